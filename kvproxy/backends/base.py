@@ -1,0 +1,126 @@
+"""What the pipeline asks of a backend. Engine and proxy need not share a process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kvproxy.core import Caller, Event, Prompt, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Pages that hold the first ``tokens`` positions of a prompt; they stay while the lookup's block is open."""
+
+    tokens: int
+    on_disk: int
+    """How many of those positions must be loaded first."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """No page that the caller may use."""
+
+    seen: bool
+    """True when the first page was once kept for this caller and has been evicted."""
+
+
+Lookup = Found | NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One call of the local engine. ``request_id`` is unique; it is what cancellation and logs name."""
+
+    request_id: str
+    prompt: Prompt
+    sampling: Sampling
+    caller: Caller
+    require_cached: int = 0
+    """Fail with HitLost rather than prefill, when fewer positions than this can be taken from pages.
+
+    0 is a plain prefill: kept pages are still used, since a prefill would give the same bits.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPage:
+    key: bytes
+    """sha256 page key, 32 bytes."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is written down of one published prefix: enough to find its pages again after a restart."""
+
+    fingerprint: str
+    token_ids: tuple[int, ...]
+    pages: tuple[KeptPage, ...]
+    bytes: int
+    prefill_s: float
+    """0.0 when every page was there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What callers need to know of a running engine."""
+
+    model: str
+    max_context: int
+    page_tokens: int
+    exact: bool
+    """Whether the kernels were shown invariant here; Cache-Status claims no hit as exact otherwise."""
+
+
+class LocalBackend(Protocol):
+    """The engine that holds the KV, in this process or elsewhere."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def ready(self) -> str | None:
+        """None when a request would be served now, else the reason why not."""
+
+    def hold(self, prompt: Prompt, caller: Caller) -> AbstractContextManager[Lookup]:
+        """Look up the prompt's pages and keep them from eviction until the block ends. No I/O, < 1 ms."""
+
+    def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        """Started, TextDelta*, Finished. Closing the generator frees its rows and pages at the next step.
+
+        Raises, before Started: Overloaded, ContextTooLong, CannotFit, HitLost, NotReady.
+        """
+
+
+    async def keep(
+        self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
+    ) -> Kept:
+        """Prefill a published prefix, hold its pages in ``scope`` and write them to the store.
+
+        ``progress(done, total)`` counts tokens and is called on the event loop. When this returns, the pages
+        are on disk. Raises Overloaded, ContextTooLong, CannotFit, StorageFull.
+        """
+
+    async def known(self, kept: Kept, scope: str) -> int:
+        """Make a prefix that an earlier process kept findable again; returns how many tokens of it are on disk."""
+
+    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        """Drop a published prefix from memory (at once for new readers) and disk, but not the pages in ``still_kept``."""
+
+
+class MissBackend(Protocol):
+    """Where every miss and every other model goes."""
+
+    def models(self) -> tuple[str, ...]:
+        """Names served by upstreams."""
+
+    def miss(self, generation: Generation, messages: list[dict[str, Any]]) -> AsyncGenerator[Event, None]:
+        """A miss on the local model, through the router: the local engine's plain prefill, then its fallbacks."""
+
+    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        """An upstream model, not streamed: the client's body in, the upstream's JSON out, unknown fields intact."""
+
+    def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """An upstream model, streamed: one dict per chunk, the last one holding usage where asked for."""

@@ -1,0 +1,195 @@
+"""The configuration: read once, frozen, unknown names rejected with the nearest known one.
+
+Lower layers never see these classes; the composition root hands them plain arguments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from platformdirs import user_cache_path, user_data_path
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from kvproxy.errors import SetupError
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_bytes(value: object) -> object:
+    """``"4GiB"`` -> 4294967296. Plain integers are bytes; anything else is left for pydantic to refuse."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value)
+    if match is None or match[2].lower() not in _UNITS:
+        raise ValueError("write a size like 512MiB or 4GiB")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_names(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for name in data:
+                if name not in cls.model_fields:
+                    near = difflib.get_close_matches(str(name), list(cls.model_fields), n=1)
+                    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(cls.model_fields)}"
+                    raise ValueError(f"unknown setting '{name}'; {hint}")
+        return data
+
+
+class ApiKey(_Section):
+    """One tenant. Its KV that is not a public document is seen by this key alone."""
+
+    name: str = Field(min_length=1, max_length=64)
+    key: str = Field(min_length=16, repr=False)
+
+
+class Server(_Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8321, ge=0, le=65535)
+    api_keys: tuple[ApiKey, ...] = ()
+    max_body: Bytes = 32 * 2**20
+    drain_timeout_s: float = Field(default=30.0, ge=0)
+    keepalive_s: float = Field(default=10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Server:
+        for what, values in (("name", [k.name for k in self.api_keys]), ("key", [k.key for k in self.api_keys])):
+            if len(set(values)) != len(values):
+                raise ValueError(f"two api_keys have the same {what}")
+        return self
+
+
+class Model(_Section):
+    path: str = "Qwen/Qwen3-4B"
+    name: str | None = None
+    revision: str | None = None
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    device: str = "auto"
+    threads: int | None = Field(default=None, ge=1)
+    max_context: int | None = Field(default=None, ge=256)
+
+    @property
+    def served_name(self) -> str:
+        return self.name or self.path.rstrip("/").rsplit("/", 1)[-1].lower()
+
+
+class Engine(_Section):
+    page_budget: Bytes | Literal["auto"] = "auto"
+    max_running: int = Field(default=64, ge=1)
+    max_waiting: int = Field(default=256, ge=0)
+    default_max_tokens: int = Field(default=1024, ge=1)
+
+
+class Store(_Section):
+    path: Path = Field(default_factory=lambda: user_data_path("kvproxy") / "store")
+    max_size: Bytes = 20 * 2**30
+
+
+class Framing(_Section):
+    """Where a published document is expected to stand, so that its pages can be made ahead of time."""
+
+    place: Literal["system", "user"] = "system"
+    system: str | None = None
+    """For ``place: user``: the system prompt before it; None sends no system message."""
+
+    @model_validator(mode="after")
+    def _system_only_for_user(self) -> Framing:
+        if self.place == "system" and self.system is not None:
+            raise ValueError("'system' goes with 'place: user' only")
+        return self
+
+
+class Documents(_Section):
+    framings: tuple[Framing, ...] = (Framing(place="system"), Framing(place="user"))
+    default_visibility: Literal["public", "private"] = "public"
+    max_text: Bytes = 8 * 2**20
+
+
+class Upstream(_Section):
+    """One deployment of another model; ``params`` go to litellm's Router as ``litellm_params``."""
+
+    name: str = Field(min_length=1)
+    params: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _has_model(self) -> Upstream:
+        if "model" not in self.params:
+            raise ValueError("params needs 'model', e.g. openai/gpt-4o-mini")
+        return self
+
+
+class Config(_Section):
+    server: Server = Server()
+    model: Model = Model()
+    engine: Engine = Engine()
+    store: Store = Field(default_factory=Store)
+    documents: Documents = Documents()
+    upstreams: tuple[Upstream, ...] = ()
+    fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names(self) -> Config:
+        known = {self.model.served_name, *(u.name for u in self.upstreams)}
+        if any(u.name == self.model.served_name for u in self.upstreams):
+            raise ValueError(f"an upstream has the local model's name '{self.model.served_name}'")
+        for name, targets in self.fallbacks.items():
+            for missing in {name, *targets} - known:
+                raise ValueError(f"fallbacks names '{missing}', which is neither the local model nor an upstream")
+        return self
+
+
+def default_cache_dir() -> Path:
+    """Where converted models are kept."""
+    return user_cache_path("kvproxy")
+
+
+def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> Config:
+    """Read ``path`` (YAML, ``${NAME}`` replaced from the environment) and lay ``overrides`` over it.
+
+    ``overrides`` has dotted names, e.g. ``{"server.port": 0}``. Raises SetupError with one line per fault.
+    """
+    data: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(_expand(path.read_text(encoding="utf-8"), str(path)))
+        except OSError as e:
+            raise SetupError(f"cannot read {path}: {e.strerror}") from e
+        except yaml.YAMLError as e:
+            raise SetupError(f"{path} is not valid YAML: {e}") from e
+        if loaded is not None and not isinstance(loaded, dict):
+            raise SetupError(f"{path} must hold settings by section, see config.example.yaml")
+        data = loaded or {}
+    for dotted, value in (overrides or {}).items():
+        section = data
+        *parents, leaf = dotted.split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[leaf] = value
+    try:
+        return Config.model_validate(data)
+    except ValidationError as e:
+        faults = "; ".join(f"{'.'.join(str(x) for x in f['loc']) or 'config'}: {f['msg']}" for f in e.errors())
+        raise SetupError(f"{path or 'configuration'}: {faults}") from e
+
+
+def _expand(text: str, where: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in os.environ:
+            raise SetupError(f"{where} uses ${{{match[1]}}}, which is not set in the environment")
+        return os.environ[match[1]]
+
+    # Whole-line comments are left alone, so an example in a comment needs no variable.
+    lines = text.splitlines(keepends=True)
+    return "".join(x if x.lstrip().startswith("#") else re.sub(r"\$\{(\w+)\}", value, x) for x in lines)

@@ -1,0 +1,228 @@
+"""Every error the proxy shows, in one tree, each with its HTTP status.
+
+::
+
+    KVProxyError                      500  server_error
+    ├─ InvalidRequest                 400  invalid_request_error
+    │  ├─ ContextTooLong              400  context_length_exceeded
+    │  ├─ UnsupportedParameter        400  unsupported_parameter
+    │  ├─ CannotFit                   400  page_budget_exceeded
+    │  └─ DocumentRejected            400  document_rejected
+    ├─ AuthenticationFailed           401  invalid_api_key
+    ├─ PermissionDenied               403  permission_denied
+    ├─ NotFound                       404
+    │  ├─ ModelNotFound               404  model_not_found
+    │  ├─ DocumentNotFound            404  document_not_found
+    │  └─ RouteNotFound               404  unknown_url
+    ├─ MethodNotAllowed               405  method_not_allowed
+    ├─ VersionConflict                409  version_conflict
+    ├─ BodyTooLarge                   413  request_too_large
+    ├─ Overloaded                     429  engine_busy         Retry-After
+    ├─ Unavailable                    503                      Retry-After
+    │  ├─ ShuttingDown                503  shutting_down
+    │  ├─ NotReady                    503  not_ready
+    │  └─ StorageFull                 503  storage_full
+    ├─ UpstreamError                  (the upstream's own status)
+    ├─ HitLost                        never shown: the hit path turns it into a miss
+    └─ SetupError                     never over HTTP: one sentence on the command line
+
+``server/errors.py`` is the only place that turns them into responses.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from kvproxy.core import MissReason
+
+
+class KVProxyError(Exception):
+    """Base of all errors with a meaning outside this process.
+
+    ``message`` says what to change; ``param`` names the offending field, as OpenAI does.
+    """
+
+    status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str | None] = None
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    @property
+    def http_status(self) -> int:
+        return int(self.status)
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """Seconds for ``Retry-After``; None when trying again will not help."""
+        return None
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error body; all four keys are required by its spec."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+
+class InvalidRequest(KVProxyError):
+    status = HTTPStatus.BAD_REQUEST
+    type = "invalid_request_error"
+
+
+class ContextTooLong(InvalidRequest):
+    code = "context_length_exceeded"
+
+    def __init__(self, *, limit: int, prompt_tokens: int, completion_tokens: int) -> None:
+        super().__init__(
+            f"This model's maximum context length is {limit} tokens. However, your request needs "
+            f"{prompt_tokens + completion_tokens} tokens ({prompt_tokens} in the messages, "
+            f"{completion_tokens} in the completion). Please reduce the length of the messages or completion.",
+            param="messages",
+        )
+
+
+class UnsupportedParameter(InvalidRequest):
+    code = "unsupported_parameter"
+
+
+class CannotFit(InvalidRequest):
+    """The request needs more pages than the whole page budget has."""
+
+    code = "page_budget_exceeded"
+
+
+class DocumentRejected(InvalidRequest):
+    code = "document_rejected"
+
+
+class AuthenticationFailed(KVProxyError):
+    status = HTTPStatus.UNAUTHORIZED
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class PermissionDenied(KVProxyError):
+    status = HTTPStatus.FORBIDDEN
+    type = "invalid_request_error"
+    code = "permission_denied"
+
+
+class NotFound(KVProxyError):
+    status = HTTPStatus.NOT_FOUND
+    type = "invalid_request_error"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"The model `{model}` does not exist or you do not have access to it.", param="model")
+
+
+class DocumentNotFound(NotFound):
+    code = "document_not_found"
+
+    def __init__(self, document: str, *, param: str | None = None) -> None:
+        super().__init__(f"No such document: '{document}'. Publish it with `kvproxy publish`.", param=param)
+
+
+class RouteNotFound(NotFound):
+    code = "unknown_url"
+
+
+class MethodNotAllowed(KVProxyError):
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class VersionConflict(KVProxyError):
+    status = HTTPStatus.CONFLICT
+    type = "invalid_request_error"
+    code = "version_conflict"
+
+
+class BodyTooLarge(KVProxyError):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    type = "invalid_request_error"
+    code = "request_too_large"
+
+
+class Retryable(KVProxyError):
+    """Carries ``Retry-After``."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self._retry_after_s = retry_after_s
+
+    @property
+    def retry_after_s(self) -> int | None:
+        return self._retry_after_s
+
+
+class Overloaded(Retryable):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    type = "rate_limit_error"
+    code = "engine_busy"
+
+
+class Unavailable(Retryable):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    type = "server_error"
+    code = "unavailable"
+
+
+class ShuttingDown(Unavailable):
+    code = "shutting_down"
+
+
+class NotReady(Unavailable):
+    code = "not_ready"
+
+
+class StorageFull(Unavailable):
+    code = "storage_full"
+
+
+class UpstreamError(KVProxyError):
+    """An upstream's failure, with the upstream's status and, where it had one, its error body."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        error: dict[str, Any] | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self._status = status
+        self._error = error
+        self._retry_after_s = retry_after_s
+
+    @property
+    def http_status(self) -> int:
+        return self._status
+
+    @property
+    def retry_after_s(self) -> int | None:
+        return self._retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        error = {"message": self.message, "type": "upstream_error", "param": None, "code": None}
+        error.update(self._error or {})
+        return {"error": error}
+
+
+class HitLost(KVProxyError):
+    """Pages that a lookup promised could not be used; nothing was sent yet."""
+
+    def __init__(self, message: str, reason: MissReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SetupError(KVProxyError):
+    """Start-up cannot go on. The message is one sentence with the choices the person has."""
