@@ -134,12 +134,51 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Pages that hold the first ``tokens`` positions of a prompt; held while the lookup's block is open."""
+
+    tokens: int
+    on_disk: int
+    """How many of those positions must be loaded first."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """No page that the caller may use."""
+
+    seen: bool
+    """True when the first page was once kept for this caller and has been evicted."""
+
+
+Lookup = Found | NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPage:
+    key: bytes
+    """sha256 page key, 32 bytes."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is written down of one published prefix: enough to find its pages again after a restart."""
+
+    fingerprint: str
+    token_ids: tuple[int, ...]
+    pages: tuple[KeptPage, ...]
+    bytes: int
+    prefill_s: float
+    """0.0 when every page was there already."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """The prompt starts with ``cached_tokens`` positions whose KV the caller may use."""
 
     cached_tokens: int
     document: DocumentRef | None
-    """The first known document inside those positions; None when only an earlier prompt of the caller matched."""
+    """The first known document inside those positions; None when only an earlier prompt matched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,27 +7,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kvproxy.core import Caller, Event, Prompt, Sampling
+from kvproxy.core import Caller, Event, Found, Kept, KeptPage, Lookup, NotFound, Prompt, Sampling
 
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Pages that hold the first ``tokens`` positions of a prompt; they stay while the lookup's block is open."""
-
-    tokens: int
-    on_disk: int
-    """How many of those positions must be loaded first."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotFound:
-    """No page that the caller may use."""
-
-    seen: bool
-    """True when the first page was once kept for this caller and has been evicted."""
-
-
-Lookup = Found | NotFound
+__all__ = [
+    "EngineInfo",
+    "Found",
+    "Generation",
+    "Kept",
+    "KeptPage",
+    "LocalBackend",
+    "Lookup",
+    "MissBackend",
+    "NotFound",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +35,6 @@ class Generation:
 
     0 is a plain prefill: kept pages are still used, since a prefill would give the same bits.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class KeptPage:
-    key: bytes
-    """sha256 page key, 32 bytes."""
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What is written down of one published prefix: enough to find its pages again after a restart."""
-
-    fingerprint: str
-    token_ids: tuple[int, ...]
-    pages: tuple[KeptPage, ...]
-    bytes: int
-    prefill_s: float
-    """0.0 when every page was there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +66,6 @@ class LocalBackend(Protocol):
         Raises, before Started: Overloaded, ContextTooLong, CannotFit, HitLost, NotReady.
         """
 
-
     async def keep(
         self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
     ) -> Kept:
@@ -104,10 +76,10 @@ class LocalBackend(Protocol):
         """
 
     async def known(self, kept: Kept, scope: str) -> int:
-        """Make a prefix that an earlier process kept findable again; returns how many tokens of it are on disk."""
+        """Make a prefix of an earlier process findable again; returns how many of its tokens are on disk."""
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
-        """Drop a published prefix from memory (at once for new readers) and disk, but not the pages in ``still_kept``."""
+        """Drop a prefix from memory (at once for new readers) and disk, except pages in ``still_kept``."""
 
 
 class MissBackend(Protocol):
@@ -117,10 +89,10 @@ class MissBackend(Protocol):
         """Names served by upstreams."""
 
     def miss(self, generation: Generation, messages: list[dict[str, Any]]) -> AsyncGenerator[Event, None]:
-        """A miss on the local model, through the router: the local engine's plain prefill, then its fallbacks."""
+        """A miss on the local model, routed: the local engine's plain prefill, then its fallbacks."""
 
     async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
-        """An upstream model, not streamed: the client's body in, the upstream's JSON out, unknown fields intact."""
+        """An upstream model, not streamed: the client's body in, its JSON out, all fields intact."""
 
     def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """An upstream model, streamed: one dict per chunk, the last one holding usage where asked for."""

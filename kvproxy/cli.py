@@ -1,0 +1,269 @@
+"""The command line. Heavy imports stand inside the commands, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from kvproxy import __version__
+from kvproxy.errors import KVProxyError, SetupError
+
+if TYPE_CHECKING:
+    from kvproxy.client import Client
+    from kvproxy.config import Config
+
+
+class _OneLineErrors(TyperGroup):
+    """A foreseen failure is one line on stderr: status 2 when nothing could be started, else 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KVProxyError as e:
+            typer.echo(f"kvproxy: {e.message}", err=True)
+            raise typer.Exit(2 if isinstance(e, SetupError) else 1) from e
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    name="kvproxy",
+    help="An OpenAI-compatible proxy that makes a document cost its prefill once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+docs = typer.Typer(help="List, show and delete published documents.", no_args_is_help=True)
+bench = typer.Typer(help="Measure, on this machine.", no_args_is_help=True)
+app.add_typer(docs, name="docs")
+app.add_typer(bench, name="bench")
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", envvar="KVPROXY_CONFIG", help="A YAML file.")
+]
+Model = Annotated[str | None, typer.Option(help="A folder, smollm2-135m, or a hub name.  [Qwen/Qwen3-4B]")]
+Dtype = Annotated[str | None, typer.Option(help="bfloat16 or float32.")]
+StoreFolder = Annotated[Path | None, typer.Option("--store", help="Where published pages are kept.")]
+Url = Annotated[str, typer.Option(envvar="KVPROXY_URL", help="The running proxy.")]
+Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", help="If it asks for one.")]
+
+HERE = "http://127.0.0.1:8321"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kvproxy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+def _config(path: Path | None, **given: Any) -> Config:
+    """``given`` has dotted names with ``__``; what is None was not given on the command line."""
+    from kvproxy.config import load_config
+
+    overrides = {name.replace("__", "."): value for name, value in given.items() if value is not None}
+    return load_config(path, overrides)
+
+
+@app.command()
+def serve(
+    config: ConfigFile = None,
+    model: Model = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one.  [8321]")] = None,
+    store: StoreFolder = None,
+    dtype: Dtype = None,
+    announce_file: Annotated[
+        Path | None, typer.Option(help="Write the base URL here once requests are served.")
+    ] = None,
+) -> None:
+    """Start the proxy; ends on Ctrl-C or SIGTERM after its streams are done."""
+    settings = _config(
+        config, model__path=model, server__host=host, server__port=port, store__path=store, model__dtype=dtype
+    )
+    from kvproxy.progress import Progress
+    from kvproxy.serve import run_server
+
+    def announce(bound_host: str, bound_port: int) -> None:
+        url = _base_url(bound_host, bound_port)
+        typer.echo(f"serving {settings.model.served_name} at {url}/v1", err=True)
+        if announce_file is not None:
+            _write_whole(announce_file, url + "\n")
+
+    with Progress(f"preparing {settings.model.path}", unit="tensors") as progress:
+        raise typer.Exit(run_server(settings, announce=announce, progress=progress))
+
+
+def _base_url(host: str, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Whoever polls for ``path`` must not read half of it."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as e:
+        raise SetupError(f"cannot write --announce-file {path}: {e.strerror}") from e
+
+
+@app.command()
+def publish(
+    file: Annotated[str, typer.Argument(help="A UTF-8 text file, or - for stdin.")],
+    document: Annotated[str, typer.Option("--id", help="What readers name it by, e.g. handbook.")],
+    url: Url = HERE,
+    api_key: Key = None,
+    private: Annotated[bool, typer.Option("--private", help="For this API key alone.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
+) -> None:
+    """Publish a text: its prefill is paid now, and by nobody again."""
+    if private and public:
+        raise typer.BadParameter("--private and --public exclude each other")
+    from kvproxy.progress import Progress
+
+    text = _read_text(file)
+    visibility = "private" if private else "public" if public else None
+    with _client(url, api_key) as client, Progress(f"publish {document}") as progress:
+        result = client.publish(document, text, visibility=visibility, progress=progress)
+    info = result["info"]
+    done = f"in {result['prefill_s']:.1f} s" if result["created"] else "already published"
+    typer.echo(f"{info['id']}@{info['version']}: {info['tokens']:,} tokens, {info['visibility']}, {done}")
+
+
+def _read_text(file: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        return data.decode("utf-8")
+    except OSError as e:
+        raise SetupError(f"cannot read {file}: {e.strerror}") from e
+    except UnicodeDecodeError as e:
+        raise SetupError(f"{file} is not UTF-8 text (byte {e.start}); convert it first") from e
+
+
+def _client(url: str, api_key: str | None) -> Client:
+    from kvproxy.client import Client
+
+    return Client(url, api_key)
+
+
+@docs.command("list")
+def docs_list(
+    url: Url = HERE, api_key: Key = None, as_json: Annotated[bool, typer.Option("--json")] = False
+) -> None:
+    """Every document that this API key may read."""
+    with _client(url, api_key) as client:
+        documents = client.documents()
+    if as_json:
+        typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+        return
+    if not documents:
+        typer.echo("no documents; publish one with `kvproxy publish FILE --id NAME`")
+        return
+    from kvproxy.tables import print_documents
+
+    print_documents(documents)
+
+
+@docs.command("show")
+def docs_show(
+    document: Annotated[str, typer.Argument(help="handbook, or one version: handbook@3")],
+    text: Annotated[bool, typer.Option("--text", help="Print the text itself instead.")] = False,
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """What is known of one document, as JSON, or its text."""
+    with _client(url, api_key) as client:
+        found = client.document(document, text=text)
+    if text:
+        typer.echo(found["text"], nl=False)
+    else:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+@docs.command("delete")
+def docs_delete(
+    document: Annotated[str, typer.Argument(help="All versions of handbook, or one: handbook@3")],
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """Forget a document and its pages, at once for new readers."""
+    with _client(url, api_key) as client:
+        client.delete(document)
+    typer.echo(f"deleted {document}")
+
+
+@app.command()
+def demo() -> None:
+    """Publish two documents on the bundled model and show what a cold and a warm question cost."""
+    from kvproxy.demo import run_demo
+
+    raise typer.Exit(run_demo())
+
+
+@app.command()
+def verify(
+    documents: Annotated[list[str], typer.Argument(help="Published documents, e.g. handbook@3.")],
+    config: ConfigFile = None,
+    model: Model = None,
+    store: StoreFolder = None,
+) -> None:
+    """Compare the logits of a hit with those of a prefill from scratch, bit for bit."""
+    settings = _config(config, model__path=model, store__path=store)
+    from kvproxy.progress import Progress
+    from kvproxy.verify import verify_documents
+
+    with Progress("verify") as progress:
+        raise typer.Exit(verify_documents(settings, documents, progress=progress))
+
+
+@bench.command("cold")
+def bench_cold_command(
+    config: ConfigFile = None,
+    model: Model = None,
+    dtype: Dtype = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Time to the first token of a cold prompt, against transformers' generate()."""
+    settings = _config(config, model__path=model, model__dtype=dtype)
+    from kvproxy.bench import bench_cold
+
+    result: dict[str, Any] = bench_cold(settings)
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        for name, value in result.items():
+            typer.echo(f"{name}: {value}")
+
+
+@app.command()
+def doctor(config: ConfigFile = None, model: Model = None, store: StoreFolder = None) -> None:
+    """Find, before anything is served, what would make a hit impossible, wrong or slow."""
+    from kvproxy.config import default_cache_dir
+    from kvproxy.doctor import Finding, examine
+    from kvproxy.progress import Progress
+    from kvproxy.tables import print_findings
+
+    try:
+        settings = _config(config, model__path=model, store__path=store)
+    except SetupError as e:
+        findings = [
+            Finding("fail", "config", e.message, "correct it; config.example.yaml shows every setting")
+        ]
+    else:
+        where = str(config) if config is not None else "defaults"
+        with Progress(f"preparing {settings.model.path}", unit="tensors") as progress:
+            findings = [Finding("ok", "config", where), *examine(settings, default_cache_dir(), progress)]
+    print_findings(findings)
+    raise typer.Exit(1 if any(f.level == "fail" for f in findings) else 0)

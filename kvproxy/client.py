@@ -1,0 +1,140 @@
+"""The management API of a running proxy, seen from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from kvproxy.errors import KVProxyError
+
+Progress = Callable[[int, int], None]
+
+
+class RequestFailed(KVProxyError):
+    """The proxy refused, or there is none. ``message`` is the proxy's own where it sent one."""
+
+
+class Client:
+    """``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. Use it in a ``with``."""
+
+    def __init__(
+        self, base_url: str, api_key: str | None = None, *, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        root = base_url.rstrip("/").removesuffix("/v1")
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        # No read timeout: a publish may prefill for minutes, and its progress events keep coming anyway.
+        timeout = httpx.Timeout(10.0, read=None)
+        self._root = root
+        # The proxy is ours and near: http_proxy and the like are not meant for it.
+        self._http = httpx.Client(
+            base_url=root, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def publish(
+        self, document: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Publish and wait until the pages are kept; ``progress(done, total)`` counts tokens.
+
+        Returns the server's result: ``info``, ``created`` and ``prefill_s``. Raises RequestFailed.
+        """
+        body = {"id": document, "text": text} | ({"visibility": visibility} if visibility else {})
+        headers = {"accept": "text/event-stream"}
+        try:
+            with self._http.stream("POST", "/kv/v1/documents", json=body, headers=headers) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                for event, data in _events(response.iter_bytes()):
+                    if event == "result":
+                        return data
+                    if event == "error":
+                        raise RequestFailed(_message(data) or "the publish failed")
+                    if event == "progress" and progress is not None:
+                        progress(int(data["done"]), int(data["total"]))
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
+        raise RequestFailed("the proxy ended the publish without a result; look at its log and publish again")
+
+    def documents(self) -> list[dict[str, Any]]:
+        data: list[dict[str, Any]] = self._json("GET", "/kv/v1/documents")["data"]
+        return data
+
+    def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
+        return self._json("GET", _path(ref), params={"text": "true"} if text else None)
+
+    def delete(self, ref: str) -> None:
+        self._json("DELETE", _path(ref))
+
+    def _json(self, method: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, params=params)
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
+        if response.is_error:
+            raise _refusal(response)
+        try:
+            body = response.json() if response.content else {}
+        except ValueError as e:
+            raise RequestFailed(f"{self._root} answered, but not as a kvproxy does") from e
+        if not isinstance(body, dict):
+            raise RequestFailed(f"{self._root} answered, but not as a kvproxy does")
+        return body
+
+    def _unreachable(self, error: httpx.HTTPError) -> RequestFailed:
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return RequestFailed(
+                f"no proxy answers at {self._root}; start one with `kvproxy serve`, or give --url"
+            )
+        return RequestFailed(f"the connection to {self._root} broke: {error}")
+
+
+def _path(ref: str) -> str:
+    return "/kv/v1/documents/" + quote(ref, safe="@/")
+
+
+def _refusal(response: httpx.Response) -> RequestFailed:
+    try:
+        message = _message(response.json())
+    except ValueError:
+        message = None
+    return RequestFailed(message or f"the proxy answered {response.status_code} {response.reason_phrase}")
+
+
+def _message(body: Any) -> str | None:
+    error = body.get("error") if isinstance(body, dict) else None
+    message = error.get("message") if isinstance(error, dict) else None
+    return message if isinstance(message, str) else None
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Split at line feeds only: httpx's own splitter also cuts at U+2028, which JSON may contain."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.removesuffix(b"\r").decode("utf-8", "replace") for line in whole)
+
+
+def _events(chunks: Iterator[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Server-sent events as (name, JSON object); comments are skipped."""
+    name, data = "message", ""
+    for line in _lines(chunks):
+        if line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:"):
+            data += line[5:].strip()
+        elif not line and data:
+            yield name, json.loads(data)
+            name, data = "message", ""

@@ -1,0 +1,1 @@
+"""Published documents: texts, versions, tokens, and what of them is kept."""

@@ -1,0 +1,116 @@
+"""Client text stays text: what a message says can never act as a control token or as template input.
+
+Before rendering, the first character of every control token (``<`` in most models) is replaced, wherever a
+client wrote it, by a private stand-in; known documents are replaced whole by a placeholder. After rendering,
+the only control strings left are the template's own. Replacing single characters rather than whole control
+strings also covers a string that a template would assemble out of two contents.
+
+The stand-ins are Unicode noncharacters U+FDD0 to U+FDEF; in client text they are escaped themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from kvproxy.errors import InvalidRequest, SetupError
+
+_ESCAPE, _SLOT = "\ufdd0", "\ufdd1"
+_DIGITS = "\ufdd2\ufdd3\ufdd4\ufdd5"
+_FIRST_STAND_IN, _LAST = 0xFDD6, 0xFDEF
+RESERVED = re.compile("[\ufdd0-\ufdef]")
+_VARIABLES = "chat_template_kwargs"
+_SLOT_PATTERN = re.compile(f"{_SLOT}([{_DIGITS}]+){_SLOT}")
+
+# Templates take an assistant's earlier message apart at these, so there they keep their meaning.
+_ASSISTANT_MARKS = re.compile("(</?think>|</?tool_call>)")
+
+
+class Escape:
+    """One model's stand-ins. ``text`` and ``restore`` undo each other exactly."""
+
+    def __init__(self, control: Collection[str]) -> None:
+        firsts = sorted({text[0] for text in control})
+        if len(firsts) > _LAST - _FIRST_STAND_IN + 1:
+            raise SetupError("this tokenizer's control tokens start with too many different characters")
+        self._stand_ins = {first: chr(_FIRST_STAND_IN + i) for i, first in enumerate(firsts)}
+        self._originals = {stand_in: first for first, stand_in in self._stand_ins.items()}
+        stand_ins = "".join(self._originals)
+        coded = f"{_ESCAPE}([{_DIGITS}]{{3}})"
+        self._coded = re.compile(f"{coded}|([{stand_ins}])" if stand_ins else coded)
+
+    def text(self, text: str) -> str:
+        """Client text in a form that the template cannot mistake for its own."""
+        if not text.isascii():
+            text = RESERVED.sub(lambda m: _ESCAPE + _number(ord(m[0]) - ord(_ESCAPE), width=3), text)
+        for first, stand_in in self._stand_ins.items():
+            text = text.replace(first, stand_in)
+        return text
+
+    def assistant(self, text: str) -> str:
+        """As ``text``, but ``<think>`` and ``<tool_call>`` marks stay what they are."""
+        parts = _ASSISTANT_MARKS.split(text)
+        return "".join(part if i % 2 else self.text(part) for i, part in enumerate(parts))
+
+    def variables(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A request's template variables with every string in them escaped. Raises InvalidRequest."""
+        try:
+            return {checked(name, _VARIABLES): self._value(value) for name, value in values.items()}
+        except RecursionError as e:
+            raise InvalidRequest("chat_template_kwargs is nested too deeply", param=_VARIABLES) from e
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(checked(value, _VARIABLES))
+        if isinstance(value, Mapping):
+            return {self.text(checked(str(k), _VARIABLES)): self._value(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._value(v) for v in value]
+        return value
+
+    def restore(self, text: str) -> str:
+        """The text that the client wrote. Placeholders must have been taken out before."""
+        if text.isascii():
+            return text
+        return self._coded.sub(self._original, text)
+
+    def _original(self, match: re.Match[str]) -> str:
+        return chr(ord(_ESCAPE) + _parse(match[1])) if match[1] else self._originals[match[2]]
+
+    def slot(self, index: int) -> str:
+        """The placeholder of a known document."""
+        return f"{_SLOT}{_number(index)}{_SLOT}"
+
+    def segments(self, region: str) -> tuple[list[str], list[int]]:
+        """Cut ``region`` at its placeholders: ``n + 1`` restored texts around ``n`` slot indices."""
+        parts = _SLOT_PATTERN.split(region)
+        return [self.restore(text) for text in parts[::2]], [_parse(digits) for digits in parts[1::2]]
+
+
+def checked(text: str, param: str) -> str:
+    """``text``. Raises InvalidRequest for half a surrogate pair, which JSON can carry and UTF-8 cannot."""
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as e:
+            raise InvalidRequest(
+                f"Invalid text: half of a surrogate pair (\\u{ord(text[e.start]):04x}) at character {e.start}.",
+                param=param,
+            ) from e
+    return text
+
+
+def _number(value: int, width: int = 1) -> str:
+    digits = ""
+    while value or len(digits) < width:
+        value, digit = divmod(value, 4)
+        digits = _DIGITS[digit] + digits
+    return digits
+
+
+def _parse(digits: str) -> int:
+    value = 0
+    for digit in digits:
+        value = value * 4 + _DIGITS.index(digit)
+    return value

@@ -1,0 +1,115 @@
+"""The documents this process knows, and which of them a text starts with. Event loop only; nothing awaits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kvproxy.core import Caller, DocumentRef
+from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument
+from kvproxy.errors import DocumentNotFound
+
+ANCHOR = 64
+"""Characters by which documents are indexed; shorter ones are indexed whole, by length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A document version as compose needs it."""
+
+    document: Document
+    tokenized: TokenizedDocument
+    prefixes: tuple[FramedPrefix, ...]
+    """Its published framings."""
+
+
+class Library:
+    """Known documents by reference and by how their text starts.
+
+    Every version stays matchable. A document that a caller may not see is to that caller as one that does not
+    exist, in results and, since it is skipped before its text is compared, in time.
+    """
+
+    def __init__(self) -> None:
+        self._versions: dict[str, dict[int, Known]] = {}
+        self._anchors: dict[str, list[Known]] = {}
+        self._short: Counter[int] = Counter()
+        """Lengths of the cores that are shorter than an anchor, and how many of each there are."""
+
+    def __len__(self) -> int:
+        return sum(len(versions) for versions in self._versions.values())
+
+    def __iter__(self) -> Iterator[Known]:
+        """All versions, by id and then by version."""
+        for document_id in sorted(self._versions):
+            for version in sorted(self._versions[document_id]):
+                yield self._versions[document_id][version]
+
+    def add(self, known: Known) -> None:
+        """Make a version findable, replacing the same version if it is there."""
+        self.remove(known.document.ref)
+        self._versions.setdefault(known.document.id, {})[known.document.version] = known
+        anchor = known.tokenized.core[:ANCHOR]
+        self._short[len(anchor)] += len(anchor) < ANCHOR
+        entries = self._anchors.setdefault(anchor, [])
+        entries.append(known)
+        # The longest match is the first one; of equal texts the public one, whose pages all readers share.
+        entries.sort(
+            key=lambda k: (-len(k.tokenized.core), k.document.visibility != "public", -k.document.version)
+        )
+
+    def remove(self, ref: DocumentRef) -> None:
+        """Forget one version, or all of them when ``ref`` names none. Unknown ones are no error."""
+        versions = self._versions.get(ref.id, {})
+        for version in list(versions) if ref.version is None else [ref.version]:
+            known = versions.pop(version, None)
+            if known is not None:
+                anchor = known.tokenized.core[:ANCHOR]
+                self._short[len(anchor)] -= len(anchor) < ANCHOR
+                self._anchors[anchor].remove(known)
+                if not self._anchors[anchor]:
+                    del self._anchors[anchor]
+        if not versions:
+            self._versions.pop(ref.id, None)
+
+    def versions(self, document_id: str, caller: Caller) -> list[Known]:
+        """The versions of a document that ``caller`` may see, oldest first."""
+        versions = self._versions.get(document_id, {})
+        return [versions[v] for v in sorted(versions) if versions[v].document.visible_to(caller.scope)]
+
+    def owner(self, document_id: str) -> str | None:
+        """The scope that may publish new versions of this id; None when the id is free."""
+        versions = self._versions.get(document_id)
+        return next(iter(versions.values())).document.owner_scope if versions else None
+
+    def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> Known:
+        """The version ``ref`` names, or the newest that ``caller`` may see. Raises DocumentNotFound."""
+        found = [
+            known
+            for known in self.versions(ref.id, caller)
+            if ref.version is None or known.document.version == ref.version
+        ]
+        if not found:
+            raise DocumentNotFound(str(ref), param=param)
+        return found[-1]
+
+    def at_front(self, text: str, caller: Caller) -> Known | None:
+        """The longest document visible to ``caller`` whose core ``text`` starts with.
+
+        ``text`` starts at a character that is not white space.
+        """
+        found = self._match(text[:ANCHOR], text, caller)
+        if found is not None:
+            return found
+        for length in sorted((+self._short).keys(), reverse=True):
+            found = self._match(text[:length], text, caller)
+            if found is not None:
+                return found
+        return None
+
+    def _match(self, anchor: str, text: str, caller: Caller) -> Known | None:
+        for known in self._anchors.get(anchor, ()):
+            if known.document.visible_to(caller.scope) and text.startswith(known.tokenized.core):
+                return known
+        return None

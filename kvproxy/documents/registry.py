@@ -1,0 +1,232 @@
+"""Published documents on disk: texts, versions, and which pages were kept of them. SQLite, no pickles.
+
+A version is written in one transaction, after its pages: a process killed earlier leaves no trace here, and
+its pages belong to nobody (``page_keys`` tells the store which do).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kvproxy.core import DocumentRef, Kept, KeptPage
+from kvproxy.documents.document import Document, etag_of
+from kvproxy.errors import SetupError, StorageFull
+
+_SCHEMA_VERSION = 1
+_PAGE = struct.Struct("<32sI")
+# `ids` outlives its versions, so that a deleted handbook@3 never comes back with another text.
+_SCHEMA = """
+CREATE TABLE ids (id TEXT PRIMARY KEY, last_version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE versions (
+    id TEXT NOT NULL REFERENCES ids (id),
+    version INTEGER NOT NULL CHECK (version > 0),
+    text BLOB NOT NULL,
+    etag TEXT NOT NULL,
+    visibility TEXT NOT NULL CHECK (visibility IN ('public', 'private')),
+    owner_scope TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (id, version)
+);
+CREATE TABLE kept (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    framing TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    token_ids BLOB NOT NULL,
+    pages BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    prefill_s REAL NOT NULL,
+    PRIMARY KEY (id, version, framing),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFraming:
+    """What was kept of a document version under one framing."""
+
+    framing: str
+    kept: Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One document version and all that was kept of it."""
+
+    document: Document
+    framings: tuple[KeptFraming, ...]
+
+
+class Registry:
+    """Blocking; safe from several threads, one at a time. Owns its connection until ``close``."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database file. Raises SetupError when it cannot be used."""
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # FULL: what was answered as published survives a power cut.
+            self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._create(path)
+        except (OSError, sqlite3.Error) as e:
+            raise SetupError(
+                f"the document registry {path} cannot be used ({e}); move it away to start without documents"
+            ) from e
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def publish(self, document: Document, framings: Sequence[KeptFraming]) -> None:
+        """Make a version exist, with its pages; durable on return. Raises StorageFull, nothing changed."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO ids VALUES (?, ?) ON CONFLICT (id) DO UPDATE "
+                "SET last_version = max(last_version, excluded.last_version)",
+                (document.id, document.version),
+            )
+            db.execute(
+                "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    document.id,
+                    document.version,
+                    document.text.encode("utf-8"),
+                    document.etag,
+                    document.visibility,
+                    document.owner_scope,
+                    document.created,
+                ),
+            )
+            for framing in framings:
+                _insert_kept(db, document.ref, framing)
+
+    def replace_kept(self, ref: DocumentRef, framings: Sequence[KeptFraming]) -> None:
+        """Write down what is kept now of a version, instead of what was. Raises StorageFull."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM kept WHERE id = ? AND version = ?", (ref.id, ref.version))
+            for framing in framings:
+                _insert_kept(db, ref, framing)
+
+    def delete(self, refs: Sequence[DocumentRef]) -> None:
+        """Make versions not exist, all or none. Their numbers are never used again."""
+        with self._transaction() as db:
+            db.executemany(
+                "DELETE FROM versions WHERE id = ? AND version = ?", [(r.id, r.version) for r in refs]
+            )
+
+    def last_version(self, document_id: str) -> int:
+        """The highest version number ever used for this id, deleted ones included; 0 for a new id."""
+        rows = self._rows("SELECT last_version FROM ids WHERE id = ?", (document_id,))
+        return int(rows[0][0]) if rows else 0
+
+    def load(self) -> list[Entry]:
+        """All versions, by id and then by version."""
+        kept: dict[tuple[str, int], list[KeptFraming]] = {}
+        for name, version, framing, *columns in self._rows("SELECT * FROM kept ORDER BY framing"):
+            kept.setdefault((name, version), []).append(KeptFraming(framing, _kept(columns)))
+        return [
+            Entry(_document(row), tuple(kept.get((row[0], row[1]), ())))
+            for row in self._rows("SELECT * FROM versions ORDER BY id, version")
+        ]
+
+    def page_keys(self) -> frozenset[bytes]:
+        """Keys of all pages that belong to a document."""
+        return frozenset(
+            page.key for (blob,) in self._rows("SELECT pages FROM kept") for page in _parse_pages(blob)
+        )
+
+    def check(self) -> list[str]:
+        """Every fault in words; empty when sound."""
+        faults = [f"registry: {row[0]}" for row in self._rows("PRAGMA integrity_check") if row[0] != "ok"]
+        faults += [
+            f"registry: row {row[1]} of {row[0]} has no parent"
+            for row in self._rows("PRAGMA foreign_key_check")
+        ]
+        for name, version, text, etag in self._rows("SELECT id, version, text, etag FROM versions"):
+            if etag_of(bytes(text).decode("utf-8", "replace")) != etag:
+                faults.append(f"{name}@{version}: the text does not match its ETag")
+            if self.last_version(name) < version:
+                faults.append(f"{name}@{version}: newer than the last version of its id")
+        for name, version, framing, tokens, pages in self._rows(
+            "SELECT id, version, framing, token_ids, pages FROM kept"
+        ):
+            where = f"{name}@{version} ({framing})"
+            if len(tokens) % 4 or len(pages) % _PAGE.size:
+                faults.append(f"{where}: tokens or pages are cut off")
+            elif sum(page.tokens for page in _parse_pages(pages)) > len(tokens) // 4:
+                faults.append(f"{where}: its pages hold more tokens than it has")
+        return faults
+
+    def _create(self, path: Path) -> None:
+        (found,) = self._db.execute("PRAGMA user_version").fetchone()
+        if found not in (0, _SCHEMA_VERSION):
+            raise SetupError(f"{path} was written by another version of kvproxy (schema {found})")
+        if found == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException as e:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                if isinstance(e, sqlite3.OperationalError) and "full" in str(e):
+                    raise StorageFull(f"The document registry cannot grow: {e}.", retry_after_s=60) from e
+                raise
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+
+def _insert_kept(db: sqlite3.Connection, ref: DocumentRef, framing: KeptFraming) -> None:
+    kept = framing.kept
+    db.execute(
+        "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            ref.id,
+            ref.version,
+            framing.framing,
+            kept.fingerprint,
+            struct.pack(f"<{len(kept.token_ids)}I", *kept.token_ids),
+            b"".join(_PAGE.pack(page.key, page.tokens) for page in kept.pages),
+            kept.bytes,
+            kept.prefill_s,
+        ),
+    )
+
+
+def _kept(columns: list[Any]) -> Kept:
+    fingerprint, tokens, pages, size, prefill_s = columns
+    token_ids = struct.unpack(f"<{len(tokens) // 4}I", tokens)
+    return Kept(fingerprint, token_ids, _parse_pages(pages), size, prefill_s)
+
+
+def _parse_pages(blob: bytes) -> tuple[KeptPage, ...]:
+    return tuple(KeptPage(key, tokens) for key, tokens in _PAGE.iter_unpack(blob))
+
+
+def _document(row: tuple[Any, ...]) -> Document:
+    name, version, text, etag, visibility, owner_scope, created = row
+    return Document(name, version, bytes(text).decode("utf-8"), etag, visibility, owner_scope, created)

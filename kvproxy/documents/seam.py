@@ -1,0 +1,186 @@
+"""Joins kept tokens to new text, exactly: ``encode(before + document + after)`` without the document's part.
+
+Byte-level BPE first cuts text into pieces by a pattern, left to right, then encodes each piece by itself. So
+the tokens of a text are those of any two halves of it, if the cut between them is a piece boundary in the
+whole. Two facts give such cuts (the patterns are those of ``kind.py``):
+
+* END. A boundary ``c`` in the document's own pieces stays one whatever follows, when every piece before it
+  was decided by characters of the document alone: ``HORIZON`` more characters follow ``c``, not all of them
+  white space (a run of spaces is decided by what ends it).
+* START. With any text in front, some boundary near the document's start is soon common to both ways of
+  cutting; from there on the same pattern sees the same characters.
+
+NFC composes across a cut unless the character behind it starts a new composition, so with a normaliser only
+such characters are cut at, and the last of them in the document bounds what is decided.
+
+Wherever nothing can be shown the whole region is encoded: slower, never wrong. Cutting the last few tokens
+and encoding them again was rejected: one piece can be any number of tokens.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kvproxy.documents.document import Entry, TokenizedDocument, etag_of
+from kvproxy.documents.tokenizer import Tokenizer
+
+HORIZON = 16
+"""Characters behind a boundary that may decide it. The longest look-ahead of the known patterns is three;
+NFC may make one character of four."""
+_LEAD = 320
+_LONGEST_PIECE = 4096
+_MEMO_ENTRIES = 512
+_MEMO_CHARACTERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a document stands in a region: its tokens are ``[start:end)`` of the region's."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lead:
+    """What to put before ``document.token_ids[resume:]``; the document starts at token ``start`` of it."""
+
+    token_ids: tuple[int, ...]
+    resume: int
+    start: int
+
+
+class Seam:
+    """Joins documents to text. The memo is the only state: what stood before which document."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._memo: OrderedDict[tuple[str, str], _Lead | None] = OrderedDict()
+
+    def tokenize(self, text: str, token_ids: Sequence[int] | None = None) -> TokenizedDocument:
+        """Tokenise a document and find its cuts. ``token_ids``: those of the stripped text, if known."""
+        core = text.strip()
+        tokens = tuple(self._tokenizer.encode_text(core) if token_ids is None else token_ids)
+        cut = self._end_cut(core) if self._tokenizer.seam_supported else 0
+        cut_token = len(tokens) - len(self._tokenizer.encode_text(core[cut:])) if cut else 0
+        lead = next((i for i in range(min(_LEAD, cut), cut) if self._separable(core, i)), cut)
+        entries = self._entries(core, lead) if cut_token > 0 else ()
+        if not entries:
+            cut = cut_token = lead = 0
+        return TokenizedDocument(core, etag_of(core), tokens, entries, lead, cut, cut_token)
+
+    def encode(
+        self, texts: Sequence[str], documents: Sequence[TokenizedDocument]
+    ) -> tuple[list[int], list[Mark]]:
+        """Encode ``texts[0] + documents[0].core + texts[1] + …`` as one; one more text than documents."""
+        tokens: list[int] = []
+        marks: list[Mark | None] = []
+        unknown: list[tuple[int, int, str]] = []
+        before = texts[0]
+        for document, after in zip(documents, texts[1:], strict=True):
+            lead = self._lead(before, document)
+            if lead is None:
+                unknown.append((len(marks), len(tokens), before + document.core))
+                marks.append(None)
+                before += document.core + after
+                continue
+            start = len(tokens) + lead.start
+            tokens += lead.token_ids
+            tokens += document.token_ids[lead.resume : document.cut_token]
+            marks.append(Mark(start, len(tokens)))
+            before = document.core[document.cut :] + after
+        tokens += self._tokenizer.encode_text(before)
+        for index, base, text in unknown:
+            marks[index] = self._measured(tokens, base, text, documents[index])
+        return tokens, [mark for mark in marks if mark is not None]
+
+    def _measured(self, tokens: list[int], base: int, text: str, document: TokenizedDocument) -> Mark:
+        """Where a document without cuts ended up: as far as its own tokens agree with the region's."""
+        alone = self._tokenizer.encode_text(text)
+        end = next(
+            (i for i, token in enumerate(alone) if base + i >= len(tokens) or tokens[base + i] != token),
+            len(alone),
+        )
+        start = len(self._tokenizer.encode_text(text[: len(text) - len(document.core)]))
+        return Mark(base + min(start, end), base + end)
+
+    def _separable(self, text: str, index: int) -> bool:
+        """Whether NFC treats ``text[:index]`` and ``text[index:]`` apart, whatever precedes or follows."""
+        if not self._tokenizer.normalizes or index >= len(text):
+            return not self._tokenizer.normalizes
+        char = text[index]
+        return char.isascii() or _starts_composition(char)
+
+    def _end_cut(self, core: str) -> int:
+        """The last cut that no tail can move, or 0."""
+        decided = len(core)
+        if self._tokenizer.normalizes:
+            decided = next((i for i in range(len(core) - 1, 0, -1) if self._separable(core, i)), 0)
+        normalized = self._tokenizer.normalize(core)
+        starts = self._tokenizer.boundaries(normalized)
+        for cut in range(decided - HORIZON, max(0, decided - _LONGEST_PIECE), -1):
+            if not self._separable(core, cut) or core[cut:decided].isspace():
+                continue
+            if len(normalized) - len(self._tokenizer.normalize(core[cut:])) in starts:
+                return cut
+        return 0
+
+    def _entries(self, core: str, lead: int) -> tuple[Entry, ...]:
+        """Boundaries of the document that hold whatever precedes it, if they are boundaries there too."""
+        starts = self._tokenizer.boundaries(self._tokenizer.normalize(core[:lead]))
+        total = len(self._tokenizer.encode_text(core[:lead]))
+        entries: list[Entry] = []
+        for character in range(max(0, lead - HORIZON)):
+            if not self._separable(core, character) or core[character:lead].isspace():
+                continue
+            if len(self._tokenizer.normalize(core[:character])) in starts:
+                behind = len(self._tokenizer.encode_text(core[character:lead]))
+                entries.append(Entry(character, total - behind))
+        return tuple(entries)
+
+    def _lead(self, before: str, document: TokenizedDocument) -> _Lead | None:
+        key = (before, document.key)
+        if key in self._memo:
+            self._memo.move_to_end(key)
+            return self._memo[key]
+        lead = self._find_lead(before, document)
+        if len(before) <= _MEMO_CHARACTERS:
+            self._memo[key] = lead
+            if len(self._memo) > _MEMO_ENTRIES:
+                self._memo.popitem(last=False)
+        return lead
+
+    def _find_lead(self, before: str, document: TokenizedDocument) -> _Lead | None:
+        if not document.entries:
+            return None
+        tokenizer = self._tokenizer
+        whole = before + document.core[: document.lead]
+        starts = tokenizer.boundaries(tokenizer.normalize(whole))
+        for entry in document.entries:
+            if len(tokenizer.normalize(before + document.core[: entry.character])) in starts:
+                # Counted from behind: white space before a cut is split otherwise when nothing follows.
+                behind = tokenizer.encode_text(document.core[entry.character : document.lead])
+                tokens = tokenizer.encode_text(whole)
+                kept = tuple(tokens[: len(tokens) - len(behind)])
+                start = len(kept) if entry.character == 0 else len(tokenizer.encode_text(before))
+                return _Lead(kept, entry.token, min(start, len(kept)))
+        return None
+
+
+def _starts_composition(char: str) -> bool:
+    """Whether NFC never joins ``char`` to what stands before it. Errs on the side of no.
+
+    Joined are combining marks, Hangul vowels and finals, Kirat Rai vowels, and whatever this Python's Unicode
+    tables do not know yet or write differently in NFC.
+    """
+    code = ord(char)
+    if 0x1100 <= code <= 0x11FF or 0xA960 <= code <= 0xA97F or 0xD7B0 <= code <= 0xD7FF:
+        return False
+    if 0x16D40 <= code <= 0x16D7F:
+        return False
+    if unicodedata.category(char)[0] in "MC" or unicodedata.combining(char):
+        return False
+    return unicodedata.is_normalized("NFC", char)

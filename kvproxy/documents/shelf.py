@@ -1,0 +1,53 @@
+"""What of each document is kept right now, and which pages are shared between documents. Pure bookkeeping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kvproxy.core import DocumentRef, Kept
+from kvproxy.documents.registry import KeptFraming
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A document version's kept framings and the scope that may read them."""
+
+    scope: str
+    framings: tuple[KeptFraming, ...]
+
+    def of(self, framing: str) -> Kept | None:
+        return next((f.kept for f in self.framings if f.framing == framing), None)
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        return frozenset(page.key for f in self.framings for page in f.kept.pages)
+
+
+class Shelf:
+    """Holdings by document version."""
+
+    def __init__(self) -> None:
+        self._holdings: dict[DocumentRef, Holding] = {}
+
+    def put(self, ref: DocumentRef, holding: Holding) -> None:
+        self._holdings[ref] = holding
+
+    def get(self, ref: DocumentRef) -> Holding:
+        """Empty for a version of which nothing is kept."""
+        return self._holdings.get(ref, Holding("", ()))
+
+    def take(self, refs: Sequence[DocumentRef]) -> list[Holding]:
+        """Remove holdings and return them."""
+        return [self._holdings.pop(ref) for ref in refs if ref in self._holdings]
+
+    def keys(self, scope: str) -> frozenset[bytes]:
+        """Pages that documents of ``scope`` still need."""
+        return frozenset(k for h in self._holdings.values() if h.scope == scope for k in h.keys)
+
+    def sharing(self, keys: frozenset[bytes], scope: str) -> Iterator[tuple[str, Kept]]:
+        """Prefixes of scopes other than ``scope`` that need one of ``keys``."""
+        for holding in list(self._holdings.values()):
+            for framing in holding.framings if holding.scope != scope else ():
+                if any(page.key in keys for page in framing.kept.pages):
+                    yield holding.scope, framing.kept

@@ -1,0 +1,176 @@
+"""From waiting to running: reserve pages, take what is cached, load what is on disk, follow who is ahead."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from kvproxy.core import PAGE_TOKENS, MissReason
+from kvproxy.engine.cache import KVCache, pages_for
+from kvproxy.engine.index import Match, Node, common_prefix
+from kvproxy.engine.page_io import PageIO, Read
+from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.errors import HitLost
+from kvproxy.store.pages import Loaded, Missing
+
+logger = logging.getLogger(__name__)
+
+WORTH_FOLLOWING = PAGE_TOKENS
+"""Positions that another's prefill must be about to save before it is waited for."""
+
+
+class Admission:
+    """Engine thread only. Changes sequences and their pages; sends no events but failures."""
+
+    def __init__(self, cache: KVCache, io: PageIO, fail: Callable[[Sequence, HitLost], None]) -> None:
+        """``fail`` ends a sequence whose pages turned out bad after it was admitted."""
+        self._cache = cache
+        self._io = io
+        self._fail = fail
+        self._loads: dict[Sequence, int] = {}
+
+    def try_admit(self, seq: Sequence, running: Iterable[Sequence]) -> bool:
+        """Move a WAITING sequence on. False when pages are short: it stays, and so does all behind it.
+
+        Raises HitLost when the job insists on more cached positions than there are.
+        """
+        job, cache = seq.job, self._cache
+        # The last prompt token's logits are needed unless nothing is to be generated.
+        limit = seq.prompt_tokens - (1 if job.max_tokens or job.score_from is not None else 0)
+        if job.score_from is not None:
+            limit = min(limit, job.score_from)
+        match = cache.match(job.token_ids, job.readable, limit) if job.reuse else Match((), 0)
+        if match.tokens < job.require_cached:
+            raise HitLost("the pages were evicted meanwhile", MissReason.NOT_RESIDENT)
+        leader = self._leader(seq, match.tokens, running) if job.reuse else None
+        if leader is not None:
+            seq.phase, seq.following = Phase.FOLLOWING, leader
+            return True
+        cache.pin(match.nodes)
+        whole = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.page is not None)
+        need = pages_for(seq.last_position) - whole
+        if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
+            need += 1  # A partial page on disk is loaded into a page of its node, and copied from there.
+        promised = sum(s.reserved for s in running)
+        if cache.available() - promised < need:
+            cache.unpin(match.nodes)
+            return False
+        seq.admitted_at = time.perf_counter()
+        seq.reserved, seq.matched = need, match.nodes
+        seq.cached = match.tokens
+        missing = [n for n in match.nodes if n.page is None]
+        if missing:
+            seq.phase = Phase.LOADING
+            self._loads[seq] = len(missing)
+            for node in missing:
+                self._io.read(node, partial(self._page_read, seq))
+        else:
+            self._attach(seq)
+        return True
+
+    def leave(self, seq: Sequence) -> None:
+        """Give back all that a sequence holds. Idempotent."""
+        self._cache.unpin(seq.matched)
+        seq.matched = ()
+        self._cache.release(seq.pages)
+        seq.pages.clear()
+        seq.reserved = 0
+        seq.following = None
+        self._loads.pop(seq, None)
+        seq.phase = Phase.ENDED
+
+    def _leader(self, seq: Sequence, matched: int, running: Iterable[Sequence]) -> Sequence | None:
+        """Somebody who is computing what this sequence needs next, in a scope that it may read."""
+        job = seq.job
+        for other in running:
+            if other is seq or other.phase not in (Phase.PREFILL, Phase.LOADING) or not other.job.register:
+                continue
+            shared = common_prefix(other.job.token_ids, job.token_ids[:-1])
+            if other.job.scope not in job.readable:
+                scope = other.job.shared_scope
+                shared = min(shared, other.job.shared_end) if scope in job.readable else 0
+                shared -= shared % PAGE_TOKENS
+            if shared - matched >= WORTH_FOLLOWING and other.computed < shared:
+                return other
+        return None
+
+    def leader_done(self, seq: Sequence) -> bool:
+        """Whether a FOLLOWING sequence has nothing more to wait for."""
+        leader = seq.following
+        if leader is None or leader.phase not in (Phase.PREFILL, Phase.LOADING):
+            return True
+        return leader.computed >= common_prefix(leader.job.token_ids, seq.job.token_ids[:-1])
+
+    def _page_read(self, seq: Sequence, read: Read) -> None:
+        if seq.phase is not Phase.LOADING:
+            return
+        node, result = read.node, read.result
+        if isinstance(result, Loaded) and node.page is None:
+            page = self._cache.take(None)
+            try:
+                self._cache.pool.write(page, result.payload)
+            except ValueError as e:
+                self._cache.release([page])
+                self._reject(node, str(e))
+            else:
+                # The page now belongs to the node; the sequence's share of it is counted at _attach.
+                self._cache.arrived(node, page)
+                seq.reserved -= 1
+        elif not isinstance(result, Loaded):
+            self._reject(node, "it is missing" if isinstance(result, Missing) else result.reason)
+        self._loads[seq] -= 1
+        if self._loads[seq] == 0:
+            del self._loads[seq]
+            seq.load_s = time.perf_counter() - seq.admitted_at
+            self._loaded(seq)
+
+    def _reject(self, node: Node, reason: str) -> None:
+        logger.warning(
+            "stored page %s (tokens %d-%d) is not used: %s",
+            node.key.hex()[:16],
+            node.index * PAGE_TOKENS,
+            node.index * PAGE_TOKENS + len(node.token_ids),
+            reason,
+        )
+        self._cache.discard_if_absent(node)
+
+    def _loaded(self, seq: Sequence) -> None:
+        """All reads have ended. Cut the match at the first page that did not arrive."""
+        good: list[Node] = []
+        for node in seq.matched:
+            if node.page is None:
+                break
+            good.append(node)
+        if len(good) < len(seq.matched):
+            lost = seq.matched[len(good) :]
+            self._cache.unpin(lost)
+            seq.matched = tuple(good)
+            seq.cached = min(seq.cached, len(good) * PAGE_TOKENS)
+            # Pages that shared nothing after all must come from somewhere.
+            seq.reserved = pages_for(seq.last_position) - seq.cached // PAGE_TOKENS
+            if seq.cached < seq.job.require_cached:
+                self._fail(seq, HitLost("stored pages failed verification", MissReason.PAGES_REJECTED))
+                return
+        self._attach(seq)
+
+    def _attach(self, seq: Sequence) -> None:
+        """Share the full pages, copy the used part of a partial one, and start computing."""
+        for i, node in enumerate(seq.matched):
+            used = min(PAGE_TOKENS, seq.cached - i * PAGE_TOKENS)
+            if used == PAGE_TOKENS and node.full:
+                seq.pages.append(self._cache.share(node))
+                seq.chain.append(node)
+                seq.registered += 1
+            elif used > 0:
+                assert node.page is not None
+                page = self._cache.take(seq.pages[-1] if seq.pages else None)
+                seq.reserved -= 1
+                self._cache.pool.copy_prefix(node.page, page, used)
+                seq.pages.append(page)
+        self._cache.unpin(seq.matched)
+        seq.matched = ()
+        seq.reserved = max(0, pages_for(seq.last_position) - len(seq.pages))
+        seq.computed = seq.cached
+        seq.phase = Phase.PREFILL

@@ -1,0 +1,197 @@
+"""The prefix index: which token prefixes have KV, in which scope, in memory or on disk.
+
+A tree of pages. A node is found by its page key and confirmed by comparing token ids. Scopes are separate
+name
+spaces over one tree: a tenant's page may hang below a public one, and is seen by that tenant only. No I/O, no
+tensors, not thread safe: the cache's lock guards it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.page_key import page_key
+
+_REMEMBERED = 4096
+"""How many evicted prefixes are remembered, so that a miss can say 'not-resident' and not 'never seen'."""
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """KV of ``len(token_ids)`` positions from ``index * PAGE_TOKENS`` on, behind the prefix that ``parent``
+    ends.
+
+    ``page`` is None while the node is only on disk; a node that is neither in memory nor on disk is not kept.
+    """
+
+    scope: str
+    key: bytes
+    parent_key: bytes
+    parent: Node | None
+    index: int
+    token_ids: tuple[int, ...]
+    page: int | None = None
+    stored: bool = False
+    pins: int = 0
+    used: int = 0
+    children: set[Node] = field(default_factory=set)
+
+    @property
+    def full(self) -> bool:
+        return len(self.token_ids) == PAGE_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """``nodes`` cover ``tokens`` positions; only the last may be used in part."""
+
+    nodes: tuple[Node, ...]
+    tokens: int
+
+
+class PrefixIndex:
+    def __init__(self, root: bytes) -> None:
+        self.root = root
+        self._full: dict[tuple[str, bytes], Node] = {}
+        self._open: dict[tuple[str, bytes, int], list[Node]] = {}
+        self._all: set[Node] = set()
+        self._evicted: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._clock = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._all)
+
+    def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> Match:
+        """The longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token."""
+        nodes: list[Node] = []
+        key, done = self.root, 0
+        while done < limit:
+            want = tuple(token_ids[done : done + PAGE_TOKENS])
+            node = self._find_full(key, want, scopes) if done + PAGE_TOKENS <= limit else None
+            if node is None:
+                node, taken = self._find_partial(key, want[: limit - done], scopes)
+                if node is not None:
+                    nodes.append(node)
+                    done += taken
+                break
+            nodes.append(node)
+            key, done = node.key, done + PAGE_TOKENS
+        return Match(tuple(nodes), done)
+
+    def _find_full(self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str]) -> Node | None:
+        key = page_key(parent_key, want)
+        for scope in scopes:
+            node = self._full.get((scope, key))
+            if node is not None and node.token_ids == want and node.parent_key == parent_key:
+                return node
+        return None
+
+    def _find_partial(
+        self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str]
+    ) -> tuple[Node | None, int]:
+        """The child that shares the most leading tokens with ``want``, and how many."""
+        best, most = None, 0
+        if not want:
+            return best, most
+        for scope in scopes:
+            for node in self._open.get((scope, parent_key, want[0]), ()):
+                shared = common_prefix(node.token_ids, want)
+                if shared > most or (shared == most and best is not None and best.page is None):
+                    best, most = node, shared
+        return best, most
+
+    def seen(self, token_ids: Sequence[int], scopes: Sequence[str]) -> bool:
+        """Whether the first page of this prompt was kept once and has been evicted since."""
+        key = page_key(self.root, tuple(token_ids[:PAGE_TOKENS]))
+        return any((scope, key) in self._evicted for scope in scopes)
+
+    def add(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> tuple[Node, bool]:
+        """The node for this page, made if absent; True when it was made."""
+        parent_key = self.root if parent is None else parent.key
+        key = page_key(parent_key, token_ids)
+        existing = self.find(scope, parent_key, key, token_ids)
+        if existing is not None:
+            return existing, False
+        node = Node(scope, key, parent_key, parent, 0 if parent is None else parent.index + 1, token_ids)
+        self._all.add(node)
+        if parent is not None:
+            parent.children.add(node)
+        if node.full:
+            self._full[scope, key] = node
+        self._open.setdefault((scope, parent_key, token_ids[0]), []).append(node)
+        self._evicted.pop((scope, key), None)
+        self.touch(node)
+        return node, True
+
+    def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
+        """The node of exactly this page."""
+        for node in self._open.get((scope, parent_key, token_ids[0]), ()):
+            if node.key == key and node.token_ids == token_ids:
+                return node
+        return None
+
+    def has(self, node: Node) -> bool:
+        return node in self._all
+
+    def siblings(self, node: Node) -> list[Node]:
+        """Nodes of the same scope and parent that start with the same token, ``node`` included."""
+        return list(self._open.get((node.scope, node.parent_key, node.token_ids[0]), ()))
+
+    def remove(self, node: Node) -> None:
+        """Take out a leaf. Its page, if any, is the caller's to release."""
+        assert not node.children, "children would become unreachable"
+        self._all.discard(node)
+        if node.parent is not None:
+            node.parent.children.discard(node)
+        if node.full:
+            self._full.pop((node.scope, node.key), None)
+        where = (node.scope, node.parent_key, node.token_ids[0])
+        siblings = self._open[where]
+        siblings.remove(node)
+        if not siblings:
+            del self._open[where]
+        if node.index == 0:
+            self._evicted[node.scope, node.key] = None
+            while len(self._evicted) > _REMEMBERED:
+                self._evicted.popitem(last=False)
+
+    def touch(self, node: Node) -> None:
+        """Mark as used now, with all that leads to it."""
+        self._clock += 1
+        at: Node | None = node
+        while at is not None:
+            at.used = self._clock
+            at = at.parent
+
+    def check(self) -> list[str]:
+        faults = []
+        for node in self._all:
+            if node.page is None and not node.stored:
+                faults.append(f"node {node.key.hex()[:12]} is neither in memory nor on disk")
+            if node.parent is not None and node.parent not in self._all:
+                faults.append(f"node {node.key.hex()[:12]} hangs below a removed node")
+            if node.parent is not None and not node.parent.full:
+                faults.append(f"node {node.key.hex()[:12]} hangs below a partial page")
+            if node.key != page_key(node.parent_key, node.token_ids):
+                faults.append(f"node {node.key.hex()[:12]} has another key than its tokens give")
+            if node.pins < 0:
+                faults.append(f"node {node.key.hex()[:12]} has {node.pins} pins")
+        return faults
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many leading items are equal."""
+    size = min(len(a), len(b))
+    if a[:size] == b[:size]:
+        return size
+    low, high = 0, size
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle)
+    return low

@@ -1,0 +1,63 @@
+"""Writes registered pages to the store, one after another, so that a long document is never in memory
+twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from kvproxy.engine.cache import KVCache
+from kvproxy.engine.index import Node
+from kvproxy.engine.page_io import PageIO, Written
+
+logger = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Engine thread only; the writing itself happens on the I/O threads."""
+
+    def __init__(self, cache: KVCache, io: PageIO) -> None:
+        self._cache = cache
+        self._io = io
+        self._restoring: set[Node] = set()
+
+    def save(self, nodes: Sequence[Node], done: Callable[[Exception | None], None]) -> None:
+        """Write all nodes that are not stored; then call ``done``, with the first error if there was one.
+
+        The nodes are pinned meanwhile. What was written before an error stays: it is whole, and found again.
+        """
+        todo = [n for n in nodes if not (n.stored and self._io.has(n.key))]
+        self._cache.pin(nodes)
+
+        def next_page(written: Written | None = None) -> None:
+            if written is not None:
+                if written.error is not None:
+                    self._cache.unpin(nodes)
+                    done(written.error)
+                    return
+                self._cache.mark_stored(written.node)
+            if not todo or not self._io.has_store:
+                self._cache.unpin(nodes)
+                done(None)
+                return
+            node = todo.pop(0)
+            if node.page is None:
+                next_page()  # Its document was deleted meanwhile.
+                return
+            self._io.write(node, self._cache.pool.read(node.page), next_page)
+
+        next_page()
+
+    def restore(self, nodes: Sequence[Node]) -> None:
+        """Write pages of a published document that a reader had to compute again. Best effort."""
+        new = [n for n in nodes if not n.stored and n not in self._restoring]
+        if not new or not self._io.has_store:
+            return
+        self._restoring.update(new)
+
+        def done(error: Exception | None) -> None:
+            self._restoring.difference_update(new)
+            if error is not None:
+                logger.warning("pages that were computed again could not be stored: %s", error)
+
+        self.save(new, done)

@@ -1,0 +1,126 @@
+"""The page pool: one tensor for the KV of all pages, and who holds each page."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kvproxy.core import PAGE_TOKENS
+
+SCRATCH = 0
+"""Page 0 takes what padding rows write. It is never handed out and never attended to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageShape:
+    layers: int
+    kv_heads: int
+    head_dim: int
+    dtype: torch.dtype
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one page: K and V of all layers for PAGE_TOKENS positions."""
+        return self.layers * 2 * self.kv_heads * PAGE_TOKENS * self.head_dim * self.dtype.itemsize
+
+
+class PagePool:
+    """``kv``: [layers, 2, pages, kv_heads, PAGE_TOKENS, head_dim]; heads before positions, so that the
+    [positions, head_dim] block of a head is contiguous for the attention kernel.
+
+    A page is free, or held by one or more holders (sequences, index nodes). The class counts; it knows no
+    reasons. Not thread safe: the cache's lock guards it.
+    """
+
+    def __init__(self, shape: PageShape, pages: int, device: torch.device) -> None:
+        if pages < 2:
+            raise ValueError("a pool needs at least one page beside the scratch page")
+        self.shape = shape
+        self.kv = _zeros(
+            (shape.layers, 2, pages, shape.kv_heads, PAGE_TOKENS, shape.head_dim), shape.dtype, device
+        )
+        self.refs = [0] * pages
+        self.refs[SCRATCH] = 1
+        self._free = list(range(1, pages))
+        self._is_free = [False] + [True] * (pages - 1)
+        self._free_count = pages - 1
+
+    @property
+    def total(self) -> int:
+        """Pages that can be handed out; the scratch page is not counted."""
+        return len(self.refs) - 1
+
+    @property
+    def free(self) -> int:
+        return self._free_count
+
+    def allocate(self, after: int | None = None) -> int:
+        """Take a free page with one reference, next to page ``after`` where possible.
+
+        Neighbours matter: a run of consecutive pages is attended to in one call, without a copy.
+        Raises MemoryError when none is free.
+        """
+        page = -1
+        if after is not None and after + 1 < len(self.refs) and self._is_free[after + 1]:
+            page = after + 1
+        else:
+            while self._free:
+                candidate = heapq.heappop(self._free)
+                if self._is_free[candidate]:
+                    page = candidate
+                    break
+        if page < 0:
+            raise MemoryError("no free page")
+        self._is_free[page] = False
+        self._free_count -= 1
+        self.refs[page] = 1
+        return page
+
+    def hold(self, page: int) -> None:
+        assert self.refs[page] > 0, "only a held page can get another holder"
+        self.refs[page] += 1
+
+    def release(self, page: int) -> None:
+        self.refs[page] -= 1
+        assert self.refs[page] >= 0 and page != SCRATCH
+        if self.refs[page] == 0:
+            self._is_free[page] = True
+            self._free_count += 1
+            # Entries taken by `after` above stay in the heap; they are skipped, and re-added here only if
+            # absent.
+            heapq.heappush(self._free, page)
+            if len(self._free) > 4 * len(self.refs):
+                self._free = [p for p, free in enumerate(self._is_free) if free]
+
+    def copy_prefix(self, source: int, target: int, positions: int) -> None:
+        """Copy the first ``positions`` positions of a page: how a partial page is shared."""
+        self.kv[:, :, target, :, :positions].copy_(self.kv[:, :, source, :, :positions])
+
+    def read(self, page: int) -> bytes:
+        """A page as bytes, in the order [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
+        return self.kv[:, :, page].contiguous().cpu().view(torch.uint8).numpy().tobytes()
+
+    def write(self, page: int, payload: bytes | bytearray | memoryview) -> None:
+        """The reverse of :meth:`read`. Raises ValueError when the length is wrong."""
+        if len(payload) != self.shape.bytes:
+            raise ValueError(f"a page has {self.shape.bytes} bytes, not {len(payload)}")
+        flat = torch.frombuffer(
+            bytearray(payload) if isinstance(payload, bytes) else payload, dtype=self.shape.dtype
+        )
+        s = self.shape
+        self.kv[:, :, page].copy_(flat.view(s.layers, 2, s.kv_heads, PAGE_TOKENS, s.head_dim))
+
+
+def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros that cost no memory before they are written.
+
+    Zeros, not whatever was there: masked positions are read and multiplied by 0, and NaN * 0 is NaN.
+    torch.zeros writes every byte; numpy's zeros are the operating system's untouched ones.
+    """
+    if device.type != "cpu":
+        return torch.zeros(size, dtype=dtype, device=device)
+    bits = {2: np.int16, 4: np.int32}[dtype.itemsize]
+    return torch.from_numpy(np.zeros(size, dtype=bits)).view(dtype)

@@ -1,0 +1,294 @@
+"""The engine: one thread that owns the model, the pages and every sequence.
+
+Other threads talk to it by putting calls into its inbox; it answers through callbacks that must not block.
+``_step`` is the whole loop: take the inbox, admit, run a tile, hand out tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from kvproxy.core import Finished, FinishReason, Started, TextDelta, Usage
+from kvproxy.engine.admission import Admission
+from kvproxy.engine.cache import KVCache, pages_for
+from kvproxy.engine.detokenize import Detokenizer, Vocabulary
+from kvproxy.engine.index import Node
+from kvproxy.engine.keeper import Keeper
+from kvproxy.engine.model import TileModel
+from kvproxy.engine.page_io import PageIO, Store
+from kvproxy.engine.registrar import register
+from kvproxy.engine.runner import Sampled, TileRunner
+from kvproxy.engine.scheduler import choose
+from kvproxy.engine.sequence import Emit, Job, Phase, Sequence
+from kvproxy.errors import CannotFit, ContextTooLong, KVProxyError, Overloaded, ShuttingDown, Unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """Start with :meth:`start`, end with :meth:`stop`. Public methods may be called from any thread."""
+
+    def __init__(
+        self,
+        model: TileModel,
+        cache: KVCache,
+        vocabulary: Vocabulary,
+        *,
+        eos_ids: frozenset[int],
+        max_context: int,
+        max_running: int,
+        max_waiting: int,
+        store: Store | None = None,
+    ) -> None:
+        self.model, self.cache = model, cache
+        self.max_context = max_context
+        self._vocabulary, self._eos_ids = vocabulary, eos_ids
+        self._max_running, self._max_waiting = max_running, max_waiting
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.io = PageIO(store, self._inbox.put)
+        self._runner = TileRunner(model, cache)
+        self._admission = Admission(cache, self.io, self._end)
+        self._keeper = Keeper(cache, self.io)
+        self._waiting: list[Sequence] = []
+        self._running: list[Sequence] = []
+        self._count = 0
+        self._count_lock = threading.Lock()
+        self._decode_turn = False
+        self._stopping = False
+        self._thread = threading.Thread(target=self._loop, name="kvproxy-engine", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End every sequence with ShuttingDown, then the thread. Idempotent."""
+        self._inbox.put(self._begin_stop)
+        if self._thread.is_alive():
+            self._thread.join()
+        self.io.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive() and not self._stopping
+
+    def submit(self, job: Job, emit: Emit, on_progress: Callable[[int, int], None] | None = None) -> Sequence:
+        """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine's thread.
+
+        Raises ContextTooLong, CannotFit, Overloaded or ShuttingDown at once.
+        """
+        self._refuse_impossible(job)
+        with self._count_lock:
+            if not self.alive:
+                raise ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5)
+            if self._count >= self._max_running + self._max_waiting:
+                raise Overloaded(
+                    f"{self._count} requests are running or waiting; try again shortly", retry_after_s=2
+                )
+            self._count += 1
+        seq = Sequence(job, emit, Detokenizer(self._vocabulary, job.sampling.stop))
+        seq.on_progress = on_progress
+        self._inbox.put(lambda: self._arrive(seq))
+        return seq
+
+    def cancel(self, seq: Sequence) -> None:
+        """The reader has left: rows and pages are free at the next step. Nothing more is emitted."""
+        seq.cancelled = True
+        self._inbox.put(lambda: None)
+
+    def call(self, function: Callable[[], object]) -> Future[object]:
+        """Run a function between two steps, on the engine's thread."""
+        future: Future[object] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as e:
+                future.set_exception(e)
+
+        self._inbox.put(run)
+        return future
+
+    def check(self) -> list[str]:
+        """Audit pages against their holders; [] when sound. Engine thread only: use
+        ``call(engine.check)``."""
+        return self.cache.check([s.pages for s in self._running])
+
+    def _refuse_impossible(self, job: Job) -> None:
+        prompt, new = len(job.token_ids), job.max_tokens
+        if prompt + new > self.max_context or prompt >= self.max_context:
+            raise ContextTooLong(limit=self.max_context, prompt_tokens=prompt, completion_tokens=new)
+        need, total = pages_for(prompt + max(new - 1, 0)), self.cache.pool.total
+        if need > total:
+            raise CannotFit(
+                f"This request needs {need} pages of KV ({prompt} prompt tokens and up to {new} new ones), and "
+                f"the whole page budget is {total} pages. Shorten it, lower max_tokens, or raise "
+                "engine.page_budget."
+            )
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            try:
+                self._step()
+            except Exception:
+                logger.exception("the engine's step failed; its sequences end with an error")
+                for seq in [*self._running, *self._waiting]:
+                    self._end(seq, KVProxyError("the engine failed on this request; its log has the cause"))
+
+    def _step(self) -> None:
+        self._take_inbox()
+        self._drop_cancelled()
+        self._wake_followers()
+        self._admit()
+        for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prompt_tokens]:
+            self._computed(seq)  # A prefill-only job that was cached to its last token.
+        prefilling = [s for s in self._running if s.phase is Phase.PREFILL]
+        decoding = [s for s in self._running if s.phase is Phase.DECODE]
+        work = choose(prefilling, decoding, self.model.numerics, decode_turn=self._decode_turn)
+        if work is None:
+            return
+        self._decode_turn = not self._decode_turn
+        sampled = self._runner.run(work)
+        for part in work.parts:
+            self._computed(part.sequence)
+        for result in sampled:
+            self._deliver(result)
+
+    def _take_inbox(self) -> None:
+        """Wait for a call only when there is nothing to compute; look again soon while somebody waits for
+        pages,
+        which another thread's ``hold`` may be keeping."""
+        busy = any(s.phase in (Phase.PREFILL, Phase.DECODE) for s in self._running)
+        try:
+            call = self._inbox.get(block=not busy, timeout=0.02 if self._waiting else None)
+            while True:
+                call()
+                call = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _arrive(self, seq: Sequence) -> None:
+        if self._stopping:
+            self._end(seq, ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5))
+            return
+        self._waiting.append(seq)
+
+    def _drop_cancelled(self) -> None:
+        for seq in [s for s in (*self._running, *self._waiting) if s.cancelled]:
+            # What a reader who left had computed is kept for the next one.
+            if seq.phase in (Phase.PREFILL, Phase.DECODE):
+                register(self.cache, seq, unified=self.model.numerics.unified, partial=True)
+            self._end(seq, None)
+
+    def _wake_followers(self) -> None:
+        for seq in [s for s in self._running if s.phase is Phase.FOLLOWING]:
+            if self._admission.leader_done(seq):
+                leader = seq.following
+                if leader is not None and leader.phase is Phase.PREFILL:
+                    register(self.cache, leader, unified=self.model.numerics.unified, partial=True)
+                seq.following, seq.collapsed, seq.phase = None, True, Phase.WAITING
+                self._running.remove(seq)
+                self._waiting.insert(0, seq)
+
+    def _admit(self) -> None:
+        while self._waiting and len(self._running) < self._max_running:
+            seq = self._waiting[0]
+            try:
+                if not self._admission.try_admit(seq, self._running):
+                    return
+            except KVProxyError as e:
+                self._end(seq, e)
+                continue
+            self._waiting.pop(0)
+            self._running.append(seq)
+
+    def _computed(self, seq: Sequence) -> None:
+        """A tile added KV to this sequence."""
+        ended_prompt = seq.computed >= seq.prompt_tokens and seq.phase is Phase.PREFILL
+        last = register(self.cache, seq, unified=self.model.numerics.unified, partial=ended_prompt)
+        if seq.on_progress is not None and seq.phase is Phase.PREFILL:
+            seq.on_progress(seq.computed, seq.prompt_tokens)
+        if not ended_prompt:
+            return
+        seq.prefill_s = time.perf_counter() - seq.admitted_at - seq.load_s
+        if seq.job.persist:
+            self._persist(seq, last)
+        elif seq.job.max_tokens == 0:
+            self._started(seq)
+            self._finish(seq, "length")
+        elif seq.job.shared_scope is not None:
+            self._keeper.restore([n for n in seq.chain if n.scope == seq.job.shared_scope])
+
+    def _persist(self, seq: Sequence, last: Node | None) -> None:
+        seq.phase = Phase.PERSISTING
+        nodes = (*seq.chain, *([last] if last is not None else []))
+
+        def done(error: Exception | None) -> None:
+            if seq.phase is Phase.ENDED:
+                return
+            if error is not None:
+                self._end(seq, error)
+                return
+            seq.kept = nodes
+            self._started(seq)
+            self._finish(seq, "length")
+
+        if sum(len(n.token_ids) for n in nodes) < seq.prompt_tokens:
+            done(Unavailable("the document was deleted while it was being published; publish it again"))
+        else:
+            self._keeper.save(nodes, done)
+
+    def _deliver(self, result: Sampled) -> None:
+        seq, token = result.sequence, result.token
+        if seq.phase is Phase.PREFILL:
+            self._started(seq)
+            seq.phase = Phase.DECODE
+        seq.tokens.append(token)
+        if token in self._eos_ids:
+            self._finish(seq, "stop")
+            return
+        text = seq.detokenizer.push(token)
+        if text:
+            seq.emit(TextDelta(text))
+        if seq.detokenizer.done:
+            self._finish(seq, "stop")
+        elif seq.generated >= seq.job.max_tokens:
+            self._finish(seq, "length")
+
+    def _started(self, seq: Sequence) -> None:
+        queue_s = seq.admitted_at - seq.arrived_at
+        seq.emit(Started(seq.cached, seq.collapsed and seq.cached > 0, queue_s, seq.load_s, seq.prefill_s))
+
+    def _finish(self, seq: Sequence, reason: FinishReason) -> None:
+        text = seq.detokenizer.flush()
+        if text:
+            seq.emit(TextDelta(text))
+        if seq.detokenizer.done:
+            reason = "stop"
+        # The last token was never computed, so it is no part of what is kept.
+        register(self.cache, seq, unified=self.model.numerics.unified, partial=True)
+        kept = seq.prompt_tokens - seq.cached if seq.job.register else 0
+        seq.emit(Finished(reason, Usage(seq.prompt_tokens, seq.generated, seq.cached, kept)))
+        self._end(seq, None)
+
+    def _end(self, seq: Sequence, error: BaseException | None) -> None:
+        if seq.phase is Phase.ENDED:
+            return
+        if error is not None:
+            seq.emit(error)
+        self._admission.leave(seq)
+        if seq in self._running:
+            self._running.remove(seq)
+        if seq in self._waiting:
+            self._waiting.remove(seq)
+        with self._count_lock:
+            self._count -= 1
+
+    def _begin_stop(self) -> None:
+        for seq in [*self._running, *self._waiting]:
+            self._end(seq, ShuttingDown("the proxy is shutting down; try again in a moment", retry_after_s=5))
+        self._stopping = True

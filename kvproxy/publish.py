@@ -1,0 +1,300 @@
+"""Learn a document: tokenise, prefill under every framing, keep the pages, and only then make it known."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from kvproxy.backends.base import Found, Kept, LocalBackend
+from kvproxy.core import Caller, DocumentRef, Prompt, Visibility
+from kvproxy.documents.compose import Composer
+from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument, checked_etag
+from kvproxy.documents.info import DocumentInfo, FramingInfo, Published
+from kvproxy.documents.library import Known, Library
+from kvproxy.documents.registry import Entry, KeptFraming, Registry
+from kvproxy.documents.shelf import Holding, Shelf
+from kvproxy.documents.turns import Turns, whole
+from kvproxy.errors import DocumentNotFound, DocumentRejected, KVProxyError, PermissionDenied, Retryable
+
+logger = logging.getLogger(__name__)
+
+MARGIN = 256
+"""Positions that a document must leave free for the question and the answer."""
+
+_REFRESH_ATTEMPTS = 8
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stale:
+    """A published prefix whose pages must be made again."""
+
+    ref: DocumentRef
+    prefix: FramedPrefix
+    reason: str
+
+
+class Publisher:
+    """Publishes, lists and deletes; the only writer of library, registry and published pages.
+
+    Call ``restore`` once before serving, then run ``refresh`` in the background.
+    """
+
+    def __init__(
+        self,
+        *,
+        composer: Composer,
+        library: Library,
+        registry: Registry,
+        local: LocalBackend,
+        default_visibility: Visibility = "public",
+        max_text: int = 8 * 2**20,
+    ) -> None:
+        """``max_text`` is in bytes of UTF-8."""
+        self._composer = composer
+        self._library = library
+        self._registry = registry
+        self._local = local
+        self._default_visibility = default_visibility
+        self._max_text = max_text
+        self._shelf = Shelf()
+        self._stale: list[_Stale] = []
+        self._turns = Turns()
+
+    async def publish(
+        self,
+        id: str,
+        text: str,
+        visibility: Visibility | None,
+        caller: Caller,
+        progress: Progress | None = None,
+    ) -> Published:
+        """Returns when the pages are on disk and the version is visible; until then nothing is.
+
+        Without ``visibility`` a new version has that of the one before it. The same text again changes
+        nothing. ``progress(done, total)`` counts tokens over all framings. Raises DocumentRejected,
+        PermissionDenied, Overloaded, CannotFit, StorageFull.
+        """
+        etag = checked_etag(id, text, self._max_text)
+        async with self._turns.of(id):
+            current = self._current(id, caller)
+            wanted = visibility or (current.visibility if current else self._default_visibility)
+            if current is not None and (current.etag, current.visibility) == (etag, wanted):
+                return Published(self._info(current.ref, caller), created=False, prefill_s=0.0)
+            tokenized, prefixes = await asyncio.to_thread(self._prepare, id, text)
+            version = await asyncio.to_thread(self._registry.last_version, id) + 1
+            document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
+            framings = await self._keep_all(document.scope, prefixes, progress)
+            await whole(self._commit(Known(document, tokenized, prefixes), framings))
+            prefill_s = sum(f.kept.prefill_s for f in framings)
+            return Published(self._info(document.ref, caller), created=True, prefill_s=prefill_s)
+
+    async def list(self, caller: Caller) -> builtins.list[DocumentInfo]:
+        """All versions that ``caller`` may see, by id and then by version."""
+        refs = [k.document.ref for k in self._library if k.document.visible_to(caller.scope)]
+        return [self._info(ref, caller) for ref in refs]
+
+    async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
+        """Raises DocumentNotFound."""
+        return self._info(ref, caller)
+
+    async def text(self, ref: DocumentRef, caller: Caller) -> str:
+        """Raises DocumentNotFound."""
+        return self._library.resolve(ref, caller).document.text
+
+    async def delete(self, ref: DocumentRef, caller: Caller) -> None:
+        """All versions when ``ref`` names none. Raises DocumentNotFound; PermissionDenied for non-owners."""
+        async with self._turns.of(ref.id):
+            found = [
+                known
+                for known in self._library.versions(ref.id, caller)
+                if ref.version in (None, known.document.version)
+            ]
+            if not found:
+                raise DocumentNotFound(str(ref))
+            if any(known.document.owner_scope != caller.scope for known in found):
+                raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
+            await whole(self._delete(found))
+
+    async def restore(self) -> None:
+        """Make registered documents known and their pages findable; what is missing waits for ``refresh``."""
+        for entry in await asyncio.to_thread(self._registry.load):
+            tokenized, prefixes = await asyncio.to_thread(self._tokenize, entry.document.text)
+            self._library.add(Known(entry.document, tokenized, prefixes))
+            await self._restore_pages(entry, prefixes)
+
+    async def refresh(self) -> None:
+        """Prefill again what ``restore`` found missing. Ends by itself; failures are logged and left."""
+        stale, self._stale = self._stale, []
+        for item in stale:
+            try:
+                await self._refresh_one(item)
+            except KVProxyError as e:
+                logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.framing, e.message)
+
+    def _current(self, id: str, caller: Caller) -> Document | None:
+        owner = self._library.owner(id)
+        if owner is not None and owner != caller.scope:
+            raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
+        versions = self._library.versions(id, caller)
+        return versions[-1].document if versions else None
+
+    def _prepare(self, id: str, text: str) -> tuple[TokenizedDocument, tuple[FramedPrefix, ...]]:
+        """Raises DocumentRejected when the document leaves no room for a question."""
+        limit = self._local.info.max_context - MARGIN
+        token_ids = self._composer.encode(text)
+        longest = len(token_ids)
+        if longest <= limit:  # a text far too long is not worth cutting
+            tokenized, prefixes = self._tokenize(text, token_ids)
+            longest = max([longest, *(len(p.token_ids) for p in prefixes)])
+            if longest <= limit:
+                return tokenized, prefixes
+        raise DocumentRejected(
+            f"'{id}' needs {longest} tokens; this model's context has {limit + MARGIN}, {MARGIN} of them kept "
+            "free for question and answer. Publish it in parts.",
+            param="text",
+        )
+
+    def _tokenize(
+        self, text: str, token_ids: Sequence[int] | None = None
+    ) -> tuple[TokenizedDocument, tuple[FramedPrefix, ...]]:
+        tokenized = self._composer.tokenize(text, token_ids)
+        framed = [self._composer.framed(text, tokenized, framing) for framing in self._composer.framings]
+        return tokenized, tuple(prefix for prefix in framed if prefix.token_ids)
+
+    async def _keep_all(
+        self, scope: str, prefixes: Sequence[FramedPrefix], progress: Progress | None
+    ) -> tuple[KeptFraming, ...]:
+        """Keep every prefix, or, when one fails or the publisher leaves, none."""
+        total = sum(len(p.token_ids) for p in prefixes)
+        done = 0
+        framings: list[KeptFraming] = []
+        try:
+            for prefix in prefixes:
+                report = partial(_report, progress, done, total) if progress is not None else None
+                kept = await self._local.keep(prefix.token_ids, scope, report)
+                framings.append(KeptFraming(prefix.framing, kept))
+                done += len(prefix.token_ids)
+        except BaseException:
+            await whole(self._forget_all([Holding(scope, tuple(framings))]))
+            raise
+        return tuple(framings)
+
+    async def _commit(self, known: Known, framings: tuple[KeptFraming, ...]) -> None:
+        """Make a version visible, on disk and then here. If the first fails, nothing of it stays."""
+        document = known.document
+        holding = Holding(document.scope, framings)
+        try:
+            await asyncio.to_thread(self._registry.publish, document, framings)
+        except BaseException:
+            await self._forget_all([holding])
+            raise
+        self._shelf.put(document.ref, holding)
+        self._library.add(known)
+
+    async def _delete(self, found: Sequence[Known]) -> None:
+        """Hidden first, so that no new reader finds what is being dropped."""
+        refs = [known.document.ref for known in found]
+        for ref in refs:
+            self._library.remove(ref)
+        try:
+            await asyncio.to_thread(self._registry.delete, refs)
+        except BaseException:
+            for known in found:
+                self._library.add(known)
+            raise
+        await self._forget_all(self._shelf.take(refs))
+
+    async def _forget_all(self, holdings: Sequence[Holding]) -> None:
+        """Drop what no document on the shelf needs.
+
+        Page keys are the same in every scope. Pages leave this scope at once even if another one has them
+        too, so that nobody can tell; the other scope then writes its copy again, from memory.
+        """
+        for holding in holdings:
+            for framing in holding.framings:
+                await self._local.forget(framing.kept, holding.scope, self._shelf.keys(holding.scope))
+            for scope, kept in self._shelf.sharing(holding.keys, holding.scope):
+                try:
+                    await self._local.keep(kept.token_ids, scope)
+                except KVProxyError as e:
+                    logger.warning("a prefix of %d tokens lost its pages: %s", len(kept.token_ids), e.message)
+
+    async def _restore_pages(self, entry: Entry, prefixes: Sequence[FramedPrefix]) -> None:
+        document = entry.document
+        wanted = {p.framing: p for p in prefixes}
+        self._shelf.put(document.ref, Holding(document.scope, entry.framings))
+        for name, prefix in wanted.items():
+            kept = self._shelf.get(document.ref).of(name)
+            reason = await self._why_missing(kept, prefix, document.scope)
+            if reason is not None:
+                logger.info("%s (%s) will be prefilled again: %s", document.ref, name, reason)
+                self._stale.append(_Stale(document.ref, prefix, reason))
+
+    async def _why_missing(self, kept: Kept | None, prefix: FramedPrefix, scope: str) -> str | None:
+        if kept is None:
+            return "this framing is new"
+        if kept.token_ids != prefix.token_ids:
+            return "tokenizer or chat template have changed"
+        on_disk = await self._local.known(kept, scope)
+        expected = sum(page.tokens for page in kept.pages)
+        return None if on_disk >= expected else f"{on_disk} of {expected} tokens are on disk for this engine"
+
+    async def _refresh_one(self, item: _Stale) -> None:
+        for attempt in range(1, _REFRESH_ATTEMPTS + 1):
+            async with self._turns.of(item.ref.id):
+                known = next((k for k in self._library if k.document.ref == item.ref), None)
+                if known is None:
+                    return
+                try:
+                    kept = await self._local.keep(item.prefix.token_ids, known.document.scope)
+                except Retryable as e:
+                    if attempt == _REFRESH_ATTEMPTS:
+                        raise
+                    delay = e.retry_after_s or 1
+                else:
+                    await whole(self._replace(known.document, KeptFraming(item.prefix.framing, kept)))
+                    return
+            await asyncio.sleep(delay)
+
+    async def _replace(self, document: Document, framing: KeptFraming) -> None:
+        # Framings no longer configured leave here; the store collects their pages at the next start.
+        names = {f.name for f in self._composer.framings} - {framing.framing}
+        others = tuple(f for f in self._shelf.get(document.ref).framings if f.framing in names)
+        holding = Holding(document.scope, (*others, framing))
+        await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
+        self._shelf.put(document.ref, holding)
+
+    def _info(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
+        known = self._library.resolve(ref, caller)
+        document = known.document
+        newest = self._library.resolve(DocumentRef(document.id), caller).document
+        return DocumentInfo(
+            id=document.id,
+            version=document.version,
+            current=document.version == newest.version,
+            etag=document.etag,
+            visibility=document.visibility,
+            characters=len(document.text),
+            tokens=len(known.tokenized.token_ids),
+            created=document.created,
+            framings=tuple(self._framing_info(f, caller) for f in self._shelf.get(document.ref).framings),
+        )
+
+    def _framing_info(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
+        kept = framing.kept
+        # One token more: a lookup leaves the last position of a prompt to be computed.
+        with self._local.hold(Prompt((*kept.token_ids, kept.token_ids[-1])), caller) as lookup:
+            found = lookup.tokens if isinstance(lookup, Found) else 0
+        tokens = len(kept.token_ids)
+        return FramingInfo(framing.framing, tokens, min(found, tokens), kept.bytes)
+
+
+def _report(progress: Progress, before: int, total: int, done: int, _: int) -> None:
+    progress(before + done, total)

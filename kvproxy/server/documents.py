@@ -1,0 +1,128 @@
+"""``/kv/v1/documents``: publish, list, get, delete."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import ETag, web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kvproxy.core import DocumentRef, Visibility
+from kvproxy.documents.info import DocumentInfo, Published
+from kvproxy.server.body import read_body
+from kvproxy.server.errors import json_response
+from kvproxy.server.parts import CALLER, PARTS
+from kvproxy.server.sse import SseStream
+from kvproxy.wire import sse
+from kvproxy.wire.document_ref import parse_document_ref
+from kvproxy.wire.faults import invalid
+from kvproxy.wire.json_text import decode_object
+
+PROGRESS_S = 0.25
+"""How often a streamed publish tells how far it is."""
+
+
+class _Publish(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    id: str = Field(min_length=1)
+    text: str
+    visibility: Visibility | None = None
+
+
+async def publish(request: web.Request) -> web.StreamResponse:
+    body = decode_object(await read_body(request))
+    try:
+        wanted = _Publish.model_validate(body)
+    except ValidationError as e:
+        raise invalid(e) from e
+    if _wants_events(request):
+        return await _publish_streamed(request, wanted)
+    published = await _publish(request, wanted, None)
+    headers = {"ETag": f'"{published.info.etag}"'}
+    return json_response(asdict(published), status=201 if published.created else 200, headers=headers)
+
+
+async def list_documents(request: web.Request) -> web.StreamResponse:
+    documents = await request.app[PARTS].publisher.list(request[CALLER])
+    return json_response({"object": "list", "data": [_document(d) for d in documents]})
+
+
+async def get_document(request: web.Request) -> web.StreamResponse:
+    """The ETag is the text's, whether or not the text is sent along."""
+    publisher = request.app[PARTS].publisher
+    info = await publisher.get(_ref(request), request[CALLER])
+    headers = {"ETag": f'"{info.etag}"'}
+    if _unchanged(request.if_none_match or (), info.etag):
+        return web.Response(status=304, headers=headers)
+    document = _document(info)
+    if _true(request, "text"):
+        # The version that was found, not the reference: another may have become current since.
+        document["text"] = await publisher.text(DocumentRef(info.id, info.version), request[CALLER])
+    return json_response(document, headers=headers)
+
+
+async def delete_document(request: web.Request) -> web.StreamResponse:
+    ref = _ref(request)
+    await request.app[PARTS].publisher.delete(ref, request[CALLER])
+    return json_response({"id": str(ref), "object": "kv_document.deleted", "deleted": True})
+
+
+async def _publish(
+    request: web.Request, wanted: _Publish, progress: Callable[[int, int], None] | None
+) -> Published:
+    publisher = request.app[PARTS].publisher
+    return await publisher.publish(wanted.id, wanted.text, wanted.visibility, request[CALLER], progress)
+
+
+async def _publish_streamed(request: web.Request, wanted: _Publish) -> web.StreamResponse:
+    progress = _Progress()
+    async with SseStream(request, interval_s=PROGRESS_S, pulse=progress.event, error_name="error") as stream:
+        published = await _publish(request, wanted, progress)
+        await stream.start({})
+        await stream.send(progress.event() + sse.event(asdict(published), "result"))
+    return stream.response
+
+
+class _Progress:
+    """The latest ``(done, total)``; those between two events are not sent."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._counts: tuple[int, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._counts is None:
+            self._began = time.monotonic()
+        self._counts = (done, total)
+
+    def event(self) -> bytes:
+        """A keepalive while there is nothing to tell."""
+        if self._counts is None:
+            return sse.KEEPALIVE
+        done, total = self._counts
+        rate = done / max(time.monotonic() - self._began, 1e-3)
+        return sse.event({"done": done, "total": total, "tokens_per_s": round(rate, 1)}, "progress")
+
+
+def _document(info: DocumentInfo) -> dict[str, Any]:
+    return {"object": "kv_document", **asdict(info)}
+
+
+def _ref(request: web.Request) -> DocumentRef:
+    return parse_document_ref(request.match_info["ref"], param="document")
+
+
+def _wants_events(request: web.Request) -> bool:
+    return _true(request, "stream") or "text/event-stream" in request.headers.get("Accept", "")
+
+
+def _true(request: web.Request, name: str) -> bool:
+    return request.query.get(name, "").lower() in ("1", "true", "yes")
+
+
+def _unchanged(known: tuple[ETag, ...], etag: str) -> bool:
+    return any(tag.value in ("*", etag) for tag in known)

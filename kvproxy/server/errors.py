@@ -1,0 +1,82 @@
+"""The only place that turns errors into responses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from kvproxy.errors import InvalidRequest, KVProxyError, MethodNotAllowed, RouteNotFound, UpstreamError
+from kvproxy.server.drain import shutting_down
+from kvproxy.server.parts import PARTS, REQUEST_ID
+from kvproxy.wire.json_text import encode
+
+logger = logging.getLogger(__name__)
+
+
+def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(body=encode(value), status=status, headers=headers, content_type="application/json")
+
+
+def error_response(error: KVProxyError) -> web.Response:
+    """OpenAI's body. A refusal that will not change says so, since clients retry 409 of their own accord."""
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif error.http_status < HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, UpstreamError):
+        headers["x-should-retry"] = "false"
+    if error.http_status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return json_response(error.body(), status=error.http_status, headers=headers)
+
+
+def unexpected(request_id: str) -> KVProxyError:
+    """For an exception that has no meaning outside: its text may hold anything, so none of it is sent."""
+    return KVProxyError(f"The server had an error while processing your request (request id {request_id}).")
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Exceptions to responses, as long as no response has started: after that the stream tells it itself."""
+    try:
+        return await handler(request)
+    except KVProxyError as e:
+        error = e
+        if e.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.warning("%s: %s", request[REQUEST_ID], e.message)
+    except web.HTTPException as e:
+        return _from_http(request, e)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if not request.app[PARTS].drain.expired or task is None:
+            raise
+        task.uncancel()
+        error = shutting_down()
+    except ConnectionError:
+        raise
+    except Exception:
+        logger.exception("%s: %s %s failed", request[REQUEST_ID], request.method, request.path)
+        error = unexpected(request[REQUEST_ID])
+    return error_response(error)
+
+
+def _from_http(request: web.Request, e: web.HTTPException) -> web.StreamResponse:
+    """aiohttp's own refusals. Redirects and the like pass."""
+    if e.status == HTTPStatus.NOT_FOUND:
+        return error_response(RouteNotFound(f"Invalid URL ({request.method} {request.path})"))
+    if isinstance(e, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(e.allowed_methods))
+        response = error_response(
+            MethodNotAllowed(f"Not allowed to {e.method} on {request.path}. Allowed: {allowed}.")
+        )
+        response.headers["Allow"] = allowed
+        return response
+    if e.status >= HTTPStatus.BAD_REQUEST:
+        response = error_response(InvalidRequest(e.reason))
+        response.set_status(e.status)
+        return response
+    raise e

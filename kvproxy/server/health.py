@@ -1,0 +1,24 @@
+"""``/health/live``: the process answers. ``/health/ready``: a request would be served now."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from kvproxy.errors import NotReady
+from kvproxy.server.drain import shutting_down
+from kvproxy.server.errors import json_response
+from kvproxy.server.parts import PARTS
+
+
+async def live(request: web.Request) -> web.StreamResponse:
+    return json_response({"status": "live"})
+
+
+async def ready(request: web.Request) -> web.StreamResponse:
+    parts = request.app[PARTS]
+    if parts.drain.draining:
+        raise shutting_down()
+    reason = parts.ready()
+    if reason is not None:
+        raise NotReady(f"Not ready: {reason}.")
+    return json_response({"status": "ready"})

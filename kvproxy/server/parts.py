@@ -1,0 +1,65 @@
+"""What the server is given by the composition root: ready components and plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from kvproxy.core import Caller, DocumentRef, Visibility
+from kvproxy.documents.info import DocumentInfo, Published
+from kvproxy.pipeline import Pipeline
+from kvproxy.server.auth import Keyring
+from kvproxy.server.drain import Drain
+
+
+class Publisher(Protocol):
+    """Learns, lists and forgets documents. A caller is told only of documents that it may read."""
+
+    async def publish(
+        self,
+        id: str,
+        text: str,
+        visibility: Visibility | None,
+        caller: Caller,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Published:
+        """Returns when the pages are kept. ``progress(done, total)`` counts tokens, on the event loop."""
+
+    async def list(self, caller: Caller) -> list[DocumentInfo]: ...
+
+    async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
+        """Raises DocumentNotFound."""
+
+    async def text(self, ref: DocumentRef, caller: Caller) -> str:
+        """Raises DocumentNotFound."""
+
+    async def delete(self, ref: DocumentRef, caller: Caller) -> None:
+        """All versions when ``ref`` names none. Raises DocumentNotFound, PermissionDenied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    served_name: str
+    """The local model's name. Every other name is an upstream's or unknown."""
+    created: int
+    """Unix time in seconds that ``/v1/models`` shows."""
+    pipeline: Pipeline
+    ready: Callable[[], str | None]
+    """None when a request would be served now, else the reason why not."""
+    publisher: Publisher
+    keyring: Keyring
+    drain: Drain
+    max_body: int
+    """Bytes, after any Content-Encoding is undone."""
+    keepalive_s: float
+    lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
+    """Entered in this order at start, left in reverse at the end."""
+
+
+PARTS = web.AppKey("PARTS", Parts)
+CALLER = web.RequestKey("CALLER", Caller)
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)

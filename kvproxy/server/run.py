@@ -1,0 +1,72 @@
+"""Run an application until a signal, then let it finish what it began."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from kvproxy.errors import SetupError
+from kvproxy.server.drain import Drain
+
+logger = logging.getLogger(__name__)
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+BACKLOG = 1024
+
+
+async def serve(
+    app: web.Application, host: str, port: int, drain: Drain, announce: Callable[[str, int], None]
+) -> None:
+    """Returns after SIGTERM or SIGINT, when running requests have finished and the app is cleaned up.
+
+    ``announce(host, port)`` is called once requests are accepted, with the port that was bound (0 picks one).
+    Newcomers are answered 503 while the others finish. A second signal cuts them; a third one kills.
+    Raises SetupError when the address cannot be bound.
+    """
+    stop = asyncio.Event()
+    # Cancellation is how a client that left frees its rows; aiohttp has it off unless asked.
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
+        try:
+            await site.start()
+        except OSError as e:
+            raise SetupError(
+                f"cannot listen on {host} port {port}: {e.strerror or e}; choose another port"
+            ) from e
+        with _signals(stop, drain):
+            announce(host, runner.addresses[0][1])
+            await stop.wait()
+            logger.info("shutting down; %d requests still running", drain.in_flight)
+            drain.begin()
+            await drain.finish()
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def _signals(stop: asyncio.Event, drain: Drain) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+
+    def received() -> None:
+        if not stop.is_set():
+            stop.set()
+            return
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+        drain.expire()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, received)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,1 @@
+"""Pages of published documents on disk: one self-describing, checksummed file per page."""

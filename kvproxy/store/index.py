@@ -1,0 +1,129 @@
+"""Opening the folder of a page store: one process at a time, and a broken index set aside, not obeyed."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import diskcache
+from diskcache.core import DBNAME
+
+from kvproxy.errors import SetupError
+from kvproxy.store.disk import PageDisk
+
+logger = logging.getLogger(__name__)
+
+_OWN_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]+\.(page|part)")
+_ASIDE = "broken-"
+_HARMLESS = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"})
+"""Primary error names that say nothing against the file itself: it is left where it is."""
+
+
+class FolderLock:
+    """Held while a store is open. Files without a row are swept at open, so nobody else may be writing."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises SetupError when another process holds it. The kernel frees it however the process ends."""
+        self._fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            os.close(self._fd)
+            raise SetupError(
+                f"the page store {folder} is in use by another kvproxy; stop it, or set another store.path"
+            ) from e
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def make_folder(folder: Path) -> None:
+    """Create it, or take it as it is, with mode 0700: texts and KV are private data. Raises SetupError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError as e:
+        raise SetupError(
+            f"cannot write to the page store {folder} ({e.strerror}); set store.path to a folder you own"
+        ) from e
+
+
+def open_index(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
+    """The index of an existing folder. One that cannot be used is renamed aside and an empty one made.
+
+    Raises SetupError when the fault is not the file's own: locked by a foreign program, disk full.
+    """
+    try:
+        return _open(folder, disk)
+    except (sqlite3.Error, TypeError, ValueError, AttributeError) as e:
+        # Beside sqlite's own errors: what diskcache makes of settings rows it did not write.
+        name = getattr(e, "sqlite_errorname", "") or ""
+        if any(name.startswith(x) for x in _HARMLESS):
+            raise SetupError(f"cannot open the page store {folder}: {e}; free the disk or the file") from e
+        aside = _set_aside(folder)
+        logger.error("page store %s: unusable index (%s) set aside as %s, starting empty", folder, e, aside)
+    try:
+        return _open(folder, disk)
+    except (sqlite3.Error, OSError) as e:
+        raise SetupError(f"cannot make an index in the page store {folder}: {e}") from e
+
+
+def _open(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
+    if (folder / DBNAME).exists():
+        faults = index_faults(folder)
+        if faults:
+            raise sqlite3.DatabaseError(faults[0])
+    # cull_limit 0 and policy none: diskcache never drops a page by itself; the store refuses instead.
+    return diskcache.Cache(
+        str(folder),
+        disk=disk,
+        eviction_policy="none",
+        cull_limit=0,
+        size_limit=2**62,
+        statistics=0,
+        tag_index=0,
+        disk_min_file_size=0,
+        disk_pickle_protocol=0,
+        sqlite_journal_mode="wal",
+        sqlite_synchronous=2,
+    )
+
+
+def index_faults(folder: Path) -> list[str]:
+    """What SQLite says against the index file; it holds no payloads, so this takes milliseconds."""
+    connection = sqlite3.connect(folder / DBNAME, timeout=1)
+    try:
+        rows = [str(row[0]) for row in connection.execute("PRAGMA quick_check")]
+    finally:
+        connection.close()
+    return [] if rows == ["ok"] else rows
+
+
+def _set_aside(folder: Path) -> Path:
+    """Only the index: its page files are swept as unknown, so a broken store does not keep gigabytes."""
+    aside = folder / f"{_ASIDE}{time.time_ns()}"
+    aside.mkdir(mode=0o700)
+    for path in folder.glob(f"{DBNAME}*"):
+        path.rename(aside / path.name)
+    return aside
+
+
+def page_files(folder: Path, *, own: bool = False) -> Iterator[str]:
+    """Paths below ``folder`` of all files but the index; with ``own`` only names that a PageDisk gives."""
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith((DBNAME, _ASIDE)) or not path.is_file():
+            continue
+        if not own or _OWN_FILE.fullmatch(name):
+            yield name

@@ -1,0 +1,47 @@
+"""``Cache-Status`` (RFC 9211) and ``Server-Timing`` values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kvproxy.core import Decision, Hit, Started
+
+BYPASS = "kvproxy; fwd=bypass"
+"""Another provider's model: nothing was looked up here."""
+
+PENDING = 'kvproxy; detail="pending"'
+"""For a stream that had to be kept alive before its prompt was prefilled: neither hit nor miss is claimed,
+and the final value follows as a comment in the stream."""
+
+
+def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
+    """``decision`` is the final one, after a lost hit became a miss.
+
+    A shared prefill was forwarded and collapsed, as RFC 9211 has it: nobody computed it for this request
+    alone, but it was not there when the request came. ``exact`` False adds ``inexact`` to the detail: the
+    engine could not show that its kept pages give the bits of a prefill.
+    """
+    note = "" if exact else ",inexact"
+    key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
+    if isinstance(decision, Hit):
+        detail = f"tokens={started.cached_tokens}"
+        what = "fwd=miss; collapsed" if started.collapsed else "hit"
+    else:
+        detail = decision.reason.value
+        what = "fwd=miss; collapsed" if started.collapsed else "fwd=miss"
+    return f"kvproxy; {what}{key}; detail={sf_string(detail + note)}"
+
+
+def server_timing(durations_s: Mapping[str, float]) -> str:
+    """Durations in seconds to ``match;dur=0.41, load;dur=0.0``; the header counts in milliseconds."""
+    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in durations_s.items())
+
+
+def sf_string(text: str) -> str:
+    """A string of RFC 8941: printable ASCII, quotes and backslashes escaped, others percent-encoded."""
+    encoded = "".join(c if " " <= c <= "~" else _percent(c) for c in text)
+    return '"' + encoded.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _percent(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "replace"))

@@ -1,0 +1,22 @@
+"""How a document is named in text: ``handbook`` for its current version, ``handbook@3`` for one version."""
+
+from __future__ import annotations
+
+import re
+
+from kvproxy.core import DocumentRef
+from kvproxy.errors import InvalidRequest
+
+_REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,127})(?:@([1-9][0-9]{0,8}))?", re.ASCII)
+
+
+def parse_document_ref(text: str, *, param: str) -> DocumentRef:
+    """Raises InvalidRequest when ``text`` cannot name a document."""
+    match = _REF.fullmatch(text)
+    if match is None:
+        raise InvalidRequest(
+            f"Invalid '{param}': a document is named like 'handbook' or 'handbook@3', with up to 128 "
+            "letters, digits and . _ / -, then '@' and a version if one is meant.",
+            param=param,
+        )
+    return DocumentRef(match[1], int(match[2]) if match[2] else None)

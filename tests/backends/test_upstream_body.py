@@ -1,0 +1,132 @@
+"""What litellm is handed, and what is left of its answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kvproxy.backends.upstream_body import ChunkCleaner, call_arguments, completion, usage
+from kvproxy.errors import InvalidRequest
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+
+
+def test_a_transparent_upstream_gets_the_body_as_data() -> None:
+    body = {"model": "m", "messages": MESSAGES, "stream": True, "stream_options": {}, "api_base": "x", "n": 2}
+    call = call_arguments(body, transparent=True)
+    assert call == {
+        "model": "m",
+        "messages": MESSAGES,
+        "extra_body": {"messages": MESSAGES, "api_base": "x", "n": 2},
+    }
+
+
+@pytest.mark.parametrize("transparent", [True, False])
+@pytest.mark.parametrize(
+    "name", ["api_base", "base_url", "api_key", "custom_llm_provider", "fallbacks", "mock_response", "metadata"]
+)
+def test_no_field_of_a_body_becomes_a_setting_of_litellm(name: str, transparent: bool) -> None:
+    call = call_arguments({"model": "m", "messages": MESSAGES, name: "evil"}, transparent=transparent)
+    assert name not in call
+
+
+def test_another_dialect_gets_the_parameters_that_can_be_translated() -> None:
+    body = {"model": "m", "messages": MESSAGES, "temperature": 0.5, "seed": None, "weird": 1, "user": "u"}
+    assert call_arguments(body, transparent=False) == {
+        "model": "m",
+        "messages": MESSAGES,
+        "temperature": 0.5,
+        "user": "u",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "param"),
+    [
+        ({"messages": None}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": "Hi"}, "messages"),
+        ({"messages": ["Hi"]}, "messages"),
+        ({"messages": [*MESSAGES, {"role": "user", "content": 5}]}, "messages[1].content"),
+        ({"messages": [{"role": "user", "content": ["Hi"]}]}, "messages[0].content"),
+        ({"tools": "look"}, "tools"),
+        ({"tools": [5]}, "tools"),
+    ],
+)
+def test_shapes_that_litellm_trips_over_are_refused(fault: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        call_arguments({"model": "m", "messages": MESSAGES, **fault}, transparent=True)
+    assert raised.value.param == param
+
+
+def test_fields_that_litellm_moved_come_back() -> None:
+    message = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": None,
+        "function_call": None,
+        "provider_specific_fields": {"refusal": "No.", "custom": 1},
+    }
+    dumped = {"id": "1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "citations": None}
+    assert completion(dumped) == {
+        "id": "1",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": None, "refusal": "No.", "custom": 1},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "total_tokens": 0,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        },
+    }
+
+
+def test_usage_keeps_all_that_is_a_count() -> None:
+    assert usage(
+        {
+            "prompt_tokens": 3,
+            "completion_tokens": 4,
+            "total_tokens": 7,
+            "prompt_tokens_details": {"cached_tokens": 2, "audio_tokens": None, "cache_creation_tokens": 1},
+            "completion_tokens_details": None,
+            "cost": 0.1,
+        }
+    ) == {
+        "prompt_tokens": 3,
+        "completion_tokens": 4,
+        "total_tokens": 7,
+        "prompt_tokens_details": {"cached_tokens": 2},
+        "cost": 0.1,
+    }
+
+
+def test_every_chunk_has_the_first_ones_frame() -> None:
+    cleaner = ChunkCleaner(include_usage=False)
+    delta = {"index": 0, "delta": {"content": "a", "role": None}, "finish_reason": None}
+    chunks = [
+        *cleaner.clean({"id": "1", "created": 5, "model": "m", "choices": [delta]}),
+        *cleaner.clean({"id": "2", "created": 6, "model": None, "choices": [delta]}),
+    ]
+    assert chunks[0] == chunks[1]
+    assert chunks[0]["choices"] == [{"index": 0, "delta": {"content": "a"}, "logprobs": None, "finish_reason": None}]
+
+
+def test_a_chunk_without_news_is_dropped() -> None:
+    empty = {"index": 0, "delta": {"content": None}, "finish_reason": None}
+    assert ChunkCleaner(include_usage=True).clean({"id": "1", "choices": [empty]}) == []
+
+
+def test_a_delta_and_usage_in_one_chunk_become_two() -> None:
+    last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    first, second = ChunkCleaner(include_usage=True).clean(
+        {"id": "1", "choices": [last], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    )
+    assert (first["choices"][0]["finish_reason"], first["usage"]) == ("stop", None)
+    assert (second["choices"], second["usage"]["total_tokens"]) == ([], 2)

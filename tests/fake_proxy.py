@@ -1,0 +1,200 @@
+"""A proxy without a model: enough of kvproxy's HTTP for the command line and the demo, standard library only.
+
+Started as ``python -m tests.fake_proxy serve --config FILE --announce-file FILE`` it behaves as a proxy does:
+a published text is a hit for everyone, also after a restart. With ``--lies`` hits have another answer,
+with ``--slow`` no question is answered, with ``--broken`` it does not start.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+
+class FakeProxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(
+        self, store: Path | None = None, keys: tuple[str, ...] = (), *, lies: bool = False, slow: bool = False
+    ) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.store, self.keys, self.lies, self.slow = store, keys, lies, slow
+        self.documents: dict[str, dict[str, Any]] = {}
+        if store is not None and store.exists():
+            self.documents = json.loads(store.read_text())
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def publish(self, body: dict[str, Any]) -> dict[str, Any]:
+        text = body["text"]
+        info = {
+            "id": body["id"],
+            "version": 1,
+            "current": True,
+            "visibility": body.get("visibility", "public"),
+            "characters": len(text),
+            "tokens": len(text.split()),
+            "framings": [{"name": "system", "tokens": len(text.split()) + 3, "bytes": 3 * 2**20}],
+        }
+        created = body["id"] not in self.documents
+        self.documents[body["id"]] = {"info": info, "text": text}
+        if self.store is not None:
+            self.store.write_text(json.dumps(self.documents))
+        return {"info": info, "created": created, "prefill_s": 1.5}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FakeProxy
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        if not self._allowed():
+            return
+        path, _, query = self.path.partition("?")
+        if path == "/v1/models":
+            self._json(200, {"object": "list", "data": []})
+        elif path == "/kv/v1/documents":
+            self._json(200, {"object": "list", "data": [d["info"] for d in self.server.documents.values()]})
+        elif (found := self._document(path)) is not None:
+            self._json(200, found["info"] | ({"text": found["text"]} if query == "text=true" else {}))
+
+    def do_DELETE(self) -> None:
+        if self._allowed() and (found := self._document(self.path)) is not None:
+            del self.server.documents[found["info"]["id"]]
+            self._json(200, {"id": found["info"]["id"], "deleted": True})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if not self._allowed():
+            return
+        if self.path == "/kv/v1/documents":
+            self._publish(body)
+        else:
+            self._chat(body)
+
+    def _publish(self, body: dict[str, Any]) -> None:
+        if not body["text"]:
+            self._error(400, "the text is empty")
+            return
+        if body["id"] == "fails-late":
+            self._stream(
+                [
+                    ("progress", {"done": 1, "total": 4, "tokens_per_s": 2.0}),
+                    ("error", {"error": {"message": "the disk is full"}}),
+                ]
+            )
+            return
+        if body["id"] == "dies":
+            self._stream([("progress", {"done": 1, "total": 4, "tokens_per_s": 2.0})])
+            return
+        steps = [("progress", {"done": n, "total": 4, "tokens_per_s": 2.0}) for n in (0, 2, 4)]
+        self._stream([*steps, ("result", self.server.publish(body))])
+
+    def _chat(self, body: dict[str, Any]) -> None:
+        if self.server.slow:
+            time.sleep(30)
+        texts = [m["content"] for m in body["messages"]]
+        words = sum(len(t.split()) for t in texts)
+        known = [d for d in self.server.documents.values() if texts[0].startswith(d["text"])]
+        cached = len(known[0]["text"].split()) if known else 0
+        answer = "yes" if known and self.server.lies else "no"
+        details = {"cached_tokens": cached, "cache_write_tokens": 0}
+        usage = {"prompt_tokens": words, "completion_tokens": 1, "total_tokens": words + 1}
+        base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
+        choice = {"index": 0, "finish_reason": None, "logprobs": None}
+        chunks = [
+            base | {"choices": [choice | {"delta": {"role": "assistant", "content": ""}}]},
+            base | {"choices": [choice | {"delta": {"content": answer}}]},
+            base | {"choices": [choice | {"delta": {}, "finish_reason": "stop"}]},
+            base | {"choices": [], "usage": usage | {"prompt_tokens_details": details}},
+        ]
+        miss = 'kvproxy; fwd=miss; detail="no-document"'
+        hit = f'kvproxy; hit; key="doc@1"; detail="tokens={cached}"'
+        self._stream([(None, c) for c in chunks], status=hit if known else miss, end="data: [DONE]\n\n")
+
+    def _allowed(self) -> bool:
+        key = self.headers.get("authorization", "").removeprefix("Bearer ")
+        if not self.server.keys or key in self.server.keys:
+            return True
+        self._error(401, "Incorrect API key provided.")
+        return False
+
+    def _document(self, path: str) -> dict[str, Any] | None:
+        name = path.removeprefix("/kv/v1/documents/").split("@")[0]
+        found = self.server.documents.get(name)
+        if found is None:
+            self._error(404, f"No such document: '{name}'.")
+        return found
+
+    def _stream(self, events: list[tuple[str | None, Any]], status: str = "", end: str = "") -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("cache-status", status)
+        self.send_header("connection", "close")
+        self.end_headers()
+        self.wfile.write(b": keepalive\n\n")
+        for name, value in events:
+            head = "" if name is None else f"event: {name}\n"
+            self.wfile.write(f"{head}data: {json.dumps(value)}\n\n".encode())
+        self.wfile.write(end.encode())
+
+    def _error(self, status: int, message: str) -> None:
+        self._json(status, {"error": {"message": message, "type": "t", "param": None, "code": None}})
+
+    def _json(self, status: int, value: Any) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@contextmanager
+def running(**options: Any) -> Iterator[FakeProxy]:
+    with FakeProxy(**options) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
+def main(arguments: list[str]) -> None:
+    config = yaml.safe_load(Path(arguments[arguments.index("--config") + 1]).read_text())
+    announce = Path(arguments[arguments.index("--announce-file") + 1])
+    keys = tuple(k["key"] for k in config["server"]["api_keys"])
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    if "--broken" in arguments:
+        sys.exit("the model is upside down")
+    flags = {name: f"--{name}" in arguments for name in ("lies", "slow")}
+    with running(store=Path(config["store"]["path"]), keys=keys, **flags) as proxy:
+        announce.write_text(proxy.url + "\n")
+        stopped.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

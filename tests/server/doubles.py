@@ -1,0 +1,194 @@
+"""A proxy over the fake backend: characters as tokens, documents in a dictionary."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from kvproxy.backends.fake import FakeBackend, FakeMisses
+from kvproxy.core import (
+    PUBLIC,
+    Caller,
+    ChatRequest,
+    DocumentPart,
+    DocumentRef,
+    Message,
+    Prompt,
+    Span,
+    Visibility,
+)
+from kvproxy.documents.info import DocumentInfo, FramingInfo, Published
+from kvproxy.errors import DocumentNotFound, DocumentRejected, KVProxyError
+from kvproxy.pipeline import Pipeline
+from kvproxy.server.app import build_app
+from kvproxy.server.auth import Keyring
+from kvproxy.server.drain import Drain
+from kvproxy.server.parts import Parts
+
+_ROLE_TOKENS = {"system": 2_000_000, "user": 2_000_001, "assistant": 2_000_002, "tool": 2_000_003}
+_END = 2_000_004
+
+
+class CharComposer:
+    """A token for each character; a known text at the front of the first message is a document."""
+
+    def __init__(self) -> None:
+        self.texts: dict[DocumentRef, str] = {}
+
+    def compose(self, request: ChatRequest, caller: Caller) -> Prompt:
+        tokens: list[int] = []
+        for message in request.messages:
+            tokens += [_ROLE_TOKENS[message.role], *map(ord, self._text(message)), _END]
+        first = self._text(request.messages[0])
+        known = [(ref, text) for ref, text in self.texts.items() if first.startswith(text)]
+        spans = tuple(Span(ref, 1, 1 + len(text), PUBLIC) for ref, text in known[:1])
+        return Prompt((*tokens, _ROLE_TOKENS["assistant"]), spans)
+
+    def plain_messages(self, request: ChatRequest, caller: Caller) -> list[dict[str, Any]]:
+        return [{"role": m.role, "content": self._text(m)} for m in request.messages]
+
+    def framing(self, text: str) -> tuple[int, ...]:
+        """The document at the head of the system message."""
+        return (_ROLE_TOKENS["system"], *map(ord, text))
+
+    def _text(self, message: Message) -> str:
+        texts: list[str] = []
+        for part in message.content:
+            if isinstance(part, DocumentPart):
+                if part.document not in self.texts:
+                    raise DocumentNotFound(str(part.document), param="messages")
+                texts.append(self.texts[part.document])
+            else:
+                texts.append(part.text)
+        return "\n".join(texts)
+
+
+class DictPublisher:
+    """One current version for each id; keeps its prefix in the fake backend."""
+
+    def __init__(self, composer: CharComposer, backend: FakeBackend) -> None:
+        self._composer = composer
+        self._backend = backend
+        self._infos: dict[DocumentRef, DocumentInfo] = {}
+        self.refuse: KVProxyError | None = None
+
+    async def publish(
+        self,
+        id: str,
+        text: str,
+        visibility: Visibility | None,
+        caller: Caller,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Published:
+        if not text:
+            raise DocumentRejected("The text is empty.", param="text")
+        ref = DocumentRef(id, 1)
+        known = ref in self._infos
+        kept = await self._backend.keep(self._composer.framing(text), PUBLIC, progress)
+        if self.refuse is not None:
+            raise self.refuse
+        self._composer.texts[ref] = text
+        framing = FramingInfo("system", len(kept.token_ids), len(kept.token_ids), kept.bytes)
+        etag = hashlib.sha256(text.encode()).hexdigest()
+        self._infos[ref] = DocumentInfo(
+            id, 1, True, etag, visibility or "public", len(text), len(text), 1_700_000_000, (framing,)
+        )
+        return Published(self._infos[ref], not known, kept.prefill_s)
+
+    async def list(self, caller: Caller) -> list[DocumentInfo]:
+        return list(self._infos.values())
+
+    async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
+        info = self._infos.get(replace(ref, version=ref.version or 1))
+        if info is None:
+            raise DocumentNotFound(str(ref))
+        return info
+
+    async def text(self, ref: DocumentRef, caller: Caller) -> str:
+        info = await self.get(ref, caller)
+        return self._composer.texts[DocumentRef(info.id, info.version)]
+
+    async def delete(self, ref: DocumentRef, caller: Caller) -> None:
+        info = await self.get(ref, caller)
+        del self._infos[DocumentRef(info.id, info.version)]
+
+
+@dataclass
+class Proxy:
+    """Every part of a running proxy, for tests to look into."""
+
+    backend: FakeBackend
+    misses: FakeMisses
+    composer: CharComposer
+    publisher: DictPublisher
+    drain: Drain
+    parts: Parts
+    events: list[str] = field(default_factory=list)
+
+
+def make_proxy(
+    *,
+    api_keys: tuple[tuple[str, str], ...] = (),
+    max_body: int = 2**20,
+    keepalive_s: float = 5.0,
+    drain_timeout_s: float = 5.0,
+    **backend_options: Any,
+) -> Proxy:
+    backend = FakeBackend(**backend_options)
+    misses = FakeMisses(backend, upstreams=("gpt-far",))
+    composer = CharComposer()
+    publisher = DictPublisher(composer, backend)
+    drain = Drain(drain_timeout_s)
+    pipeline = Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        events.append("start")
+        yield
+        events.append("stop")
+
+    parts = Parts(
+        served_name="fake",
+        created=1_700_000_000,
+        pipeline=pipeline,
+        ready=backend.ready,
+        publisher=publisher,
+        keyring=Keyring(api_keys),
+        drain=drain,
+        max_body=max_body,
+        keepalive_s=keepalive_s,
+        lifespan=(lifespan,),
+    )
+    return Proxy(backend, misses, composer, publisher, drain, parts, events)
+
+
+Http = TestClient[Any, Any]
+
+
+@asynccontextmanager
+async def client_of(proxy: Proxy) -> AsyncIterator[Http]:
+    """Real HTTP on loopback. At the end nothing may have leaked."""
+    async with TestClient(TestServer(build_app(proxy.parts))) as client:
+        yield client
+        await eventually(lambda: proxy.backend.check() == [])
+    assert proxy.backend.check() == []
+    assert proxy.drain.in_flight == 0
+
+
+async def eventually(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
+    """Wait for what another task brings about."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110  any state of the proxy may be waited for, not all have events
+            await asyncio.sleep(0.005)
+
+
+def ask(text: str = "hello", **fields: Any) -> dict[str, Any]:
+    """A request body with one user message."""
+    return {"model": "fake", "messages": [{"role": "user", "content": text}], **fields}

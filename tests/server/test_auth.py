@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from kvproxy.core import Caller
+from kvproxy.errors import AuthenticationFailed
+from kvproxy.server.auth import ANONYMOUS, Keyring
+from tests.server.doubles import ask, client_of, make_proxy
+
+KEYS = (("ann", "ann-key-0123456789"), ("bob", "bob-key-0123456789"))
+
+
+def caller(name: str, key: str) -> Caller:
+    return Caller(name, "tenant:" + hashlib.sha256(key.encode()).hexdigest()[:32])
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Authorization": "Bearer {}"}, {"Authorization": "bearer  {}"}, {"x-api-key": "{}"}]
+)
+def test_both_headers_name_the_caller(headers: dict[str, str]) -> None:
+    keyring = Keyring(KEYS)
+    for name, key in KEYS:
+        assert keyring.caller({h: v.format(key) for h, v in headers.items()}) == caller(name, key)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer nope"},
+        {"Authorization": "Basic " + KEYS[0][1]},
+        {"x-api-key": KEYS[0][1] + "x"},
+        {"x-api-key": "\udcff"},
+    ],
+)
+def test_anything_else_is_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(AuthenticationFailed):
+        Keyring(KEYS).caller(headers)
+
+
+def test_without_keys_everyone_is_the_same_caller() -> None:
+    assert Keyring().caller({"Authorization": "Bearer whatever"}) == ANONYMOUS
+
+
+async def test_over_http() -> None:
+    proxy = make_proxy(api_keys=KEYS)
+    async with client_of(proxy) as http:
+        for path in ("/v1/models", "/kv/v1/documents", "/nowhere"):
+            refused = await http.get(path)
+            assert refused.status == 401
+            assert (await refused.json())["error"]["code"] == "invalid_api_key"
+            assert refused.headers["WWW-Authenticate"] == "Bearer"
+        assert (await http.get("/health/ready")).status == 200
+        for name, key in KEYS:
+            headers = {"Authorization": f"Bearer {key}"}
+            assert (await http.post("/v1/chat/completions", json=ask(), headers=headers)).status == 200
+            assert proxy.backend.generations[-1].caller == caller(name, key)
+    # Equal prompts of two tenants: neither is served from the other's pages.
+    assert [g.require_cached for g in proxy.backend.generations] == [0, 0]

@@ -1,0 +1,58 @@
+"""The header says all that the key was computed from, and no bit of it can change unseen."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvproxy.store.page_record import HEADER_UNIT, PageRecord, Torn, decode, encode, header_length
+
+records = st.builds(
+    PageRecord,
+    fingerprint=st.text(st.characters(codec="utf-8"), max_size=80),
+    key=st.binary(min_size=32, max_size=32),
+    parent=st.binary(max_size=32),
+    token_ids=st.lists(st.integers(0, 2**32 - 1), max_size=300).map(tuple),
+    payload_bytes=st.integers(0, 2**40),
+    payload_sha256=st.binary(min_size=32, max_size=32),
+)
+
+
+@given(records)
+def test_reads_back_what_was_written(record: PageRecord) -> None:
+    header = encode(record)
+    assert len(header) % HEADER_UNIT == 0
+    assert header_length(header[:HEADER_UNIT]) == len(header)
+    assert decode(header) == record
+
+
+@given(records, st.data())
+def test_any_flipped_bit_is_torn(record: PageRecord, data: st.DataObject) -> None:
+    header = bytearray(encode(record))
+    header[data.draw(st.integers(0, len(header) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    assert isinstance(decode(bytes(header)), Torn)
+
+
+@given(records, st.data())
+def test_any_shorter_header_is_torn(record: PageRecord, data: st.DataObject) -> None:
+    header = encode(record)
+    assert isinstance(decode(header[: data.draw(st.integers(0, len(header) - 1))]), Torn)
+
+
+@given(st.binary(max_size=2 * HEADER_UNIT))
+def test_any_bytes_are_a_record_or_torn(junk: bytes) -> None:
+    assert isinstance(decode(junk), Torn)
+
+
+def test_more_tokens_than_one_unit_holds() -> None:
+    record = PageRecord("f", b"k" * 32, b"", tuple(range(4000)), 7, b"s" * 32)
+    header = encode(record)
+    assert len(header) > HEADER_UNIT
+    assert decode(header) == record
+
+
+@pytest.mark.parametrize("token_ids", [(-1,), (2**32,), tuple(range(2**18))])
+def test_refuses_what_the_format_cannot_hold(token_ids: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="page record"):
+        encode(PageRecord("f", b"k" * 32, b"", token_ids, 7, b"s" * 32))

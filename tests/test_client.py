@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from kvproxy.client import Client, RequestFailed
+from tests.fake_proxy import FakeProxy, running
+
+
+@pytest.fixture
+def proxy() -> Iterator[FakeProxy]:
+    with running() as proxy:
+        yield proxy
+
+
+def test_a_publish_reports_progress_and_then_its_result(proxy: FakeProxy) -> None:
+    seen: list[tuple[int, int]] = []
+    with Client(proxy.url) as client:
+        result = client.publish(
+            "handbook", "one two", progress=lambda done, total: seen.append((done, total))
+        )
+        assert result["created"] is True
+        assert result["info"]["tokens"] == 2
+        assert seen == [(0, 4), (2, 4), (4, 4)]
+        assert client.publish("handbook", "one two", visibility="private")["created"] is False
+    assert proxy.documents["handbook"]["info"]["visibility"] == "private"
+
+
+def test_the_base_url_of_an_agent_works_too(proxy: FakeProxy) -> None:
+    with Client(proxy.url + "/v1/") as client:
+        assert client.documents() == []
+
+
+def test_documents_are_listed_shown_and_deleted(proxy: FakeProxy) -> None:
+    with Client(proxy.url) as client:
+        client.publish("handbook", "one two")
+        assert [d["id"] for d in client.documents()] == ["handbook"]
+        assert "text" not in client.document("handbook@1")
+        assert client.document("handbook", text=True)["text"] == "one two"
+        client.delete("handbook")
+        with pytest.raises(RequestFailed, match="No such document: 'handbook'"):
+            client.document("handbook")
+
+
+@pytest.mark.parametrize(
+    ("document", "text", "message"),
+    [
+        ("x", "", "the text is empty"),
+        ("fails-late", "t", "the disk is full"),
+        ("dies", "t", "ended the publish without a result"),
+    ],
+)
+def test_a_failed_publish_says_why(proxy: FakeProxy, document: str, text: str, message: str) -> None:
+    with Client(proxy.url) as client, pytest.raises(RequestFailed, match=message):
+        client.publish(document, text)
+
+
+def test_the_api_key_is_sent() -> None:
+    with running(keys=("a-key-of-16-chars",)) as proxy:
+        with Client(proxy.url) as client, pytest.raises(RequestFailed, match="Incorrect API key"):
+            client.documents()
+        with Client(proxy.url, "a-key-of-16-chars") as client:
+            assert client.documents() == []
+
+
+def test_no_proxy_is_one_sentence() -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))  # bound, not listening: nobody answers here
+        url = f"http://127.0.0.1:{s.getsockname()[1]}"
+        with Client(url) as client:
+            for call in (client.documents, lambda: client.publish("x", "y")):
+                with pytest.raises(RequestFailed, match="no proxy answers at"):
+                    call()
+
+
+@pytest.mark.parametrize(
+    ("response", "message"),
+    [
+        (httpx.Response(502, text="<html>"), "the proxy answered 502 Bad Gateway"),
+        (httpx.Response(200, text="<html>"), "not as a kvproxy does"),
+        (httpx.Response(200, json=[]), "not as a kvproxy does"),
+    ],
+)
+def test_something_else_at_that_address(response: httpx.Response, message: str) -> None:
+    with Client("http://elsewhere", transport=httpx.MockTransport(lambda _: response)) as client:
+        with pytest.raises(RequestFailed, match=message):
+            client.documents()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kvproxy.config import Config, load_config
+from kvproxy.doctor import (
+    TESTED_TORCH,
+    Finding,
+    disk_findings,
+    examine,
+    hub_finding,
+    isa_finding,
+    memory_finding,
+    port_finding,
+    space_finding,
+    template_finding,
+    tokenizer_finding,
+    torch_finding,
+    upstream_finding,
+)
+from kvproxy.engine.footprint import Footprint, read_footprint
+from kvproxy.engine.host import Host
+from kvproxy.errors import SetupError
+
+GIB = 2**30
+SMALL = Footprint(parameters=1, weights_bytes=GIB, kv_bytes_per_token=2**20, max_context=8192)
+
+
+def host(torch: str = "2.13.0+cpu", *, fast_bf16: bool = True, cuda: str | None = None) -> Host:
+    return Host(torch, "AVX512", fast_bf16, cuda)
+
+
+def test_the_tested_torch_is_the_pinned_one() -> None:
+    pins = (Path(__file__).parent.parent / "constraints.txt").read_text()
+    assert re.findall(r"^torch==(.+)$", pins, re.MULTILINE) == [TESTED_TORCH]
+
+
+@pytest.mark.parametrize(
+    ("finding", "level"),
+    [
+        (torch_finding(host()), "ok"),
+        (torch_finding(host("2.13.0")), "ok"),
+        (torch_finding(host("2.14.1+cu130")), "warn"),
+        (isa_finding(host(), "bfloat16", "auto"), "ok"),
+        (isa_finding(host(fast_bf16=False), "bfloat16", "cpu"), "warn"),
+        (isa_finding(host(fast_bf16=False), "float32", "cpu"), "ok"),
+        (isa_finding(host(cuda="A GPU"), "bfloat16", "auto"), "ok"),
+        (memory_finding(SMALL, 16 * GIB, "auto"), "ok"),
+        (memory_finding(SMALL, 16 * GIB, 10 * GIB), "ok"),
+        (memory_finding(SMALL, GIB - 1, "auto"), "fail"),
+        (memory_finding(SMALL, 16 * GIB, 511 * 2**20), "fail"),
+        (memory_finding(SMALL, 16 * GIB, 512 * 2**20), "warn"),
+        (memory_finding(SMALL, 16 * GIB, 16 * GIB), "warn"),
+        (memory_finding(SMALL, 2 * GIB, "auto"), "warn"),
+        (tokenizer_finding(True), "ok"),
+        (tokenizer_finding(False), "warn"),
+        (template_finding(False), "ok"),
+        (template_finding(True), "warn"),
+        (space_finding(Path("/s"), 30 * GIB, 20 * GIB), "ok"),
+        (space_finding(Path("/s"), 10 * GIB, 20 * GIB), "warn"),
+        (space_finding(Path("/s"), GIB - 1, 20 * GIB), "fail"),
+        (hub_finding("Qwen/Qwen3-4B", None), "warn"),
+        (hub_finding("Qwen/Qwen3-4B", "timed out"), "fail"),
+        (port_finding("127.0.0.1", 0), "ok"),
+        (port_finding("203.0.113.1", 8321), "fail"),
+        (upstream_finding("a", {"model": "openai/gpt-4o-mini"}), "ok"),
+        (upstream_finding("a", {"model": "x", "api_base": "localhost"}), "fail"),
+        (upstream_finding("a", {"model": "x", "api_base": "http://127.0.0.1:1/v1"}), "fail"),
+    ],
+)
+def test_each_finding_has_its_level_and_says_what_to_do(finding: Finding, level: str) -> None:
+    assert finding.level == level, finding
+    assert bool(finding.advice) == (level != "ok")
+
+
+def test_ports_and_upstreams_that_are_taken_or_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        taken = port_finding("127.0.0.1", port)
+        assert (taken.level, f"127.0.0.1:{port}: " in taken.what) == ("fail", True)
+        there = upstream_finding("big", {"model": "x", "api_base": f"http://127.0.0.1:{port}/v1"})
+        assert there.level == "ok"
+    assert port_finding("127.0.0.1", port).level == "ok"
+
+
+def test_a_store_below_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "file").chmod(0o400)
+    assert [f.level for f in disk_findings(tmp_path / "file" / "store", GIB)] == ["fail"]
+
+
+def test_the_space_for_a_store_that_is_not_there_yet(tmp_path: Path) -> None:
+    (finding,) = disk_findings(tmp_path / "not" / "yet", 1)
+    assert finding.check == "store"
+    assert "free" in finding.what
+    assert not (tmp_path / "not").exists()
+
+
+def test_sizes_come_from_the_headers(smollm2: Path) -> None:
+    footprint = read_footprint(smollm2, 2)
+    assert footprint == Footprint(134_515_008, 269_030_016, 2 * 30 * 3 * 64 * 2, 8192)
+    assert read_footprint(smollm2, 4).weights_bytes == 2 * footprint.weights_bytes
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0no"])
+def test_a_broken_weights_file_is_one_sentence(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(SetupError, match="cannot read the model files"):
+        read_footprint(tmp_path, 2)
+
+
+def levels(findings: list[Finding]) -> dict[str, str]:
+    return {f.check: f.level for f in findings}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], Config]:
+    def make(model: str) -> Config:
+        overrides = {"model.path": model, "store.path": tmp_path / "store", "server.port": 0}
+        return load_config(None, overrides | {"store.max_size": 1})
+
+    return make
+
+
+def test_a_whole_examination(smollm2: Path, config: Callable[[str], Config], tmp_path: Path) -> None:
+    found = list(examine(config(str(smollm2)), tmp_path))
+    assert [f.check for f in found] == [
+        *("torch", "processor", "model", "architecture", "memory", "tokenizer", "template", "store", "port")
+    ]
+    assert [f for f in found if f.level == "fail"] == []
+
+
+def test_a_model_that_cannot_be_served_is_found(
+    smollm2: Path, config: Callable[[str], Config], tmp_path: Path
+) -> None:
+    model = tmp_path / "sliding"
+    model.mkdir()
+    for file in smollm2.iterdir():
+        (model / file.name).symlink_to(file)
+    text = (smollm2 / "config.json").read_text().replace('"model_type": "llama"', '"model_type": "mistral"')
+    (model / "config.json").unlink()
+    (model / "config.json").write_text(text.replace('"use_cache"', '"sliding_window": 4096, "use_cache"'))
+    found = list(examine(config(str(model)), tmp_path))
+    assert levels(found)["architecture"] == "fail"
+    assert "sliding-window" in next(f.what for f in found if f.check == "architecture")
+
+
+def test_a_missing_model_folder_is_found(config: Callable[[str], Config], tmp_path: Path) -> None:
+    found = list(examine(config(str(tmp_path / "none")), tmp_path))
+    assert levels(found)["model"] == "fail"
+    assert levels(found)["port"] == "ok"  # the rest is examined all the same

@@ -1,0 +1,50 @@
+"""config.example.yaml says it shows every setting with its default: it must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from kvproxy.config import Config, load_config
+
+EXAMPLE = Path(__file__).parent.parent / "config.example.yaml"
+
+WITHOUT_A_FIXED_DEFAULT = {"store.path"}  # depends on the user
+
+
+def test_its_values_are_the_defaults() -> None:
+    assert load_config(EXAMPLE) == Config()
+
+
+def test_it_names_every_setting() -> None:
+    def names(model: type[BaseModel], data: dict[str, Any], prefix: str = "") -> set[str]:
+        missing = set()
+        for name, field in model.model_fields.items():
+            kind = field.annotation
+            if name not in data:
+                missing.add(prefix + name)
+            elif isinstance(kind, type) and issubclass(kind, BaseModel):
+                missing |= names(kind, data[name], f"{prefix}{name}.")
+        return missing
+
+    example = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    assert names(Config, example) == WITHOUT_A_FIXED_DEFAULT
+    assert "# path:" in EXAMPLE.read_text(encoding="utf-8")
+
+
+def test_the_commented_examples_are_valid_too() -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    text = text.replace("api_keys: [] ", "api_keys:").replace("upstreams: [] ", "upstreams:")
+    text = text.replace("fallbacks: {} ", "fallbacks:")
+    lines = [
+        line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line
+        for line in text.splitlines()[2:]
+    ]
+    data = yaml.safe_load("\n".join(lines).replace("${", "").replace("_KEY}", "_KEY_0123456789"))
+    config = Config.model_validate(data)
+    assert [u.name for u in config.upstreams] == ["gpt-4o-mini", "big-qwen"]
+    assert [k.name for k in config.server.api_keys] == ["alice"]
+    assert config.fallbacks == {"qwen3-4b": ("big-qwen",)}

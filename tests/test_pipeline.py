@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from kvproxy.backends.fake import FakeBackend, FakeMisses, answer_to
+from kvproxy.core import (
+    PUBLIC,
+    Caller,
+    ChatRequest,
+    DocumentPart,
+    DocumentRef,
+    Finished,
+    Hit,
+    Message,
+    Miss,
+    MissReason,
+    Sampling,
+    Started,
+    TextDelta,
+    TextPart,
+    Usage,
+)
+from kvproxy.errors import CannotFit, ContextTooLong, HitLost, ModelNotFound, NotReady, Overloaded
+from kvproxy.pipeline import Pipeline, Reply, Timings
+from tests.server.doubles import CharComposer, eventually
+
+CALLER = Caller("a", "tenant:a")
+DOCUMENT = DocumentRef("handbook", 1)
+TEXT = "The handbook. " * 30
+
+
+class Setup:
+    def __init__(self, *, max_context: int = 4096, default_max_tokens: int = 64) -> None:
+        self.backend = FakeBackend(max_context=max_context)
+        self.misses = FakeMisses(self.backend)
+        self.composer = CharComposer()
+        self.composer.texts[DOCUMENT] = TEXT
+        self.pipeline = Pipeline(
+            composer=self.composer,
+            local=self.backend,
+            misses=self.misses,
+            default_max_tokens=default_max_tokens,
+        )
+
+    async def publish(self) -> None:
+        await self.backend.keep(self.composer.framing(TEXT), PUBLIC)
+
+    async def ask(self, question: str = "why?", sampling: Sampling | None = None) -> tuple[Reply, str, Usage]:
+        reply = await self.pipeline.chat(
+            chat(question, sampling or Sampling()), CALLER, f"id-{question}", Timings()
+        )
+        said, usage = "", None
+        async with aclosing(reply.events):
+            async for event in reply.events:
+                assert not isinstance(event, Started)
+                if isinstance(event, TextDelta):
+                    said += event.text
+                else:
+                    assert usage is None
+                    usage = event.usage
+        assert usage is not None
+        assert self.backend.check() == []
+        return reply, said, usage
+
+
+def chat(question: str, sampling: Sampling) -> ChatRequest:
+    system = Message("system", (DocumentPart(DOCUMENT),))
+    return ChatRequest("fake", (system, Message("user", (TextPart(question),))), sampling)
+
+
+async def test_a_published_document_is_a_hit_and_never_sees_the_miss_path() -> None:
+    setup = Setup()
+    await setup.publish()
+    reply, said, usage = await setup.ask()
+    assert reply.decision == Hit(1 + len(TEXT), DOCUMENT)
+    assert usage.cached_tokens == reply.started.cached_tokens == 1 + len(TEXT)
+    assert said == "".join(answer_to(setup.backend.generations[0].prompt.token_ids))
+    assert setup.misses.missed == []
+    assert setup.backend.generations[0].require_cached == 1 + len(TEXT)
+
+
+async def test_a_miss_goes_through_the_miss_path_with_the_texts_in_place_and_gives_the_same_answer() -> None:
+    cold, warm = Setup(), Setup()
+    await warm.publish()
+    reply, said, usage = await cold.ask()
+    assert isinstance(reply.decision, Miss)
+    assert usage.cached_tokens == 0
+    assert said == (await warm.ask())[1]
+    generation, messages = cold.misses.missed[0]
+    assert generation.require_cached == 0
+    assert messages == [{"role": "system", "content": TEXT}, {"role": "user", "content": "why?"}]
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (HitLost("torn", MissReason.PAGES_REJECTED), MissReason.PAGES_REJECTED),
+        (RuntimeError("bug"), MissReason.ENGINE_FAILED),
+    ],
+)
+async def test_a_hit_that_fails_before_the_first_event_becomes_a_miss(
+    failure: Exception, reason: MissReason
+) -> None:
+    setup = Setup()
+    await setup.publish()
+    setup.backend.fail_next(failure)
+    reply, said, _ = await setup.ask()
+    assert reply.decision == Miss(reason, DOCUMENT)
+    assert said == "".join(answer_to(setup.backend.generations[0].prompt.token_ids))
+    assert len(setup.backend.generations) == 2
+
+
+async def test_the_miss_path_is_tried_once() -> None:
+    setup = Setup()
+    await setup.publish()
+    setup.backend.fail_next(RuntimeError("first"))
+    setup.backend.fail_next(RuntimeError("second"))
+    with pytest.raises(RuntimeError, match="second"):
+        await setup.ask()
+    assert setup.backend.check() == []
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [Overloaded("busy"), CannotFit("no room"), ContextTooLong(limit=1, prompt_tokens=1, completion_tokens=1)],
+)
+async def test_what_the_engine_says_about_the_request_reaches_the_client(refusal: Exception) -> None:
+    setup = Setup()
+    await setup.publish()
+    setup.backend.fail_next(refusal)
+    with pytest.raises(type(refusal)):
+        await setup.ask()
+    assert setup.misses.missed == []
+    assert setup.backend.check() == []
+
+
+async def test_a_failure_after_the_first_event_is_not_retried() -> None:
+    setup = Setup()
+    await setup.publish()
+    setup.backend.fail_next(RuntimeError("late"), after_words=2)
+    with pytest.raises(RuntimeError, match="late"):
+        await setup.ask()
+    assert len(setup.backend.generations) == 1
+
+
+async def test_pages_are_held_until_the_engine_has_begun_and_no_longer() -> None:
+    setup = Setup()
+    await setup.publish()
+    setup.backend.gate = asyncio.Event()
+    task = asyncio.create_task(setup.pipeline.chat(chat("?", Sampling()), CALLER, "id", Timings()))
+    await eventually(lambda: setup.backend.running == {"id"})
+    assert setup.backend.holds == 1
+    setup.backend.gate.set()
+    reply = await task
+    assert setup.backend.holds == 0
+    await reply.events.aclose()
+    assert setup.backend.check() == []
+
+
+async def test_a_client_that_leaves_before_the_first_event_leaves_nothing_behind() -> None:
+    setup = Setup()
+    setup.backend.gate = asyncio.Event()
+    for published in (False, True):
+        if published:
+            await setup.publish()
+        task = asyncio.create_task(setup.pipeline.chat(chat("?", Sampling()), CALLER, "id", Timings()))
+        await eventually(lambda: setup.backend.running == {"id"})
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert setup.backend.check() == []
+
+
+async def test_max_tokens_is_the_default_as_far_as_there_is_room() -> None:
+    prompt = 1 + len(TEXT) + 1 + 1 + len("why?") + 1 + 1
+    for max_context, expected in ((prompt + 5, 5), (prompt + 500, 64)):
+        setup = Setup(max_context=max_context)
+        await setup.ask()
+        assert setup.backend.generations[0].sampling.max_tokens == expected
+
+
+async def test_a_request_over_the_context_is_refused_with_both_numbers() -> None:
+    prompt = 1 + len(TEXT) + 1 + 1 + len("why?") + 1 + 1
+    exact = Setup(max_context=prompt + 10)
+    await exact.ask(sampling=Sampling(max_tokens=10))
+    with pytest.raises(ContextTooLong, match=rf"{prompt + 10} tokens.*{prompt} in the messages, 11 in"):
+        await exact.ask(sampling=Sampling(max_tokens=11))
+    with pytest.raises(ContextTooLong, match=rf"{prompt} in the messages"):
+        await Setup(max_context=prompt).ask()
+
+
+async def test_not_ready_says_why() -> None:
+    setup = Setup()
+    setup.backend.not_ready = "loading 3 of 9 shards"
+    with pytest.raises(NotReady, match="loading 3 of 9 shards"):
+        await setup.ask()
+
+
+async def test_a_proxy_without_a_local_model_has_no_such_model() -> None:
+    setup = Setup()
+    pipeline = Pipeline(composer=setup.composer, local=None, misses=setup.misses, default_max_tokens=1)
+    with pytest.raises(ModelNotFound):
+        await pipeline.chat(chat("?", Sampling()), CALLER, "id", Timings())
+
+
+def test_proxy_time_is_all_time_that_was_not_waited() -> None:
+    now = [0.0]
+    timings = Timings(lambda: now[0])
+    with timings.measure("parse"):
+        now[0] += 0.25
+    with timings.waiting():
+        now[0] += 8.0
+    now[0] += 0.5
+    report = timings.report(Started(0, False, queue_s=1.0, load_s=2.0, prefill_s=3.0))
+    assert report == {"parse": 0.25, "queue": 1.0, "load": 2.0, "prefill": 3.0, "proxy": 0.75}
+
+
+async def test_stop_and_length_end_the_fake_as_they_end_an_engine() -> None:
+    setup = Setup()
+    reply, said, usage = await setup.ask(sampling=Sampling(max_tokens=3))
+    assert usage.completion_tokens == 3
+    words = answer_to(setup.backend.generations[0].prompt.token_ids)
+    assert said == "".join(words[:3])
+    reply = await setup.pipeline.chat(
+        chat("why?", Sampling(stop=(words[2].strip(),))), CALLER, "stop", Timings()
+    )
+    events = [event async for event in reply.events]
+    assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "".join(words[:2])
+    assert isinstance(events[-1], Finished) and events[-1].reason == "stop"
