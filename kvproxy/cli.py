@@ -215,17 +215,21 @@ def demo() -> None:
 @app.command()
 def verify(
     documents: Annotated[list[str], typer.Argument(help="Published documents, e.g. handbook@3.")],
-    config: ConfigFile = None,
-    model: Model = None,
-    store: StoreFolder = None,
+    url: Url = HERE,
+    api_key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Compare the logits of a hit with those of a prefill from scratch, bit for bit."""
-    settings = _config(config, model__path=model, store__path=store)
-    from kvproxy.progress import Progress
-    from kvproxy.verify import verify_documents
+    """Compare the logits of a hit with those of a prefill from scratch; status 1 when any bit differs."""
+    from kvproxy.tables import print_verifications
 
-    with Progress("verify") as progress:
-        raise typer.Exit(verify_documents(settings, documents, progress=progress))
+    with _client(url, api_key) as client:
+        results = [client.verify(document) for document in documents]
+    rows = [row for result in results for row in result["data"]]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        print_verifications(rows)
+    raise typer.Exit(0 if all(result["exact"] for result in results) else 1)
 
 
 @bench.command("cold")
@@ -233,18 +237,24 @@ def bench_cold_command(
     config: ConfigFile = None,
     model: Model = None,
     dtype: Dtype = None,
+    file: Annotated[Path | None, typer.Option(help="Prompts are cut from this text.  [GPL-3]")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Take the median of so many.")] = 3,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Time to the first token of a cold prompt, against transformers' generate()."""
     settings = _config(config, model__path=model, model__dtype=dtype)
     from kvproxy.bench import bench_cold
+    from kvproxy.demo import example_text
+    from kvproxy.progress import Progress
+    from kvproxy.tables import print_cold
 
-    result: dict[str, Any] = bench_cold(settings)
+    text = example_text("gpl-3.txt") if file is None else _read_text(str(file))
+    with Progress("bench cold", unit="sizes") as progress:
+        result = bench_cold(settings, text=text, repeats=repeats, progress=progress)
     if as_json:
         typer.echo(json.dumps(result))
     else:
-        for name, value in result.items():
-            typer.echo(f"{name}: {value}")
+        print_cold(result)
 
 
 @app.command()

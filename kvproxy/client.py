@@ -78,6 +78,10 @@ class Client:
     def delete(self, ref: str) -> None:
         self._json("DELETE", _path(ref))
 
+    def verify(self, ref: str) -> dict[str, Any]:
+        """Takes as long as a few cold prefills: ``exact``, and ``data`` with one entry per framing."""
+        return self._json("POST", _path(ref) + "/verify")
+
     def _json(self, method: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
         try:
             response = self._http.request(method, path, params=params)

@@ -99,7 +99,7 @@ def run_demo(command: Sequence[str] | None = None, prepare: Callable[[], None] |
     ``command`` starts a proxy when ``serve --config FILE --announce-file FILE`` is appended.
     """
     command = command or (sys.executable, "-m", "kvproxy")
-    texts = {d.id: _text(d.file) for d in DOCUMENTS}
+    texts = {d.id: example_text(d.file) for d in DOCUMENTS}
     (prepare or _prepare_model)()
     try:
         with _sigterm_unwinds(), tempfile.TemporaryDirectory(prefix="kvproxy-demo-") as folder:
@@ -259,7 +259,7 @@ def _say(line: str) -> None:
     console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _text(file: str) -> str:
+def example_text(file: str) -> str:
     """From the wheel, or from the checkout that this file stands in."""
     here = Path(__file__).parent
     for folder in (here / "examples", here.parent / "examples" / "documents"):

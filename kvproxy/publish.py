@@ -65,6 +65,8 @@ class Publisher:
         self._max_text = max_text
         self._shelf = Shelf()
         self._stale: list[_Stale] = []
+        self._forgotten = 0
+        """How often pages were dropped: a publish that sees it change looks after its own."""
         self._turns = Turns()
 
     async def publish(
@@ -90,8 +92,11 @@ class Publisher:
             tokenized, prefixes = await asyncio.to_thread(self._prepare, id, text)
             version = await asyncio.to_thread(self._registry.last_version, id) + 1
             document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
+            forgotten = self._forgotten
             framings = await self._keep_all(document.scope, prefixes, progress)
             await whole(self._commit(Known(document, tokenized, prefixes), framings))
+            if self._forgotten != forgotten:
+                await self._keep_dropped(document.scope, framings)
             prefill_s = sum(f.kept.prefill_s for f in framings)
             return Published(self._info(document.ref, caller), created=True, prefill_s=prefill_s)
 
@@ -156,8 +161,8 @@ class Publisher:
             if longest <= limit:
                 return tokenized, prefixes
         raise DocumentRejected(
-            f"'{id}' needs {longest} tokens; this model's context has {limit + MARGIN}, {MARGIN} of them kept "
-            "free for question and answer. Publish it in parts.",
+            f"'{id}' needs {longest} tokens; this model's context has {limit + MARGIN}, {MARGIN} of them "
+            "kept free for question and answer. Publish it in parts.",
             param="text",
         )
 
@@ -217,14 +222,26 @@ class Publisher:
         Page keys are the same in every scope. Pages leave this scope at once even if another one has them
         too, so that nobody can tell; the other scope then writes its copy again, from memory.
         """
+        self._forgotten += 1
         for holding in holdings:
+            needed = self._shelf.keys(holding.scope)
             for framing in holding.framings:
-                await self._local.forget(framing.kept, holding.scope, self._shelf.keys(holding.scope))
-            for scope, kept in self._shelf.sharing(holding.keys, holding.scope):
-                try:
-                    await self._local.keep(kept.token_ids, scope)
-                except KVProxyError as e:
-                    logger.warning("a prefix of %d tokens lost its pages: %s", len(kept.token_ids), e.message)
+                if any(page.key not in needed for page in framing.kept.pages):
+                    await self._local.forget(framing.kept, holding.scope, needed)
+            for scope, kept in self._shelf.sharing(holding.keys - needed, holding.scope):
+                await self._keep_again(kept, scope)
+
+    async def _keep_dropped(self, scope: str, framings: Sequence[KeptFraming]) -> None:
+        """A deletion meanwhile may have taken shared pages that were not yet known to be needed."""
+        for framing in framings:
+            if await self._local.known(framing.kept, scope) < _tokens(framing.kept):
+                await self._keep_again(framing.kept, scope)
+
+    async def _keep_again(self, kept: Kept, scope: str) -> None:
+        try:
+            await self._local.keep(kept.token_ids, scope)
+        except KVProxyError as e:
+            logger.warning("a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message)
 
     async def _restore_pages(self, entry: Entry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document
@@ -243,8 +260,9 @@ class Publisher:
         if kept.token_ids != prefix.token_ids:
             return "tokenizer or chat template have changed"
         on_disk = await self._local.known(kept, scope)
-        expected = sum(page.tokens for page in kept.pages)
-        return None if on_disk >= expected else f"{on_disk} of {expected} tokens are on disk for this engine"
+        if on_disk >= _tokens(kept):
+            return None
+        return f"{on_disk} of {_tokens(kept)} tokens are on disk for this engine"
 
     async def _refresh_one(self, item: _Stale) -> None:
         for attempt in range(1, _REFRESH_ATTEMPTS + 1):
@@ -257,7 +275,7 @@ class Publisher:
                 except Retryable as e:
                     if attempt == _REFRESH_ATTEMPTS:
                         raise
-                    delay = e.retry_after_s or 1
+                    delay = e.retry_after_s or 0
                 else:
                     await whole(self._replace(known.document, KeptFraming(item.prefix.framing, kept)))
                     return
@@ -294,6 +312,10 @@ class Publisher:
             found = lookup.tokens if isinstance(lookup, Found) else 0
         tokens = len(kept.token_ids)
         return FramingInfo(framing.framing, tokens, min(found, tokens), kept.bytes)
+
+
+def _tokens(kept: Kept) -> int:
+    return sum(page.tokens for page in kept.pages)
 
 
 def _report(progress: Progress, before: int, total: int, done: int, _: int) -> None:

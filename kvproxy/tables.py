@@ -43,3 +43,40 @@ def print_findings(findings: Iterable[Finding]) -> None:
     for f in findings:
         table.add_row(Text(f.level, style=_STYLES[f.level]), Text(f.check), Text(f.what), Text(f.advice))
     console().print(table)
+
+
+def print_verifications(rows: Iterable[dict[str, Any]]) -> None:
+    table = Table("document", "framing", "cached", "positions", "greedy", "argmax", "largest difference", "verdict")
+    for r in rows:
+        compared = r["positions"] > 0
+        difference = "-" if r["largest_difference"] is None else f"{r['largest_difference']:.6g}"
+        table.add_row(
+            Text(r["document"]),
+            r["framing"],
+            f"{r['cached_tokens']:,}",
+            f"{r['positions']:,}",
+            f"{r['equal_greedy']}/{r['greedy_tokens']}" if compared else "-",
+            f"{r['equal_argmax']}/{r['positions']}" if compared else "-",
+            "0.0" if difference == "0" else difference,
+            Text("exact", style="green") if r["exact"] else Text(r["note"] or "DIFFERS", style="bold red"),
+        )
+    console().print(table)
+
+
+def print_cold(result: dict[str, Any]) -> None:
+    machine = result["machine"]
+    table = Table(
+        "prompt tokens",
+        "kvproxy TTFT",
+        "transformers TTFT",
+        "ratio",
+        title=f"{result['model']}, {result['dtype']}, {machine['cpu']}, {machine['threads']} threads",
+    )
+    for row in result["cold"]:
+        table.add_row(
+            f"{row['prompt_tokens']:,}",
+            f"{row['kvproxy_s']:.3f} s",
+            f"{row['transformers_s']:.3f} s",
+            f"{row['ratio']:.2f}",
+        )
+    console().print(table)

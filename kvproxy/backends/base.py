@@ -38,6 +38,22 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """A hit beside a prefill from scratch of the same tokens."""
+
+    cached_tokens: int
+    positions: int
+    """Positions behind the cached ones whose logits were compared, the whole vocabulary each."""
+    equal_argmax: int
+    """At how many of them the greedy token is the same."""
+    largest_difference: float
+    """Of any logit at any of them; 0.0 means equal to the bit."""
+    greedy_tokens: int
+    equal_greedy: int
+    """Leading tokens of the two greedy answers that are the same, out of ``greedy_tokens``."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """What callers need to know of a running engine."""
 
@@ -80,6 +96,13 @@ class LocalBackend(Protocol):
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         """Drop a prefix from memory (at once for new readers) and disk, except pages in ``still_kept``."""
+
+
+    async def compare(self, prompt: Prompt, caller: Caller, new_tokens: int) -> Comparison:
+        """Compute a prompt from its pages and from scratch, and compare. Leaves nothing behind.
+
+        Raises HitLost when no page of it is kept.
+        """
 
 
 class MissBackend(Protocol):

@@ -14,11 +14,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from itertools import count
 from typing import Any
 
 from kvproxy.backends.base import Generation, LocalBackend
@@ -57,7 +57,6 @@ class LitellmBackend:
         self._fallbacks = {name: list(targets) for name, targets in fallbacks.items()}
         self._deployments = Counter(name for name, _ in upstreams)
         self._tickets: dict[str, _Ticket] = {}
-        self._numbers = count()
         self._starting = asyncio.Lock()
         self._litellm: Any = None
         self._router: Any = None
@@ -88,7 +87,7 @@ class LitellmBackend:
         if self._local is None:
             raise NotReady("No local model is loaded.")
         await self.start()
-        name = f"{generation.request_id}/{next(self._numbers)}"
+        name = secrets.token_hex(16)
         ticket = _Ticket(self._local, generation)
         self._tickets[name] = ticket
         try:
@@ -158,10 +157,8 @@ class LitellmBackend:
             raise ModelNotFound(name)
         call = call_arguments(body, transparent=self._transparent(name))
         await self.start()
-        # Another deployment of the same name is worth a try; the same one again is the client's to decide.
-        retries = self._deployments[name] - 1
         try:
-            return await self._router.acompletion(**call, **extra, num_retries=retries)
+            return await self._router.acompletion(**call, **extra)
         except Exception as e:
             raise upstream_error(e) from None
 
@@ -181,11 +178,14 @@ class LitellmBackend:
             for name, params in self._upstreams
         ]
         if self._local is not None:
-            _register(litellm, self._tickets)
+            self._tickets = _register(litellm)
             model = {"model": f"{_PROVIDER}/{self._local_name}", "cooldown_time": 0}
             deployments.append({"model_name": self._local_name, "litellm_params": model})
         fallbacks = [{name: targets} for name, targets in self._fallbacks.items()]
-        return litellm.Router(model_list=deployments, fallbacks=fallbacks, num_retries=0)
+        # Failover tries the name's other deployments; trying the same one again is the client's to decide.
+        return litellm.Router(
+            model_list=deployments, fallbacks=fallbacks, num_retries=0, enable_weighted_failover=True
+        )
 
 
 class _Ticket:
@@ -229,30 +229,38 @@ def _load() -> Any:
     return module
 
 
-def _register(litellm: Any, tickets: Mapping[str, _Ticket]) -> None:
-    """Make the engine a provider. litellm keeps providers per process: the backend built last is in it."""
-    from litellm.llms.custom_llm import CustomLLM, CustomLLMError
+def _register(litellm: Any) -> dict[str, _Ticket]:
+    """Make the engine a provider; returns the tickets it takes.
 
-    class Provider(CustomLLM):
+    litellm keeps providers per process, so the provider belongs to no backend: each ticket knows its engine.
+    """
+    for item in litellm.custom_provider_map:
+        if item["provider"] == _PROVIDER:
+            known: dict[str, _Ticket] = item["custom_handler"].tickets
+            return known
+    from litellm.llms import custom_llm
+
+    base: Any = custom_llm
+
+    class Provider(base.CustomLLM):  # type: ignore[misc]  # litellm types astreaming as a coroutine; it is none
+        tickets: dict[str, _Ticket]
+
         async def astreaming(self, *_: Any, **kwargs: Any) -> AsyncIterator[dict[str, Any]]:
             metadata = (kwargs.get("litellm_params") or {}).get("metadata") or {}
-            ticket = tickets[metadata[_TICKET]]
+            ticket = self.tickets[metadata[_TICKET]]
             try:
                 await ticket.start()
             except Exception as e:
                 status = e.http_status if isinstance(e, KVProxyError) else 500
-                raise CustomLLMError(status, type(e).__name__) from e
-            yield {
-                "text": "started",
-                "is_finished": False,
-                "finish_reason": "",
-                "usage": None,
-                "index": 0,
-                "tool_use": None,
-            }
+                raise base.CustomLLMError(status, type(e).__name__) from e
+            # Any text will do: it only tells the router that this deployment answers.
+            chunk = {"text": "started", "is_finished": False, "finish_reason": "", "index": 0}
+            yield {**chunk, "usage": None, "tool_use": None}
 
-    others = [x for x in litellm.custom_provider_map if x["provider"] != _PROVIDER]
-    litellm.custom_provider_map = [*others, {"provider": _PROVIDER, "custom_handler": Provider()}]
+    provider = Provider()
+    provider.tickets = {}
+    litellm.custom_provider_map.append({"provider": _PROVIDER, "custom_handler": provider})
+    return provider.tickets
 
 
 async def _close_clients(litellm: Any) -> None:

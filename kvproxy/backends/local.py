@@ -8,13 +8,15 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Protocol
 
-from kvproxy.backends.base import EngineInfo, Found, Generation, Kept, KeptPage, Lookup, NotFound
-from kvproxy.core import PAGE_TOKENS, Caller, Event, Finished, Prompt, Sampling
+from kvproxy.backends.base import Comparison, EngineInfo, Found, Generation, Kept, KeptPage, Lookup, NotFound
+from kvproxy.core import PAGE_TOKENS, Caller, Event, Finished, MissReason, Prompt, Sampling
 from kvproxy.engine.cache import pages_for
+from kvproxy.engine.compare import compare_logits
 from kvproxy.engine.index import Node
 from kvproxy.engine.sampler import fresh_seed
 from kvproxy.engine.sequence import Job, Sequence
 from kvproxy.engine.worker import Engine
+from kvproxy.errors import HitLost
 
 
 class DeletableStore(Protocol):
@@ -167,6 +169,43 @@ class EmbeddedBackend:
         if self._store is not None:
             keys = [p.key for p in kept.pages if p.key not in still_kept]
             await asyncio.to_thread(self._store.delete, keys)
+
+    async def compare(self, prompt: Prompt, caller: Caller, new_tokens: int) -> Comparison:
+        with self.hold(prompt, caller) as found:
+            if isinstance(found, NotFound):
+                raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
+            answers = [
+                await self._alone(prompt.token_ids, caller, new_tokens, None, hit=hit) for hit in (True, False)
+            ]
+            hit_answer, cold_answer = ([*a.tokens][len(prompt.token_ids) :] for a in answers)
+            whole = (*prompt.token_ids, *cold_answer)
+            scored = [await self._alone(whole, caller, 0, found.tokens, hit=hit) for hit in (True, False)]
+        return compare_logits(
+            scored[0], scored[1], cached=answers[0].cached, hit_answer=hit_answer, cold_answer=cold_answer
+        )
+
+    async def _alone(
+        self, token_ids: tuple[int, ...], caller: Caller, new: int, score_from: int | None, *, hit: bool
+    ) -> Sequence:
+        """Run greedily, registering nothing; the ended sequence has the tokens and logits."""
+        job = Job(
+            id=f"compare-{uuid.uuid4().hex}",
+            token_ids=token_ids,
+            sampling=Sampling(temperature=0.0),
+            max_tokens=new,
+            scope=caller.scope,
+            readable=caller.readable,
+            seed=0,
+            require_cached=1 if hit else 0,
+            reuse=hit,
+            register=False,
+            score_from=score_from,
+        )
+        holder: list[Sequence] = []
+        async with aclosing(self.run(job, None, holder.append)) as events:
+            async for _ in events:
+                pass
+        return holder[0]
 
     async def check(self) -> list[str]:
         """Audit the engine's pages between two steps."""

@@ -50,7 +50,7 @@ class Composer:
             raise SetupError("the model's chat template contains characters that are reserved here")
         self._tokenizer = tokenizer
         self._template = template
-        self._library = library
+        self.library = library
         self._escape = Escape(tokenizer.control)
         self._seam = Seam(tokenizer)
         self._roles = frozenset(role for role in _FRONT_ROLES if self._passes_unchanged(role))
@@ -126,7 +126,7 @@ class Composer:
 
     def _piece(self, text: str, known: Known | None, caller: Caller, slots: list[Known]) -> str:
         body = text.lstrip()
-        known = known or self._library.at_front(body, caller)
+        known = known or self.library.at_front(body, caller)
         if known is None:
             return self._escape.text(text)
         slots.append(known)
@@ -146,7 +146,7 @@ class Composer:
         return texts
 
     def _resolve(self, part: DocumentPart, caller: Caller, where: str) -> Known:
-        return self._library.resolve(part.document, caller, param=f"{where}.document")
+        return self.library.resolve(part.document, caller, param=f"{where}.document")
 
     def _place(
         self,

@@ -95,7 +95,7 @@ def checked(text: str, param: str) -> str:
             text.encode("utf-8")
         except UnicodeEncodeError as e:
             raise InvalidRequest(
-                f"Invalid text: half of a surrogate pair (\\u{ord(text[e.start]):04x}) at character {e.start}.",
+                f"Invalid text: character {e.start} is half a surrogate pair (U+{ord(text[e.start]):04X}).",
                 param=param,
             ) from e
     return text

@@ -44,3 +44,23 @@ class Published:
     """False when the current version already had this text."""
     prefill_s: float
     """Seconds of engine time that publishing took; 0.0 when nothing had to be prefilled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A hit on a document beside a prefill from scratch, under one framing."""
+
+    document: str
+    framing: str
+    exact: bool
+    """Every logit equal to the bit, every greedy token the same; False when nothing could be compared."""
+    note: str
+    """Why nothing could be compared; empty otherwise."""
+    cached_tokens: int = 0
+    positions: int = 0
+    """Positions behind the cached ones whose logits were compared, the whole vocabulary each."""
+    equal_argmax: int = 0
+    largest_difference: float | None = None
+    """Of any logit at any position; 0.0 means equal to the bit. None when there is no such number."""
+    greedy_tokens: int = 0
+    equal_greedy: int = 0

@@ -38,6 +38,8 @@ def why_unsupported(spec: dict[str, Any]) -> str | None:
         return f"its model is {model.get('type')}, not byte-level BPE"
     if model.get("dropout"):
         return "its BPE has dropout"
+    if any(token["content"].isspace() for token in spec.get("added_tokens") or ()):
+        return "it has added tokens for white space"
     normalizer = spec.get("normalizer")
     if not _normalizer_known(normalizer):
         return f"its normalizer is {(normalizer or {}).get('type')}, not NFC"

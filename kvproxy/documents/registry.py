@@ -94,6 +94,11 @@ class Registry:
         with self._lock:
             self._db.close()
 
+    def limit_pages(self, pages: int) -> None:
+        """Let the database grow to ``pages`` of 4 KiB and no further."""
+        with self._lock:
+            self._db.execute(f"PRAGMA max_page_count = {int(pages)}")
+
     def publish(self, document: Document, framings: Sequence[KeptFraming]) -> None:
         """Make a version exist, with its pages; durable on return. Raises StorageFull, nothing changed."""
         with self._transaction() as db:

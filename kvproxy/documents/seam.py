@@ -32,8 +32,6 @@ HORIZON = 16
 NFC may make one character of four."""
 _LEAD = 320
 _LONGEST_PIECE = 4096
-_MEMO_ENTRIES = 512
-_MEMO_CHARACTERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +54,18 @@ class _Lead:
 class Seam:
     """Joins documents to text. The memo is the only state: what stood before which document."""
 
+    MEMO_ENTRIES = 512
+    MEMO_CHARACTERS = 4096
+    """A longer text before a document is not remembered."""
+
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._memo: OrderedDict[tuple[str, str], _Lead | None] = OrderedDict()
+
+    @property
+    def remembered(self) -> int:
+        """Entries in the memo."""
+        return len(self._memo)
 
     def tokenize(self, text: str, token_ids: Sequence[int] | None = None) -> TokenizedDocument:
         """Tokenise a document and find its cuts. ``token_ids``: those of the stripped text, if known."""
@@ -147,9 +154,9 @@ class Seam:
             self._memo.move_to_end(key)
             return self._memo[key]
         lead = self._find_lead(before, document)
-        if len(before) <= _MEMO_CHARACTERS:
+        if len(before) <= self.MEMO_CHARACTERS:
             self._memo[key] = lead
-            if len(self._memo) > _MEMO_ENTRIES:
+            if len(self._memo) > self.MEMO_ENTRIES:
                 self._memo.popitem(last=False)
         return lead
 

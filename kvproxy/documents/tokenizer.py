@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import tokenizers
 
@@ -54,9 +54,12 @@ class Tokenizer:
         for text, token in self.control.items():
             if token in self.encode_text(text):
                 raise SetupError(f"this tokenizer turns plain text into its control token {text!r}")
+        for token in spec["added_tokens"]:
+            if self._plain.token_to_id(token["content"]) != token["id"]:
+                raise SetupError(f"this tokenizer's added token {token['content']!r} cannot be kept")
 
     @classmethod
-    def load(cls, folder: Path) -> Tokenizer:
+    def load(cls, folder: Path) -> Self:
         """Read tokenizer.json and, where present, the JSON files beside it that name the end tokens."""
         try:
             source = (folder / "tokenizer.json").read_bytes()
@@ -143,8 +146,9 @@ def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
 def _take_controls(spec: dict[str, Any]) -> list[_Control]:
     """Remove the added tokens from ``spec`` (modified) and return them, longest first.
 
-    White-space-only added tokens stay: they abbreviate text and control nothing. A control token's text also
-    leaves the BPE vocabulary, since models that look up whole words first would find it there.
+    White-space-only added tokens stay: they abbreviate text and control nothing. They enter the vocabulary,
+    without which they would be numbered anew. A control token's text leaves it: models that look up whole
+    words first would find it there.
     """
     controls: list[_Control] = []
     kept: list[dict[str, Any]] = []
@@ -163,6 +167,7 @@ def _take_controls(spec: dict[str, Any]) -> list[_Control]:
         for control in controls:
             if control.text not in merged and _byte_level(control.text) not in merged:
                 model["vocab"].pop(control.text, None)
+        model["vocab"].update({token["content"]: token["id"] for token in kept})
     return sorted(controls, key=lambda c: -len(c.text))
 
 

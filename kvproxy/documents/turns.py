@@ -16,6 +16,11 @@ class Turns:
         self._locks: dict[str, asyncio.Lock] = {}
         self._users: Counter[str] = Counter()
 
+    @property
+    def waiting(self) -> int:
+        """How many hold or wait for a lock now."""
+        return self._users.total()
+
     @asynccontextmanager
     async def of(self, name: str) -> AsyncIterator[None]:
         lock = self._locks.setdefault(name, asyncio.Lock())

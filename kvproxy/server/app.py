@@ -27,6 +27,7 @@ def build_app(parts: Parts) -> web.Application:
     app.router.add_post("/kv/v1/documents", documents.publish, expect_handler=expect_continue)
     app.router.add_get("/kv/v1/documents", documents.list_documents)
     app.router.add_get("/kv/v1/documents/{ref:.+}", documents.get_document)
+    app.router.add_post("/kv/v1/documents/{ref:.+}/verify", documents.verify_document)
     app.router.add_delete("/kv/v1/documents/{ref:.+}", documents.delete_document)
     app.on_response_prepare.append(add_request_id)
     app.cleanup_ctx.extend(_as_cleanup(enter) for enter in parts.lifespan)

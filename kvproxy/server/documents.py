@@ -71,6 +71,13 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
     return json_response({"id": str(ref), "object": "kv_document.deleted", "deleted": True})
 
 
+async def verify_document(request: web.Request) -> web.StreamResponse:
+    """Long: about two cold prefills per framing. Other requests go on meanwhile."""
+    results = await request.app[PARTS].verifier.verify(_ref(request), request[CALLER])
+    exact = bool(results) and all(r.exact for r in results)
+    return json_response({"object": "kv_verification", "exact": exact, "data": [asdict(r) for r in results]})
+
+
 async def _publish(
     request: web.Request, wanted: _Publish, progress: Callable[[int, int], None] | None
 ) -> Published:

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from kvproxy.errors import InvalidRequest, KVProxyError, MethodNotAllowed, RouteNotFound, UpstreamError
 from kvproxy.server.drain import shutting_down
-from kvproxy.server.parts import PARTS, REQUEST_ID
+from kvproxy.server.parts import PARTS, REQUEST_ID, STREAMING
 from kvproxy.wire.json_text import encode
 
 logger = logging.getLogger(__name__)
@@ -52,13 +52,15 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _from_http(request, e)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if not request.app[PARTS].drain.expired or task is None:
+        if not request.app[PARTS].drain.expired or task is None or request.get(STREAMING):
             raise
         task.uncancel()
         error = shutting_down()
     except ConnectionError:
         raise
     except Exception:
+        if request.get(STREAMING):
+            raise
         logger.exception("%s: %s %s failed", request[REQUEST_ID], request.method, request.path)
         error = unexpected(request[REQUEST_ID])
     return error_response(error)

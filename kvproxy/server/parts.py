@@ -10,7 +10,7 @@ from typing import Protocol
 from aiohttp import web
 
 from kvproxy.core import Caller, DocumentRef, Visibility
-from kvproxy.documents.info import DocumentInfo, Published
+from kvproxy.documents.info import DocumentInfo, Published, Verification
 from kvproxy.pipeline import Pipeline
 from kvproxy.server.auth import Keyring
 from kvproxy.server.drain import Drain
@@ -41,6 +41,13 @@ class Publisher(Protocol):
         """All versions when ``ref`` names none. Raises DocumentNotFound, PermissionDenied."""
 
 
+class Verifier(Protocol):
+    """Compares hits with prefills from scratch."""
+
+    async def verify(self, ref: DocumentRef, caller: Caller) -> list[Verification]:
+        """One per framing that documents are kept in. Raises DocumentNotFound."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     served_name: str
@@ -51,6 +58,7 @@ class Parts:
     ready: Callable[[], str | None]
     """None when a request would be served now, else the reason why not."""
     publisher: Publisher
+    verifier: Verifier
     keyring: Keyring
     drain: Drain
     max_body: int
@@ -63,3 +71,5 @@ class Parts:
 PARTS = web.AppKey("PARTS", Parts)
 CALLER = web.RequestKey("CALLER", Caller)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+STREAMING = web.RequestKey("STREAMING", bool)
+"""Set once a stream's headers are out: no other response may follow."""

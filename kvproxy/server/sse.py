@@ -13,7 +13,7 @@ from aiohttp import web
 from kvproxy.errors import KVProxyError
 from kvproxy.server.drain import shutting_down
 from kvproxy.server.errors import unexpected
-from kvproxy.server.parts import PARTS, REQUEST_ID
+from kvproxy.server.parts import PARTS, REQUEST_ID, STREAMING
 from kvproxy.wire import sse
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class SseStream:
             if self.response.prepared:
                 return False
             self.response.headers.update(headers)
+            self._request[STREAMING] = True
             await self.response.prepare(self._request)
             return True
 
@@ -137,6 +138,8 @@ class SseStream:
             async with asyncio.timeout(LAST_WORDS_S):
                 await self.response.write(sse.event(body, self._error_name))
                 await self.response.write_eof()
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            # aiohttp shares one future among all writes that wait for a slow client: the write that was
+            # cancelled has cancelled it for this one too. Either way the client is not reading.
             if self._request.transport is not None:
                 self._request.transport.abort()

@@ -1,6 +1,6 @@
 """Run by hand or by CI in a venv that has kvproxy's dependencies and nothing else: prints OK.
 
-Some releases of litellm fail on every call with ``tools=`` unless packages are there that it does not ask for.
+Some releases of litellm fail on every call with ``tools=`` for want of a package that they do not ask for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 import threading
 from typing import Any
 
-TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
+PARAMETERS = {"type": "object", "properties": {}}
+TOOLS = [{"type": "function", "function": {"name": "look", "parameters": PARAMETERS}}]
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 
 
@@ -21,7 +22,8 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        message = {"role": "assistant", "content": None, "tool_calls": [CALL] if body.get("tools") == TOOLS else []}
+        calls = [CALL] if body.get("tools") == TOOLS else []
+        message = {"role": "assistant", "content": None, "tool_calls": calls}
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         frame = {"id": "1", "object": "chat.completion", "created": 1, "model": "up"}

@@ -22,7 +22,7 @@ USAGE = {
 
 @dataclass
 class MockUpstream:
-    """``status`` other than 200 answers with an error; ``stream_end`` is done, error, or drop."""
+    """``status`` other than 200 answers with an error; ``stream_end`` is done, error, drop or cut."""
 
     url: str = ""
     status: int = 200
@@ -64,7 +64,7 @@ class MockUpstream:
         elif self.stream_end == "drop":
             assert request.transport is not None
             request.transport.abort()
-        else:
+        elif self.stream_end == "done":
             last = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": self.finish_reason}
             await self._send(response, self._frame("chat.completion.chunk", [last]))
             if (body.get("stream_options") or {}).get("include_usage"):

@@ -10,9 +10,7 @@ START = Started(cached_tokens=0, collapsed=False, queue_s=0.0, load_s=0.0, prefi
 
 def test_events_in_order() -> None:
     reader = FallbackReader()
-    assert not reader.started
     assert reader.read({"choices": [{"delta": {"role": "assistant", "content": ""}}]}) == [START]
-    assert reader.started
     assert reader.read({"choices": [{"delta": {"content": "Hi"}}]}) == [TextDelta("Hi")]
     assert reader.read({"choices": [{"delta": {}, "finish_reason": "length"}]}) == []
     counts = {"prompt_tokens": 5, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}}

@@ -124,7 +124,8 @@ async def test_a_second_reader_finds_what_the_miss_kept(backend: LitellmBackend)
 
 
 async def test_sampling_reaches_the_engine(backend: LitellmBackend, local: FakeBackend) -> None:
-    asked = {"temperature": 0.0, "top_p": 0.5, "top_k": 7, "seed": 3, "max_tokens": 2, "stop": ("x", "y")}
+    asked: dict[str, Any] = {"temperature": 0.0, "top_p": 0.5, "top_k": 7, "seed": 3, "max_tokens": 2}
+    asked["stop"] = ("x", "y")
     *_, finished = await events_of(backend, **asked)
     assert isinstance(finished, Finished) and finished.reason == "length"
     assert local.generations[0].sampling == Sampling(**asked)
@@ -175,7 +176,9 @@ async def test_an_error_after_the_first_byte_comes_out_as_itself(
     assert upstream.bodies == []
 
 
-async def test_closing_the_miss_closes_the_engine_at_once(backend: LitellmBackend, local: FakeBackend) -> None:
+async def test_closing_the_miss_closes_the_engine_at_once(
+    backend: LitellmBackend, local: FakeBackend
+) -> None:
     events = backend.miss(generation(), MESSAGES)
     assert isinstance(await anext(events), Started)
     assert local.running == {"r1"}
@@ -208,6 +211,13 @@ async def test_many_misses_at_once_keep_apart(backend: LitellmBackend, local: Fa
 
     answers = ["".join(answer_to(tuple(range(n, n + 20)))) for n in range(16)]
     assert await asyncio.gather(*(ask(n) for n in range(16))) == answers
+
+
+async def test_two_backends_in_one_process(backend: LitellmBackend, local: FakeBackend) -> None:
+    other_local = FakeBackend()
+    other = LitellmBackend(local=other_local, local_name="other", upstreams=[], fallbacks={})
+    assert await events_of(other) == await events_of(backend)
+    assert (len(local.generations), len(other_local.generations)) == (1, 1)
 
 
 async def test_without_a_local_model() -> None:
@@ -285,7 +295,9 @@ async def test_a_fallback_that_breaks_midway_is_an_upstream_error(
 # Other models
 
 
-async def test_the_upstream_gets_what_the_client_sent(backend: LitellmBackend, upstream: MockUpstream) -> None:
+async def test_the_upstream_gets_what_the_client_sent(
+    backend: LitellmBackend, upstream: MockUpstream
+) -> None:
     body = {
         "model": "up",
         "messages": [
@@ -391,7 +403,9 @@ async def test_usage_is_not_sent_unasked(backend: LitellmBackend) -> None:
     assert all("usage" not in c and c["choices"] for c in chunks)
 
 
-async def test_streamed_tool_calls_and_reasoning_pass(backend: LitellmBackend, upstream: MockUpstream) -> None:
+async def test_streamed_tool_calls_and_reasoning_pass(
+    backend: LitellmBackend, upstream: MockUpstream
+) -> None:
     first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": ""}}
     upstream.deltas = [
         {"role": "assistant", "content": None},

@@ -24,7 +24,8 @@ def test_a_transparent_upstream_gets_the_body_as_data() -> None:
 
 @pytest.mark.parametrize("transparent", [True, False])
 @pytest.mark.parametrize(
-    "name", ["api_base", "base_url", "api_key", "custom_llm_provider", "fallbacks", "mock_response", "metadata"]
+    "name",
+    ["api_base", "base_url", "api_key", "custom_llm_provider", "fallbacks", "mock_response", "metadata"],
 )
 def test_no_field_of_a_body_becomes_a_setting_of_litellm(name: str, transparent: bool) -> None:
     call = call_arguments({"model": "m", "messages": MESSAGES, name: "evil"}, transparent=transparent)
@@ -68,7 +69,11 @@ def test_fields_that_litellm_moved_come_back() -> None:
         "function_call": None,
         "provider_specific_fields": {"refusal": "No.", "custom": 1},
     }
-    dumped = {"id": "1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "citations": None}
+    dumped = {
+        "id": "1",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "citations": None,
+    }
     assert completion(dumped) == {
         "id": "1",
         "choices": [
@@ -115,7 +120,9 @@ def test_every_chunk_has_the_first_ones_frame() -> None:
         *cleaner.clean({"id": "2", "created": 6, "model": None, "choices": [delta]}),
     ]
     assert chunks[0] == chunks[1]
-    assert chunks[0]["choices"] == [{"index": 0, "delta": {"content": "a"}, "logprobs": None, "finish_reason": None}]
+    assert chunks[0]["choices"] == [
+        {"index": 0, "delta": {"content": "a"}, "logprobs": None, "finish_reason": None}
+    ]
 
 
 def test_a_chunk_without_news_is_dropped() -> None:

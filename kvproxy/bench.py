@@ -1,0 +1,100 @@
+"""``kvproxy bench``: ratios against what a person would use instead, measured in the same run."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kvproxy.config import Config, default_cache_dir
+from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart
+from kvproxy.engine.baseline import Baseline, machine
+from kvproxy.engine.source import resolve_model
+from kvproxy.pipeline import Timings
+from kvproxy.serve import Stack, open_stack
+
+SIZES = (255, 1024, 3774, 7500)
+"""Prompt tokens; the paper's smallest and largest among them."""
+
+
+def bench_cold(
+    config: Config, *, text: str, repeats: int, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """TTFT of a prompt nobody has sent before, through the proxy's whole miss path, beside transformers'
+    ``generate(max_new_tokens=1)`` on the same weights, dtype and token ids. Medians of ``repeats``, taken in
+    turn. Times in seconds."""
+    return asyncio.run(_cold(config, text, repeats, progress or (lambda *_: None)))
+
+
+async def _cold(
+    config: Config, text: str, repeats: int, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    folder = resolve_model(config.model.path, revision=config.model.revision, cache_dir=default_cache_dir())
+    with tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as scratch:
+        store = config.store.model_copy(update={"path": Path(scratch)})
+        async with open_stack(config.model_copy(update={"store": store}), folder) as stack:
+            await stack.misses.start()
+            baseline = await asyncio.to_thread(Baseline, folder.path, config.model.dtype, config.model.device)
+            sizes = [n for n in SIZES if n < stack.local.info.max_context]
+            await _ours(stack, config.model.served_name, _cut(stack, config.model.served_name, text, sizes[0]))
+            rows = []
+            for done, size in enumerate(sizes):
+                progress(done, len(sizes))
+                request = _cut(stack, config.model.served_name, text, size)
+                rows.append(await _row(stack, baseline, config.model.served_name, request, repeats))
+            progress(len(sizes), len(sizes))
+    return {"machine": machine(), "model": config.model.path, "dtype": config.model.dtype, "cold": rows}
+
+
+async def _row(
+    stack: Stack, baseline: Baseline, model: str, request: ChatRequest, repeats: int
+) -> dict[str, Any]:
+    ours, theirs = [], []
+    for _ in range(repeats):
+        seconds, token_ids = await _ours(stack, model, request)
+        ours.append(seconds)
+        theirs.append(await asyncio.to_thread(baseline.first_token, token_ids))
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    return {
+        "prompt_tokens": len(token_ids),
+        "kvproxy_s": round(mine, 4),
+        "transformers_s": round(other, 4),
+        "ratio": round(mine / other, 3),
+        "repeats": repeats,
+    }
+
+
+async def _ours(stack: Stack, model: str, request: ChatRequest) -> tuple[float, tuple[int, ...]]:
+    """Seconds until the first event, as a tenant who has never been here."""
+    scope = f"bench:{uuid.uuid4().hex}"
+    caller = Caller("bench", scope)
+    began = time.perf_counter()
+    reply = await stack.pipeline.chat(request, caller, scope, Timings())
+    seconds = time.perf_counter() - began
+    await reply.events.aclose()
+    if reply.started.cached_tokens:
+        raise AssertionError("a cold prompt was served from kept pages")
+    return seconds, stack.composer.compose(request, caller).token_ids
+
+
+def _cut(stack: Stack, model: str, text: str, tokens: int) -> ChatRequest:
+    """A request of ``text``'s beginning that comes to just ``tokens`` prompt tokens, or nearly."""
+    caller = Caller("bench", "bench")
+
+    def request(characters: int) -> ChatRequest:
+        messages = (Message("user", (TextPart(text[:characters]),)),)
+        return ChatRequest(model, messages, Sampling(temperature=0.0, max_tokens=1))
+
+    low, high = 1, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(stack.composer.compose(request(middle), caller).token_ids) <= tokens:
+            low = middle
+        else:
+            high = middle - 1
+    return request(low)

@@ -1,0 +1,115 @@
+"""Builds a running engine from plain values; the only engine module that the composition root needs."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import torch
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache import KVCache
+from kvproxy.engine.detokenize import Vocabulary
+from kvproxy.engine.index import PrefixIndex
+from kvproxy.engine.model import TileModel, load_model, pick_device
+from kvproxy.engine.page_io import Store
+from kvproxy.engine.page_key import root_key
+from kvproxy.engine.pool import PagePool
+from kvproxy.engine.worker import Engine
+from kvproxy.errors import SetupError
+
+logger = logging.getLogger(__name__)
+
+AUTO_SHARE = 0.6
+"""Of the memory that is free once the model is loaded; the rest is left to activations, reads and others."""
+
+
+def load(
+    folder: Path,
+    *,
+    dtype: str,
+    device: str,
+    threads: int | None,
+    tokenizer_digest: str,
+    template_digest: str,
+    say: Callable[[str], None] | None = None,
+) -> TileModel:
+    """Load and measure a model. Raises SetupError with a sentence."""
+    _keep_freed_memory()
+    return load_model(
+        folder,
+        dtype={"bfloat16": torch.bfloat16, "float32": torch.float32}[dtype],
+        device=pick_device(device),
+        tokenizer_digest=tokenizer_digest,
+        template_digest=template_digest,
+        threads=threads,
+        progress=say,
+    )
+
+
+def start_engine(
+    model: TileModel,
+    folder: Path,
+    *,
+    eos_ids: frozenset[int],
+    page_budget: int | None,
+    max_context: int | None,
+    max_running: int,
+    max_waiting: int,
+    store: Store | None,
+) -> Engine:
+    """``page_budget`` in bytes, None: a share of the free memory. Raises SetupError when too small."""
+    shape = model.page_shape
+    context = min(max_context or model.max_context, model.max_context)
+    pages = (page_budget or _free_bytes(model.device)) // shape.bytes
+    needed = -(-context // PAGE_TOKENS)
+    if page_budget is None:
+        # More than every running request can fill is never used.
+        pages = min(pages, needed * (max_running + max_waiting))
+    if pages < 2:
+        raise SetupError(
+            f"the page budget holds {pages} pages of {shape.bytes / 2**20:.1f} MiB; raise engine.page_budget "
+            "or free some memory"
+        )
+    if pages < needed:
+        logger.warning("the page budget (%d pages) is smaller than one full context (%d)", pages, needed)
+    logger.info(
+        "page budget: %d pages of %.1f MiB (%.1f GiB)", pages, shape.bytes / 2**20, pages * shape.bytes / 2**30
+    )
+    cache = KVCache(PagePool(shape, pages + 1, model.device), PrefixIndex(root_key(model.fingerprint)))
+    engine = Engine(
+        model,
+        cache,
+        Vocabulary(folder),
+        eos_ids=eos_ids,
+        max_context=context,
+        max_running=max_running,
+        max_waiting=max_waiting,
+        store=store,
+    )
+    engine.start()
+    return engine
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free * AUTO_SHARE)
+    return int(psutil.virtual_memory().available * AUTO_SHARE)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse freed activations rather than return and fault them in again at every layer.
+
+    M_MMAP_THRESHOLD (-3) and M_TRIM_THRESHOLD (-1) of mallopt(3). Elsewhere nothing is done: it is speed only.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    mallopt(-3, 256 * 2**20)
+    mallopt(-1, 512 * 2**20)

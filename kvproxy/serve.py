@@ -1,0 +1,189 @@
+"""The composition root: builds every part from the config, in the order in which they live and die."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from kvproxy.backends.litellm import LitellmBackend
+from kvproxy.backends.local import EmbeddedBackend
+from kvproxy.config import Config, default_cache_dir
+from kvproxy.documents.compose import Composer
+from kvproxy.documents.document import Framing
+from kvproxy.documents.library import Library
+from kvproxy.documents.registry import Registry
+from kvproxy.documents.template import ChatTemplate
+from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.engine import build
+from kvproxy.engine.source import ModelFolder, resolve_model
+from kvproxy.pipeline import Pipeline
+from kvproxy.publish import Publisher
+from kvproxy.server.app import build_app
+from kvproxy.server.auth import Keyring
+from kvproxy.server.drain import Drain
+from kvproxy.server.parts import Parts
+from kvproxy.server.run import serve
+from kvproxy.store.pages import PageStore
+from kvproxy.verify import Verifier
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Everything between HTTP and the model, ready to be used."""
+
+    composer: Composer
+    local: EmbeddedBackend
+    misses: LitellmBackend
+    pipeline: Pipeline
+    publisher: Publisher
+    verifier: Verifier
+    refresh: Callable[[], None]
+    """Starts the background work: litellm's import, and pages that must be made again."""
+    ready: Callable[[], str | None]
+
+
+def run_server(
+    config: Config, *, announce: Callable[[str, int], None], progress: Callable[[int, int], None]
+) -> int:
+    """Serve until a signal. Returns the exit status. Raises SetupError when nothing can be served."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("LiteLLM", "httpx", "transformers"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    folder = resolve_model(
+        config.model.path, revision=config.model.revision, cache_dir=default_cache_dir(), progress=progress
+    )
+    asyncio.run(_serve(config, folder, announce))
+    return 0
+
+
+async def _serve(config: Config, folder: ModelFolder, announce: Callable[[str, int], None]) -> None:
+    settings = config.server
+    async with open_stack(config, folder) as stack:
+        drain = Drain(settings.drain_timeout_s)
+        parts = Parts(
+            served_name=config.model.served_name,
+            created=int(time.time()),
+            pipeline=stack.pipeline,
+            ready=stack.ready,
+            publisher=stack.publisher,
+            verifier=stack.verifier,
+            keyring=Keyring((k.name, k.key) for k in settings.api_keys),
+            drain=drain,
+            max_body=settings.max_body,
+            keepalive_s=settings.keepalive_s,
+        )
+        stack.refresh()
+        await serve(build_app(parts), settings.host, settings.port, drain, announce)
+
+
+@asynccontextmanager
+async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack]:
+    """Open the store, load the model, start the engine, learn the known documents; close all in reverse."""
+    name = config.model.served_name
+    async with AsyncExitStack() as life:
+        tokenizer = await asyncio.to_thread(Tokenizer.load, folder.path)
+        template = await asyncio.to_thread(ChatTemplate.load, folder.path)
+        model = await asyncio.to_thread(
+            build.load,
+            folder.path,
+            dtype=config.model.dtype,
+            device=config.model.device,
+            threads=config.model.threads,
+            tokenizer_digest=tokenizer.digest,
+            template_digest=template.digest,
+            say=lambda what: logger.info("%s: %s", name, what),
+        )
+        logger.info("%s: %s", name, model.numerics.describe())
+        if not model.numerics.exact:
+            logger.warning("%s: hits are not claimed exact on this machine; see `kvproxy verify`", name)
+        store = life.enter_context(
+            PageStore(config.store.path, max_size=config.store.max_size, fingerprint=model.fingerprint)
+        )
+        registry = life.enter_context(Registry(config.store.path / "documents.sqlite3"))
+        orphans = await asyncio.to_thread(store.collect, registry.page_keys())
+        if orphans:
+            logger.info("dropped %d stored pages that belong to no published document", orphans)
+        engine = build.start_engine(
+            model,
+            folder.path,
+            eos_ids=tokenizer.eos_ids,
+            page_budget=None if config.engine.page_budget == "auto" else config.engine.page_budget,
+            max_context=config.model.max_context,
+            max_running=config.engine.max_running,
+            max_waiting=config.engine.max_waiting,
+            store=store,
+        )
+        life.callback(engine.stop)
+        local = EmbeddedBackend(engine, name, store)
+        library = Library()
+        framings = [Framing(f.place, f.system) for f in config.documents.framings]
+        composer = Composer(tokenizer, template, library, framings)
+        publisher = Publisher(
+            composer=composer,
+            library=library,
+            registry=registry,
+            local=local,
+            default_visibility=config.documents.default_visibility,
+            max_text=config.documents.max_text,
+        )
+        await publisher.restore()
+        misses = LitellmBackend(
+            local=local,
+            local_name=name,
+            upstreams=[(u.name, u.params) for u in config.upstreams],
+            fallbacks=config.fallbacks,
+        )
+        life.push_async_callback(misses.close)
+        background = await life.enter_async_context(_background())
+        yield Stack(
+            composer=composer,
+            local=local,
+            misses=misses,
+            pipeline=Pipeline(
+                composer=composer,
+                local=local,
+                misses=misses,
+                default_max_tokens=config.engine.default_max_tokens,
+            ),
+            publisher=publisher,
+            verifier=Verifier(composer, library, local, name),
+            refresh=lambda: background(misses, publisher),
+            ready=local.ready,
+        )
+
+
+@asynccontextmanager
+async def _background() -> AsyncIterator[Callable[[LitellmBackend, Publisher], None]]:
+    """Work that nobody waits for; cancelled at the end."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def work(misses: LitellmBackend, publisher: Publisher) -> None:
+        # litellm's import takes seconds: paid here, not by the first miss.
+        await misses.start()
+        await publisher.refresh()
+
+    def begin(misses: LitellmBackend, publisher: Publisher) -> None:
+        task = asyncio.create_task(work(misses, publisher), name="kvproxy-refresh")
+        task.add_done_callback(_log_failure)
+        tasks.append(task)
+
+    try:
+        yield begin
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("background work failed", exc_info=task.exception())
+
+

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+
+from kvproxy.core import DocumentRef, Found, Hit, Lookup, Miss, MissReason, NotFound, Prompt, Span
+from kvproxy.documents.matching import decide
+
+REF = DocumentRef("handbook", 3)
+TOKENS = tuple(range(1000))
+BARE = Prompt(TOKENS)
+PUBLISHED = Prompt(TOKENS, (Span(REF, 3, 800, "public"), Span(DocumentRef("other", 1), 850, 900)))
+FOREIGN = Prompt(TOKENS, (Span(REF, 300, 800),))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "lookup", "expected"),
+    [
+        (BARE, NotFound(seen=False), Miss(MissReason.NO_DOCUMENT)),
+        (BARE, NotFound(seen=True), Miss(MissReason.NO_DOCUMENT)),
+        (BARE, Found(0, 0), Miss(MissReason.NO_DOCUMENT)),
+        (BARE, Found(512, 0), Hit(512, None)),
+        (PUBLISHED, NotFound(seen=False), Miss(MissReason.NOT_RESIDENT, REF)),
+        (PUBLISHED, Found(800, 800), Hit(800, REF)),
+        (PUBLISHED, Found(4, 0), Hit(4, REF)),
+        (PUBLISHED, Found(3, 0), Miss(MissReason.NOT_RESIDENT, REF)),
+        (FOREIGN, NotFound(seen=False), Miss(MissReason.NEW_PREAMBLE, REF)),
+        (FOREIGN, NotFound(seen=True), Miss(MissReason.NOT_RESIDENT, REF)),
+        (FOREIGN, Found(300, 0), Miss(MissReason.NEW_PREAMBLE, REF)),
+        (FOREIGN, Found(999, 0), Hit(999, REF)),
+    ],
+)
+def test_decisions(prompt: Prompt, lookup: Lookup, expected: Hit | Miss) -> None:
+    assert decide(prompt, lookup) == expected
