@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 
+from kvproxy.backends.base import Generation
 from kvproxy.backends.fake import FakeBackend, FakeMisses, answer_to
 from kvproxy.core import (
     PUBLIC,
@@ -12,6 +14,7 @@ from kvproxy.core import (
     ChatRequest,
     DocumentPart,
     DocumentRef,
+    Event,
     Finished,
     Hit,
     Message,
@@ -230,3 +233,23 @@ async def test_stop_and_length_end_the_fake_as_they_end_an_engine() -> None:
     events = [event async for event in reply.events]
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "".join(words[:2])
     assert isinstance(events[-1], Finished) and events[-1].reason == "stop"
+
+
+class Headless(FakeBackend):
+    """Leaves out the first event."""
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        async with aclosing(super().generate(generation)) as events:
+            await anext(events)
+            async for event in events:
+                yield event
+
+
+async def test_a_backend_that_breaks_the_order_of_events_is_closed_at_once() -> None:
+    backend = Headless()
+    composer = CharComposer()
+    composer.texts[DOCUMENT] = TEXT
+    pipeline = Pipeline(composer=composer, local=backend, misses=FakeMisses(backend), default_max_tokens=9)
+    with pytest.raises(RuntimeError, match="began with TextDelta"):
+        await pipeline.chat(chat("?", Sampling()), CALLER, "id", Timings())
+    assert backend.check() == []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -237,27 +237,32 @@ async def test_deletion_keeps_what_others_need(shop: Shop) -> None:
     assert str(await shop.publish("rules", TEXT)) == "rules@3", "a deleted version's number is not used again"
 
 
+class Interrupted(FakeBackend):
+    """Runs ``meanwhile`` before the keep number ``at``."""
+
+    at = 0
+    calls = 0
+    meanwhile: Callable[[], Awaitable[None]]
+
+    async def keep(
+        self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
+    ) -> Kept:
+        self.calls += 1
+        if self.calls == self.at:
+            await self.meanwhile()
+        return await super().keep(token_ids, scope, progress)
+
+
 async def test_a_publish_survives_the_deletion_of_its_twin_meanwhile(shop: Shop) -> None:
-    await shop.publish("rules", TEXT)
-
-    class DeletingLast(FakeBackend):
-        """Deletes the twin when all but the last framing is kept."""
-
-        calls = 0
-
-        async def keep(
-            self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
-        ) -> Kept:
-            self.calls += 1
-            if self.calls == len(FRAMINGS):
-                await shop.publisher.delete(DocumentRef("rules"), ALICE)
-            return await super().keep(token_ids, scope, progress)
-
-    publisher = over(shop, DeletingLast(disk=shop.backend.disk, max_context=16_384))
-    # One publisher stands for both: the deletion must be seen by the one that publishes.
-    publisher.adopt(shop.publisher)
-    await publisher.publish("twin", TEXT, None, BOB)
+    backend = Interrupted(disk=shop.backend.disk, max_context=16_384)
+    publisher = over(shop, backend)
+    await publisher.publish("rules", TEXT, None, ALICE)
+    backend.at = backend.calls + len(FRAMINGS)
+    backend.meanwhile = lambda: publisher.delete(DocumentRef("rules"), ALICE)
+    info = (await publisher.publish("twin", TEXT, None, BOB)).info
+    assert [i.id for i in await publisher.list(ALICE)] == ["twin"]
     assert shop.registry.page_keys() == shop.backend.disk
+    assert [f.resident_tokens for f in info.framings] == [f.tokens for f in info.framings]
 
 
 async def test_a_private_twin_survives_the_public_document_unseen(shop: Shop) -> None:

@@ -14,6 +14,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 from kvproxy.backends.base import (
+    Comparison,
     EngineInfo,
     Found,
     Generation,
@@ -52,7 +53,8 @@ class FakeBackend:
     """A :class:`LocalBackend`. ``disk`` is what survives it: give the same set to the next one for a restart.
 
     ``start_delay_s`` and ``token_delay_s`` slow it down; ``gate``, when given, is waited for before every
-    Started; ``not_ready`` is what ``ready`` answers. All may be changed while it runs.
+    Started; ``not_ready`` is what ``ready`` answers; ``difference`` is how far a hit's logits are from a
+    prefill's. All may be changed while it runs.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class FakeBackend:
         self.gate: asyncio.Event | None = None
         self.not_ready: str | None = None
         self.collapsed = False
+        self.difference = 0.0
         self.generations: list[Generation] = []
         """Every generation asked for, in order."""
         self.running: set[str] = set()
@@ -167,6 +170,15 @@ class FakeBackend:
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         self._kept.get(scope, set()).discard(kept.token_ids)
         self.disk.difference_update({p.key for p in kept.pages} - still_kept)
+
+    async def compare(self, prompt: Prompt, caller: Caller, new_tokens: int) -> Comparison:
+        cached = self._resident(prompt.token_ids, caller)
+        if not cached:
+            raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
+        answered = min(new_tokens, ANSWER_WORDS)
+        positions = len(prompt.token_ids) - cached + answered
+        equal = 0 if self.difference else positions
+        return Comparison(cached, positions, equal, self.difference, answered, min(answered, equal))
 
     async def _prefill(self, generation: Generation) -> int:
         """Positions taken from pages. Keeps the prompt for its caller, published framings for their scope."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.backends.base import Found, Generation, LocalBackend, MissBackend, NotFound
+from kvproxy.backends.base import Comparison, Found, Generation, LocalBackend, MissBackend, NotFound
 from kvproxy.backends.fake import FakeBackend, FakeMisses, answer_to
 from kvproxy.core import (
     PUBLIC,
@@ -90,6 +90,16 @@ async def test_what_was_kept_is_found_after_a_restart_until_it_is_forgotten() ->
     await again.forget(kept, PUBLIC, still_kept=frozenset({kept.pages[0].key}))
     assert found(again, (*TOKENS, 7), BOB) == NotFound(seen=False)
     assert backend.disk == {kept.pages[0].key}
+
+
+async def test_a_comparison_is_equal_unless_it_was_told_otherwise() -> None:
+    backend = FakeBackend()
+    with pytest.raises(HitLost):
+        await backend.compare(Prompt(TOKENS), ANN, 24)
+    await backend.keep(TOKENS[:900], PUBLIC)
+    assert await backend.compare(Prompt(TOKENS), ANN, 24) == Comparison(900, 112, 112, 0.0, 12, 12)
+    backend.difference = 0.25
+    assert await backend.compare(Prompt(TOKENS), ANN, 5) == Comparison(900, 105, 0, 0.25, 5, 0)
 
 
 async def test_failures_come_when_they_were_planned() -> None:

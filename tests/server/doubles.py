@@ -23,7 +23,7 @@ from kvproxy.core import (
     Span,
     Visibility,
 )
-from kvproxy.documents.info import DocumentInfo, FramingInfo, Published
+from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.errors import DocumentNotFound, DocumentRejected, KVProxyError
 from kvproxy.pipeline import Pipeline
 from kvproxy.server.app import build_app
@@ -119,6 +119,27 @@ class DictPublisher:
         del self._infos[DocumentRef(info.id, info.version)]
 
 
+class OneFramingVerifier:
+    """Verifies documents of a :class:`DictPublisher` at the head of the system message."""
+
+    def __init__(self, composer: CharComposer, publisher: DictPublisher, backend: FakeBackend) -> None:
+        self._composer = composer
+        self._publisher = publisher
+        self._backend = backend
+
+    async def verify(self, ref: DocumentRef, caller: Caller) -> list[Verification]:
+        info = await self._publisher.get(ref, caller)
+        found = DocumentRef(info.id, info.version)
+        prompt = Prompt((*self._composer.framing(self._composer.texts[found]), _END))
+        c = await self._backend.compare(prompt, caller, 24)
+        exact = c.largest_difference == 0.0
+        return [
+            Verification(
+                str(found), "system", exact, "", c.cached_tokens, largest_difference=c.largest_difference
+            )
+        ]
+
+
 @dataclass
 class Proxy:
     """Every part of a running proxy, for tests to look into."""
@@ -160,6 +181,7 @@ def make_proxy(
         pipeline=pipeline,
         ready=backend.ready,
         publisher=publisher,
+        verifier=OneFramingVerifier(composer, publisher, backend),
         keyring=Keyring(api_keys),
         drain=drain,
         max_body=max_body,

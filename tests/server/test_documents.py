@@ -60,6 +60,22 @@ async def test_a_text_that_the_reader_has_is_not_sent_again() -> None:
             assert response.headers["ETag"] == ETAG
 
 
+async def test_verify_tells_whether_every_framing_is_exact() -> None:
+    proxy = make_proxy()
+    async with client_of(proxy) as http:
+        await publish(http)
+        for difference in (0.0, 0.02):
+            proxy.backend.difference = difference
+            response = await http.post(f"{DOCUMENTS}/law/handbook/verify")
+            body = await response.json()
+            assert body["object"] == "kv_verification"
+            assert body["exact"] is (difference == 0.0)
+            (result,) = body["data"]
+            assert (result["document"], result["largest_difference"]) == ("law/handbook@1", difference)
+            assert result["cached_tokens"] == len(TEXT) + 1
+        assert (await http.post(f"{DOCUMENTS}/nope/verify")).status == 404
+
+
 @pytest.mark.parametrize("by_header", [False, True])
 async def test_progress_then_the_result(by_header: bool) -> None:
     async with client_of(make_proxy(start_delay_s=0.15)) as http:
