@@ -36,14 +36,21 @@ class KVCache:
         self.pool = pool
         self.index = index
         self._lock = threading.Lock()
+        self._promised = 0
 
     @contextmanager
     def hold(self, token_ids: Sequence[int], scopes: Sequence[str]) -> Iterator[Match]:
         """Look up and keep what was found from eviction until the block ends. The last prompt token is never
-        taken from the cache: its logits are what the first new token comes from."""
+        taken from the cache: its logits are what the first new token comes from.
+
+        Nothing is found where keeping it would break a promise: those pages are as good as evicted.
+        """
         with self._lock:
             found = self.index.match(token_ids, scopes, len(token_ids) - 1)
             self._pin(found.nodes, +1)
+            if self._promised > self.pool.free and self._promised > self.pool.free + self._evictable():
+                self._pin(found.nodes, -1)
+                found = Match((), 0)
         try:
             yield found
         finally:
@@ -73,17 +80,29 @@ class KVCache:
                 self.index.touch(found.nodes[-1])
             return found
 
-    def available(self) -> int:
-        """Pages that could be handed out now: free, or held by nothing but an evictable node."""
+    def promise(self, pages: int) -> bool:
+        """Set pages aside, free or evictable ones; False when there are not so many. Each ``take`` redeems
+        one."""
         with self._lock:
-            return self.pool.free + self._evictable()
+            if self.pool.free + self._evictable() - self._promised < pages:
+                return False
+            self._promised += pages
+            return True
+
+    def unpromise(self, pages: int) -> None:
+        """Give back what was promised and not taken."""
+        with self._lock:
+            self._promised -= pages
+            assert self._promised >= 0
 
     def take(self, after: int | None) -> int:
-        """A fresh page, evicting if none is free. Raises MemoryError when everything is in use."""
+        """A promised page, evicting if none is free. Raises MemoryError only if nothing was promised."""
         with self._lock:
             while self.pool.free == 0:
                 self._evict_one()
-            return self.pool.allocate(after)
+            page = self.pool.allocate(after)
+            self._promised -= 1
+            return page
 
     def share(self, node: Node) -> int:
         """Hold a resident node's page for a sequence."""
@@ -135,13 +154,15 @@ class KVCache:
             node.stored = True
             return node
 
-    def arrived(self, node: Node, page: int) -> None:
-        """A stored page was read into ``page``, which becomes the node's."""
+    def arrived(self, node: Node, page: int) -> bool:
+        """A stored page was read into ``page``, which becomes the node's. False, and the page is free again,
+        when the node has one by now or was forgotten."""
         with self._lock:
-            if node.page is None:
+            if node.page is None and self.index.has(node):
                 node.page = page
-            else:
-                self.pool.release(page)
+                return True
+            self.pool.release(page)
+            return False
 
     def mark_stored(self, node: Node) -> None:
         with self._lock:
@@ -179,10 +200,19 @@ class KVCache:
         node.stored = False
         self.index.remove(node)
 
+    def _idle(self, node: Node) -> bool:
+        """Whether a resident node has no holder but the index."""
+        return node.page is not None and node.pins == 0 and self.pool.refs[node.page] == 1
+
     def _evictable(self) -> int:
-        return sum(
-            1 for n in self.index if n.page is not None and n.pins == 0 and self.pool.refs[n.page] == 1
-        )
+        """Nodes that could go one after another; what is below a node must be able to go first."""
+        kept: set[Node] = set()
+        for node in self.index:
+            at = node.parent if node.page is not None and not self._idle(node) else None
+            while at is not None and at not in kept:
+                kept.add(at)
+                at = at.parent
+        return sum(1 for node in self.index if self._idle(node) and node not in kept)
 
     def _evict_one(self) -> None:
         """Least recently used first. A node's ancestors are touched with it, so leaves go before what they
@@ -190,10 +220,7 @@ class KVCache:
         victims = [
             n
             for n in self.index
-            if n.page is not None
-            and n.pins == 0
-            and self.pool.refs[n.page] == 1
-            and not any(c.page is not None for c in n.children)
+            if self._idle(n) and not any(c.page is not None for c in n.children)
         ]
         if not victims:
             raise MemoryError("every page is in use")
