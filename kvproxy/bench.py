@@ -41,7 +41,9 @@ async def _cold(
             await stack.misses.start()
             baseline = await asyncio.to_thread(Baseline, folder.path, config.model.dtype, config.model.device)
             sizes = [n for n in SIZES if n < stack.local.info.max_context]
-            await _ours(stack, config.model.served_name, _cut(stack, config.model.served_name, text, sizes[0]))
+            await _ours(
+                stack, config.model.served_name, _cut(stack, config.model.served_name, text, sizes[0])
+            )
             rows = []
             for done, size in enumerate(sizes):
                 progress(done, len(sizes))

@@ -65,7 +65,10 @@ class Server(_Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Server:
-        for what, values in (("name", [k.name for k in self.api_keys]), ("key", [k.key for k in self.api_keys])):
+        for what, values in (
+            ("name", [k.name for k in self.api_keys]),
+            ("key", [k.key for k in self.api_keys]),
+        ):
             if len(set(values)) != len(values):
                 raise ValueError(f"two api_keys have the same {what}")
         return self
@@ -146,7 +149,9 @@ class Config(_Section):
             raise ValueError(f"an upstream has the local model's name '{self.model.served_name}'")
         for name, targets in self.fallbacks.items():
             for missing in {name, *targets} - known:
-                raise ValueError(f"fallbacks names '{missing}', which is neither the local model nor an upstream")
+                raise ValueError(
+                    f"fallbacks names '{missing}', which is neither the local model nor an upstream"
+                )
         return self
 
 
@@ -180,8 +185,14 @@ def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> C
     try:
         return Config.model_validate(data)
     except ValidationError as e:
-        faults = "; ".join(f"{'.'.join(str(x) for x in f['loc']) or 'config'}: {f['msg']}" for f in e.errors())
+        faults = "; ".join(
+            f"{'.'.join(str(x) for x in f['loc']) or 'config'}: {f['msg']}" for f in e.errors()
+        )
         raise SetupError(f"{path or 'configuration'}: {faults}") from e
+
+
+def _fault(where: tuple[int | str, ...], what: str) -> str:
+    return f"{'.'.join(str(x) for x in where) or 'config'}: {what.removeprefix('Value error, ')}"
 
 
 def _expand(text: str, where: str) -> str:

@@ -57,6 +57,8 @@ class Timings:
         self._began = clock()
         self._waited = 0.0
         self._named: dict[str, float] = {}
+        self.decision: Decision | None = None
+        """Set as soon as it is final, which for a miss is before its prefill."""
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
@@ -129,6 +131,7 @@ class Pipeline:
             sampling = self._fit(prompt, request.sampling, local.info.max_context)
         generation = Generation(request_id, prompt, sampling, caller)
         decision, started, events = await self._hit(local, generation, clock)
+        clock.decision = decision
         if started is None or events is None:
             with clock.measure("compose"):
                 messages = self._composer.plain_messages(request, caller)

@@ -185,5 +185,3 @@ async def _background() -> AsyncIterator[Callable[[LitellmBackend, Publisher], N
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         logger.error("background work failed", exc_info=task.exception())
-
-

@@ -46,7 +46,9 @@ def print_findings(findings: Iterable[Finding]) -> None:
 
 
 def print_verifications(rows: Iterable[dict[str, Any]]) -> None:
-    table = Table("document", "framing", "cached", "positions", "greedy", "argmax", "largest difference", "verdict")
+    table = Table(
+        "document", "framing", "cached", "positions", "greedy", "argmax", "largest difference", "verdict"
+    )
     for r in rows:
         compared = r["positions"] > 0
         difference = "-" if r["largest_difference"] is None else f"{r['largest_difference']:.6g}"

@@ -59,7 +59,9 @@ def messages_for(framing: Framing, ref: DocumentRef, question: str) -> tuple[Mes
 
 
 def _judge(ref: DocumentRef, framing: Framing, c: Comparison) -> Verification:
-    exact = c.largest_difference == 0.0 and c.equal_argmax == c.positions and c.equal_greedy == c.greedy_tokens
+    exact = (
+        c.largest_difference == 0.0 and c.equal_argmax == c.positions and c.equal_greedy == c.greedy_tokens
+    )
     return Verification(
         document=str(ref),
         framing=framing.name,

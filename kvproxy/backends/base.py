@@ -97,7 +97,6 @@ class LocalBackend(Protocol):
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         """Drop a prefix from memory (at once for new readers) and disk, except pages in ``still_kept``."""
 
-
     async def compare(self, prompt: Prompt, caller: Caller, new_tokens: int) -> Comparison:
         """Compute a prompt from its pages and from scratch, and compare. Leaves nothing behind.
 

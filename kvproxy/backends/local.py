@@ -10,7 +10,7 @@ from typing import Protocol
 
 from kvproxy.backends.base import Comparison, EngineInfo, Found, Generation, Kept, KeptPage, Lookup, NotFound
 from kvproxy.core import PAGE_TOKENS, Caller, Event, Finished, MissReason, Prompt, Sampling
-from kvproxy.engine.cache import pages_for
+from kvproxy.engine.cache import Occupancy, pages_for
 from kvproxy.engine.compare import compare_logits
 from kvproxy.engine.index import Node
 from kvproxy.engine.sampler import fresh_seed
@@ -175,7 +175,8 @@ class EmbeddedBackend:
             if isinstance(found, NotFound):
                 raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
             answers = [
-                await self._alone(prompt.token_ids, caller, new_tokens, None, hit=hit) for hit in (True, False)
+                await self._alone(prompt.token_ids, caller, new_tokens, None, hit=hit)
+                for hit in (True, False)
             ]
             hit_answer, cold_answer = ([*a.tokens][len(prompt.token_ids) :] for a in answers)
             whole = (*prompt.token_ids, *cold_answer)
@@ -206,6 +207,10 @@ class EmbeddedBackend:
             async for _ in events:
                 pass
         return holder[0]
+
+    def occupancy(self) -> Occupancy:
+        """How the page budget is used at this moment."""
+        return self._engine.cache.occupancy()
 
     async def check(self) -> list[str]:
         """Audit the engine's pages between two steps."""

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from kvproxy.core import Decision, Found, Hit, Lookup, Miss, MissReason, Prompt
+from kvproxy.core import PAGE_TOKENS, Decision, Found, Hit, Lookup, Miss, MissReason, NotFound, Prompt
 
 
 def decide(prompt: Prompt, lookup: Lookup) -> Decision:
     """Decide from the documents in ``prompt`` and the pages in ``lookup``.
 
-    A hit reaches into a known document, or the prompt has none and continues an earlier one. Pages that cover
-    only what stands before the first known document (role markers, a shared system prompt) are no hit: the
-    document is what readers pay for, so its miss keeps its reason; the plain prefill uses those pages anyway.
+    A hit saves at least a page of a known document, or the whole of a shorter one; without a document, at least
+    a page of an earlier prompt. Less is what strangers have in common: role markers, the template's own system
+    prompt, the first words of another text. The document is what readers pay for, so its miss keeps its reason
+    and its way through the fallbacks; the plain prefill uses those pages anyway.
     """
     first = prompt.documents[0] if prompt.documents else None
-    if isinstance(lookup, Found) and lookup.tokens > 0:
-        if first is None:
-            return Hit(cached_tokens=lookup.tokens, document=None)
-        if lookup.tokens > first.start:
-            return Hit(cached_tokens=lookup.tokens, document=first.document)
+    tokens = lookup.tokens if isinstance(lookup, Found) else 0
     if first is None:
-        return Miss(MissReason.NO_DOCUMENT)
+        return Hit(tokens, None) if tokens >= PAGE_TOKENS else Miss(MissReason.NO_DOCUMENT)
+    if tokens >= min(first.start + PAGE_TOKENS, first.end):
+        return Hit(tokens, first.document)
     # A published framing was prefilled once, so its pages can only have gone; elsewhere the lookup remembers.
-    seen = not isinstance(lookup, Found) and lookup.seen
+    seen = isinstance(lookup, NotFound) and lookup.seen
     if first.scope is not None or seen:
         return Miss(MissReason.NOT_RESIDENT, first.document)
     return Miss(MissReason.NEW_PREAMBLE, first.document)

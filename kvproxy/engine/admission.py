@@ -11,8 +11,8 @@ from kvproxy.core import PAGE_TOKENS, MissReason
 from kvproxy.engine.cache import KVCache, pages_for
 from kvproxy.engine.index import Match, Node, common_prefix
 from kvproxy.engine.page_io import PageIO, Read
-from kvproxy.engine.sequence import Phase, Sequence
-from kvproxy.errors import HitLost
+from kvproxy.engine.sequence import Job, Phase, Sequence
+from kvproxy.errors import CannotFit, HitLost, KVProxyError, Overloaded
 from kvproxy.store.pages import Loaded, Missing
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ WORTH_FOLLOWING = PAGE_TOKENS
 class Admission:
     """Engine thread only. Changes sequences and their pages; sends no events but failures."""
 
-    def __init__(self, cache: KVCache, io: PageIO, fail: Callable[[Sequence, HitLost], None]) -> None:
+    def __init__(self, cache: KVCache, io: PageIO, fail: Callable[[Sequence, KVProxyError], None]) -> None:
         """``fail`` ends a sequence whose pages turned out bad after it was admitted."""
         self._cache = cache
         self._io = io
@@ -34,7 +34,9 @@ class Admission:
     def try_admit(self, seq: Sequence, running: Iterable[Sequence]) -> bool:
         """Move a WAITING sequence on. False when pages are short: it stays, and so does all behind it.
 
-        Raises HitLost when the job insists on more cached positions than there are.
+        Raises HitLost when the job insists on more cached positions than there are. Where nobody runs who
+        could give pages back, the partial page of its match is given up, since it would be there twice; then
+        HitLost or CannotFit, when the pages that its own hold keeps are what it lacks.
         """
         job, cache = seq.job, self._cache
         # The last prompt token's logits are needed unless nothing is to be generated.
@@ -48,27 +50,45 @@ class Admission:
         if leader is not None:
             seq.phase, seq.following = Phase.FOLLOWING, leader
             return True
-        cache.pin(match.nodes)
+        if not self._reserve(seq, match):
+            if any(True for _ in running):
+                return False
+            match = _whole_pages(match)
+            if match.tokens < job.require_cached or not self._reserve(seq, match):
+                if job.require_cached:
+                    raise HitLost("its pages leave no room for its own", MissReason.NOT_RESIDENT)
+                if not job.reuse:
+                    raise CannotFit(
+                        "The page budget has no room to compute this beside its kept pages. Raise "
+                        "engine.page_budget."
+                    )
+                return False
+        self._begin(seq, seq.matched)
+        return True
+
+    def _reserve(self, seq: Sequence, match: Match) -> bool:
+        """Pin ``match`` and have the pages promised that are needed besides its full resident ones."""
+        self._cache.pin(match.nodes)
         whole = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.page is not None)
         need = pages_for(seq.last_position) - whole
         if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
             need += 1  # A partial page on disk is loaded into a page of its node, and copied from there.
-        promised = sum(s.reserved for s in running)
-        if cache.available() - promised < need:
-            cache.unpin(match.nodes)
+        if not self._cache.promise(need):
+            self._cache.unpin(match.nodes)
             return False
-        seq.admitted_at = time.perf_counter()
-        seq.reserved, seq.matched = need, match.nodes
-        seq.cached = match.tokens
-        missing = [n for n in match.nodes if n.page is None]
-        if missing:
-            seq.phase = Phase.LOADING
-            self._loads[seq] = len(missing)
-            for node in missing:
-                self._io.read(node, partial(self._page_read, seq))
-        else:
-            self._attach(seq)
+        seq.reserved, seq.matched, seq.cached = need, match.nodes, match.tokens
         return True
+
+    def _begin(self, seq: Sequence, nodes: tuple[Node, ...]) -> None:
+        seq.admitted_at = time.perf_counter()
+        missing = [n for n in nodes if n.page is None]
+        if not missing:
+            self._attach(seq)
+            return
+        seq.phase = Phase.LOADING
+        self._loads[seq] = len(missing)
+        for node in missing:
+            self._io.read(node, partial(self._page_read, seq))
 
     def leave(self, seq: Sequence) -> None:
         """Give back all that a sequence holds. Idempotent."""
@@ -76,6 +96,7 @@ class Admission:
         seq.matched = ()
         self._cache.release(seq.pages)
         seq.pages.clear()
+        self._cache.unpromise(seq.reserved)
         seq.reserved = 0
         seq.following = None
         self._loads.pop(seq, None)
@@ -83,15 +104,10 @@ class Admission:
 
     def _leader(self, seq: Sequence, matched: int, running: Iterable[Sequence]) -> Sequence | None:
         """Somebody who is computing what this sequence needs next, in a scope that it may read."""
-        job = seq.job
         for other in running:
             if other is seq or other.phase not in (Phase.PREFILL, Phase.LOADING) or not other.job.register:
                 continue
-            shared = common_prefix(other.job.token_ids, job.token_ids[:-1])
-            if other.job.scope not in job.readable:
-                scope = other.job.shared_scope
-                shared = min(shared, other.job.shared_end) if scope in job.readable else 0
-                shared -= shared % PAGE_TOKENS
+            shared = _shareable(other.job, seq.job)
             if shared - matched >= WORTH_FOLLOWING and other.computed < shared:
                 return other
         return None
@@ -101,7 +117,7 @@ class Admission:
         leader = seq.following
         if leader is None or leader.phase not in (Phase.PREFILL, Phase.LOADING):
             return True
-        return leader.computed >= common_prefix(leader.job.token_ids, seq.job.token_ids[:-1])
+        return leader.computed >= _shareable(leader.job, seq.job)
 
     def _page_read(self, seq: Sequence, read: Read) -> None:
         if seq.phase is not Phase.LOADING:
@@ -117,7 +133,7 @@ class Admission:
             else:
                 # The page now belongs to the node; the sequence's share of it is counted at _attach.
                 self._cache.arrived(node, page)
-                seq.reserved -= 1
+            seq.reserved -= 1  # Where it was not kept after all, _loaded counts anew.
         elif not isinstance(result, Loaded):
             self._reject(node, "it is missing" if isinstance(result, Missing) else result.reason)
         self._loads[seq] -= 1
@@ -148,11 +164,17 @@ class Admission:
             self._cache.unpin(lost)
             seq.matched = tuple(good)
             seq.cached = min(seq.cached, len(good) * PAGE_TOKENS)
-            # Pages that shared nothing after all must come from somewhere.
-            seq.reserved = pages_for(seq.last_position) - seq.cached // PAGE_TOKENS
             if seq.cached < seq.job.require_cached:
                 self._fail(seq, HitLost("stored pages failed verification", MissReason.PAGES_REJECTED))
                 return
+            # Pages that shared nothing after all must come from somewhere.
+            self._cache.unpromise(seq.reserved)
+            seq.reserved = 0
+            need = pages_for(seq.last_position) - seq.cached // PAGE_TOKENS
+            if not self._cache.promise(need):
+                self._fail(seq, Overloaded("stored pages were damaged and memory is short; try again"))
+                return
+            seq.reserved = need
         self._attach(seq)
 
     def _attach(self, seq: Sequence) -> None:
@@ -171,6 +193,26 @@ class Admission:
                 seq.pages.append(page)
         self._cache.unpin(seq.matched)
         seq.matched = ()
-        seq.reserved = max(0, pages_for(seq.last_position) - len(seq.pages))
+        rest = max(0, pages_for(seq.last_position) - len(seq.pages))
+        self._cache.unpromise(seq.reserved - rest)
+        seq.reserved = rest
         seq.computed = seq.cached
         seq.phase = Phase.PREFILL
+
+
+def _whole_pages(match: Match) -> Match:
+    """Without the page that is used in part."""
+    whole = match.tokens // PAGE_TOKENS
+    return Match(match.nodes[:whole], whole * PAGE_TOKENS)
+
+
+def _shareable(leader: Job, job: Job) -> int:
+    """How many leading positions of ``leader``'s prefill ``job`` can take from it: where it may not read all
+    of it, the full pages of what is shared."""
+    shared = common_prefix(leader.token_ids, job.token_ids[:-1])
+    if leader.scope in job.readable:
+        return shared
+    if leader.shared_scope not in job.readable:
+        return 0
+    shared = min(shared, leader.shared_end)
+    return shared - shared % PAGE_TOKENS

@@ -16,19 +16,14 @@ Grouped-query attention folds the query heads of a KV head into rows: nothing is
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.kernels import Kernel
 from kvproxy.engine.pool import SCRATCH
-
-Kernel = Callable[
-    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None, float], tuple[torch.Tensor, torch.Tensor]
-]
-"""(q [B, kv_heads, R, D], k and v [B, kv_heads, L, D], additive mask or None, scale) -> (out like q, float32
-log-sum-exp [B, kv_heads, R])."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +77,6 @@ class Plan:
     """Page slots of the merge, a power of two, or 0 when no row has a page before its own."""
     gaps: list[slice]
     """Slots that not every column fills, to be zeroed before the merge."""
-
-
-def flash_cpu(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, scale: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """torch's CPU flash attention, asked for its log-sum-exp too."""
-    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        q, k, v, 0.0, False, attn_mask=mask, scale=scale
-    )
-    return out, lse
-
-
-def math_attention(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, scale: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same in plain float32 operations, for devices whose flash kernel gives no log-sum-exp."""
-    scores = torch.matmul(q.float(), k.float().transpose(-1, -2)) * scale
-    if mask is not None:
-        scores = scores + mask.float()
-    lse = torch.logsumexp(scores, dim=-1)
-    return torch.matmul(torch.exp(scores - lse.unsqueeze(-1)), v.float()).to(q.dtype), lse
 
 
 def build_plan(

@@ -77,9 +77,8 @@ def start_engine(
         )
     if pages < needed:
         logger.warning("the page budget (%d pages) is smaller than one full context (%d)", pages, needed)
-    logger.info(
-        "page budget: %d pages of %.1f MiB (%.1f GiB)", pages, shape.bytes / 2**20, pages * shape.bytes / 2**30
-    )
+    size = shape.bytes / 2**20
+    logger.info("page budget: %d pages of %.1f MiB (%.1f GiB)", pages, size, pages * size / 1024)
     cache = KVCache(PagePool(shape, pages + 1, model.device), PrefixIndex(root_key(model.fingerprint)))
     engine = Engine(
         model,
@@ -105,7 +104,8 @@ def _free_bytes(device: torch.device) -> int:
 def _keep_freed_memory() -> None:
     """Let glibc reuse freed activations rather than return and fault them in again at every layer.
 
-    M_MMAP_THRESHOLD (-3) and M_TRIM_THRESHOLD (-1) of mallopt(3). Elsewhere nothing is done: it is speed only.
+    M_MMAP_THRESHOLD (-3) and M_TRIM_THRESHOLD (-1) of mallopt(3). Elsewhere nothing is done: it is speed
+    only.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

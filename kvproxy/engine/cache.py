@@ -9,6 +9,7 @@ demand.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class KVCache:
         with self._lock:
             found = self.index.match(token_ids, scopes, len(token_ids) - 1)
             self._pin(found.nodes, +1)
-            if self._promised > self.pool.free and self._promised > self.pool.free + self._evictable():
+            if self._promised > self.pool.free and self._promised > self.pool.free + len(self._evictable()):
                 self._pin(found.nodes, -1)
                 found = Match((), 0)
         try:
@@ -84,7 +85,7 @@ class KVCache:
         """Set pages aside, free or evictable ones; False when there are not so many. Each ``take`` redeems
         one."""
         with self._lock:
-            if self.pool.free + self._evictable() - self._promised < pages:
+            if self.pool.free + len(self._evictable()) - self._promised < pages:
                 return False
             self._promised += pages
             return True
@@ -200,28 +201,28 @@ class KVCache:
         node.stored = False
         self.index.remove(node)
 
-    def _idle(self, node: Node) -> bool:
-        """Whether a resident node has no holder but the index."""
-        return node.page is not None and node.pins == 0 and self.pool.refs[node.page] == 1
+    def _evictable(self) -> set[int]:
+        """Pages that nothing needs: held by unpinned nodes alone, whose descendants could go before them.
 
-    def _evictable(self) -> int:
-        """Nodes that could go one after another; what is below a node must be able to go first."""
+        Two nodes may hold one page, where a partial page grew while a reader had it pinned.
+        """
+        holders = Counter(n.page for n in self.index if n.page is not None)
+        staying = [
+            n for n in self.index if n.page is not None and (n.pins or self.pool.refs[n.page] != holders[n.page])
+        ]
         kept: set[Node] = set()
-        for node in self.index:
-            at = node.parent if node.page is not None and not self._idle(node) else None
+        for node in staying:
+            at: Node | None = node
             while at is not None and at not in kept:
                 kept.add(at)
                 at = at.parent
-        return sum(1 for node in self.index if self._idle(node) and node not in kept)
+        return holders.keys() - {n.page for n in kept if n.page is not None}
 
     def _evict_one(self) -> None:
         """Least recently used first. A node's ancestors are touched with it, so leaves go before what they
         need."""
-        victims = [
-            n
-            for n in self.index
-            if self._idle(n) and not any(c.page is not None for c in n.children)
-        ]
+        pages = self._evictable()
+        victims = [n for n in self.index if n.page in pages and not any(c.page is not None for c in n.children)]
         if not victims:
             raise MemoryError("every page is in use")
         victim = min(victims, key=lambda n: (n.used, -n.index))
@@ -241,7 +242,7 @@ class KVCache:
         with self._lock:
             pool = self.pool
             return Occupancy(
-                pool.total, pool.free, pool.total - pool.free, self._evictable(), len(self.index)
+                pool.total, pool.free, pool.total - pool.free, len(self._evictable()), len(self.index)
             )
 
     def check(self, sequence_pages: Iterable[Sequence[int]]) -> list[str]:

@@ -9,7 +9,7 @@ tensors, not thread safe: the cache's lock guards it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kvproxy.core import PAGE_TOKENS
@@ -53,8 +53,10 @@ class Match:
 
 
 class PrefixIndex:
-    def __init__(self, root: bytes) -> None:
+    def __init__(self, root: bytes, key_of: Callable[[bytes, Sequence[int]], bytes] = page_key) -> None:
+        """``key_of`` may collide: what is found is confirmed by token ids, from the first page on."""
         self.root = root
+        self._key_of = key_of
         self._full: dict[tuple[str, bytes], Node] = {}
         self._open: dict[tuple[str, bytes, int], list[Node]] = {}
         self._all: set[Node] = set()
@@ -73,9 +75,10 @@ class PrefixIndex:
         key, done = self.root, 0
         while done < limit:
             want = tuple(token_ids[done : done + PAGE_TOKENS])
-            node = self._find_full(key, want, scopes) if done + PAGE_TOKENS <= limit else None
+            before = nodes[-1] if nodes else None
+            node = self._find_full(key, want, scopes, before) if done + PAGE_TOKENS <= limit else None
             if node is None:
-                node, taken = self._find_partial(key, want[: limit - done], scopes)
+                node, taken = self._find_partial(key, want[: limit - done], scopes, before)
                 if node is not None:
                     nodes.append(node)
                     done += taken
@@ -84,16 +87,18 @@ class PrefixIndex:
             key, done = node.key, done + PAGE_TOKENS
         return Match(tuple(nodes), done)
 
-    def _find_full(self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str]) -> Node | None:
-        key = page_key(parent_key, want)
+    def _find_full(
+        self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str], before: Node | None
+    ) -> Node | None:
+        key = self._key_of(parent_key, want)
         for scope in scopes:
             node = self._full.get((scope, key))
-            if node is not None and node.token_ids == want and node.parent_key == parent_key:
+            if node is not None and node.token_ids == want and _same_prefix(node.parent, before):
                 return node
         return None
 
     def _find_partial(
-        self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str]
+        self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str], before: Node | None
     ) -> tuple[Node | None, int]:
         """The child that shares the most leading tokens with ``want``, and how many."""
         best, most = None, 0
@@ -101,6 +106,8 @@ class PrefixIndex:
             return best, most
         for scope in scopes:
             for node in self._open.get((scope, parent_key, want[0]), ()):
+                if not _same_prefix(node.parent, before):
+                    continue
                 shared = common_prefix(node.token_ids, want)
                 if shared > most or (shared == most and best is not None and best.page is None):
                     best, most = node, shared
@@ -108,16 +115,16 @@ class PrefixIndex:
 
     def seen(self, token_ids: Sequence[int], scopes: Sequence[str]) -> bool:
         """Whether the first page of this prompt was kept once and has been evicted since."""
-        key = page_key(self.root, tuple(token_ids[:PAGE_TOKENS]))
+        key = self._key_of(self.root, tuple(token_ids[:PAGE_TOKENS]))
         return any((scope, key) in self._evicted for scope in scopes)
 
     def add(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> tuple[Node, bool]:
         """The node for this page, made if absent; True when it was made."""
         parent_key = self.root if parent is None else parent.key
-        key = page_key(parent_key, token_ids)
-        existing = self.find(scope, parent_key, key, token_ids)
-        if existing is not None:
-            return existing, False
+        key = self._key_of(parent_key, token_ids)
+        for existing in self._open.get((scope, parent_key, token_ids[0]), ()):
+            if existing.token_ids == token_ids and _same_prefix(existing.parent, parent):
+                return existing, False
         node = Node(scope, key, parent_key, parent, 0 if parent is None else parent.index + 1, token_ids)
         self._all.add(node)
         if parent is not None:
@@ -150,7 +157,8 @@ class PrefixIndex:
         if node.parent is not None:
             node.parent.children.discard(node)
         if node.full:
-            self._full.pop((node.scope, node.key), None)
+            if self._full.get((node.scope, node.key)) is node:
+                del self._full[node.scope, node.key]
         where = (node.scope, node.parent_key, node.token_ids[0])
         siblings = self._open[where]
         siblings.remove(node)
@@ -178,11 +186,20 @@ class PrefixIndex:
                 faults.append(f"node {node.key.hex()[:12]} hangs below a removed node")
             if node.parent is not None and not node.parent.full:
                 faults.append(f"node {node.key.hex()[:12]} hangs below a partial page")
-            if node.key != page_key(node.parent_key, node.token_ids):
+            if node.key != self._key_of(node.parent_key, node.token_ids):
                 faults.append(f"node {node.key.hex()[:12]} has another key than its tokens give")
             if node.pins < 0:
                 faults.append(f"node {node.key.hex()[:12]} has {node.pins} pins")
         return faults
+
+
+def _same_prefix(a: Node | None, b: Node | None) -> bool:
+    """Whether two nodes end the same tokens. Most often it is one and the same node."""
+    while a is not b:
+        if a is None or b is None or a.token_ids != b.token_ids:
+            return False
+        a, b = a.parent, b.parent
+    return True
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.index import Node
 from kvproxy.engine.page_io import PageIO, Written
+from kvproxy.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class Keeper:
                 return
             node = todo.pop(0)
             if node.page is None:
-                next_page()  # Its document was deleted meanwhile.
+                self._cache.unpin(nodes)
+                done(Unavailable("the document was deleted while it was being stored"))
                 return
             self._io.write(node, self._cache.pool.read(node.page), next_page)
 

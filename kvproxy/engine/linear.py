@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -9,14 +11,15 @@ from torch import nn
 class PackedLinear(nn.Module):
     """oneDNN's prepacked bf16 matrix product: a 64-row tile as fast as a 1,024-row plain one.
 
-    Replaces an ``nn.Linear`` in place; its plain weight is freed, so memory stays the same.
+    Holds its own layout of the weight; the plain one can be freed, so memory stays the same.
     """
 
-    def __init__(self, linear: nn.Linear, rows: int) -> None:
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, rows: int) -> None:
+        """weight: bf16 [out_features, in_features]; rows: the usual row count, a hint for the layout."""
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
-        self.bias = None if linear.bias is None else linear.bias.detach()
+        self.out_features, self.in_features = weight.shape
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
+        self.bias = None if bias is None else bias.detach()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x: [..., in_features] -> [..., out_features]."""
@@ -24,8 +27,7 @@ class PackedLinear(nn.Module):
         return y
 
 
-def can_pack(linear: nn.Linear) -> bool:
-    weight = linear.weight
+def can_pack(weight: torch.Tensor) -> bool:
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.bfloat16
@@ -34,18 +36,36 @@ def can_pack(linear: nn.Linear) -> bool:
     )
 
 
-def pack_linears(module: nn.Module, rows: int, *, skip: nn.Module | None = None) -> int:
-    """Replace every linear layer below ``module`` that can be packed; returns how many were.
+def fuse(linears: Sequence[nn.Linear], rows: int) -> nn.Module:
+    """One layer whose output is the layers' outputs side by side: one matrix product instead of several.
 
-    ``skip`` is left alone: an output head tied to the embedding, whose plain weight must stay.
+    Packed where possible. The columns of a product are computed independently of each other.
     """
+    weight = (
+        torch.cat([x.weight.detach() for x in linears]) if len(linears) > 1 else linears[0].weight.detach()
+    )
+    biases = [x.bias for x in linears]
+    bias: torch.Tensor | None = None
+    if any(b is not None for b in biases):
+        bias = torch.cat(
+            [weight.new_zeros(x.out_features) if x.bias is None else x.bias.detach() for x in linears]
+        )
+    if can_pack(weight):
+        return PackedLinear(weight, bias, rows)
+    plain = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    plain.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        plain.bias = nn.Parameter(bias, requires_grad=False)
+    return plain
+
+
+def pack_linears(module: nn.Module, rows: int) -> int:
+    """Replace every linear layer below ``module`` that can be packed; returns how many were."""
     count = 0
     for name, child in list(module.named_children()):
-        if child is skip:
-            continue
-        if type(child) is nn.Linear and can_pack(child):
-            setattr(module, name, PackedLinear(child, rows))
+        if type(child) is nn.Linear and can_pack(child.weight):
+            setattr(module, name, PackedLinear(child.weight, child.bias, rows))
             count += 1
         else:
-            count += pack_linears(child, rows, skip=skip)
+            count += pack_linears(child, rows)
     return count

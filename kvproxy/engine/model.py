@@ -6,35 +6,24 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils import logging as hf_logging
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.attention import Plan, attend
-from kvproxy.engine.linear import PackedLinear, pack_linears
+from kvproxy.engine.decoder import ATTENTION, TileInput, make_decoder, register_attention
+from kvproxy.engine.linear import PackedLinear, fuse
 from kvproxy.engine.numerics import BASE_TILE, DECODE_TILE, Numerics, measure
 from kvproxy.engine.pool import PageShape
 from kvproxy.engine.support import check_supported
 from kvproxy.errors import SetupError
 
-ATTENTION = "kvproxy_pages"
-FORMAT = 1
+FORMAT = 2
 """Raise it when the order of operations changes in a way that changes bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class TileInput:
-    """One tile. ``token_ids`` and ``positions``: [M] int64, padding rows included."""
-
-    token_ids: torch.Tensor
-    positions: torch.Tensor
-    plan: Plan
 
 
 class TileModel:
@@ -53,7 +42,12 @@ class TileModel:
         self.page_shape = PageShape(
             config.num_hidden_layers, config.num_key_value_heads, self.head_dim, self.dtype
         )
-        self._body, self._head = _prepare(model)
+        head = model.get_output_embeddings()  # type: ignore[operator]  # nn.Module types attributes as tensors
+        if not isinstance(head, nn.Linear):
+            raise SetupError("this model has no plain output head; kvproxy cannot serve it")
+        # A head tied to the embedding gets a packed copy of its own; the embedding keeps the plain weight.
+        self._head = fuse([head], DECODE_TILE)
+        self._decoder = make_decoder(model.get_decoder(), config, BASE_TILE)  # type: ignore[operator]  # as above
         self.numerics = self._measure()
         self.fingerprint = _fingerprint(fingerprint_base, self.dtype, self.device, self.numerics, threads)
 
@@ -62,14 +56,7 @@ class TileModel:
 
         Returns hidden states after the last norm, [M, hidden].
         """
-        out = self._body(
-            input_ids=tile.token_ids.unsqueeze(0),
-            position_ids=tile.positions.unsqueeze(0),
-            use_cache=False,
-            kv_tile=_LayerKV(tile.plan, kv, self.numerics),
-        )
-        hidden: torch.Tensor = out.last_hidden_state[0]
-        return hidden
+        return self._decoder.forward(tile, kv, self.numerics.attention)
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """hidden: [R, hidden] -> float32 [R, vocab], always computed in tiles of DECODE_TILE rows."""
@@ -82,15 +69,12 @@ class TileModel:
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def _measure(self) -> Numerics:
+        # The head is always run in one shape, so it need not agree across tiles.
         distinct: dict[tuple[int, int, bool], nn.Module] = {}
-        for module in [*self._body.modules(), self._head]:
-            if isinstance(module, PackedLinear | nn.Linear):
-                distinct.setdefault(
-                    (module.in_features, module.out_features, module.bias is not None), module
-                )
-        if isinstance(self._head, PackedLinear | nn.Linear):
-            # Always run in one shape, so it need not agree across tiles.
-            distinct.pop((self._head.in_features, self._head.out_features, self._head.bias is not None), None)
+        for module in self._decoder.linears():
+            assert isinstance(module, PackedLinear | nn.Linear)
+            shape = (module.in_features, module.out_features, module.bias is not None)
+            distinct.setdefault(shape, module)
         return measure(
             list(distinct.values()),
             [width for width, _, _ in distinct],
@@ -100,52 +84,6 @@ class TileModel:
             dtype=self.dtype,
             device=self.device,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _LayerKV:
-    """Rides through transformers' forward as a keyword argument, to our attention function."""
-
-    plan: Plan
-    kv: torch.Tensor
-    numerics: Numerics
-
-
-def _attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    kv_tile: _LayerKV,
-    scaling: float | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. query: [1, heads, M, D] -> [1, M, heads, D]."""
-    layer: int = module.layer_idx  # type: ignore[assignment]  # nn.Module types attributes as tensors
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    out = attend(
-        kv_tile.plan,
-        kv_tile.kv[layer],
-        query[0].transpose(0, 1),
-        key[0].transpose(0, 1),
-        value[0].transpose(0, 1),
-        scale,
-        kv_tile.numerics.attention,
-    )
-    return out.unsqueeze(0), None
-
-
-def _prepare(model: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """Split off the body, pack the linears of both; the head gets its own packed copy when it is tied."""
-    body, head = model.get_decoder(), model.get_output_embeddings()  # type: ignore[operator]
-    if not isinstance(head, nn.Linear):
-        raise SetupError("this model has no plain output head; kvproxy cannot serve it")
-    pack_linears(body, BASE_TILE)
-    holder = nn.ModuleDict({"head": head})
-    pack_linears(holder, DECODE_TILE)
-    return body, holder["head"]
 
 
 def load_model(
@@ -167,7 +105,7 @@ def load_model(
     say("hashing weights")
     weights = weights_digest(folder)
     say("loading weights")
-    AttentionInterface.register(ATTENTION, _attention)
+    register_attention()
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     try:
@@ -184,7 +122,7 @@ def load_model(
 
 def from_module(model: nn.Module, name: str) -> TileModel:
     """A TileModel around a model that was made in memory (random weights; tests and benchmarks)."""
-    AttentionInterface.register(ATTENTION, _attention)
+    register_attention()
     config: Any = model.config
     check_supported(config)
     config._attn_implementation = ATTENTION

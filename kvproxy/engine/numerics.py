@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.attention import Kernel, flash_cpu, math_attention
+from kvproxy.engine.kernels import KERNELS, Kernel, pick_kernel
 
 BASE_TILE = 64
 TILES = (16, 32, 64, 128, 256)
@@ -39,7 +39,7 @@ class Numerics:
 
     @property
     def attention(self) -> Kernel:
-        return {"flash-cpu": flash_cpu, "math": math_attention}[self.kernel]
+        return KERNELS[self.kernel]
 
     def tile_for(self, rows: int) -> int:
         """The smallest tile for ``rows`` rows; ``rows`` is at most ``tiles[-1]``."""
@@ -79,8 +79,8 @@ def measure(
             y = linear(x[:tile].contiguous())
             if not torch.equal(y[:rows], base[:rows]) or not _rows_keep(linear, x[:tile], generator):
                 agreeing.discard(tile)
-    kernel = "flash-cpu" if device.type == "cpu" else "math"
-    attention = flash_cpu if kernel == "flash-cpu" else math_attention
+    kernel = pick_kernel(device)
+    attention = KERNELS[kernel]
     granule = next(
         (
             g

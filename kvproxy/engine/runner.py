@@ -9,7 +9,8 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.attention import Segment, build_plan
 from kvproxy.engine.cache import KVCache
-from kvproxy.engine.model import TileInput, TileModel
+from kvproxy.engine.decoder import TileInput
+from kvproxy.engine.model import TileModel
 from kvproxy.engine.sampler import sample
 from kvproxy.engine.scheduler import Part, Work
 from kvproxy.engine.sequence import Sequence

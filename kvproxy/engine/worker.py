@@ -90,9 +90,10 @@ class Engine:
                     f"{self._count} requests are running or waiting; try again shortly", retry_after_s=2
                 )
             self._count += 1
-        seq = Sequence(job, emit, Detokenizer(self._vocabulary, job.sampling.stop))
-        seq.on_progress = on_progress
-        self._inbox.put(lambda: self._arrive(seq))
+            seq = Sequence(job, emit, Detokenizer(self._vocabulary, job.sampling.stop))
+            seq.on_progress = on_progress
+            # Under the lock, so that it is in the inbox before the thread takes its last look there.
+            self._inbox.put(lambda: self._arrive(seq))
         return seq
 
     def cancel(self, seq: Sequence) -> None:
@@ -101,7 +102,8 @@ class Engine:
         self._inbox.put(lambda: None)
 
     def call(self, function: Callable[[], object]) -> Future[object]:
-        """Run a function between two steps, on the engine's thread."""
+        """Run a function between two steps, on the engine's thread. Fails with ShuttingDown when no step
+        follows."""
         future: Future[object] = Future()
 
         def run() -> None:
@@ -110,7 +112,11 @@ class Engine:
             except BaseException as e:
                 future.set_exception(e)
 
-        self._inbox.put(run)
+        with self._count_lock:
+            if self.alive:
+                self._inbox.put(run)
+            else:
+                future.set_exception(ShuttingDown("the engine is not running"))
         return future
 
     def check(self) -> list[str]:
@@ -125,8 +131,8 @@ class Engine:
         need, total = pages_for(prompt + max(new - 1, 0)), self.cache.pool.total
         if need > total:
             raise CannotFit(
-                f"This request needs {need} pages of KV ({prompt} prompt tokens and up to {new} new ones), and "
-                f"the whole page budget is {total} pages. Shorten it, lower max_tokens, or raise "
+                f"This request needs {need} pages of KV ({prompt} prompt tokens and up to {new} new ones), "
+                f"and the whole page budget is {total} pages. Shorten it, lower max_tokens, or raise "
                 "engine.page_budget."
             )
 
@@ -153,6 +159,10 @@ class Engine:
             return
         self._decode_turn = not self._decode_turn
         sampled = self._runner.run(work)
+        served = {part.sequence for part in work.parts}
+        if any(s not in served for s in decoding) and any(s in served for s in decoding):
+            # Streams that found no row go first next time.
+            self._running.sort(key=lambda s: s.phase is Phase.DECODE and s in served)
         for part in work.parts:
             self._computed(part.sequence)
         for result in sampled:
@@ -162,7 +172,11 @@ class Engine:
         """Wait for a call only when there is nothing to compute; look again soon while somebody waits for
         pages,
         which another thread's ``hold`` may be keeping."""
-        busy = any(s.phase in (Phase.PREFILL, Phase.DECODE) for s in self._running)
+        busy = any(
+            s.phase in (Phase.PREFILL, Phase.DECODE)
+            or (s.phase is Phase.FOLLOWING and self._admission.leader_done(s))
+            for s in self._running
+        )
         try:
             call = self._inbox.get(block=not busy, timeout=0.02 if self._waiting else None)
             while True:
@@ -195,16 +209,21 @@ class Engine:
                 self._waiting.insert(0, seq)
 
     def _admit(self) -> None:
-        while self._waiting and len(self._running) < self._max_running:
-            seq = self._waiting[0]
+        at = 0
+        while at < len(self._waiting) and len(self._running) < self._max_running:
+            seq = self._waiting[at]
             try:
-                if not self._admission.try_admit(seq, self._running):
-                    return
+                admitted = self._admission.try_admit(seq, self._running)
             except KVProxyError as e:
                 self._end(seq, e)
                 continue
-            self._waiting.pop(0)
-            self._running.append(seq)
+            if admitted:
+                self._waiting.pop(at)
+                self._running.append(seq)
+            elif self._running:
+                return
+            else:
+                at += 1  # Nobody runs who could give pages back; one behind it may hold what it lacks.
 
     def _computed(self, seq: Sequence) -> None:
         """A tile added KV to this sequence."""
@@ -291,4 +310,5 @@ class Engine:
     def _begin_stop(self) -> None:
         for seq in [*self._running, *self._waiting]:
             self._end(seq, ShuttingDown("the proxy is shutting down; try again in a moment", retry_after_s=5))
-        self._stopping = True
+        with self._count_lock:
+            self._stopping = True

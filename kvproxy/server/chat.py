@@ -18,7 +18,7 @@ from kvproxy.server.errors import json_response
 from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.sse import SseStream
 from kvproxy.wire import sse
-from kvproxy.wire.cache_status import BYPASS, PENDING, cache_status, server_timing
+from kvproxy.wire.cache_status import BYPASS, cache_status, early_status, server_timing
 from kvproxy.wire.chat import parse_chat
 from kvproxy.wire.chat_response import ChatChunks, ChatHead, completion
 from kvproxy.wire.json_text import decode_object
@@ -58,7 +58,10 @@ async def _stream(
 ) -> web.StreamResponse:
     parts = request.app[PARTS]
     chunks = ChatChunks(head, chat.include_usage)
-    early = {"Cache-Status": PENDING}
+
+    def early() -> dict[str, str]:
+        return {"Cache-Status": early_status(clock.decision)}
+
     async with SseStream(request, interval_s=parts.keepalive_s, early=early) as stream:
         reply = await parts.pipeline.chat(chat, request[CALLER], head.id, clock)
         async with aclosing(reply.events):
@@ -83,7 +86,7 @@ async def _upstream(request: web.Request, body: dict[str, Any]) -> web.StreamRes
         raise InvalidRequest("Invalid 'stream': must be a boolean.", param="stream")
     if not body.get("stream"):
         return json_response(await parts.pipeline.upstream(body), headers=headers)
-    async with SseStream(request, interval_s=parts.keepalive_s, early=headers) as stream:
+    async with SseStream(request, interval_s=parts.keepalive_s, early=lambda: headers) as stream:
         async with aclosing(parts.pipeline.upstream_stream(body)) as chunks:
             async for chunk in chunks:
                 await stream.start(headers)

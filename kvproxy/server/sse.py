@@ -36,10 +36,10 @@ class SseStream:
     """An async context manager around everything that feeds the stream, the work before its first event too.
 
     Whenever nothing was written for ``interval_s``, what ``pulse`` gives is written: the client, and every
-    proxy between, sees that the stream lives. The first pulse starts the response, with ``early`` headers, if
-    nothing else did. Before the response has started, exceptions pass through and become plain error
-    responses. Afterwards they end the stream with an error event and are not raised. A client that left ends
-    it silently.
+    proxy between, sees that the stream lives. The first pulse starts the response, with the headers that
+    ``early`` gives, if nothing else did. Before the response has started, exceptions pass through and become
+    plain error responses. Afterwards they end the stream with an error event and are not raised. A client
+    that left ends it silently.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class SseStream:
         *,
         interval_s: float,
         pulse: Callable[[], bytes] = keepalive,
-        early: Mapping[str, str] | None = None,
+        early: Callable[[], Mapping[str, str]] = dict,
         error_name: str | None = None,
     ) -> None:
         self._request = request
         self._interval_s = interval_s
         self._pulse = pulse
-        self._early = dict(early or {})
+        self._early = early
         self._error_name = error_name
         self._clock = asyncio.get_running_loop().time
         self._wrote = self._clock()
@@ -99,7 +99,7 @@ class SseStream:
                 if idle_s < self._interval_s:
                     await asyncio.sleep(self._interval_s - idle_s)
                     continue
-                await self.start(self._early)
+                await self.start(self._early())
                 await self.send(self._pulse())
         except ConnectionError:
             logger.debug("%s: client left", self._request[REQUEST_ID])

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvproxy.core import Decision, Hit, Started
+from kvproxy.core import Decision, Hit, Miss, Started
 
 BYPASS = "kvproxy; fwd=bypass"
 """Another provider's model: nothing was looked up here."""
 
 PENDING = 'kvproxy; detail="pending"'
-"""For a stream that had to be kept alive before its prompt was prefilled: neither hit nor miss is claimed,
-and the final value follows as a comment in the stream."""
+"""For a stream that had to be kept alive before it was decided, or while a hit waited its turn: neither hit
+nor
+miss is claimed, and the final value follows as a comment in the stream."""
+
+
+def early_status(decision: Decision | None) -> str:
+    """For a stream that must start before its first event: a decided miss is told with its reason, since a
+    miss stays one; whether its prefill was shared follows in the comment."""
+    if not isinstance(decision, Miss):
+        return PENDING
+    key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
+    return f"kvproxy; fwd=miss{key}; detail={sf_string(decision.reason.value)}"
 
 
 def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:

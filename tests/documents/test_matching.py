@@ -9,6 +9,7 @@ REF = DocumentRef("handbook", 3)
 TOKENS = tuple(range(1000))
 BARE = Prompt(TOKENS)
 PUBLISHED = Prompt(TOKENS, (Span(REF, 3, 800, "public"), Span(DocumentRef("other", 1), 850, 900)))
+SHORT = Prompt(TOKENS, (Span(REF, 3, 100, "public"),))
 FOREIGN = Prompt(TOKENS, (Span(REF, 300, 800),))
 
 
@@ -18,14 +19,20 @@ FOREIGN = Prompt(TOKENS, (Span(REF, 300, 800),))
         (BARE, NotFound(seen=False), Miss(MissReason.NO_DOCUMENT)),
         (BARE, NotFound(seen=True), Miss(MissReason.NO_DOCUMENT)),
         (BARE, Found(0, 0), Miss(MissReason.NO_DOCUMENT)),
+        (BARE, Found(255, 0), Miss(MissReason.NO_DOCUMENT)),
+        (BARE, Found(256, 0), Hit(256, None)),
         (BARE, Found(512, 0), Hit(512, None)),
         (PUBLISHED, NotFound(seen=False), Miss(MissReason.NOT_RESIDENT, REF)),
         (PUBLISHED, Found(800, 800), Hit(800, REF)),
-        (PUBLISHED, Found(4, 0), Hit(4, REF)),
+        (PUBLISHED, Found(259, 0), Hit(259, REF)),
+        (PUBLISHED, Found(258, 0), Miss(MissReason.NOT_RESIDENT, REF)),
         (PUBLISHED, Found(3, 0), Miss(MissReason.NOT_RESIDENT, REF)),
         (FOREIGN, NotFound(seen=False), Miss(MissReason.NEW_PREAMBLE, REF)),
         (FOREIGN, NotFound(seen=True), Miss(MissReason.NOT_RESIDENT, REF)),
         (FOREIGN, Found(300, 0), Miss(MissReason.NEW_PREAMBLE, REF)),
+        (FOREIGN, Found(310, 0), Miss(MissReason.NEW_PREAMBLE, REF)),
+        (SHORT, Found(99, 0), Miss(MissReason.NOT_RESIDENT, REF)),
+        (SHORT, Found(100, 0), Hit(100, REF)),
         (FOREIGN, Found(999, 0), Hit(999, REF)),
     ],
 )

@@ -33,7 +33,7 @@ def said(answer: Answer) -> tuple[str, str, int, int]:
 @pytest.mark.parametrize("framing", LAYOUTS)
 def test_a_warm_answer_is_the_cold_one(fresh: Fresh, publisher: Reader, framing: str) -> None:
     layout, text, id = LAYOUTS[framing], document(f"hit {framing}", CHARACTERS), f"hit-{framing}"
-    asked = [(q, fields) for q in QUESTIONS for fields in ({}, SAMPLED)]
+    asked: list[tuple[str, dict[str, Any]]] = [*((q, {}) for q in QUESTIONS), (QUESTIONS[0], SAMPLED)]
     cold = {}
     for question, fields in asked:
         cold[question, str(fields)] = answer = fresh().ask(layout(text, question), **fields)
@@ -41,7 +41,8 @@ def test_a_warm_answer_is_the_cold_one(fresh: Fresh, publisher: Reader, framing:
         assert answer.cached < 40, "only what the template puts before any document may be shared"
     info = publisher.publish(id, text)["info"]
     kept = {f["name"]: f["tokens"] for f in info["framings"]}
-    assert kept["system"] >= info["tokens"] > 500
+    # Its last tokens may merge with what follows; they are the reader's own.
+    assert info["tokens"] - 5 <= kept["system"] <= info["tokens"] + 3 and info["tokens"] > 500
     for i, (question, fields) in enumerate(asked):
         warm = fresh().ask(layout(text, question), stream=i % 2 == 0, **fields)
         assert said(warm) == said(cold[question, str(fields)])
@@ -49,7 +50,7 @@ def test_a_warm_answer_is_the_cold_one(fresh: Fresh, publisher: Reader, framing:
         # A tenant who never asked before takes exactly what was published, to the token.
         assert warm.cached == kept[framing]
         assert warm.detail == f"tokens={warm.cached}"
-    assert len({text for text, *_ in map(said, cold.values())}) > len(QUESTIONS), "the answers tell nothing"
+    assert len({a.text for a in cold.values()}) == len(asked), "equal answers would tell nothing"
 
 
 def test_a_reference_stands_for_the_text(fresh: Fresh, publisher: Reader) -> None:

@@ -236,7 +236,8 @@ async def test_a_long_prefill_is_kept_alive() -> None:
     proxy.backend.gate = asyncio.Event()
     async with client_of(proxy) as http, stock_client(http) as client:
         response = await http.post(CHAT, json=ask(stream=True))
-        assert response.headers["Cache-Status"] == 'kvproxy; detail="pending"'
+        # A miss is decided before its prefill, and stays one.
+        assert response.headers["Cache-Status"] == 'kvproxy; fwd=miss; detail="no-document"'
         assert await response.content.readuntil(b"\n\n") == b": keepalive\n\n"
         assert await response.content.readuntil(b"\n\n") == b": keepalive\n\n"
         asyncio.get_running_loop().call_later(0.1, proxy.backend.gate.set)

@@ -1,0 +1,95 @@
+"""Models are made once; every engine that a test starts is audited and stopped after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import torch
+
+from kvproxy.engine.detokenize import Vocabulary
+from kvproxy.engine.model import TileModel
+from kvproxy.engine.page_io import Store
+from tests.engine.tiny import Rig, make_model, make_rig, write_vocabulary
+
+
+class RigMaker(Protocol):
+    def __call__(
+        self,
+        model: TileModel | None = None,
+        *,
+        vocabulary: Vocabulary | None = None,
+        pages: int = 64,
+        max_context: int = 2048,
+        max_running: int = 64,
+        max_waiting: int = 64,
+        eos_ids: frozenset[int] = frozenset(),
+        store: Store | None = None,
+    ) -> Rig: ...
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    return Vocabulary(write_vocabulary(tmp_path_factory.mktemp("vocabulary")))
+
+
+@pytest.fixture(scope="session")
+def vocabulary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_vocabulary(tmp_path_factory.mktemp("vocabulary"))
+
+
+MODELS = [(k, d) for k in ("llama", "qwen2", "qwen3") for d in (torch.bfloat16, torch.float32)]
+
+
+@pytest.fixture(scope="session", params=MODELS, ids=lambda m: f"{m[0]}-{str(m[1]).removeprefix('torch.')}")
+def any_model(request: pytest.FixtureRequest) -> TileModel:
+    kind, dtype = request.param
+    return make_model(kind, dtype)
+
+
+@pytest.fixture(scope="session")
+def llama() -> TileModel:
+    """The one model of tests in which the architecture plays no part."""
+    return make_model("llama", torch.bfloat16)
+
+
+@pytest.fixture
+def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
+    """Makes engines; ``rigs()`` is one on the tiny Llama with 64 pages."""
+    made: list[Rig] = []
+    default_model, default_vocabulary = llama, vocabulary
+
+    def make(
+        model: TileModel | None = None,
+        *,
+        vocabulary: Vocabulary | None = None,
+        pages: int = 64,
+        max_context: int = 2048,
+        max_running: int = 64,
+        max_waiting: int = 64,
+        eos_ids: frozenset[int] = frozenset(),
+        store: Store | None = None,
+    ) -> Rig:
+        rig = make_rig(
+            model or default_model,
+            vocabulary or default_vocabulary,
+            pages=pages,
+            max_context=max_context,
+            max_running=max_running,
+            max_waiting=max_waiting,
+            eos_ids=eos_ids,
+            store=store,
+        )
+        made.append(rig)
+        return rig
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+@pytest.fixture
+def rig(rigs: RigMaker) -> Rig:
+    return rigs()

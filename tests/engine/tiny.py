@@ -1,0 +1,284 @@
+"""Tiny random models, a byte-level vocabulary for them, and an engine that is driven from a test."""
+
+from __future__ import annotations
+
+import json
+import queue
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+import torch
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from kvproxy.core import Event, Finished, Sampling, Started, TextDelta
+from kvproxy.engine.cache import KVCache
+from kvproxy.engine.detokenize import Vocabulary
+from kvproxy.engine.index import PrefixIndex
+from kvproxy.engine.model import TileModel, from_module
+from kvproxy.engine.page_io import Store
+from kvproxy.engine.page_key import root_key
+from kvproxy.engine.pool import PagePool
+from kvproxy.engine.sequence import Job
+from kvproxy.engine.sequence import Sequence as EngineSequence
+from kvproxy.engine.worker import Engine
+
+VOCAB = 101
+EOS = 0
+"""Never produced unless an engine is told that it ends answers."""
+PATIENCE_S = 30.0
+
+_SIZES = {"vocab_size": VOCAB, "num_hidden_layers": 2, "max_position_embeddings": 2048}
+
+
+def make_model(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100) -> TileModel:
+    """``llama`` (GQA 3:1, head size 8), ``qwen2`` (no grouping, biases) or ``qwen3`` (head size 24, q/k norms).
+
+    Weights are several times larger than usual, so that logits are far apart from uniform.
+    """
+    torch.manual_seed(seed)
+    model: torch.nn.Module
+    if kind == "llama":
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                hidden_size=48,
+                intermediate_size=intermediate,
+                num_attention_heads=6,
+                num_key_value_heads=2,
+                initializer_range=0.2,
+                **_SIZES,
+            )
+        )
+    elif kind == "qwen2":
+        model = Qwen2ForCausalLM(
+            Qwen2Config(
+                hidden_size=40,
+                intermediate_size=intermediate,
+                num_attention_heads=5,
+                num_key_value_heads=5,
+                initializer_range=0.2,
+                **_SIZES,
+            )
+        )
+    else:
+        model = Qwen3ForCausalLM(
+            Qwen3Config(
+                hidden_size=48,
+                intermediate_size=intermediate,
+                num_attention_heads=6,
+                num_key_value_heads=2,
+                head_dim=24,
+                tie_word_embeddings=True,
+                initializer_range=0.2,
+                **_SIZES,
+            )
+        )
+    return from_module(model.to(dtype), f"{kind}-{seed}")
+
+
+def byte_alphabet() -> list[str]:
+    """GPT-2's characters for the bytes 0 to 255."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [b for b in range(256) if b not in shown]
+    return [chr(b) if b in shown else chr(0x100 + hidden.index(b)) for b in range(256)]
+
+
+def write_vocabulary(folder: Path, words: Sequence[str] = ()) -> Path:
+    """A byte-level ``tokenizer.json``: ids 0 to 255 are the bytes, then ``words``, then one control token."""
+    alphabet = byte_alphabet()
+    tokens = alphabet + ["".join(alphabet[b] for b in w.encode()) for w in words]
+    spec = {
+        "version": "1.0",
+        "added_tokens": [
+            {
+                "id": len(tokens),
+                "content": "<|end|>",
+                "special": True,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+            }
+        ],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": {"type": "BPE", "vocab": {t: i for i, t in enumerate(tokens)}, "merges": []},
+    }
+    folder.mkdir(exist_ok=True)
+    (folder / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
+    return folder
+
+
+def prompt(seed: int, length: int) -> tuple[int, ...]:
+    """Random tokens; two seeds share no start."""
+    source = random.Random(seed)
+    return tuple(source.randrange(1, VOCAB) for _ in range(length))
+
+
+@dataclass(eq=False)
+class Stream:
+    """What one job emitted, read on the test's thread."""
+
+    sequence: EngineSequence
+    queue: queue.SimpleQueue[Event | BaseException]
+    started: Started | None = None
+    finished: Finished | None = None
+    error: BaseException | None = None
+    text: str = ""
+
+    def next(self) -> Event | BaseException:
+        """The next event. Raises queue.Empty when the engine stays silent."""
+        event = self.queue.get(timeout=PATIENCE_S)
+        if isinstance(event, BaseException):
+            self.error = event
+        elif isinstance(event, Started):
+            self.started = event
+        elif isinstance(event, Finished):
+            self.finished = event
+        elif isinstance(event, TextDelta):
+            self.text += event.text
+        return event
+
+    def end(self) -> Stream:
+        while self.finished is None and self.error is None:
+            self.next()
+        return self
+
+    def begin(self) -> Stream:
+        """Until the prompt is computed."""
+        while self.started is None and self.error is None:
+            self.next()
+        return self
+
+    @property
+    def answer(self) -> list[int]:
+        """Ids of the answer; the stream must have ended well."""
+        assert self.error is None and self.finished is not None, self.error
+        return self.sequence.tokens[self.sequence.prompt_tokens :]
+
+    @property
+    def cached(self) -> int:
+        assert self.started is not None, self.error
+        return self.started.cached_tokens
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """Of the scored positions, float32 [rows, vocab]."""
+        assert self.error is None and self.finished is not None, self.error
+        return torch.cat(self.sequence.logits)
+
+
+@dataclass
+class Rig:
+    """An engine and its cache. ``close`` fails when a page is lost."""
+
+    engine: Engine
+    cache: KVCache
+    streams: list[Stream] = field(default_factory=list)
+    _ids: count[int] = field(default_factory=count)
+
+    def submit(
+        self, tokens: Sequence[int], *, on_progress: Callable[[int, int], None] | None = None, **fields: object
+    ) -> Stream:
+        """Queue a job: greedy, 4 new tokens, scope ``a`` and public unless ``fields`` of Job say otherwise."""
+        job = Job(
+            id=f"job-{next(self._ids)}",
+            token_ids=tuple(tokens),
+            sampling=Sampling(temperature=0.0),
+            max_tokens=4,
+            scope="a",
+            readable=("public", "a"),
+            seed=1,
+        )
+        job = replace(job, **fields)  # type: ignore[arg-type]  # names and types are Job's own
+        events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
+        stream = Stream(self.engine.submit(job, events.put, on_progress), events)
+        self.streams.append(stream)
+        return stream
+
+    def run(self, tokens: Sequence[int], **fields: object) -> Stream:
+        return self.submit(tokens, **fields).end()
+
+    def cold(self, tokens: Sequence[int], **fields: object) -> Stream:
+        """Computed from scratch, leaving nothing behind."""
+        return self.run(tokens, reuse=False, register=False, **fields)
+
+    def score(self, tokens: Sequence[int], start: int, **fields: object) -> Stream:
+        """Logits of all positions from ``start`` on."""
+        return self.run(tokens, max_tokens=0, score_from=start, **fields)
+
+    def on_engine(self, function: Callable[[], object]) -> object:
+        """Run between two steps."""
+        return self.engine.call(function).result(timeout=PATIENCE_S)
+
+    def settle(self) -> None:
+        """Wait for everything that was asked of the engine before, one whole step included."""
+        for _ in range(2):
+            self.on_engine(lambda: None)
+
+    def check(self) -> None:
+        faults = self.on_engine(self.engine.check)
+        assert faults == []
+        seen = self.cache.occupancy()
+        assert seen.free + seen.held == seen.total
+
+    def evict_all(self) -> None:
+        """Forget every page that nobody uses, as memory pressure would, one after another."""
+
+        def evict() -> None:
+            free = self.cache.occupancy().free
+            wanted = free + self.cache.occupancy().evictable
+            assert self.cache.promise(wanted)
+            self.cache.release([self.cache.take(None) for _ in range(wanted)])
+
+        self.on_engine(evict)
+
+    def close(self) -> None:
+        """End what still runs, then audit: nothing may be held but by the index, and nothing promised.
+
+        Idempotent; an engine that was stopped before is not audited."""
+        if self.engine.alive:
+            for stream in self.streams:
+                self.engine.cancel(stream.sequence)
+            self.settle()
+            self.check()
+            seen = self.cache.occupancy()
+            assert seen.held == seen.evictable, "somebody still holds pages"
+            assert self.on_engine(lambda: self.cache.promise(seen.total)), "pages are still promised"
+        self.engine.stop()
+
+
+def make_rig(
+    model: TileModel,
+    vocabulary: Vocabulary,
+    *,
+    pages: int = 64,
+    max_context: int = 2048,
+    max_running: int = 64,
+    max_waiting: int = 64,
+    eos_ids: frozenset[int] = frozenset(),
+    store: Store | None = None,
+) -> Rig:
+    pool = PagePool(model.page_shape, pages + 1, model.device)
+    cache = KVCache(pool, PrefixIndex(root_key(model.fingerprint)))
+    engine = Engine(
+        model,
+        cache,
+        vocabulary,
+        eos_ids=eos_ids,
+        max_context=max_context,
+        max_running=max_running,
+        max_waiting=max_waiting,
+        store=store,
+    )
+    engine.start()
+    return Rig(engine, cache)
