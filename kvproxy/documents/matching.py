@@ -8,10 +8,10 @@ from kvproxy.core import PAGE_TOKENS, Decision, Found, Hit, Lookup, Miss, MissRe
 def decide(prompt: Prompt, lookup: Lookup) -> Decision:
     """Decide from the documents in ``prompt`` and the pages in ``lookup``.
 
-    A hit saves at least a page of a known document, or the whole of a shorter one; without a document, at least
-    a page of an earlier prompt. Less is what strangers have in common: role markers, the template's own system
-    prompt, the first words of another text. The document is what readers pay for, so its miss keeps its reason
-    and its way through the fallbacks; the plain prefill uses those pages anyway.
+    A hit saves at least a page of a known document, or the whole of a shorter one; without a document, at
+    least a page of an earlier prompt. Less is what strangers have in common: role markers, the template's own
+    system prompt, the first words of another text. The document is what readers pay for, so its miss keeps
+    its reason and its way through the fallbacks; the plain prefill uses those pages anyway.
     """
     first = prompt.documents[0] if prompt.documents else None
     tokens = lookup.tokens if isinstance(lookup, Found) else 0

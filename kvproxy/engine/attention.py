@@ -67,10 +67,10 @@ class Plan:
     """[M] int64: the page each row's K and V go to."""
     write_offsets: torch.Tensor
     """[M] int64: the position inside that page."""
-    gather: torch.Tensor
-    """[T] int64: folded query columns, padding included, as indices into [M * group]."""
-    scatter: torch.Tensor
-    """[M * group] int64: where each folded row's result stands among the T columns."""
+    gather: torch.Tensor | None
+    """[T] int64: folded query columns, padding included, as indices into [M * group]. None: just as they are."""
+    scatter: torch.Tensor | None
+    """[M * group] int64: where each folded row's result stands among the T columns. None: just there."""
     past: list[_Past]
     own: list[_Own]
     slots: int
@@ -102,11 +102,12 @@ def build_plan(
     depths = [seg.start // PAGE_TOKENS for seg in segments]
     longest, shortest = max(depths, default=0), min(depths, default=0)
     slots = 1 << (longest - 1).bit_length() if longest > 1 else 2 * longest
+    whole = gather == list(range(tile * group))
     return Plan(
         write_pages=torch.tensor(write_pages, device=device),
         write_offsets=torch.tensor(write_offsets, device=device),
-        gather=torch.tensor(gather, device=device),
-        scatter=torch.tensor(scatter, device=device),
+        gather=None if whole else torch.tensor(gather, device=device),
+        scatter=None if whole else torch.tensor(scatter, device=device),
         past=_past_calls(segments, columns, device),
         own=_own_calls(segments, columns, group, dtype, device),
         slots=slots,
@@ -204,12 +205,12 @@ def attend(
     keys[plan.write_pages, :, plan.write_offsets] = k
     values[plan.write_pages, :, plan.write_offsets] = v
     folded = q.view(tile, kv_heads, group, dim).transpose(0, 1).reshape(kv_heads, tile * group, dim)
-    queries = folded.index_select(1, plan.gather)
+    queries = folded if plan.gather is None else folded.index_select(1, plan.gather)
     own_out, own_lse = _own_page(plan, keys, values, queries, scale, kernel)
     merged = own_out
     if plan.slots:
         merged = _merge_past(plan, keys, values, queries, own_out, own_lse, scale, kernel)
-    result = merged.index_select(1, plan.scatter)
+    result = merged if plan.scatter is None else merged.index_select(1, plan.scatter)
     return result.view(kv_heads, tile, group, dim).transpose(0, 1).reshape(tile, heads, dim)
 
 

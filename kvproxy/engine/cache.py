@@ -208,7 +208,9 @@ class KVCache:
         """
         holders = Counter(n.page for n in self.index if n.page is not None)
         staying = [
-            n for n in self.index if n.page is not None and (n.pins or self.pool.refs[n.page] != holders[n.page])
+            n
+            for n in self.index
+            if n.page is not None and (n.pins or self.pool.refs[n.page] != holders[n.page])
         ]
         kept: set[Node] = set()
         for node in staying:
@@ -222,7 +224,9 @@ class KVCache:
         """Least recently used first. A node's ancestors are touched with it, so leaves go before what they
         need."""
         pages = self._evictable()
-        victims = [n for n in self.index if n.page in pages and not any(c.page is not None for c in n.children)]
+        victims = [
+            n for n in self.index if n.page in pages and not any(c.page is not None for c in n.children)
+        ]
         if not victims:
             raise MemoryError("every page is in use")
         victim = min(victims, key=lambda n: (n.used, -n.index))

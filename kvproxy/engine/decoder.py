@@ -170,7 +170,7 @@ class FusedDecoder:
         out = attend(
             plan, kv, qk[:, : self._heads], qk[:, self._heads :], qkv[:, turned:], layer.scale, kernel
         )
-        return out.view(x.shape[0], -1)
+        return out.reshape(x.shape[0], -1)
 
     def linears(self) -> Iterator[nn.Module]:
         return (m for x in self._layers for m in (x.qkv, x.o, x.gate_up, x.down))

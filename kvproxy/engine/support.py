@@ -8,6 +8,7 @@ from typing import Any
 from kvproxy.errors import SetupError
 
 _FIXED_ROPE = {"default", "linear", "llama3", "yarn"}
+_LOGIT_SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier", "final_logit_softcapping")
 
 
 def check_supported(config: Any) -> None:
@@ -43,6 +44,8 @@ def unsupported_reason(config: Any) -> str | None:
         return "it compresses its KV (multi-head latent attention)"
     if get("attn_logit_softcapping") or get("attention_chunk_size"):
         return "its attention scores are altered (soft-capping or chunks)"
+    if any(get(name) not in (None, 1, 1.0) for name in _LOGIT_SCALES):
+        return "its logits are scaled behind the output head"
     rope = get("rope_parameters") or get("rope_scaling") or {}
     kind = rope.get("rope_type", "default") if isinstance(rope, dict) else "default"
     if kind not in _FIXED_ROPE:

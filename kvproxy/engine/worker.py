@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from kvproxy.core import Finished, FinishReason, Started, TextDelta, Usage
+from kvproxy.core import Finished, FinishReason, MissReason, Started, TextDelta, Usage
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache, pages_for
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
@@ -25,7 +25,15 @@ from kvproxy.engine.registrar import register
 from kvproxy.engine.runner import Sampled, TileRunner
 from kvproxy.engine.scheduler import choose
 from kvproxy.engine.sequence import Emit, Job, Phase, Sequence
-from kvproxy.errors import CannotFit, ContextTooLong, KVProxyError, Overloaded, ShuttingDown, Unavailable
+from kvproxy.errors import (
+    CannotFit,
+    ContextTooLong,
+    HitLost,
+    KVProxyError,
+    Overloaded,
+    ShuttingDown,
+    Unavailable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -224,6 +232,18 @@ class Engine:
                 return
             else:
                 at += 1  # Nobody runs who could give pages back; one behind it may hold what it lacks.
+        if self._waiting and not self._running:
+            self._give_up_a_hit()
+
+    def _give_up_a_hit(self) -> None:
+        """Waiting hits have their pages held by whoever asked, and all pages may be held like that, so that nobody
+        gets the one that is needed. The newest hit is told that it is lost; as a miss it holds nothing."""
+        for seq in reversed(self._waiting):
+            if seq.job.require_cached:
+                self._end(
+                    seq, HitLost("its pages are needed to serve anybody at all", MissReason.NOT_RESIDENT)
+                )
+                return
 
     def _computed(self, seq: Sequence) -> None:
         """A tile added KV to this sequence."""

@@ -29,8 +29,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 READERS = 64
 TENANTS = 4
-MAX_TOKENS = 12
-LEAVE_AFTER = 3
+MAX_TOKENS = 8
+LEAVE_AFTER = 2
+UNREAD_TOKENS = 120
+"""What those who leave had asked for: seconds of work, in the same page."""
+NOTICED_S = 3.0
+"""A step takes about 0.1 s. The unread tokens of 32 readers would take twice as long at least."""
 PAGES = 84
 """64 readers with a page of their own each, and not many more: the pool is full after one round, so that a
 second one shows what is leaked and not what is kept."""
@@ -39,7 +43,7 @@ TOLERANCE = 48 * 2**20
 """Bytes; a reader's page is 6 MB, so ten that are lost would show."""
 
 TEXT = document("many readers", 1_500)
-NOUNS = "bear cloud door engine flower gate hammer island jacket kettle ladder mirror needle ocean paper queen"
+NOUNS = "bear cloud door engine flower gate hammer island jacket kettle ladder mirror needle ocean pan queen"
 
 
 class Proxy:
@@ -54,10 +58,11 @@ class Proxy:
 
     async def read(self, number: int, tenant: str, leave_after: int | None = None) -> tuple[str, str]:
         """The text that reader ``number`` was streamed, and how it ended: a finish reason, or ``left``."""
-        body = ask(number) | {"stream": True}
+        body = ask(number, UNREAD_TOKENS if leave_after else MAX_TOKENS) | {"stream": True}
         response = await self.post("/v1/chat/completions", tenant, body)
         assert response.headers["cache-status"].startswith("kvproxy; hit"), response.headers
-        pieces, reason = [], ""
+        pieces: list[str] = []
+        reason = ""
         async for line in response.content:
             data = line.decode().strip().removeprefix("data: ")
             if not data:
@@ -86,7 +91,7 @@ class Proxy:
             for i in range(READERS)
         ]
         results = await asyncio.gather(*readings)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(NOTICED_S):
             # The engine notices a closed socket at its next step; there is no event to wait for.
             while self.drain.in_flight or not self.idle:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -103,7 +108,7 @@ def key(tenant: str) -> str:
     return f"key-of-tenant-{tenant}"
 
 
-def ask(number: int, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
+def ask(number: int, max_tokens: int) -> dict[str, Any]:
     one, other = NOUNS.split()[number % 16], NOUNS.split()[number // 16 * 5 % 16]
     question = f"Write a sentence about a {one} and a {other}, number {number}."
     messages = in_system(TEXT, question)

@@ -87,4 +87,4 @@ def test_a_deleted_document_is_gone_at_once(fresh: Fresh, publisher: Reader) -> 
     cold = fresh().ask(in_system(text, QUESTION))
     assert (cold.outcome, cold.detail) == ("fwd=miss", "no-document")
     assert cold.cached < 40 and cold.text == warm.text
-    assert publisher.publish("deleted", text)["info"]["version"] == 2, "a version's number is never used again"
+    assert publisher.publish("deleted", text)["info"]["version"] == 2, "a number is never used again"

@@ -14,7 +14,7 @@ from tests.e2e.texts import document, in_system, in_user
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 LIMIT_MS = 15.0
-"""Five times what is aimed at: machines that run tests are busy, and a lost cache costs far more than this."""
+"""Five times what is aimed at: machines that run tests are busy, and a lost cache costs far more."""
 
 
 LAYOUTS = {"system": in_system, "user": in_user}

@@ -15,6 +15,7 @@ from tests.e2e.served import Served
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
+TEXTLESS = {"type": "text"}
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -35,7 +36,7 @@ def tenant(fresh: Fresh) -> Reader:
         ({"messages": []}, "messages", None),
         ({"messages": [{"role": "robot", "content": "Hello"}]}, "messages[0].role", None),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", None),
-        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text", None),
+        ({"messages": [{"role": "user", "content": [TEXTLESS]}]}, "messages[0].content[0].text", None),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "unsupported_parameter"),
         ({"n": 2}, "n", "unsupported_parameter"),
         ({"logprobs": True}, "logprobs", "unsupported_parameter"),
@@ -66,8 +67,9 @@ def test_too_long_a_context_says_both_numbers(tenant: Reader, stream: bool) -> N
     with pytest.raises(openai.BadRequestError) as refused:
         tenant.ask([{"role": "user", "content": "word " * 9_000}], stream=stream, max_tokens=7)
     assert (refused.value.code, refused.value.param) == ("context_length_exceeded", "messages")
-    found = re.search(r"is 8192 tokens.* needs (\d+) tokens \((\d+) in the messages, 7 in", str(refused.value))
-    assert found is not None, str(refused.value)
+    message = str(refused.value)
+    found = re.search(r"is 8192 tokens.* needs (\d+) tokens \((\d+) in the messages, 7 in", message)
+    assert found is not None, message
     assert int(found[1]) == int(found[2]) + 7 > 9_000
 
 

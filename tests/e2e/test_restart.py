@@ -27,7 +27,7 @@ ASK = in_system(TEXT, "Tell the whole story of this text, from its very beginnin
 @contextmanager
 def long_stream(client: Reader) -> Iterator[Iterator[str]]:
     """The data lines of a stream of which the first text has arrived."""
-    body = {"model": MODEL, "messages": ASK, "max_tokens": 150, "temperature": 0, "stream": True}
+    body = {"model": MODEL, "messages": ASK, "max_tokens": 100, "temperature": 0, "stream": True}
     with client.http.stream("POST", "/v1/chat/completions", json=body) as response:
         assert response.status_code == 200
         lines = (line.removeprefix("data: ") for line in response.iter_lines() if line)

@@ -517,14 +517,19 @@ class TestStore:
         disk.gate.set()
         assert isinstance(stream.end().error, Unavailable)
 
-    def test_pages_of_a_published_document_that_were_lost_are_stored_again(self, rigs: RigMaker) -> None:
+    def test_published_pages_that_a_reader_computed_again_are_stored_and_private_ones_never(
+        self, rigs: RigMaker
+    ) -> None:
         disk = Disk()
         rig = rigs(store=disk)
-        rig.run(prompt(1, 600), shared_end=600, shared_scope="public")
+        rig.run(prompt(1, 700), shared_end=600, shared_scope="public")
         wait_for(rig, lambda: len(disk.written) == 2)
         rig.run(prompt(2, 600))
         rig.settle()
-        assert len(disk.written) == 2, "what is private is never written"
+        assert len(disk.written) == 2
+        rig.evict_all()
+        hit = rig.run((*prompt(1, 600), 9), scope="b", readable=("public", "b"))
+        assert hit.cached == 512
 
     def test_the_first_reader_after_a_restart_hits(self, rigs: RigMaker, tmp_path: Path) -> None:
         tokens = prompt(1, 700)

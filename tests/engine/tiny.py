@@ -37,52 +37,44 @@ EOS = 0
 """Never produced unless an engine is told that it ends answers."""
 PATIENCE_S = 30.0
 
-_SIZES = {"vocab_size": VOCAB, "num_hidden_layers": 2, "max_position_embeddings": 2048}
+def make_module(
+    kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100
+) -> PreTrainedModel:
+    """``llama`` (GQA 3:1, head size 8), ``qwen2`` (no grouping, biases) or ``qwen3`` (head size 24, q/k norms).
+
+    Weights are ten times larger than usual, so that logits are far from uniform; biases and norms are random.
+    """
+    torch.manual_seed(seed)
+    sizes = {
+        "vocab_size": VOCAB,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 2048,
+        "intermediate_size": intermediate,
+        "initializer_range": 0.2,
+    }
+    grouped = {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 2}
+    plain = {"hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5}
+    model: PreTrainedModel
+    if kind == "llama":
+        model = LlamaForCausalLM(LlamaConfig(**sizes, **grouped))
+    elif kind == "qwen2":
+        model = Qwen2ForCausalLM(Qwen2Config(**sizes, **plain))
+    else:
+        model = Qwen3ForCausalLM(Qwen3Config(**sizes, **grouped, head_dim=24, tie_word_embeddings=True))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
+                parameter.uniform_(0.5, 1.5)
+            elif name.endswith("bias"):
+                parameter.uniform_(-0.5, 0.5)
+            # Parameters alone, as loading does it: the rotary frequencies stay in float32.
+            parameter.data = parameter.data.to(dtype)
+    return model
 
 
 def make_model(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100) -> TileModel:
-    """``llama`` (GQA 3:1, head size 8), ``qwen2`` (no grouping, biases) or ``qwen3`` (head size 24, q/k norms).
-
-    Weights are several times larger than usual, so that logits are far apart from uniform.
-    """
-    torch.manual_seed(seed)
-    model: torch.nn.Module
-    if kind == "llama":
-        model = LlamaForCausalLM(
-            LlamaConfig(
-                hidden_size=48,
-                intermediate_size=intermediate,
-                num_attention_heads=6,
-                num_key_value_heads=2,
-                initializer_range=0.2,
-                **_SIZES,
-            )
-        )
-    elif kind == "qwen2":
-        model = Qwen2ForCausalLM(
-            Qwen2Config(
-                hidden_size=40,
-                intermediate_size=intermediate,
-                num_attention_heads=5,
-                num_key_value_heads=5,
-                initializer_range=0.2,
-                **_SIZES,
-            )
-        )
-    else:
-        model = Qwen3ForCausalLM(
-            Qwen3Config(
-                hidden_size=48,
-                intermediate_size=intermediate,
-                num_attention_heads=6,
-                num_key_value_heads=2,
-                head_dim=24,
-                tie_word_embeddings=True,
-                initializer_range=0.2,
-                **_SIZES,
-            )
-        )
-    return from_module(model.to(dtype), f"{kind}-{seed}")
+    """:func:`make_module` on tiles."""
+    return from_module(make_module(kind, dtype, seed=seed, intermediate=intermediate), f"{kind}-{seed}")
 
 
 def byte_alphabet() -> list[str]:
