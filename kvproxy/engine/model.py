@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.activations import ACT2FN
 from transformers.utils import logging as hf_logging
 
 from kvproxy.core import PAGE_TOKENS
@@ -76,9 +77,16 @@ class TileModel:
             assert isinstance(module, PackedLinear | nn.Linear)
             shape = (module.in_features, module.out_features, module.bias is not None)
             distinct.setdefault(shape, module)
+        layers: list[Callable[[torch.Tensor], torch.Tensor]] = list(distinct.values())
+        widths = [width for width, _, _ in distinct]
+        if getattr(self.config, "hidden_act", None) in ACT2FN:
+            # In float32 torch's SiLU has other bits at the ends of each thread's share of the elements.
+            activation = ACT2FN[self.config.hidden_act]
+            layers.append(lambda x: activation(x.chunk(2, dim=-1)[0]))
+            widths.append(2 * self.config.intermediate_size)
         return measure(
-            list(distinct.values()),
-            [width for width, _, _ in distinct],
+            layers,
+            widths,
             kv_heads=self.page_shape.kv_heads,
             group=self.group,
             head_dim=self.head_dim,

@@ -57,6 +57,8 @@ class PageIO:
         future = self._threads.submit(self._store.get, node.key, node.parent_key, node.token_ids)
 
         def finish(done: Future[Loaded | Missing | Rejected]) -> None:
+            if done.cancelled():
+                return  # The engine has stopped; nobody waits.
             error = done.exception()
             result = Rejected(f"reading failed: {error}") if error is not None else done.result()
             self._done(lambda: then(Read(node, result)))
@@ -69,6 +71,8 @@ class PageIO:
         future = self._threads.submit(self._store.put, node.key, node.parent_key, node.token_ids, payload)
 
         def finish(done: Future[None]) -> None:
+            if done.cancelled():
+                return
             error = done.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error

@@ -28,8 +28,12 @@ class Served:
         self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
-        config = {"documents": {"framings": [{"place": "system"}]}, **(config or {})}
-        (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        self.configure(config or {})
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """For the next start. Unless it says otherwise, documents are kept in system messages only."""
+        config = {"documents": {"framings": [{"place": "system"}]}, **config}
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def start(self, *arguments: str) -> None:
         """Returns once requests are served. ``arguments`` are added to the command line."""

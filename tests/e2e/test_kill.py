@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from kvproxy.documents.registry import Registry
-from kvproxy.store.pages import PageStore
+from tests.e2e.damage import faults
 from tests.e2e.reader import MODEL, Reader, reader
 from tests.e2e.served import Served
 from tests.e2e.texts import document, in_system, in_user
@@ -72,14 +71,3 @@ def nothing_is_there(proxy: Served, client: Reader) -> str:
 
 def page_files(proxy: Served) -> list[Path]:
     return list(proxy.store.rglob("*.page"))
-
-
-def faults(store: Path) -> list[str]:
-    """What the store and the registry of a proxy that has ended find wrong with themselves."""
-    with (
-        PageStore(store, max_size=2**40, fingerprint="none") as pages,
-        Registry(store / "documents.sqlite3") as registry,
-    ):
-        found = pages.check() + registry.check()
-        assert pages.usage().pages == len(registry.page_keys()) > 0
-    return found

@@ -1,4 +1,7 @@
-"""A small engine that is full, told to end in the middle of a stream, and started again."""
+"""One store, three runs: full and told to end midway; started again on a damaged disk; with another dtype.
+
+One test, since every start takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,61 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.reader import MODEL, Reader, reader
+from tests.e2e.damage import DAMAGE, damage_all, faults
+from tests.e2e.reader import MODEL, Answer, Reader, reader
 from tests.e2e.served import Served
 from tests.e2e.texts import document, in_system
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-TEXT = document("restart", 3_000)
-ASK = in_system(TEXT, "Tell the whole story of this text, from its very beginning.")
+SOUND = "sound"
+IDS = (SOUND, *(damage.__name__ for damage in DAMAGE))
+CHARACTERS = 1_700
+
+
+def text_of(id: str) -> str:
+    """Each from another place, so that a page of another one would be heard."""
+    return document(id, CHARACTERS, skip=IDS.index(id) * 3_000)
+
+
+def ask(client: Reader, id: str, **fields: Any) -> Answer:
+    return client.ask(in_system(text_of(id), "What is it about?"), max_tokens=12, **fields)
+
+
+def test_three_runs_on_one_store(smollm2: Path, tmp_path: Path) -> None:
+    config = {"model": {"name": MODEL}}
+    proxy = Served(tmp_path, smollm2, config | {"engine": {"max_running": 1, "max_waiting": 0}})
+    with proxy:
+        with reader(proxy.url) as client:
+            for id in IDS:
+                client.publish(id, text_of(id))
+            right = {id: ask(client, id) for id in IDS}
+            assert {a.outcome for a in right.values()} == {"hit"}
+            assert len({a.text for a in right.values()}) == len(IDS), "equal answers would tell nothing"
+            with long_stream(client) as lines:
+                a_full_engine_says_when_to_come_back(client)
+                drains(proxy, client, lines)
+        broken = damage_all(proxy.store, SOUND)
+
+        proxy.configure(config)
+        proxy.start()
+        with reader(proxy.url) as client:
+            damaged_pages_are_a_miss(proxy, client, right, broken)
+            the_first_reader_hits(client, right[SOUND])
+        assert proxy.stop() == 0
+        assert faults(proxy.store) == [], "what had to be computed again was stored again"
+
+        proxy.start("--dtype", "float32")
+        with reader(proxy.url) as client:
+            another_engines_pages_are_not_used(proxy, client)
+    assert faults(proxy.store) == []
 
 
 @contextmanager
 def long_stream(client: Reader) -> Iterator[Iterator[str]]:
     """The data lines of a stream of which the first text has arrived."""
-    body = {"model": MODEL, "messages": ASK, "max_tokens": 100, "temperature": 0, "stream": True}
+    messages = in_system(text_of(SOUND), "Tell the whole story of this text from its beginning.")
+    body = {"model": MODEL, "messages": messages, "max_tokens": 80, "temperature": 0, "stream": True}
     with client.http.stream("POST", "/v1/chat/completions", json=body) as response:
         assert response.status_code == 200
         lines = (line.removeprefix("data: ") for line in response.iter_lines() if line)
@@ -41,31 +85,12 @@ def content(line: str) -> str:
     return str(delta.get("content") or "")
 
 
-def test_full_then_drained_then_started_again(smollm2: Path, tmp_path: Path) -> None:
-    config = {"model": {"name": MODEL}, "engine": {"max_running": 1, "max_waiting": 0}}
-    proxy = Served(tmp_path, smollm2, config)
-    with proxy:
-        with reader(proxy.url) as client:
-            kept = client.publish("restart", TEXT)["info"]["framings"][0]["tokens"]
-            before = client.ask(ASK)
-            with long_stream(client) as lines:
-                a_full_engine_says_when_to_come_back(client)
-                drains(proxy, client, lines)
-        proxy.start()
-        with reader(proxy.url) as client:
-            after = client.ask(ASK)
-    assert (after.outcome, after.key, after.cached) == ("hit", "restart@1", kept)
-    assert (after.text, after.usage.prompt_tokens) == (before.text, before.usage.prompt_tokens)
-    assert after.timing_ms["load"] > 0
-
-
 def a_full_engine_says_when_to_come_back(client: Reader) -> None:
     for stream in (False, True):
         with pytest.raises(openai.RateLimitError) as refused:
-            client.ask(ASK, stream=stream)
+            ask(client, SOUND, stream=stream)
         assert refused.value.code == "engine_busy"
         assert int(refused.value.response.headers["retry-after"]) >= 1
-    assert client.http.get("/health/ready").status_code == 200
 
 
 def drains(proxy: Served, client: Reader, lines: Iterator[str]) -> None:
@@ -84,12 +109,59 @@ def drains(proxy: Served, client: Reader, lines: Iterator[str]) -> None:
 
 def newcomer(client: Reader) -> int | None:
     """The status of one more request; None when nobody listens any more."""
+    messages = in_system(text_of(SOUND), "What is it?")
     try:
-        response = client.http.post("/v1/chat/completions", json={"model": MODEL, "messages": ASK})
+        response = client.http.post("/v1/chat/completions", json={"model": MODEL, "messages": messages})
+        if response.status_code == 503:
+            assert response.json()["error"]["code"] == "shutting_down"
+            assert int(response.headers["retry-after"]) >= 1
+            assert client.http.get("/health/ready").status_code == 503
     except httpx.ConnectError:
         return None
-    if response.status_code == 503:
-        assert response.json()["error"]["code"] == "shutting_down"
-        assert int(response.headers["retry-after"]) >= 1
-        assert client.http.get("/health/ready").status_code == 503
     return response.status_code
+
+
+def the_first_reader_hits(client: Reader, before: Answer) -> None:
+    kept = client.http.get(f"/kv/v1/documents/{SOUND}").json()["framings"][0]
+    assert kept["resident_tokens"] == kept["tokens"] > 256
+    after = ask(client, SOUND)
+    assert (after.outcome, after.key, after.cached) == ("hit", f"{SOUND}@1", kept["tokens"])
+    assert (after.text, after.usage.prompt_tokens) == (before.text, before.usage.prompt_tokens)
+    assert after.timing_ms["load"] > 0
+
+
+def damaged_pages_are_a_miss(
+    proxy: Served, client: Reader, right: dict[str, Answer], broken: dict[str, str]
+) -> None:
+    """The right answer and a reason, once; then a hit.
+
+    What is gone is asked for first: seconds later it has been made again in the background.
+    """
+    for damage, (_, reason) in DAMAGE.items():
+        id = damage.__name__
+        first = ask(client, id)
+        assert (first.outcome, first.key, first.detail) == ("fwd=miss", f"{id}@1", reason)
+        again = ask(client, id)
+        assert (again.outcome, again.key) == ("hit", f"{id}@1")
+        assert first.text == again.text == right[id].text
+        if reason == "pages-rejected":
+            assert f"page {broken[id]} rejected: " in proxy.log
+    assert "dropped 1 pages that lost their files" in proxy.log
+
+
+def another_engines_pages_are_not_used(proxy: Served, client: Reader) -> None:
+    first = ask(client, SOUND)
+    assert (first.outcome, first.key, first.detail) == ("fwd=miss", f"{SOUND}@1", "not-resident")
+    assert f"{SOUND}@1 (system) will be prefilled again: 0 of " in proxy.log
+    again = ask(client, SOUND)
+    assert (again.outcome, again.text) == ("hit", first.text)
+    # In the background every document gets pages of this engine.
+    deadline = time.monotonic() + 60
+    while not all(f["resident_tokens"] == f["tokens"] for d in listed(client) for f in d["framings"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def listed(client: Reader) -> list[dict[str, list[dict[str, int]]]]:
+    documents: list[dict[str, list[dict[str, int]]]] = client.http.get("/kv/v1/documents").json()["data"]
+    return documents

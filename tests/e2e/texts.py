@@ -14,9 +14,9 @@ def _gpl() -> str:
     return _GPL.read_text(encoding="utf-8")
 
 
-def document(title: str, characters: int) -> str:
+def document(title: str, characters: int, skip: int = 0) -> str:
     """A text of about ``characters / 4.7`` tokens that shares no first word with one of another title."""
-    return f"{title.upper()}\n\n{_gpl()[:characters]}"
+    return f"{title.upper()}\n\n{_gpl()[skip : skip + characters]}"
 
 
 def in_system(text: str, question: str) -> list[dict[str, Any]]:

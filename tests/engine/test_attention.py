@@ -66,9 +66,7 @@ def test_it_is_attention(kernel: str, kv_heads: int, group: int, dim: int, dtype
     layer = Layer(dtype, kv_heads, group, dim)
     pages = [[3, 4, 9], [7], [1, 2], [3, 8]]
     starts, counts = [600, 0, 256, 300], [20, 7, 1, 1]
-    past = [
-        (layer.normal(s, kv_heads, dim), layer.normal(s, kv_heads, dim)) if s else None for s in starts
-    ]
+    past = [(layer.normal(s, kv_heads, dim), layer.normal(s, kv_heads, dim)) if s else None for s in starts]
     # The last sequence shares its first page with the first one.
     first, last = past[0], past[3]
     assert first is not None and last is not None
@@ -87,7 +85,9 @@ def test_it_is_attention(kernel: str, kv_heads: int, group: int, dim: int, dtype
     assert out.shape == q.shape and out.dtype == dtype
     for segment, p in zip(segments, past, strict=True):
         rows = slice(segment.row, segment.row + segment.count)
-        keys, values = (k[rows], v[rows]) if p is None else (torch.cat((p[0], k[rows])), torch.cat((p[1], v[rows])))
+        keys, values = (
+            (k[rows], v[rows]) if p is None else (torch.cat((p[0], k[rows])), torch.cat((p[1], v[rows])))
+        )
         for i in range(segment.count):
             seen = segment.start + i + 1
             expected = layer.reference(q[segment.row + i], keys[:seen], values[:seen])

@@ -24,7 +24,9 @@ def keep(cache: KVCache, tokens: tuple[int, ...], scope: str = "a", *, stored: b
     nodes: list[Node] = []
     for start in range(0, len(tokens), PAGE_TOKENS):
         pages.append(cache.take(pages[-1] if pages else None))
-        node = cache.register(scope, nodes[-1] if nodes else None, tokens[start : start + PAGE_TOKENS], pages[-1])
+        node = cache.register(
+            scope, nodes[-1] if nodes else None, tokens[start : start + PAGE_TOKENS], pages[-1]
+        )
         assert node is not None
         if stored:
             cache.mark_stored(node)

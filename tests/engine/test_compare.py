@@ -32,7 +32,11 @@ def test_one_bit_is_a_difference(vocabulary: Vocabulary) -> None:
     other = logits.clone()
     other[3, 4] = torch.nextafter(other[3, 4], torch.tensor(9.0))
     got = compare_logits(
-        with_logits(vocabulary, logits), with_logits(vocabulary, other), cached=9, hit_answer=[1], cold_answer=[]
+        with_logits(vocabulary, logits),
+        with_logits(vocabulary, other),
+        cached=9,
+        hit_answer=[1],
+        cold_answer=[],
     )
     assert 0 < got.largest_difference < 1e-6
     assert (got.greedy_tokens, got.equal_greedy) == (1, 0)
@@ -56,7 +60,11 @@ def test_not_a_number_is_never_equal(vocabulary: Vocabulary) -> None:
     logits = torch.zeros(3, 4)
     logits[0, 0] = math.nan
     got = compare_logits(
-        with_logits(vocabulary, logits), with_logits(vocabulary, logits.clone()), cached=1, hit_answer=[], cold_answer=[]
+        with_logits(vocabulary, logits),
+        with_logits(vocabulary, logits.clone()),
+        cached=1,
+        hit_answer=[],
+        cold_answer=[],
     )
     assert math.isnan(got.largest_difference)
 

@@ -28,7 +28,6 @@ def bytes_only(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
     return Vocabulary(write_vocabulary(tmp_path_factory.mktemp("words"), WORDS))
 
 
-
 def pieces(vocabulary: Vocabulary, ids: list[int], stop: tuple[str, ...] = ()) -> list[str]:
     """What is shown after each token, and at the end."""
     detokenizer = Detokenizer(vocabulary, stop)

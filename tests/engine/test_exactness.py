@@ -15,6 +15,7 @@ from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine import build
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
+from kvproxy.engine.sequence import Phase
 from kvproxy.store.pages import PageStore
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt
@@ -60,7 +61,9 @@ def test_a_donor_that_shares_any_number_of_tokens_changes_no_bit(
 
 
 @pytest.mark.parametrize("first", range(0, PAGE_TOKENS, 64))
-def test_all_256_offsets_give_the_cold_logits_behind_them(rigs: RigMaker, llama: TileModel, first: int) -> None:
+def test_all_256_offsets_give_the_cold_logits_behind_them(
+    rigs: RigMaker, llama: TileModel, first: int
+) -> None:
     """The rows behind the cut are computed in other tiles, at other places of them, for every cut."""
     rig = rigs(llama, pages=16)
     tokens = prompt(3, PAGE_TOKENS + 30)
@@ -101,12 +104,8 @@ def test_seeded_answers_are_the_same_alone_and_in_company(any_model: TileModel, 
         return Sampling(temperature=0.8, top_p=0.9, seed=i)
 
     tokens = [prompt(300 + i, 90 + 31 * i) for i in range(6)]
-    alone = [
-        rig.cold(t, max_tokens=16, sampling=sampling(i), seed=i).answer for i, t in enumerate(tokens)
-    ]
-    together = [
-        rig.submit(t, max_tokens=16, sampling=sampling(i), seed=i) for i, t in enumerate(tokens)
-    ]
+    alone = [rig.cold(t, max_tokens=16, sampling=sampling(i), seed=i).answer for i, t in enumerate(tokens)]
+    together = [rig.submit(t, max_tokens=16, sampling=sampling(i), seed=i) for i, t in enumerate(tokens)]
     assert [s.end().answer for s in together] == alone
     assert len({tuple(a) for a in alone}) == len(alone)
     again = rig.run(tokens[0], max_tokens=16, sampling=sampling(99), seed=99)
@@ -126,11 +125,7 @@ def test_what_a_cancelled_reader_left_is_exact(rigs: RigMaker, llama: TileModel)
 
     # Runs on the engine's thread: submitted from there, so that `leader` is known before the first step.
     leader = rig.on_engine(lambda: rig.submit(tokens, on_progress=cancel_midway))
-    assert hasattr(leader, "sequence")
-    rig.settle()
-    while not progress or progress[-1] < 500:
-        rig.settle()
-    rig.settle()
+    rig.wait_for(lambda: leader.sequence.phase is Phase.ENDED)
     hit = rig.score(tokens, 1190)
     assert 500 <= hit.cached < 1190
     assert torch.equal(hit.logits, cold)
@@ -215,7 +210,10 @@ def mixing(llama: TileModel, vocabulary: Vocabulary) -> Rig:
 
 
 @settings(
-    max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(mix=mixes())
 def test_any_mix_gives_each_its_cold_answer(mixing: Rig, mix: list[tuple[int, int, int, int, bool]]) -> None:
@@ -276,9 +274,7 @@ def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: RigMaker) 
     for offset in (1, 255, 400):
         donor = (*tokens[:offset], 50)
         rig.run(donor, max_tokens=0, scope="d", readable=("d",))
-        others = [
-            rig.submit(tokens[i::-1], max_tokens=6, scope=f"s{i}", readable=()) for i in (20, 90, 150)
-        ]
+        others = [rig.submit(tokens[i::-1], max_tokens=6, scope=f"s{i}", readable=()) for i in (20, 90, 150)]
         hit = rig.score(tokens, 512, scope="d", readable=("d",), register=False)
         assert hit.cached == offset
         assert torch.equal(hit.logits, cold), offset

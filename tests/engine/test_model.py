@@ -76,7 +76,7 @@ def test_every_thing_that_bits_depend_on_changes_the_fingerprint() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    make_module("llama", torch.bfloat16).save_pretrained(tmp_path)  # type: ignore[operator]  # nn.Module's typing
+    make_module("llama", torch.bfloat16).save_pretrained(tmp_path)
     return tmp_path
 
 
@@ -129,7 +129,9 @@ def test_names_and_versions_are_no_part_of_the_configuration() -> None:
     one, two = LlamaConfig(), LlamaConfig()
     two._name_or_path = "/elsewhere"
     assert config_digest(one) == config_digest(two)
-    assert config_digest(one) != config_digest(LlamaConfig(rope_parameters={"rope_type": "default", "rope_theta": 5.0}))
+    assert config_digest(one) != config_digest(
+        LlamaConfig(rope_parameters={"rope_type": "default", "rope_theta": 5.0})
+    )
 
 
 def test_devices_by_name() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +16,13 @@ Linear = Callable[[torch.Tensor], torch.Tensor]
 
 def measured(*linears: Linear, dtype: torch.dtype = torch.float32) -> Numerics:
     return measure(
-        linears, [WIDTH] * len(linears), kv_heads=2, group=3, head_dim=8, dtype=dtype, device=torch.device("cpu")
+        linears,
+        [WIDTH] * len(linears),
+        kv_heads=2,
+        group=3,
+        head_dim=8,
+        dtype=dtype,
+        device=torch.device("cpu"),
     )
 
 
@@ -85,3 +93,30 @@ def test_what_was_measured_holds_for_other_inputs(kind: str, dtype: torch.dtype)
         out, part = numerics.attention(q[:, :, :rows], k[1:2], v[1:2], None, dim**-0.5)
         assert torch.equal(out[0], whole[1, :, :rows]), rows
         assert torch.equal(part[0], lse[1, :, :rows]), rows
+
+
+_THREE_THREADS = """
+import torch
+torch.set_num_threads(3)
+from transformers import LlamaConfig, LlamaForCausalLM
+from kvproxy.engine.model import from_module
+torch.manual_seed(1)
+wide = LlamaConfig(vocab_size=50, hidden_size=48, intermediate_size=9728, num_hidden_layers=1,
+                   num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=512)
+model = from_module(LlamaForCausalLM(wide), "wide")
+x = torch.randn(64, 2 * 9728)
+order = torch.randperm(64)
+gate = lambda x: torch.nn.functional.silu(x.chunk(2, dim=-1)[0])
+print(model.numerics.exact, torch.equal(gate(x)[order], gate(x[order])))
+"""
+
+
+def test_an_activation_that_depends_on_its_place_is_not_called_exact() -> None:
+    """torch's float32 SiLU is one where threads do not divide the elements into vectors. In a process of its
+    own, since the number of threads is the process's."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _THREE_THREADS], capture_output=True, text=True, timeout=50
+    )
+    assert done.returncode == 0, done.stderr
+    claimed, holds = done.stdout.split()
+    assert (claimed, holds) != ("True", "False")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS, Finished, MissReason, Sampling, Started, TextDelta
+from kvproxy.engine.decoder import TileInput
 from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.model import TileInput, TileModel
+from kvproxy.engine.model import TileModel
 from kvproxy.engine.sequence import Phase
 from kvproxy.errors import (
     CannotFit,
@@ -108,14 +110,6 @@ def know(rig: Rig, tokens: Sequence[int], scope: str = "a") -> None:
             node = rig.cache.know(scope, node, tuple(tokens[start : start + PAGE_TOKENS]))
 
     rig.on_engine(learn)
-
-
-def wait_for(rig: Rig, condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        rig.settle()
-    raise AssertionError("it never came to this")
 
 
 class TestEvents:
@@ -233,7 +227,7 @@ class TestSingleFlight:
     ) -> None:
         rig = rigs(stepped.model)
         tokens = prompt(1, 900)
-        public = {"shared_end": 700, "shared_scope": "public"}
+        public: dict[str, Any] = {"shared_end": 700, "shared_scope": "public"}
         stepped.hold()
         one = rig.submit(tokens, scope="a", readable=("public", "a"), **public)
         two = rig.submit(tokens, scope="b", readable=("public", "b"), **public)
@@ -250,7 +244,7 @@ class TestSingleFlight:
         """Else its prefill could be told from the time that one's own takes."""
         rig = rigs(stepped.model)
         tokens = prompt(1, 1900)
-        public = {"shared_end": 256, "shared_scope": "public", "max_tokens": 1}
+        public: dict[str, Any] = {"shared_end": 256, "shared_scope": "public", "max_tokens": 1}
         stepped.hold()
         one = rig.submit(tokens, scope="a", readable=("public", "a"), **public)
         two = rig.submit(tokens[:1800], scope="b", readable=("public", "b"), **public)
@@ -267,7 +261,9 @@ class TestSingleFlight:
         assert two.end().error is None
         assert left_at and left_at[0] <= 768
 
-    def test_when_the_leader_leaves_a_follower_takes_over(self, rigs: RigMaker, stepped: SteppedModel) -> None:
+    def test_when_the_leader_leaves_a_follower_takes_over(
+        self, rigs: RigMaker, stepped: SteppedModel
+    ) -> None:
         rig = rigs(stepped.model)
         tokens = prompt(1, 1500)
         cold = rig.cold(tokens).answer
@@ -292,20 +288,17 @@ class TestCancellation:
         self, rigs: RigMaker, stepped: SteppedModel, phase: Phase
     ) -> None:
         rig = rigs(stepped.model, pages=16, max_running=1 if phase is Phase.WAITING else 8)
-        fields: dict[str, object] = {"register": False} if phase is not Phase.FOLLOWING else {}
+        fields: dict[str, Any] = {"register": False} if phase is not Phase.FOLLOWING else {}
         other = rig.submit(prompt(1, 1200), max_tokens=300, **fields)
         stream = rig.submit(prompt(1, 1200), max_tokens=300, **fields)
         if phase is Phase.DECODE:
             stream.begin()
-        wait_for(rig, lambda: stream.sequence.phase is phase)
+        rig.wait_for(lambda: stream.sequence.phase is phase)
         rig.engine.cancel(stream.sequence)
-        rig.settle()
-        assert stream.sequence.phase is Phase.ENDED
+        rig.wait_for(lambda: stream.sequence.phase is Phase.ENDED)
         assert stream.sequence.pages == [] and stream.sequence.reserved == 0
         rig.engine.cancel(other.sequence)
-        rig.settle()
-        seen = rig.cache.occupancy()
-        assert seen.held == seen.evictable
+        rig.wait_for(rig.idle)
         rig.check()
 
     def test_a_reader_who_leaves_while_pages_load(self, rigs: RigMaker) -> None:
@@ -316,10 +309,9 @@ class TestCancellation:
         rig.evict_all()
         disk.gate.clear()
         stream = rig.submit((*tokens, 1))
-        wait_for(rig, lambda: stream.sequence.phase is Phase.LOADING)
+        rig.wait_for(lambda: stream.sequence.phase is Phase.LOADING)
         rig.engine.cancel(stream.sequence)
-        rig.settle()
-        assert rig.cache.occupancy().held == 0
+        rig.wait_for(lambda: rig.cache.occupancy().held == 0)
         disk.gate.set()
         assert rig.run((*tokens, 1)).cached == 600
 
@@ -328,12 +320,11 @@ class TestCancellation:
         rig = rigs(store=disk)
         disk.gate.clear()
         stream = rig.submit(prompt(1, 600), max_tokens=0, persist=True)
-        wait_for(rig, lambda: stream.sequence.phase is Phase.PERSISTING)
+        rig.wait_for(lambda: stream.sequence.phase is Phase.PERSISTING)
         rig.engine.cancel(stream.sequence)
-        rig.settle()
-        assert stream.sequence.phase is Phase.ENDED
+        rig.wait_for(lambda: stream.sequence.phase is Phase.ENDED)
         disk.gate.set()
-        wait_for(rig, lambda: len(disk.written) == 3 and rig.cache.occupancy().evictable == 3)
+        rig.wait_for(lambda: len(disk.written) == 3 and rig.cache.occupancy().evictable == 3)
 
     def test_cancelling_twice_or_after_the_end_does_nothing(self, rig: Rig) -> None:
         stream = rig.run(prompt(1, 50))
@@ -356,9 +347,9 @@ class TestPressure:
         streams = [rig.submit(prompt(i, 20), max_tokens=400, register=False) for i in range(24)]
         for stream in streams:
             stream.begin()
-        wait_for(rig, lambda: max(s.sequence.generated for s in streams) >= 60)
+        rig.wait_for(lambda: max(s.sequence.generated for s in streams) >= 60)
         made = rig.on_engine(lambda: [s.sequence.generated for s in streams])
-        assert isinstance(made, list) and min(made) >= 20, made
+        assert min(made) >= 20, made
 
     def test_a_hold_never_makes_a_running_request_fail(self, rigs: RigMaker, stepped: SteppedModel) -> None:
         """The pages of an idle document were promised to a running request; a new reader looks it up."""
@@ -487,7 +478,7 @@ class TestStore:
         rig = rigs(store=disk)
         disk.gate.clear()
         stream = rig.submit(prompt(1, 600), max_tokens=0, persist=True)
-        wait_for(rig, lambda: stream.sequence.phase is Phase.PERSISTING)
+        rig.wait_for(lambda: stream.sequence.phase is Phase.PERSISTING)
         assert stream.started is None
         disk.gate.set()
         assert stream.end().error is None
@@ -512,7 +503,7 @@ class TestStore:
         rig = rigs(store=disk)
         disk.gate.clear()
         stream = rig.submit(prompt(1, 600), max_tokens=0, persist=True)
-        wait_for(rig, lambda: stream.sequence.phase is Phase.PERSISTING)
+        rig.wait_for(lambda: stream.sequence.phase is Phase.PERSISTING)
         rig.on_engine(lambda: rig.cache.discard(stream.sequence.chain[0]))
         disk.gate.set()
         assert isinstance(stream.end().error, Unavailable)
@@ -523,7 +514,7 @@ class TestStore:
         disk = Disk()
         rig = rigs(store=disk)
         rig.run(prompt(1, 700), shared_end=600, shared_scope="public")
-        wait_for(rig, lambda: len(disk.written) == 2)
+        rig.wait_for(lambda: len(disk.written) == 2)
         rig.run(prompt(2, 600))
         rig.settle()
         assert len(disk.written) == 2
@@ -627,7 +618,7 @@ class TestStore:
         rig.evict_all()
         disk.gate.clear()
         stream = rig.submit((*tokens, 9))
-        wait_for(rig, lambda: stream.sequence.phase is Phase.LOADING)
+        rig.wait_for(lambda: stream.sequence.phase is Phase.LOADING)
         rig.on_engine(lambda: rig.cache.discard(published.sequence.kept[0]))
         disk.gate.set()
         assert stream.end().answer == rig.cold((*tokens, 9)).answer

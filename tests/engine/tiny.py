@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import queue
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
@@ -32,28 +35,26 @@ from kvproxy.engine.sequence import Job
 from kvproxy.engine.sequence import Sequence as EngineSequence
 from kvproxy.engine.worker import Engine
 
+T = TypeVar("T")
 VOCAB = 101
-EOS = 0
-"""Never produced unless an engine is told that it ends answers."""
 PATIENCE_S = 30.0
 
-def make_module(
-    kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100
-) -> PreTrainedModel:
+
+def make_module(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100) -> PreTrainedModel:
     """``llama`` (GQA 3:1, head size 8), ``qwen2`` (no grouping, biases) or ``qwen3`` (head size 24, q/k norms).
 
     Weights are ten times larger than usual, so that logits are far from uniform; biases and norms are random.
     """
     torch.manual_seed(seed)
-    sizes = {
+    sizes: dict[str, Any] = {
         "vocab_size": VOCAB,
         "num_hidden_layers": 2,
         "max_position_embeddings": 2048,
         "intermediate_size": intermediate,
         "initializer_range": 0.2,
     }
-    grouped = {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 2}
-    plain = {"hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5}
+    grouped: dict[str, Any] = {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 2}
+    plain: dict[str, Any] = {"hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5}
     model: PreTrainedModel
     if kind == "llama":
         model = LlamaForCausalLM(LlamaConfig(**sizes, **grouped))
@@ -101,7 +102,12 @@ def write_vocabulary(folder: Path, words: Sequence[str] = ()) -> Path:
                 "normalized": False,
             }
         ],
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        "pre_tokenizer": {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": True,
+        },
         "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
         "model": {"type": "BPE", "vocab": {t: i for i, t in enumerate(tokens)}, "merges": []},
     }
@@ -179,7 +185,7 @@ class Rig:
     _ids: count[int] = field(default_factory=count)
 
     def submit(
-        self, tokens: Sequence[int], *, on_progress: Callable[[int, int], None] | None = None, **fields: object
+        self, tokens: Sequence[int], *, on_progress: Callable[[int, int], None] | None = None, **fields: Any
     ) -> Stream:
         """Queue a job: greedy, 4 new tokens, scope ``a`` and public unless ``fields`` of Job say otherwise."""
         job = Job(
@@ -191,31 +197,46 @@ class Rig:
             readable=("public", "a"),
             seed=1,
         )
-        job = replace(job, **fields)  # type: ignore[arg-type]  # names and types are Job's own
+        job = replace(job, **fields)
         events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         stream = Stream(self.engine.submit(job, events.put, on_progress), events)
         self.streams.append(stream)
         return stream
 
-    def run(self, tokens: Sequence[int], **fields: object) -> Stream:
+    def run(self, tokens: Sequence[int], **fields: Any) -> Stream:
         return self.submit(tokens, **fields).end()
 
-    def cold(self, tokens: Sequence[int], **fields: object) -> Stream:
+    def cold(self, tokens: Sequence[int], **fields: Any) -> Stream:
         """Computed from scratch, leaving nothing behind."""
         return self.run(tokens, reuse=False, register=False, **fields)
 
-    def score(self, tokens: Sequence[int], start: int, **fields: object) -> Stream:
+    def score(self, tokens: Sequence[int], start: int, **fields: Any) -> Stream:
         """Logits of all positions from ``start`` on."""
         return self.run(tokens, max_tokens=0, score_from=start, **fields)
 
-    def on_engine(self, function: Callable[[], object]) -> object:
+    def on_engine(self, function: Callable[[], T]) -> T:
         """Run between two steps."""
-        return self.engine.call(function).result(timeout=PATIENCE_S)
+        results: list[T] = []
+        self.engine.call(lambda: results.append(function())).result(timeout=PATIENCE_S)
+        return results[0]
 
     def settle(self) -> None:
-        """Wait for everything that was asked of the engine before, one whole step included."""
-        for _ in range(2):
+        """Give the engine time for what was asked of it before, most likely a whole step."""
+        for _ in range(3):
             self.on_engine(lambda: None)
+            time.sleep(0.001)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Until something is true that the engine is about to do."""
+        until = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < until, "it never came to this"
+            self.settle()
+
+    def idle(self) -> bool:
+        """Whether nobody holds a page but the index."""
+        seen = self.cache.occupancy()
+        return seen.held == seen.evictable
 
     def check(self) -> None:
         faults = self.on_engine(self.engine.check)
@@ -241,10 +262,9 @@ class Rig:
         if self.engine.alive:
             for stream in self.streams:
                 self.engine.cancel(stream.sequence)
-            self.settle()
+            self.wait_for(self.idle)
             self.check()
             seen = self.cache.occupancy()
-            assert seen.held == seen.evictable, "somebody still holds pages"
             assert self.on_engine(lambda: self.cache.promise(seen.total)), "pages are still promised"
         self.engine.stop()
 

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from kvproxy.engine.index import Node
+from kvproxy.engine.page_io import PageIO, Read, Written
+from kvproxy.store.pages import Loaded, Missing, Rejected
+
+
+class Slow:
+    """A store whose calls wait for ``go``."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.error: Exception | None = None
+
+    def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None:
+        assert self.go.wait(10)
+        if self.error is not None:
+            raise self.error
+
+    def get(self, key: bytes, parent: bytes, token_ids: Sequence[int]) -> Loaded | Missing | Rejected:
+        assert self.go.wait(10)
+        if self.error is not None:
+            raise self.error
+        return Missing()
+
+    def has(self, key: bytes) -> bool:
+        return True
+
+
+def node() -> Node:
+    return Node("a", b"k" * 32, b"p" * 32, None, 0, (1, 2, 3))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_results_are_handed_over_and_never_run_on_an_io_thread() -> None:
+    store, calls, read, written = Slow(), list[Callable[[], None]](), list[Read](), list[Written]()
+    io = PageIO(store, calls.append)
+    page = node()
+    store.go.set()
+    io.read(page, read.append)
+    io.write(page, b"x", written.append)
+    wait_until(lambda: len(calls) == 2)
+    io.close()
+    assert (read, written) == ([], [])
+    for call in calls:
+        call()
+    assert read == [Read(page, Missing())] and written == [Written(page, None)]
+
+
+def test_errors_are_results() -> None:
+    store, calls, read, written = Slow(), list[Callable[[], None]](), list[Read](), list[Written]()
+    store.error = OSError("no such luck")
+    io = PageIO(store, calls.append)
+    store.go.set()
+    io.read(node(), read.append)
+    io.write(node(), b"x", written.append)
+    wait_until(lambda: len(calls) == 2)
+    io.close()
+    for call in calls:
+        call()
+    assert isinstance(read[0].result, Rejected) and "no such luck" in read[0].result.reason
+    assert written[0].error is store.error
+
+
+def test_closing_drops_what_has_not_begun_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    store, calls = Slow(), list[Callable[[], None]]()
+    io = PageIO(store, calls.append)
+    for _ in range(6):
+        io.read(node(), lambda r: None)
+        io.write(node(), b"x", lambda w: None)
+    closer = threading.Thread(target=io.close)
+    with caplog.at_level(logging.DEBUG):
+        closer.start()
+        time.sleep(0.05)
+        store.go.set()
+        closer.join(10)
+    assert not closer.is_alive()
+    assert len(calls) < 12
+    assert caplog.records == []
+
+
+def test_without_a_store_nothing_is_stored() -> None:
+    io = PageIO(None, lambda call: None)
+    assert not io.has_store and not io.has(b"k" * 32)
+    io.close()
