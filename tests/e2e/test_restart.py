@@ -155,13 +155,3 @@ def another_engines_pages_are_not_used(proxy: Served, client: Reader) -> None:
     assert f"{SOUND}@1 (system) will be prefilled again: 0 of " in proxy.log
     again = ask(client, SOUND)
     assert (again.outcome, again.text) == ("hit", first.text)
-    # In the background every document gets pages of this engine.
-    deadline = time.monotonic() + 60
-    while not all(f["resident_tokens"] == f["tokens"] for d in listed(client) for f in d["framings"]):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def listed(client: Reader) -> list[dict[str, list[dict[str, int]]]]:
-    documents: list[dict[str, list[dict[str, int]]]] = client.http.get("/kv/v1/documents").json()["data"]
-    return documents
