@@ -20,6 +20,7 @@ from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.engine import build
 from kvproxy.engine.source import ModelFolder, resolve_model
+from kvproxy.engine.thread import KernelThread
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.server.app import build_app
@@ -89,7 +90,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
     async with AsyncExitStack() as life:
         tokenizer = await asyncio.to_thread(Tokenizer.load, folder.path)
         template = await asyncio.to_thread(ChatTemplate.load, folder.path)
-        model = await asyncio.to_thread(
+        thread = KernelThread()
+        life.callback(thread.close)
+        loading = thread.submit(
             build.load,
             folder.path,
             dtype=config.model.dtype,
@@ -99,6 +102,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             template_digest=template.digest,
             say=lambda what: logger.info("%s: %s", name, what),
         )
+        model = await asyncio.wrap_future(loading)
         logger.info("%s: %s", name, model.numerics.describe())
         if not model.numerics.exact:
             logger.warning("%s: hits are not claimed exact on this machine; see `kvproxy verify`", name)
@@ -118,6 +122,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             max_running=config.engine.max_running,
             max_waiting=config.engine.max_waiting,
             store=store,
+            thread=thread,
         )
         life.callback(engine.stop)
         local = EmbeddedBackend(engine, name, store)
@@ -154,7 +159,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             publisher=publisher,
             verifier=Verifier(composer, library, local, name),
             refresh=lambda: background(misses, publisher),
-            ready=local.ready,
+            ready=lambda: local.ready() or ("its queue is full" if local.full else None),
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from functools import partial
 from typing import Protocol
 
 from kvproxy.backends.base import Comparison, EngineInfo, Found, Generation, Kept, KeptPage, Lookup, NotFound
@@ -181,9 +182,12 @@ class EmbeddedBackend:
             hit_answer, cold_answer = ([*a.tokens][len(prompt.token_ids) :] for a in answers)
             whole = (*prompt.token_ids, *cold_answer)
             scored = [await self._alone(whole, caller, 0, found.tokens, hit=hit) for hit in (True, False)]
-        return compare_logits(
-            scored[0], scored[1], cached=answers[0].cached, hit_answer=hit_answer, cold_answer=cold_answer
+        judge = partial(
+            compare_logits, *scored, cached=answers[0].cached, hit_answer=hit_answer, cold_answer=cold_answer
         )
+        result = await self.on_kernel_thread(judge)
+        assert isinstance(result, Comparison)
+        return result
 
     async def _alone(
         self, token_ids: tuple[int, ...], caller: Caller, new: int, score_from: int | None, *, hit: bool
@@ -217,6 +221,15 @@ class EmbeddedBackend:
         faults = await asyncio.wrap_future(self._engine.call(self._engine.check))
         assert isinstance(faults, list)
         return faults
+
+    @property
+    def full(self) -> bool:
+        """Whether a request that came now would be told to come back later."""
+        return self._engine.full
+
+    async def on_kernel_thread(self, function: Callable[[], object]) -> object:
+        """Run a function that calls torch where all of it runs, between two steps. Raises ShuttingDown."""
+        return await asyncio.wrap_future(self._engine.call(function))
 
     async def _on_engine(self, function: Callable[[], int]) -> int:
         result = await asyncio.wrap_future(self._engine.call(function))

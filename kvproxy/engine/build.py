@@ -19,6 +19,7 @@ from kvproxy.engine.model import TileModel, load_model, pick_device
 from kvproxy.engine.page_io import Store
 from kvproxy.engine.page_key import root_key
 from kvproxy.engine.pool import PagePool
+from kvproxy.engine.thread import KernelThread
 from kvproxy.engine.worker import Engine
 from kvproxy.errors import SetupError
 
@@ -38,7 +39,7 @@ def load(
     template_digest: str,
     say: Callable[[str], None] | None = None,
 ) -> TileModel:
-    """Load and measure a model. Raises SetupError with a sentence."""
+    """Load and measure a model; call it on the KernelThread that will run it. Raises SetupError with a sentence."""
     _keep_freed_memory()
     return load_model(
         folder,
@@ -61,6 +62,7 @@ def start_engine(
     max_running: int,
     max_waiting: int,
     store: Store | None,
+    thread: KernelThread | None = None,
 ) -> Engine:
     """``page_budget`` in bytes, None: a share of the free memory. Raises SetupError when too small."""
     shape = model.page_shape
@@ -89,6 +91,7 @@ def start_engine(
         max_running=max_running,
         max_waiting=max_waiting,
         store=store,
+        thread=thread,
     )
     engine.start()
     return engine

@@ -25,6 +25,7 @@ from kvproxy.engine.registrar import register
 from kvproxy.engine.runner import Sampled, TileRunner
 from kvproxy.engine.scheduler import choose
 from kvproxy.engine.sequence import Emit, Job, Phase, Sequence
+from kvproxy.engine.thread import KernelThread
 from kvproxy.errors import (
     CannotFit,
     ContextTooLong,
@@ -52,7 +53,9 @@ class Engine:
         max_running: int,
         max_waiting: int,
         store: Store | None = None,
+        thread: KernelThread | None = None,
     ) -> None:
+        """``thread``: the one on which the model was loaded; the engine closes it when it stops."""
         self.model, self.cache = model, cache
         self.max_context = max_context
         self._vocabulary, self._eos_ids = vocabulary, eos_ids
@@ -68,21 +71,28 @@ class Engine:
         self._count_lock = threading.Lock()
         self._decode_turn = False
         self._stopping = False
-        self._thread = threading.Thread(target=self._loop, name="kvproxy-engine", daemon=True)
+        self._thread = thread or KernelThread()
+        self._ended: Future[None] | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._ended = self._thread.submit(self._loop)
 
     def stop(self) -> None:
         """End every sequence with ShuttingDown, then the thread. Idempotent."""
         self._inbox.put(self._begin_stop)
-        if self._thread.is_alive():
-            self._thread.join()
+        if self._ended is not None:
+            self._ended.result()
+        self._thread.close()
         self.io.close()
 
     @property
     def alive(self) -> bool:
-        return self._thread.is_alive() and not self._stopping
+        return self._ended is not None and not self._ended.done() and not self._stopping
+
+    @property
+    def full(self) -> bool:
+        """Whether a request that came now would be refused with Overloaded."""
+        return self._count >= self._max_running + self._max_waiting
 
     def submit(self, job: Job, emit: Emit, on_progress: Callable[[int, int], None] | None = None) -> Sequence:
         """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine's thread.
@@ -93,7 +103,7 @@ class Engine:
         with self._count_lock:
             if not self.alive:
                 raise ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5)
-            if self._count >= self._max_running + self._max_waiting:
+            if self.full:
                 raise Overloaded(
                     f"{self._count} requests are running or waiting; try again shortly", retry_after_s=2
                 )
