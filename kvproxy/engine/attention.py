@@ -25,6 +25,9 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.kernels import Kernel
 from kvproxy.engine.pool import SCRATCH
 
+MERGE_COLUMNS = 192
+"""Columns merged at a time: their weighted partial results stay in the processor's cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -74,7 +77,7 @@ class Plan:
     past: list[_Past]
     own: list[_Own]
     slots: int
-    """Page slots of the merge, a power of two, or 0 when no row has a page before its own."""
+    """Page slots of the merge: the most pages that any row has before its own."""
     gaps: list[slice]
     """Slots that not every column fills, to be zeroed before the merge."""
 
@@ -101,7 +104,6 @@ def build_plan(
         columns.append((column, width))
     depths = [seg.start // PAGE_TOKENS for seg in segments]
     longest, shortest = max(depths, default=0), min(depths, default=0)
-    slots = 1 << (longest - 1).bit_length() if longest > 1 else 2 * longest
     whole = gather == list(range(tile * group))
     return Plan(
         write_pages=torch.tensor(write_pages, device=device),
@@ -110,8 +112,8 @@ def build_plan(
         scatter=None if whole else torch.tensor(scatter, device=device),
         past=_past_calls(segments, columns, device),
         own=_own_calls(segments, columns, group, dtype, device),
-        slots=slots,
-        gaps=[slice(shortest, slots)] if shortest < slots else [],
+        slots=longest,
+        gaps=[slice(shortest, longest)] if shortest < longest else [],
     )
 
 
@@ -259,24 +261,44 @@ def _merge_past(
     top = torch.maximum(lse.amax(dim=0), own_lse)
     weight = torch.exp(lse - top)
     own_weight = torch.exp(own_lse - top)
-    weighted = torch.empty((plan.slots, kv_heads, width, dim), dtype=torch.float32, device=queries.device)
+    merged = torch.empty_like(own_out)
+    alike = not plan.gaps and all(call.columns == slice(0, width) for call in plan.past)
+    step = MERGE_COLUMNS if alike else width
+    for first in range(0, width, step):
+        block = slice(first, min(first + step, width))
+        weighted = _weigh(plan, partial, weight, block, dim)
+        total = _tree_sum(weight[:, :, block]).add_(own_weight[:, block]).unsqueeze(-1)
+        own = own_out[:, block].float().mul_(own_weight[:, block].unsqueeze(-1))
+        # Adding 0.0 makes a -0.0 a 0.0: with and without an absent page's zero, the bits are the same.
+        merged[:, block] = _tree_sum(weighted).add_(own).add_(0.0).div_(total)
+    return merged
+
+
+def _weigh(
+    plan: Plan, partial: Sequence[torch.Tensor], weight: torch.Tensor, block: slice, dim: int
+) -> torch.Tensor:
+    """w_p * out_p for some columns: float32 [slots, kv_heads, columns, D], zero where a page is absent."""
+    kv_heads, columns = weight.shape[1], block.stop - block.start
+    weighted = torch.empty((plan.slots, kv_heads, columns, dim), dtype=torch.float32, device=weight.device)
     for gap in plan.gaps:
         weighted[gap].zero_()
     for call, out in zip(plan.past, partial, strict=True):
         slots = slice(call.index, call.index + call.count)
-        share = weight[slots, :, call.columns].unsqueeze(-1)
-        if isinstance(call.columns, slice):
+        if call.columns == slice(0, weight.shape[2]):
+            torch.mul(out[:, :, block], weight[slots, :, block].unsqueeze(-1), out=weighted[slots])
+        elif isinstance(call.columns, slice):
+            share = weight[slots, :, call.columns].unsqueeze(-1)
             torch.mul(out, share, out=weighted[slots, :, call.columns])
         else:
-            weighted[slots, :, call.columns] = out * share
-    total = _tree_sum(weight).add_(own_weight).unsqueeze(-1)
-    summed = _tree_sum(weighted).addcmul_(own_out.float(), own_weight.unsqueeze(-1))
-    return summed.div_(total).to(queries.dtype)
+            weighted[slots, :, call.columns] = out * weight[slots, :, call.columns].unsqueeze(-1)
+    return weighted
 
 
 def _tree_sum(x: torch.Tensor) -> torch.Tensor:
-    """Sum over dimension 0 (a power of two) in place, pairing neighbours: slots that are zero change no
-    bit."""
+    """Sum over dimension 0 in place, pairing neighbours by their index: what a slot meets, and when, does not
+    depend on how many slots follow, so that slots that are zero or not there change no bit."""
     while x.shape[0] > 1:
-        x = x[0::2].add_(x[1::2])
+        even = x.shape[0] // 2 * 2
+        x[0:even:2].add_(x[1:even:2])
+        x = x[0::2]
     return x[0]
