@@ -2,8 +2,7 @@
 
 The rules that make a hit equal a miss to the bit:
 
-1. A row attends to each page before its own in an unmasked call over exactly PAGE_TOKENS positions, and to
-its
+1. A row attends to each page before its own in an unmasked call over exactly PAGE_TOKENS positions, and to its
    own page in a masked one. Which calls there are for a row follows from its position alone.
 2. Every call has a number of query rows that is a multiple of ``granule``, in which the kernel's rows do not
    depend on each other (``numerics`` measures it).

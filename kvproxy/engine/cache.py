@@ -1,8 +1,7 @@
 """The KV cache: the page pool and the prefix index under one lock, and the rules between them.
 
 Every page is free or held, by sequences and by at most one index node. Nodes with no other holder and no pin
-may
-be evicted, leaves first, least recently used first; a stored node then stays known and is loaded again on
+may be evicted, leaves first, least recently used first; a stored node then stays known and is loaded again on
 demand.
 """
 
@@ -121,8 +120,7 @@ class KVCache:
         """Make a sequence's page findable; the node becomes one of its holders.
 
         Where the prefix is known already, the known page stays and this one remains the sequence's own.
-        None when the prefix was given up meanwhile (its document was deleted): there is nothing to hang it
-        on.
+        None when the prefix was given up meanwhile (its document was deleted): there is nothing to hang it on.
         """
         with self._lock:
             if parent is not None and not self.index.has(parent):

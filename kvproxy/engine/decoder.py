@@ -1,7 +1,6 @@
 """Running a transformers decoder over a tile.
 
-``ModuleDecoder`` calls transformers' own forward and works for any supported model. ``FusedDecoder`` calls
-the
+``ModuleDecoder`` calls transformers' own forward and works for any supported model. ``FusedDecoder`` calls the
 same operations for the families whose forward is known (Llama, Qwen2, Qwen3), with the query, key and value
 products in one and gate and up in one: a third of the calls, which is what a small tile's time is made of.
 """

@@ -1,7 +1,6 @@
 """The prefix index: which token prefixes have KV, in which scope, in memory or on disk.
 
-A tree of pages. A node is found by its page key and confirmed by comparing token ids. Scopes are separate
-name
+A tree of pages. A node is found by its page key and confirmed by comparing token ids. Scopes are separate name
 spaces over one tree: a tenant's page may hang below a public one, and is seen by that tenant only. No I/O, no
 tensors, not thread safe: the cache's lock guards it.
 """

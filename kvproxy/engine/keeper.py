@@ -1,5 +1,4 @@
-"""Writes registered pages to the store, one after another, so that a long document is never in memory
-twice."""
+"""Writes registered pages to the store, one after another, so that a long document is never in memory twice."""
 
 from __future__ import annotations
 

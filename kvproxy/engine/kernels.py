@@ -46,6 +46,5 @@ def pick_kernel(device: torch.device) -> str:
     """The kernel's name in ``KERNELS``."""
     # Rejected for CPUs with AVX512_BF16 and no AMX, where flash runs at a fifth of the matrix product's
     # speed:
-    # float32 scores by bmm, softmax, bf16 product with V. 1.2 times as fast alone, no faster inside a
-    # prefill.
+    # float32 scores by bmm, softmax, bf16 product with V. 1.2 times as fast alone, no faster inside a prefill.
     return "flash-cpu" if device.type == "cpu" else "math"

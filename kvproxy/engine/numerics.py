@@ -1,8 +1,7 @@
 """Which shapes give which bits: measured on this machine when the model is loaded.
 
 A matrix product's or an attention row's bits may depend on how many rows are computed with it. The engine
-uses only shapes that were seen to agree. On a CPU with AVX512_BF16 (Zen 5) all tiles from 2 rows up agree;
-with
+uses only shapes that were seen to agree. On a CPU with AVX512_BF16 (Zen 5) all tiles from 2 rows up agree; with
 AMX they fall into classes, and then prompts use one tile and decode another whose KV is not shared.
 """
 
@@ -33,8 +32,7 @@ class Numerics:
     granule: int
     """Query rows of an attention call are padded to a multiple of this."""
     exact: bool
-    """False when even one fixed shape gave a row other bits in another place: no hit is claimed exact
-    then."""
+    """False when even one fixed shape gave a row other bits in another place: no hit is claimed exact then."""
     kernel: str
 
     @property

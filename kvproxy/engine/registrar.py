@@ -11,8 +11,7 @@ from kvproxy.engine.sequence import Sequence
 def register(cache: KVCache, seq: Sequence, *, unified: bool, partial: bool) -> Node | None:
     """Register the sequence's full pages and, with ``partial``, its last one as far as it goes.
 
-    Where decode rows have other bits than prompt rows, the answer's positions stay private. Returns the
-    partial
+    Where decode rows have other bits than prompt rows, the answer's positions stay private. Returns the partial
     page's node.
     """
     if not seq.job.register:

@@ -28,9 +28,8 @@ def sample(logits: torch.Tensor, rows: list[tuple[Sampling, int, int]]) -> list[
 def _draw(logits: torch.Tensor, p: Sampling, seed: int, step: int) -> int:
     """Temperature, then top_k, then top_p, in transformers' order; then one uniform number decides.
 
-    Sorted by (-logit, token id), so that equal logits cannot be ordered by chance. float64 throughout: one
-    row is
-    small, and the cumulative sum's last place must not decide.
+    Sorted by (-logit, token id), so that equal logits cannot be ordered by chance. float64 throughout: one row
+    is small, and the cumulative sum's last place must not decide.
     """
     scaled, order = torch.sort(logits.double() / p.temperature, descending=True, stable=True)
     if 0 < p.top_k < scaled.shape[0]:
@@ -38,8 +37,7 @@ def _draw(logits: torch.Tensor, p: Sampling, seed: int, step: int) -> int:
     probabilities = torch.softmax(scaled, dim=0)
     cumulative = probabilities.cumsum(0)
     if p.top_p < 1.0:
-        # Keep the smallest set whose mass reaches top_p: all tokens before which less than top_p has
-        # gathered.
+        # Keep the smallest set whose mass reaches top_p: all tokens before which less than top_p has gathered.
         keep = int((cumulative - probabilities < p.top_p).sum())
         cumulative = cumulative[:keep]
     at = uniform(seed, step) * float(cumulative[-1])

@@ -188,8 +188,7 @@ class Engine:
 
     def _take_inbox(self) -> None:
         """Wait for a call only when there is nothing to compute; look again soon while somebody waits for
-        pages,
-        which another thread's ``hold`` may be keeping."""
+        pages, which another thread's ``hold`` may be keeping."""
         busy = any(
             s.phase in (Phase.PREFILL, Phase.DECODE)
             or (s.phase is Phase.FOLLOWING and self._admission.leader_done(s))

@@ -10,8 +10,7 @@ BYPASS = "kvproxy; fwd=bypass"
 """Another provider's model: nothing was looked up here."""
 
 PENDING = 'kvproxy; detail="pending"'
-"""For a stream that had to be kept alive before it was decided, or while a hit waited its turn: neither hit
-nor
+"""For a stream that had to be kept alive before it was decided, or while a hit waited its turn: neither hit nor
 miss is claimed, and the final value follows as a comment in the stream."""
 
 
