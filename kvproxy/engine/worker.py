@@ -320,14 +320,13 @@ class Engine:
         # The last token was never computed, so it is no part of what is kept.
         register(self.cache, seq, unified=self.model.numerics.unified, partial=True)
         kept = seq.prompt_tokens - seq.cached if seq.job.register else 0
-        seq.emit(Finished(reason, Usage(seq.prompt_tokens, seq.generated, seq.cached, kept)))
-        self._end(seq, None)
+        self._end(seq, Finished(reason, Usage(seq.prompt_tokens, seq.generated, seq.cached, kept)))
 
-    def _end(self, seq: Sequence, error: BaseException | None) -> None:
+    def _end(self, seq: Sequence, last: Finished | BaseException | None) -> None:
+        """Give back all that the sequence holds, then emit its last event: whoever hears that a request has
+        ended may send the next one at once, and must find its place and its pages free."""
         if seq.phase is Phase.ENDED:
             return
-        if error is not None:
-            seq.emit(error)
         self._admission.leave(seq)
         if seq in self._running:
             self._running.remove(seq)
@@ -335,6 +334,8 @@ class Engine:
             self._waiting.remove(seq)
         with self._count_lock:
             self._count -= 1
+        if last is not None:
+            seq.emit(last)
 
     def _begin_stop(self) -> None:
         for seq in [*self._running, *self._waiting]:
