@@ -83,9 +83,9 @@ async def _ours(stack: Stack, model: str, request: ChatRequest) -> tuple[float, 
     scope = f"bench:{uuid.uuid4().hex}"
     caller = Caller("bench", scope)
     began = time.perf_counter()
-    reply = await stack.pipeline.chat(request, caller, scope, Timings())
+    reply = await stack.pipeline.serve(request, caller, scope, Timings())
     seconds = time.perf_counter() - began
-    await reply.events.aclose()
+    await reply.aclose()
     if reply.started.cached_tokens:
         raise AssertionError("a cold prompt was served from kept pages")
     return seconds, stack.composer.compose(request, caller).token_ids

@@ -62,6 +62,7 @@ class Server(_Section):
     max_body: Bytes = 32 * 2**20
     drain_timeout_s: float = Field(default=30.0, ge=0)
     keepalive_s: float = Field(default=10.0, gt=0)
+    timeout_s: float = Field(default=600.0, gt=0)
 
     @model_validator(mode="after")
     def _distinct(self) -> Server:

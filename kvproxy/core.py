@@ -2,13 +2,14 @@
 
 A request travels as a :class:`ChatRequest` (what the client meant), becomes a
 :class:`Prompt` (token ids and where the documents stand in them), and comes back as a
-stream of :data:`Event` values that ends in exactly one :class:`Finished` or an exception.
+stream of :data:`Event` values for each choice, which ends in exactly one :class:`Finished` or an exception.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -17,7 +18,14 @@ PAGE_TOKENS = 256
 
 Role = Literal["system", "user", "assistant", "tool"]
 Visibility = Literal["public", "private"]
-FinishReason = Literal["stop", "length"]
+Reasoning = Literal["none", "may", "open"]
+"""Where an answer stands when it begins: the model does not think, may open a think block, or is in one."""
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+"""The engine says ``stop`` or ``length``; the others come from parsing its text, or from an upstream."""
+
+HERMES = "hermes"
+"""How most model families write a tool call: ``<tool_call>`` around a JSON object. Names of other ways are keys of
+the registry in ``wire/tool_formats.py``."""
 
 PUBLIC = "public"
 """Scope of the pages of public documents: any caller may read them, only publishing writes them."""
@@ -52,6 +60,9 @@ class DocumentRef:
 @dataclass(frozen=True, slots=True)
 class TextPart:
     text: str
+    mark: bool = False
+    """The client says that a reusable prefix ends with this part: OpenAI's ``prompt_cache_breakpoint``,
+    Anthropic's ``cache_control``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +70,19 @@ class DocumentPart:
     """``{"type": "kv_document", "document": "handbook@3"}``: stands for the document's text."""
 
     document: DocumentRef
+    mark: bool = False
 
 
 Part = TextPart | DocumentPart
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that an earlier assistant message made. ``arguments`` is the JSON text that the client sent."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +91,78 @@ class Message:
 
     role: Role
     content: tuple[Part, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Assistant messages only."""
+    tool_call_id: str | None = None
+    """Tool messages only: which call this is the result of."""
+    reasoning: str | None = None
+    """Assistant messages only: what it thought, where the client sends it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. ``parameters`` is its JSON schema, in the client's own key order."""
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Any] | None = None
+    strict: bool = False
+    """The arguments must follow the schema: enforced while sampling."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """``names``: only these of the tools may be called; empty means all. One named function is ``required`` with
+    one name."""
+
+    mode: Literal["none", "auto", "required"] = "auto"
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFormat:
+    """The answer must be JSON: any object when ``schema`` is None."""
+
+    schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheHints:
+    """What the client says about keeping its prompt. It chooses among its own pages only."""
+
+    key: str | None = None
+    """``prompt_cache_key``: requests with different keys do not share what is no published document."""
+    explicit: bool = False
+    """``prompt_cache_options.mode: explicit``: keep nothing behind the last mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to choose tokens. ``temperature == 0`` is greedy; ``top_k == 0`` and ``top_p == 1`` are off."""
+    """How to choose tokens. The defaults ask for nothing; ``temperature == 0`` is greedy."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, what to add to its logit), by token id."""
     seed: int | None = None
     max_tokens: int | None = None
+    min_tokens: int = 0
+    """No end token and no stop string counts before so many tokens."""
+    ignore_eos: bool = False
     stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    logprobs: int | None = None
+    """None: no logprobs. Else how many alternatives to give beside each chosen token, 0 to 20."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A validated chat completion request for any model."""
+    """A validated request in any of the chat dialects."""
 
     model: str
     messages: tuple[Message, ...]
@@ -95,6 +171,26 @@ class ChatRequest:
     include_usage: bool = False
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Extra variables for the chat template, e.g. ``{"enable_thinking": False}``."""
+    n: int = 1
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    response_format: JsonFormat | None = None
+    cache: CacheHints = CacheHints()
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """A validated text completion request: the prompt as it is, without a chat template.
+
+    ``prompt`` is text, or token ids that the client made itself.
+    """
+
+    model: str
+    prompt: str | tuple[int, ...]
+    sampling: Sampling = Sampling()
+    n: int = 1
+    cache: CacheHints = CacheHints()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +199,28 @@ class Caller:
 
     name: str
     scope: str
+    partition: str | None = None
+    """A part of the caller's own scope, by its ``prompt_cache_key``: see :meth:`keyed`."""
+
+    @property
+    def cache_scope(self) -> str:
+        """Where pages are kept that belong to no published document."""
+        return self.scope if self.partition is None else f"{self.scope}#{self.partition}"
 
     @property
     def readable(self) -> tuple[str, ...]:
         """Scopes whose pages this caller may read, in the order they are tried."""
-        return (PUBLIC, self.scope)
+        own = (self.scope,) if self.partition is None else (self.scope, self.cache_scope)
+        return (PUBLIC, *own)
+
+    def keyed(self, key: str | None) -> Caller:
+        """This caller, keeping its pages apart from those of its other keys. No key: as it is.
+
+        What was kept without a key stays readable to all; what is kept with one is read with that key alone.
+        """
+        if not key:
+            return self
+        return replace(self, partition=hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +244,27 @@ class Prompt:
 
     token_ids: tuple[int, ...]
     documents: tuple[Span, ...] = ()
+    marks: tuple[int, ...] = ()
+    """Ends of the prefixes that the client marked as reusable, in positions, ascending."""
+    reasoning: Reasoning = "none"
+    tool_format: str = HERMES
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the answer has to look like. The engine turns it into a grammar that masks its sampling.
+
+    Forced calls (``choice.mode == "required"``), strict tools and ``format`` are enforced; where none of them
+    applies there is no constraint.
+    """
+
+    tools: tuple[Tool, ...] = ()
+    choice: ToolChoice = ToolChoice()
+    parallel: bool = True
+    """Whether one answer may hold several calls."""
+    format: JsonFormat | None = None
+    reasoning: Reasoning = "none"
+    tool_format: str = HERMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +332,9 @@ class Usage:
     completion_tokens: int
     cached_tokens: int
     cache_write_tokens: int = 0
+    """Positions of the prompt that were computed and kept for later readers."""
+    reasoning_tokens: int = 0
+    """Of ``completion_tokens``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +350,53 @@ class Started:
     queue_s: float
     load_s: float
     prefill_s: float
+    parsed: bool = False
+    """True when whoever answers has told reasoning, text and tool calls apart itself (an upstream)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """Natural logarithm of a token's probability under the model, before any sampling parameter."""
+
+    token_id: int
+    text: bytes
+    """UTF-8 bytes of the token, which need not be whole characters."""
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    chosen: Likelihood
+    top: tuple[Likelihood, ...] = ()
+    """The likeliest tokens at this place, most likely first."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """Whole characters only; never empty."""
+    """Whole characters only. From the engine: raw text, never empty. After parsing: the answer's own text."""
 
     text: str
+    tokens: int = 1
+    """Completion tokens that this text stands for."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of those tokens, where they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """What the model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a call. The first piece of each call has ``id`` and ``name``; all pieces have ``index``."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,4 +405,4 @@ class Finished:
     usage: Usage
 
 
-Event = Started | TextDelta | Finished
+Event = Started | TextDelta | ReasoningDelta | ToolCallDelta | Finished

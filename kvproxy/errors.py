@@ -6,6 +6,7 @@
     ├─ InvalidRequest                 400  invalid_request_error
     │  ├─ ContextTooLong              400  context_length_exceeded
     │  ├─ UnsupportedParameter        400  unsupported_parameter
+    │  ├─ UnsupportedSchema           400  unsupported_schema
     │  ├─ CannotFit                   400  page_budget_exceeded
     │  └─ DocumentRejected            400  document_rejected
     ├─ AuthenticationFailed           401  invalid_api_key
@@ -13,11 +14,13 @@
     ├─ NotFound                       404
     │  ├─ ModelNotFound               404  model_not_found
     │  ├─ DocumentNotFound            404  document_not_found
+    │  ├─ ResponseNotFound            404  response_not_found
     │  └─ RouteNotFound               404  unknown_url
     ├─ MethodNotAllowed               405  method_not_allowed
     ├─ VersionConflict                409  version_conflict
     ├─ BodyTooLarge                   413  request_too_large
     ├─ Overloaded                     429  engine_busy         Retry-After
+    ├─ TimedOut                       504  timeout
     ├─ Unavailable                    503                      Retry-After
     │  ├─ ShuttingDown                503  shutting_down
     │  ├─ NotReady                    503  not_ready
@@ -87,6 +90,12 @@ class UnsupportedParameter(InvalidRequest):
     code = "unsupported_parameter"
 
 
+class UnsupportedSchema(InvalidRequest):
+    """A JSON schema that cannot be enforced; the message names the keyword."""
+
+    code = "unsupported_schema"
+
+
 class CannotFit(InvalidRequest):
     """The request needs more pages than the whole page budget has."""
 
@@ -130,6 +139,15 @@ class DocumentNotFound(NotFound):
         super().__init__(f"No such document: '{document}'. Publish it with `kvproxy publish`.", param=param)
 
 
+class ResponseNotFound(NotFound):
+    """A stored response that never was, has expired, was deleted, or belongs to somebody else."""
+
+    code = "response_not_found"
+
+    def __init__(self, id: str, *, param: str | None = None) -> None:
+        super().__init__(f"Response with id '{id}' not found. Stored responses expire.", param=param)
+
+
 class RouteNotFound(NotFound):
     code = "unknown_url"
 
@@ -168,6 +186,14 @@ class Overloaded(Retryable):
     status = HTTPStatus.TOO_MANY_REQUESTS
     type = "rate_limit_error"
     code = "engine_busy"
+
+
+class TimedOut(KVProxyError):
+    """The request took longer than ``server.timeout_s``; trying again would take as long."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    type = "server_error"
+    code = "timeout"
 
 
 class Unavailable(Retryable):

@@ -13,10 +13,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from kvproxy.backends.base import Generation, LocalBackend, Lookup, MissBackend
+from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Lookup, MissBackend, Passthrough
 from kvproxy.core import (
     Caller,
     ChatRequest,
+    Constraint,
     Decision,
     Event,
     Miss,
@@ -24,6 +25,7 @@ from kvproxy.core import (
     Prompt,
     Sampling,
     Started,
+    TextRequest,
 )
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
@@ -34,14 +36,18 @@ REFUSALS = (InvalidRequest, Retryable)
 """What the engine says about the request or its load, not about the pages: a miss would hear the same."""
 
 
-class Composer(Protocol):
-    """Turns a conversation into the tokens that the model sees."""
+Request = ChatRequest | TextRequest
 
-    def compose(self, request: ChatRequest, caller: Caller) -> Prompt:
+
+class Composer(Protocol):
+    """Turns a request into the tokens that the model sees."""
+
+    def compose(self, request: Request, caller: Caller) -> Prompt:
         """CPU only, 1 to 3 ms for a known document. Raises DocumentNotFound, InvalidRequest."""
 
-    def plain_messages(self, request: ChatRequest, caller: Caller) -> list[dict[str, Any]]:
-        """OpenAI messages in which each referenced document stands as its text, for another model."""
+    def plain_call(self, request: Request, caller: Caller) -> dict[str, Any]:
+        """The same for another model: a chat completion body in which each referenced document stands as its
+        text, with tools and response_format but without model, sampling and streaming parameters."""
 
 
 class Timings:
@@ -88,17 +94,24 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A generation whose first token is known.
+    """One generation or several, whose first tokens are known.
 
-    ``events`` holds engine rows and pages until it ends or is closed: whoever gets a Reply must close it.
+    ``choices`` hold engine rows and pages until they end or are closed: whoever gets a Reply must close it.
     """
 
     decision: Decision
     """The final one: a hit that was lost stands here as the miss it became."""
     started: Started
-    events: AsyncGenerator[Event, None]
+    choices: tuple[AsyncGenerator[Event, None], ...]
+    """Events behind Started, one generator for each of the request's ``n``."""
     exact: bool
     timings: Timings
+    prompt: Prompt
+
+    async def aclose(self) -> None:
+        """Idempotent; a choice that has ended is closed already."""
+        for choice in self.choices:
+            await choice.aclose()
 
 
 class Pipeline:
@@ -119,37 +132,79 @@ class Pipeline:
         self._default_max_tokens = default_max_tokens
         self._decide = decide
 
-    async def chat(self, request: ChatRequest, caller: Caller, request_id: str, clock: Timings) -> Reply:
+    async def serve(self, request: Request, caller: Caller, request_id: str, clock: Timings) -> Reply:
         """Returns when the prompt is prefilled. ``request_id`` must be unique in this process.
 
         Raises, with nothing sent yet: InvalidRequest, DocumentNotFound, ContextTooLong, CannotFit,
-        Overloaded, NotReady, UpstreamError.
+        UnsupportedSchema, Overloaded, NotReady, UpstreamError.
         """
         local = self._ready(request.model)
         with clock.measure("compose"):
             prompt = self._composer.compose(request, caller)
             sampling = self._fit(prompt, request.sampling, local.info.max_context)
-        generation = Generation(request_id, prompt, sampling, caller)
+        generation = Generation(
+            request_id,
+            prompt,
+            sampling,
+            caller.keyed(request.cache.key),
+            constraint=constraint_of(request, prompt),
+            keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
+        )
         decision, started, events = await self._hit(local, generation, clock)
         clock.decision = decision
+        call: dict[str, Any] | None = None
         if started is None or events is None:
             with clock.measure("compose"):
-                messages = self._composer.plain_messages(request, caller)
-            events = self._misses.miss(generation, messages)
+                call = self._composer.plain_call(request, caller)
+            events = self._misses.miss(generation, call)
             started = await _first(events, clock)
-        return Reply(decision, started, events, local.info.exact, clock)
+        choices = [events]
+        try:
+            for index in range(1, request.n):
+                # The prompt's pages are there by now, so each further choice costs its answer only.
+                again = replace(
+                    generation, request_id=f"{request_id}-{index}", sampling=_varied(sampling, index)
+                )
+                upstream = call is not None and started.parsed
+                more = self._misses.miss(again, call or {}) if upstream else local.generate(again)
+                choices.append(more)
+                await _first(more, clock)
+        except BaseException:
+            for choice in choices:
+                await choice.aclose()
+            raise
+        return Reply(decision, started, tuple(choices), local.info.exact, clock, prompt)
+
+    def compose(self, request: Request, caller: Caller) -> Prompt:
+        """What ``serve`` would send to the local model; for counting tokens. Raises as ``serve`` does."""
+        if self._local is None:
+            raise ModelNotFound(request.model)
+        return self._composer.compose(request, caller)
+
+    @property
+    def max_context(self) -> int:
+        """Of the local model, in tokens. Raises ModelNotFound where there is none."""
+        if self._local is None:
+            raise ModelNotFound("local")
+        return self._local.info.max_context
 
     def upstreams(self) -> tuple[str, ...]:
         """Names of the models that are passed through."""
         return self._misses.models()
 
-    async def upstream(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Another provider's answer, as it came. Raises UpstreamError."""
-        return await self._misses.complete(body)
+    def passthrough(self, model: str) -> Passthrough | None:
+        """The raw way to an upstream model, where it is configured so."""
+        return self._misses.passthrough(model)
 
-    def upstream_stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """Another provider's chunks, as they come. Raises UpstreamError. Must be closed."""
-        return self._misses.stream(body)
+    async def upstream(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
+        """Another provider's answer, as it came. Raises UpstreamError."""
+        return await self._misses.complete(endpoint, body)
+
+    def upstream_stream(
+        self, endpoint: Endpoint, body: dict[str, Any]
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Another provider's events, as they come. Raises UpstreamError. Must be closed."""
+        return self._misses.stream(endpoint, body)
 
     async def _hit(
         self, local: LocalBackend, generation: Generation, clock: Timings
@@ -195,6 +250,33 @@ class Pipeline:
         if room < (wanted or 1):
             raise ContextTooLong(limit=limit, prompt_tokens=prompt_tokens, completion_tokens=wanted or 1)
         return replace(sampling, max_tokens=wanted or min(self._default_max_tokens, room))
+
+
+def constraint_of(request: Request, prompt: Prompt) -> Constraint | None:
+    """What the engine must enforce, or None where the model may say what it likes."""
+    if not isinstance(request, ChatRequest):
+        return None
+    calls = request.tools if request.tool_choice.mode != "none" else ()
+    names = request.tool_choice.names
+    calls = tuple(tool for tool in calls if not names or tool.name in names)
+    forced = bool(calls) and request.tool_choice.mode == "required"
+    if not (forced or request.response_format is not None or any(tool.strict for tool in calls)):
+        return None
+    return Constraint(
+        tools=calls,
+        choice=request.tool_choice,
+        parallel=request.parallel_tool_calls,
+        format=request.response_format,
+        reasoning=prompt.reasoning,
+        tool_format=prompt.tool_format,
+    )
+
+
+def _varied(sampling: Sampling, index: int) -> Sampling:
+    """The sampling of a further choice: with a seed, a seed of its own, so that choices differ and repeat."""
+    if sampling.seed is None:
+        return sampling
+    return replace(sampling, seed=(sampling.seed + index + 2**63) % 2**64 - 2**63)
 
 
 async def _first(events: AsyncGenerator[Event, None], clock: Timings) -> Started:

@@ -78,6 +78,7 @@ async def _serve(config: Config, folder: ModelFolder, announce: Callable[[str, i
             drain=drain,
             max_body=settings.max_body,
             keepalive_s=settings.keepalive_s,
+            timeout_s=settings.timeout_s,
         )
         stack.refresh()
         await serve(build_app(parts), settings.host, settings.port, drain, announce)

@@ -52,12 +52,12 @@ class Setup:
         await self.backend.keep(self.composer.framing(TEXT), PUBLIC)
 
     async def ask(self, question: str = "why?", sampling: Sampling | None = None) -> tuple[Reply, str, Usage]:
-        reply = await self.pipeline.chat(
+        reply = await self.pipeline.serve(
             chat(question, sampling or Sampling()), CALLER, f"id-{question}", Timings()
         )
         said, usage = "", None
-        async with aclosing(reply.events):
-            async for event in reply.events:
+        async with aclosing(reply):
+            async for event in reply.choices[0]:
                 assert not isinstance(event, Started)
                 if isinstance(event, TextDelta):
                     said += event.text
@@ -92,9 +92,9 @@ async def test_a_miss_goes_through_the_miss_path_with_the_texts_in_place_and_giv
     assert isinstance(reply.decision, Miss)
     assert usage.cached_tokens == 0
     assert said == (await warm.ask())[1]
-    generation, messages = cold.misses.missed[0]
+    generation, call = cold.misses.missed[0]
     assert generation.require_cached == 0
-    assert messages == [{"role": "system", "content": TEXT}, {"role": "user", "content": "why?"}]
+    assert call == {"messages": [{"role": "system", "content": TEXT}, {"role": "user", "content": "why?"}]}
 
 
 @pytest.mark.parametrize(
@@ -153,13 +153,13 @@ async def test_pages_are_held_until_the_engine_has_begun_and_no_longer() -> None
     setup = Setup()
     await setup.publish()
     setup.backend.gate = asyncio.Event()
-    task = asyncio.create_task(setup.pipeline.chat(chat("?", Sampling()), CALLER, "id", Timings()))
+    task = asyncio.create_task(setup.pipeline.serve(chat("?", Sampling()), CALLER, "id", Timings()))
     await eventually(lambda: setup.backend.running == {"id"})
     assert setup.backend.holds == 1
     setup.backend.gate.set()
     reply = await task
     assert setup.backend.holds == 0
-    await reply.events.aclose()
+    await reply.aclose()
     assert setup.backend.check() == []
 
 
@@ -169,7 +169,7 @@ async def test_a_client_that_leaves_before_the_first_event_leaves_nothing_behind
     for published in (False, True):
         if published:
             await setup.publish()
-        task = asyncio.create_task(setup.pipeline.chat(chat("?", Sampling()), CALLER, "id", Timings()))
+        task = asyncio.create_task(setup.pipeline.serve(chat("?", Sampling()), CALLER, "id", Timings()))
         await eventually(lambda: setup.backend.running == {"id"})
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -206,7 +206,7 @@ async def test_a_proxy_without_a_local_model_has_no_such_model() -> None:
     setup = Setup()
     pipeline = Pipeline(composer=setup.composer, local=None, misses=setup.misses, default_max_tokens=1)
     with pytest.raises(ModelNotFound):
-        await pipeline.chat(chat("?", Sampling()), CALLER, "id", Timings())
+        await pipeline.serve(chat("?", Sampling()), CALLER, "id", Timings())
 
 
 def test_proxy_time_is_all_time_that_was_not_waited() -> None:
@@ -227,10 +227,10 @@ async def test_stop_and_length_end_the_fake_as_they_end_an_engine() -> None:
     assert usage.completion_tokens == 3
     words = answer_to(setup.backend.generations[0].prompt.token_ids)
     assert said == "".join(words[:3])
-    reply = await setup.pipeline.chat(
+    reply = await setup.pipeline.serve(
         chat("why?", Sampling(stop=(words[2].strip(),))), CALLER, "stop", Timings()
     )
-    events = [event async for event in reply.events]
+    events = [event async for event in reply.choices[0]]
     assert "".join(e.text for e in events if isinstance(e, TextDelta)) == "".join(words[:2])
     assert isinstance(events[-1], Finished) and events[-1].reason == "stop"
 
@@ -251,5 +251,5 @@ async def test_a_backend_that_breaks_the_order_of_events_is_closed_at_once() -> 
     composer.texts[DOCUMENT] = TEXT
     pipeline = Pipeline(composer=composer, local=backend, misses=FakeMisses(backend), default_max_tokens=9)
     with pytest.raises(RuntimeError, match="began with TextDelta"):
-        await pipeline.chat(chat("?", Sampling()), CALLER, "id", Timings())
+        await pipeline.serve(chat("?", Sampling()), CALLER, "id", Timings())
     assert backend.check() == []

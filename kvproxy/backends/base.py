@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from kvproxy.core import Caller, Event, Found, Kept, KeptPage, Lookup, NotFound, Prompt, Sampling
+from kvproxy.core import (
+    Caller,
+    Constraint,
+    Event,
+    Found,
+    Kept,
+    KeptPage,
+    Lookup,
+    NotFound,
+    Prompt,
+    Sampling,
+)
 
 __all__ = [
+    "Endpoint",
     "EngineInfo",
     "Found",
     "Generation",
@@ -22,9 +34,13 @@ __all__ = [
 ]
 
 
+Endpoint = Literal["chat/completions", "completions", "responses", "messages", "embeddings"]
+"""What an upstream model can be asked through, named by its path below ``/v1/``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One call of the local engine. ``request_id`` is unique; it is what cancellation and logs name."""
+    """One choice by the local engine. ``request_id`` is unique; it is what cancellation and logs name."""
 
     request_id: str
     prompt: Prompt
@@ -35,6 +51,9 @@ class Generation:
 
     0 is a plain prefill: kept pages are still used, since a prefill would give the same bits.
     """
+    constraint: Constraint | None = None
+    keep_until: int | None = None
+    """Positions from here on leave nothing behind for other readers; None keeps all, 0 nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +96,10 @@ class LocalBackend(Protocol):
         """Look up the prompt's pages and keep them from eviction until the block ends. No I/O, < 1 ms."""
 
     def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
-        """Started, TextDelta*, Finished. Closing the generator frees its rows and pages at the next step.
+        """Started, TextDelta*, Finished: raw text, control marks like ``<think>`` and ``<tool_call>`` included.
 
-        Raises, before Started: Overloaded, ContextTooLong, CannotFit, HitLost, NotReady.
+        Closing the generator frees its rows and pages at the next step. Raises, before Started: Overloaded,
+        ContextTooLong, CannotFit, HitLost, NotReady, UnsupportedSchema.
         """
 
     async def keep(
@@ -110,11 +130,41 @@ class MissBackend(Protocol):
     def models(self) -> tuple[str, ...]:
         """Names served by upstreams."""
 
-    def miss(self, generation: Generation, messages: list[dict[str, Any]]) -> AsyncGenerator[Event, None]:
-        """A miss on the local model, routed: the local engine's plain prefill, then its fallbacks."""
+    def miss(self, generation: Generation, call: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        """A miss on the local model, routed: the local engine's plain prefill, then its fallbacks.
 
-    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+        ``call``: the chat completion body a fallback is sent, without model, sampling and streaming
+        parameters: messages, and where the client gave them tools, tool_choice, parallel_tool_calls and
+        response_format.
+        """
+
+    def passthrough(self, model: str) -> Passthrough | None:
+        """The raw way to an upstream that was configured for it; None: through litellm."""
+
+    async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         """An upstream model, not streamed: the client's body in, its JSON out, all fields intact."""
 
-    def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """An upstream model, streamed: one dict per chunk, the last one holding usage where asked for."""
+    def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """An upstream model, streamed: one dict per event of the endpoint's own kind, in order. For chat and
+        text completions the last one holds usage where it was asked for."""
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose head has come: bytes as the upstream sent them."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    """What describes the body and the upstream's limits; nothing hop-by-hop, no credentials."""
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises UpstreamError when it breaks off."""
+
+
+class Passthrough(Protocol):
+    """Bytes in, bytes out: for upstreams that speak the client's own dialect."""
+
+    def open(self, endpoint: Endpoint, raw: bytes) -> AbstractAsyncContextManager[UpstreamResponse]:
+        """Send a client's body; only the model's name in it may change. Error answers are responses too.
+
+        Raises UpstreamError when nobody answers.
+        """

@@ -15,6 +15,7 @@ from typing import Any
 
 from kvproxy.backends.base import (
     Comparison,
+    Endpoint,
     EngineInfo,
     Found,
     Generation,
@@ -22,6 +23,7 @@ from kvproxy.backends.base import (
     KeptPage,
     Lookup,
     NotFound,
+    Passthrough,
 )
 from kvproxy.core import (
     PAGE_TOKENS,
@@ -213,8 +215,8 @@ class FakeMisses:
         self._local = local
         self._upstreams = upstreams
         self.text = text
-        self.missed: list[tuple[Generation, list[dict[str, Any]]]] = []
-        """Every miss, with the messages that a fallback would have been sent."""
+        self.missed: list[tuple[Generation, dict[str, Any]]] = []
+        """Every miss, with what a fallback would have been sent."""
         self.bodies: list[dict[str, Any]] = []
         """Every body passed to an upstream."""
         self.open_streams = 0
@@ -228,20 +230,23 @@ class FakeMisses:
         return self._upstreams
 
     async def miss(
-        self, generation: Generation, messages: list[dict[str, Any]]
+        self, generation: Generation, call: dict[str, Any]
     ) -> AsyncGenerator[Event, None]:
-        self.missed.append((generation, messages))
+        self.missed.append((generation, call))
         async with aclosing(self._local.generate(generation)) as events:
             async for event in events:
                 yield event
 
-    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+    def passthrough(self, model: str) -> Passthrough | None:
+        return None
+
+    async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         self._received(body)
         message = {"role": "assistant", "content": self.text, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return {**_upstream_frame(body, "chat.completion", [choice]), "usage": _UPSTREAM_USAGE}
 
-    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+    async def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         self._received(body)
         self.open_streams += 1
         try:

@@ -21,7 +21,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from kvproxy.backends.base import Generation, LocalBackend
+from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
 from kvproxy.backends.fallback import FallbackReader, sampling_arguments
 from kvproxy.backends.upstream_body import ChunkCleaner, call_arguments, completion
 from kvproxy.backends.upstream_error import upstream_error
@@ -78,11 +78,11 @@ class LitellmBackend:
         return tuple(self._deployments)
 
     async def miss(
-        self, generation: Generation, messages: list[dict[str, Any]]
+        self, generation: Generation, call: dict[str, Any]
     ) -> AsyncGenerator[Event, None]:
         """Errors of the engine come out as they are, unless a fallback answered instead.
 
-        ``messages`` are what a fallback is sent. Its Started says 0 cached tokens, its Finished how many.
+        ``call`` is what a fallback is sent. Its Started says 0 cached tokens, its Finished how many.
         """
         if self._local is None:
             raise NotReady("No local model is loaded.")
@@ -91,18 +91,18 @@ class LitellmBackend:
         ticket = _Ticket(self._local, generation)
         self._tickets[name] = ticket
         try:
-            async with aclosing(ticket), aclosing(self._route(ticket, name, messages)) as events:
+            async with aclosing(ticket), aclosing(self._route(ticket, name, call)) as events:
                 async for event in events:
                     yield event
         finally:
             del self._tickets[name]
 
     async def _route(
-        self, ticket: _Ticket, name: str, messages: list[dict[str, Any]]
+        self, ticket: _Ticket, name: str, plain: dict[str, Any]
     ) -> AsyncGenerator[Event, None]:
         call = {
             "model": self._local_name,
-            "messages": messages,
+            **plain,
             "metadata": {_TICKET: name},
             "num_retries": 0,
             "stream": True,
@@ -130,11 +130,14 @@ class LitellmBackend:
         async for event in ticket.events:
             yield event
 
-    async def complete(self, body: dict[str, Any]) -> dict[str, Any]:
+    def passthrough(self, model: str) -> Passthrough | None:
+        return None
+
+    async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         response = await self._call(body)
         return completion(response.model_dump())
 
-    async def stream(self, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+    async def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Raises UpstreamError, also after chunks: a stream that broke has no other end."""
         options = body.get("stream_options")
         asked = isinstance(options, dict) and options.get("include_usage") is True

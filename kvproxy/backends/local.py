@@ -60,7 +60,7 @@ class EmbeddedBackend:
             token_ids=prompt.token_ids,
             sampling=sampling,
             max_tokens=sampling.max_tokens or 1,
-            scope=caller.scope,
+            scope=caller.cache_scope,
             readable=caller.readable,
             seed=fresh_seed() if sampling.seed is None else sampling.seed,
             shared_end=0 if shared is None else shared.end,

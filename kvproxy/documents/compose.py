@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvproxy.core import Caller, ChatRequest, DocumentPart, Message, Prompt, Span
+from kvproxy.core import Caller, ChatRequest, DocumentPart, Message, Prompt, Span, TextRequest
 from kvproxy.documents.document import FramedPrefix, Framing, TokenizedDocument
 from kvproxy.documents.escape import RESERVED, Escape, checked
 from kvproxy.documents.library import Known, Library
@@ -36,7 +36,7 @@ class _Placed:
 
 
 class Composer:
-    """Renders and tokenises. One per model; ``compose`` and ``plain_messages`` belong to the event loop."""
+    """Renders and tokenises. One per model; ``compose`` and ``plain_call`` belong to the event loop."""
 
     def __init__(
         self,
@@ -64,19 +64,23 @@ class Composer:
         """Tokenise a document for keeps; ``token_ids`` from ``encode``, if at hand. Safe in any thread."""
         return Seam(self._tokenizer).tokenize(text, token_ids)
 
-    def plain_messages(self, request: ChatRequest, caller: Caller) -> list[dict[str, Any]]:
-        """OpenAI messages with string content, documents replaced by their text. Raises DocumentNotFound."""
-        return [
+    def plain_call(self, request: ChatRequest | TextRequest, caller: Caller) -> dict[str, Any]:
+        """What another model is sent in this one's place: OpenAI messages with string content, documents
+        replaced by their text. Raises DocumentNotFound."""
+        assert isinstance(request, ChatRequest)
+        messages = [
             {"role": message.role, "content": JOINT.join(self._texts(i, message, caller))}
             for i, message in enumerate(request.messages)
         ]
+        return {"messages": messages}
 
-    def compose(self, request: ChatRequest, caller: Caller) -> Prompt:
+    def compose(self, request: ChatRequest | TextRequest, caller: Caller) -> Prompt:
         """The prompt for the local model.
 
         A document is known by its reference anywhere, and by its text at the front of any part of a system or
         user message; text and reference give the same tokens. Raises DocumentNotFound and InvalidRequest.
         """
+        assert isinstance(request, ChatRequest)
         slots: list[Known] = []
         messages = [
             {"role": message.role, "content": self._content(i, message, caller, slots)}

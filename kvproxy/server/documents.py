@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kvproxy.core import DocumentRef, Visibility
 from kvproxy.documents.info import DocumentInfo, Published
+from kvproxy.errors import KVProxyError
 from kvproxy.server.body import read_body
 from kvproxy.server.errors import json_response
 from kvproxy.server.parts import CALLER, PARTS
@@ -87,11 +88,17 @@ async def _publish(
 
 async def _publish_streamed(request: web.Request, wanted: _Publish) -> web.StreamResponse:
     progress = _Progress()
-    async with SseStream(request, interval_s=PROGRESS_S, pulse=progress.event, error_name="error") as stream:
+    async with SseStream(
+        request, interval_s=PROGRESS_S, pulse=progress.event, on_error=_error_event
+    ) as stream:
         published = await _publish(request, wanted, progress)
         await stream.start({})
         await stream.send(progress.event() + sse.event(asdict(published), "result"))
     return stream.response
+
+
+def _error_event(error: KVProxyError) -> bytes:
+    return sse.event(error.body(), "error")
 
 
 class _Progress:

@@ -64,6 +64,8 @@ class Parts:
     max_body: int
     """Bytes, after any Content-Encoding is undone."""
     keepalive_s: float
+    timeout_s: float
+    """How long one request may take, from its first byte to its last."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
     """Entered in this order at start, left in reverse at the end."""
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from aiohttp import web
 
@@ -32,6 +32,11 @@ def keepalive() -> bytes:
     return sse.KEEPALIVE
 
 
+def error_event(error: KVProxyError) -> bytes:
+    """OpenAI's body as an event without a name."""
+    return sse.event(error.body())
+
+
 class SseStream:
     """An async context manager around everything that feeds the stream, the work before its first event too.
 
@@ -49,13 +54,13 @@ class SseStream:
         interval_s: float,
         pulse: Callable[[], bytes] = keepalive,
         early: Callable[[], Mapping[str, str]] = dict,
-        error_name: str | None = None,
+        on_error: Callable[[KVProxyError], bytes] = error_event,
     ) -> None:
         self._request = request
         self._interval_s = interval_s
         self._pulse = pulse
         self._early = early
-        self._error_name = error_name
+        self._on_error = on_error
         self._clock = asyncio.get_running_loop().time
         self._wrote = self._clock()
         self._preparing = asyncio.Lock()
@@ -121,22 +126,22 @@ class SseStream:
             if not self._request.app[PARTS].drain.expired or task is None:
                 return False
             task.uncancel()
-            body = shutting_down().body()
+            told: KVProxyError = shutting_down()
         elif isinstance(error, KVProxyError):
             logger.warning("%s: stream ended with an error: %s", request_id, error.message)
-            body = error.body()
+            told = error
         elif isinstance(error, Exception):
             logger.error("%s: stream failed", request_id, exc_info=error)
-            body = unexpected(request_id).body()
+            told = unexpected(request_id)
         else:
             return False
-        await self._last_words(body)
+        await self._last_words(self._on_error(told))
         return True
 
-    async def _last_words(self, body: dict[str, Any]) -> None:
+    async def _last_words(self, words: bytes) -> None:
         try:
             async with asyncio.timeout(LAST_WORDS_S):
-                await self.response.write(sse.event(body, self._error_name))
+                await self.response.write(words)
                 await self.response.write_eof()
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             # aiohttp shares one future among all writes that wait for a slow client: the write that was

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvproxy.core import FinishReason, Usage
+from kvproxy.core import Event, Finished, FinishReason, Started, TextDelta, Usage
+from kvproxy.errors import KVProxyError
+from kvproxy.wire import sse
+from kvproxy.wire.answer import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,11 @@ def usage_body(usage: Usage) -> dict[str, Any]:
             "cached_tokens": usage.cached_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
         },
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
 
 
-def completion(head: ChatHead, text: str, reason: FinishReason, usage: Usage) -> dict[str, Any]:
+def completion(head: ChatHead, answers: Sequence[Answer], usage: Usage) -> dict[str, Any]:
     """A whole ``chat.completion``."""
     return {
         "id": head.id,
@@ -40,50 +44,61 @@ def completion(head: ChatHead, text: str, reason: FinishReason, usage: Usage) ->
         "model": head.model,
         "choices": [
             {
-                "index": 0,
-                "message": {"role": "assistant", "content": text, "refusal": None},
+                "index": index,
+                "message": {"role": "assistant", "content": answer.text, "refusal": None},
                 "logprobs": None,
-                "finish_reason": reason,
+                "finish_reason": answer.reason,
             }
+            for index, answer in enumerate(answers)
         ],
         "usage": usage_body(usage),
     }
 
 
-@dataclass(frozen=True, slots=True)
-class ChatChunks:
-    """The chunks of one stream, in order: ``role``, ``text`` any number of times, ``finish``, ``usage``.
+class ChatStream:
+    """The chunks of one stream as bytes: role first, one finish_reason for each choice, usage last if asked for.
 
-    With ``include_usage`` the client asked for the usage chunk; every chunk before it says ``usage: null``.
+    With ``include_usage`` every chunk before the usage chunk says ``usage: null``.
     """
 
-    head: ChatHead
-    include_usage: bool
+    def __init__(self, head: ChatHead, *, include_usage: bool) -> None:
+        self._head = head
+        self._include_usage = include_usage
 
-    def role(self) -> dict[str, Any]:
-        return self._chunk({"role": "assistant", "content": ""}, None)
+    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        return b"".join(self._chunk(i, {"role": "assistant", "content": ""}) for i in range(choices))
 
-    def text(self, text: str) -> dict[str, Any]:
-        return self._chunk({"content": text}, None)
+    def event(self, index: int, event: Event) -> bytes:
+        match event:
+            case TextDelta():
+                return self._chunk(index, {"content": event.text})
+            case Finished():
+                return self._chunk(index, {}, event.reason)
+        return b""
 
-    def finish(self, reason: FinishReason) -> dict[str, Any]:
-        return self._chunk({}, reason)
+    def end(self, usage: Usage) -> bytes:
+        if not self._include_usage:
+            return sse.DONE
+        return sse.event({**self._frame([]), "usage": usage_body(usage)}) + sse.DONE
 
-    def usage(self, usage: Usage) -> dict[str, Any]:
-        return {**self._frame([]), "usage": usage_body(usage)}
+    def error(self, error: KVProxyError) -> bytes:
+        return sse.event(error.body())
 
-    def _chunk(self, delta: dict[str, Any], reason: FinishReason | None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def pulse(self) -> bytes:
+        return sse.KEEPALIVE
+
+    def _chunk(self, index: int, delta: dict[str, Any], reason: FinishReason | None = None) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
         chunk = self._frame([choice])
-        if self.include_usage:
+        if self._include_usage:
             chunk["usage"] = None
-        return chunk
+        return sse.event(chunk)
 
     def _frame(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {
-            "id": self.head.id,
+            "id": self._head.id,
             "object": "chat.completion.chunk",
-            "created": self.head.created,
-            "model": self.head.model,
+            "created": self._head.created,
+            "model": self._head.model,
             "choices": choices,
         }

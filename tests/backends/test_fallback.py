@@ -24,7 +24,7 @@ def test_a_stream_without_usage_counts_nothing() -> None:
 
 def test_only_what_was_asked_for_is_sent() -> None:
     assert sampling_arguments(Sampling()) == {"temperature": 1.0, "top_p": 1.0}
-    assert sampling_arguments(Sampling(0.0, 0.5, 7, 1, 2, ("a",))) == {
+    assert sampling_arguments(Sampling(temperature=0.0, top_p=0.5, top_k=7, seed=1, max_tokens=2, stop=("a",))) == {
         "temperature": 0.0,
         "top_p": 0.5,
         "seed": 1,

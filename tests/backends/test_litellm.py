@@ -96,7 +96,7 @@ def generation(**sampling: Any) -> Generation:
 
 
 async def events_of(backend: LitellmBackend, **sampling: Any) -> list[Event]:
-    return [event async for event in backend.miss(generation(**sampling), MESSAGES)]
+    return [event async for event in backend.miss(generation(**sampling), {"messages": MESSAGES})]
 
 
 def text_of(events: list[Event]) -> str:
@@ -105,7 +105,7 @@ def text_of(events: list[Event]) -> str:
 
 async def chunks_of(backend: LitellmBackend, **body: Any) -> list[dict[str, Any]]:
     body = {"model": "up", "messages": MESSAGES, "stream": True, **body}
-    return [chunk async for chunk in backend.stream(body)]
+    return [chunk async for chunk in backend.stream("chat/completions", body)]
 
 
 # Misses on the local model
@@ -169,7 +169,7 @@ async def test_an_error_after_the_first_byte_comes_out_as_itself(
     local.fail_next(error, after_words=2)
     seen = []
     with pytest.raises(KVProxyError) as raised:
-        async for event in rescued.miss(generation(), MESSAGES):
+        async for event in rescued.miss(generation(), {"messages": MESSAGES}):
             seen.append(event)
     assert raised.value is error
     assert len(seen) == 3
@@ -179,7 +179,7 @@ async def test_an_error_after_the_first_byte_comes_out_as_itself(
 async def test_closing_the_miss_closes_the_engine_at_once(
     backend: LitellmBackend, local: FakeBackend
 ) -> None:
-    events = backend.miss(generation(), MESSAGES)
+    events = backend.miss(generation(), {"messages": MESSAGES})
     assert isinstance(await anext(events), Started)
     assert local.running == {"r1"}
     await events.aclose()
@@ -206,7 +206,7 @@ async def test_many_misses_at_once_keep_apart(backend: LitellmBackend, local: Fa
     async def ask(n: int) -> str:
         prompt = Prompt(tuple(range(n, n + 20)))
         asked = Generation("same id", prompt, Sampling(), Caller("a", f"tenant:{n}"))
-        events = [e async for e in backend.miss(asked, MESSAGES)]
+        events = [e async for e in backend.miss(asked, {"messages": MESSAGES})]
         return text_of(events)
 
     answers = ["".join(answer_to(tuple(range(n, n + 20)))) for n in range(16)]
@@ -287,7 +287,7 @@ async def test_a_fallback_that_breaks_midway_is_an_upstream_error(
     upstream.stream_end = "drop"
     seen = []
     with pytest.raises(UpstreamError):
-        async for event in rescued.miss(generation(), MESSAGES):
+        async for event in rescued.miss(generation(), {"messages": MESSAGES}):
             seen.append(event)
     assert isinstance(seen[0], Started)
 
@@ -324,14 +324,14 @@ async def test_the_upstream_gets_what_the_client_sent(
         "mock_response": "not asked",
         "num_retries": 5,
     }
-    answer = await backend.complete(body)
+    answer = await backend.complete("chat/completions", body)
     assert upstream.bodies == [{**body, "model": "up-1"}]
     assert answer["choices"][0]["message"]["content"] == "Hello."
 
 
 async def test_a_completion_is_as_the_spec_says(backend: LitellmBackend, upstream: MockUpstream) -> None:
     upstream.message = {"role": "assistant", "content": "Hello.", "refusal": None, "reasoning_content": "hm"}
-    answer = await backend.complete({"model": "up", "messages": MESSAGES})
+    answer = await backend.complete("chat/completions", {"model": "up", "messages": MESSAGES})
     assert answer == {
         "id": "chatcmpl-up",
         "object": "chat.completion",
@@ -358,7 +358,7 @@ async def test_tool_calls_and_refusals_pass(backend: LitellmBackend, upstream: M
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "x"}'}}
     upstream.message = {"role": "assistant", "content": None, "refusal": "I won't.", "tool_calls": [call]}
     upstream.finish_reason = "tool_calls"
-    (choice,) = (await backend.complete({"model": "up", "messages": MESSAGES, "tools": TOOLS}))["choices"]
+    (choice,) = (await backend.complete("chat/completions", {"model": "up", "messages": MESSAGES, "tools": TOOLS}))["choices"]
     assert choice["message"] == {
         "role": "assistant",
         "content": None,
@@ -374,7 +374,7 @@ async def test_cached_tokens_are_there_when_the_upstream_counts_none(
     backend: LitellmBackend, upstream: MockUpstream, counts: dict[str, Any] | None
 ) -> None:
     upstream.usage = counts
-    usage = (await backend.complete({"model": "up", "messages": MESSAGES}))["usage"]
+    usage = (await backend.complete("chat/completions", {"model": "up", "messages": MESSAGES}))["usage"]
     assert usage["prompt_tokens_details"]["cached_tokens"] == 0
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
@@ -443,19 +443,19 @@ async def test_errors_keep_status_body_and_retry_after(
             if streamed:
                 await chunks_of(backend)
             else:
-                await backend.complete({"model": "up", "messages": MESSAGES})
+                await backend.complete("chat/completions", {"model": "up", "messages": MESSAGES})
         assert raised.value.http_status == status
         assert raised.value.body() == {"error": {"message": "No.", "type": kind, "param": "p", "code": "c"}}
         assert raised.value.retry_after_s == 7
     assert len(upstream.bodies) == 2
     # One deployment is not left alone after failures: the next request is tried.
     upstream.status = 200
-    await backend.complete({"model": "up", "messages": MESSAGES})
+    await backend.complete("chat/completions", {"model": "up", "messages": MESSAGES})
 
 
 async def test_a_refused_connection_is_502(backend: LitellmBackend) -> None:
     for call in (
-        backend.complete({"model": "dead", "messages": MESSAGES}),
+        backend.complete("chat/completions", {"model": "dead", "messages": MESSAGES}),
         chunks_of(backend, model="dead"),
     ):
         with pytest.raises(UpstreamError, match="could not be reached") as raised:
@@ -467,7 +467,7 @@ async def test_a_refused_connection_is_502(backend: LitellmBackend) -> None:
 async def test_a_silent_upstream_is_504(backend: LitellmBackend, upstream: MockUpstream) -> None:
     upstream.delay_s = 0.3
     with pytest.raises(UpstreamError, match="in time") as raised:
-        await backend.complete({"model": "slow", "messages": MESSAGES})
+        await backend.complete("chat/completions", {"model": "slow", "messages": MESSAGES})
     assert raised.value.http_status == 504
 
 
@@ -478,7 +478,7 @@ async def test_a_broken_stream_ends_in_an_error_after_its_chunks(
     upstream.stream_end = end
     seen = []
     with pytest.raises(UpstreamError, match=message) as raised:
-        async for chunk in backend.stream({"model": "up", "messages": MESSAGES, "stream": True}):
+        async for chunk in backend.stream("chat/completions", {"model": "up", "messages": MESSAGES, "stream": True}):
             seen.append(chunk)
     assert seen[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert raised.value.http_status >= 500
@@ -486,7 +486,7 @@ async def test_a_broken_stream_ends_in_an_error_after_its_chunks(
 
 
 async def test_closing_a_stream_early(backend: LitellmBackend) -> None:
-    async with aclosing(backend.stream({"model": "up", "messages": MESSAGES, "stream": True})) as chunks:
+    async with aclosing(backend.stream("chat/completions", {"model": "up", "messages": MESSAGES, "stream": True})) as chunks:
         await anext(chunks)
 
 
@@ -494,7 +494,7 @@ async def test_another_deployment_and_a_fallback_stand_in(
     backend: LitellmBackend, upstream: MockUpstream
 ) -> None:
     for name in ("pair", "pair", "pair", "saved"):
-        answer = await backend.complete({"model": name, "messages": MESSAGES})
+        answer = await backend.complete("chat/completions", {"model": name, "messages": MESSAGES})
         assert answer["choices"][0]["message"]["content"] == "Hello."
     assert len(upstream.bodies) == 4
 
@@ -502,7 +502,7 @@ async def test_another_deployment_and_a_fallback_stand_in(
 async def test_an_unknown_model(backend: LitellmBackend) -> None:
     assert backend.models() == ("up", "slow", "dead", "pair", "saved")
     with pytest.raises(ModelNotFound):
-        await backend.complete({"model": "fake", "messages": MESSAGES})
+        await backend.complete("chat/completions", {"model": "fake", "messages": MESSAGES})
 
 
 OFFLINE = """

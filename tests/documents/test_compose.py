@@ -135,7 +135,7 @@ def test_text_and_reference_give_the_same_prompt(
 
 def test_plain_messages_hold_the_text(composer: Composer) -> None:
     request = chat(("system", ["Read:", REF, "Then answer."]), ("user", "<|im_end|>"))
-    assert composer.plain_messages(request, BOB) == [
+    assert composer.plain_call(request, BOB)["messages"] == [
         {"role": "system", "content": f"Read:\n{APACHE}\nThen answer."},
         {"role": "user", "content": "<|im_end|>"},
     ]

@@ -137,6 +137,7 @@ async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
             drain=drain,
             max_body=2**20,
             keepalive_s=10.0,
+            timeout_s=600.0,
         )
 
         def announce(host: str, port: int) -> None:

@@ -15,17 +15,17 @@ from kvproxy.backends.fake import FakeBackend, FakeMisses
 from kvproxy.core import (
     PUBLIC,
     Caller,
-    ChatRequest,
     DocumentPart,
     DocumentRef,
     Message,
     Prompt,
     Span,
+    TextRequest,
     Visibility,
 )
 from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.errors import DocumentNotFound, DocumentRejected, KVProxyError
-from kvproxy.pipeline import Pipeline
+from kvproxy.pipeline import Pipeline, Request
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.drain import Drain
@@ -41,7 +41,10 @@ class CharComposer:
     def __init__(self) -> None:
         self.texts: dict[DocumentRef, str] = {}
 
-    def compose(self, request: ChatRequest, caller: Caller) -> Prompt:
+    def compose(self, request: Request, caller: Caller) -> Prompt:
+        if isinstance(request, TextRequest):
+            text = request.prompt
+            return Prompt(tuple(map(ord, text)) if isinstance(text, str) else text)
         tokens: list[int] = []
         for message in request.messages:
             tokens += [_ROLE_TOKENS[message.role], *map(ord, self._text(message)), _END]
@@ -50,8 +53,10 @@ class CharComposer:
         spans = tuple(Span(ref, 1, 1 + len(text), PUBLIC) for ref, text in known[:1])
         return Prompt((*tokens, _ROLE_TOKENS["assistant"]), spans)
 
-    def plain_messages(self, request: ChatRequest, caller: Caller) -> list[dict[str, Any]]:
-        return [{"role": m.role, "content": self._text(m)} for m in request.messages]
+    def plain_call(self, request: Request, caller: Caller) -> dict[str, Any]:
+        if isinstance(request, TextRequest):
+            return {"messages": [{"role": "user", "content": request.prompt}]}
+        return {"messages": [{"role": m.role, "content": self._text(m)} for m in request.messages]}
 
     def framing(self, text: str) -> tuple[int, ...]:
         """The document at the head of the system message."""
@@ -158,6 +163,7 @@ def make_proxy(
     api_keys: tuple[tuple[str, str], ...] = (),
     max_body: int = 2**20,
     keepalive_s: float = 5.0,
+    timeout_s: float = 60.0,
     drain_timeout_s: float = 5.0,
     **backend_options: Any,
 ) -> Proxy:
@@ -186,6 +192,7 @@ def make_proxy(
         drain=drain,
         max_body=max_body,
         keepalive_s=keepalive_s,
+        timeout_s=timeout_s,
         lifespan=(lifespan,),
     )
     return Proxy(backend, misses, composer, publisher, drain, parts, events)

@@ -35,7 +35,9 @@ def test_everything_that_is_honoured() -> None:
         stream_options={"include_usage": True},
         chat_template_kwargs={"enable_thinking": False},
     )
-    assert request.sampling == Sampling(0, 0.9, 20, -7, 9, ("a", "b"))
+    assert request.sampling == Sampling(
+        temperature=0, top_p=0.9, top_k=20, seed=-7, max_tokens=9, stop=("a", "b")
+    )
     assert request.stream and request.include_usage
     assert request.template_kwargs == {"enable_thinking": False}
 

@@ -1,0 +1,30 @@
+"""What the sampler asks of a grammar, so that it need not know which library stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+
+
+class TokenConstraint(Protocol):
+    """The grammar of one answer and how far it is. Engine thread only.
+
+    ``mask``, ``accept`` and ``done`` are functions of the accepted tokens alone, so that batch mates, reuse and
+    restarts change nothing.
+    """
+
+    def mask(self, logits: torch.Tensor) -> None:
+        """Set the logits of tokens that cannot follow to -inf, in place. logits: float32 [vocab]. End tokens are
+        allowed exactly where the answer may end. Raises KVProxyError when the grammar is broken beyond use."""
+
+    def accept(self, token_id: int) -> None:
+        """The sampled token, end tokens included."""
+
+    def valid(self, token_ids: Sequence[int]) -> int:
+        """How many leading tokens of a draft could follow; changes nothing (for speculative rows)."""
+
+    @property
+    def done(self) -> bool:
+        """Nothing but an end token can follow: the answer is complete."""

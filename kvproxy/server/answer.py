@@ -1,0 +1,182 @@
+"""From a request for the local model to its answer, whole or streamed; the dialects differ only in encoding."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from aiohttp import web
+
+from kvproxy.core import ChatRequest, Event, Finished, Started, TextDelta, Usage
+from kvproxy.errors import KVProxyError
+from kvproxy.pipeline import Reply, Request, Timings
+from kvproxy.server.deadline import deadline
+from kvproxy.server.parts import CALLER, PARTS
+from kvproxy.server.sse import SseStream
+from kvproxy.wire import sse
+from kvproxy.wire.answer import Answer, AnswerBuilder, AnswerParser
+from kvproxy.wire.cache_status import cache_status, early_status, server_timing
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All choices of a reply, its headers, and the usage of all of them together."""
+
+    choices: tuple[Answer, ...]
+    usage: Usage
+    headers: Mapping[str, str]
+
+
+class StreamEncoder(Protocol):
+    """A dialect's events as bytes. Called in this order: begin, event any number of times, end."""
+
+    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        """The prompt is prefilled and every choice has its first token."""
+
+    def event(self, index: int, event: Event) -> bytes:
+        """A piece of choice ``index``; its Finished is the last one, with the usage of that choice alone."""
+
+    def end(self, usage: Usage) -> bytes:
+        """All choices have finished; ``usage`` is that of all of them."""
+
+    def error(self, error: KVProxyError) -> bytes:
+        """The stream ends here, at any point after its headers."""
+
+    def pulse(self) -> bytes:
+        """Something that clients skip, while there is nothing to say."""
+
+
+async def whole(request: web.Request, asked: Request, id: str, clock: Timings) -> Answers:
+    """Serve a request to its end. ``id`` must be unique in this process. Raises what ``Pipeline.serve`` does,
+    TimedOut, and whatever broke the answer off."""
+    parts = request.app[PARTS]
+    async with deadline(parts.timeout_s):
+        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
+        gathered = [AnswerBuilder() for _ in reply.choices]
+        finished: dict[int, Finished] = {}
+        async with aclosing(reply):
+            with clock.waiting():
+                async with aclosing(events_of(reply, asked)) as events:
+                    async for index, event in events:
+                        if isinstance(event, Finished):
+                            finished[index] = event
+                        else:
+                            gathered[index].add(event)
+    choices = tuple(g.answer(finished[i].reason) for i, g in enumerate(gathered))
+    return Answers(choices, total([finished[i].usage for i in sorted(finished)]), reply_headers(reply))
+
+
+async def stream(
+    request: web.Request, asked: Request, id: str, clock: Timings, encoder: StreamEncoder
+) -> web.StreamResponse:
+    """Serve a request as an event stream. Errors before its first byte pass through and become responses;
+    later ones become the encoder's last event."""
+    parts = request.app[PARTS]
+
+    def early() -> dict[str, str]:
+        return {"Cache-Status": early_status(clock.decision)}
+
+    sending = SseStream(
+        request, interval_s=parts.keepalive_s, early=early, pulse=encoder.pulse, on_error=encoder.error
+    )
+    async with sending as out, deadline(parts.timeout_s):
+        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
+        async with aclosing(reply):
+            headers = reply_headers(reply)
+            late = b""
+            if not await out.start(headers):
+                late = b"".join(sse.comment(f"{name}: {value}") for name, value in headers.items())
+            prompt_tokens = len(reply.prompt.token_ids)
+            first = encoder.begin(reply.started, prompt_tokens=prompt_tokens, choices=len(reply.choices))
+            await out.send(late + first)
+            usages: dict[int, Usage] = {}
+            async with aclosing(events_of(reply, asked)) as events:
+                async for index, event in events:
+                    if isinstance(event, Finished):
+                        usages[index] = event.usage
+                    data = encoder.event(index, event)
+                    if len(usages) == len(reply.choices):
+                        data += encoder.end(total([usages[i] for i in sorted(usages)]))
+                    if data:
+                        await out.send(data)
+    return sending.response
+
+
+async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, Event], None]:
+    """The parsed events of all choices as they come, each with its choice's index. Must be closed."""
+    choices = [_parsed(choice, _parser(reply, asked)) for choice in reply.choices]
+    if len(choices) == 1:
+        async with aclosing(choices[0]) as only:
+            async for event in only:
+                yield 0, event
+        return
+    async with aclosing(_merged(choices)) as events:
+        async for pair in events:
+            yield pair
+
+
+def total(usages: list[Usage]) -> Usage:
+    """The prompt counts once, as the first choice had it; what was said counts for every choice."""
+    return replace(
+        usages[0],
+        completion_tokens=sum(u.completion_tokens for u in usages),
+        reasoning_tokens=sum(u.reasoning_tokens for u in usages),
+    )
+
+
+def reply_headers(reply: Reply) -> dict[str, str]:
+    return {
+        "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact),
+        "Server-Timing": server_timing(reply.timings.report(reply.started)),
+    }
+
+
+def _parser(reply: Reply, asked: Request) -> AnswerParser | None:
+    """None where there is nothing to parse: a text completion, or an upstream that did it."""
+    if reply.started.parsed or not isinstance(asked, ChatRequest):
+        return None
+    calls = bool(asked.tools) and asked.tool_choice.mode != "none"
+    return AnswerParser(
+        reasoning=reply.prompt.reasoning, tool_format=reply.prompt.tool_format if calls else None
+    )
+
+
+async def _parsed(
+    choice: AsyncGenerator[Event, None], parser: AnswerParser | None
+) -> AsyncGenerator[Event, None]:
+    finished = False
+    async for event in choice:
+        finished = finished or isinstance(event, Finished)
+        if parser is not None and isinstance(event, TextDelta):
+            for parsed in parser.push(event):
+                yield parsed
+        elif parser is not None and isinstance(event, Finished):
+            for parsed in parser.finish(event):
+                yield parsed
+        else:
+            yield event
+    if not finished:
+        raise RuntimeError("a generation ended without its final event")
+
+
+async def _merged(choices: list[AsyncGenerator[Event, None]]) -> AsyncGenerator[tuple[int, Event], None]:
+    """As each has something to say; ends with the last of them, or with the first failure."""
+    waiting = {asyncio.ensure_future(anext(choice, None)): i for i, choice in enumerate(choices)}
+    try:
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=waiting.__getitem__):
+                index = waiting.pop(task)
+                event = task.result()
+                if event is not None:
+                    yield index, event
+                    waiting[asyncio.ensure_future(anext(choices[index], None))] = index
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for choice in choices:
+            await choice.aclose()
