@@ -5,6 +5,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The clients that people use, at their current versions. litellm holds openai below 3, so they live apart from it;
+# LlamaIndex holds it there too, so it lives apart from them.
+CLIENTS := .venv-clients
+CLIENTS_OPENAI2 := .venv-clients-openai2
 
 .PHONY: help demo serve test lint types check clean
 
@@ -27,7 +31,17 @@ demo: $(READY)
 serve: $(READY)
 	$(BIN)/kvproxy serve --model smollm2-135m
 
-test: $(READY)
+$(CLIENTS)/.ready: tests/clients/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+$(CLIENTS_OPENAI2)/.ready: tests/clients/requirements-openai2.txt
+	$(PYTHON) -m venv $(CLIENTS_OPENAI2)
+	$(CLIENTS_OPENAI2)/bin/python -m pip install --quiet -r $<
+	@touch $@
+
+test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	$(BIN)/python -m pytest
 
 lint: $(READY)
@@ -39,5 +53,5 @@ types: $(READY)
 check: lint types test
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +10,12 @@ import typer
 from typer.core import TyperGroup
 
 from kvproxy import __version__
+from kvproxy.bench.commands import bench
 from kvproxy.errors import KVProxyError, SetupError
+from kvproxy.options import ConfigFile, Dtype, Model, StoreFolder, read_config, read_text, write_whole
 
 if TYPE_CHECKING:
     from kvproxy.client import Client
-    from kvproxy.config import Config
 
 
 class _OneLineErrors(TyperGroup):
@@ -38,16 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 docs = typer.Typer(help="List, show and delete published documents.", no_args_is_help=True)
-bench = typer.Typer(help="Measure, on this machine.", no_args_is_help=True)
 app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
 
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", envvar="KVPROXY_CONFIG", help="A YAML file.")
-]
-Model = Annotated[str | None, typer.Option(help="A folder, smollm2-135m, or a hub name.  [Qwen/Qwen3-4B]")]
-Dtype = Annotated[str | None, typer.Option(help="bfloat16 or float32.")]
-StoreFolder = Annotated[Path | None, typer.Option("--store", help="Where published pages are kept.")]
 Url = Annotated[str, typer.Option(envvar="KVPROXY_URL", help="The running proxy.")]
 Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", help="If it asks for one.")]
 
@@ -67,14 +60,6 @@ def main(
     pass
 
 
-def _config(path: Path | None, **given: Any) -> Config:
-    """``given`` has dotted names with ``__``; what is None was not given on the command line."""
-    from kvproxy.config import load_config
-
-    overrides = {name.replace("__", "."): value for name, value in given.items() if value is not None}
-    return load_config(path, overrides)
-
-
 @app.command()
 def serve(
     config: ConfigFile = None,
@@ -88,7 +73,7 @@ def serve(
     ] = None,
 ) -> None:
     """Start the proxy; ends on Ctrl-C or SIGTERM after its streams are done."""
-    settings = _config(
+    settings = read_config(
         config, model__path=model, server__host=host, server__port=port, store__path=store, model__dtype=dtype
     )
     from kvproxy.progress import Progress
@@ -98,7 +83,7 @@ def serve(
         url = _base_url(bound_host, bound_port)
         typer.echo(f"serving {settings.model.served_name} at {url}/v1", err=True)
         if announce_file is not None:
-            _write_whole(announce_file, url + "\n")
+            write_whole(announce_file, url + "\n")
 
     with Progress(f"preparing {settings.model.path}", unit="tensors") as progress:
         raise typer.Exit(run_server(settings, announce=announce, progress=progress))
@@ -107,16 +92,6 @@ def serve(
 def _base_url(host: str, port: int) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Whoever polls for ``path`` must not read half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as e:
-        raise SetupError(f"cannot write --announce-file {path}: {e.strerror}") from e
 
 
 @app.command()
@@ -133,23 +108,13 @@ def publish(
         raise typer.BadParameter("--private and --public exclude each other")
     from kvproxy.progress import Progress
 
-    text = _read_text(file)
+    text = read_text(file)
     visibility = "private" if private else "public" if public else None
     with _client(url, api_key) as client, Progress(f"publish {document}") as progress:
         result = client.publish(document, text, visibility=visibility, progress=progress)
     info = result["info"]
     done = f"in {result['prefill_s']:.1f} s" if result["created"] else "already published"
     typer.echo(f"{info['id']}@{info['version']}: {info['tokens']:,} tokens, {info['visibility']}, {done}")
-
-
-def _read_text(file: str) -> str:
-    try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return data.decode("utf-8")
-    except OSError as e:
-        raise SetupError(f"cannot read {file}: {e.strerror}") from e
-    except UnicodeDecodeError as e:
-        raise SetupError(f"{file} is not UTF-8 text (byte {e.start}); convert it first") from e
 
 
 def _client(url: str, api_key: str | None) -> Client:
@@ -232,31 +197,6 @@ def verify(
     raise typer.Exit(0 if all(result["exact"] for result in results) else 1)
 
 
-@bench.command("cold")
-def bench_cold_command(
-    config: ConfigFile = None,
-    model: Model = None,
-    dtype: Dtype = None,
-    file: Annotated[Path | None, typer.Option(help="Prompts are cut from this text.  [GPL-3]")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Take the median of so many.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
-) -> None:
-    """Time to the first token of a cold prompt, against transformers' generate()."""
-    settings = _config(config, model__path=model, model__dtype=dtype)
-    from kvproxy.bench import bench_cold
-    from kvproxy.demo import example_text
-    from kvproxy.progress import Progress
-    from kvproxy.tables import print_cold
-
-    text = example_text("gpl-3.txt") if file is None else _read_text(str(file))
-    with Progress("bench cold", unit="sizes") as progress:
-        result = bench_cold(settings, text=text, repeats=repeats, progress=progress)
-    if as_json:
-        typer.echo(json.dumps(result))
-    else:
-        print_cold(result)
-
-
 @app.command()
 def doctor(config: ConfigFile = None, model: Model = None, store: StoreFolder = None) -> None:
     """Find, before anything is served, what would make a hit impossible, wrong or slow."""
@@ -266,7 +206,7 @@ def doctor(config: ConfigFile = None, model: Model = None, store: StoreFolder = 
     from kvproxy.tables import print_findings
 
     try:
-        settings = _config(config, model__path=model, store__path=store)
+        settings = read_config(config, model__path=model, store__path=store)
     except SetupError as e:
         findings = [
             Finding("fail", "config", e.message, "correct it; config.example.yaml shows every setting")

@@ -101,16 +101,24 @@ class Store(_Section):
     max_size: Bytes = 20 * 2**30
 
 
+class Responses(_Section):
+    """Stored responses, which later requests may continue."""
+
+    ttl_s: float = Field(default=30 * 86400.0, gt=0)
+    max_size: Bytes = 256 * 2**20
+
+
 class Framing(_Section):
     """Where a published document is expected to stand, so that its pages can be made ahead of time."""
 
-    place: Literal["system", "user"] = "system"
+    place: Literal["system", "user", "text"] = "system"
+    """At the head of the system message, of the first user message, or of a text completion's prompt."""
     system: str | None = None
     """For ``place: user``: the system prompt before it; None sends no system message."""
 
     @model_validator(mode="after")
     def _system_only_for_user(self) -> Framing:
-        if self.place == "system" and self.system is not None:
+        if self.place != "user" and self.system is not None:
             raise ValueError("'system' goes with 'place: user' only")
         return self
 
@@ -126,12 +134,25 @@ class Upstream(_Section):
 
     name: str = Field(min_length=1)
     params: dict[str, Any]
+    passthrough: bool = False
+    """Byte for byte, without litellm: of ``params`` only model, api_base and api_key count then."""
 
     @model_validator(mode="after")
     def _has_model(self) -> Upstream:
-        if "model" not in self.params:
+        if not isinstance(self.params.get("model"), str):
             raise ValueError("params needs 'model', e.g. openai/gpt-4o-mini")
+        if self.passthrough:
+            self._check_passthrough()
         return self
+
+    def _check_passthrough(self) -> None:
+        if not self.params["model"].startswith(("openai/", "anthropic/")):
+            raise ValueError("passthrough needs a model that starts with openai/ or anthropic/")
+        for name in ("api_base", "api_key"):
+            if not isinstance(self.params.get(name), str) or not self.params[name]:
+                raise ValueError(f"passthrough needs '{name}' in params")
+        if more := sorted(set(self.params) - {"model", "api_base", "api_key"}):
+            raise ValueError(f"passthrough takes model, api_base and api_key only, not {', '.join(more)}")
 
 
 class Config(_Section):
@@ -140,6 +161,7 @@ class Config(_Section):
     engine: Engine = Engine()
     store: Store = Field(default_factory=Store)
     documents: Documents = Documents()
+    responses: Responses = Responses()
     upstreams: tuple[Upstream, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
@@ -152,6 +174,13 @@ class Config(_Section):
             for missing in {name, *targets} - known:
                 raise ValueError(
                     f"fallbacks names '{missing}', which is neither the local model nor an upstream"
+                )
+        for raw in (u.name for u in self.upstreams if u.passthrough):
+            if sum(u.name == raw for u in self.upstreams) > 1:
+                raise ValueError(f"upstream '{raw}' has passthrough, so it must be the only one of its name")
+            if any(raw in (name, *targets) for name, targets in self.fallbacks.items()):
+                raise ValueError(
+                    f"upstream '{raw}' has passthrough, so it can neither have nor be a fallback"
                 )
         return self
 

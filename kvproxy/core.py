@@ -403,6 +403,8 @@ class ToolCallDelta:
 class Finished:
     reason: FinishReason
     usage: Usage
+    stopped_by: str | None = None
+    """The stop string that ended the answer, where it is known to be one."""
 
 
 Event = Started | TextDelta | ReasoningDelta | ToolCallDelta | Finished

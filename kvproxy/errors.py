@@ -6,8 +6,10 @@
     ├─ InvalidRequest                 400  invalid_request_error
     │  ├─ ContextTooLong              400  context_length_exceeded
     │  ├─ UnsupportedParameter        400  unsupported_parameter
+    │  │  └─ UnsupportedThread        400  thread_unsupported_request
     │  ├─ UnsupportedSchema           400  unsupported_schema
     │  ├─ CannotFit                   400  page_budget_exceeded
+    │  ├─ PreviousResponseNotFound    400  previous_response_not_found
     │  └─ DocumentRejected            400  document_rejected
     ├─ AuthenticationFailed           401  invalid_api_key
     ├─ PermissionDenied               403  permission_denied
@@ -75,19 +77,32 @@ class InvalidRequest(KVProxyError):
 
 
 class ContextTooLong(InvalidRequest):
+    """The message ends with the code: agents that then shorten their history look for it there, since openai's
+    client from version 3 on tells them nothing but the message."""
+
     code = "context_length_exceeded"
 
     def __init__(self, *, limit: int, prompt_tokens: int, completion_tokens: int) -> None:
         super().__init__(
             f"This model's maximum context length is {limit} tokens. However, your request needs "
             f"{prompt_tokens + completion_tokens} tokens ({prompt_tokens} in the messages, "
-            f"{completion_tokens} in the completion). Please reduce the length of the messages or completion.",
+            f"{completion_tokens} in the completion). Please reduce the length of the messages or completion. "
+            "(context_length_exceeded)",
             param="messages",
         )
+        self.limit = limit
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
 
 
 class UnsupportedParameter(InvalidRequest):
     code = "unsupported_parameter"
+
+
+class UnsupportedThread(UnsupportedParameter):
+    """Anthropic's server-held conversations. Its clients know the code, and send the whole conversation then."""
+
+    code = "thread_unsupported_request"
 
 
 class UnsupportedSchema(InvalidRequest):
@@ -100,6 +115,15 @@ class CannotFit(InvalidRequest):
     """The request needs more pages than the whole page budget has."""
 
     code = "page_budget_exceeded"
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    """As OpenAI has it: the request is at fault, not its address."""
+
+    code = "previous_response_not_found"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"Previous response with id '{id}' not found.", param="previous_response_id")
 
 
 class DocumentRejected(InvalidRequest):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -48,6 +48,15 @@ class Composer(Protocol):
     def plain_call(self, request: Request, caller: Caller) -> dict[str, Any]:
         """The same for another model: a chat completion body in which each referenced document stands as its
         text, with tools and response_format but without model, sampling and streaming parameters."""
+
+    def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """The ids of a text alone; control tokens written in it stay text."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Raises InvalidRequest for an id that is no token."""
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """What each token stands for by itself. Raises InvalidRequest for an id that is no token."""
 
 
 class Timings:
@@ -181,6 +190,18 @@ class Pipeline:
             raise ModelNotFound(request.model)
         return self._composer.compose(request, caller)
 
+    def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """The local model's tokens of a text without a chat template. Raises ModelNotFound where there is none."""
+        return self._tokens().encode_prompt(text, add_special_tokens=add_special_tokens)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Raises InvalidRequest for an id that is no token, ModelNotFound where there is no local model."""
+        return self._tokens().decode(ids)
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """What each token stands for by itself. Raises as ``decode`` does."""
+        return self._tokens().token_texts(ids)
+
     @property
     def max_context(self) -> int:
         """Of the local model, in tokens. Raises ModelNotFound where there is none."""
@@ -205,6 +226,11 @@ class Pipeline:
     ) -> AsyncGenerator[dict[str, Any], None]:
         """Another provider's events, as they come. Raises UpstreamError. Must be closed."""
         return self._misses.stream(endpoint, body)
+
+    def _tokens(self) -> Composer:
+        if self._local is None:
+            raise ModelNotFound("local")
+        return self._composer
 
     async def _hit(
         self, local: LocalBackend, generation: Generation, clock: Timings
@@ -259,13 +285,18 @@ def constraint_of(request: Request, prompt: Prompt) -> Constraint | None:
     calls = request.tools if request.tool_choice.mode != "none" else ()
     names = request.tool_choice.names
     calls = tuple(tool for tool in calls if not names or tool.name in names)
-    forced = bool(calls) and request.tool_choice.mode == "required"
-    if not (forced or request.response_format is not None or any(tool.strict for tool in calls)):
+    choice = request.tool_choice
+    forced = bool(calls) and choice.mode == "required"
+    # A named function is called once, as its name says; "required" with several names may be several calls.
+    parallel = request.parallel_tool_calls and not (forced and len(choice.names) == 1)
+    strict = any(tool.strict for tool in calls)
+    single = bool(calls) and not request.parallel_tool_calls
+    if not (forced or strict or single or request.response_format is not None):
         return None
     return Constraint(
         tools=calls,
-        choice=request.tool_choice,
-        parallel=request.parallel_tool_calls,
+        choice=choice,
+        parallel=parallel,
         format=request.response_format,
         reasoning=prompt.reasoning,
         tool_format=prompt.tool_format,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from kvproxy.backends.litellm import LitellmBackend
 from kvproxy.backends.local import EmbeddedBackend
+from kvproxy.backends.passthrough import RawUpstream, raw_client
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Framing
@@ -19,6 +21,7 @@ from kvproxy.documents.registry import Registry
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.engine import build
+from kvproxy.engine.grammar import Grammars
 from kvproxy.engine.source import ModelFolder, resolve_model
 from kvproxy.engine.thread import KernelThread
 from kvproxy.pipeline import Pipeline
@@ -29,7 +32,9 @@ from kvproxy.server.drain import Drain
 from kvproxy.server.parts import Parts
 from kvproxy.server.run import serve
 from kvproxy.store.pages import PageStore
+from kvproxy.store.responses import ResponseStore
 from kvproxy.verify import Verifier
+from kvproxy.wire.grammar import grammar_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +49,9 @@ class Stack:
     pipeline: Pipeline
     publisher: Publisher
     verifier: Verifier
+    responses: ResponseStore
     refresh: Callable[[], None]
-    """Starts the background work: litellm's import, and pages that must be made again."""
+    """Starts the background work: litellm's import, the grammars' tables, and pages that must be made again."""
     ready: Callable[[], str | None]
 
 
@@ -54,6 +60,8 @@ def run_server(
 ) -> int:
     """Serve until a signal. Returns the exit status. Raises SetupError when nothing can be served."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Names of threads and processes are in no line, and looking them up is a tenth of what a line costs.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for noisy in ("LiteLLM", "httpx", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     folder = resolve_model(
@@ -74,6 +82,7 @@ async def _serve(config: Config, folder: ModelFolder, announce: Callable[[str, i
             ready=stack.ready,
             publisher=stack.publisher,
             verifier=stack.verifier,
+            responses=stack.responses,
             keyring=Keyring((k.name, k.key) for k in settings.api_keys),
             drain=drain,
             max_body=settings.max_body,
@@ -110,6 +119,13 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         store = life.enter_context(
             PageStore(config.store.path, max_size=config.store.max_size, fingerprint=model.fingerprint)
         )
+        responses = life.enter_context(
+            ResponseStore(
+                config.store.path / "responses",
+                ttl_s=config.responses.ttl_s,
+                max_size=config.responses.max_size,
+            )
+        )
         registry = life.enter_context(Registry(config.store.path / "documents.sqlite3"))
         orphans = await asyncio.to_thread(store.collect, registry.page_keys())
         if orphans:
@@ -126,7 +142,8 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             thread=thread,
         )
         life.callback(engine.stop)
-        local = EmbeddedBackend(engine, name, store)
+        grammars = Grammars(folder.path, tokenizer.eos_ids, model.vocab_size, grammar_of)
+        local = EmbeddedBackend(engine, name, store, grammars)
         library = Library()
         framings = [Framing(f.place, f.system) for f in config.documents.framings]
         composer = Composer(tokenizer, template, library, framings)
@@ -139,11 +156,13 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             max_text=config.documents.max_text,
         )
         await publisher.restore()
+        client = await life.enter_async_context(raw_client())
         misses = LitellmBackend(
             local=local,
             local_name=name,
-            upstreams=[(u.name, u.params) for u in config.upstreams],
+            upstreams=[(u.name, u.params) for u in config.upstreams if not u.passthrough],
             fallbacks=config.fallbacks,
+            raw={u.name: RawUpstream(client, name=u.name, **u.params) for u in config.upstreams if u.passthrough},
         )
         life.push_async_callback(misses.close)
         background = await life.enter_async_context(_background())
@@ -159,23 +178,30 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             ),
             publisher=publisher,
             verifier=Verifier(composer, library, local, name),
-            refresh=lambda: background(misses, publisher),
+            responses=responses,
+            refresh=lambda: background(misses, publisher, grammars),
             ready=lambda: local.ready() or ("its queue is full" if local.full else None),
         )
 
 
 @asynccontextmanager
-async def _background() -> AsyncIterator[Callable[[LitellmBackend, Publisher], None]]:
+async def _background() -> AsyncIterator[Callable[[LitellmBackend, Publisher, Grammars], None]]:
     """Work that nobody waits for; cancelled at the end."""
     tasks: list[asyncio.Task[None]] = []
 
-    async def work(misses: LitellmBackend, publisher: Publisher) -> None:
-        # litellm's import takes seconds: paid here, not by the first miss.
+    async def work(misses: LitellmBackend, publisher: Publisher, grammars: Grammars) -> None:
+        # litellm's import takes seconds, and the tables of a large vocabulary take two: paid here, not by the
+        # first miss or the first schema.
         await misses.start()
+        # litellm's import alone leaves some 500,000 objects that will never be garbage. Looking through them
+        # again and again is 300 ms in which no request moves: they are set aside, once.
+        gc.collect()
+        gc.freeze()
+        await grammars.prepare()
         await publisher.refresh()
 
-    def begin(misses: LitellmBackend, publisher: Publisher) -> None:
-        task = asyncio.create_task(work(misses, publisher), name="kvproxy-refresh")
+    def begin(misses: LitellmBackend, publisher: Publisher, grammars: Grammars) -> None:
+        task = asyncio.create_task(work(misses, publisher, grammars), name="kvproxy-refresh")
         task.add_done_callback(_log_failure)
         tasks.append(task)
 

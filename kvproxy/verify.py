@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from kvproxy.backends.base import Comparison, LocalBackend
-from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, TextPart
+from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, TextPart, TextRequest
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Framing
 from kvproxy.documents.info import Verification
 from kvproxy.documents.library import Library
 from kvproxy.errors import ContextTooLong, HitLost
+from kvproxy.pipeline import Request
 
 NEW_TOKENS = 24
 """As many greedy tokens as the paper compares (arXiv 2606.13361)."""
@@ -31,8 +32,7 @@ class Verifier:
         return [await self._one(found, framing, caller) for framing in self._composer.framings]
 
     async def _one(self, ref: DocumentRef, framing: Framing, caller: Caller) -> Verification:
-        request = ChatRequest(self._model, messages_for(framing, ref, QUESTION))
-        prompt = self._composer.compose(request, caller)
+        prompt = self._composer.compose(self._request(ref, framing, caller), caller)
         room = self._local.info.max_context - len(prompt.token_ids) - 1
         if room < 1:
             raise ContextTooLong(
@@ -46,9 +46,16 @@ class Verifier:
             return Verification(str(ref), framing.name, exact=False, note=e.message)
         return _judge(ref, framing, comparison)
 
+    def _request(self, ref: DocumentRef, framing: Framing, caller: Caller) -> Request:
+        if framing.place == "text":
+            # A text prompt has no references: its documents are known by their text.
+            text = self._library.resolve(ref, caller).document.text
+            return TextRequest(self._model, f"{text}\n{QUESTION}")
+        return ChatRequest(self._model, messages_for(framing, ref, QUESTION))
+
 
 def messages_for(framing: Framing, ref: DocumentRef, question: str) -> tuple[Message, ...]:
-    """A conversation in which the document stands as the framing has it."""
+    """A conversation in which the document stands as a framing of messages has it."""
     document, ask = DocumentPart(ref), TextPart(question)
     if framing.place == "system":
         return (Message("system", (document,)), Message("user", (ask,)))

@@ -38,9 +38,10 @@ HEAVY: dict[str, set[str]] = {
     "transformers": {"engine"},
     "safetensors": {"engine", "store"},
     "gguf": {"engine"},
+    "llguidance": {"engine"},
     "litellm": {"backends.litellm"},
-    "aiohttp": {"server"},
-    "typer": {"cli"},
+    "aiohttp": {"server", "backends.passthrough", "bench"},
+    "typer": {"cli", "options", "bench.commands"},
     "diskcache": {"store"},
 }
 

@@ -62,7 +62,7 @@ class Setup:
                 if isinstance(event, TextDelta):
                     said += event.text
                 else:
-                    assert usage is None
+                    assert isinstance(event, Finished) and usage is None
                     usage = event.usage
         assert usage is not None
         assert self.backend.check() == []

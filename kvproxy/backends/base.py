@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -163,8 +163,11 @@ class UpstreamResponse(Protocol):
 class Passthrough(Protocol):
     """Bytes in, bytes out: for upstreams that speak the client's own dialect."""
 
-    def open(self, endpoint: Endpoint, raw: bytes) -> AbstractAsyncContextManager[UpstreamResponse]:
+    def open(
+        self, endpoint: Endpoint, raw: bytes, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[UpstreamResponse]:
         """Send a client's body; only the model's name in it may change. Error answers are responses too.
 
-        Raises UpstreamError when nobody answers.
+        ``headers`` are all that the client sent; only those that belong to the dialect travel on. Raises
+        UpstreamError when nobody answers, InvalidRequest for an endpoint that the upstream cannot have.
         """

@@ -1,7 +1,8 @@
 """A backend without a model, for tests and for trying out clients.
 
 It keeps prefixes by token ids and by scope, as the engine does, so hits, misses and their counts come out as
-they would; the answer is a function of the prompt alone. Failures are planned with ``fail_next``.
+they would; the answer is a function of the prompt alone. Answers are planned with ``say_next``, failures with
+``fail_next``. A constraint is obeyed with the smallest answer that fits.
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
-from typing import Any
+from contextlib import contextmanager
 
 from kvproxy.backends.base import (
     Comparison,
-    Endpoint,
     EngineInfo,
     Found,
     Generation,
@@ -23,32 +22,32 @@ from kvproxy.backends.base import (
     KeptPage,
     Lookup,
     NotFound,
-    Passthrough,
 )
+from kvproxy.backends.fake_answer import (
+    ANSWER_WORDS,
+    answer_to,
+    constrained_answer,
+    cut,
+    logprobs_of,
+    words_of,
+)
+from kvproxy.backends.fake_misses import FakeMisses
 from kvproxy.core import (
     PAGE_TOKENS,
     Caller,
     Event,
     Finished,
-    FinishReason,
     MissReason,
     Prompt,
     Started,
     TextDelta,
     Usage,
 )
-from kvproxy.errors import ContextTooLong, HitLost, ModelNotFound, UpstreamError
+from kvproxy.errors import ContextTooLong, HitLost
 
-ANSWER_WORDS = 12
-"""Length of every answer that ``max_tokens`` and ``stop`` do not cut."""
+__all__ = ["ANSWER_WORDS", "FakeBackend", "FakeMisses", "answer_to"]
 
 _Tokens = tuple[int, ...]
-
-
-def answer_to(token_ids: _Tokens) -> list[str]:
-    """The words that the fake model says after a prompt; one word is one completion token."""
-    digest = hashlib.sha256(repr(token_ids).encode()).hexdigest()
-    return [digest[4 * i : 4 * i + 4] + " " for i in range(ANSWER_WORDS)]
 
 
 class FakeBackend:
@@ -84,12 +83,17 @@ class FakeBackend:
         self.holds = 0
         """Lookups whose block is open."""
         self._failures: deque[tuple[BaseException, int]] = deque()
+        self._answers: deque[str] = deque()
         self._kept: dict[str, set[_Tokens]] = {}
         self._evicted: dict[str, set[_Tokens]] = {}
 
     def fail_next(self, error: BaseException, *, after_words: int = -1) -> None:
         """The next generation or ``keep`` raises ``error``: before Started, or after so many words."""
         self._failures.append((error, after_words))
+
+    def say_next(self, text: str) -> None:
+        """The next generation says ``text``, raw as a model would, think blocks and tool calls included."""
+        self._answers.append(text)
 
     def evict(self) -> None:
         """Forget all pages in memory, remembering that they were there."""
@@ -127,14 +131,15 @@ class FakeBackend:
                 raise error
             cached = await self._prefill(generation)
             yield Started(cached, self.collapsed, queue_s=0.0, load_s=0.0, prefill_s=self.start_delay_s)
-            words, reason = _cut(answer_to(generation.prompt.token_ids), generation)
+            words, reason = cut(self._words(generation), generation)
             for said, word in enumerate(words):
                 if error is not None and said == after:
                     raise error
                 await asyncio.sleep(self.token_delay_s)
-                yield TextDelta(word)
+                yield TextDelta(word, logprobs=logprobs_of(word, generation.sampling.logprobs))
             prompt_tokens = len(generation.prompt.token_ids)
-            yield Finished(reason, Usage(prompt_tokens, max(1, len(words)), cached, prompt_tokens - cached))
+            written = max(0, min(prompt_tokens, _kept_until(generation)) - cached)
+            yield Finished(reason, Usage(prompt_tokens, max(1, len(words)), cached, written))
         finally:
             self.running.discard(generation.request_id)
 
@@ -182,6 +187,15 @@ class FakeBackend:
         equal = 0 if self.difference else positions
         return Comparison(cached, positions, equal, self.difference, answered, min(answered, equal))
 
+    def _words(self, generation: Generation) -> list[str]:
+        if self._answers:
+            return words_of(self._answers.popleft())
+        if generation.constraint is not None:
+            text = constrained_answer(generation.constraint)
+            if text is not None:
+                return words_of(text)
+        return answer_to(generation.prompt.token_ids)
+
     async def _prefill(self, generation: Generation) -> int:
         """Positions taken from pages. Keeps the prompt for its caller, published framings for their scope."""
         if self.gate is not None:
@@ -193,10 +207,12 @@ class FakeBackend:
             raise HitLost(
                 f"{cached} of {generation.require_cached} positions are there", MissReason.NOT_RESIDENT
             )
+        until = _kept_until(generation)
         for span in generation.prompt.documents:
-            if span.scope is not None:
+            if span.scope is not None and span.end <= until:
                 self._kept.setdefault(span.scope, set()).add(token_ids[: span.end])
-        self._kept.setdefault(generation.caller.scope, set()).add(token_ids)
+        if until > 0:
+            self._kept.setdefault(generation.caller.cache_scope, set()).add(token_ids[:until])
         return cached
 
     def _resident(self, token_ids: _Tokens, caller: Caller) -> int:
@@ -206,112 +222,20 @@ class FakeBackend:
         return min(longest, len(token_ids) - 1)
 
 
-class FakeMisses:
-    """A :class:`MissBackend` in front of a :class:`FakeBackend`, with upstream models that say ``text``."""
-
-    def __init__(
-        self, local: FakeBackend, *, upstreams: tuple[str, ...] = (), text: str = "from upstream"
-    ) -> None:
-        self._local = local
-        self._upstreams = upstreams
-        self.text = text
-        self.missed: list[tuple[Generation, dict[str, Any]]] = []
-        """Every miss, with what a fallback would have been sent."""
-        self.bodies: list[dict[str, Any]] = []
-        """Every body passed to an upstream."""
-        self.open_streams = 0
-        self._failures: deque[UpstreamError] = deque()
-
-    def fail_next(self, error: UpstreamError) -> None:
-        """The next upstream call raises ``error``."""
-        self._failures.append(error)
-
-    def models(self) -> tuple[str, ...]:
-        return self._upstreams
-
-    async def miss(
-        self, generation: Generation, call: dict[str, Any]
-    ) -> AsyncGenerator[Event, None]:
-        self.missed.append((generation, call))
-        async with aclosing(self._local.generate(generation)) as events:
-            async for event in events:
-                yield event
-
-    def passthrough(self, model: str) -> Passthrough | None:
-        return None
-
-    async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
-        self._received(body)
-        message = {"role": "assistant", "content": self.text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-        return {**_upstream_frame(body, "chat.completion", [choice]), "usage": _UPSTREAM_USAGE}
-
-    async def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        self._received(body)
-        self.open_streams += 1
-        try:
-            deltas: tuple[dict[str, str], ...] = (
-                {"role": "assistant", "content": ""},
-                {"content": self.text},
-                {},
-            )
-            for delta in deltas:
-                choice = {
-                    "index": 0,
-                    "delta": delta,
-                    "logprobs": None,
-                    "finish_reason": None if delta else "stop",
-                }
-                yield _upstream_frame(body, "chat.completion.chunk", [choice])
-            yield {**_upstream_frame(body, "chat.completion.chunk", []), "usage": _UPSTREAM_USAGE}
-        finally:
-            self.open_streams -= 1
-
-    def _received(self, body: dict[str, Any]) -> None:
-        self.bodies.append(body)
-        if self._failures:
-            raise self._failures.popleft()
-        if body["model"] not in self._upstreams:
-            raise ModelNotFound(body["model"])
-
-
-_UPSTREAM_USAGE = {
-    "prompt_tokens": 9,
-    "completion_tokens": 2,
-    "total_tokens": 11,
-    "prompt_tokens_details": {"cached_tokens": 0},
-}
-
-
-def _upstream_frame(body: dict[str, Any], kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"id": "up-1", "object": kind, "created": 1, "model": body["model"], "choices": choices}
-
-
-def _cut(words: list[str], generation: Generation) -> tuple[list[str], FinishReason]:
-    """What is said of ``words`` under ``stop`` and ``max_tokens``."""
-    sampling = generation.sampling
-    reason: FinishReason = "stop"
-    if sampling.max_tokens is not None and sampling.max_tokens < len(words):
-        words, reason = words[: sampling.max_tokens], "length"
-    text = "".join(words)
-    ends = [text.index(s) for s in sampling.stop if s in text]
-    if not ends:
-        return words, reason
-    kept: list[str] = []
-    room = min(ends)
-    for word in words:
-        if room > 0:
-            kept.append(word[:room])
-            room -= len(word)
-    return kept, "stop"
+def _kept_until(generation: Generation) -> int:
+    until = generation.keep_until
+    return len(generation.prompt.token_ids) if until is None else until
 
 
 def _common(a: _Tokens, b: _Tokens) -> int:
     """Length of the common start."""
+    shorter = min(len(a), len(b))
+    if a[:shorter] == b[:shorter]:  # The usual case, without a step of Python for each token.
+        return shorter
     for position, (x, y) in enumerate(zip(a, b, strict=False)):
         if x != y:
             return position
-    return min(len(a), len(b))
+    return shorter
 
 
 def _pages(token_ids: _Tokens) -> tuple[KeptPage, ...]:

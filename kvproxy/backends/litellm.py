@@ -17,15 +17,18 @@ import os
 import secrets
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
 from kvproxy.backends.fallback import FallbackReader, sampling_arguments
-from kvproxy.backends.upstream_body import ChunkCleaner, call_arguments, completion
+from kvproxy.backends.ticket import Ticket
+from kvproxy.backends.upstream_answer import answer_of, event_cleaner
+from kvproxy.backends.upstream_call import call_arguments
 from kvproxy.backends.upstream_error import upstream_error
-from kvproxy.core import Event, Started
+from kvproxy.core import Event
 from kvproxy.errors import KVProxyError, ModelNotFound, NotReady, SetupError
 
 _PROVIDER = "kvproxy"
@@ -37,6 +40,7 @@ class LitellmBackend:
 
     ``upstreams``: (name, litellm_params) for each deployment; equal names share the load and stand in for one
     another. ``fallbacks``: per name, the names to try in order after a failure before the first byte.
+    ``raw``: upstreams that litellm has no part in.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class LitellmBackend:
         local_name: str,
         upstreams: Sequence[tuple[str, dict[str, Any]]],
         fallbacks: Mapping[str, Sequence[str]],
+        raw: Mapping[str, Passthrough] | None = None,
     ) -> None:
         """Imports nothing yet. Raises SetupError for a fallback onto the local model, without a prompt."""
         for name, targets in fallbacks.items():
@@ -55,10 +60,12 @@ class LitellmBackend:
         self._local_name = local_name
         self._upstreams = tuple(upstreams)
         self._fallbacks = {name: list(targets) for name, targets in fallbacks.items()}
+        self._raw = dict(raw or {})
         self._deployments = Counter(name for name, _ in upstreams)
-        self._tickets: dict[str, _Ticket] = {}
+        self._tickets: dict[str, Ticket] = {}
         self._starting = asyncio.Lock()
         self._litellm: Any = None
+        self._client: Any = None
         self._router: Any = None
 
     async def start(self) -> None:
@@ -67,19 +74,18 @@ class LitellmBackend:
             async with self._starting:
                 if self._router is None:
                     self._litellm = await asyncio.to_thread(_load)
+                    self._client = _share_client(self._litellm)
                     self._router = self._build(self._litellm)
 
     async def close(self) -> None:
         """Close the connections to upstreams. Streams must have ended."""
         if self._router is not None:
-            await _close_clients(self._litellm)
+            await _close_clients(self._litellm, self._client)
 
     def models(self) -> tuple[str, ...]:
-        return tuple(self._deployments)
+        return (*self._deployments, *self._raw)
 
-    async def miss(
-        self, generation: Generation, call: dict[str, Any]
-    ) -> AsyncGenerator[Event, None]:
+    async def miss(self, generation: Generation, call: dict[str, Any]) -> AsyncGenerator[Event, None]:
         """Errors of the engine come out as they are, unless a fallback answered instead.
 
         ``call`` is what a fallback is sent. Its Started says 0 cached tokens, its Finished how many.
@@ -88,7 +94,7 @@ class LitellmBackend:
             raise NotReady("No local model is loaded.")
         await self.start()
         name = secrets.token_hex(16)
-        ticket = _Ticket(self._local, generation)
+        ticket = Ticket(self._local, generation)
         self._tickets[name] = ticket
         try:
             async with aclosing(ticket), aclosing(self._route(ticket, name, call)) as events:
@@ -97,9 +103,7 @@ class LitellmBackend:
         finally:
             del self._tickets[name]
 
-    async def _route(
-        self, ticket: _Ticket, name: str, plain: dict[str, Any]
-    ) -> AsyncGenerator[Event, None]:
+    async def _route(self, ticket: Ticket, name: str, plain: dict[str, Any]) -> AsyncGenerator[Event, None]:
         call = {
             "model": self._local_name,
             **plain,
@@ -107,7 +111,7 @@ class LitellmBackend:
             "num_retries": 0,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **sampling_arguments(ticket.generation.sampling),
+            **sampling_arguments(ticket.generation.sampling, transparent=self._transparent_fallbacks()),
         }
         fallback = FallbackReader()
         try:
@@ -131,45 +135,74 @@ class LitellmBackend:
             yield event
 
     def passthrough(self, model: str) -> Passthrough | None:
-        return None
+        return self._raw.get(model)
 
     async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
-        response = await self._call(body)
-        return completion(response.model_dump())
+        return answer_of(endpoint, await self._call(endpoint, body))
 
     async def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Raises UpstreamError, also after chunks: a stream that broke has no other end."""
         options = body.get("stream_options")
+        counting = endpoint in ("chat/completions", "completions") and isinstance(options, dict)
+        events = await self._call(
+            endpoint, body, stream=True, **({"stream_options": options} if counting else {})
+        )
         asked = isinstance(options, dict) and options.get("include_usage") is True
-        cleaner = ChunkCleaner(include_usage=asked)
-        extra = {"stream_options": options} if isinstance(options, dict) else {}
-        response = await self._call(body, stream=True, **extra)
+        clean = event_cleaner(endpoint, include_usage=asked)
         midway = False
-        async with aclosing(response):
-            try:
-                async for chunk in response:
-                    midway = True
-                    for cleaned in cleaner.clean(chunk.model_dump()):
-                        yield cleaned
-            except Exception as e:
-                raise upstream_error(e, midway=midway) from None
+        try:
+            async for event in events:
+                midway = True
+                for cleaned in clean(event):
+                    yield cleaned
+        except KVProxyError:
+            raise
+        except Exception as e:
+            raise upstream_error(e, midway=midway) from None
+        finally:
+            if close := getattr(events, "aclose", None):  # not all of litellm's streams can be closed
+                await close()
 
-    async def _call(self, body: dict[str, Any], **extra: Any) -> Any:
+    async def _call(self, endpoint: Endpoint, body: dict[str, Any], **extra: Any) -> Any:
         name = str(body.get("model"))
         if name not in self._deployments:
             raise ModelNotFound(name)
-        call = call_arguments(body, transparent=self._transparent(name))
+        call = call_arguments(endpoint, body, transparent=self._transparent(endpoint, name))
         await self.start()
         try:
-            return await self._router.acompletion(**call, **extra)
+            return await self._function(endpoint, streamed="stream" in extra)(**call, **extra)
         except Exception as e:
             raise upstream_error(e) from None
 
-    def _transparent(self, name: str) -> bool:
-        """Whether whoever may answer for ``name`` speaks OpenAI's own dialect."""
+    def _function(self, endpoint: Endpoint, *, streamed: bool) -> Callable[..., Awaitable[Any]]:
+        functions: dict[Endpoint, Callable[..., Awaitable[Any]]] = {
+            "chat/completions": self._router.acompletion,
+            "completions": self._router.atext_completion,
+            "embeddings": self._router.aembedding,
+            "responses": self._router.aresponses,
+            "messages": self._router.aanthropic_messages,
+        }
+        if endpoint == "messages" and streamed:
+            # litellm's native stream imports its proxy, with fastapi and more; its translation does not.
+            return partial(
+                self._router._ageneric_api_call_with_fallbacks, original_function=_translated_messages
+            )
+        return functions[endpoint]
+
+    def _transparent(self, endpoint: Endpoint, name: str) -> bool:
+        """Whether whoever may answer for ``name`` speaks OpenAI's own dialect, on this endpoint too."""
         names = {name, *self._fallbacks.get(name, ())}
-        models = [str(params["model"]) for n, params in self._upstreams if n in names]
-        return all(m.startswith("openai/") for m in models)
+        deployments = [params for n, params in self._upstreams if n in names]
+        return all(
+            str(params["model"]).startswith("openai/")
+            and not (endpoint == "responses" and params.get("use_chat_completions_api"))
+            for params in deployments
+        )
+
+    def _transparent_fallbacks(self) -> bool:
+        names = self._fallbacks.get(self._local_name, ())
+        models = [str(params["model"]) for name, params in self._upstreams if name in names]
+        return bool(models) and all(model.startswith("openai/") for model in models)
 
     def _build(self, litellm: Any) -> Any:
         deployments = [
@@ -191,30 +224,6 @@ class LitellmBackend:
         )
 
 
-class _Ticket:
-    """One miss: lets the provider start the engine, and the caller read what it says."""
-
-    def __init__(self, local: LocalBackend, generation: Generation) -> None:
-        self.generation = generation
-        self.events = local.generate(generation)
-        self.started: Started | None = None
-        self.error: Exception | None = None
-
-    async def start(self) -> None:
-        """Waits for the first token."""
-        try:
-            first = await anext(self.events, None)
-            if not isinstance(first, Started):
-                raise TypeError(f"the engine began with {type(first).__name__}")
-        except Exception as e:
-            self.error = e
-            raise
-        self.started = first
-
-    async def aclose(self) -> None:
-        await self.events.aclose()
-
-
 def _load() -> Any:
     """Import litellm, offline and quiet. Takes seconds."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -226,27 +235,31 @@ def _load() -> Any:
     module.suppress_debug_info = True
     module.telemetry = False
     module.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
+    # Embeddings are otherwise asked three times: a retry is the client's to decide.
+    module.DEFAULT_MAX_RETRIES = 0
+    # Many upstreams of OpenAI's dialect have no /v1/responses, which messages would else be translated to.
+    module.use_chat_completions_url_for_anthropic_messages = True
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         # Its errors come back as exceptions; its log would repeat them with prompts and tracebacks.
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return module
 
 
-def _register(litellm: Any) -> dict[str, _Ticket]:
+def _register(litellm: Any) -> dict[str, Ticket]:
     """Make the engine a provider; returns the tickets it takes.
 
     litellm keeps providers per process, so the provider belongs to no backend: each ticket knows its engine.
     """
     for item in litellm.custom_provider_map:
         if item["provider"] == _PROVIDER:
-            known: dict[str, _Ticket] = item["custom_handler"].tickets
+            known: dict[str, Ticket] = item["custom_handler"].tickets
             return known
     from litellm.llms import custom_llm
 
     base: Any = custom_llm
 
     class Provider(base.CustomLLM):  # type: ignore[misc]  # litellm types astreaming as a coroutine; it is none
-        tickets: dict[str, _Ticket]
+        tickets: dict[str, Ticket]
 
         async def astreaming(self, *_: Any, **kwargs: Any) -> AsyncIterator[dict[str, Any]]:
             metadata = (kwargs.get("litellm_params") or {}).get("metadata") or {}
@@ -266,10 +279,35 @@ def _register(litellm: Any) -> dict[str, _Ticket]:
     return provider.tickets
 
 
-async def _close_clients(litellm: Any) -> None:
+async def _translated_messages(**call: Any) -> Any:
+    """``/v1/messages`` by way of chat completions, whatever the upstream's own dialect."""
+    from litellm.llms.anthropic.pass_through.adapters import handler
+
+    return await handler.LiteLLMMessagesToCompletionTransformationHandler.async_anthropic_messages_handler(
+        **call
+    )
+
+
+def _share_client(litellm: Any) -> Any:
+    """One connection pool for all upstreams of OpenAI's dialect; None when this process has one already.
+
+    Streamed text completions would else open a pool for each request, and never close it.
+    """
+    if litellm.aclient_session is not None:
+        return None
+    from litellm.llms.openai.common_utils import BaseOpenAILLM
+
+    litellm.aclient_session = BaseOpenAILLM._get_async_http_client()
+    return litellm.aclient_session
+
+
+async def _close_clients(litellm: Any, client: Any) -> None:
     """litellm caches its clients per process; its own clean-up at exit runs when their loop is gone."""
     from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
     await GLOBAL_LOGGING_WORKER.stop()
+    if client is not None:
+        litellm.aclient_session = None
+        await client.aclose()
     await litellm.close_litellm_async_clients()
     litellm.in_memory_llm_clients_cache.flush_cache()

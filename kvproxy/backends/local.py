@@ -10,14 +10,15 @@ from functools import partial
 from typing import Protocol
 
 from kvproxy.backends.base import Comparison, EngineInfo, Found, Generation, Kept, KeptPage, Lookup, NotFound
-from kvproxy.core import PAGE_TOKENS, Caller, Event, Finished, MissReason, Prompt, Sampling
+from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Event, Finished, MissReason, Prompt, Sampling
 from kvproxy.engine.cache import Occupancy, pages_for
 from kvproxy.engine.compare import compare_logits
+from kvproxy.engine.constraint import GrammarCompiler, TokenConstraint
 from kvproxy.engine.index import Node
 from kvproxy.engine.sampler import fresh_seed
 from kvproxy.engine.sequence import Job, Sequence
 from kvproxy.engine.worker import Engine
-from kvproxy.errors import HitLost
+from kvproxy.errors import HitLost, InvalidRequest
 
 
 class DeletableStore(Protocol):
@@ -29,10 +30,18 @@ class DeletableStore(Protocol):
 class EmbeddedBackend:
     """Implements ``LocalBackend``. Belongs to the event loop that first uses it."""
 
-    def __init__(self, engine: Engine, model: str, store: DeletableStore | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        model: str,
+        store: DeletableStore | None,
+        grammars: GrammarCompiler | None = None,
+    ) -> None:
+        """Without ``grammars``, generations that have a constraint are refused."""
         self._engine = engine
         self._model = model
         self._store = store
+        self._grammars = grammars
 
     @property
     def info(self) -> EngineInfo:
@@ -55,6 +64,7 @@ class EmbeddedBackend:
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         sampling, prompt, caller = generation.sampling, generation.prompt, generation.caller
         shared = next((s for s in prompt.documents if s.scope is not None), None)
+        constraint = await self._begin(generation.constraint)
         job = Job(
             id=generation.request_id,
             token_ids=prompt.token_ids,
@@ -66,10 +76,23 @@ class EmbeddedBackend:
             shared_end=0 if shared is None else shared.end,
             shared_scope=None if shared is None else shared.scope,
             require_cached=generation.require_cached,
+            keep_until=generation.keep_until,
+            constraint=constraint,
         )
         async with aclosing(self.run(job)) as events:
             async for event in events:
                 yield event
+
+    async def _begin(self, constraint: Constraint | None) -> TokenConstraint | None:
+        """Each answer has a state of its own; the grammar behind it is compiled once."""
+        if constraint is None:
+            return None
+        if self._grammars is None:
+            raise InvalidRequest(
+                f"The model `{self._model}` cannot be held to a schema or made to call a tool.",
+                param="tools" if constraint.format is None else "response_format",
+            )
+        return (await self._grammars.compile(constraint)).start()
 
     async def run(
         self,

@@ -1,64 +1,16 @@
-"""OpenAI JSON on its way through litellm: what to hand over, and how to undo what litellm adds. Pure."""
+"""Chat and text completions and embeddings as litellm gives them: how to undo what it adds. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from kvproxy.errors import InvalidRequest
-
-# Only these names become arguments of litellm. Everything else in a client's body is data: were it passed as
-# an argument too, a body with `api_base` would send the configured key to an address of the client's choice.
-_PARAMETERS = frozenset(
-    (
-        "audio frequency_penalty function_call functions logit_bias logprobs "
-        "max_completion_tokens max_tokens modalities n parallel_tool_calls prediction "
-        "presence_penalty reasoning_effort response_format seed stop temperature thinking "
-        "tool_choice tools top_k top_logprobs top_p user web_search_options"
-    ).split()
-)
 _ADDED = frozenset(
     {"provider_specific_fields", "citations", "cache_creation_tokens", "thinking_blocks", "images"}
 )
 """Names that litellm puts in beside the upstream's own; dropped where they are empty or its own."""
 _NULLABLE = frozenset({"content", "refusal", "logprobs", "finish_reason"})
 """Names that OpenAI's spec wants present, null included."""
-
-
-def call_arguments(body: dict[str, Any], *, transparent: bool) -> dict[str, Any]:
-    """litellm's arguments for a client's body, without ``stream``.
-
-    ``transparent`` (the upstream speaks OpenAI's own dialect): the whole body travels in ``extra_body``,
-    which the openai client lays over what litellm made of the arguments, so the upstream gets what the
-    client sent: ``developer`` stays ``developer``; ``user``, ``metadata`` and ``verbosity`` survive. Any
-    other dialect gets the parameters that litellm can translate.
-
-    Raises InvalidRequest for shapes that litellm would trip over; the rest is the upstream's to judge.
-    """
-    _check(body)
-    call: dict[str, Any] = {"model": body["model"], "messages": body["messages"]}
-    if not transparent:
-        return call | {k: v for k, v in body.items() if k in _PARAMETERS and v is not None}
-    rest = {k: v for k, v in body.items() if k not in ("model", "stream", "stream_options")}
-    # tools as an argument as well: litellm counts and routes by them.
-    return call | ({"tools": body["tools"]} if body.get("tools") else {}) | {"extra_body": rest}
-
-
-def _check(body: dict[str, Any]) -> None:
-    messages = body.get("messages")
-    if not _objects(messages) or not messages:
-        raise InvalidRequest("'messages' must be a non-empty array of objects.", param="messages")
-    for index, message in enumerate(messages):
-        content = message.get("content")
-        if not (content is None or isinstance(content, str) or _objects(content)):
-            where = f"messages[{index}].content"
-            raise InvalidRequest(f"'{where}' must be a string, null or an array of objects.", param=where)
-    if body.get("tools") is not None and not _objects(body["tools"]):
-        raise InvalidRequest("'tools' must be an array of objects.", param="tools")
-
-
-def _objects(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(x, dict) for x in value)
 
 
 def completion(dumped: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +60,57 @@ class ChunkCleaner:
             "logprobs": choice.get("logprobs"),
             "finish_reason": choice.get("finish_reason"),
         }
+
+
+def text_completion(dumped: dict[str, Any]) -> dict[str, Any]:
+    """A dumped TextCompletionResponse as OpenAI's spec has it."""
+    out = {k: v for k, v in dumped.items() if v is not None and k not in _ADDED}
+    out["choices"] = [_text_choice(choice) for choice in dumped.get("choices") or ()]
+    out["usage"] = usage(dumped.get("usage") or {})
+    return out
+
+
+class TextChunkCleaner:
+    """The same for the chunks of one stream. litellm gives each a time of its own."""
+
+    def __init__(self, *, include_usage: bool) -> None:
+        self._include_usage = include_usage
+        self._frame: dict[str, Any] = {}
+
+    def clean(self, dumped: dict[str, Any]) -> list[dict[str, Any]]:
+        if not self._frame:
+            self._frame = {k: dumped.get(k) for k in ("id", "object", "created", "model")}
+        choices = [_text_choice(c) for c in dumped.get("choices") or ()]
+        counts = dumped.get("usage") or {}
+        chunks = []
+        if any(c["text"] or c["finish_reason"] or c["logprobs"] for c in choices):
+            chunks.append(
+                self._frame | {"choices": choices} | ({"usage": None} if self._include_usage else {})
+            )
+        if self._include_usage and counts.get("total_tokens"):
+            chunks.append(self._frame | {"choices": [], "usage": usage(counts)})
+        return chunks
+
+
+def _text_choice(dumped: dict[str, Any]) -> dict[str, Any]:
+    """Names that the upstream added stay; litellm's empty ones go."""
+    fixed = ("index", "text", "logprobs", "finish_reason")
+    more = {k: v for k, v in dumped.items() if v is not None and k not in (*fixed, *_ADDED)}
+    return {
+        "index": dumped.get("index", 0),
+        "text": dumped.get("text") or "",
+        "logprobs": dumped.get("logprobs"),
+        "finish_reason": dumped.get("finish_reason"),
+        **more,
+    }
+
+
+def embeddings(dumped: dict[str, Any]) -> dict[str, Any]:
+    """A dumped EmbeddingResponse; nothing is completed, so nothing is counted for it."""
+    counts = _without_nulls(dumped.get("usage") or {})
+    if not counts.get("completion_tokens"):
+        counts.pop("completion_tokens", None)
+    return {**{k: v for k, v in dumped.items() if v is not None and k not in _ADDED}, "usage": counts}
 
 
 def usage(dumped: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ still has it.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -62,13 +63,33 @@ def _status(error: BaseException) -> int | None:
 
 
 def _body(error: BaseException) -> dict[str, Any] | None:
-    """The upstream's error object, where it had one with a message."""
-    body = getattr(error, "body", None)
-    if isinstance(body, dict) and isinstance(body.get("error"), dict):
-        body = body["error"]
-    if not isinstance(body, dict) or not isinstance(body.get("message"), str):
+    """The upstream's error object, where it had one with a message: kept whole, or as the text it came in."""
+    candidates = [getattr(error, "body", None), getattr(error, "message", None)]
+    if isinstance(error, httpx.HTTPStatusError) and error.response.is_closed:
+        candidates.append(_text(error.response))
+    for candidate in candidates:
+        body = _parsed(candidate)
+        if isinstance(body, dict) and isinstance(body.get("error"), dict):
+            body = body["error"]
+        if isinstance(body, dict) and isinstance(body.get("message"), str):
+            return {str(k): v for k, v in body.items()}
+    return None
+
+
+def _text(response: httpx.Response) -> str | None:
+    try:
+        return response.text
+    except httpx.StreamError:
         return None
-    return {str(k): v for k, v in body.items()}
+
+
+def _parsed(value: object) -> object:
+    if isinstance(value, str | bytes) and value[:1] in ("{", b"{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return None
+    return value
 
 
 def _answered(error: BaseException) -> bool:

@@ -1,38 +1,42 @@
-"""From messages to the exact tokens the model sees, and where the known documents stand in them."""
+"""From a request to the exact tokens the model sees, and where the known documents stand in them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from kvproxy.core import Caller, ChatRequest, DocumentPart, Message, Prompt, Span, TextRequest
+from kvproxy.core import Caller, ChatRequest, Prompt, Span, TextRequest
 from kvproxy.documents.document import FramedPrefix, Framing, TokenizedDocument
-from kvproxy.documents.escape import RESERVED, Escape, checked
+from kvproxy.documents.escape import RESERVED, Escape
+from kvproxy.documents.history import History
 from kvproxy.documents.library import Known, Library
+from kvproxy.documents.model_format import model_format
+from kvproxy.documents.parts import Contents
+from kvproxy.documents.plain_call import plain_call
+from kvproxy.documents.reasoning import reasoning_state
 from kvproxy.documents.seam import Mark, Seam
 from kvproxy.documents.template import ChatTemplate
+from kvproxy.documents.text_prompt import TextPrompts
 from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.tools import ToolTexts
 from kvproxy.errors import InvalidRequest, SetupError
 
 logger = logging.getLogger(__name__)
 
-JOINT = "\n"
-"""Between the parts of one message, texts and documents alike."""
-
-_FRONT_ROLES = ("system", "user")
 # What may follow a document; without cuts, what all of these leave untouched is taken as its own.
 _TAILS = ("", "\n", "\n\nQ", " x", "x", ".", "'s", "1", "\u0301")
-_PROBE = 'Ab "q" \\ \' <x> {{ y }}\n\tz é\n\nend'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Placed:
-    """Tokens of a rendered conversation and the slot and position of every document in it."""
+    """Tokens of a rendered conversation, and the slot and position of every document and mark in it."""
 
-    token_ids: list[int]
-    marks: list[tuple[int, Mark]]
+    token_ids: list[int] = field(default_factory=list)
+    marks: list[tuple[int, Mark]] = field(default_factory=list)
+    stops: list[tuple[int, int, bool]] = field(default_factory=list)
+    """(mark, position, whether the position lies behind the start of the region that the mark stands in)."""
 
 
 class Composer:
@@ -53,7 +57,10 @@ class Composer:
         self.library = library
         self._escape = Escape(tokenizer.control)
         self._seam = Seam(tokenizer)
-        self._roles = frozenset(role for role in _FRONT_ROLES if self._passes_unchanged(role))
+        self.format = model_format(template, tokenizer.special_tokens, self._escape)
+        self._history = History(self._escape, self.format)
+        self._tools = ToolTexts(self._escape)
+        self._texts = TextPrompts(tokenizer, library)
         self.framings = tuple(framing for framing in framings if self._expressible(framing))
 
     def encode(self, text: str) -> list[int]:
@@ -64,139 +71,148 @@ class Composer:
         """Tokenise a document for keeps; ``token_ids`` from ``encode``, if at hand. Safe in any thread."""
         return Seam(self._tokenizer).tokenize(text, token_ids)
 
+    def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Tokens of a text completion's prompt. ``add_special_tokens``: with the bos token, where this
+        tokenizer has one. Control tokens in ``text`` stay text. Raises InvalidRequest."""
+        return self._texts.encode(text, begin=add_special_tokens)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, control tokens included. Raises InvalidRequest for ids out of range."""
+        return self._tokenizer.decode(self._texts.checked_ids(ids, "tokens"), skip_special=False)
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token's own text; part of a character is U+FFFD. Raises InvalidRequest for ids out of range."""
+        return self._tokenizer.token_texts(self._texts.checked_ids(ids, "tokens"))
+
     def plain_call(self, request: ChatRequest | TextRequest, caller: Caller) -> dict[str, Any]:
         """What another model is sent in this one's place: OpenAI messages with string content, documents
-        replaced by their text. Raises DocumentNotFound."""
-        assert isinstance(request, ChatRequest)
-        messages = [
-            {"role": message.role, "content": JOINT.join(self._texts(i, message, caller))}
-            for i, message in enumerate(request.messages)
-        ]
-        return {"messages": messages}
+        replaced by their text, tools and response format as the client gave them. A text prompt becomes a
+        user's message. Raises DocumentNotFound and InvalidRequest."""
+        if isinstance(request, ChatRequest):
+            return plain_call(request, self.library, caller)
+        text = request.prompt if isinstance(request.prompt, str) else self.decode(request.prompt)
+        return {"messages": [{"role": "user", "content": text}]}
 
     def compose(self, request: ChatRequest | TextRequest, caller: Caller) -> Prompt:
         """The prompt for the local model.
 
-        A document is known by its reference anywhere, and by its text at the front of any part of a system or
-        user message; text and reference give the same tokens. Raises DocumentNotFound and InvalidRequest.
+        A document is known by its reference anywhere, and by its text at the front of any part of a system,
+        user or tool message, or of a text prompt; text and reference give the same tokens. Raises
+        DocumentNotFound and InvalidRequest.
         """
-        assert isinstance(request, ChatRequest)
-        slots: list[Known] = []
-        messages = [
-            {"role": message.role, "content": self._content(i, message, caller, slots)}
-            for i, message in enumerate(request.messages)
-        ]
+        if isinstance(request, TextRequest):
+            return self._compose_text(request, caller)
+        contents = Contents(request.messages, self.format.copied, self.library, self._escape, caller)
+        tools = self._tools.of(request.tools) if request.tools else None
+        messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
-        placed = self._place(messages, variables, [known.tokenized for known in slots], self._seam)
+        rendered = self._render(messages, variables, tools.values if tools is not None else ())
+        documents = [known.tokenized for known in contents.slots]
+        placed = self._place(rendered, documents, self._seam, caller.scope)
         token_ids = tuple(placed.token_ids)
-        spans = (_span(slots[slot], mark, token_ids) for slot, mark in placed.marks)
-        return Prompt(token_ids, tuple(span for span in spans if span.end > span.start))
+        spans = [_span(contents.slots[slot], mark, token_ids) for slot, mark in placed.marks]
+        ends = {mark.end: span.end for (_, mark), span in zip(placed.marks, spans, strict=True)}
+        # A mark of which only the template's own words are decided names nothing of the client's.
+        stops = [ends.get(p, p) for m, p, own in placed.stops if own or contents.marked[m] > 0]
+        return Prompt(
+            token_ids,
+            tuple(span for span in spans if span.end > span.start),
+            marks=tuple(sorted({stop for stop in stops if stop > 0})),
+            reasoning=reasoning_state(rendered, thinks=self.format.thinks),
+            tool_format=self.format.tool_format,
+        )
 
     def framed(self, text: str, tokenized: TokenizedDocument, framing: Framing) -> FramedPrefix:
         """The tokens from 0 to the document's cut under ``framing``, whatever follows. Safe in any thread."""
         seam = Seam(self._tokenizer)
         kept: list[int] | None = None
         for tail in _TAILS:
-            placed = self._place(self._framing_messages(framing, text, tail), {}, [tokenized], seam)
+            placed = self._framed(framing, text, tail, tokenized, seam)
             end = placed.marks[0][1].end if placed.marks else 0
             prefix = placed.token_ids[:end]
             kept = prefix if kept is None else kept[: _agreeing(kept, prefix)]
         return FramedPrefix(framing.name, tuple(kept or ()))
 
-    def _framing_messages(self, framing: Framing, text: str, tail: str) -> list[dict[str, str]]:
+    def _compose_text(self, request: TextRequest, caller: Caller) -> Prompt:
+        spans: tuple[Span, ...] = ()
+        if isinstance(request.prompt, str):
+            tokens, known, mark = self._texts.place(request.prompt, caller, self._seam)
+            token_ids = tuple(tokens)
+            if known is not None and mark is not None:
+                spans = (_span(known, mark, token_ids),)
+        else:
+            token_ids = self._texts.checked_ids(request.prompt, "prompt")
+        if not token_ids:
+            raise InvalidRequest("Invalid 'prompt': it must hold at least one token.", param="prompt")
+        return Prompt(
+            token_ids,
+            tuple(span for span in spans if span.end > span.start),
+            tool_format=self.format.tool_format,
+        )
+
+    def _framed(
+        self, framing: Framing, text: str, tail: str, tokenized: TokenizedDocument, seam: Seam
+    ) -> _Placed:
         leading = text[: len(text) - len(text.lstrip())]
         content = self._escape.text(leading) + self._escape.slot(0) + self._escape.text(tail)
+        if framing.place == "text":
+            placed = _Placed(list(self._tokenizer.begin))
+            self._append(placed, content, [tokenized], seam)
+            return placed
+        messages = [{"role": framing.place, "content": content}]
         if framing.place == "system":
-            return [{"role": "system", "content": content}, {"role": "user", "content": "Q"}]
-        first = {"role": "user", "content": content}
-        if framing.system is None:
-            return [first]
-        return [{"role": "system", "content": self._escape.text(framing.system)}, first]
+            messages.append({"role": "user", "content": "Q"})
+        elif framing.system is not None:
+            messages.insert(0, {"role": "system", "content": self._escape.text(framing.system)})
+        return self._place(self._render(messages, {}), [tokenized], seam)
 
-    def _content(self, index: int, message: Message, caller: Caller, slots: list[Known]) -> str:
-        """The content the template sees: escaped text, and a placeholder for each document."""
-        if message.role not in self._roles:
-            text = JOINT.join(self._texts(index, message, caller))
-            return self._escape.assistant(text) if message.role == "assistant" else self._escape.text(text)
-        pieces: list[str] = []
-        for j, part in enumerate(message.content):
-            where = f"messages[{index}].content[{j}]"
-            if isinstance(part, DocumentPart):
-                known = self._resolve(part, caller, where)
-                pieces.append(self._piece(known.document.text, known, caller, slots))
-            else:
-                pieces.append(self._piece(checked(part.text, where), None, caller, slots))
-        return JOINT.join(pieces)
-
-    def _piece(self, text: str, known: Known | None, caller: Caller, slots: list[Known]) -> str:
-        body = text.lstrip()
-        known = known or self.library.at_front(body, caller)
-        if known is None:
-            return self._escape.text(text)
-        slots.append(known)
-        leading = text[: len(text) - len(body)]
-        # White space around a document stays outside of its placeholder, where templates can trim it.
-        tail = self._escape.text(body[len(known.tokenized.core) :])
-        return self._escape.text(leading) + self._escape.slot(len(slots) - 1) + tail
-
-    def _texts(self, index: int, message: Message, caller: Caller) -> list[str]:
-        texts: list[str] = []
-        for j, part in enumerate(message.content):
-            where = f"messages[{index}].content[{j}]"
-            if isinstance(part, DocumentPart):
-                texts.append(self._resolve(part, caller, where).document.text)
-            else:
-                texts.append(checked(part.text, where))
-        return texts
-
-    def _resolve(self, part: DocumentPart, caller: Caller, where: str) -> Known:
-        return self.library.resolve(part.document, caller, param=f"{where}.document")
+    def _render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any],
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
+        names = {**self._tokenizer.special_tokens, **variables}
+        return self._template.render(messages, names, self._escape.restore, tools=tools)
 
     def _place(
-        self,
-        messages: list[dict[str, str]],
-        variables: dict[str, Any],
-        documents: Sequence[TokenizedDocument],
-        seam: Seam,
+        self, rendered: str, documents: Sequence[TokenizedDocument], seam: Seam, scope: str | None = None
     ) -> _Placed:
-        names: dict[str, Any] = {**self._tokenizer.special_tokens, **variables}
-        rendered = self._template.render(messages, names, self._escape.restore)
-        placed = _Placed([], [])
+        placed = _Placed()
         for piece in self._tokenizer.pieces(rendered):
             if isinstance(piece, int):
                 placed.token_ids.append(piece)
-                continue
-            texts, slots = self._escape.segments(piece)
-            tokens, marks = seam.encode(texts, [documents[slot] for slot in slots])
-            base = len(placed.token_ids)
-            placed.token_ids.extend(tokens)
-            for slot, mark in zip(slots, marks, strict=True):
-                placed.marks.append((slot, Mark(base + mark.start, base + mark.end)))
+            else:
+                self._append(placed, piece, documents, seam, scope)
         return placed
 
-    def _passes_unchanged(self, role: str) -> bool:
-        """Whether the template copies this role's content as it is, so that a placeholder may stand in it."""
-
-        def render(content: str) -> str:
-            messages = [{"role": role, "content": content}]
-            if role == "system":
-                messages.append({"role": "user", "content": "Q"})
-            return self._template.render(messages, self._tokenizer.special_tokens)
-
-        try:
-            slot, probe = self._escape.slot(0), self._escape.text(_PROBE)
-            return render(slot).replace(slot, probe) == render(probe)
-        except InvalidRequest:
-            return False
+    def _append(
+        self,
+        placed: _Placed,
+        region: str,
+        documents: Sequence[TokenizedDocument],
+        seam: Seam,
+        scope: str | None = None,
+    ) -> None:
+        """Add a region's tokens to ``placed`` (modified)."""
+        cut = self._escape.segments(region)
+        joined = seam.encode(cut.texts, [documents[slot] for slot in cut.slots], cut.stops, scope)
+        base = len(placed.token_ids)
+        placed.token_ids.extend(joined.token_ids)
+        for slot, mark in zip(cut.slots, joined.marks, strict=True):
+            placed.marks.append((slot, Mark(base + mark.start, base + mark.end)))
+        placed.stops += [(mark, base + position, position > 0) for mark, position in joined.stops]
 
     def _expressible(self, framing: Framing) -> bool:
-        roles = {framing.place} if framing.system is None else {framing.place, "system"}
-        if roles <= self._roles:
+        if framing.place == "text":
+            return True
+        roles: set[str] = {framing.place} if framing.system is None else {framing.place, "system"}
+        if roles <= self.format.copied:
             return True
         logger.warning(
             "framing %s is not used: this model's chat template does not take %s messages as they are",
             framing.name,
-            " and ".join(sorted(roles - self._roles)),
+            " and ".join(sorted(roles - self.format.copied)),
         )
         return False
 

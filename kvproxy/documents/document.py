@@ -100,13 +100,14 @@ class TokenizedDocument:
 class Framing:
     """Where a published document is expected to stand: what its pages are made for ahead of time."""
 
-    place: Literal["system", "user"]
+    place: Literal["system", "user", "text"]
+    """At the head of the system message, of the first user message, or of a text completion's prompt."""
     system: str | None = None
     """For ``user``: the system prompt before it; None sends no system message."""
 
     @property
     def name(self) -> str:
-        """``system``, ``user``, or ``user-`` and a digest of the system prompt."""
+        """``system``, ``user``, ``text``, or ``user-`` and a digest of the system prompt."""
         if self.system is None:
             return self.place
         return f"{self.place}-{etag_of(self.system)[:12]}"

@@ -1,8 +1,9 @@
 """Client text stays text: what a message says can never act as a control token or as template input.
 
 Before rendering, the first character of every control token (``<`` in most models) is replaced, wherever a
-client wrote it, by a private stand-in; known documents are replaced whole by a placeholder. After rendering,
-the only control strings left are the template's own. Replacing single characters rather than whole control
+client wrote it, by a private stand-in; known documents are replaced whole by a placeholder, and the ends of
+prefixes that the client marked get one without width. After rendering, the only control strings left are the
+template's own. Replacing single characters rather than whole control
 strings also covers a string that a template would assemble out of two contents.
 
 The stand-ins are Unicode noncharacters U+FDD0 to U+FDEF; in client text they are escaped themselves.
@@ -12,19 +13,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.errors import InvalidRequest, SetupError
 
 _ESCAPE, _SLOT = "\ufdd0", "\ufdd1"
 _DIGITS = "\ufdd2\ufdd3\ufdd4\ufdd5"
-_FIRST_STAND_IN, _LAST = 0xFDD6, 0xFDEF
+_MARK = "\ufdd6"
+_FIRST_STAND_IN, _LAST = 0xFDD7, 0xFDEF
 RESERVED = re.compile("[\ufdd0-\ufdef]")
 _VARIABLES = "chat_template_kwargs"
-_SLOT_PATTERN = re.compile(f"{_SLOT}([{_DIGITS}]+){_SLOT}")
+_PLACEHOLDER = re.compile(f"([{_SLOT}{_MARK}])([{_DIGITS}]+)\\1")
 
 # Templates take an assistant's earlier message apart at these, so there they keep their meaning.
 _ASSISTANT_MARKS = re.compile("(</?think>|</?tool_call>)")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A mark in a region: it stands behind ``offset`` characters of the region's text number ``text``."""
+
+    mark: int
+    text: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """A region cut at its placeholders: ``n + 1`` restored texts around ``n`` slot indices."""
+
+    texts: list[str]
+    slots: list[int]
+    stops: list[Stop]
 
 
 class Escape:
@@ -55,18 +76,22 @@ class Escape:
 
     def variables(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """A request's template variables with every string in them escaped. Raises InvalidRequest."""
-        try:
-            return {checked(name, _VARIABLES): self._value(value) for name, value in values.items()}
-        except RecursionError as e:
-            raise InvalidRequest("chat_template_kwargs is nested too deeply", param=_VARIABLES) from e
+        return {checked(name, _VARIABLES): self.value(value, _VARIABLES) for name, value in values.items()}
 
-    def _value(self, value: Any) -> Any:
+    def value(self, value: Any, param: str) -> Any:
+        """A JSON value with every string in it escaped, keys included. Raises InvalidRequest."""
+        try:
+            return self._value(value, param)
+        except RecursionError as e:
+            raise InvalidRequest(f"{param} is nested too deeply", param=param) from e
+
+    def _value(self, value: Any, param: str) -> Any:
         if isinstance(value, str):
-            return self.text(checked(value, _VARIABLES))
+            return self.text(checked(value, param))
         if isinstance(value, Mapping):
-            return {self.text(checked(str(k), _VARIABLES)): self._value(v) for k, v in value.items()}
+            return {self.text(checked(str(k), param)): self._value(v, param) for k, v in value.items()}
         if isinstance(value, list | tuple):
-            return [self._value(v) for v in value]
+            return [self._value(v, param) for v in value]
         return value
 
     def restore(self, text: str) -> str:
@@ -82,10 +107,22 @@ class Escape:
         """The placeholder of a known document."""
         return f"{_SLOT}{_number(index)}{_SLOT}"
 
-    def segments(self, region: str) -> tuple[list[str], list[int]]:
-        """Cut ``region`` at its placeholders: ``n + 1`` restored texts around ``n`` slot indices."""
-        parts = _SLOT_PATTERN.split(region)
-        return [self.restore(text) for text in parts[::2]], [_parse(digits) for digits in parts[1::2]]
+    def mark(self, index: int) -> str:
+        """A placeholder without width, behind the last character of a prefix that the client marked."""
+        return f"{_MARK}{_number(index)}{_MARK}"
+
+    def segments(self, region: str) -> Segments:
+        """Cut ``region`` at its placeholders and restore what stands between them."""
+        pieces = _PLACEHOLDER.split(region)
+        found = Segments([self.restore(pieces[0])], [], [])
+        for kind, digits, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+            if kind == _SLOT:
+                found.slots.append(_parse(digits))
+                found.texts.append(self.restore(text))
+            else:
+                found.stops.append(Stop(_parse(digits), len(found.texts) - 1, len(found.texts[-1])))
+                found.texts[-1] += self.restore(text)
+        return found
 
 
 def checked(text: str, param: str) -> str:

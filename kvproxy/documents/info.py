@@ -1,4 +1,4 @@
-"""What is told about a document to those who may know of it. `dataclasses.asdict` gives the JSON."""
+"""What is told about a document to those who may know of it."""
 
 from __future__ import annotations
 

@@ -12,13 +12,19 @@ def decide(prompt: Prompt, lookup: Lookup) -> Decision:
     least a page of an earlier prompt. Less is what strangers have in common: role markers, the template's own
     system prompt, the first words of another text. The document is what readers pay for, so its miss keeps
     its reason and its way through the fallbacks; the plain prefill uses those pages anyway.
+
+    A client that marks the end of a prefix names what it pays for: the whole of the first marked prefix is a
+    hit, however short it is and whether or not a document follows it.
     """
     first = prompt.documents[0] if prompt.documents else None
     tokens = lookup.tokens if isinstance(lookup, Found) else 0
+    marked = bool(prompt.marks) and tokens >= prompt.marks[0] > 0
     if first is None:
-        return Hit(tokens, None) if tokens >= PAGE_TOKENS else Miss(MissReason.NO_DOCUMENT)
+        return Hit(tokens, None) if marked or tokens >= PAGE_TOKENS else Miss(MissReason.NO_DOCUMENT)
     if tokens >= min(first.start + PAGE_TOKENS, first.end):
         return Hit(tokens, first.document)
+    if marked:
+        return Hit(tokens, None)
     # A published framing was prefilled once, so its pages can only have gone; elsewhere the lookup remembers.
     seen = isinstance(lookup, NotFound) and lookup.seen
     if first.scope is not None or seen:

@@ -24,7 +24,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import tokenizers
+
 from kvproxy.documents.document import Entry, TokenizedDocument, etag_of
+from kvproxy.documents.escape import Stop
+from kvproxy.documents.text_memo import TextMemo
 from kvproxy.documents.tokenizer import Tokenizer
 
 HORIZON = 16
@@ -43,6 +47,17 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """A region's tokens, where its documents stand in them, and where its stops do."""
+
+    token_ids: list[int]
+    marks: list[Mark]
+    stops: list[tuple[int, int]]
+    """(mark's index, position): the tokens before the position are the same whatever follows the stop. 0 where
+    that cannot be shown of any token."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Lead:
     """What to put before ``document.token_ids[resume:]``; the document starts at token ``start`` of it."""
 
@@ -52,7 +67,8 @@ class _Lead:
 
 
 class Seam:
-    """Joins documents to text. The memo is the only state: what stood before which document."""
+    """Joins documents to text. Its only state are two memos: what stood before which document, and what was
+    encoded lately."""
 
     MEMO_ENTRIES = 512
     MEMO_CHARACTERS = 4096
@@ -61,6 +77,7 @@ class Seam:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._memo: OrderedDict[tuple[str, str], _Lead | None] = OrderedDict()
+        self._texts = TextMemo()
 
     @property
     def remembered(self) -> int:
@@ -80,29 +97,82 @@ class Seam:
         return TokenizedDocument(core, etag_of(core), tokens, entries, lead, cut, cut_token)
 
     def encode(
-        self, texts: Sequence[str], documents: Sequence[TokenizedDocument]
-    ) -> tuple[list[int], list[Mark]]:
-        """Encode ``texts[0] + documents[0].core + texts[1] + …`` as one; one more text than documents."""
+        self,
+        texts: Sequence[str],
+        documents: Sequence[TokenizedDocument],
+        stops: Sequence[Stop] = (),
+        scope: str | None = None,
+    ) -> Joined:
+        """Encode ``texts[0] + documents[0].core + texts[1] + …`` as one; one more text than documents.
+
+        ``scope``: whose text it is; what this scope sends again is not encoded again. None: nobody's.
+        """
         tokens: list[int] = []
         marks: list[Mark | None] = []
         unknown: list[tuple[int, int, str]] = []
-        before = texts[0]
-        for document, after in zip(documents, texts[1:], strict=True):
+        ends: list[tuple[int, int]] = []
+        before, pending = texts[0], [(stop.mark, stop.offset) for stop in stops if stop.text == 0]
+        for i, (document, after) in enumerate(zip(documents, texts[1:], strict=True), start=1):
             lead = self._lead(before, document)
             if lead is None:
                 unknown.append((len(marks), len(tokens), before + document.core))
                 marks.append(None)
-                before += document.core + after
-                continue
-            start = len(tokens) + lead.start
-            tokens += lead.token_ids
-            tokens += document.token_ids[lead.resume : document.cut_token]
-            marks.append(Mark(start, len(tokens)))
-            before = document.core[document.cut :] + after
-        tokens += self._tokenizer.encode_text(before)
+                before += document.core
+            else:
+                if pending:
+                    decided = self._encoded(before, [offset for _, offset in pending])[1]
+                    base = len(tokens)
+                    ends += [(mark, base + p) for (mark, _), p in zip(pending, decided, strict=True)]
+                start = len(tokens) + lead.start
+                tokens += lead.token_ids
+                tokens += document.token_ids[lead.resume : document.cut_token]
+                marks.append(Mark(start, len(tokens)))
+                before, pending = document.core[document.cut :], []
+            pending += [(stop.mark, len(before) + stop.offset) for stop in stops if stop.text == i]
+            before += after
+        offsets = tuple(offset for _, offset in pending)
+        last, decided = (
+            self._encoded(before, offsets) if scope is None else self._remembered(before, offsets, scope)
+        )
+        ends += [(mark, len(tokens) + p) for (mark, _), p in zip(pending, decided, strict=True)]
+        tokens += last
         for index, base, text in unknown:
             marks[index] = self._measured(tokens, base, text, documents[index])
-        return tokens, [mark for mark in marks if mark is not None]
+        return Joined(tokens, [mark for mark in marks if mark is not None], ends)
+
+    def _remembered(
+        self, text: str, offsets: tuple[int, ...], scope: str
+    ) -> tuple[Sequence[int], Sequence[int]]:
+        found = self._texts.encoded(scope, text, offsets, lambda: self._encoded(text, offsets))
+        return found.token_ids, found.decided
+
+    def _encoded(self, text: str, offsets: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+        """The tokens of ``text``, and for each offset how many of them it decides."""
+        if not offsets:
+            return self._tokenizer.encode_text(text), ()
+        encoding = self._tokenizer.encoding(text)
+        return encoding.ids, [self._decided_tokens(text, offset, encoding) for offset in offsets]
+
+    def _decided_tokens(self, text: str, end: int, encoding: tokenizers.Encoding) -> int:
+        """How many of ``encoding``'s tokens (those of ``text``) any text that starts with ``text[:end]`` has.
+
+        The same rule as the END cut, on the pieces of a longer text: a boundary that ``text[:end]`` decides is
+        one in all of them or in none.
+        """
+        if not self._tokenizer.seam_supported:
+            return 0
+        decided = end
+        if self._tokenizer.normalizes:
+            decided = next((i for i in range(end - 1, 0, -1) if self._separable(text, i)), 0)
+        for cut in range(decided - HORIZON, max(0, decided - _LONGEST_PIECE), -1):
+            if not self._separable(text, cut) or text[cut:decided].isspace():
+                continue
+            token: int | None = encoding.char_to_token(cut)
+            if token is None or (encoding.token_to_chars(token) or (-1,))[0] != cut:
+                continue
+            if token == 0 or encoding.token_to_word(token - 1) != encoding.token_to_word(token):
+                return token
+        return 0
 
     def _measured(self, tokens: list[int], base: int, text: str, document: TokenizedDocument) -> Mark:
         """Where a document without cuts ended up: as far as its own tokens agree with the region's."""

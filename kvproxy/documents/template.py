@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -54,29 +54,36 @@ class ChatTemplate:
 
     def render(
         self,
-        messages: list[dict[str, str]],
+        messages: Sequence[Mapping[str, Any]],
         variables: Mapping[str, Any],
         describe: Callable[[str], str] = str,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> str:
         """The prompt's text, ending where the assistant's answer starts.
 
-        ``describe`` turns a text of the template's into what a person may read. Raises InvalidRequest with
-        the template's own message when it refuses the conversation.
+        ``tools`` in OpenAI's form; empty means none. ``describe`` turns a text of the template's into what a
+        person may read. Raises InvalidRequest with the template's own message when it refuses the conversation.
         """
         taken = {name: value for name, value in variables.items() if name not in RESERVED}
         try:
             return self._template.render(
-                messages=messages, tools=None, documents=None, add_generation_prompt=True, **taken
+                messages=list(messages),
+                tools=list(tools) or None,
+                documents=None,
+                add_generation_prompt=True,
+                **taken,
             )
         except jinja2.TemplateError as e:
             raise InvalidRequest(
                 f"The model's chat template refuses these messages: {describe(str(e))}", param="messages"
             ) from e
         except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError) as e:
-            # Message contents are always strings here, so only the request's own variables can cause this.
+            # Contents are always strings here, so only the request's own variables, or a tool whose schema the
+            # template reads, can cause this.
+            what, param = ("tools", "tools") if tools else ("variables", "chat_template_kwargs")
             raise InvalidRequest(
-                f"The model's chat template fails with these variables: {describe(str(e))}",
-                param="chat_template_kwargs",
+                f"The model's chat template fails with these {what}: {describe(str(e))}", param=param
             ) from e
 
 

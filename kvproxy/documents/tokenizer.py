@@ -43,13 +43,17 @@ class Tokenizer:
         self.seam_unsupported = why_unsupported(spec)
         """None, or why documents of this tokenizer are encoded together with what surrounds them."""
         self._full = tokenizers.Tokenizer.from_str(source.decode("utf-8"))
+        self.size = max(self._full.get_vocab(with_added_tokens=True).values()) + 1
+        """One more than the largest token id."""
+        self.begin = _begin(self._full)
+        """What the post-processor puts before every text, e.g. a bos token; mostly nothing."""
         controls = _take_controls(spec)
         self.control: Mapping[str, int] = {c.text: c.id for c in controls}
         """Text -> id of every added token, longest first."""
         spec["post_processor"] = None
         spec["truncation"] = spec["padding"] = None
         self._plain = tokenizers.Tokenizer.from_str(json.dumps(spec))
-        self._pattern = re.compile("|".join(f"({c.pattern})" for c in controls)) if controls else None
+        self._pattern = _pattern(controls)
         self._ids = tuple(c.id for c in controls)
         for text, token in self.control.items():
             if token in self.encode_text(text):
@@ -91,13 +95,17 @@ class Tokenizer:
         ids: list[int] = self._plain.encode(text, add_special_tokens=False).ids
         return ids
 
+    def encoding(self, text: str) -> tokenizers.Encoding:
+        """As ``encode_text``, with the pieces and characters that the tokens come from."""
+        return self._plain.encode(text, add_special_tokens=False)
+
     def pieces(self, rendered: str) -> Iterator[int | str]:
         """Cut a rendered template at its control tokens: their ids and the regions between, in order."""
         position = 0
         for match in self._pattern.finditer(rendered) if self._pattern else ():
             if match.start() > position:
                 yield rendered[position : match.start()]
-            yield self._ids[(match.lastindex or 1) - 1]
+            yield self._ids[match.lastindex - 1] if match.lastindex else self.control[match[0]]
             position = match.end()
         if position < len(rendered):
             yield rendered[position:]
@@ -106,6 +114,10 @@ class Tokenizer:
         """Text of ``ids``; an incomplete character at the end comes out as U+FFFD."""
         text: str = self._full.decode(list(ids), skip_special_tokens=skip_special)
         return text
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token by itself; part of a character comes out as U+FFFD, a control token as its own text."""
+        return [str(self._full.decode([token], skip_special_tokens=False)) for token in ids]
 
     def normalize(self, text: str) -> str:
         """What the tokenizer makes of ``text`` before cutting it: NFC, or the text as it is."""
@@ -130,6 +142,21 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as e:
         raise SetupError(f"{path} cannot be read: {e}") from e
     return loaded if isinstance(loaded, dict) else {}
+
+
+def _pattern(controls: Sequence[_Control]) -> re.Pattern[str] | None:
+    """Finds any of ``controls``, the first in order. Groups tell which one, where the text alone does not;
+    without them, ``re`` skips to the characters that control tokens start with: 50 times faster."""
+    if all(c.pattern == re.escape(c.text) for c in controls):
+        return re.compile("|".join(c.pattern for c in controls)) if controls else None
+    return re.compile("|".join(f"({c.pattern})" for c in controls))
+
+
+def _begin(full: tokenizers.Tokenizer) -> tuple[int, ...]:
+    bare = full.encode("a", add_special_tokens=False).ids
+    framed = full.encode("a", add_special_tokens=True).ids
+    start = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), 0)
+    return tuple(framed[:start])
 
 
 def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -105,7 +105,7 @@ class Admission:
     def _leader(self, seq: Sequence, matched: int, running: Iterable[Sequence]) -> Sequence | None:
         """Somebody who is computing what this sequence needs next, in a scope that it may read."""
         for other in running:
-            if other is seq or other.phase not in (Phase.PREFILL, Phase.LOADING) or not other.job.register:
+            if other is seq or other.phase not in (Phase.PREFILL, Phase.LOADING):
                 continue
             shared = _shareable(other.job, seq.job)
             if shared - matched >= WORTH_FOLLOWING and other.computed < shared:
@@ -207,9 +207,11 @@ def _whole_pages(match: Match) -> Match:
 
 
 def _shareable(leader: Job, job: Job) -> int:
-    """How many leading positions of ``leader``'s prefill ``job`` can take from it: where it may not read all
-    of it, the full pages of what is shared."""
+    """How many leading positions of ``leader``'s prefill ``job`` can take from it: what the leader leaves to
+    others, and where ``job`` may not read all of that, the full pages of what is shared."""
     shared = common_prefix(leader.token_ids, job.token_ids[:-1])
+    if leader.registers_until is not None:
+        shared = min(shared, leader.registers_until)
     if leader.scope in job.readable:
         return shared
     if leader.shared_scope not in job.readable:

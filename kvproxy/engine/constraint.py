@@ -7,6 +7,8 @@ from typing import Protocol
 
 import torch
 
+from kvproxy.core import Constraint
+
 
 class TokenConstraint(Protocol):
     """The grammar of one answer and how far it is. Engine thread only.
@@ -28,3 +30,18 @@ class TokenConstraint(Protocol):
     @property
     def done(self) -> bool:
         """Nothing but an end token can follow: the answer is complete."""
+
+
+class CompiledGrammar(Protocol):
+    """One grammar for any number of answers."""
+
+    def start(self) -> TokenConstraint:
+        """The constraint of one answer, at its beginning."""
+
+
+class GrammarCompiler(Protocol):
+    """Turns what an answer has to look like into masks over this model's vocabulary."""
+
+    async def compile(self, constraint: Constraint) -> CompiledGrammar:
+        """Off the event loop, once per grammar. Raises UnsupportedSchema for what cannot be enforced, and
+        InvalidRequest for calls that this model has no way to write."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from tokenizers import Tokenizer as RustTokenizer
+
+_BYTE_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+"""How vocabularies without byte-level tokens write the bytes of what they have no token for."""
 
 
 class Vocabulary:
@@ -23,7 +27,7 @@ class Vocabulary:
         spec = json.loads(path.read_text(encoding="utf-8"))
         self.byte_level = '"ByteLevel"' in json.dumps(spec.get("decoder"))
         added = spec.get("added_tokens", ())
-        self._special = {t["id"] for t in added if t.get("special")}
+        self._special: dict[int, bytes] = {t["id"]: t["content"].encode() for t in added if t.get("special")}
         self._added: dict[int, bytes] = {
             t["id"]: t["content"].encode() for t in added if not t.get("special")
         }
@@ -40,6 +44,16 @@ class Vocabulary:
             return b""
         table = _byte_table()
         return bytes(table[c] for c in token if c in table)
+
+    def literal_bytes(self, token_id: int) -> bytes:
+        """What a token is called where single tokens are shown: its bytes, and the name of a control token."""
+        if token_id in self._special:
+            return self._special[token_id]
+        if self.byte_level or token_id in self._added:
+            return self.token_bytes(token_id)
+        token: str = self._tokenizer.id_to_token(token_id) or ""
+        fallback = _BYTE_FALLBACK.fullmatch(token)
+        return bytes((int(fallback[1], 16),)) if fallback else token.replace("\u2581", " ").encode()
 
     def decode(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
@@ -59,33 +73,43 @@ def _byte_table() -> dict[str, int]:
 class Detokenizer:
     """One answer's text. ``push`` returns what may be shown now; ``done`` turns True at a stop string.
 
-    Text that could still become a stop string is held back, and given out by ``flush`` when it did not.
+    Text that could still become a stop string is held back, and given out by ``flush`` when it did not. A stop
+    string that is complete within the first ``min_tokens`` tokens is text like any other.
     """
 
-    def __init__(self, vocabulary: Vocabulary, stop: Sequence[str] = ()) -> None:
-        self._vocabulary = vocabulary
+    def __init__(self, vocabulary: Vocabulary, stop: Sequence[str] = (), *, min_tokens: int = 0) -> None:
+        self.vocabulary = vocabulary
+        self.stopped_by: str | None = None
+        """The stop string that ended the answer."""
+        self.decoded = 0
+        """Characters so far, shown or held back."""
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._ids: list[int] = []
         self._window = self._read = 0
         self._stop = tuple(stop)
         self._held = ""
-        self.done = False
+        self._free = min_tokens
+
+    @property
+    def done(self) -> bool:
+        return self.stopped_by is not None
 
     def push(self, token_id: int) -> str:
-        if self._vocabulary.byte_level:
-            text = self._utf8.decode(self._vocabulary.token_bytes(token_id))
+        if self.vocabulary.byte_level:
+            text = self._utf8.decode(self.vocabulary.token_bytes(token_id))
         else:
             text = self._decode_window(token_id)
+        self._free -= 1
         return self._release(text)
 
     def flush(self) -> str:
         """The rest, at the end of an answer; an incomplete character becomes U+FFFD as everywhere."""
         if self.done:
             return ""
-        if self._vocabulary.byte_level:
+        if self.vocabulary.byte_level:
             rest = self._utf8.decode(b"", final=True)
         else:
-            rest = self._vocabulary.decode(self._ids[self._window :])[self._shown_in_window() :]
+            rest = self.vocabulary.decode(self._ids[self._window :])[self._shown_in_window() :]
         out = self._release(rest) + ("" if self.done else self._held)
         self._held = ""
         return out
@@ -95,23 +119,24 @@ class Detokenizer:
         U+FFFD."""
         self._ids.append(token_id)
         before = self._shown_in_window()
-        text = self._vocabulary.decode(self._ids[self._window :])
+        text = self.vocabulary.decode(self._ids[self._window :])
         if text.endswith("\ufffd") or len(text) <= before:
             return ""
         self._window, self._read = self._read, len(self._ids)
         return text[before:]
 
     def _shown_in_window(self) -> int:
-        return len(self._vocabulary.decode(self._ids[self._window : self._read]))
+        return len(self.vocabulary.decode(self._ids[self._window : self._read]))
 
     def _release(self, text: str) -> str:
+        self.decoded += len(text)
         if not self._stop:
             return text
         self._held += text
-        found = [at for s in self._stop if (at := self._held.find(s)) >= 0]
+        found = [(at, s) for s in self._stop if (at := self._held.find(s)) >= 0] if self._free < 0 else []
         if found:
-            self.done = True
-            out, self._held = self._held[: min(found)], ""
+            at, self.stopped_by = min(found, key=lambda f: f[0])
+            out, self._held = self._held[:at], ""
             return out
         keep = max((_overlap(self._held, s) for s in self._stop), default=0)
         cut = len(self._held) - keep

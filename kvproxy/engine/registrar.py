@@ -11,12 +11,13 @@ from kvproxy.engine.sequence import Sequence
 def register(cache: KVCache, seq: Sequence, *, unified: bool, partial: bool) -> Node | None:
     """Register the sequence's full pages and, with ``partial``, its last one as far as it goes.
 
-    Where decode rows have other bits than prompt rows, the answer's positions stay private. Returns the partial
-    page's node.
+    Where decode rows have other bits than prompt rows, the answer's positions stay private, and so do those
+    that the job keeps for itself. Returns the partial page's node.
     """
-    if not seq.job.register:
-        return None
     end = seq.computed if unified else min(seq.computed, seq.prompt_tokens)
+    until = seq.job.registers_until
+    if until is not None:
+        end = min(end, until)
     while (seq.registered + 1) * PAGE_TOKENS <= end:
         node = _add(cache, seq, seq.registered, (seq.registered + 1) * PAGE_TOKENS)
         if node is None:

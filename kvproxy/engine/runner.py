@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import torch
 
-from kvproxy.core import PAGE_TOKENS
+from kvproxy.core import PAGE_TOKENS, TokenLogprob
 from kvproxy.engine.attention import Segment, build_plan
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.decoder import TileInput
+from kvproxy.engine.logprobs import token_logprob
 from kvproxy.engine.model import TileModel
-from kvproxy.engine.sampler import sample
+from kvproxy.engine.sampler import Row, grammar_fault, sample
 from kvproxy.engine.scheduler import Part, Work
 from kvproxy.engine.sequence import Sequence
+from kvproxy.errors import KVProxyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,18 @@ class Sampled:
 
     sequence: Sequence
     token: int
+    logprob: TokenLogprob | None = None
+    """Where it was asked for."""
+    complete: bool = False
+    """The sequence's grammar allows nothing but the end behind this token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A sequence that cannot go on, whatever its batch mates do."""
+
+    sequence: Sequence
+    error: KVProxyError
 
 
 class TileRunner:
@@ -30,7 +44,7 @@ class TileRunner:
         self._cache = cache
 
     @torch.inference_mode()
-    def run(self, work: Work) -> list[Sampled]:
+    def run(self, work: Work) -> list[Sampled | Failed]:
         """Compute a tile. Modifies the pool, and each part's sequence: its pages, ``computed`` and, where it
         asked for them, ``logits``. Raises MemoryError only if a reservation was broken."""
         hidden = self._model.forward(self._tile(work), self._cache.pool.kv)
@@ -46,8 +60,8 @@ class TileRunner:
         if not sampling:
             return []
         logits = self._model.logits(hidden[rows])
-        tokens = sample(logits, [(s.job.sampling, s.job.seed, s.generated) for s in sampling])
-        return [Sampled(s, t) for s, t in zip(sampling, tokens, strict=True)]
+        chosen = sample(logits, [_row(s) for s in sampling])
+        return [_outcome(s, c, logits[i]) for i, (s, c) in enumerate(zip(sampling, chosen, strict=True))]
 
     def _tile(self, work: Work) -> TileInput:
         model = self._model
@@ -84,3 +98,26 @@ class TileRunner:
         skip = max(0, start - part.start)
         if skip < part.count:
             part.sequence.logits.append(self._model.logits(hidden[skip:]))
+
+
+def _row(seq: Sequence) -> Row:
+    job = seq.job
+    return Row(job.sampling, job.seed, seq.generated, seq.penalties, job.constraint, seq.forbidden)
+
+
+def _outcome(seq: Sequence, chosen: int | KVProxyError, logits: torch.Tensor) -> Sampled | Failed:
+    """Moves the sequence's constraint on. logits: the row that the token was chosen from, float32 [vocab]."""
+    if isinstance(chosen, KVProxyError):
+        return Failed(seq, chosen)
+    constraint, wanted = seq.job.constraint, seq.job.sampling.logprobs
+    complete = False
+    if constraint is not None:
+        try:
+            constraint.accept(chosen)
+            complete = constraint.done
+        except Exception as e:
+            return Failed(seq, grammar_fault(e))
+    logprob = None
+    if wanted is not None and not seq.ends_with(chosen):
+        logprob = token_logprob(logits, chosen, wanted, seq.detokenizer.vocabulary)
+    return Sampled(seq, chosen, logprob, complete)

@@ -10,8 +10,11 @@ from enum import Enum, auto
 import torch
 
 from kvproxy.core import PAGE_TOKENS, Event, Sampling
+from kvproxy.engine.constraint import TokenConstraint
+from kvproxy.engine.deltas import Deltas
 from kvproxy.engine.detokenize import Detokenizer
 from kvproxy.engine.index import Node
+from kvproxy.engine.penalties import Penalties
 
 
 class Phase(Enum):
@@ -50,10 +53,19 @@ class Job:
     """False computes everything anew: the cold side of ``kvproxy verify``."""
     register: bool = True
     """False leaves nothing behind for other readers."""
+    keep_until: int | None = None
+    """Positions from here on leave nothing behind for other readers; None keeps all, 0 nothing."""
     persist: bool = False
     """Do not finish before every page is in the store."""
     score_from: int | None = None
     """Collect float32 logits of every position from here on."""
+    constraint: TokenConstraint | None = None
+    """What the answer must look like; its state belongs to this job alone."""
+
+    @property
+    def registers_until(self) -> int | None:
+        """End of the positions that others may take from this job; None: all of them."""
+        return self.keep_until if self.register else 0
 
 
 Emit = Callable[[Event | BaseException], None]
@@ -65,12 +77,13 @@ class Sequence:
     job: Job
     emit: Emit
     detokenizer: Detokenizer
+    eos_ids: frozenset[int] = frozenset()
     phase: Phase = Phase.WAITING
     pages: list[int] = field(default_factory=list)
     reserved: int = 0
     """Pages promised to this sequence and not taken yet."""
     tokens: list[int] = field(default_factory=list)
-    """Prompt and answer."""
+    """Prompt and answer; grows by :meth:`append`."""
     computed: int = 0
     """Positions whose KV is in ``pages``."""
     cached: int = 0
@@ -90,9 +103,41 @@ class Sequence:
     admitted_at: float = 0.0
     load_s: float = 0.0
     prefill_s: float = 0.0
+    deltas: Deltas = field(init=False)
+    penalties: Penalties | None = field(init=False)
+    """None where no parameter changes the logits of single tokens."""
 
     def __post_init__(self) -> None:
         self.tokens = list(self.job.token_ids)
+        self.deltas = Deltas(self.detokenizer)
+        sampling = self.job.sampling
+        wanted = Penalties.wanted(sampling)
+        self.penalties = Penalties(sampling, self.job.token_ids) if wanted else None
+
+    def append(self, token: int) -> None:
+        """The next token of the answer."""
+        self.tokens.append(token)
+        if self.penalties is not None:
+            self.penalties.add(token)
+
+    def ends_with(self, token: int) -> bool:
+        """Whether this token is the end of the answer rather than a part of it. A grammar's end is always one:
+        nothing can follow it."""
+        sampling = self.job.sampling
+        if token in sampling.stop_token_ids:
+            return True
+        return token in self.eos_ids and (not sampling.ignore_eos or self.job.constraint is not None)
+
+    @property
+    def forbidden(self) -> frozenset[int]:
+        """Tokens that may not be chosen next while there is any other."""
+        sampling = self.job.sampling
+        early = self.generated < sampling.min_tokens
+        if sampling.ignore_eos:
+            ends = self.eos_ids if self.job.constraint is not None else frozenset()
+        else:
+            ends = self.eos_ids if early else frozenset()
+        return ends | frozenset(sampling.stop_token_ids) if early else ends
 
     @property
     def prompt_tokens(self) -> int:

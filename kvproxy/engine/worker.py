@@ -13,28 +13,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from kvproxy.core import Finished, FinishReason, MissReason, Started, TextDelta, Usage
+from kvproxy.core import Finished, FinishReason, MissReason
 from kvproxy.engine.admission import Admission
-from kvproxy.engine.cache import KVCache, pages_for
+from kvproxy.engine.cache import KVCache
+from kvproxy.engine.delivery import begin, deliver, finish
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
 from kvproxy.engine.index import Node
 from kvproxy.engine.keeper import Keeper
+from kvproxy.engine.limits import Limits
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.page_io import PageIO, Store
 from kvproxy.engine.registrar import register
-from kvproxy.engine.runner import Sampled, TileRunner
+from kvproxy.engine.runner import Failed, Sampled, TileRunner
 from kvproxy.engine.scheduler import choose
 from kvproxy.engine.sequence import Emit, Job, Phase, Sequence
 from kvproxy.engine.thread import KernelThread
-from kvproxy.errors import (
-    CannotFit,
-    ContextTooLong,
-    HitLost,
-    KVProxyError,
-    Overloaded,
-    ShuttingDown,
-    Unavailable,
-)
+from kvproxy.errors import HitLost, KVProxyError, Overloaded, ShuttingDown, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +52,7 @@ class Engine:
         """``thread``: the one on which the model was loaded; the engine closes it when it stops."""
         self.model, self.cache = model, cache
         self.max_context = max_context
+        self._limits = Limits(max_context, cache.pool.total, model.vocab_size)
         self._vocabulary, self._eos_ids = vocabulary, eos_ids
         self._max_running, self._max_waiting = max_running, max_waiting
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -97,9 +92,9 @@ class Engine:
     def submit(self, job: Job, emit: Emit, on_progress: Callable[[int, int], None] | None = None) -> Sequence:
         """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine's thread.
 
-        Raises ContextTooLong, CannotFit, Overloaded or ShuttingDown at once.
+        Raises ContextTooLong, CannotFit, InvalidRequest, Overloaded or ShuttingDown at once.
         """
-        self._refuse_impossible(job)
+        self._limits.check(job)
         with self._count_lock:
             if not self.alive:
                 raise ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5)
@@ -108,7 +103,8 @@ class Engine:
                     f"{self._count} requests are running or waiting; try again shortly", retry_after_s=2
                 )
             self._count += 1
-            seq = Sequence(job, emit, Detokenizer(self._vocabulary, job.sampling.stop))
+            stop, least = job.sampling.stop, job.sampling.min_tokens
+            seq = Sequence(job, emit, Detokenizer(self._vocabulary, stop, min_tokens=least), self._eos_ids)
             seq.on_progress = on_progress
             # Under the lock, so that it is in the inbox before the thread takes its last look there.
             self._inbox.put(lambda: self._arrive(seq))
@@ -141,18 +137,6 @@ class Engine:
         """Audit pages against their holders; [] when sound. Engine thread only: use
         ``call(engine.check)``."""
         return self.cache.check([s.pages for s in self._running])
-
-    def _refuse_impossible(self, job: Job) -> None:
-        prompt, new = len(job.token_ids), job.max_tokens
-        if prompt + new > self.max_context or prompt >= self.max_context:
-            raise ContextTooLong(limit=self.max_context, prompt_tokens=prompt, completion_tokens=new)
-        need, total = pages_for(prompt + max(new - 1, 0)), self.cache.pool.total
-        if need > total:
-            raise CannotFit(
-                f"This request needs {need} pages of KV ({prompt} prompt tokens and up to {new} new ones), "
-                f"and the whole page budget is {total} pages. Shorten it, lower max_tokens, or raise "
-                "engine.page_budget."
-            )
 
     def _loop(self) -> None:
         while not self._stopping:
@@ -266,7 +250,7 @@ class Engine:
         if seq.job.persist:
             self._persist(seq, last)
         elif seq.job.max_tokens == 0:
-            self._started(seq)
+            begin(seq)
             self._finish(seq, "length")
         elif seq.job.shared_scope is not None:
             self._keeper.restore([n for n in seq.chain if n.scope == seq.job.shared_scope])
@@ -282,7 +266,7 @@ class Engine:
                 self._end(seq, error)
                 return
             seq.kept = nodes
-            self._started(seq)
+            begin(seq)
             self._finish(seq, "length")
 
         if sum(len(n.token_ids) for n in nodes) < seq.prompt_tokens:
@@ -290,37 +274,23 @@ class Engine:
         else:
             self._keeper.save(nodes, done)
 
-    def _deliver(self, result: Sampled) -> None:
-        seq, token = result.sequence, result.token
-        if seq.phase is Phase.PREFILL:
-            self._started(seq)
-            seq.phase = Phase.DECODE
-        seq.tokens.append(token)
-        if token in self._eos_ids:
-            self._finish(seq, "stop")
+    def _deliver(self, result: Sampled | Failed) -> None:
+        seq = result.sequence
+        if isinstance(result, Failed):
+            self._end(seq, result.error)
             return
-        text = seq.detokenizer.push(token)
-        if text:
-            seq.emit(TextDelta(text))
-        if seq.detokenizer.done:
-            self._finish(seq, "stop")
-        elif seq.generated >= seq.job.max_tokens:
-            self._finish(seq, "length")
-
-    def _started(self, seq: Sequence) -> None:
-        queue_s = seq.admitted_at - seq.arrived_at
-        seq.emit(Started(seq.cached, seq.collapsed and seq.cached > 0, queue_s, seq.load_s, seq.prefill_s))
+        if seq.phase is Phase.PREFILL:
+            begin(seq)
+            seq.phase = Phase.DECODE
+        reason = deliver(result)
+        if reason is not None:
+            self._finish(seq, reason)
 
     def _finish(self, seq: Sequence, reason: FinishReason) -> None:
-        text = seq.detokenizer.flush()
-        if text:
-            seq.emit(TextDelta(text))
-        if seq.detokenizer.done:
-            reason = "stop"
+        last = finish(seq, reason)
         # The last token was never computed, so it is no part of what is kept.
         register(self.cache, seq, unified=self.model.numerics.unified, partial=True)
-        kept = seq.prompt_tokens - seq.cached if seq.job.register else 0
-        self._end(seq, Finished(reason, Usage(seq.prompt_tokens, seq.generated, seq.cached, kept)))
+        self._end(seq, last)
 
     def _end(self, seq: Sequence, last: Finished | BaseException | None) -> None:
         """Give back all that the sequence holds, then emit its last event: whoever hears that a request has

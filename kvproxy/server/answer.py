@@ -65,7 +65,7 @@ async def whole(request: web.Request, asked: Request, id: str, clock: Timings) -
                             finished[index] = event
                         else:
                             gathered[index].add(event)
-    choices = tuple(g.answer(finished[i].reason) for i, g in enumerate(gathered))
+    choices = tuple(g.answer(finished[i].reason, finished[i].stopped_by) for i, g in enumerate(gathered))
     return Answers(choices, total([finished[i].usage for i in sorted(finished)]), reply_headers(reply))
 
 
@@ -140,7 +140,9 @@ def _parser(reply: Reply, asked: Request) -> AnswerParser | None:
         return None
     calls = bool(asked.tools) and asked.tool_choice.mode != "none"
     return AnswerParser(
-        reasoning=reply.prompt.reasoning, tool_format=reply.prompt.tool_format if calls else None
+        reasoning=reply.prompt.reasoning,
+        tool_format=reply.prompt.tool_format if calls else None,
+        tools=asked.tools,
     )
 
 

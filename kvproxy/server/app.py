@@ -8,27 +8,29 @@ from contextlib import AbstractAsyncContextManager
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from kvproxy.server import chat, documents, health, models
 from kvproxy.server.body import expect_continue
 from kvproxy.server.errors import errors
+from kvproxy.server.openapi import describe
+from kvproxy.server.operations import OPERATIONS
 from kvproxy.server.parts import CALLER, PARTS, Parts
+from kvproxy.server.reference import REFERENCE, Reference
 from kvproxy.server.request_id import add_request_id, request_ids
+
+_OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 
 
 def build_app(parts: Parts) -> web.Application:
     """``parts.lifespan`` is entered when the app starts and left when it is cleaned up."""
     app = web.Application(middlewares=[request_ids, errors, admission], client_max_size=parts.max_body)
     app[PARTS] = parts
-    app.router.add_get("/health/live", health.live)
-    app.router.add_get("/health/ready", health.ready)
-    app.router.add_post("/v1/chat/completions", chat.chat_completions, expect_handler=expect_continue)
-    app.router.add_get("/v1/models", models.list_models)
-    app.router.add_get("/v1/models/{model:.+}", models.get_model)
-    app.router.add_post("/kv/v1/documents", documents.publish, expect_handler=expect_continue)
-    app.router.add_get("/kv/v1/documents", documents.list_documents)
-    app.router.add_get("/kv/v1/documents/{ref:.+}", documents.get_document)
-    app.router.add_post("/kv/v1/documents/{ref:.+}/verify", documents.verify_document)
-    app.router.add_delete("/kv/v1/documents/{ref:.+}", documents.delete_document)
+    app[REFERENCE] = Reference(lambda: describe(OPERATIONS, served_name=parts.served_name))
+    for operation in OPERATIONS:
+        if operation.method == "GET":
+            app.router.add_get(operation.route, operation.handler)  # and HEAD
+        else:
+            app.router.add_route(
+                operation.method, operation.route, operation.handler, expect_handler=expect_continue
+            )
     app.on_response_prepare.append(add_request_id)
     app.cleanup_ctx.extend(_as_cleanup(enter) for enter in parts.lifespan)
     return app
@@ -36,8 +38,8 @@ def build_app(parts: Parts) -> web.Application:
 
 @web.middleware
 async def admission(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Who asks, and whether anyone is still let in. Health checks carry no key and work to the very end."""
-    if request.path.startswith("/health/"):
+    """Who asks, and whether anyone is still let in. What is open carries no key and works to the very end."""
+    if request.path in _OPEN:
         return await handler(request)
     parts = request.app[PARTS]
     request[CALLER] = parts.keyring.caller(request.headers)

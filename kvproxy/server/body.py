@@ -39,7 +39,7 @@ async def expect_continue(request: web.Request) -> web.StreamResponse | None:
     try:
         refuse_large(request)
     except BodyTooLarge as e:
-        return error_response(e)
+        return error_response(e, request)
     if request.version == HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         # The interim answer is no part of the response proper, whose size is counted from here.

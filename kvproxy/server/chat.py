@@ -24,7 +24,8 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     clock = incoming.clock
     with clock.measure("parse"):
         chat = parse_chat(incoming.body, served_name=parts.served_name)
-    head = ChatHead(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model)
+    functions = bool(incoming.body.get("functions")) and not incoming.body.get("tools")
+    head = ChatHead(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model, functions)
     if chat.stream:
         encoder = ChatStream(head, include_usage=chat.include_usage)
         return await stream(request, chat, head.id, clock, encoder)

@@ -4,52 +4,49 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
 
 from aiohttp import ETag, web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from kvproxy.core import DocumentRef, Visibility
-from kvproxy.documents.info import DocumentInfo, Published
-from kvproxy.errors import KVProxyError
+from kvproxy.core import DocumentRef
+from kvproxy.documents.info import Published
+from kvproxy.errors import InvalidRequest, KVProxyError
 from kvproxy.server.body import read_body
 from kvproxy.server.errors import json_response
 from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.sse import SseStream
 from kvproxy.wire import sse
 from kvproxy.wire.document_ref import parse_document_ref
+from kvproxy.wire.document_types import KvDocumentDeleted, KvDocumentList, KvVerification, PublishProgress
+from kvproxy.wire.documents import PublishBody, kv_document, publish_result, verification_body
 from kvproxy.wire.faults import invalid
 from kvproxy.wire.json_text import decode_object
+
+SWITCH = ("true", "false", "1", "0", "yes", "no")
+"""How a query says whether."""
 
 PROGRESS_S = 0.25
 """How often a streamed publish tells how far it is."""
 
 
-class _Publish(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    id: str = Field(min_length=1)
-    text: str
-    visibility: Visibility | None = None
-
-
 async def publish(request: web.Request) -> web.StreamResponse:
     body = decode_object(await read_body(request))
     try:
-        wanted = _Publish.model_validate(body)
+        wanted = PublishBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
     if _wants_events(request):
         return await _publish_streamed(request, wanted)
     published = await _publish(request, wanted, None)
     headers = {"ETag": f'"{published.info.etag}"'}
-    return json_response(asdict(published), status=201 if published.created else 200, headers=headers)
+    status = 201 if published.created else 200
+    return json_response(publish_result(published), status=status, headers=headers)
 
 
 async def list_documents(request: web.Request) -> web.StreamResponse:
     documents = await request.app[PARTS].publisher.list(request[CALLER])
-    return json_response({"object": "list", "data": [_document(d) for d in documents]})
+    listed: KvDocumentList = {"object": "list", "data": [kv_document(d) for d in documents]}
+    return json_response(listed)
 
 
 async def get_document(request: web.Request) -> web.StreamResponse:
@@ -59,7 +56,7 @@ async def get_document(request: web.Request) -> web.StreamResponse:
     headers = {"ETag": f'"{info.etag}"'}
     if _unchanged(request.if_none_match or (), info.etag):
         return web.Response(status=304, headers=headers)
-    document = _document(info)
+    document = kv_document(info)
     if _true(request, "text"):
         # The version that was found, not the reference: another may have become current since.
         document["text"] = await publisher.text(DocumentRef(info.id, info.version), request[CALLER])
@@ -69,31 +66,36 @@ async def get_document(request: web.Request) -> web.StreamResponse:
 async def delete_document(request: web.Request) -> web.StreamResponse:
     ref = _ref(request)
     await request.app[PARTS].publisher.delete(ref, request[CALLER])
-    return json_response({"id": str(ref), "object": "kv_document.deleted", "deleted": True})
+    deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
+    return json_response(deleted)
 
 
 async def verify_document(request: web.Request) -> web.StreamResponse:
     """Long: about two cold prefills per framing. Other requests go on meanwhile."""
     results = await request.app[PARTS].verifier.verify(_ref(request), request[CALLER])
-    exact = bool(results) and all(r.exact for r in results)
-    return json_response({"object": "kv_verification", "exact": exact, "data": [asdict(r) for r in results]})
+    verification: KvVerification = {
+        "object": "kv_verification",
+        "exact": bool(results) and all(r.exact for r in results),
+        "data": [verification_body(r) for r in results],
+    }
+    return json_response(verification)
 
 
 async def _publish(
-    request: web.Request, wanted: _Publish, progress: Callable[[int, int], None] | None
+    request: web.Request, wanted: PublishBody, progress: Callable[[int, int], None] | None
 ) -> Published:
     publisher = request.app[PARTS].publisher
     return await publisher.publish(wanted.id, wanted.text, wanted.visibility, request[CALLER], progress)
 
 
-async def _publish_streamed(request: web.Request, wanted: _Publish) -> web.StreamResponse:
+async def _publish_streamed(request: web.Request, wanted: PublishBody) -> web.StreamResponse:
     progress = _Progress()
     async with SseStream(
         request, interval_s=PROGRESS_S, pulse=progress.event, on_error=_error_event
     ) as stream:
         published = await _publish(request, wanted, progress)
         await stream.start({})
-        await stream.send(progress.event() + sse.event(asdict(published), "result"))
+        await stream.send(progress.event() + sse.event(publish_result(published), "result"))
     return stream.response
 
 
@@ -119,15 +121,12 @@ class _Progress:
             return sse.KEEPALIVE
         done, total = self._counts
         rate = done / max(time.monotonic() - self._began, 1e-3)
-        return sse.event({"done": done, "total": total, "tokens_per_s": round(rate, 1)}, "progress")
-
-
-def _document(info: DocumentInfo) -> dict[str, Any]:
-    return {"object": "kv_document", **asdict(info)}
+        progress: PublishProgress = {"done": done, "total": total, "tokens_per_s": round(rate, 1)}
+        return sse.event(progress, "progress")
 
 
 def _ref(request: web.Request) -> DocumentRef:
-    return parse_document_ref(request.match_info["ref"], param="document")
+    return parse_document_ref(request.match_info["document"], param="document")
 
 
 def _wants_events(request: web.Request) -> bool:
@@ -135,7 +134,11 @@ def _wants_events(request: web.Request) -> bool:
 
 
 def _true(request: web.Request, name: str) -> bool:
-    return request.query.get(name, "").lower() in ("1", "true", "yes")
+    """Raises InvalidRequest for what is neither."""
+    value = request.query.get(name, "false").lower()
+    if value not in SWITCH:
+        raise InvalidRequest(f"Invalid '{name}': must be true or false.", param=name)
+    return value in ("true", "1", "yes")
 
 
 def _unchanged(known: tuple[ETag, ...], etag: str) -> bool:

@@ -11,8 +11,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.errors import InvalidRequest, KVProxyError, MethodNotAllowed, RouteNotFound, UpstreamError
+from kvproxy.server.dialect import speaks_anthropic
 from kvproxy.server.drain import shutting_down
 from kvproxy.server.parts import PARTS, REQUEST_ID, STREAMING
+from kvproxy.server.request_id import request_id_of
+from kvproxy.wire.anthropic.errors import anthropic_status, error_body
 from kvproxy.wire.json_text import encode
 
 logger = logging.getLogger(__name__)
@@ -22,8 +25,9 @@ def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | No
     return web.Response(body=encode(value), status=status, headers=headers, content_type="application/json")
 
 
-def error_response(error: KVProxyError) -> web.Response:
-    """OpenAI's body. A refusal that will not change says so, since clients retry 409 of their own accord."""
+def error_response(error: KVProxyError, request: web.Request) -> web.Response:
+    """OpenAI's body, or Anthropic's below its paths. A refusal that will not change says so, since clients
+    retry 409 of their own accord."""
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
@@ -31,6 +35,9 @@ def error_response(error: KVProxyError) -> web.Response:
         headers["x-should-retry"] = "false"
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if speaks_anthropic(request):
+        body = error_body(error, request_id_of(request))
+        return json_response(body, status=anthropic_status(error.http_status), headers=headers)
     return json_response(error.body(), status=error.http_status, headers=headers)
 
 
@@ -63,22 +70,21 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         logger.exception("%s: %s %s failed", request[REQUEST_ID], request.method, request.path)
         error = unexpected(request[REQUEST_ID])
-    return error_response(error)
+    return error_response(error, request)
 
 
 def _from_http(request: web.Request, e: web.HTTPException) -> web.StreamResponse:
     """aiohttp's own refusals. Redirects and the like pass."""
     if e.status == HTTPStatus.NOT_FOUND:
-        return error_response(RouteNotFound(f"Invalid URL ({request.method} {request.path})"))
+        return error_response(RouteNotFound(f"Invalid URL ({request.method} {request.path})"), request)
     if isinstance(e, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(e.allowed_methods))
-        response = error_response(
-            MethodNotAllowed(f"Not allowed to {e.method} on {request.path}. Allowed: {allowed}.")
-        )
+        refused = MethodNotAllowed(f"Not allowed to {e.method} on {request.path}. Allowed: {allowed}.")
+        response = error_response(refused, request)
         response.headers["Allow"] = allowed
         return response
     if e.status >= HTTPStatus.BAD_REQUEST:
-        response = error_response(InvalidRequest(e.reason))
+        response = error_response(InvalidRequest(e.reason), request)
         response.set_status(e.status)
         return response
     raise e

@@ -8,10 +8,12 @@ from kvproxy.errors import NotReady
 from kvproxy.server.drain import shutting_down
 from kvproxy.server.errors import json_response
 from kvproxy.server.parts import PARTS
+from kvproxy.wire.service_types import Health
 
 
 async def live(request: web.Request) -> web.StreamResponse:
-    return json_response({"status": "live"})
+    health: Health = {"status": "live"}
+    return json_response(health)
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
@@ -21,4 +23,5 @@ async def ready(request: web.Request) -> web.StreamResponse:
     reason = parts.ready()
     if reason is not None:
         raise NotReady(f"Not ready: {reason}.")
-    return json_response({"status": "ready"})
+    health: Health = {"status": "ready"}
+    return json_response(health)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from kvproxy.errors import ModelNotFound
 from kvproxy.server.errors import json_response
 from kvproxy.server.parts import PARTS, Parts
+from kvproxy.wire.service_types import ModelBody, ModelList
 
 
 async def list_models(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
-    return json_response({"object": "list", "data": [_model(parts, name) for name in _names(parts)]})
+    models: ModelList = {"object": "list", "data": [_model(parts, name) for name in _names(parts)]}
+    return json_response(models)
 
 
 async def get_model(request: web.Request) -> web.StreamResponse:
@@ -28,6 +28,10 @@ def _names(parts: Parts) -> list[str]:
     return list(dict.fromkeys((parts.served_name, *parts.pipeline.upstreams())))
 
 
-def _model(parts: Parts, name: str) -> dict[str, Any]:
-    owner = "kvproxy" if name == parts.served_name else "upstream"
-    return {"id": name, "object": "model", "created": parts.created, "owned_by": owner}
+def _model(parts: Parts, name: str) -> ModelBody:
+    return {
+        "id": name,
+        "object": "model",
+        "created": parts.created,
+        "owned_by": "kvproxy" if name == parts.served_name else "upstream",
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -48,6 +48,18 @@ class Verifier(Protocol):
         """One per framing that documents are kept in. Raises DocumentNotFound."""
 
 
+class ResponseStore(Protocol):
+    """Keeps responses for a while, each for the scope that it was put for alone."""
+
+    def put(self, scope: str, id: str, record: bytes) -> Awaitable[None]:
+        """Begins at once, so that every later ``get`` finds it; need not be awaited. Never raises."""
+
+    async def get(self, scope: str, id: str) -> bytes | None: ...
+
+    async def delete(self, scope: str, id: str) -> bool:
+        """Whether there was one. Raises Unavailable."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     served_name: str
@@ -59,6 +71,7 @@ class Parts:
     """None when a request would be served now, else the reason why not."""
     publisher: Publisher
     verifier: Verifier
+    responses: ResponseStore
     keyring: Keyring
     drain: Drain
     max_body: int

@@ -9,11 +9,13 @@ import uuid
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from kvproxy.server.dialect import speaks_anthropic
 from kvproxy.server.parts import REQUEST_ID
 
 logger = logging.getLogger(__name__)
 
 HEADER = "x-request-id"
+ANTHROPIC_HEADER = "request-id"
 MAX_LENGTH = 128
 
 
@@ -26,9 +28,17 @@ def request_id_from(sent: str | None) -> str:
     return clean or f"req_{uuid.uuid4().hex}"
 
 
+def request_id_of(request: web.Request) -> str:
+    """The same each time it is asked for, outside of the middlewares too."""
+    id = request.get(REQUEST_ID)
+    if id is None:
+        id = request[REQUEST_ID] = request_id_from(request.headers.get(HEADER))
+    return id
+
+
 @web.middleware
 async def request_ids(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request[REQUEST_ID] = request_id_from(request.headers.get(HEADER))
+    request_id_of(request)
     began = time.monotonic()
     response = await handler(request)
     took_ms = (time.monotonic() - began) * 1000
@@ -45,4 +55,6 @@ async def request_ids(request: web.Request, handler: Handler) -> web.StreamRespo
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
     """An ``on_response_prepare`` signal, so that streams and refusals outside of middlewares have it too."""
-    response.headers[HEADER] = request.get(REQUEST_ID) or request_id_from(request.headers.get(HEADER))
+    response.headers[HEADER] = request_id_of(request)
+    if speaks_anthropic(request):
+        response.headers[ANTHROPIC_HEADER] = request_id_of(request)

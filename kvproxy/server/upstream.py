@@ -8,28 +8,37 @@ from aiohttp import web
 
 from kvproxy.backends.base import Endpoint
 from kvproxy.errors import InvalidRequest
+from kvproxy.server.deadline import deadline
 from kvproxy.server.errors import json_response
 from kvproxy.server.incoming import Incoming
 from kvproxy.server.parts import PARTS
+from kvproxy.server.relay import relay
 from kvproxy.server.sse import SseStream
-from kvproxy.wire import sse
 from kvproxy.wire.cache_status import BYPASS
+from kvproxy.wire.upstream_events import UpstreamEvents
 
 
 async def serve_upstream(request: web.Request, endpoint: Endpoint, incoming: Incoming) -> web.StreamResponse:
-    """Raises UpstreamError, InvalidRequest."""
+    """Raises UpstreamError, InvalidRequest, TimedOut; in a stream that has begun they are its last event."""
     parts = request.app[PARTS]
+    raw = parts.pipeline.passthrough(incoming.model)
+    if raw is not None:
+        return await relay(request, raw, endpoint, incoming)
     body = incoming.body
     headers = {"Cache-Status": BYPASS}
     if not isinstance(body.get("stream", False), bool | None):
         raise InvalidRequest("Invalid 'stream': must be a boolean.", param="stream")
-    if not body.get("stream"):
-        return json_response(await parts.pipeline.upstream(endpoint, body), headers=headers)
-    async with SseStream(request, interval_s=parts.keepalive_s, early=lambda: headers) as stream:
+    if endpoint == "embeddings" or not body.get("stream"):
+        async with deadline(parts.timeout_s):
+            return json_response(await parts.pipeline.upstream(endpoint, body), headers=headers)
+    events = UpstreamEvents(endpoint)
+    sending = SseStream(request, interval_s=parts.keepalive_s, early=lambda: headers, on_error=events.error)
+    async with sending as out, deadline(parts.timeout_s):
         async with aclosing(parts.pipeline.upstream_stream(endpoint, body)) as chunks:
             async for chunk in chunks:
-                await stream.start(headers)
-                await stream.send(sse.event(chunk))
-        await stream.start(headers)
-        await stream.send(sse.DONE)
-    return stream.response
+                await out.start(headers)
+                await out.send(events.event(chunk))
+        await out.start(headers)
+        if last := events.end():
+            await out.send(last)
+    return sending.response

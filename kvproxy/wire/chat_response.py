@@ -4,12 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from kvproxy.core import Event, Finished, FinishReason, Started, TextDelta, Usage
+from kvproxy.core import (
+    Event,
+    Finished,
+    FinishReason,
+    Likelihood,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
 from kvproxy.errors import KVProxyError
 from kvproxy.wire import sse
 from kvproxy.wire.answer import Answer
+from kvproxy.wire.chat_types import (
+    AssistantMessage,
+    ChatCompletion,
+    ChatDelta,
+    FinishReasonBody,
+    LogprobsBody,
+    TokenLogprobBody,
+    ToolCallPiece,
+    TopLogprob,
+    UsageBody,
+)
+from kvproxy.wire.json_text import encode
+
+LEAST_LOGPROB = -9999.0
+"""OpenAI's own way to say that a token was as good as impossible: JSON has no infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +44,11 @@ class ChatHead:
     id: str
     created: int
     model: str
+    functions: bool = False
+    """The request had the deprecated ``functions``: its call is told as ``function_call``."""
 
 
-def usage_body(usage: Usage) -> dict[str, Any]:
+def usage_body(usage: Usage) -> UsageBody:
     """``cached_tokens`` and ``cache_write_tokens`` are always there, 0 included."""
     return {
         "prompt_tokens": usage.prompt_tokens,
@@ -35,7 +62,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
     }
 
 
-def completion(head: ChatHead, answers: Sequence[Answer], usage: Usage) -> dict[str, Any]:
+def completion(head: ChatHead, answers: Sequence[Answer], usage: Usage) -> ChatCompletion:
     """A whole ``chat.completion``."""
     return {
         "id": head.id,
@@ -45,9 +72,9 @@ def completion(head: ChatHead, answers: Sequence[Answer], usage: Usage) -> dict[
         "choices": [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": answer.text, "refusal": None},
-                "logprobs": None,
-                "finish_reason": answer.reason,
+                "message": _message(head, answer),
+                "logprobs": _logprobs(answer.logprobs),
+                "finish_reason": _reason(head, answer.reason),
             }
             for index, answer in enumerate(answers)
         ],
@@ -58,12 +85,21 @@ def completion(head: ChatHead, answers: Sequence[Answer], usage: Usage) -> dict[
 class ChatStream:
     """The chunks of one stream as bytes: role first, one finish_reason for each choice, usage last if asked for.
 
-    With ``include_usage`` every chunk before the usage chunk says ``usage: null``.
+    With ``include_usage`` every chunk before the usage chunk says ``usage: null``. A chunk differs from the next
+    in its delta alone, so all else is encoded once.
     """
 
     def __init__(self, head: ChatHead, *, include_usage: bool) -> None:
         self._head = head
         self._include_usage = include_usage
+        frame = {
+            "id": head.id,
+            "object": "chat.completion.chunk",
+            "created": head.created,
+            "model": head.model,
+        }
+        self._frame = b"data: " + encode(frame)[:-1] + b',"choices":['
+        self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
 
     def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
         return b"".join(self._chunk(i, {"role": "assistant", "content": ""}) for i in range(choices))
@@ -71,15 +107,21 @@ class ChatStream:
     def event(self, index: int, event: Event) -> bytes:
         match event:
             case TextDelta():
-                return self._chunk(index, {"content": event.text})
+                if not event.text and not event.logprobs:
+                    return b""
+                return self._chunk(index, {"content": event.text}, event.logprobs)
+            case ReasoningDelta():
+                return self._chunk(index, {"reasoning_content": event.text})
+            case ToolCallDelta():
+                return self._call(index, event)
             case Finished():
-                return self._chunk(index, {}, event.reason)
+                return self._chunk(index, {}, reason=_reason(self._head, event.reason))
         return b""
 
     def end(self, usage: Usage) -> bytes:
         if not self._include_usage:
             return sse.DONE
-        return sse.event({**self._frame([]), "usage": usage_body(usage)}) + sse.DONE
+        return self._frame + b'],"usage":' + encode(usage_body(usage)) + b"}\n\n" + sse.DONE
 
     def error(self, error: KVProxyError) -> bytes:
         return sse.event(error.body())
@@ -87,18 +129,81 @@ class ChatStream:
     def pulse(self) -> bytes:
         return sse.KEEPALIVE
 
-    def _chunk(self, index: int, delta: dict[str, Any], reason: FinishReason | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-        chunk = self._frame([choice])
-        if self._include_usage:
-            chunk["usage"] = None
-        return sse.event(chunk)
+    def _call(self, index: int, event: ToolCallDelta) -> bytes:
+        if self._head.functions:
+            if event.index > 0:
+                return b""  # the deprecated form has room for one call
+            if event.name is None:
+                return self._chunk(index, {"function_call": {"arguments": event.arguments}})
+            return self._chunk(index, {"function_call": {"name": event.name, "arguments": event.arguments}})
+        call: ToolCallPiece = {"index": event.index, "function": {"arguments": event.arguments}}
+        if event.id is not None and event.name is not None:
+            call = {
+                "index": event.index,
+                "id": event.id,
+                "type": "function",
+                "function": {"name": event.name, "arguments": event.arguments},
+            }
+        return self._chunk(index, {"tool_calls": [call]})
 
-    def _frame(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "id": self._head.id,
-            "object": "chat.completion.chunk",
-            "created": self._head.created,
-            "model": self._head.model,
-            "choices": choices,
-        }
+    def _chunk(
+        self,
+        index: int,
+        delta: ChatDelta,
+        logprobs: Sequence[TokenLogprob] = (),
+        reason: FinishReasonBody | None = None,
+    ) -> bytes:
+        return b'%b{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b}%b' % (
+            self._frame,
+            index,
+            encode(delta),
+            encode(_logprobs(logprobs)) if logprobs else b"null",
+            b"null" if reason is None else b'"%b"' % reason.encode("ascii"),
+            self._tail,
+        )
+
+
+def _message(head: ChatHead, answer: Answer) -> AssistantMessage:
+    content = None if answer.calls and not answer.text else answer.text
+    message: AssistantMessage = {"role": "assistant", "content": content, "refusal": None}
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
+    if answer.calls and head.functions:
+        call = answer.calls[0]
+        message["function_call"] = {"name": call.name, "arguments": call.arguments}
+    elif answer.calls:
+        message["tool_calls"] = [
+            {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+            for c in answer.calls
+        ]
+    return message
+
+
+def _reason(head: ChatHead, reason: FinishReason) -> FinishReasonBody:
+    return "function_call" if head.functions and reason == "tool_calls" else reason
+
+
+def _logprobs(logprobs: Sequence[TokenLogprob]) -> LogprobsBody | None:
+    """None where none were asked for."""
+    if not logprobs:
+        return None
+    return {"content": [token_logprob_body(x) for x in logprobs], "refusal": None}
+
+
+def token_logprob_body(token: TokenLogprob) -> TokenLogprobBody:
+    """Chat's shape, which Responses shares."""
+    chosen = likelihood_body(token.chosen)
+    return {
+        "token": chosen["token"],
+        "logprob": chosen["logprob"],
+        "bytes": chosen["bytes"],
+        "top_logprobs": [likelihood_body(x) for x in token.top],
+    }
+
+
+def likelihood_body(likelihood: Likelihood) -> TopLogprob:
+    return {
+        "token": likelihood.text.decode("utf-8", "replace"),
+        "logprob": max(likelihood.logprob, LEAST_LOGPROB),
+        "bytes": list(likelihood.text),
+    }

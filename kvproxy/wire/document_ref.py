@@ -8,6 +8,8 @@ from kvproxy.core import DocumentRef
 from kvproxy.errors import InvalidRequest
 
 _REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,127})(?:@([1-9][0-9]{0,8}))?", re.ASCII)
+REF_PATTERN = f"^{_REF.pattern}$"
+"""For JSON schemas."""
 
 
 def parse_document_ref(text: str, *, param: str) -> DocumentRef:

@@ -1,7 +1,7 @@
 """Parameters that would change the answer and that the local model cannot honour.
 
-They are refused by name rather than dropped: an answer that silently ignores ``tools`` or ``logprobs`` is a
-wrong answer. To support one, delete its row. A value that asks for nothing (``n: 1``, ``tools: []``) passes.
+They are refused by name rather than dropped: an answer that silently ignores ``audio`` or ``bad_words`` is a
+wrong answer. To support one, delete its row. A value that asks for nothing (``best_of: 1``) passes.
 """
 
 from __future__ import annotations
@@ -27,55 +27,38 @@ def _one_of(*neutral: Any) -> _Neutral:
 
 
 _PARAMETERS: Mapping[str, _Neutral] = {
-    "tools": _empty,
-    "functions": _empty,
-    "tool_choice": _one_of("none", "auto"),
-    "function_call": _one_of("none", "auto"),
-    "response_format": _one_of({"type": "text"}),
-    "n": _number(1),
+    "modalities": _one_of(["text"], []),
+    "audio": _empty,
+    "web_search_options": lambda value: False,
     "best_of": _number(1),
-    "logprobs": _empty,
-    "top_logprobs": _number(0),
+    "use_beam_search": _empty,
+    "length_penalty": _number(1),
     "prompt_logprobs": _number(0),
-    "logit_bias": _empty,
-    "presence_penalty": _number(0),
-    "frequency_penalty": _number(0),
-    "repetition_penalty": _number(1),
-    "min_p": _number(0),
-    "min_tokens": _number(0),
-    "ignore_eos": _empty,
-    "stop_token_ids": _empty,
     "bad_words": _empty,
+    "allowed_token_ids": _empty,
+    "logits_processors": _empty,
+    "include_stop_str_in_output": _empty,
+    "chat_template": _empty,
+    "documents": _empty,
+    "continue_final_message": _empty,
+    "add_generation_prompt": _one_of(True),
     "structured_outputs": _empty,
     "guided_json": _empty,
     "guided_regex": _empty,
     "guided_choice": _empty,
     "guided_grammar": _empty,
-    "modalities": _one_of(["text"], []),
-    "audio": _empty,
-    "web_search_options": lambda value: False,
 }
 
-_MESSAGE_FIELDS: Mapping[str, _Neutral] = {
-    "tool_calls": _empty,
-    "function_call": _empty,
-    "audio": _empty,
-}
+_MESSAGE_FIELDS: Mapping[str, _Neutral] = {"audio": _empty}
 
 
 def refuse_unsupported(body: Mapping[str, Any]) -> None:
     """Raises UnsupportedParameter naming the first parameter of the request that would be ignored."""
     _refuse(body, _PARAMETERS, "")
-
-
-def refuse_unsupported_message(message: Mapping[str, Any], where: str) -> None:
-    """The same for one message; ``where`` is its path, e.g. ``messages[2]``."""
-    if message.get("role") in ("tool", "function"):
-        raise UnsupportedParameter(
-            f"Unsupported value: '{where}.role' is '{message['role']}'; the local model takes no tools yet.",
-            param=f"{where}.role",
-        )
-    _refuse(message, _MESSAGE_FIELDS, f"{where}.")
+    messages = body.get("messages")
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+        if isinstance(message, dict):
+            _refuse(message, _MESSAGE_FIELDS, f"messages[{index}].")
 
 
 def _refuse(fields: Mapping[str, Any], table: Mapping[str, _Neutral], prefix: str) -> None:

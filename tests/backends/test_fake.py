@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from kvproxy.backends.base import Comparison, Found, Generation, LocalBackend, MissBackend, NotFound
@@ -7,14 +10,18 @@ from kvproxy.backends.fake import FakeBackend, FakeMisses, answer_to
 from kvproxy.core import (
     PUBLIC,
     Caller,
+    Constraint,
     DocumentRef,
     Finished,
+    JsonFormat,
     MissReason,
     Prompt,
     Sampling,
     Span,
     Started,
     TextDelta,
+    Tool,
+    ToolChoice,
     Usage,
 )
 from kvproxy.errors import ContextTooLong, HitLost
@@ -100,6 +107,58 @@ async def test_a_comparison_is_equal_unless_it_was_told_otherwise() -> None:
     assert await backend.compare(Prompt(TOKENS), ANN, 24) == Comparison(900, 112, 112, 0.0, 12, 12)
     backend.difference = 0.25
     assert await backend.compare(Prompt(TOKENS), ANN, 5) == Comparison(900, 105, 0, 0.25, 5, 0)
+
+
+async def said(backend: FakeBackend, **fields: Any) -> list[TextDelta]:
+    asked = replace(generation(TOKENS), **fields)
+    return [e async for e in backend.generate(asked) if isinstance(e, TextDelta)]
+
+
+async def test_answers_are_said_as_planned_word_by_word() -> None:
+    backend = FakeBackend()
+    backend.say_next("<think>\nhm </think> é")
+    assert [(d.text, d.tokens) for d in await said(backend)] == [
+        ("<think>\n", 1),
+        ("hm ", 1),
+        ("</think> ", 1),
+        ("é", 1),
+    ]
+    assert "".join(d.text for d in await said(backend)) == "".join(answer_to(TOKENS))
+
+
+async def test_constraints_are_obeyed() -> None:
+    backend = FakeBackend()
+    tool = Tool(
+        "f", parameters={"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    )
+    forced = Constraint(tools=(tool,), choice=ToolChoice("required"), reasoning="open")
+    text = "".join(d.text for d in await said(backend, constraint=forced))
+    assert text == '\n</think>\n\n<tool_call>\n{"name": "f", "arguments": {"a": 0}}\n</tool_call>'
+    json_format = Constraint(format=JsonFormat({"enum": ["ja"]}))
+    assert "".join(d.text for d in await said(backend, constraint=json_format)) == '"ja"'
+    free = Constraint(tools=(tool,))
+    assert "".join(d.text for d in await said(backend, constraint=free)) == "".join(answer_to(TOKENS))
+
+
+async def test_logprobs_are_a_function_of_the_word() -> None:
+    backend = FakeBackend()
+    first, second = await said(backend, sampling=Sampling(logprobs=3)), await said(backend)
+    assert all(len(d.logprobs) == 1 and len(d.logprobs[0].top) == 3 for d in first)
+    assert [d.logprobs[0].chosen.text.decode() for d in first] == answer_to(TOKENS)
+    assert all(d.logprobs == () for d in second)
+    assert first == await said(backend, sampling=Sampling(logprobs=3))
+
+
+async def test_nothing_is_kept_behind_the_last_mark() -> None:
+    backend = FakeBackend()
+    await said(backend, keep_until=0)
+    assert found(backend, TOKENS) == NotFound(seen=False)
+    events = [e async for e in backend.generate(replace(generation(TOKENS), keep_until=400))]
+    assert events[-1] == Finished("stop", Usage(1000, 12, 0, 400))
+    assert found(backend, TOKENS) == Found(400, 0)
+    await said(backend, caller=ANN.keyed("k"))
+    assert found(backend, TOKENS) == Found(400, 0)
+    assert found(backend, TOKENS, ANN.keyed("k")) == Found(999, 0)
 
 
 async def test_failures_come_when_they_were_planned() -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,17 @@ import pytest
 from kvproxy.backends.base import Generation
 from kvproxy.backends.fake import FakeBackend, answer_to
 from kvproxy.backends.litellm import LitellmBackend
-from kvproxy.core import Caller, Event, Finished, Prompt, Sampling, Started, TextDelta
+from kvproxy.core import (
+    Caller,
+    Event,
+    Finished,
+    Prompt,
+    ReasoningDelta,
+    Sampling,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+)
 from kvproxy.errors import (
     CannotFit,
     ContextTooLong,
@@ -239,7 +250,7 @@ async def test_a_fallback_answers_for_a_busy_engine(
 ) -> None:
     local.fail_next(Overloaded("full"))
     started, *texts, finished = await events_of(rescued, temperature=0.5, max_tokens=9, seed=1, stop=("z",))
-    assert started == Started(0, False, 0.0, 0.0, 0.0)
+    assert started == Started(0, False, 0.0, 0.0, 0.0, parsed=True)
     assert text_of(texts) == "Hello."
     assert isinstance(finished, Finished)
     counts = finished.usage
@@ -290,6 +301,54 @@ async def test_a_fallback_that_breaks_midway_is_an_upstream_error(
         async for event in rescued.miss(generation(), {"messages": MESSAGES}):
             seen.append(event)
     assert isinstance(seen[0], Started)
+
+
+async def test_a_fallback_is_asked_for_all_of_it(
+    rescued: LitellmBackend, local: FakeBackend, upstream: MockUpstream
+) -> None:
+    """Tools and formats must not make litellm refuse the engine either."""
+    schema = {"type": "object", "properties": {"at": {"type": "string"}}}
+    call = {
+        "messages": MESSAGES,
+        "tools": TOOLS,
+        "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}},
+    }
+    asked = generation(
+        presence_penalty=0.5, frequency_penalty=-0.5, top_k=5, min_p=0.1, logprobs=2, logit_bias=((1, 2.0),)
+    )
+    events = [event async for event in rescued.miss(asked, call)]
+    assert upstream.bodies == [] and isinstance(events[-1], Finished)
+    local.fail_next(Overloaded("full"))
+    events = [event async for event in rescued.miss(replace(asked, request_id="r2"), call)]
+    assert text_of(events) == "Hello."
+    (body,) = upstream.bodies
+    sent: dict[str, Any] = {"presence_penalty": 0.5, "frequency_penalty": -0.5, "top_k": 5, "min_p": 0.1}
+    sent |= {"logprobs": True, "top_logprobs": 2, **call}
+    assert {name: body.get(name) for name in sent} == sent
+    assert "logit_bias" not in body
+
+
+async def test_a_fallbacks_calls_and_thoughts_are_events(
+    rescued: LitellmBackend, local: FakeBackend, upstream: MockUpstream
+) -> None:
+    local.fail_next(Overloaded("full"))
+    function = {"name": "look", "arguments": ""}
+    upstream.deltas = [
+        {"role": "assistant", "content": None},
+        {"reasoning_content": "hm"},
+        {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]},
+        {"tool_calls": [{"index": 0, "function": {"arguments": '{"at": "x"}'}}]},
+    ]
+    upstream.finish_reason = "tool_calls"
+    events = [event async for event in rescued.miss(generation(), {"messages": MESSAGES, "tools": TOOLS})]
+    assert events[1:-1] == [
+        ReasoningDelta("hm"),
+        ToolCallDelta(0, "call_1", "look", ""),
+        ToolCallDelta(0, None, None, '{"at": "x"}'),
+    ]
+    assert isinstance(events[-1], Finished) and events[-1].reason == "tool_calls"
 
 
 # Other models
@@ -358,7 +417,9 @@ async def test_tool_calls_and_refusals_pass(backend: LitellmBackend, upstream: M
     call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "x"}'}}
     upstream.message = {"role": "assistant", "content": None, "refusal": "I won't.", "tool_calls": [call]}
     upstream.finish_reason = "tool_calls"
-    (choice,) = (await backend.complete("chat/completions", {"model": "up", "messages": MESSAGES, "tools": TOOLS}))["choices"]
+    (choice,) = (
+        await backend.complete("chat/completions", {"model": "up", "messages": MESSAGES, "tools": TOOLS})
+    )["choices"]
     assert choice["message"] == {
         "role": "assistant",
         "content": None,
@@ -478,7 +539,9 @@ async def test_a_broken_stream_ends_in_an_error_after_its_chunks(
     upstream.stream_end = end
     seen = []
     with pytest.raises(UpstreamError, match=message) as raised:
-        async for chunk in backend.stream("chat/completions", {"model": "up", "messages": MESSAGES, "stream": True}):
+        async for chunk in backend.stream(
+            "chat/completions", {"model": "up", "messages": MESSAGES, "stream": True}
+        ):
             seen.append(chunk)
     assert seen[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert raised.value.http_status >= 500
@@ -486,7 +549,9 @@ async def test_a_broken_stream_ends_in_an_error_after_its_chunks(
 
 
 async def test_closing_a_stream_early(backend: LitellmBackend) -> None:
-    async with aclosing(backend.stream("chat/completions", {"model": "up", "messages": MESSAGES, "stream": True})) as chunks:
+    async with aclosing(
+        backend.stream("chat/completions", {"model": "up", "messages": MESSAGES, "stream": True})
+    ) as chunks:
         await anext(chunks)
 
 
@@ -530,7 +595,7 @@ async def main():
     await backend.start()
     assert "litellm" in sys.modules
     asked = Generation("r", Prompt((1, 2, 3)), Sampling(), Caller("a", "a"))
-    print(len([e async for e in backend.miss(asked, [{"role": "user", "content": "Hi"}])]))
+    print(len([e async for e in backend.miss(asked, {"messages": [{"role": "user", "content": "Hi"}]})]))
     await backend.close()
 
 asyncio.run(main())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,21 +15,33 @@ from kvproxy.core import (
     PAGE_TOKENS,
     PUBLIC,
     Caller,
+    Constraint,
     DocumentRef,
     Event,
     Finished,
+    JsonFormat,
     MissReason,
     Prompt,
     Sampling,
     Span,
     Started,
     TextDelta,
+    Tool,
 )
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
-from kvproxy.errors import CannotFit, ContextTooLong, HitLost, ShuttingDown, StorageFull
+from kvproxy.errors import (
+    CannotFit,
+    ContextTooLong,
+    HitLost,
+    InvalidRequest,
+    ShuttingDown,
+    StorageFull,
+    UnsupportedSchema,
+)
 from kvproxy.store.pages import PageStore
-from tests.engine.tiny import Rig, make_model, make_rig, prompt, write_vocabulary
+from tests.engine.constraints import Walk
+from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt, write_vocabulary
 
 ANN, BOB = Caller("ann", "tenant:ann"), Caller("bob", "tenant:bob")
 DOCUMENT = prompt(1, 600)
@@ -300,3 +313,96 @@ async def test_a_request_without_a_seed_is_not_always_the_same(home: Home) -> No
     seeded = Sampling(temperature=1.5, max_tokens=12, seed=4)
     asked = [generation(prompt(1, 30), sampling=seeded) for _ in range(3)]
     assert len({text_of(await events_of(home.backend, g)) for g in asked}) == 1
+
+
+class Grammars:
+    """A :class:`GrammarCompiler` whose answers hold three tokens of a few."""
+
+    def __init__(self) -> None:
+        self.compiled: list[Constraint] = []
+        self.walks: list[Walk] = []
+
+    async def compile(self, constraint: Constraint) -> Grammars:
+        self.compiled.append(constraint)
+        if constraint.format is not None and constraint.format.schema == {"not": {}}:
+            raise UnsupportedSchema("'not' cannot be enforced", param="response_format")
+        return self
+
+    def start(self) -> Walk:
+        self.walks.append(Walk({65, 66, 67}, 3))
+        return self.walks[-1]
+
+
+JSON = Constraint(format=JsonFormat())
+
+
+async def test_a_constraint_is_compiled_and_each_answer_has_its_own_state(home: Home) -> None:
+    grammars = Grammars()
+    backend = EmbeddedBackend(home.rig.engine, "tiny", home.store, grammars)
+    asked = replace(generation(prompt(1, 300)), constraint=JSON)
+    answers = await asyncio.gather(*(events_of(backend, asked) for _ in range(3)))
+    assert {text_of(a) for a in answers} == {text_of(answers[0])}
+    assert len(text_of(answers[0])) == 3 and set(text_of(answers[0])) <= set("ABC")
+    assert isinstance(answers[0][-1], Finished) and answers[0][-1].reason == "stop"
+    assert grammars.compiled == [JSON] * 3
+    assert [len(w.accepted) for w in grammars.walks] == [3, 3, 3]
+    await events_of(backend, generation(prompt(1, 300)))
+    assert len(grammars.compiled) == 3, "no constraint, no grammar"
+
+
+async def test_a_schema_that_cannot_be_enforced_is_refused_before_anything_is_queued(home: Home) -> None:
+    backend = EmbeddedBackend(home.rig.engine, "tiny", home.store, Grammars())
+    asked = replace(generation(), constraint=Constraint(format=JsonFormat({"not": {}})))
+    with pytest.raises(UnsupportedSchema):
+        await events_of(backend, asked)
+    assert found(backend, ASKED) == NotFound(seen=False)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "param"), [(JSON, "response_format"), (Constraint(tools=(Tool("f"),)), "tools")]
+)
+async def test_without_grammars_a_constraint_is_refused(
+    home: Home, constraint: Constraint, param: str
+) -> None:
+    with pytest.raises(InvalidRequest, match="tiny") as caught:
+        await events_of(home.backend, replace(generation(), constraint=constraint))
+    assert caught.value.param == param
+
+
+async def test_what_a_client_marks_as_its_own_is_kept_by_nobody(home: Home) -> None:
+    first = await events_of(home.backend, replace(generation(), keep_until=300))
+    last = first[-1]
+    assert isinstance(last, Finished) and last.usage.cache_write_tokens == 300
+    assert found(home.backend, ASKED) == Found(300, 0)
+
+
+async def test_pages_of_one_cache_key_are_not_read_with_another(home: Home) -> None:
+    await events_of(home.backend, generation(caller=ANN.keyed("one")))
+    assert found(home.backend, ASKED, ANN.keyed("one")) == Found(629, 0)
+    for other in (ANN.keyed("two"), ANN, BOB.keyed("one")):
+        assert found(home.backend, ASKED, other) == NotFound(seen=False)
+    await events_of(home.backend, generation(prompt(8, 300)))
+    assert found(home.backend, (*prompt(8, 300), 1), ANN.keyed("one")) == Found(300, 0)
+
+
+async def test_choices_of_one_prompt_share_its_prefill_and_repeat_with_their_seeds(home: Home) -> None:
+    free = Sampling(temperature=1.5, max_tokens=12)
+    asked = [generation(sampling=replace(free, seed=seed)) for seed in range(4)]
+    alone = [text_of(await events_of(home.backend, g)) for g in asked]
+    await home.restart()
+    together = await asyncio.gather(*(events_of(home.backend, g) for g in asked))
+    assert [text_of(e) for e in together] == alone and len(set(alone)) == 4
+    assert sorted(cached_of(e) for e in together) == [0, 629, 629, 629]
+
+
+@pytest.mark.parametrize("param", ["logit_bias", "stop_token_ids", "prompt"])
+async def test_ids_that_are_no_tokens_are_refused_before_started(home: Home, param: str) -> None:
+    greedy = Sampling(temperature=0.0, max_tokens=4)
+    wrong = {
+        "logit_bias": generation(sampling=replace(greedy, logit_bias=((VOCAB, 1.0),))),
+        "stop_token_ids": generation(sampling=replace(greedy, stop_token_ids=(-1,))),
+        "prompt": generation((1, VOCAB)),
+    }[param]
+    with pytest.raises(InvalidRequest) as caught:
+        await events_of(home.backend, wrong)
+    assert caught.value.param == param

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kvproxy.backends.upstream_body import ChunkCleaner, call_arguments, completion, usage
+from kvproxy.backends.upstream_body import ChunkCleaner, completion, usage
+from kvproxy.backends.upstream_call import call_arguments
 from kvproxy.errors import InvalidRequest
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -14,7 +15,7 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 
 def test_a_transparent_upstream_gets_the_body_as_data() -> None:
     body = {"model": "m", "messages": MESSAGES, "stream": True, "stream_options": {}, "api_base": "x", "n": 2}
-    call = call_arguments(body, transparent=True)
+    call = call_arguments("chat/completions", body, transparent=True)
     assert call == {
         "model": "m",
         "messages": MESSAGES,
@@ -28,13 +29,15 @@ def test_a_transparent_upstream_gets_the_body_as_data() -> None:
     ["api_base", "base_url", "api_key", "custom_llm_provider", "fallbacks", "mock_response", "metadata"],
 )
 def test_no_field_of_a_body_becomes_a_setting_of_litellm(name: str, transparent: bool) -> None:
-    call = call_arguments({"model": "m", "messages": MESSAGES, name: "evil"}, transparent=transparent)
+    call = call_arguments(
+        "chat/completions", {"model": "m", "messages": MESSAGES, name: "evil"}, transparent=transparent
+    )
     assert name not in call
 
 
 def test_another_dialect_gets_the_parameters_that_can_be_translated() -> None:
     body = {"model": "m", "messages": MESSAGES, "temperature": 0.5, "seed": None, "weird": 1, "user": "u"}
-    assert call_arguments(body, transparent=False) == {
+    assert call_arguments("chat/completions", body, transparent=False) == {
         "model": "m",
         "messages": MESSAGES,
         "temperature": 0.5,
@@ -57,7 +60,7 @@ def test_another_dialect_gets_the_parameters_that_can_be_translated() -> None:
 )
 def test_shapes_that_litellm_trips_over_are_refused(fault: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        call_arguments({"model": "m", "messages": MESSAGES, **fault}, transparent=True)
+        call_arguments("chat/completions", {"model": "m", "messages": MESSAGES, **fault}, transparent=True)
     assert raised.value.param == param
 
 

@@ -3,60 +3,34 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, Part, Prompt, Role, TextPart
+from kvproxy.core import ChatRequest, DocumentRef, Prompt, Role, ToolCall
 from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, Framing, etag_of
-from kvproxy.documents.library import Known, Library
+from kvproxy.documents.document import Framing
+from kvproxy.documents.library import Library
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.errors import DocumentNotFound, InvalidRequest, SetupError
-from tests.documents.models import TEXTS
+from tests.documents.conversation import (
+    ALICE,
+    APACHE,
+    BOB,
+    FRAMINGS,
+    REF,
+    Content,
+    build,
+    chat,
+    message,
+    publish,
+)
 from tests.documents.test_seam import ATOMS
-
-ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")
-FRAMINGS = (Framing("system"), Framing("user"), Framing("user", "You are S. <|im_end|>"))
-APACHE = (TEXTS / "apache-2.0.txt").read_text(encoding="utf-8")
-REF = DocumentRef("apache", 1)
-
-Content = str | DocumentRef | list[str | DocumentRef]
-
-
-def part(value: str | DocumentRef) -> Part:
-    return TextPart(value) if isinstance(value, str) else DocumentPart(value)
-
-
-def chat(*messages: tuple[Role, Content], **variables: Any) -> ChatRequest:
-    return ChatRequest(
-        "m",
-        tuple(
-            Message(role, tuple(part(v) for v in (content if isinstance(content, list) else [content])))
-            for role, content in messages
-        ),
-        template_kwargs=variables,
-    )
-
-
-def build(folder: Path, tokenizer: Tokenizer) -> Composer:
-    return Composer(tokenizer, ChatTemplate.load(folder), Library(), FRAMINGS)
-
-
-def publish(composer: Composer, id: str, text: str, **fields: Any) -> Known:
-    """Add ``text`` to the composer's library as version 1."""
-    tokenized = composer.tokenize(text)
-    prefixes = tuple(composer.framed(text, tokenized, framing) for framing in composer.framings)
-    values: dict[str, Any] = {"visibility": "public", "owner_scope": ALICE.scope, **fields}
-    document = Document(id=id, version=1, text=text, etag=etag_of(text), created=0, **values)
-    known = Known(document, tokenized, prefixes)
-    composer.library.add(known)
-    return known
 
 
 @pytest.fixture(scope="module")
@@ -128,9 +102,15 @@ def test_knowing_a_document_changes_no_token(
 def test_text_and_reference_give_the_same_prompt(
     composer: Composer, role: Role, by_text: Content, by_reference: Content
 ) -> None:
-    text = composer.compose(chat(("user", "Hi"), (role, by_text), ("user", "Q")), BOB)
-    reference = composer.compose(chat(("user", "Hi"), (role, by_reference), ("user", "Q")), BOB)
-    assert text == reference
+    call = message("assistant", "", ToolCall("call_1", "read", "{}"))
+
+    def composed(content: Content) -> Prompt:
+        *start, middle, end = chat(("user", "Hi"), (role, content), ("user", "Q")).messages
+        if role == "tool":
+            start, middle = [*start, call], replace(middle, tool_call_id="call_1")
+        return composer.compose(ChatRequest("m", (*start, middle, end)), BOB)
+
+    assert composed(by_text) == composed(by_reference)
 
 
 def test_plain_messages_hold_the_text(composer: Composer) -> None:
@@ -182,7 +162,7 @@ def test_private_documents_are_found_for_their_owner_alone(folder: Path, tokeniz
     request = chat(("system", APACHE), ("user", "Q"))
     (span,) = composer.compose(request, ALICE).documents
     assert span.scope == ALICE.scope
-    assert composer.compose(request, BOB) == Prompt(composer.compose(request, ALICE).token_ids)
+    assert composer.compose(request, BOB) == replace(composer.compose(request, ALICE), documents=())
     with pytest.raises(DocumentNotFound) as caught:
         composer.compose(chat(("user", ["x", DocumentRef("plan", 1)])), BOB)
     assert caught.value.param == "messages[0].content[1].document"

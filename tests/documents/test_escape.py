@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvproxy.documents.escape import RESERVED, Escape, checked
+from kvproxy.documents.escape import RESERVED, Escape, Segments, Stop, checked
 from kvproxy.errors import InvalidRequest, SetupError
 
 CONTROL = ["<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<think>", "</think>", "[INST]"]
@@ -31,7 +31,10 @@ def test_two_contents_cannot_make_a_control_string_together(one: str, other: str
 @given(TEXT, TEXT, st.integers(0, 5000), st.integers(0, 5000))
 def test_placeholders_cannot_be_forged(one: str, other: str, first: int, second: int) -> None:
     region = escape.text(one) + escape.slot(first) + escape.slot(second) + escape.text(other)
-    assert escape.segments(region) == ([one, "", other], [first, second])
+    assert escape.segments(region) == Segments([one, "", other], [first, second], [])
+    region = escape.text(one) + escape.mark(first) + escape.text(other) + escape.slot(2) + escape.mark(second)
+    stops = [Stop(first, 0, len(one)), Stop(second, 1, 0)]
+    assert escape.segments(region) == Segments([one + other, ""], [2], stops)
 
 
 @given(TEXT)

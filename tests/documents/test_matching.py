@@ -10,6 +10,9 @@ TOKENS = tuple(range(1000))
 BARE = Prompt(TOKENS)
 PUBLISHED = Prompt(TOKENS, (Span(REF, 3, 800, "public"), Span(DocumentRef("other", 1), 850, 900)))
 SHORT = Prompt(TOKENS, (Span(REF, 3, 100, "public"),))
+MARKED = Prompt(TOKENS, marks=(40, 500))
+MARKED_FOREIGN = Prompt(TOKENS, (Span(REF, 300, 800),), marks=(40,))
+MARKED_BEHIND = Prompt(TOKENS, (Span(REF, 3, 100),), marks=(120,))
 FOREIGN = Prompt(TOKENS, (Span(REF, 300, 800),))
 
 
@@ -34,6 +37,16 @@ FOREIGN = Prompt(TOKENS, (Span(REF, 300, 800),))
         (SHORT, Found(99, 0), Miss(MissReason.NOT_RESIDENT, REF)),
         (SHORT, Found(100, 0), Hit(100, REF)),
         (FOREIGN, Found(999, 0), Hit(999, REF)),
+        (MARKED, NotFound(seen=True), Miss(MissReason.NO_DOCUMENT)),
+        (MARKED, Found(39, 0), Miss(MissReason.NO_DOCUMENT)),
+        (MARKED, Found(40, 0), Hit(40, None)),
+        (MARKED, Found(300, 0), Hit(300, None)),
+        (MARKED_FOREIGN, Found(39, 0), Miss(MissReason.NEW_PREAMBLE, REF)),
+        (MARKED_FOREIGN, Found(310, 0), Hit(310, None)),
+        (MARKED_FOREIGN, Found(556, 0), Hit(556, REF)),
+        (MARKED_BEHIND, Found(99, 0), Miss(MissReason.NEW_PREAMBLE, REF)),
+        (MARKED_BEHIND, Found(100, 0), Hit(100, REF)),
+        (Prompt(TOKENS, marks=(0,)), Found(0, 0), Miss(MissReason.NO_DOCUMENT)),
     ],
 )
 def test_decisions(prompt: Prompt, lookup: Lookup, expected: Hit | Miss) -> None:

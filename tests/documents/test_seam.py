@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvproxy.documents.document import TokenizedDocument
-from kvproxy.documents.seam import Seam
+from kvproxy.documents.escape import Stop
+from kvproxy.documents.seam import Mark, Seam
 from kvproxy.documents.tokenizer import Tokenizer
 
 # What patterns, normalisers and byte-level BPE decide on: all kinds of white space, contractions, digits,
@@ -28,6 +30,14 @@ ATOMS = [
 TEXT = st.lists(st.sampled_from(ATOMS), max_size=10).map("".join) | st.text(max_size=12)
 DOCUMENT = st.lists(st.sampled_from(ATOMS), min_size=1, max_size=70).map("".join) | st.text(min_size=1)
 
+
+def encode(
+    seam: Seam, texts: Sequence[str], documents: Sequence[TokenizedDocument]
+) -> tuple[list[int], list[Mark]]:
+    joined = seam.encode(texts, documents)
+    return joined.token_ids, joined.marks
+
+
 quick = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
@@ -38,7 +48,7 @@ quick = settings(
 def test_joining_is_exact(tokenizer: Tokenizer, before: str, text: str, after: str) -> None:
     seam = Seam(tokenizer)
     document = seam.tokenize(text)
-    tokens, (mark,) = seam.encode([before, after], [document])
+    tokens, (mark,) = encode(seam, [before, after], [document])
     assert tokens == tokenizer.encode_text(before + document.core + after)
     assert 0 <= mark.start <= mark.end <= len(tokens)
 
@@ -50,7 +60,7 @@ def test_several_documents_join_exactly(
 ) -> None:
     seam = Seam(tokenizer)
     first, second = seam.tokenize(one), seam.tokenize(other)
-    tokens, marks = seam.encode(texts, [first, second])
+    tokens, marks = encode(seam, texts, [first, second])
     assert tokens == tokenizer.encode_text(texts[0] + first.core + texts[1] + second.core + texts[2])
     assert len(marks) == 2
 
@@ -90,7 +100,7 @@ def test_known_traps(tokenizer: Tokenizer, before: str, text: str, after: str) -
     seam = Seam(tokenizer)
     document = seam.tokenize(text)
     assert document.cut > 0, "long enough to be joined, not encoded whole"
-    tokens, _ = seam.encode([before, after], [document])
+    tokens, _ = encode(seam, [before, after], [document])
     assert tokens == tokenizer.encode_text(before + document.core + after)
 
 
@@ -110,7 +120,7 @@ def test_a_known_document_is_not_encoded_again(folder: Path, tokenizer: Tokenize
     counting = Counting.load(folder)
     again = Seam(counting)
     counting.encoded = 0
-    tokens, (mark,) = again.encode(["user\n", "\n\nWhat?"], [document])
+    tokens, (mark,) = encode(again, ["user\n", "\n\nWhat?"], [document])
     assert tokens == tokenizer.encode_text("user\n" + document.core + "\n\nWhat?")
     assert counting.encoded < 2000 < len(document.core)
     assert tuple(tokens[mark.start : mark.end]) == document.token_ids[: document.cut_token]
@@ -133,7 +143,7 @@ def test_tiny_documents_are_encoded_with_their_surroundings(tokenizer: Tokenizer
     seam = Seam(tokenizer)
     document = seam.tokenize(text)
     assert (document.cut, document.entries) == (0, ())
-    tokens, (mark,) = seam.encode(["user\n", " then"], [document])
+    tokens, (mark,) = encode(seam, ["user\n", " then"], [document])
     assert tokens == tokenizer.encode_text("user\n" + document.core + " then")
     assert mark.end >= mark.start
 
@@ -144,7 +154,48 @@ def test_an_unknown_kind_of_tokenizer_is_slow_and_right(folder: Path, tokenizer:
     seam = Seam(unknown)
     document: TokenizedDocument = seam.tokenize(long("don'v"))
     assert document.cut == 0
-    tokens, (mark,) = seam.encode(["user\n", "e"], [document])
+    tokens, (mark,) = encode(seam, ["user\n", "e"], [document])
     assert tokens == tokenizer.encode_text("user\n" + document.core + "e")
     assert tokens[: mark.end] == tokenizer.encode_text("user\n" + document.core)[: mark.end]
     assert mark.end > len(tokens) - 4
+
+
+@quick
+@given(text=DOCUMENT, one=TEXT, other=TEXT)
+def test_no_tail_moves_what_stands_before_a_stop(
+    tokenizer: Tokenizer, text: str, one: str, other: str
+) -> None:
+    seam, stop = Seam(tokenizer), [Stop(7, 0, len(text))]
+    first, second = seam.encode([text + one], [], stop), seam.encode([text + other], [], stop)
+    assert first.token_ids == tokenizer.encode_text(text + one)
+    assert first.stops == second.stops
+    ((mark, end),) = first.stops
+    assert mark == 7 and first.token_ids[:end] == second.token_ids[:end]
+
+
+@pytest.mark.parametrize("tail", ["", "\n\nNext", "s", " and more", "\u0301", "0"])
+def test_a_stop_keeps_nearly_all_of_a_long_text(tokenizer: Tokenizer, tail: str) -> None:
+    text = long("done")
+    joined = Seam(tokenizer).encode([text + tail], [], [Stop(0, 0, len(text))])
+    ((_, end),) = joined.stops
+    assert end > 0.9 * len(tokenizer.encode_text(text))
+
+
+def test_stops_around_a_document(tokenizer: Tokenizer) -> None:
+    seam = Seam(tokenizer)
+    document = seam.tokenize(long(""))
+    before, after = "user\n" + long("one."), "\n\n" + long("two.")
+    stops = [Stop(0, 0, len(before)), Stop(1, 1, 0), Stop(2, 1, len(after))]
+    joined = seam.encode([before, after + " three"], [document], stops)
+    assert joined.token_ids == tokenizer.encode_text(before + document.core + after + " three")
+    (mark,) = joined.marks
+    first, second, third = (end for _, end in joined.stops)
+    assert 0 < first <= mark.start < second == mark.end < third < len(joined.token_ids)
+    short = seam.encode(["user\n", ""], [document], [Stop(0, 0, 5)])
+    assert short.stops == [(0, 0)], "too little to decide anything"
+
+
+def test_stops_of_an_unknown_kind_of_tokenizer_decide_nothing(folder: Path) -> None:
+    unknown = Tokenizer.load(folder)
+    unknown.seam_unsupported = "made so by this test"
+    assert Seam(unknown).encode([long("x")], [], [Stop(3, 0, 400)]).stops == [(3, 0)]

@@ -39,7 +39,11 @@ def proxy(
         },
         "model": {"name": MODEL},
         "documents": {"framings": [{"place": "system"}, {"place": "user"}]},
-        "upstreams": [{"name": "far", "params": params}, {"name": "dead", "params": dead}],
+        "upstreams": [
+            {"name": "far", "params": params},
+            {"name": "dead", "params": dead},
+            {"name": "raw", "passthrough": True, "params": params},
+        ],
     }
     with Served(tmp_path_factory.mktemp("proxy"), smollm2, config) as proxy:
         yield proxy

@@ -133,6 +133,7 @@ async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
             ready=stack.ready,
             publisher=stack.publisher,
             verifier=stack.verifier,
+            responses=stack.responses,
             keyring=Keyring((t, key(t)) for t in tenants),
             drain=drain,
             max_body=2**20,

@@ -16,6 +16,9 @@ from tests.e2e.served import Served
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 TEXTLESS = {"type": "text"}
+IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
+SCHEMA = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+UNIQUE = {"type": "json_schema", "json_schema": {"name": "distinct", "schema": SCHEMA, "strict": True}}
 HELLO = [{"role": "user", "content": "Hello"}]
 
 
@@ -37,9 +40,13 @@ def tenant(fresh: Fresh) -> Reader:
         ({"messages": [{"role": "robot", "content": "Hello"}]}, "messages[0].role", None),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", None),
         ({"messages": [{"role": "user", "content": [TEXTLESS]}]}, "messages[0].content[0].text", None),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "unsupported_parameter"),
-        ({"n": 2}, "n", "unsupported_parameter"),
-        ({"logprobs": True}, "logprobs", "unsupported_parameter"),
+        ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0]", None),
+        ({"tools": [{"type": "function", "function": {"name": "two words"}}]}, "tools[0].function.name", None),
+        ({"tool_choice": "required"}, "tool_choice", None),
+        ({"n": 0}, "n", None),
+        ({"top_logprobs": 2}, "top_logprobs", None),
+        ({"logit_bias": {"99999999": 1}}, "logit_bias", None),
+        ({"response_format": UNIQUE}, "response_format", "unsupported_schema"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -83,8 +90,11 @@ def test_what_does_not_exist(tenant: Reader) -> None:
     assert refused.value.code == "document_not_found"
     assert refused.value.param == "messages[0].content[0].document"
     with pytest.raises(openai.NotFoundError) as refused:
-        tenant.client.embeddings.create(model=MODEL, input="x")
+        tenant.client.images.generate(model=MODEL, prompt="x")
     assert refused.value.code == "unknown_url"
+    with pytest.raises(openai.BadRequestError) as bad:
+        tenant.client.embeddings.create(model=MODEL, input="x")
+    assert bad.value.param == "model"
     with pytest.raises(openai.NotFoundError):
         tenant.client.models.retrieve("gpt-none")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.backends.mock_upstream import USAGE, MockUpstream
 from tests.e2e.conftest import Fresh
-from tests.e2e.reader import Reader
+from tests.e2e.reader import MODEL, Reader
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -120,3 +120,31 @@ def test_an_upstream_that_is_not_there(tenant: Reader) -> None:
         tenant.ask(ASK, model="dead")
     assert refused.value.status_code >= 500
     assert "Traceback" not in str(refused.value)
+
+
+def test_completions_and_embeddings_of_an_upstream_that_has_none(tenant: Reader) -> None:
+    """The mock has chat alone: its own 404 is the answer, as the upstream's error."""
+    for ask in (
+        lambda: tenant.client.completions.create(model="far", prompt="Hi"),
+        lambda: tenant.client.embeddings.create(model="far", input="Hi"),
+    ):
+        with pytest.raises(openai.NotFoundError):
+            ask()
+
+
+def test_the_local_model_completes_text_and_makes_no_embeddings(tenant: Reader) -> None:
+    create: Any = tenant.client.completions.create
+    asked = {"model": MODEL, "prompt": "The capital of France is", "max_tokens": 5, "temperature": 0}
+    whole = create(**asked)
+    assert "Paris" in whole.choices[0].text and whole.choices[0].finish_reason == "length"
+    with create(**asked, stream=True) as chunks:
+        assert "".join(c.choices[0].text for c in chunks) == whole.choices[0].text
+    with pytest.raises(openai.BadRequestError, match="makes no embeddings"):
+        tenant.client.embeddings.create(model=MODEL, input="Hi")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_raw_upstream_answers_as_it_would_itself(tenant: Reader, far: MockUpstream, stream: bool) -> None:
+    answer = tenant.ask(ASK, model="raw", stream=stream, extra_body={"made_up": {"deep": [None, 1]}})
+    assert (answer.text, answer.finish_reason, answer.outcome) == ("Hello.", "stop", "fwd=bypass")
+    assert (far.bodies[-1]["model"], far.bodies[-1]["made_up"]) == ("up-1", {"deep": [None, 1]})

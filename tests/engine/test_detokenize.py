@@ -171,5 +171,16 @@ def test_a_tokenizer_of_another_kind(tmp_path: Path) -> None:
     assert "".join(pieces(vocabulary, ids, ("o w",))) == "hell"
 
 
+def test_what_single_tokens_are_called(bytes_only: Vocabulary, tmp_path: Path) -> None:
+    assert [bytes_only.literal_bytes(i) for i in (0xE4, 256, 256 + len(WORDS), 99_999)] == [
+        b"\xe4",
+        b"STOP",
+        b"<|end|>",
+        b"",
+    ]
+    other = sentencepiece_like(tmp_path)
+    assert [other.literal_bytes(i) for i in (1, 2, 5, 9)] == [b" he", b"llo", b"\xe4", b" "]
+
+
 def test_the_byte_alphabet_is_a_bijection() -> None:
     assert len(set(byte_alphabet())) == 256

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,18 +12,21 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from kvproxy.backends.fake import FakeBackend, FakeMisses
 from kvproxy.core import (
+    HERMES,
     PUBLIC,
     Caller,
     DocumentPart,
     DocumentRef,
     Message,
     Prompt,
+    Reasoning,
     Span,
     TextRequest,
     Visibility,
 )
+from kvproxy.documents.document import checked_etag
 from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, Verification
-from kvproxy.errors import DocumentNotFound, DocumentRejected, KVProxyError
+from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
@@ -33,30 +35,51 @@ from kvproxy.server.parts import Parts
 
 _ROLE_TOKENS = {"system": 2_000_000, "user": 2_000_001, "assistant": 2_000_002, "tool": 2_000_003}
 _END = 2_000_004
+_START = 2_000_005
 
 
 class CharComposer:
-    """A token for each character; a known text at the front of the first message is a document."""
+    """A token for each character; a known text at the front of the first message is a document.
+
+    A mark ends with its message's text. ``reasoning`` and ``tool_format`` are what every prompt says of its model.
+    """
 
     def __init__(self) -> None:
         self.texts: dict[DocumentRef, str] = {}
+        self.reasoning: Reasoning = "none"
+        self.tool_format = HERMES
 
     def compose(self, request: Request, caller: Caller) -> Prompt:
         if isinstance(request, TextRequest):
             text = request.prompt
             return Prompt(tuple(map(ord, text)) if isinstance(text, str) else text)
         tokens: list[int] = []
+        marks: list[int] = []
         for message in request.messages:
-            tokens += [_ROLE_TOKENS[message.role], *map(ord, self._text(message)), _END]
+            tokens += [_ROLE_TOKENS[message.role], *map(ord, self._text(message))]
+            marks += [len(tokens)] * any(part.mark for part in message.content)
+            tokens += [ord(c) for call in message.tool_calls for c in f"{call.name}{call.arguments}"] + [_END]
         first = self._text(request.messages[0])
         known = [(ref, text) for ref, text in self.texts.items() if first.startswith(text)]
         spans = tuple(Span(ref, 1, 1 + len(text), PUBLIC) for ref, text in known[:1])
-        return Prompt((*tokens, _ROLE_TOKENS["assistant"]), spans)
+        ids = (*tokens, _ROLE_TOKENS["assistant"])
+        return Prompt(ids, spans, tuple(marks), self.reasoning, self.tool_format)
 
     def plain_call(self, request: Request, caller: Caller) -> dict[str, Any]:
         if isinstance(request, TextRequest):
             return {"messages": [{"role": "user", "content": request.prompt}]}
         return {"messages": [{"role": m.role, "content": self._text(m)} for m in request.messages]}
+
+    def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return [_START] * add_special_tokens + [ord(c) for c in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(self.token_texts(ids))
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        if not all(i <= _START for i in ids):
+            raise InvalidRequest("Invalid 'tokens': no such token.", param="tokens")
+        return ["" if i == _START else chr(i) if i < 0x110000 else f"<{i}>" for i in ids]
 
     def framing(self, text: str) -> tuple[int, ...]:
         """The document at the head of the system message."""
@@ -91,8 +114,7 @@ class DictPublisher:
         caller: Caller,
         progress: Callable[[int, int], None] | None = None,
     ) -> Published:
-        if not text:
-            raise DocumentRejected("The text is empty.", param="text")
+        etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)
         known = ref in self._infos
         kept = await self._backend.keep(self._composer.framing(text), PUBLIC, progress)
@@ -100,7 +122,6 @@ class DictPublisher:
             raise self.refuse
         self._composer.texts[ref] = text
         framing = FramingInfo("system", len(kept.token_ids), len(kept.token_ids), kept.bytes)
-        etag = hashlib.sha256(text.encode()).hexdigest()
         self._infos[ref] = DocumentInfo(
             id, 1, True, etag, visibility or "public", len(text), len(text), 1_700_000_000, (framing,)
         )
@@ -145,6 +166,25 @@ class OneFramingVerifier:
         ]
 
 
+class DictResponses:
+    """Stored responses that live as long as the test."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, str], bytes] = {}
+
+    def put(self, scope: str, id: str, record: bytes) -> asyncio.Future[None]:
+        self.records[scope, id] = record
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    async def get(self, scope: str, id: str) -> bytes | None:
+        return self.records.get((scope, id))
+
+    async def delete(self, scope: str, id: str) -> bool:
+        return self.records.pop((scope, id), None) is not None
+
+
 @dataclass
 class Proxy:
     """Every part of a running proxy, for tests to look into."""
@@ -153,6 +193,7 @@ class Proxy:
     misses: FakeMisses
     composer: CharComposer
     publisher: DictPublisher
+    responses: DictResponses
     drain: Drain
     parts: Parts
     events: list[str] = field(default_factory=list)
@@ -171,6 +212,7 @@ def make_proxy(
     misses = FakeMisses(backend, upstreams=("gpt-far",))
     composer = CharComposer()
     publisher = DictPublisher(composer, backend)
+    responses = DictResponses()
     drain = Drain(drain_timeout_s)
     pipeline = Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)
     events: list[str] = []
@@ -188,6 +230,7 @@ def make_proxy(
         ready=backend.ready,
         publisher=publisher,
         verifier=OneFramingVerifier(composer, publisher, backend),
+        responses=responses,
         keyring=Keyring(api_keys),
         drain=drain,
         max_body=max_body,
@@ -195,7 +238,7 @@ def make_proxy(
         timeout_s=timeout_s,
         lifespan=(lifespan,),
     )
-    return Proxy(backend, misses, composer, publisher, drain, parts, events)
+    return Proxy(backend, misses, composer, publisher, responses, drain, parts, events)
 
 
 Http = TestClient[Any, Any]

@@ -137,7 +137,12 @@ async def test_unknown_models_get_openais_404() -> None:
     [
         (ask(messages=[{"role": "robot", "content": "x"}]), "messages[0].role"),
         (ask(temperature="hot"), "temperature"),
-        (ask(tools=[{"type": "function"}]), "tools"),
+        (ask(tools=[{"type": "function"}]), "tools[0].function"),
+        (
+            ask(messages=[{"role": "user", "content": [{"type": "image_url"}]}]),
+            "messages[0].content[0]",
+        ),
+        (ask(tool_choice="required"), "tool_choice"),
         ({"messages": []}, "model"),
         ({"model": 7}, "model"),
         ({"model": "gpt-far", "stream": "yes"}, "stream"),

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from kvproxy import errors as tree
 from kvproxy.core import MissReason
 from kvproxy.errors import KVProxyError
 from kvproxy.server.errors import error_response
+from kvproxy.wire.anthropic.types import ErrorType
 from tests.server.doubles import client_of, make_proxy
 
 
@@ -24,10 +28,27 @@ def instances() -> list[KVProxyError]:
 
 @pytest.mark.parametrize("error", instances(), ids=lambda e: type(e).__name__)
 def test_every_error_has_openais_body_and_says_whether_to_retry(error: KVProxyError) -> None:
-    response = error_response(error)
+    response = error_response(error, make_mocked_request("POST", "/v1/chat/completions"))
     assert response.status == error.http_status
     assert isinstance(response.body, bytes)
     assert json.loads(response.body)["error"].keys() == {"message", "type", "param", "code"}
+    assert_says_whether_to_retry(error, response)
+
+
+@pytest.mark.parametrize("error", instances(), ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", "/v1/messages/nowhere"])
+def test_below_anthropics_paths_it_has_anthropics_body(error: KVProxyError, path: str) -> None:
+    request = make_mocked_request("POST", path, headers={"x-request-id": "mine"})
+    response = error_response(error, request)
+    assert response.status == (529 if error.http_status == 503 else error.http_status)
+    assert isinstance(response.body, bytes)
+    body = json.loads(response.body)
+    assert body["type"] == "error" and body["request_id"] == "mine"
+    assert body["error"]["type"] in get_args(ErrorType) and body["error"]["message"]
+    assert_says_whether_to_retry(error, response)
+
+
+def assert_says_whether_to_retry(error: KVProxyError, response: web.Response) -> None:
     retryable = isinstance(error, tree.Retryable)
     assert ("Retry-After" in response.headers) == retryable
     permanent = not retryable and response.status < 500 and not isinstance(error, tree.UpstreamError)
@@ -42,3 +63,32 @@ async def test_paths_and_methods_that_do_not_exist() -> None:
         wrong = await http.get("/v1/chat/completions")
         assert wrong.status == 405 and wrong.headers["Allow"] == "POST"
         assert (await wrong.json())["error"]["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "data", "status", "kind"),
+    [
+        ("POST", "/v1/messages", {}, b"{}", 401, "authentication_error"),
+        ("POST", "/v1/messages", {"x-api-key": "k"}, b"{", 400, "invalid_request_error"),
+        ("POST", "/v1/messages", {"x-api-key": "k"}, b" " * 2000, 413, "request_too_large"),
+        (
+            "POST",
+            "/v1/messages",
+            {"x-api-key": "k", "Expect": "100-continue"},
+            b" " * 2000,
+            413,
+            "request_too_large",
+        ),
+        ("GET", "/v1/messages", {"Authorization": "Bearer k"}, None, 405, "invalid_request_error"),
+        ("POST", "/v1/messages/batches", {"x-api-key": "k"}, b"{}", 404, "not_found_error"),
+    ],
+)
+async def test_refusals_before_any_handler_speak_anthropics_dialect_too(
+    method: str, path: str, headers: dict[str, str], data: bytes | None, status: int, kind: str
+) -> None:
+    async with client_of(make_proxy(api_keys=(("a", "k"),), max_body=1000)) as http:
+        response = await http.request(method, path, headers=headers, data=data)
+        body = await response.json()
+    assert response.status == status
+    assert body["type"] == "error" and body["error"]["type"] == kind
+    assert body["request_id"] == response.headers["request-id"] == response.headers["x-request-id"]

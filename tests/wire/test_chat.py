@@ -4,7 +4,19 @@ from typing import Any
 
 import pytest
 
-from kvproxy.core import ChatRequest, DocumentPart, DocumentRef, Message, Sampling, TextPart
+from kvproxy.core import (
+    CacheHints,
+    ChatRequest,
+    DocumentPart,
+    DocumentRef,
+    JsonFormat,
+    Message,
+    Sampling,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from kvproxy.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
 from kvproxy.wire.chat import parse_chat
 
@@ -56,12 +68,15 @@ def test_one_stop_string_and_nulls() -> None:
         {"n": 1},
         {"tools": []},
         {"tool_choice": "none"},
+        {"tool_choice": "auto", "parallel_tool_calls": True},
         {"response_format": {"type": "text"}},
-        {"logprobs": False},
+        {"logprobs": False, "top_logprobs": 0},
         {"logit_bias": {}},
-        {"presence_penalty": 0.0, "frequency_penalty": 0},
-        {"modalities": ["text"]},
-        {"user": "u", "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "prompt_cache_key": "k"},
+        {"presence_penalty": 0.0, "frequency_penalty": 0, "repetition_penalty": 1, "min_p": 0, "top_k": -1},
+        {"modalities": ["text"], "audio": None},
+        {"user": "u", "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "verbosity": "low"},
+        {"prediction": {"type": "content", "content": "x"}, "prompt_cache_retention": "24h"},
+        {"prompt_cache_options": {"mode": "implicit", "ttl": "30m"}},
         {"made_up": {"by": ["a", "client"]}},
     ],
 )
@@ -72,24 +87,17 @@ def test_fields_that_ask_for_nothing_are_accepted(neutral: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tools": [{"type": "function"}]}, "tools"),
-        ({"functions": [{}]}, "functions"),
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"n": 2}, "n"),
-        ({"n": True}, "n"),
-        ({"logprobs": True}, "logprobs"),
-        ({"top_logprobs": 3}, "top_logprobs"),
-        ({"logit_bias": {"5": 1}}, "logit_bias"),
-        ({"presence_penalty": 0.5}, "presence_penalty"),
-        ({"frequency_penalty": -1}, "frequency_penalty"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"audio": {"voice": "x"}}, "audio"),
-        ({"min_p": 0.1}, "min_p"),
-        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages[0].role"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"guided_json": {"type": "object"}}, "guided_json"),
+        ({"best_of": 2}, "best_of"),
+        ({"continue_final_message": True}, "continue_final_message"),
+        ({"messages": [{"role": "assistant", "audio": {"id": "1"}}]}, "messages[0].audio"),
+        ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
         (
-            {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
-            "messages[0].tool_calls",
+            {"messages": [{"role": "assistant", "tool_calls": [{"id": "1", "type": "custom"}]}]},
+            "messages[0].tool_calls[0].type",
         ),
     ],
 )
@@ -120,8 +128,46 @@ def test_what_would_change_the_answer_is_refused_by_name(fields: dict[str, Any],
                     {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "image_url"}]}
                 ]
             },
-            "messages[0].content[1].type",
+            "messages[0].content[1]",
         ),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "refusal"}]}]}, "messages[0].content[0].type"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}]},
+            "messages[0].content[0].cache_control.type",
+        ),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "tool", "tool_call_id": "1"}]}, "messages[0].content"),
+        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0]"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]},
+            "messages[0].tool_calls[0].function",
+        ),
+        ({"n": 0}, "n"),
+        ({"n": 129}, "n"),
+        ({"n": True}, "n"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"logit_bias": {"5": 101}}, "logit_bias.5"),
+        ({"presence_penalty": 2.5}, "presence_penalty"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"min_tokens": 5, "max_tokens": 4}, "min_tokens"),
+        ({"stop_token_ids": [-1]}, "stop_token_ids[0]"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
+            "response_format.json_schema.schema",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}},
+            "response_format.json_schema.name",
+        ),
+        ({"reasoning_effort": "much"}, "reasoning_effort"),
+        ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"prompt_cache_options": {"mode": "never"}}, "prompt_cache_options.mode"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
         (
             {"messages": [{"role": "user", "content": [{"type": "kv_document", "document": "a b"}]}]},
@@ -135,7 +181,7 @@ def test_what_would_change_the_answer_is_refused_by_name(fields: dict[str, Any],
         ({"temperature": "hot"}, "temperature"),
         ({"temperature": True}, "temperature"),
         ({"top_p": 0}, "top_p"),
-        ({"top_k": -1}, "top_k"),
+        ({"top_k": -2}, "top_k"),
         ({"top_k": 1.5}, "top_k"),
         ({"seed": 2**63}, "seed"),
         ({"max_tokens": 0}, "max_tokens"),
@@ -144,7 +190,7 @@ def test_what_would_change_the_answer_is_refused_by_name(fields: dict[str, Any],
         ({"stop": ["a", ""]}, "stop[1]"),
         ({"stop": 5}, "stop"),
         ({"stream": "yes"}, "stream"),
-        ({"stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
         ({"chat_template_kwargs": []}, "chat_template_kwargs"),
         ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
     ],
@@ -194,9 +240,106 @@ def test_parts_stay_apart_and_cache_marks_are_accepted() -> None:
     assert message.content == (
         DocumentPart(DocumentRef("law/hand.book", 12)),
         DocumentPart(DocumentRef("handbook")),
-        TextPart("a"),
+        TextPart("a", mark=True),
         TextPart(""),
     )
+
+
+def test_every_mark_of_a_prefixs_end() -> None:
+    ephemeral = {"type": "ephemeral", "ttl": "5m"}
+    one, two = parse_messages(
+        {"role": "system", "content": "rules", "cache_control": ephemeral},
+        {"role": "user", "content": [{"type": "kv_document", "document": "d", "cache_control": ephemeral}]},
+    )
+    assert one.content == (TextPart("rules", mark=True),)
+    assert two.content == (DocumentPart(DocumentRef("d"), mark=True),)
+    hints = parse(prompt_cache_key="k", prompt_cache_options={"mode": "explicit"}).cache
+    assert hints == CacheHints("k", explicit=True)
+
+
+def test_sampling_beyond_openais() -> None:
+    request = parse(
+        n=3,
+        min_p=0.05,
+        presence_penalty=-2,
+        frequency_penalty=1.5,
+        repetition_penalty=1.1,
+        logit_bias={"7": -100, "3": 5},
+        min_tokens=2,
+        max_tokens=4,
+        ignore_eos=True,
+        stop_token_ids=[9, 8],
+        logprobs=True,
+        top_logprobs=5,
+    )
+    assert request.n == 3
+    assert request.sampling == Sampling(
+        min_p=0.05,
+        presence_penalty=-2.0,
+        frequency_penalty=1.5,
+        repetition_penalty=1.1,
+        logit_bias=((3, 5.0), (7, -100.0)),
+        max_tokens=4,
+        min_tokens=2,
+        ignore_eos=True,
+        stop_token_ids=(9, 8),
+        logprobs=5,
+    )
+    assert parse(logprobs=True).sampling.logprobs == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "variables"),
+    [
+        ({"reasoning_effort": "none"}, {"enable_thinking": False, "reasoning_effort": "none"}),
+        ({"reasoning_effort": "minimal"}, {"enable_thinking": False, "reasoning_effort": "minimal"}),
+        ({"reasoning_effort": "high"}, {"enable_thinking": True, "reasoning_effort": "high"}),
+        (
+            {"reasoning_effort": "high", "chat_template_kwargs": {"enable_thinking": False}},
+            {"enable_thinking": False, "reasoning_effort": "high"},
+        ),
+        ({}, {}),
+    ],
+)
+def test_reasoning_effort_is_the_templates(fields: dict[str, Any], variables: dict[str, Any]) -> None:
+    assert parse(**fields).template_kwargs == variables
+
+
+def test_response_formats() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    named = {"name": "answer", "schema": schema, "strict": True}
+    assert parse(response_format={"type": "json_object"}).response_format == JsonFormat()
+    asked = parse(response_format={"type": "json_schema", "json_schema": named})
+    assert asked.response_format == JsonFormat(schema)
+
+
+def test_history_with_calls_results_and_thoughts() -> None:
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"b":1,"a":2}'}}
+    assert parse_messages(
+        {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "hm"},
+        {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "sunny"}]},
+        {"role": "assistant", "content": "It is.", "reasoning": "so"},
+    ) == (
+        Message("assistant", (), (ToolCall("call_1", "f", '{"b":1,"a":2}'),), reasoning="hm"),
+        Message("tool", (TextPart("sunny"),), tool_call_id="call_1"),
+        Message("assistant", (TextPart("It is."),), reasoning="so"),
+    )
+
+
+def test_deprecated_functions_are_tools() -> None:
+    request = parse(
+        functions=[{"name": "f", "parameters": {"type": "object"}}],
+        function_call={"name": "f"},
+        messages=[
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": "1"},
+        ],
+    )
+    assert request.tools == (Tool("f", parameters={"type": "object"}),)
+    assert request.tool_choice == ToolChoice("required", ("f",))
+    assert request.messages[1].tool_calls[0].id == request.messages[2].tool_call_id
+    assert parse(functions=[{"name": "f"}], function_call="none").tool_choice == ToolChoice("none")
 
 
 def test_another_model_is_not_served() -> None:

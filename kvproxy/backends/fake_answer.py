@@ -1,0 +1,71 @@
+"""What the fake model says: nonsense that is a function of the prompt, or the smallest thing that fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from array import array
+
+from kvproxy.backends.base import Generation
+from kvproxy.backends.fake_json import example_of
+from kvproxy.core import Constraint, FinishReason, Likelihood, TokenLogprob, ToolCall
+from kvproxy.wire.tool_formats import FORMATS
+
+ANSWER_WORDS = 12
+"""Length of every answer that ``max_tokens`` and ``stop`` do not cut."""
+
+
+def answer_to(token_ids: tuple[int, ...]) -> list[str]:
+    """The words that the fake model says after a prompt; one word is one completion token."""
+    digest = hashlib.sha256(array("Q", token_ids).tobytes()).hexdigest()
+    return [digest[4 * i : 4 * i + 4] + " " for i in range(ANSWER_WORDS)]
+
+
+def constrained_answer(constraint: Constraint) -> str | None:
+    """The smallest raw text that a constraint asks for; None where plain text does."""
+    thought = "\n</think>\n\n" if constraint.reasoning == "open" else ""
+    if constraint.choice.mode == "required" and constraint.tools:
+        tool = constraint.tools[0]
+        arguments = example_of(tool.parameters) if tool.parameters else {}
+        call = ToolCall("", tool.name, json.dumps(arguments, ensure_ascii=False))
+        return thought + FORMATS[constraint.tool_format].write([call])
+    if constraint.format is not None:
+        return thought + json.dumps(example_of(constraint.format.schema or {}), ensure_ascii=False)
+    return None
+
+
+def words_of(text: str) -> list[str]:
+    """A word with the white space behind it is one token of the fake model."""
+    return re.findall(r"\S+\s*|\s+", text)
+
+
+def cut(words: list[str], generation: Generation) -> tuple[list[str], FinishReason]:
+    """What is said of ``words`` under ``stop`` and ``max_tokens``."""
+    sampling = generation.sampling
+    reason: FinishReason = "stop"
+    if sampling.max_tokens is not None and sampling.max_tokens < len(words):
+        words, reason = words[: sampling.max_tokens], "length"
+    text = "".join(words)
+    ends = [text.index(s) for s in sampling.stop if s in text]
+    if not ends:
+        return words, reason
+    kept: list[str] = []
+    room = min(ends)
+    for word in words:
+        if room > 0:
+            kept.append(word[:room])
+            room -= len(word)
+    return kept, "stop"
+
+
+def logprobs_of(word: str, alternatives: int | None) -> tuple[TokenLogprob, ...]:
+    """Made-up numbers that are a function of the word: the chosen one is the likeliest."""
+    if alternatives is None:
+        return ()
+    digest = hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()
+    best = -(digest[0] + 1) / 512
+    spelled = word.encode("utf-8", "surrogatepass")
+    chosen = Likelihood(int.from_bytes(digest[1:3]), spelled, best)
+    others = (Likelihood(rank, b"other%d" % rank, best - rank) for rank in range(1, alternatives))
+    return (TokenLogprob(chosen, (chosen, *others)[:alternatives]),)

@@ -1,0 +1,72 @@
+"""``python -m kvproxy.bench.fake_server MODEL_FOLDER STORE ANNOUNCE_FILE``: the proxy without an engine.
+
+Everything on a hit's way is the real thing (HTTP, tokenizer, chat template, known documents, pipeline), but the
+answer comes from the fake backend at once: what is left is the proxy's own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+
+from kvproxy.backends.fake import FakeBackend, FakeMisses
+from kvproxy.bench.child import announce_to
+from kvproxy.documents.compose import Composer
+from kvproxy.documents.document import Framing
+from kvproxy.documents.library import Library
+from kvproxy.documents.registry import Registry
+from kvproxy.documents.template import ChatTemplate
+from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.pipeline import Pipeline
+from kvproxy.publish import Publisher
+from kvproxy.server.app import build_app
+from kvproxy.server.auth import Keyring
+from kvproxy.server.drain import Drain
+from kvproxy.server.parts import Parts
+from kvproxy.server.run import serve
+from kvproxy.store.responses import ResponseStore
+from kvproxy.verify import Verifier
+
+MODEL = "fake"
+MAX_CONTEXT = 32_768
+
+
+async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
+    tokenizer = Tokenizer.load(model_folder)
+    library = Library()
+    composer = Composer(tokenizer, ChatTemplate.load(model_folder), library, [Framing("system", None)])
+    local = FakeBackend(model=MODEL, max_context=MAX_CONTEXT)
+    misses = FakeMisses(local)
+    drain = Drain(1.0)
+    responses = ResponseStore(store / "responses", ttl_s=3600.0, max_size=2**24)
+    with Registry(store / "documents.sqlite3") as registry, responses:
+        publisher = Publisher(composer=composer, library=library, registry=registry, local=local)
+        await publisher.restore()
+        parts = Parts(
+            served_name=MODEL,
+            created=int(time.time()),
+            pipeline=Pipeline(composer=composer, local=local, misses=misses, default_max_tokens=64),
+            ready=local.ready,
+            publisher=publisher,
+            verifier=Verifier(composer, library, local, MODEL),
+            responses=responses,
+            keyring=Keyring(()),
+            drain=drain,
+            max_body=2**24,
+            keepalive_s=10.0,
+            timeout_s=60.0,
+        )
+        await serve(build_app(parts), "127.0.0.1", 0, drain, announce_to(announce_file))
+
+
+def main(model_folder: Path, store: Path, announce_file: Path) -> None:
+    # As `kvproxy serve` logs: a line for each request is part of what a request costs.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(run(model_folder, store, announce_file))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]))

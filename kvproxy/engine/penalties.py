@@ -1,0 +1,60 @@
+"""What a request adds to the logits of single tokens: ``logit_bias`` and the three penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from kvproxy.core import Sampling
+
+
+class Penalties:
+    """Of one answer: a function of the parameters, the prompt and the tokens said so far, which are counted as
+    they come. Only the logits of tokens that were named or said are touched; there is no [vocab] of counts."""
+
+    def __init__(self, sampling: Sampling, prompt: Iterable[int]) -> None:
+        self._sampling = sampling
+        self._said: dict[int, int] = {}
+        repeats = sampling.repetition_penalty != 1.0
+        self._prompt = frozenset(prompt) if repeats else frozenset()
+        self._prompt_ids: torch.Tensor | None = None
+        self._bias: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @staticmethod
+    def wanted(sampling: Sampling) -> bool:
+        """Whether these parameters change any logit."""
+        return bool(
+            sampling.logit_bias
+            or sampling.presence_penalty
+            or sampling.frequency_penalty
+            or sampling.repetition_penalty != 1.0
+        )
+
+    def add(self, token_id: int) -> None:
+        """One more token of the answer."""
+        self._said[token_id] = self._said.get(token_id, 0) + 1
+
+    def apply(self, logits: torch.Tensor) -> None:
+        """In place, in vLLM's order: bias, repetition, frequency, presence. logits: float32 [vocab]."""
+        p, device = self._sampling, logits.device
+        if p.logit_bias:
+            if self._bias is None:
+                ids, values = zip(*p.logit_bias, strict=True)
+                self._bias = torch.tensor(ids, device=device), torch.tensor(values, device=device)
+            logits[self._bias[0]] += self._bias[1]
+        if p.repetition_penalty != 1.0:
+            seen = self._seen(device)
+            was = logits[seen]
+            logits[seen] = torch.where(was > 0, was / p.repetition_penalty, was * p.repetition_penalty)
+        if self._said and (p.frequency_penalty or p.presence_penalty):
+            said = torch.tensor(list(self._said), device=device)
+            counts = torch.tensor(list(self._said.values()), dtype=torch.float32, device=device)
+            logits[said] -= counts * p.frequency_penalty + p.presence_penalty
+
+    def _seen(self, device: torch.device) -> torch.Tensor:
+        """Every token of prompt and answer, once."""
+        if self._prompt_ids is None:
+            self._prompt_ids = torch.tensor(sorted(self._prompt), dtype=torch.long, device=device)
+        new = [t for t in self._said if t not in self._prompt]
+        return torch.cat((self._prompt_ids, torch.tensor(new, dtype=torch.long, device=device)))

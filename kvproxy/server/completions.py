@@ -1,0 +1,128 @@
+"""``POST /v1/completions``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from contextlib import aclosing
+
+from aiohttp import web
+
+from kvproxy.core import Finished, TextRequest, Usage
+from kvproxy.pipeline import Timings
+from kvproxy.server.answer import Answers, events_of, reply_headers, stream, total, whole
+from kvproxy.server.deadline import deadline
+from kvproxy.server.errors import json_response
+from kvproxy.server.incoming import receive
+from kvproxy.server.parts import CALLER, PARTS
+from kvproxy.server.sse import SseStream
+from kvproxy.server.upstream import serve_upstream
+from kvproxy.wire.cache_status import early_status
+from kvproxy.wire.completion_response import CompletionHead, CompletionStream, summed, text_completion
+from kvproxy.wire.completions import Completions, parse_completions
+
+AT_ONCE = 8
+"""Prompts of one request that are in the engine together: one client must not fill its queue."""
+
+
+async def completions(request: web.Request) -> web.StreamResponse:
+    parts = request.app[PARTS]
+    incoming = await receive(request)
+    if not incoming.local:
+        return await serve_upstream(request, "completions", incoming)
+    clock = incoming.clock
+    with clock.measure("parse"):
+        asked = parse_completions(incoming.body, served_name=parts.served_name)
+    first = asked.prompts[0]
+    head = CompletionHead(f"cmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model)
+    logprobs = first.sampling.logprobs is not None
+    echoes = [_echo(request, prompt) for prompt in asked.prompts] if asked.echo else None
+    if asked.stream:
+        encoder = CompletionStream(
+            head, n=first.n, include_usage=asked.include_usage, logprobs=logprobs, echoes=echoes
+        )
+        if len(asked.prompts) == 1:
+            return await stream(request, first, head.id, clock, encoder)
+        return await _stream_each(request, asked, head.id, clock, encoder)
+    answers = await _all(request, asked, head.id, clock)
+    body = text_completion(
+        head,
+        [choice for answer in answers for choice in answer.choices],
+        summed([answer.usage for answer in answers]),
+        logprobs=logprobs,
+        echoes=None if echoes is None else [echo for echo in echoes for _ in range(first.n)],
+    )
+    return json_response(body, headers=dict(answers[0].headers))
+
+
+def _echo(request: web.Request, asked: TextRequest) -> str:
+    if isinstance(asked.prompt, str):
+        return asked.prompt
+    return request.app[PARTS].pipeline.decode(list(asked.prompt))
+
+
+async def _all(request: web.Request, asked: Completions, id: str, clock: Timings) -> list[Answers]:
+    """Every prompt's answer; the first failure ends the others. The headers told are the first prompt's."""
+    if len(asked.prompts) == 1:
+        return [await whole(request, asked.prompts[0], id, clock)]
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number: int, prompt: TextRequest) -> Answers:
+        async with room:
+            return await whole(request, prompt, f"{id}.{number}", clock if number == 0 else Timings())
+
+    tasks = [asyncio.create_task(one(number, prompt)) for number, prompt in enumerate(asked.prompts)]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _stream_each(
+    request: web.Request, asked: Completions, id: str, clock: Timings, encoder: CompletionStream
+) -> web.StreamResponse:
+    """One prompt after another in one stream."""
+    parts = request.app[PARTS]
+
+    def early() -> dict[str, str]:
+        return {"Cache-Status": early_status(clock.decision)}
+
+    sending = SseStream(
+        request, interval_s=parts.keepalive_s, early=early, pulse=encoder.pulse, on_error=encoder.error
+    )
+    async with sending as out, deadline(parts.timeout_s):
+        counted: list[Usage] = []
+        for number, prompt in enumerate(asked.prompts):
+            if number:
+                encoder.next_prompt()
+            counted.append(await _stream_one(request, prompt, f"{id}.{number}", clock, encoder, out))
+            clock = Timings()
+        await out.send(encoder.end(summed(counted)))
+    return sending.response
+
+
+async def _stream_one(
+    request: web.Request,
+    prompt: TextRequest,
+    id: str,
+    clock: Timings,
+    encoder: CompletionStream,
+    out: SseStream,
+) -> Usage:
+    reply = await request.app[PARTS].pipeline.serve(prompt, request[CALLER], id, clock)
+    async with aclosing(reply):
+        await out.start(reply_headers(reply))
+        prompt_tokens = len(reply.prompt.token_ids)
+        if front := encoder.begin(reply.started, prompt_tokens=prompt_tokens, choices=len(reply.choices)):
+            await out.send(front)
+        usages: dict[int, Usage] = {}
+        async with aclosing(events_of(reply, prompt)) as events:
+            async for index, event in events:
+                if isinstance(event, Finished):
+                    usages[index] = event.usage
+                if data := encoder.event(index, event):
+                    await out.send(data)
+    return total([usages[i] for i in sorted(usages)])

@@ -1,0 +1,48 @@
+"""``POST /v1/messages`` and ``/v1/messages/count_tokens``, Anthropic's API."""
+
+from __future__ import annotations
+
+import uuid
+
+from aiohttp import web
+
+from kvproxy.errors import InvalidRequest
+from kvproxy.server.answer import stream, whole
+from kvproxy.server.errors import json_response
+from kvproxy.server.incoming import receive
+from kvproxy.server.parts import CALLER, PARTS
+from kvproxy.server.request_id import request_id_of
+from kvproxy.server.upstream import serve_upstream
+from kvproxy.wire.anthropic.answer import MessageHead, message
+from kvproxy.wire.anthropic.messages import parse_count, parse_messages, thinking_shown
+from kvproxy.wire.anthropic.stream import MessageStream
+from kvproxy.wire.anthropic.types import TokenCount
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    incoming = await receive(request)
+    if not incoming.local:
+        return await serve_upstream(request, "messages", incoming)
+    clock = incoming.clock
+    with clock.measure("parse"):
+        asked = parse_messages(incoming.body)
+    head = MessageHead(f"msg_{uuid.uuid4().hex}", incoming.model, thinking_shown(incoming.body))
+    if asked.stream:
+        encoder = MessageStream(head, request_id=request_id_of(request))
+        return await stream(request, asked, head.id, clock, encoder)
+    answers = await whole(request, asked, head.id, clock)
+    return json_response(message(head, answers.choices[0], answers.usage), headers=dict(answers.headers))
+
+
+async def count_tokens(request: web.Request) -> web.StreamResponse:
+    """Exactly what ``create`` would count as input, of all three kinds."""
+    incoming = await receive(request)
+    if not incoming.local:
+        raise InvalidRequest(
+            f"Tokens are counted for the local model only; '{incoming.model}' is served by an upstream, whose "
+            "tokens only the upstream can count.",
+            param="model",
+        )
+    prompt = request.app[PARTS].pipeline.compose(parse_count(incoming.body), request[CALLER])
+    count: TokenCount = {"input_tokens": len(prompt.token_ids)}
+    return json_response(count)

@@ -1,0 +1,129 @@
+"""Publishing documents and looking after them."""
+
+from __future__ import annotations
+
+from kvproxy.errors import (
+    CannotFit,
+    ContextTooLong,
+    DocumentNotFound,
+    DocumentRejected,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+    PermissionDenied,
+    StorageFull,
+)
+from kvproxy.server import documents
+from kvproxy.server.operation import Answer, Operation, Parameter
+from kvproxy.server.operations.faults import BODY
+from kvproxy.wire.document_ref import REF_PATTERN
+from kvproxy.wire.document_types import (
+    KvDocument,
+    KvDocumentDeleted,
+    KvDocumentList,
+    KvVerification,
+    PublishEvent,
+    PublishResult,
+)
+from kvproxy.wire.documents import PublishBody
+
+_TAG = "Documents"
+_PATH = "/kv/v1/documents"
+_SWITCH = {"type": "string", "enum": list(documents.SWITCH)}
+_REF = Parameter(
+    "document",
+    "path",
+    {"type": "string", "pattern": REF_PATTERN},
+    "`handbook`, or one version of it: `handbook@3`.",
+    "handbook",
+    slashes=True,
+)
+
+DOCUMENTS = (
+    Operation(
+        id="publishDocument",
+        method="POST",
+        path=_PATH,
+        handler=documents.publish,
+        tag=_TAG,
+        summary="Publish a document",
+        description=(
+            "Computes and keeps its KV; returns when it is kept. With `stream` (or `Accept: text/event-stream`) the "
+            "answer is a sequence of `progress` events, then `result` or `error`."
+        ),
+        body=PublishBody,
+        parameters=(Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),),
+        answers=(
+            Answer(PublishResult, 200, "The current version has this text already.", sometimes=("ETag",)),
+            Answer(PublishResult, 201, "A new version.", ("ETag",)),
+        ),
+        events=PublishEvent,
+        errors=(
+            *BODY,
+            DocumentRejected,
+            ContextTooLong,
+            CannotFit,
+            PermissionDenied,
+            Overloaded,
+            NotReady,
+            StorageFull,
+        ),
+        example={"id": "handbook", "text": "Everyone has 25 days of leave.", "visibility": "public"},
+    ),
+    Operation(
+        id="listDocuments",
+        method="GET",
+        path=_PATH,
+        handler=documents.list_documents,
+        tag=_TAG,
+        summary="List the documents",
+        answers=(Answer(KvDocumentList, description="Those that this API key may read."),),
+    ),
+    Operation(
+        id="retrieveDocument",
+        method="GET",
+        path=f"{_PATH}/{{document}}",
+        handler=documents.get_document,
+        tag=_TAG,
+        summary="Look a document up",
+        parameters=(
+            _REF,
+            Parameter("text", "query", _SWITCH, "Send the text along.", "true"),
+            Parameter(
+                "If-None-Match",
+                "header",
+                {"type": "string"},
+                "An ETag that is known already.",
+                f'"{"0" * 64}"',
+            ),
+        ),
+        answers=(
+            Answer(KvDocument, description="The document.", headers=("ETag",)),
+            Answer(None, 304, "It still has the ETag that the request named.", ("ETag",)),
+        ),
+        errors=(InvalidRequest, DocumentNotFound),
+    ),
+    Operation(
+        id="verifyDocument",
+        method="POST",
+        path=f"{_PATH}/{{document}}/verify",
+        handler=documents.verify_document,
+        tag=_TAG,
+        summary="Compare hits with prefills from scratch",
+        description="Takes about two cold prefills for each framing; other requests go on meanwhile.",
+        parameters=(_REF,),
+        answers=(Answer(KvVerification, description="What was compared, and how far it was apart."),),
+        errors=(InvalidRequest, ContextTooLong, DocumentNotFound, Overloaded, NotReady),
+    ),
+    Operation(
+        id="deleteDocument",
+        method="DELETE",
+        path=f"{_PATH}/{{document}}",
+        handler=documents.delete_document,
+        tag=_TAG,
+        summary="Delete a document, or one version",
+        parameters=(_REF,),
+        answers=(Answer(KvDocumentDeleted, description="It is gone, and so are its pages."),),
+        errors=(InvalidRequest, PermissionDenied, DocumentNotFound, StorageFull),
+    ),
+)

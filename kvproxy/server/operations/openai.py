@@ -1,0 +1,107 @@
+"""OpenAI's chat completions, completions, embeddings and models."""
+
+from __future__ import annotations
+
+from kvproxy.errors import ModelNotFound, TimedOut
+from kvproxy.server import chat, completions, embeddings, models
+from kvproxy.server.operation import LOCAL_MODEL, Answer, Operation, Parameter
+from kvproxy.server.operations.faults import BODY, GENERATION
+from kvproxy.server.operations.headers import CACHED, TIMED
+from kvproxy.wire.chat_body import ChatBody
+from kvproxy.wire.chat_types import ChatChunk, ChatCompletion
+from kvproxy.wire.completion_types import TextCompletion
+from kvproxy.wire.completions import CompletionBody
+from kvproxy.wire.embeddings import Embeddings, EmbeddingsBody
+from kvproxy.wire.service_types import ModelBody, ModelList, OpenAIError
+
+_TAG = "OpenAI"
+
+OPENAI = (
+    Operation(
+        id="createChatCompletion",
+        method="POST",
+        path="/v1/chat/completions",
+        handler=chat.chat_completions,
+        tag=_TAG,
+        summary="Answer a conversation",
+        description=(
+            "A published document at the front of the messages is found by its text, or named by a content part "
+            '`{"type": "kv_document", "document": "handbook@3"}`; its kept KV is then used instead of a prefill. '
+            "With `stream` the answer is a sequence of chunks, ended by `data: [DONE]`; an error after the first "
+            "byte is an event with the error body."
+        ),
+        body=ChatBody,
+        answers=(Answer(ChatCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),),
+        events=ChatChunk | OpenAIError,
+        done=True,
+        errors=GENERATION,
+        example={
+            "model": LOCAL_MODEL,
+            "messages": [
+                {"role": "system", "content": "Answer briefly."},
+                {"role": "user", "content": "How many days of leave do I have?"},
+            ],
+            "max_completion_tokens": 64,
+        },
+        forwards=True,
+    ),
+    Operation(
+        id="createCompletion",
+        method="POST",
+        path="/v1/completions",
+        handler=completions.completions,
+        tag=_TAG,
+        summary="Go on with a text",
+        description="The prompt as it is, without a chat template. With `stream` each chunk has the same shape.",
+        body=CompletionBody,
+        answers=(Answer(TextCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),),
+        events=TextCompletion | OpenAIError,
+        done=True,
+        errors=GENERATION,
+        example={"model": LOCAL_MODEL, "prompt": "Once upon a time", "max_tokens": 32},
+        forwards=True,
+    ),
+    Operation(
+        id="createEmbedding",
+        method="POST",
+        path="/v1/embeddings",
+        handler=embeddings.embeddings,
+        tag=_TAG,
+        summary="Embed texts",
+        description="For upstreams' models; the upstream checks the body.",
+        body=EmbeddingsBody,
+        answers=(Answer(Embeddings, description="The upstream's answer.", headers=CACHED, sometimes=TIMED),),
+        errors=(*BODY, ModelNotFound, TimedOut),
+        example={"model": "text-embedding-3-small", "input": "How many days of leave do I have?"},
+        forwards=True,
+    ),
+    Operation(
+        id="listModels",
+        method="GET",
+        path="/v1/models",
+        handler=models.list_models,
+        tag=_TAG,
+        summary="List the models",
+        answers=(Answer(ModelList, description="The local model, then the upstreams' models."),),
+    ),
+    Operation(
+        id="retrieveModel",
+        method="GET",
+        path="/v1/models/{model}",
+        handler=models.get_model,
+        tag=_TAG,
+        summary="Look a model up",
+        parameters=(
+            Parameter(
+                "model",
+                "path",
+                {"type": "string", "minLength": 1},
+                "The model's name, slashes included.",
+                LOCAL_MODEL,
+                slashes=True,
+            ),
+        ),
+        answers=(Answer(ModelBody, description="The model."),),
+        errors=(ModelNotFound,),
+    ),
+)

@@ -1,0 +1,56 @@
+"""The server about itself. No key is needed for any of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvproxy.errors import NotReady, ShuttingDown
+from kvproxy.server import health, reference
+from kvproxy.server.operation import Answer, Operation
+from kvproxy.wire.service_types import Health
+
+_TAG = "Service"
+
+SERVICE = (
+    Operation(
+        id="live",
+        method="GET",
+        path="/health/live",
+        handler=health.live,
+        tag=_TAG,
+        summary="Whether the process answers",
+        answers=(Answer(Health, description="It does."),),
+        open=True,
+    ),
+    Operation(
+        id="ready",
+        method="GET",
+        path="/health/ready",
+        handler=health.ready,
+        tag=_TAG,
+        summary="Whether a request would be served now",
+        answers=(Answer(Health, description="It would."),),
+        errors=(NotReady, ShuttingDown),
+        open=True,
+    ),
+    Operation(
+        id="openapi",
+        method="GET",
+        path="/openapi.json",
+        handler=reference.openapi,
+        tag=_TAG,
+        summary="This description, for programs",
+        answers=(Answer(dict[str, Any], description="An OpenAPI 3.1 document.", headers=("ETag",)),),
+        open=True,
+    ),
+    Operation(
+        id="docs",
+        method="GET",
+        path="/docs",
+        handler=reference.docs,
+        tag=_TAG,
+        summary="This description, for people",
+        answers=(Answer(str, description="A page.", headers=("ETag",), content="text/html"),),
+        open=True,
+    ),
+)

@@ -1,0 +1,197 @@
+"""``/v1/responses``: make one, whole or streamed; read, list and delete what was stored; count a prompt's tokens."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from kvproxy.core import ChatRequest, Event, Started, Usage
+from kvproxy.errors import InvalidRequest, KVProxyError, PreviousResponseNotFound, ResponseNotFound
+from kvproxy.server.answer import stream, whole
+from kvproxy.server.errors import json_response
+from kvproxy.server.incoming import Incoming, receive
+from kvproxy.server.parts import CALLER, PARTS
+from kvproxy.server.upstream import serve_upstream
+from kvproxy.wire.responses.answer import completed
+from kvproxy.wire.responses.body import ResponsesBody, parse_body
+from kvproxy.wire.responses.ids import Ids, owner
+from kvproxy.wire.responses.items import normal_items, references
+from kvproxy.wire.responses.request import opened, to_chat
+from kvproxy.wire.responses.stored import Order, Stored, page
+from kvproxy.wire.responses.stream import ResponseStream
+from kvproxy.wire.responses.types import InputTokens, Item, Response, ResponseDeleted
+
+MOST_ITEMS = 100
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    incoming = await receive(request)
+    if not incoming.local:
+        return await serve_upstream(request, "responses", incoming)
+    clock = incoming.clock
+    ids = Ids(uuid.uuid4().hex)
+    with _about_input():
+        body, items, chat = await _understood(request, incoming, ids)
+        response = opened(body, chat, ids, created=int(time.time()))
+        keeper = _Keeper(request, items) if response["store"] else None
+        if chat.stream:
+            encoder = _KeepingStream(ResponseStream(response, ids, time.time), keeper)
+            return await stream(request, chat, ids.response, clock, encoder)
+        answers = await whole(request, chat, ids.response, clock)
+    done = completed(response, ids, answers.choices[0], answers.usage, at=int(time.time()))
+    if keeper is not None:
+        keeper.keep(done)
+    return json_response(done, headers=dict(answers.headers))
+
+
+async def count(request: web.Request) -> web.StreamResponse:
+    incoming = await receive(request)
+    if not incoming.local:
+        raise InvalidRequest("Tokens are counted for the local model only.", param="model")
+    with _about_input():
+        _, _, chat = await _understood(request, incoming, Ids(uuid.uuid4().hex))
+        prompt = request.app[PARTS].pipeline.compose(chat, request[CALLER])
+    counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
+    return json_response(counted)
+
+
+async def retrieve(request: web.Request) -> web.StreamResponse:
+    if request.query.get("stream", "false").lower() not in ("false", "0"):
+        raise InvalidRequest(
+            "A stored response cannot be streamed again. Leave 'stream' out.", param="stream"
+        )
+    return json_response((await _stored(request)).response)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    id = request.match_info["id"]
+    if not await request.app[PARTS].responses.delete(request[CALLER].scope, id):
+        raise ResponseNotFound(id)
+    deleted: ResponseDeleted = {"id": id, "object": "response", "deleted": True}
+    return json_response(deleted)
+
+
+async def input_items(request: web.Request) -> web.StreamResponse:
+    limit = _limit(request.query.get("limit", "20"))
+    order = _order(request.query.get("order", "desc"))
+    items = (await _stored(request)).input
+    return json_response(page(items, limit=limit, order=order, after=request.query.get("after")))
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    await _stored(request)
+    raise InvalidRequest(
+        "Cannot cancel a synchronous response: only background responses can be, and there are none here. "
+        "Close the connection instead."
+    )
+
+
+class _Keeper:
+    """Stores a finished response with what it answered, for its caller alone."""
+
+    def __init__(self, request: web.Request, items: list[Item]) -> None:
+        self._store = request.app[PARTS].responses
+        self._scope = request[CALLER].scope
+        self._items = items
+
+    def keep(self, response: Response) -> None:
+        """The write has begun when this returns: a client that continues at once finds it."""
+        self._store.put(self._scope, response["id"], Stored(response, self._items).encode())
+
+
+class _KeepingStream:
+    """A stream whose response is stored before its last event is sent. A client that left stores nothing."""
+
+    def __init__(self, inner: ResponseStream, keeper: _Keeper | None) -> None:
+        self._inner = inner
+        self._keeper = keeper
+
+    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        return self._inner.begin(started, prompt_tokens=prompt_tokens, choices=choices)
+
+    def event(self, index: int, event: Event) -> bytes:
+        return self._inner.event(index, event)
+
+    def end(self, usage: Usage) -> bytes:
+        data = self._inner.end(usage)
+        if self._keeper is not None and self._inner.response is not None:
+            self._keeper.keep(self._inner.response)
+        return data
+
+    def error(self, error: KVProxyError) -> bytes:
+        return self._inner.error(error)
+
+    def pulse(self) -> bytes:
+        return self._inner.pulse()
+
+
+async def _understood(
+    request: web.Request, incoming: Incoming, ids: Ids
+) -> tuple[ResponsesBody, list[Item], ChatRequest]:
+    """The body, the conversation that it asks about, and what the model is asked."""
+    with incoming.clock.measure("parse"):
+        body = parse_body(incoming.body)
+    with incoming.clock.waiting():
+        before = await _before(request, body)
+        known = {item["id"]: item for item in before} | await _referenced(request, body, before)
+    with incoming.clock.measure("parse"):
+        items = before + normal_items(body.input or (), ids, known)
+        chat = to_chat(body, items, served_name=request.app[PARTS].served_name)
+    return body, items, chat
+
+
+async def _before(request: web.Request, body: ResponsesBody) -> list[Item]:
+    id = body.previous_response_id
+    if id is None:
+        return []
+    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
+    if record is None:
+        raise PreviousResponseNotFound(id)
+    return Stored.decode(record).conversation
+
+
+async def _referenced(request: web.Request, body: ResponsesBody, before: list[Item]) -> dict[str, Item]:
+    """What the stored responses hold whose items the request names, by item id."""
+    missing = set(references(body.input or ())) - {item["id"] for item in before}
+    found: dict[str, Item] = {}
+    for response_id in sorted({id for item in missing if (id := owner(item)) is not None}):
+        record = await request.app[PARTS].responses.get(request[CALLER].scope, response_id)
+        if record is not None:
+            found |= {item["id"]: item for item in Stored.decode(record).conversation}
+    return found
+
+
+async def _stored(request: web.Request) -> Stored:
+    id = request.match_info["id"]
+    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
+    if record is None:
+        raise ResponseNotFound(id)
+    return Stored.decode(record)
+
+
+@contextmanager
+def _about_input() -> Iterator[None]:
+    """Faults of the messages are faults of ``input`` here: the client sent no messages."""
+    try:
+        yield
+    except KVProxyError as e:
+        if e.param is not None and e.param.split("[")[0] == "messages":
+            e.param = "input"
+        raise
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_ITEMS):
+        raise InvalidRequest(f"Invalid 'limit': must be from 1 to {MOST_ITEMS}.", param="limit")
+    return int(text)
+
+
+def _order(text: str) -> Order:
+    orders: dict[str, Order] = {"asc": "asc", "desc": "desc"}
+    if text in orders:
+        return orders[text]
+    raise InvalidRequest("Invalid 'order': must be 'asc' or 'desc'.", param="order")

@@ -1,0 +1,91 @@
+"""JSON schemas of the types that are read and written, under names that people can tell apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
+from pydantic_core import core_schema
+
+_REF = "#/components/schemas/"
+_LONG = re.compile(r"kvproxy__wire__(?:(anthropic|responses)__)?\w*__(\w+)")
+"""pydantic's name of a type whose own name another one has too: its module in front."""
+
+_DIALECTS = {"anthropic": "Anthropic", "responses": "Responses", None: "OpenAI"}
+
+_MARKUP = re.compile(r":\w+:(?=`)")
+
+
+class Schemas:
+    """Every type is in ``components`` once, referred to by name."""
+
+    def __init__(self, types: tuple[Sequence[Any], Sequence[Any]]) -> None:
+        """``types``: what is read, what is written."""
+        modes: tuple[JsonSchemaMode, ...] = ("validation", "serialization")
+        inputs: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+            (repr(kind), mode, TypeAdapter(kind))
+            for mode, kinds in zip(modes, types, strict=True)
+            for kind in kinds
+        ]
+        distinct = {(key, mode): (key, mode, adapter) for key, mode, adapter in inputs}
+        schemas, definitions = TypeAdapter.json_schemas(
+            distinct.values(), ref_template=_REF + "{model}", schema_generator=_Generator
+        )
+        found = definitions.get("$defs", {})
+        self._names = {long: _short(long) for long in found}
+        if len(set(self._names.values())) != len(self._names):
+            raise ValueError(f"two types would have one name: {sorted(self._names.values())}")
+        self.components: dict[str, Any] = {
+            name: self._tidy(found[long]) for long, name in sorted(self._names.items(), key=lambda x: x[1])
+        }
+        self._schemas = {key: self._tidy(schema) for key, schema in schemas.items()}
+
+    def read(self, kind: Any) -> dict[str, Any]:
+        return self._of(kind, "validation")
+
+    def written(self, kind: Any) -> dict[str, Any]:
+        return self._of(kind, "serialization")
+
+    def _of(self, kind: Any, mode: Literal["validation", "serialization"]) -> dict[str, Any]:
+        found: dict[str, Any] = self._schemas[repr(kind), mode]
+        return found
+
+    def _tidy(self, schema: Any) -> Any:
+        """References by the short names, descriptions with Markdown's backticks."""
+        if isinstance(schema, Mapping):
+            return {key: self._tidy_value(key, value) for key, value in schema.items()}
+        if isinstance(schema, list):
+            return [self._tidy(x) for x in schema]
+        if isinstance(schema, str) and schema.startswith(_REF):
+            return _REF + self._names[schema.removeprefix(_REF)]
+        return schema
+
+    def _tidy_value(self, key: str, value: Any) -> Any:
+        if key == "description" and isinstance(value, str):
+            return " ".join(_MARKUP.sub("", value).replace("``", "`").split())
+        return self._tidy(value)
+
+
+class _Generator(GenerateJsonSchema):
+    """Without titles, which only repeat names."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> dict[str, Any]:
+        made = super().typed_dict_schema(schema)
+        made.pop("title", None)
+        return made
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> dict[str, Any]:
+        made = super().model_schema(schema)
+        made.pop("title", None)
+        return made
+
+
+def _short(long: str) -> str:
+    match = _LONG.fullmatch(long)
+    return long if match is None else _DIALECTS[match[1]] + match[2].lstrip("_")

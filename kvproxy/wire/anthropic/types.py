@@ -1,0 +1,198 @@
+"""What ``/v1/messages`` answers with. Every key of Anthropic's specification is there, null where it says nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
+
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
+
+
+class CacheCreation(TypedDict):
+    ephemeral_5m_input_tokens: int
+    ephemeral_1h_input_tokens: int
+
+
+class OutputTokensDetails(TypedDict):
+    thinking_tokens: int
+
+
+class MessageUsage(TypedDict):
+    """``input_tokens`` are those neither read from kept pages nor newly kept: the three add up to the prompt."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    cache_creation: CacheCreation
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    server_tool_use: None
+    service_tier: Literal["standard"]
+    inference_geo: None
+
+
+class MessageDeltaUsage(TypedDict):
+    """Cumulative: it replaces what ``message_start`` said."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    server_tool_use: None
+
+
+class TextBlock(TypedDict):
+    type: Literal["text"]
+    text: str
+    citations: None
+
+
+class ThinkingBlock(TypedDict):
+    """``signature`` is empty: nothing is signed, and nothing is checked when it comes back."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: str
+
+
+class DirectCaller(TypedDict):
+    type: Literal["direct"]
+
+
+class ToolUseBlock(TypedDict):
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, Any]
+    caller: DirectCaller
+
+
+ContentBlock = TextBlock | ThinkingBlock | ToolUseBlock
+
+
+class MessageObject(TypedDict):
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: list[ContentBlock]
+    stop_reason: StopReason | None
+    """None only in ``message_start``."""
+    stop_sequence: str | None
+    stop_details: None
+    container: None
+    usage: MessageUsage
+
+
+class TokenCount(TypedDict):
+    input_tokens: int
+
+
+class MessageDelta(TypedDict):
+    stop_reason: StopReason
+    stop_sequence: str | None
+    stop_details: None
+    container: None
+
+
+class TextDeltaBody(TypedDict):
+    type: Literal["text_delta"]
+    text: str
+
+
+class ThinkingDeltaBody(TypedDict):
+    type: Literal["thinking_delta"]
+    thinking: str
+
+
+class SignatureDeltaBody(TypedDict):
+    type: Literal["signature_delta"]
+    signature: str
+
+
+class InputJsonDeltaBody(TypedDict):
+    type: Literal["input_json_delta"]
+    partial_json: str
+
+
+BlockDelta = TextDeltaBody | ThinkingDeltaBody | SignatureDeltaBody | InputJsonDeltaBody
+
+
+class MessageStartEvent(TypedDict):
+    type: Literal["message_start"]
+    message: MessageObject
+
+
+class ContentBlockStartEvent(TypedDict):
+    type: Literal["content_block_start"]
+    index: int
+    content_block: ContentBlock
+
+
+class ContentBlockDeltaEvent(TypedDict):
+    type: Literal["content_block_delta"]
+    index: int
+    delta: BlockDelta
+
+
+class ContentBlockStopEvent(TypedDict):
+    type: Literal["content_block_stop"]
+    index: int
+
+
+class MessageDeltaEvent(TypedDict):
+    type: Literal["message_delta"]
+    delta: MessageDelta
+    usage: MessageDeltaUsage
+
+
+class MessageStopEvent(TypedDict):
+    type: Literal["message_stop"]
+
+
+class PingEvent(TypedDict):
+    type: Literal["ping"]
+
+
+MessageStreamEvent = (
+    MessageStartEvent
+    | ContentBlockStartEvent
+    | ContentBlockDeltaEvent
+    | ContentBlockStopEvent
+    | MessageDeltaEvent
+    | MessageStopEvent
+    | PingEvent
+)
+
+ErrorType = Literal[
+    "invalid_request_error",
+    "authentication_error",
+    "billing_error",
+    "permission_error",
+    "not_found_error",
+    "conflict_error",
+    "request_too_large",
+    "rate_limit_error",
+    "timeout_error",
+    "api_error",
+    "overloaded_error",
+]
+
+
+class ErrorDetails(TypedDict):
+    error_code: str
+
+
+class ErrorDetail(TypedDict):
+    type: ErrorType
+    message: str
+    details: NotRequired[ErrorDetails]
+    """What went wrong, as one word: the ``code`` of OpenAI's error body."""
+
+
+class ErrorBody(TypedDict):
+    type: Literal["error"]
+    error: ErrorDetail
+    request_id: str

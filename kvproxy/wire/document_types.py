@@ -1,0 +1,92 @@
+"""What ``/kv/v1/documents`` answers."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
+
+from kvproxy.core import Visibility
+from kvproxy.wire.service_types import OpenAIError
+
+
+class FramingBody(TypedDict):
+    """One place where the document was prefilled ahead of time: ``tokens`` to its end, how many of them are kept
+    now, and in how many bytes."""
+
+    name: str
+    tokens: int
+    resident_tokens: int
+    bytes: int
+
+
+class DocumentBody(TypedDict):
+    """One version. ``etag`` is the sha256 of the text, ``tokens`` those of the text alone."""
+
+    id: str
+    version: int
+    current: bool
+    etag: str
+    visibility: Visibility
+    characters: int
+    tokens: int
+    created: int
+    framings: list[FramingBody]
+
+
+class KvDocument(DocumentBody):
+    object: Literal["kv_document"]
+    text: NotRequired[str]
+
+
+class KvDocumentList(TypedDict):
+    object: Literal["list"]
+    data: list[KvDocument]
+
+
+class KvDocumentDeleted(TypedDict):
+    id: str
+    object: Literal["kv_document.deleted"]
+    deleted: Literal[True]
+
+
+class PublishResult(TypedDict):
+    """``created`` is false when the current version had this text already."""
+
+    info: DocumentBody
+    created: bool
+    prefill_s: float
+
+
+class PublishProgress(TypedDict):
+    """Tokens over all framings."""
+
+    done: int
+    total: int
+    tokens_per_s: float
+
+
+PublishEvent = PublishProgress | PublishResult | OpenAIError
+"""Of the events ``progress``, ``result`` and ``error``."""
+
+
+class VerificationBody(TypedDict):
+    """A hit beside a prefill from scratch. ``largest_difference`` of any logit: 0.0 is equal to the bit, null that
+    nothing could be compared; ``note`` says why."""
+
+    document: str
+    framing: str
+    exact: bool
+    note: str
+    cached_tokens: int
+    positions: int
+    equal_argmax: int
+    largest_difference: float | None
+    greedy_tokens: int
+    equal_greedy: int
+
+
+class KvVerification(TypedDict):
+    object: Literal["kv_verification"]
+    exact: bool
+    data: list[VerificationBody]

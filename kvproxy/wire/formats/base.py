@@ -1,0 +1,141 @@
+"""What every tool format's parser has in common: the buffer, the text around calls, the events."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kvproxy.core import Tool, ToolCallDelta
+
+CALLABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a function can be called. A call with another name is no call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """Text that is no call. ``at`` is the place of its first character in all that was pushed."""
+
+    text: str
+    at: int
+
+
+Heard = Prose | ToolCallDelta
+
+
+class ToolParser(ABC):
+    """Raw text of one choice in, prose and calls out. Any split of the text gives the same result in the end.
+
+    Policy, the same for all formats: what turns out to be no call, before its name was given out, comes out
+    as prose, verbatim. A call whose name was given out stays one: what follows its name is its arguments,
+    verbatim, as far as they go, and nothing is closed that the model left open.
+    """
+
+    def __init__(self, tools: Sequence[Tool] = ()) -> None:
+        """``tools``: for formats whose arguments have no types of their own."""
+        self._tools = {tool.name: tool for tool in tools}
+        self._buffer = ""
+        self._at = 0
+        self._calls = 0
+        self._out: list[Heard] = []
+        self._margin = _Margin()
+
+    def push(self, text: str) -> list[Heard]:
+        """What can be told by now. Withholds only what could be the beginning of a mark, and layout."""
+        self._buffer += text
+        while self._step():
+            pass
+        return self._told()
+
+    def finish(self) -> list[Heard]:
+        """What was withheld."""
+        self._flush()
+        self._out += self._margin.end()
+        return self._told()
+
+    @abstractmethod
+    def _step(self) -> bool:
+        """Reads some of the buffer; False when it has to wait for more."""
+
+    @abstractmethod
+    def _flush(self) -> None:
+        """The text ends here."""
+
+    def _told(self) -> list[Heard]:
+        out, self._out = self._out, []
+        return out
+
+    def _take(self, count: int) -> str:
+        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        self._at += count
+        return taken
+
+    def _say(self, text: str) -> None:
+        """``text`` is prose and ends where the buffer begins."""
+        if text:
+            self._out += self._margin.add(text, self._at - len(text))
+
+    def _say_until(self, mark: str) -> bool:
+        """Takes prose and the mark behind it; False when all was prose but for a possible beginning of it."""
+        found = self._buffer.find(mark)
+        if found < 0:
+            self._say(self._take(len(self._buffer) - overlap(self._buffer, mark)))
+            return False
+        self._say(self._take(found))
+        self._take(len(mark))
+        return True
+
+    def _begin(self, name: str) -> None:
+        self._margin.call()
+        self._out.append(ToolCallDelta(self._calls, new_call_id(), name))
+        self._calls += 1
+
+    def _argue(self, arguments: str) -> None:
+        """More arguments of the call that was begun last."""
+        if arguments:
+            self._out.append(ToolCallDelta(self._calls - 1, arguments=arguments))
+
+
+class _Margin:
+    """White space beside calls is layout: all of it when nothing else stands there, else one line end."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._at = 0
+        self._prose = False
+        self._called = False
+
+    def add(self, text: str, at: int) -> list[Heard]:
+        if not self._held:
+            self._at = at
+        text = self._held + text
+        self._prose = self._prose or not text.isspace()
+        keep = len(text) if not self._prose else 1 if text.endswith("\n") else 0
+        return self._say(text, keep)
+
+    def call(self) -> None:
+        self._held, self._prose, self._called = "", False, True
+
+    def end(self) -> list[Heard]:
+        return self._say(self._held, 0) if self._prose or not self._called else []
+
+    def _say(self, text: str, keep: int) -> list[Heard]:
+        told = text[: len(text) - keep]
+        self._held = text[len(told) :]
+        said: list[Heard] = [Prose(told, self._at)] if told else []
+        self._at += len(told)
+        return said
+
+
+def new_call_id() -> str:
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def overlap(text: str, mark: str) -> int:
+    """How many characters at the end of ``text`` could be the beginning of ``mark``."""
+    for count in range(min(len(text), len(mark) - 1), 0, -1):
+        if mark.startswith(text[-count:]):
+            return count
+    return 0

@@ -1,0 +1,241 @@
+"""What an answer must look like, as the text of a grammar: llguidance's Lark with JSON schemas in it. Pure.
+
+Inside JSON the separators are those of ``json.dumps`` and no other white space is admitted: where it is free, small
+models write nothing else. Properties come in the schema's own order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvproxy.core import HERMES, Constraint, JsonFormat, Tool
+from kvproxy.errors import InvalidRequest, UnsupportedSchema
+from kvproxy.wire.json_schema import enforceable, no_arguments
+
+ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
+NO_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
+
+_OPTIONS = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+    # Without \uXXXX: a property's name written that way would stand beside the property and replace its value.
+    "json_allowed_escapes": 'nrbtf\\"',
+}
+
+Check = Callable[[str], str | None]
+"""Whether a library takes the text of a grammar: None, or its message."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFormat:
+    """How a model family writes one call. ``begin`` and ``end`` are marks that may be single tokens."""
+
+    begin: str
+    before_name: str
+    before_arguments: str
+    after_arguments: str
+    end: str
+    between: str | None
+    """What stands between two calls; None: an answer holds one call only."""
+
+
+CALL_FORMATS: Mapping[str, CallFormat] = {
+    HERMES: CallFormat("<tool_call>", '\n{"name": ', ', "arguments": ', "}\n", "</tool_call>", "\n"),
+    "llama3_json": CallFormat("", '{"name": ', ', "parameters": ', "}", "", None),
+}
+"""The generating side of ``tool_formats.py``, by the same names."""
+
+
+def grammar_of(
+    constraint: Constraint, special: Collection[str] = (), check: Check = lambda grammar: None
+) -> str:
+    """Grammar text of everything the answer may be, from its first token to its end.
+
+    ``special``: the marks that are single tokens of the model; others are matched as text. ``check`` is asked
+    about each schema alone. Raises UnsupportedSchema naming the keyword, and InvalidRequest for a tool format in
+    which calls cannot be forced.
+    """
+    return _Writer(constraint, frozenset(special), check).text()
+
+
+def schema_grammar(schema: Mapping[str, Any]) -> str:
+    """The grammar of one schema alone, rewritten already."""
+    return f"start: {_json(schema)}\n"
+
+
+class _Writer:
+    def __init__(self, constraint: Constraint, special: frozenset[str], check: Check) -> None:
+        self._constraint = constraint
+        self._special = special
+        self._check = check
+        names = constraint.choice.names
+        none = constraint.choice.mode == "none"
+        self._tools = [
+            (i, tool)
+            for i, tool in enumerate(constraint.tools)
+            if not none and (not names or tool.name in names)
+        ]
+        self._forced = bool(self._tools) and constraint.choice.mode == "required"
+        self._rules: list[str] = []
+
+    def text(self) -> str:
+        body = self._body()
+        match self._constraint.reasoning:
+            case "open":
+                start = f"{self._until('thought', '</think>')} GAP {body}"
+            case "may":
+                start = f"(thinking GAP)? {body}"
+                mark = self._mark("<think>")
+                self._rules.append(f"thinking: {mark} {self._until('thought', '</think>')}")
+            case "none":
+                start = body
+        if self._constraint.reasoning != "none":
+            self._rules.append(r"GAP: /\n{0,2}/")
+        return "\n".join([f"start: {start}", *self._rules]) + "\n"
+
+    def _body(self) -> str:
+        wanted = self._constraint.format
+        if not self._tools:
+            return self._answer(wanted) if wanted is not None else self._prose()
+        if self._forced:
+            return self._calls()
+        if wanted is not None:
+            return f"({self._answer(wanted)} | {self._calls()})"
+        return self._prose_and_calls()
+
+    def _answer(self, wanted: JsonFormat) -> str:
+        param = "response_format"
+        if wanted.schema is None:
+            return _json(ANY_OBJECT)
+        return _json(self._enforced(wanted.schema, where=param, param=param))
+
+    def _prose(self) -> str:
+        self._rules.append("TEXT: /(?s:.*)/")
+        return "TEXT"
+
+    def _prose_and_calls(self) -> str:
+        """Free text, which holds no mark of a call, alone or with calls behind it."""
+        begin = self._format().begin
+        if not begin:
+            # Such a call is the whole answer, and text that begins like one would be taken for one.
+            self._rules.append(r"TEXT: /(\s*[^{\s](?s:.*))?/")
+            return f"(TEXT | {self._calls()})"
+        self._rules.append(f"TEXT: {_without(begin)}")
+        if begin in self._special:
+            return f"(TEXT | {self._calls(f'TEXT {begin}')})"
+        return f"(TEXT | {self._calls(self._until('before_call', begin))})"
+
+    def _calls(self, opening: str | None = None) -> str:
+        """One call or several; ``opening``: what stands for the first one's opening mark."""
+        form = self._format()
+        self._rules.append("call: " + " | ".join(self._call(form, i, tool) for i, tool in self._tools))
+        begin, end = self._mark(form.begin), self._mark(form.end)
+        first = f"{begin if opening is None else opening} call {end}"
+        if not self._constraint.parallel or form.between is None:
+            return f"({first})"
+        return f"({first} ({_literal(form.between)} {begin} call {end})*)"
+
+    def _call(self, form: CallFormat, index: int, tool: Tool) -> str:
+        head = form.before_name + json.dumps(tool.name, ensure_ascii=False) + form.before_arguments
+        arguments = _json(self._arguments(index, tool))
+        return f"{_literal(head)} {arguments} {_literal(form.after_arguments)}"
+
+    def _arguments(self, index: int, tool: Tool) -> Mapping[str, Any]:
+        """A strict tool's arguments follow its schema always, another's as far as possible where calls are
+        forced."""
+        if not (tool.strict or self._forced):
+            return ANY_OBJECT
+        if tool.parameters is None or no_arguments(tool.parameters):
+            return NO_OBJECT
+        param = f"tools[{index}].function.parameters"
+        try:
+            return self._enforced(
+                {**tool.parameters, "type": _object_type(tool, param)},
+                where=f"function '{tool.name}'",
+                param=param,
+            )
+        except UnsupportedSchema:
+            if tool.strict:
+                raise
+            return ANY_OBJECT
+
+    def _enforced(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
+        out = enforceable(schema, where=where, param=param)
+        reason = self._check(schema_grammar(out))
+        if reason is not None:
+            raise UnsupportedSchema(f"Invalid schema for {where}: {blamed(reason)}.", param=param)
+        return out
+
+    def _format(self) -> CallFormat:
+        form = CALL_FORMATS.get(self._constraint.tool_format)
+        if form is None:
+            raise InvalidRequest(
+                "This model writes its tool calls in a way that cannot be enforced "
+                f"('{self._constraint.tool_format}'): use tool_choice 'auto' or 'none', tools that are not strict, "
+                "and no response_format beside tools.",
+                param="tool_choice" if self._forced else "tools",
+            )
+        return form
+
+    def _mark(self, mark: str) -> str:
+        if not mark:
+            return ""
+        return mark if mark in self._special else _literal(mark)
+
+    def _until(self, rule: str, mark: str) -> str:
+        """Free text that ends with the first ``mark``."""
+        if mark in self._special:
+            self._rules.append(f"{rule.upper()}: {_without(mark)}")
+            return f"{rule.upper()} {mark}"
+        self._rules.append(f"{rule}[lazy]: /(?s:.*)/ {_literal(mark)}")
+        return rule
+
+
+def _object_type(tool: Tool, param: str) -> str:
+    said = (tool.parameters or {}).get("type", "object")
+    if said != "object" and not (isinstance(said, list) and "object" in said):
+        raise UnsupportedSchema(
+            f"Invalid schema for function '{tool.name}': its 'type' must be 'object'.", param=param
+        )
+    return "object"
+
+
+def _json(schema: Mapping[str, Any]) -> str:
+    return "%json " + json.dumps({**schema, "x-guidance": _OPTIONS}, ensure_ascii=False)
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _without(mark: str) -> str:
+    """A terminal: valid text in which ``mark`` does not occur."""
+    return f"/(?s:.*)/ & ~(/(?s:.*)/ {_literal(mark)} /(?s:.*)/)"
+
+
+def blamed(reason: str) -> str:
+    """A compiler's message in one line, with the keyword that is behind it in front."""
+    said = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", reason.strip())
+    line = said.splitlines()[0].rstrip(":") if said else "it cannot be compiled"
+    why = re.search(r"^error: (.+)$", said, re.MULTILINE)
+    line = f"{line}: {why[1]}" if why else line
+    keyword = next((keyword for sign, keyword in _BLAME if re.search(sign, said, re.IGNORECASE)), None)
+    return f"'{keyword}' cannot be enforced ({line})" if keyword else f"it cannot be enforced ({line})"
+
+
+_BLAME = (
+    ("oneOf", "oneOf"),
+    ("min/maxProperties", "minProperties"),
+    ("minProperties", "minProperties"),
+    ("patternProperties|pattern propert", "patternProperties"),
+    (r"look-?(around|ahead|behind)|regex|backreference", "pattern"),
+    ("format", "format"),
+    (r"\$ref|circular reference", "$ref"),
+    ("multipleOf|multiple_of", "multipleOf"),
+    ("integer range|float range|minimum|maximum", "minimum/maximum"),
+)

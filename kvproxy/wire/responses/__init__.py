@@ -1,0 +1,1 @@
+"""OpenAI's Responses API for the local model. Pure: JSON in, values out, and back."""

@@ -1,0 +1,114 @@
+"""A responses body and the items it stands on, to a :class:`ChatRequest` and to the object that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kvproxy.core import ChatRequest, JsonFormat, Sampling
+from kvproxy.errors import InvalidRequest, ModelNotFound
+from kvproxy.wire.chat import template_variables
+from kvproxy.wire.response_format import json_schema_format
+from kvproxy.wire.responses.body import FormatBody, ResponsesBody
+from kvproxy.wire.responses.ids import Ids
+from kvproxy.wire.responses.items import messages
+from kvproxy.wire.responses.tools import choice_echo, parse_choice, parse_tools, tool_echo
+from kvproxy.wire.responses.types import Item, Response, TextEcho
+
+LOGPROBS = "message.output_text.logprobs"
+
+
+def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str) -> ChatRequest:
+    """``items``: the whole conversation, that of the previous response first.
+
+    Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model.
+    """
+    if body.model != served_name:
+        raise ModelNotFound(body.model)
+    tools = parse_tools(body.tools or ())
+    return ChatRequest(
+        model=body.model,
+        messages=messages(items, body.instructions),
+        sampling=_sampling(body),
+        stream=bool(body.stream),
+        include_usage=True,
+        template_kwargs=template_variables(
+            body.chat_template_kwargs or {}, body.reasoning.effort if body.reasoning else None
+        ),
+        tools=tools,
+        tool_choice=parse_choice(body.tool_choice, tools),
+        parallel_tool_calls=body.parallel_tool_calls is not False,
+        response_format=_response_format(body.text.format if body.text else None),
+        cache=body.hints(),
+    )
+
+
+def opened(body: ResponsesBody, chat: ChatRequest, ids: Ids, *, created: int) -> Response:
+    """The response before its first word. ``created``: Unix time in seconds."""
+    response = Response(
+        id=ids.response,
+        object="response",
+        created_at=created,
+        completed_at=None,
+        status="in_progress",
+        background=False,
+        error=None,
+        incomplete_details=None,
+        instructions=body.instructions,
+        max_output_tokens=body.max_output_tokens,
+        max_tool_calls=body.max_tool_calls,
+        metadata=body.metadata or {},
+        model=body.model,
+        output=[],
+        parallel_tool_calls=chat.parallel_tool_calls,
+        previous_response_id=body.previous_response_id,
+        prompt_cache_key=body.prompt_cache_key,
+        prompt_cache_retention=body.prompt_cache_retention,
+        reasoning={
+            "effort": body.reasoning.effort if body.reasoning else None,
+            "summary": body.reasoning.summary if body.reasoning else None,
+        },
+        safety_identifier=body.safety_identifier,
+        store=body.store is not False,
+        temperature=chat.sampling.temperature,
+        text=_text_echo(body),
+        tool_choice=choice_echo(body.tool_choice),
+        tools=[tool_echo(tool) for tool in chat.tools],
+        top_logprobs=body.top_logprobs or 0,
+        top_p=chat.sampling.top_p,
+        truncation=body.truncation or "disabled",
+    )
+    if body.user is not None:
+        response["user"] = body.user
+    if body.prompt_cache_options is not None:
+        options = body.prompt_cache_options
+        response["prompt_cache_options"] = {"mode": options.mode or "implicit", "ttl": options.ttl or "30m"}
+    return response
+
+
+def _sampling(body: ResponsesBody) -> Sampling:
+    wanted = body.top_logprobs is not None or LOGPROBS in (body.include or ())
+    logprobs = (body.top_logprobs or 0) if wanted else None
+    return body.sampling(max_tokens=body.max_output_tokens, logprobs=logprobs)
+
+
+def _response_format(format: FormatBody | None) -> JsonFormat | None:
+    if format is None or format.type == "text":
+        return None
+    if format.type == "json_object":
+        return JsonFormat()
+    if format.name is None:
+        raise InvalidRequest("Missing required parameter: 'text.format.name'.", param="text.format.name")
+    return json_schema_format(format.name, format.schema_, where="text.format")
+
+
+def _text_echo(body: ResponsesBody) -> TextEcho:
+    format = body.text.format if body.text and body.text.format else FormatBody()
+    echo: dict[str, Any] = {"type": format.type}
+    if format.type == "json_schema":
+        echo |= {"name": format.name, "schema": format.schema_, "strict": bool(format.strict)}
+        if format.description is not None:
+            echo["description"] = format.description
+    if body.text and body.text.verbosity:
+        return {"format": echo, "verbosity": body.text.verbosity}
+    return {"format": echo}

@@ -1,0 +1,191 @@
+"""The events of one response, in OpenAI's order: each item is opened, grows and is closed before the next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kvproxy.core import (
+    Event,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from kvproxy.errors import KVProxyError
+from kvproxy.wire import sse
+from kvproxy.wire.responses.answer import (
+    call_item,
+    ended,
+    failed,
+    last_status,
+    logprobs_body,
+    message_item,
+    reasoning_item,
+    text_part,
+)
+from kvproxy.wire.responses.ids import Ids
+from kvproxy.wire.responses.types import (
+    FunctionCall,
+    ItemStatus,
+    Logprob,
+    OutputItem,
+    ReasoningTextPart,
+    Response,
+)
+
+
+class ResponseStream:
+    """A :class:`StreamEncoder` for one choice. ``now`` tells Unix time in seconds."""
+
+    def __init__(self, opened: Response, ids: Ids, now: Callable[[], float]) -> None:
+        self._opened = opened
+        self._ids = ids
+        self._now = now
+        self._sent = 0
+        self._begun = False
+        self._output: list[OutputItem] = []
+        self._growing: OutputItem | None = None
+        self._texts: list[str] = []
+        self._logprobs: list[Logprob] = []
+        self._calls: dict[int, int] = {}
+        self._reason: FinishReason = "stop"
+        self.response: Response | None = None
+        """The finished object, once ``end`` has been called."""
+
+    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        self._begun = True
+        return self._send("response.created", response=self._opened) + self._send(
+            "response.in_progress", response=self._opened
+        )
+
+    def event(self, index: int, event: Event) -> bytes:
+        match event:
+            case TextDelta():
+                return self._text(event)
+            case ReasoningDelta():
+                return self._reasoning(event.text)
+            case ToolCallDelta():
+                return self._call(event)
+            case Finished():
+                self._reason = event.reason
+        return b""
+
+    def end(self, usage: Usage) -> bytes:
+        data = b""
+        if not self._output:
+            data += self._open_message()
+        data += self._close(last_status(self._reason))
+        self.response = ended(self._opened, self._output, self._reason, usage, at=int(self._now()))
+        return data + self._send(f"response.{self.response['status']}", response=self.response)
+
+    def error(self, error: KVProxyError) -> bytes:
+        """A response that has begun fails as one; before that there is only an error to tell."""
+        if self._begun:
+            data = self._close("incomplete")
+            return data + self._send("response.failed", response=failed(self._opened, self._output, error))
+        return self._send("error", code=error.code, message=error.message, param=error.param)
+
+    def pulse(self) -> bytes:
+        return sse.KEEPALIVE
+
+    def _text(self, delta: TextDelta) -> bytes:
+        if not (delta.text or delta.logprobs):
+            return b""
+        data = b"" if self._grows("message") else self._open_message()
+        logprobs = logprobs_body(delta.logprobs)
+        self._texts.append(delta.text)
+        self._logprobs += logprobs
+        return data + self._part("response.output_text.delta", delta=delta.text, logprobs=logprobs)
+
+    def _open_message(self) -> bytes:
+        item = message_item(self._ids, len(self._output), "", [])
+        parts, item["content"] = item["content"], []
+        return self._open(item) + self._part("response.content_part.added", part=parts[0])
+
+    def _reasoning(self, text: str) -> bytes:
+        data = b""
+        if not self._grows("reasoning"):
+            item = reasoning_item(self._ids, len(self._output), "")
+            parts, item["content"] = item["content"], []
+            data = self._open(item) + self._part("response.content_part.added", part=parts[0])
+        self._texts.append(text)
+        return data + self._part("response.reasoning_text.delta", delta=text)
+
+    def _call(self, delta: ToolCallDelta) -> bytes:
+        data = b""
+        if delta.index not in self._calls:
+            place = len(self._output)
+            data = self._open(call_item(self._ids, place, delta.id or "", delta.name or "", ""))
+            self._calls[delta.index] = place
+        if not delta.arguments:
+            return data
+        place = self._calls[delta.index]
+        item = self._output[place]
+        assert item["type"] == "function_call"
+        if item is self._growing:
+            self._texts.append(delta.arguments)
+        else:
+            # An upstream that writes two calls at a time: late, but in the finished object.
+            item["arguments"] += delta.arguments
+        return data + self._send(
+            "response.function_call_arguments.delta",
+            item_id=item["id"],
+            output_index=place,
+            delta=delta.arguments,
+        )
+
+    def _grows(self, type: str) -> bool:
+        return self._growing is not None and self._growing["type"] == type
+
+    def _open(self, item: OutputItem) -> bytes:
+        data = self._close("completed")
+        item["status"] = "in_progress"
+        self._output.append(item)
+        self._growing = item
+        return data + self._send("response.output_item.added", output_index=len(self._output) - 1, item=item)
+
+    def _close(self, status: ItemStatus) -> bytes:
+        """The item that is open, if one is, with what it has gathered."""
+        item = self._growing
+        if item is None:
+            return b""
+        text = "".join(self._texts)
+        if item["type"] == "function_call":
+            data = self._close_call(item, text)
+        elif item["type"] == "message":
+            whole = text_part(text, self._logprobs)
+            item["content"] = [whole]
+            data = self._part("response.output_text.done", text=text, logprobs=self._logprobs)
+            data += self._part("response.content_part.done", part=whole)
+        else:
+            thought: ReasoningTextPart = {"type": "reasoning_text", "text": text}
+            item["content"] = [thought]
+            data = self._part("response.reasoning_text.done", text=text)
+            data += self._part("response.content_part.done", part=thought)
+        item["status"] = status
+        self._growing, self._texts, self._logprobs = None, [], []
+        return data + self._send("response.output_item.done", output_index=len(self._output) - 1, item=item)
+
+    def _close_call(self, item: FunctionCall, arguments: str) -> bytes:
+        item["arguments"] = arguments
+        return self._send(
+            "response.function_call_arguments.done",
+            item_id=item["id"],
+            output_index=len(self._output) - 1,
+            name=item["name"],
+            arguments=arguments,
+        )
+
+    def _part(self, type: str, **fields: object) -> bytes:
+        """An event about the one content part of the item that is open, which is the newest."""
+        item_id = self._output[-1]["id"]
+        return self._send(
+            type, item_id=item_id, output_index=len(self._output) - 1, content_index=0, **fields
+        )
+
+    def _send(self, type: str, **fields: object) -> bytes:
+        number, self._sent = self._sent, self._sent + 1
+        return sse.event({"type": type, "sequence_number": number, **fields}, type)
