@@ -33,6 +33,8 @@ from kvproxy.errors import KVProxyError, ModelNotFound, NotReady, SetupError
 
 _PROVIDER = "kvproxy"
 _TICKET = "kvproxy_ticket"
+_PLAIN_PARAMS = frozenset({"model", "api_key", "api_base", "base_url", "api_version", "timeout", "organization"})
+"""``litellm_params`` that mean the same without the router."""
 
 
 class LitellmBackend:
@@ -151,7 +153,7 @@ class LitellmBackend:
         clean = event_cleaner(endpoint, include_usage=asked)
         midway = False
         try:
-            async for event in events:
+            async for event in _underneath(events):
                 midway = True
                 for cleaned in clean(event):
                     yield cleaned
@@ -169,10 +171,21 @@ class LitellmBackend:
             raise ModelNotFound(name)
         call = call_arguments(endpoint, body, transparent=self._transparent(endpoint, name))
         await self.start()
+        lone = self._lone(endpoint, name)
         try:
+            if lone is not None:
+                return await self._litellm.acompletion(**{**call, **lone}, **extra)
             return await self._function(endpoint, streamed="stream" in extra)(**call, **extra)
         except Exception as e:
             raise upstream_error(e) from None
+
+    def _lone(self, endpoint: Endpoint, name: str) -> dict[str, Any] | None:
+        """Arguments for litellm itself where its router has nothing to decide: one deployment, no fallbacks, no
+        limits of its own. The router takes as long again as the call, and more for each chunk of a stream."""
+        if endpoint != "chat/completions" or self._deployments[name] > 1 or self._fallbacks.get(name):
+            return None
+        [params] = [params for known, params in self._upstreams if known == name]
+        return {**params, "max_retries": 0} if params.keys() <= _PLAIN_PARAMS else None
 
     def _function(self, endpoint: Endpoint, *, streamed: bool) -> Callable[..., Awaitable[Any]]:
         functions: dict[Endpoint, Callable[..., Awaitable[Any]]] = {
@@ -277,6 +290,15 @@ def _register(litellm: Any) -> dict[str, Ticket]:
     provider.tickets = {}
     litellm.custom_provider_map.append({"provider": _PROVIDER, "custom_handler": provider})
     return provider.tickets
+
+
+def _underneath(events: Any) -> Any:
+    """The openai client's own stream, where litellm's is a wrapper around it: the same chunks as the upstream sent
+    them, at a third of the time. litellm's wrapper costs 0.4 ms a chunk and drops what it has no name for."""
+    from openai import AsyncStream
+
+    inner = getattr(events, "completion_stream", None)
+    return inner if isinstance(inner, AsyncStream) else events
 
 
 async def _translated_messages(**call: Any) -> Any:

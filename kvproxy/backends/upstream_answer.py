@@ -40,4 +40,4 @@ def event_cleaner(endpoint: Endpoint, *, include_usage: bool) -> Callable[[Any],
         return lambda event: numbered.clean(event.model_dump(mode="json", exclude_unset=True))
     kind = TextChunkCleaner if endpoint == "completions" else ChunkCleaner
     cleaner = kind(include_usage=include_usage)
-    return lambda chunk: cleaner.clean(chunk.model_dump())
+    return lambda chunk: cleaner.clean(chunk.model_dump(exclude_unset=True))

@@ -13,8 +13,8 @@ from kvproxy.server.incoming import receive
 from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.request_id import request_id_of
 from kvproxy.server.upstream import serve_upstream
-from kvproxy.wire.anthropic.answer import MessageHead, message
-from kvproxy.wire.anthropic.messages import parse_count, parse_messages, thinking_shown
+from kvproxy.wire.anthropic.answer import MessageHead, message, warmed
+from kvproxy.wire.anthropic.messages import parse_count, parse_messages, thinking_shown, warms_only
 from kvproxy.wire.anthropic.stream import MessageStream
 from kvproxy.wire.anthropic.types import TokenCount
 
@@ -31,7 +31,11 @@ async def create(request: web.Request) -> web.StreamResponse:
         encoder = MessageStream(head, request_id=request_id_of(request))
         return await stream(request, asked, head.id, clock, encoder)
     answers = await whole(request, asked, head.id, clock)
-    return json_response(message(head, answers.choices[0], answers.usage), headers=dict(answers.headers))
+    if warms_only(incoming.body):
+        told = warmed(head, answers.usage)
+    else:
+        told = message(head, answers.choices[0], answers.usage)
+    return json_response(told, headers=dict(answers.headers))
 
 
 async def count_tokens(request: web.Request) -> web.StreamResponse:

@@ -30,7 +30,7 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "request-id": ("The same as `x-request-id`.", {"type": "string"}),
     "Cache-Status": (
         'RFC 9211. A hit: `kvproxy; hit; key="handbook@3"; detail="tokens=3774"`. A miss, with its reason: '
-        '`kvproxy; fwd=miss; detail="unknown-document"`. An upstream\'s model: `kvproxy; fwd=bypass`.',
+        '`kvproxy; fwd=miss; detail="new-preamble"`. An upstream\'s model: `kvproxy; fwd=bypass`.',
         {"type": "string"},
     ),
     "Server-Timing": ("Where the time went, in ms; not for upstreams' models.", {"type": "string"}),

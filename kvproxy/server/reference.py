@@ -52,6 +52,9 @@ class Reference:
 
 REFERENCE = web.AppKey("REFERENCE", Reference)
 
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""The page runs and loads nothing."""
+
 
 async def openapi(request: web.Request) -> web.StreamResponse:
     return _answer(request, await request.app[REFERENCE].document())
@@ -62,7 +65,12 @@ async def docs(request: web.Request) -> web.StreamResponse:
 
 
 def _answer(request: web.Request, rendered: _Rendered) -> web.StreamResponse:
-    headers = {"ETag": f'"{rendered.etag}"', "Cache-Control": "no-cache"}
+    headers = {
+        "ETag": f'"{rendered.etag}"',
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": _POLICY,
+        "X-Content-Type-Options": "nosniff",
+    }
     if any(tag.value in ("*", rendered.etag) for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     charset = "utf-8" if rendered.content_type.startswith("text/") else None

@@ -8,38 +8,35 @@ from pathlib import Path
 
 import pytest
 
+from kvproxy.server.operations import OPERATIONS
 from tests.clients.in_thread import in_thread
 from tests.clients.programs import CURRENT, run
 from tests.server.doubles import make_proxy
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(180)
 
 KEY = "key-of-the-fuzzer"
+PHASES = ("examples", "coverage", "fuzzing")
 
 
 @pytest.mark.parametrize(
-    ("model", "arguments"),
+    ("model", "mode", "phases"),
     [
-        ("fake", ("--mode", "all", "--phases", "examples,coverage,fuzzing,stateful")),
+        ("fake", "all", (*PHASES, "stateful")),
         # Upstreams check their requests themselves, so nothing invalid is sent.
-        ("gpt-far", ("--mode", "positive", "--phases", "examples,coverage,fuzzing")),
+        ("gpt-far", "positive", PHASES),
     ],
 )
-def test_every_answer_is_as_described(model: str, arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_every_answer_is_as_described(model: str, mode: str, phases: tuple[str, ...], tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     proxy = make_proxy(api_keys=(("fuzzer", KEY),))
+    options = ("--mode", mode, "--phases", ",".join(phases), "--report-json-path", str(report))
     with in_thread(proxy) as url:
-        done = run(
-            CURRENT,
-            "spec/fuzz.py",
-            url,
-            KEY,
-            model,
-            *arguments,
-            "--report-json-path",
-            str(report),
-            HOME=str(tmp_path),
-        )
+        done = run(CURRENT, "spec/fuzz.py", url, KEY, model, *options)
     assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads(report.read_text(encoding="utf-8"))
+    assert told["operations"]["tested"] == len(OPERATIONS)
+    assert {phase: told["phases"][phase]["status"] for phase in phases} == dict.fromkeys(phases, "success")
+    assert told["test_cases"]["generated"] > 1_000
     assert proxy.backend.check() == []
-    json.loads(report.read_text())
+    assert len(proxy.backend.generations if model == "fake" else proxy.misses.bodies) > 100

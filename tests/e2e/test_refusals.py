@@ -100,7 +100,7 @@ def test_what_does_not_exist(tenant: Reader) -> None:
 
 
 def test_the_models_are_listed(tenant: Reader) -> None:
-    assert [m.id for m in tenant.client.models.list()] == [MODEL, "far", "dead"]
+    assert [m.id for m in tenant.client.models.list()] == [MODEL, "far", "dead", "raw"]
     assert tenant.client.models.retrieve(MODEL).owned_by == "kvproxy"
 
 

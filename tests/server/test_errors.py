@@ -55,6 +55,12 @@ def assert_says_whether_to_retry(error: KVProxyError, response: web.Response) ->
     assert (response.headers.get("x-should-retry") == "false") == permanent
 
 
+def test_a_prompt_that_is_too_long_says_its_code_in_words() -> None:
+    """Where agents that then shorten their history look for it."""
+    error = tree.ContextTooLong(limit=1, prompt_tokens=2, completion_tokens=3)
+    assert error.message.endswith("(context_length_exceeded)")
+
+
 async def test_paths_and_methods_that_do_not_exist() -> None:
     async with client_of(make_proxy()) as http:
         missing = await http.get("/v1/nowhere")

@@ -40,6 +40,16 @@ async def test_a_message(stream: bool) -> None:
     assert message["usage"]["output_tokens"] == 4
 
 
+async def test_a_prompt_is_kept_and_nothing_said() -> None:
+    async with client_of(make_proxy()) as http:
+        warmed = await told(http, ask(TEXT, max_tokens=0))
+        asked = await told(http, ask(TEXT))
+    assert (warmed["content"], warmed["stop_reason"], warmed["stop_sequence"]) == ([], "max_tokens", None)
+    assert warmed["usage"]["output_tokens"] == 0
+    kept = warmed["usage"]["cache_creation_input_tokens"] + warmed["usage"]["input_tokens"]
+    assert asked["usage"]["cache_read_input_tokens"] > 0.9 * kept > 0
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_hit_is_counted_apart_from_what_was_sent(stream: bool) -> None:
     async with client_of(make_proxy()) as http:

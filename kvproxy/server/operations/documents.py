@@ -16,6 +16,7 @@ from kvproxy.errors import (
 from kvproxy.server import documents
 from kvproxy.server.operation import Answer, Operation, Parameter
 from kvproxy.server.operations.faults import BODY
+from kvproxy.server.operations.headers import IF_NONE_MATCH, UNCHANGED
 from kvproxy.wire.document_ref import REF_PATTERN
 from kvproxy.wire.document_types import (
     KvDocument,
@@ -89,17 +90,11 @@ DOCUMENTS = (
         parameters=(
             _REF,
             Parameter("text", "query", _SWITCH, "Send the text along.", "true"),
-            Parameter(
-                "If-None-Match",
-                "header",
-                {"type": "string"},
-                "An ETag that is known already.",
-                f'"{"0" * 64}"',
-            ),
+            IF_NONE_MATCH,
         ),
         answers=(
             Answer(KvDocument, description="The document.", headers=("ETag",)),
-            Answer(None, 304, "It still has the ETag that the request named.", ("ETag",)),
+            UNCHANGED,
         ),
         errors=(InvalidRequest, DocumentNotFound),
     ),

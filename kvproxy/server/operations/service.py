@@ -7,6 +7,7 @@ from typing import Any
 from kvproxy.errors import NotReady, ShuttingDown
 from kvproxy.server import health, reference
 from kvproxy.server.operation import Answer, Operation
+from kvproxy.server.operations.headers import IF_NONE_MATCH, UNCHANGED
 from kvproxy.wire.service_types import Health
 
 _TAG = "Service"
@@ -40,7 +41,11 @@ SERVICE = (
         handler=reference.openapi,
         tag=_TAG,
         summary="This description, for programs",
-        answers=(Answer(dict[str, Any], description="An OpenAPI 3.1 document.", headers=("ETag",)),),
+        parameters=(IF_NONE_MATCH,),
+        answers=(
+            Answer(dict[str, Any], description="An OpenAPI 3.1 document.", headers=("ETag",)),
+            UNCHANGED,
+        ),
         open=True,
     ),
     Operation(
@@ -50,7 +55,8 @@ SERVICE = (
         handler=reference.docs,
         tag=_TAG,
         summary="This description, for people",
-        answers=(Answer(str, description="A page.", headers=("ETag",), content="text/html"),),
+        parameters=(IF_NONE_MATCH,),
+        answers=(Answer(str, description="A page.", headers=("ETag",), content="text/html"), UNCHANGED),
         open=True,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from kvproxy.core import FinishReason, ToolCall, Usage
@@ -45,6 +45,12 @@ def message(head: MessageHead, answer: Answer, usage: Usage) -> MessageObject:
         content.append(text_block(answer.text))
     content += [_called(call) for call in answer.calls]
     return message_object(head, content, message_usage(usage), *stop_of(answer.reason, answer.stopped_by))
+
+
+def warmed(head: MessageHead, usage: Usage) -> MessageObject:
+    """What a request for ``max_tokens`` 0 gets: its prompt is kept, nothing was said."""
+    silent = replace(usage, completion_tokens=0, reasoning_tokens=0)
+    return message_object(head, [], message_usage(silent), *stop_of("length", None))
 
 
 def message_object(

@@ -92,7 +92,9 @@ class CountTokensBody(_Strict):
 
 
 class MessagesBody(CountTokensBody):
-    max_tokens: int = Field(ge=1)
+    max_tokens: int = Field(
+        ge=0, description="0: compute and keep the prompt for later requests, and answer nothing."
+    )
     stream: bool | None = None
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, gt=0, le=1)

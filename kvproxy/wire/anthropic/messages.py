@@ -29,11 +29,13 @@ _EFFORTS: dict[str, Literal["low", "medium", "high"]] = {"xhigh": "high", "max":
 def parse_messages(body: dict[str, Any]) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter naming the field."""
     asked = parse_body(MessagesBody, body)
+    if asked.max_tokens == 0:
+        _refuse_what_shapes_an_answer(asked)
     sampling = Sampling(
         temperature=1.0 if asked.temperature is None else asked.temperature,
         top_p=1.0 if asked.top_p is None else asked.top_p,
         top_k=asked.top_k or 0,
-        max_tokens=asked.max_tokens,
+        max_tokens=asked.max_tokens or 1,  # the engine's least: it comes out of the prefill, and is not told
         stop=tuple(asked.stop_sequences or ()),
     )
     return _chat(asked, sampling, stream=bool(asked.stream))
@@ -44,10 +46,32 @@ def parse_count(body: dict[str, Any]) -> ChatRequest:
     return _chat(parse_body(CountTokensBody, body), Sampling(), stream=False)
 
 
+def warms_only(body: dict[str, Any]) -> bool:
+    """Whether the prompt is to be computed and kept, and nothing answered. For a body that was parsed before."""
+    return body.get("max_tokens") == 0
+
+
 def thinking_shown(body: dict[str, Any]) -> bool:
     """Whether the answer may hold what the model thought. For a body that was parsed before."""
     thinking = body.get("thinking")
     return not (isinstance(thinking, dict) and thinking.get("display") == "omitted")
+
+
+def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
+    """As Anthropic does: none of it has a meaning where there is no answer."""
+    choice, thinking, config = asked.tool_choice, asked.thinking, asked.output_config
+    given = {
+        "stream": bool(asked.stream),
+        "thinking": thinking is not None and thinking.type != "disabled",
+        "tool_choice": choice is not None and choice.type in ("any", "tool"),
+        "output_config.format": config is not None and config.format is not None,
+        "output_format": asked.output_format is not None,
+    }
+    for name in (name for name, is_given in given.items() if is_given):
+        raise InvalidRequest(
+            f"Invalid '{name}': with 'max_tokens' 0 there is no answer for it to shape. Leave it out.",
+            param=name,
+        )
 
 
 def _chat(asked: CountTokensBody, sampling: Sampling, *, stream: bool) -> ChatRequest:

@@ -60,6 +60,7 @@ def main() -> None:
     client = Anthropic(base_url=URL, api_key=KEY, max_retries=0, timeout=120)
     cached = document_question(client)
     counted(client)
+    prewarmed(client)
     streamed(client)
     documents_as_blocks(client)
     results = tool_round_trip(client) + streamed_tool(client)
@@ -110,6 +111,18 @@ def counted(client: Anthropic) -> None:
         model=MODEL, system=SYSTEM, messages=QUESTION, tools=[WEATHER], tool_choice={"type": "auto"}
     )
     assert with_tools.input_tokens >= count.input_tokens, with_tools
+
+
+def prewarmed(client: Anthropic) -> None:
+    """A prompt is kept before anybody asks: the first question then reads all of it."""
+    system: Any = [{"type": "text", "text": f"Be brief.\n\n{TEXT}", "cache_control": {"type": "ephemeral"}}]
+    warm: Any = [{"role": "user", "content": "warmup"}]
+    warmed = client.messages.create(model=MODEL, max_tokens=0, system=system, messages=warm)
+    assert warmed.content == [] and warmed.stop_reason == "max_tokens", warmed
+    assert warmed.usage.output_tokens == 0, warmed.usage
+    assert (warmed.usage.cache_creation_input_tokens or 0) > 1000, warmed.usage
+    asked = client.messages.create(model=MODEL, max_tokens=8, system=system, messages=QUESTION)
+    assert (asked.usage.cache_read_input_tokens or 0) > 1000, asked.usage
 
 
 def streamed(client: Anthropic) -> None:
@@ -284,7 +297,7 @@ def errors(client: Anthropic) -> None:
         raise AssertionError("an unknown model was served")
     for wrong, named in (
         ({"extra_body": {"temperature": 3}}, "temperature"),
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
         ({"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "nothing"}}, "tool_choice"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "web_search"),
     ):

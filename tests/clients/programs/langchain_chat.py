@@ -56,7 +56,7 @@ def main() -> None:
         structured(responses)
         results += agent(responses)
         errors(responses)
-        asyncio.run(asynchronous(responses))
+    asyncio.run(asynchronous())
     conversation()
     print(json.dumps({"cached_tokens": min(cached), "tool_results": results}))
 
@@ -210,25 +210,24 @@ def errors(responses: bool) -> None:
         ({"api_key": "not-the-key"}, AuthenticationError, None),
         ({"max_tokens": 1_000_000}, ContextOverflowError, "input" if responses else "messages"),
     ):
-        for call in (
-            lambda: model(responses, **wrong).invoke("hello"),
-            lambda: list(model(responses, **wrong).stream("hello")),
-        ):
+        for streaming in (False, True):
+            asked = model(responses, **wrong)
             try:
-                call()
+                _ = list(asked.stream("hello")) if streaming else asked.invoke("hello")
             except APIError as e:
                 assert isinstance(e, kind) and e.param == param, (wrong, repr(e), e.param)
             else:
                 raise AssertionError(f"{wrong} was accepted")
 
 
-async def asynchronous(responses: bool) -> None:
-    asked = model(responses, max_tokens=8)
-    answers = await asked.abatch([QUESTION, QUESTION])
-    assert all(a.text for a in answers), answers
-    joined = _join([chunk async for chunk in asked.astream(QUESTION)])
-    assert joined.text == answers[0].text, (joined.text, answers[0].text)
-    await asked.root_async_client.close()
+async def asynchronous() -> None:
+    """Both in one event loop: the client keeps its connections for all its models together."""
+    for responses in (False, True):
+        asked = model(responses, max_tokens=8)
+        answers = await asked.abatch([QUESTION, QUESTION])
+        assert all(a.text for a in answers), answers
+        joined = _join([chunk async for chunk in asked.astream(QUESTION)])
+        assert joined.text == answers[0].text, (joined.text, answers[0].text)
 
 
 def conversation() -> None:

@@ -34,6 +34,11 @@ ANTHROPIC: dict[str, Any] = {
     "max_retries": 0,
 }
 PROVIDERS = (OPENAI, ANTHROPIC)
+PRICE = {"input_cost_per_token": 1e-6, "cache_read_input_token_cost": 1e-7, "output_cost_per_token": 2e-6}
+# litellm streams the Responses of models that it knows; for others it asks for the whole and cuts it up.
+litellm.register_model(
+    {MODEL: {"litellm_provider": "openai", "mode": "chat", "supports_native_streaming": True, **PRICE}}
+)
 LOOK_UP: dict[str, Any] = {
     "type": "function",
     "function": {
@@ -127,6 +132,16 @@ def structured_output(provider: dict[str, Any]) -> None:
     License.model_validate_json(answer.choices[0].message.content)
 
 
+def price() -> None:
+    """litellm's own bill: a tenth for each token that was cached."""
+    answer: Any = litellm.completion(**OPENAI, messages=conversation("Well?"), max_tokens=4, temperature=0)
+    usage = answer.usage
+    read = usage.prompt_tokens - cached_of(answer)
+    due = read * 1e-6 + cached_of(answer) * 1e-7 + usage.completion_tokens * 2e-6
+    billed = litellm.completion_cost(answer, model=OPENAI["model"])
+    assert abs(billed - due) < 1e-9, (billed, due, usage)
+
+
 def by_reference() -> None:
     """What litellm does not know of goes through its OpenAI provider as it is."""
     parts = [
@@ -171,7 +186,9 @@ def responses() -> int:
     )
     events = list(stream)
     last = events[-1]
-    assert last.type in ("response.completed", "response.incomplete"), [event.type for event in events]
+    kinds = [str(getattr(event.type, "value", event.type)) for event in events]
+    assert kinds[0] == "response.created" and "response.output_text.delta" in kinds, kinds
+    assert kinds[-1] in ("response.completed", "response.incomplete"), kinds
     assert last.response.usage.input_tokens_details.cached_tokens > 1_000, last
     return 1
 
@@ -208,6 +225,7 @@ def main() -> None:
     for provider in PROVIDERS:
         structured_output(provider)
         errors(provider)
+    price()
     by_reference()
     cache_control()
     results += responses()

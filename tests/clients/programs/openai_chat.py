@@ -70,11 +70,11 @@ def document_question(ai: OpenAI) -> int:
     # What the first answer left behind comes on top.
     assert (usage.prompt_tokens_details.cached_tokens or 0) >= cached, usage
 
-    by_reference = {"type": "kv_document", "document": "handbook"}
-    instructions = {"type": "text", "text": "\nAnswer from the text above."}
+    by_reference: Any = {"type": "kv_document", "document": "handbook"}
+    instructions: Any = {"type": "text", "text": "\nAnswer from the text above."}
     again = ai.chat.completions.create(
         model=MODEL,
-        messages=[{"role": "system", "content": [by_reference, instructions]}, asked[1]],  # type: ignore
+        messages=[{"role": "system", "content": [by_reference, instructions]}, asked[1]],
         max_completion_tokens=8,
         temperature=0,
     )
@@ -148,6 +148,7 @@ def streamed_tool_call(ai: OpenAI) -> int:
     done = [e for e in events if e.type == "tool_calls.function.arguments.done"]
     assert len(deltas) > 1 and len(done) == 1, [e.type for e in events]
     assert "".join(e.arguments_delta for e in deltas) == done[0].arguments, (deltas, done)
+    said: Any = final.choices[0].message.to_dict()
     calls = final.choices[0].message.tool_calls
     assert final.choices[0].finish_reason == "tool_calls", final
     assert calls and isinstance(calls[0].function.parsed_arguments, LookUp), final
@@ -155,7 +156,7 @@ def streamed_tool_call(ai: OpenAI) -> int:
         model=MODEL,
         messages=[
             *conversation("Which sections have the terms and the warranty?"),
-            final.choices[0].message.to_dict(),  # type: ignore
+            said,
             {"role": "tool", "tool_call_id": calls[0].id, "content": "Sections 2 and 15."},
         ],
         max_completion_tokens=8,

@@ -16,7 +16,7 @@ from kvproxy.core import (
     ToolChoice,
 )
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.anthropic.messages import parse_count, parse_messages, thinking_shown
+from kvproxy.wire.anthropic.messages import parse_count, parse_messages, thinking_shown, warms_only
 
 MARK = {"type": "ephemeral", "ttl": "1h"}
 TOOLS: list[dict[str, Any]] = [
@@ -195,6 +195,28 @@ def test_structured_output(place: str) -> None:
     assert chat.response_format == JsonFormat({"type": "object"})
 
 
+def test_a_prompt_may_be_kept_without_an_answer() -> None:
+    asked = body(text("hi", cache_control=MARK), max_tokens=0, tools=TOOLS, thinking={"type": "disabled"})
+    assert parse_messages(asked).sampling.max_tokens == 1
+    assert warms_only(asked) and not warms_only(body())
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"stream": True}, "stream"),
+        ({"thinking": {"type": "adaptive"}}, "thinking"),
+        ({"tools": TOOLS, "tool_choice": {"type": "any"}}, "tool_choice"),
+        ({"output_config": {"format": {"type": "json_schema", "schema": {}}}}, "output_config.format"),
+        ({"output_format": {"type": "json_schema", "schema": {}}}, "output_format"),
+    ],
+)
+def test_what_shapes_an_answer_has_no_place_without_one(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as e:
+        parse_messages(body(max_tokens=0, **fields))
+    assert e.value.param == param
+
+
 def test_counting_needs_no_max_tokens() -> None:
     counted = body(tools=TOOLS)
     del counted["max_tokens"]
@@ -212,7 +234,7 @@ TEXT_DOCUMENT = {"type": "document", "source": {"type": "text", "data": "x"}}
 @pytest.mark.parametrize(
     ("asked", "param"),
     [
-        (body(max_tokens=0), "max_tokens"),
+        (body(max_tokens=-1), "max_tokens"),
         (body(temperature=1.5), "temperature"),
         (body(messages=[]), "messages"),
         (body(text("a"), {"type": "text"}), "messages[0].content[1].text"),
