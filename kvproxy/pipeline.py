@@ -7,9 +7,8 @@ first event a failed hit becomes a miss, once. After it, nothing is tried again:
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -29,6 +28,7 @@ from kvproxy.core import (
 )
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
+from kvproxy.timings import Timings
 
 logger = logging.getLogger(__name__)
 
@@ -57,48 +57,6 @@ class Composer(Protocol):
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
         """What each token stands for by itself. Raises InvalidRequest for an id that is no token."""
-
-
-class Timings:
-    """Where the time of one request went, in seconds. Starts when it is made.
-
-    Two kinds of measurement: ``measure`` names a piece of our own work, ``waiting`` marks time that is not
-    ours (the client sending its body, the engine). ``proxy_s`` is all time so far that was not waited:
-    nothing that the proxy does escapes it, named or not.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._began = clock()
-        self._waited = 0.0
-        self._named: dict[str, float] = {}
-        self.decision: Decision | None = None
-        """Set as soon as it is final, which for a miss is before its prefill."""
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        began = self._clock()
-        try:
-            yield
-        finally:
-            self._named[name] = self._named.get(name, 0.0) + self._clock() - began
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        began = self._clock()
-        try:
-            yield
-        finally:
-            self._waited += self._clock() - began
-
-    @property
-    def proxy_s(self) -> float:
-        return self._clock() - self._began - self._waited
-
-    def report(self, started: Started) -> dict[str, float]:
-        """For ``Server-Timing``: our named work, the engine's own figures, and ``proxy``."""
-        engine = {"queue": started.queue_s, "load": started.load_s, "prefill": started.prefill_s}
-        return {**self._named, **engine, "proxy": self.proxy_s}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +128,8 @@ class Pipeline:
         choices = [events]
         try:
             for index in range(1, request.n):
-                # The prompt's pages are there by now, so each further choice costs its answer only.
+                # The prompt's pages are there by now, so each further choice costs its answer only; unless the
+                # client asked that nothing be kept.
                 again = replace(
                     generation, request_id=f"{request_id}-{index}", sampling=_varied(sampling, index)
                 )

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "kvproxy"
 
-SHARED = {"core", "errors", "__init__"}
+SHARED = {"core", "errors", "timings", "__init__"}
 """May be imported by all."""
 
 ARROWS: dict[str, set[str]] = {

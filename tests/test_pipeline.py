@@ -27,7 +27,8 @@ from kvproxy.core import (
     Usage,
 )
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost, ModelNotFound, NotReady, Overloaded
-from kvproxy.pipeline import Pipeline, Reply, Timings
+from kvproxy.pipeline import Pipeline, Reply
+from kvproxy.timings import Timings
 from tests.server.doubles import CharComposer, eventually
 
 CALLER = Caller("a", "tenant:a")

@@ -16,8 +16,8 @@ from kvproxy.config import Config, default_cache_dir
 from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart
 from kvproxy.engine.baseline import Baseline, machine
 from kvproxy.engine.source import resolve_model
-from kvproxy.pipeline import Timings
 from kvproxy.serve import Stack, open_stack
+from kvproxy.timings import Timings
 
 SIZES = (255, 1024, 3774, 7500)
 """Prompt tokens; the paper's smallest and largest among them."""

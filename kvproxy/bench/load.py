@@ -19,6 +19,10 @@ import aiohttp
 from kvproxy.errors import KVProxyError
 
 TIMEOUT_S = 120.0
+RUN = 25
+"""Requests to one server before the next one's turn."""
+SETTLE_S = 0.05
+"""Between two servers' turns."""
 _DONE = b"data: [DONE]\n\n"
 _PROXY_TIME = re.compile(r"(?:^|,)\s*proxy;dur=([0-9.]+)")
 
@@ -96,13 +100,22 @@ class Load:
                     parts += [choice["delta"].get("content") or "" for choice in choices]
         return "".join(parts)
 
-    async def one_by_one(self, targets: Sequence[Target], request: Request, rounds: int) -> Samples:
-        """One request at a time, one to each target per round. Raises WrongAnswer."""
+    async def one_by_one(self, targets: Sequence[Target], request: Request, requests: int) -> Samples:
+        """``requests`` to each target, one at a time, in runs of at most RUN. Raises WrongAnswer.
+
+        Taking turns after every single request was rejected: a proxy's work after its answer (litellm's logging)
+        and the caches that it filled were then charged to whoever came next.
+        """
         samples = Samples({t.name: [] for t in targets})
         bodies = {t.name: request.body(t.model) for t in targets}
-        for _ in range(rounds):
+        for begun in range(0, requests, RUN):
             for target in self._order.sample(targets, len(targets)):
-                samples.of[target.name].append(await self._ask(target, bodies[target.name], request.stream))
+                await asyncio.sleep(SETTLE_S)
+                await self._ask(target, bodies[target.name], request.stream)  # after the others, not counted
+                for _ in range(min(RUN, requests - begun)):
+                    samples.of[target.name].append(
+                        await self._ask(target, bodies[target.name], request.stream)
+                    )
         return samples
 
     async def at_once(

@@ -20,7 +20,7 @@ def print_proxy(result: Mapping[str, Any]) -> None:
         f"{machine['cpu']}, {machine['cores']} cores shared by client, proxy and mock upstream; "
         f"Python {machine['python']}. One process per proxy, one worker in it, one API key checked. "
         f"Per row and server {plan['sequential']} requests one by one or {plan['concurrent']} at "
-        f"{plan['at_once']} at once, all servers in turn. added: the quantile through a proxy minus the same "
+        f"{plan['at_once']} at once, the servers in turn. added: the quantile through a proxy minus the same "
         "quantile straight to the mock.",
         soft_wrap=True,
     )

@@ -12,10 +12,11 @@ from aiohttp import web
 
 from kvproxy.core import ChatRequest, Event, Finished, Started, TextDelta, Usage
 from kvproxy.errors import KVProxyError
-from kvproxy.pipeline import Reply, Request, Timings
+from kvproxy.pipeline import Reply, Request
 from kvproxy.server.deadline import deadline
 from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.sse import SseStream
+from kvproxy.timings import Timings
 from kvproxy.wire import sse
 from kvproxy.wire.answer import Answer, AnswerBuilder, AnswerParser
 from kvproxy.wire.cache_status import cache_status, early_status, server_timing

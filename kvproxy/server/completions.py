@@ -10,7 +10,6 @@ from contextlib import aclosing
 from aiohttp import web
 
 from kvproxy.core import Finished, TextRequest, Usage
-from kvproxy.pipeline import Timings
 from kvproxy.server.answer import Answers, events_of, reply_headers, stream, total, whole
 from kvproxy.server.deadline import deadline
 from kvproxy.server.errors import json_response
@@ -18,6 +17,7 @@ from kvproxy.server.incoming import receive
 from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.sse import SseStream
 from kvproxy.server.upstream import serve_upstream
+from kvproxy.timings import Timings
 from kvproxy.wire.cache_status import early_status
 from kvproxy.wire.completion_response import CompletionHead, CompletionStream, summed, text_completion
 from kvproxy.wire.completions import Completions, parse_completions

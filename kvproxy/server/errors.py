@@ -10,7 +10,14 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from kvproxy.errors import InvalidRequest, KVProxyError, MethodNotAllowed, RouteNotFound, UpstreamError
+from kvproxy.errors import (
+    InvalidRequest,
+    KVProxyError,
+    MethodNotAllowed,
+    RouteNotFound,
+    TimedOut,
+    UpstreamError,
+)
 from kvproxy.server.dialect import speaks_anthropic
 from kvproxy.server.drain import shutting_down
 from kvproxy.server.parts import PARTS, REQUEST_ID, STREAMING
@@ -31,7 +38,9 @@ def error_response(error: KVProxyError, request: web.Request) -> web.Response:
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    elif error.http_status < HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, UpstreamError):
+    elif isinstance(error, TimedOut) or (
+        error.http_status < HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, UpstreamError)
+    ):
         headers["x-should-retry"] = "false"
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"

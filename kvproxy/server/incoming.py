@@ -8,9 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, ModelNotFound
-from kvproxy.pipeline import Timings
 from kvproxy.server.body import read_body
 from kvproxy.server.parts import PARTS
+from kvproxy.timings import Timings
 from kvproxy.wire.json_text import decode_object
 
 

@@ -62,13 +62,18 @@ async def load() -> AsyncIterator[Load]:
         yield load
 
 
-async def test_every_round_asks_every_target_once_in_changing_order(load: Load, seen: Seen, url: str) -> None:
+async def test_targets_take_turns_in_runs_whose_first_request_is_not_counted(
+    load: Load, seen: Seen, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kvproxy.bench.load.RUN", 2)
+    monkeypatch.setattr("kvproxy.bench.load.SETTLE_S", 0.0)
     targets = [Target(name, url, name, "k") for name in "abc"]
-    samples = await load.one_by_one(targets, WHOLE, 6)
-    assert {name: len(of) for name, of in samples.of.items()} == {"a": 6, "b": 6, "c": 6}
-    rounds = ["".join(seen.models[i : i + 3]) for i in range(0, 18, 3)]
-    assert all(sorted(r) == ["a", "b", "c"] for r in rounds)
-    assert len(set(rounds)) > 1
+    samples = await load.one_by_one(targets, WHOLE, 11)
+    assert {name: len(of) for name, of in samples.of.items()} == {"a": 11, "b": 11, "c": 11}
+    turns = ["".join(seen.models[i : i + 9]) for i in range(0, 45, 9)]  # the last round's runs are shorter
+    assert all(set(zip(t[::3], t[1::3], t[2::3], strict=True)) == {(c,) * 3 for c in "abc"} for t in turns)
+    assert sorted(seen.models[45:]) == sorted("aabbcc")
+    assert len(set(turns)) > 1
     assert seen.most_at_once == 1
     assert samples.cpu_s == {}
 

@@ -51,7 +51,8 @@ def test_below_anthropics_paths_it_has_anthropics_body(error: KVProxyError, path
 def assert_says_whether_to_retry(error: KVProxyError, response: web.Response) -> None:
     retryable = isinstance(error, tree.Retryable)
     assert ("Retry-After" in response.headers) == retryable
-    permanent = not retryable and response.status < 500 and not isinstance(error, tree.UpstreamError)
+    ours = not retryable and response.status < 500 and not isinstance(error, tree.UpstreamError)
+    permanent = ours or isinstance(error, tree.TimedOut)  # the same request would take as long again
     assert (response.headers.get("x-should-retry") == "false") == permanent
 
 
