@@ -108,6 +108,9 @@ class Tool:
     parameters: Mapping[str, Any] | None = None
     strict: bool = False
     """The arguments must follow the schema: enforced while sampling."""
+    assumed: bool = False
+    """``strict`` is the dialect's default, which the client did not ask for: where it cannot be enforced, it is
+    not, and nobody is refused for it."""
 
 
 @dataclass(frozen=True, slots=True)

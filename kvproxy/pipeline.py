@@ -29,6 +29,7 @@ from kvproxy.core import (
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.timings import Timings
+from kvproxy.wire.grammar import CALL_FORMATS
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Reply:
     started: Started
     choices: tuple[AsyncGenerator[Event, None], ...]
     """Events behind Started, one generator for each of the request's ``n``."""
+    parsed: tuple[bool, ...]
+    """As ``Started.parsed``, of each choice: engine and upstreams may share the choices of one miss."""
     exact: bool
     timings: Timings
     prompt: Prompt
@@ -125,7 +128,7 @@ class Pipeline:
                 call = self._composer.plain_call(request, caller)
             events = self._misses.miss(generation, call)
             started = await _first(events, clock)
-        choices = [events]
+        choices, parsed = [events], [started.parsed]
         try:
             for index in range(1, request.n):
                 # The prompt's pages are there by now, so each further choice costs its answer only; unless the
@@ -136,12 +139,13 @@ class Pipeline:
                 upstream = call is not None and started.parsed
                 more = self._misses.miss(again, call or {}) if upstream else local.generate(again)
                 choices.append(more)
-                await _first(more, clock)
+                parsed.append((await _first(more, clock)).parsed)
         except BaseException:
             for choice in choices:
                 await choice.aclose()
             raise
-        return Reply(decision, started, tuple(choices), local.info.exact, clock, prompt)
+        exact = local.info.exact
+        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt)
 
     def compose(self, request: Request, caller: Caller) -> Prompt:
         """What ``serve`` would send to the local model; for counting tokens. Raises as ``serve`` does."""
@@ -248,8 +252,10 @@ def constraint_of(request: Request, prompt: Prompt) -> Constraint | None:
     forced = bool(calls) and choice.mode == "required"
     # A named function is called once, as its name says; "required" with several names may be several calls.
     parallel = request.parallel_tool_calls and not (forced and len(choice.names) == 1)
-    strict = any(tool.strict for tool in calls)
-    single = bool(calls) and not request.parallel_tool_calls
+    enforceable = prompt.tool_format in CALL_FORMATS
+    strict = any(tool.strict and (enforceable or not tool.assumed) for tool in calls)
+    # Where one call at most cannot be enforced, it is a wish: better than refusing what many clients send always.
+    single = bool(calls) and not request.parallel_tool_calls and enforceable
     if not (forced or strict or single or request.response_format is not None):
         return None
     return Constraint(

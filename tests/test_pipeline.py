@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,17 +19,21 @@ from kvproxy.core import (
     Event,
     Finished,
     Hit,
+    JsonFormat,
     Message,
     Miss,
     MissReason,
+    Prompt,
     Sampling,
     Started,
     TextDelta,
     TextPart,
+    Tool,
+    ToolChoice,
     Usage,
 )
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost, ModelNotFound, NotReady, Overloaded
-from kvproxy.pipeline import Pipeline, Reply
+from kvproxy.pipeline import Pipeline, Reply, constraint_of
 from kvproxy.timings import Timings
 from tests.server.doubles import CharComposer, eventually
 
@@ -254,3 +260,48 @@ async def test_a_backend_that_breaks_the_order_of_events_is_closed_at_once() -> 
     with pytest.raises(RuntimeError, match="began with TextDelta"):
         await pipeline.serve(chat("?", Sampling()), CALLER, "id", Timings())
     assert backend.check() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "enforced"),
+    [
+        ({}, False),
+        ({"tool_choice": ToolChoice("required")}, True),
+        ({"tool_choice": ToolChoice("none")}, False),
+        ({"tools": (Tool("look"), Tool("save", strict=True))}, True),
+        ({"tools": (Tool("save", strict=True),), "tool_choice": ToolChoice("none")}, False),
+        ({"parallel_tool_calls": False}, True),
+        ({"tools": (), "parallel_tool_calls": False}, False),
+        ({"response_format": JsonFormat()}, True),
+    ],
+    ids=str,
+)
+def test_only_what_must_hold_is_enforced(fields: dict[str, Any], enforced: bool) -> None:
+    request = replace(chat("why?", Sampling()), **{"tools": (Tool("look"), Tool("save")), **fields})
+    assert (constraint_of(request, Prompt((1,))) is not None) == enforced
+
+
+def test_a_named_function_is_called_once_and_one_call_is_a_wish_where_no_grammar_has_it() -> None:
+    named = replace(
+        chat("why?", Sampling()), tools=(Tool("a"), Tool("b")), tool_choice=ToolChoice("required", ("b",))
+    )
+    constraint = constraint_of(named, Prompt((1,)))
+    assert constraint is not None
+    assert (constraint.tools, constraint.parallel) == ((Tool("b"),), False)
+    single = replace(named, tool_choice=ToolChoice(), parallel_tool_calls=False)
+    assert constraint_of(single, Prompt((1,), tool_format="mistral")) is None
+
+
+@pytest.mark.parametrize(
+    ("format", "assumed", "enforced"),
+    [
+        ("hermes", True, True),
+        ("mistral", True, False),
+        ("mistral", False, True),
+    ],
+)
+def test_what_nobody_asked_for_is_not_enforced_where_it_would_be_refused(
+    format: str, assumed: bool, enforced: bool
+) -> None:
+    request = replace(chat("why?", Sampling()), tools=(Tool("save", strict=True, assumed=assumed),))
+    assert (constraint_of(request, Prompt((1,), tool_format=format)) is not None) == enforced

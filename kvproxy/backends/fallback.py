@@ -49,8 +49,9 @@ class FallbackReader:
             if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                 events.append(ReasoningDelta(thought))
             logprobs = _logprobs(choice.get("logprobs"))
-            if delta.get("content") or logprobs:
-                events.append(TextDelta(delta.get("content") or "", max(1, len(logprobs)), logprobs))
+            # A refusal is said as text, as the engine's own model would say it.
+            if (text := delta.get("content") or delta.get("refusal") or "") or logprobs:
+                events.append(TextDelta(text, max(1, len(logprobs)), logprobs))
             events += [self._call(call) for call in delta.get("tool_calls") or ()]
             if reason := choice.get("finish_reason"):
                 self._reason = _REASONS.get(reason, "stop")

@@ -33,7 +33,9 @@ from kvproxy.errors import KVProxyError, ModelNotFound, NotReady, SetupError
 
 _PROVIDER = "kvproxy"
 _TICKET = "kvproxy_ticket"
-_PLAIN_PARAMS = frozenset({"model", "api_key", "api_base", "base_url", "api_version", "timeout", "organization"})
+_PLAIN_PARAMS = frozenset(
+    {"model", "api_key", "api_base", "base_url", "api_version", "timeout", "organization"}
+)
 """``litellm_params`` that mean the same without the router."""
 
 

@@ -21,8 +21,10 @@ KEEPALIVE_S = 4.0
 """Less than the 5 s after which uvicorn, and vLLM with it, closes an idle connection: a request that is sent
 into a connection as it closes would fail, and cannot be sent again without knowing whether it was served."""
 
-_FORWARDED = ("accept", "anthropic-beta", "anthropic-version", "idempotency-key", "openai-beta", "user-agent")
-"""What a client may say to an upstream beside its body. Its credentials are for this proxy."""
+_FORWARDED = ("accept", "anthropic-beta", "anthropic-version", "openai-beta", "user-agent")
+"""What a client may say to an upstream beside its body. Its credentials are for this proxy. An idempotency key
+stays here: to the upstream all tenants are one account, so a key that two of them use would give one the other's
+answer."""
 
 _RETURNED = frozenset(
     "content-type content-encoding content-length content-language retry-after retry-after-ms "

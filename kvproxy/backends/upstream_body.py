@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-_ADDED = frozenset(
-    {"provider_specific_fields", "citations", "cache_creation_tokens", "thinking_blocks", "images"}
-)
-"""Names that litellm puts in beside the upstream's own; dropped where they are empty or its own."""
+_ADDED = frozenset({"provider_specific_fields", "cache_creation_tokens"})
+"""litellm's own names, beside the upstream's."""
 _NULLABLE = frozenset({"content", "refusal", "logprobs", "finish_reason"})
 """Names that OpenAI's spec wants present, null included."""
 
@@ -17,12 +15,7 @@ def completion(dumped: dict[str, Any]) -> dict[str, Any]:
     """A dumped ModelResponse as the chat.completion that OpenAI's spec describes."""
     out = {k: v for k, v in dumped.items() if v is not None and k not in _ADDED}
     out["choices"] = [
-        {
-            "index": choice.get("index", 0),
-            "message": _message(choice["message"], required=("role", "content", "refusal")),
-            "logprobs": choice.get("logprobs"),
-            "finish_reason": choice.get("finish_reason"),
-        }
+        _choice(choice, "message", _message(choice["message"], required=("role", "content", "refusal")))
         for choice in dumped.get("choices") or ()
     ]
     out["usage"] = usage(dumped.get("usage") or {})
@@ -44,7 +37,10 @@ class ChunkCleaner:
         extra = {k: v for k, v in dumped.items() if v is not None and k not in _ADDED}
         counts = extra.pop("usage", None)
         base = extra | self._frame
-        choices = [self._choice(c) for c in dumped.get("choices") or ()]
+        choices = [
+            _choice(c, "delta", _message(c.get("delta") or {}, required=()))
+            for c in dumped.get("choices") or ()
+        ]
         chunks = []
         if any(c["delta"] or c["finish_reason"] for c in choices):
             chunks.append(base | {"choices": choices} | ({"usage": None} if self._include_usage else {}))
@@ -52,20 +48,11 @@ class ChunkCleaner:
             chunks.append(base | {"choices": [], "usage": usage(counts)})
         return chunks
 
-    @staticmethod
-    def _choice(choice: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "index": choice.get("index", 0),
-            "delta": _message(choice.get("delta") or {}, required=()),
-            "logprobs": choice.get("logprobs"),
-            "finish_reason": choice.get("finish_reason"),
-        }
-
 
 def text_completion(dumped: dict[str, Any]) -> dict[str, Any]:
     """A dumped TextCompletionResponse as OpenAI's spec has it."""
     out = {k: v for k, v in dumped.items() if v is not None and k not in _ADDED}
-    out["choices"] = [_text_choice(choice) for choice in dumped.get("choices") or ()]
+    out["choices"] = [_choice(c, "text", c.get("text") or "") for c in dumped.get("choices") or ()]
     out["usage"] = usage(dumped.get("usage") or {})
     return out
 
@@ -80,7 +67,7 @@ class TextChunkCleaner:
     def clean(self, dumped: dict[str, Any]) -> list[dict[str, Any]]:
         if not self._frame:
             self._frame = {k: dumped.get(k) for k in ("id", "object", "created", "model")}
-        choices = [_text_choice(c) for c in dumped.get("choices") or ()]
+        choices = [_choice(c, "text", c.get("text") or "") for c in dumped.get("choices") or ()]
         counts = dumped.get("usage") or {}
         chunks = []
         if any(c["text"] or c["finish_reason"] or c["logprobs"] for c in choices):
@@ -92,13 +79,14 @@ class TextChunkCleaner:
         return chunks
 
 
-def _text_choice(dumped: dict[str, Any]) -> dict[str, Any]:
-    """Names that the upstream added stay; litellm's empty ones go."""
-    fixed = ("index", "text", "logprobs", "finish_reason")
-    more = {k: v for k, v in dumped.items() if v is not None and k not in (*fixed, *_ADDED)}
+def _choice(dumped: dict[str, Any], name: str, value: object) -> dict[str, Any]:
+    """``value``: what the choice says, under ``name``. What the upstream added stays; litellm's empty names go."""
+    fixed = ("index", name, "logprobs", "finish_reason")
+    merged = {**(dumped.get("provider_specific_fields") or {}), **dumped}
+    more = {k: v for k, v in merged.items() if v is not None and k not in (*fixed, *_ADDED)}
     return {
         "index": dumped.get("index", 0),
-        "text": dumped.get("text") or "",
+        name: value,
         "logprobs": dumped.get("logprobs"),
         "finish_reason": dumped.get("finish_reason"),
         **more,

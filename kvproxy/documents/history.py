@@ -179,7 +179,8 @@ def _one_at_a_time(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             written.append(entry)
             continue
         behind = itertools.takewhile(lambda e: e["role"] == "tool", entries[i + 1 :])
-        results |= {e["tool_call_id"]: e for e in behind}
+        own = {call["id"] for call in calls}  # a late result of an earlier call stays where it stands
+        results |= {e["tool_call_id"]: e for e in behind if e["tool_call_id"] in own}
         for k, call in enumerate(calls):
             written.append({**entry, "tool_calls": [call]} if k == 0 else {**_SILENT, "tool_calls": [call]})
             if call["id"] in results:

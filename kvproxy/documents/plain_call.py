@@ -55,7 +55,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
         function["description"] = tool.description
     if tool.parameters is not None:
         function["parameters"] = tool.parameters
-    if tool.strict:
+    if tool.strict and not tool.assumed:
         function["strict"] = True
     return {"type": "function", "function": function}
 

@@ -22,7 +22,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from kvproxy.core import Constraint
 from kvproxy.engine.constraint import TokenConstraint
-from kvproxy.errors import InvalidRequest, KVProxyError
+from kvproxy.errors import InvalidRequest, KVProxyError, UnsupportedSchema
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +78,11 @@ class Grammars:
     async def compile(self, constraint: Constraint) -> CompiledGrammar:
         """Equal constraints that are compiled at the same time share the work, and one caller that leaves does
         not end it. Raises UnsupportedSchema, InvalidRequest, KVProxyError."""
-        # The constraint as it is, key order included: its repr is fast and tells all of it.
-        key = hashlib.sha256(repr(constraint).encode("utf-8", "surrogatepass")).digest()
+        try:
+            # The constraint as it is, key order included: its repr is fast and tells all of it.
+            key = hashlib.sha256(repr(constraint).encode("utf-8", "surrogatepass")).digest()
+        except RecursionError as e:
+            raise UnsupportedSchema("A schema is nested too deeply to be enforced.") from e
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
@@ -99,7 +102,10 @@ class Grammars:
         except BrokenGrammar:
             # Only now each schema is tried alone: to name the one to blame, or to do without it.
             text = self._write(constraint, tables.special, tables.why_not)
-        return CompiledGrammar(tables, text)
+        try:
+            return CompiledGrammar(tables, text)
+        except BrokenGrammar as e:
+            raise UnsupportedSchema(f"What is asked for cannot be enforced as a whole: {e.message}") from e
 
     def tables(self) -> Tables:
         """Blocks while they are being built. Raises InvalidRequest for a tokenizer that can have none."""
@@ -140,9 +146,9 @@ class Tables:
         """Added tokens that a grammar names as tokens; it would not find them by their text."""
 
     def why_not(self, grammar: str) -> str | None:
-        """None when ``grammar`` compiles within the library's limits, else its message."""
-        wrong, messages = LLMatcher.validate_grammar_with_warnings(grammar, self.tokenizer, limits=_limits())
-        return messages[0] if wrong else None
+        """None when ``grammar`` compiles and begins within the library's limits, else its message."""
+        matcher = LLMatcher(self.tokenizer, grammar, log_level=0, limits=_limits())
+        return _fault(matcher) or None
 
 
 class CompiledGrammar:
@@ -152,8 +158,8 @@ class CompiledGrammar:
         self.text = text
         self._tables = tables
         self._matcher = LLMatcher(tables.tokenizer, text, log_level=0, limits=_limits())
-        if self._matcher.is_error():
-            raise BrokenGrammar(f"a grammar could not be compiled: {self._matcher.get_error()}")
+        if fault := _fault(self._matcher):
+            raise BrokenGrammar(_line(fault))
 
     def start(self) -> TokenConstraint:
         return GrammarState(self._matcher.deep_copy(), self._tables)
@@ -210,7 +216,23 @@ class GrammarState:
 
     def _raise_if_broken(self) -> None:
         if self._matcher.is_error():
-            raise KVProxyError(f"this answer's grammar cannot go on: {self._matcher.get_error()}")
+            raise KVProxyError(f"this answer's grammar cannot go on: {_line(self._matcher.get_error())}")
+
+
+def _fault(matcher: LLMatcher) -> str:
+    """Why no answer could follow this grammar; empty when one can. The library finds some faults (a schema that
+    is nothing but itself, too many choices in one place) only when it is asked for a first token, and what must
+    come at the beginning is passed over. ``matcher`` is left as it is."""
+    trial = matcher.deep_copy()
+    trial.compute_bitmask()
+    if not trial.is_error() and not trial.is_stopped() and (forced := trial.compute_ff_tokens()):
+        if trial.consume_tokens(forced) and not trial.is_stopped():
+            trial.compute_bitmask()
+    return str(trial.get_error()) if trial.is_error() else ""
+
+
+def _line(message: str) -> str:
+    return message.strip().splitlines()[0] if message.strip() else "the library does not say why"
 
 
 def _limits() -> LLParserLimits:

@@ -8,6 +8,9 @@ import torch
 
 from kvproxy.core import Sampling
 
+_MOST = 1e30
+"""A repetition penalty near 0 must not make a logit infinite: several of them have no order and no probability."""
+
 
 class Penalties:
     """Of one answer: a function of the parameters, the prompt and the tokens said so far, which are counted as
@@ -46,7 +49,8 @@ class Penalties:
         if p.repetition_penalty != 1.0:
             seen = self._seen(device)
             was = logits[seen]
-            logits[seen] = torch.where(was > 0, was / p.repetition_penalty, was * p.repetition_penalty)
+            now = torch.where(was > 0, was / p.repetition_penalty, was * p.repetition_penalty)
+            logits[seen] = now.clamp(-_MOST, _MOST)
         if self._said and (p.frequency_penalty or p.presence_penalty):
             said = torch.tensor(list(self._said), device=device)
             counts = torch.tensor(list(self._said.values()), dtype=torch.float32, device=device)

@@ -20,6 +20,10 @@ from kvproxy.errors import KVProxyError
 
 logger = logging.getLogger(__name__)
 
+LEAST_TEMPERATURE = 1e-9
+"""Below it the next lower float32 logit has no probability left, and the quotient could overflow: every
+probability would be NaN, and the token no token of the vocabulary."""
+
 
 def fresh_seed() -> int:
     """For requests that name none."""
@@ -98,7 +102,7 @@ def _draw(logits: torch.Tensor, p: Sampling, seed: int, step: int) -> int:
     ordered by chance; without top_k and top_p they stay in the order of their ids, which saves sorting a
     vocabulary. float64 throughout: one row is small, and the cumulative sum's last place must not decide.
     """
-    scaled = logits.double() / p.temperature
+    scaled = logits.double() / max(p.temperature, LEAST_TEMPERATURE)
     ids: torch.Tensor | None = None
     if 0 < p.top_k < scaled.shape[0]:
         scaled, ids = largest(scaled, p.top_k)

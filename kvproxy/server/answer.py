@@ -108,7 +108,10 @@ async def stream(
 
 async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, Event], None]:
     """The parsed events of all choices as they come, each with its choice's index. Must be closed."""
-    choices = [_parsed(choice, _parser(reply, asked)) for choice in reply.choices]
+    choices = [
+        _parsed(choice, None if parsed else _parser(reply, asked))
+        for choice, parsed in zip(reply.choices, reply.parsed, strict=True)
+    ]
     if len(choices) == 1:
         async with aclosing(choices[0]) as only:
             async for event in only:
@@ -136,8 +139,8 @@ def reply_headers(reply: Reply) -> dict[str, str]:
 
 
 def _parser(reply: Reply, asked: Request) -> AnswerParser | None:
-    """None where there is nothing to parse: a text completion, or an upstream that did it."""
-    if reply.started.parsed or not isinstance(asked, ChatRequest):
+    """None where there is nothing to parse: a text completion."""
+    if not isinstance(asked, ChatRequest):
         return None
     calls = bool(asked.tools) and asked.tool_choice.mode != "none"
     return AnswerParser(

@@ -74,7 +74,9 @@ async def _all(request: web.Request, asked: Completions, id: str, clock: Timings
 
     tasks = [asyncio.create_task(one(number, prompt)) for number, prompt in enumerate(asked.prompts)]
     try:
-        return await asyncio.gather(*tasks)
+        # Each has the same limit of its own, but begins when there is room.
+        async with deadline(request.app[PARTS].timeout_s):
+            return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()

@@ -36,6 +36,8 @@ def parse_chat(body: dict[str, Any], *, served_name: str) -> ChatRequest:
     if chat.model != served_name:
         raise ModelNotFound(chat.model)
     tools, choice = _tools(chat)
+    # The deprecated form's answer has room for one call.
+    single = chat.parallel_tool_calls is False or (bool(chat.functions) and not chat.tools)
     completion = chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens
     return ChatRequest(
         model=chat.model,
@@ -47,7 +49,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str) -> ChatRequest:
         n=chat.n or 1,
         tools=tools,
         tool_choice=choice,
-        parallel_tool_calls=chat.parallel_tool_calls is not False,
+        parallel_tool_calls=not single,
         response_format=parse_response_format(chat.response_format),
         cache=chat.hints(),
     )

@@ -11,7 +11,7 @@ from kvproxy.core import Event, Finished, FinishReason, Likelihood, Started, Tex
 from kvproxy.errors import KVProxyError
 from kvproxy.wire import sse
 from kvproxy.wire.answer import Answer
-from kvproxy.wire.chat_response import usage_body
+from kvproxy.wire.chat_response import LEAST_LOGPROB, usage_body
 from kvproxy.wire.completion_types import CompletionChoice, CompletionLogprobs, TextCompletion
 
 
@@ -70,7 +70,7 @@ class LogprobsWriter:
             self._offset += len(self._decoder.decode(token.chosen.text))
         return {
             "tokens": [token_text(t.chosen.text) for t in tokens],
-            "token_logprobs": [t.chosen.logprob for t in tokens],
+            "token_logprobs": [max(t.chosen.logprob, LEAST_LOGPROB) for t in tokens],
             "top_logprobs": [_top(t) for t in tokens] if any(t.top for t in tokens) else None,
             "text_offset": offsets,
         }
@@ -89,7 +89,7 @@ def _top(token: TokenLogprob) -> dict[str, float]:
     top: dict[str, float] = {}
     alternatives: tuple[Likelihood, ...] = (*token.top, token.chosen)
     for alternative in alternatives:
-        top.setdefault(token_text(alternative.text), alternative.logprob)
+        top.setdefault(token_text(alternative.text), max(alternative.logprob, LEAST_LOGPROB))
     return top
 
 

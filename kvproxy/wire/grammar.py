@@ -160,7 +160,7 @@ class _Writer:
                 param=param,
             )
         except UnsupportedSchema:
-            if tool.strict:
+            if tool.strict and not tool.assumed:
                 raise
             return ANY_OBJECT
 

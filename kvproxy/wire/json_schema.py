@@ -7,10 +7,12 @@ may know one. A keyword that could only be ignored is refused by name, wherever 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
+from kvproxy.wire.schema_patterns import MOST_AT_ONCE, at_once
 
 KEPT = frozenset(
     "$ref additionalItems additionalProperties allOf anyOf const enum exclusiveMaximum exclusiveMinimum format "
@@ -55,6 +57,10 @@ EQUAL_PATTERNS = {
 EXACT_INT = 2**53
 """The library reads numbers as 64-bit floats."""
 
+MOST_NODES = 100_000
+"""Of a rewritten schema as text. Branches of ``oneOf`` stand where they are referred to, so that thirty lines in
+which each definition names the next one twice would be gigabytes."""
+
 _NEVER = ("allOf", "oneOf")
 _BESIDE = ("anyOf", "$ref")
 
@@ -66,7 +72,12 @@ def enforceable(schema: Schema, *, where: str, param: str) -> dict[str, Any]:
 
     Raises UnsupportedSchema naming the keyword and its place.
     """
-    return _Rewriter(schema, where, param).whole()
+    try:
+        return _Rewriter(schema, where, param).whole()
+    except RecursionError as e:
+        raise UnsupportedSchema(
+            f"Invalid schema for {where}: it is nested too deeply to be enforced.", param=param
+        ) from e
 
 
 def no_arguments(schema: Schema | None) -> bool:
@@ -92,6 +103,14 @@ class _Rewriter:
         out = {key: value for key, value in out.items() if key not in ("$defs", "definitions")}
         for (group, name), definition in self._reached.items():
             out.setdefault(group, {})[name] = definition
+        if _size(out, {}) > MOST_NODES:
+            raise self._refusal(f"a schema of more than {MOST_NODES} parts, its 'oneOf' written out,", "")
+        if at_once(out) > MOST_AT_ONCE:
+            raise self._refusal(f"'allOf' of more than {MOST_AT_ONCE} patterns and formats", "")
+        try:
+            json.dumps(out, ensure_ascii=False).encode()
+        except UnicodeEncodeError as e:
+            raise self._refusal("half of a surrogate pair", "") from e
         return out
 
     def _node(self, node: Any, at: str) -> Any:
@@ -100,6 +119,9 @@ class _Rewriter:
             return {} if node else False
         if not isinstance(node, Mapping):
             raise self._refusal("a schema that is neither an object nor a boolean", at)
+        for keyword, (what, shaped) in _SHAPES.items():
+            if keyword in node and not shaped(node[keyword]):
+                raise self._refusal(f"'{keyword}' that is not {what}", at)
         if "not" in node and node["not"] in ({}, True):
             return False
         node = self._settled(node, at)
@@ -188,7 +210,7 @@ class _Rewriter:
         if isinstance(names, Mapping) and not out.keys() & {"properties", "patternProperties"}:
             names = self._target(names)
             free = out.get("additionalProperties", {})
-            if _says(names, "enum") and all(isinstance(name, str) for name in names["enum"]):
+            if _says(names, "enum") and _names(names["enum"]):
                 out["properties"] = {name: free for name in names["enum"]}
             elif _says(names, "pattern"):
                 out["patternProperties"] = {names["pattern"]: free}
@@ -274,6 +296,17 @@ def _opens(node: Schema) -> bool:
     )
 
 
+def _size(value: Any, known: dict[int, int]) -> int:
+    """Values in ``value`` as it is written, what stands in it twice twice. ``known``: sizes by id (modified)."""
+    if not isinstance(value, dict | list):
+        return 1
+    size = known.get(id(value))
+    if size is None:
+        inner = value.values() if isinstance(value, dict) else value
+        size = known[id(value)] = 1 + sum(_size(item, known) for item in inner)
+    return size
+
+
 _IDLE: dict[str, Callable[[Schema], bool]] = {
     "uniqueItems": lambda node: node["uniqueItems"] is False or node.get("maxItems", 2) in (0, 1),
     "if": lambda node: "then" not in node and "else" not in node,
@@ -287,6 +320,25 @@ _IDLE: dict[str, Callable[[Schema], bool]] = {
     "unevaluatedProperties": lambda node: node["unevaluatedProperties"] in (True, {}),
     "unevaluatedItems": lambda node: node["unevaluatedItems"] in (True, {}),
 }
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+_SHAPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "required": ("a list of names", _names),  # a boolean in a property is draft 3's
+    "enum": ("a list", lambda value: isinstance(value, list)),
+    "$defs": ("an object", lambda value: isinstance(value, Mapping)),
+    "definitions": ("an object", lambda value: isinstance(value, Mapping)),
+    "minProperties": ("a count", _count),
+    "maxProperties": ("a count", _count),
+}
+"""What is looked into here, so it must be what JSON schema says; the library judges the rest."""
 
 
 def _says(node: Schema, keyword: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn
 
 from kvproxy.errors import InvalidRequest
@@ -17,7 +18,9 @@ def decode_object(raw: bytes) -> dict[str, Any]:
             f"The body is not valid UTF-8 (byte {e.start}). Send JSON encoded as UTF-8."
         ) from e
     try:
-        value = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_constant)
+        value = json.loads(
+            text, object_pairs_hook=_distinct, parse_constant=_no_constant, parse_float=_finite
+        )
     except RecursionError as e:
         raise InvalidRequest("The body is nested too deeply.") from e
     except json.JSONDecodeError as e:
@@ -54,6 +57,14 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                     f"The name {name[:64]!r} occurs twice in one JSON object.", param=name[:64]
                 )
             seen.add(name)
+    return value
+
+
+def _finite(digits: str) -> float:
+    """1e999 would be infinite here, and what says so again is no JSON."""
+    value = float(digits)
+    if math.isinf(value):
+        raise InvalidRequest(f"The number {digits[:64]} is too large.")
     return value
 
 

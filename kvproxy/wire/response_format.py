@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field
 
 from kvproxy.core import JsonFormat
 from kvproxy.errors import InvalidRequest
-from kvproxy.wire.formats.base import CALLABLE
 from kvproxy.wire.strict import Strict
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class JsonSchemaBody(Strict):
@@ -41,7 +43,7 @@ def parse_response_format(body: ResponseFormatBody | None) -> JsonFormat | None:
 
 def json_schema_format(name: str, schema: dict[str, Any] | None, *, where: str) -> JsonFormat:
     """``where`` is the path of the object that has the fields. Raises InvalidRequest."""
-    if CALLABLE.fullmatch(name) is None:
+    if _NAME.fullmatch(name) is None:
         raise InvalidRequest(
             f"Invalid '{where}.name': must be 1 to 64 letters, digits, underscores and dashes.",
             param=f"{where}.name",

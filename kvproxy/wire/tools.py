@@ -17,7 +17,7 @@ MOST_TOOLS = 128
 
 class FunctionBody(Strict):
     name: str = Field(
-        description="Up to 64 letters, digits, _ and -.",
+        description="Up to 128 letters, digits, _ and -.",
         json_schema_extra={"pattern": f"^{CALLABLE.pattern}$"},
     )
     description: str | None = None
@@ -75,7 +75,7 @@ def make_tool(
     Raises InvalidRequest."""
     if CALLABLE.fullmatch(name) is None:
         raise InvalidRequest(
-            f"Invalid '{where}.name': must be 1 to 64 letters, digits, underscores and dashes.",
+            f"Invalid '{where}.name': must be 1 to 128 letters, digits, underscores and dashes.",
             param=f"{where}.name",
         )
     if parameters and parameters.get("type", "object") != "object":

@@ -32,6 +32,11 @@ def test_events_in_order() -> None:
     assert reader.finished() == Finished("length", Usage(5, 1, 2, 0))
 
 
+def test_a_refusal_is_not_an_empty_answer() -> None:
+    chunk = {"choices": [{"delta": {"content": None, "refusal": "I won't."}}]}
+    assert FallbackReader().read(chunk) == [START, TextDelta("I won't.")]
+
+
 def test_a_stream_without_usage_counts_nothing() -> None:
     assert FallbackReader().finished() == Finished("stop", Usage(0, 0, 0, 0))
 

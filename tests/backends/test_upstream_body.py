@@ -96,6 +96,26 @@ def test_fields_that_litellm_moved_come_back() -> None:
     }
 
 
+def test_what_an_upstream_adds_to_an_answer_stays() -> None:
+    said = {
+        "images": [{"index": 0}],
+        "thinking_blocks": [{"type": "thinking"}],
+        "citations": ["u"],
+        "custom": 1,
+    }
+    more = {"stop_reason": "x", "token_ids": [1], "content_filter_results": {"hate": {}}}
+    choice = {"index": 0, "finish_reason": "stop", "provider_specific_fields": {"moved": 2}, **more}
+    whole = completion({"id": "1", "citations": ["v"], "choices": [{**choice, "message": said}]})
+    (chunk,) = ChunkCleaner(include_usage=False).clean(
+        {"id": "1", "citations": ["v"], "choices": [{**choice, "delta": said}]}
+    )
+    for answer, name in ((whole, "message"), (chunk, "delta")):
+        assert answer["citations"] == ["v"]
+        assert answer["choices"][0].items() >= {**more, "moved": 2}.items()
+        assert answer["choices"][0][name].items() >= said.items()
+        assert "provider_specific_fields" not in answer["choices"][0]
+
+
 def test_usage_keeps_all_that_is_a_count() -> None:
     assert usage(
         {

@@ -149,6 +149,13 @@ def test_a_template_that_takes_objects_and_one_call_at_a_time(tokenizer: Tokeniz
     )
 
 
+def test_a_late_result_is_not_lost_where_calls_are_told_apart(tokenizer: Tokenizer) -> None:
+    again = message("assistant", "", ToolCall("call_c", "now", ""), ToolCall("call_d", "now", ""))
+    late = [result("call_b", "late"), result("call_c", "c"), result("call_d", "d")]
+    text = shown(tokenizer, templates.LLAMA3, ASKED, CALLED, result("call_a", "y"), again, *late, tools=True)
+    assert [text.count(f'ipython\n\n"{said}"') for said in ("y", "late", "c", "d")] == [1, 1, 1, 1]
+
+
 def test_ids_are_given_by_place(tokenizer: Tokenizer) -> None:
     text = shown(tokenizer, templates.MISTRAL, ASKED, CALLED, result("call_b", "noon"), tools=True)
     assert '"id": "000000001"}, {"name": "now", "arguments": {}, "id": "000000002"}]' in text

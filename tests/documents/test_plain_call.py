@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,12 @@ def test_tools(composer: Composer, choice: ToolChoice, tools: list[object], expe
     call = composer.plain_call(request, BOB)
     del call["messages"]
     assert call == {"tools": tools, "tool_choice": expected}
+
+
+def test_strict_goes_along_where_the_client_said_it(composer: Composer) -> None:
+    assumed = replace(LOOKUP, assumed=True)
+    call = composer.plain_call(ChatRequest("m", (message("user", "Q"),), tools=(assumed,)), BOB)
+    assert "strict" not in call["tools"][0]["function"]
 
 
 def test_one_call_at_a_time_goes_with_tools_alone(composer: Composer) -> None:

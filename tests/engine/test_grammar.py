@@ -319,6 +319,37 @@ def test_what_nothing_satisfies_is_refused(marked: Walker) -> None:
             marked.grammars.compile_now(Constraint(format=JsonFormat(schema)))
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"},
+    ],
+    ids=["itself", "its own branch"],
+)
+def test_what_fails_at_the_first_token_is_refused_before_it(marked: Walker, schema: dict[str, Any]) -> None:
+    for limited, param in (
+        (Constraint(format=JsonFormat(schema)), "response_format"),
+        (
+            Constraint(
+                tools=(
+                    Tool(
+                        "f",
+                        parameters={"type": "object", "properties": {"x": {}}, "allOf": [schema]},
+                        strict=True,
+                    ),
+                ),
+                choice=FORCED,
+            ),
+            "tools[0].function.parameters",
+        ),
+    ):
+        with pytest.raises(UnsupportedSchema) as caught:
+            marked.grammars.compile_now(limited)
+        assert caught.value.param == param
+        assert "\n" not in caught.value.message
+
+
 @pytest.mark.parametrize(("keyword", "schema"), REFUSED)
 def test_a_loose_tool_falls_back_to_any_object(marked: Walker, keyword: str, schema: dict[str, Any]) -> None:
     wanted = Constraint(
@@ -423,6 +454,16 @@ async def test_failures_are_not_kept(counting: tuple[Counting, Grammars]) -> Non
         with pytest.raises(UnsupportedSchema):
             await grammars.compile(Constraint(format=JsonFormat({"not": {"type": "null"}})))
     assert writer.calls == 2
+
+
+async def test_a_schema_that_is_too_deep_to_be_told_apart_is_refused(
+    counting: tuple[Counting, Grammars],
+) -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(2000):
+        schema = {"items": schema}
+    with pytest.raises(UnsupportedSchema, match="too deeply"):
+        await counting[1].compile(Constraint(format=JsonFormat(schema)))
 
 
 @pytest.mark.parametrize(("eos", "width"), [(frozenset[int](), 3000), (frozenset({0}), 10)])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from kvproxy.core import Sampling
+from kvproxy.engine.penalties import Penalties
 from kvproxy.engine.sampler import Row, fresh_seed, sample, uniform
 from kvproxy.errors import InvalidRequest, KVProxyError
 from tests.engine.constraints import Walk
@@ -32,6 +33,18 @@ def draw(logits: list[float], count: int = 1, seed: int = 5, **parameters: float
 def test_greedy_takes_the_first_of_equal_logits() -> None:
     assert draw([1.0, 3.0, 3.0, 2.0], temperature=0.0) == [1]
     assert draw([0.0] * 500, temperature=0.0) == [0]
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-308, 1e-300, 1e-9])
+@pytest.mark.parametrize("cut", [{}, {"top_k": 2}, {"top_p": 0.5}, {"min_p": 0.1}])
+def test_hardly_any_temperature_is_greedy(temperature: float, cut: dict[str, float]) -> None:
+    assert draw([-70.0, 30.0, 29.999998, 0.0], 5, 5, temperature=temperature, **cut) == [1] * 5
+
+
+def test_hardly_any_repetition_penalty_leaves_tokens_of_the_vocabulary() -> None:
+    p = Sampling(repetition_penalty=1e-300)
+    row = Row(p, 1, 0, Penalties(p, [0, 2]))
+    assert tokens_of(torch.tensor([[20.0, 30.0, 10.0, -5.0]]), [row])[0] in (0, 2)
 
 
 def test_each_row_has_its_own_parameters() -> None:

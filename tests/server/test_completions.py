@@ -140,3 +140,10 @@ async def test_upstream_models_pass() -> None:
         response = await http.post(URL, json=asked)
     assert response.status == 200 and response.headers["Cache-Status"] == "kvproxy; fwd=bypass"
     assert proxy.misses.bodies == [asked]
+
+
+async def test_the_time_limit_is_for_all_prompts_together() -> None:
+    proxy = make_proxy(timeout_s=0.3, token_delay_s=0.03)
+    async with client_of(proxy) as http:
+        response = await http.post(URL, json=body([f"prompt {i}" for i in range(32)], max_tokens=5))
+        assert response.status == 504 and (await response.json())["error"]["code"] == "timeout"

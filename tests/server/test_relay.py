@@ -137,7 +137,8 @@ async def test_embeddings(upstream: MockEndpoints) -> None:
 async def test_anthropic(upstream: MockEndpoints) -> None:
     asked = b'{"model": "claude", "max_tokens": 5, "messages": [], "stream": true}'
     async with served(upstream) as (http, _):
-        answer = await post(http, asked, "messages", **{"anthropic-beta": "b1", "x-api-key": "anything"})
+        said = {"anthropic-beta": "b1", "x-api-key": "anything", "idempotency-key": "1"}
+        answer = await post(http, asked, "messages", **said)
         assert await answer.read() == upstream.sent
         refused = await post(http, body("claude"))
         assert refused.status == 400 and (await refused.json())["error"]["param"] == "model"
@@ -148,6 +149,7 @@ async def test_anthropic(upstream: MockEndpoints) -> None:
         "2023-06-01",
         "b1",
     )
+    assert "idempotency-key" not in {name.lower() for name in headers}
 
 
 async def test_an_upstream_that_is_down_is_502(upstream: MockEndpoints) -> None:

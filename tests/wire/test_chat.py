@@ -340,6 +340,7 @@ def test_deprecated_functions_are_tools() -> None:
     assert request.tool_choice == ToolChoice("required", ("f",))
     assert request.messages[1].tool_calls[0].id == request.messages[2].tool_call_id
     assert parse(functions=[{"name": "f"}], function_call="none").tool_choice == ToolChoice("none")
+    assert not parse(functions=[{"name": "f"}]).parallel_tool_calls  # its answer has room for one
 
 
 def test_another_model_is_not_served() -> None:

@@ -196,6 +196,16 @@ def test_a_whole_answer() -> None:
     assert [(c["text"], c["logprobs"]) for c in echoed["choices"]] == [("1a€z", None), ("2b", None)]
 
 
+def test_logprobs_are_json_numbers() -> None:
+    never = likely(b"x", float("-inf"))
+    [choice] = text_completion(
+        HEAD, [Answer("x", "", (), (TokenLogprob(never, (never,)),), "stop")], Usage(3, 1, 0), logprobs=True
+    )["choices"]
+    assert choice["logprobs"] is not None
+    assert choice["logprobs"]["token_logprobs"] == [-9999.0]
+    assert choice["logprobs"]["top_logprobs"] == [{"x": -9999.0}]
+
+
 def test_token_texts() -> None:
     assert token_text("é".encode()) == "é"
     assert token_text(b"\xff") == "bytes:\\xff"

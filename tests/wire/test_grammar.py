@@ -89,6 +89,8 @@ def test_the_checks_message_names_the_tool_and_its_place() -> None:
     with pytest.raises(UnsupportedSchema, match="function 'either': 'oneOf' cannot be enforced") as caught:
         grammar_of(Constraint(tools=(ANY, either)), (), check)
     assert caught.value.param == "tools[1].function.parameters"
+    unasked = Tool(either.name, None, either.parameters, strict=True, assumed=True)
+    assert '"oneOf"' not in grammar_of(Constraint(tools=(ANY, unasked)), (), check)
 
 
 def test_arguments_are_an_object() -> None:

@@ -103,6 +103,12 @@ def test_a_branch_that_refers_to_itself_stays_a_reference() -> None:
         ({"properties": {"a": 3}}, "#/properties/a", "neither an object nor a boolean"),
         ({"items": {"properties": []}}, "#/items", "properties"),
         ({"items": {"anyOf": []}}, "#/items", "anyOf"),
+        ({"properties": {"a": {"type": "string", "required": True}}}, "#/properties/a", "required"),
+        ({"items": {"required": [{}]}}, "#/items", "required"),
+        ({"items": {"enum": "a"}}, "#/items", "enum"),
+        ({"items": {"propertyNames": {"enum": True}}}, "#/items", "propertyNames"),
+        ({"items": {"$defs": []}}, "#/items", "$defs"),
+        ({"items": {"properties": {"a": {}}, "minProperties": "1"}}, "#/items", "minProperties"),
     ],
 )
 def test_a_refusal_says_what_and_where(schema: dict[str, Any], at: str, keyword: str) -> None:
@@ -145,3 +151,31 @@ def test_bounds_move_inwards(bound: str, value: float, kept: float) -> None:
 )
 def test_parameters_that_name_nothing(parameters: dict[str, Any] | None, none: bool) -> None:
     assert no_arguments(parameters) is none
+
+
+def doubling(levels: int) -> dict[str, Any]:
+    """Each definition names the next one twice."""
+    definitions: dict[str, Any] = {
+        f"d{i}": {"oneOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(levels)
+    }
+    return {"$defs": {**definitions, f"d{levels}": {"type": "string"}}, "$ref": "#/$defs/d0"}
+
+
+def test_branches_written_out_cannot_fill_the_memory() -> None:
+    assert rewritten(doubling(4))
+    with pytest.raises(UnsupportedSchema, match="more than 100000 parts"):
+        rewritten(doubling(40))
+
+
+def test_a_schema_that_is_too_deep_is_a_refusal() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(2000):
+        schema = {"items": schema}
+    with pytest.raises(UnsupportedSchema, match="too deeply"):
+        rewritten(schema)
+
+
+def test_half_of_a_surrogate_pair_is_a_refusal_where_it_would_reach_the_grammar() -> None:
+    assert rewritten({"const": "a", "title": "\ud800"}) == {"const": "a"}
+    with pytest.raises(UnsupportedSchema, match="surrogate"):
+        rewritten({"properties": {"a": {"enum": ["\ud800"]}}})

@@ -225,3 +225,11 @@ def test_qwen3_coder_takes_types_from_the_tools() -> None:
     assert heard(["<tool_call><function=f></function></tool_call>"], tool_format="qwen3_coder").calls == [
         ("f", "{}")
     ]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_name_may_be_as_long_as_the_longest_of_any_dialect(name: str) -> None:
+    call = ToolCall("", "mcp__" + "a" * 123, '{"a": 1}')
+    tools = [Tool(call.name)]
+    got = heard([FORMATS[name].write([call])], tool_format=name, tools=tools)
+    assert (got.text, got.calls) == ("", [(call.name, call.arguments)])

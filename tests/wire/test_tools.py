@@ -58,7 +58,7 @@ def test_tool_choices(choice: Any, parsed: ToolChoice) -> None:
     ("fields", "param"),
     [
         ({"tools": [function("a b")]}, "tools[0].function.name"),
-        ({"tools": [function("x" * 65)]}, "tools[0].function.name"),
+        ({"tools": [function("x" * 129)]}, "tools[0].function.name"),
         ({"tools": [{"type": "function"}]}, "tools[0].function"),
         ({"tools": [function("f", parameters=[])]}, "tools[0].function.parameters"),
         ({"tools": [function("f", parameters={"type": "array"})]}, "tools[0].function.parameters"),

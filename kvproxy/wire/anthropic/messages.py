@@ -167,7 +167,8 @@ def _parts(blocks: list[Any], where: str) -> tuple[Part, ...]:
 
 
 def _pair_calls(messages: list[MessageBody]) -> None:
-    """Each tool use is answered in the message behind it, and nothing else is. Raises InvalidRequest."""
+    """Each tool use is answered in the turn behind it, and nothing else is. Messages of one role that follow each
+    other are one turn, as Anthropic has it. Raises InvalidRequest."""
     open_ids: list[str] = []
     for index, message in enumerate(messages):
         where = f"messages[{index}]"
@@ -181,13 +182,14 @@ def _pair_calls(messages: list[MessageBody]) -> None:
                     param=param,
                 )
             open_ids.remove(block.tool_use_id)
-        if open_ids:
+        ends = index + 1 == len(messages) or messages[index + 1].role != message.role
+        if open_ids and ends and message.role != "assistant":
             raise InvalidRequest(
                 f"Invalid '{where}': tool_use ids without a tool_result right behind them: "
                 f"{', '.join(open_ids)[:200]}.",
                 param=where,
             )
-        open_ids = [b.id for b in message.content if isinstance(b, ToolUseBlockBody)]
+        open_ids += [b.id for b in message.content if isinstance(b, ToolUseBlockBody)]
 
 
 def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:

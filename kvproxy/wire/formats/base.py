@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from kvproxy.core import Tool, ToolCallDelta
 
-CALLABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What a function can be called. A call with another name is no call."""
+CALLABLE = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""What a function can be called. A call with another name is no call. OpenAI's chat endpoint stops at 64; its
+responses and Anthropic's messages, with the same model behind them, do not."""
 
 
 @dataclass(frozen=True, slots=True)

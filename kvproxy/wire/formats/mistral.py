@@ -11,8 +11,8 @@ from kvproxy.wire.formats.json_call import JsonCall, JsonValue
 
 MARK, ARGS, CALL_ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
 
-_HEAD = re.compile(r"\s*([A-Za-z0-9_-]{1,64})(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*(?=\{)")
-_HEAD_BEGINS = re.compile(r"\s*[A-Za-z0-9_-]{0,64}(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*")
+_HEAD = re.compile(r"\s*([A-Za-z0-9_-]{1,128})(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*(?=\{)")
+_HEAD_BEGINS = re.compile(r"\s*[A-Za-z0-9_-]{0,128}(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*")
 
 
 class MistralParser(ToolParser):

@@ -13,8 +13,8 @@ from kvproxy.wire.formats.base import ToolParser
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 PARAMETER, PARAMETER_END, FUNCTION_END = "<parameter=", "</parameter>", "</function>"
 
-_HEAD = re.compile(r"\s*<function=([A-Za-z0-9_-]{1,64})>")
-_HEAD_BEGINS = re.compile(r"\s*(?:<function=[A-Za-z0-9_-]{0,64})?")
+_HEAD = re.compile(r"\s*<function=([A-Za-z0-9_-]{1,128})>")
+_HEAD_BEGINS = re.compile(r"\s*(?:<function=[A-Za-z0-9_-]{0,128})?")
 
 
 class Qwen3CoderParser(ToolParser):

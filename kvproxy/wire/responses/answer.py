@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from kvproxy.core import FinishReason, Likelihood, TokenLogprob, Usage
 from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded
 from kvproxy.wire.answer import Answer
+from kvproxy.wire.chat_response import LEAST_LOGPROB
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.types import (
     FunctionCall,
@@ -142,6 +143,6 @@ def logprobs_body(logprobs: Iterable[TokenLogprob]) -> list[Logprob]:
 def _likelihood(token: Likelihood) -> TopLogprob:
     return {
         "token": token.text.decode("utf-8", "replace"),
-        "logprob": token.logprob,
+        "logprob": max(token.logprob, LEAST_LOGPROB),
         "bytes": list(token.text),
     }

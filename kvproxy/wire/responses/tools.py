@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -19,7 +20,7 @@ class ToolBody(Strict):
     """A function. The built-in tools of OpenAI's own platform are refused by name."""
 
     type: str = Field(description="function")
-    name: str | None = Field(default=None, description="Up to 64 letters, digits, _ and -.")
+    name: str | None = Field(default=None, description="Up to 128 letters, digits, _ and -.")
     description: str | None = None
     parameters: dict[str, Any] | None = Field(default=None, description="A JSON schema of an object.")
     strict: bool | None = Field(
@@ -88,7 +89,8 @@ def _tool(tool: ToolBody, where: str) -> Tool:
     if tool.name is None:
         raise _missing(f"{where}.name")
     strict = tool.strict if tool.strict is not None else _can_be_strict(tool.name, tool.parameters)
-    return make_tool(tool.name, tool.description, tool.parameters, strict, where=where)
+    made = make_tool(tool.name, tool.description, tool.parameters, strict, where=where)
+    return replace(made, assumed=strict and tool.strict is None)
 
 
 def _can_be_strict(name: str, parameters: Mapping[str, Any] | None) -> bool:

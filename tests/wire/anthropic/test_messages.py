@@ -302,3 +302,24 @@ def test_what_asks_for_nothing_passes() -> None:
     parse_messages(
         body(container=None, mcp_servers=[], context_management={"edits": []}, thread=None, tools=[])
     )
+
+
+def test_messages_of_one_role_behind_each_other_are_one_turn() -> None:
+    second = {**USE, "id": "toolu_2"}
+    answer = {**RESULT, "tool_use_id": "toolu_2"}
+    parsed = parse_messages(
+        turns(
+            ("user", "x"),
+            ("assistant", [USE]),
+            ("assistant", [second]),
+            ("user", [answer]),
+            ("user", [RESULT]),
+        )
+    )
+    assert [m.tool_call_id for m in parsed.messages if m.role == "tool"] == ["call_2", "call_1"]
+    with pytest.raises(InvalidRequest, match="toolu_2"):
+        parse_messages(turns(("user", "x"), ("assistant", [USE, second]), ("user", [RESULT]), ("user", "y")))
+    with pytest.raises(InvalidRequest, match="right behind"):
+        parse_messages(
+            turns(("user", "x"), ("assistant", [USE]), ("user", "y"), ("assistant", "z"), ("user", [RESULT]))
+        )

@@ -84,6 +84,8 @@ def test_logprobs() -> None:
             "top_logprobs": [{"token": "a", "logprob": -1.5, "bytes": [97]}],
         }
     ]
+    [impossible] = logprobs_body([TokenLogprob(Likelihood(7, b"x", float("-inf")))])
+    assert impossible["logprob"] == -9999.0  # JSON has no infinity
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,9 @@ def test_tools_are_strict_where_they_can_be_unless_told_otherwise() -> None:
     loose = {"type": "function", "name": "loose", "parameters": {**PARAMETERS, "if": {}, "then": {}}}
     bare = {"type": "function", "name": "bare"}
     tools = chat_of(tools=[FIND, OTHER, loose, bare]).tools
-    assert tools[0] == Tool("find", None, PARAMETERS, strict=True)
+    assert tools[0] == Tool("find", None, PARAMETERS, strict=True, assumed=True)
+    [asked] = chat_of(tools=[{**FIND, "strict": True}]).tools
+    assert asked.strict and not asked.assumed
     assert [tool.strict for tool in tools] == [True, False, False, False]
 
 
