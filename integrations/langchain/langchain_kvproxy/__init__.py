@@ -1,0 +1,72 @@
+"""LangChain for kvproxy: documents at the front of the prompt, cached tokens in the metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_kvproxy._checks import Finding
+from langchain_kvproxy._client import KVProxyClient
+from langchain_kvproxy._errors import DocumentUnknown, KVProxyError, ProxyRefused, ProxyUnreachable
+from langchain_kvproxy._recognise import DocumentReport
+from langchain_kvproxy.callbacks import KVProxyUsageHandler
+from langchain_kvproxy.chat_models import ChatKVProxy
+from langchain_kvproxy.documents import (
+    KVPROXY_DOCUMENT,
+    KVPROXY_ORDER,
+    KVPROXY_TOKENS,
+    KVPROXY_VERSION,
+    as_part,
+    canonical,
+    document_id,
+    seam_safe,
+    text_digest,
+)
+from langchain_kvproxy.explain import Explanation, aexplain_prompt, explain_prompt
+from langchain_kvproxy.loading import PublishCounts, apublish_documents, publish_documents
+from langchain_kvproxy.prompts import DocumentLayout, document_parts, document_prompt, place_documents
+from langchain_kvproxy.retrievers import KVProxyRetriever
+
+if TYPE_CHECKING:
+    from langchain_kvproxy.middleware import KVDocumentsMiddleware
+
+__all__ = [
+    "KVPROXY_DOCUMENT",
+    "KVPROXY_ORDER",
+    "KVPROXY_TOKENS",
+    "KVPROXY_VERSION",
+    "ChatKVProxy",
+    "DocumentLayout",
+    "DocumentReport",
+    "DocumentUnknown",
+    "Explanation",
+    "Finding",
+    "KVDocumentsMiddleware",
+    "KVProxyClient",
+    "KVProxyError",
+    "KVProxyRetriever",
+    "KVProxyUsageHandler",
+    "ProxyRefused",
+    "ProxyUnreachable",
+    "PublishCounts",
+    "aexplain_prompt",
+    "apublish_documents",
+    "as_part",
+    "canonical",
+    "document_id",
+    "document_parts",
+    "document_prompt",
+    "explain_prompt",
+    "place_documents",
+    "publish_documents",
+    "seam_safe",
+    "text_digest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The middleware needs langchain's agents, which are an extra; everything else works without."""
+    if name == "KVDocumentsMiddleware":
+        from langchain_kvproxy.middleware import KVDocumentsMiddleware
+
+        return KVDocumentsMiddleware
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

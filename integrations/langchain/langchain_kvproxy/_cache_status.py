@@ -1,0 +1,92 @@
+"""What the proxy says about a request in ``Cache-Status`` (RFC 9211) and ``Server-Timing``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+from urllib.parse import unquote
+
+from typing_extensions import TypedDict
+
+CacheOutcome = Literal["hit", "miss", "collapsed", "bypass", "pending"]
+
+
+class CacheReport(TypedDict):
+    """What is in `response_metadata["kvproxy"]`.
+
+    `status` is `hit`; `miss`; `collapsed` where the prefill was shared with simultaneous readers; `bypass`
+    for another provider's model; or `pending` where a stream began before it was decided and told no usage.
+    """
+
+    status: CacheOutcome
+    reason: str | None
+    """Of a miss, from the proxy's closed list: `no-document`, `new-preamble`, `not-resident` …"""
+    document: str | None
+    """The published document at the head of the prompt, without its version; None where only an earlier
+    prompt matched."""
+    version: int | None
+    tokens: int
+    """How many tokens of the prompt were not computed for this request."""
+    exact: bool
+    """False where the proxy could not show that its kept pages give the bits of a prefill."""
+    timings_ms: dict[str, float]
+    """Where the time went: `match`, `queue`, `load`, `prefill`, `proxy`."""
+
+
+def cache_report(headers: Mapping[str, str]) -> CacheReport | None:
+    """None where no kvproxy answered. ``headers`` in lower case, or of any case-insensitive mapping."""
+    fields = _fields(headers.get("cache-status", ""))
+    if fields is None:
+        return None
+    detail = [word for word in fields.get("detail", "").split(",") if word]
+    tokens = next((int(w[7:]) for w in detail if re.fullmatch(r"tokens=\d+", w)), 0)
+    reasons = [w for w in detail if w not in ("inexact", "pending") and not w.startswith("tokens=")]
+    document, _, version = unquote(fields.get("key", "")).partition("@")
+    return CacheReport(
+        status=_status(fields, detail),
+        reason=reasons[0] if reasons else None,
+        document=document or None,
+        version=int(version) if version.isdigit() else None,
+        tokens=tokens,
+        exact="inexact" not in detail,
+        timings_ms=_timings(headers.get("server-timing", "")),
+    )
+
+
+def settled(report: CacheReport, cached_tokens: int) -> CacheReport:
+    """A pending report after the usage is known."""
+    if report["status"] != "pending":
+        return report
+    return {**report, "status": "hit" if cached_tokens else "miss", "tokens": cached_tokens}
+
+
+def _status(fields: Mapping[str, str], detail: list[str]) -> CacheOutcome:
+    if "hit" in fields:
+        return "hit"
+    if "collapsed" in fields:
+        return "collapsed"
+    if fields.get("fwd") == "bypass":
+        return "bypass"
+    return "pending" if "pending" in detail else "miss"
+
+
+_PARAMETER = r';\s*([a-z*][a-z0-9_.*-]*)(?:=("(?:[^"\\]|\\.)*"|[^;,\s]*))?'
+_OURS = re.compile(rf"(?:^|,)\s*kvproxy(?P<parameters>(?:\s*{_PARAMETER})*)")
+
+
+def _fields(value: str) -> dict[str, str] | None:
+    """The parameters of our own entry; other caches may have added theirs, before or behind."""
+    found = _OURS.search(value)
+    if found is None:
+        return None
+    return {name: _unquoted(text) for name, text in re.findall(_PARAMETER, found["parameters"])}
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
+
+
+def _timings(value: str) -> dict[str, float]:
+    found = re.findall(r"([A-Za-z][\w-]*)\s*;\s*dur=(\d+(?:\.\d+)?)", value)
+    return {name: float(duration) for name, duration in found}

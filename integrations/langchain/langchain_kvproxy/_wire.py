@@ -1,0 +1,147 @@
+"""Addresses, errors and event streams of the proxy's management API, without I/O."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from langchain_kvproxy._errors import DocumentUnknown, ProxyRefused, ProxyUnreachable, start_one, too_slow
+
+DEFAULT_BASE_URL = "http://127.0.0.1:8321/v1"
+NO_KEY = "none"
+"""What is sent to a proxy that asks for no key."""
+
+_T = TypeVar("_T")
+Progress = Callable[[int, int], None]
+
+
+def root_of(base_url: str | None) -> str:
+    """The root of an address with or without ``/v1``; without one KVPROXY_BASE_URL's, or the default."""
+    chosen = base_url or os.environ.get("KVPROXY_BASE_URL") or DEFAULT_BASE_URL
+    return chosen.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def api_key_of(api_key: str | None) -> str:
+    return api_key or os.environ.get("KVPROXY_API_KEY") or NO_KEY
+
+
+def document_path(ref: str) -> str:
+    return "/kv/v1/documents/" + quote(ref, safe="@/")
+
+
+def publish_body(id: str, text: str, visibility: str | None) -> dict[str, Any]:
+    return {"id": id, "text": text} | ({"visibility": visibility} if visibility else {})
+
+
+def tokenize_body(
+    messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, extra: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {"messages": messages} | ({"tools": tools} if tools else {}) | (extra or {})
+
+
+def answered(response: httpx.Response, root: str) -> dict[str, Any]:
+    """The JSON object of an answer. Raises ProxyRefused, DocumentUnknown, ProxyUnreachable."""
+    if response.is_error:
+        raise refusal(response, root)
+    try:
+        body = response.json() if response.content else {}
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise _stranger(root)
+    return body
+
+
+def field(body: dict[str, Any], name: str, kind: type[_T], root: str) -> _T:
+    """A field that every kvproxy sends. Raises ProxyUnreachable where another server answers."""
+    value = body.get(name)
+    if not isinstance(value, kind):
+        raise _stranger(root)
+    return value
+
+
+def _stranger(root: str) -> ProxyUnreachable:
+    return ProxyUnreachable(f"{root} answered, but not as a kvproxy does; is it another server?")
+
+
+def refusal(response: httpx.Response, root: str) -> ProxyRefused:
+    try:
+        body: Any = response.json()
+    except ValueError:
+        body = None
+    error = _error(body)
+    fallback = f"the proxy at {root} answered {response.status_code} {response.reason_phrase}".rstrip()
+    return refused(error, fallback, response.status_code)
+
+
+def refused(error: dict[str, Any], fallback: str, status: int) -> ProxyRefused:
+    """``error`` as OpenAI shapes it; what to do is added where the proxy cannot know it."""
+    message = error.get("message") if isinstance(error.get("message"), str) else fallback
+    code = error.get("code") if isinstance(error.get("code"), str) else None
+    if code == "document_not_found":
+        return DocumentUnknown(str(message), status=status, code=code)
+    if status == httpx.codes.UNAUTHORIZED:
+        message = f"{message} (set KVPROXY_API_KEY, or api_key)"
+    return ProxyRefused(str(message), status=status, code=code)
+
+
+def unreachable(error: httpx.HTTPError | httpx.InvalidURL, root: str) -> ProxyUnreachable:
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return ProxyUnreachable(start_one(root))
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return ProxyUnreachable(f"{root} is no address of a proxy: {error}")
+    if isinstance(error, httpx.TimeoutException):
+        return ProxyUnreachable(too_slow(root))
+    return ProxyUnreachable(f"the connection to {root} broke: {error}")
+
+
+class PublishEvents:
+    """Reads a publish's event stream piece by piece; ``result`` is set by its last event."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.result: dict[str, Any] | None = None
+        self._progress = progress
+        self._rest = b""
+        self._name, self._data = "message", ""
+
+    def feed(self, chunk: bytes) -> None:
+        """Raises ProxyRefused for an error event."""
+        for line in self._lines(chunk):
+            if line.startswith("event:"):
+                self._name = line[6:].strip()
+            elif line.startswith("data:"):
+                self._data += line[5:].strip()
+            elif not line and self._data:
+                name, data = self._name, json.loads(self._data)
+                self._name, self._data = "message", ""
+                self._take(name, data)
+
+    def finished(self) -> dict[str, Any]:
+        """Raises ProxyUnreachable when the stream ended without a result."""
+        if self.result is None:
+            raise ProxyUnreachable("the proxy ended the publish without a result; see its log, publish again")
+        return self.result
+
+    def _take(self, name: str, data: dict[str, Any]) -> None:
+        if name == "result":
+            self.result = data
+        elif name == "error":
+            raise refused(_error(data), "the publish failed", httpx.codes.INTERNAL_SERVER_ERROR)
+        elif name == "progress" and self._progress is not None:
+            self._progress(int(data["done"]), int(data["total"]))
+
+    def _lines(self, chunk: bytes) -> Iterator[str]:
+        """Cut at line feeds only: JSON may hold other line separators."""
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.removesuffix(b"\r").decode("utf-8", "replace")
+
+
+def _error(body: Any) -> dict[str, Any]:
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}

@@ -1,0 +1,224 @@
+"""What a run cost and saved: `KVProxyUsageHandler`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from threading import Lock
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.tracers.context import register_configure_hook
+from typing_extensions import TypedDict, override
+
+
+class DocumentUsage(TypedDict):
+    hits: int
+    misses: int
+    cached_tokens: int
+
+
+class UsageSummary(TypedDict):
+    """Sums over all requests of a run."""
+
+    requests: int
+    failures: int
+    prompt_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    completion_tokens: int
+    hits: int
+    misses: int
+    """With those whose prefill was shared with simultaneous readers."""
+    miss_reasons: dict[str, int]
+    documents: dict[str, DocumentUsage]
+    """By document, without its version."""
+    seconds_saved: float | None
+    """None while no miss has told what a token costs."""
+
+
+@dataclass
+class _Costs:
+    """Of misses, what computing tokens took; of hits, what loading them took."""
+
+    prefill_s: float = 0.0
+    prefilled: int = 0
+    cached: int = 0
+    load_s: float = 0.0
+
+
+@dataclass
+class _Sums:
+    counts: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, DocumentUsage] = field(default_factory=dict)
+    costs: _Costs = field(default_factory=_Costs)
+
+    def add(self, **counts: int) -> None:
+        for name, count in counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+
+
+class KVProxyUsageHandler(BaseCallbackHandler):
+    """Sums prompt tokens, cached tokens, cache writes, hits and misses, and estimates the seconds saved.
+
+    `seconds_saved` is an estimate: the tokens that were not computed, times what a computed token took in
+    this handler's misses (the proxy's own `Server-Timing`), less what loading took. A longer prompt's tokens cost
+    more than a shorter one's, which it ignores. It is None while there was no miss to learn the price from.
+
+    May be used from several threads, and for several runs, which it adds up. Every chat model's tokens are
+    counted; hits and misses are those of `ChatKVProxy`.
+
+    Instantiate:
+        ```python
+        from langchain_kvproxy import ChatKVProxy, KVProxyUsageHandler
+
+        usage = KVProxyUsageHandler()
+        model = ChatKVProxy(model="...", max_tokens=16)
+        ```
+
+    Pass it to a run:
+        ```python
+        model.invoke("Hello", config={"callbacks": [usage]})
+        print(usage.summary())
+        ```
+
+    Or count everything that runs inside a `with`:
+        ```python
+        with KVProxyUsageHandler() as usage:
+            model.invoke("Hello")
+            model.invoke("Hello again")
+        print(usage.totals()["cached_tokens"], usage.totals()["prompt_tokens"])
+        ```
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sums = _Sums()
+        self._seen: set[UUID] = set()
+        self._outer: KVProxyUsageHandler | None = None
+        self._entered: Token[KVProxyUsageHandler | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._outer = _current.get()
+        self._entered = _current.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._entered is not None:
+            _current.reset(self._entered)
+            self._entered = None
+            self._outer = None
+
+    @override
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        if self._outer is not None:
+            self._outer.on_llm_end(response, run_id=run_id)
+        with self._lock:
+            if run_id in self._seen:
+                return
+            self._seen.add(run_id)
+            for generations in response.generations:
+                # Of several choices each carries the usage of the whole request.
+                if generations and isinstance(generations[0], ChatGeneration):
+                    self._count(generations[0].message)
+
+    @override
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        if self._outer is not None:
+            self._outer.on_llm_error(error, run_id=run_id)
+        with self._lock:
+            if run_id not in self._seen:
+                self._seen.add(run_id)
+                self._sums.add(requests=1, failures=1)
+
+    def totals(self) -> UsageSummary:
+        """What was summed until now."""
+        with self._lock:
+            sums = self._sums
+            count = sums.counts.get
+            return UsageSummary(
+                requests=count("requests", 0),
+                failures=count("failures", 0),
+                prompt_tokens=count("prompt_tokens", 0),
+                cached_tokens=count("cached_tokens", 0),
+                cache_write_tokens=count("cache_write_tokens", 0),
+                completion_tokens=count("completion_tokens", 0),
+                hits=count("hits", 0),
+                misses=count("misses", 0),
+                miss_reasons=dict(sums.reasons),
+                documents={name: usage.copy() for name, usage in sorted(sums.documents.items())},
+                seconds_saved=_seconds_saved(sums.costs),
+            )
+
+    def summary(self) -> str:
+        """The same for people, in a few lines."""
+        totals = self.totals()
+        prompt, cached = totals["prompt_tokens"], totals["cached_tokens"]
+        share = f" ({cached / prompt:.0%})" if prompt else ""
+        saved = totals["seconds_saved"]
+        reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(totals["miss_reasons"].items()))
+        lines = [
+            f"{totals['requests']} requests, {totals['failures']} failed: {totals['hits']} hits, "
+            f"{totals['misses']} misses" + (f" ({reasons})" if reasons else ""),
+            f"{prompt} prompt tokens, {cached} of them cached{share}, "
+            f"{totals['cache_write_tokens']} written for later readers",
+            "seconds saved: "
+            + ("unknown, no miss to compare with" if saved is None else f"about {saved:.2f}"),
+        ]
+        for name, usage in totals["documents"].items():
+            counts = f"{usage['hits']} hits, {usage['misses']} misses, {usage['cached_tokens']} cached tokens"
+            lines.append(f"  {name}: {counts}")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _count(self, message: Any) -> None:
+        usage: Mapping[str, Any] = (isinstance(message, AIMessage) and message.usage_metadata) or {}
+        details: Mapping[str, int] = usage.get("input_token_details") or {}
+        prompt, cached = usage.get("input_tokens", 0), details.get("cache_read", 0)
+        self._sums.add(
+            requests=1,
+            prompt_tokens=prompt,
+            cached_tokens=cached,
+            cache_write_tokens=details.get("cache_creation", 0),
+            completion_tokens=usage.get("output_tokens", 0),
+        )
+        report = message.response_metadata.get("kvproxy")
+        if isinstance(report, Mapping) and report.get("status") in ("hit", "miss", "collapsed"):
+            self._count_report(report, prompt, cached)
+
+    def _count_report(self, report: Mapping[str, Any], prompt: int, cached: int) -> None:
+        hit = report["status"] == "hit"
+        self._sums.add(hits=int(hit), misses=int(not hit))
+        if reason := report.get("reason"):
+            self._sums.reasons[reason] = self._sums.reasons.get(reason, 0) + 1
+        if document := report.get("document"):
+            usage = self._sums.documents.setdefault(document, {"hits": 0, "misses": 0, "cached_tokens": 0})
+            usage["hits" if hit else "misses"] += 1
+            usage["cached_tokens"] += cached
+        timings = report.get("timings_ms") or {}
+        costs = self._sums.costs
+        costs.cached += cached
+        costs.load_s += timings.get("load", 0.0) / 1000
+        if report["status"] == "miss" and "prefill" in timings:
+            costs.prefill_s += timings["prefill"] / 1000
+            costs.prefilled += max(0, prompt - cached)
+
+
+_current: ContextVar[KVProxyUsageHandler | None] = ContextVar("kvproxy_usage", default=None)
+register_configure_hook(_current, inheritable=True)
+
+
+def _seconds_saved(costs: _Costs) -> float | None:
+    if not costs.prefilled:
+        return None
+    return max(0.0, costs.cached * costs.prefill_s / costs.prefilled - costs.load_s)

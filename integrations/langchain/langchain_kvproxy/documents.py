@@ -1,0 +1,240 @@
+"""Documents as kvproxy knows them: how one is named, in which order several stand, and what of them is sent.
+
+Everything here is pure: values in, new values out, no request, nothing remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from langchain_core.documents import Document
+
+KVPROXY_DOCUMENT = "kvproxy_document"
+"""Metadata key: the proxy's reference, ``"handbook@3"`` (or ``"handbook"`` for its current version)."""
+KVPROXY_VERSION = "kvproxy_version"
+"""Metadata key: the version as a number."""
+KVPROXY_TOKENS = "kvproxy_tokens"
+"""Metadata key: how many tokens the text has for the proxy's model."""
+KVPROXY_ORDER = "kvproxy_order"
+"""Metadata key: where a `KVProxyRetriever` has put the document, counted from 0."""
+
+END_OF_DOCUMENT = "End of document"
+"""What ``seam_safe`` closes a document with that ends in anything but a letter or digit."""
+
+_LONGEST_ID = 128
+_REFERENCE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,127})(?:@[1-9][0-9]{0,8})?", re.ASCII)
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._/-]+", re.ASCII)
+_CHUNK = ("page", "start_index")
+"""Where loaders and splitters write which part of its source a document is."""
+
+
+def text_digest(text: str) -> str:
+    """The sha256 of a text in hex: what the proxy gives as the ETag of a document with this text.
+
+    Example:
+        ```python
+        from langchain_kvproxy import text_digest
+
+        assert text_digest("Leave is 30 days.") == text_digest("Leave is 30 days.")
+        ```
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def reference_of(document: Document) -> str | None:
+    """The proxy's reference in the document's metadata; None where there is none, or none that can be one."""
+    reference = document.metadata.get(KVPROXY_DOCUMENT)
+    return reference if isinstance(reference, str) and _REFERENCE.fullmatch(reference) else None
+
+
+def own_id(document: Document) -> str | None:
+    """The id that whoever made the document gave to this very text: that of its reference, else its own."""
+    reference = reference_of(document)
+    if reference is not None:
+        return reference.partition("@")[0]
+    return _legal(document.id) if document.id else None
+
+
+def document_id(document: Document) -> str:
+    """Under which id a document is published. The same document always has the same.
+
+    The id of its reference in the metadata, else ``Document.id``, else the metadata's ``source`` (followed by
+    ``page`` and ``start_index``, where a loader or splitter wrote them), else ``doc-`` and the start of the
+    text's digest. What an id of the proxy cannot hold becomes ``-``; then a few digits keep two ids apart that
+    would otherwise be one.
+
+    Args:
+        document: Any document.
+
+    Returns:
+        1 to 128 letters, digits and ``. _ - /``, the first a letter or digit.
+
+    Example:
+        ```python
+        from langchain_core.documents import Document
+        from langchain_kvproxy import document_id
+
+        page = Document("Leave is 30 days.", metadata={"source": "docs/handbook.pdf", "page": 4})
+        assert document_id(page) == "docs/handbook.pdf/page-4"
+        ```
+    """
+    own = own_id(document)
+    if own is not None:
+        return own
+    source = document.metadata.get("source")
+    if source is not None and str(source).strip():
+        chunk = [
+            f"/{key}-{document.metadata[key]}" for key in _CHUNK if document.metadata.get(key) is not None
+        ]
+        return _legal(str(source) + "".join(chunk))
+    return f"doc-{text_digest(document.page_content)[:16]}"
+
+
+def canonical(documents: Iterable[Document], shared: Mapping[str, int] | None = None) -> list[Document]:
+    """The documents in one order, each text once: the same documents, however they come, start alike.
+
+    A prompt's tokens are reused up to the first that differs, so what most prompts have in common goes first.
+
+    Args:
+        documents: In any order; not modified.
+        shared: How widely a text is shared, by ``text_digest``: the highest first, 0 for what is not in it.
+            Without it, where a ``KVProxyRetriever`` has put them says that; what comes from elsewhere goes
+            before those. Equal ones are ordered by ``document_id``.
+
+    Returns:
+        The documents themselves, no copies. Of several with one text, one with a reference is preferred.
+
+    Example:
+        ```python
+        from langchain_core.documents import Document
+        from langchain_kvproxy import canonical
+
+        leave, travel = Document("Leave is 30 days.", id="leave"), Document("Trains only.", id="travel")
+        assert canonical([travel, leave, travel]) == canonical([leave, travel]) == [leave, travel]
+        ```
+    """
+    found = [
+        (_order(d) if shared is None else -shared.get(key_of(d), 0), document_id(d), key_of(d), d)
+        for d in without_repeats(unique(documents))
+    ]
+    return [document for *_, document in sorted(found, key=lambda entry: entry[:3])]
+
+
+def unique(documents: Iterable[Document]) -> list[Document]:
+    """Each text once, where it stood first. Of several with one text, one with a reference is preferred."""
+    chosen: dict[str, Document] = {}
+    for document in documents:
+        key = key_of(document)
+        if key not in chosen or _preference(document) < _preference(chosen[key]):
+            chosen[key] = document
+    return list(chosen.values())
+
+
+def without_repeats(documents: Sequence[Document]) -> list[Document]:
+    """Without the references whose text is there too."""
+    with_text = {reference_of(d) for d in documents if has_text(d)} - {None}
+    return [d for d in documents if has_text(d) or reference_of(d) not in with_text]
+
+
+def key_of(document: Document) -> str:
+    """What makes a document the same as another: its text's digest; that of its reference, where it has no text."""
+    reference = reference_of(document)
+    if reference is not None and not has_text(document):
+        return text_digest(f"{KVPROXY_DOCUMENT}: {reference}")
+    return text_digest(document.page_content)
+
+
+def as_part(document: Document, by: Literal["reference", "text"] = "reference") -> dict[str, Any]:
+    """A document as one content part of a message.
+
+    Args:
+        document: With a reference in its metadata, a text, or both.
+        by: ``"reference"`` sends the name alone. A document without one goes by its text, which the proxy
+            finds again if it has been published since. ``"text"`` sends the text, closed by ``seam_safe``,
+            and can be read by any server.
+
+    Returns:
+        A ``kv_document`` or ``text`` part.
+
+    Raises:
+        ValueError: There is nothing to send.
+
+    Example:
+        ```python
+        from langchain_core.documents import Document
+        from langchain_kvproxy import as_part
+
+        handbook = Document("Leave is 30 days.", metadata={"kvproxy_document": "handbook@3"})
+        assert as_part(handbook) == {"type": "kv_document", "document": "handbook@3"}
+        assert as_part(handbook, by="text")["type"] == "text"
+        ```
+    """
+    if by not in ("reference", "text"):
+        raise ValueError(f"by must be 'reference' or 'text', not {by!r}")
+    reference = reference_of(document)
+    if by == "reference" and reference is not None:
+        return {"type": "kv_document", "document": reference}
+    if has_text(document):
+        return {"type": "text", "text": seam_safe(document.page_content)}
+    if reference is not None:
+        raise ValueError(f"'{reference}' is a reference without its text; send it with by='reference'")
+    raise ValueError(
+        f"the document '{document_id(document)}' has neither text nor a reference to a published document "
+        f"(metadata['{KVPROXY_DOCUMENT}'])"
+    )
+
+
+def seam_safe(text: str) -> str:
+    """The text with an end that no tokenizer merges with what follows.
+
+    Punctuation and a line feed may be one token, a letter or digit and a line feed never are. So a text that
+    ends otherwise is closed by a line that ends in a letter. Only added to, but for the white space around it:
+    the proxy still finds the published text at its start.
+
+    Args:
+        text: A document's text.
+
+    Returns:
+        The text, ending in a letter or digit and one line feed.
+
+    Example:
+        ```python
+        from langchain_kvproxy import seam_safe
+
+        assert seam_safe("Trains only") == "Trains only\\n"
+        assert seam_safe("Trains only.") == "Trains only.\\nEnd of document\\n"
+        ```
+    """
+    body = text.lstrip("\r\n").rstrip()
+    if body and not body[-1].isalnum():
+        body = f"{body}\n{END_OF_DOCUMENT}"
+    return body + "\n"
+
+
+def has_text(document: Document) -> bool:
+    """Whether there is anything but white space; the proxy takes no other text for a document."""
+    return bool(document.page_content.strip())
+
+
+def _order(document: Document) -> int:
+    order = document.metadata.get(KVPROXY_ORDER)
+    return order if isinstance(order, int) else -1
+
+
+def _preference(document: Document) -> tuple[bool, str, str]:
+    reference = reference_of(document)
+    return (reference is None, document_id(document), reference or "")
+
+
+def _legal(name: str) -> str:
+    """``name`` as an id, the same where it can be. Names become one only by how their paths begin (``/a``, ``./a``)."""
+    segments = [s for s in name.replace("\\", "/").split("/") if s not in ("", ".", "..")]
+    plain = "/".join(segments)
+    legal = _NOT_IN_IDS.sub("-", plain).lstrip("._/-")
+    if legal and legal == plain and len(legal) <= _LONGEST_ID:
+        return legal
+    digits = text_digest(name)[:8]
+    return f"{legal[: _LONGEST_ID - 9].rstrip('-/')}-{digits}" if legal else f"doc-{digits}"

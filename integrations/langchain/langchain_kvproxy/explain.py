@@ -1,0 +1,177 @@
+"""What in a prompt will break its prefix, and what the proxy knows about its documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from langchain_core.messages import BaseMessage
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from langchain_kvproxy import _checks
+from langchain_kvproxy._checks import Finding
+from langchain_kvproxy._client import DocumentUnknown, KVProxyClient, KVProxyError
+from langchain_kvproxy._pieces import Piece, PromptLike, as_messages, pieces
+from langchain_kvproxy._recognise import DocumentReport, document_pieces, recognised, unchecked, wanted
+
+ToolLike: TypeAlias = BaseTool | type | Callable[..., Any] | Mapping[str, Any]
+
+_LEVELS = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain_prompt` found. `print` it, or look at its values."""
+
+    findings: tuple[Finding, ...]
+    """Errors first, then warnings, then notes."""
+    documents: tuple[DocumentReport, ...]
+    """The documents of the prompt, in its order."""
+    messages: tuple[BaseMessage, ...]
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    """As OpenAI has them; None where none were given."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing breaks the prefix: there are notes at most."""
+        return all(finding.level == "note" for finding in self.findings)
+
+    def __str__(self) -> str:
+        counts = {level: sum(f.level == level for f in self.findings) for level in _LEVELS}
+        said = [_checks.count(n, level) for level, n in counts.items() if n] or ["nothing to improve"]
+        lines = [f"{', '.join(said)}; {_checks.count(len(self.documents), 'document')}"]
+        lines += [f"  {document}" for document in self.documents]
+        lines += [f"  {line}" for finding in self.findings for line in str(finding).splitlines()]
+        return "\n".join(lines)
+
+
+def explain_prompt(
+    messages: PromptLike,
+    *,
+    tools: Sequence[ToolLike] | None = None,
+    client: KVProxyClient | None = None,
+    previous: Explanation | PromptLike | None = None,
+) -> Explanation:
+    """Say what will break a prompt's prefix, and what the proxy knows about the documents in it.
+
+    Nothing is sent to a model. Without a client nothing is sent at all, and the documents are guessed:
+    references, texts that end in a cache mark or stand before one that does, and long texts.
+
+    Args:
+        messages: Messages, a prompt's value, or whatever else a chat model takes.
+        tools: The tools that go with them.
+        client: Asks this proxy which documents it knows; one that cannot be reached is a finding.
+        previous: The prompt before, to be told where this one departs from it; an earlier `Explanation` to
+            have the tools compared as well.
+
+    Returns:
+        Findings and documents; `str()` makes a report of them.
+
+    Offline:
+        ```python
+        from langchain_core.messages import HumanMessage, SystemMessage
+
+        from langchain_kvproxy import explain_prompt
+
+        handbook = {"type": "kv_document", "document": "handbook"}
+        now = {"type": "text", "text": "It is 2026-11-22 09:30."}
+        explanation = explain_prompt([SystemMessage([now, handbook]), HumanMessage("How many days?")])
+        print(explanation)
+        assert [finding.code for finding in explanation.findings] == ["text-first", "timestamp"]
+        ```
+
+    With what the proxy knows:
+        ```python
+        from langchain_kvproxy import KVProxyClient, explain_prompt, place_documents
+
+        with KVProxyClient() as client:
+            client.publish("handbook", "Employees have thirty days of leave a year")
+            explanation = explain_prompt(place_documents([], ["handbook"]), client=client)
+        assert explanation.ok
+        assert explanation.documents[0].status == "current"
+        ```
+    """
+    prompt = _Prompt(messages, tools)
+    if client is None:
+        return prompt.explained(unchecked(prompt.pieces), previous)
+    try:
+        listing = client.documents()
+        texts: dict[str, str] = {}
+        for ref in wanted(prompt.pieces, listing):
+            try:
+                texts[ref] = client.document(ref, text=True)["text"]
+            except DocumentUnknown:
+                continue  # deleted since it was listed
+    except KVProxyError as e:
+        return prompt.explained(unchecked(prompt.pieces), previous, [_unasked(e)])
+    return prompt.explained(recognised(prompt.pieces, listing, texts), previous)
+
+
+async def aexplain_prompt(
+    messages: PromptLike,
+    *,
+    tools: Sequence[ToolLike] | None = None,
+    client: KVProxyClient | None = None,
+    previous: Explanation | PromptLike | None = None,
+) -> Explanation:
+    """`explain_prompt` without blocking the event loop while the proxy is asked."""
+    if client is None:
+        return explain_prompt(messages, tools=tools, previous=previous)
+    prompt = _Prompt(messages, tools)
+    try:
+        listing = await client.adocuments()
+        texts: dict[str, str] = {}
+        for ref in wanted(prompt.pieces, listing):
+            try:
+                texts[ref] = (await client.adocument(ref, text=True))["text"]
+            except DocumentUnknown:
+                continue  # deleted since it was listed
+    except KVProxyError as e:
+        return prompt.explained(unchecked(prompt.pieces), previous, [_unasked(e)])
+    return prompt.explained(recognised(prompt.pieces, listing, texts), previous)
+
+
+class _Prompt:
+    """A prompt taken apart."""
+
+    def __init__(self, messages: PromptLike, tools: Sequence[ToolLike] | None) -> None:
+        self.messages = as_messages(messages)
+        self.tools = None if tools is None else tuple(convert_to_openai_tool(_plain(tool)) for tool in tools)
+        self.pieces = pieces(self.messages)
+
+    def explained(
+        self,
+        reports: Sequence[DocumentReport],
+        previous: Explanation | PromptLike | None,
+        first: Sequence[Finding] = (),
+    ) -> Explanation:
+        documents = document_pieces(self.pieces, reports)
+        found = [*first, *_checks.position(self.pieces, documents, tools=bool(self.tools))]
+        found += _checks.moving_parts(self.pieces, documents, reports)
+        found += _checks.knowledge(reports, documents)
+        if previous is not None:
+            found += self._beside(previous, documents)
+        places = {piece.place for piece in documents}
+        return Explanation(
+            tuple(sorted(found, key=lambda finding: _LEVELS.index(finding.level))),
+            tuple(report for report in reports if report.place in places),
+            tuple(self.messages),
+            self.tools,
+        )
+
+    def _beside(self, previous: Explanation | PromptLike, documents: Sequence[Piece]) -> list[Finding]:
+        before = previous.messages if isinstance(previous, Explanation) else as_messages(previous)
+        found = list(_checks.diverged(self.pieces, pieces(before), documents))
+        if isinstance(previous, Explanation) and self.tools is not None and previous.tools is not None:
+            found += _checks.tools_changed(self.tools, previous.tools, documents)
+        return found
+
+
+def _plain(tool: ToolLike) -> Any:
+    return dict(tool) if isinstance(tool, Mapping) else tool
+
+
+def _unasked(error: KVProxyError) -> Finding:
+    return Finding("warning", "proxy", None, f"the proxy could not be asked about documents: {error}", "")

@@ -1,0 +1,265 @@
+"""Where documents stand in a prompt: at the head of the system message, in one order, question last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage, ChatMessage, SystemMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.prompts.chat import BaseChatPromptTemplate
+from langchain_core.prompts.string import PromptTemplateFormat
+from typing_extensions import override
+
+from langchain_kvproxy.documents import KVPROXY_DOCUMENT, as_part, canonical, has_text, reference_of
+
+DocumentLike: TypeAlias = Document | str
+"""A `Document`; a reference like `"handbook"` or `"handbook@3"`; or, being no such name, a text."""
+
+By: TypeAlias = Literal["text", "reference"]
+
+MARK: Mapping[str, Mapping[str, str]] = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+"""What says on a content part that a reusable prefix ends there, in OpenAI's own words."""
+
+_Part: TypeAlias = dict[str, Any]
+
+
+def document_parts(
+    documents: Iterable[DocumentLike] | DocumentLike,
+    *,
+    by: By = "reference",
+    shared: Mapping[str, int] | None = None,
+    mark: bool = True,
+) -> list[_Part]:
+    """The content parts that stand for `documents`, in canonical order and without duplicates.
+
+    Args:
+        documents: In any order; the result does not depend on it.
+        by: `"reference"` sends `kv_document` parts for those that have a reference (`kvproxy_document` in
+            their metadata) and the text of the others; `"text"` sends texts. A reference whose text is not
+            at hand is always sent as one.
+        shared: How widely a text is shared, by `text_digest`: the most shared stand first.
+        mark: Whether the last part says that a reusable prefix ends there.
+
+    Raises:
+        ValueError: A document has neither a text nor a reference.
+    """
+    parts = [_part(document, by) for document in canonical(as_documents(documents), shared)]
+    if parts and mark:
+        parts[-1] |= {name: dict(value) for name, value in MARK.items()}
+    return parts
+
+
+def place_documents(
+    messages: Sequence[BaseMessage],
+    documents: Iterable[DocumentLike] | DocumentLike,
+    *,
+    by: By = "reference",
+    shared: Mapping[str, int] | None = None,
+    mark: bool = True,
+) -> list[BaseMessage]:
+    """Put documents at the head of the system message, where nothing but a role marker precedes them.
+
+    Nothing given is modified. Documents that stand in the system message already are moved, not repeated, so
+    that placing the same documents again changes nothing.
+
+    Args:
+        messages: A conversation; if it does not begin with a system message, one is put before it.
+        documents: `Document`s, texts, or references to published documents, in any order.
+        by: Whether documents that have a reference are sent as one, see `document_parts`.
+        shared: How widely a text is shared, by `text_digest`: the most shared stand first.
+        mark: Whether the last document carries a `prompt_cache_breakpoint`.
+
+    Returns:
+        New messages; without documents, the given ones.
+
+    ```python
+    from langchain_core.messages import HumanMessage, SystemMessage
+
+    from langchain_kvproxy import place_documents
+
+    messages = place_documents(
+        [SystemMessage("Answer briefly."), HumanMessage("How many days of leave do I have?")],
+        ["handbook@3"],
+        by="reference",
+    )
+    assert messages[0].content[0]["document"] == "handbook@3"
+    ```
+    """
+    placed = as_documents(documents)
+    parts = document_parts(placed, by=by, shared=shared, mark=mark)
+    if not parts:
+        return list(messages)
+    forms = [form for document in placed for form in _forms(document)]
+    started = bool(messages) and is_system(messages[0])
+    first, rest = (messages[0], messages[1:]) if started else (SystemMessage([]), messages)
+    said = [part for part in _content_parts(first) if _bare(part) not in forms]
+    return [first.model_copy(update={"content": [*parts, *said]}), *rest]
+
+
+class DocumentLayout(BaseChatPromptTemplate):
+    """A prompt template with documents at its head. Made by `document_prompt`.
+
+    A Runnable from `{"documents": [...], …}` to a `ChatPromptValue`, and a message template for
+    `ChatPromptTemplate.from_messages`. The texts of documents are not templates: braces in them stay braces.
+    """
+
+    prompt: ChatPromptTemplate
+    """Instructions, question and whatever else is said behind the documents."""
+    by: By = "reference"
+    documents_key: str = "documents"
+    """The input variable that holds the documents."""
+    mark: bool = True
+
+    @classmethod
+    @override
+    def get_lc_namespace(cls) -> list[str]:
+        return ["langchain_kvproxy", "prompts"]
+
+    @override
+    def format_messages(self, **kwargs: Any) -> list[BaseMessage]:
+        values = self._merge_partial_and_user_variables(**kwargs)
+        documents = values.pop(self.documents_key)
+        messages = self.prompt.format_messages(**values)
+        return place_documents(messages, documents, by=self.by, mark=self.mark)
+
+    @override
+    def pretty_repr(self, html: bool = False) -> str:
+        return f"{{{self.documents_key}}}\n\n{self.prompt.pretty_repr(html=html)}"
+
+    @property
+    def _prompt_type(self) -> str:
+        return "kvproxy-documents"
+
+
+def document_prompt(
+    instructions: str | ChatPromptTemplate = "",
+    *,
+    question: str | None = "{question}",
+    documents: Iterable[DocumentLike] | DocumentLike | None = None,
+    by: By = "reference",
+    documents_key: str = "documents",
+    mark: bool = True,
+    template_format: PromptTemplateFormat = "f-string",
+) -> DocumentLayout:
+    """A prompt with documents first, then instructions, the question last.
+
+    What varies least stands first, so that a proxy or provider finds the documents again whatever is asked
+    about them. Each document ends where the tokenizer cannot merge it with what follows, and the same
+    documents in any order give the same prompt.
+
+    Args:
+        instructions: A template for the rest of the system message; or a whole `ChatPromptTemplate`, at whose
+            head the documents are put, and which then holds the question too.
+        question: A template for the user's message; None leaves it to the `ChatPromptTemplate` around this.
+        documents: Documents that are always the same; without them they are the input `documents_key`.
+        by: `"reference"` sends `kv_document` parts, which only kvproxy understands, for documents that have a
+            reference, and the texts of the others; `"text"` sends texts and works everywhere.
+        documents_key: The name of the input that holds the documents.
+        mark: Whether the last document carries a `prompt_cache_breakpoint`.
+        template_format: Of `instructions` and `question`: `"f-string"`, `"mustache"` or `"jinja2"`.
+
+    Returns:
+        A Runnable, also usable inside `ChatPromptTemplate.from_messages`.
+
+    Instantiate:
+        ```python
+        from langchain_kvproxy import document_prompt
+
+        prompt = document_prompt("Answer in one sentence.")
+        ```
+
+    Invoke:
+        ```python
+        from langchain_core.documents import Document
+
+        from langchain_kvproxy import document_prompt
+
+        prompt = document_prompt("Answer in one sentence.")
+        handbook = Document("Every employee has 30 days of leave.", id="handbook")
+        value = prompt.invoke({"documents": [handbook], "question": "How many days?"})
+        system, user = value.to_messages()
+        assert system.content[0]["text"].startswith(handbook.page_content)
+        assert user.content == "How many days?"
+        ```
+
+    Inside a prompt with history:
+        ```python
+        from langchain_core.prompts import ChatPromptTemplate
+
+        from langchain_kvproxy import document_prompt
+
+        prompt = ChatPromptTemplate.from_messages(
+            [
+                document_prompt("Answer in {language}.", question=None, documents=["handbook"]),
+                ("placeholder", "{history}"),
+                ("human", "{question}"),
+            ]
+        )
+        messages = prompt.invoke({"language": "English", "question": "How many days?"}).to_messages()
+        assert messages[0].content[0]["document"] == "handbook"
+        ```
+    """
+    if isinstance(instructions, ChatPromptTemplate):
+        prompt = instructions
+    else:
+        said = [("system", instructions), ("human", question)]
+        prompt = ChatPromptTemplate.from_messages(
+            [(role, text) for role, text in said if text], template_format=template_format
+        )
+    if documents_key in prompt.input_variables:
+        raise ValueError(
+            f"{{{documents_key}}} stands in the template, but documents are put at its head by themselves: "
+            "take it out, or give another documents_key"
+        )
+    variables = prompt.input_variables
+    return DocumentLayout(
+        prompt=prompt,
+        by=by,
+        documents_key=documents_key,
+        mark=mark,
+        input_variables=variables if documents is not None else [documents_key, *variables],
+        optional_variables=prompt.optional_variables,
+        partial_variables={} if documents is None else {documents_key: as_documents(documents)},
+    )
+
+
+def as_documents(documents: Iterable[DocumentLike] | DocumentLike) -> list[Document]:
+    """`Document`s for whatever may be given as documents; those that are some already are not copied."""
+    if isinstance(documents, Document | str):
+        documents = [documents]
+    return [_named_or_text(document) if isinstance(document, str) else document for document in documents]
+
+
+def is_system(message: BaseMessage) -> bool:
+    """Whether chat templates render a message as the system's."""
+    return isinstance(message, SystemMessage) or (
+        isinstance(message, ChatMessage) and message.role in ("system", "developer")
+    )
+
+
+def _named_or_text(given: str) -> Document:
+    named = Document("", metadata={KVPROXY_DOCUMENT: given})
+    return named if reference_of(named) else Document(given)
+
+
+def _part(document: Document, by: By) -> _Part:
+    """A reference without its text is sent as one, whatever is asked for."""
+    return as_part(document, by if has_text(document) else "reference")
+
+
+def _forms(document: Document) -> list[_Part]:
+    """The parts that a document may stand in a message as."""
+    forms = [_part(document, "text"), _part(document, "reference")]
+    return [*forms, {"type": "text", "text": document.page_content}] if has_text(document) else forms
+
+
+def _content_parts(message: BaseMessage) -> list[_Part]:
+    content = [message.content] if isinstance(message.content, str) else message.content
+    parts = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
+    return [part for part in parts if part != {"type": "text", "text": ""}]
+
+
+def _bare(part: _Part) -> _Part:
+    return {name: value for name, value in part.items() if name not in MARK}

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+from langchain_core.documents import Document
+
+from langchain_kvproxy import (
+    KVPROXY_DOCUMENT,
+    KVPROXY_ORDER,
+    as_part,
+    canonical,
+    document_id,
+    seam_safe,
+    text_digest,
+)
+from langchain_kvproxy.documents import key_of, unique
+
+LEGAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}", re.ASCII)
+
+
+def test_the_digest_is_the_sha256_that_the_proxy_gives_as_etag() -> None:
+    assert text_digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (Document("x", metadata={KVPROXY_DOCUMENT: "handbook@3", "source": "s"}, id="i"), "handbook"),
+        (Document("x", metadata={KVPROXY_DOCUMENT: "no name!", "source": "s"}, id="i"), "i"),
+        (Document("x", metadata={"source": "s"}, id="i"), "i"),
+        (Document("x", metadata={"source": "/srv/docs/../a.md"}), "srv/docs/a.md-"),
+        (Document("x", metadata={"source": "docs/a.md"}), "docs/a.md"),
+        (Document("x", metadata={"source": "./docs/a.md"}), "docs/a.md"),
+        (Document("x", metadata={"source": "a.pdf", "page": 0}), "a.pdf/page-0"),
+        (
+            Document("x", metadata={"source": "a.pdf", "page": 2, "start_index": 40}),
+            "a.pdf/page-2/start_index-40",
+        ),
+        (Document("x"), "doc-2d711642b726b044"),
+        (Document("x", metadata={"source": " "}), "doc-2d711642b726b044"),
+    ],
+)
+def test_id_comes_from_the_reference_then_the_document_then_its_source(
+    document: Document, expected: str
+) -> None:
+    assert document_id(document).startswith(expected.removesuffix("-"))
+    assert LEGAL.fullmatch(document_id(document))
+
+
+@pytest.mark.parametrize(
+    "name", ["报告一", "a b.md", "x" * 300, "https://h/p?q=1", "@", "..", "///", "-a", "Ä", "a@1"]
+)
+def test_any_name_becomes_a_legal_id_that_only_it_has(name: str) -> None:
+    id = document_id(Document("x", metadata={"source": name}))
+    assert LEGAL.fullmatch(id) and ".." not in id.split("/")
+    others = ["报告二", "a-b.md", "x" * 301, "https://h/p?q=2", "@@", "a", "A", "a-1"]
+    assert id not in {document_id(Document("x", metadata={"source": other})) for other in others}
+
+
+def test_the_same_documents_in_any_order_are_one_list() -> None:
+    known = Document("Leave", metadata={KVPROXY_DOCUMENT: "z@1"})
+    documents = [Document("Leave", id="a"), known, Document("Travel", id="b"), Document("Travel", id="c")]
+    lists = [canonical(order) for order in itertools.permutations(documents)]
+    assert all(found == lists[0] for found in lists)
+    assert [document_id(d) for d in lists[0]] == ["b", "z"]
+
+
+def test_most_shared_first_then_by_id() -> None:
+    a, b, c = (Document(f"text {id}", id=id) for id in "abc")
+    assert canonical([a, b, c], {key_of(c): 2, key_of(b): 2}) == [b, c, a]
+
+
+def test_a_retrievers_order_is_kept_behind_what_is_always_there() -> None:
+    late = Document("1", id="z", metadata={KVPROXY_ORDER: 0})
+    early = Document("2", id="a", metadata={KVPROXY_ORDER: 1})
+    fixed = Document("3", id="q")
+    assert canonical([early, fixed, late]) == [fixed, late, early]
+
+
+def test_references_without_text_are_told_apart_and_join_their_text() -> None:
+    one, two = (Document("", metadata={KVPROXY_DOCUMENT: name}) for name in ("one@1", "two@1"))
+    full = Document("text", metadata={KVPROXY_DOCUMENT: "two@1"})
+    assert unique([one, two, one]) == [one, two]
+    assert canonical([two, one, full]) == [one, full]
+
+
+def test_parts() -> None:
+    both = Document("Leave.", metadata={KVPROXY_DOCUMENT: "handbook@3"})
+    assert as_part(both) == {"type": "kv_document", "document": "handbook@3"}
+    assert as_part(both, by="text") == {"type": "text", "text": "Leave.\nEnd of document\n"}
+    assert as_part(Document("Leave", id="x")) == {"type": "text", "text": "Leave\n"}
+    with pytest.raises(ValueError, match="by='reference'"):
+        as_part(Document("", metadata={KVPROXY_DOCUMENT: "handbook"}), by="text")
+    with pytest.raises(ValueError, match="neither text nor a reference"):
+        as_part(Document(" "))
+    with pytest.raises(ValueError, match="'name'"):
+        as_part(both, by="name")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "a.", "a\n\n", "\n\na.\n", "日本", "日本。", "1)", "</document>", "    a = 1", "é"]
+)
+def test_every_end_is_one_that_holds(text: str) -> None:
+    safe = seam_safe(text)
+    assert safe.endswith("\n") and safe[-2].isalnum()
+    assert safe.startswith(text.strip("\r\n"))
+    assert seam_safe(safe) == safe

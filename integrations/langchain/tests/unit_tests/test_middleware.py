@@ -1,0 +1,166 @@
+"""KVDocumentsMiddleware in create_agent's loop, with a model that keeps what it was sent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.documents import Document
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from pydantic import Field
+
+from langchain_kvproxy import KVDocumentsMiddleware, place_documents
+
+LEAVE = Document("Every employee has 30 days of leave", id="leave")
+
+
+@tool
+def days(employee: str) -> str:
+    """Days of leave."""
+    return "12"
+
+
+class Recorder(BaseChatModel):
+    """Calls a tool in answer to a user, and ends after a tool's answer."""
+
+    sent: list[list[BaseMessage]] = Field(default_factory=list)
+    options: list[dict[str, Any]] = Field(default_factory=list)
+
+    @property
+    def _llm_type(self) -> str:
+        return "recorder"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self.bind(**kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        self.sent.append(messages)
+        self.options.append(kwargs)
+        calls = [{"name": "days", "args": {"employee": "Ada"}, "id": f"c{len(self.sent)}"}]
+        asked = isinstance(messages[-1], HumanMessage)
+        return ChatResult(
+            generations=[ChatGeneration(message=AIMessage("ok", tool_calls=calls if asked else []))]
+        )
+
+
+def ask(agent: Any, question: str = "How many?") -> dict[str, Any]:
+    result: dict[str, Any] = agent.invoke({"messages": [HumanMessage(question)]})
+    return result
+
+
+def test_documents_stay_at_the_head_on_every_step() -> None:
+    model = Recorder()
+    middleware = KVDocumentsMiddleware(["handbook", LEAVE])
+    result = ask(create_agent(model, [days], system_prompt="Be brief.", middleware=[middleware]))
+    head = place_documents([SystemMessage("Be brief.")], [LEAVE, "handbook"])
+    assert [messages[:1] for messages in model.sent] == [head, head]
+    assert [len(messages) for messages in model.sent] == [2, 4]
+    assert [message.type for message in result["messages"]] == ["human", "ai", "tool", "ai"]
+    assert model.options[0].get("prompt_cache_key") is None
+
+
+async def test_without_a_system_prompt_and_asynchronously() -> None:
+    model = Recorder()
+    agent = create_agent(model, [days], middleware=[KVDocumentsMiddleware("handbook", prompt_cache_key="k")])
+    await agent.ainvoke({"messages": [HumanMessage("How many?")]})
+    assert [messages[:1] for messages in model.sent] == [place_documents([], ["handbook"])] * 2
+    assert [options["prompt_cache_key"] for options in model.options] == ["k", "k"]
+
+
+def test_a_retriever_is_asked_once_for_each_question() -> None:
+    asked: list[str] = []
+
+    def retrieve(question: str) -> list[Document]:
+        asked.append(question)
+        return [LEAVE, Document(f"About {question}")]
+
+    model = Recorder()
+    middleware = KVDocumentsMiddleware("handbook", retriever=RunnableLambda(retrieve), by="text")
+    agent = create_agent(model, [days], system_prompt="Be brief.", middleware=[middleware])
+    result = ask(agent, "first")
+    ask(agent, "second")
+    assert asked == ["first", "second"]
+    assert set(result) == {"messages"}, "what was retrieved is no output of the agent"
+    heads = [[part.get("document", part.get("text")) for part in m[0].content] for m in model.sent]  # type: ignore[union-attr]
+    assert heads[0] == heads[1] and heads[2] == heads[3] != heads[0]
+    assert heads[0][0] == "handbook" and heads[0][-1] == "Be brief."
+    assert set(heads[2][1:3]) == {"About second\n", "Every employee has 30 days of leave\n"}
+
+
+async def test_an_async_retriever_is_awaited() -> None:
+    async def retrieve(question: str) -> list[Document]:
+        return [Document(f"About {question}")]
+
+    def blocking(question: str) -> list[Document]:
+        raise AssertionError("asked synchronously")
+
+    model = Recorder()
+    agent = create_agent(
+        model, [days], middleware=[KVDocumentsMiddleware(retriever=RunnableLambda(blocking, retrieve))]
+    )
+    await agent.ainvoke({"messages": [HumanMessage("leave")]})
+    assert model.sent[1][0].content[0]["text"] == "About leave\n"  # type: ignore[index]
+
+
+def test_a_retriever_that_finds_nothing_leaves_the_request_alone() -> None:
+    model = Recorder()
+    ask(
+        create_agent(
+            model, [days], middleware=[KVDocumentsMiddleware(retriever=RunnableLambda(lambda _: []))]
+        )
+    )
+    assert not any(isinstance(message, SystemMessage) for messages in model.sent for message in messages)
+
+
+def test_a_failing_retriever_is_heard_of() -> None:
+    def broken(question: str) -> list[Document]:
+        raise ConnectionError("the index is down")
+
+    agent = create_agent(
+        Recorder(), [days], middleware=[KVDocumentsMiddleware(retriever=RunnableLambda(broken))]
+    )
+    with pytest.raises(ConnectionError, match="the index is down"):
+        ask(agent)
+
+
+def test_neither_documents_nor_a_retriever_is_refused() -> None:
+    with pytest.raises(ValueError, match="documents, a retriever, or both"):
+        KVDocumentsMiddleware()
+
+
+def test_the_package_works_without_langchain_and_says_what_the_middleware_needs() -> None:
+    program = """
+import sys
+sys.modules.update({"langchain": None, "langgraph": None})
+import langchain_kvproxy
+assert langchain_kvproxy.place_documents([], "handbook")
+try:
+    langchain_kvproxy.KVDocumentsMiddleware
+except ImportError as e:
+    print(e)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "pip install 'langchain-kvproxy[agents]'" in done.stdout
+
+
+def test_unknown_names_of_the_package_stay_unknown() -> None:
+    import langchain_kvproxy
+
+    with pytest.raises(AttributeError, match="no_such_name"):
+        langchain_kvproxy.no_such_name  # noqa: B018
