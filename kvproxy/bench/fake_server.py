@@ -7,6 +7,7 @@ answer comes from the fake backend at once: what is left is the proxy's own time
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 import time
@@ -59,6 +60,8 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
             keepalive_s=10.0,
             timeout_s=60.0,
         )
+        gc.collect()
+        gc.freeze()  # as `kvproxy serve` does once litellm is loaded
         await serve(build_app(parts), "127.0.0.1", 0, drain, announce_to(announce_file))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,9 @@ class FakeChat:
         """Whether streams begin before they are decided."""
         self.cached = 0
         self.thoughts: str | None = None
+        self.refusal: tuple[int, dict[str, Any]] | None = None
+        """Status and error that every question gets instead of an answer."""
+        self.delay_s = 0.0
         self.url = ""
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -124,6 +128,10 @@ def _handler(fake: FakeChat) -> type[BaseHTTPRequestHandler]:
                 return self._pass_on(sent)
             body = json.loads(sent)
             fake.bodies.append(body)
+            time.sleep(fake.delay_s)
+            if fake.refusal is not None:
+                status, error = fake.refusal
+                return self._send(status, json.dumps({"error": error}).encode(), {"x-should-retry": "false"})
             if not body.get("stream"):
                 return self._send(200, json.dumps(fake.completion(body)).encode(), fake.headers(False))
             events = [f"data: {json.dumps(chunk)}\n\n" for chunk in fake.chunks(body)]
