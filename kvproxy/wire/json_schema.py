@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
+from kvproxy.wire.schema_formats import EQUAL_PATTERNS, FORMATS, UNENFORCED, WRITTEN
 from kvproxy.wire.schema_patterns import MOST_AT_ONCE, at_once
 
 KEPT = frozenset(
@@ -27,32 +28,6 @@ REFUSED = (
     "unevaluatedItems unevaluatedProperties $dynamicRef $recursiveRef disallow extends divisibleBy"
 ).split()
 """Assertions of some draft of JSON schema that no grammar here enforces; see :func:`_settled` for exceptions."""
-
-FORMATS = frozenset("email hostname ipv4 ipv6 uuid uri duration".split())
-"""What the library's own expressions enforce."""
-
-UNENFORCED = frozenset(
-    "idn-email idn-hostname uri-reference iri iri-reference uri-template json-pointer relative-json-pointer "
-    "regex".split()
-)
-"""Formats that JSON schema defines and nobody here enforces. A format that it does not define asserts nothing."""
-
-_YEAR = r"(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
-_LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
-_DATE = (
-    rf"(?:{_YEAR}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    rf"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP}-02-29)"
-)
-_TIME = (
-    r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
-)
-WRITTEN = {"date": f"^{_DATE}$", "time": f"^{_TIME}$", "date-time": f"^{_DATE}T{_TIME}$"}
-"""Formats whose expression in the library admits February 29 of every year and the year 0, which parsers refuse."""
-
-EQUAL_PATTERNS = {
-    r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$": r"^[+-]?(\d+\.?\d*|\.\d+)$",  # pydantic's Decimal
-}
-"""Patterns with look-around that SDKs write, and what says the same without."""
 
 EXACT_INT = 2**53
 """The library reads numbers as 64-bit floats."""

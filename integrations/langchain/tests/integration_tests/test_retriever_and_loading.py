@@ -11,8 +11,10 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.indexing import InMemoryRecordManager
+from langchain_core.messages import HumanMessage
 from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from langchain_kvproxy import (
     KVPROXY_DOCUMENT,
@@ -61,10 +63,10 @@ def cached_tokens(documents: list[Document], question: str) -> int:
     model = ChatOpenAI(
         model=os.environ["KVPROXY_MODEL"],
         base_url=os.environ["KVPROXY_BASE_URL"].rstrip("/").removesuffix("/v1") + "/v1",
-        api_key=os.environ.get("KVPROXY_API_KEY") or "none",  # type: ignore[arg-type]
+        api_key=SecretStr(os.environ.get("KVPROXY_API_KEY") or "none"),
         max_completion_tokens=2,
     )
-    answer = model.invoke(place_documents([("user", question)], documents))  # type: ignore[list-item]
+    answer = model.invoke(place_documents([HumanMessage(question)], documents))
     assert answer.usage_metadata is not None
     return int(answer.usage_metadata["input_token_details"].get("cache_read", 0))
 

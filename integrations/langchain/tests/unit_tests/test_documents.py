@@ -96,7 +96,7 @@ def test_parts() -> None:
     with pytest.raises(ValueError, match="neither text nor a reference"):
         as_part(Document(" "))
     with pytest.raises(ValueError, match="'name'"):
-        as_part(both, by="name")  # type: ignore[arg-type]
+        as_part(both, by="name")  # type: ignore[arg-type]  # wrong on purpose
 
 
 @pytest.mark.parametrize(

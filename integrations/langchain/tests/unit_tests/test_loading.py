@@ -108,9 +108,9 @@ def test_a_refusal_is_raised_or_logged(proxy: FakeProxy, caplog: pytest.LogCaptu
 async def test_no_proxy_is_always_raised_and_says_what_to_do(proxy: FakeProxy, on_error: str) -> None:
     proxy.fault = httpx.ConnectError("refused")
     with pytest.raises(ProxyUnreachable, match="kvproxy serve"):
-        publish_documents(Folder(a="one"), client=proxy.client, on_error=on_error)  # type: ignore[arg-type]
+        publish_documents(Folder(a="one"), client=proxy.client, on_error=on_error)  # type: ignore[arg-type]  # a double
     with pytest.raises(ProxyUnreachable, match="kvproxy serve"):
-        await apublish_documents(Folder(a="one"), client=proxy.client, on_error=on_error)  # type: ignore[arg-type]
+        await apublish_documents(Folder(a="one"), client=proxy.client, on_error=on_error)  # type: ignore[arg-type]  # a double
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -172,7 +172,7 @@ def test_cleanup_needs_to_know_what_was_published(proxy: FakeProxy) -> None:
     with pytest.raises(ValueError, match="record_manager"):
         publish_documents([], client=proxy.client, cleanup="full")
     with pytest.raises(ValueError, match="'incremental', 'full'"):
-        publish_documents([], client=proxy.client, cleanup="all")  # type: ignore[arg-type]
+        publish_documents([], client=proxy.client, cleanup="all")  # type: ignore[arg-type]  # wrong on purpose
 
 
 class Terminal(io.StringIO):

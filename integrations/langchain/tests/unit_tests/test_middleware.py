@@ -95,7 +95,7 @@ def test_a_retriever_is_asked_once_for_each_question() -> None:
     ask(agent, "second")
     assert asked == ["first", "second"]
     assert set(result) == {"messages"}, "what was retrieved is no output of the agent"
-    heads = [[part.get("document", part.get("text")) for part in m[0].content] for m in model.sent]  # type: ignore[union-attr]
+    heads = [[part.get("document", part.get("text")) for part in m[0].content] for m in model.sent]  # type: ignore[union-attr]  # lists here
     assert heads[0] == heads[1] and heads[2] == heads[3] != heads[0]
     assert heads[0][0] == "handbook" and heads[0][-1] == "Be brief."
     assert set(heads[2][1:3]) == {"About second\n", "Every employee has 30 days of leave\n"}
@@ -113,7 +113,7 @@ async def test_an_async_retriever_is_awaited() -> None:
         model, [days], middleware=[KVDocumentsMiddleware(retriever=RunnableLambda(blocking, retrieve))]
     )
     await agent.ainvoke({"messages": [HumanMessage("leave")]})
-    assert model.sent[1][0].content[0]["text"] == "About leave\n"  # type: ignore[index]
+    assert model.sent[1][0].content[0]["text"] == "About leave\n"  # type: ignore[index]  # a list here
 
 
 def test_a_retriever_that_finds_nothing_leaves_the_request_alone() -> None:

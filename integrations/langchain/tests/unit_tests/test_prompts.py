@@ -105,7 +105,7 @@ def test_braces_in_documents_are_no_template() -> None:
     assert prompt.input_variables == ["documents", "language", "question"]
     value = prompt.invoke({"documents": [TRAVEL], "language": "English", "question": "{which}?"})
     system, user = value.to_messages()
-    assert "{never} planes" in system.content[0]["text"]  # type: ignore[index]
+    assert "{never} planes" in system.content[0]["text"]  # type: ignore[index]  # a list here
     assert system.content[-1] == {"type": "text", "text": "Answer in English."}
     assert user == HumanMessage("{which}?")
 
@@ -182,6 +182,6 @@ def test_the_stock_client_sends_all_parts_as_they_are() -> None:
 
     placed = place_documents(CONVERSATION, [TRAVEL, LEAVE])
     with httpx.Client(transport=httpx.MockTransport(answer)) as http:
-        model = ChatOpenAI(model="m", api_key="none", base_url="http://proxy.test/v1", http_client=http)  # type: ignore[arg-type]
+        model = ChatOpenAI(model="m", api_key="none", base_url="http://proxy.test/v1", http_client=http)  # type: ignore[arg-type]  # a plain str is taken too
         assert model.invoke(placed).content == "30"
     assert sent[0]["messages"][0] == {"role": "system", "content": contents(placed)}
