@@ -68,13 +68,23 @@ def serve(
     port: Annotated[int | None, typer.Option(help="0 takes a free one.  [8321]")] = None,
     store: StoreFolder = None,
     dtype: Dtype = None,
+    audit: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of hits to check in idle time.  [0]", show_default=False),
+    ] = None,
     announce_file: Annotated[
         Path | None, typer.Option(help="Write the base URL here once requests are served.")
     ] = None,
 ) -> None:
     """Start the proxy; ends on Ctrl-C or SIGTERM after its streams are done."""
     settings = read_config(
-        config, model__path=model, server__host=host, server__port=port, store__path=store, model__dtype=dtype
+        config,
+        model__path=model,
+        server__host=host,
+        server__port=port,
+        store__path=store,
+        model__dtype=dtype,
+        engine__audit=audit,
     )
     from kvproxy.progress import Progress
     from kvproxy.serve import run_server
@@ -102,6 +112,7 @@ def publish(
     api_key: Key = None,
     private: Annotated[bool, typer.Option("--private", help="For this API key alone.")] = False,
     public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
+    pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")] = None,
 ) -> None:
     """Publish a text: its prefill is paid now, and by nobody again."""
     if private and public:
@@ -111,10 +122,11 @@ def publish(
     text = read_text(file)
     visibility = "private" if private else "public" if public else None
     with _client(url, api_key) as client, Progress(f"publish {document}") as progress:
-        result = client.publish(document, text, visibility=visibility, progress=progress)
+        result = client.publish(document, text, visibility=visibility, pinned=pin, progress=progress)
     info = result["info"]
     done = f"in {result['prefill_s']:.1f} s" if result["created"] else "already published"
-    typer.echo(f"{info['id']}@{info['version']}: {info['tokens']:,} tokens, {info['visibility']}, {done}")
+    how = f"{info['visibility']}, pinned" if info.get("pinned") else info["visibility"]
+    typer.echo(f"{info['id']}@{info['version']}: {info['tokens']:,} tokens, {how}, {done}")
 
 
 def _client(url: str, api_key: str | None) -> Client:
@@ -179,22 +191,46 @@ def demo() -> None:
 
 @app.command()
 def verify(
-    documents: Annotated[list[str], typer.Argument(help="Published documents, e.g. handbook@3.")],
+    documents: Annotated[
+        list[str] | None, typer.Argument(help="Published documents, e.g. handbook@3.", show_default=False)
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every document that this API key may read, all versions.")
+    ] = False,
+    tokens: Annotated[int, typer.Option(min=1, help="How many tokens of the greedy answers to compare.")] = 24,
     url: Url = HERE,
     api_key: Key = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Compare the logits of a hit with those of a prefill from scratch; status 1 when any bit differs."""
+    """Compare hits with a prefill from scratch, every position, cut at every page.
+
+    Status 0: all equal to the bit; 1: something differs; 2: something could not be compared.
+    """
+    if every == bool(documents):
+        raise typer.BadParameter("name documents, or give --all")
+    from kvproxy.progress import Progress
     from kvproxy.tables import print_verifications
 
-    with _client(url, api_key) as client:
-        results = [client.verify(document) for document in documents]
-    rows = [row for result in results for row in result["data"]]
+    rows: list[dict[str, Any]] = []
+    failed = False
+    try:
+        with _client(url, api_key) as client:
+            if every:
+                documents = [f"{d['id']}@{d['version']}" for d in client.documents()]
+            for document in documents or ():
+                with Progress(f"verify {document}") as progress:
+                    rows += client.verify(document, tokens=tokens, progress=progress)["data"]
+    except KVProxyError as e:
+        typer.echo(f"kvproxy: {e.message}", err=True)
+        failed = True
+    # What was compared before a failure is shown: a difference in it must not be lost.
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
-    else:
+    elif rows or not failed:
         print_verifications(rows)
-    raise typer.Exit(0 if all(result["exact"] for result in results) else 1)
+    differs = any(not row["exact"] and not row["note"] for row in rows)
+    missing = failed or any(row["note"] for row in rows)
+    raise typer.Exit(1 if differs else 2 if missing else 0)
 
 
 @app.command()

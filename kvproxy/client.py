@@ -44,29 +44,26 @@ class Client:
         self._http.close()
 
     def publish(
-        self, document: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
+        self,
+        document: str,
+        text: str,
+        *,
+        visibility: str | None = None,
+        pinned: bool | None = None,
+        progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Publish and wait until the pages are kept; ``progress(done, total)`` counts tokens.
 
         Returns the server's result: ``info``, ``created`` and ``prefill_s``. Raises RequestFailed.
         """
-        body = {"id": document, "text": text} | ({"visibility": visibility} if visibility else {})
-        headers = {"accept": "text/event-stream"}
-        try:
-            with self._http.stream("POST", "/kv/v1/documents", json=body, headers=headers) as response:
-                if response.is_error:
-                    response.read()
-                    raise _refusal(response)
-                for event, data in _events(response.iter_bytes()):
-                    if event == "result":
-                        return data
-                    if event == "error":
-                        raise RequestFailed(_message(data) or "the publish failed")
-                    if event == "progress" and progress is not None:
-                        progress(int(data["done"]), int(data["total"]))
-        except httpx.HTTPError as e:
-            raise self._unreachable(e) from e
-        raise RequestFailed("the proxy ended the publish without a result; look at its log and publish again")
+        chosen = {"visibility": visibility, "pinned": pinned}
+        body = {"id": document, "text": text} | {k: v for k, v in chosen.items() if v is not None}
+        result = self._streamed("/kv/v1/documents", body, {}, progress)
+        if result is None:
+            raise RequestFailed(
+                "the proxy ended the publish without a result; look at its log and publish again"
+            )
+        return result
 
     def documents(self) -> list[dict[str, Any]]:
         data: list[dict[str, Any]] = self._json("GET", "/kv/v1/documents")["data"]
@@ -78,9 +75,37 @@ class Client:
     def delete(self, ref: str) -> None:
         self._json("DELETE", _path(ref))
 
-    def verify(self, ref: str) -> dict[str, Any]:
-        """Takes as long as a few cold prefills: ``exact``, and ``data`` with one entry per framing."""
-        return self._json("POST", _path(ref) + "/verify")
+    def verify(
+        self, ref: str, *, tokens: int | None = None, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Takes as long as a few cold prefills: ``exact``, and ``data`` with one entry per framing. ``tokens`` of
+        the greedy answers are compared. Raises RequestFailed."""
+        query = {} if tokens is None else {"tokens": str(tokens)}
+        result = self._streamed(_path(ref) + "/verify", None, query, progress)
+        if result is None:
+            raise RequestFailed("the proxy ended the verification without a result; look at its log")
+        return result
+
+    def _streamed(
+        self, path: str, body: dict[str, Any] | None, query: dict[str, str], progress: Progress | None
+    ) -> dict[str, Any] | None:
+        """The ``result`` event; None when the stream ended without one."""
+        headers = {"accept": "text/event-stream"}
+        try:
+            with self._http.stream("POST", path, json=body, params=query, headers=headers) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                for event, data in _events(response.iter_bytes()):
+                    if event == "result":
+                        return data
+                    if event == "error":
+                        raise RequestFailed(_message(data) or "the proxy failed")
+                    if event == "progress" and progress is not None:
+                        progress(int(data["done"]), int(data["total"]))
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
+        return None
 
     def _json(self, method: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
         try:

@@ -63,6 +63,8 @@ class Server(_Section):
     drain_timeout_s: float = Field(default=30.0, ge=0)
     keepalive_s: float = Field(default=10.0, gt=0)
     timeout_s: float = Field(default=600.0, gt=0)
+    metrics: bool = True
+    metrics_key: str | None = Field(default=None, min_length=16, repr=False)
 
     @model_validator(mode="after")
     def _distinct(self) -> Server:
@@ -94,11 +96,16 @@ class Engine(_Section):
     max_running: int = Field(default=64, ge=1)
     max_waiting: int = Field(default=256, ge=0)
     default_max_tokens: int = Field(default=1024, ge=1)
+    speculation: Literal["auto", "off"] = "auto"
+    audit: float = Field(default=0.0, ge=0, le=1)
+    """Share of the hits that are computed again from scratch, while nothing else is to be done."""
 
 
 class Store(_Section):
     path: Path = Field(default_factory=lambda: user_data_path("kvproxy") / "store")
     max_size: Bytes = 20 * 2**30
+    spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
+    """What is not published goes here before it is dropped from memory, until the next start; 0: nothing does."""
 
 
 class Responses(_Section):

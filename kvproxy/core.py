@@ -42,6 +42,9 @@ class MissReason(StrEnum):
     """The document is known under this preamble, but its pages were evicted."""
     PAGES_REJECTED = "pages-rejected"
     """Kept pages failed their checksum or belong to another fingerprint."""
+    QUARANTINED = "quarantined"
+    """An audit found that the document's kept pages differ from a prefill; nothing kept is used until that is
+    settled."""
     ENGINE_FAILED = "engine-failed"
     """The hit path failed before the first byte; the request was retried as a miss."""
 
@@ -180,6 +183,8 @@ class ChatRequest:
     parallel_tool_calls: bool = True
     response_format: JsonFormat | None = None
     cache: CacheHints = CacheHints()
+    prediction: str | None = None
+    """What the client expects the answer to be. It changes when tokens come, never which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +244,8 @@ class Span:
     scope: str | None = None
     """The document's own scope when ``token_ids[:end]`` is one of its published framings, so that whoever
     prefills it restores the published pages; None under any other preamble (the caller's scope then)."""
+    quarantined: bool = False
+    """Its kept pages are not trusted: the prompt is computed from scratch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +345,8 @@ class Usage:
     """Positions of the prompt that were computed and kept for later readers."""
     reasoning_tokens: int = 0
     """Of ``completion_tokens``."""
+    prediction: tuple[int, int] | None = None
+    """Tokens drafted out of the request's prediction: accepted, rejected. None where it had none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def examine(
     yield torch_finding(host)
     yield isa_finding(host, config.model.dtype, config.model.device)
     yield from _model_findings(config, cache_dir, progress)
-    yield from disk_findings(config.store.path, config.store.max_size)
+    yield from disk_findings(config.store.path, config.store.max_size + config.store.spill_max_size)
     yield port_finding(config.server.host, config.server.port)
     with ThreadPoolExecutor(max_workers=8) as pool:
         yield from pool.map(lambda u: upstream_finding(u.name, u.params), config.upstreams)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,10 @@ ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", envvar="KVPROXY_CONFIG", help="A YAML file.")
 ]
 Model = Annotated[str | None, typer.Option(help="A folder, smollm2-135m, or a hub name.  [Qwen/Qwen3-4B]")]
+BenchModel = Annotated[
+    str,
+    typer.Option("--model", help="A folder, smollm2-135m, a hub name, shape:qwen3-0.6b or shape:qwen3-4b."),
+]
 Dtype = Annotated[str | None, typer.Option(help="bfloat16 or float32.")]
 StoreFolder = Annotated[Path | None, typer.Option("--store", help="Where published pages are kept.")]
 
@@ -29,6 +34,17 @@ def read_config(path: Path | None, **given: Any) -> Config:
     return load_config(path, overrides)
 
 
+def read_sizes(text: str) -> tuple[int, ...]:
+    """``255,1024`` as ascending numbers. Raises SetupError for anything else."""
+    try:
+        sizes = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        sizes = []
+    if not sizes or sizes[0] < 1:
+        raise SetupError(f"'{text}' is no list of whole numbers from 1 up, such as 255,1024")
+    return tuple(sizes)
+
+
 def write_whole(path: Path, text: str) -> None:
     """Whoever polls for ``path`` must not read half of it."""
     temporary = path.with_name(path.name + ".tmp")
@@ -37,6 +53,17 @@ def write_whole(path: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as e:
         raise SetupError(f"cannot write {path}: {e.strerror}") from e
+
+
+def can_write(*files: Path | None) -> None:
+    """Raises SetupError for a file that could not be written: before minutes of measuring, not after."""
+    for file in files:
+        if file is None:
+            continue
+        if file.is_dir():
+            raise SetupError(f"cannot write {file}: it is a folder")
+        if not os.access(file.parent, os.W_OK | os.X_OK):
+            raise SetupError(f"cannot write {file}: {file.parent} is no folder that can be written to")
 
 
 def read_text(file: str) -> str:

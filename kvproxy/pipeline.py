@@ -28,6 +28,7 @@ from kvproxy.core import (
 )
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
+from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.timings import Timings
 from kvproxy.wire.grammar import CALL_FORMATS
 
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 REFUSALS = (InvalidRequest, Retryable)
 """What the engine says about the request or its load, not about the pages: a miss would hear the same."""
 
+PREDICTION_SLACK = 256
+"""Tokens of a prediction that are of use beyond ``max_tokens``: the answer may leave out some of it."""
+
 
 Request = ChatRequest | TextRequest
 
@@ -43,8 +47,9 @@ Request = ChatRequest | TextRequest
 class Composer(Protocol):
     """Turns a request into the tokens that the model sees."""
 
-    def compose(self, request: Request, caller: Caller) -> Prompt:
-        """CPU only, 1 to 3 ms for a known document. Raises DocumentNotFound, InvalidRequest."""
+    async def composed(self, request: Request, caller: Caller) -> Prompt:
+        """1 to 3 ms for a known document; long unknown texts are encoded on other threads. Raises DocumentNotFound,
+        InvalidRequest."""
 
     def plain_call(self, request: Request, caller: Caller) -> dict[str, Any]:
         """The same for another model: a chat completion body in which each referenced document stands as its
@@ -52,6 +57,9 @@ class Composer(Protocol):
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The ids of a text alone; control tokens written in it stay text."""
+
+    async def predicted(self, text: str, most: int) -> tuple[int, ...]:
+        """At most ``most`` ids of an answer as a client expects it. Raises InvalidRequest."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Raises InvalidRequest for an id that is no token."""
@@ -77,9 +85,12 @@ class Reply:
     exact: bool
     timings: Timings
     prompt: Prompt
+    meter: Meter
+    """Is told every event of the engine's, and counts them when the reply is closed."""
 
     async def aclose(self) -> None:
         """Idempotent; a choice that has ended is closed already."""
+        self.meter.close()
         for choice in self.choices:
             await choice.aclose()
 
@@ -95,7 +106,10 @@ class Pipeline:
         misses: MissBackend,
         default_max_tokens: int,
         decide: Callable[[Prompt, Lookup], Decision] = decide_by_pages,
+        metrics: Metrics | None = None,
     ) -> None:
+        """``metrics`` counts what is served; without one it has its own."""
+        self.metrics = metrics or Metrics()
         self._composer = composer
         self._local = local
         self._misses = misses
@@ -110,8 +124,9 @@ class Pipeline:
         """
         local = self._ready(request.model)
         with clock.measure("compose"):
-            prompt = self._composer.compose(request, caller)
+            prompt = await self._composer.composed(request, caller)
             sampling = self._fit(prompt, request.sampling, local.info.max_context)
+            predicted = await self._predicted(request, sampling)
         generation = Generation(
             request_id,
             prompt,
@@ -119,7 +134,10 @@ class Pipeline:
             caller.keyed(request.cache.key),
             constraint=constraint_of(request, prompt),
             keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
+            predicted=predicted,
         )
+        if any(document.quarantined for document in prompt.documents[:1]):
+            generation = replace(generation, fresh=True)
         decision, started, events = await self._hit(local, generation, clock)
         clock.decision = decision
         call: dict[str, Any] | None = None
@@ -145,13 +163,14 @@ class Pipeline:
                 await choice.aclose()
             raise
         exact = local.info.exact
-        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt)
+        meter = self.metrics.reply(decision, started, len(prompt.token_ids), clock.elapsed_s)
+        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, meter)
 
-    def compose(self, request: Request, caller: Caller) -> Prompt:
+    async def composed(self, request: Request, caller: Caller) -> Prompt:
         """What ``serve`` would send to the local model; for counting tokens. Raises as ``serve`` does."""
         if self._local is None:
             raise ModelNotFound(request.model)
-        return self._composer.compose(request, caller)
+        return await self._composer.composed(request, caller)
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The local model's tokens of a text without a chat template. Raises ModelNotFound where there is none."""
@@ -222,6 +241,12 @@ class Pipeline:
                 logger.exception("%s: hit path failed, served as a miss", generation.request_id)
                 reason = MissReason.ENGINE_FAILED
             return Miss(reason, decision.document), None, None
+
+    async def _predicted(self, request: Request, sampling: Sampling) -> tuple[int, ...] | None:
+        if not isinstance(request, ChatRequest) or request.prediction is None:
+            return None
+        most = (sampling.max_tokens or 0) + PREDICTION_SLACK
+        return await self._composer.predicted(request.prediction, most)
 
     def _ready(self, model: str) -> LocalBackend:
         if self._local is None:

@@ -20,6 +20,8 @@ from kvproxy.documents.registry import Entry, KeptFraming, Registry
 from kvproxy.documents.shelf import Holding, Shelf
 from kvproxy.documents.turns import Turns, whole
 from kvproxy.errors import DocumentNotFound, DocumentRejected, KVProxyError, PermissionDenied, Retryable
+from kvproxy.pinning import Pins
+from kvproxy.quarantine import Quarantine
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,8 @@ class Publisher:
         self._forgotten = 0
         """How often pages were dropped: a publish that sees it change looks after its own."""
         self._turns = Turns()
+        self._pins = Pins(registry, local, self._shelf)
+        self.quarantine = Quarantine(library, registry, local, self._shelf, self._turns, self._pins.renew)
 
     async def publish(
         self,
@@ -76,20 +80,33 @@ class Publisher:
         visibility: Visibility | None,
         caller: Caller,
         progress: Progress | None = None,
+        *,
+        pinned: bool | None = None,
     ) -> Published:
         """Returns when the pages are on disk and the version is visible; until then nothing is.
 
         Without ``visibility`` a new version has that of the one before it. The same text again changes
-        nothing. ``progress(done, total)`` counts tokens over all framings. Raises DocumentRejected,
-        PermissionDenied, Overloaded, CannotFit, StorageFull.
+        nothing, but that a version in quarantine is prefilled anew and let out. ``progress(done, total)`` counts
+        tokens over all framings. ``pinned`` keeps the pages in memory; without it, a new version takes over the pin
+        of the one before it. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
         """
         etag = checked_etag(id, text, self._max_text)
         async with self._turns.of(id):
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
-                return Published(self._info(current.ref, caller), created=False, prefill_s=0.0)
+                if pinned and current.ref not in self._pins:
+                    known = self._library.find(current.ref)
+                    self._pins.check([len(p.token_ids) for p in known.prefixes] if known else [], None)
+                prefill_s = await self.quarantine.settle(current.ref)
+                if pinned is not None:
+                    await whole(self._pins.move(None if pinned else current.ref, current.ref if pinned else None))
+                return Published(self._info(current.ref, caller), created=False, prefill_s=prefill_s)
             tokenized, prefixes = await asyncio.to_thread(self._prepare, id, text)
+            before = current.ref if current is not None and current.ref in self._pins else None
+            pinned = before is not None if pinned is None else pinned
+            if pinned:
+                self._pins.check([len(p.token_ids) for p in prefixes], before)
             version = await asyncio.to_thread(self._registry.last_version, id) + 1
             document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
             forgotten = self._forgotten
@@ -97,6 +114,7 @@ class Publisher:
             await whole(self._commit(Known(document, tokenized, prefixes), framings))
             if self._forgotten != forgotten:
                 await self._keep_dropped(document.scope, framings)
+            await whole(self._pins.move(before, document.ref if pinned else None))
             prefill_s = sum(f.kept.prefill_s for f in framings)
             return Published(self._info(document.ref, caller), created=True, prefill_s=prefill_s)
 
@@ -131,8 +149,14 @@ class Publisher:
         """Make registered documents known and their pages findable; what is missing waits for ``refresh``."""
         for entry in await asyncio.to_thread(self._registry.load):
             tokenized, prefixes = await asyncio.to_thread(self._tokenize, entry.document.text)
-            self._library.add(Known(entry.document, tokenized, prefixes))
-            await self._restore_pages(entry, prefixes)
+            self._library.add(Known(entry.document, tokenized, prefixes, entry.quarantined))
+            if entry.pinned:
+                self._pins.remember(entry.document.ref)
+            if entry.quarantined is None:
+                await self._restore_pages(entry, prefixes)
+            else:
+                self._shelf.put(entry.document.ref, Holding(entry.document.scope, entry.framings))
+                logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
 
     async def refresh(self) -> None:
         """Prefill again what ``restore`` found missing. Ends by itself; failures are logged and left."""
@@ -142,6 +166,7 @@ class Publisher:
                 await self._refresh_one(item)
             except KVProxyError as e:
                 logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.framing, e.message)
+        await self._pins.restore(lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined)
 
     def _current(self, id: str, caller: Caller) -> Document | None:
         owner = self._library.owner(id)
@@ -214,6 +239,7 @@ class Publisher:
             for known in found:
                 self._library.add(known)
             raise
+        await self._pins.drop(refs)
         await self._forget_all(self._shelf.take(refs))
 
     async def _forget_all(self, holdings: Sequence[Holding]) -> None:
@@ -303,6 +329,8 @@ class Publisher:
             tokens=len(known.tokenized.token_ids),
             created=document.created,
             framings=tuple(self._framing_info(f, caller) for f in self._shelf.get(document.ref).framings),
+            quarantined=known.quarantined,
+            pinned=document.ref in self._pins,
         )
 
     def _framing_info(self, framing: KeptFraming, caller: Caller) -> FramingInfo:

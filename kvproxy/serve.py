@@ -6,13 +6,15 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from kvproxy.audit import Auditor
 from kvproxy.backends.litellm import LitellmBackend
 from kvproxy.backends.local import EmbeddedBackend
 from kvproxy.backends.passthrough import RawUpstream, raw_client
+from kvproxy.backends.samples import Samples
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Framing
@@ -24,6 +26,7 @@ from kvproxy.engine import build
 from kvproxy.engine.grammar import Grammars
 from kvproxy.engine.source import ModelFolder, resolve_model
 from kvproxy.engine.thread import KernelThread
+from kvproxy.figures import figures
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.server.app import build_app
@@ -33,6 +36,8 @@ from kvproxy.server.parts import Parts
 from kvproxy.server.run import serve
 from kvproxy.store.pages import PageStore
 from kvproxy.store.responses import ResponseStore
+from kvproxy.store.spill import SpillFolder
+from kvproxy.telemetry.metrics import Metrics
 from kvproxy.verify import Verifier
 from kvproxy.wire.grammar import grammar_of
 
@@ -51,14 +56,21 @@ class Stack:
     verifier: Verifier
     responses: ResponseStore
     refresh: Callable[[], None]
-    """Starts the background work: litellm's import, the grammars' tables, and pages that must be made again."""
+    """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
     ready: Callable[[], str | None]
 
 
 def run_server(
-    config: Config, *, announce: Callable[[str, int], None], progress: Callable[[int, int], None]
+    config: Config,
+    *,
+    announce: Callable[[str, int], None],
+    progress: Callable[[int, int], None],
+    ended: Callable[[Stack], Awaitable[None]] | None = None,
 ) -> int:
-    """Serve until a signal. Returns the exit status. Raises SetupError when nothing can be served."""
+    """Serve until a signal. Returns the exit status. Raises SetupError when nothing can be served.
+
+    ``ended`` is awaited when the last request has been answered and everything is still open.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Names of threads and processes are in no line, and looking them up is a tenth of what a line costs.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -67,11 +79,16 @@ def run_server(
     folder = resolve_model(
         config.model.path, revision=config.model.revision, cache_dir=default_cache_dir(), progress=progress
     )
-    asyncio.run(_serve(config, folder, announce))
+    asyncio.run(_serve(config, folder, announce, ended))
     return 0
 
 
-async def _serve(config: Config, folder: ModelFolder, announce: Callable[[str, int], None]) -> None:
+async def _serve(
+    config: Config,
+    folder: ModelFolder,
+    announce: Callable[[str, int], None],
+    ended: Callable[[Stack], Awaitable[None]] | None,
+) -> None:
     settings = config.server
     async with open_stack(config, folder) as stack:
         drain = Drain(settings.drain_timeout_s)
@@ -88,9 +105,13 @@ async def _serve(config: Config, folder: ModelFolder, announce: Callable[[str, i
             max_body=settings.max_body,
             keepalive_s=settings.keepalive_s,
             timeout_s=settings.timeout_s,
+            show_metrics=settings.metrics,
+            metrics_key=settings.metrics_key,
         )
         stack.refresh()
         await serve(build_app(parts), settings.host, settings.port, drain, announce)
+        if ended is not None:
+            await ended(stack)
 
 
 @asynccontextmanager
@@ -115,10 +136,21 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         model = await asyncio.wrap_future(loading)
         logger.info("%s: %s", name, model.numerics.describe())
         if not model.numerics.exact:
-            logger.warning("%s: hits are not claimed exact on this machine; see `kvproxy verify`", name)
+            logger.warning(
+                "%s: the kernels of this device and dtype could not be shown to give a row the same bits in any "
+                "company, so no hit is claimed exact; `kvproxy verify` measures how far hits are from prefills",
+                name,
+            )
         store = life.enter_context(
             PageStore(config.store.path, max_size=config.store.max_size, fingerprint=model.fingerprint)
         )
+        spill = None
+        if config.store.spill_max_size:
+            spill = SpillFolder(
+                config.store.path / "spill",
+                max_size=config.store.spill_max_size,
+                fingerprint=model.fingerprint,
+            )
         responses = life.enter_context(
             ResponseStore(
                 config.store.path / "responses",
@@ -139,11 +171,14 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             max_running=config.engine.max_running,
             max_waiting=config.engine.max_waiting,
             store=store,
+            spill=spill,
             thread=thread,
+            speculate=config.engine.speculation == "auto",
         )
         life.callback(engine.stop)
         grammars = Grammars(folder.path, tokenizer.eos_ids, model.vocab_size, grammar_of)
-        local = EmbeddedBackend(engine, name, store, grammars)
+        samples = Samples(config.engine.audit)
+        local = EmbeddedBackend(engine, name, store, grammars, samples)
         library = Library()
         framings = [Framing(f.place, f.system) for f in config.documents.framings]
         composer = Composer(tokenizer, template, library, framings)
@@ -165,6 +200,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             raw={u.name: RawUpstream(client, name=u.name, **u.params) for u in config.upstreams if u.passthrough},
         )
         life.push_async_callback(misses.close)
+        auditor = Auditor(samples, local, publisher.quarantine)
+        metrics = Metrics()
+        metrics.follow(lambda: figures(local, library, auditor))
         background = await life.enter_async_context(_background())
         yield Stack(
             composer=composer,
@@ -175,35 +213,26 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 local=local,
                 misses=misses,
                 default_max_tokens=config.engine.default_max_tokens,
+                metrics=metrics,
             ),
             publisher=publisher,
-            verifier=Verifier(composer, library, local, name),
+            verifier=Verifier(composer, library, local, name, publisher.quarantine),
             responses=responses,
-            refresh=lambda: background(misses, publisher, grammars),
+            refresh=lambda: background(_refresh(misses, publisher, grammars), auditor.run()),
             ready=lambda: local.ready() or ("its queue is full" if local.full else None),
         )
 
 
 @asynccontextmanager
-async def _background() -> AsyncIterator[Callable[[LitellmBackend, Publisher, Grammars], None]]:
+async def _background() -> AsyncIterator[Callable[..., None]]:
     """Work that nobody waits for; cancelled at the end."""
     tasks: list[asyncio.Task[None]] = []
 
-    async def work(misses: LitellmBackend, publisher: Publisher, grammars: Grammars) -> None:
-        # litellm's import takes seconds, and the tables of a large vocabulary take two: paid here, not by the
-        # first miss or the first schema.
-        await misses.start()
-        # litellm's import alone leaves some 500,000 objects that will never be garbage. Looking through them
-        # again and again is 300 ms in which no request moves: they are set aside, once.
-        gc.collect()
-        gc.freeze()
-        await grammars.prepare()
-        await publisher.refresh()
-
-    def begin(misses: LitellmBackend, publisher: Publisher, grammars: Grammars) -> None:
-        task = asyncio.create_task(work(misses, publisher, grammars), name="kvproxy-refresh")
-        task.add_done_callback(_log_failure)
-        tasks.append(task)
+    def begin(*works: Coroutine[None, None, None]) -> None:
+        for work in works:
+            task = asyncio.create_task(work)
+            task.add_done_callback(_log_failure)
+            tasks.append(task)
 
     try:
         yield begin
@@ -212,6 +241,18 @@ async def _background() -> AsyncIterator[Callable[[LitellmBackend, Publisher, Gr
             task.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await task
+
+
+async def _refresh(misses: LitellmBackend, publisher: Publisher, grammars: Grammars) -> None:
+    # litellm's import takes seconds, and the tables of a large vocabulary take two: paid here, not by the
+    # first miss or the first schema.
+    await misses.start()
+    # litellm's import alone leaves some 500,000 objects that will never be garbage. Looking through them
+    # again and again is 300 ms in which no request moves: they are set aside, once.
+    gc.collect()
+    gc.freeze()
+    await grammars.prepare()
+    await publisher.refresh()
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -42,6 +42,10 @@ class Timings:
             self._waited += self._clock() - began
 
     @property
+    def elapsed_s(self) -> float:
+        return self._clock() - self._began
+
+    @property
     def proxy_s(self) -> float:
         return self._clock() - self._began - self._waited
 

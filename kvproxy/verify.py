@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from kvproxy.backends.base import Comparison, LocalBackend
 from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, TextPart, TextRequest
@@ -12,6 +13,7 @@ from kvproxy.documents.info import Verification
 from kvproxy.documents.library import Library
 from kvproxy.errors import ContextTooLong, HitLost
 from kvproxy.pipeline import Request
+from kvproxy.quarantine import Quarantine
 
 NEW_TOKENS = 24
 """As many greedy tokens as the paper compares (arXiv 2606.13361)."""
@@ -19,29 +21,74 @@ NEW_TOKENS = 24
 QUESTION = "In one paragraph, what is this text about, whom does it concern, and what does it ask of them?"
 
 
+Progress = Callable[[int, int], None]
+
+
 class Verifier:
-    def __init__(self, composer: Composer, library: Library, local: LocalBackend, model: str) -> None:
+    def __init__(
+        self,
+        composer: Composer,
+        library: Library,
+        local: LocalBackend,
+        model: str,
+        quarantine: Quarantine | None = None,
+    ) -> None:
+        """``quarantine``: where documents go whose pages turn out to differ, and leave when they no longer do."""
         self._composer = composer
         self._library = library
         self._local = local
         self._model = model
+        self._quarantine = quarantine
 
-    async def verify(self, ref: DocumentRef, caller: Caller) -> list[Verification]:
-        """One verification per framing. Takes about two cold prefills each. Raises DocumentNotFound."""
-        found = self._library.resolve(ref, caller).document.ref
-        return [await self._one(found, framing, caller) for framing in self._composer.framings]
+    async def verify(
+        self, ref: DocumentRef, caller: Caller, new_tokens: int = NEW_TOKENS, progress: Progress | None = None
+    ) -> list[Verification]:
+        """One verification per framing; each takes about two cold prefills. ``progress(done, total)`` counts
+        tokens over all framings, as far as their sizes are known.
 
-    async def _one(self, ref: DocumentRef, framing: Framing, caller: Caller) -> Verification:
+        A version in quarantine is prefilled anew first, and leaves it when all of it is exact. Raises
+        DocumentNotFound, ContextTooLong, CannotFit, Overloaded.
+        """
+        known = self._library.resolve(ref, caller)
+        found = known.document.ref
+        if known.quarantined is not None and self._quarantine is not None:
+            await self._quarantine.renew(found)
+        told = _Told(progress, len(self._composer.framings))
+        done = []
+        for framing in self._composer.framings:
+            done.append(await self._one(found, framing, caller, new_tokens, told))
+        await self._conclude(found, done, was_confined=known.quarantined is not None)
+        return done
+
+    async def _conclude(self, ref: DocumentRef, done: list[Verification], *, was_confined: bool) -> None:
+        if self._quarantine is None:
+            return
+        different = [v for v in done if v.first_difference is not None]
+        if was_confined:
+            await self._quarantine.conclude(ref, exact=bool(done) and all(v.exact for v in done))
+        elif different and self._local.info.exact:
+            notes: dict[DocumentRef, str] = {}
+            for v in different:
+                assert v.first_difference is not None
+                at = v.first_difference
+                note = f"under framing {v.framing} its pages differ from a prefill from position {at} on"
+                for owner in self._quarantine.owners_at(ref, v.framing, at):
+                    notes.setdefault(owner, note)
+            await self._quarantine.confine(notes)
+
+    async def _one(
+        self, ref: DocumentRef, framing: Framing, caller: Caller, new_tokens: int, told: _Told
+    ) -> Verification:
         prompt = self._composer.compose(self._request(ref, framing, caller), caller)
         room = self._local.info.max_context - len(prompt.token_ids) - 1
         if room < 1:
             raise ContextTooLong(
                 limit=self._local.info.max_context,
                 prompt_tokens=len(prompt.token_ids),
-                completion_tokens=NEW_TOKENS,
+                completion_tokens=new_tokens,
             )
         try:
-            comparison = await self._local.compare(prompt, caller, min(NEW_TOKENS, room))
+            comparison = await self._local.compare(prompt, caller, min(new_tokens, room), told.begin())
         except HitLost as e:
             return Verification(str(ref), framing.name, exact=False, note=e.message)
         return _judge(ref, framing, comparison)
@@ -65,19 +112,40 @@ def messages_for(framing: Framing, ref: DocumentRef, question: str) -> tuple[Mes
     return (Message("system", (TextPart(framing.system),)), user)
 
 
+class _Told:
+    """Progress over framings of about one size."""
+
+    def __init__(self, progress: Progress | None, framings: int) -> None:
+        self._progress = progress
+        self._framings = framings
+        self._begun = 0
+
+    def begin(self) -> Progress | None:
+        """For the next framing's comparison."""
+        before, self._begun = self._begun, self._begun + 1
+        if self._progress is None:
+            return None
+        return lambda done, total: self._tell(before * total + done, self._framings * total)
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(done, total)
+
+
 def _judge(ref: DocumentRef, framing: Framing, c: Comparison) -> Verification:
-    exact = (
-        c.largest_difference == 0.0 and c.equal_argmax == c.positions and c.equal_greedy == c.greedy_tokens
-    )
     return Verification(
         document=str(ref),
         framing=framing.name,
-        exact=exact,
+        exact=c.exact,
         note="",
         cached_tokens=c.cached_tokens,
+        pages=c.pages,
+        equal_pages=c.equal_pages,
         positions=c.positions,
+        equal_positions=c.equal_positions,
         equal_argmax=c.equal_argmax,
         largest_difference=c.largest_difference if math.isfinite(c.largest_difference) else None,
         greedy_tokens=c.greedy_tokens,
         equal_greedy=c.equal_greedy,
+        first_difference=c.first_difference,
     )

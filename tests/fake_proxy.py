@@ -80,11 +80,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, {"id": found["info"]["id"], "deleted": True})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or "{}")
         if not self._allowed():
             return
         if self.path == "/kv/v1/documents":
             self._publish(body)
+        elif "/verify" in self.path:
+            self._verify()
         else:
             self._chat(body)
 
@@ -106,6 +108,31 @@ class _Handler(BaseHTTPRequestHandler):
         steps = [("progress", {"done": n, "total": 4, "tokens_per_s": 2.0}) for n in (0, 2, 4)]
         self._stream([*steps, ("result", self.server.publish(body))])
 
+    def _verify(self) -> None:
+        path, _, query = self.path.removesuffix("/verify").partition("/verify?")
+        if (found := self._document(path)) is None:
+            return
+        info, tokens = found["info"], int(query.removeprefix("tokens=") or 24)
+        lies, lost = self.server.lies, info["id"] == "lost"
+        row = {
+            "document": f"{info['id']}@1",
+            "framing": "system",
+            "exact": not lies and not lost,
+            "note": "no page of this prompt is kept" if lost else "",
+            "cached_tokens": 300,
+            "pages": 2,
+            "equal_pages": 1 if lies else 2,
+            "positions": 1300,
+            "equal_positions": 1000 if lies else 1300,
+            "equal_argmax": 1200 if lies else 1300,
+            "largest_difference": 0.25 if lies else 0.0,
+            "greedy_tokens": tokens,
+            "equal_greedy": 3 if lies else tokens,
+            "first_difference": 260 if lies else None,
+        }
+        steps = [("progress", {"done": n, "total": 4, "tokens_per_s": 2.0}) for n in (0, 4)]
+        self._stream([*steps, ("result", {"exact": row["exact"], "data": [row]})])
+
     def _chat(self, body: dict[str, Any]) -> None:
         if self.server.slow:
             time.sleep(30)
@@ -125,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             base | {"choices": [], "usage": usage | {"prompt_tokens_details": details}},
         ]
         miss = 'kvproxy; fwd=miss; detail="no-document"'
-        hit = f'kvproxy; hit; key="doc@1"; detail="tokens={cached}"'
+        hit = f'kvproxy; hit; key="doc@1"; detail="tokens={cached},exact"'
         self._stream([(None, c) for c in chunks], status=hit if known else miss, end="data: [DONE]\n\n")
 
     def _allowed(self) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,6 +110,36 @@ def test_private_and_public_exclude_each_other(tmp_path: Path) -> None:
     status, _, err = call("publish", "-", "--id", "x", "--private", "--public", stdin="t")
     assert status == 2
     assert "exclude each other" in err
+
+
+def test_verify_shows_what_was_compared(proxy: FakeProxy) -> None:
+    for name in ("handbook", "law"):
+        proxy.publish({"id": name, "text": "one two"})
+    status, out, err = call("verify", "--all", "--tokens", "30", "--url", proxy.url)
+    assert status == 0 and out.count("30/30") == out.count("1300/1300") // 2 == 2
+    assert out.endswith("2 of 2 exact: 2,600 positions and 4 pages compared\n")
+    assert "verify handbook@1: 4/4 tokens" in err
+    status, out, _ = call("verify", "law", "--json", "--url", proxy.url)
+    assert status == 0 and [row["exact"] for row in json.loads(out)] == [True]
+
+
+def test_verify_says_what_differs_by_its_status(proxy: FakeProxy) -> None:
+    proxy.publish({"id": "lost", "text": "one two"})
+    status, out, _ = call("verify", "lost", "--url", proxy.url)
+    assert status == 2 and "no page of this prompt is kept" in out and "1 could not be compared" in out
+    proxy.publish({"id": "handbook", "text": "one two"})
+    proxy.lies = True
+    status, out, _ = call("verify", "lost", "handbook", "--url", proxy.url)
+    assert status == 1 and "DIFFERS from position 260 on" in out and "3/24" in out and "0.25" in out
+    status, out, err = call("verify", "handbook", "none", "--url", proxy.url)
+    assert status == 1 and "DIFFERS" in out and err.endswith("kvproxy: No such document: 'none'.\n")
+    status, out, err = call("verify", "none", "--url", proxy.url)
+    assert (status, out, err) == (2, "", "kvproxy: No such document: 'none'.\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--all", "handbook"), ("x", "--tokens", "0")])
+def test_verify_needs_to_know_what(arguments: tuple[str, ...]) -> None:
+    assert call("verify", *arguments)[0] == 2
 
 
 def test_doctor_fails_on_a_config_that_cannot_be_read(tmp_path: Path) -> None:

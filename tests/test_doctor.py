@@ -123,7 +123,7 @@ def levels(findings: list[Finding]) -> dict[str, str]:
 def config(tmp_path: Path) -> Callable[[str], Config]:
     def make(model: str) -> Config:
         overrides = {"model.path": model, "store.path": tmp_path / "store", "server.port": 0}
-        return load_config(None, overrides | {"store.max_size": 1})
+        return load_config(None, overrides | {"store.max_size": 1, "store.spill_max_size": 0})
 
     return make
 

@@ -27,7 +27,9 @@ ARROWS: dict[str, set[str]] = {
     "engine": {"store", "backends.base"},
     "backends.base": set(),
     "backends": {"engine", "wire", "backends.base"},
-    "publish": {"documents", "backends.base", "ledger"},
+    "quarantine": {"documents", "backends.base"},
+    "pinning": {"documents", "backends.base"},
+    "publish": {"documents", "backends.base", "ledger", "quarantine", "pinning"},
     "pipeline": {"documents", "backends.base", "ledger", "wire", "telemetry"},
     "server": {"pipeline", "publish", "wire", "documents", "backends.base", "telemetry"},
 }
@@ -38,11 +40,14 @@ HEAVY: dict[str, set[str]] = {
     "transformers": {"engine"},
     "safetensors": {"engine", "store"},
     "gguf": {"engine"},
+    "triton": {"engine.cuda"},
     "llguidance": {"engine"},
     "litellm": {"backends.litellm"},
     "aiohttp": {"server", "backends.passthrough", "bench"},
     "typer": {"cli", "options", "bench.commands"},
     "diskcache": {"store"},
+    "prometheus_client": {"telemetry"},
+    "matplotlib": {"bench.plot"},
 }
 
 

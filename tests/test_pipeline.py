@@ -33,7 +33,7 @@ from kvproxy.core import (
     Usage,
 )
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost, ModelNotFound, NotReady, Overloaded
-from kvproxy.pipeline import Pipeline, Reply, constraint_of
+from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply, constraint_of
 from kvproxy.timings import Timings
 from tests.server.doubles import CharComposer, eventually
 
@@ -305,3 +305,23 @@ def test_what_nobody_asked_for_is_not_enforced_where_it_would_be_refused(
 ) -> None:
     request = replace(chat("why?", Sampling()), tools=(Tool("save", strict=True, assumed=assumed),))
     assert (constraint_of(request, Prompt((1,), tool_format=format)) is not None) == enforced
+
+
+async def test_a_prediction_reaches_every_choice_cut_to_what_is_of_use() -> None:
+    setup = Setup()
+    asked = replace(chat("why?", Sampling(max_tokens=5)), n=2, prediction="x" * 9 + "y" * 1000)
+    reply = await setup.pipeline.serve(asked, CALLER, "id", Timings())
+    await reply.aclose()
+    cut = (*map(ord, "x" * 9), *[ord("y")] * (5 + PREDICTION_SLACK - 9))
+    assert [g.predicted for g in setup.backend.generations] == [cut, cut]
+
+
+@pytest.mark.parametrize(("prediction", "predicted"), [(None, None), ("", ())])
+async def test_no_prediction_is_not_an_empty_one(
+    prediction: str | None, predicted: tuple[int, ...] | None
+) -> None:
+    setup = Setup()
+    asked = replace(chat("why?", Sampling()), prediction=prediction)
+    reply = await setup.pipeline.serve(asked, CALLER, "id", Timings())
+    await reply.aclose()
+    assert [g.predicted for g in setup.backend.generations] == [predicted]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -21,6 +21,8 @@ from kvproxy.core import (
 )
 
 __all__ = [
+    "Audit",
+    "BadPage",
     "Endpoint",
     "EngineInfo",
     "Found",
@@ -54,22 +56,78 @@ class Generation:
     constraint: Constraint | None = None
     keep_until: int | None = None
     """Positions from here on leave nothing behind for other readers; None keeps all, 0 nothing."""
+    fresh: bool = False
+    """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine."""
+    predicted: tuple[int, ...] | None = None
+    """Tokens that the client expects of the answer, as a source of drafts; None where it said nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A hit beside a prefill from scratch of the same tokens."""
+    """Hits on a prompt, cut at every page, beside one prefill from scratch of the same tokens."""
 
     cached_tokens: int
+    pages: int
+    """Kept pages that were compared with recomputed ones."""
+    equal_pages: int
     positions: int
-    """Positions behind the cached ones whose logits were compared, the whole vocabulary each."""
+    """Positions whose logits were compared, the whole vocabulary each: all of the prompt, and of the answer as
+    far as both answers agree."""
+    equal_positions: int
+    """At how many of them every logit has the same bits."""
     equal_argmax: int
     """At how many of them the greedy token is the same."""
     largest_difference: float
-    """Of any logit at any of them; 0.0 means equal to the bit."""
+    """Of any logit at any of them; NaN when there is one that is no number."""
     greedy_tokens: int
     equal_greedy: int
     """Leading tokens of the two greedy answers that are the same, out of ``greedy_tokens``."""
+    first_difference: int | None = None
+    """The first position of the prompt whose kept key or value has other bits; None when no page differs."""
+
+    @property
+    def exact(self) -> bool:
+        return (self.equal_pages, self.equal_positions, self.equal_greedy) == (
+            self.pages,
+            self.positions,
+            self.greedy_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BadPage:
+    """A kept page whose bits a prefill from scratch does not give."""
+
+    scope: str
+    key: bytes
+    index: int
+    position: int
+    """The first position of the prompt that differs."""
+    largest_difference: float
+    """Of any component of a key or value; NaN when there is one that is no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """A hit that was served to somebody, beside a prefill from scratch with the same sampling and seed."""
+
+    request_id: str
+    pages: int
+    """Compared with recomputed ones."""
+    missing_pages: int
+    """Taken by the hit, and not in memory any more."""
+    bad_pages: tuple[BadPage, ...]
+    positions: int
+    """Of the prompt's tail and the answer, as far as both answers agree: what the hit itself computed."""
+    equal_positions: int
+    largest_difference: float
+    tokens: int
+    """Of the answer that was served."""
+    equal_tokens: int
+
+    @property
+    def passed(self) -> bool:
+        return not self.bad_pages and (self.equal_positions, self.equal_tokens) == (self.positions, self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +172,27 @@ class LocalBackend(Protocol):
     async def known(self, kept: Kept, scope: str) -> int:
         """Make a prefix of an earlier process findable again; returns how many of its tokens are on disk."""
 
+    def pin_room(self) -> int:
+        """How many more pages may be pinned."""
+
+    async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+        """Bring what ``keep`` kept into memory and leave it there until what this returns is called, or until it
+        is forgotten. Raises CannotFit, and what ``keep`` raises."""
+
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         """Drop a prefix from memory (at once for new readers) and disk, except pages in ``still_kept``."""
 
-    async def compare(self, prompt: Prompt, caller: Caller, new_tokens: int) -> Comparison:
-        """Compute a prompt from its pages and from scratch, and compare. Leaves nothing behind.
+    async def compare(
+        self,
+        prompt: Prompt,
+        caller: Caller,
+        new_tokens: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Comparison:
+        """Compute a prompt from its pages, cut at each of them, and from scratch; compare. Leaves nothing behind.
 
-        Raises HitLost when no page of it is kept.
+        Others' requests go first. ``progress(done, total)`` counts tokens, on the event loop. Raises HitLost
+        when no page of it is kept, CannotFit when kept and recomputed pages have no room beside each other.
         """
 
 

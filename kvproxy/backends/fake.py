@@ -2,7 +2,8 @@
 
 It keeps prefixes by token ids and by scope, as the engine does, so hits, misses and their counts come out as
 they would; the answer is a function of the prompt alone. Answers are planned with ``say_next``, failures with
-``fail_next``. A constraint is obeyed with the smallest answer that fits.
+``fail_next``. A constraint is obeyed with the smallest answer that fits, and a prediction taken as right as far as the
+answer goes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from kvproxy.backends.base import (
@@ -43,7 +44,7 @@ from kvproxy.core import (
     TextDelta,
     Usage,
 )
-from kvproxy.errors import ContextTooLong, HitLost
+from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 
 __all__ = ["ANSWER_WORDS", "FakeBackend", "FakeMisses", "answer_to"]
 
@@ -80,6 +81,9 @@ class FakeBackend:
         """Every generation asked for, in order."""
         self.running: set[str] = set()
         """Ids of the generations that have not ended and were not closed."""
+        self.most_pinned = 2**20
+        self.pinned: dict[tuple[str, _Tokens], int] = {}
+        """Pages of each prefix that is pinned, by scope and token ids."""
         self.holds = 0
         """Lookups whose block is open."""
         self._failures: deque[tuple[BaseException, int]] = deque()
@@ -139,7 +143,9 @@ class FakeBackend:
                 yield TextDelta(word, logprobs=logprobs_of(word, generation.sampling.logprobs))
             prompt_tokens = len(generation.prompt.token_ids)
             written = max(0, min(prompt_tokens, _kept_until(generation)) - cached)
-            yield Finished(reason, Usage(prompt_tokens, max(1, len(words)), cached, written))
+            new = max(1, len(words))
+            prediction = _drafted(generation.predicted, new)
+            yield Finished(reason, Usage(prompt_tokens, new, cached, written, prediction=prediction))
         finally:
             self.running.discard(generation.request_id)
 
@@ -174,18 +180,53 @@ class FakeBackend:
             self._kept.setdefault(scope, set()).add(kept.token_ids[:tokens])
         return tokens
 
+    def pin_room(self) -> int:
+        return self.most_pinned - sum(self.pinned.values())
+
+    async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+        if len(kept.pages) > self.pin_room():
+            raise CannotFit("too many pages are pinned", param="pinned")
+        await self.keep(kept.token_ids, scope)
+        self.pinned[scope, kept.token_ids] = len(kept.pages)
+
+        async def release() -> None:
+            self.pinned.pop((scope, kept.token_ids), None)
+
+        return release
+
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         self._kept.get(scope, set()).discard(kept.token_ids)
         self.disk.difference_update({p.key for p in kept.pages} - still_kept)
 
-    async def compare(self, prompt: Prompt, caller: Caller, new_tokens: int) -> Comparison:
+    async def compare(
+        self,
+        prompt: Prompt,
+        caller: Caller,
+        new_tokens: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Comparison:
         cached = self._resident(prompt.token_ids, caller)
         if not cached:
             raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
+        for done in range(0, len(prompt.token_ids), PAGE_TOKENS):
+            await asyncio.sleep(self.start_delay_s)
+            if progress is not None:
+                progress(done, len(prompt.token_ids))
         answered = min(new_tokens, ANSWER_WORDS)
-        positions = len(prompt.token_ids) - cached + answered
-        equal = 0 if self.difference else positions
-        return Comparison(cached, positions, equal, self.difference, answered, min(answered, equal))
+        pages, positions = len(_pages(prompt.token_ids[:cached])), len(prompt.token_ids) + answered
+        wrong = self.difference != 0.0
+        return Comparison(
+            cached_tokens=cached,
+            pages=pages,
+            equal_pages=0 if wrong else pages,
+            positions=positions,
+            equal_positions=0 if wrong else positions,
+            equal_argmax=0 if wrong else positions,
+            largest_difference=self.difference,
+            greedy_tokens=answered,
+            equal_greedy=0 if wrong else answered,
+            first_difference=0 if wrong else None,
+        )
 
     def _words(self, generation: Generation) -> list[str]:
         if self._answers:
@@ -202,7 +243,7 @@ class FakeBackend:
             await self.gate.wait()
         await asyncio.sleep(self.start_delay_s)
         token_ids = generation.prompt.token_ids
-        cached = self._resident(token_ids, generation.caller)
+        cached = 0 if generation.fresh else self._resident(token_ids, generation.caller)
         if cached < generation.require_cached:
             raise HitLost(
                 f"{cached} of {generation.require_cached} positions are there", MissReason.NOT_RESIDENT
@@ -222,7 +263,16 @@ class FakeBackend:
         return min(longest, len(token_ids) - 1)
 
 
+def _drafted(predicted: _Tokens | None, new: int) -> tuple[int, int] | None:
+    """How many tokens of a prediction were accepted, and rejected."""
+    if predicted is None:
+        return None
+    return min(len(predicted), new), max(0, len(predicted) - new)
+
+
 def _kept_until(generation: Generation) -> int:
+    if generation.fresh:
+        return 0
     until = generation.keep_until
     return len(generation.prompt.token_ids) if until is None else until
 

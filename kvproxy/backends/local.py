@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from kvproxy.backends.base import Comparison, EngineInfo, Found, Generation, Kept, KeptPage, Lookup, NotFound
-from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Event, Finished, MissReason, Prompt, Sampling
+from kvproxy.backends.base import (
+    Audit,
+    Comparison,
+    EngineInfo,
+    Found,
+    Generation,
+    Kept,
+    KeptPage,
+    Lookup,
+    NotFound,
+)
+from kvproxy.backends.compare import Comparer
+from kvproxy.backends.samples import Samples, ServedHit
+from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Event, Finished, Prompt, Sampling
 from kvproxy.engine.cache import Occupancy, pages_for
-from kvproxy.engine.compare import compare_logits
 from kvproxy.engine.constraint import GrammarCompiler, TokenConstraint
+from kvproxy.engine.draft import DraftCounts
 from kvproxy.engine.index import Node
+from kvproxy.engine.pinning import most_pinned, pin_prefix
 from kvproxy.engine.sampler import fresh_seed
 from kvproxy.engine.sequence import Job, Sequence
 from kvproxy.engine.worker import Engine
-from kvproxy.errors import HitLost, InvalidRequest
+from kvproxy.errors import InvalidRequest, Overloaded, ShuttingDown
+
+T = TypeVar("T")
+
+_PIN_ATTEMPTS = 5
+"""A page may be evicted between its coming into memory and its being pinned."""
 
 
 class DeletableStore(Protocol):
@@ -36,17 +53,22 @@ class EmbeddedBackend:
         model: str,
         store: DeletableStore | None,
         grammars: GrammarCompiler | None = None,
+        samples: Samples | None = None,
     ) -> None:
-        """Without ``grammars``, generations that have a constraint are refused."""
+        """Without ``grammars``, generations that have a constraint are refused. ``samples`` gets the hits that it
+        wants, once they have been served."""
         self._engine = engine
         self._model = model
         self._store = store
         self._grammars = grammars
+        self._samples = samples
+        self._doubted = False
 
     @property
     def info(self) -> EngineInfo:
         numerics = self._engine.model.numerics
-        return EngineInfo(self._model, self._engine.max_context, PAGE_TOKENS, numerics.exact)
+        exact = numerics.exact and not self._doubted
+        return EngineInfo(self._model, self._engine.max_context, PAGE_TOKENS, exact)
 
     def ready(self) -> str | None:
         return None if self._engine.alive else "the engine is not running"
@@ -65,6 +87,8 @@ class EmbeddedBackend:
         sampling, prompt, caller = generation.sampling, generation.prompt, generation.caller
         shared = next((s for s in prompt.documents if s.scope is not None), None)
         constraint = await self._begin(generation.constraint)
+        hit = generation.require_cached > 0
+        samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
         job = Job(
             id=generation.request_id,
             token_ids=prompt.token_ids,
@@ -76,11 +100,18 @@ class EmbeddedBackend:
             shared_end=0 if shared is None else shared.end,
             shared_scope=None if shared is None else shared.scope,
             require_cached=generation.require_cached,
+            reuse=not generation.fresh,
+            register=not generation.fresh,
             keep_until=generation.keep_until,
+            score_from=None if samples is None else generation.require_cached,
             constraint=constraint,
+            predicted=generation.predicted,
         )
-        async with aclosing(self.run(job)) as events:
+        holder: list[Sequence] = []
+        async with aclosing(self.run(job, started=holder.append)) as events:
             async for event in events:
+                if samples is not None and isinstance(event, Finished):
+                    samples.put(ServedHit(generation, holder[0]))
                 yield event
 
     async def _begin(self, constraint: Constraint | None) -> TokenConstraint | None:
@@ -173,6 +204,26 @@ class EmbeddedBackend:
 
         return await self._on_engine(learn)
 
+    def pin_room(self) -> int:
+        cache = self._engine.cache
+        return max(0, most_pinned(cache) - cache.fixed)
+
+    async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+        cache, nodes = self._engine.cache, None
+        for _ in range(_PIN_ATTEMPTS):
+            await self.keep(kept.token_ids, scope)  # from disk, where it is there
+            nodes = await self._on_engine(lambda: pin_prefix(cache, kept, scope))
+            if nodes is not None:
+                break
+        else:
+            raise Overloaded("memory is short; try again in a moment", retry_after_s=5)
+
+        async def release() -> None:
+            with suppress(ShuttingDown):
+                await self._on_engine(lambda: cache.unfix(nodes))
+
+        return release
+
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         cache = self._engine.cache
 
@@ -194,46 +245,44 @@ class EmbeddedBackend:
             keys = [p.key for p in kept.pages if p.key not in still_kept]
             await asyncio.to_thread(self._store.delete, keys)
 
-    async def compare(self, prompt: Prompt, caller: Caller, new_tokens: int) -> Comparison:
-        with self.hold(prompt, caller) as found:
-            if isinstance(found, NotFound):
-                raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
-            answers = [
-                await self._alone(prompt.token_ids, caller, new_tokens, None, hit=hit)
-                for hit in (True, False)
-            ]
-            hit_answer, cold_answer = ([*a.tokens][len(prompt.token_ids) :] for a in answers)
-            whole = (*prompt.token_ids, *cold_answer)
-            scored = [await self._alone(whole, caller, 0, found.tokens, hit=hit) for hit in (True, False)]
-        judge = partial(
-            compare_logits, *scored, cached=answers[0].cached, hit_answer=hit_answer, cold_answer=cold_answer
-        )
-        result = await self.on_kernel_thread(judge)
-        assert isinstance(result, Comparison)
-        return result
+    async def compare(
+        self,
+        prompt: Prompt,
+        caller: Caller,
+        new_tokens: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Comparison:
+        return await Comparer(self._engine, self.run).compare(prompt, caller, new_tokens, progress)
 
-    async def _alone(
-        self, token_ids: tuple[int, ...], caller: Caller, new: int, score_from: int | None, *, hit: bool
-    ) -> Sequence:
-        """Run greedily, registering nothing; the ended sequence has the tokens and logits."""
-        job = Job(
-            id=f"compare-{uuid.uuid4().hex}",
-            token_ids=token_ids,
-            sampling=Sampling(temperature=0.0),
-            max_tokens=new,
-            scope=caller.scope,
-            readable=caller.readable,
-            seed=0,
-            require_cached=1 if hit else 0,
-            reuse=hit,
-            register=False,
-            score_from=score_from,
-        )
-        holder: list[Sequence] = []
-        async with aclosing(self.run(job, None, holder.append)) as events:
-            async for _ in events:
-                pass
-        return holder[0]
+    async def audit(self, hit: ServedHit) -> Audit:
+        """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.
+
+        Raises Overloaded when requests need its place; what else ``generate`` raises.
+        """
+        constraint = await self._begin(hit.generation.constraint)
+        audit = await Comparer(self._engine, self.run).audit(hit.sequence, constraint)
+        if audit.bad_pages and self._store is not None:
+            await asyncio.to_thread(self._store.delete, [page.key for page in audit.bad_pages])
+        return audit
+
+    def doubt(self) -> None:
+        """Claim no hit as exact from now on: one was not, though its pages were right."""
+        self._doubted = True
+
+    @property
+    def drafts(self) -> DraftCounts:
+        """What speculation has done so far."""
+        return self._engine.drafts
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request runs or waits."""
+        return self._engine.load == (0, 0)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Requests that run, and that wait."""
+        return self._engine.load
 
     def occupancy(self) -> Occupancy:
         """How the page budget is used at this moment."""
@@ -254,7 +303,7 @@ class EmbeddedBackend:
         """Run a function that calls torch where all of it runs, between two steps. Raises ShuttingDown."""
         return await asyncio.wrap_future(self._engine.call(function))
 
-    async def _on_engine(self, function: Callable[[], int]) -> int:
-        result = await asyncio.wrap_future(self._engine.call(function))
-        assert isinstance(result, int)
-        return result
+    async def _on_engine(self, function: Callable[[], T]) -> T:
+        results: list[T] = []
+        await asyncio.wrap_future(self._engine.call(lambda: results.append(function())))
+        return results[0]

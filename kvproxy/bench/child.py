@@ -66,6 +66,21 @@ class Child:
         times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
         return float(sum(t.user + t.system for t in times))
 
+    def rss(self) -> int:
+        """Resident bytes of the process and its children; pages that they share count for each."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} is not running")
+        process = psutil.Process(self._process.pid)
+        return int(sum(p.memory_info().rss for p in (process, *process.children(recursive=True))))
+
+    def stop(self) -> int:
+        """End it as an operator would; its exit status. Further calls of anything else are errors."""
+        process = self._process
+        if process is None:
+            raise RuntimeError(f"{self.name} is not running")
+        self._end()
+        return int(process.returncode)
+
     def _start(self) -> None:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

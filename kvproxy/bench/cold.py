@@ -12,9 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kvproxy.bench.machine import engine_machine
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart
-from kvproxy.engine.baseline import Baseline, machine
+from kvproxy.engine.baseline import Baseline, load_plain
+from kvproxy.engine.duel import Case, open_duel
+from kvproxy.engine.shapes import shape_named
 from kvproxy.engine.source import resolve_model
 from kvproxy.serve import Stack, open_stack
 from kvproxy.timings import Timings
@@ -28,8 +31,36 @@ def bench_cold(
 ) -> dict[str, Any]:
     """TTFT of a prompt nobody has sent before, through the proxy's whole miss path, beside transformers'
     ``generate(max_new_tokens=1)`` on the same weights, dtype and token ids. Medians of ``repeats``, taken in
-    turn. Times in seconds."""
+    turn. Times in seconds.
+
+    A ``shape:NAME`` has no tokenizer: there the engine alone is measured, on random tokens, without the proxy.
+    """
+    if shape_named(config.model.path) is not None:
+        return _cold_shape(config, repeats, progress)
     return asyncio.run(_cold(config, text, repeats, progress or (lambda *_: None)))
+
+
+def _cold_shape(config: Config, repeats: int, progress: Callable[[int, int], None] | None) -> dict[str, Any]:
+    model, dtype = config.model.path, config.model.dtype
+    with open_duel(model, dtype=dtype, tokens=max(SIZES) + 1, cache_dir=default_cache_dir()) as duel:
+        outcomes = duel.play([Case(size, 1) for size in SIZES], repeats, progress)
+        rows = [
+            _timed_row(
+                outcome.case.prompt_tokens,
+                [t.ttft_s for t in outcome.ours],
+                [t.ttft_s for t in outcome.theirs],
+            )
+            for outcome in outcomes
+        ]
+        return {
+            "machine": duel.on_thread(engine_machine),
+            "model": model,
+            "dtype": dtype,
+            "level": "engine",
+            "in_turn": duel.in_turn,
+            "drift_gflops": [round(x, 1) for x in duel.drift],
+            "cold": rows,
+        }
 
 
 async def _cold(
@@ -40,8 +71,7 @@ async def _cold(
         store = config.store.model_copy(update={"path": Path(scratch)})
         async with open_stack(config.model_copy(update={"store": store}), folder) as stack:
             await stack.misses.start()
-            load = partial(Baseline, folder.path, config.model.dtype, config.model.device)
-            baseline = await stack.local.on_kernel_thread(load)
+            baseline = await stack.local.on_kernel_thread(partial(_baseline, config, folder.path))
             assert isinstance(baseline, Baseline)
             sizes = [n for n in SIZES if n < stack.local.info.max_context]
             await _ours(
@@ -53,7 +83,19 @@ async def _cold(
                 request = _cut(stack, config.model.served_name, text, size)
                 rows.append(await _row(stack, baseline, config.model.served_name, request, repeats))
             progress(len(sizes), len(sizes))
-    return {"machine": machine(), "model": config.model.path, "dtype": config.model.dtype, "cold": rows}
+            shape = await stack.local.on_kernel_thread(engine_machine)
+    return {
+        "machine": shape,
+        "model": config.model.path,
+        "dtype": config.model.dtype,
+        "level": "proxy",
+        "cold": rows,
+    }
+
+
+def _baseline(config: Config, folder: Path) -> Baseline:
+    plain = load_plain(str(folder), config.model.dtype, cache_dir=default_cache_dir())
+    return Baseline(plain, config.model.device)
 
 
 async def _row(
@@ -68,13 +110,17 @@ async def _row(
         took = await stack.local.on_kernel_thread(partial(baseline.first_token, token_ids))
         assert isinstance(took, float)
         theirs.append(took)
+    return _timed_row(len(token_ids), ours, theirs)
+
+
+def _timed_row(tokens: int, ours: list[float], theirs: list[float]) -> dict[str, Any]:
     mine, other = statistics.median(ours), statistics.median(theirs)
     return {
-        "prompt_tokens": len(token_ids),
+        "prompt_tokens": tokens,
         "kvproxy_s": round(mine, 4),
         "transformers_s": round(other, 4),
         "ratio": round(mine / other, 3),
-        "repeats": repeats,
+        "repeats": len(ours),
     }
 
 

@@ -6,7 +6,6 @@ Added latency is a quantile through a proxy minus the same quantile straight to 
 from __future__ import annotations
 
 import asyncio
-import platform
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -15,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 
 from kvproxy.bench import fake_server, upstream
 from kvproxy.bench.child import Child, announced
 from kvproxy.bench.litellm_proxy import VERSION, litellm_proxy
 from kvproxy.bench.load import Load, Request, Samples, Target, WrongAnswer, open_load, quantiles_ms
+from kvproxy.bench.machine import machine
 from kvproxy.client import Client
 
 KEY = "sk-kvproxy-bench-0001"
@@ -105,16 +104,6 @@ def bench_proxy(
         "plan": {"sequential": plan.sequential, "concurrent": plan.concurrent, "at_once": plan.concurrency},
         "upstream": rows,
         "hit": {"document_tokens": tokens, "rows": hits},
-    }
-
-
-def machine() -> dict[str, Any]:
-    """The shape of this machine, to be quoted with every figure."""
-    return {
-        "cpu": _cpu_name(),
-        "cores": psutil.cpu_count(logical=True),
-        "python": platform.python_version(),
-        "system": platform.platform(),
     }
 
 
@@ -241,12 +230,3 @@ def _kvproxy(folder: Path, model: str, upstream_url: str) -> Child:
     url = folder / "kvproxy.url"
     command = (sys.executable, "-m", "kvproxy", "serve", "--config", str(file), "--announce-file", str(url))
     return Child("kvproxy", command, announced(url), folder)
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())

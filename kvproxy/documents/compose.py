@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,9 @@ from typing import Any
 
 from kvproxy.core import Caller, ChatRequest, Prompt, Span, TextRequest
 from kvproxy.documents.document import FramedPrefix, Framing, TokenizedDocument
-from kvproxy.documents.escape import RESERVED, Escape
+from kvproxy.documents.escape import RESERVED, Escape, checked
 from kvproxy.documents.history import History
+from kvproxy.documents.late import LEAST, LateTexts, Pending
 from kvproxy.documents.library import Known, Library
 from kvproxy.documents.model_format import model_format
 from kvproxy.documents.parts import Contents
@@ -28,6 +30,9 @@ logger = logging.getLogger(__name__)
 # What may follow a document; without cuts, what all of these leave untouched is taken as its own.
 _TAILS = ("", "\n", "\n\nQ", " x", "x", ".", "'s", "1", "\u0301")
 
+_PREDICTED_CHARACTERS = 32
+"""Per token of a prediction: more than any text has on average, so that what is cut off costs nothing."""
+
 
 @dataclass(slots=True)
 class _Placed:
@@ -40,7 +45,7 @@ class _Placed:
 
 
 class Composer:
-    """Renders and tokenises. One per model; ``compose`` and ``plain_call`` belong to the event loop."""
+    """Renders and tokenises. One per model; ``compose``, ``composed`` and ``plain_call`` belong to the event loop."""
 
     def __init__(
         self,
@@ -75,6 +80,14 @@ class Composer:
         """Tokens of a text completion's prompt. ``add_special_tokens``: with the bos token, where this
         tokenizer has one. Control tokens in ``text`` stay text. Raises InvalidRequest."""
         return self._texts.encode(text, begin=add_special_tokens)
+
+    async def predicted(self, text: str, most: int) -> tuple[int, ...]:
+        """The first tokens of an answer as a client expects it, ``most`` at most; a long one is encoded on another
+        thread. Control tokens in it stay text, which no answer has. Raises InvalidRequest."""
+        text = checked(text, "prediction.content")[: most * _PREDICTED_CHARACTERS]
+        encode = self._tokenizer.encode_text
+        ids = await asyncio.to_thread(encode, text) if len(text) >= LEAST else encode(text)
+        return tuple(ids[:most])
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, control tokens included. Raises InvalidRequest for ids out of range."""
@@ -121,6 +134,16 @@ class Composer:
             reasoning=reasoning_state(rendered, thinks=self.format.thinks),
             tool_format=self.format.tool_format,
         )
+
+    async def composed(self, request: ChatRequest | TextRequest, caller: Caller) -> Prompt:
+        """As ``compose``; the event loop goes on while long texts are encoded that the caller did not send lately."""
+        late = LateTexts()
+        while True:
+            try:
+                with self._seam.taking(late):
+                    return self.compose(request, caller)
+            except Pending as pending:
+                late.put(pending, await asyncio.to_thread(self._seam.encode_late, pending))
 
     def framed(self, text: str, tokenized: TokenizedDocument, framing: Framing) -> FramedPrefix:
         """The tokens from 0 to the document's cut under ``framing``, whatever follows. Safe in any thread."""
@@ -219,11 +242,12 @@ class Composer:
 
 def _span(known: Known, mark: Mark, token_ids: tuple[int, ...]) -> Span:
     """The span, in the document's own scope when its published prefix is what the prompt starts with."""
+    bad = known.quarantined is not None
     for prefix in known.prefixes:
         length = len(prefix.token_ids)
         if length > mark.start and token_ids[:length] == prefix.token_ids:
-            return Span(known.document.ref, mark.start, length, known.document.scope)
-    return Span(known.document.ref, mark.start, mark.end)
+            return Span(known.document.ref, mark.start, length, known.document.scope, bad)
+    return Span(known.document.ref, mark.start, mark.end, quarantined=bad)
 
 
 def _agreeing(one: list[int], other: list[int]) -> int:

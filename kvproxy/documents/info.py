@@ -35,6 +35,10 @@ class DocumentInfo:
     created: int
     """Unix time in seconds."""
     framings: tuple[FramingInfo, ...]
+    quarantined: str | None = None
+    """Why its kept pages are not used; None while they are."""
+    pinned: bool = False
+    """Its pages stay in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +52,26 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A hit on a document beside a prefill from scratch, under one framing."""
+    """Hits on a document beside a prefill from scratch, under one framing."""
 
     document: str
     framing: str
     exact: bool
-    """Every logit equal to the bit, every greedy token the same; False when nothing could be compared."""
+    """Every page and every logit equal to the bit, every greedy token the same; False when nothing could be
+    compared."""
     note: str
     """Why nothing could be compared; empty otherwise."""
     cached_tokens: int = 0
+    pages: int = 0
+    """Kept pages that were compared with recomputed ones."""
+    equal_pages: int = 0
     positions: int = 0
-    """Positions behind the cached ones whose logits were compared, the whole vocabulary each."""
+    """Positions whose logits were compared, the whole vocabulary each: all of document, question and answer."""
+    equal_positions: int = 0
     equal_argmax: int = 0
     largest_difference: float | None = None
-    """Of any logit at any position; 0.0 means equal to the bit. None when there is no such number."""
+    """Of any logit at any position; 0.0 where all are equal. None when there is no such number."""
     greedy_tokens: int = 0
     equal_greedy: int = 0
+    first_difference: int | None = None
+    """The first position whose kept key or value differs; None where no page does."""

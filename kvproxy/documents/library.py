@@ -22,6 +22,8 @@ class Known:
     tokenized: TokenizedDocument
     prefixes: tuple[FramedPrefix, ...]
     """Its published framings."""
+    quarantined: str | None = None
+    """Why its kept pages are not used, in words for its readers; None while they are."""
 
 
 class Library:
@@ -72,6 +74,15 @@ class Library:
                     del self._anchors[anchor]
         if not versions:
             self._versions.pop(ref.id, None)
+
+    def find(self, ref: DocumentRef) -> Known | None:
+        """Exactly this version, whoever may see it."""
+        return self._versions.get(ref.id, {}).get(ref.version or 0)
+
+    @property
+    def quarantined(self) -> int:
+        """How many versions are in quarantine."""
+        return sum(1 for known in self if known.quarantined is not None)
 
     def versions(self, document_id: str, caller: Caller) -> list[Known]:
         """The versions of a document that ``caller`` may see, oldest first."""

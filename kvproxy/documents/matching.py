@@ -15,8 +15,12 @@ def decide(prompt: Prompt, lookup: Lookup) -> Decision:
 
     A client that marks the end of a prefix names what it pays for: the whole of the first marked prefix is a
     hit, however short it is and whether or not a document follows it.
+
+    A document in quarantine is a miss, whatever is kept.
     """
     first = prompt.documents[0] if prompt.documents else None
+    if first is not None and first.quarantined:
+        return Miss(MissReason.QUARANTINED, first.document)
     tokens = lookup.tokens if isinstance(lookup, Found) else 0
     marked = bool(prompt.marks) and tokens >= prompt.marks[0] > 0
     if first is None:

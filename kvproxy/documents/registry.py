@@ -47,6 +47,24 @@ CREATE TABLE kept (
     FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
 );
 """
+# Made in databases of before it, too: a version of kvproxy that does not know it loses nothing by it.
+_QUARANTINED = """
+CREATE TABLE IF NOT EXISTS quarantined (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (id, version),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+);
+"""
+_PINNED = """
+CREATE TABLE IF NOT EXISTS pinned (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (id, version),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+);
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +81,10 @@ class Entry:
 
     document: Document
     framings: tuple[KeptFraming, ...]
+    quarantined: str | None = None
+    """Why its pages are not used; None while they are."""
+    pinned: bool = False
+    """Its pages are to stay in memory."""
 
 
 class Registry:
@@ -129,6 +151,20 @@ class Registry:
             for framing in framings:
                 _insert_kept(db, ref, framing)
 
+    def quarantine(self, ref: DocumentRef, note: str | None) -> None:
+        """Write down that the kept pages of a version are not to be used, and why; None lifts that."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM quarantined WHERE id = ? AND version = ?", (ref.id, ref.version))
+            if note is not None:
+                db.execute("INSERT INTO quarantined VALUES (?, ?, ?)", (ref.id, ref.version, note))
+
+    def pin(self, ref: DocumentRef, pinned: bool) -> None:
+        """Write down whether the pages of a version are to stay in memory."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM pinned WHERE id = ? AND version = ?", (ref.id, ref.version))
+            if pinned:
+                db.execute("INSERT INTO pinned VALUES (?, ?)", (ref.id, ref.version))
+
     def delete(self, refs: Sequence[DocumentRef]) -> None:
         """Make versions not exist, all or none. Their numbers are never used again."""
         with self._transaction() as db:
@@ -146,8 +182,15 @@ class Registry:
         kept: dict[tuple[str, int], list[KeptFraming]] = {}
         for name, version, framing, *columns in self._rows("SELECT * FROM kept ORDER BY framing"):
             kept.setdefault((name, version), []).append(KeptFraming(framing, _kept(columns)))
+        notes = {(row[0], row[1]): row[2] for row in self._rows("SELECT * FROM quarantined")}
+        pinned = {(row[0], row[1]) for row in self._rows("SELECT * FROM pinned")}
         return [
-            Entry(_document(row), tuple(kept.get((row[0], row[1]), ())))
+            Entry(
+                _document(row),
+                tuple(kept.get((row[0], row[1]), ())),
+                notes.get((row[0], row[1])),
+                (row[0], row[1]) in pinned,
+            )
             for row in self._rows("SELECT * FROM versions ORDER BY id, version")
         ]
 
@@ -185,6 +228,7 @@ class Registry:
             raise SetupError(f"{path} was written by another version of kvproxy (schema {found})")
         if found == 0:
             self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+        self._db.executescript(_QUARANTINED + _PINNED)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

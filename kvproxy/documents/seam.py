@@ -20,15 +20,18 @@ and encoding them again was rejected: one piece can be any number of tokens.
 from __future__ import annotations
 
 import unicodedata
+from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import tokenizers
 
 from kvproxy.documents.document import Entry, TokenizedDocument, etag_of
 from kvproxy.documents.escape import Stop
-from kvproxy.documents.text_memo import TextMemo
+from kvproxy.documents.late import LEAST, LateTexts, Pending
+from kvproxy.documents.text_memo import Encoded, TextMemo
 from kvproxy.documents.tokenizer import Tokenizer
 
 HORIZON = 16
@@ -78,6 +81,7 @@ class Seam:
         self._tokenizer = tokenizer
         self._memo: OrderedDict[tuple[str, str], _Lead | None] = OrderedDict()
         self._texts = TextMemo()
+        self._late: LateTexts | None = None
 
     @property
     def remembered(self) -> int:
@@ -143,8 +147,30 @@ class Seam:
     def _remembered(
         self, text: str, offsets: tuple[int, ...], scope: str
     ) -> tuple[Sequence[int], Sequence[int]]:
-        found = self._texts.encoded(scope, text, offsets, lambda: self._encoded(text, offsets))
+        late = self._late if len(text) >= LEAST and not self._texts.has(scope, text, offsets) else None
+
+        def encode() -> tuple[Sequence[int], Sequence[int]]:
+            if late is None:
+                return self._encoded(text, offsets)
+            ready = late.get(text, offsets)
+            return ready.token_ids, ready.decided
+
+        found = self._texts.encoded(scope, text, offsets, encode)
         return found.token_ids, found.decided
+
+    @contextmanager
+    def taking(self, late: LateTexts) -> Iterator[None]:
+        """Within the block, long texts that are not held are taken from ``late`` or raise Pending."""
+        self._late = late
+        try:
+            yield
+        finally:
+            self._late = None
+
+    def encode_late(self, pending: Pending) -> Encoded:
+        """What a text of ``Pending`` is encoded to. Safe in any thread."""
+        token_ids, decided = self._encoded(pending.text, pending.stops)
+        return Encoded(array("I", token_ids), tuple(decided))
 
     def _encoded(self, text: str, offsets: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
         """The tokens of ``text``, and for each offset how many of them it decides."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kvproxy.core import DocumentRef, Kept
@@ -41,9 +41,14 @@ class Shelf:
         """Remove holdings and return them."""
         return [self._holdings.pop(ref) for ref in refs if ref in self._holdings]
 
-    def keys(self, scope: str) -> frozenset[bytes]:
-        """Pages that documents of ``scope`` still need."""
-        return frozenset(k for h in self._holdings.values() if h.scope == scope for k in h.keys)
+    def keys(self, scope: str, among: Callable[[DocumentRef], bool] = lambda _: True) -> frozenset[bytes]:
+        """Pages that documents of ``scope`` still need, ``among`` these."""
+        held = self._holdings.items()
+        return frozenset(k for ref, h in held if h.scope == scope and among(ref) for k in h.keys)
+
+    def needing(self, key: bytes, scope: str) -> list[DocumentRef]:
+        """Document versions of ``scope`` that one page belongs to."""
+        return [ref for ref, h in self._holdings.items() if h.scope == scope and key in h.keys]
 
     def sharing(self, keys: frozenset[bytes], scope: str) -> Iterator[tuple[str, Kept]]:
         """Prefixes of scopes other than ``scope`` that need one of ``keys``."""

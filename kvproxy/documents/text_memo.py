@@ -40,6 +40,10 @@ class TextMemo:
         """Of all texts that are held, with the overhead of each."""
         return self._characters
 
+    def has(self, scope: str, text: str, stops: tuple[int, ...]) -> bool:
+        """Whether ``encoded`` would find this text."""
+        return (scope, text, stops) in self._entries
+
     def encoded(self, scope: str, text: str, stops: tuple[int, ...], encode: Encode) -> Encoded:
         """What ``encode`` gives for ``text`` with stops at these offsets; it is called when that is not held."""
         key = (scope, text, stops)

@@ -51,6 +51,7 @@ class Admission:
             seq.phase, seq.following = Phase.FOLLOWING, leader
             return True
         if not self._reserve(seq, match):
+            self._refuse_what_pins_leave_no_room_for(seq, match)
             if any(True for _ in running):
                 return False
             match = _whole_pages(match)
@@ -65,6 +66,16 @@ class Admission:
                 return False
         self._begin(seq, seq.matched)
         return True
+
+    def _refuse_what_pins_leave_no_room_for(self, seq: Sequence, match: Match) -> None:
+        """Waiting would not help: publishers' pins go when documents do. Raises CannotFit."""
+        shared = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.fixed)
+        need, pool = pages_for(seq.last_position) - shared, self._cache.pool
+        if need > pool.total - self._cache.fixed:
+            raise CannotFit(
+                f"This request needs {need} pages of KV, and pinned documents leave {pool.total - self._cache.fixed} "
+                f"of {pool.total}. Shorten it, lower max_tokens, unpin a document, or raise engine.page_budget."
+            )
 
     def _reserve(self, seq: Sequence, match: Match) -> bool:
         """Pin ``match`` and have the pages promised that are needed besides its full resident ones."""
@@ -81,6 +92,7 @@ class Admission:
 
     def _begin(self, seq: Sequence, nodes: tuple[Node, ...]) -> None:
         seq.admitted_at = time.perf_counter()
+        self._cache.used(nodes)
         missing = [n for n in nodes if n.page is None]
         if not missing:
             self._attach(seq)
@@ -123,6 +135,8 @@ class Admission:
         if seq.phase is not Phase.LOADING:
             return
         node, result = read.node, read.result
+        if isinstance(result, Loaded):
+            self._cache.costs.loaded(read.seconds)
         if isinstance(result, Loaded) and node.page is None:
             page = self._cache.take(None)
             try:

@@ -1,303 +1,255 @@
-"""Attention over pages, so that a row's result depends on its prefix and nothing else.
+"""Attention over spans of pages, so that a row's result depends on its prefix and nothing else.
 
 The rules that make a hit equal a miss to the bit:
 
-1. A row attends to each page before its own in an unmasked call over exactly PAGE_TOKENS positions, and to its
-   own page in a masked one. Which calls there are for a row follows from its position alone.
-2. Every call has a number of query rows that is a multiple of ``granule``, in which the kernel's rows do not
-   depend on each other (``numerics`` measures it).
-3. Partial results are merged in float32 by elementwise operations and a binary tree over the absolute page
-   index; absent pages add an exact zero. No reduction's order can depend on what else is in the tile.
+1. Which calls there are for a row, and how many positions each has, follows from the row's position alone
+   (``plan``).
+2. Every call has a number of query columns in which the kernel's rows do not depend on each other (``widths``;
+   ``numerics`` measures every one of them).
+3. Partial results are merged in float32 by elementwise operations, in the order of the calls; a row meets its own
+   calls only. No reduction's order can depend on what else is in the tile.
 
-Grouped-query attention folds the query heads of a KV head into rows: nothing is repeated.
+Grouped-query attention folds the query heads of a KV head into columns: nothing is repeated.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.kernels import Kernel
-from kvproxy.engine.pool import SCRATCH
+from kvproxy.engine.kernels import LOG2_E, Kernel
+from kvproxy.engine.plan import SLACK_COLUMNS, Call, Pages, Plan
+from kvproxy.engine.vectors import slack, whole
 
-MERGE_COLUMNS = 192
-"""Columns merged at a time: their weighted partial results stay in the processor's cache."""
+_VIEWS = 256
+"""Ranges of a layer's positions whose views are remembered: making one takes as long as a small operation."""
+
+
+class LayerKV:
+    """One layer's part of the pool."""
+
+    def __init__(self, kv: torch.Tensor) -> None:
+        """kv: [2, kv_heads, pages, PAGE_TOKENS, D]"""
+        self._kv = kv
+        self.keys, self.values = kv.flatten(2, 3).unbind(0)
+        """[kv_heads, pages * PAGE_TOKENS, D]"""
+        self._views: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def positions(self, pages: Pages, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """K and V, [kv_heads, length, D] each: views, or copies where pages are no neighbours."""
+        if not isinstance(pages, int):
+            copied = self._kv.index_select(2, pages).flatten(2, 3)[:, :, :length]
+            return copied[0], copied[1]
+        views = self._views.get((pages, length))
+        if views is None:
+            if len(self._views) == _VIEWS:
+                self._views.clear()
+            where = slice(pages * PAGE_TOKENS, pages * PAGE_TOKENS + length)
+            views = self._views[pages, length] = self.keys[:, where], self.values[:, where]
+        return views
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """Consecutive rows of one sequence inside one page: rows ``row .. row+count`` of the tile are its
-    positions ``start .. start+count``. ``pages`` are the sequence's pages up to the one that holds them."""
+class _Views:
+    """A call's share of the buffers. Where its columns are no slice, its results are in memory of its own."""
 
-    row: int
-    start: int
-    count: int
-    pages: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Past:
-    """One unmasked call: consecutive pages, and the folded query columns that attend to them."""
-
-    index: int
-    page: int
-    count: int
-    columns: torch.Tensor | slice
-    width: int
+    call: Call
+    q: torch.Tensor
+    """float32 [kv_heads, width, D], or all columns' queries"""
+    out: torch.Tensor
+    """[spans, kv_heads, width, D] in the pool's dtype"""
+    top: torch.Tensor
+    total: torch.Tensor
+    """float32 [spans, kv_heads, width]"""
+    weight: torch.Tensor
+    """float32 [spans, kv_heads, width, 1], or all columns' weights"""
+    term: torch.Tensor
+    merged: torch.Tensor
+    """float32 [kv_heads, width, D], or all columns'"""
 
 
 @dataclass(frozen=True, slots=True)
-class _Own:
-    """One masked call over the own pages of ``len(pages)`` segments with equally many padded rows."""
+class _Buffers:
+    """Everything between two layers' matrix products for one plan. Its memory is shared with other plans', so
+    that nothing in it outlives a layer."""
 
-    pages: torch.Tensor | int
-    column: int
-    width: int
-    batch: int
-    mask: torch.Tensor
-
-
-@dataclass(slots=True)
-class Plan:
-    """What one tile attends to; built once per step and used by every layer."""
-
-    write_pages: torch.Tensor
-    """[M] int64: the page each row's K and V go to."""
-    write_offsets: torch.Tensor
-    """[M] int64: the position inside that page."""
-    gather: torch.Tensor | None
-    """[T] int64: folded query columns, padding included, as indices into [M * group]. None: just as they are."""
-    scatter: torch.Tensor | None
-    """[M * group] int64: where each folded row's result stands among the T columns. None: just there."""
-    past: list[_Past]
-    own: list[_Own]
-    slots: int
-    """Page slots of the merge: the most pages that any row has before its own."""
-    gaps: list[slice]
-    """Slots that not every column fills, to be zeroed before the merge."""
+    plan: Plan
+    calls: list[_Views]
+    gathered: torch.Tensor
+    """float32 [kv_heads, columns, D]: the queries, column by column."""
+    top: torch.Tensor
+    """float32 [slots, kv_heads, columns]: -inf where a column has no such span."""
+    total: torch.Tensor
+    best: torch.Tensor
+    """float32 [kv_heads, columns]"""
+    weight: torch.Tensor
+    """float32 [slots, kv_heads, columns]"""
+    whole_weight: torch.Tensor
+    merged: torch.Tensor
+    """float32 [kv_heads, columns, D]"""
+    result: torch.Tensor
+    """[rows, kv_heads, group, D] in the pool's dtype: a part of ``output``."""
+    output: torch.Tensor
+    """[M, heads * D] in the pool's dtype."""
 
 
-def build_plan(
-    segments: Sequence[Segment], tile: int, group: int, granule: int, dtype: torch.dtype, device: torch.device
-) -> Plan:
-    """Decide the calls for one tile. Pure; costs microseconds per page and segment."""
-    write_pages = [SCRATCH] * tile
-    write_offsets = [row % PAGE_TOKENS for row in range(tile)]
-    gather: list[int] = []
-    scatter = [0] * (tile * group)
-    columns: list[tuple[int, int]] = []
-    for seg in segments:
-        page, first = seg.pages[seg.start // PAGE_TOKENS], seg.start % PAGE_TOKENS
-        assert first + seg.count <= PAGE_TOKENS, "a segment stays inside one page"
-        write_pages[seg.row : seg.row + seg.count] = [page] * seg.count
-        write_offsets[seg.row : seg.row + seg.count] = range(first, first + seg.count)
-        folded = range(seg.row * group, (seg.row + seg.count) * group)
-        column, width = len(gather), -(-len(folded) // granule) * granule
-        scatter[folded.start : folded.stop] = range(column, column + len(folded))
-        gather.extend(folded)
-        gather.extend([folded.start] * (width - len(folded)))
-        columns.append((column, width))
-    depths = [seg.start // PAGE_TOKENS for seg in segments]
-    longest, shortest = max(depths, default=0), min(depths, default=0)
-    whole = gather == list(range(tile * group))
-    return Plan(
-        write_pages=torch.tensor(write_pages, device=device),
-        write_offsets=torch.tensor(write_offsets, device=device),
-        gather=None if whole else torch.tensor(gather, device=device),
-        scatter=None if whole else torch.tensor(scatter, device=device),
-        past=_past_calls(segments, columns, device),
-        own=_own_calls(segments, columns, group, dtype, device),
-        slots=longest,
-        gaps=[slice(shortest, longest)] if shortest < longest else [],
-    )
+class Attention:
+    """One model's attention, for one thread at a time. Its buffers grow to the largest tile seen, and stay."""
 
+    def __init__(
+        self,
+        kernel: Kernel,
+        *,
+        kv_heads: int,
+        group: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._kernel = kernel
+        self._kv_heads, self._group, self._dim = kv_heads, group, head_dim
+        self._dtype, self._device = dtype, device
+        self._threads = torch.get_num_threads()
+        self._memory: dict[str, torch.Tensor] = {}
+        self._buffers: _Buffers | None = None
+        self._pool: tuple[torch.Tensor | None, list[LayerKV]] = None, []
 
-def _past_calls(
-    segments: Sequence[Segment], columns: Sequence[tuple[int, int]], device: torch.device
-) -> list[_Past]:
-    """Group by page: readers of one page share a call, consecutive pages of the same readers one batch."""
-    readers: dict[tuple[int, int], list[int]] = {}
-    for i, seg in enumerate(segments):
-        for index in range(seg.start // PAGE_TOKENS):
-            readers.setdefault((index, seg.pages[index]), []).append(i)
-    calls: list[tuple[int, int, int, list[int]]] = []
-    open_calls: dict[tuple[int, int], int] = {}
-    for (index, page), who in sorted(readers.items()):
-        at = open_calls.get((index - 1, page - 1))
-        if at is not None and calls[at][3] == who:
-            start_index, start_page, count, _ = calls[at]
-            calls[at] = (start_index, start_page, count + 1, who)
+    def layers(self, kv: torch.Tensor) -> list[LayerKV]:
+        """A pool's layers; remembered until another pool is asked for."""
+        if self._pool[0] is not kv:
+            self._pool = kv, [LayerKV(x) for x in kv.unbind(0)]
+        return self._pool[1]
+
+    def queries(self, tile: int) -> torch.Tensor:
+        """Where a layer puts its queries before ``attend``: float32 [kv_heads, tile, group, D], each scaled by
+        log2(e) times the model's factor. Valid until the next tile of another size."""
+        return self._folded(tile)[:, : tile * self._group].view(self._kv_heads, tile, self._group, self._dim)
+
+    def fold(self, q: torch.Tensor, scale: float) -> None:
+        """q: [M, heads, D], put into ``queries``."""
+        target = self.queries(q.shape[0])
+        target.copy_(q.unflatten(1, (self._kv_heads, self._group)).transpose(0, 1))
+        target.mul_(scale * LOG2_E)
+
+    def write(self, plan: Plan, kv: LayerKV, k: torch.Tensor, v: torch.Tensor) -> None:
+        """Write a tile's K and V, [M, kv_heads, D], into their pages. Padding rows are not written."""
+        for target, x in ((kv.keys, k), (kv.values, v)):
+            if plan.indexed is not None:
+                rows, to = plan.indexed
+                target.index_copy_(1, to, x.index_select(0, rows).transpose(0, 1).to(self._dtype))
+            for w in plan.writes:
+                target[:, w.to : w.to + w.count].copy_(x[w.row : w.row + w.count].transpose(0, 1))
+
+    def attend(self, plan: Plan, kv: LayerKV, tile: int) -> torch.Tensor:
+        """Attend with what stands in ``queries(tile)`` to what stands in the pages.
+
+        Returns [M, heads * D] in the pool's dtype, in memory that the next call reuses.
+        """
+        b = self._buffers
+        if b is None or b.plan is not plan:
+            b = self._buffers = self._bind(plan, tile)
+        if plan.gather is not None:
+            torch.index_select(self._folded(tile), 1, plan.gather, out=b.gathered)
+        if plan.gaps < plan.slots:
+            b.top[plan.gaps :].fill_(float("-inf"))
+            b.total[plan.gaps :].zero_()
+        for x in b.calls:
+            call = x.call
+            k, v = kv.positions(call.pages, call.length)
+            if isinstance(call.columns, slice):
+                self._kernel(x.q, k, v, call.mask, x.out, x.top, x.total)
+                continue
+            self._kernel(x.q.index_select(1, call.columns), k, v, call.mask, x.out, x.top, x.total)
+            slots = slice(call.slot, call.slot + call.spans)
+            b.top[slots].index_copy_(2, call.columns, x.top)
+            b.total[slots].index_copy_(2, call.columns, x.total)
+        self._merge(b)
+        return b.output
+
+    def _merge(self, b: _Buffers) -> None:
+        """softmax over all positions from partial results: sum of w_c * out_c over sum of w_c * total_c, with
+        w_c = 2 ** (top_c - max top), as in flash-decoding's reduction."""
+        plan = b.plan
+        if plan.slots > 1:
+            torch.amax(b.top, 0, out=b.best)
+            torch.sub(b.top, b.best, out=b.weight)
+            torch.exp2(b.whole_weight, out=b.whole_weight)
+            b.total.mul_(b.weight)
+            torch.add(b.total[0], b.total[1], out=b.best)
+            for slot in range(2, plan.slots):
+                b.best.add_(b.total[slot])
+            b.weight.div_(b.best)
         else:
-            at = len(calls)
-            calls.append((index, page, 1, who))
-        open_calls[index, page] = at
-    past = []
-    for index, page, count, who in calls:
-        spans = [columns[i] for i in who]
-        width = sum(w for _, w in spans)
-        where: torch.Tensor | slice
-        if all(a[0] + a[1] == b[0] for a, b in itertools.pairwise(spans)):
-            where = slice(spans[0][0], spans[0][0] + width)
-        else:
-            where = torch.tensor([c for start, w in spans for c in range(start, start + w)], device=device)
-        past.append(_Past(index, page, count, where, width))
-    return past
+            torch.reciprocal(b.total, out=b.weight)
+        for x in b.calls:
+            columns = x.call.columns
+            if x.call.slot == 0:
+                torch.mul(x.out[0], x.weight[0], out=x.merged)
+            elif isinstance(columns, slice):
+                torch.mul(x.out, x.weight, out=x.term)
+                for i in range(x.call.spans):
+                    x.merged.add_(x.term[i])
+            else:
+                torch.mul(x.out, x.weight.index_select(2, columns), out=x.term)
+                for i in range(x.call.spans):
+                    x.merged.index_add_(1, columns, x.term[i])
+        merged = b.merged[:, : plan.rows * self._group]
+        if plan.scatter is not None:
+            merged = b.merged.index_select(1, plan.scatter)
+        b.result.copy_(merged.view(self._kv_heads, plan.rows, self._group, self._dim).transpose(0, 1))
 
-
-def _own_calls(
-    segments: Sequence[Segment],
-    columns: Sequence[tuple[int, int]],
-    group: int,
-    dtype: torch.dtype,
-    device: torch.device,
-) -> list[_Own]:
-    """Single-row segments (decode) that stand side by side share one batched call; others get one each."""
-    calls: list[_Own] = []
-    positions = torch.arange(PAGE_TOKENS, device=device)
-    i = 0
-    while i < len(segments):
-        j = i + 1
-        if segments[i].count == 1:
-            while j < len(segments) and segments[j].count == 1:
-                j += 1
-        run, width = segments[i:j], columns[i][1]
-        # Padding columns may see anything; they get the last row's view so that no row is fully masked.
-        rows = (torch.arange(width, device=device) // group).clamp_(max=run[0].count - 1)
-        first = torch.tensor([seg.start % PAGE_TOKENS for seg in run], device=device)
-        last = first[:, None] + rows
-        mask = torch.zeros(len(run), 1, width, PAGE_TOKENS, dtype=dtype, device=device)
-        mask.masked_fill_(positions > last[:, None, :, None], float("-inf"))
-        pages = [seg.pages[seg.start // PAGE_TOKENS] for seg in run]
-        calls.append(
-            _Own(
-                pages=pages[0] if len(run) == 1 else torch.tensor(pages, device=device),
-                column=columns[i][0],
-                width=width,
-                batch=len(run),
-                mask=mask,
-            )
+    def _bind(self, plan: Plan, tile: int) -> _Buffers:
+        heads, dim, columns, slots = self._kv_heads, self._dim, plan.columns, plan.slots
+        shape = (slots, heads, columns)
+        gathered = self._folded(tile)[:, :columns]
+        if plan.gather is not None:
+            gathered = self._take("gathered", (heads, columns, dim), torch.float32)
+        out = self._take("out", (*shape, dim), self._dtype)
+        top, total = self._take("top", shape, torch.float32), self._take("total", shape, torch.float32)
+        weight = self._take("weight", shape, torch.float32)
+        output = self._take(f"output {tile}", (tile, heads * self._group * dim), self._dtype)
+        merged = self._take("merged", (heads, columns, dim), torch.float32)
+        most = max((call.spans * call.width for call in plan.calls), default=0)
+        self._take("term", (heads, most, dim), torch.float32)
+        calls = []
+        for call in plan.calls:
+            c, mine = call.columns, slice(call.slot, call.slot + call.spans)
+            term = self._take("term", (call.spans, heads, call.width, dim), torch.float32)
+            scale = weight[mine].unsqueeze(-1)
+            if isinstance(c, slice):
+                found = (out[mine, :, c], top[mine, :, c], total[mine, :, c])
+                calls.append(_Views(call, gathered[:, c], *found, scale[:, :, c], term, merged[:, c]))
+            else:
+                size = (call.spans, heads, call.width)
+                kept = (out.new_empty(*size, dim), top.new_empty(size), top.new_empty(size))
+                calls.append(_Views(call, gathered, *kept, scale, term, merged))
+        return _Buffers(
+            plan=plan,
+            calls=calls,
+            gathered=gathered,
+            top=top,
+            total=total,
+            best=self._take("best", shape[1:], torch.float32),
+            weight=weight,
+            whole_weight=self._memory["weight"][: whole(weight.numel(), self._threads)],
+            merged=merged,
+            result=output[: plan.rows].view(plan.rows, heads, self._group, dim),
+            output=output,
         )
-        i = j
-    return calls
 
+    def _folded(self, tile: int) -> torch.Tensor:
+        """float32 [kv_heads, tile * group + SLACK_COLUMNS, D]: what pads the last call stands behind the rows."""
+        columns = tile * self._group + SLACK_COLUMNS
+        return self._take(f"queries {tile}", (self._kv_heads, columns, self._dim), torch.float32)
 
-def attend(
-    plan: Plan,
-    kv: torch.Tensor,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    scale: float,
-    kernel: Kernel,
-) -> torch.Tensor:
-    """Write this tile's K and V into their pages, then attend.
-
-    kv: [2, pages, kv_heads, PAGE_TOKENS, D], one layer of the pool, modified in place.
-    q: [M, heads, D]; k, v: [M, kv_heads, D]. Returns [M, heads, D] in q's dtype.
-    """
-    tile, heads, dim = q.shape
-    kv_heads = k.shape[1]
-    group = heads // kv_heads
-    keys, values = kv[0], kv[1]
-    keys[plan.write_pages, :, plan.write_offsets] = k
-    values[plan.write_pages, :, plan.write_offsets] = v
-    folded = q.view(tile, kv_heads, group, dim).transpose(0, 1).reshape(kv_heads, tile * group, dim)
-    queries = folded if plan.gather is None else folded.index_select(1, plan.gather)
-    own_out, own_lse = _own_page(plan, keys, values, queries, scale, kernel)
-    merged = own_out
-    if plan.slots:
-        merged = _merge_past(plan, keys, values, queries, own_out, own_lse, scale, kernel)
-    result = merged if plan.scatter is None else merged.index_select(1, plan.scatter)
-    return result.view(kv_heads, tile, group, dim).transpose(0, 1).reshape(tile, heads, dim)
-
-
-def _own_page(
-    plan: Plan, keys: torch.Tensor, values: torch.Tensor, queries: torch.Tensor, scale: float, kernel: Kernel
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The masked calls: ([kv_heads, T, D] in q's dtype, float32 [kv_heads, T])."""
-    kv_heads, _, dim = queries.shape
-    outs, lses = [], []
-    for call in plan.own:
-        part = queries[:, call.column : call.column + call.batch * call.width]
-        q = part.view(kv_heads, call.batch, call.width, dim).transpose(0, 1)
-        if isinstance(call.pages, int):
-            k, v = keys[call.pages : call.pages + 1], values[call.pages : call.pages + 1]
-        else:
-            k, v = keys.index_select(0, call.pages), values.index_select(0, call.pages)
-        out, lse = kernel(q, k, v, call.mask, scale)
-        outs.append(out.transpose(0, 1).reshape(kv_heads, call.batch * call.width, dim))
-        lses.append(lse.transpose(0, 1).reshape(kv_heads, call.batch * call.width))
-    if len(outs) == 1:
-        return outs[0], lses[0]
-    return torch.cat(outs, dim=1), torch.cat(lses, dim=1)
-
-
-def _merge_past(
-    plan: Plan,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    queries: torch.Tensor,
-    own_out: torch.Tensor,
-    own_lse: torch.Tensor,
-    scale: float,
-    kernel: Kernel,
-) -> torch.Tensor:
-    """softmax over all positions from per-page partial results: sum of w_p * out_p over sum of w_p, with
-    w_p = exp(lse_p - max lse), as in flash-decoding's reduction."""
-    kv_heads, width, dim = queries.shape
-    lse = torch.full((plan.slots, kv_heads, width), float("-inf"), dtype=torch.float32, device=queries.device)
-    partial = []
-    for call in plan.past:
-        pages = slice(call.page, call.page + call.count)
-        q = queries[:, call.columns].unsqueeze(0).expand(call.count, -1, -1, -1)
-        out, part_lse = kernel(q, keys[pages], values[pages], None, scale)
-        lse[call.index : call.index + call.count, :, call.columns] = part_lse
-        partial.append(out)
-    top = torch.maximum(lse.amax(dim=0), own_lse)
-    weight = torch.exp(lse - top)
-    own_weight = torch.exp(own_lse - top)
-    merged = torch.empty_like(own_out)
-    alike = not plan.gaps and all(call.columns == slice(0, width) for call in plan.past)
-    step = MERGE_COLUMNS if alike else width
-    for first in range(0, width, step):
-        block = slice(first, min(first + step, width))
-        weighted = _weigh(plan, partial, weight, block, dim)
-        total = _tree_sum(weight[:, :, block]).add_(own_weight[:, block]).unsqueeze(-1)
-        own = own_out[:, block].float().mul_(own_weight[:, block].unsqueeze(-1))
-        # Adding 0.0 makes a -0.0 a 0.0: with and without an absent page's zero, the bits are the same.
-        merged[:, block] = _tree_sum(weighted).add_(own).add_(0.0).div_(total)
-    return merged
-
-
-def _weigh(
-    plan: Plan, partial: Sequence[torch.Tensor], weight: torch.Tensor, block: slice, dim: int
-) -> torch.Tensor:
-    """w_p * out_p for some columns: float32 [slots, kv_heads, columns, D], zero where a page is absent."""
-    kv_heads, columns = weight.shape[1], block.stop - block.start
-    weighted = torch.empty((plan.slots, kv_heads, columns, dim), dtype=torch.float32, device=weight.device)
-    for gap in plan.gaps:
-        weighted[gap].zero_()
-    for call, out in zip(plan.past, partial, strict=True):
-        slots = slice(call.index, call.index + call.count)
-        if call.columns == slice(0, weight.shape[2]):
-            torch.mul(out[:, :, block], weight[slots, :, block].unsqueeze(-1), out=weighted[slots])
-        elif isinstance(call.columns, slice):
-            share = weight[slots, :, call.columns].unsqueeze(-1)
-            torch.mul(out, share, out=weighted[slots, :, call.columns])
-        else:
-            weighted[slots, :, call.columns] = out * weight[slots, :, call.columns].unsqueeze(-1)
-    return weighted
-
-
-def _tree_sum(x: torch.Tensor) -> torch.Tensor:
-    """Sum over dimension 0 in place, pairing neighbours by their index: what a slot meets, and when, does not
-    depend on how many slots follow, so that slots that are zero or not there change no bit."""
-    while x.shape[0] > 1:
-        even = x.shape[0] // 2 * 2
-        x[0:even:2].add_(x[1:even:2])
-        x = x[0::2]
-    return x[0]
+    @torch.inference_mode(False)
+    def _take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        numel = math.prod(shape)
+        size = numel + slack(self._threads)
+        memory = self._memory.get(name)
+        if memory is None or memory.numel() < size:
+            memory = self._memory[name] = torch.zeros(size, dtype=dtype, device=self._device)
+        return memory[:numel].view(shape)

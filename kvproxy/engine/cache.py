@@ -1,21 +1,24 @@
 """The KV cache: the page pool and the prefix index under one lock, and the rules between them.
 
-Every page is free or held, by sequences and by at most one index node. Nodes with no other holder and no pin
-may be evicted, leaves first, least recently used first; a stored node then stays known and is loaded again on
-demand.
+Every page is free or held, by sequences and by index nodes. Nodes with no other holder and no pin may be evicted,
+leaves first, least valuable first (``value.py``). A stored node then stays known and is loaded again on demand, and
+so is one whose page the spill tier takes; any other is forgotten.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.costs import UNIFORM, PageCosts
+from kvproxy.engine.evictable import Evictable
 from kvproxy.engine.index import Match, Node, PrefixIndex
 from kvproxy.engine.pool import PagePool
+from kvproxy.engine.spill import Spill, SpillFiles
+from kvproxy.engine.value import GreedyDual, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +30,37 @@ class Occupancy:
     held: int
     evictable: int
     nodes: int
+    fixed: int = 0
+    """Pages that publishers want to stay."""
+    spilled: int = 0
+    """Nodes with a copy in the spill tier."""
 
 
 class KVCache:
     """Methods lock for themselves. ``hold`` may be used on any thread; all else belongs to the engine's."""
 
-    def __init__(self, pool: PagePool, index: PrefixIndex) -> None:
+    def __init__(
+        self,
+        pool: PagePool,
+        index: PrefixIndex,
+        costs: PageCosts | None = None,
+        policy: Policy | None = None,
+    ) -> None:
+        """Without ``costs`` all pages cost alike; without ``policy`` it is GreedyDual over ``costs``."""
         self.pool = pool
         self.index = index
+        self.costs = costs or PageCosts(UNIFORM, pool.shape.bytes)
+        self._evictable = Evictable(pool.total + 1, policy or GreedyDual(self.costs, pool.total))
+        self._spill: Spill | None = None
         self._lock = threading.Lock()
         self._promised = 0
+        self._fixed = 0
+
+    def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> Spill:
+        """From now on pages go to ``files`` before they are dropped. ``done`` passes calls to the engine's thread."""
+        failed = self.discard_if_absent
+        self._spill = Spill(files, self.pool, self.costs, lost=self._lost, failed=failed, done=done)
+        return self._spill
 
     @contextmanager
     def hold(self, token_ids: Sequence[int], scopes: Sequence[str]) -> Iterator[Match]:
@@ -48,7 +72,7 @@ class KVCache:
         with self._lock:
             found = self.index.match(token_ids, scopes, len(token_ids) - 1)
             self._pin(found.nodes, +1)
-            if self._promised > self.pool.free and self._promised > self.pool.free + len(self._evictable()):
+            if self._promised > self.pool.free + self._evictable.count:
                 self._pin(found.nodes, -1)
                 found = Match((), 0)
         try:
@@ -71,20 +95,23 @@ class KVCache:
 
     def _pin(self, nodes: Iterable[Node], by: int) -> None:
         for node in nodes:
-            node.pins += by
+            self._evictable.pin(node, by)
 
     def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> Match:
         with self._lock:
-            found = self.index.match(token_ids, scopes, limit)
-            if found.nodes:
-                self.index.touch(found.nodes[-1])
-            return found
+            return self.index.match(token_ids, scopes, limit)
+
+    def used(self, nodes: Iterable[Node]) -> None:
+        """A request takes these nodes' KV: they are worth more from now on. Once for each request."""
+        with self._lock:
+            for node in nodes:
+                self._evictable.used(node)
 
     def promise(self, pages: int) -> bool:
         """Set pages aside, free or evictable ones; False when there are not so many. Each ``take`` redeems
         one."""
         with self._lock:
-            if self.pool.free + len(self._evictable()) - self._promised < pages:
+            if self.pool.free + self._evictable.count - self._promised < pages:
                 return False
             self._promised += pages
             return True
@@ -101,6 +128,8 @@ class KVCache:
             while self.pool.free == 0:
                 self._evict_one()
             page = self.pool.allocate(after)
+            self._evictable.hold(page)
+            self._evictable.policy.taken()
             self._promised -= 1
             return page
 
@@ -109,63 +138,104 @@ class KVCache:
         with self._lock:
             assert node.page is not None
             self.pool.hold(node.page)
+            self._evictable.hold(node.page)
             return node.page
 
     def release(self, pages: Iterable[int]) -> None:
         with self._lock:
             for page in pages:
-                self.pool.release(page)
+                self._release(page)
+
+    def _release(self, page: int) -> None:
+        """A sequence lets go."""
+        self._evictable.release(page)
+        self.pool.release(page)
 
     def register(self, scope: str, parent: Node | None, token_ids: tuple[int, ...], page: int) -> Node | None:
         """Make a sequence's page findable; the node becomes one of its holders.
 
-        Where the prefix is known already, the known page stays and this one remains the sequence's own.
-        None when the prefix was given up meanwhile (its document was deleted): there is nothing to hang it on.
+        Where the prefix is known already and its page is in use, that stays and this one remains the sequence's
+        own. One that nobody uses gives way to this one, which has the same bits: what hangs below it would keep
+        it from going, and it may be promised. None when the prefix was given up meanwhile (its document was
+        deleted): there is nothing to hang it on.
         """
         with self._lock:
             if parent is not None and not self.index.has(parent):
                 return None
-            node, _ = self.index.add(scope, parent, token_ids)
+            node, made = self.index.add(scope, parent, token_ids)
+            if node.page is not None and node.page != page and self._evictable.may_go(node.page):
+                self.pool.release(self._evictable.detach(node))
             if node.page is None:
-                node.page = page
+                self._evictable.attach(node, page)
                 self.pool.hold(page)
-            self.index.touch(node)
+            if made:
+                self._evictable.used(node)
             for old in self.index.siblings(node):
-                if self._outgrown(old, node):
+                if _outgrown(old, node):
+                    node.frequency = max(node.frequency, old.frequency)
                     self._forget(old)
             return node
-
-    @staticmethod
-    def _outgrown(old: Node, node: Node) -> bool:
-        """A partial page that grew replaces what it was: same page, fewer tokens, nothing stored."""
-        return (
-            old is not node
-            and old.page == node.page
-            and old.pins == 0
-            and not old.stored
-            and len(old.token_ids) < len(node.token_ids)
-        )
 
     def know(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> Node:
         """Make a page that is on disk findable."""
         with self._lock:
             node, _ = self.index.add(scope, parent, token_ids)
-            node.stored = True
+            self._is_stored(node)
             return node
 
     def arrived(self, node: Node, page: int) -> bool:
         """A stored page was read into ``page``, which becomes the node's. False, and the page is free again,
         when the node has one by now or was forgotten."""
         with self._lock:
-            if node.page is None and self.index.has(node):
-                node.page = page
-                return True
-            self.pool.release(page)
-            return False
+            kept = node.page is None and self.index.has(node)
+            if kept:
+                self._evictable.attach(node, page)
+                self.pool.hold(page)
+            self._release(page)
+            return kept
 
     def mark_stored(self, node: Node) -> None:
         with self._lock:
-            node.stored = self.index.has(node)
+            if self.index.has(node):
+                self._is_stored(node)
+
+    def _is_stored(self, node: Node) -> None:
+        """What is in the store needs no copy beside it."""
+        node.stored = True
+        self._unspill(node)
+
+    def _unspill(self, node: Node) -> None:
+        if node.spilled:
+            node.spilled = False
+            assert self._spill is not None
+            self._spill.forget(node)
+
+    def fix(self, nodes: Sequence[Node], most: int) -> bool:
+        """Keep resident nodes in memory until :meth:`unfix`; False, and nothing is changed, when more than
+        ``most`` pages would be kept like that, or one of them is gone. Counted for each call."""
+        with self._lock:
+            new = sum(1 for n in nodes if n.fixed == 0)
+            if self._fixed + new > most or any(n.page is None for n in nodes):
+                return False
+            self._fixed += new
+            for node in nodes:
+                node.fixed += 1
+            self._pin(nodes, +1)
+            return True
+
+    def unfix(self, nodes: Iterable[Node]) -> None:
+        """Undo one :meth:`fix`; nodes that were forgotten meanwhile are passed over."""
+        with self._lock:
+            for node in nodes:
+                if node.fixed:
+                    node.fixed -= 1
+                    self._fixed -= node.fixed == 0
+                    self._evictable.pin(node, -1)
+
+    @property
+    def fixed(self) -> int:
+        """Pages that :meth:`fix` keeps."""
+        return self._fixed
 
     def discard(self, node: Node) -> None:
         """Forget a node and everything behind it: its document is gone.
@@ -177,11 +247,15 @@ class KVCache:
                 self._discard_tree(node)
 
     def discard_if_absent(self, node: Node) -> None:
-        """The stored copy of a page is no good. Without one in memory, it and all behind it are forgotten."""
+        """The copy on disk is no good. Without one in memory, the page and all behind it are forgotten."""
         with self._lock:
-            node.stored = False
-            if node.page is None and self.index.has(node):
-                self._discard_tree(node)
+            self._lost(node)
+
+    def _lost(self, node: Node) -> None:
+        node.stored = False
+        self._unspill(node)
+        if node.page is None and self.index.has(node):
+            self._discard_tree(node)
 
     def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
         with self._lock:
@@ -194,57 +268,39 @@ class KVCache:
 
     def _forget(self, node: Node) -> None:
         if node.page is not None:
-            self.pool.release(node.page)
-            node.page = None
+            self.pool.release(self._evictable.detach(node))
+        if node.fixed:
+            self._fixed -= 1
+            self._evictable.pin(node, -node.fixed)
+            node.fixed = 0
         node.stored = False
+        self._unspill(node)
         self.index.remove(node)
 
-    def _evictable(self) -> set[int]:
-        """Pages that nothing needs: held by unpinned nodes alone, whose descendants could go before them.
-
-        Two nodes may hold one page, where a partial page grew while a reader had it pinned.
-        """
-        holders = Counter(n.page for n in self.index if n.page is not None)
-        staying = [
-            n
-            for n in self.index
-            if n.page is not None and (n.pins or self.pool.refs[n.page] != holders[n.page])
-        ]
-        kept: set[Node] = set()
-        for node in staying:
-            at: Node | None = node
-            while at is not None and at not in kept:
-                kept.add(at)
-                at = at.parent
-        return holders.keys() - {n.page for n in kept if n.page is not None}
-
     def _evict_one(self) -> None:
-        """Least recently used first. A node's ancestors are touched with it, so leaves go before what they
-        need."""
-        pages = self._evictable()
-        victims = [
-            n for n in self.index if n.page in pages and not any(c.page is not None for c in n.children)
-        ]
-        if not victims:
-            raise MemoryError("every page is in use")
-        victim = min(victims, key=lambda n: (n.used, -n.index))
-        if victim.stored:
-            assert victim.page is not None
-            self.pool.release(victim.page)
-            victim.page = None
-        elif victim.children:
-            # Children that are only on disk are unreachable without this page; they go with it.
-            for child in list(victim.children):
-                self._discard_tree(child)
-            self._forget(victim)
+        victim = self._evictable.pop()
+        assert victim.page is not None
+        if self._spill is not None and victim.spilled:
+            self._spill.left(victim)
+        elif self._spill is not None and not victim.stored:
+            victim.spilled = self._spill.take(victim, victim.page)
+        if victim.stored or victim.spilled:
+            self.pool.release(self._evictable.detach(victim))
         else:
-            self._forget(victim)
+            # Children that are only on disk are unreachable without this page; they go with it.
+            self._discard_tree(victim)
 
     def occupancy(self) -> Occupancy:
         with self._lock:
             pool = self.pool
             return Occupancy(
-                pool.total, pool.free, pool.total - pool.free, len(self._evictable()), len(self.index)
+                pool.total,
+                pool.free,
+                pool.total - pool.free,
+                self._evictable.count,
+                len(self.index),
+                self._fixed,
+                0 if self._spill is None else len(self._spill),
             )
 
     def check(self, sequence_pages: Iterable[Sequence[int]]) -> list[str]:
@@ -253,7 +309,13 @@ class KVCache:
         ``sequence_pages``: the pages of every live sequence.
         """
         with self._lock:
-            faults = self.index.check()
+            faults = self.index.check() + self._evictable.check(self.index)
+            fixed = sum(1 for n in self.index if n.fixed)
+            spilled = sum(1 for n in self.index if n.spilled)
+            if fixed != self._fixed:
+                faults.append(f"{fixed} pages are fixed, {self._fixed} are counted")
+            if spilled != (0 if self._spill is None else len(self._spill)):
+                faults.append(f"{spilled} nodes are spilled, the tier has another number of pages")
             expected = [0] * len(self.pool.refs)
             for pages in sequence_pages:
                 for page in pages:
@@ -263,13 +325,23 @@ class KVCache:
                     expected[node.page] += 1
             for page in range(1, len(expected)):
                 if expected[page] != self.pool.refs[page]:
-                    faults.append(
-                        f"page {page} has {self.pool.refs[page]} holders, {expected[page]} are known"
-                    )
+                    faults.append(f"page {page} has {self.pool.refs[page]} holders, {expected[page]} are known")
             free = sum(1 for refs in self.pool.refs if refs == 0)
             if free != self.pool.free:
                 faults.append(f"{free} pages have no holder, {self.pool.free} are counted free")
             return faults
+
+
+def _outgrown(old: Node, node: Node) -> bool:
+    """A partial page that grew replaces what it was. Readers that hold the old page keep it."""
+    size = len(old.token_ids)
+    return (
+        old is not node
+        and old.pins == 0
+        and not old.stored
+        and size < len(node.token_ids)
+        and old.token_ids == node.token_ids[:size]
+    )
 
 
 def pages_for(tokens: int) -> int:

@@ -1,27 +1,26 @@
 """Running a transformers decoder over a tile.
 
-``ModuleDecoder`` calls transformers' own forward and works for any supported model. ``FusedDecoder`` calls the
-same operations for the families whose forward is known (Llama, Qwen2, Qwen3), with the query, key and value
-products in one and gate and up in one: a third of the calls, which is what a small tile's time is made of.
+``ModuleDecoder`` calls transformers' own forward and works for any supported model. ``FusedDecoder`` (in ``fused``)
+does the same sums in a third of the calls, for the families whose forward is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn.functional import rms_norm
 from transformers import AttentionInterface
+from transformers.activations import ACT2FN
 
-from kvproxy.engine.attention import Plan, attend
-from kvproxy.engine.kernels import Kernel
-from kvproxy.engine.linear import PackedLinear, fuse, pack_linears
+from kvproxy.engine.attention import Attention
+from kvproxy.engine.linear import PackedLinear, pack_linears
+from kvproxy.engine.numerics import RowFunction
+from kvproxy.engine.plan import Plan
 
 ATTENTION = "kvproxy_pages"
-FUSED_FAMILIES = frozenset({"llama", "qwen2", "qwen3"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,39 +31,48 @@ class TileInput:
     positions: torch.Tensor
     plan: Plan
 
+    @property
+    def written(self) -> int:
+        """Rows that are somebody's."""
+        return self.plan.written
+
+
+Steps = Generator[None, None, torch.Tensor]
+"""A tile's way through the model: may rest wherever it yields; returns hidden states, [M, hidden]."""
+
 
 class Decoder(Protocol):
-    def forward(self, tile: TileInput, kv: torch.Tensor, kernel: Kernel) -> torch.Tensor:
+    def steps(self, tile: TileInput, kv: torch.Tensor, attention: Attention) -> Steps:
         """All layers over a tile, K and V written into ``kv`` (the pool's tensor, modified in place).
 
+        Yields between two layers where it can; other tiles, of any number of rows, may run there in full or in
+        part. So nothing that is needed behind a yield may stand in a buffer that another tile also uses.
         Returns hidden states after the last norm, [M, hidden].
         """
 
     def linears(self) -> Iterator[nn.Module]:
         """Every linear layer that a tile goes through."""
 
-
-def make_decoder(body: Any, config: Any, rows: int) -> Decoder:
-    """The fastest decoder for this model. Takes ``body`` over: its linear layers are replaced or freed."""
-    plain = getattr(config, "hidden_act", "") == "silu" and not getattr(config, "mlp_bias", False)
-    if config.model_type in FUSED_FAMILIES and plain:
-        return FusedDecoder(body, config, rows)
-    return ModuleDecoder(body, rows)
+    def rowwise(self) -> Iterator[tuple[RowFunction, int]]:
+        """Whatever else must treat every row alike: functions [M, width] -> [M, ...], and their widths."""
 
 
 class ModuleDecoder:
     """transformers' forward, with packed linears and our attention function."""
 
-    def __init__(self, body: Any, rows: int) -> None:
+    def __init__(self, body: Any, config: Any, rows: int) -> None:
         self._body = body
+        self._activation = getattr(config, "hidden_act", None)
+        self._width = getattr(config, "intermediate_size", None)
         pack_linears(body, rows)
 
-    def forward(self, tile: TileInput, kv: torch.Tensor, kernel: Kernel) -> torch.Tensor:
+    def steps(self, tile: TileInput, kv: torch.Tensor, attention: Attention) -> Steps:
+        yield from ()  # transformers' forward cannot rest.
         out = self._body(
             input_ids=tile.token_ids.unsqueeze(0),
             position_ids=tile.positions.unsqueeze(0),
             use_cache=False,
-            kv_tile=_TileKV(tile.plan, kv, kernel),
+            kv_tile=_TileKV(tile.plan, kv, attention),
         )
         hidden: torch.Tensor = out.last_hidden_state[0]
         return hidden
@@ -72,14 +80,34 @@ class ModuleDecoder:
     def linears(self) -> Iterator[nn.Module]:
         return (m for m in self._body.modules() if isinstance(m, PackedLinear | nn.Linear))
 
+    def rowwise(self) -> Iterator[tuple[RowFunction, int]]:
+        # In float32 torch's SiLU has other bits at the ends of each thread's share of the elements.
+        if self._activation in ACT2FN and isinstance(self._width, int):
+            yield ACT2FN[self._activation], self._width
+
+
+class TileKV(Protocol):
+    """Rides through transformers' forward as a keyword argument, to our attention function."""
+
+    def attend(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Write K and V, then attend. q: [M, heads, D]; k, v: [M, kv_heads, D]. Returns M * heads * D elements."""
+
 
 @dataclass(frozen=True, slots=True)
 class _TileKV:
-    """Rides through transformers' forward as a keyword argument, to our attention function."""
-
     plan: Plan
     kv: torch.Tensor
-    kernel: Kernel
+    attention: Attention
+
+    def attend(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        kv = self.attention.layers(self.kv)[layer]
+        self.attention.fold(q, scale)
+        self.attention.write(self.plan, kv, k, v)
+        return self.attention.attend(self.plan, kv, q.shape[0])
 
 
 def register_attention() -> None:
@@ -94,7 +122,7 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     *,
-    kv_tile: _TileKV,
+    kv_tile: TileKV,
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -102,93 +130,4 @@ def _attention(
     layer: int = module.layer_idx  # type: ignore[assignment]  # nn.Module types attributes as tensors
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    return attend(kv_tile.plan, kv_tile.kv[layer], q, k, v, scale, kv_tile.kernel).unsqueeze(0), None
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """One decoder layer's weights. Norms are (weight, epsilon)."""
-
-    qkv: nn.Module
-    o: nn.Module
-    gate_up: nn.Module
-    down: nn.Module
-    norm_in: tuple[torch.Tensor, float]
-    norm_mid: tuple[torch.Tensor, float]
-    norm_q: tuple[torch.Tensor, float] | None
-    norm_k: tuple[torch.Tensor, float] | None
-    scale: float
-
-
-class FusedDecoder:
-    """Pre-norm attention and SwiGLU, as Llama, Qwen2 (biases) and Qwen3 (norms of q and k) have them."""
-
-    def __init__(self, body: Any, config: Any, rows: int) -> None:
-        self._embed: nn.Module = body.embed_tokens
-        self._rotary: nn.Module = body.rotary_emb
-        self._norm = _norm(body.norm)
-        self._heads: int = config.num_attention_heads
-        self._kv_heads: int = config.num_key_value_heads
-        self._layers: list[_Layer] = []
-        for i in range(len(body.layers)):
-            self._layers.append(_fuse_layer(body.layers[i], rows))
-            body.layers[i] = None  # Its plain weights are freed layer by layer: one model in memory, not two.
-
-    def forward(self, tile: TileInput, kv: torch.Tensor, kernel: Kernel) -> torch.Tensor:
-        h = self._embed(tile.token_ids)
-        cos, sin = (x[0].unsqueeze(1) for x in self._rotary(h.unsqueeze(0), tile.positions.unsqueeze(0)))
-        for i, layer in enumerate(self._layers):
-            x = rms_norm(h, h.shape[-1:], *layer.norm_in)
-            h = h + layer.o(self._attend(layer, x, cos, sin, tile.plan, kv[i], kernel))
-            x = rms_norm(h, h.shape[-1:], *layer.norm_mid)
-            gate, up = layer.gate_up(x).chunk(2, dim=-1)
-            h = h + layer.down(nn.functional.silu(gate).mul_(up))
-        return rms_norm(h, h.shape[-1:], *self._norm)
-
-    def _attend(
-        self,
-        layer: _Layer,
-        x: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        plan: Plan,
-        kv: torch.Tensor,
-        kernel: Kernel,
-    ) -> torch.Tensor:
-        """x: [M, hidden]; cos, sin: [M, 1, D]; kv: one layer of the pool. Returns [M, heads * D]."""
-        qkv = layer.qkv(x).view(x.shape[0], self._heads + 2 * self._kv_heads, -1)
-        turned = self._heads + self._kv_heads
-        if layer.norm_q is not None and layer.norm_k is not None:
-            q = rms_norm(qkv[:, : self._heads], qkv.shape[-1:], *layer.norm_q)
-            k = rms_norm(qkv[:, self._heads : turned], qkv.shape[-1:], *layer.norm_k)
-            qk = torch.cat((q, k), dim=1)
-        else:
-            qk = qkv[:, :turned]
-        left, right = qk.chunk(2, dim=-1)
-        qk = (qk * cos).add_(torch.cat((-right, left), dim=-1).mul_(sin))
-        out = attend(
-            plan, kv, qk[:, : self._heads], qk[:, self._heads :], qkv[:, turned:], layer.scale, kernel
-        )
-        return out.reshape(x.shape[0], -1)
-
-    def linears(self) -> Iterator[nn.Module]:
-        return (m for x in self._layers for m in (x.qkv, x.o, x.gate_up, x.down))
-
-
-def _fuse_layer(layer: Any, rows: int) -> _Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    return _Layer(
-        qkv=fuse([attention.q_proj, attention.k_proj, attention.v_proj], rows),
-        o=fuse([attention.o_proj], rows),
-        gate_up=fuse([mlp.gate_proj, mlp.up_proj], rows),
-        down=fuse([mlp.down_proj], rows),
-        norm_in=_norm(layer.input_layernorm),
-        norm_mid=_norm(layer.post_attention_layernorm),
-        norm_q=_norm(attention.q_norm) if hasattr(attention, "q_norm") else None,
-        norm_k=_norm(attention.k_norm) if hasattr(attention, "k_norm") else None,
-        scale=float(attention.scaling),
-    )
-
-
-def _norm(module: Any) -> tuple[torch.Tensor, float]:
-    return module.weight.detach(), float(module.variance_epsilon)
+    return kv_tile.attend(layer, q, k, v, scale).view(1, *q.shape), None

@@ -1,10 +1,28 @@
-"""What a reader hears of a sequence: its events, in order."""
+"""From logits to what a reader hears: tokens are chosen one by one, drafted or not, and shown in order."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
+
 from kvproxy.core import Finished, FinishReason, Started, TextDelta, Usage
-from kvproxy.engine.runner import Sampled
-from kvproxy.engine.sequence import Sequence
+from kvproxy.engine.logprobs import token_logprob
+from kvproxy.engine.runner import Scored
+from kvproxy.engine.sampler import Row, choose, grammar_fault
+from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.errors import KVProxyError
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What one tile gave one answer."""
+
+    drafted: int
+    accepted: int
+    """How many of the drafted tokens were the answer's."""
+    end: FinishReason | KVProxyError | None
+    """Why the answer ends here, well or not."""
 
 
 def begin(seq: Sequence) -> None:
@@ -13,17 +31,60 @@ def begin(seq: Sequence) -> None:
     seq.emit(Started(seq.cached, seq.collapsed and seq.cached > 0, queue_s, seq.load_s, seq.prefill_s))
 
 
-def deliver(result: Sampled) -> FinishReason | None:
-    """Add a token to its sequence and show what can be shown by now. Returns why the answer ends with it, if
-    it does; the token that says so itself is counted but not shown."""
-    seq, token = result.sequence, result.token
-    seq.append(token)
-    if seq.ends_with(token):
-        return "stop"
-    _show(seq, seq.deltas.push(token, result.logprob))
-    if seq.deltas.stopped_by is not None or result.complete:
-        return "stop"
-    return "length" if seq.generated >= seq.job.max_tokens else None
+@torch.inference_mode()
+def advance(scored: Scored) -> Advance:
+    """Choose a token from the first row, and from each row behind a drafted token that was chosen; what was drafted
+    behind the first other token is forgotten. Each token is chosen from a row whose prefix is the answer so far, with
+    the state that the answer then has: by the same steps as without a draft.
+
+    Modifies the sequence: its phase, its tokens, what depends on them, and ``computed``, which counts the KV of chosen
+    tokens only.
+    """
+    seq, draft = scored.sequence, scored.draft
+    accepted = 0
+    while True:
+        chosen, end = _step(seq, scored.logits[accepted], scored.greedy[accepted])
+        if accepted == len(draft) or chosen != draft[accepted]:
+            break
+        accepted += 1
+        if end is not None:
+            break
+        seq.computed += 1
+    if draft and seq.drafter is not None:
+        rejected = len(draft) - accepted
+        seq.drafter.learn(accepted, missed=rejected > 0 and end is None, rejected=rejected)
+    return Advance(len(draft), accepted, end)
+
+
+def _step(
+    seq: Sequence, logits: torch.Tensor, likeliest: int
+) -> tuple[int | None, FinishReason | KVProxyError | None]:
+    """The next token, which is then a part of the sequence and shown if it can be; and why the answer ends with it,
+    if it does. The token that says so itself is counted but not shown. logits: float32 [vocab]."""
+    job = seq.job
+    row = Row(job.sampling, job.seed, seq.generated, seq.penalties, job.constraint, seq.forbidden)
+    chosen = choose(logits, likeliest, row)
+    if isinstance(chosen, KVProxyError):
+        return None, chosen
+    complete = False
+    if job.constraint is not None:
+        try:
+            job.constraint.accept(chosen)
+            complete = job.constraint.done
+        except Exception as e:
+            return None, grammar_fault(e)
+    if seq.phase is Phase.PREFILL:
+        begin(seq)  # Only now: an answer that fails at its first token has not begun.
+        seq.phase = Phase.DECODE
+    seq.append(chosen)
+    if seq.ends_with(chosen):
+        return chosen, "stop"
+    wanted = job.sampling.logprobs
+    logprob = None if wanted is None else token_logprob(logits, chosen, wanted, seq.detokenizer.vocabulary)
+    _show(seq, seq.deltas.push(chosen, logprob))
+    if seq.deltas.stopped_by is not None or complete:
+        return chosen, "stop"
+    return chosen, "length" if seq.generated >= job.max_tokens else None
 
 
 def finish(seq: Sequence, reason: FinishReason) -> Finished:
@@ -32,7 +93,8 @@ def finish(seq: Sequence, reason: FinishReason) -> Finished:
     stopped_by = seq.deltas.stopped_by
     until = seq.job.registers_until
     kept = seq.prompt_tokens if until is None else min(seq.prompt_tokens, until)
-    usage = Usage(seq.prompt_tokens, seq.generated, seq.cached, max(0, kept - seq.cached))
+    written = max(0, kept - seq.cached)
+    usage = Usage(seq.prompt_tokens, seq.generated, seq.cached, written, prediction=seq.prediction)
     return Finished(reason if stopped_by is None else "stop", usage, stopped_by)
 
 

@@ -201,9 +201,10 @@ class GrammarState:
     def valid(self, token_ids: Sequence[int]) -> int:
         if self._ended:
             return 0
-        count = self._matcher.validate_tokens(list(token_ids))
-        self._raise_if_broken()
-        return count
+        # Of a copy (0.6 us): a draft that breaks a limit of the library must not break the answer.
+        trial = self._matcher.deep_copy()
+        count = int(trial.validate_tokens(list(token_ids)))
+        return 0 if trial.is_error() else count
 
     @property
     def done(self) -> bool:

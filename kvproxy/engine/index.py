@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.page_key import page_key
 
-_REMEMBERED = 4096
-"""How many evicted prefixes are remembered, so that a miss can say 'not-resident' and not 'never seen'."""
+_REMEMBERED = 16_384
+"""How many forgotten pages are remembered, so that a miss can say 'not-resident' and not 'never seen', and so that
+a page that comes back is not taken for one that nobody ever asked for. Some 250 bytes each."""
 
 
 @dataclass(eq=False, slots=True)
@@ -24,6 +25,7 @@ class Node:
     ends.
 
     ``page`` is None while the node is only on disk; a node that is neither in memory nor on disk is not kept.
+    The last block is :class:`~kvproxy.engine.evictable.Evictable`'s and the policy's, who alone change it.
     """
 
     scope: str
@@ -34,9 +36,23 @@ class Node:
     token_ids: tuple[int, ...]
     page: int | None = None
     stored: bool = False
-    pins: int = 0
-    used: int = 0
+    """In the store, for good: a page of a published document."""
+    spilled: bool = False
+    """In the spill tier, for as long as there is room."""
+    fixed: int = 0
+    """Documents that want this page to stay in memory."""
     children: set[Node] = field(default_factory=set)
+    pins: int = 0
+    staying: bool = False
+    """Resident, and pinned or held by a sequence."""
+    kept: int = 0
+    """Itself if staying, and its children with such below them."""
+    resident_below: int = 0
+    """Children that have a page."""
+    priority: float = 0.0
+    frequency: float = 0.0
+    counted_at: int = 0
+    base: float = 0.0
 
     @property
     def full(self) -> bool:
@@ -59,8 +75,7 @@ class PrefixIndex:
         self._full: dict[tuple[str, bytes], Node] = {}
         self._open: dict[tuple[str, bytes, int], list[Node]] = {}
         self._all: set[Node] = set()
-        self._evicted: OrderedDict[tuple[str, bytes], None] = OrderedDict()
-        self._clock = 0
+        self._evicted: OrderedDict[tuple[str, bytes], tuple[float, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._all)
@@ -131,8 +146,7 @@ class PrefixIndex:
         if node.full:
             self._full[scope, key] = node
         self._open.setdefault((scope, parent_key, token_ids[0]), []).append(node)
-        self._evicted.pop((scope, key), None)
-        self.touch(node)
+        node.frequency, node.counted_at = self._evicted.pop((scope, key), (0.0, 0))
         return node, True
 
     def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
@@ -163,23 +177,14 @@ class PrefixIndex:
         siblings.remove(node)
         if not siblings:
             del self._open[where]
-        if node.index == 0:
-            self._evicted[node.scope, node.key] = None
-            while len(self._evicted) > _REMEMBERED:
-                self._evicted.popitem(last=False)
-
-    def touch(self, node: Node) -> None:
-        """Mark as used now, with all that leads to it."""
-        self._clock += 1
-        at: Node | None = node
-        while at is not None:
-            at.used = self._clock
-            at = at.parent
+        self._evicted[node.scope, node.key] = node.frequency, node.counted_at
+        while len(self._evicted) > _REMEMBERED:
+            self._evicted.popitem(last=False)
 
     def check(self) -> list[str]:
         faults = []
         for node in self._all:
-            if node.page is None and not node.stored:
+            if node.page is None and not node.stored and not node.spilled:
                 faults.append(f"node {node.key.hex()[:12]} is neither in memory nor on disk")
             if node.parent is not None and node.parent not in self._all:
                 faults.append(f"node {node.key.hex()[:12]} hangs below a removed node")

@@ -1,21 +1,64 @@
-"""Attention kernels: each returns the log-sum-exp beside the output, so that pages can be merged.
+"""Attention kernels: what the rows of one call see, as partial results that can be merged with those of others.
 
-Which one is used follows from the device, the dtype and the instruction set alone, never from a timing: the
-choice is part of the engine fingerprint, and must be the same after a restart.
+Which one is used follows from the device and the instruction set alone, never from a timing: the choice is part of
+the engine fingerprint, and must be the same after a restart.
+
+=============  ==========================================  =========================================================
+name           where                                       what
+=============  ==========================================  =========================================================
+scores-cpu     CPUs with AVX512_BF16 and no AMX            float32 scores by matrix product (``kernels_cpu``): flash
+                                                           attention runs at a fifth of the products' speed there
+flash-cpu      other CPUs                                  torch's flash attention
+math           other devices                               plain float32 operations
+=============  ==========================================  =========================================================
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Protocol
 
 import torch
+from torch.nn.functional import pad
 
-Kernel = Callable[
+from kvproxy.engine.kernels_cpu import ScoresCpu
+
+LOG2_E = math.log2(math.e)
+
+
+class Kernel(Protocol):
+    """Attention of one call's rows to its positions, in base 2.
+
+    One instance is used by one thread: it may keep scratch memory.
+    """
+
+    def __call__(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        mask: torch.Tensor | None,
+        out: torch.Tensor,
+        top: torch.Tensor,
+        total: torch.Tensor,
+    ) -> None:
+        """Fill ``out``, ``top`` and ``total``, so that sum(2 ** (score - top)) is ``total``, and the values
+        weighted with 2 ** (score - top) sum to ``out``; score is q @ k, with the mask added.
+
+        q: float32 [kv_heads, R, D], scaled by log2(e) / sqrt(D) or whatever the model says; k, v: [kv_heads, S * L, D]
+        in the pool's dtype: S spans of L positions, each with a result of its own; mask: float32 [R, B], for the last
+        B positions (0 or -inf; no row is fully masked), or None; only where S is 1. out: [S, kv_heads, R, D] in the
+        pool's dtype; top, total: float32 [S, kv_heads, R]. None need be contiguous.
+        """
+
+
+LseKernel = Callable[
     [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None, float], tuple[torch.Tensor, torch.Tensor]
 ]
 """(q [B, kv_heads, R, D], k and v [B, kv_heads, L, D], additive mask that broadcasts to [B, 1, R, L] or None,
-scale) -> (out like q, float32 log-sum-exp [B, kv_heads, R])."""
+scale) -> (out like q, float32 log-sum-exp [B, kv_heads, R]), in base e."""
 
 
 def flash_cpu(
@@ -39,12 +82,51 @@ def math_attention(
     return torch.matmul(torch.exp(scores - lse.unsqueeze(-1)), v.float()).to(q.dtype), lse
 
 
-KERNELS: Mapping[str, Kernel] = MappingProxyType({"flash-cpu": flash_cpu, "math": math_attention})
+KERNELS: Mapping[str, LseKernel] = MappingProxyType({"flash-cpu": flash_cpu, "math": math_attention})
+SCORES = "scores-cpu"
+NAMES = (SCORES, *KERNELS)
+
+
+class FromLse:
+    """A kernel that returns normalised results and their log-sum-exp, as a ``Kernel``."""
+
+    def __init__(self, kernel: LseKernel) -> None:
+        self._kernel = kernel
+
+    def __call__(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        mask: torch.Tensor | None,
+        out: torch.Tensor,
+        top: torch.Tensor,
+        total: torch.Tensor,
+    ) -> None:
+        hidden = None if mask is None else pad(mask, (k.shape[1] - mask.shape[1], 0)).to(k.dtype)[None, None]
+        narrow = q.to(k.dtype)[None]
+        length = k.shape[1] // len(out)
+        for i in range(len(out)):
+            span = slice(i * length, (i + 1) * length)
+            result, lse = self._kernel(narrow, k[None, :, span], v[None, :, span], hidden, math.log(2.0))
+            out[i].copy_(result[0])
+            torch.mul(lse[0], LOG2_E, out=top[i])
+        total.fill_(1.0)
 
 
 def pick_kernel(device: torch.device) -> str:
-    """The kernel's name in ``KERNELS``."""
-    # Rejected for CPUs with AVX512_BF16 and no AMX, where flash runs at a fifth of the matrix product's
-    # speed:
-    # float32 scores by bmm, softmax, bf16 product with V. 1.2 times as fast alone, no faster inside a prefill.
-    return "flash-cpu" if device.type == "cpu" else "math"
+    """One of ``NAMES``."""
+    if device.type != "cpu":
+        return "math"
+    return (
+        SCORES
+        if torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
+        else "flash-cpu"
+    )
+
+
+def open_kernel(name: str, *, kv_heads: int, head_dim: int, dtype: torch.dtype) -> Kernel:
+    """An instance with scratch memory of its own, for heads of this shape."""
+    if name == SCORES:
+        return ScoresCpu(kv_heads, head_dim, dtype, torch.get_num_threads())
+    return FromLse(KERNELS[name])

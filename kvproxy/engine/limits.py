@@ -30,7 +30,8 @@ class Limits:
                 "engine.page_budget."
             )
         # An id out of range would break the whole tile, and everybody in it.
-        self._check_ids((min(job.token_ids), max(job.token_ids)) if job.token_ids else (), "prompt")
+        for ids, param in ((job.token_ids, "prompt"), (job.predicted, "prediction")):
+            self._check_ids((min(ids), max(ids)) if ids else (), param)
         self._check_ids([i for i, _ in job.sampling.logit_bias], "logit_bias")
         self._check_ids(job.sampling.stop_token_ids, "stop_token_ids")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import platform
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,23 +15,25 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.activations import ACT2FN
 from transformers.utils import logging as hf_logging
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.decoder import ATTENTION, TileInput, make_decoder, register_attention
+from kvproxy.engine.decoder import ATTENTION, Steps, register_attention
 from kvproxy.engine.linear import PackedLinear, fuse
-from kvproxy.engine.numerics import BASE_TILE, DECODE_TILE, Numerics, measure
+from kvproxy.engine.numerics import DECODE_TILE, Numerics, agreeing_tiles
+from kvproxy.engine.plan import Segment
 from kvproxy.engine.pool import PageShape
+from kvproxy.engine.steps import run_through
 from kvproxy.engine.support import check_supported
+from kvproxy.engine.tiles import Tile, has_triton, open_tiles
 from kvproxy.errors import SetupError
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when the order of operations changes in a way that changes bits."""
 
 
 class TileModel:
-    """A loaded model. Built by :func:`load_model`; used by one thread."""
+    """A loaded model. Built by :func:`load_model`. Meant for one thread; several take turns, layer by layer."""
 
     def __init__(self, model: nn.Module, config: Any, fingerprint_base: str, threads: int) -> None:
         self.config = config
@@ -49,50 +53,58 @@ class TileModel:
             raise SetupError("this model has no plain output head; kvproxy cannot serve it")
         # A head tied to the embedding gets a packed copy of its own; the embedding keeps the plain weight.
         self._head = fuse([head], DECODE_TILE)
-        self._decoder = make_decoder(model.get_decoder(), config, BASE_TILE)  # type: ignore[operator]  # as above
-        self.numerics = self._measure()
+        body = model.get_decoder()  # type: ignore[operator]  # as above
+        self._tiles = open_tiles(body, self._head, config, self.page_shape, self.device)
+        self._head_tiles = agreeing_tiles(self._head, head.in_features, self.dtype, self.device)
+        self._layer = threading.Lock()
+        """Held while a layer is computed: all tiles share the memory for what stands between its products."""
         self.fingerprint = _fingerprint(fingerprint_base, self.dtype, self.device, self.numerics, threads)
 
-    def forward(self, tile: TileInput, kv: torch.Tensor) -> torch.Tensor:
+    @property
+    def numerics(self) -> Numerics:
+        """What was measured. Fewer tiles than these serve the same answers."""
+        return self._tiles.numerics
+
+    @numerics.setter
+    def numerics(self, numerics: Numerics) -> None:
+        self._tiles.numerics = numerics
+
+    def tile(self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]) -> Tile:
+        """``token_ids`` and ``positions``: one for each row of the tile, padding rows included."""
+        return self._tiles.tile(token_ids, positions, segments)
+
+    def forward(self, tile: Tile, kv: torch.Tensor) -> torch.Tensor:
         """Run all layers over a tile, writing its K and V into ``kv`` (the pool's tensor).
 
         Returns hidden states after the last norm, [M, hidden].
         """
-        return self._decoder.forward(tile, kv, self.numerics.attention)
+        return run_through(self.steps(tile, kv))
+
+    def steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
+        """As ``forward``, resting between two layers wherever it yields; other tiles may run meanwhile."""
+        inner = self._tiles.steps(tile, kv)
+        while True:
+            with self._layer:
+                try:
+                    next(inner)
+                except StopIteration as done:
+                    hidden: torch.Tensor = done.value
+                    return hidden
+            yield
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """hidden: [R, hidden] -> float32 [R, vocab], always computed in tiles of DECODE_TILE rows."""
+        """hidden: [R, hidden] -> float32 [R, vocab], computed in tiles of at most DECODE_TILE rows."""
         chunks = []
         for start in range(0, hidden.shape[0], DECODE_TILE):
             rows = hidden[start : start + DECODE_TILE]
-            tile = rows.new_zeros(DECODE_TILE, rows.shape[1])
+            tile = rows.new_zeros(next(t for t in self._head_tiles if t >= rows.shape[0]), rows.shape[1])
             tile[: rows.shape[0]] = rows
             chunks.append(self._head(tile)[: rows.shape[0]].float())
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
-    def _measure(self) -> Numerics:
-        # The head is always run in one shape, so it need not agree across tiles.
-        distinct: dict[tuple[int, int, bool], nn.Module] = {}
-        for module in self._decoder.linears():
-            assert isinstance(module, PackedLinear | nn.Linear)
-            shape = (module.in_features, module.out_features, module.bias is not None)
-            distinct.setdefault(shape, module)
-        layers: list[Callable[[torch.Tensor], torch.Tensor]] = list(distinct.values())
-        widths = [width for width, _, _ in distinct]
-        if getattr(self.config, "hidden_act", None) in ACT2FN:
-            # In float32 torch's SiLU has other bits at the ends of each thread's share of the elements.
-            activation = ACT2FN[self.config.hidden_act]
-            layers.append(lambda x: activation(x.chunk(2, dim=-1)[0]))
-            widths.append(2 * self.config.intermediate_size)
-        return measure(
-            layers,
-            widths,
-            kv_heads=self.page_shape.kv_heads,
-            group=self.group,
-            head_dim=self.head_dim,
-            dtype=self.dtype,
-            device=self.device,
-        )
+    def linears(self) -> list[PackedLinear | nn.Linear]:
+        """Every matrix that a tile is multiplied with, layer by layer; the output head is not among them."""
+        return [m for m in self._tiles.linears() if isinstance(m, PackedLinear | nn.Linear)]
 
 
 def load_model(
@@ -123,6 +135,9 @@ def load_model(
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
         raise SetupError(f"cannot load the model in {folder}: {e}") from e
+    if device.type == "cuda":
+        # Of this thread, on which all kernels run.
+        torch.cuda.set_device(device)
     model.requires_grad_(False).eval().to(device)
     say("preparing kernels")
     base = f"{weights}:{tokenizer_digest}:{template_digest}:{config_digest(config)}"
@@ -147,13 +162,20 @@ def read_config(folder: Path) -> Any:
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one, else the CPU."""
+    """``auto`` is CUDA where there is one, else the CPU. A CUDA device has its number. Raises SetupError."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as e:
         raise SetupError(f"unknown device '{name}'; use auto, cpu or cuda") from e
+    if device.type != "cuda":
+        return device
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = 0 if device.index is None else device.index
+    if index >= count:
+        raise SetupError(f"there is no device {name}: torch {torch.__version__} sees {count} CUDA devices")
+    return torch.device("cuda", index)
 
 
 def config_digest(config: Any) -> str:
@@ -193,9 +215,18 @@ def _fingerprint(
         f"isa={platform.machine()}:{torch.backends.cpu.get_cpu_capability()}:{_bf16_isa()}",
         f"threads={threads}",
         f"page={PAGE_TOKENS}",
+        *_gpu(device),
         f"tiles={numerics.tiles}:{numerics.granule}:{numerics.kernel}",
     )
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def _gpu(device: torch.device) -> Sequence[str]:
+    if device.type != "cuda":
+        return ()
+    triton = importlib.metadata.version("triton") if has_triton() else None
+    capability = torch.cuda.get_device_capability(device)
+    return (f"gpu={torch.cuda.get_device_name(device)}:{capability}:{torch.version.cuda}:triton={triton}",)
 
 
 def _bf16_isa() -> str:

@@ -12,13 +12,19 @@ from dataclasses import dataclass
 
 import torch
 
-from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.kernels import KERNELS, Kernel, pick_kernel
+from kvproxy.engine.kernels import Kernel, open_kernel, pick_kernel
+from kvproxy.engine.plan import BLOCK_TOKENS, FEW_COLUMNS, SPAN_TOKENS, SPANS
+from kvproxy.engine.widths import widths as call_widths
 
 BASE_TILE = 64
-TILES = (16, 32, 64, 128, 256)
+TILES = (2, 4, 8, 16, 32, 64, 128, 256)
+"""A decode row reads every weight, whatever the tile: what the tile's other rows cost beside that is half the time
+of a step in a 16-row tile (Qwen3-4B's matrices on Zen 5: 2 rows 6.2 ms, 4 7.1, 8 8.6, 16 11.8)."""
 DECODE_TILE = 16
 GRANULES = (4, 16, 64)
+_VALUES = 64
+
+RowFunction = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +36,11 @@ class Numerics:
     unified: bool
     """True when DECODE_TILE is one of ``tiles``: decode rows ride in prompt tiles and their KV is shared."""
     granule: int
-    """Query rows of an attention call are padded to a multiple of this."""
+    """Query columns of an attention call are padded to a multiple of this."""
     exact: bool
     """False when even one fixed shape gave a row other bits in another place: no hit is claimed exact then."""
     kernel: str
-
-    @property
-    def attention(self) -> Kernel:
-        return KERNELS[self.kernel]
+    """The attention kernel's name, see ``kernels``."""
 
     def tile_for(self, rows: int) -> int:
         """The smallest tile for ``rows`` rows; ``rows`` is at most ``tiles[-1]``."""
@@ -53,9 +56,10 @@ class Numerics:
 
 
 def measure(
-    linears: Iterable[Callable[[torch.Tensor], torch.Tensor]],
+    linears: Iterable[RowFunction],
     widths: Iterable[int],
     *,
+    rowwise: Iterable[tuple[RowFunction, int]] = (),
     kv_heads: int,
     group: int,
     head_dim: int,
@@ -64,7 +68,8 @@ def measure(
 ) -> Numerics:
     """Compare tiles on one layer of every distinct shape, and attention calls of many sizes.
 
-    linears: callables [M, width] -> [M, out]; widths: their input widths, in the same order.
+    linears: callables [M, width] -> [M, out]; widths: their input widths, in the same order. rowwise: elementwise
+    functions and norms, cheap ones, with their widths.
     """
     generator = torch.Generator().manual_seed(20260613)
     agreeing, fixed = set(TILES), True
@@ -72,21 +77,23 @@ def measure(
         x = torch.randn(TILES[-1], width, generator=generator).to(device=device, dtype=dtype)
         fixed &= _rows_keep(linear, x[:BASE_TILE], generator)
         base = linear(x[:BASE_TILE])
-        for tile in list(agreeing):
+        for tile in TILES:
             rows = min(tile, BASE_TILE)
             y = linear(x[:tile].contiguous())
-            if not torch.equal(y[:rows], base[:rows]) or not _rows_keep(linear, x[:tile], generator):
+            keeps = _rows_keep(linear, x[:tile], generator)
+            if not torch.equal(y[:rows], base[:rows]) or not keeps:
                 agreeing.discard(tile)
+            fixed &= keeps or tile != DECODE_TILE  # Decode rows share a tile whatever its class.
+    for function, width in rowwise:
+        for tile in sorted(TILES):
+            x = torch.randn(tile, width, generator=generator).to(device=device, dtype=dtype)
+            if not (_rows_keep(function, x, generator) and _uniform_rows_agree(function, x)):
+                agreeing.discard(tile)
+                fixed &= tile not in (BASE_TILE, DECODE_TILE)
     kernel = pick_kernel(device)
-    attention = KERNELS[kernel]
-    granule = next(
-        (
-            g
-            for g in GRANULES
-            if _attention_keeps(attention, g, kv_heads, group, head_dim, dtype, device, generator)
-        ),
-        None,
-    )
+    attention = open_kernel(kernel, kv_heads=kv_heads, head_dim=head_dim, dtype=dtype)
+    calls = _Calls(attention, kv_heads, group, head_dim, dtype, device, generator)
+    granule = next((g for g in GRANULES if calls.keep(g)), None)
     return Numerics(
         tiles=tuple(sorted(agreeing | {BASE_TILE})),
         unified=DECODE_TILE in agreeing,
@@ -96,46 +103,88 @@ def measure(
     )
 
 
-def _rows_keep(
-    linear: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, generator: torch.Generator
-) -> bool:
-    """Whether a row's result is the same in any place of the tile, among any other rows."""
-    order = torch.randperm(x.shape[0], generator=generator)
-    return torch.equal(linear(x.contiguous())[order], linear(x[order].contiguous()))
+def agreeing_tiles(
+    linear: RowFunction, width: int, dtype: torch.dtype, device: torch.device
+) -> tuple[int, ...]:
+    """Row counts up to DECODE_TILE that give every row the bits that DECODE_TILE gives it; the last is itself. On a
+    GPU the smaller ones save nothing."""
+    if device.type != "cpu":
+        return (DECODE_TILE,)
+    x = torch.randn(DECODE_TILE, width, generator=torch.Generator().manual_seed(5)).to(
+        device=device, dtype=dtype
+    )
+    whole = linear(x)
+    smaller = [t for t in TILES if t < DECODE_TILE]
+    return (*(t for t in smaller if torch.equal(linear(x[-t:].contiguous()), whole[-t:])), DECODE_TILE)
 
 
-def _attention_keeps(
-    kernel: Kernel,
-    granule: int,
-    kv_heads: int,
-    group: int,
-    head_dim: int,
-    dtype: torch.dtype,
-    device: torch.device,
-    generator: torch.Generator,
-) -> bool:
-    """Whether calls of 1 to TILES[-1] rows in steps of ``granule``, over 1 to 8 pages, agree row by row."""
-    most = -(-TILES[-1] * group // granule) * granule
+def _uniform_rows_agree(function: RowFunction, x: torch.Tensor) -> bool:
+    """Whether equal rows give equal results. ``x`` is overwritten.
 
-    def normal(*size: int) -> torch.Tensor:
-        return torch.randn(*size, generator=generator).to(device=device, dtype=dtype)
-
-    q = normal(1, kv_heads, most, head_dim)
-    k, v = normal(8, kv_heads, PAGE_TOKENS, head_dim), normal(8, kv_heads, PAGE_TOKENS, head_dim)
-    scale = head_dim**-0.5
-    mask = torch.zeros(1, 1, most, PAGE_TOKENS, dtype=dtype, device=device)
-    mask[..., PAGE_TOKENS // 2 :] = float("-inf")
-    for masked in (None, mask):
-        whole, whole_lse = kernel(q.expand(8, -1, -1, -1), k, v, masked, scale)
-        sizes = {granule * n for n in (1, 2, 3, 5, 8, 12)} | {(most // 2) // granule * granule}
-        for rows in sorted(r for r in sizes if 0 < r <= most):
-            start = (most - rows) // 2
-            part = None if masked is None else masked[:, :, start : start + rows]
-            for pages in (1, 2, 3, 8):
-                part_q = q[:, :, start : start + rows].expand(pages, -1, -1, -1)
-                out, lse = kernel(part_q, k[:pages], v[:pages], part, scale)
-                if not torch.equal(out, whole[:pages, :, start : start + rows]):
-                    return False
-                if not torch.equal(lse, whole_lse[:pages, :, start : start + rows]):
-                    return False
+    torch computes the few elements at the ends of each thread's share in another way, which shows in few of their
+    values: random rows may well miss it.
+    """
+    for value in torch.linspace(-4.0, 4.0, _VALUES).tolist():
+        y = function(x.fill_(value))
+        if not torch.equal(y, y[:1].expand_as(y)):
+            return False
     return True
+
+
+def _rows_keep(linear: RowFunction, x: torch.Tensor, generator: torch.Generator) -> bool:
+    """Whether a row's result is the same in any place of the tile, among any other rows."""
+    y = linear(x.contiguous())
+    # A random order of few rows may leave most of them where they were: so each is moved by one place too.
+    orders = torch.randperm(x.shape[0], generator=generator), torch.arange(x.shape[0]).roll(1)
+    return all(torch.equal(y[order], linear(x[order].contiguous())) for order in orders)
+
+
+class _Calls:
+    """Attention calls on random queries, keys and values; every length that a plan asks for."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        kv_heads: int,
+        group: int,
+        head_dim: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        generator: torch.Generator,
+    ) -> None:
+        def normal(*size: int) -> torch.Tensor:
+            return torch.randn(*size, generator=generator).to(device=device)
+
+        self._kernel, self._most = kernel, TILES[-1] * group
+        # As in the engine, K and V are parts of something larger, and queries are followed by others.
+        self._q = normal(kv_heads, self._most + GRANULES[-1], head_dim) / head_dim**0.5
+        self._kv = normal(2, kv_heads, SPAN_TOKENS + BLOCK_TOKENS, head_dim).to(dtype)
+        self._mask = torch.zeros(self._q.shape[1], BLOCK_TOKENS, device=device)
+        self._mask[:, BLOCK_TOKENS // 2 :] = float("-inf")
+
+    def keep(self, granule: int) -> bool:
+        """Whether calls of every width in steps of ``granule`` agree row by row with one of all rows."""
+        whole = -(-self._most // granule) * granule
+        for length in range(BLOCK_TOKENS, SPAN_TOKENS + 1, BLOCK_TOKENS):
+            base = self._run(0, whole, length)
+            for width in call_widths(granule, whole):
+                first = (whole - width) // 2
+                few = SPANS if length == SPAN_TOKENS and width <= FEW_COLUMNS else 1
+                for spans in range(1, few + 1):
+                    parts = zip(self._run(first, width, length, spans), base, strict=True)
+                    if not all(torch.equal(x, b[0, :, first : first + width]) for p, b in parts for x in p):
+                        return False
+        return True
+
+    def _run(
+        self, first: int, width: int, length: int, spans: int = 1
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The same positions ``spans`` times, each with results of its own."""
+        q = self._q[:, first : first + width]
+        k, v = self._kv[:, :, BLOCK_TOKENS // 2 : BLOCK_TOKENS // 2 + length].repeat(1, 1, spans, 1)
+        out = torch.empty(spans, *q.shape, dtype=k.dtype, device=q.device)
+        top, total = (torch.empty(out.shape[:3], device=q.device) for _ in range(2))
+        # Whether there is a mask changes no shape of a product; only whole spans go without one.
+        mask = None if length == SPAN_TOKENS else self._mask[first : first + width]
+        self._kernel(q, k, v, mask, out, top, total)
+        return out, top, total

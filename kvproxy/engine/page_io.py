@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from kvproxy.engine.index import Node
+from kvproxy.engine.spill import Spill
 from kvproxy.store.pages import Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
+
+_THREADS = 2
+READ_AHEAD = 4
+"""Pages that may lie read in memory before the engine's thread has taken the first: beside the page budget."""
 
 
 class Store(Protocol):
@@ -28,6 +36,8 @@ class Store(Protocol):
 class Read:
     node: Node
     result: Loaded | Missing | Rejected
+    seconds: float = field(default=0.0, compare=False)
+    """The reading alone, its checksum included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +49,18 @@ class Written:
 class PageIO:
     """``done`` is called on an I/O thread with each result; the engine passes it to its own thread."""
 
-    def __init__(self, store: Store | None, done: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        done: Callable[[Callable[[], None]], None],
+        spill: Spill | None = None,
+    ) -> None:
         self._store = store
         self._done = done
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="kvproxy-pages")
+        self._spill = spill
+        self._ahead = threading.Semaphore(READ_AHEAD)
+        self._closing = False
+        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="kvproxy-pages")
 
     @property
     def has_store(self) -> bool:
@@ -52,18 +70,40 @@ class PageIO:
         return self._store is not None and self._store.has(key)
 
     def read(self, node: Node, then: Callable[[Read], None]) -> None:
-        """Read a stored page; ``then`` runs on the engine's thread."""
-        assert self._store is not None
-        future = self._threads.submit(self._store.get, node.key, node.parent_key, node.token_ids)
+        """Read a stored or spilled page; ``then`` runs on the engine's thread. Reads begin in the order asked."""
+        read = self._reader(node)
 
-        def finish(done: Future[Loaded | Missing | Rejected]) -> None:
+        def work() -> tuple[Loaded | Missing | Rejected, float]:
+            self._ahead.acquire()
+            if self._closing:
+                self._ahead.release()  # Nobody takes results any more; the next one must not wait for that.
+            began = time.perf_counter()
+            result = Missing() if self._closing else read()
+            return result, time.perf_counter() - began
+
+        future = self._threads.submit(work)
+
+        def take(result: Loaded | Missing | Rejected, seconds: float) -> None:
+            try:
+                then(Read(node, result, seconds))
+            finally:
+                self._ahead.release()
+
+        def finish(done: Future[tuple[Loaded | Missing | Rejected, float]]) -> None:
             if done.cancelled():
                 return  # The engine has stopped; nobody waits.
             error = done.exception()
-            result = Rejected(f"reading failed: {error}") if error is not None else done.result()
-            self._done(lambda: then(Read(node, result)))
+            result = (Rejected(f"reading failed: {error}"), 0.0) if error is not None else done.result()
+            self._done(lambda: take(*result))
 
         future.add_done_callback(finish)
+
+    def _reader(self, node: Node) -> Callable[[], Loaded | Missing | Rejected]:
+        if node.spilled and not node.stored:
+            assert self._spill is not None
+            return self._spill.reader(node)
+        assert self._store is not None
+        return partial(self._store.get, node.key, node.parent_key, node.token_ids)
 
     def write(self, node: Node, payload: bytes, then: Callable[[Written], None]) -> None:
         """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed."""
@@ -81,4 +121,7 @@ class PageIO:
         future.add_done_callback(finish)
 
     def close(self) -> None:
+        self._closing = True
+        for _ in range(_THREADS):
+            self._ahead.release()
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -11,7 +11,7 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 
 SCRATCH = 0
-"""Page 0 takes what padding rows write. It is never handed out and never attended to."""
+"""Page 0 is never handed out and never attended to: a page that nobody was given is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class PageShape:
 
 
 class PagePool:
-    """``kv``: [layers, 2, pages, kv_heads, PAGE_TOKENS, head_dim]; heads before positions, so that the
-    [positions, head_dim] block of a head is contiguous for the attention kernel.
+    """``kv``: [layers, 2, kv_heads, pages, PAGE_TOKENS, head_dim]; heads before pages, so that of each head
+    neighbouring pages are one contiguous [positions, head_dim] block for the attention kernel.
 
     A page is free, or held by one or more holders (sequences, index nodes). The class counts; it knows no
     reasons. Not thread safe: the cache's lock guards it.
@@ -40,12 +40,13 @@ class PagePool:
             raise ValueError("a pool needs at least one page beside the scratch page")
         self.shape = shape
         self.kv = _zeros(
-            (shape.layers, 2, pages, shape.kv_heads, PAGE_TOKENS, shape.head_dim), shape.dtype, device
+            (shape.layers, 2, shape.kv_heads, pages, PAGE_TOKENS, shape.head_dim), shape.dtype, device
         )
         self.refs = [0] * pages
         self.refs[SCRATCH] = 1
         self._free = list(range(1, pages))
         self._is_free = [False] + [True] * (pages - 1)
+        self._is_blank = [True] * pages
         self._free_count = pages - 1
 
     @property
@@ -58,9 +59,10 @@ class PagePool:
         return self._free_count
 
     def allocate(self, after: int | None = None) -> int:
-        """Take a free page with one reference, next to page ``after`` where possible.
+        """Take a free page with one reference, next to page ``after`` where possible, filled with zeros.
 
-        Neighbours matter: a run of consecutive pages is attended to in one call, without a copy.
+        Neighbours matter: a run of consecutive pages is attended to in one call, without a copy. So do zeros: positions
+        that were never written are read with a weight of 0, and 0 * NaN is NaN.
         Raises MemoryError when none is free.
         """
         page = -1
@@ -77,6 +79,9 @@ class PagePool:
         self._is_free[page] = False
         self._free_count -= 1
         self.refs[page] = 1
+        if not self._is_blank[page]:
+            self.kv[:, :, :, page].zero_()
+        self._is_blank[page] = False
         return page
 
     def hold(self, page: int) -> None:
@@ -95,13 +100,23 @@ class PagePool:
             if len(self._free) > 4 * len(self.refs):
                 self._free = [p for p, free in enumerate(self._is_free) if free]
 
+    def view(self, page: int) -> torch.Tensor:
+        """A page as it is, not a copy: [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
+        return self.kv[:, :, :, page]
+
     def copy_prefix(self, source: int, target: int, positions: int) -> None:
         """Copy the first ``positions`` positions of a page: how a partial page is shared."""
-        self.kv[:, :, target, :, :positions].copy_(self.kv[:, :, source, :, :positions])
+        self.kv[:, :, :, target, :positions].copy_(self.kv[:, :, :, source, :positions])
 
     def read(self, page: int) -> bytes:
         """A page as bytes, in the order [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
-        return self.kv[:, :, page].contiguous().cpu().view(torch.uint8).numpy().tobytes()
+        return self.kv[:, :, :, page].contiguous().cpu().view(torch.uint8).numpy().tobytes()
+
+    def read_into(self, page: int, target: bytearray) -> None:
+        """:meth:`read` into ``target``, of ``shape.bytes`` bytes, with nothing allocated on the way."""
+        s = self.shape
+        flat = torch.frombuffer(target, dtype=s.dtype)
+        flat.view(s.layers, 2, s.kv_heads, PAGE_TOKENS, s.head_dim).copy_(self.kv[:, :, :, page])
 
     def write(self, page: int, payload: bytes | bytearray | memoryview) -> None:
         """The reverse of :meth:`read`. Raises ValueError when the length is wrong."""
@@ -111,7 +126,7 @@ class PagePool:
             bytearray(payload) if isinstance(payload, bytes) else payload, dtype=self.shape.dtype
         )
         s = self.shape
-        self.kv[:, :, page].copy_(flat.view(s.layers, 2, s.kv_heads, PAGE_TOKENS, s.head_dim))
+        self.kv[:, :, :, page].copy_(flat.view(s.layers, 2, s.kv_heads, PAGE_TOKENS, s.head_dim))
 
 
 def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import torch
 
-from kvproxy.core import PAGE_TOKENS, TokenLogprob
-from kvproxy.engine.attention import Segment, build_plan
+from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache import KVCache
-from kvproxy.engine.decoder import TileInput
-from kvproxy.engine.logprobs import token_logprob
 from kvproxy.engine.model import TileModel
-from kvproxy.engine.sampler import Row, grammar_fault, sample
+from kvproxy.engine.plan import Segment
+from kvproxy.engine.sampler import greedy
 from kvproxy.engine.scheduler import Part, Work
 from kvproxy.engine.sequence import Sequence
-from kvproxy.errors import KVProxyError
+from kvproxy.engine.steps import run_through
+from kvproxy.engine.tiles import Tile
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """The next token of a sequence whose last known token was computed in this tile."""
+class Scored:
+    """What the next tokens of a sequence, whose last known one was computed in this tile, are chosen from."""
 
     sequence: Sequence
-    token: int
-    logprob: TokenLogprob | None = None
-    """Where it was asked for."""
-    complete: bool = False
-    """The sequence's grammar allows nothing but the end behind this token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A sequence that cannot go on, whatever its batch mates do."""
-
-    sequence: Sequence
-    error: KVProxyError
+    draft: tuple[int, ...]
+    logits: torch.Tensor
+    """float32 [1 + len(draft), vocab]: behind the last known token, and behind each drafted one."""
+    greedy: list[int]
+    """The likeliest token of each row."""
 
 
 class TileRunner:
@@ -43,34 +35,48 @@ class TileRunner:
         self._model = model
         self._cache = cache
 
+    def run(self, work: Work) -> list[Scored]:
+        """All of :meth:`pieces` without a rest."""
+        return run_through(self.pieces(work))
+
     @torch.inference_mode()
-    def run(self, work: Work) -> list[Sampled | Failed]:
-        """Compute a tile. Modifies the pool, and each part's sequence: its pages, ``computed`` and, where it
-        asked for them, ``logits``. Raises MemoryError only if a reservation was broken."""
-        hidden = self._model.forward(self._tile(work), self._cache.pool.kv)
-        sampling, rows, row = [], [], 0
+    def pieces(self, work: Work) -> Generator[None, None, list[Scored]]:
+        """Compute a tile. Modifies the pool, and each part's sequence: its pages, ``computed`` (known tokens only:
+        what was drafted is the answer's when it was chosen) and, where it asked for them, scored hidden states.
+        Raises MemoryError only if a reservation was broken.
+
+        Rests where it yields; other tiles may run there, with rows of other sequences.
+        """
+        hidden = yield from self._model.steps(self._tile(work), self._cache.pool.kv)
+        scoring: list[Part] = []
+        rows: list[int] = []
+        row = 0
         for part in work.parts:
             seq = part.sequence
-            seq.computed += part.count
-            self._score(part, hidden[row : row + part.count])
+            seq.computed += part.count - len(part.draft)
+            seq.score(part.start, hidden[row : row + part.count])
             row += part.count
             if seq.computed == len(seq.tokens) and seq.generated < seq.job.max_tokens:
-                sampling.append(seq)
-                rows.append(row - 1)
-        if not sampling:
+                scoring.append(part)
+                rows.extend(range(row - 1 - len(part.draft), row))
+        if not scoring:
             return []
         logits = self._model.logits(hidden[rows])
-        chosen = sample(logits, [_row(s) for s in sampling])
-        return [_outcome(s, c, logits[i]) for i, (s, c) in enumerate(zip(sampling, chosen, strict=True))]
+        likeliest = greedy(logits)
+        results, first = [], 0
+        for part in scoring:
+            end = first + 1 + len(part.draft)
+            results.append(Scored(part.sequence, part.draft, logits[first:end], likeliest[first:end]))
+            first = end
+        return results
 
-    def _tile(self, work: Work) -> TileInput:
-        model = self._model
+    def _tile(self, work: Work) -> Tile:
         tokens, positions = [0] * work.tile, [0] * work.tile
         segments, row = [], 0
         for part in work.parts:
             seq, end = part.sequence, part.start + part.count
             self._grow(seq, end)
-            tokens[row : row + part.count] = seq.tokens[part.start : end]
+            tokens[row : row + part.count] = (*seq.tokens[part.start : end - len(part.draft)], *part.draft)
             positions[row : row + part.count] = range(part.start, end)
             at = part.start
             while at < end:
@@ -78,10 +84,7 @@ class TileRunner:
                 segments.append(Segment(row + at - part.start, at, count, seq.pages))
                 at += count
             row += part.count
-        plan = build_plan(segments, work.tile, model.group, model.numerics.granule, model.dtype, model.device)
-        return TileInput(
-            torch.tensor(tokens, device=model.device), torch.tensor(positions, device=model.device), plan
-        )
+        return self._model.tile(tokens, positions, segments)
 
     def _grow(self, seq: Sequence, end: int) -> None:
         """Give the sequence pages for positions up to ``end``, out of its reservation."""
@@ -89,35 +92,3 @@ class TileRunner:
             assert seq.reserved > 0, "admission reserves every page a sequence may need"
             seq.pages.append(self._cache.take(seq.pages[-1] if seq.pages else None))
             seq.reserved -= 1
-
-    def _score(self, part: Part, hidden: torch.Tensor) -> None:
-        """Keep the logits of the positions that a scoring job asked for."""
-        start = part.sequence.job.score_from
-        if start is None:
-            return
-        skip = max(0, start - part.start)
-        if skip < part.count:
-            part.sequence.logits.append(self._model.logits(hidden[skip:]))
-
-
-def _row(seq: Sequence) -> Row:
-    job = seq.job
-    return Row(job.sampling, job.seed, seq.generated, seq.penalties, job.constraint, seq.forbidden)
-
-
-def _outcome(seq: Sequence, chosen: int | KVProxyError, logits: torch.Tensor) -> Sampled | Failed:
-    """Moves the sequence's constraint on. logits: the row that the token was chosen from, float32 [vocab]."""
-    if isinstance(chosen, KVProxyError):
-        return Failed(seq, chosen)
-    constraint, wanted = seq.job.constraint, seq.job.sampling.logprobs
-    complete = False
-    if constraint is not None:
-        try:
-            constraint.accept(chosen)
-            complete = constraint.done
-        except Exception as e:
-            return Failed(seq, grammar_fault(e))
-    logprob = None
-    if wanted is not None and not seq.ends_with(chosen):
-        logprob = token_logprob(logits, chosen, wanted, seq.detokenizer.vocabulary)
-    return Sampled(seq, chosen, logprob, complete)

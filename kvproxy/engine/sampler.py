@@ -7,7 +7,7 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -52,13 +52,17 @@ class Row:
         return self.sampling.temperature == 0 and not self.adjusted
 
 
-def sample(logits: torch.Tensor, rows: Sequence[Row]) -> list[int | KVProxyError]:
-    """One token per row, or why a row's constraint gives none. Changes nothing. logits: float32 [R, vocab]."""
-    greedy = logits.argmax(dim=-1).tolist()
-    return [greedy[i] if row.plain else _choose(logits[i], row) for i, row in enumerate(rows)]
+def greedy(logits: torch.Tensor) -> list[int]:
+    """The first of the likeliest tokens of each row. logits: float32 [R, vocab]."""
+    ids: list[int] = logits.argmax(dim=-1).tolist()
+    return ids
 
 
-def _choose(logits: torch.Tensor, row: Row) -> int | KVProxyError:
+def choose(logits: torch.Tensor, likeliest: int, row: Row) -> int | KVProxyError:
+    """The row's token, or why its constraint gives none. Changes nothing. logits: float32 [vocab]; ``likeliest``:
+    what :func:`greedy` says of it."""
+    if row.plain:
+        return likeliest
     if row.adjusted:
         logits = logits.clone()
         try:

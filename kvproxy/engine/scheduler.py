@@ -1,24 +1,29 @@
-"""What goes into the next tile. Pure: takes sequences, returns a value."""
+"""What goes into the next tiles. Pure: takes sequences, returns a value."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
+from kvproxy.engine.draft import share
 from kvproxy.engine.numerics import BASE_TILE, DECODE_TILE, Numerics
-from kvproxy.engine.sequence import Sequence
+from kvproxy.engine.pace import Pace
+from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.engine.step_cost import StepCost
 
 MIN_PROMPT_ROWS = 16
-"""A prefill always gets this many rows of a tile, however many sequences decode."""
+"""Short prompts find this many rows in a tile, however many sequences decode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """``count`` rows of one sequence, from position ``start``."""
+    """``count`` rows of one sequence, from position ``start``; the last of them may be a draft."""
 
     sequence: Sequence
     start: int
     count: int
+    draft: tuple[int, ...] = ()
+    """Token ids that are guessed to follow the last known one: the last rows of ``count``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,47 +32,84 @@ class Work:
     """Rows of the tile; a few may be padding."""
     parts: tuple[Part, ...]
 
+    @property
+    def reach(self) -> int:
+        """Positions that its rows attend to, summed, without those of the rows' own parts."""
+        return sum(p.count * p.start for p in self.parts)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether no row is of a prompt."""
+        return all(p.start >= p.sequence.prompt_tokens for p in self.parts)
+
+
+def whose_turn(running: Seq[Sequence], now: float) -> list[Sequence]:
+    """Those of ``running`` that have something to compute, without the ones that let others go first, unless
+    nobody else has or their patience has ended. ``now``: of ``time.perf_counter``."""
+    ready = [s for s in running if s.phase in (Phase.PREFILL, Phase.DECODE)]
+    return [s for s in ready if now - s.served_at >= s.job.patience_s] or ready
+
 
 def choose(
-    prefilling: Seq[Sequence], decoding: Seq[Sequence], numerics: Numerics, *, decode_turn: bool
-) -> Work | None:
-    """The next tile, or None when there is nothing to do. ``prefilling``: oldest first.
+    prefilling: Seq[Sequence],
+    decoding: Seq[Sequence],
+    numerics: Numerics,
+    *,
+    pace: Pace,
+    cost: StepCost | None = None,
+) -> tuple[Work, ...]:
+    """The tiles to run in full before anything else: a row of each stream, and what is left of short prompts, so
+    that a hit waits for nobody's cold prefill. Long prompts are left to ``Prefill``.
 
-    Where decode rows share the prompt tile's bits they ride along with it; elsewhere prompt and decode tiles
-    take turns (``decode_turn``). While anybody decodes, prompts get a small tile: the streams go on.
+    Where decode rows share the prompt tile's bits all stand in one tile; elsewhere they have one each. While
+    anybody decodes, prompts get as much as ``pace`` allows. ``cost``: of a draft's rows; None drafts nothing.
     """
-    if not numerics.unified and decoding and (decode_turn or not prefilling):
-        return Work(DECODE_TILE, tuple(_decode(s) for s in decoding[:DECODE_TILE]))
-    riders = tuple(_decode(s) for s in decoding) if numerics.unified else ()
     most = numerics.tiles[-1]
+    if not numerics.unified:
+        streams = _decode_parts(decoding[:DECODE_TILE], cost)
+        tails = _prompt_parts(prefilling, most, pace if decoding else None)
+        return tuple(
+            Work(tile, parts)
+            for tile, parts in ((DECODE_TILE, streams), (_fitting(numerics, tails), tails))
+            if parts
+        )
+    riders = _decode_parts(decoding[: most - MIN_PROMPT_ROWS if prefilling else most], cost)
+    taken = sum(p.count for p in riders)
     if decoding:
-        most = min(most, max(BASE_TILE, len(riders) + MIN_PROMPT_ROWS))
-    riders = riders[: most - MIN_PROMPT_ROWS] if prefilling else riders[:most]
-    parts = riders + _prompt_parts(prefilling, most - len(riders))
-    if not parts:
-        return None
-    return Work(numerics.tile_for(sum(p.count for p in parts)), parts)
+        most = min(most, max(BASE_TILE, taken + MIN_PROMPT_ROWS))
+    parts = riders + _prompt_parts(prefilling, most - taken, pace if decoding else None)
+    return (Work(_fitting(numerics, parts), parts),) if parts else ()
 
 
-def _decode(sequence: Sequence) -> Part:
-    return Part(sequence, sequence.computed, 1)
+def _fitting(numerics: Numerics, parts: Seq[Part]) -> int:
+    return numerics.tile_for(sum(p.count for p in parts))
 
 
-def _prompt_parts(prefilling: Seq[Sequence], rows: int) -> tuple[Part, ...]:
-    """Short remainders first, so that a hit does not wait behind somebody's cold prefill; the oldest sequence
-    keeps at least MIN_PROMPT_ROWS rows, so that it ends."""
-    if not prefilling or rows <= 0:
-        return ()
-    oldest, *others = prefilling
-    owed = min(_remaining(oldest), MIN_PROMPT_ROWS)
-    left = rows - owed
-    parts = []
-    for sequence in sorted(others, key=_remaining):
-        if _remaining(sequence) > left:
+def _decode_parts(decoding: Seq[Sequence], cost: StepCost | None) -> tuple[Part, ...]:
+    """A row for each, and drafts in the rows that are left of a multiple of DECODE_TILE: those need no larger tile
+    and no further product with the output head, whose tiles have as many rows."""
+    free = -len(decoding) % DECODE_TILE
+    if cost is None or not free:
+        return tuple(Part(s, s.computed, 1) for s in decoding)
+    reach, streams = sum(s.computed for s in decoding), len(decoding)
+    drafts = [s.draft(free, row_cost=cost.row(s.computed, reach), streams=streams) for s in decoding]
+    given = share([len(d) for d in drafts], free)
+    return tuple(
+        Part(s, s.computed, 1 + rows, draft[:rows])
+        for s, draft, rows in zip(decoding, drafts, given, strict=True)
+    )
+
+
+def _prompt_parts(prefilling: Seq[Sequence], rows: int, pace: Pace | None) -> tuple[Part, ...]:
+    """All that is left of short prompts, the shortest first; of equal ones, the oldest."""
+    parts: list[Part] = []
+    taken = reach = 0
+    for sequence in sorted(prefilling, key=_remaining):
+        count = _remaining(sequence)
+        taken, reach = taken + count, reach + count * sequence.computed
+        if count > BASE_TILE or taken > rows or (pace is not None and not pace.may_ride(taken, reach)):
             break
-        parts.append(Part(sequence, sequence.computed, _remaining(sequence)))
-        left -= _remaining(sequence)
-    parts.insert(0, Part(oldest, oldest.computed, min(_remaining(oldest), left + owed)))
+        parts.append(Part(sequence, sequence.computed, count))
     return tuple(parts)
 
 

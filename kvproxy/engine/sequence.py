@@ -13,6 +13,7 @@ from kvproxy.core import PAGE_TOKENS, Event, Sampling
 from kvproxy.engine.constraint import TokenConstraint
 from kvproxy.engine.deltas import Deltas
 from kvproxy.engine.detokenize import Detokenizer
+from kvproxy.engine.draft import LEAST_NEW, Drafter
 from kvproxy.engine.index import Node
 from kvproxy.engine.penalties import Penalties
 
@@ -58,9 +59,18 @@ class Job:
     persist: bool = False
     """Do not finish before every page is in the store."""
     score_from: int | None = None
-    """Collect float32 logits of every position from here on."""
+    """Keep the hidden states of every position from here on, as ``Sequence.scored``."""
+    patience_s: float = 0.0
+    """How long this job lets others go first between two of its tiles; inf: it computes while nobody else does,
+    and is ended with Overloaded when others need its place."""
+    inspect: Callable[[Sequence], None] | None = None
+    """Called on the engine's thread after each tile of the prompt, while its pages are held. Must not raise."""
     constraint: TokenConstraint | None = None
     """What the answer must look like; its state belongs to this job alone."""
+    speculate: bool = True
+    """False drafts nothing, wherever it would help: the answer is the same."""
+    predicted: tuple[int, ...] | None = None
+    """What the client expects the answer to be like, as a source of drafts; None where it said nothing of it."""
 
     @property
     def registers_until(self) -> int | None:
@@ -98,7 +108,10 @@ class Sequence:
     kept: tuple[Node, ...] = ()
     """For persist jobs: the nodes of the whole prefix, once they are in the store."""
     on_progress: Callable[[int, int], None] | None = None
-    logits: list[torch.Tensor] = field(default_factory=list)
+    hidden: torch.Tensor | None = None
+    """[last_position - score_from, hidden size] of a scoring job: rows up to ``computed`` are valid."""
+    served_at: float = 0.0
+    """``time.perf_counter`` after its latest tile."""
     arrived_at: float = field(default_factory=time.perf_counter)
     admitted_at: float = 0.0
     load_s: float = 0.0
@@ -106,6 +119,8 @@ class Sequence:
     deltas: Deltas = field(init=False)
     penalties: Penalties | None = field(init=False)
     """None where no parameter changes the logits of single tokens."""
+    drafter: Drafter | None = field(init=False)
+    """None where nothing is drafted."""
 
     def __post_init__(self) -> None:
         self.tokens = list(self.job.token_ids)
@@ -113,6 +128,49 @@ class Sequence:
         sampling = self.job.sampling
         wanted = Penalties.wanted(sampling)
         self.penalties = Penalties(sampling, self.job.token_ids) if wanted else None
+        drafts = self.job.speculate and self.job.max_tokens >= LEAST_NEW
+        self.drafter = Drafter(self.job.token_ids, self.job.predicted or ()) if drafts else None
+
+    def score(self, start: int, hidden: torch.Tensor) -> None:
+        """Keep what was computed of the scored positions; by position, so that a row that is computed again
+        replaces what it was. hidden: [rows, hidden size] of positions ``start`` on, after the last norm."""
+        first = self.job.score_from
+        if first is None or start + len(hidden) <= first:
+            return
+        if self.hidden is None:
+            self.hidden = hidden.new_empty(self.last_position - first, hidden.shape[1])
+        skip = max(0, first - start)
+        rows = hidden[skip : skip + self.last_position - start - skip]
+        self.hidden[start + skip - first : start + skip - first + len(rows)] = rows
+
+    @property
+    def scored(self) -> torch.Tensor:
+        """[positions computed from score_from on, hidden size]: the output head is a fixed function of each row."""
+        first = self.job.score_from
+        if first is None or self.hidden is None:
+            raise ValueError(f"{self.job.id} scored nothing")
+        return self.hidden[: max(0, self.computed - first)]
+
+    def draft(self, most: int, *, row_cost: float, streams: int) -> tuple[int, ...]:
+        """Tokens that may follow the last known one, at most ``most``; see :meth:`Drafter.propose`. They end before
+        the positions that this sequence has pages for, and before the first that its grammar forbids."""
+        most = min(most, self.last_position - self.computed - 1)
+        if self.drafter is None or most < 1:
+            return ()
+        draft = self.drafter.propose(self.tokens, most, row_cost=row_cost, streams=streams)
+        if draft and self.job.constraint is not None:
+            try:
+                return draft[: self.job.constraint.valid(draft)]
+            except Exception:
+                return ()  # Its mask is asked next, and tells this answer's reader what is wrong.
+        return draft
+
+    @property
+    def prediction(self) -> tuple[int, int] | None:
+        """Tokens drafted out of the client's prediction: accepted, rejected. None without one."""
+        if self.job.predicted is None:
+            return None
+        return (0, 0) if self.drafter is None else self.drafter.prediction
 
     def append(self, token: int) -> None:
         """The next token of the answer."""

@@ -19,6 +19,8 @@ Download = Callable[[str, "str | None", bool], Path]
 
 Raises LookupError with one sentence when it cannot give the model."""
 
+SHAPE_PREFIX = "shape:"
+"""Before the name of a shape; see engine/shapes.py."""
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 
 
@@ -43,6 +45,8 @@ def resolve_model(
 
     Raises SetupError with one sentence that names the choices.
     """
+    if path_or_name.startswith(SHAPE_PREFIX):
+        raise SetupError(f"{path_or_name} has random weights and no tokenizer: only benches of the engine take it")
     local = _local(path_or_name)
     if local is not None:
         return _complete(ModelFolder(local, local.name))

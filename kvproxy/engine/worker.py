@@ -7,27 +7,33 @@ Other threads talk to it by putting calls into its inbox; it answers through cal
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from math import inf
 
 from kvproxy.core import Finished, FinishReason, MissReason
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
-from kvproxy.engine.delivery import begin, deliver, finish
+from kvproxy.engine.delivery import advance, begin, finish
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
+from kvproxy.engine.draft import DraftCounts
+from kvproxy.engine.inbox import Inbox
 from kvproxy.engine.index import Node
 from kvproxy.engine.keeper import Keeper
 from kvproxy.engine.limits import Limits
 from kvproxy.engine.model import TileModel
+from kvproxy.engine.pace import Pace
 from kvproxy.engine.page_io import PageIO, Store
 from kvproxy.engine.registrar import register
-from kvproxy.engine.runner import Failed, Sampled, TileRunner
-from kvproxy.engine.scheduler import choose
+from kvproxy.engine.runner import Scored, TileRunner
+from kvproxy.engine.scheduler import whose_turn
 from kvproxy.engine.sequence import Emit, Job, Phase, Sequence
+from kvproxy.engine.spill import SpillFiles
+from kvproxy.engine.step_cost import StepCost
 from kvproxy.engine.thread import KernelThread
+from kvproxy.engine.turns import Turns
 from kvproxy.errors import HitLost, KVProxyError, Overloaded, ShuttingDown, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -48,23 +54,29 @@ class Engine:
         max_waiting: int,
         store: Store | None = None,
         thread: KernelThread | None = None,
+        speculate: bool = True,
+        pace: Pace | None = None,
+        spill: SpillFiles | None = None,
     ) -> None:
-        """``thread``: the one on which the model was loaded; the engine closes it when it stops."""
+        """``thread``: the one on which the model was loaded; the engine closes it when it stops. ``speculate``: draft
+        tokens where it pays; it changes no answer."""
         self.model, self.cache = model, cache
         self.max_context = max_context
         self._limits = Limits(max_context, cache.pool.total, model.vocab_size)
         self._vocabulary, self._eos_ids = vocabulary, eos_ids
         self._max_running, self._max_waiting = max_running, max_waiting
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self.io = PageIO(store, self._inbox.put)
-        self._runner = TileRunner(model, cache)
+        self._inbox = Inbox()
+        self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
+        self.io = PageIO(store, self._inbox.put, self.spill)
         self._admission = Admission(cache, self.io, self._end)
         self._keeper = Keeper(cache, self.io)
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
         self._count = 0
         self._count_lock = threading.Lock()
-        self._decode_turn = False
+        cost = StepCost() if speculate else None
+        self._turns = Turns(TileRunner(model, cache), model.numerics, pace or Pace(), cost)
+        self.drafts = DraftCounts()
         self._stopping = False
         self._thread = thread or KernelThread()
         self._ended: Future[None] | None = None
@@ -79,6 +91,8 @@ class Engine:
             self._ended.result()
         self._thread.close()
         self.io.close()
+        if self.spill is not None:
+            self.spill.close()
 
     @property
     def alive(self) -> bool:
@@ -88,6 +102,12 @@ class Engine:
     def full(self) -> bool:
         """Whether a request that came now would be refused with Overloaded."""
         return self._count >= self._max_running + self._max_waiting
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Requests that run, and that wait."""
+        running, count = len(self._running), self._count
+        return running, max(0, count - running)
 
     def submit(self, job: Job, emit: Emit, on_progress: Callable[[int, int], None] | None = None) -> Sequence:
         """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine's thread.
@@ -118,20 +138,12 @@ class Engine:
     def call(self, function: Callable[[], object]) -> Future[object]:
         """Run a function between two steps, on the engine's thread. Fails with ShuttingDown when no step
         follows."""
-        future: Future[object] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as e:
-                future.set_exception(e)
-
         with self._count_lock:
             if self.alive:
-                self._inbox.put(run)
-            else:
-                future.set_exception(ShuttingDown("the engine is not running"))
-        return future
+                return self._inbox.ask(function)
+        refused: Future[object] = Future()
+        refused.set_exception(ShuttingDown("the engine is not running"))
+        return refused
 
     def check(self) -> list[str]:
         """Audit pages against their holders; [] when sound. Engine thread only: use
@@ -154,21 +166,19 @@ class Engine:
         self._admit()
         for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prompt_tokens]:
             self._computed(seq)  # A prefill-only job that was cached to its last token.
-        prefilling = [s for s in self._running if s.phase is Phase.PREFILL]
-        decoding = [s for s in self._running if s.phase is Phase.DECODE]
-        work = choose(prefilling, decoding, self.model.numerics, decode_turn=self._decode_turn)
-        if work is None:
-            return
-        self._decode_turn = not self._decode_turn
-        sampled = self._runner.run(work)
-        served = {part.sequence for part in work.parts}
-        if any(s not in served for s in decoding) and any(s in served for s in decoding):
+        turn = whose_turn(self._running, time.perf_counter())
+        prefilling = [s for s in turn if s.phase is Phase.PREFILL]
+        decoding = [s for s in turn if s.phase is Phase.DECODE]
+        served: set[Sequence] = set()
+        for work, scored in self._turns.take(prefilling, decoding, lambda: self._inbox.waiting):
+            for part in work.parts:
+                self._computed(part.sequence)
+                served.add(part.sequence)
+            for rows in scored:
+                self._deliver(rows)
+        if any(s not in served for s in decoding):
             # Streams that found no row go first next time.
             self._running.sort(key=lambda s: s.phase is Phase.DECODE and s in served)
-        for part in work.parts:
-            self._computed(part.sequence)
-        for result in sampled:
-            self._deliver(result)
 
     def _take_inbox(self) -> None:
         """Wait for a call only when there is nothing to compute; look again soon while somebody waits for
@@ -178,13 +188,7 @@ class Engine:
             or (s.phase is Phase.FOLLOWING and self._admission.leader_done(s))
             for s in self._running
         )
-        try:
-            call = self._inbox.get(block=not busy, timeout=0.02 if self._waiting else None)
-            while True:
-                call()
-                call = self._inbox.get_nowait()
-        except queue.Empty:
-            return
+        self._inbox.take(wait=not busy, timeout_s=0.02 if self._waiting else None)
 
     def _arrive(self, seq: Sequence) -> None:
         if self._stopping:
@@ -211,8 +215,10 @@ class Engine:
 
     def _admit(self) -> None:
         at = 0
-        while at < len(self._waiting) and len(self._running) < self._max_running:
+        while at < len(self._waiting):
             seq = self._waiting[at]
+            if len(self._running) >= self._max_running and not self._make_room(seq):
+                break
             try:
                 admitted = self._admission.try_admit(seq, self._running)
             except KVProxyError as e:
@@ -221,12 +227,23 @@ class Engine:
             if admitted:
                 self._waiting.pop(at)
                 self._running.append(seq)
-            elif self._running:
+            elif self._make_room(seq):
+                continue
+            elif self._running and seq.job.patience_s == 0:
                 return
             else:
                 at += 1  # Nobody runs who could give pages back; one behind it may hold what it lacks.
         if self._waiting and not self._running:
             self._give_up_a_hit()
+
+    def _make_room(self, seq: Sequence) -> bool:
+        """End the newest of those that run for nobody, where ``seq`` waits for its place or its pages."""
+        if seq.job.patience_s == inf:
+            return False
+        idlers = [s for s in self._running if s.job.patience_s == inf]
+        if idlers:
+            self._end(idlers[-1], Overloaded("it gave way to a request", retry_after_s=1))
+        return bool(idlers)
 
     def _give_up_a_hit(self) -> None:
         """Waiting hits have their pages held by whoever asked, and all pages may be held like that, so that nobody
@@ -240,6 +257,9 @@ class Engine:
 
     def _computed(self, seq: Sequence) -> None:
         """A tile added KV to this sequence."""
+        seq.served_at = time.perf_counter()
+        if seq.job.inspect is not None and seq.phase is Phase.PREFILL:
+            seq.job.inspect(seq)
         ended_prompt = seq.computed >= seq.prompt_tokens and seq.phase is Phase.PREFILL
         last = register(self.cache, seq, unified=self.model.numerics.unified, partial=ended_prompt)
         if seq.on_progress is not None and seq.phase is Phase.PREFILL:
@@ -247,6 +267,7 @@ class Engine:
         if not ended_prompt:
             return
         seq.prefill_s = time.perf_counter() - seq.admitted_at - seq.load_s
+        self.cache.costs.computed(seq.cached, seq.prompt_tokens, seq.prefill_s)
         if seq.job.persist:
             self._persist(seq, last)
         elif seq.job.max_tokens == 0:
@@ -274,17 +295,17 @@ class Engine:
         else:
             self._keeper.save(nodes, done)
 
-    def _deliver(self, result: Sampled | Failed) -> None:
-        seq = result.sequence
-        if isinstance(result, Failed):
-            self._end(seq, result.error)
-            return
-        if seq.phase is Phase.PREFILL:
-            begin(seq)
-            seq.phase = Phase.DECODE
-        reason = deliver(result)
-        if reason is not None:
-            self._finish(seq, reason)
+    def _deliver(self, scored: Scored) -> None:
+        seq, before = scored.sequence, scored.sequence.generated
+        result = advance(scored)
+        self.drafts.steps += 1
+        self.drafts.tokens += seq.generated - before
+        self.drafts.drafted += result.drafted
+        self.drafts.accepted += result.accepted
+        if isinstance(result.end, KVProxyError):
+            self._end(seq, result.end)
+        elif result.end is not None:
+            self._finish(seq, result.end)
 
     def _finish(self, seq: Sequence, reason: FinishReason) -> None:
         last = finish(seq, reason)

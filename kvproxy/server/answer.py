@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
@@ -109,8 +110,8 @@ async def stream(
 async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, Event], None]:
     """The parsed events of all choices as they come, each with its choice's index. Must be closed."""
     choices = [
-        _parsed(choice, None if parsed else _parser(reply, asked))
-        for choice, parsed in zip(reply.choices, reply.parsed, strict=True)
+        _parsed(choice, None if parsed else _parser(reply, asked), partial(reply.meter.event, index))
+        for index, (choice, parsed) in enumerate(zip(reply.choices, reply.parsed, strict=True))
     ]
     if len(choices) == 1:
         async with aclosing(choices[0]) as only:
@@ -124,10 +125,12 @@ async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, E
 
 def total(usages: list[Usage]) -> Usage:
     """The prompt counts once, as the first choice had it; what was said counts for every choice."""
+    drafted = [u.prediction for u in usages if u.prediction is not None]
     return replace(
         usages[0],
         completion_tokens=sum(u.completion_tokens for u in usages),
         reasoning_tokens=sum(u.reasoning_tokens for u in usages),
+        prediction=(sum(a for a, _ in drafted), sum(r for _, r in drafted)) if drafted else None,
     )
 
 
@@ -151,10 +154,11 @@ def _parser(reply: Reply, asked: Request) -> AnswerParser | None:
 
 
 async def _parsed(
-    choice: AsyncGenerator[Event, None], parser: AnswerParser | None
+    choice: AsyncGenerator[Event, None], parser: AnswerParser | None, count: Callable[[Event], None]
 ) -> AsyncGenerator[Event, None]:
     finished = False
     async for event in choice:
+        count(event)
         finished = finished or isinstance(event, Finished)
         if parser is not None and isinstance(event, TextDelta):
             for parsed in parser.push(event):

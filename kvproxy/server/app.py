@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 
 from kvproxy.server.body import expect_continue
 from kvproxy.server.errors import errors
+from kvproxy.server.metering import metering
 from kvproxy.server.openapi import describe
 from kvproxy.server.operations import OPERATIONS
 from kvproxy.server.parts import CALLER, PARTS, Parts
@@ -21,7 +22,7 @@ _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 
 def build_app(parts: Parts) -> web.Application:
     """``parts.lifespan`` is entered when the app starts and left when it is cleaned up."""
-    app = web.Application(middlewares=[request_ids, errors, admission], client_max_size=parts.max_body)
+    app = web.Application(middlewares=[request_ids, metering, errors, admission], client_max_size=parts.max_body)
     app[PARTS] = parts
     app[REFERENCE] = Reference(lambda: describe(OPERATIONS, served_name=parts.served_name))
     for operation in OPERATIONS:

@@ -22,12 +22,12 @@ class Keyring:
         """From ``Authorization: Bearer`` or ``x-api-key``. Raises AuthenticationFailed."""
         if not self._callers:
             return ANONYMOUS
-        presented = _presented(headers)
-        if presented is None:
+        key = presented(headers)
+        if key is None:
             raise AuthenticationFailed(
                 "You didn't provide an API key. Send it as a header: Authorization: Bearer YOUR_KEY."
             )
-        digest = _digest(presented)
+        digest = _digest(key)
         found: Caller | None = None
         # Every key is compared, so that the time taken tells nothing about which one was near.
         for known, caller in self._callers:
@@ -40,7 +40,8 @@ class Keyring:
         return found
 
 
-def _presented(headers: Mapping[str, str]) -> str | None:
+def presented(headers: Mapping[str, str]) -> str | None:
+    """The key that a request carries."""
     scheme, _, key = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and key.strip():
         return key.strip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import ETag, web
 from pydantic import ValidationError
@@ -17,8 +17,14 @@ from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.sse import SseStream
 from kvproxy.wire import sse
 from kvproxy.wire.document_ref import parse_document_ref
-from kvproxy.wire.document_types import KvDocumentDeleted, KvDocumentList, KvVerification, PublishProgress
-from kvproxy.wire.documents import PublishBody, kv_document, publish_result, verification_body
+from kvproxy.wire.document_types import (
+    KvDocumentDeleted,
+    KvDocumentList,
+    KvVerification,
+    PublishProgress,
+    PublishResult,
+)
+from kvproxy.wire.documents import PublishBody, kv_document, kv_verification, publish_result
 from kvproxy.wire.faults import invalid
 from kvproxy.wire.json_text import decode_object
 
@@ -26,7 +32,14 @@ SWITCH = ("true", "false", "1", "0", "yes", "no")
 """How a query says whether."""
 
 PROGRESS_S = 0.25
-"""How often a streamed publish tells how far it is."""
+"""How often a streamed publish or verification tells how far it is."""
+
+DEFAULT_TOKENS = 24
+"""As many greedy tokens as the paper compares (arXiv 2606.13361)."""
+
+MOST_TOKENS = 2**20
+
+Progress = Callable[[int, int], None]
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
@@ -36,7 +49,11 @@ async def publish(request: web.Request) -> web.StreamResponse:
     except ValidationError as e:
         raise invalid(e) from e
     if _wants_events(request):
-        return await _publish_streamed(request, wanted)
+
+        async def result(progress: Progress) -> PublishResult:
+            return publish_result(await _publish(request, wanted, progress))
+
+        return await _progressing(request, result)
     published = await _publish(request, wanted, None)
     headers = {"ETag": f'"{published.info.etag}"'}
     status = 201 if published.created else 200
@@ -71,31 +88,40 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
 
 
 async def verify_document(request: web.Request) -> web.StreamResponse:
-    """Long: about two cold prefills per framing. Other requests go on meanwhile."""
-    results = await request.app[PARTS].verifier.verify(_ref(request), request[CALLER])
-    verification: KvVerification = {
-        "object": "kv_verification",
-        "exact": bool(results) and all(r.exact for r in results),
-        "data": [verification_body(r) for r in results],
-    }
-    return json_response(verification)
+    """Long: about two cold prefills per framing. Other requests go first."""
+    ref, tokens = _ref(request), _tokens(request)
+    if _wants_events(request):
+        return await _progressing(request, lambda progress: _verify(request, ref, tokens, progress))
+    return json_response(await _verify(request, ref, tokens, None))
+
+
+async def _verify(
+    request: web.Request, ref: DocumentRef, tokens: int, progress: Progress | None
+) -> KvVerification:
+    verifier = request.app[PARTS].verifier
+    return kv_verification(await verifier.verify(ref, request[CALLER], tokens, progress))
 
 
 async def _publish(
-    request: web.Request, wanted: PublishBody, progress: Callable[[int, int], None] | None
+    request: web.Request, wanted: PublishBody, progress: Progress | None
 ) -> Published:
     publisher = request.app[PARTS].publisher
-    return await publisher.publish(wanted.id, wanted.text, wanted.visibility, request[CALLER], progress)
+    return await publisher.publish(
+        wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned
+    )
 
 
-async def _publish_streamed(request: web.Request, wanted: PublishBody) -> web.StreamResponse:
+async def _progressing(
+    request: web.Request, work: Callable[[Progress], Awaitable[PublishResult | KvVerification]]
+) -> web.StreamResponse:
+    """Events ``progress``, then ``result`` or ``error``."""
     progress = _Progress()
     async with SseStream(
         request, interval_s=PROGRESS_S, pulse=progress.event, on_error=_error_event
     ) as stream:
-        published = await _publish(request, wanted, progress)
+        result = await work(progress)
         await stream.start({})
-        await stream.send(progress.event() + sse.event(publish_result(published), "result"))
+        await stream.send(progress.event() + sse.event(result, "result"))
     return stream.response
 
 
@@ -127,6 +153,15 @@ class _Progress:
 
 def _ref(request: web.Request) -> DocumentRef:
     return parse_document_ref(request.match_info["document"], param="document")
+
+
+def _tokens(request: web.Request) -> int:
+    """How many tokens of the answers are compared. Raises InvalidRequest."""
+    given = request.query.get("tokens", str(DEFAULT_TOKENS))
+    few_digits = given.isascii() and given.isdecimal() and len(given) <= len(str(MOST_TOKENS))
+    if not (few_digits and 1 <= int(given) <= MOST_TOKENS):
+        raise InvalidRequest(f"Invalid 'tokens': must be an integer of 1 to {MOST_TOKENS}.", param="tokens")
+    return int(given)
 
 
 def _wants_events(request: web.Request) -> bool:

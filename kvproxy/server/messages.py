@@ -47,6 +47,6 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
             "tokens only the upstream can count.",
             param="model",
         )
-    prompt = request.app[PARTS].pipeline.compose(parse_count(incoming.body), request[CALLER])
+    prompt = await request.app[PARTS].pipeline.composed(parse_count(incoming.body), request[CALLER])
     count: TokenCount = {"input_tokens": len(prompt.token_ids)}
     return json_response(count)

@@ -29,7 +29,8 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "x-request-id": ("The request's own id, or a new one.", {"type": "string"}),
     "request-id": ("The same as `x-request-id`.", {"type": "string"}),
     "Cache-Status": (
-        'RFC 9211. A hit: `kvproxy; hit; key="handbook@3"; detail="tokens=3774"`. A miss, with its reason: '
+        'RFC 9211. A hit: `kvproxy; hit; key="handbook@3"; detail="tokens=3774,exact"`, with `exact` only where the '
+        "engine has shown that kept pages give the bits of a prefill. A miss, with its reason: "
         '`kvproxy; fwd=miss; detail="new-preamble"`. An upstream\'s model: `kvproxy; fwd=bypass`.',
         {"type": "string"},
     ),
@@ -98,7 +99,7 @@ def _operation(operation: Operation, schemas: Schemas, served_name: str) -> dict
     }
     if operation.description:
         described["description"] = operation.description
-    if operation.open:
+    if operation.open and not operation.key:
         described["security"] = []
     if operation.parameters:
         described["parameters"] = [_parameter(p, served_name) for p in operation.parameters]

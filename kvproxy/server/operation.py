@@ -65,7 +65,9 @@ class Operation:
     forwards: bool = False
     """Answers for upstreams too, whose failures keep their status."""
     open: bool = False
-    """Needs no key and is answered while the server drains."""
+    """Needs no key, or looks at it itself, and is answered while the server drains."""
+    key: bool = False
+    """Of an open operation: it asks for a key after all, where there is one to ask for."""
 
     @property
     def route(self) -> str:

@@ -26,6 +26,8 @@ class Publisher(Protocol):
         visibility: Visibility | None,
         caller: Caller,
         progress: Callable[[int, int], None] | None = None,
+        *,
+        pinned: bool | None = None,
     ) -> Published:
         """Returns when the pages are kept. ``progress(done, total)`` counts tokens, on the event loop."""
 
@@ -44,8 +46,15 @@ class Publisher(Protocol):
 class Verifier(Protocol):
     """Compares hits with prefills from scratch."""
 
-    async def verify(self, ref: DocumentRef, caller: Caller) -> list[Verification]:
-        """One per framing that documents are kept in. Raises DocumentNotFound."""
+    async def verify(
+        self,
+        ref: DocumentRef,
+        caller: Caller,
+        new_tokens: int = ...,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Verification]:
+        """One per framing that documents are kept in; ``new_tokens`` of the answers are compared. Raises
+        DocumentNotFound."""
 
 
 class ResponseStore(Protocol):
@@ -79,6 +88,10 @@ class Parts:
     keepalive_s: float
     timeout_s: float
     """How long one request may take, from its first byte to its last."""
+    show_metrics: bool = True
+    """Whether ``/metrics`` is there."""
+    metrics_key: str | None = None
+    """What it asks for; None: one of the keyring's keys, where it has any."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
     """Entered in this order at start, left in reverse at the end."""
 

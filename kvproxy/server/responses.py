@@ -54,7 +54,7 @@ async def count(request: web.Request) -> web.StreamResponse:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
         _, _, chat = await _understood(request, incoming, Ids(uuid.uuid4().hex))
-        prompt = request.app[PARTS].pipeline.compose(chat, request[CALLER])
+        prompt = await request.app[PARTS].pipeline.composed(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, ModelNotFound
@@ -19,12 +21,14 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
     asked = parse_tokenize(body)
     _local(request, asked.model)
     if asked.prompt is not None:
-        ids = parts.pipeline.encode_prompt(
-            asked.prompt, add_special_tokens=asked.add_special_tokens is not False
+        ids = await asyncio.to_thread(
+            parts.pipeline.encode_prompt,
+            asked.prompt,
+            add_special_tokens=asked.add_special_tokens is not False,
         )
     else:
         chat = tokenized_chat(body, served_name=parts.served_name)
-        ids = list(parts.pipeline.compose(chat, request[CALLER]).token_ids)
+        ids = list((await parts.pipeline.composed(chat, request[CALLER])).token_ids)
     answer: Tokens = {
         "count": len(ids),
         "max_model_len": parts.pipeline.max_context,

@@ -27,18 +27,17 @@ def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
     """``decision`` is the final one, after a lost hit became a miss.
 
     A shared prefill was forwarded and collapsed, as RFC 9211 has it: nobody computed it for this request
-    alone, but it was not there when the request came. ``exact`` False adds ``inexact`` to the detail: the
-    engine could not show that its kept pages give the bits of a prefill.
+    alone, but it was not there when the request came. ``exact`` says so of what was taken from pages: the engine
+    has shown at its start that they give the bits of a prefill. Where it has not, nothing is claimed.
     """
-    note = "" if exact else ",inexact"
     key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
     if isinstance(decision, Hit):
-        detail = f"tokens={started.cached_tokens}"
+        detail = f"tokens={started.cached_tokens}" + (",exact" if exact else "")
         what = "fwd=miss; collapsed" if started.collapsed else "hit"
     else:
         detail = decision.reason.value
         what = "fwd=miss; collapsed" if started.collapsed else "fwd=miss"
-    return f"kvproxy; {what}{key}; detail={sf_string(detail + note)}"
+    return f"kvproxy; {what}{key}; detail={sf_string(detail)}"
 
 
 def server_timing(durations_s: Mapping[str, float]) -> str:

@@ -11,6 +11,7 @@ from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.chat_body import ChatBody
 from kvproxy.wire.chat_messages import parse_messages
 from kvproxy.wire.faults import invalid
+from kvproxy.wire.prediction import parse_prediction
 from kvproxy.wire.response_format import parse_response_format
 from kvproxy.wire.sampling import include_usage
 from kvproxy.wire.tools import checked_choice, checked_tools, make_tool, parse_tool_choice, parse_tools
@@ -52,6 +53,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str) -> ChatRequest:
         parallel_tool_calls=not single,
         response_format=parse_response_format(chat.response_format),
         cache=chat.hints(),
+        prediction=parse_prediction(chat.prediction),
     )
 
 

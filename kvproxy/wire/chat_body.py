@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from kvproxy.wire.cache_hints import CacheBody, CacheControl
 from kvproxy.wire.parts import Content
+from kvproxy.wire.prediction import PredictionBody
 from kvproxy.wire.response_format import ResponseFormatBody
 from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptions
 from kvproxy.wire.strict import Strict
@@ -79,9 +80,11 @@ class ChatBody(SamplingBody, CacheBody):
         default=None, description="Extra variables for the chat template, such as enable_thinking."
     )
     modalities: list[Literal["text"]] | None = None
+    prediction: PredictionBody | None = Field(
+        default=None, description="What the answer will be like: it comes sooner, and stays the same."
+    )
     # Accepted for the client's sake; they change nothing here.
     metadata: dict[str, str] | None = Field(default=None, max_length=16)
-    prediction: dict[str, Any] | None = None
     safety_identifier: str | None = None
     service_tier: str | None = None
     store: bool | None = None

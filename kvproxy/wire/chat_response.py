@@ -24,6 +24,7 @@ from kvproxy.wire.chat_types import (
     AssistantMessage,
     ChatCompletion,
     ChatDelta,
+    CompletionTokensDetails,
     FinishReasonBody,
     LogprobsBody,
     TokenLogprobBody,
@@ -49,7 +50,16 @@ class ChatHead:
 
 
 def usage_body(usage: Usage) -> UsageBody:
-    """``cached_tokens`` and ``cache_write_tokens`` are always there, 0 included."""
+    """``cached_tokens`` and ``cache_write_tokens`` are always there, 0 included; what became of a prediction only
+    where there was one.
+
+    Those two count drafted tokens: what the model said of a prediction before a draft began, and the token that each
+    step chooses by itself, are in neither; what was never drafted was not rejected. Rejected tokens are no part of
+    ``completion_tokens``.
+    """
+    details: CompletionTokensDetails = {"reasoning_tokens": usage.reasoning_tokens}
+    if usage.prediction is not None:
+        details["accepted_prediction_tokens"], details["rejected_prediction_tokens"] = usage.prediction
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -58,7 +68,7 @@ def usage_body(usage: Usage) -> UsageBody:
             "cached_tokens": usage.cached_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
         },
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "completion_tokens_details": details,
     }
 
 

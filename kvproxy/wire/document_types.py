@@ -21,7 +21,8 @@ class FramingBody(TypedDict):
 
 
 class DocumentBody(TypedDict):
-    """One version. ``etag`` is the sha256 of the text, ``tokens`` those of the text alone."""
+    """One version. ``etag`` is the sha256 of the text, ``tokens`` those of the text alone. ``quarantined`` says why
+    its kept pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory."""
 
     id: str
     version: int
@@ -32,6 +33,8 @@ class DocumentBody(TypedDict):
     tokens: int
     created: int
     framings: list[FramingBody]
+    quarantined: str | None
+    pinned: bool
 
 
 class KvDocument(DocumentBody):
@@ -66,27 +69,45 @@ class PublishProgress(TypedDict):
     tokens_per_s: float
 
 
+class VerifyProgress(TypedDict):
+    """Tokens computed, of about so many."""
+
+    done: int
+    total: int
+    tokens_per_s: float
+
+
 PublishEvent = PublishProgress | PublishResult | OpenAIError
 """Of the events ``progress``, ``result`` and ``error``."""
 
 
 class VerificationBody(TypedDict):
-    """A hit beside a prefill from scratch. ``largest_difference`` of any logit: 0.0 is equal to the bit, null that
-    nothing could be compared; ``note`` says why."""
+    """Hits, cut at every page, beside a prefill from scratch. ``positions``: all of document, question and answer;
+    at ``equal_positions`` of them every logit has the same bits. ``pages``: kept pages beside recomputed ones.
+    ``largest_difference`` of any logit: null where nothing could be compared (``note`` says why) or where there is
+    no such number. ``first_difference``: the first position whose kept key or value differs."""
 
     document: str
     framing: str
     exact: bool
     note: str
     cached_tokens: int
+    pages: int
+    equal_pages: int
     positions: int
+    equal_positions: int
     equal_argmax: int
     largest_difference: float | None
     greedy_tokens: int
     equal_greedy: int
+    first_difference: int | None
 
 
 class KvVerification(TypedDict):
     object: Literal["kv_verification"]
     exact: bool
     data: list[VerificationBody]
+
+
+VerifyEvent = VerifyProgress | KvVerification | OpenAIError
+"""Of the events ``progress``, ``result`` and ``error``."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvproxy.core import Visibility
 from kvproxy.documents.info import DocumentInfo, Published, Verification
-from kvproxy.wire.document_types import DocumentBody, KvDocument, PublishResult, VerificationBody
+from kvproxy.wire.document_types import (
+    DocumentBody,
+    KvDocument,
+    KvVerification,
+    PublishResult,
+    VerificationBody,
+)
 
 
 class PublishBody(BaseModel):
@@ -26,6 +34,11 @@ class PublishBody(BaseModel):
     visibility: Visibility | None = Field(
         default=None, description="private: for this API key alone. Default: the configured one."
     )
+    pinned: bool | None = Field(
+        default=None,
+        description="Keep its KV in memory, whoever else needs room. Default: as the version before it. "
+        "Documents may pin half of the page budget together.",
+    )
 
 
 def document_body(info: DocumentInfo) -> DocumentBody:
@@ -42,6 +55,8 @@ def document_body(info: DocumentInfo) -> DocumentBody:
             {"name": f.name, "tokens": f.tokens, "resident_tokens": f.resident_tokens, "bytes": f.bytes}
             for f in info.framings
         ],
+        "quarantined": info.quarantined,
+        "pinned": info.pinned,
     }
 
 
@@ -65,9 +80,21 @@ def verification_body(verification: Verification) -> VerificationBody:
         "exact": verification.exact,
         "note": verification.note,
         "cached_tokens": verification.cached_tokens,
+        "pages": verification.pages,
+        "equal_pages": verification.equal_pages,
         "positions": verification.positions,
+        "equal_positions": verification.equal_positions,
         "equal_argmax": verification.equal_argmax,
         "largest_difference": verification.largest_difference,
         "greedy_tokens": verification.greedy_tokens,
         "equal_greedy": verification.equal_greedy,
+        "first_difference": verification.first_difference,
+    }
+
+
+def kv_verification(verifications: Sequence[Verification]) -> KvVerification:
+    return {
+        "object": "kv_verification",
+        "exact": bool(verifications) and all(v.exact for v in verifications),
+        "data": [verification_body(v) for v in verifications],
     }

@@ -277,8 +277,10 @@ async def test_a_hit_compared_with_a_prefill_from_scratch_is_equal(home: Home) -
     await home.backend.keep(DOCUMENT, PUBLIC)
     before = home.backend.occupancy()
     got = await home.backend.compare(Prompt(ASKED), ANN, 12)
-    assert (got.cached_tokens, got.positions) == (600, 30 + 12)
-    assert got.equal_argmax == got.positions
+    # The last token of the answer was chosen, not computed.
+    assert (got.cached_tokens, got.pages, got.positions) == (600, 3, 630 + 12 - 1)
+    assert got.exact and got.equal_pages == 3 and got.first_difference is None
+    assert got.equal_argmax == got.equal_positions == got.positions
     assert got.largest_difference == 0.0
     assert (got.greedy_tokens, got.equal_greedy) == (12, 12)
     await home.backend.check()
@@ -293,9 +295,10 @@ async def test_a_comparison_sees_pages_that_are_wrong(home: Home) -> None:
     with home.backend.hold(Prompt(ASKED), ANN):
         node = home.rig.cache.match(DOCUMENT, (PUBLIC,), 600).nodes[0]
         assert node.page is not None
-        home.rig.cache.pool.kv[:, 1, node.page, :, 7] += 4.0
+        home.rig.cache.pool.view(node.page)[:, 1, :, 7] += 4.0
         got = await home.backend.compare(Prompt(ASKED), ANN, 4)
-    assert got.largest_difference > 0
+    assert got.largest_difference > 0 and not got.exact
+    assert (got.pages, got.equal_pages, got.first_difference) == (3, 2, 7)
 
 
 async def test_a_comparison_that_does_not_fit_says_so(home: Home) -> None:
@@ -406,3 +409,72 @@ async def test_ids_that_are_no_tokens_are_refused_before_started(home: Home, par
     with pytest.raises(InvalidRequest) as caught:
         await events_of(home.backend, wrong)
     assert caught.value.param == param
+
+
+class TestPins:
+    async def test_a_pinned_prefix_outlasts_any_pressure_until_it_is_released(self, home: Home) -> None:
+        kept = await home.backend.keep(DOCUMENT, PUBLIC)
+        room = home.backend.pin_room()
+        release = await home.backend.pin(kept, PUBLIC)
+        assert home.backend.pin_room() == room - 3 and room == 16
+        await asyncio.to_thread(home.rig.evict_all)
+        with home.backend.hold(Prompt(ASKED), BOB) as found:
+            assert isinstance(found, Found) and (found.tokens, found.on_disk) == (600, 0)
+        await release()
+        assert home.backend.pin_room() == room
+        await asyncio.to_thread(home.rig.evict_all)
+        with home.backend.hold(Prompt(ASKED), BOB) as found:
+            assert isinstance(found, Found) and found.on_disk == 600
+
+    async def test_pages_on_disk_are_brought_back(self, home: Home) -> None:
+        kept = await home.backend.keep(DOCUMENT, PUBLIC)
+        await home.restart()
+        assert await home.backend.known(kept, PUBLIC) == 600
+        release = await home.backend.pin(kept, PUBLIC)
+        assert home.backend.occupancy().fixed == 3
+        await release()
+
+    async def test_more_than_half_of_the_budget_is_refused(self, home: Home) -> None:
+        await home.close()
+        home.pages = 6
+        home.open()
+        first = await home.backend.keep(DOCUMENT, PUBLIC)
+        second = await home.backend.keep(prompt(3, 100), PUBLIC)
+        release = await home.backend.pin(first, PUBLIC)
+        with pytest.raises(CannotFit, match="take 3 of the 3 pages"):
+            await home.backend.pin(second, PUBLIC)
+        assert home.backend.occupancy().fixed == 3
+        with pytest.raises(CannotFit, match="pinned documents leave 3 of 6"):
+            await events_of(home.backend, generation(prompt(4, 900)))
+        assert len(await events_of(home.backend, generation(prompt(4, 700)))) > 2
+        await release()
+        assert len(await events_of(home.backend, generation(prompt(5, 900)))) > 2
+
+    async def test_a_forgotten_prefix_is_pinned_no_more(self, home: Home) -> None:
+        kept = await home.backend.keep(DOCUMENT, PUBLIC)
+        release = await home.backend.pin(kept, PUBLIC)
+        await home.backend.forget(kept, PUBLIC, frozenset())
+        assert home.backend.occupancy().fixed == 0
+        await home.backend.keep(DOCUMENT, PUBLIC)
+        await release()
+        assert home.backend.occupancy().fixed == 0
+
+
+async def test_a_prediction_is_drafted_from_and_changes_no_answer(home: Home) -> None:
+    plain = await events_of(home.backend, generation(new=40))
+    counts = home.backend.drafts
+    accepted, steps = counts.accepted, counts.steps
+    predicted = tuple(map(ord, text_of(plain)))
+    events = await events_of(home.backend, replace(generation(new=40), predicted=predicted))
+    assert events[1:-1] == plain[1:-1]
+    last, before = events[-1], plain[-1]
+    assert isinstance(last, Finished) and isinstance(before, Finished)
+    assert before.usage.prediction is None and last.usage.prediction is not None
+    assert 0 < last.usage.prediction[0] <= counts.accepted - accepted
+    assert counts.steps - steps < 40
+
+
+async def test_a_prediction_of_no_tokens_of_the_model_is_refused_by_name(home: Home) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await events_of(home.backend, replace(generation(), predicted=(1, VOCAB)))
+    assert caught.value.param == "prediction"

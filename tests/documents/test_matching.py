@@ -9,6 +9,7 @@ REF = DocumentRef("handbook", 3)
 TOKENS = tuple(range(1000))
 BARE = Prompt(TOKENS)
 PUBLISHED = Prompt(TOKENS, (Span(REF, 3, 800, "public"), Span(DocumentRef("other", 1), 850, 900)))
+CONFINED = Prompt(TOKENS, (Span(REF, 3, 800, "public", quarantined=True),), marks=(40,))
 SHORT = Prompt(TOKENS, (Span(REF, 3, 100, "public"),))
 MARKED = Prompt(TOKENS, marks=(40, 500))
 MARKED_FOREIGN = Prompt(TOKENS, (Span(REF, 300, 800),), marks=(40,))
@@ -26,6 +27,8 @@ FOREIGN = Prompt(TOKENS, (Span(REF, 300, 800),))
         (BARE, Found(256, 0), Hit(256, None)),
         (BARE, Found(512, 0), Hit(512, None)),
         (PUBLISHED, NotFound(seen=False), Miss(MissReason.NOT_RESIDENT, REF)),
+        (CONFINED, Found(900, 0), Miss(MissReason.QUARANTINED, REF)),
+        (CONFINED, NotFound(seen=True), Miss(MissReason.QUARANTINED, REF)),
         (PUBLISHED, Found(800, 800), Hit(800, REF)),
         (PUBLISHED, Found(259, 0), Hit(259, REF)),
         (PUBLISHED, Found(258, 0), Miss(MissReason.NOT_RESIDENT, REF)),

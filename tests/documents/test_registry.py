@@ -57,6 +57,20 @@ def test_version_numbers_are_never_used_again(registry: Registry) -> None:
     assert registry.last_version("handbook") == 3
 
 
+def test_a_quarantine_lasts_until_it_is_lifted(path: Path, registry: Registry) -> None:
+    registry.publish(document(), [framing()])
+    registry.quarantine(document().ref, "page 3 differs")
+    registry.quarantine(document().ref, "page 1 differs")
+    with Registry(path) as again:
+        assert [entry.quarantined for entry in again.load()] == ["page 1 differs"]
+        again.quarantine(document().ref, None)
+    assert [entry.quarantined for entry in registry.load()] == [None]
+    registry.quarantine(document().ref, "again")
+    registry.delete([document().ref])
+    registry.publish(document(version=2), [])
+    assert [entry.quarantined for entry in registry.load()] == [None]
+
+
 def test_kept_framings_are_replaced_together(registry: Registry) -> None:
     registry.publish(document(), [framing("system", 1), framing("user", 2)])
     registry.replace_kept(document().ref, [framing("system", 3)])

@@ -67,15 +67,16 @@ def test_verify_finds_no_difference(fresh: Fresh) -> None:
     tenant.publish("verified", document("verified", 1_500))
     shell = Shell(tenant.url, tenant.key)
     status, out, err = shell("verify", "verified")
-    assert (status, err) == (0, "")
+    assert status == 0 and "verify verified" in err
+    assert "2 of 2 exact" in out
     rows = [[cell.strip() for cell in x.split("│")[1:-1]] for x in out.splitlines() if "verified@1" in x]
     assert [row[1] for row in rows] == ["system", "user"]
-    for _, _, cached, positions, greedy, argmax, difference, verdict in rows:
-        assert int(cached) > 300 and int(positions) >= 24
-        assert (greedy, argmax) == ("24/24", f"{positions}/{positions}")
+    for _, _, cached, pages, positions, logits, greedy, argmax, difference, verdict in rows:
+        assert int(cached) > 300 and pages == "2/2" and int(positions) > int(cached) + 24
+        assert (greedy, logits, argmax) == ("24/24", f"{positions}/{positions}", f"{positions}/{positions}")
         assert (difference, verdict) == ("0.0", "exact")
     status, out, err = shell("verify", "not-there")
-    assert (status, out) == (1, "") and "No such document" in err
+    assert (status, out) == (2, "") and "No such document" in err
 
 
 def test_no_proxy_is_one_sentence() -> None:

@@ -49,7 +49,7 @@ def test_a_warm_answer_is_the_cold_one(fresh: Fresh, publisher: Reader, framing:
         assert (warm.outcome, warm.key) == ("hit", f"{id}@1")
         # A tenant who never asked before takes exactly what was published, to the token.
         assert warm.cached == kept[framing]
-        assert warm.detail == f"tokens={warm.cached}"
+        assert warm.detail == f"tokens={warm.cached},exact"
     assert len({a.text for a in cold.values()}) == len(asked), "equal answers would tell nothing"
 
 

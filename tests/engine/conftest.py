@@ -12,6 +12,7 @@ import torch
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.page_io import Store
+from kvproxy.engine.spill import SpillFiles
 from tests.engine.tiny import Rig, make_model, make_rig, write_vocabulary
 
 
@@ -27,6 +28,7 @@ class RigMaker(Protocol):
         max_waiting: int = 64,
         eos_ids: frozenset[int] = frozenset(),
         store: Store | None = None,
+        spill: SpillFiles | None = None,
     ) -> Rig: ...
 
 
@@ -71,6 +73,7 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
         max_waiting: int = 64,
         eos_ids: frozenset[int] = frozenset(),
         store: Store | None = None,
+        spill: SpillFiles | None = None,
     ) -> Rig:
         rig = make_rig(
             model or default_model,
@@ -81,6 +84,7 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
             max_waiting=max_waiting,
             eos_ids=eos_ids,
             store=store,
+            spill=spill,
         )
         made.append(rig)
         return rig

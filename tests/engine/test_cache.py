@@ -64,11 +64,14 @@ def test_leaves_are_evicted_before_what_they_need() -> None:
     assert cache.check([]) == []
 
 
-def test_the_least_recently_used_goes_first() -> None:
+def test_the_least_used_goes_first() -> None:
     cache = make_cache(3)
-    for first in (10, 20, 30):
+    for first in (20, 10, 30):
         keep(cache, (first, *TOKENS[:9]))
-    assert cache.match((10, *TOKENS), ["a"], 5).tokens == 5
+    for first in (10, 30):
+        match = cache.match((first, *TOKENS), ["a"], 5)
+        assert match.tokens == 5
+        cache.used(match.nodes)
     held = take(cache, 1)
     assert [cache.match((f, *TOKENS), ["a"], 5).tokens for f in (10, 20, 30)] == [5, 0, 5]
     cache.release(held)
@@ -224,15 +227,70 @@ def test_a_partial_page_that_is_stored_or_pinned_is_not_replaced() -> None:
     assert cache.check([]) == []
 
 
-def test_a_known_page_stays_when_the_same_is_computed_again() -> None:
+def test_a_known_page_in_use_stays_when_the_same_is_computed_again() -> None:
     cache = make_cache(3)
     (known,) = keep(cache, TOKENS[:PAGE_TOKENS])
     before = known.page
+    cache.pin([known])
     (page,) = take(cache, 1)
     assert cache.register("a", None, TOKENS[:PAGE_TOKENS], page) is known
     assert known.page == before
     cache.release([page])
+    cache.unpin([known])
     assert cache.check([]) == []
+
+
+def test_a_known_page_that_nobody_uses_gives_way_to_the_same_one_computed_again() -> None:
+    """Else what is registered below would keep it from going, though somebody was promised it."""
+    cache = make_cache(3)
+    (known,) = keep(cache, TOKENS[:PAGE_TOKENS])
+    assert cache.promise(3)
+    pages = [cache.take(None), cache.take(None)]
+    assert cache.register("a", None, TOKENS[:PAGE_TOKENS], pages[0]) is known
+    assert known.page == pages[0]
+    cache.register("a", known, TOKENS[PAGE_TOKENS : 2 * PAGE_TOKENS], pages[1])
+    pages.append(cache.take(None))
+    cache.release(pages)
+    assert cache.check([]) == []
+
+
+def test_a_partial_page_computed_further_elsewhere_is_replaced_too() -> None:
+    cache = make_cache(3)
+    (old,) = keep(cache, TOKENS[:40])
+    cache.used([old])
+    (new,) = keep(cache, TOKENS[:90])
+    assert list(cache.index) == [new] and cache.occupancy().held == 1
+    assert new.frequency >= 1.0, "what it was used for counts on"
+    keep(cache, (*TOKENS[:50], 0))
+    assert len(cache.index) == 2, "another continuation is another page"
+
+
+def test_fixed_pages_stay_up_to_a_share() -> None:
+    cache = make_cache(4)
+    fixed = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    other = keep(cache, (10, *TOKENS[:9]))
+    assert cache.fix(fixed, 2) and not cache.fix(other, 2)
+    assert cache.fixed == 2 and not cache.promise(3)
+    cache.release(take(cache, 2))
+    assert cache.match(TOKENS, ["a"], 999).tokens == 2 * PAGE_TOKENS
+    assert cache.fix(fixed, 2), "a second document on the same pages takes no more of them"
+    cache.unfix(fixed)
+    assert cache.fixed == 2 and not cache.promise(3)
+    cache.unfix(fixed)
+    assert cache.fixed == 0 and cache.promise(4)
+    assert cache.check([]) == []
+
+
+def test_a_page_that_is_not_resident_cannot_be_fixed_and_a_forgotten_one_is_no_more() -> None:
+    cache = make_cache(2)
+    stored = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    assert not cache.fix([stored], 9)
+    (node,) = keep(cache, (10, *TOKENS[:9]))
+    assert cache.fix([node], 1)
+    cache.discard(node)
+    assert cache.fixed == 0 and cache.check([]) == []
+    cache.unfix([node])
+    assert cache.fixed == 0 and cache.check([]) == []
 
 
 def test_a_page_that_arrives_for_a_forgotten_node_is_free_again() -> None:

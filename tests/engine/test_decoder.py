@@ -7,7 +7,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCausalLM, PreTrainedModel
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.decoder import FusedDecoder, ModuleDecoder, make_decoder
+from kvproxy.engine.decoder import ModuleDecoder
+from kvproxy.engine.fused import FusedDecoder, make_decoder
 from kvproxy.engine.model import from_module
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import VOCAB, make_module, prompt

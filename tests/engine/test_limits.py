@@ -20,16 +20,18 @@ def job(sampling: Sampling | None = None, **fields: Any) -> Job:
 
 def test_ids_of_the_vocabulary_pass() -> None:
     LIMITS.check(job(Sampling(logit_bias=((0, 1.0), (49, 1.0)), stop_token_ids=(0, 49))))
-    LIMITS.check(job(token_ids=(0, 49)))
+    LIMITS.check(job(token_ids=(0, 49), predicted=(49, 0)))
+    LIMITS.check(job(predicted=()))
 
 
 @pytest.mark.parametrize("wrong", [-1, 50, 10**12])
-@pytest.mark.parametrize("param", ["logit_bias", "stop_token_ids", "prompt"])
+@pytest.mark.parametrize("param", ["logit_bias", "stop_token_ids", "prompt", "prediction"])
 def test_other_ids_are_refused_by_name(param: str, wrong: int) -> None:
     asked = {
         "logit_bias": job(Sampling(logit_bias=((3, 1.0), (wrong, 1.0)))),
         "stop_token_ids": job(Sampling(stop_token_ids=(3, wrong))),
         "prompt": job(token_ids=(3, wrong, 3)),
+        "prediction": job(predicted=(3, wrong, 3)),
     }[param]
     with pytest.raises(InvalidRequest, match=rf"{wrong} is no token.*0 to 49") as caught:
         LIMITS.check(asked)

@@ -26,9 +26,17 @@ def test_fused_layers_give_their_outputs_side_by_side(dtype: torch.dtype, biases
     assert torch.allclose(got.float(), expected, atol=tolerance, rtol=tolerance)
 
 
-def test_float32_is_not_packed() -> None:
-    assert not can_pack(torch.zeros(4, 4))
-    assert not isinstance(fuse(layers(torch.float32, True), 64), PackedLinear)
+def test_other_dtypes_are_not_packed() -> None:
+    assert not can_pack(torch.zeros(4, 4, dtype=torch.float64))
+    assert not isinstance(fuse(layers(torch.float64, True), 64), PackedLinear)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, BF16], ids=["float32", "bfloat16"])
+def test_outputs_come_in_the_order_asked_for(dtype: torch.dtype) -> None:
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(16, 48, generator=torch.Generator().manual_seed(4)).to(dtype)
+    plain, ordered = fuse(layers(dtype, True, False), 64), fuse(layers(dtype, True, False), 64, order)
+    assert torch.allclose(ordered(x), plain(x)[:, order], atol=1e-5)
 
 
 @pytest.mark.skipif(not can_pack(torch.zeros(4, 4, dtype=BF16)), reason="no packed bf16 products on this CPU")

@@ -92,6 +92,19 @@ def test_closing_drops_what_has_not_begun_and_says_nothing(caplog: pytest.LogCap
     assert caplog.records == []
 
 
+def test_closing_ends_however_many_reads_nobody_takes() -> None:
+    for _ in range(20):
+        store = Slow()
+        store.go.set()
+        io = PageIO(store, lambda call: None)
+        for _ in range(60):
+            io.read(node(), lambda r: None)
+        closer = threading.Thread(target=io.close, daemon=True)
+        closer.start()
+        closer.join(10)
+        assert not closer.is_alive()
+
+
 def test_without_a_store_nothing_is_stored() -> None:
     io = PageIO(None, lambda call: None)
     assert not io.has_store and not io.has(b"k" * 32)

@@ -18,7 +18,7 @@ def make_pool(pages: int) -> PagePool:
 def test_a_page_has_k_and_v_of_all_layers() -> None:
     pool = make_pool(2)
     assert SHAPE.bytes == 2 * 2 * 3 * PAGE_TOKENS * 4 * 2
-    assert pool.kv.shape == (2, 2, 3, 3, PAGE_TOKENS, 4)
+    assert pool.kv.shape == (2, 2, 3, 3, PAGE_TOKENS, 4)  # layers, K and V, heads, pages
     assert pool.kv.nbytes == 3 * SHAPE.bytes
     assert not pool.kv.any()
 
@@ -39,6 +39,15 @@ def test_a_page_is_free_when_its_last_holder_lets_go() -> None:
     assert pool.free == 1
     pool.release(page)
     assert pool.free == 2
+
+
+def test_nothing_of_its_last_holder_is_left_in_a_page() -> None:
+    pool = make_pool(1)
+    page = pool.allocate()
+    pool.kv[:, :, :, page] = float("nan")
+    pool.release(page)
+    assert pool.allocate() == page
+    assert not pool.kv.any()
 
 
 def test_neighbours_are_preferred() -> None:
@@ -67,15 +76,15 @@ def test_any_order_of_taking_and_giving_back_keeps_the_count() -> None:
 def test_pages_are_copied_to_the_position_and_survive_as_bytes() -> None:
     pool = make_pool(3)
     one, two, three = (pool.allocate() for _ in range(3))
-    pool.kv[:, :, one] = torch.randn(2, 2, 3, PAGE_TOKENS, 4)
-    pool.kv[:, :, two] = 7
+    pool.kv[:, :, :, one] = torch.randn(2, 2, 3, PAGE_TOKENS, 4)
+    pool.kv[:, :, :, two] = 7
     pool.copy_prefix(one, two, 100)
-    assert torch.equal(pool.kv[:, :, two, :, :100], pool.kv[:, :, one, :, :100])
-    assert (pool.kv[:, :, two, :, 100:] == 7).all()
+    assert torch.equal(pool.kv[:, :, :, two, :100], pool.kv[:, :, :, one, :100])
+    assert (pool.kv[:, :, :, two, 100:] == 7).all()
     payload = pool.read(one)
     assert len(payload) == SHAPE.bytes
     pool.write(three, payload)
-    assert torch.equal(pool.kv[:, :, three], pool.kv[:, :, one])
+    assert torch.equal(pool.kv[:, :, :, three], pool.kv[:, :, :, one])
     with pytest.raises(ValueError, match="bytes"):
         pool.write(three, payload[:-1])
 

@@ -11,9 +11,13 @@ from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWa
 
 from kvproxy.core import Sampling
 from kvproxy.engine.penalties import Penalties
-from kvproxy.engine.sampler import Row, fresh_seed, sample, uniform
+from kvproxy.engine.sampler import Row, choose, fresh_seed, greedy, uniform
 from kvproxy.errors import InvalidRequest, KVProxyError
 from tests.engine.constraints import Walk
+
+
+def sample(logits: torch.Tensor, rows: list[Row]) -> list[int | KVProxyError]:
+    return [choose(own, best, row) for own, best, row in zip(logits, greedy(logits), rows, strict=True)]
 
 
 def tokens_of(logits: torch.Tensor, rows: list[Row]) -> list[int]:
@@ -203,10 +207,10 @@ class TestConstraints:
 
     def test_forbidden_ends_give_way_to_a_grammar_that_allows_nothing_else(self) -> None:
         logits = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
-        greedy = Sampling(temperature=0.0)
-        assert tokens_of(logits, [Row(greedy, 1, 0, forbidden={3})]) == [2]
+        plain = Sampling(temperature=0.0)
+        assert tokens_of(logits, [Row(plain, 1, 0, forbidden={3})]) == [2]
         open_walk = Walk({0, 3}, 9)
         open_walk.accepted.append(1)  # Both may follow now.
-        assert tokens_of(logits, [Row(greedy, 1, 0, constraint=open_walk, forbidden={3})]) == [0]
+        assert tokens_of(logits, [Row(plain, 1, 0, constraint=open_walk, forbidden={3})]) == [0]
         ended = Walk({0}, 0, ends={3})
-        assert tokens_of(logits, [Row(greedy, 1, 0, constraint=ended, forbidden={3})]) == [3]
+        assert tokens_of(logits, [Row(plain, 1, 0, constraint=ended, forbidden={3})]) == [3]

@@ -36,6 +36,11 @@ def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
     assert resolve_model(str(folder), cache_dir=tmp_path) == ModelFolder(folder, "my-model")
 
 
+def test_a_shape_is_no_model_that_could_be_served(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="random weights and no tokenizer"):
+        resolve_model("shape:qwen3-4b", cache_dir=tmp_path)
+
+
 def test_a_folder_with_files_missing_is_refused_by_name(tmp_path: Path) -> None:
     folder = make_model(tmp_path / "m")
     (folder / "tokenizer.json").unlink()

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS, Finished, MissReason, Sampling, Started, TextDelta
-from kvproxy.engine.decoder import TileInput
+from kvproxy.engine.decoder import Steps
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.sequence import Phase
+from kvproxy.engine.tiles import Tile
 from kvproxy.errors import (
     CannotFit,
     ContextTooLong,
@@ -42,19 +43,19 @@ class SteppedModel:
         """Rows that wrote KV into a page."""
         self.tiles = 0
         self.fail_at: int | None = None
-        self._forward = self.model.forward
+        self._steps = self.model.steps
         self._held = threading.Event()
         self._held.set()
-        self.model.forward = self._step  # type: ignore[method-assign]  # the double is the model, instrumented
+        self.model.steps = self._step  # type: ignore[method-assign]  # the double is the model, instrumented
 
-    def _step(self, tile: TileInput, kv: torch.Tensor) -> torch.Tensor:
+    def _step(self, tile: Tile, kv: torch.Tensor) -> Steps:
         assert self._held.wait(20)
         self.tiles += 1
         if self.fail_at is not None and self.tiles >= self.fail_at:
             self.fail_at = None
             raise RuntimeError("the kernel broke")
-        self.rows += int((tile.plan.write_pages != 0).sum())
-        return self._forward(tile, kv)
+        self.rows += tile.written
+        return (yield from self._steps(tile, kv))
 
     def hold(self) -> None:
         """The next tile waits; what is submitted now is all there when it ends."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import random
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -28,16 +30,20 @@ from kvproxy.engine.cache import KVCache
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.index import PrefixIndex
 from kvproxy.engine.model import TileModel, from_module
+from kvproxy.engine.pace import Pace
 from kvproxy.engine.page_io import Store
 from kvproxy.engine.page_key import root_key
 from kvproxy.engine.pool import PagePool
 from kvproxy.engine.sequence import Job
 from kvproxy.engine.sequence import Sequence as EngineSequence
+from kvproxy.engine.spill import SpillFiles
 from kvproxy.engine.worker import Engine
 
 T = TypeVar("T")
 VOCAB = 101
 PATIENCE_S = 30.0
+DEVICE = os.environ.get("KVPROXY_TEST_DEVICE", "cpu")
+"""Where the tests' models are: ``cuda`` runs the engine's tests on a CUDA device."""
 
 
 def make_module(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100) -> PreTrainedModel:
@@ -75,7 +81,17 @@ def make_module(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: i
 
 def make_model(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100) -> TileModel:
     """:func:`make_module` on tiles."""
-    return from_module(make_module(kind, dtype, seed=seed, intermediate=intermediate), f"{kind}-{seed}")
+    module = make_module(kind, dtype, seed=seed, intermediate=intermediate)
+    model = from_module(on_device(module), f"{kind}-{seed}")
+    if DEVICE != "cpu":
+        # As many tiles for a prompt as on a CPU.
+        model.numerics = replace(model.numerics, tiles=tuple(t for t in model.numerics.tiles if t <= 256))
+    return model
+
+
+def on_device(module: nn.Module, device: str = DEVICE, dtype: torch.dtype | None = None) -> nn.Module:
+    """``module`` itself, moved."""
+    return module.to(device, dtype)
 
 
 def byte_alphabet() -> list[str]:
@@ -128,6 +144,7 @@ class Stream:
 
     sequence: EngineSequence
     queue: queue.SimpleQueue[Event | BaseException]
+    head: Callable[[torch.Tensor], torch.Tensor]
     started: Started | None = None
     finished: Finished | None = None
     error: BaseException | None = None
@@ -172,7 +189,7 @@ class Stream:
     def logits(self) -> torch.Tensor:
         """Of the scored positions, float32 [rows, vocab]."""
         assert self.error is None and self.finished is not None, self.error
-        return torch.cat(self.sequence.logits)
+        return self.head(self.sequence.scored)
 
 
 @dataclass
@@ -199,7 +216,7 @@ class Rig:
         )
         job = replace(job, **fields)
         events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
-        stream = Stream(self.engine.submit(job, events.put, on_progress), events)
+        stream = Stream(self.engine.submit(job, events.put, on_progress), events, self.engine.model.logits)
         self.streams.append(stream)
         return stream
 
@@ -279,6 +296,8 @@ def make_rig(
     max_waiting: int = 64,
     eos_ids: frozenset[int] = frozenset(),
     store: Store | None = None,
+    pace: Pace | None = None,
+    spill: SpillFiles | None = None,
 ) -> Rig:
     pool = PagePool(model.page_shape, pages + 1, model.device)
     cache = KVCache(pool, PrefixIndex(root_key(model.fingerprint)))
@@ -291,6 +310,8 @@ def make_rig(
         max_running=max_running,
         max_waiting=max_waiting,
         store=store,
+        pace=pace,
+        spill=spill,
     )
     engine.start()
     return Rig(engine, cache)

@@ -49,7 +49,7 @@ class CharComposer:
         self.reasoning: Reasoning = "none"
         self.tool_format = HERMES
 
-    def compose(self, request: Request, caller: Caller) -> Prompt:
+    async def composed(self, request: Request, caller: Caller) -> Prompt:
         if isinstance(request, TextRequest):
             text = request.prompt
             return Prompt(tuple(map(ord, text)) if isinstance(text, str) else text)
@@ -72,6 +72,9 @@ class CharComposer:
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         return [_START] * add_special_tokens + [ord(c) for c in text]
+
+    async def predicted(self, text: str, most: int) -> tuple[int, ...]:
+        return tuple(map(ord, text[:most]))
 
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.token_texts(ids))
@@ -113,6 +116,8 @@ class DictPublisher:
         visibility: Visibility | None,
         caller: Caller,
         progress: Callable[[int, int], None] | None = None,
+        *,
+        pinned: bool | None = None,
     ) -> Published:
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)
@@ -125,6 +130,7 @@ class DictPublisher:
         self._infos[ref] = DocumentInfo(
             id, 1, True, etag, visibility or "public", len(text), len(text), 1_700_000_000, (framing,)
         )
+        self._infos[ref] = replace(self._infos[ref], pinned=bool(pinned))
         return Published(self._infos[ref], not known, kept.prefill_s)
 
     async def list(self, caller: Caller) -> list[DocumentInfo]:
@@ -153,15 +159,26 @@ class OneFramingVerifier:
         self._publisher = publisher
         self._backend = backend
 
-    async def verify(self, ref: DocumentRef, caller: Caller) -> list[Verification]:
+    async def verify(
+        self,
+        ref: DocumentRef,
+        caller: Caller,
+        new_tokens: int = 24,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Verification]:
         info = await self._publisher.get(ref, caller)
         found = DocumentRef(info.id, info.version)
         prompt = Prompt((*self._composer.framing(self._composer.texts[found]), _END))
-        c = await self._backend.compare(prompt, caller, 24)
-        exact = c.largest_difference == 0.0
+        c = await self._backend.compare(prompt, caller, new_tokens, progress)
         return [
             Verification(
-                str(found), "system", exact, "", c.cached_tokens, largest_difference=c.largest_difference
+                str(found),
+                "system",
+                c.exact,
+                "",
+                c.cached_tokens,
+                largest_difference=c.largest_difference,
+                greedy_tokens=c.greedy_tokens,
             )
         ]
 

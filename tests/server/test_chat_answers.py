@@ -295,3 +295,27 @@ async def test_the_request_id_is_echoed() -> None:
             sent = await http.post(CHAT, json=ask(stream=stream), headers={"x-request-id": "mine-1"})
             assert sent.headers["x-request-id"] == "mine-1"
             assert (await http.post(CHAT, json=ask(stream=stream))).headers["x-request-id"].startswith("req_")
+
+
+async def test_what_became_of_a_prediction_is_in_the_usage_whole_and_streamed() -> None:
+    body = {
+        "model": "fake",
+        "messages": QUESTION,
+        "n": 2,
+        "prediction": {"type": "content", "content": [{"type": "text", "text": "abc" * 10}]},
+    }
+    proxy = make_proxy()
+    for _ in range(2):
+        proxy.backend.say_next("one two three")
+        proxy.backend.say_next("one two")
+    async with client_of(proxy) as http:
+        whole = await (await http.post(CHAT, json=body)).json()
+        chunks = await chunks_of(http, {**body, "stream_options": {"include_usage": True}})
+        without = await (await http.post(CHAT, json={**body, "prediction": None})).json()
+        refused = await http.post(CHAT, json={**body, "prediction": {"type": "content", "content": 5}})
+        error = (await refused.json())["error"]
+    counts = {"accepted_prediction_tokens": 5, "rejected_prediction_tokens": 55}
+    assert whole["usage"]["completion_tokens_details"] == {"reasoning_tokens": 0, **counts}
+    assert chunks[-1]["usage"]["completion_tokens_details"] == {"reasoning_tokens": 0, **counts}
+    assert without["usage"]["completion_tokens_details"] == {"reasoning_tokens": 0}
+    assert (refused.status, error["param"]) == (400, "prediction.content")

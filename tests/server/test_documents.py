@@ -74,6 +74,19 @@ async def test_verify_tells_whether_every_framing_is_exact() -> None:
             assert (result["document"], result["largest_difference"]) == ("law/handbook@1", difference)
             assert result["cached_tokens"] == len(TEXT) + 1
         assert (await http.post(f"{DOCUMENTS}/nope/verify")).status == 404
+        for tokens in ("0", "-1", "x", "1.5", "9" * 30, "9" * 5000):
+            response = await http.post(f"{DOCUMENTS}/law/handbook/verify?tokens={tokens}")
+            assert (response.status, (await response.json())["error"]["param"]) == (400, "tokens")
+
+
+async def test_a_verification_tells_how_far_it_is() -> None:
+    async with client_of(make_proxy(start_delay_s=0.15)) as http:
+        await publish(http)
+        response = await http.post(f"{DOCUMENTS}/law/handbook/verify?tokens=3&stream=true")
+        events = events_of(await response.text())
+    *progress, (name, result) = events
+    assert len(progress) >= 2 and {n for n, _ in progress} == {"progress"}
+    assert name == "result" and result["exact"] is True and result["data"][0]["greedy_tokens"] == 3
 
 
 @pytest.mark.parametrize("by_header", [False, True])

@@ -75,7 +75,7 @@ def test_one_stop_string_and_nulls() -> None:
         {"presence_penalty": 0.0, "frequency_penalty": 0, "repetition_penalty": 1, "min_p": 0, "top_k": -1},
         {"modalities": ["text"], "audio": None},
         {"user": "u", "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "verbosity": "low"},
-        {"prediction": {"type": "content", "content": "x"}, "prompt_cache_retention": "24h"},
+        {"prediction": None, "prompt_cache_retention": "24h"},
         {"prompt_cache_options": {"mode": "implicit", "ttl": "30m"}},
         {"made_up": {"by": ["a", "client"]}},
     ],
@@ -167,6 +167,17 @@ def test_what_would_change_the_answer_is_refused_by_name(fields: dict[str, Any],
         ),
         ({"reasoning_effort": "much"}, "reasoning_effort"),
         ({"metadata": {"a": 1}}, "metadata.a"),
+        ({"prediction": "x"}, "prediction"),
+        ({"prediction": {"content": "x"}}, "prediction.type"),
+        ({"prediction": {"type": "text", "content": "x"}}, "prediction.type"),
+        ({"prediction": {"type": "content"}}, "prediction.content"),
+        ({"prediction": {"type": "content", "content": None}}, "prediction.content"),
+        ({"prediction": {"type": "content", "content": ["x"]}}, "prediction.content[0]"),
+        ({"prediction": {"type": "content", "content": [{"type": "text"}]}}, "prediction.content[0].text"),
+        (
+            {"prediction": {"type": "content", "content": [{"type": "image_url", "text": "x"}]}},
+            "prediction.content[0].type",
+        ),
         ({"prompt_cache_options": {"mode": "never"}}, "prompt_cache_options.mode"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
         (
@@ -346,3 +357,8 @@ def test_deprecated_functions_are_tools() -> None:
 def test_another_model_is_not_served() -> None:
     with pytest.raises(ModelNotFound):
         parse(model="other")
+
+
+def test_a_prediction() -> None:
+    assert parse().prediction is None
+    assert parse(prediction={"type": "content", "content": "So it is."}).prediction == "So it is."

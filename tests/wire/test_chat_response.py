@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,6 +76,17 @@ def test_usage_always_has_its_details() -> None:
         "total_tokens": 13,
         "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+
+
+@pytest.mark.parametrize("prediction", [(0, 0), (7, 2)])
+def test_usage_says_what_became_of_a_prediction_only_where_there_was_one(prediction: tuple[int, int]) -> None:
+    body = usage_body(replace(USAGE, prediction=prediction))
+    TypeAdapter(chat_types.UsageBody).validate_python(body, strict=True)
+    assert body["completion_tokens_details"] == {
+        "reasoning_tokens": 1,
+        "accepted_prediction_tokens": prediction[0],
+        "rejected_prediction_tokens": prediction[1],
     }
 
 

@@ -18,7 +18,7 @@ def test_everything_that_is_known_is_told() -> None:
     plain = {**asdict(INFO), "framings": [asdict(f) for f in INFO.framings]}
     assert kv_document(INFO) == {"object": "kv_document", **plain}
     assert publish_result(Published(INFO, True, 0.5)) == {"info": plain, "created": True, "prefill_s": 0.5}
-    verification = Verification("law/x@3", "system", True, "", 8, 12, 12, 0.0, 3, 3)
+    verification = Verification("law/x@3", "system", True, "", 8, 1, 1, 12, 12, 12, 0.0, 3, 3)
     assert verification_body(verification) == asdict(verification)
 
 

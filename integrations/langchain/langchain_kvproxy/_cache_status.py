@@ -29,7 +29,7 @@ class CacheReport(TypedDict):
     tokens: int
     """How many tokens of the prompt were not computed for this request."""
     exact: bool
-    """False where the proxy could not show that its kept pages give the bits of a prefill."""
+    """True where tokens were taken from kept pages that, as the proxy has shown, give the bits of a prefill."""
     timings_ms: dict[str, float]
     """Where the time went: `match`, `queue`, `load`, `prefill`, `proxy`."""
 
@@ -41,7 +41,7 @@ def cache_report(headers: Mapping[str, str]) -> CacheReport | None:
         return None
     detail = [word for word in fields.get("detail", "").split(",") if word]
     tokens = next((int(w[7:]) for w in detail if re.fullmatch(r"tokens=\d+", w)), 0)
-    reasons = [w for w in detail if w not in ("inexact", "pending") and not w.startswith("tokens=")]
+    reasons = [w for w in detail if w not in ("exact", "inexact", "pending") and not w.startswith("tokens=")]
     document, _, version = unquote(fields.get("key", "")).partition("@")
     return CacheReport(
         status=_status(fields, detail),
@@ -49,7 +49,7 @@ def cache_report(headers: Mapping[str, str]) -> CacheReport | None:
         document=document or None,
         version=int(version) if version.isdigit() else None,
         tokens=tokens,
-        exact="inexact" not in detail,
+        exact="exact" in detail,
         timings_ms=_timings(headers.get("server-timing", "")),
     )
 

@@ -1,7 +1,7 @@
 """``kvproxy bench …``: every figure beside a baseline of the same run. One file per command; heavy imports stand
 inside the functions."""
 
-from kvproxy.bench.commands import cold, grammar, proxy
+from kvproxy.bench.commands import cold, evict, fair, grammar, paper, proxy, quote, readers, roofline, soak
 from kvproxy.bench.commands.app import bench
 
-__all__ = ["bench", "cold", "grammar", "proxy"]
+__all__ = ["bench", "cold", "evict", "fair", "grammar", "paper", "proxy", "quote", "readers", "roofline", "soak"]

@@ -9,13 +9,16 @@ from typing import Annotated
 import typer
 
 from kvproxy.bench.commands.app import bench
-from kvproxy.options import ConfigFile, Dtype, Model, read_config, read_text
+from kvproxy.options import ConfigFile, Dtype, read_config, read_text
 
 
 @bench.command("cold")
 def bench_cold_command(
     config: ConfigFile = None,
-    model: Model = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A folder, smollm2-135m, a hub name, or a shape as of bench paper.  [Qwen/Qwen3-4B]"),
+    ] = None,
     dtype: Dtype = None,
     file: Annotated[Path | None, typer.Option(help="Prompts are cut from this text.  [GPL-3]")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Take the median of so many.")] = 3,

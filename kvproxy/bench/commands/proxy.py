@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from kvproxy.bench.commands.app import bench
-from kvproxy.options import read_text, write_whole
+from kvproxy.options import can_write, read_text, write_whole
 
 
 @bench.command("proxy")
@@ -21,7 +21,7 @@ def bench_proxy_command(
     file: Annotated[Path | None, typer.Option(help="The known document is this text.  [GPL-3]")] = None,
     litellm: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="A litellm command with its proxy.  [installed]"),
+        typer.Option(exists=True, dir_okay=False, help="A litellm command with its proxy; otherwise it is installed."),
     ] = None,
     no_litellm_proxy: Annotated[bool, typer.Option("--no-litellm-proxy", help="Leave it out.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
@@ -35,6 +35,7 @@ def bench_proxy_command(
     from kvproxy.engine.source import resolve_model
     from kvproxy.progress import Progress
 
+    can_write(json_file)
     text = example_text("gpl-3.txt") if file is None else read_text(str(file))
     with Progress(f"preparing {model}", unit="tensors") as progress:
         folder = resolve_model(model, revision=None, cache_dir=default_cache_dir(), progress=progress)
@@ -49,6 +50,6 @@ def bench_proxy_command(
             litellm=None if no_litellm_proxy else litellm,
             progress=progress,
         )
+    print_proxy(result)
     if json_file is not None:
         write_whole(json_file, json.dumps(result, indent=2) + "\n")
-    print_proxy(result)

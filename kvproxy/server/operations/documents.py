@@ -25,12 +25,19 @@ from kvproxy.wire.document_types import (
     KvVerification,
     PublishEvent,
     PublishResult,
+    VerifyEvent,
 )
 from kvproxy.wire.documents import PublishBody
 
 _TAG = "Documents"
 _PATH = "/kv/v1/documents"
 _SWITCH = {"type": "string", "enum": list(documents.SWITCH)}
+_TOKENS = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": documents.MOST_TOKENS,
+    "default": documents.DEFAULT_TOKENS,
+}
 _REF = Parameter(
     "document",
     "path",
@@ -105,10 +112,28 @@ DOCUMENTS = (
         handler=documents.verify_document,
         tag=_TAG,
         summary="Compare hits with prefills from scratch",
-        description="Takes about two cold prefills for each framing; other requests go on meanwhile.",
-        parameters=(_REF,),
+        description=(
+            "Every position's logits, every kept page and the greedy answer, cut at each page. Takes about two cold "
+            "prefills for each framing; other requests go first. A document whose pages differ goes into quarantine: "
+            "from then on its readers are misses. Verifying it there prefills it anew, and lets it out when all is "
+            "exact. With `stream` the answer is a sequence of `progress` events, then `result` or `error`."
+        ),
+        parameters=(
+            _REF,
+            Parameter("tokens", "query", _TOKENS, "How many tokens of the greedy answers to compare.", "24"),
+            Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),
+        ),
         answers=(Answer(KvVerification, description="What was compared, and how far it was apart."),),
-        errors=(InvalidRequest, ContextTooLong, DocumentNotFound, Overloaded, NotReady),
+        events=VerifyEvent,
+        errors=(
+            InvalidRequest,
+            ContextTooLong,
+            CannotFit,
+            DocumentNotFound,
+            Overloaded,
+            NotReady,
+            StorageFull,
+        ),
     ),
     Operation(
         id="deleteDocument",

@@ -1,11 +1,11 @@
-"""The server about itself. No key is needed for any of it."""
+"""The server about itself. No key is needed for any of it but the figures."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from kvproxy.errors import NotReady, ShuttingDown
-from kvproxy.server import health, reference
+from kvproxy.errors import AuthenticationFailed, NotReady, RouteNotFound, ShuttingDown
+from kvproxy.server import health, metering, reference
 from kvproxy.server.operation import Answer, Operation
 from kvproxy.server.operations.headers import IF_NONE_MATCH, UNCHANGED
 from kvproxy.wire.service_types import Health
@@ -33,6 +33,22 @@ SERVICE = (
         answers=(Answer(Health, description="It would."),),
         errors=(NotReady, ShuttingDown),
         open=True,
+    ),
+    Operation(
+        id="metrics",
+        method="GET",
+        path="/metrics",
+        handler=metering.show,
+        tag=_TAG,
+        summary="Figures for Prometheus",
+        description=(
+            "Of all tenants together. Asks for `server.metrics_key` where that is set, else for any of the proxy's "
+            "keys where it has some. `server.metrics: false` takes it away."
+        ),
+        answers=(Answer(str, description="Prometheus' text format.", content="text/plain"),),
+        errors=(AuthenticationFailed, RouteNotFound),
+        open=True,
+        key=True,
     ),
     Operation(
         id="openapi",

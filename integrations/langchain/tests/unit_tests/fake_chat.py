@@ -14,7 +14,7 @@ import httpx
 
 from .fake_documents import FakeProxy
 
-HIT = 'kvproxy; hit; key="handbook@3"; detail="tokens=40"'
+HIT = 'kvproxy; hit; key="handbook@3"; detail="tokens=40,exact"'
 MISS = 'kvproxy; fwd=miss; detail="no-document"'
 TIMING = "match;dur=0.500, load;dur=1.000, prefill;dur=50.000"
 

@@ -91,8 +91,8 @@ def test_a_publish_that_fails_on_its_way(events: str, kind: type[KVProxyError], 
 @pytest.mark.parametrize(
     ("value", "status", "reason", "document", "tokens"),
     [
-        ('kvproxy; hit; key="a/b@12"; detail="tokens=7"', "hit", None, ("a/b", 12), 7),
-        ('kvproxy; hit; detail="tokens=7,inexact"', "hit", None, (None, None), 7),
+        ('kvproxy; hit; key="a/b@12"; detail="tokens=7,exact"', "hit", None, ("a/b", 12), 7),
+        ('kvproxy; hit; detail="tokens=7"', "hit", None, (None, None), 7),
         ('kvproxy; fwd=miss; key="a"; detail="new-preamble"', "miss", "new-preamble", ("a", None), 0),
         ('kvproxy; fwd=miss; collapsed; key="a@1"; detail="tokens=7"', "collapsed", None, ("a", 1), 7),
         ("kvproxy; fwd=bypass", "bypass", None, (None, None), 0),
@@ -114,7 +114,7 @@ def test_cache_status(
     assert report is not None
     assert (report["status"], report["reason"], report["tokens"]) == (status, reason, tokens)
     assert (report["document"], report["version"]) == document
-    assert report["exact"] == ("inexact" not in value)
+    assert report["exact"] == ("exact" in value)
 
 
 def test_other_caches_say_nothing_of_ours() -> None:

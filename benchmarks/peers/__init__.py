@@ -1,0 +1,15 @@
+"""One script per peer; ``python -m benchmarks.peers NAME`` installs it and starts it."""
+
+from __future__ import annotations
+
+from benchmarks.peers.kept_cache import KeptCache
+from benchmarks.peers.kvproxy import Kvproxy
+from benchmarks.peers.llama_cpp import LlamaCpp
+from benchmarks.peers.peer import Peer
+from benchmarks.peers.transformers_serve import TransformersServe
+from benchmarks.peers.vllm import Vllm
+
+PEERS: dict[str, Peer] = {
+    p.name: p for p in (Kvproxy(), Vllm(), TransformersServe(), KeptCache(), LlamaCpp())
+}
+"""In the order in which they are measured."""

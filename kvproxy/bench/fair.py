@@ -1,0 +1,223 @@
+"""``kvproxy bench fair``: what somebody's long cold prompt costs those whose answers are being written."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any
+
+from kvproxy.bench.machine import engine_machine
+from kvproxy.core import Event, TextDelta
+from kvproxy.engine.numerics import Numerics
+from kvproxy.engine.pace import Pace
+from kvproxy.engine.rig import GREEDY, SCOPE, Rig, open_rig
+from kvproxy.engine.sequence import Job
+from kvproxy.engine.sequence import Sequence as EngineSequence
+from kvproxy.errors import SetupError
+
+_PATIENCE_S = 600.0
+"""For the next token of a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    prompt_tokens: int = 7500
+    """Of the cold prompt."""
+    streams: int = 4
+    stream_prompt: int = 256
+    gaps: int = 100
+    """Undisturbed gaps of each stream, before the cold prompt and again after it."""
+    hits: int = 8
+    """Readers that come while the cold prompt is computed and nobody streams."""
+    document: int = 2048
+    """Tokens of their prompt that are kept."""
+    tail: int = 25
+    """Tokens of their prompt behind it."""
+
+
+class _Either(Pace):
+    """The engine's own pace, or the baseline: a whole tile of a long prompt in each gap, as engines do that cut
+    prompts into chunks of a fixed size."""
+
+    paced = True
+
+    def may_ride(self, rows: int, reach: int) -> bool:
+        return not self.paced or super().may_ride(rows, reach)
+
+    def slice_s(self, spent_s: float) -> float:
+        return super().slice_s(spent_s) if self.paced else float("inf")
+
+    def rows(self, numerics: Numerics, start: int, *, streams: bool) -> int:
+        return super().rows(numerics, start, streams=streams) if self.paced else numerics.tiles[-1]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Hears an answer, on the engine's thread."""
+
+    times: list[float] = field(default_factory=list)
+    """``time.perf_counter`` of each token."""
+    ended: Event | BaseException | None = None
+
+    def __call__(self, event: Event | BaseException) -> None:
+        if isinstance(event, TextDelta):
+            self.times += [time.perf_counter()] * event.tokens
+        else:
+            self.ended = event
+
+    def reach(self, tokens: int) -> None:
+        """Wait for so many tokens. Raises what ended the stream before that."""
+        seen, since = len(self.times), time.perf_counter()
+        while len(self.times) < tokens:
+            if isinstance(self.ended, BaseException):
+                raise self.ended
+            if len(self.times) > seen:
+                seen, since = len(self.times), time.perf_counter()
+            if time.perf_counter() - since > _PATIENCE_S:
+                raise TimeoutError("a stream stands still")
+            time.sleep(0.005)
+
+    def gaps(self, start: float, end: float) -> list[float]:
+        """Of tokens that came within this time."""
+        return [b - a for a, b in pairwise(t for t in self.times if start <= t <= end)]
+
+
+def bench_fair(
+    model: str,
+    plan: Plan,
+    *,
+    cache_dir: Path,
+    dtype: str = "bfloat16",
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Times in seconds, gaps as the engine hands out tokens, without drafts, which would come several at once.
+
+    Raises SetupError when the model is not to be had or the prompt is too short to be seen, ContextTooLong when it is
+    too long for the model.
+    """
+    told, pace = progress or (lambda *_: None), _Either()
+    seeds = count()
+    room = (plan.streams + 2) * max(plan.prompt_tokens * 2, 8192)
+    with open_rig(model, tokens=room, cache_dir=cache_dir, dtype=dtype, speculate=False, pace=pace) as rig:
+        told(0, 4)
+        rig.run(rig.prompt(600, next(seeds)), max_tokens=8, register=False)
+        alone = rig.run(rig.prompt(plan.prompt_tokens, next(seeds)), max_tokens=1, register=False).ttft_s
+        told(1, 4)
+        rows = []
+        for done, (name, paced) in enumerate((("whole tiles", False), ("kvproxy", True)), start=2):
+            pace.paced = paced
+            rows.append({"prefill": name, **_streams(rig, plan, seeds, alone)})
+            told(done, 4)
+        hits = _hits(rig, plan, seeds)
+        shape = rig.on_thread(engine_machine)
+        told(4, 4)
+    return {
+        "machine": shape,
+        "model": model,
+        "dtype": dtype,
+        "plan": asdict(plan),
+        "prefill_alone_s": round(alone, 4),
+        "streams": rows,
+        "hits": hits,
+    }
+
+
+def _streams(rig: Rig, plan: Plan, seeds: Iterator[int], alone: float) -> dict[str, Any]:
+    streams = [_Stream() for _ in range(plan.streams)]
+    sequences = [_submit(rig, rig.prompt(plan.stream_prompt, next(seeds)), stream) for stream in streams]
+    _reach(streams, 8)
+    before = time.perf_counter()
+    _reach(streams, plan.gaps)
+    began = time.perf_counter()
+    cold = rig.run(rig.prompt(plan.prompt_tokens, next(seeds)), max_tokens=1, register=False).ttft_s
+    ended = time.perf_counter()
+    _reach(streams, plan.gaps)
+    after = time.perf_counter()
+    for sequence in sequences:
+        rig.engine.cancel(sequence)
+    quiet = _gaps(streams, before, began) + _gaps(streams, ended, after)
+    during = _gaps(streams, began, ended)
+    if not during:
+        raise SetupError("the prompt was computed before the streams had their next token: take a longer one")
+    p50 = statistics.median(quiet)
+    return {
+        "undisturbed": _quantiles(quiet),
+        "during": _quantiles(during),
+        "p99_ratio": round(_quantile(during, 0.99) / p50, 2),
+        "max_ratio": round(max(during) / p50, 2),
+        "prefill_s": round(cold, 4),
+        "prefill_ratio": round(cold / alone, 2),
+        "tokens_per_s": round(len(during) / (ended - began), 1),
+        "undisturbed_tokens_per_s": round(plan.streams / statistics.mean(quiet), 1),
+    }
+
+
+def _reach(streams: Sequence[_Stream], more: int) -> None:
+    for stream, tokens in [(s, len(s.times) + more) for s in streams]:
+        stream.reach(tokens)
+
+
+def _gaps(streams: Sequence[_Stream], start: float, end: float) -> list[float]:
+    return [gap for stream in streams for gap in stream.gaps(start, end)]
+
+
+def _submit(rig: Rig, tokens: tuple[int, ...], stream: _Stream) -> EngineSequence:
+    """An answer as long as the model allows: it is cancelled when enough was seen."""
+    return rig.engine.submit(
+        Job(
+            id=f"stream-{id(stream)}",
+            token_ids=tokens,
+            sampling=GREEDY,
+            max_tokens=rig.engine.max_context - len(tokens),
+            scope=SCOPE,
+            readable=(SCOPE,),
+            seed=1,
+            register=False,
+        ),
+        stream,
+    )
+
+
+def _hits(rig: Rig, plan: Plan, seeds: Iterator[int]) -> dict[str, Any]:
+    """Time to the first token of hits, with nobody else and beside a cold prompt."""
+    document = rig.prompt(plan.document, next(seeds))
+    rig.run(document, max_tokens=1)
+
+    def hit() -> float:
+        return rig.run((*document, *rig.prompt(plan.tail, next(seeds))), max_tokens=1, register=False).ttft_s
+
+    alone = [hit() for _ in range(plan.hits)]
+    during: list[float] = []
+    while len(during) < plan.hits:
+        cold = rig.submit(rig.prompt(plan.prompt_tokens, next(seeds)), max_tokens=1, register=False)
+        during.append(hit())
+        while len(during) < plan.hits and cold.sequence.generated == 0:
+            during.append(hit())
+            time.sleep(alone[0] / 2)
+        cold.end()
+    return {
+        "alone_s": round(statistics.median(alone), 4),
+        "during_s": round(statistics.median(during), 4),
+        "during_max_s": round(max(during), 4),
+        "ratio": round(statistics.median(during) / statistics.median(alone), 2),
+        "hits": plan.hits,
+    }
+
+
+def _quantiles(gaps: Sequence[float]) -> dict[str, float]:
+    return {
+        "p50_s": round(statistics.median(gaps), 5),
+        "p99_s": round(_quantile(gaps, 0.99), 5),
+        "max_s": round(max(gaps), 5),
+        "gaps": len(gaps),
+    }
+
+
+def _quantile(values: Sequence[float], q: float) -> float:
+    """The smallest value that at least a share ``q`` does not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-round(q * len(ordered) * 1000) // 1000) - 1)]

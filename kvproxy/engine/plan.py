@@ -1,0 +1,252 @@
+"""Which attention calls a tile makes. What a row attends to, and in calls of which shape, follows from its
+position alone; a page is never cut.
+
+A row at position p sees the spans (SPAN_TOKENS aligned positions) that lie before its own in one unmasked call
+each, and its own span, up to the end of its block of BLOCK_TOKENS positions, in one masked call. So its own span's
+call has (p mod SPAN_TOKENS) / BLOCK_TOKENS, rounded up, blocks of keys: no more than one block is computed for
+nothing, and prompts of up to SPAN_TOKENS need no merging at all.
+
+Rejected: a call per page (four times the merging), and the own span's full pages in calls of their own, so that
+readers of one document share those too (one call and one merge more for each tile, for at most 768 positions).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.widths import padded
+
+SPAN_PAGES = 4
+SPAN_TOKENS = SPAN_PAGES * PAGE_TOKENS
+BLOCK_TOKENS = 128
+SPANS = 4
+"""The most spans of one call; and only for few columns, which are over sooner than a call is made."""
+FEW_COLUMNS = 64
+SLACK_COLUMNS = 64
+"""The most columns that padding adds to a call."""
+_SLICES = 4
+"""Up to so many segments are written one by one, more of them by one indexed copy."""
+
+Pages = int | torch.Tensor
+"""The first of neighbouring pages, or [n] int64: each page, where they are not neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive rows of one sequence inside one page: rows ``row .. row+count`` of the tile are its
+    positions ``start .. start+count``. ``pages`` are the sequence's pages up to the one that holds them."""
+
+    row: int
+    start: int
+    count: int
+    pages: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attention call: ``length`` positions of ``pages``, and the query columns that attend to them."""
+
+    slot: int
+    """Where its partial result goes: 0 for the own span, 1 + i for span i."""
+    spans: int
+    """How many spans, each with a result of its own, in as many slots."""
+    pages: Pages
+    length: int
+    """Positions of all its spans."""
+    columns: slice | torch.Tensor
+    """Of the plan's columns; a tensor is [width] int64."""
+    width: int
+    mask: torch.Tensor | None
+    """float32 [width, BLOCK_TOKENS], 0 or -inf, to be added to the last block's scores. None: all is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Rows ``row .. row+count`` go to ``to .. to+count`` of the pool's positions (page * PAGE_TOKENS + offset)."""
+
+    row: int
+    count: int
+    to: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one tile attends to; built once per step and used by every layer.
+
+    Columns are query rows with the heads of a KV head's group folded in: row * group + head. Each segment's are
+    padded to a width that ``numerics`` has measured.
+    """
+
+    writes: list[Write]
+    indexed: tuple[torch.Tensor, torch.Tensor] | None
+    """([n], [n]) int64, rows and pool positions, instead of many ``writes``."""
+    gather: torch.Tensor | None
+    """[columns] int64: the folded row of each column. None: they are the same."""
+    scatter: torch.Tensor | None
+    """[rows * group] int64: the column of each folded row, where ``gather`` is given."""
+    written: int
+    """Rows that are no padding."""
+    rows: int
+    """Rows whose result is wanted: up to the last segment's end."""
+    columns: int
+    calls: list[Call]
+    """Own spans first, then earlier spans in their order."""
+    slots: int
+    """1 + the most spans that any segment has before its own."""
+    gaps: int
+    """The first slot that some segment does not fill; ``slots`` when there is none."""
+
+
+def build_plan(
+    segments: Sequence[Segment], tile: int, group: int, granule: int, device: torch.device
+) -> Plan:
+    """Decide the calls for one tile of ``tile`` rows. Pure."""
+    starts, total = [], 0
+    for seg in segments:
+        assert seg.start % PAGE_TOKENS + seg.count <= PAGE_TOKENS, "a segment stays inside one page"
+        assert seg.row + seg.count <= tile, "a segment stays inside its tile"
+        starts.append(total)
+        total += sum(padded(count * group, granule) for _, count in _blocks(seg))
+    own, gather = _own_calls(segments, starts, group, granule, device)
+    depths = [seg.start // SPAN_TOKENS for seg in segments]
+    same = gather == list(range(total))
+    rows = max((seg.row + seg.count for seg in segments), default=0)
+    writes, indexed = _writes(segments, device)
+    return Plan(
+        writes=writes,
+        indexed=indexed,
+        gather=None if same else torch.tensor(gather, device=device).clamp_(max=tile * group - 1),
+        scatter=None if same else _scatter(segments, starts, rows, group, granule, device),
+        written=sum(seg.count for seg in segments),
+        rows=rows,
+        columns=total,
+        calls=own + _span_calls(segments, starts, [*starts[1:], total], device),
+        slots=1 + max(depths, default=0),
+        gaps=1 + min(depths, default=0),
+    )
+
+
+def _blocks(seg: Segment) -> list[tuple[int, int]]:
+    """(start, count) of the parts of a segment, cut at multiples of BLOCK_TOKENS."""
+    cuts = range(seg.start // BLOCK_TOKENS * BLOCK_TOKENS + BLOCK_TOKENS, seg.start + seg.count, BLOCK_TOKENS)
+    edges = [seg.start, *cuts, seg.start + seg.count]
+    return [(a, b - a) for a, b in itertools.pairwise(edges)]
+
+
+def _own_calls(
+    segments: Sequence[Segment], starts: Sequence[int], group: int, granule: int, device: torch.device
+) -> tuple[list[Call], list[int]]:
+    """A call per segment and block, and the folded row of each column (beyond the last row where it is padding)."""
+    calls: list[Call] = []
+    gather: list[int] = []
+    for seg, column in zip(segments, starts, strict=True):
+        for start, count in _blocks(seg):
+            width = padded(count * group, granule)
+            folded = (seg.row + start - seg.start) * group
+            gather.extend(range(folded, folded + width))
+            span, offset = divmod(start, SPAN_TOKENS)
+            length = offset - offset % BLOCK_TOKENS + BLOCK_TOKENS
+            needed = seg.pages[span * SPAN_PAGES : span * SPAN_PAGES - (-length // PAGE_TOKENS)]
+            first = offset % BLOCK_TOKENS * group
+            mask = _triangle(group, device)[first : first + width]
+            columns = slice(column, column + width)
+            calls.append(Call(0, 1, _pages(needed, device), length, columns, width, mask))
+            column += width
+    return calls, gather
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _triangle(group: int, device: torch.device) -> torch.Tensor:
+    """[BLOCK_TOKENS * group + SLACK_COLUMNS, BLOCK_TOKENS]: what a block's folded rows do not see; padding sees all."""
+    mask = torch.full((BLOCK_TOKENS, BLOCK_TOKENS), float("-inf"), device=device).triu_(diagonal=1)
+    mask = mask.repeat_interleave(group, dim=0)
+    return torch.cat((mask, mask.new_zeros(SLACK_COLUMNS, BLOCK_TOKENS)))
+
+
+def _span_calls(
+    segments: Sequence[Segment], starts: Sequence[int], ends: Sequence[int], device: torch.device
+) -> list[Call]:
+    """Readers of one span share its call."""
+    readers: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+    for i, seg in enumerate(segments):
+        for span in range(seg.start // SPAN_TOKENS):
+            pages = tuple(seg.pages[span * SPAN_PAGES : (span + 1) * SPAN_PAGES])
+            readers.setdefault((span, pages), []).append(i)
+    calls = []
+    for span, pages, who in _stretches(readers, [b - a for a, b in zip(starts, ends, strict=True)]):
+        edges = [(starts[i], ends[i]) for i in who]
+        columns: slice | torch.Tensor = slice(edges[0][0], edges[-1][1])
+        width = sum(b - a for a, b in edges)
+        if any(a[1] != b[0] for a, b in itertools.pairwise(edges)):
+            columns = torch.tensor([c for a, b in edges for c in range(a, b)], device=device)
+        spans = len(pages) // SPAN_PAGES
+        calls.append(Call(1 + span, spans, _pages(pages, device), spans * SPAN_TOKENS, columns, width, None))
+    return calls
+
+
+def _stretches(
+    readers: dict[tuple[int, tuple[int, ...]], list[int]], widths: Sequence[int]
+) -> list[tuple[int, tuple[int, ...], list[int]]]:
+    """(first span, pages, segments), in the order of spans. Spans of the same few readers are put together where one's
+    pages are the last one's neighbours."""
+    found: list[tuple[int, tuple[int, ...], list[int]]] = []
+    open_at: dict[tuple[int, int], int] = {}
+    for (span, pages), who in sorted(readers.items()):
+        at = open_at.get((span, pages[0]))
+        joins = at is not None and found[at][2] == who and len(found[at][1]) < SPANS * SPAN_PAGES
+        if at is not None and joins and sum(widths[i] for i in who) <= FEW_COLUMNS:
+            found[at] = (found[at][0], found[at][1] + pages, who)
+        else:
+            at = len(found)
+            found.append((span, pages, who))
+        if _in_a_row(pages):
+            open_at[span + 1, pages[-1] + 1] = at
+    return sorted(found, key=lambda f: f[:2])
+
+
+def _pages(pages: Sequence[int], device: torch.device) -> Pages:
+    return pages[0] if _in_a_row(pages) else torch.tensor(pages, device=device)
+
+
+def _in_a_row(pages: Sequence[int]) -> bool:
+    return all(b == a + 1 for a, b in itertools.pairwise(pages))
+
+
+def _scatter(
+    segments: Sequence[Segment],
+    starts: Sequence[int],
+    rows: int,
+    group: int,
+    granule: int,
+    device: torch.device,
+) -> torch.Tensor:
+    """Rows that belong to no segment get the first column's result; nobody reads it."""
+    scatter = [0] * (rows * group)
+    for seg, column in zip(segments, starts, strict=True):
+        folded = seg.row * group
+        for _, count in _blocks(seg):
+            scatter[folded : folded + count * group] = range(column, column + count * group)
+            folded += count * group
+            column += padded(count * group, granule)
+    return torch.tensor(scatter, device=device)
+
+
+def _writes(
+    segments: Sequence[Segment], device: torch.device
+) -> tuple[list[Write], tuple[torch.Tensor, torch.Tensor] | None]:
+    writes = []
+    for seg in segments:
+        page, offset = seg.pages[seg.start // PAGE_TOKENS], seg.start % PAGE_TOKENS
+        writes.append(Write(seg.row, seg.count, page * PAGE_TOKENS + offset))
+    if len(writes) <= _SLICES:
+        return writes, None
+    rows = [w.row + i for w in writes for i in range(w.count)]
+    to = [w.to + i for w in writes for i in range(w.count)]
+    return [], (torch.tensor(rows, device=device), torch.tensor(to, device=device))

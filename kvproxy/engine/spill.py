@@ -1,0 +1,174 @@
+"""The tier below memory: pages that would be dropped go to disk first, and come back as the bits they were.
+
+Kept for this run only: what is in the index is lost with the process, and so is the right to read a page, which is
+its node's, not its file's. Each node has a file of its own: two tenants who sent the same text share nothing that
+one of them could notice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+from kvproxy.engine.costs import PageCosts
+from kvproxy.engine.index import Node
+from kvproxy.engine.pool import PagePool
+from kvproxy.store.page_file import Buffer
+from kvproxy.store.pages import Loaded, Missing, Rejected
+
+logger = logging.getLogger(__name__)
+
+PENDING = 8
+"""Pages that may wait to be written; with as many waiting, a page is dropped rather than waited for."""
+
+RETRY_S = 10.0
+"""After a failed write (a full disk), nothing is written for so long."""
+
+_SLACK = 2 * 4096
+"""Bytes of a file beside its payload, generously."""
+
+
+class SpillFiles(Protocol):
+    """What the tier needs of ``kvproxy.store.spill.SpillFolder``."""
+
+    @property
+    def max_size(self) -> int: ...
+
+    def put(
+        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer
+    ) -> None: ...
+
+    def get(
+        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int]
+    ) -> Loaded | Missing | Rejected: ...
+
+    def delete(self, name: str) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Copy:
+    name: str
+    pending: bytearray | None
+    """The page until it is on disk."""
+
+
+class Spill:
+    """Engine thread only; one thread of its own writes and deletes, in the order in which it was asked.
+
+    When the tier is full, the page that left memory longest ago goes, if nothing hangs below it: chains leave
+    memory last page first, so they leave the tier in that order too. What leaves memory leaves it in the order of
+    its value, and reads cost alike, so there is no better order to be had from costs.
+    """
+
+    def __init__(
+        self,
+        files: SpillFiles,
+        pool: PagePool,
+        costs: PageCosts,
+        *,
+        lost: Callable[[Node], None],
+        failed: Callable[[Node], None],
+        done: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """``lost`` and ``failed`` forget what only the tier had, and call :meth:`forget`: ``lost`` from within
+        :meth:`take`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
+        self._files, self._pool, self._costs = files, pool, costs
+        self._lost, self._failed, self._done = lost, failed, done
+        self._room = files.max_size // (pool.shape.bytes + _SLACK)
+        self._copies: OrderedDict[Node, _Copy] = OrderedDict()
+        self._buffers: list[bytearray] = []
+        self._waiting = 0
+        self._names = count()
+        self._closed = False
+        self._resumes_at = 0.0
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kvproxy-spill")
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    @property
+    def pending(self) -> int:
+        """Pages that wait to be written."""
+        return self._waiting
+
+    def take(self, node: Node, page: int) -> bool:
+        """Copy the page and keep it for the node. False: it is not worth it, or cannot be done now."""
+        worth = self._costs.worth_spilling(node.index, len(node.token_ids))
+        if not worth or self._waiting >= PENDING or time.monotonic() < self._resumes_at:
+            return False
+        if not self._make_room():
+            return False
+        buffer = self._buffers.pop() if self._buffers else bytearray(self._pool.shape.bytes)
+        self._pool.read_into(page, buffer)
+        copy = _Copy(f"{next(self._names):x}", buffer)
+        self._copies[node] = copy
+        self._waiting += 1
+        future = self._writer.submit(
+            self._files.put, copy.name, node.key, node.parent_key, node.token_ids, buffer
+        )
+
+        def finish(done: Future[None]) -> None:
+            if not done.cancelled():
+                self._done(lambda: self._written(node, copy, done.exception()))
+
+        future.add_done_callback(finish)
+        return True
+
+    def left(self, node: Node) -> None:
+        """A node that has a copy has left memory again."""
+        self._copies.move_to_end(node)
+
+    def reader(self, node: Node) -> Callable[[], Loaded | Missing | Rejected]:
+        """What reads the node's page, on any thread."""
+        copy = self._copies.get(node)
+        if copy is None:
+            return Missing
+        if copy.pending is not None:
+            loaded = Loaded(memoryview(bytearray(copy.pending)))  # the buffer will be another page's
+            return lambda: loaded
+        name, files = copy.name, self._files
+        return lambda: files.get(name, node.key, node.parent_key, node.token_ids)
+
+    def forget(self, node: Node) -> None:
+        copy = self._copies.pop(node)
+        if not self._closed:
+            self._writer.submit(self._files.delete, copy.name)
+
+    def close(self) -> None:
+        """Forget all. Idempotent. Nobody else may be calling."""
+        self._closed = True
+        self._writer.shutdown(wait=True, cancel_futures=True)
+        try:
+            self._files.clear()
+        except OSError as e:
+            logger.warning("spilled pages stay until the next start: %s", e.strerror)
+
+    def _make_room(self) -> bool:
+        if len(self._copies) < self._room:
+            return True
+        for node in self._copies:
+            if node.page is not None or not (node.children or node.pins):
+                self._lost(node)
+                return len(self._copies) < self._room
+        return False
+
+    def _written(self, node: Node, copy: _Copy, error: BaseException | None) -> None:
+        self._waiting -= 1
+        assert copy.pending is not None
+        self._buffers.append(copy.pending)
+        copy.pending = None
+        if error is None:
+            return
+        if time.monotonic() >= self._resumes_at:
+            logger.warning("pages are dropped, not spilled, for %.0f s: %s", RETRY_S, error)
+        self._resumes_at = time.monotonic() + RETRY_S
+        if self._copies.get(node) is copy:
+            self._failed(node)

@@ -1,0 +1,53 @@
+"""One step's tiles: those that are run in full, then a slice of somebody's long prompt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Seq
+
+from kvproxy.engine.numerics import DECODE_TILE, Numerics
+from kvproxy.engine.pace import Pace
+from kvproxy.engine.prefill import Outcome, Prefill
+from kvproxy.engine.runner import TileRunner
+from kvproxy.engine.scheduler import Work, choose
+from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.engine.step_cost import StepCost
+
+
+class Turns:
+    """Engine thread only. Runs what ``choose`` decides, and tells ``pace`` and ``cost`` how long it took."""
+
+    def __init__(self, runner: TileRunner, numerics: Numerics, pace: Pace, cost: StepCost | None) -> None:
+        """``cost``: of drafts; None drafts nothing."""
+        self._runner, self._numerics, self._pace, self._cost = runner, numerics, pace, cost
+        self._prefill = Prefill(runner, numerics, pace)
+
+    def take(
+        self, prefilling: Seq[Sequence], decoding: Seq[Sequence], interrupted: Callable[[], bool]
+    ) -> Iterator[tuple[Work, Outcome]]:
+        """Each tile with what came of it, to be handed out before the next one is run. ``prefilling``: oldest first.
+
+        A newcomer (``interrupted``) waits for the tiles that are run in full and for one piece of a long prompt's.
+        """
+        began = time.perf_counter()
+        free = [s for s in prefilling if not self._prefill.has(s)]
+        for work in choose(free, decoding, self._numerics, pace=self._pace, cost=self._cost):
+            yield work, self._timed(work)
+        rest = [s for s in prefilling if s.phase is Phase.PREFILL and s.computed < s.prompt_tokens]
+        limit_s = self._pace.slice_s(time.perf_counter() - began) if decoding else None
+        ended = self._prefill.advance(rest, limit_s, interrupted)
+        if ended is not None:
+            yield ended
+
+    def _timed(self, work: Work) -> Outcome:
+        began = time.perf_counter()
+        outcome = self._runner.run(work)
+        seconds = time.perf_counter() - began
+        if not work.decodes:
+            self._pace.prefilled(work.tile, work.reach, seconds)
+            return outcome
+        self._pace.decoded(seconds)
+        if self._cost is not None and work.tile <= DECODE_TILE:
+            self._cost.add(work.reach, seconds)
+        return outcome

@@ -1,0 +1,242 @@
+"""Figures in Prometheus' text format. Every server has a registry of its own; nothing is global.
+
+Names and buckets are those of OpenTelemetry's gen_ai server metrics and of vLLM where these have one, with
+``kvproxy_`` in front. All labels come from closed lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from kvproxy.core import Decision, Event, Finished, Miss, MissReason, Started, TextDelta
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# Seconds. vLLM's buckets for the time to the first token, whose upper ones a CPU needs; OpenTelemetry's for whole
+# requests (gen_ai.server.request.duration), with a minute and more for long answers.
+TTFT_S = (
+    0.001,
+    0.005,
+    0.01,
+    0.02,
+    0.04,
+    0.06,
+    0.08,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1,
+    2.5,
+    5,
+    7.5,
+    10,
+    20,
+    40,
+    80,
+    160,
+)
+TOTAL_S = (
+    0.01,
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+    2.56,
+    5.12,
+    10.24,
+    20.48,
+    40.96,
+    81.92,
+    163.84,
+    327.68,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The engine's state at one moment, and what it has counted since its start."""
+
+    running: int
+    waiting: int
+    pages: Mapping[str, int]
+    """By state; the states exclude each other and add up to the page budget."""
+    quarantined: int
+    audits: Mapping[str, int]
+    """By result."""
+    counters: Mapping[str, int] = field(default_factory=dict)
+    """Further counts, by a name of HELP."""
+    gauges: Mapping[str, int] = field(default_factory=dict)
+    """The same of what goes up and down."""
+
+
+HELP = {
+    "spec_decode_draft_tokens": "Tokens of answers that were guessed ahead",
+    "spec_decode_accepted_tokens": "Of those, the ones that the answer had",
+    "spilled_pages": "Pages with a copy on disk that lasts as long as this process",
+    "pinned_pages": "Pages in memory that publishers want to stay",
+}
+
+
+class Meter:
+    """Counts the tokens of one reply while it is sent, and adds them up when it is closed."""
+
+    def __init__(self, started: Started, prompt_tokens: int, close: Callable[[Meter], None]) -> None:
+        self._started = started
+        self._prompt_tokens = prompt_tokens
+        self._close: Callable[[Meter], None] | None = close
+        self._generated: dict[int, int] = {}
+
+    def event(self, choice: int, event: Event) -> None:
+        """An event of the engine's, as it comes. A reader who leaves is counted as far as it came."""
+        if isinstance(event, TextDelta):
+            self._generated[choice] = self._generated.get(choice, 0) + event.tokens
+        elif isinstance(event, Finished):
+            self._generated[choice] = event.usage.completion_tokens
+
+    def close(self) -> None:
+        """Idempotent."""
+        close, self._close = self._close, None
+        if close is not None:
+            close(self)
+
+    @property
+    def prompt_tokens(self) -> dict[str, int]:
+        """By where their KV came from."""
+        if self._started.parsed:
+            return {"upstream": self._prompt_tokens}
+        cached = self._started.cached_tokens
+        return {"cached": cached, "prefilled": max(0, self._prompt_tokens - cached)}
+
+    @property
+    def generated(self) -> int:
+        return sum(self._generated.values())
+
+
+class Metrics:
+    """Event loop only."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry(auto_describe=True)
+        self._requests = Counter(
+            "kvproxy_requests",
+            "Requests by endpoint, dialect and status; 499: the client left before the answer",
+            ("endpoint", "dialect", "status"),
+            registry=self._registry,
+        )
+        self._duration = Histogram(
+            "kvproxy_request_duration_seconds",
+            "From a request's arrival to the last byte of its answer",
+            ("endpoint",),
+            buckets=TOTAL_S,
+            registry=self._registry,
+        )
+        self._hits = Counter(
+            "kvproxy_hits",
+            "Answers whose prompt was taken from kept pages; collapsed: from a prefill that ran for another request",
+            ("kind",),
+            registry=self._registry,
+        )
+        self._misses = Counter(
+            "kvproxy_misses",
+            "Answers whose prompt was not, by reason",
+            ("reason",),
+            registry=self._registry,
+        )
+        self._ttft = Histogram(
+            "kvproxy_time_to_first_token_seconds",
+            "From a request's arrival to its first token, by whether it was a hit",
+            ("cache",),
+            buckets=TTFT_S,
+            registry=self._registry,
+        )
+        self._prompt_tokens = Counter(
+            "kvproxy_prompt_tokens",
+            "Tokens of prompts, by where their KV came from",
+            ("source",),
+            registry=self._registry,
+        )
+        self._generation_tokens = Counter(
+            "kvproxy_generation_tokens", "Tokens of answers", registry=self._registry
+        )
+        # A series that is not there is no zero to whoever computes rates.
+        for kind in ("hit", "collapsed"):
+            self._hits.labels(kind)
+        for reason in MissReason:
+            self._misses.labels(reason.value)
+        for source in ("cached", "prefilled", "upstream"):
+            self._prompt_tokens.labels(source)
+
+    def request(self, endpoint: str, dialect: str, status: int, seconds: float) -> None:
+        """``endpoint``: a route's pattern, never a path that a client made up."""
+        self._requests.labels(endpoint, dialect, str(status)).inc()
+        self._duration.labels(endpoint).observe(seconds)
+
+    def reply(self, decision: Decision, started: Started, prompt_tokens: int, ttft_s: float) -> Meter:
+        """A reply whose first token is known. The meter must be closed when it has ended, however it ended."""
+        missed = isinstance(decision, Miss)
+        if isinstance(decision, Miss):
+            self._misses.labels(decision.reason.value).inc()
+        else:
+            self._hits.labels("collapsed" if started.collapsed else "hit").inc()
+        self._ttft.labels("miss" if missed else "hit").observe(ttft_s)
+        return Meter(started, prompt_tokens, self._ended)
+
+    def _ended(self, meter: Meter) -> None:
+        for source, tokens in meter.prompt_tokens.items():
+            self._prompt_tokens.labels(source).inc(tokens)
+        self._generation_tokens.inc(meter.generated)
+
+    def follow(self, figures: Callable[[], Figures]) -> None:
+        """Ask for these whenever somebody looks."""
+        self._registry.register(_Engine(figures))
+
+    def text(self) -> bytes:
+        """In CONTENT_TYPE. Costs some milliseconds."""
+        return generate_latest(self._registry)
+
+
+class _Engine(Collector):
+    def __init__(self, figures: Callable[[], Figures]) -> None:
+        self._figures = figures
+
+    def describe(self) -> list[Metric]:
+        """Nothing is asked of the engine before somebody looks."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._figures()
+        yield GaugeMetricFamily("kvproxy_num_requests_running", "Requests being computed", now.running)
+        yield GaugeMetricFamily("kvproxy_num_requests_waiting", "Requests that wait for a place", now.waiting)
+        pages = GaugeMetricFamily(
+            "kvproxy_kv_pages",
+            "Pages of KV in memory by state; evictable ones are kept until others need their room",
+            labels=["state"],
+        )
+        for state, count in now.pages.items():
+            pages.add_metric([state], count)
+        yield pages
+        yield GaugeMetricFamily(
+            "kvproxy_quarantined_documents",
+            "Document versions whose kept pages are not used",
+            now.quarantined,
+        )
+        audits = CounterMetricFamily(
+            "kvproxy_audits", "Hits that were computed again from scratch, by result", labels=["result"]
+        )
+        for result, count in now.audits.items():
+            audits.add_metric([result], count)
+        yield audits
+        for name, count in now.counters.items():
+            yield CounterMetricFamily(f"kvproxy_{name}", HELP[name], count)
+        for name, count in now.gauges.items():
+            yield GaugeMetricFamily(f"kvproxy_{name}", HELP[name], count)

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kvproxy.bench.fair import Plan, _quantile, bench_fair
+from kvproxy.bench.print_fair import print_fair
+
+SMALL = Plan(prompt_tokens=1200, streams=2, stream_prompt=20, gaps=20, hits=3, document=300, tail=10)
+
+
+def test_the_99th_percentile_is_the_smallest_value_that_99_of_100_do_not_exceed() -> None:
+    assert _quantile([float(n) for n in range(1, 101)], 0.99) == 99.0
+    assert _quantile([float(n) for n in range(1, 102)], 0.99) == 100.0
+    assert _quantile([3.0], 0.99) == 3.0
+    assert _quantile([2.0, 1.0], 0.5) == 1.0
+
+
+def test_both_ways_are_measured_on_one_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[tuple[int, int]] = []
+    result = bench_fair(
+        "shape:tiny", SMALL, cache_dir=tmp_path, progress=lambda done, total: told.append((done, total))
+    )
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [row["prefill"] for row in result["streams"]] == ["whole tiles", "kvproxy"]
+    for row in result["streams"]:
+        assert row["undisturbed"]["gaps"] >= 2 * 2 * (SMALL.gaps - 2)
+        assert row["during"]["gaps"] > 0
+        assert row["prefill_s"] > 0 and row["during"]["p50_s"] <= row["during"]["max_s"]
+    assert result["hits"]["hits"] == 3 and 0 < result["hits"]["during_s"] <= result["hits"]["during_max_s"]
+    print_fair(result)
+    shown = capsys.readouterr().out
+    assert "whole tiles" in shown and "1,200" in shown

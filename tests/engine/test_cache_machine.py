@@ -1,0 +1,224 @@
+"""Every sequence of what may happen to the cache: its books are counted anew after each step, promises are kept,
+and what comes back from anywhere has the bytes that were computed."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache import KVCache, pages_for
+from kvproxy.engine.costs import PageCosts, PageWork
+from kvproxy.engine.index import Match, Node, PrefixIndex
+from kvproxy.engine.page_key import root_key
+from kvproxy.engine.pool import PagePool, PageShape
+from kvproxy.store.pages import Loaded
+from tests.engine.spill_files import MemoryFiles
+
+SHAPE = PageShape(layers=1, kv_heads=1, head_dim=1, dtype=torch.float32)
+PAGES = 9
+BASE = tuple(range(1, 4 * PAGE_TOKENS + 1))
+LENGTHS = (30, PAGE_TOKENS, PAGE_TOKENS + 40, 2 * PAGE_TOKENS + 10, 4 * PAGE_TOKENS)
+prefixes = st.builds(
+    lambda branch, at, length: (*BASE[:at], *(x + 10_000 * branch for x in BASE[at:]))[:length],
+    st.integers(1, 2),
+    st.sampled_from([0, 20, PAGE_TOKENS, 2 * PAGE_TOKENS]),
+    st.sampled_from(LENGTHS),
+)
+scopes = st.sampled_from(["public", "a", "b"])
+
+
+@lru_cache(4096)
+def content(tokens: tuple[int, ...]) -> bytes:
+    """What a page holds for a prefix: one float for each position, from all tokens up to it."""
+    first = (len(tokens) - 1) // PAGE_TOKENS * PAGE_TOKENS
+    rows = []
+    for end in range(first + 1, first + PAGE_TOKENS + 1):
+        if end <= len(tokens):
+            digest = hashlib.sha256(repr((tokens[first:end], hash(tokens[:first]))).encode()).digest()
+            rows.append(digest[:4])
+        else:
+            rows.append(bytes(4))
+    return b"".join(rows) * 2
+
+
+def prefix_of(node: Node) -> tuple[int, ...]:
+    return (*prefix_of(node.parent), *node.token_ids) if node.parent is not None else node.token_ids
+
+
+class CacheMachine(RuleBasedStateMachine):
+    running = Bundle("running")
+    fixed = Bundle("fixed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files = MemoryFiles(4, SHAPE.bytes)
+        costs = PageCosts(PageWork(linear=1e12, attention=1e11), SHAPE.bytes, spills=True)
+        pool = PagePool(SHAPE, PAGES + 1, torch.device("cpu"))
+        self.cache = KVCache(pool, PrefixIndex(root_key("machine")), costs)
+        self.spill = self.cache.spill_into(self.files, self.files.calls.append)
+        self.sequences: list[list[int]] = []
+        self.on_disk: dict[bytes, bytes] = {}
+        self.holds: list[tuple[Node, ...]] = []
+
+    def teardown(self) -> None:
+        self.files.go.set()
+        for pages in self.sequences:
+            self.cache.release(pages)
+        for nodes in self.holds:
+            self.cache.unpin(nodes)
+        self.spill.close()
+
+    @rule(target=running, tokens=prefixes, scope=scopes)
+    def serve(self, tokens: tuple[int, ...], scope: str) -> object:
+        """As admission and the registrar do, in one go."""
+        cache = self.cache
+        match = cache.match(tokens, ("public", scope), len(tokens) - 1)
+        cache.pin(match.nodes)
+        whole = match.tokens // PAGE_TOKENS
+        absent = [n for n in match.nodes if n.page is None]
+        resident = sum(1 for n in match.nodes[:whole] if n.page is not None)
+        need = pages_for(len(tokens)) - resident
+        if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
+            need += 1
+        if not cache.promise(need):
+            cache.unpin(match.nodes)
+            return multiple()
+        cache.used(match.nodes)
+        for node in absent:
+            need -= self._load(node)
+        if any(n.page is None for n in match.nodes):  # lost on the way
+            cache.unpromise(need)
+            cache.unpin(match.nodes)
+            return multiple()
+        pages = self._attach(match)
+        taken = len(pages) - whole
+        chain = list(match.nodes[:whole])
+        while len(pages) < pages_for(len(tokens)):
+            pages.append(cache.take(pages[-1] if pages else None))
+            taken += 1
+        cache.unpin(match.nodes)
+        cache.unpromise(need - taken)
+        self.sequences.append(pages)
+        for index in range(whole, len(pages)):
+            end = min((index + 1) * PAGE_TOKENS, len(tokens))
+            cache.pool.write(pages[index], content(tokens[:end]))
+            part = tokens[index * PAGE_TOKENS : end]
+            made = cache.register(scope, chain[-1] if chain else None, part, pages[index])
+            if made is None:
+                break
+            chain.append(made)
+        return pages
+
+    def _load(self, node: Node) -> int:
+        """Read it back. Promised pages that this took."""
+        if node.page is not None or not self.cache.index.has(node):
+            return 0
+        if node.stored:
+            found = self.on_disk[node.key]
+        else:
+            result = self.spill.reader(node)()
+            assert isinstance(result, Loaded)
+            found = bytes(result.payload)
+        page = self.cache.take(None)
+        self.cache.pool.write(page, found)
+        self.cache.arrived(node, page)
+        return 1
+
+    def _attach(self, match: Match) -> list[int]:
+        pages: list[int] = []
+        for i, node in enumerate(match.nodes):
+            used = min(PAGE_TOKENS, match.tokens - i * PAGE_TOKENS)
+            if used == PAGE_TOKENS:
+                pages.append(self.cache.share(node))
+            elif used:
+                assert node.page is not None
+                page = self.cache.take(None)
+                self.cache.pool.copy_prefix(node.page, page, used)
+                pages.append(page)
+        return pages
+
+    @rule(pages=consumes(running))
+    def finish(self, pages: list[int]) -> None:
+        self.sequences = [s for s in self.sequences if s is not pages]
+        self.cache.release(pages)
+
+    @rule(share=st.floats(0, 1))
+    def press(self, share: float) -> None:
+        seen = self.cache.occupancy()
+        wanted = int((seen.free + seen.evictable) * share)
+        assert self.cache.promise(wanted)
+        self.cache.release([self.cache.take(None) for _ in range(wanted)])
+
+    @rule(tokens=prefixes, scope=scopes)
+    def hold_for_a_while(self, tokens: tuple[int, ...], scope: str) -> None:
+        nodes = self.cache.match(tokens, ("public", scope), len(tokens)).nodes
+        self.cache.pin(nodes)
+        self.holds.append(nodes)
+
+    @rule()
+    def let_go(self) -> None:
+        if self.holds:
+            self.cache.unpin(self.holds.pop(0))
+
+    @rule(tokens=prefixes)
+    def publish(self, tokens: tuple[int, ...]) -> None:
+        """Store what is resident of a prefix."""
+        for node in self.cache.match(tokens, ("public",), len(tokens)).nodes:
+            if node.page is None:
+                break
+            self.on_disk[node.key] = self.cache.pool.read(node.page)
+            self.cache.mark_stored(node)
+
+    @rule(tokens=prefixes, scope=scopes)
+    def delete(self, tokens: tuple[int, ...], scope: str) -> None:
+        nodes = self.cache.match(tokens, (scope,), len(tokens)).nodes
+        if nodes:
+            self.cache.discard(nodes[-1])
+
+    @rule(target=fixed, tokens=prefixes)
+    def fix(self, tokens: tuple[int, ...]) -> object:
+        nodes = self.cache.match(tokens, ("public",), len(tokens)).nodes
+        return nodes if nodes and self.cache.fix(nodes, 3) else multiple()
+
+    @rule(nodes=consumes(fixed))
+    def unfix(self, nodes: tuple[Node, ...]) -> None:
+        self.cache.unfix(nodes)
+
+    @rule(good=st.booleans())
+    def writes_end(self, good: bool) -> None:
+        """Those that wait succeed, or the disk is full."""
+        self.files.error = None if good else OSError("full")
+        self.files.go.set()
+        self.spill._writer.submit(lambda: None).result(10)
+        self.files.pump()
+        self.files.error = None
+        self.spill._resumes_at = 0.0
+
+    @rule()
+    def writes_stall(self) -> None:
+        self.files.go.clear()
+
+    @invariant()
+    def the_books_balance(self) -> None:
+        assert self.cache.check(self.sequences) == []
+        assert self.cache.fixed <= 3
+
+    @invariant()
+    def every_page_holds_what_its_node_says(self) -> None:
+        for node in self.cache.index:
+            if node.page is not None:
+                size = len(node.token_ids) * 4
+                want = content(prefix_of(node))
+                found = self.cache.pool.read(node.page)
+                half = SHAPE.bytes // 2
+                assert found[:size] == want[:size] and found[half : half + size] == want[half : half + size]
+
+
+TestCacheMachine = CacheMachine.TestCase
+TestCacheMachine.settings = settings(max_examples=50, stateful_step_count=25, deadline=None, derandomize=True)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from kvproxy.core import DocumentRef
+from kvproxy.errors import CannotFit, DocumentNotFound
+from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder
+
+__all__ = ["folder"]
+
+REF = DocumentRef("rules", 1)
+MORE = TEXT + "One more rule.\n" * 30
+
+
+@pytest.fixture
+async def shop(folder: Path, tmp_path: Path) -> AsyncIterator[Shop]:
+    shop = Shop(folder, tmp_path, set(), FRAMINGS)
+    yield shop
+    assert shop.registry.check() == [] and shop.backend.check() == []
+    shop.registry.close()
+
+
+async def pin(shop: Shop, text: str = TEXT, pinned: bool | None = True, id: str = "rules") -> bool:
+    published = await shop.publisher.publish(id, text, None, ALICE, pinned=pinned)
+    found = await shop.publisher.get(DocumentRef(id, published.info.version), BOB)
+    assert found.pinned == published.info.pinned
+    return found.pinned
+
+
+async def test_a_pinned_document_is_pinned_in_every_framing(shop: Shop) -> None:
+    assert await pin(shop)
+    assert len(shop.backend.pinned) == len(FRAMINGS)
+    assert {len(tokens) for _, tokens in shop.backend.pinned} == {
+        f.tokens for f in (await shop.publisher.get(REF, ALICE)).framings
+    }
+
+
+async def test_the_same_text_again_changes_the_pin_alone(shop: Shop) -> None:
+    assert not await pin(shop, pinned=None)
+    assert await pin(shop)
+    assert await pin(shop, pinned=None), "nothing was said of it"
+    assert len(shop.backend.pinned) == len(FRAMINGS)
+    assert not await pin(shop, pinned=False)
+    assert shop.backend.pinned == {} and await shop.refs(ALICE) == ["rules@1"]
+
+
+async def test_a_new_version_takes_the_pin_over(shop: Shop) -> None:
+    await pin(shop)
+    before = set(shop.backend.pinned)
+    assert await pin(shop, MORE, pinned=None)
+    assert len(shop.backend.pinned) == len(FRAMINGS) and not before & set(shop.backend.pinned)
+    assert not (await shop.publisher.get(REF, ALICE)).pinned
+    assert not await pin(shop, TEXT, pinned=False)
+    assert shop.backend.pinned == {}
+
+
+async def test_more_than_the_share_is_refused_before_anything_is_computed(shop: Shop) -> None:
+    await pin(shop)
+    needed = shop.backend.most_pinned = sum(shop.backend.pinned.values())
+    with pytest.raises(CannotFit, match=r"0 are left.*engine\.page_budget"):
+        await pin(shop, "Other. " + TEXT, id="others")
+    with pytest.raises(DocumentNotFound):
+        await shop.publisher.get(DocumentRef("others"), ALICE)
+    assert await pin(shop, TEXT.replace("nothing", "anything")), "in the place of the version before it"
+    assert sum(shop.backend.pinned.values()) <= needed
+    assert not await pin(shop, "Other. " + TEXT, pinned=None, id="others")
+    with pytest.raises(CannotFit, match=r"would take \d+ pages of KV, and 0 are left"):
+        await pin(shop, "Other. " + TEXT, id="others")
+    assert len(shop.backend.pinned) == len(FRAMINGS)
+
+
+async def test_a_deleted_document_is_pinned_no_more(shop: Shop) -> None:
+    await pin(shop)
+    await shop.publisher.delete(REF, ALICE)
+    assert shop.backend.pinned == {}
+    assert not await pin(shop, pinned=None)
+
+
+async def test_pins_come_back_after_a_restart(shop: Shop) -> None:
+    await pin(shop)
+    pinned = dict(shop.backend.pinned)
+    again = shop.reopen()
+    await again.publisher.restore()
+    assert (await again.publisher.get(REF, ALICE)).pinned and again.backend.pinned == {}
+    await again.publisher.refresh()
+    assert again.backend.pinned == pinned
+    again.registry.close()
+
+
+async def test_a_restart_with_less_room_serves_without_the_pin(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    await pin(shop)
+    again = shop.reopen()
+    again.backend.most_pinned = 1
+    await again.publisher.restore()
+    await again.publisher.refresh()
+    assert again.backend.pinned == {} and "rules@1 is not pinned" in caplog.text
+    assert again.cached(TEXT, BOB) > 500
+    again.registry.close()
+
+
+async def test_a_document_that_leaves_quarantine_is_pinned_anew(shop: Shop) -> None:
+    await pin(shop)
+    await shop.publisher.quarantine.confine({REF: "page 1 differs"})
+    shop.backend.pinned.clear()  # as the engine does with pages that are dropped
+    assert await pin(shop, pinned=None)
+    assert len(shop.backend.pinned) == len(FRAMINGS)
