@@ -21,7 +21,7 @@ import torch
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.kernels import LOG2_E, Kernel
-from kvproxy.engine.plan import SLACK_COLUMNS, Call, Pages, Plan
+from kvproxy.engine.plan import SLACK_COLUMNS, Call, Plan
 from kvproxy.engine.vectors import slack, whole
 
 _VIEWS = 256
@@ -38,17 +38,21 @@ class LayerKV:
         """[kv_heads, pages * PAGE_TOKENS, D]"""
         self._views: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def positions(self, pages: Pages, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """K and V, [kv_heads, length, D] each: views, or copies where pages are no neighbours."""
-        if not isinstance(pages, int):
-            copied = self._kv.index_select(2, pages).flatten(2, 3)[:, :, :length]
-            return copied[0], copied[1]
-        views = self._views.get((pages, length))
+    def positions(self, call: Call) -> tuple[torch.Tensor, torch.Tensor]:
+        """K and V of a call, [kv_heads, spans * length, D] each: views, or copies where pages are no neighbours."""
+        if not isinstance(call.pages, int):
+            copied = self._kv.index_select(2, call.pages)
+            if call.apart:
+                copied = copied[:, :, :, : call.length]
+            return copied.flatten(2, 3).unbind(0)  # type: ignore[return-value]  # of two
+        count = call.spans * call.length
+        views = self._views.get((call.pages, count))
         if views is None:
             if len(self._views) == _VIEWS:
                 self._views.clear()
-            where = slice(pages * PAGE_TOKENS, pages * PAGE_TOKENS + length)
-            views = self._views[pages, length] = self.keys[:, where], self.values[:, where]
+            first = call.pages * PAGE_TOKENS
+            where = slice(first, first + count)
+            views = self._views[call.pages, count] = self.keys[:, where], self.values[:, where]
         return views
 
 
@@ -58,15 +62,19 @@ class _Views:
 
     call: Call
     q: torch.Tensor
-    """float32 [kv_heads, width, D], or all columns' queries"""
+    """float32, as the kernel wants it; or all columns' queries, [1, kv_heads, columns, D]"""
+    mask: torch.Tensor | None
     out: torch.Tensor
-    """[spans, kv_heads, width, D] in the pool's dtype"""
+    """[spans, kv_heads, R, D] in the pool's dtype"""
     top: torch.Tensor
     total: torch.Tensor
-    """float32 [spans, kv_heads, width]"""
+    """float32 [spans, kv_heads, R]"""
+    results: torch.Tensor
+    """``out`` in the columns' order: [slots, kv_heads, width, D]"""
     weight: torch.Tensor
-    """float32 [spans, kv_heads, width, 1], or all columns' weights"""
+    """float32 [slots, kv_heads, width, 1], or all columns' weights"""
     term: torch.Tensor
+    """float32 [slots, kv_heads, width, D]"""
     merged: torch.Tensor
     """float32 [kv_heads, width, D], or all columns'"""
 
@@ -153,16 +161,16 @@ class Attention:
             b = self._buffers = self._bind(plan, tile)
         if plan.gather is not None:
             torch.index_select(self._folded(tile), 1, plan.gather, out=b.gathered)
-        if plan.gaps < plan.slots:
-            b.top[plan.gaps :].fill_(float("-inf"))
-            b.total[plan.gaps :].zero_()
+        for slot in plan.gaps:
+            b.top[slot].fill_(float("-inf"))
+            b.total[slot].zero_()
         for x in b.calls:
             call = x.call
-            k, v = kv.positions(call.pages, call.length)
+            k, v = kv.positions(call)
             if isinstance(call.columns, slice):
-                self._kernel(x.q, k, v, call.mask, x.out, x.top, x.total)
+                self._kernel(x.q, k, v, x.mask, x.out, x.top, x.total)
                 continue
-            self._kernel(x.q.index_select(1, call.columns), k, v, call.mask, x.out, x.top, x.total)
+            self._kernel(x.q.index_select(2, call.columns), k, v, None, x.out, x.top, x.total)
             slots = slice(call.slot, call.slot + call.spans)
             b.top[slots].index_copy_(2, call.columns, x.top)
             b.total[slots].index_copy_(2, call.columns, x.total)
@@ -187,13 +195,13 @@ class Attention:
         for x in b.calls:
             columns = x.call.columns
             if x.call.slot == 0:
-                torch.mul(x.out[0], x.weight[0], out=x.merged)
+                torch.mul(x.results[0], x.weight[0], out=x.merged)
             elif isinstance(columns, slice):
-                torch.mul(x.out, x.weight, out=x.term)
+                torch.mul(x.results, x.weight, out=x.term)
                 for i in range(x.call.spans):
                     x.merged.add_(x.term[i])
             else:
-                torch.mul(x.out, x.weight.index_select(2, columns), out=x.term)
+                torch.mul(x.results, x.weight.index_select(2, columns), out=x.term)
                 for i in range(x.call.spans):
                     x.merged.index_add_(1, columns, x.term[i])
         merged = b.merged[:, : plan.rows * self._group]
@@ -216,16 +224,29 @@ class Attention:
         self._take("term", (heads, most, dim), torch.float32)
         calls = []
         for call in plan.calls:
-            c, mine = call.columns, slice(call.slot, call.slot + call.spans)
-            term = self._take("term", (call.spans, heads, call.width, dim), torch.float32)
-            scale = weight[mine].unsqueeze(-1)
-            if isinstance(c, slice):
-                found = (out[mine, :, c], top[mine, :, c], total[mine, :, c])
-                calls.append(_Views(call, gathered[:, c], *found, scale[:, :, c], term, merged[:, c]))
-            else:
+            c, mine = call.columns, slice(call.slot, call.slot + (1 if call.apart else call.spans))
+            term = self._take("term", (mine.stop - mine.start, heads, call.width, dim), torch.float32)
+            scale, mask = weight[mine].unsqueeze(-1), None if call.mask is None else call.mask[None, None]
+            if not isinstance(c, slice):
                 size = (call.spans, heads, call.width)
                 kept = (out.new_empty(*size, dim), top.new_empty(size), top.new_empty(size))
-                calls.append(_Views(call, gathered, *kept, scale, term, merged))
+                calls.append(_Views(call, gathered[None], mask, *kept, kept[0], scale, term, merged))
+                continue
+            q, results, tops, totals = (
+                gathered[None, :, c],
+                out[mine, :, c],
+                top[mine, :, c],
+                total[mine, :, c],
+            )
+            found = results
+            if call.apart:
+                # [1, kv_heads, spans * R, ...] -> [spans, kv_heads, R, ...]
+                q, found, tops, totals = (
+                    x[0].unflatten(1, (call.spans, -1)).transpose(0, 1) for x in (q, found, tops, totals)
+                )
+                mask = mask if mask is None else mask[0, 0].unflatten(0, (call.spans, -1)).unsqueeze(1)
+            views = _Views(call, q, mask, found, tops, totals, results, scale[:, :, c], term, merged[:, c])
+            calls.append(views)
         return _Buffers(
             plan=plan,
             calls=calls,

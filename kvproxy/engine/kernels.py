@@ -47,10 +47,10 @@ class Kernel(Protocol):
         """Fill ``out``, ``top`` and ``total``, so that sum(2 ** (score - top)) is ``total``, and the values
         weighted with 2 ** (score - top) sum to ``out``; score is q @ k, with the mask added.
 
-        q: float32 [kv_heads, R, D], scaled by log2(e) / sqrt(D) or whatever the model says; k, v: [kv_heads, S * L, D]
-        in the pool's dtype: S spans of L positions, each with a result of its own; mask: float32 [R, B], for the last
-        B positions (0 or -inf; no row is fully masked), or None; only where S is 1. out: [S, kv_heads, R, D] in the
-        pool's dtype; top, total: float32 [S, kv_heads, R]. None need be contiguous.
+        q: float32, scaled by log2(e) / sqrt(D) or whatever the model says: [1, kv_heads, R, D], or [S, kv_heads, R, D];
+        k, v: [kv_heads, S * L, D] in the pool's dtype, S stretches of L positions, each with a result of its own. mask:
+        float32 [1 or S, 1, R, B], for the last B positions of a stretch (0 or -inf; no row is fully masked), or None.
+        out: [S, kv_heads, R, D] in the pool's dtype; top, total: float32 [S, kv_heads, R]. None need be contiguous.
         """
 
 
@@ -103,12 +103,15 @@ class FromLse:
         top: torch.Tensor,
         total: torch.Tensor,
     ) -> None:
-        hidden = None if mask is None else pad(mask, (k.shape[1] - mask.shape[1], 0)).to(k.dtype)[None, None]
-        narrow = q.to(k.dtype)[None]
         length = k.shape[1] // len(out)
+        hidden = None
+        if mask is not None:
+            hidden = pad(mask, (length - mask.shape[-1], 0)).to(k.dtype)
+        narrow = q.to(k.dtype)
         for i in range(len(out)):
-            span = slice(i * length, (i + 1) * length)
-            result, lse = self._kernel(narrow, k[None, :, span], v[None, :, span], hidden, math.log(2.0))
+            span, of = slice(i * length, (i + 1) * length), slice(i, i + 1) if len(q) > 1 else slice(0, 1)
+            seen = None if hidden is None else hidden[of]
+            result, lse = self._kernel(narrow[of], k[None, :, span], v[None, :, span], seen, math.log(2.0))
             out[i].copy_(result[0])
             torch.mul(lse[0], LOG2_E, out=top[i])
         total.fill_(1.0)

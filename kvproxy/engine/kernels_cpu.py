@@ -22,7 +22,9 @@ from kvproxy.engine.widths import split
 _SCORES = 2**20
 """Scores computed at a time: 4 MiB as float32, which stay in the cache from one operation to the next."""
 _POSITIONS = 2**20
-"""Elements of K copied at a time, where a call has several spans: as many bytes again."""
+"""Elements of K copied at a time, where a call has several stretches."""
+STRETCHES = 16
+"""The most that are computed at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +76,18 @@ class ScoresCpu:
     ) -> None:
         spans = len(out)
         if spans == 1:
-            self._span(q, k, v, mask, out[0], top[0], total[0])
+            self._one(q[0], k, v, None if mask is None else mask[0, 0], out[0], top[0], total[0])
             return
         length = k.shape[1] // spans
-        most = max(1, _POSITIONS // (self._kv_heads * length * self._head_dim))
+        most = min(STRETCHES, max(1, _POSITIONS // (self._kv_heads * length * self._head_dim)))
         for first in range(0, spans, most):
             part = slice(first, min(first + most, spans))
             where = slice(part.start * length, part.stop * length)
-            self._spans(q, k[:, where], v[:, where], out[part], top[part], total[part])
+            own = part if len(q) > 1 else slice(0, 1)
+            hidden = None if mask is None else mask[own]
+            self._several(q[own], k[:, where], v[:, where], hidden, out[part], top[part], total[part])
 
-    def _span(
+    def _one(
         self,
         q: torch.Tensor,
         k: torch.Tensor,
@@ -93,7 +97,7 @@ class ScoresCpu:
         top: torch.Tensor,
         total: torch.Tensor,
     ) -> None:
-        """One span, its rows in blocks. out: [kv_heads, R, D]; top, total: [kv_heads, R]."""
+        """One stretch, its rows in blocks. q, out: [kv_heads, R, D]; mask: [R, B]; top, total: [kv_heads, R]."""
         p = self._copy(k, v, 1)
         blocks = split(q.shape[1], self._most(k.shape[1]))
         if len(blocks) == 1:
@@ -106,21 +110,24 @@ class ScoresCpu:
             self._block(q[:, rows], p, hidden, out[:, rows], top[:, rows], total[:, rows])
             first += width
 
-    def _spans(
+    def _several(
         self,
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
+        mask: torch.Tensor | None,
         out: torch.Tensor,
         top: torch.Tensor,
         total: torch.Tensor,
     ) -> None:
-        """Several spans at once, for few rows. out: [S, kv_heads, R, D]; top, total: [S, kv_heads, R]."""
+        """Stretches at once, for few rows. q: [1 or S, kv_heads, R, D]; the others as in a call."""
         spans, heads, rows, dim = out.shape
-        spread = q.unsqueeze(1).expand(heads, spans, rows, dim).reshape(heads * spans, rows, dim)
+        spread = q.expand(spans, heads, rows, dim).transpose(0, 1).reshape(heads * spans, rows, dim)
+        if mask is not None:
+            mask = mask.expand(spans, heads, rows, -1).transpose(0, 1).reshape(heads * spans, rows, -1)
         found = out.new_empty(heads * spans, rows, dim)
         tops, totals = top.new_empty(2, heads * spans, rows)
-        self._block(spread, self._copy(k, v, spans), None, found, tops, totals)
+        self._block(spread, self._copy(k, v, spans), mask, found, tops, totals)
         out.copy_(found.view(heads, spans, rows, dim).transpose(0, 1))
         top.copy_(tops.view(heads, spans, rows).transpose(0, 1))
         total.copy_(totals.view(heads, spans, rows).transpose(0, 1))
@@ -134,8 +141,8 @@ class ScoresCpu:
         top: torch.Tensor,
         total: torch.Tensor,
     ) -> None:
-        """Rows whose scores fit the scratch memory."""
-        shape = (q.shape[0], q.shape[1], p.turned.shape[2], 0 if mask is None else mask.shape[1])
+        """Rows whose scores fit the scratch memory; every stretch's head is a head of its own."""
+        shape = (q.shape[0], q.shape[1], p.turned.shape[2], 0 if mask is None else mask.shape[-1])
         s = self._scores.get(shape) or self._make_scores(*shape)
         torch.bmm(q, p.turned, out=s.scores)
         if mask is not None:

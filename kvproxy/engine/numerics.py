@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
+from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.kernels import Kernel, open_kernel, pick_kernel
-from kvproxy.engine.plan import BLOCK_TOKENS, FEW_COLUMNS, SPAN_TOKENS, SPANS
+from kvproxy.engine.kernels_cpu import STRETCHES
+from kvproxy.engine.plan import BLOCK_TOKENS, FEW_COLUMNS, SPAN_PAGES, SPAN_TOKENS, SPANS
 from kvproxy.engine.widths import widths as call_widths
 
 BASE_TILE = 64
@@ -165,26 +167,33 @@ class _Calls:
     def keep(self, granule: int) -> bool:
         """Whether calls of every width in steps of ``granule`` agree row by row with one of all rows."""
         whole = -(-self._most // granule) * granule
-        for length in range(BLOCK_TOKENS, SPAN_TOKENS + 1, BLOCK_TOKENS):
-            base = self._run(0, whole, length)
+        for length, masked, most in _LENGTHS:
+            base = self._run(0, whole, length, masked)
             for width in call_widths(granule, whole):
                 first = (whole - width) // 2
-                few = SPANS if length == SPAN_TOKENS and width <= FEW_COLUMNS else 1
-                for spans in range(1, few + 1):
-                    parts = zip(self._run(first, width, length, spans), base, strict=True)
+                several = range(1, most + 1) if width == granule else (1, min(3, most), most)
+                for spans in several if width <= FEW_COLUMNS else (1,):
+                    parts = zip(self._run(first, width, length, masked, spans), base, strict=True)
                     if not all(torch.equal(x, b[0, :, first : first + width]) for p, b in parts for x in p):
                         return False
         return True
 
     def _run(
-        self, first: int, width: int, length: int, spans: int = 1
+        self, first: int, width: int, length: int, masked: bool, spans: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same positions ``spans`` times, each with results of its own."""
-        q = self._q[:, first : first + width]
+        q = self._q[None, :, first : first + width]
         k, v = self._kv[:, :, BLOCK_TOKENS // 2 : BLOCK_TOKENS // 2 + length].repeat(1, 1, spans, 1)
-        out = torch.empty(spans, *q.shape, dtype=k.dtype, device=q.device)
+        out = torch.empty(spans, *q.shape[1:], dtype=k.dtype, device=q.device)
         top, total = (torch.empty(out.shape[:3], device=q.device) for _ in range(2))
-        # Whether there is a mask changes no shape of a product; only whole spans go without one.
-        mask = None if length == SPAN_TOKENS else self._mask[first : first + width]
+        mask = self._mask[None, None, first : first + width] if masked else None
         self._kernel(q, k, v, mask, out, top, total)
         return out, top, total
+
+
+_LENGTHS = (
+    *((length, True, STRETCHES) for length in range(BLOCK_TOKENS, PAGE_TOKENS + 1, BLOCK_TOKENS)),
+    *((pages * PAGE_TOKENS, False, 1) for pages in range(1, SPAN_PAGES)),
+    (SPAN_TOKENS, False, SPANS),
+)
+"""(positions, whether there is a mask, the most stretches computed at a time) of every kind of call in a plan."""

@@ -1,13 +1,15 @@
 """Which attention calls a tile makes. What a row attends to, and in calls of which shape, follows from its
 position alone; a page is never cut.
 
-A row at position p sees the spans (SPAN_TOKENS aligned positions) that lie before its own in one unmasked call
-each, and its own span, up to the end of its block of BLOCK_TOKENS positions, in one masked call. So its own span's
-call has (p mod SPAN_TOKENS) / BLOCK_TOKENS, rounded up, blocks of keys: no more than one block is computed for
-nothing, and prompts of up to SPAN_TOKENS need no merging at all.
+A row at position p sees
+- its own page up to the end of its block of BLOCK_TOKENS positions, in a masked call: no more than one block is
+  computed for nothing;
+- the pages before it in its span (SPAN_TOKENS aligned positions), one to three, in one unmasked call;
+- each span before its own in one unmasked call.
 
-Rejected: a call per page (four times the merging), and the own span's full pages in calls of their own, so that
-readers of one document share those too (one call and one merge more for each tile, for at most 768 positions).
+Readers of one document share all but the masked call, and those of several decode rows are made together. Rejected: a
+call per page (four times the merging), and one masked call from the own span's start (a call and a merge less for
+each prompt tile, but eight readers of one document took 2.5 times a single one's time).
 """
 
 from __future__ import annotations
@@ -53,12 +55,15 @@ class Call:
     """One attention call: ``length`` positions of ``pages``, and the query columns that attend to them."""
 
     slot: int
-    """Where its partial result goes: 0 for the own span, 1 + i for span i."""
+    """Where its partial result goes: 0 for the own page; the others stand in the order in which they are merged."""
     spans: int
-    """How many spans, each with a result of its own, in as many slots."""
+    """How many stretches of positions, each with a result of its own."""
+    apart: bool
+    """False: all columns attend to every stretch, whose results go to as many slots. True: the columns are shared out
+    among the stretches, and all results go to one slot."""
     pages: Pages
     length: int
-    """Positions of all its spans."""
+    """Positions of one stretch: of one page, where ``apart``."""
     columns: slice | torch.Tensor
     """Of the plan's columns; a tensor is [width] int64."""
     width: int
@@ -96,11 +101,10 @@ class Plan:
     """Rows whose result is wanted: up to the last segment's end."""
     columns: int
     calls: list[Call]
-    """Own spans first, then earlier spans in their order."""
+    """Own pages first, then in the order of slots."""
     slots: int
-    """1 + the most spans that any segment has before its own."""
-    gaps: int
-    """The first slot that some segment does not fill; ``slots`` when there is none."""
+    gaps: list[int]
+    """Slots that some column does not fill."""
 
 
 def build_plan(
@@ -114,7 +118,7 @@ def build_plan(
         starts.append(total)
         total += sum(padded(count * group, granule) for _, count in _blocks(seg))
     own, gather = _own_calls(segments, starts, group, granule, device)
-    depths = [seg.start // SPAN_TOKENS for seg in segments]
+    calls, slots, gaps = _earlier_calls(segments, starts, [*starts[1:], total], device)
     same = gather == list(range(total))
     rows = max((seg.row + seg.count for seg in segments), default=0)
     writes, indexed = _writes(segments, device)
@@ -126,9 +130,9 @@ def build_plan(
         written=sum(seg.count for seg in segments),
         rows=rows,
         columns=total,
-        calls=own + _span_calls(segments, starts, [*starts[1:], total], device),
-        slots=1 + max(depths, default=0),
-        gaps=1 + min(depths, default=0),
+        calls=own + calls,
+        slots=slots,
+        gaps=gaps,
     )
 
 
@@ -142,22 +146,32 @@ def _blocks(seg: Segment) -> list[tuple[int, int]]:
 def _own_calls(
     segments: Sequence[Segment], starts: Sequence[int], group: int, granule: int, device: torch.device
 ) -> tuple[list[Call], list[int]]:
-    """A call per segment and block, and the folded row of each column (beyond the last row where it is padding)."""
-    calls: list[Call] = []
+    """The masked calls, and the folded row of each column (beyond the last row where it is padding)."""
+    found: list[tuple[int, int, list[int], list[int]]] = []  # width, length, pages, first rows of the mask
     gather: list[int] = []
-    for seg, column in zip(segments, starts, strict=True):
+    for seg in segments:
         for start, count in _blocks(seg):
-            width = padded(count * group, granule)
+            width, offset = padded(count * group, granule), start % PAGE_TOKENS
             folded = (seg.row + start - seg.start) * group
             gather.extend(range(folded, folded + width))
-            span, offset = divmod(start, SPAN_TOKENS)
             length = offset - offset % BLOCK_TOKENS + BLOCK_TOKENS
-            needed = seg.pages[span * SPAN_PAGES : span * SPAN_PAGES - (-length // PAGE_TOKENS)]
-            first = offset % BLOCK_TOKENS * group
-            mask = _triangle(group, device)[first : first + width]
-            columns = slice(column, column + width)
-            calls.append(Call(0, 1, _pages(needed, device), length, columns, width, mask))
-            column += width
+            page, first = seg.pages[start // PAGE_TOKENS], offset % BLOCK_TOKENS * group
+            if found and found[-1][:2] == (width, length) and width <= FEW_COLUMNS:
+                found[-1][2].append(page)
+                found[-1][3].append(first)
+            else:
+                found.append((width, length, [page], [first]))
+    calls: list[Call] = []
+    column, triangle = starts[0] if starts else 0, _triangle(group, device)
+    for width, length, pages, firsts in found:
+        many = len(pages)
+        mask = triangle[firsts[0] : firsts[0] + width]
+        if many > 1:
+            mask = triangle[torch.tensor([f + i for f in firsts for i in range(width)], device=device)]
+        columns = slice(column, column + many * width)
+        where = torch.tensor(pages, device=device) if many > 1 else pages[0]
+        calls.append(Call(0, many, many > 1, where, length, columns, many * width, mask))
+        column += many * width
     return calls, gather
 
 
@@ -170,49 +184,58 @@ def _triangle(group: int, device: torch.device) -> torch.Tensor:
     return torch.cat((mask, mask.new_zeros(SLACK_COLUMNS, BLOCK_TOKENS)))
 
 
-def _span_calls(
+def _earlier_calls(
     segments: Sequence[Segment], starts: Sequence[int], ends: Sequence[int], device: torch.device
-) -> list[Call]:
-    """Readers of one span share its call."""
-    readers: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+) -> tuple[list[Call], int, list[int]]:
+    """The unmasked calls, the number of slots, and the slots that some segment does not fill."""
+    readers: dict[_Stretch, list[int]] = {}
     for i, seg in enumerate(segments):
-        for span in range(seg.start // SPAN_TOKENS):
+        spans, rest = divmod(seg.start // PAGE_TOKENS, SPAN_PAGES)
+        own = spans * SPAN_PAGES
+        if rest:
+            readers.setdefault((-1, tuple(seg.pages[own : own + rest])), []).append(i)
+        for span in range(spans):
             pages = tuple(seg.pages[span * SPAN_PAGES : (span + 1) * SPAN_PAGES])
             readers.setdefault((span, pages), []).append(i)
+    filled: dict[int, int] = {}
+    for (span, _), who in readers.items():
+        filled[span] = filled.get(span, 0) + len(who)
+    slots = {span: 1 + i for i, span in enumerate(sorted(filled))}
     calls = []
-    for span, pages, who in _stretches(readers, [b - a for a, b in zip(starts, ends, strict=True)]):
+    for (span, pages), who in _joined(readers, [b - a for a, b in zip(starts, ends, strict=True)]):
         edges = [(starts[i], ends[i]) for i in who]
         columns: slice | torch.Tensor = slice(edges[0][0], edges[-1][1])
         width = sum(b - a for a, b in edges)
         if any(a[1] != b[0] for a, b in itertools.pairwise(edges)):
             columns = torch.tensor([c for a, b in edges for c in range(a, b)], device=device)
-        spans = len(pages) // SPAN_PAGES
-        calls.append(Call(1 + span, spans, _pages(pages, device), spans * SPAN_TOKENS, columns, width, None))
-    return calls
+        count = max(1, len(pages) // SPAN_PAGES)
+        length = len(pages) // count * PAGE_TOKENS
+        where = pages[0] if _in_a_row(pages) else torch.tensor(pages, device=device)
+        calls.append(Call(slots[span], count, False, where, length, columns, width, None))
+    return calls, 1 + len(slots), [slots[s] for s, count in sorted(filled.items()) if count < len(segments)]
 
 
-def _stretches(
-    readers: dict[tuple[int, tuple[int, ...]], list[int]], widths: Sequence[int]
-) -> list[tuple[int, tuple[int, ...], list[int]]]:
-    """(first span, pages, segments), in the order of spans. Spans of the same few readers are put together where one's
-    pages are the last one's neighbours."""
-    found: list[tuple[int, tuple[int, ...], list[int]]] = []
+_Stretch = tuple[int, tuple[int, ...]]
+"""(span, its pages); span -1 is what stands before the own page in its span."""
+
+
+def _joined(readers: dict[_Stretch, list[int]], widths: Sequence[int]) -> list[tuple[_Stretch, list[int]]]:
+    """In the order of slots. Spans of the same few readers are one call where one's pages are the last one's
+    neighbours."""
+    found: list[tuple[_Stretch, list[int]]] = []
     open_at: dict[tuple[int, int], int] = {}
     for (span, pages), who in sorted(readers.items()):
         at = open_at.get((span, pages[0]))
-        joins = at is not None and found[at][2] == who and len(found[at][1]) < SPANS * SPAN_PAGES
-        if at is not None and joins and sum(widths[i] for i in who) <= FEW_COLUMNS:
-            found[at] = (found[at][0], found[at][1] + pages, who)
+        few = sum(widths[i] for i in who) <= FEW_COLUMNS
+        if at is not None and few and found[at][1] == who and len(found[at][0][1]) < SPANS * SPAN_PAGES:
+            (first, before), _ = found[at]
+            found[at] = (first, before + pages), who
         else:
             at = len(found)
-            found.append((span, pages, who))
-        if _in_a_row(pages):
+            found.append(((span, pages), who))
+        if span >= 0 and _in_a_row(pages):
             open_at[span + 1, pages[-1] + 1] = at
-    return sorted(found, key=lambda f: f[:2])
-
-
-def _pages(pages: Sequence[int], device: torch.device) -> Pages:
-    return pages[0] if _in_a_row(pages) else torch.tensor(pages, device=device)
+    return sorted(found, key=lambda f: f[0])
 
 
 def _in_a_row(pages: Sequence[int]) -> bool:

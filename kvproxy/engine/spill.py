@@ -24,8 +24,9 @@ from kvproxy.store.pages import Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
 
-PENDING = 8
-"""Pages that may wait to be written; with as many waiting, a page is dropped rather than waited for."""
+PENDING = 4
+"""Pages that may wait to be written; with as many waiting, a page is dropped rather than waited for. Their memory is
+taken at the start: it is beside the page budget, and must not be found missing under pressure."""
 
 RETRY_S = 10.0
 """After a failed write (a full disk), nothing is written for so long."""
@@ -84,7 +85,7 @@ class Spill:
         self._lost, self._failed, self._done = lost, failed, done
         self._room = files.max_size // (pool.shape.bytes + _SLACK)
         self._copies: OrderedDict[Node, _Copy] = OrderedDict()
-        self._buffers: list[bytearray] = []
+        self._buffers = [bytearray(pool.shape.bytes) for _ in range(PENDING)]
         self._waiting = 0
         self._names = count()
         self._closed = False
@@ -106,7 +107,7 @@ class Spill:
             return False
         if not self._make_room():
             return False
-        buffer = self._buffers.pop() if self._buffers else bytearray(self._pool.shape.bytes)
+        buffer = self._buffers.pop()
         self._pool.read_into(page, buffer)
         copy = _Copy(f"{next(self._names):x}", buffer)
         self._copies[node] = copy

@@ -14,7 +14,7 @@ def call(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     out = torch.empty(1, *q.shape, dtype=k.dtype)
     top, total = torch.empty(1, *q.shape[:2]), torch.empty(1, *q.shape[:2])
-    kernel(q, k, v, mask, out, top, total)
+    kernel(q[None], k, v, None if mask is None else mask[None, None], out, top, total)
     return out[0], top[0], total[0]
 
 
@@ -74,15 +74,22 @@ def test_scratch_memory_does_not_grow_with_the_calls() -> None:
 
 
 @pytest.mark.parametrize("name", HERE)
-def test_spans_of_one_call_have_results_of_their_own(name: str) -> None:
-    generator = torch.Generator().manual_seed(4)
-    kernel = open_kernel(name, kv_heads=2, head_dim=16, dtype=torch.bfloat16)
-    q = torch.randn(2, 12, 16, generator=generator)
-    k, v = (torch.randn(2, 3 * 256, 16, generator=generator).bfloat16() for _ in range(2))
-    out = torch.empty(3, 2, 12, 16, dtype=torch.bfloat16)
-    top, total = torch.empty(2, 3, 2, 12)
-    kernel(q, k, v, None, out, top, total)
-    for i in range(3):
-        where = slice(256 * i, 256 * (i + 1))
-        apart = call(kernel, q, k[:, where], v[:, where], None)
-        assert all(torch.equal(a, b[i]) for a, b in zip(apart, (out, top, total), strict=True))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_stretches_of_one_call_have_results_of_their_own(name: str, dtype: torch.dtype) -> None:
+    """With the same queries for all, and with their own; more of them than are computed at a time."""
+    generator, stretches = torch.Generator().manual_seed(4), 19
+    kernel = open_kernel(name, kv_heads=2, head_dim=16, dtype=dtype)
+    k, v = (torch.randn(2, stretches * 256, 16, generator=generator).to(dtype) for _ in range(2))
+    for count in (1, stretches):
+        q = torch.randn(count, 2, 12, 16, generator=generator)
+        mask = torch.zeros(count, 1, 12, 128)
+        mask[..., 100:] = float("-inf")
+        for hidden in (None, mask):
+            out = torch.empty(stretches, 2, 12, 16, dtype=dtype)
+            top, total = torch.empty(2, stretches, 2, 12)
+            kernel(q, k, v, hidden, out, top, total)
+            for i in range(stretches):
+                own, where = min(i, count - 1), slice(256 * i, 256 * (i + 1))
+                seen = None if hidden is None else hidden[own, 0]
+                apart = call(kernel, q[own], k[:, where], v[:, where], seen)
+                assert all(torch.equal(a, b[i]) for a, b in zip(apart, (out, top, total), strict=True))

@@ -91,7 +91,7 @@ def test_what_was_measured_holds_for_other_inputs(kind: str, dtype: torch.dtype)
     def run(rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         out = torch.empty(1, heads, rows, dim, dtype=dtype)
         top, total = torch.empty(2, 1, heads, rows)
-        kernel(q[:, :rows], k, v, None, out, top, total)
+        kernel(q[None, :, :rows], k, v, None, out, top, total)
         return out, top, total
 
     whole = run(most)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.plan import BLOCK_TOKENS, SPAN_TOKENS, Call, Plan, Segment, build_plan
+from kvproxy.engine.plan import BLOCK_TOKENS, SPAN_PAGES, SPAN_TOKENS, Call, Plan, Segment, build_plan
 
 CPU = torch.device("cpu")
 
@@ -30,16 +30,20 @@ def test_a_rows_calls_follow_from_its_position(position: int) -> None:
     alone = plan(Segment(0, position, 1, pages), tile=16)
     first = position // BLOCK_TOKENS * BLOCK_TOKENS
     block = plan(Segment(0, first, BLOCK_TOKENS, pages), tile=256)
+    page, (depth, rest) = position // PAGE_TOKENS, divmod(position // PAGE_TOKENS, SPAN_PAGES)
     for p in (alone, block):
         own, *earlier = p.calls
-        assert own.length == position % SPAN_TOKENS // BLOCK_TOKENS * BLOCK_TOKENS + BLOCK_TOKENS
-        assert all(c.length == c.spans * SPAN_TOKENS for c in earlier)
-        assert [c.slot + i for c in earlier for i in range(c.spans)] == list(
-            range(1, 1 + position // SPAN_TOKENS)
-        )
+        assert own.length == position % PAGE_TOKENS // BLOCK_TOKENS * BLOCK_TOKENS + BLOCK_TOKENS
+        assert own.pages == 1 + page
+        if rest:
+            call = earlier.pop(0)
+            assert (call.slot, call.pages, call.length) == (1, 1 + page - rest, rest * PAGE_TOKENS)
+        assert all(c.length == SPAN_TOKENS for c in earlier)
+        slots = [c.slot + i for c in earlier for i in range(c.spans)]
+        assert slots == [bool(rest) + i for i in range(1, 1 + depth)]
+        assert (p.slots, p.gaps) == (1 + bool(rest) + depth, [])
     assert alone.calls[0].mask is not None
-    seen = (alone.calls[0].mask[0] == 0).sum()
-    assert seen == position % BLOCK_TOKENS + 1
+    assert (alone.calls[0].mask[0] == 0).sum() == position % BLOCK_TOKENS + 1
 
 
 def test_a_segment_is_cut_where_its_block_ends() -> None:
@@ -60,7 +64,7 @@ def test_padding_reaches_past_no_tile() -> None:
 def test_a_whole_tile_is_neither_gathered_nor_scattered() -> None:
     p = plan(Segment(0, 256, 256, [1, 2]), tile=256)
     assert p.gather is None and p.scatter is None
-    assert [c.width for c in p.calls] == [384, 384] and p.columns == 768
+    assert [c.width for c in p.calls] == [384, 384, 768] and p.columns == 768
 
 
 @pytest.mark.parametrize("pages", [[1, 2, 3, 4, 9], [4, 3, 2, 1, 9]])
@@ -86,7 +90,7 @@ def test_readers_of_one_span_share_its_call() -> None:
     assert isinstance(first.columns, torch.Tensor)
     assert first.columns.tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
     assert second.columns == slice(4, 8)
-    assert (apart.slots, apart.gaps) == (2, 2)
+    assert (apart.slots, apart.gaps) == (2, [])
 
 
 def test_few_columns_see_several_spans_in_one_call() -> None:
@@ -100,9 +104,24 @@ def test_few_columns_see_several_spans_in_one_call() -> None:
     assert spans_of(1, [3, 2, 1, 4, *range(5, 22)]) == [(1, 1), (2, 4)]
 
 
+def test_decode_rows_see_their_own_pages_in_one_call() -> None:
+    p = plan(*(Segment(i, 300 + i, 1, [1, 5 + 2 * i]) for i in range(5)), Segment(5, 300, 30, [1, 20]))
+    first, *others = (c for c in p.calls if c.slot == 0)
+    assert (first.apart, first.spans, first.columns, first.length) == (True, 5, slice(0, 20), 128)
+    assert isinstance(first.pages, torch.Tensor) and first.pages.tolist() == [5, 7, 9, 11, 13]
+    assert first.mask is not None and first.mask.shape == (20, BLOCK_TOKENS)
+    assert [int((first.mask[4 * i] == 0).sum()) for i in range(5)] == [45 + i for i in range(5)]
+    (prompt,) = others
+    assert (prompt.apart, prompt.pages, prompt.columns) == (False, 20, slice(20, 116))
+    (shared,) = spans(p)
+    assert (shared.columns, shared.pages, shared.length) == (slice(0, 116), 1, PAGE_TOKENS)
+
+
 def test_slots_that_some_have_and_others_do_not() -> None:
-    p = plan(Segment(0, 2100, 1, list(range(1, 10))), Segment(1, 40, 1, [12]))
-    assert (p.slots, p.gaps) == (3, 1)
+    deep, shallow, middle = list(range(1, 12)), [12], [13, 14]
+    p = plan(Segment(0, 2400, 1, deep), Segment(1, 40, 1, shallow), Segment(2, 300, 1, middle))
+    assert (p.slots, p.gaps) == (4, [1, 2, 3])
+    assert [(c.slot, c.spans, c.length) for c in spans(p)] == [(1, 1, 256), (1, 1, 256), (2, 2, 1024)]
 
 
 def test_many_segments_are_written_in_one_copy() -> None:
