@@ -13,9 +13,9 @@ from collections import deque
 from kvproxy.engine.numerics import BASE_TILE, Numerics
 from kvproxy.engine.tile_cost import TileCost
 
-GAP = 2.0
+GAP = 1.75
 """A stream's gap while prompts are computed, in undisturbed decode steps. What is promised is 3 at the 99th
-percentile; the rest is for what cannot be foreseen. A prefill gets half of the time then."""
+percentile; the rest is for what cannot be foreseen. A prefill gets three sevenths of the time then."""
 PIECE = 0.75
 """Of the time for prompts in a gap, what one piece of a tile may be expected to take: a piece is not divided."""
 LONGEST_PIECE_S = 0.1

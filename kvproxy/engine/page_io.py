@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from queue import SimpleQueue
 from typing import Protocol
 
 from kvproxy.engine.index import Node
 from kvproxy.engine.spill import Spill
+from kvproxy.store.page_file import Buffer
 from kvproxy.store.pages import Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ class Store(Protocol):
 
     def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None: ...
 
-    def get(self, key: bytes, parent: bytes, token_ids: Sequence[int]) -> Loaded | Missing | Rejected: ...
+    def get(
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+    ) -> Loaded | Missing | Rejected: ...
 
     def has(self, key: bytes) -> bool: ...
 
@@ -54,11 +57,16 @@ class PageIO:
         store: Store | None,
         done: Callable[[Callable[[], None]], None],
         spill: Spill | None = None,
+        page_bytes: int = 0,
     ) -> None:
+        """With ``page_bytes`` pages are read into READ_AHEAD buffers, for good: memory for each read would be taken
+        from a heap that never closes its gaps, beside the page budget."""
         self._store = store
         self._done = done
         self._spill = spill
-        self._ahead = threading.Semaphore(READ_AHEAD)
+        self._buffers: SimpleQueue[bytearray | None] = SimpleQueue()
+        for _ in range(READ_AHEAD):
+            self._buffers.put(bytearray(page_bytes) if page_bytes else None)
         self._closing = False
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="kvproxy-pages")
 
@@ -70,35 +78,32 @@ class PageIO:
         return self._store is not None and self._store.has(key)
 
     def read(self, node: Node, then: Callable[[Read], None]) -> None:
-        """Read a stored or spilled page; ``then`` runs on the engine's thread. Reads begin in the order asked."""
+        """Read a stored or spilled page; ``then`` runs on the engine's thread, and the payload is another page's
+        once it has returned. Reads begin in the order asked."""
         read = self._reader(node)
 
-        def work() -> tuple[Loaded | Missing | Rejected, float]:
-            self._ahead.acquire()
+        def work() -> None:
+            buffer = self._buffers.get()
             if self._closing:
-                self._ahead.release()  # Nobody takes results any more; the next one must not wait for that.
+                self._buffers.put(buffer)  # Nobody takes results any more; the next one must not wait for that.
+                return
             began = time.perf_counter()
-            result = Missing() if self._closing else read()
-            return result, time.perf_counter() - began
+            try:
+                result = read(buffer)
+            except Exception as e:
+                result = Rejected(f"reading failed: {e}")
+            seconds = time.perf_counter() - began
+            self._done(lambda: take(result, seconds, buffer))
 
-        future = self._threads.submit(work)
-
-        def take(result: Loaded | Missing | Rejected, seconds: float) -> None:
+        def take(result: Loaded | Missing | Rejected, seconds: float, buffer: bytearray | None) -> None:
             try:
                 then(Read(node, result, seconds))
             finally:
-                self._ahead.release()
+                self._buffers.put(buffer)
 
-        def finish(done: Future[tuple[Loaded | Missing | Rejected, float]]) -> None:
-            if done.cancelled():
-                return  # The engine has stopped; nobody waits.
-            error = done.exception()
-            result = (Rejected(f"reading failed: {error}"), 0.0) if error is not None else done.result()
-            self._done(lambda: take(*result))
+        self._threads.submit(work)
 
-        future.add_done_callback(finish)
-
-    def _reader(self, node: Node) -> Callable[[], Loaded | Missing | Rejected]:
+    def _reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
         if node.spilled and not node.stored:
             assert self._spill is not None
             return self._spill.reader(node)
@@ -122,6 +127,5 @@ class PageIO:
 
     def close(self) -> None:
         self._closing = True
-        for _ in range(_THREADS):
-            self._ahead.release()
+        self._buffers.put(None)
         self._threads.shutdown(wait=True, cancel_futures=True)

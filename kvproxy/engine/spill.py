@@ -46,7 +46,7 @@ class SpillFiles(Protocol):
     ) -> None: ...
 
     def get(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int]
+        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected: ...
 
     def delete(self, name: str) -> None: ...
@@ -127,16 +127,16 @@ class Spill:
         """A node that has a copy has left memory again."""
         self._copies.move_to_end(node)
 
-    def reader(self, node: Node) -> Callable[[], Loaded | Missing | Rejected]:
-        """What reads the node's page, on any thread."""
+    def reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
+        """What reads the node's page, on any thread, into a buffer of just its size if it is given one."""
         copy = self._copies.get(node)
         if copy is None:
-            return Missing
+            return lambda into: Missing()
         if copy.pending is not None:
             loaded = Loaded(memoryview(bytearray(copy.pending)))  # the buffer will be another page's
-            return lambda: loaded
+            return lambda into: loaded
         name, files = copy.name, self._files
-        return lambda: files.get(name, node.key, node.parent_key, node.token_ids)
+        return lambda into: files.get(name, node.key, node.parent_key, node.token_ids, into)
 
     def forget(self, node: Node) -> None:
         copy = self._copies.pop(node)

@@ -67,7 +67,7 @@ class Engine:
         self._max_running, self._max_waiting = max_running, max_waiting
         self._inbox = Inbox()
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
-        self.io = PageIO(store, self._inbox.put, self.spill)
+        self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
         self._admission = Admission(cache, self.io, self._end)
         self._keeper = Keeper(cache, self.io)
         self._waiting: list[Sequence] = []

@@ -60,9 +60,9 @@ class SpillFolder:
             rest = rest[file.write(rest) :]
 
     def get(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int]
+        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected:
-        """Read a page and verify all of it."""
+        """Read a page and verify all of it. ``into`` as in ``PageStore.get``."""
         try:
             file = FileIO(self._path(name))
         except FileNotFoundError:
@@ -77,7 +77,9 @@ class SpillFolder:
                 return Rejected("the file holds another page")
             if record.fingerprint != self._fingerprint:
                 return Rejected("another engine wrote it")
-            target = memoryview(bytearray(record.payload_bytes))
+            target = memoryview(bytearray(record.payload_bytes)) if into is None else page_file.flat(into)[0]
+            if len(target) != record.payload_bytes:
+                return Rejected(f"a payload of {record.payload_bytes} bytes, {len(target)} were expected")
             torn = page_file.read_payload(file, record, target)
         return Loaded(target) if torn is None else Rejected(torn.reason)
 

@@ -29,7 +29,7 @@ class MemoryFiles:
         self.files[name] = key, bytes(payload)
 
     def get(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int]
+        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected:
         if name not in self.files:
             return Missing()

@@ -122,7 +122,7 @@ class CacheMachine(RuleBasedStateMachine):
         if node.stored:
             found = self.on_disk[node.key]
         else:
-            result = self.spill.reader(node)()
+            result = self.spill.reader(node)(None)
             assert isinstance(result, Loaded)
             found = bytes(result.payload)
         page = self.cache.take(None)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from kvproxy.engine.index import Node
-from kvproxy.engine.page_io import PageIO, Read, Written
+from kvproxy.engine.page_io import READ_AHEAD, PageIO, Read, Written
+from kvproxy.store.page_file import Buffer
 from kvproxy.store.pages import Loaded, Missing, Rejected
 
 
@@ -24,7 +25,9 @@ class Slow:
         if self.error is not None:
             raise self.error
 
-    def get(self, key: bytes, parent: bytes, token_ids: Sequence[int]) -> Loaded | Missing | Rejected:
+    def get(
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+    ) -> Loaded | Missing | Rejected:
         assert self.go.wait(10)
         if self.error is not None:
             raise self.error
@@ -108,4 +111,31 @@ def test_closing_ends_however_many_reads_nobody_takes() -> None:
 def test_without_a_store_nothing_is_stored() -> None:
     io = PageIO(None, lambda call: None)
     assert not io.has_store and not io.has(b"k" * 32)
+    io.close()
+
+
+def test_no_more_is_read_than_there_are_buffers_until_the_first_is_taken() -> None:
+    buffers = list[int]()
+
+    class Filling(Slow):
+        def get(
+            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        ) -> Loaded | Missing | Rejected:
+            assert isinstance(into, bytearray) and len(into) == 9
+            buffers.append(id(into))
+            return Loaded(memoryview(into))
+
+    store, calls = Filling(), list[Callable[[], None]]()
+    io = PageIO(store, calls.append, None, 9)
+    read = list[Read]()
+    for _ in range(READ_AHEAD + 3):
+        io.read(node(), read.append)
+    wait_until(lambda: len(calls) == READ_AHEAD)
+    time.sleep(0.02)
+    assert len(calls) == READ_AHEAD
+    for number in range(READ_AHEAD + 3):
+        wait_until(lambda: bool(calls))
+        calls.pop(0)()
+        assert len(read) == number + 1
+    assert len(buffers) == READ_AHEAD + 3 and len(set(buffers)) == READ_AHEAD
     io.close()

@@ -60,7 +60,7 @@ class Home:
         self.files.pump()
 
     def read(self, node: Node) -> bytes:
-        result = self.spill.reader(node)()
+        result = self.spill.reader(node)(None)
         assert isinstance(result, Loaded), result
         return bytes(result.payload)
 
@@ -103,7 +103,7 @@ def test_what_was_read_before_it_was_written_does_not_change_with_its_buffer(hom
     home.written()
     home.keep(2)
     home.press(3)  # into the buffer that the first page had
-    result = early()
+    result = early(None)
     assert isinstance(result, Loaded) and bytes(result.payload) == payload(1)
 
 
@@ -124,6 +124,7 @@ def test_a_page_that_came_back_is_not_written_again(home: Home) -> None:
 def test_a_full_tier_drops_what_left_memory_first_and_leaves_before_roots(home: Home) -> None:
     old = home.keep(1, 2, 3)
     home.press(3)
+    home.written()
     new = home.keep(4, 5)
     home.press(3)
     home.written()
@@ -199,7 +200,7 @@ def test_a_stored_page_needs_no_copy_and_a_deleted_one_leaves_none(home: Home) -
     home.cache.discard(deleted)
     home.written()
     assert home.files.files == {} and home.cache.check([]) == []
-    assert isinstance(home.spill.reader(deleted)(), Missing)
+    assert isinstance(home.spill.reader(deleted)(None), Missing)
 
 
 def test_what_is_cheaper_to_compute_is_dropped(home: Home) -> None:

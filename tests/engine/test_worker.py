@@ -29,6 +29,7 @@ from kvproxy.errors import (
     Unavailable,
 )
 from kvproxy.store.disk import page_name
+from kvproxy.store.page_file import Buffer
 from kvproxy.store.pages import Loaded, Missing, PageStore, Rejected
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import VOCAB, Rig, make_model, prompt
@@ -90,7 +91,9 @@ class Disk:
         self.pages[key] = payload
         self.written.append(key)
 
-    def get(self, key: bytes, parent: bytes, token_ids: Sequence[int]) -> Loaded | Missing | Rejected:
+    def get(
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+    ) -> Loaded | Missing | Rejected:
         assert self.gate.wait(20)
         if self.refuse is not None:
             raise self.refuse

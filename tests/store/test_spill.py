@@ -22,6 +22,9 @@ def test_a_page_comes_back_as_it_was(tmp_path: Path) -> None:
     files.put("1", KEY, PARENT, IDS, bytearray(PAYLOAD))
     loaded = files.get("1", KEY, PARENT, IDS)
     assert isinstance(loaded, Loaded) and bytes(loaded.payload) == PAYLOAD
+    target = bytearray(len(PAYLOAD))
+    assert isinstance(files.get("1", KEY, PARENT, IDS, target), Loaded) and target == PAYLOAD
+    assert isinstance(files.get("1", KEY, PARENT, IDS, bytearray(9)), Rejected)
     files.delete("1")
     files.delete("1")
     assert isinstance(files.get("1", KEY, PARENT, IDS), Missing)
