@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,8 @@ RETRY_S = 5.0
 """How long a proxy that did not answer is left alone."""
 _REMEMBERED = 16_384
 """Token counts of texts that the proxy does not know."""
+_NEWEST = 256
+"""Documents published here that a list under way may lack."""
 _FAULTS = (KVProxyError, LookupError, TypeError, ValueError, RuntimeError)
 """The proxy's errors, an answer of another shape, a text that is no Unicode, a client that was closed."""
 
@@ -69,6 +71,8 @@ class Knowledge:
         self._by_etag: dict[str, KnownDocument] = {}
         self._by_reference: dict[str, KnownDocument] = {}
         self._counts: OrderedDict[str, int | None] = OrderedDict()
+        self._newest: deque[tuple[int, KnownDocument]] = deque(maxlen=_NEWEST)
+        self._added = 0
         self._loaded = False
         self._down = False
         self._next = float("-inf")
@@ -86,15 +90,17 @@ class Knowledge:
     def refresh(self) -> None:
         """Ask what is known, when that is due."""
         if self._due():
+            since = self._added
             try:
-                self._learn(self._client.documents())
+                self._learn(self._client.documents(), since)
             except _FAULTS as e:
                 self._failed(e)
 
     async def arefresh(self) -> None:
         if self._due():
+            since = self._added
             try:
-                self._learn(await self._client.adocuments())
+                self._learn(await self._client.adocuments(), since)
             except _FAULTS as e:
                 self._failed(e)
 
@@ -113,6 +119,8 @@ class Knowledge:
     def add(self, known: KnownDocument) -> None:
         """What was published just now."""
         with self._lock:
+            self._added += 1
+            self._newest.append((self._added, known))
             self._enter(known)
 
     def count(self, text: str) -> int | None:
@@ -146,11 +154,12 @@ class Knowledge:
                 self._next = now + self._refresh_s
             return True
 
-    def _learn(self, infos: Iterable[Mapping[str, Any]]) -> None:
+    def _learn(self, infos: Iterable[Mapping[str, Any]], since: int) -> None:
+        """``since``: ``_added`` when the list was asked for; it may be older than what was published meanwhile."""
         found = [KnownDocument.of(info) for info in infos]
         with self._lock:
             self._by_etag, self._by_reference = {}, {}
-            for known in found:
+            for known in (*found, *(known for added, known in self._newest if added > since)):
                 self._enter(known)
             self._next = self._clock() + self._refresh_s
             self._loaded = True

@@ -17,7 +17,7 @@ from langchain_kvproxy import (
     KVProxyRetriever,
     text_digest,
 )
-from langchain_kvproxy._knowledge import Knowledge
+from langchain_kvproxy._knowledge import Knowledge, KnownDocument
 from langchain_kvproxy._registration import Registration
 
 from .fake_documents import FakeProxy, refusal
@@ -107,6 +107,10 @@ def test_close_with_a_limit_drops_what_has_not_begun(proxy: FakeProxy) -> None:
     proxy.gate.clear()
     retriever = wrapped(proxy, register="always")
     retriever.invoke("a b c")
+    until = time.monotonic() + 10
+    while not proxy.asked("POST", "/kv/v1/documents"):  # the first one has begun
+        assert time.monotonic() < until
+        time.sleep(0.001)
     retriever.close(timeout=0.05)
     proxy.gate.set()
     assert retriever.flush(10)
@@ -201,3 +205,17 @@ def test_a_proxy_that_goes_away_ends_the_queue_with_one_warning(
     retriever.close()
     warned = [r.getMessage() for r in caplog.records if "was not published" in r.getMessage()]
     assert len(warned) == 1 and set(proxy.documents) <= {"f", "a"}
+
+
+def test_a_list_that_was_asked_for_before_a_publish_does_not_hide_it(proxy: FakeProxy) -> None:
+    """Two retrievals at once: the slower one's list lacks what the faster one had published meanwhile."""
+    knowledge = Knowledge(proxy.client, 30.0)
+    listed = proxy.client.documents()
+    since = knowledge._added
+    with wrapped(proxy, register="always") as retriever:
+        retriever.invoke("a")
+    knowledge.add(KnownDocument.of(proxy.documents["a"][0]))
+    knowledge._learn(listed, since)
+    assert knowledge.find(TEXTS["a"]) is not None
+    knowledge._learn([], knowledge._added)
+    assert knowledge.find(TEXTS["a"]) is None, "a newer list is believed: it was deleted"

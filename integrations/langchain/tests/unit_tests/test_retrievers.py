@@ -178,7 +178,7 @@ async def test_a_server_that_never_answers_delays_one_query_by_the_timeout() -> 
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         for ask in ("invoke", "ainvoke"):
             async with KVProxyRetriever(
-                retriever=Found(documents=TEXTS), base_url=url, timeout=0.2, register="always"
+                retriever=Found(documents=TEXTS), base_url=url, timeout=1.0, register="always"
             ) as retriever:
                 took = []
                 for _ in range(2):
@@ -186,7 +186,7 @@ async def test_a_server_that_never_answers_delays_one_query_by_the_timeout() -> 
                     found = retriever.invoke("b a") if ask == "invoke" else await retriever.ainvoke("b a")
                     took.append(time.monotonic() - began)
                     assert ids(found) == ["a", "b"]
-                assert 0.15 < took[0] < 2 and took[1] < 0.15
+                assert 0.9 < took[0] < 5 and took[1] < 0.9
 
 
 async def test_many_queries_at_once_on_one_loop(proxy: FakeProxy) -> None:
