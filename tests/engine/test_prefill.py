@@ -7,7 +7,7 @@ import pytest
 from kvproxy.core import Sampling
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
 from kvproxy.engine.numerics import TILES, Numerics
-from kvproxy.engine.pace import Pace
+from kvproxy.engine.pace import GAP, Pace
 from kvproxy.engine.prefill import Prefill
 from kvproxy.engine.runner import Scored
 from kvproxy.engine.scheduler import Work
@@ -158,6 +158,6 @@ def test_while_streams_run_tiles_are_cut_to_what_a_gap_allows(machine: Machine, 
     prefill = Prefill(machine, NUMERICS, pace, machine.clock)
     for rows in (64, 256):
         pace.prefilled(rows, 0, rows / 1000, PIECES)
-    pace.decoded(0.0095)
+    pace.decoded(0.0095 / (GAP - 1))
     ended = prefill.advance([new(5000)], 1000.0, never)
     assert ended is not None and ended[0].tile == 64
