@@ -18,16 +18,15 @@ from kvproxy.core import (
     ChatRequest,
     Constraint,
     Decision,
-    Event,
     Miss,
     MissReason,
     Prompt,
     Sampling,
-    Started,
     TextRequest,
 )
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
+from kvproxy.events import Event, Started
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.timings import Timings
 from kvproxy.wire.grammar import CALL_FORMATS

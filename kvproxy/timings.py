@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from kvproxy.core import Decision, Started
+from kvproxy.core import Decision
+from kvproxy.events import Started
 
 
 class Timings:

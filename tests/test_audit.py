@@ -15,13 +15,14 @@ from kvproxy.audit import Auditor
 from kvproxy.backends.base import BadPage, Generation
 from kvproxy.backends.local import EmbeddedBackend
 from kvproxy.backends.samples import Samples
-from kvproxy.core import PUBLIC, Caller, DocumentRef, Event, Finished, Prompt, Sampling, Span
+from kvproxy.core import PUBLIC, Caller, DocumentRef, Prompt, Sampling, Span
 from kvproxy.documents.library import Library
 from kvproxy.documents.registry import Registry
 from kvproxy.documents.shelf import Shelf
 from kvproxy.documents.turns import Turns
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
+from kvproxy.events import Event, Finished
 from kvproxy.quarantine import Quarantine
 from tests.engine.tiny import Rig, make_model, make_rig, prompt, write_vocabulary
 

@@ -12,11 +12,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "kvproxy"
 
-SHARED = {"core", "errors", "timings", "__init__"}
+SHARED = {"core", "events", "errors", "timings", "__init__"}
 """May be imported by all."""
 
 ARROWS: dict[str, set[str]] = {
     "core": set(),
+    "events": {"core"},
     "errors": {"core"},
     "config": {"errors"},
     "ledger": set(),

@@ -16,8 +16,6 @@ from kvproxy.core import (
     ChatRequest,
     DocumentPart,
     DocumentRef,
-    Event,
-    Finished,
     Hit,
     JsonFormat,
     Message,
@@ -25,14 +23,12 @@ from kvproxy.core import (
     MissReason,
     Prompt,
     Sampling,
-    Started,
-    TextDelta,
     TextPart,
     Tool,
     ToolChoice,
-    Usage,
 )
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost, ModelNotFound, NotReady, Overloaded
+from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply, constraint_of
 from kvproxy.timings import Timings
 from tests.server.doubles import CharComposer, eventually

@@ -9,16 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.backends.fake import FakeBackend
-from kvproxy.core import (
-    Caller,
-    ChatRequest,
-    DocumentRef,
-    Found,
-    Kept,
-    Message,
-    TextPart,
-    Visibility,
-)
+from kvproxy.core import Caller, ChatRequest, DocumentRef, Found, Kept, Message, TextPart, Visibility
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Framing, etag_of
 from kvproxy.documents.library import Library

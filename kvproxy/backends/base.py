@@ -7,18 +7,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from kvproxy.core import (
-    Caller,
-    Constraint,
-    Event,
-    Found,
-    Kept,
-    KeptPage,
-    Lookup,
-    NotFound,
-    Prompt,
-    Sampling,
-)
+from kvproxy.core import Caller, Constraint, Found, Kept, KeptPage, Lookup, NotFound, Prompt, Sampling
+from kvproxy.events import Event
 
 __all__ = [
     "Audit",

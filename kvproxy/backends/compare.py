@@ -12,7 +12,7 @@ from math import inf
 from typing import Protocol
 
 from kvproxy.backends.base import Audit, BadPage, Comparison
-from kvproxy.core import PAGE_TOKENS, Caller, Event, Finished, MissReason, Prompt, Sampling
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling
 from kvproxy.engine.cache import pages_for
 from kvproxy.engine.compare import ROWS, PageWatch, Rows, compare_rows, total
 from kvproxy.engine.constraint import TokenConstraint
@@ -20,6 +20,7 @@ from kvproxy.engine.index import common_prefix
 from kvproxy.engine.sequence import Job, Sequence
 from kvproxy.engine.worker import Engine
 from kvproxy.errors import HitLost, KVProxyError
+from kvproxy.events import Event, Finished
 
 PATIENCE_S = 1.0
 """How long a verification lets requests go first between two of its tiles: beside endless traffic it still ends."""

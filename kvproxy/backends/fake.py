@@ -33,18 +33,9 @@ from kvproxy.backends.fake_answer import (
     words_of,
 )
 from kvproxy.backends.fake_misses import FakeMisses
-from kvproxy.core import (
-    PAGE_TOKENS,
-    Caller,
-    Event,
-    Finished,
-    MissReason,
-    Prompt,
-    Started,
-    TextDelta,
-    Usage,
-)
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
+from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 
 __all__ = ["ANSWER_WORDS", "FakeBackend", "FakeMisses", "answer_to"]
 

@@ -9,7 +9,8 @@ from array import array
 
 from kvproxy.backends.base import Generation
 from kvproxy.backends.fake_json import example_of
-from kvproxy.core import Constraint, FinishReason, Likelihood, TokenLogprob, ToolCall
+from kvproxy.core import Constraint, ToolCall
+from kvproxy.events import FinishReason, Likelihood, TokenLogprob
 from kvproxy.wire.tool_formats import FORMATS
 
 ANSWER_WORDS = 12

@@ -9,8 +9,8 @@ from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
 from kvproxy.backends.fake_upstream import upstream_answer, upstream_chunks
-from kvproxy.core import Event
 from kvproxy.errors import ModelNotFound, UpstreamError
+from kvproxy.events import Event
 
 
 class FakeMisses:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from kvproxy.backends.base import Endpoint
-from kvproxy.core import ChatRequest, Event, Finished, Started, TextDelta, Usage
+from kvproxy.core import ChatRequest
+from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.anthropic.answer import MessageHead, message
 from kvproxy.wire.anthropic.stream import MessageStream

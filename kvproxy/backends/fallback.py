@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from kvproxy.backends.upstream_body import usage
-from kvproxy.core import (
+from kvproxy.core import Sampling
+from kvproxy.events import (
     Event,
     Finished,
     FinishReason,
     Likelihood,
     ReasoningDelta,
-    Sampling,
     Started,
     TextDelta,
     TokenLogprob,

@@ -28,8 +28,8 @@ from kvproxy.backends.ticket import Ticket
 from kvproxy.backends.upstream_answer import answer_of, event_cleaner
 from kvproxy.backends.upstream_call import call_arguments
 from kvproxy.backends.upstream_error import upstream_error
-from kvproxy.core import Event
 from kvproxy.errors import KVProxyError, ModelNotFound, NotReady, SetupError
+from kvproxy.events import Event
 
 _PROVIDER = "kvproxy"
 _TICKET = "kvproxy_ticket"

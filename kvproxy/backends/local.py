@@ -21,7 +21,7 @@ from kvproxy.backends.base import (
 )
 from kvproxy.backends.compare import Comparer
 from kvproxy.backends.samples import Samples, ServedHit
-from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Event, Finished, Prompt, Sampling
+from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling
 from kvproxy.engine.cache import Occupancy, pages_for
 from kvproxy.engine.constraint import GrammarCompiler, TokenConstraint
 from kvproxy.engine.draft import DraftCounts
@@ -31,6 +31,7 @@ from kvproxy.engine.sampler import fresh_seed
 from kvproxy.engine.sequence import Job, Sequence
 from kvproxy.engine.worker import Engine
 from kvproxy.errors import InvalidRequest, Overloaded, ShuttingDown
+from kvproxy.events import Event, Finished
 
 T = TypeVar("T")
 

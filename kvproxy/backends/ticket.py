@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvproxy.backends.base import Generation, LocalBackend
-from kvproxy.core import Started
+from kvproxy.events import Started
 
 
 class Ticket:

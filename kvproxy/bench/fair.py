@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from kvproxy.bench.machine import engine_machine
-from kvproxy.core import Event, TextDelta
 from kvproxy.engine.numerics import Numerics
 from kvproxy.engine.pace import Pace
 from kvproxy.engine.rig import GREEDY, SCOPE, Rig, open_rig
 from kvproxy.engine.sequence import Job
 from kvproxy.engine.sequence import Sequence as EngineSequence
 from kvproxy.errors import SetupError
+from kvproxy.events import Event, TextDelta
 
 _PATIENCE_S = 600.0
 """For the next token of a stream."""

@@ -17,10 +17,11 @@ from rich.table import Table
 
 from kvproxy.bench.machine import engine_machine
 from kvproxy.config import Config, default_cache_dir
-from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextDelta, TextPart, TextRequest
+from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart, TextRequest
 from kvproxy.engine.baseline import Baseline, Generated, load_plain
 from kvproxy.engine.sequence import Job, Sequence
 from kvproxy.engine.source import resolve_model
+from kvproxy.events import TextDelta
 from kvproxy.serve import Stack, open_stack
 from kvproxy.tables import console
 

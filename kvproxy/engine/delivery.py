@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from kvproxy.core import Finished, FinishReason, Started, TextDelta, Usage
 from kvproxy.engine.logprobs import token_logprob
 from kvproxy.engine.runner import Scored
 from kvproxy.engine.sampler import Row, choose, grammar_fault
 from kvproxy.engine.sequence import Phase, Sequence
 from kvproxy.errors import KVProxyError
+from kvproxy.events import Finished, FinishReason, Started, TextDelta, Usage
 
 
 @dataclass(frozen=True, slots=True)

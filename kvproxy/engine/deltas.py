@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from kvproxy.core import TextDelta, TokenLogprob
 from kvproxy.engine.detokenize import Detokenizer
+from kvproxy.events import TextDelta, TokenLogprob
 
 
 class Deltas:

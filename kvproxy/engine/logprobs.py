@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from kvproxy.core import Likelihood, TokenLogprob
 from kvproxy.engine.detokenize import Vocabulary
+from kvproxy.events import Likelihood, TokenLogprob
 
 
 def token_logprob(logits: torch.Tensor, token_id: int, top: int, vocabulary: Vocabulary) -> TokenLogprob:

@@ -9,13 +9,14 @@ from enum import Enum, auto
 
 import torch
 
-from kvproxy.core import PAGE_TOKENS, Event, Sampling
+from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine.constraint import TokenConstraint
 from kvproxy.engine.deltas import Deltas
 from kvproxy.engine.detokenize import Detokenizer
 from kvproxy.engine.draft import LEAST_NEW, Drafter
 from kvproxy.engine.index import Node
 from kvproxy.engine.penalties import Penalties
+from kvproxy.events import Event
 
 
 class Phase(Enum):

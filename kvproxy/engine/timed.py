@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from kvproxy.core import Event, Finished, Started, TextDelta
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.sequence import Sequence as EngineSequence
+from kvproxy.events import Event, Finished, Started, TextDelta
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from math import inf
 
-from kvproxy.core import Finished, FinishReason, MissReason
+from kvproxy.core import MissReason
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.delivery import advance, begin, finish
@@ -35,6 +35,7 @@ from kvproxy.engine.step_cost import StepCost
 from kvproxy.engine.thread import KernelThread
 from kvproxy.engine.turns import Turns
 from kvproxy.errors import HitLost, KVProxyError, Overloaded, ShuttingDown, Unavailable
+from kvproxy.events import Finished, FinishReason
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ from typing import Protocol
 
 from aiohttp import web
 
-from kvproxy.core import ChatRequest, Event, Finished, Started, TextDelta, Usage
+from kvproxy.core import ChatRequest
 from kvproxy.errors import KVProxyError
+from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import Reply, Request
 from kvproxy.server.deadline import deadline
 from kvproxy.server.parts import CALLER, PARTS

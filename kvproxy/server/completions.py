@@ -9,7 +9,8 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from kvproxy.core import Finished, TextRequest, Usage
+from kvproxy.core import TextRequest
+from kvproxy.events import Finished, Usage
 from kvproxy.server.answer import Answers, events_of, reply_headers, stream, total, whole
 from kvproxy.server.deadline import deadline
 from kvproxy.server.errors import json_response

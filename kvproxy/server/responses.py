@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from kvproxy.core import ChatRequest, Event, Started, Usage
+from kvproxy.core import ChatRequest
 from kvproxy.errors import InvalidRequest, KVProxyError, PreviousResponseNotFound, ResponseNotFound
+from kvproxy.events import Event, Started, Usage
 from kvproxy.server.answer import stream, whole
 from kvproxy.server.errors import json_response
 from kvproxy.server.incoming import Incoming, receive

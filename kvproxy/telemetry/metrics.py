@@ -14,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from kvproxy.core import Decision, Event, Finished, Miss, MissReason, Started, TextDelta
+from kvproxy.core import Decision, Miss, MissReason
+from kvproxy.events import Event, Finished, Started, TextDelta
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 

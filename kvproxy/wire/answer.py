@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from kvproxy.core import (
+from kvproxy.core import Reasoning, Tool, ToolCall
+from kvproxy.events import (
     Event,
     Finished,
     FinishReason,
-    Reasoning,
     ReasoningDelta,
     TextDelta,
     TokenLogprob,
-    Tool,
-    ToolCall,
     ToolCallDelta,
 )
 from kvproxy.wire.formats.base import Heard, Prose

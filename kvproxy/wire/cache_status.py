@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kvproxy.core import Decision, Hit, Miss, Started
+from kvproxy.core import Decision, Hit, Miss
+from kvproxy.events import Started
 
 BYPASS = "kvproxy; fwd=bypass"
 """Another provider's model: nothing was looked up here."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvproxy.core import (
+from kvproxy.errors import KVProxyError
+from kvproxy.events import (
     Event,
     Finished,
     FinishReason,
@@ -17,7 +18,6 @@ from kvproxy.core import (
     ToolCallDelta,
     Usage,
 )
-from kvproxy.errors import KVProxyError
 from kvproxy.wire import sse
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.chat_types import (

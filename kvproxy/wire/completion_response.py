@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kvproxy.core import Event, Finished, FinishReason, Likelihood, Started, TextDelta, TokenLogprob, Usage
 from kvproxy.errors import KVProxyError
+from kvproxy.events import Event, Finished, FinishReason, Likelihood, Started, TextDelta, TokenLogprob, Usage
 from kvproxy.wire import sse
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.chat_response import LEAST_LOGPROB, usage_body

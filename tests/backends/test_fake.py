@@ -12,19 +12,16 @@ from kvproxy.core import (
     Caller,
     Constraint,
     DocumentRef,
-    Finished,
     JsonFormat,
     MissReason,
     Prompt,
     Sampling,
     Span,
-    Started,
-    TextDelta,
     Tool,
     ToolChoice,
-    Usage,
 )
 from kvproxy.errors import ContextTooLong, HitLost
+from kvproxy.events import Finished, Started, TextDelta, Usage
 
 ANN, BOB = Caller("ann", "tenant:ann"), Caller("bob", "tenant:bob")
 TOKENS = tuple(range(1000))

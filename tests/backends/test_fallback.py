@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from kvproxy.backends.fallback import FallbackReader, sampling_arguments
-from kvproxy.core import (
+from kvproxy.core import Sampling
+from kvproxy.events import (
     Finished,
     Likelihood,
     ReasoningDelta,
-    Sampling,
     Started,
     TextDelta,
     TokenLogprob,

@@ -16,17 +16,7 @@ import pytest
 from kvproxy.backends.base import Generation
 from kvproxy.backends.fake import FakeBackend, answer_to
 from kvproxy.backends.litellm import LitellmBackend
-from kvproxy.core import (
-    Caller,
-    Event,
-    Finished,
-    Prompt,
-    ReasoningDelta,
-    Sampling,
-    Started,
-    TextDelta,
-    ToolCallDelta,
-)
+from kvproxy.core import Caller, Prompt, Sampling
 from kvproxy.errors import (
     CannotFit,
     ContextTooLong,
@@ -37,6 +27,7 @@ from kvproxy.errors import (
     SetupError,
     UpstreamError,
 )
+from kvproxy.events import Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta
 from tests.backends.mock_upstream import USAGE, MockUpstream, mock_upstream
 
 # litellm reads `model_fields` off pydantic instances for every chunk of an upstream's stream; pydantic warns.

@@ -17,15 +17,11 @@ from kvproxy.core import (
     Caller,
     Constraint,
     DocumentRef,
-    Event,
-    Finished,
     JsonFormat,
     MissReason,
     Prompt,
     Sampling,
     Span,
-    Started,
-    TextDelta,
     Tool,
 )
 from kvproxy.engine.detokenize import Vocabulary
@@ -39,6 +35,7 @@ from kvproxy.errors import (
     StorageFull,
     UnsupportedSchema,
 )
+from kvproxy.events import Event, Finished, Started, TextDelta
 from kvproxy.store.pages import PageStore
 from tests.engine.constraints import Walk
 from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt, write_vocabulary

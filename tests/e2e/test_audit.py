@@ -12,19 +12,9 @@ import pytest
 import torch
 
 from kvproxy.config import Config, Documents, Engine, Framing, Model, Store
-from kvproxy.core import (
-    Caller,
-    ChatRequest,
-    DocumentRef,
-    Hit,
-    Message,
-    Miss,
-    MissReason,
-    Sampling,
-    TextDelta,
-    TextPart,
-)
+from kvproxy.core import Caller, ChatRequest, DocumentRef, Hit, Message, Miss, MissReason, Sampling, TextPart
 from kvproxy.engine.source import ModelFolder
+from kvproxy.events import TextDelta
 from kvproxy.serve import Stack, open_stack
 from kvproxy.timings import Timings
 from kvproxy.wire.cache_status import cache_status

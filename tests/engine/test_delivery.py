@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from kvproxy.core import FinishReason, Sampling, TextDelta
+from kvproxy.core import Sampling
 from kvproxy.errors import InvalidRequest
+from kvproxy.events import FinishReason, TextDelta
 from tests.engine.conftest import RigMaker
 from tests.engine.constraints import Walk
 from tests.engine.tiny import Rig, Stream, prompt

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import Likelihood, TextDelta, TokenLogprob
 from kvproxy.engine.deltas import Deltas
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
+from kvproxy.events import Likelihood, TextDelta, TokenLogprob
 from tests.engine.tiny import write_vocabulary
 
 WORDS = ["STOP", "ST", "OP", "你", "aS"]

@@ -13,12 +13,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import Constraint, Finished, FinishReason, JsonFormat, Sampling, TextDelta
+from kvproxy.core import Constraint, JsonFormat, Sampling
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.engine import build
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.grammar import Grammars
 from kvproxy.engine.model import TileModel
+from kvproxy.events import Finished, FinishReason, TextDelta
 from kvproxy.wire.grammar import grammar_of
 from tests.engine.conftest import RigMaker
 from tests.engine.constraints import Walk

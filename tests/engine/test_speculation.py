@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import PAGE_TOKENS, Constraint, Finished, JsonFormat, Sampling, TextDelta
+from kvproxy.core import PAGE_TOKENS, Constraint, JsonFormat, Sampling
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.engine import build
 from kvproxy.engine.detokenize import Vocabulary
@@ -22,6 +22,7 @@ from kvproxy.engine.grammar import Grammars
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.sequence import Phase
 from kvproxy.engine.step_cost import StepCost
+from kvproxy.events import Finished, TextDelta
 from kvproxy.wire.grammar import grammar_of
 from tests.engine.conftest import RigMaker
 from tests.engine.constraints import Walk

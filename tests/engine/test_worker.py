@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from kvproxy.core import PAGE_TOKENS, Finished, MissReason, Sampling, Started, TextDelta
+from kvproxy.core import PAGE_TOKENS, MissReason, Sampling
 from kvproxy.engine.decoder import Steps
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
@@ -28,6 +28,7 @@ from kvproxy.errors import (
     StorageFull,
     Unavailable,
 )
+from kvproxy.events import Finished, Started, TextDelta
 from kvproxy.store.disk import page_name
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.pages import Loaded, Missing, PageStore, Rejected

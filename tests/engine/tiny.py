@@ -25,7 +25,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from kvproxy.core import Event, Finished, Sampling, Started, TextDelta
+from kvproxy.core import Sampling
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.index import PrefixIndex
@@ -38,6 +38,7 @@ from kvproxy.engine.sequence import Job
 from kvproxy.engine.sequence import Sequence as EngineSequence
 from kvproxy.engine.spill import SpillFiles
 from kvproxy.engine.worker import Engine
+from kvproxy.events import Event, Finished, Started, TextDelta
 
 T = TypeVar("T")
 VOCAB = 101

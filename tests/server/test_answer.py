@@ -8,18 +8,8 @@ from typing import Any
 
 from kvproxy.backends.base import Generation
 from kvproxy.backends.fake import FakeBackend, FakeMisses
-from kvproxy.core import (
-    Caller,
-    ChatRequest,
-    Event,
-    Finished,
-    Message,
-    ReasoningDelta,
-    Started,
-    TextDelta,
-    TextPart,
-    Usage,
-)
+from kvproxy.core import Caller, ChatRequest, Message, TextPart
+from kvproxy.events import Event, Finished, ReasoningDelta, Started, TextDelta, Usage
 from kvproxy.pipeline import Pipeline
 from kvproxy.server.answer import events_of
 from kvproxy.timings import Timings

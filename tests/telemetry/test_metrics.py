@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from kvproxy.core import Finished, Hit, Miss, MissReason, Started, TextDelta, Usage
+from kvproxy.core import Hit, Miss, MissReason
+from kvproxy.events import Finished, Started, TextDelta, Usage
 from kvproxy.telemetry.metrics import Figures, Metrics
 
 

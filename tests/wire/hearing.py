@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from kvproxy.core import Event, Finished, FinishReason, Reasoning, TextDelta, Tool, Usage
+from kvproxy.core import Reasoning, Tool
+from kvproxy.events import Event, Finished, FinishReason, TextDelta, Usage
 from kvproxy.wire.answer import AnswerBuilder, AnswerParser
 
 

@@ -4,16 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import (
-    Event,
-    Finished,
-    Likelihood,
-    Reasoning,
-    ReasoningDelta,
-    TextDelta,
-    TokenLogprob,
-    Usage,
-)
+from kvproxy.core import Reasoning
+from kvproxy.events import Event, Finished, Likelihood, ReasoningDelta, TextDelta, TokenLogprob, Usage
 from kvproxy.wire.answer import AnswerParser
 from tests.wire.hearing import cuts, events_of, heard, pieces, texts_of
 

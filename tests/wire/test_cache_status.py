@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.core import Decision, DocumentRef, Hit, Miss, MissReason, Started
+from kvproxy.core import Decision, DocumentRef, Hit, Miss, MissReason
+from kvproxy.events import Started
 from kvproxy.wire.cache_status import cache_status, server_timing, sf_string
 
 HANDBOOK = DocumentRef("handbook", 3)

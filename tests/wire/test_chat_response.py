@@ -9,7 +9,9 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
 
-from kvproxy.core import (
+from kvproxy.core import ToolCall
+from kvproxy.errors import TimedOut
+from kvproxy.events import (
     Event,
     Finished,
     Likelihood,
@@ -17,11 +19,9 @@ from kvproxy.core import (
     Started,
     TextDelta,
     TokenLogprob,
-    ToolCall,
     ToolCallDelta,
     Usage,
 )
-from kvproxy.errors import TimedOut
 from kvproxy.wire import chat_types
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.chat_response import ChatHead, ChatStream, completion, usage_body

@@ -7,18 +7,9 @@ from typing import Any
 
 import pytest
 
-from kvproxy.core import (
-    CacheHints,
-    Finished,
-    Likelihood,
-    Sampling,
-    Started,
-    TextDelta,
-    TextRequest,
-    TokenLogprob,
-    Usage,
-)
+from kvproxy.core import CacheHints, Sampling, TextRequest
 from kvproxy.errors import InvalidRequest, ModelNotFound, Overloaded, UnsupportedParameter
+from kvproxy.events import Finished, Likelihood, Started, TextDelta, TokenLogprob, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.completion_response import (
     CompletionHead,

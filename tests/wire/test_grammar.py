@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.core import Constraint, Finished, JsonFormat, TextDelta, Tool, ToolCall, ToolChoice, Usage
+from kvproxy.core import Constraint, JsonFormat, Tool, ToolCall, ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
+from kvproxy.events import Finished, TextDelta, Usage
 from kvproxy.wire.answer import AnswerBuilder, AnswerParser
 from kvproxy.wire.grammar import CALL_FORMATS, blamed, grammar_of
 from kvproxy.wire.tool_formats import FORMATS

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import Tool, ToolCall, ToolCallDelta
+from kvproxy.core import Tool, ToolCall
+from kvproxy.events import ToolCallDelta
 from kvproxy.wire.tool_formats import FORMATS
 from tests.wire.hearing import cuts, events_of, heard, pieces, texts_of
 

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from kvproxy.core import FinishReason, ToolCall, Usage
+from kvproxy.core import ToolCall
+from kvproxy.events import FinishReason, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.anthropic.tool_ids import anthropic_id
 from kvproxy.wire.anthropic.types import (

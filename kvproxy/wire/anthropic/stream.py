@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kvproxy.core import Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta, Usage
 from kvproxy.errors import KVProxyError
+from kvproxy.events import Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta, Usage
 from kvproxy.wire import sse
 from kvproxy.wire.anthropic.answer import (
     MessageHead,

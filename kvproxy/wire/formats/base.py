@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvproxy.core import Tool, ToolCallDelta
+from kvproxy.core import Tool
+from kvproxy.events import ToolCallDelta
 
 CALLABLE = re.compile(r"[A-Za-z0-9_-]{1,128}")
 """What a function can be called. A call with another name is no call. OpenAI's chat endpoint stops at 64; its

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kvproxy.core import FinishReason, Likelihood, TokenLogprob, Usage
 from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded
+from kvproxy.events import FinishReason, Likelihood, TokenLogprob, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.chat_response import LEAST_LOGPROB
 from kvproxy.wire.responses.ids import Ids

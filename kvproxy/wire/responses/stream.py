@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kvproxy.core import (
+from kvproxy.errors import KVProxyError
+from kvproxy.events import (
     Event,
     Finished,
     FinishReason,
@@ -14,7 +15,6 @@ from kvproxy.core import (
     ToolCallDelta,
     Usage,
 )
-from kvproxy.errors import KVProxyError
 from kvproxy.wire import sse
 from kvproxy.wire.responses.answer import (
     call_item,

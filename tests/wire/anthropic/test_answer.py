@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.core import FinishReason, ToolCall, Usage
+from kvproxy.core import ToolCall
+from kvproxy.events import FinishReason, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.anthropic.answer import MessageHead, message
 

@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvproxy.core import (
+from kvproxy.errors import Unavailable
+from kvproxy.events import (
     Event,
     Finished,
     FinishReason,
@@ -15,7 +16,6 @@ from kvproxy.core import (
     ToolCallDelta,
     Usage,
 )
-from kvproxy.errors import Unavailable
 from kvproxy.wire.answer import AnswerBuilder
 from kvproxy.wire.anthropic.answer import MessageHead, message
 from kvproxy.wire.anthropic.stream import MessageStream

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from openai.types.responses import Response as Published
 
-from kvproxy.core import FinishReason, Likelihood, TokenLogprob, ToolCall, Usage
+from kvproxy.core import ToolCall
 from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded, TimedOut
+from kvproxy.events import FinishReason, Likelihood, TokenLogprob, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.responses.answer import completed, failed, logprobs_body
 from kvproxy.wire.responses.types import Response

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from openai.types.responses import ResponseItemList
 
-from kvproxy.core import Usage
 from kvproxy.errors import InvalidRequest
+from kvproxy.events import Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.responses.answer import completed
 from kvproxy.wire.responses.stored import Stored, page

@@ -6,7 +6,8 @@ from typing import Any
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from kvproxy.core import (
+from kvproxy.errors import KVProxyError, Overloaded
+from kvproxy.events import (
     Event,
     Finished,
     FinishReason,
@@ -18,7 +19,6 @@ from kvproxy.core import (
     ToolCallDelta,
     Usage,
 )
-from kvproxy.errors import KVProxyError, Overloaded
 from kvproxy.wire.answer import AnswerBuilder
 from kvproxy.wire.responses.answer import completed
 from kvproxy.wire.responses.stream import ResponseStream

@@ -257,9 +257,12 @@ def days(employee: str) -> str:
 
 def test_tools_that_change_from_prompt_to_prompt() -> None:
     schema = {"type": "object", "properties": {"q": {"type": "string"}}}
-    ask = {"type": "function", "function": {"name": "ask", "description": "Ask.", "parameters": schema}}
-    turned = {"function": dict(reversed(ask["function"].items())), "type": "function"}  # type: ignore[attr-defined]  # a dict
-    other = {"type": "function", "function": {**ask["function"], "description": "Ask!"}}  # type: ignore[dict-item]  # a dict
+    ask: dict[str, Any] = {
+        "type": "function",
+        "function": {"name": "ask", "description": "Ask.", "parameters": schema},
+    }
+    turned = {"function": dict(reversed(ask["function"].items())), "type": "function"}
+    other = {"type": "function", "function": {**ask["function"], "description": "Ask!"}}
     before = explain_prompt(system(REFERENCE), tools=[ask, days])
 
     def now(*tools: Any, messages: list[BaseMessage] | None = None) -> list[tuple[str, str]]:
