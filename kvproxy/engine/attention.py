@@ -22,9 +22,10 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.kernels import LOG2_E, Kernel
 from kvproxy.engine.plan import SLACK_COLUMNS, Call, Plan
+from kvproxy.engine.positions import Positions
 from kvproxy.engine.vectors import slack, whole
 
-_VIEWS = 256
+_VIEWS = 512
 """Ranges of a layer's positions whose views are remembered: making one takes as long as a small operation."""
 
 
@@ -33,26 +34,27 @@ class LayerKV:
 
     def __init__(self, kv: torch.Tensor) -> None:
         """kv: [2, kv_heads, pages, PAGE_TOKENS, D]"""
-        self._kv = kv
         self.keys, self.values = kv.flatten(2, 3).unbind(0)
         """[kv_heads, pages * PAGE_TOKENS, D]"""
         self._views: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def positions(self, call: Call) -> tuple[torch.Tensor, torch.Tensor]:
-        """K and V of a call, [kv_heads, spans * length, D] each: views, or copies where pages are no neighbours."""
-        if not isinstance(call.pages, int):
-            copied = self._kv.index_select(2, call.pages)
-            if call.apart:
-                copied = copied[:, :, :, : call.length]
-            return copied.flatten(2, 3).unbind(0)  # type: ignore[return-value]  # of two
-        count = call.spans * call.length
-        views = self._views.get((call.pages, count))
+    def positions(self, call: Call) -> tuple[Positions, Positions]:
+        """K and V of a call: [kv_heads, spans * length, D] each, as views; a view of each page where pages are no
+        neighbours."""
+        if isinstance(call.pages, int):
+            return self._view(call.pages, call.spans * call.length)
+        length = call.length if call.apart else PAGE_TOKENS
+        views = [self._view(page, length) for page in call.pages]
+        return tuple(k for k, _ in views), tuple(v for _, v in views)
+
+    def _view(self, page: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first ``count`` positions from a page's start on."""
+        views = self._views.get((page, count))
         if views is None:
             if len(self._views) == _VIEWS:
                 self._views.clear()
-            first = call.pages * PAGE_TOKENS
-            where = slice(first, first + count)
-            views = self._views[call.pages, count] = self.keys[:, where], self.values[:, where]
+            where = slice(page * PAGE_TOKENS, page * PAGE_TOKENS + count)
+            views = self._views[page, count] = self.keys[:, where], self.values[:, where]
         return views
 
 

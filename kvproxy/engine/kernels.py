@@ -24,6 +24,7 @@ import torch
 from torch.nn.functional import pad
 
 from kvproxy.engine.kernels_cpu import ScoresCpu
+from kvproxy.engine.positions import Positions, parts_of
 
 LOG2_E = math.log2(math.e)
 
@@ -37,8 +38,8 @@ class Kernel(Protocol):
     def __call__(
         self,
         q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
+        k: Positions,
+        v: Positions,
         mask: torch.Tensor | None,
         out: torch.Tensor,
         top: torch.Tensor,
@@ -48,8 +49,8 @@ class Kernel(Protocol):
         weighted with 2 ** (score - top) sum to ``out``; score is q @ k, with the mask added.
 
         q: float32, scaled by log2(e) / sqrt(D) or whatever the model says: [1, kv_heads, R, D], or [S, kv_heads, R, D];
-        k, v: [kv_heads, S * L, D] in the pool's dtype, S stretches of L positions, each with a result of its own. mask:
-        float32 [1 or S, 1, R, B], for the last B positions of a stretch (0 or -inf; no row is fully masked), or None.
+        k, v: S stretches of positions, each with a result of its own. mask: float32 [1 or S, 1, R, B], for the last B
+        positions of a stretch (0 or -inf; no row is fully masked), or None.
         out: [S, kv_heads, R, D] in the pool's dtype; top, total: float32 [S, kv_heads, R]. None need be contiguous.
         """
 
@@ -92,29 +93,50 @@ class FromLse:
 
     def __init__(self, kernel: LseKernel) -> None:
         self._kernel = kernel
+        self._joined: torch.Tensor | None = None
+        """Memory for K and V of stretches that are given in parts."""
 
     def __call__(
         self,
         q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
+        k: Positions,
+        v: Positions,
         mask: torch.Tensor | None,
         out: torch.Tensor,
         top: torch.Tensor,
         total: torch.Tensor,
     ) -> None:
-        length = k.shape[1] // len(out)
+        keys, values = self._stretches(k, v, len(out))
         hidden = None
         if mask is not None:
-            hidden = pad(mask, (length - mask.shape[-1], 0)).to(k.dtype)
-        narrow = q.to(k.dtype)
+            hidden = pad(mask, (keys.shape[2] - mask.shape[-1], 0)).to(keys.dtype)
+        narrow = q.to(keys.dtype)
         for i in range(len(out)):
-            span, of = slice(i * length, (i + 1) * length), slice(i, i + 1) if len(q) > 1 else slice(0, 1)
+            of = slice(i, i + 1) if len(q) > 1 else slice(0, 1)
             seen = None if hidden is None else hidden[of]
-            result, lse = self._kernel(narrow[of], k[None, :, span], v[None, :, span], seen, math.log(2.0))
+            result, lse = self._kernel(narrow[of], keys[i, None], values[i, None], seen, math.log(2.0))
             out[i].copy_(result[0])
             torch.mul(lse[0], LOG2_E, out=top[i])
         total.fill_(1.0)
+
+    def _stretches(self, k: Positions, v: Positions, spans: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """[S, kv_heads, L, D] each."""
+        if isinstance(k, torch.Tensor) and isinstance(v, torch.Tensor):
+            keys, values = (x.unflatten(1, (spans, -1)).transpose(0, 1) for x in (k, v))
+            return keys, values
+        keys, values = self._memory(parts_of(k), spans)
+        for parts, joined in ((parts_of(k), keys), (parts_of(v), values)):
+            pieces = joined.unflatten(2, (len(parts) // spans, -1))
+            torch._foreach_copy_([piece for stretch in pieces for piece in stretch.unbind(1)], parts)
+        return keys, values
+
+    def _memory(self, parts: tuple[torch.Tensor, ...], spans: int) -> tuple[torch.Tensor, torch.Tensor]:
+        heads, length, dim = parts[0].shape
+        numel = len(parts) * parts[0].numel()
+        if self._joined is None or self._joined.numel() < 2 * numel:
+            self._joined = parts[0].new_zeros(2 * numel)
+        keys, values = self._joined[: 2 * numel].view(2, spans, heads, len(parts) // spans * length, dim)
+        return keys, values
 
 
 def pick_kernel(device: torch.device) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
+from kvproxy.engine.positions import Positions, parts_of
 from kvproxy.engine.vectors import slack, whole
 from kvproxy.engine.widths import split
 
@@ -44,10 +45,10 @@ class _Positions:
     """Copies of a call's K and V, one memory for all calls: bmm wants its operands contiguous, and would copy V anew
     for each block of rows."""
 
-    keys: torch.Tensor
-    """float32 [kv_heads, positions, D]"""
-    values: torch.Tensor
-    """[kv_heads, positions, D] in the pool's dtype."""
+    keys: tuple[torch.Tensor, ...]
+    """float32 [kv_heads, positions / parts, D]: where a part of the call's K goes."""
+    values: tuple[torch.Tensor, ...]
+    """The same of V, in the pool's dtype."""
     turned: torch.Tensor
     """The keys, as [heads, D, length]: a span's head is a head of its own."""
     spread: torch.Tensor
@@ -62,36 +63,36 @@ class ScoresCpu:
         self._kv_heads, self._head_dim, self._dtype, self._threads = kv_heads, head_dim, dtype, threads
         self._memory: dict[str, torch.Tensor] = {}
         self._scores: dict[tuple[int, int, int, int], _Scores] = {}
-        self._positions: dict[tuple[int, int], _Positions] = {}
+        self._positions: dict[tuple[int, int, int], _Positions] = {}
 
     def __call__(
         self,
         q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
+        k: Positions,
+        v: Positions,
         mask: torch.Tensor | None,
         out: torch.Tensor,
         top: torch.Tensor,
         total: torch.Tensor,
     ) -> None:
-        spans = len(out)
+        spans, keys, values = len(out), parts_of(k), parts_of(v)
         if spans == 1:
-            self._one(q[0], k, v, None if mask is None else mask[0, 0], out[0], top[0], total[0])
+            self._one(q[0], keys, values, None if mask is None else mask[0, 0], out[0], top[0], total[0])
             return
-        length = k.shape[1] // spans
+        length = len(keys) * keys[0].shape[1] // spans
         most = min(STRETCHES, max(1, _POSITIONS // (self._kv_heads * length * self._head_dim)))
         for first in range(0, spans, most):
             part = slice(first, min(first + most, spans))
-            where = slice(part.start * length, part.stop * length)
+            some, theirs = (_stretches(x, part, spans, length) for x in (keys, values))
             own = part if len(q) > 1 else slice(0, 1)
             hidden = None if mask is None else mask[own]
-            self._several(q[own], k[:, where], v[:, where], hidden, out[part], top[part], total[part])
+            self._several(q[own], some, theirs, hidden, out[part], top[part], total[part])
 
     def _one(
         self,
         q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
+        k: tuple[torch.Tensor, ...],
+        v: tuple[torch.Tensor, ...],
         mask: torch.Tensor | None,
         out: torch.Tensor,
         top: torch.Tensor,
@@ -99,7 +100,7 @@ class ScoresCpu:
     ) -> None:
         """One stretch, its rows in blocks. q, out: [kv_heads, R, D]; mask: [R, B]; top, total: [kv_heads, R]."""
         p = self._copy(k, v, 1)
-        blocks = split(q.shape[1], self._most(k.shape[1]))
+        blocks = split(q.shape[1], self._most(p.turned.shape[2]))
         if len(blocks) == 1:
             self._block(q, p, mask, out, top, total)
             return
@@ -113,8 +114,8 @@ class ScoresCpu:
     def _several(
         self,
         q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
+        k: tuple[torch.Tensor, ...],
+        v: tuple[torch.Tensor, ...],
         mask: torch.Tensor | None,
         out: torch.Tensor,
         top: torch.Tensor,
@@ -155,11 +156,11 @@ class ScoresCpu:
             s.weights.copy_(s.scores)
         torch.bmm(s.weights, p.spread, out=out)
 
-    def _copy(self, k: torch.Tensor, v: torch.Tensor, spans: int) -> _Positions:
-        shape = (k.shape[1], spans)
+    def _copy(self, k: tuple[torch.Tensor, ...], v: tuple[torch.Tensor, ...], spans: int) -> _Positions:
+        shape = (len(k) * k[0].shape[1], spans, len(k))
         p = self._positions.get(shape) or self._make_positions(*shape)
-        p.keys.copy_(k)
-        p.values.copy_(v)
+        torch._foreach_copy_(p.keys, k)
+        torch._foreach_copy_(p.values, v)
         return p
 
     def _most(self, length: int) -> int:
@@ -178,13 +179,18 @@ class ScoresCpu:
         self._scores[heads, rows, length, masked] = made
         return made
 
-    def _make_positions(self, positions: int, spans: int) -> _Positions:
+    def _make_positions(self, positions: int, spans: int, parts: int) -> _Positions:
         shape = (self._kv_heads, positions, self._head_dim)
         keys = self._take("keys", math.prod(shape), torch.float32).view(shape)
         values = self._take("values", math.prod(shape), self._dtype).view(shape)
         apart = (self._kv_heads * spans, positions // spans, self._head_dim)
-        made = _Positions(keys, values, keys.view(apart).transpose(1, 2), values.view(apart))
-        self._positions[positions, spans] = made
+        made = _Positions(
+            keys.split(positions // parts, 1),
+            values.split(positions // parts, 1),
+            keys.view(apart).transpose(1, 2),
+            values.view(apart),
+        )
+        self._positions[positions, spans, parts] = made
         return made
 
     @torch.inference_mode(False)
@@ -196,6 +202,16 @@ class ScoresCpu:
             self._scores.clear()
             self._positions.clear()
         return memory[:numel]
+
+
+def _stretches(
+    parts: tuple[torch.Tensor, ...], some: slice, spans: int, length: int
+) -> tuple[torch.Tensor, ...]:
+    """Of ``spans`` stretches of ``length`` positions those of ``some``."""
+    if len(parts) == 1:
+        return (parts[0][:, some.start * length : some.stop * length],)
+    each = len(parts) // spans
+    return parts[some.start * each : some.stop * each]
 
 
 def _float32_by_onednn() -> None:

@@ -35,8 +35,8 @@ SLACK_COLUMNS = 64
 _SLICES = 4
 """Up to so many segments are written one by one, more of them by one indexed copy."""
 
-Pages = int | torch.Tensor
-"""The first of neighbouring pages, or [n] int64: each page, where they are not neighbours."""
+Pages = int | tuple[int, ...]
+"""The first of neighbouring pages; or each page, where they are not neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _own_calls(
         if many > 1:
             mask = triangle[torch.tensor([f + i for f in firsts for i in range(width)], device=device)]
         columns = slice(column, column + many * width)
-        where = torch.tensor(pages, device=device) if many > 1 else pages[0]
+        where = tuple(pages) if many > 1 else pages[0]
         calls.append(Call(0, many, many > 1, where, length, columns, many * width, mask))
         column += many * width
     return calls, gather
@@ -210,7 +210,7 @@ def _earlier_calls(
             columns = torch.tensor([c for a, b in edges for c in range(a, b)], device=device)
         count = max(1, len(pages) // SPAN_PAGES)
         length = len(pages) // count * PAGE_TOKENS
-        where = pages[0] if _in_a_row(pages) else torch.tensor(pages, device=device)
+        where = pages[0] if _in_a_row(pages) else pages
         calls.append(Call(slots[span], count, False, where, length, columns, width, None))
     return calls, 1 + len(slots), [slots[s] for s, count in sorted(filled.items()) if count < len(segments)]
 

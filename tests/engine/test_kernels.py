@@ -93,3 +93,24 @@ def test_stretches_of_one_call_have_results_of_their_own(name: str, dtype: torch
                 seen = None if hidden is None else hidden[own, 0]
                 apart = call(kernel, q[own], k[:, where], v[:, where], seen)
                 assert all(torch.equal(a, b[i]) for a, b in zip(apart, (out, top, total), strict=True))
+
+
+@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(("stretches", "parts"), [(1, 4), (3, 12), (19, 19)])
+def test_positions_in_parts_give_the_same_bits(
+    name: str, dtype: torch.dtype, stretches: int, parts: int
+) -> None:
+    """Pages that are no neighbours; some of them are met twice."""
+    generator = torch.Generator().manual_seed(parts)
+    pool = torch.randn(2, 3, 24 * 32, 16, generator=generator).to(dtype)
+    where = [(7 * i) % 24 * 32 for i in range(parts)]
+    pieces = [tuple(x[:, at : at + 32] for at in where) for x in pool]
+    q = torch.randn(1, 3, 8, 16, generator=generator)
+    found = []
+    for k, v in (pieces, [torch.cat(x, 1) for x in pieces]):
+        out = torch.empty(stretches, 3, 8, 16, dtype=dtype)
+        top, total = torch.empty(2, stretches, 3, 8)
+        open_kernel(name, kv_heads=3, head_dim=16, dtype=dtype)(q, k, v, None, out, top, total)
+        found.append((out, top, total))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
