@@ -79,7 +79,7 @@ class Verifier:
     async def _one(
         self, ref: DocumentRef, framing: Framing, caller: Caller, new_tokens: int, told: _Told
     ) -> Verification:
-        prompt = self._composer.compose(self._request(ref, framing, caller), caller)
+        prompt = await self._composer.composed(self._request(ref, framing, caller), caller)
         room = self._local.info.max_context - len(prompt.token_ids) - 1
         if room < 1:
             raise ContextTooLong(

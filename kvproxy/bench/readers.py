@@ -29,6 +29,7 @@ def bench_readers(
     question: int = QUESTION,
     new: int = NEW,
     repeats: int = 3,
+    drafts: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """``document`` and ``question`` in random tokens, ``new`` greedy tokens for each reader. Medians of
@@ -37,7 +38,7 @@ def bench_readers(
     most = max(readers)
     # Two documents (hot and cold), and for each reader its copy of a partial page, its tail, and a page to spare.
     tokens = 2 * (document + PAGE_TOKENS) + most * (question + new + 3 * PAGE_TOKENS)
-    with open_rig(model, dtype=dtype, tokens=tokens, cache_dir=cache_dir) as rig:
+    with open_rig(model, dtype=dtype, tokens=tokens, cache_dir=cache_dir, speculate=drafts) as rig:
         say(0, total)
         hot = rig.prompt(document, seed=1)
         rig.run(hot, max_tokens=0)
@@ -76,6 +77,7 @@ def bench_readers(
             "question_tokens": question,
             "new_tokens": new,
             "repeats": repeats,
+            "drafts": drafts,
             "page_bytes": rig.page_bytes,
             "document_pages": -(-document // PAGE_TOKENS),
             "first_use_rss_bytes": first["rss"],

@@ -72,9 +72,10 @@ def print_readers(result: Mapping[str, Any]) -> None:
     out.print(table)
     ttft = result["ttft"]
     out.print(
-        f"Each reader asks {result['question_tokens']} tokens of its own and gets {result['new_tokens']} greedy ones; "
-        f"the document is {result['document_pages']} pages of {result['page_bytes'] / 1e6:.1f} MB. cold: nobody has "
-        f"read it before. Medians of {result['repeats']}; pages and memory are the most that was seen.\n"
+        f"Each reader asks {result['question_tokens']} tokens of its own and gets {result['new_tokens']} greedy ones, "
+        f"{'with' if result['drafts'] else 'without'} drafts; the document is {result['document_pages']} pages of "
+        f"{result['page_bytes'] / 1e6:.1f} MB. cold: nobody has read it before. Medians of "
+        f"{result['repeats']}; pages and memory are the most that was seen.\n"
         f"First use of the memory by {result['readers'][-1]['readers']} readers: RSS grew by "
         f"{result['first_use_rss_bytes'] / 1e6:.1f} MB.\n"
         f"Time to the first token behind the document {_time(ttft['warm_s'])}, of the same question alone "

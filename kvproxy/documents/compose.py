@@ -143,7 +143,7 @@ class Composer:
                 with self._seam.taking(late):
                     return self.compose(request, caller)
             except Pending as pending:
-                late.put(pending, await asyncio.to_thread(self._seam.encode_late, pending))
+                late.put(pending, await asyncio.to_thread(pending.work))
 
     def framed(self, text: str, tokenized: TokenizedDocument, framing: Framing) -> FramedPrefix:
         """The tokens from 0 to the document's cut under ``framing``, whatever follows. Safe in any thread."""

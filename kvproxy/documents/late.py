@@ -6,33 +6,36 @@ a whole was rejected: it reads the library, which belongs to the event loop, and
 
 from __future__ import annotations
 
-from kvproxy.documents.text_memo import Encoded
+from collections.abc import Callable, Hashable
+from typing import TypeVar, cast
+
+T = TypeVar("T")
 
 LEAST = 1 << 14
 """Characters from which a text is worth a thread: about 4,000 tokens, 20 ms."""
 
 
 class Pending(Exception):
-    """Composing cannot go on before this text is encoded."""
+    """Composing cannot go on before ``work`` is done, which is safe in any thread."""
 
-    def __init__(self, text: str, stops: tuple[int, ...]) -> None:
-        super().__init__(f"{len(text)} characters are to be encoded")
-        self.text = text
-        self.stops = stops
+    def __init__(self, key: Hashable, work: Callable[[], object]) -> None:
+        super().__init__("a long text is to be encoded first")
+        self.key = key
+        self.work = work
 
 
 class LateTexts:
-    """Of one prompt: the long texts that were encoded for it. They need not fit the memo."""
+    """Of one prompt: what was found out about its long texts. They need not fit a memo."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, tuple[int, ...]], Encoded] = {}
+        self._found: dict[Hashable, object] = {}
 
-    def put(self, pending: Pending, encoded: Encoded) -> None:
-        self._texts[pending.text, pending.stops] = encoded
+    def put(self, pending: Pending, found: object) -> None:
+        """``found``: what its ``work`` returned."""
+        self._found[pending.key] = found
 
-    def get(self, text: str, stops: tuple[int, ...]) -> Encoded:
-        """Raises Pending for a text that has to be encoded first."""
-        found = self._texts.get((text, stops))
-        if found is None:
-            raise Pending(text, stops)
-        return found
+    def get(self, key: Hashable, work: Callable[[], T]) -> T:
+        """What ``work`` returns, which depends on ``key`` alone. Raises Pending where it has to be done first."""
+        if key not in self._found:
+            raise Pending(key, work)
+        return cast(T, self._found[key])

@@ -20,7 +20,6 @@ and encoding them again was rejected: one piece can be any number of tokens.
 from __future__ import annotations
 
 import unicodedata
-from array import array
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,8 +29,8 @@ import tokenizers
 
 from kvproxy.documents.document import Entry, TokenizedDocument, etag_of
 from kvproxy.documents.escape import Stop
-from kvproxy.documents.late import LEAST, LateTexts, Pending
-from kvproxy.documents.text_memo import Encoded, TextMemo
+from kvproxy.documents.late import LEAST, LateTexts
+from kvproxy.documents.text_memo import TextMemo
 from kvproxy.documents.tokenizer import Tokenizer
 
 HORIZON = 16
@@ -39,6 +38,9 @@ HORIZON = 16
 NFC may make one character of four."""
 _LEAD = 320
 _LONGEST_PIECE = 4096
+
+Encoding = tuple[Sequence[int], Sequence[int]]
+"""A text's tokens, and how many of them each of its stops decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Seam:
                 before += document.core
             else:
                 if pending:
-                    decided = self._encoded(before, [offset for _, offset in pending])[1]
+                    decided = self._late_encoded(before, tuple(offset for _, offset in pending))[1]
                     base = len(tokens)
                     ends += [(mark, base + p) for (mark, _), p in zip(pending, decided, strict=True)]
                 start = len(tokens) + lead.start
@@ -144,36 +146,26 @@ class Seam:
             marks[index] = self._measured(tokens, base, text, documents[index])
         return Joined(tokens, [mark for mark in marks if mark is not None], ends)
 
-    def _remembered(
-        self, text: str, offsets: tuple[int, ...], scope: str
-    ) -> tuple[Sequence[int], Sequence[int]]:
-        late = self._late if len(text) >= LEAST and not self._texts.has(scope, text, offsets) else None
-
-        def encode() -> tuple[Sequence[int], Sequence[int]]:
-            if late is None:
-                return self._encoded(text, offsets)
-            ready = late.get(text, offsets)
-            return ready.token_ids, ready.decided
-
-        found = self._texts.encoded(scope, text, offsets, encode)
+    def _remembered(self, text: str, offsets: tuple[int, ...], scope: str) -> Encoding:
+        found = self._texts.encoded(scope, text, offsets, lambda: self._late_encoded(text, offsets))
         return found.token_ids, found.decided
 
     @contextmanager
     def taking(self, late: LateTexts) -> Iterator[None]:
-        """Within the block, long texts that are not held are taken from ``late`` or raise Pending."""
+        """Within the block, what long texts that are not held come to is taken from ``late``, or Pending is raised."""
         self._late = late
         try:
             yield
         finally:
             self._late = None
 
-    def encode_late(self, pending: Pending) -> Encoded:
-        """What a text of ``Pending`` is encoded to. Safe in any thread."""
-        token_ids, decided = self._encoded(pending.text, pending.stops)
-        return Encoded(array("I", token_ids), tuple(decided))
+    def _late_encoded(self, text: str, offsets: tuple[int, ...]) -> Encoding:
+        if self._late is None or len(text) < LEAST:
+            return self._encoded(text, offsets)
+        return self._late.get((text, offsets), lambda: self._encoded(text, offsets))
 
-    def _encoded(self, text: str, offsets: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
-        """The tokens of ``text``, and for each offset how many of them it decides."""
+    def _encoded(self, text: str, offsets: Sequence[int]) -> Encoding:
+        """``offsets``: of the stops."""
         if not offsets:
             return self._tokenizer.encode_text(text), ()
         encoding = self._tokenizer.encoding(text)
@@ -249,7 +241,10 @@ class Seam:
         if key in self._memo:
             self._memo.move_to_end(key)
             return self._memo[key]
-        lead = self._find_lead(before, document)
+        if self._late is not None and len(before) >= LEAST:
+            lead = self._late.get(key, lambda: self._find_lead(before, document))
+        else:
+            lead = self._find_lead(before, document)
         if len(before) <= self.MEMO_CHARACTERS:
             self._memo[key] = lead
             if len(self._memo) > self.MEMO_ENTRIES:

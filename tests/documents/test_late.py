@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from array import array
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,6 @@ import pytest
 from kvproxy.core import ChatRequest, Prompt, TextRequest
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.late import LEAST, LateTexts, Pending
-from kvproxy.documents.seam import Seam
-from kvproxy.documents.text_memo import Encoded
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.errors import DocumentNotFound, InvalidRequest
 from tests.documents.conversation import ALICE, APACHE, BOB, REF, build, chat, publish
@@ -33,13 +31,21 @@ def composer(qwen3: Path) -> Composer:
 def encoding_threads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Of each text that was encoded late."""
     threads: list[int] = []
-    encode = Seam.encode_late
 
-    def spy(seam: Seam, pending: Pending) -> Encoded:
-        threads.append(threading.get_ident())
-        return encode(seam, pending)
+    def spy(late: LateTexts, pending: Pending, found: object) -> None:
+        threads.append(worked.pop())
+        put(late, pending, found)
 
-    monkeypatch.setattr(Seam, "encode_late", spy)
+    def begin(pending: Pending, key: Hashable, work: Callable[[], object]) -> None:
+        def noted() -> object:
+            worked.append(threading.get_ident())
+            return work()
+
+        init(pending, key, noted)
+
+    put, init, worked = LateTexts.put, Pending.__init__, list[int]()
+    monkeypatch.setattr(LateTexts, "put", spy)
+    monkeypatch.setattr(Pending, "__init__", begin)
     return threads
 
 
@@ -54,6 +60,7 @@ REQUESTS: list[ChatRequest | TextRequest] = [
     chat(("user", ["Look:", OTHERS]), ("assistant", OTHERS), ("user", "Q")),
     TextRequest("m", OTHERS * 9),
     chat(("user", APACHE + " What is it?")),
+    chat(("user", [OTHERS, REF, OTHERS[5:]])),
 ]
 
 
@@ -81,6 +88,13 @@ async def test_texts_that_no_memo_holds_are_encoded_once_for_a_prompt(
     assert len(encoding_threads) == 2
 
 
+async def test_a_long_text_before_a_document_is_joined_to_it_elsewhere(
+    composer: Composer, encoding_threads: list[int]
+) -> None:
+    await composer.composed(chat(("user", [OTHERS, REF, "Why?"])), ALICE)
+    assert encoding_threads and threading.get_ident() not in encoding_threads
+
+
 async def test_short_and_known_texts_take_no_thread(composer: Composer, encoding_threads: list[int]) -> None:
     await composer.composed(chat(("system", APACHE), ("user", "Why? " * 99)), ALICE)
     assert encoding_threads == []
@@ -88,13 +102,16 @@ async def test_short_and_known_texts_take_no_thread(composer: Composer, encoding
 
 async def test_others_compose_meanwhile(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one who waits for a thread keeps nobody from composing, nor makes them wait for one."""
-    encode, go = Seam.encode_late, threading.Event()
+    init, go = Pending.__init__, threading.Event()
 
-    def held(seam: Seam, pending: Pending) -> Encoded:
-        assert go.wait(20)
-        return encode(seam, pending)
+    def begin(pending: Pending, key: Hashable, work: Callable[[], object]) -> None:
+        def held() -> object:
+            assert go.wait(20)
+            return work()
 
-    monkeypatch.setattr(Seam, "encode_late", held)
+        init(pending, key, held)
+
+    monkeypatch.setattr(Pending, "__init__", begin)
     long = asyncio.create_task(composer.composed(REQUESTS[0], ALICE))
     await asyncio.sleep(0)
     short = chat(("user", "Hello"))
@@ -114,9 +131,9 @@ async def test_errors_are_those_of_compose(composer: Composer) -> None:
 def test_what_was_not_encoded_is_asked_for() -> None:
     late = LateTexts()
     with pytest.raises(Pending) as pending:
-        late.get("text", (3,))
-    late.put(pending.value, Encoded(array("I", [1, 2]), (1,)))
-    assert late.get("text", (3,)).decided == (1,)
+        late.get("text", lambda: 7)
+    late.put(pending.value, pending.value.work())
+    assert late.get("text", lambda: 8) == 7
 
 
 @pytest.mark.parametrize(("text", "elsewhere"), [("So it is.", False), (OTHERS, True), (OTHERS * 9, True)])

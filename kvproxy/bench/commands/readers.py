@@ -19,6 +19,12 @@ def bench_readers_command(
     document: Annotated[int, typer.Option(min=1, help="Tokens of the document.")] = 3774,
     new: Annotated[int, typer.Option(min=2, help="Tokens that each reader generates.")] = 64,
     repeats: Annotated[int, typer.Option(min=1, help="Take the median of so many.")] = 3,
+    drafts: Annotated[
+        bool,
+        typer.Option(
+            help="Draft tokens too. Random prompts make models repeat themselves, which says little of real ones."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Many readers of one hot document beside one: time, pages and memory; and what its length costs a reader."""
@@ -36,6 +42,7 @@ def bench_readers_command(
             document=document,
             new=new,
             repeats=repeats,
+            drafts=drafts,
             progress=progress,
         )
     if as_json:
