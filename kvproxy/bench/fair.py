@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kvproxy.bench.machine import engine_machine
+from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.numerics import Numerics
 from kvproxy.engine.pace import Pace
 from kvproxy.engine.rig import GREEDY, SCOPE, Rig, open_rig
@@ -27,6 +28,8 @@ _PATIENCE_S = 600.0
 class Plan:
     prompt_tokens: int = 7500
     """Of the cold prompt."""
+    known: int = 0
+    """So many of them are resident: what is measured is the rest, the part of a long prompt that is dearest."""
     streams: int = 4
     stream_prompt: int = 256
     gaps: int = 100
@@ -105,7 +108,12 @@ def bench_fair(
     with open_rig(model, tokens=room, cache_dir=cache_dir, dtype=dtype, speculate=False, pace=pace) as rig:
         told(0, 4)
         rig.run(rig.prompt(600, next(seeds)), max_tokens=8, register=False)
-        alone = rig.run(rig.prompt(plan.prompt_tokens, next(seeds)), max_tokens=1, register=False).ttft_s
+        if plan.known:
+            rig.run(_known(rig, plan), max_tokens=1)
+        first = rig.run(_cold(rig, plan, seeds), max_tokens=1, register=False)
+        if not plan.known <= first.cached_tokens < plan.known + PAGE_TOKENS:
+            raise AssertionError(f"{first.cached_tokens} tokens were resident, not {plan.known}")
+        alone = first.ttft_s
         told(1, 4)
         rows = []
         for done, (name, paced) in enumerate((("whole tiles", False), ("kvproxy", True)), start=2):
@@ -126,6 +134,14 @@ def bench_fair(
     }
 
 
+def _known(rig: Rig, plan: Plan) -> tuple[int, ...]:
+    return rig.prompt(plan.known, -1)
+
+
+def _cold(rig: Rig, plan: Plan, seeds: Iterator[int]) -> tuple[int, ...]:
+    return (*_known(rig, plan), *rig.prompt(plan.prompt_tokens - plan.known, next(seeds)))
+
+
 def _streams(rig: Rig, plan: Plan, seeds: Iterator[int], alone: float) -> dict[str, Any]:
     streams = [_Stream() for _ in range(plan.streams)]
     sequences = [_submit(rig, rig.prompt(plan.stream_prompt, next(seeds)), stream) for stream in streams]
@@ -133,7 +149,7 @@ def _streams(rig: Rig, plan: Plan, seeds: Iterator[int], alone: float) -> dict[s
     before = time.perf_counter()
     _reach(streams, plan.gaps)
     began = time.perf_counter()
-    cold = rig.run(rig.prompt(plan.prompt_tokens, next(seeds)), max_tokens=1, register=False).ttft_s
+    cold = rig.run(_cold(rig, plan, seeds), max_tokens=1, register=False).ttft_s
     ended = time.perf_counter()
     _reach(streams, plan.gaps)
     after = time.perf_counter()
@@ -193,7 +209,7 @@ def _hits(rig: Rig, plan: Plan, seeds: Iterator[int]) -> dict[str, Any]:
     alone = [hit() for _ in range(plan.hits)]
     during: list[float] = []
     while len(during) < plan.hits:
-        cold = rig.submit(rig.prompt(plan.prompt_tokens, next(seeds)), max_tokens=1, register=False)
+        cold = rig.submit(_cold(rig, plan, seeds), max_tokens=1, register=False)
         during.append(hit())
         while len(during) < plan.hits and cold.sequence.generated == 0:
             during.append(hit())

@@ -13,6 +13,9 @@ from kvproxy.tables import console
 def print_fair(result: Mapping[str, Any]) -> None:
     out = console()
     plan, machine, hits = result["plan"], result["machine"], result["hits"]
+    prompt = f"{plan['prompt_tokens']:,} tokens"
+    if plan["known"]:
+        prompt += f", the first {plan['known']:,} of them resident"
     table = Table(
         "prefill in the gaps",
         "gap p50",
@@ -25,7 +28,7 @@ def print_fair(result: Mapping[str, Any]) -> None:
         "/ alone",
         "tokens/s",
         "quiet",
-        title=f"{plan['streams']} streams beside a cold prompt of {plan['prompt_tokens']:,} tokens, milliseconds",
+        title=f"{plan['streams']} streams beside a cold prompt of {prompt}, milliseconds",
     )
     for row in result["streams"]:
         quiet, during = row["undisturbed"], row["during"]

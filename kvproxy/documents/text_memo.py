@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,17 +20,17 @@ class Encoded:
 
 
 class TextMemo:
-    """The latest texts of each scope. A scope never finds what another one sent: how long a prompt takes must
-    not tell what others wrote."""
+    """The latest texts of each scope, by their digests: tokens are held, texts are not. A scope never finds what
+    another one sent: how long a prompt takes must not tell what others wrote."""
 
     SHORTEST, LONGEST = 8, 1 << 18
     """In characters; a shorter text is encoded as fast as it is found."""
     CHARACTERS = 1 << 23
-    """Of all texts together, ``OVERHEAD`` added for each: about 4 times as many bytes are held."""
-    OVERHEAD = 128
+    """Of all texts together, ``OVERHEAD`` added for each: about as many bytes are held."""
+    OVERHEAD = 512
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[tuple[str, str, tuple[int, ...]], Encoded] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, bytes, tuple[int, ...]], tuple[Encoded, int]] = OrderedDict()
         self._characters = 0
 
     def __len__(self) -> int:
@@ -40,23 +41,25 @@ class TextMemo:
         """Of all texts that are held, with the overhead of each."""
         return self._characters
 
-    def has(self, scope: str, text: str, stops: tuple[int, ...]) -> bool:
-        """Whether ``encoded`` would find this text."""
-        return (scope, text, stops) in self._entries
-
     def encoded(self, scope: str, text: str, stops: tuple[int, ...], encode: Encode) -> Encoded:
         """What ``encode`` gives for ``text`` with stops at these offsets; it is called when that is not held."""
-        key = (scope, text, stops)
-        found = self._entries.get(key)
-        if found is not None:
+        if not self.SHORTEST <= len(text) <= self.LONGEST:
+            return _encoded(encode)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        key = (scope, digest, stops)
+        held = self._entries.get(key)
+        if held is not None:
             self._entries.move_to_end(key)
-            return found
-        token_ids, decided = encode()
-        found = Encoded(array("I", token_ids), tuple(decided))
-        if self.SHORTEST <= len(text) <= self.LONGEST:
-            self._entries[key] = found
-            self._characters += len(text) + self.OVERHEAD
-            while self._characters > self.CHARACTERS:
-                (_, oldest, _), _ = self._entries.popitem(last=False)
-                self._characters -= len(oldest) + self.OVERHEAD
+            return held[0]
+        found, size = _encoded(encode), len(text) + self.OVERHEAD
+        self._entries[key] = found, size
+        self._characters += size
+        while self._characters > self.CHARACTERS:
+            _, (_, size) = self._entries.popitem(last=False)
+            self._characters -= size
         return found
+
+
+def _encoded(encode: Encode) -> Encoded:
+    token_ids, decided = encode()
+    return Encoded(array("I", token_ids), tuple(decided))

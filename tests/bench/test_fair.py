@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ def test_the_99th_percentile_is_the_smallest_value_that_99_of_100_do_not_exceed(
     assert _quantile([float(n) for n in range(1, 102)], 0.99) == 100.0
     assert _quantile([3.0], 0.99) == 3.0
     assert _quantile([2.0, 1.0], 0.5) == 1.0
+
+
+def test_the_dear_part_of_a_long_prompt_can_be_measured_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It raises when they were not resident."""
+    print_fair(bench_fair("shape:tiny", replace(SMALL, known=700), cache_dir=tmp_path))
+    assert "the first 700 of them" in capsys.readouterr().out
 
 
 def test_both_ways_are_measured_on_one_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

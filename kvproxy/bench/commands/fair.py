@@ -15,6 +15,9 @@ from kvproxy.options import BenchModel
 def bench_fair_command(
     model: BenchModel = "smollm2-135m",
     prompt_tokens: Annotated[int, typer.Option(min=1, help="Of the cold prompt.")] = 7500,
+    known: Annotated[
+        int, typer.Option(min=0, help="So many of them are resident: only the rest, the dearest part, is computed.")
+    ] = 0,
     streams: Annotated[int, typer.Option(min=1, help="Answers that are being written.")] = 4,
     gaps: Annotated[int, typer.Option(min=10, help="Undisturbed gaps of each, before and after.")] = 100,
     hits: Annotated[int, typer.Option(min=1, help="Hits that come beside the cold prompt.")] = 8,
@@ -26,7 +29,9 @@ def bench_fair_command(
     from kvproxy.config import default_cache_dir
     from kvproxy.progress import Progress
 
-    plan = Plan(prompt_tokens=prompt_tokens, streams=streams, gaps=gaps, hits=hits)
+    if known >= prompt_tokens:
+        raise typer.BadParameter("leave some of the prompt unknown", param_hint="--known")
+    plan = Plan(prompt_tokens=prompt_tokens, known=known, streams=streams, gaps=gaps, hits=hits)
     with Progress("bench fair", unit="parts") as progress:
         result = bench_fair(model, plan, cache_dir=default_cache_dir(), progress=progress)
     if as_json:
