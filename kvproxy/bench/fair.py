@@ -18,8 +18,10 @@ from kvproxy.engine.rig import GREEDY, SCOPE, Rig, open_rig
 from kvproxy.engine.sequence import Job
 from kvproxy.engine.sequence import Sequence as EngineSequence
 from kvproxy.errors import SetupError
-from kvproxy.events import Event, TextDelta
+from kvproxy.events import Event, Finished, TextDelta
 
+MOST_TOKENS = 8192
+"""Of a stream, which is cancelled when enough was seen."""
 _PATIENCE_S = 600.0
 """For the next token of a stream."""
 
@@ -64,12 +66,12 @@ class _Stream:
 
     times: list[float] = field(default_factory=list)
     """``time.perf_counter`` of each token."""
-    ended: Event | BaseException | None = None
+    ended: Finished | BaseException | None = None
 
     def __call__(self, event: Event | BaseException) -> None:
         if isinstance(event, TextDelta):
             self.times += [time.perf_counter()] * event.tokens
-        else:
+        elif isinstance(event, Finished | BaseException):
             self.ended = event
 
     def reach(self, tokens: int) -> None:
@@ -78,6 +80,8 @@ class _Stream:
         while len(self.times) < tokens:
             if isinstance(self.ended, BaseException):
                 raise self.ended
+            if self.ended is not None:
+                raise SetupError("the streams ended before the prompt did: take a shorter one")
             if len(self.times) > seen:
                 seen, since = len(self.times), time.perf_counter()
             if time.perf_counter() - since > _PATIENCE_S:
@@ -104,7 +108,9 @@ def bench_fair(
     """
     told, pace = progress or (lambda *_: None), _Either()
     seeds = count()
-    room = (plan.streams + 2) * max(plan.prompt_tokens * 2, 8192)
+    # What one stream may take, and the cold prompt, a hit and what is kept; each with a page to spare.
+    room = plan.streams * (plan.stream_prompt + MOST_TOKENS + PAGE_TOKENS)
+    room += 3 * (max(plan.prompt_tokens, plan.document + plan.tail) + PAGE_TOKENS)
     with open_rig(model, tokens=room, cache_dir=cache_dir, dtype=dtype, speculate=False, pace=pace) as rig:
         told(0, 4)
         rig.run(rig.prompt(600, next(seeds)), max_tokens=8, register=False)
@@ -182,13 +188,13 @@ def _gaps(streams: Sequence[_Stream], start: float, end: float) -> list[float]:
 
 
 def _submit(rig: Rig, tokens: tuple[int, ...], stream: _Stream) -> EngineSequence:
-    """An answer as long as the model allows: it is cancelled when enough was seen."""
+    """An answer that is cancelled when enough was seen."""
     return rig.engine.submit(
         Job(
             id=f"stream-{id(stream)}",
             token_ids=tokens,
             sampling=GREEDY,
-            max_tokens=rig.engine.max_context - len(tokens),
+            max_tokens=min(MOST_TOKENS, rig.engine.max_context - len(tokens)),
             scope=SCOPE,
             readable=(SCOPE,),
             seed=1,
