@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,8 @@ _BLANK = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 def need_matplotlib() -> None:
     """Raises SetupError, naming the extra, where it is not installed: before an hour of measuring, not after."""
-    try:
-        import matplotlib  # noqa: F401  # only whether it is there
-    except ImportError as e:
-        raise SetupError("--plot needs matplotlib: pip install 'kvproxy[bench]'") from e
+    if importlib.util.find_spec("matplotlib") is None:
+        raise SetupError("--plot needs matplotlib: pip install 'kvproxy[bench]'")
 
 
 def plot_paper(result: Mapping[str, Any], file: Path) -> None:

@@ -124,8 +124,9 @@ class FromLse:
         if isinstance(k, torch.Tensor) and isinstance(v, torch.Tensor):
             keys, values = (x.unflatten(1, (spans, -1)).transpose(0, 1) for x in (k, v))
             return keys, values
-        keys, values = self._memory(parts_of(k), spans)
-        for parts, joined in ((parts_of(k), keys), (parts_of(v), values)):
+        pairs = parts_of(k), parts_of(v)
+        keys, values = self._memory(pairs[0], spans)
+        for parts, joined in zip(pairs, (keys, values), strict=True):
             pieces = joined.unflatten(2, (len(parts) // spans, -1))
             torch._foreach_copy_([piece for stretch in pieces for piece in stretch.unbind(1)], parts)
         return keys, values

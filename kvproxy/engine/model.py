@@ -48,12 +48,13 @@ class TileModel:
         self.page_shape = PageShape(
             config.num_hidden_layers, config.num_key_value_heads, self.head_dim, self.dtype
         )
-        head = model.get_output_embeddings()  # type: ignore[operator]  # nn.Module types attributes as tensors
+        loaded: Any = model  # transformers' class, whose methods nn.Module would have to be tensors
+        head = loaded.get_output_embeddings()
         if not isinstance(head, nn.Linear):
             raise SetupError("this model has no plain output head; kvproxy cannot serve it")
         # A head tied to the embedding gets a packed copy of its own; the embedding keeps the plain weight.
         self._head = fuse([head], DECODE_TILE)
-        body = model.get_decoder()  # type: ignore[operator]  # as above
+        body = loaded.get_decoder()
         self._tiles = open_tiles(body, self._head, config, self.page_shape, self.device)
         self._head_tiles = agreeing_tiles(self._head, head.in_features, self.dtype, self.device)
         self._layer = threading.Lock()

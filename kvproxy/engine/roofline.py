@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.nn.functional import linear
@@ -95,12 +96,12 @@ def measure_ceilings(model: TileModel, seconds: float = _SECONDS) -> Ceilings:
     for rows, inner, columns in ((1024, 4096, 4096), (256, 4096, 4096)):
         x = torch.randn(rows, inner).to(model.dtype)
         weight = torch.randn(columns, inner).to(model.dtype)
-        took = _best(lambda x=x, weight=weight: linear(x, weight), seconds)  # type: ignore[misc]  # early binding
+        took = _best(partial(linear, x, weight), seconds)
         products.append(_product("torch", rows, inner, columns, took))
     for layer in {(x.in_features, x.out_features): x for x in model.linears()}.values():
         for rows in sorted({64, model.numerics.tiles[-1]}):
             x = torch.randn(rows, layer.in_features).to(model.dtype)
-            took = _best(lambda x=x, layer=layer: layer(x), seconds)  # type: ignore[misc]  # early binding
+            took = _best(partial(layer, x), seconds)
             products.append(_product("tile", rows, layer.in_features, layer.out_features, took))
     return Ceilings(copy / 1e9, read / 1e9, tuple(products))
 

@@ -40,8 +40,9 @@ class Layer:
 
     def rows(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """q [count, heads, dim], k and v [count, kv_heads, dim]."""
-        heads = self.kv_heads * self.group
-        return tuple(self.normal(count, n, self.dim) for n in (heads, self.kv_heads, self.kv_heads))  # type: ignore[return-value]  # three of them
+        q = self.normal(count, self.kv_heads * self.group, self.dim)
+        k = self.normal(count, self.kv_heads, self.dim)
+        return q, k, self.normal(count, self.kv_heads, self.dim)
 
     def fill(self, pages: list[int], keys: torch.Tensor, values: torch.Tensor) -> None:
         """keys, values: [positions, kv_heads, dim]"""
