@@ -101,6 +101,13 @@ class Engine(_Section):
     """Share of the hits that are computed again from scratch, while nothing else is to be done."""
 
 
+class Requests(_Section):
+    """How requests for the local model are read where they ask for what is not to be had here."""
+
+    hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
+    unreadable_history: Literal["note", "refuse"] = "note"
+
+
 class Store(_Section):
     path: Path = Field(default_factory=lambda: user_data_path("kvproxy") / "store")
     max_size: Bytes = 20 * 2**30
@@ -166,6 +173,7 @@ class Config(_Section):
     server: Server = Server()
     model: Model = Model()
     engine: Engine = Engine()
+    requests: Requests = Requests()
     store: Store = Field(default_factory=Store)
     documents: Documents = Documents()
     responses: Responses = Responses()

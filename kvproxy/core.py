@@ -165,6 +165,16 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A piece of a request that the local model is not shown or that is not done, where its dialect allows that."""
+
+    param: str
+    """The path of the field as the client wrote it: ``tools[3]``, ``messages[2].content[0]``."""
+    what: str
+    """Its kind, in a word or two: ``web_search``, ``image``. Never a client's text."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A validated request in any of the chat dialects."""
 
@@ -183,6 +193,8 @@ class ChatRequest:
     cache: CacheHints = CacheHints()
     prediction: str | None = None
     """What the client expects the answer to be. It changes when tokens come, never which."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Told to the client in a header: see ``wire/left_out.py``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ from kvproxy.store.spill import SpillFolder
 from kvproxy.telemetry.metrics import Metrics
 from kvproxy.verify import Verifier
 from kvproxy.wire.grammar import grammar_of
+from kvproxy.wire.reading import ReadingPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,7 @@ async def _serve(
             max_body=settings.max_body,
             keepalive_s=settings.keepalive_s,
             timeout_s=settings.timeout_s,
+            policy=ReadingPolicy(**config.requests.model_dump()),
             show_metrics=settings.metrics,
             metrics_key=settings.metrics_key,
         )

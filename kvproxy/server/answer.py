@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -16,12 +17,15 @@ from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import Reply, Request
 from kvproxy.server.deadline import deadline
-from kvproxy.server.parts import CALLER, PARTS
+from kvproxy.server.parts import CALLER, PARTS, REQUEST_ID
 from kvproxy.server.sse import SseStream
 from kvproxy.timings import Timings
 from kvproxy.wire import sse
 from kvproxy.wire.answer import Answer, AnswerBuilder, AnswerParser
 from kvproxy.wire.cache_status import cache_status, early_status, server_timing
+from kvproxy.wire.left_out import left_out_header
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ async def whole(request: web.Request, asked: Request, id: str, clock: Timings) -
     """Serve a request to its end. ``id`` must be unique in this process. Raises what ``Pipeline.serve`` does,
     TimedOut, and whatever broke the answer off."""
     parts = request.app[PARTS]
+    _log_left_out(request, asked)
     async with deadline(parts.timeout_s):
         reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
         gathered = [AnswerBuilder() for _ in reply.choices]
@@ -69,7 +74,7 @@ async def whole(request: web.Request, asked: Request, id: str, clock: Timings) -
                         else:
                             gathered[index].add(event)
     choices = tuple(g.answer(finished[i].reason, finished[i].stopped_by) for i, g in enumerate(gathered))
-    return Answers(choices, total([finished[i].usage for i in sorted(finished)]), reply_headers(reply))
+    return Answers(choices, total([finished[i].usage for i in sorted(finished)]), reply_headers(reply, asked))
 
 
 async def stream(
@@ -78,9 +83,10 @@ async def stream(
     """Serve a request as an event stream. Errors before its first byte pass through and become responses;
     later ones become the encoder's last event."""
     parts = request.app[PARTS]
+    _log_left_out(request, asked)
 
     def early() -> dict[str, str]:
-        return {"Cache-Status": early_status(clock.decision)}
+        return {"Cache-Status": early_status(clock.decision), **left_out_of(asked)}
 
     sending = SseStream(
         request, interval_s=parts.keepalive_s, early=early, pulse=encoder.pulse, on_error=encoder.error
@@ -88,7 +94,7 @@ async def stream(
     async with sending as out, deadline(parts.timeout_s):
         reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
         async with aclosing(reply):
-            headers = reply_headers(reply)
+            headers = reply_headers(reply, asked)
             late = b""
             if not await out.start(headers):
                 late = b"".join(sse.comment(f"{name}: {value}") for name, value in headers.items())
@@ -135,11 +141,22 @@ def total(usages: list[Usage]) -> Usage:
     )
 
 
-def reply_headers(reply: Reply) -> dict[str, str]:
+def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
     return {
         "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact),
         "Server-Timing": server_timing(reply.timings.report(reply.started)),
+        **left_out_of(asked),
     }
+
+
+def left_out_of(asked: Request) -> Mapping[str, str]:
+    """The header that names what ``asked`` is answered without; empty where nothing was left out."""
+    return left_out_header(asked.left_out) if isinstance(asked, ChatRequest) else {}
+
+
+def _log_left_out(request: web.Request, asked: Request) -> None:
+    for value in left_out_of(asked).values():
+        logger.info("%s: answered without %s", request[REQUEST_ID], value)
 
 
 def _parser(reply: Reply, asked: Request) -> AnswerParser | None:

@@ -22,7 +22,9 @@ _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 
 def build_app(parts: Parts) -> web.Application:
     """``parts.lifespan`` is entered when the app starts and left when it is cleaned up."""
-    app = web.Application(middlewares=[request_ids, metering, errors, admission], client_max_size=parts.max_body)
+    app = web.Application(
+        middlewares=[request_ids, metering, errors, admission], client_max_size=parts.max_body
+    )
     app[PARTS] = parts
     app[REFERENCE] = Reference(lambda: describe(OPERATIONS, served_name=parts.served_name))
     for operation in OPERATIONS:

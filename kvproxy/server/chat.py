@@ -23,7 +23,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         return await serve_upstream(request, "chat/completions", incoming)
     clock = incoming.clock
     with clock.measure("parse"):
-        chat = parse_chat(incoming.body, served_name=parts.served_name)
+        chat = parse_chat(incoming.body, served_name=parts.served_name, policy=parts.policy)
     functions = bool(incoming.body.get("functions")) and not incoming.body.get("tools")
     head = ChatHead(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model, functions)
     if chat.stream:

@@ -117,7 +117,7 @@ async def _stream_one(
 ) -> Usage:
     reply = await request.app[PARTS].pipeline.serve(prompt, request[CALLER], id, clock)
     async with aclosing(reply):
-        await out.start(reply_headers(reply))
+        await out.start(reply_headers(reply, prompt))
         prompt_tokens = len(reply.prompt.token_ids)
         if front := encoder.begin(reply.started, prompt_tokens=prompt_tokens, choices=len(reply.choices)):
             await out.send(front)

@@ -102,9 +102,7 @@ async def _verify(
     return kv_verification(await verifier.verify(ref, request[CALLER], tokens, progress))
 
 
-async def _publish(
-    request: web.Request, wanted: PublishBody, progress: Progress | None
-) -> Published:
+async def _publish(request: web.Request, wanted: PublishBody, progress: Progress | None) -> Published:
     publisher = request.app[PARTS].publisher
     return await publisher.publish(
         wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned

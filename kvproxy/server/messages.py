@@ -25,7 +25,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         return await serve_upstream(request, "messages", incoming)
     clock = incoming.clock
     with clock.measure("parse"):
-        asked = parse_messages(incoming.body)
+        asked = parse_messages(incoming.body, request.app[PARTS].policy)
     head = MessageHead(f"msg_{uuid.uuid4().hex}", incoming.model, thinking_shown(incoming.body))
     if asked.stream:
         encoder = MessageStream(head, request_id=request_id_of(request))
@@ -47,6 +47,8 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
             "tokens only the upstream can count.",
             param="model",
         )
-    prompt = await request.app[PARTS].pipeline.composed(parse_count(incoming.body), request[CALLER])
+    parts = request.app[PARTS]
+    asked = parse_count(incoming.body, parts.policy)
+    prompt = await parts.pipeline.composed(asked, request[CALLER])
     count: TokenCount = {"input_tokens": len(prompt.token_ids)}
     return json_response(count)

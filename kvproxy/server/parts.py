@@ -14,6 +14,7 @@ from kvproxy.documents.info import DocumentInfo, Published, Verification
 from kvproxy.pipeline import Pipeline
 from kvproxy.server.auth import Keyring
 from kvproxy.server.drain import Drain
+from kvproxy.wire.reading import LENIENT, ReadingPolicy
 
 
 class Publisher(Protocol):
@@ -88,6 +89,8 @@ class Parts:
     keepalive_s: float
     timeout_s: float
     """How long one request may take, from its first byte to its last."""
+    policy: ReadingPolicy = LENIENT
+    """What is left out of requests, and what is refused."""
     show_metrics: bool = True
     """Whether ``/metrics`` is there."""
     metrics_key: str | None = None

@@ -17,6 +17,7 @@ from kvproxy.server.errors import json_response
 from kvproxy.server.incoming import Incoming, receive
 from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.upstream import serve_upstream
+from kvproxy.wire.reading import Reading
 from kvproxy.wire.responses.answer import completed
 from kvproxy.wire.responses.body import ResponsesBody, parse_body
 from kvproxy.wire.responses.ids import Ids, owner
@@ -134,6 +135,7 @@ async def _understood(
     request: web.Request, incoming: Incoming, ids: Ids
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
     """The body, the conversation that it asks about, and what the model is asked."""
+    reading = Reading(request.app[PARTS].policy)
     with incoming.clock.measure("parse"):
         body = parse_body(incoming.body)
     with incoming.clock.waiting():
@@ -141,7 +143,7 @@ async def _understood(
         known = {item["id"]: item for item in before} | await _referenced(request, body, before)
     with incoming.clock.measure("parse"):
         items = before + normal_items(body.input or (), ids, known)
-        chat = to_chat(body, items, served_name=request.app[PARTS].served_name)
+        chat = to_chat(body, items, served_name=request.app[PARTS].served_name, reading=reading)
     return body, items, chat
 
 

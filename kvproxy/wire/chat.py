@@ -12,6 +12,7 @@ from kvproxy.wire.chat_body import ChatBody
 from kvproxy.wire.chat_messages import parse_messages
 from kvproxy.wire.faults import invalid
 from kvproxy.wire.prediction import parse_prediction
+from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 from kvproxy.wire.response_format import parse_response_format
 from kvproxy.wire.sampling import include_usage
 from kvproxy.wire.tools import checked_choice, checked_tools, make_tool, parse_tool_choice, parse_tools
@@ -23,11 +24,12 @@ _OWN_TEMPLATE_VARIABLES = ("messages", "tools", "documents", "add_generation_pro
 _NO_THINKING = ("none", "minimal")
 
 
-def parse_chat(body: dict[str, Any], *, served_name: str) -> ChatRequest:
+def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model.
 
     Unknown fields are accepted, as clients send many that change nothing here.
     """
+    reading = Reading(policy)
     # Before types are checked: what is not supported may be well-formed in ways the models do not know.
     refuse_unsupported(body)
     try:
@@ -54,6 +56,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str) -> ChatRequest:
         response_format=parse_response_format(chat.response_format),
         cache=chat.hints(),
         prediction=parse_prediction(chat.prediction),
+        left_out=tuple(reading.left_out),
     )
 
 

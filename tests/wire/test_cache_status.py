@@ -16,7 +16,12 @@ def started(cached: int = 0, *, collapsed: bool = False) -> Started:
 @pytest.mark.parametrize(
     ("decision", "first", "exact", "value"),
     [
-        (Hit(3774, HANDBOOK), started(3774), True, 'kvproxy; hit; key="handbook@3"; detail="tokens=3774,exact"'),
+        (
+            Hit(3774, HANDBOOK),
+            started(3774),
+            True,
+            'kvproxy; hit; key="handbook@3"; detail="tokens=3774,exact"',
+        ),
         (Hit(9, None), started(12), True, 'kvproxy; hit; detail="tokens=12,exact"'),
         (Hit(9, None), started(9), False, 'kvproxy; hit; detail="tokens=9"'),
         (Miss(MissReason.NO_DOCUMENT), started(), True, 'kvproxy; fwd=miss; detail="no-document"'),

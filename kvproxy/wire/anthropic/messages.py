@@ -21,12 +21,13 @@ from kvproxy.wire.anthropic.body import CountTokensBody, MessageBody, MessagesBo
 from kvproxy.wire.anthropic.parts import block_parts, marked, refused
 from kvproxy.wire.anthropic.tool_ids import core_id
 from kvproxy.wire.anthropic.tools import call_of, choice_of, tools_of
+from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 
 _EFFORTS: dict[str, Literal["low", "medium", "high"]] = {"xhigh": "high", "max": "high"}
 """Chat templates that know an effort know three."""
 
 
-def parse_messages(body: dict[str, Any]) -> ChatRequest:
+def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter naming the field."""
     asked = parse_body(MessagesBody, body)
     if asked.max_tokens == 0:
@@ -38,12 +39,12 @@ def parse_messages(body: dict[str, Any]) -> ChatRequest:
         max_tokens=asked.max_tokens or 1,  # the engine's least: it comes out of the prefill, and is not told
         stop=tuple(asked.stop_sequences or ()),
     )
-    return _chat(asked, sampling, stream=bool(asked.stream))
+    return _chat(asked, sampling, Reading(policy), stream=bool(asked.stream))
 
 
-def parse_count(body: dict[str, Any]) -> ChatRequest:
+def parse_count(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """The same request where only its length is asked for."""
-    return _chat(parse_body(CountTokensBody, body), Sampling(), stream=False)
+    return _chat(parse_body(CountTokensBody, body), Sampling(), Reading(policy), stream=False)
 
 
 def warms_only(body: dict[str, Any]) -> bool:
@@ -74,7 +75,7 @@ def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
         )
 
 
-def _chat(asked: CountTokensBody, sampling: Sampling, *, stream: bool) -> ChatRequest:
+def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, stream: bool) -> ChatRequest:
     tools = tools_of(asked.tools or [])
     return ChatRequest(
         model=asked.model,
@@ -86,6 +87,7 @@ def _chat(asked: CountTokensBody, sampling: Sampling, *, stream: bool) -> ChatRe
         tool_choice=choice_of(asked.tool_choice, tools),
         parallel_tool_calls=not (asked.tool_choice and asked.tool_choice.disable_parallel_tool_use),
         response_format=_format(asked),
+        left_out=tuple(reading.left_out),
     )
 
 

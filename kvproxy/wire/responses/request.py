@@ -8,6 +8,7 @@ from typing import Any
 from kvproxy.core import ChatRequest, JsonFormat, Sampling
 from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.chat import template_variables
+from kvproxy.wire.reading import Reading
 from kvproxy.wire.response_format import json_schema_format
 from kvproxy.wire.responses.body import FormatBody, ResponsesBody
 from kvproxy.wire.responses.ids import Ids
@@ -18,8 +19,9 @@ from kvproxy.wire.responses.types import Item, Response, TextEcho
 LOGPROBS = "message.output_text.logprobs"
 
 
-def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str) -> ChatRequest:
-    """``items``: the whole conversation, that of the previous response first.
+def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str, reading: Reading) -> ChatRequest:
+    """``items``: the whole conversation, that of the previous response first. ``reading`` knows what was left out of
+    them, and is told what else is (modified).
 
     Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model.
     """
@@ -40,6 +42,7 @@ def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str) -> 
         parallel_tool_calls=body.parallel_tool_calls is not False,
         response_format=_response_format(body.text.format if body.text else None),
         cache=body.hints(),
+        left_out=tuple(reading.left_out),
     )
 
 

@@ -7,6 +7,7 @@ from openai.types.responses import Response as Published
 
 from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, KVProxyError, ModelNotFound, UnsupportedParameter
+from kvproxy.wire.reading import Reading
 from kvproxy.wire.responses.body import parse_body
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
@@ -21,7 +22,7 @@ OTHER = {"type": "function", "name": "other", "parameters": PARAMETERS, "strict"
 
 def chat_of(**fields: Any) -> ChatRequest:
     body = parse_body({"model": "m", "input": "x", **fields})
-    return to_chat(body, normal_items(body.input or (), IDS, {}), served_name="m")
+    return to_chat(body, normal_items(body.input or (), IDS, {}), served_name="m", reading=Reading())
 
 
 def opened_by(**fields: Any) -> Response:
