@@ -53,6 +53,9 @@ class ApiKey(_Section):
 
     name: str = Field(min_length=1, max_length=64)
     key: str = Field(min_length=16, repr=False)
+    isolate_by: Literal["prompt_cache_key"] | None = None
+    """A gateway that asks for several people with one key and names them in this field keeps them apart so; None:
+    only a request's ``cache_salt`` does."""
 
 
 class Server(_Section):
@@ -95,7 +98,8 @@ class Engine(_Section):
     page_budget: Bytes | Literal["auto"] = "auto"
     max_running: int = Field(default=64, ge=1)
     max_waiting: int = Field(default=256, ge=0)
-    default_max_tokens: int = Field(default=1024, ge=1)
+    default_max_tokens: int | None = Field(default=None, ge=1)
+    """Of requests that name none; None: to the end of the context, as OpenAI does it."""
     speculation: Literal["auto", "off"] = "auto"
     audit: float = Field(default=0.0, ge=0, le=1)
     """Share of the hits that are computed again from scratch, while nothing else is to be done."""

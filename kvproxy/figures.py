@@ -21,6 +21,7 @@ def figures(local: EmbeddedBackend, library: Library, auditor: Auditor) -> Figur
         counters={
             "spec_decode_draft_tokens": drafts.drafted,
             "spec_decode_accepted_tokens": drafts.accepted,
+            "preemptions": local.preemptions,
         },
         gauges={"spilled_pages": pages.spilled, "pinned_pages": pages.fixed},
     )

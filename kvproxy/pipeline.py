@@ -12,7 +12,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Lookup, MissBackend, Passthrough
+from kvproxy.backends.base import (
+    Endpoint,
+    EngineInfo,
+    Generation,
+    LocalBackend,
+    Lookup,
+    MissBackend,
+    Passthrough,
+)
 from kvproxy.core import (
     Caller,
     ChatRequest,
@@ -103,11 +111,12 @@ class Pipeline:
         composer: Composer,
         local: LocalBackend | None,
         misses: MissBackend,
-        default_max_tokens: int,
+        default_max_tokens: int | None = None,
         decide: Callable[[Prompt, Lookup], Decision] = decide_by_pages,
         metrics: Metrics | None = None,
     ) -> None:
-        """``metrics`` counts what is served; without one it has its own."""
+        """``default_max_tokens``: of requests that name none; None lets them go on to the end of the context.
+        ``metrics`` counts what is served; without one it has its own."""
         self.metrics = metrics or Metrics()
         self._composer = composer
         self._local = local
@@ -124,13 +133,15 @@ class Pipeline:
         local = self._ready(request.model)
         with clock.measure("compose"):
             prompt = await self._composer.composed(request, caller)
-            sampling = self._fit(prompt, request.sampling, local.info.max_context)
-            predicted = await self._predicted(request, sampling)
+            sampling = self._fit(prompt, request.sampling, local.info)
+            predicted = await self._predicted(
+                request, sampling.max_tokens or local.info.room(len(prompt.token_ids))
+            )
         generation = Generation(
             request_id,
             prompt,
             sampling,
-            caller.keyed(request.cache.key),
+            caller.salted(request.cache),
             constraint=constraint_of(request, prompt),
             keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
             predicted=predicted,
@@ -241,11 +252,10 @@ class Pipeline:
                 reason = MissReason.ENGINE_FAILED
             return Miss(reason, decision.document), None, None
 
-    async def _predicted(self, request: Request, sampling: Sampling) -> tuple[int, ...] | None:
+    async def _predicted(self, request: Request, max_tokens: int) -> tuple[int, ...] | None:
         if not isinstance(request, ChatRequest) or request.prediction is None:
             return None
-        most = (sampling.max_tokens or 0) + PREDICTION_SLACK
-        return await self._composer.predicted(request.prediction, most)
+        return await self._composer.predicted(request.prediction, max_tokens + PREDICTION_SLACK)
 
     def _ready(self, model: str) -> LocalBackend:
         if self._local is None:
@@ -255,14 +265,16 @@ class Pipeline:
             raise NotReady(f"The model `{model}` is not ready: {reason}.")
         return self._local
 
-    def _fit(self, prompt: Prompt, sampling: Sampling, limit: int) -> Sampling:
-        """``sampling`` with ``max_tokens`` set: the client's own, or the default as far as there is room."""
-        prompt_tokens = len(prompt.token_ids)
-        room = limit - prompt_tokens
-        wanted = sampling.max_tokens
-        if room < (wanted or 1):
-            raise ContextTooLong(limit=limit, prompt_tokens=prompt_tokens, completion_tokens=wanted or 1)
-        return replace(sampling, max_tokens=wanted or min(self._default_max_tokens, room))
+    def _fit(self, prompt: Prompt, sampling: Sampling, info: EngineInfo) -> Sampling:
+        """``sampling`` with the default ``max_tokens``, where there is one, as far as there is room for it."""
+        prompt_tokens, wanted = len(prompt.token_ids), sampling.max_tokens
+        if info.max_context - prompt_tokens < (wanted or 1):
+            raise ContextTooLong(
+                limit=info.max_context, prompt_tokens=prompt_tokens, completion_tokens=wanted or 1
+            )
+        if wanted is not None or self._default_max_tokens is None:
+            return sampling
+        return replace(sampling, max_tokens=max(1, min(self._default_max_tokens, info.room(prompt_tokens))))
 
 
 def constraint_of(request: Request, prompt: Prompt) -> Constraint | None:

@@ -10,6 +10,7 @@ import pytest
 
 from kvproxy.backends.base import Generation
 from kvproxy.backends.fake import FakeBackend, FakeMisses, answer_to
+from kvproxy.backends.fallback import sampling_arguments
 from kvproxy.core import (
     PUBLIC,
     Caller,
@@ -39,7 +40,7 @@ TEXT = "The handbook. " * 30
 
 
 class Setup:
-    def __init__(self, *, max_context: int = 4096, default_max_tokens: int = 64) -> None:
+    def __init__(self, *, max_context: int = 4096, default_max_tokens: int | None = 64) -> None:
         self.backend = FakeBackend(max_context=max_context)
         self.misses = FakeMisses(self.backend)
         self.composer = CharComposer()
@@ -178,6 +179,14 @@ async def test_a_client_that_leaves_before_the_first_event_leaves_nothing_behind
         with pytest.raises(asyncio.CancelledError):
             await task
         assert setup.backend.check() == []
+
+
+async def test_without_a_default_an_answer_has_no_limit_but_the_context() -> None:
+    """Nor has a fallback's, whose context is another."""
+    setup = Setup(default_max_tokens=None)
+    await setup.ask()
+    assert [g.sampling.max_tokens for g in setup.backend.generations] == [None]
+    assert "max_tokens" not in sampling_arguments(setup.backend.generations[0].sampling, transparent=True)
 
 
 async def test_max_tokens_is_the_default_as_far_as_there_is_room() -> None:

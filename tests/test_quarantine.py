@@ -119,7 +119,7 @@ async def test_a_verification_finds_it_and_lets_it_out(shop: Shop) -> None:
 
 async def test_where_nothing_is_claimed_nothing_is_confined(folder: Path, tmp_path: Path) -> None:
     shop = Shop(folder, tmp_path, set(), FRAMINGS)
-    shop.backend.info = type(shop.backend.info)("m", 16_384, 256, exact=False)
+    shop.backend.info = type(shop.backend.info)("m", 16_384, 256, 16_384, exact=False)
     verifier = Verifier(shop.composer, shop.library, shop.backend, "m", shop.publisher.quarantine)
     await shop.publish("rules", TEXT)
     shop.backend.difference = 0.25

@@ -117,7 +117,10 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        return not self.bad_pages and (self.equal_positions, self.equal_tokens) == (self.positions, self.tokens)
+        return not self.bad_pages and (self.equal_positions, self.equal_tokens) == (
+            self.positions,
+            self.tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +129,16 @@ class EngineInfo:
 
     model: str
     max_context: int
+    """Positions of prompt and answer together."""
     page_tokens: int
+    max_kv_tokens: int
+    """Positions that the whole page budget holds: no request can have more, whatever the context."""
     exact: bool
     """Whether the kernels were shown invariant here; Cache-Status claims no hit as exact otherwise."""
+
+    def room(self, prompt_tokens: int) -> int:
+        """Tokens that an answer to such a prompt may have at most; below 1 where the prompt itself is too long."""
+        return min(self.max_context, self.max_kv_tokens) - prompt_tokens
 
 
 class LocalBackend(Protocol):

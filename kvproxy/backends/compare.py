@@ -83,7 +83,7 @@ class Comparer:
         _raise(watch)
         rows = total(parts)
         return Comparison(
-            cached_tokens=hit.cached,
+            cached_tokens=hit.hit_tokens,
             pages=watch.pages,
             equal_pages=watch.equal,
             positions=rows.positions,

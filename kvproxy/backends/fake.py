@@ -60,7 +60,13 @@ class FakeBackend:
         start_delay_s: float = 0.0,
         token_delay_s: float = 0.0,
     ) -> None:
-        self.info = EngineInfo(model=model, max_context=max_context, page_tokens=PAGE_TOKENS, exact=exact)
+        self.info = EngineInfo(
+            model=model,
+            max_context=max_context,
+            page_tokens=PAGE_TOKENS,
+            max_kv_tokens=max_context,
+            exact=exact,
+        )
         self.disk = set() if disk is None else disk
         self.start_delay_s = start_delay_s
         self.token_delay_s = token_delay_s

@@ -69,7 +69,8 @@ class EmbeddedBackend:
     def info(self) -> EngineInfo:
         numerics = self._engine.model.numerics
         exact = numerics.exact and not self._doubted
-        return EngineInfo(self._model, self._engine.max_context, PAGE_TOKENS, exact)
+        pages = self._engine.cache.pool.total
+        return EngineInfo(self._model, self._engine.max_context, PAGE_TOKENS, pages * PAGE_TOKENS, exact)
 
     def ready(self) -> str | None:
         return None if self._engine.alive else "the engine is not running"
@@ -94,9 +95,10 @@ class EmbeddedBackend:
             id=generation.request_id,
             token_ids=prompt.token_ids,
             sampling=sampling,
-            max_tokens=sampling.max_tokens or 1,
+            max_tokens=sampling.max_tokens or max(1, self.info.room(len(prompt.token_ids))),
             scope=caller.cache_scope,
             readable=caller.readable,
+            open_ended=sampling.max_tokens is None,
             seed=fresh_seed() if sampling.seed is None else sampling.seed,
             shared_end=0 if shared is None else shared.end,
             shared_scope=None if shared is None else shared.scope,
@@ -269,6 +271,11 @@ class EmbeddedBackend:
     def doubt(self) -> None:
         """Claim no hit as exact from now on: one was not, though its pages were right."""
         self._doubted = True
+
+    @property
+    def preemptions(self) -> int:
+        """How often an answer gave its pages back to an older one, and was computed again."""
+        return self._engine.preemptions
 
     @property
     def drafts(self) -> DraftCounts:

@@ -40,13 +40,15 @@ class Admission:
         """
         job, cache = seq.job, self._cache
         # The last prompt token's logits are needed unless nothing is to be generated.
-        limit = seq.prompt_tokens - (1 if job.max_tokens or job.score_from is not None else 0)
+        limit = seq.prefill_end - (1 if job.max_tokens or job.score_from is not None else 0)
+        if seq.resumed and seq.prefill_end < len(seq.tokens):
+            limit = seq.prompt_tokens  # Its last position has been answered; nothing comes of its logits.
         if job.score_from is not None:
             limit = min(limit, job.score_from)
-        match = cache.match(job.token_ids, job.readable, limit) if job.reuse else Match((), 0)
-        if match.tokens < job.require_cached:
+        match = cache.match(seq.tokens, job.readable, limit) if job.reuse else Match((), 0)
+        if match.tokens < seq.required:
             raise HitLost("the pages were evicted meanwhile", MissReason.NOT_RESIDENT)
-        leader = self._leader(seq, match.tokens, running) if job.reuse else None
+        leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None
         if leader is not None:
             seq.phase, seq.following = Phase.FOLLOWING, leader
             return True
@@ -55,8 +57,8 @@ class Admission:
             if any(True for _ in running):
                 return False
             match = _whole_pages(match)
-            if match.tokens < job.require_cached or not self._reserve(seq, match):
-                if job.require_cached:
+            if match.tokens < seq.required or not self._reserve(seq, match):
+                if seq.required:
                     raise HitLost("its pages leave no room for its own", MissReason.NOT_RESIDENT)
                 if not job.reuse:
                     raise CannotFit(
@@ -68,20 +70,25 @@ class Admission:
         return True
 
     def _refuse_what_pins_leave_no_room_for(self, seq: Sequence, match: Match) -> None:
-        """Waiting would not help: publishers' pins go when documents do. Raises CannotFit."""
+        """Waiting would not help: publishers' pins go when documents do. Raises CannotFit. An answer that may end
+        anywhere, or has begun, is promised less instead, and goes on as far as there is room."""
         shared = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.fixed)
-        need, pool = pages_for(seq.last_position) - shared, self._cache.pool
-        if need > pool.total - self._cache.fixed:
+        pool, most = self._cache.pool, self._cache.pool.total - self._cache.fixed
+        bound = not (seq.job.open_ended or seq.resumed)
+        need = pages_for(seq.last_position if bound else len(seq.tokens)) - shared
+        if need > most:
             raise CannotFit(
-                f"This request needs {need} pages of KV, and pinned documents leave {pool.total - self._cache.fixed} "
-                f"of {pool.total}. Shorten it, lower max_tokens, unpin a document, or raise engine.page_budget."
+                f"This request needs {need} pages of KV, and pinned documents leave {most} of {pool.total}. Shorten "
+                "it, lower max_tokens, unpin a document, or raise engine.page_budget."
             )
+        if pages_for(seq.reach) - shared > most:
+            seq.allowance = 1
 
     def _reserve(self, seq: Sequence, match: Match) -> bool:
         """Pin ``match`` and have the pages promised that are needed besides its full resident ones."""
         self._cache.pin(match.nodes)
         whole = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.page is not None)
-        need = pages_for(seq.last_position) - whole
+        need = pages_for(seq.reach) - whole
         if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
             need += 1  # A partial page on disk is loaded into a page of its node, and copied from there.
         if not self._cache.promise(need):
@@ -178,13 +185,13 @@ class Admission:
             self._cache.unpin(lost)
             seq.matched = tuple(good)
             seq.cached = min(seq.cached, len(good) * PAGE_TOKENS)
-            if seq.cached < seq.job.require_cached:
+            if seq.cached < seq.required:
                 self._fail(seq, HitLost("stored pages failed verification", MissReason.PAGES_REJECTED))
                 return
             # Pages that shared nothing after all must come from somewhere.
             self._cache.unpromise(seq.reserved)
             seq.reserved = 0
-            need = pages_for(seq.last_position) - seq.cached // PAGE_TOKENS
+            need = pages_for(seq.reach) - seq.cached // PAGE_TOKENS
             if not self._cache.promise(need):
                 self._fail(seq, Overloaded("stored pages were damaged and memory is short; try again"))
                 return
@@ -207,7 +214,7 @@ class Admission:
                 seq.pages.append(page)
         self._cache.unpin(seq.matched)
         seq.matched = ()
-        rest = max(0, pages_for(seq.last_position) - len(seq.pages))
+        rest = max(0, pages_for(seq.reach) - len(seq.pages))
         self._cache.unpromise(seq.reserved - rest)
         seq.reserved = rest
         seq.computed = seq.cached

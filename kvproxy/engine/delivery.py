@@ -28,7 +28,9 @@ class Advance:
 def begin(seq: Sequence) -> None:
     """The prompt is computed."""
     queue_s = seq.admitted_at - seq.arrived_at
-    seq.emit(Started(seq.cached, seq.collapsed and seq.cached > 0, queue_s, seq.load_s, seq.prefill_s))
+    seq.emit(
+        Started(seq.hit_tokens, seq.collapsed and seq.hit_tokens > 0, queue_s, seq.load_s, seq.prefill_s)
+    )
 
 
 @torch.inference_mode()
@@ -74,7 +76,8 @@ def _step(
         except Exception as e:
             return None, grammar_fault(e)
     if seq.phase is Phase.PREFILL:
-        begin(seq)  # Only now: an answer that fails at its first token has not begun.
+        if not seq.resumed:
+            begin(seq)  # Only now: an answer that fails at its first token has not begun.
         seq.phase = Phase.DECODE
     seq.append(chosen)
     if seq.ends_with(chosen):
@@ -93,8 +96,8 @@ def finish(seq: Sequence, reason: FinishReason) -> Finished:
     stopped_by = seq.deltas.stopped_by
     until = seq.job.registers_until
     kept = seq.prompt_tokens if until is None else min(seq.prompt_tokens, until)
-    written = max(0, kept - seq.cached)
-    usage = Usage(seq.prompt_tokens, seq.generated, seq.cached, written, prediction=seq.prediction)
+    written = max(0, kept - seq.hit_tokens)
+    usage = Usage(seq.prompt_tokens, seq.generated, seq.hit_tokens, written, prediction=seq.prediction)
     return Finished(reason if stopped_by is None else "stop", usage, stopped_by)
 
 

@@ -101,12 +101,12 @@ class Prefill:
         time."""
         self._shortest_next = not self._shortest_next
         if self._shortest_next:
-            return min(prompts, key=lambda s: s.prompt_tokens - s.computed)
+            return min(prompts, key=lambda s: s.prefill_end - s.computed)
         return prompts[0]
 
     def _begin(self, sequence: Sequence, *, streams: bool) -> _Resting:
         start = sequence.computed
         most = self._pace.rows(self._numerics, start, streams=streams)
-        count = min(sequence.prompt_tokens - start, most)
+        count = min(sequence.prefill_end - start, most)
         work = Work(self._numerics.tile_for(count), (Part(sequence, start, count),))
         return _Resting(work, self._runner.pieces(work))

@@ -89,6 +89,6 @@ class TileRunner:
     def _grow(self, seq: Sequence, end: int) -> None:
         """Give the sequence pages for positions up to ``end``, out of its reservation."""
         while len(seq.pages) * PAGE_TOKENS < end:
-            assert seq.reserved > 0, "admission reserves every page a sequence may need"
+            assert seq.reserved > 0, "a page is promised before a row is computed for it"
             seq.pages.append(self._cache.take(seq.pages[-1] if seq.pages else None))
             seq.reserved -= 1

@@ -40,7 +40,7 @@ class Work:
     @property
     def decodes(self) -> bool:
         """Whether no row is of a prompt."""
-        return all(p.start >= p.sequence.prompt_tokens for p in self.parts)
+        return all(p.start >= p.sequence.prefill_end for p in self.parts)
 
 
 def whose_turn(running: Seq[Sequence], now: float) -> list[Sequence]:
@@ -114,4 +114,4 @@ def _prompt_parts(prefilling: Seq[Sequence], rows: int, pace: Pace | None) -> tu
 
 
 def _remaining(sequence: Sequence) -> int:
-    return sequence.prompt_tokens - sequence.computed
+    return sequence.prefill_end - sequence.computed

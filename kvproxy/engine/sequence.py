@@ -70,6 +70,8 @@ class Job:
     """What the answer must look like; its state belongs to this job alone."""
     speculate: bool = True
     """False drafts nothing, wherever it would help: the answer is the same."""
+    open_ended: bool = False
+    """``max_tokens`` is where the context ends, and nobody's wish: the answer may end earlier, for want of pages."""
     predicted: tuple[int, ...] | None = None
     """What the client expects the answer to be like, as a source of drafts; None where it said nothing of it."""
 
@@ -78,6 +80,9 @@ class Job:
         """End of the positions that others may take from this job; None: all of them."""
         return self.keep_until if self.register else 0
 
+
+ALLOWANCE = 1024
+"""Tokens of an answer whose pages are promised before it begins; further pages are promised as it grows."""
 
 Emit = Callable[[Event | BaseException], None]
 """Called on the engine thread; must not block. An exception ends the stream."""
@@ -98,6 +103,15 @@ class Sequence:
     computed: int = 0
     """Positions whose KV is in ``pages``."""
     cached: int = 0
+    """Positions that its latest admission took from kept pages."""
+    hit: int | None = None
+    """``cached`` of its first admission, which is what its reader is told; None before it gave way for the first
+    time."""
+    allowance: int = ALLOWANCE
+    """Tokens of the answer, from here on, whose pages are promised at admission."""
+    prefill_end: int = 0
+    """End of the positions that are computed as a prompt's are: of the prompt, or, where an answer that gave way is
+    computed again and its rows have a prompt's bits, of all that is known."""
     registered: int = 0
     """Full pages that are in the index; ``chain[i]`` is page i's node."""
     chain: list[Node] = field(default_factory=list)
@@ -125,6 +139,7 @@ class Sequence:
 
     def __post_init__(self) -> None:
         self.tokens = list(self.job.token_ids)
+        self.prefill_end = len(self.tokens)
         self.deltas = Deltas(self.detokenizer)
         sampling = self.job.sampling
         wanted = Penalties.wanted(sampling)
@@ -138,11 +153,24 @@ class Sequence:
         first = self.job.score_from
         if first is None or start + len(hidden) <= first:
             return
-        if self.hidden is None:
-            self.hidden = hidden.new_empty(self.last_position - first, hidden.shape[1])
+        self.hidden = self._with_rows_for(hidden, start + len(hidden) - first)
         skip = max(0, first - start)
         rows = hidden[skip : skip + self.last_position - start - skip]
         self.hidden[start + skip - first : start + skip - first + len(rows)] = rows
+
+    def _with_rows_for(self, like: torch.Tensor, rows: int) -> torch.Tensor:
+        """``hidden`` with at least ``rows`` rows, twice as many as before when it has to grow: an answer without a
+        limit ends long before its last possible position."""
+        kept, most = self.hidden, self.last_position - (self.job.score_from or 0)
+        if kept is not None and len(kept) >= min(rows, most):
+            return kept
+        planned = len(self.job.token_ids) - (self.job.score_from or 0) + PAGE_TOKENS
+        grown = like.new_empty(
+            min(most, max(rows, planned, 2 * len(kept) if kept is not None else 0)), like.shape[1]
+        )
+        if kept is not None:
+            grown[: len(kept)] = kept
+        return grown
 
     @property
     def scored(self) -> torch.Tensor:
@@ -155,8 +183,9 @@ class Sequence:
     def draft(self, most: int, *, row_cost: float, streams: int) -> tuple[int, ...]:
         """Tokens that may follow the last known one, at most ``most``; see :meth:`Drafter.propose`. They end before
         the positions that this sequence has pages for, and before the first that its grammar forbids."""
-        most = min(most, self.last_position - self.computed - 1)
-        if self.drafter is None or most < 1:
+        most = min(most, self.last_position - self.computed - 1, self.room - self.computed - 1)
+        known_ahead = self.computed + 1 < len(self.tokens)
+        if self.drafter is None or most < 1 or known_ahead:
             return ()
         draft = self.drafter.propose(self.tokens, most, row_cost=row_cost, streams=streams)
         if draft and self.job.constraint is not None:
@@ -210,6 +239,44 @@ class Sequence:
     def last_position(self) -> int:
         """Positions this sequence may ever need: the last new token is never computed."""
         return self.prompt_tokens + max(self.job.max_tokens - 1, 0)
+
+    @property
+    def reach(self) -> int:
+        """Positions whose pages are promised at admission."""
+        return min(self.last_position, len(self.tokens) + max(self.allowance - 1, 0))
+
+    @property
+    def room(self) -> int:
+        """Positions that have a page, taken or promised."""
+        return (len(self.pages) + self.reserved) * PAGE_TOKENS
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it gave way before, and its reader has heard of it."""
+        return self.hit is not None
+
+    @property
+    def hit_tokens(self) -> int:
+        """Positions of the prompt that were taken from kept pages, as its reader is told."""
+        return self.cached if self.hit is None else self.hit
+
+    @property
+    def required(self) -> int:
+        """Cached positions that it insists on; one that gave way takes what there is."""
+        return 0 if self.resumed else self.job.require_cached
+
+    def give_way(self, *, unified: bool) -> None:
+        """Begin again as WAITING, with all tokens known so far. Its pages are the admission's to take back before.
+
+        ``unified``: decode rows have a prompt row's bits, so that the answer may be computed as a prompt. Elsewhere
+        it is decoded again, token by known token.
+        """
+        if self.hit is None:
+            self.hit = self.cached
+        self.phase, self.computed, self.cached, self.registered = Phase.WAITING, 0, 0, 0
+        self.chain.clear()
+        self.prefill_end = len(self.tokens) if unified else self.prompt_tokens
+        self.allowance *= 2  # So that it does not come back only to give way again at the next page.
 
     def scope_of(self, end: int) -> str:
         """The scope of a page that ends at position ``end``."""

@@ -34,7 +34,7 @@ class Turns:
         free = [s for s in prefilling if not self._prefill.has(s)]
         for work in choose(free, decoding, self._numerics, pace=self._pace, cost=self._cost):
             yield work, self._timed(work)
-        rest = [s for s in prefilling if s.phase is Phase.PREFILL and s.computed < s.prompt_tokens]
+        rest = [s for s in prefilling if s.phase is Phase.PREFILL and s.computed < s.prefill_end]
         limit_s = self._pace.slice_s(time.perf_counter() - began) if decoding else None
         ended = self._prefill.advance(rest, limit_s, interrupted)
         if ended is not None:

@@ -19,6 +19,7 @@ from kvproxy.engine.cache import KVCache
 from kvproxy.engine.delivery import advance, begin, finish
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
 from kvproxy.engine.draft import DraftCounts
+from kvproxy.engine.growth import Growth
 from kvproxy.engine.inbox import Inbox
 from kvproxy.engine.index import Node
 from kvproxy.engine.keeper import Keeper
@@ -29,7 +30,7 @@ from kvproxy.engine.page_io import PageIO, Store
 from kvproxy.engine.registrar import register
 from kvproxy.engine.runner import Scored, TileRunner
 from kvproxy.engine.scheduler import whose_turn
-from kvproxy.engine.sequence import Emit, Job, Phase, Sequence
+from kvproxy.engine.sequence import ALLOWANCE, Emit, Job, Phase, Sequence
 from kvproxy.engine.spill import SpillFiles
 from kvproxy.engine.step_cost import StepCost
 from kvproxy.engine.thread import KernelThread
@@ -58,18 +59,22 @@ class Engine:
         speculate: bool = True,
         pace: Pace | None = None,
         spill: SpillFiles | None = None,
+        allowance: int = ALLOWANCE,
     ) -> None:
         """``thread``: the one on which the model was loaded; the engine closes it when it stops. ``speculate``: draft
-        tokens where it pays; it changes no answer."""
+        tokens where it pays; it changes no answer. ``allowance``: tokens of an answer whose pages are promised before
+        it begins."""
         self.model, self.cache = model, cache
         self.max_context = max_context
         self._limits = Limits(max_context, cache.pool.total, model.vocab_size)
         self._vocabulary, self._eos_ids = vocabulary, eos_ids
         self._max_running, self._max_waiting = max_running, max_waiting
+        self._allowance = allowance
         self._inbox = Inbox()
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
         self._admission = Admission(cache, self.io, self._end)
+        self._growth = Growth(cache, self._make_room, self._end, self._finish, self._give_way)
         self._keeper = Keeper(cache, self.io)
         self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
@@ -78,6 +83,8 @@ class Engine:
         cost = StepCost() if speculate else None
         self._turns = Turns(TileRunner(model, cache), model.numerics, pace or Pace(), cost)
         self.drafts = DraftCounts()
+        self.preemptions = 0
+        """How often an answer gave its pages back to an older one."""
         self._stopping = False
         self._thread = thread or KernelThread()
         self._ended: Future[None] | None = None
@@ -126,7 +133,7 @@ class Engine:
             self._count += 1
             stop, least = job.sampling.stop, job.sampling.min_tokens
             seq = Sequence(job, emit, Detokenizer(self._vocabulary, stop, min_tokens=least), self._eos_ids)
-            seq.on_progress = on_progress
+            seq.on_progress, seq.allowance = on_progress, self._allowance
             # Under the lock, so that it is in the inbox before the thread takes its last look there.
             self._inbox.put(lambda: self._arrive(seq))
         return seq
@@ -165,11 +172,11 @@ class Engine:
         self._drop_cancelled()
         self._wake_followers()
         self._admit()
-        for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prompt_tokens]:
-            self._computed(seq)  # A prefill-only job that was cached to its last token.
+        for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prefill_end]:
+            self._computed(seq)  # A prefill-only job that was cached to its last token, or an answer that resumes.
         turn = whose_turn(self._running, time.perf_counter())
         prefilling = [s for s in turn if s.phase is Phase.PREFILL]
-        decoding = [s for s in turn if s.phase is Phase.DECODE]
+        decoding = self._growth.with_room([s for s in turn if s.phase is Phase.DECODE], self._running)
         served: set[Sequence] = set()
         for work, scored in self._turns.take(prefilling, decoding, lambda: self._inbox.waiting):
             for part in work.parts:
@@ -246,11 +253,23 @@ class Engine:
             self._end(idlers[-1], Overloaded("it gave way to a request", retry_after_s=1))
         return bool(idlers)
 
+    def _give_way(self, seq: Sequence) -> None:
+        """An answer gives its pages back and waits, before all that came after it, to be computed again."""
+        unified = self.model.numerics.unified
+        register(self.cache, seq, unified=unified, partial=True)
+        self._admission.leave(seq)
+        seq.give_way(unified=unified)
+        self._running.remove(seq)
+        before = sum(1 for s in self._waiting if s.arrived_at < seq.arrived_at)
+        self._waiting.insert(before, seq)
+        self.preemptions += 1
+        logger.info("%s waits for pages behind %d tokens of its answer", seq.job.id, seq.generated)
+
     def _give_up_a_hit(self) -> None:
         """Waiting hits have their pages held by whoever asked, and all pages may be held like that, so that nobody
         gets the one that is needed. The newest hit is told that it is lost; as a miss it holds nothing."""
         for seq in reversed(self._waiting):
-            if seq.job.require_cached:
+            if seq.required:
                 self._end(
                     seq, HitLost("its pages are needed to serve anybody at all", MissReason.NOT_RESIDENT)
                 )
@@ -261,14 +280,17 @@ class Engine:
         seq.served_at = time.perf_counter()
         if seq.job.inspect is not None and seq.phase is Phase.PREFILL:
             seq.job.inspect(seq)
-        ended_prompt = seq.computed >= seq.prompt_tokens and seq.phase is Phase.PREFILL
+        ended_prompt = seq.computed >= seq.prefill_end and seq.phase is Phase.PREFILL
         last = register(self.cache, seq, unified=self.model.numerics.unified, partial=ended_prompt)
         if seq.on_progress is not None and seq.phase is Phase.PREFILL:
             seq.on_progress(seq.computed, seq.prompt_tokens)
         if not ended_prompt:
             return
         seq.prefill_s = time.perf_counter() - seq.admitted_at - seq.load_s
-        self.cache.costs.computed(seq.cached, seq.prompt_tokens, seq.prefill_s)
+        self.cache.costs.computed(seq.cached, seq.prefill_end, seq.prefill_s)
+        if seq.resumed:
+            seq.phase = Phase.DECODE
+            return
         if seq.job.persist:
             self._persist(seq, last)
         elif seq.job.max_tokens == 0:

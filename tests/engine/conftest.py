@@ -12,6 +12,7 @@ import torch
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.page_io import Store
+from kvproxy.engine.sequence import ALLOWANCE
 from kvproxy.engine.spill import SpillFiles
 from tests.engine.tiny import Rig, make_model, make_rig, write_vocabulary
 
@@ -29,6 +30,7 @@ class RigMaker(Protocol):
         eos_ids: frozenset[int] = frozenset(),
         store: Store | None = None,
         spill: SpillFiles | None = None,
+        allowance: int = ALLOWANCE,
     ) -> Rig: ...
 
 
@@ -74,6 +76,7 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
         eos_ids: frozenset[int] = frozenset(),
         store: Store | None = None,
         spill: SpillFiles | None = None,
+        allowance: int = ALLOWANCE,
     ) -> Rig:
         rig = make_rig(
             model or default_model,
@@ -85,6 +88,7 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
             eos_ids=eos_ids,
             store=store,
             spill=spill,
+            allowance=allowance,
         )
         made.append(rig)
         return rig

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kvproxy.core import Sampling
+from kvproxy.engine.cache import pages_for
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
 from kvproxy.engine.draft import Drafter
 from kvproxy.engine.numerics import BASE_TILE, DECODE_TILE, TILES, Numerics
@@ -27,7 +28,7 @@ class Maker:
     def __call__(self, prompt: int, computed: int = 0, max_tokens: int = 9) -> Sequence:
         job = Job("x", tuple(range(prompt)), Sampling(), max_tokens, "a", ("a",), 0)
         sequence = Sequence(job, lambda event: None, Detokenizer(self._vocabulary))
-        sequence.computed = computed
+        sequence.computed, sequence.reserved = computed, pages_for(sequence.reach)
         return sequence
 
     def decoding(self, count: int) -> list[Sequence]:
@@ -158,6 +159,15 @@ def test_drafts_fill_the_last_rows_of_a_decode_tile_and_no_more(
     assert all(p.count == 1 + len(p.draft) and p.start == 10 for p in work.parts)
     shares = [len(p.draft) for p in work.parts]
     assert max(shares) - min(shares) <= 1
+
+
+def test_no_draft_reaches_behind_the_pages_that_are_promised(new: Maker) -> None:
+    stream = new(250, 250, max_tokens=100)
+    stream.append(1)
+    stream.drafter, stream.reserved = Quoting([]), 1
+    (work,) = choose([], [stream], UNIFIED, pace=Told(), cost=StepCost())
+    (part,) = work.parts
+    assert part.start + part.count == stream.room == 256
 
 
 def test_no_draft_reaches_behind_the_last_position_that_has_a_page(new: Maker) -> None:

@@ -34,7 +34,7 @@ from kvproxy.engine.pace import Pace
 from kvproxy.engine.page_io import Store
 from kvproxy.engine.page_key import root_key
 from kvproxy.engine.pool import PagePool
-from kvproxy.engine.sequence import Job
+from kvproxy.engine.sequence import ALLOWANCE, Job
 from kvproxy.engine.sequence import Sequence as EngineSequence
 from kvproxy.engine.spill import SpillFiles
 from kvproxy.engine.worker import Engine
@@ -299,6 +299,7 @@ def make_rig(
     store: Store | None = None,
     pace: Pace | None = None,
     spill: SpillFiles | None = None,
+    allowance: int = ALLOWANCE,
 ) -> Rig:
     pool = PagePool(model.page_shape, pages + 1, model.device)
     cache = KVCache(pool, PrefixIndex(root_key(model.fingerprint)))
@@ -313,6 +314,7 @@ def make_rig(
         store=store,
         pace=pace,
         spill=spill,
+        allowance=allowance,
     )
     engine.start()
     return Rig(engine, cache)
