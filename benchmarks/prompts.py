@@ -44,9 +44,7 @@ class Cold(StrEnum):
     SALT_LINE = "salt-line"
     """A line that was never there before, in front of the document: works with every server."""
     CACHE_SALT = "cache_salt"
-    """vLLM: pages are shared between requests with the same salt."""
-    CACHE_KEY = "prompt_cache_key"
-    """OpenAI's hint; kvproxy shares what is no published document between requests with the same key."""
+    """vLLM and kvproxy: pages are shared between requests with the same salt."""
     NO_CACHE = "cache_prompt"
     """llama.cpp: ``false`` computes the whole prompt, and keeps it for whoever comes next."""
 

@@ -18,6 +18,7 @@ PAGE_TOKENS = 256
 
 Role = Literal["system", "user", "assistant", "tool"]
 Visibility = Literal["public", "private"]
+IsolateBy = Literal["prompt_cache_key"]
 Reasoning = Literal["none", "may", "open"]
 """Where an answer stands when it begins: the model does not think, may open a think block, or is in one."""
 
@@ -135,7 +136,10 @@ class CacheHints:
     """What the client says about keeping its prompt. It chooses among its own pages only."""
 
     key: str | None = None
-    """``prompt_cache_key``: requests with different keys do not share what is no published document."""
+    """``prompt_cache_key``: where a fleet may best send the request. It separates nothing, unless the operator set
+    that for an API key: agents send a fresh session id here, and would never hit."""
+    salt: str | None = None
+    """``cache_salt``: requests with different salts, or with none, share published documents and nothing else."""
     explicit: bool = False
     """``prompt_cache_options.mode: explicit``: keep nothing behind the last mark."""
 
@@ -211,34 +215,39 @@ class TextRequest:
     cache: CacheHints = CacheHints()
 
 
+def documents_scope(scope: str) -> str:
+    """The scope of the pages of ``scope``'s private documents: apart from its prompts, so that a salted request reads
+    the ones and not the others."""
+    return f"{scope}/documents"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who is asking. ``scope`` is derived by the server from the API key; no caller can choose it."""
 
     name: str
     scope: str
-    partition: str | None = None
-    """A part of the caller's own scope, by its ``prompt_cache_key``: see :meth:`keyed`."""
+    isolate_by: IsolateBy | None = None
+    """The operator's choice for this API key: the request's field that is a salt where it has no ``cache_salt``."""
+    salt: str | None = None
+    """A digest of the salt that this request's pages are kept apart by: see :meth:`salted`."""
 
     @property
     def cache_scope(self) -> str:
         """Where pages are kept that belong to no published document."""
-        return self.scope if self.partition is None else f"{self.scope}#{self.partition}"
+        return self.scope if self.salt is None else f"{self.scope}#{self.salt}"
 
     @property
     def readable(self) -> tuple[str, ...]:
         """Scopes whose pages this caller may read, in the order they are tried."""
-        own = (self.scope,) if self.partition is None else (self.scope, self.cache_scope)
-        return (PUBLIC, *own)
+        return (PUBLIC, documents_scope(self.scope), self.cache_scope)
 
-    def keyed(self, key: str | None) -> Caller:
-        """This caller, keeping its pages apart from those of its other keys. No key: as it is.
-
-        What was kept without a key stays readable to all; what is kept with one is read with that key alone.
-        """
-        if not key:
+    def salted(self, hints: CacheHints) -> Caller:
+        """This caller, keeping its pages apart from those with another salt, and without one. No salt: as it is."""
+        salt = hints.salt or (hints.key if self.isolate_by == "prompt_cache_key" else None)
+        if not salt:
             return self
-        return replace(self, partition=hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+        return replace(self, salt=hashlib.sha256(salt.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
 @dataclass(frozen=True, slots=True)

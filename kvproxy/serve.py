@@ -104,7 +104,9 @@ async def _serve(
             publisher=stack.publisher,
             verifier=stack.verifier,
             responses=stack.responses,
-            keyring=Keyring((k.name, k.key) for k in settings.api_keys),
+            keyring=Keyring(
+                ((k.name, k.key) for k in settings.api_keys), {k.name: k.isolate_by for k in settings.api_keys}
+            ),
             drain=drain,
             max_body=settings.max_body,
             keepalive_s=settings.keepalive_s,

@@ -14,7 +14,7 @@ from benchmarks.server import Launch, NotStarted
 class Kvproxy(Peer):
     name = "kvproxy"
     title = "kvproxy"
-    cold = Cold.CACHE_KEY
+    cold = Cold.CACHE_SALT
     ignore_eos = True
 
     def install(self, place: Place) -> None:

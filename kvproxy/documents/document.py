@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from kvproxy.core import PUBLIC, DocumentRef, Visibility
+from kvproxy.core import PUBLIC, DocumentRef, Visibility, documents_scope
 from kvproxy.errors import DocumentRejected
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
@@ -34,7 +34,7 @@ class Document:
     @property
     def scope(self) -> str:
         """The scope its published pages are kept in."""
-        return PUBLIC if self.visibility == "public" else self.owner_scope
+        return PUBLIC if self.visibility == "public" else documents_scope(self.owner_scope)
 
     def visible_to(self, scope: str) -> bool:
         return self.visibility == "public" or self.owner_scope == scope

@@ -6,17 +6,21 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 
-from kvproxy.core import Caller
+from kvproxy.core import Caller, IsolateBy
 from kvproxy.errors import AuthenticationFailed
 
 ANONYMOUS = Caller("anonymous", "local")
 
 
 class Keyring:
-    """``keys`` are (name, key) pairs; with none, everyone is ANONYMOUS. Only digests are kept."""
+    """``keys`` are (name, key) pairs; with none, everyone is ANONYMOUS. Only digests are kept. ``isolate_by``: by
+    name, where it is set."""
 
-    def __init__(self, keys: Iterable[tuple[str, str]] = ()) -> None:
-        self._callers = tuple((_digest(key), _caller(name, key)) for name, key in keys)
+    def __init__(
+        self, keys: Iterable[tuple[str, str]] = (), isolate_by: Mapping[str, IsolateBy | None] | None = None
+    ) -> None:
+        isolated = isolate_by or {}
+        self._callers = tuple((_digest(key), _caller(name, key, isolated.get(name))) for name, key in keys)
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """From ``Authorization: Bearer`` or ``x-api-key``. Raises AuthenticationFailed."""
@@ -52,5 +56,5 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-def _caller(name: str, key: str) -> Caller:
-    return Caller(name, "tenant:" + _digest(key).hex()[:32])
+def _caller(name: str, key: str, isolate_by: IsolateBy | None) -> Caller:
+    return Caller(name, "tenant:" + _digest(key).hex()[:32], isolate_by)

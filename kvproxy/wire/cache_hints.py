@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from kvproxy.core import CacheHints
 from kvproxy.wire.strict import Strict
+
+Salt = Annotated[str | None, Field(min_length=1, max_length=4096)]
+"""Isolation is asked for, so what cannot be one is refused, unlike a hint."""
 
 
 class CacheOptions(Strict):
@@ -15,18 +18,24 @@ class CacheOptions(Strict):
         default=None, description="explicit: keep nothing behind the last mark."
     )
     ttl: str | None = Field(default=None, description="Accepted; pages are kept as long as there is room.")
+    cache_salt: Salt = Field(default=None, description="Another place of cache_salt.")
 
 
 class CacheBody(Strict):
     prompt_cache_key: str | None = Field(
-        default=None, description="Requests with different keys share nothing but published documents."
+        default=None, description="A hint where to send the request. It separates nothing: see cache_salt."
+    )
+    cache_salt: Salt = Field(
+        default=None,
+        description="Requests with different salts, or with none, share nothing but published documents.",
     )
     prompt_cache_options: CacheOptions | None = None
     prompt_cache_retention: str | None = Field(default=None, description="Accepted; see ttl.")
 
     def hints(self) -> CacheHints:
         options = self.prompt_cache_options
-        return CacheHints(self.prompt_cache_key, options is not None and options.mode == "explicit")
+        salt = self.cache_salt or (options.cache_salt if options is not None else None)
+        return CacheHints(self.prompt_cache_key, salt, options is not None and options.mode == "explicit")
 
 
 class CacheBreakpoint(Strict):

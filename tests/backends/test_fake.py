@@ -9,6 +9,7 @@ from kvproxy.backends.base import Comparison, Found, Generation, LocalBackend, M
 from kvproxy.backends.fake import FakeBackend, FakeMisses, answer_to
 from kvproxy.core import (
     PUBLIC,
+    CacheHints,
     Caller,
     Constraint,
     DocumentRef,
@@ -156,9 +157,9 @@ async def test_nothing_is_kept_behind_the_last_mark() -> None:
     events = [e async for e in backend.generate(replace(generation(TOKENS), keep_until=400))]
     assert events[-1] == Finished("stop", Usage(1000, 12, 0, 400))
     assert found(backend, TOKENS) == Found(400, 0)
-    await said(backend, caller=ANN.keyed("k"))
+    await said(backend, caller=ANN.salted(CacheHints(salt="k")))
     assert found(backend, TOKENS) == Found(400, 0)
-    assert found(backend, TOKENS, ANN.keyed("k")) == Found(999, 0)
+    assert found(backend, TOKENS, ANN.salted(CacheHints(salt="k"))) == Found(999, 0)
 
 
 async def test_failures_come_when_they_were_planned() -> None:

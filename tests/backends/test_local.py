@@ -14,6 +14,7 @@ from kvproxy.backends.local import EmbeddedBackend
 from kvproxy.core import (
     PAGE_TOKENS,
     PUBLIC,
+    CacheHints,
     Caller,
     Constraint,
     DocumentRef,
@@ -23,6 +24,7 @@ from kvproxy.core import (
     Sampling,
     Span,
     Tool,
+    documents_scope,
 )
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
@@ -376,13 +378,28 @@ async def test_what_a_client_marks_as_its_own_is_kept_by_nobody(home: Home) -> N
     assert found(home.backend, ASKED) == Found(300, 0)
 
 
-async def test_pages_of_one_cache_key_are_not_read_with_another(home: Home) -> None:
-    await events_of(home.backend, generation(caller=ANN.keyed("one")))
-    assert found(home.backend, ASKED, ANN.keyed("one")) == Found(629, 0)
-    for other in (ANN.keyed("two"), ANN, BOB.keyed("one")):
+async def test_an_answer_without_a_limit_goes_on_to_the_end_of_the_context(home: Home) -> None:
+    events = await events_of(home.backend, generation(sampling=Sampling(temperature=0.0)))
+    last = events[-1]
+    assert isinstance(last, Finished) and last.reason == "length"
+    assert last.usage.prompt_tokens + last.usage.completion_tokens == 1024
+
+
+async def test_pages_of_one_salt_are_read_with_no_other_and_with_none(home: Home) -> None:
+    one, two = CacheHints(salt="one"), CacheHints(salt="two")
+    await events_of(home.backend, generation(caller=ANN.salted(one)))
+    assert found(home.backend, ASKED, ANN.salted(one)) == Found(629, 0)
+    for other in (ANN.salted(two), ANN, BOB.salted(one)):
         assert found(home.backend, ASKED, other) == NotFound(seen=False)
     await events_of(home.backend, generation(prompt(8, 300)))
-    assert found(home.backend, (*prompt(8, 300), 1), ANN.keyed("one")) == Found(300, 0)
+    assert found(home.backend, (*prompt(8, 300), 1), ANN.salted(one)) == NotFound(seen=False)
+
+
+async def test_a_private_document_is_read_with_any_salt(home: Home) -> None:
+    await home.backend.keep(prompt(9, 300), documents_scope(ANN.scope))
+    for caller in (ANN, ANN.salted(CacheHints(salt="one"))):
+        assert found(home.backend, (*prompt(9, 300), 1), caller) == Found(300, 0)
+    assert found(home.backend, (*prompt(9, 300), 1), BOB) == NotFound(seen=False)
 
 
 async def test_choices_of_one_prompt_share_its_prefill_and_repeat_with_their_seeds(home: Home) -> None:

@@ -130,7 +130,7 @@ def test_it_measures_the_proxy_over_a_fake_backend(
             "--tokenizer",
             str(smollm2),
             "--cold",
-            "prompt_cache_key",
+            "cache_salt",
             "--pid",
             str(server._process.pid),
         ]

@@ -35,9 +35,8 @@ def test_a_salt_is_a_line_or_a_field() -> None:
     first, second = Visit(12345678, first=True), Visit(12345678, first=False)
     assert first.text(Cold.SALT_LINE, "doc", "why?") == "Copy 12345678.\n\ndoc\n\nwhy?"
     assert first.fields(Cold.SALT_LINE) == {}
-    for cold in (Cold.CACHE_SALT, Cold.CACHE_KEY):
-        assert first.text(cold, "doc", "why?") == "doc\n\nwhy?"
-        assert first.fields(cold) == second.fields(cold) == {cold.value: "bench-12345678"}
+    assert first.text(Cold.CACHE_SALT, "doc", "why?") == "doc\n\nwhy?"
+    assert first.fields(Cold.CACHE_SALT) == second.fields(Cold.CACHE_SALT) == {"cache_salt": "bench-12345678"}
     assert first.fields(Cold.NO_CACHE) == {"cache_prompt": False}
     assert second.fields(Cold.NO_CACHE) == {"cache_prompt": True}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -13,6 +14,8 @@ import pytest
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel
 
+from kvproxy.core import IsolateBy
+from kvproxy.server.auth import Keyring
 from tests.server.doubles import Http, Proxy, ask, client_of, make_proxy
 
 CHAT = "/v1/chat/completions"
@@ -248,16 +251,47 @@ async def test_explicit_marks_keep_nothing_behind_them() -> None:
         assert usage["prompt_tokens_details"]["cache_write_tokens"] == 0
 
 
-async def test_a_cache_key_keeps_prompts_apart() -> None:
+async def test_a_cache_key_separates_nothing() -> None:
+    """Agents send a fresh session id in it: their second session must hit."""
+    keys: list[dict[str, Any]] = [{"prompt_cache_key": key} for key in ("a", "b", None)]
+    assert await cached_in_turn(keys) == [0, 302, 302]
+
+
+async def test_a_cache_salt_keeps_prompts_apart() -> None:
+    salts: list[dict[str, Any]] = [{"cache_salt": "a"}, {"cache_salt": "b"}, {"cache_salt": "a"}, {}]
+    assert await cached_in_turn(salts) == [0, 0, 302, 0]
+    nested: list[dict[str, Any]] = [{"prompt_cache_options": {"cache_salt": "a"}}, {"cache_salt": "a"}]
+    assert await cached_in_turn(nested) == [0, 302]
+
+
+async def test_an_operator_may_let_the_cache_key_be_a_salt() -> None:
+    keys = [{"prompt_cache_key": key} for key in ("a", "b", "a")]
+    assert await cached_in_turn(keys, isolate_by="prompt_cache_key") == [0, 0, 302]
+    salted = [{"prompt_cache_key": "a", "cache_salt": "s"}, {"prompt_cache_key": "b", "cache_salt": "s"}]
+    assert await cached_in_turn(salted, isolate_by="prompt_cache_key") == [0, 302]
+
+
+@pytest.mark.parametrize("salt", ["", 7, ["a"]])
+async def test_a_salt_that_is_none_is_refused_rather_than_ignored(salt: object) -> None:
+    async with client_of(make_proxy()) as http:
+        answer = await http.post(CHAT, json=ask(cache_salt=salt))
+        assert answer.status == 400
+        assert (await answer.json())["error"]["param"] == "cache_salt"
+
+
+async def cached_in_turn(fields: Sequence[dict[str, Any]], isolate_by: IsolateBy | None = None) -> list[int]:
+    """``cached_tokens`` of the same prompt, sent with each of ``fields``, by one API key."""
     proxy = make_proxy()
+    key = "key-of-ann-0123456789"
+    keyring = Keyring([("ann", key)], {"ann": isolate_by})
+    proxy = replace(proxy, parts=replace(proxy.parts, keyring=keyring))
+    counts: list[int] = []
     async with client_of(proxy) as http:
-
-        async def cached(key: str | None) -> int:
-            body = ask("x" * 300, prompt_cache_key=key)
-            usage = (await (await http.post(CHAT, json=body)).json())["usage"]
-            return int(usage["prompt_tokens_details"]["cached_tokens"])
-
-        assert [await cached(key) for key in ("a", "b", "a", None)] == [0, 0, 302, 0]
+        for more in fields:
+            headers = {"Authorization": f"Bearer {key}"}
+            answer = await (await http.post(CHAT, json=ask("x" * 300, **more), headers=headers)).json()
+            counts.append(int(answer["usage"]["prompt_tokens_details"]["cached_tokens"]))
+    return counts
 
 
 async def test_deprecated_functions() -> None:

@@ -223,11 +223,11 @@ async def test_marks_and_hints_reach_the_engine() -> None:
     async with running() as (proxy, client):
         marked = {"type": "input_text", "text": "keep", "prompt_cache_breakpoint": {"mode": "explicit"}}
         items: Any = [{"role": "user", "content": [marked]}, {"role": "user", "content": "not this"}]
-        fields: Any = {"prompt_cache_options": {"mode": "explicit"}, "prompt_cache_key": "k"}
+        fields: Any = {"prompt_cache_options": {"mode": "explicit"}, "prompt_cache_key": "k", "cache_salt": "s"}
         response = await client.responses.create(model="fake", input=items, extra_body=fields)
     (generation,) = proxy.backend.generations
     assert generation.keep_until == generation.prompt.marks[0] == 1 + len("keep")
-    assert generation.caller.partition is not None
+    assert generation.caller.salt is not None
     assert response.prompt_cache_key == "k"
     assert response.usage is not None
     assert response.usage.input_tokens_details.cache_write_tokens == 1 + len("keep")

@@ -100,7 +100,7 @@ def test_every_field() -> None:
         logprobs=0,
     )
     assert asked == Completions(
-        (TextRequest("m", "Hi", sampling, 2, CacheHints("k", True)),), True, True, False
+        (TextRequest("m", "Hi", sampling, 2, CacheHints("k", explicit=True)),), True, True, False
     )
 
 

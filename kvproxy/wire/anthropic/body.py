@@ -14,6 +14,7 @@ from kvproxy.wire.anthropic.blocks import (
     SystemBlockBody,
     as_blocks,
 )
+from kvproxy.wire.cache_hints import Salt
 from kvproxy.wire.faults import field_path, invalid
 
 MAX_STOP_SEQUENCES = 64
@@ -86,6 +87,10 @@ class CountTokensBody(_Strict):
     thinking: ThinkingBody | None = Field(default=None, description="Left out: the model does not think.")
     output_config: OutputConfigBody | None = None
     output_format: OutputFormatBody | None = Field(default=None, description="The older place of the format.")
+    cache_salt: Salt = Field(
+        default=None,
+        description="Requests with different salts, or with none, share nothing but published documents.",
+    )
     cache_control: CacheControl | None = Field(
         default=None, description="Marks the last block of the request as the end of a reusable prefix."
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from kvproxy.core import ChatRequest, JsonFormat, Message, Part, Sampling, TextPart, ToolCall
+from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Message, Part, Sampling, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.anthropic.blocks import (
     RedactedThinkingBlockBody,
@@ -87,6 +87,7 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
         tool_choice=choice_of(asked.tool_choice, tools),
         parallel_tool_calls=not (asked.tool_choice and asked.tool_choice.disable_parallel_tool_use),
         response_format=_format(asked),
+        cache=CacheHints(salt=asked.cache_salt),
         left_out=tuple(reading.left_out),
     )
 

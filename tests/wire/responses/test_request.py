@@ -114,8 +114,8 @@ def test_json_formats() -> None:
 
 
 def test_cache_hints() -> None:
-    fields = {"prompt_cache_key": "k", "prompt_cache_options": {"mode": "explicit"}}
-    assert chat_of(**fields).cache == CacheHints("k", explicit=True)
+    fields = {"prompt_cache_key": "k", "cache_salt": "s", "prompt_cache_options": {"mode": "explicit"}}
+    assert chat_of(**fields).cache == CacheHints("k", "s", explicit=True)
     assert opened_by(**fields)["prompt_cache_options"] == {"mode": "explicit", "ttl": "30m"}
 
 
