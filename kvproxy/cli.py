@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -179,6 +180,28 @@ def docs_delete(
     with _client(url, api_key) as client:
         client.delete(document)
     typer.echo(f"deleted {document}")
+
+
+@app.command()
+def watch(
+    last: Annotated[int, typer.Option(min=0, max=500, help="How many that have ended already.")] = 20,
+    url: Url = HERE,
+    api_key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object on each line.")] = False,
+) -> None:
+    """Show this API key's requests as they end: who asked, what was cached, why not. Ctrl-C ends it."""
+    from kvproxy.tables import console
+    from kvproxy.watch import HEAD, line
+
+    shown = console()
+    with _client(url, api_key) as client, suppress(KeyboardInterrupt):
+        if not as_json:
+            shown.print(HEAD, style="bold", highlight=False, no_wrap=True, crop=False)
+        for entry in client.requests(last=last):
+            if as_json:
+                typer.echo(json.dumps(entry, ensure_ascii=False))
+            else:
+                shown.print(line(entry), no_wrap=True, crop=False, soft_wrap=True)
 
 
 @app.command()

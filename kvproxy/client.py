@@ -86,6 +86,20 @@ class Client:
             raise RequestFailed("the proxy ended the verification without a result; look at its log")
         return result
 
+    def requests(self, *, last: int) -> Iterator[dict[str, Any]]:
+        """The newest ``last`` requests that have ended, then each as it ends, without an end. An entry that holds
+        ``missed`` says how many went by unseen. Raises RequestFailed."""
+        headers = {"accept": "text/event-stream"}
+        try:
+            with self._http.stream("GET", "/kv/v1/requests", params={"last": str(last)}, headers=headers) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                for _, entry in _events(response.iter_raw()):
+                    yield entry
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
+
     def _streamed(
         self, path: str, body: dict[str, Any] | None, query: dict[str, str], progress: Progress | None
     ) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from kvproxy.pipeline import Reply, Request
 from kvproxy.server.deadline import deadline
 from kvproxy.server.parts import CALLER, PARTS, REQUEST_ID
 from kvproxy.server.sse import SseStream
+from kvproxy.server.watching import note_reply
 from kvproxy.timings import Timings
 from kvproxy.wire import sse
 from kvproxy.wire.answer import Answer, AnswerBuilder, AnswerParser
@@ -63,6 +64,7 @@ async def whole(request: web.Request, asked: Request, id: str, clock: Timings) -
     _log_left_out(request, asked)
     async with deadline(parts.timeout_s):
         reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
+        note_reply(request, reply)
         gathered = [AnswerBuilder() for _ in reply.choices]
         finished: dict[int, Finished] = {}
         async with aclosing(reply):
@@ -93,6 +95,7 @@ async def stream(
     )
     async with sending as out, deadline(parts.timeout_s):
         reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
+        note_reply(request, reply)
         async with aclosing(reply):
             headers = reply_headers(reply, asked)
             late = b""

@@ -16,6 +16,7 @@ from kvproxy.server.operations import OPERATIONS
 from kvproxy.server.parts import CALLER, PARTS, Parts
 from kvproxy.server.reference import REFERENCE, Reference
 from kvproxy.server.request_id import add_request_id, request_ids
+from kvproxy.server.watching import watched
 
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 
@@ -23,7 +24,7 @@ _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 def build_app(parts: Parts) -> web.Application:
     """``parts.lifespan`` is entered when the app starts and left when it is cleaned up."""
     app = web.Application(
-        middlewares=[request_ids, metering, errors, admission], client_max_size=parts.max_body
+        middlewares=[request_ids, watched, metering, errors, admission], client_max_size=parts.max_body
     )
     app[PARTS] = parts
     app[REFERENCE] = Reference(lambda: describe(OPERATIONS, served_name=parts.served_name))

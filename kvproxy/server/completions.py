@@ -18,6 +18,7 @@ from kvproxy.server.incoming import receive
 from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.sse import SseStream
 from kvproxy.server.upstream import serve_upstream
+from kvproxy.server.watching import note_reply
 from kvproxy.timings import Timings
 from kvproxy.wire.cache_status import early_status
 from kvproxy.wire.completion_response import CompletionHead, CompletionStream, summed, text_completion
@@ -116,6 +117,7 @@ async def _stream_one(
     out: SseStream,
 ) -> Usage:
     reply = await request.app[PARTS].pipeline.serve(prompt, request[CALLER], id, clock)
+    note_reply(request, reply)
     async with aclosing(reply):
         await out.start(reply_headers(reply, prompt))
         prompt_tokens = len(reply.prompt.token_ids)

@@ -20,7 +20,7 @@ from kvproxy.errors import (
 )
 from kvproxy.server.dialect import speaks_anthropic
 from kvproxy.server.drain import shutting_down
-from kvproxy.server.parts import PARTS, REQUEST_ID, STREAMING
+from kvproxy.server.parts import ERROR_CODE, PARTS, REQUEST_ID, STREAMING
 from kvproxy.server.request_id import request_id_of
 from kvproxy.wire.anthropic.errors import anthropic_status, error_body
 from kvproxy.wire.json_text import encode
@@ -35,6 +35,7 @@ def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | No
 def error_response(error: KVProxyError, request: web.Request) -> web.Response:
     """OpenAI's body, or Anthropic's below its paths. A refusal that will not change says so, since clients
     retry 409 of their own accord."""
+    request[ERROR_CODE] = str(error.code or error.type)
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.server.body import read_body
-from kvproxy.server.parts import PARTS
+from kvproxy.server.parts import MODEL, PARTS
 from kvproxy.timings import Timings
 from kvproxy.wire.json_text import decode_object
 
@@ -38,6 +38,7 @@ async def receive(request: web.Request) -> Incoming:
     local = model == parts.served_name
     if not local and model not in parts.pipeline.upstreams():
         raise ModelNotFound(model)
+    request[MODEL] = model
     return Incoming(raw, body, model, local, clock)
 
 

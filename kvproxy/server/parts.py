@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiohttp import web
@@ -14,7 +14,9 @@ from kvproxy.documents.info import DocumentInfo, Published, Verification
 from kvproxy.pipeline import Pipeline
 from kvproxy.server.auth import Keyring
 from kvproxy.server.drain import Drain
+from kvproxy.telemetry.feed import Feed
 from kvproxy.wire.reading import LENIENT, ReadingPolicy
+from kvproxy.wire.served_requests import KvRequest
 
 
 class Publisher(Protocol):
@@ -89,6 +91,8 @@ class Parts:
     keepalive_s: float
     timeout_s: float
     """How long one request may take, from its first byte to its last."""
+    feed: Feed[KvRequest] = field(default_factory=Feed)
+    """The requests as they end."""
     policy: ReadingPolicy = LENIENT
     """What is left out of requests, and what is refused."""
     show_metrics: bool = True
@@ -102,5 +106,9 @@ class Parts:
 PARTS = web.AppKey("PARTS", Parts)
 CALLER = web.RequestKey("CALLER", Caller)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+MODEL = web.RequestKey("MODEL", str)
+"""The model that the request names, once it is known to be served."""
+ERROR_CODE = web.RequestKey("ERROR_CODE", str)
+"""Of the error that was the answer, or its type where it has no code."""
 STREAMING = web.RequestKey("STREAMING", bool)
 """Set once a stream's headers are out: no other response may follow."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvproxy.errors import AuthenticationFailed, NotReady, RouteNotFound, ShuttingDown
-from kvproxy.server import health, metering, reference
-from kvproxy.server.operation import Answer, Operation
+from kvproxy.errors import AuthenticationFailed, InvalidRequest, NotReady, RouteNotFound, ShuttingDown
+from kvproxy.server import health, metering, reference, watching
+from kvproxy.server.operation import Answer, Operation, Parameter
 from kvproxy.server.operations.headers import IF_NONE_MATCH, UNCHANGED
+from kvproxy.wire.served_requests import KvRequestList, WatchEvent
 from kvproxy.wire.service_types import Health
 
 _TAG = "Service"
+_LAST = {"type": "integer", "minimum": 0, "maximum": watching.MOST_RECENT, "default": watching.RECENT}
 
 SERVICE = (
     Operation(
@@ -49,6 +51,26 @@ SERVICE = (
         errors=(AuthenticationFailed, RouteNotFound),
         open=True,
         key=True,
+    ),
+    Operation(
+        id="listRequests",
+        method="GET",
+        path="/kv/v1/requests",
+        handler=watching.requests,
+        tag=_TAG,
+        summary="Requests for models that have ended, and those that do",
+        description=(
+            "The caller's own: who asked, how much of the prompt was cached, and why not; no text. With `stream` (or "
+            "`Accept: text/event-stream`) the newest are followed by every further one: events `request`, and `missed` "
+            "when the reader is too slow. `kvproxy watch` shows them."
+        ),
+        parameters=(
+            Parameter("last", "query", _LAST, "How many that have ended already.", "20"),
+            Parameter("stream", "query", {"type": "string"}, "`true`: go on.", "true"),
+        ),
+        answers=(Answer(KvRequestList, description="The newest requests, oldest first."),),
+        events=WatchEvent,
+        errors=(InvalidRequest,),
     ),
     Operation(
         id="openapi",

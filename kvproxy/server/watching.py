@@ -1,0 +1,149 @@
+"""``GET /kv/v1/requests``: the caller's requests as they end, and the middleware that notes them."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from kvproxy.core import Decision, Miss
+from kvproxy.errors import InvalidRequest
+from kvproxy.events import Started
+from kvproxy.pipeline import Reply
+from kvproxy.server.errors import json_response
+from kvproxy.server.metering import LEFT
+from kvproxy.server.parts import CALLER, ERROR_CODE, MODEL, PARTS, REQUEST_ID
+from kvproxy.server.sse import SseStream
+from kvproxy.telemetry.feed import Follower
+from kvproxy.telemetry.metrics import Meter
+from kvproxy.wire import sse
+from kvproxy.wire.served_requests import KvRequest, KvRequestList, KvRequestsMissed, Outcome
+
+MOST_RECENT = 500
+RECENT = 20
+
+_LOOK_S = 1.0
+"""How soon a watcher's stream notices that the proxy is shutting down."""
+
+_PRODUCT = re.compile(r"[!-~]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Of a reply of the local model, when its first token was known."""
+
+    decision: Decision
+    started: Started
+    prompt_tokens: int
+    ttft_s: float
+    meter: Meter
+
+
+_ANSWERED = web.RequestKey("ANSWERED", _Answered)
+
+
+def note_reply(request: web.Request, reply: Reply) -> None:
+    """Remember what is told of ``request`` when it has ended. Of several replies, the first."""
+    if _ANSWERED not in request:
+        tokens, ttft_s = len(reply.prompt.token_ids), reply.timings.elapsed_s
+        request[_ANSWERED] = _Answered(reply.decision, reply.started, tokens, ttft_s, reply.meter)
+
+
+@web.middleware
+async def watched(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Puts every request for a model into the feed when it has ended, however it ended."""
+    began, at = time.perf_counter(), time.time()
+    status = LEFT
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    finally:
+        caller = request.get(CALLER)
+        if caller is not None and request.method == "POST" and request.path.startswith("/v1/"):
+            served = _served(request, at, status, time.perf_counter() - began)
+            request.app[PARTS].feed.put(caller.scope, served)
+
+
+async def requests(request: web.Request) -> web.StreamResponse:
+    """The newest as a list; with ``stream`` or ``Accept: text/event-stream``, and all that follow, as events."""
+    feed, scope = request.app[PARTS].feed, request[CALLER].scope
+    recent = feed.recent(scope, _most(request))
+    if not ("text/event-stream" in request.headers.get("Accept", "") or request.query.get("stream") == "true"):
+        listed: KvRequestList = {"object": "list", "data": recent}
+        return json_response(listed)
+    drain = request.app[PARTS].drain
+    sending = SseStream(request, interval_s=request.app[PARTS].keepalive_s)
+    with feed.following(scope) as follower:
+        async with sending as out:
+            await out.start({})
+            await out.send(b"".join(map(_event, recent)) or sse.KEEPALIVE)
+            while not drain.draining:
+                await follower.wait(_LOOK_S)
+                if data := _news(follower):
+                    await out.send(data)
+    return sending.response
+
+
+def _news(follower: Follower[KvRequest]) -> bytes:
+    taken, missed = follower.take()
+    dropped = sse.event(KvRequestsMissed(missed=missed), "missed") if missed else b""
+    return dropped + b"".join(map(_event, taken))
+
+
+def _event(served: KvRequest) -> bytes:
+    return sse.event(served, "request")
+
+
+def _served(request: web.Request, at: float, status: int, total_s: float) -> KvRequest:
+    answered = request.get(_ANSWERED)
+    outcome, reason = _outcome(request, answered, status)
+    decision = None if answered is None else answered.decision
+    document = None if decision is None or decision.document is None else str(decision.document)
+    return KvRequest(
+        object="kv_request",
+        id=request[REQUEST_ID],
+        at=at,
+        client=client_of(request.headers.get("User-Agent", "")),
+        endpoint=request.path[:64],
+        model=request.get(MODEL),
+        status=status,
+        outcome=outcome,
+        reason=reason,
+        document=document,
+        prompt_tokens=None if answered is None else answered.prompt_tokens,
+        cached_tokens=None if answered is None else answered.started.cached_tokens,
+        completion_tokens=None if answered is None else answered.meter.generated,
+        ttft_s=None if answered is None else round(answered.ttft_s, 4),
+        total_s=round(total_s, 4),
+    )
+
+
+def _outcome(
+    request: web.Request, answered: _Answered | None, status: int
+) -> tuple[Outcome, str | None]:
+    if status == LEFT:
+        return "left", None
+    if status >= 400:
+        return "refused", request.get(ERROR_CODE)
+    if answered is None:
+        return "bypass", None
+    if isinstance(answered.decision, Miss):
+        return "miss", answered.decision.reason.value
+    return "hit", "collapsed" if answered.started.collapsed else None
+
+
+def client_of(agent: str) -> str:
+    """The first product of a ``User-Agent``: ``claude-cli/2.1.197``. Printable ASCII without blanks, at most 64."""
+    found = _PRODUCT.search(agent)
+    return found[0] if found else "unknown"
+
+
+def _most(request: web.Request) -> int:
+    given = request.query.get("last", str(RECENT))
+    if not (given.isascii() and given.isdecimal() and len(given) <= 4 and int(given) <= MOST_RECENT):
+        raise InvalidRequest(f"Invalid 'last': must be an integer of 0 to {MOST_RECENT}.", param="last")
+    return int(given)

@@ -1,0 +1,52 @@
+"""One line for each request as it ends: does the agent hit? If not, why not?"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.text import Text
+
+_STYLES = {"hit": "green", "miss": "yellow", "refused": "bold red", "left": "dim", "bypass": "cyan"}
+
+HEAD = (
+    f"{'time':8}  {'client':24}  {'model':20}  {'':7}  {'cached of prompt':>22}  {'TTFT':>8}  {'total':>8}  "
+    f"{'out':>5}"
+)
+
+
+def line(entry: dict[str, Any]) -> Text:
+    """An entry of ``/kv/v1/requests`` for a terminal."""
+    if "missed" in entry:
+        return Text(f"… {entry['missed']} requests went by unseen", style="dim")
+    outcome = str(entry["outcome"])
+    told = Text(time.strftime("%H:%M:%S", time.localtime(entry["at"])))
+    told.append(f"  {_cut(entry['client'], 24)}  {_cut(entry['model'] or '', 20)}  ")
+    told.append(f"{outcome:7}", style=_STYLES.get(outcome, ""))
+    told.append(f"  {_share(entry):>22}  {_seconds(entry['ttft_s']):>8}  {_seconds(entry['total_s']):>8}")
+    told.append(f"  {'' if entry['completion_tokens'] is None else entry['completion_tokens']:>5}")
+    told.append(f"  {_why(entry)}", style="dim")
+    return told
+
+
+def _share(entry: dict[str, Any]) -> str:
+    prompt, cached = entry["prompt_tokens"], entry["cached_tokens"]
+    if prompt is None:
+        return ""
+    return f"{cached:,} of {prompt:,} ({100 * cached // max(prompt, 1)} %)"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f} s" if value < 100 else f"{value:.0f} s"
+
+
+def _why(entry: dict[str, Any]) -> str:
+    status = f"{entry['status']} " if entry["status"] >= 400 else ""
+    about = " ".join(str(entry[name]) for name in ("document", "reason") if entry[name])
+    return f"{status}{about}".rstrip()
+
+
+def _cut(text: str, width: int) -> str:
+    return f"{text:{width}}" if len(text) <= width else text[: width - 1] + "…"

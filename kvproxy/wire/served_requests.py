@@ -1,0 +1,48 @@
+"""``/kv/v1/requests`` as it stands on the wire: requests that have ended. Never a prompt's text."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
+
+Outcome = Literal["hit", "miss", "bypass", "refused", "left"]
+"""``bypass``: another model answered. ``refused``: an error was the answer. ``left``: the client closed the connection
+first."""
+
+
+class KvRequest(TypedDict):
+    """One request that has ended. Counts and ``ttft_s`` are null where the local model was not asked."""
+
+    object: Literal["kv_request"]
+    id: str
+    at: float
+    """Unix seconds when it came."""
+    client: str
+    """Name and version, as it says itself."""
+    endpoint: str
+    model: str | None
+    status: int
+    outcome: Outcome
+    reason: str | None
+    """Why it was a miss, or the error's code."""
+    document: str | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    ttft_s: float | None
+    total_s: float
+
+
+class KvRequestList(TypedDict):
+    object: Literal["list"]
+    data: list[KvRequest]
+
+
+class KvRequestsMissed(TypedDict):
+    """The watcher was too slow for so many."""
+
+    missed: int
+
+
+WatchEvent = KvRequest | KvRequestsMissed
