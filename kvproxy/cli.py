@@ -182,6 +182,35 @@ def docs_delete(
     typer.echo(f"deleted {document}")
 
 
+@app.command(context_settings={"ignore_unknown_options": True})
+def env(
+    agent: Annotated[str, typer.Argument(help="claude, codex, opencode, aider, llm, qwen, continue, …")],
+    command: Annotated[
+        list[str] | None, typer.Argument(help="With --run: what to start.", show_default=False)
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Start it: --run -- COMMAND …")] = False,
+    model: Annotated[str | None, typer.Option(help="One of the proxy's models.  [the local one]")] = None,
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """Print the settings with which an agent uses this proxy: eval "$(kvproxy env claude)"."""
+    from kvproxy.agents.launch import run as start
+    from kvproxy.agents.launch import shell_lines
+    from kvproxy.agents.recipe import NO_KEY, Door
+    from kvproxy.agents.recipes import RECIPES
+
+    if agent not in RECIPES:
+        raise typer.BadParameter(f"'{agent}' is none of {', '.join(RECIPES)}")
+    with _client(url, api_key) as client:
+        served = client.served(model)
+    door = Door(client.root, served["id"], served.get("max_model_len") or 32_768, api_key or NO_KEY)
+    recipe = RECIPES[agent](door)
+    if not run:
+        typer.echo(shell_lines(recipe), nl=False)
+        return
+    raise typer.Exit(start(recipe, command or [recipe.command or agent]))
+
+
 @app.command()
 def watch(
     last: Annotated[int, typer.Option(min=0, max=500, help="How many that have ended already.")] = 20,

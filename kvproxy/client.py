@@ -86,6 +86,20 @@ class Client:
             raise RequestFailed("the proxy ended the verification without a result; look at its log")
         return result
 
+    @property
+    def root(self) -> str:
+        """The proxy's address without ``/v1``."""
+        return self._root
+
+    def served(self, model: str | None = None) -> dict[str, Any]:
+        """The entry of ``/v1/models`` for ``model``, or for the local one. Raises RequestFailed for another name."""
+        models: list[dict[str, Any]] = self._json("GET", "/v1/models")["data"]
+        for entry in models:
+            if entry["id"] == model or (model is None and entry.get("owned_by") == "kvproxy"):
+                return entry
+        names = ", ".join(str(entry["id"]) for entry in models)
+        raise RequestFailed(f"{self._root} serves {names or 'no model'}" + (f", not {model}" if model else ""))
+
     def requests(self, *, last: int) -> Iterator[dict[str, Any]]:
         """The newest ``last`` requests that have ended, then each as it ends, without an end. An entry that holds
         ``missed`` says how many went by unseen. Raises RequestFailed."""

@@ -1,0 +1,1 @@
+"""Real agents against the real engine: `make agents`."""

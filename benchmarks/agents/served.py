@@ -1,0 +1,93 @@
+"""The proxy that the agents are pointed at: the real engine on a real small model, its context made long."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.agents.scripted import Script, ScriptedBackend, ScriptedPipeline
+from kvproxy.backends.fake_misses import FakeMisses
+from kvproxy.config import Config, Engine, Model, Store, default_cache_dir
+from kvproxy.engine.source import ModelFolder, resolve_model
+from kvproxy.serve import open_stack
+from kvproxy.server.app import build_app
+from kvproxy.server.auth import Keyring
+from kvproxy.server.drain import Drain
+from kvproxy.server.parts import Parts
+from kvproxy.server.run import serve
+from kvproxy.wire.served_requests import KvRequest
+
+CONTEXT = 65_536
+"""Claude Code's prompt alone has more tokens than the model was made for; what it says there does not matter here."""
+
+NAME = "smollm2-135m"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    url: str
+    script: Script
+    parts: Parts
+
+    def requests(self) -> list[KvRequest]:
+        """All that have ended."""
+        return self.parts.feed.recent("local", 500)
+
+
+def long_model(folder: Path) -> Path:
+    """SmolLM2 with a longer context in its config; the weights are linked."""
+    source = resolve_model(
+        NAME, revision=None, cache_dir=default_cache_dir(), progress=lambda done, total: None
+    ).path
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for file in source.iterdir():
+        if file.name != "config.json":
+            os.symlink(file, folder / file.name)
+    config = json.loads((source / "config.json").read_text())
+    config["max_position_embeddings"] = CONTEXT
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@asynccontextmanager
+async def proxy(folder: Path, *, delay_s: float = 0.0) -> AsyncIterator[Served]:
+    """``delay_s``: what every prefill takes longer, as on a slow machine."""
+    config = Config(
+        model=Model(path=str(folder / "model"), name=NAME),
+        engine=Engine(page_budget=6 * 2**30),
+        store=Store(path=folder / "store"),
+    )
+    drain = Drain(2.0)
+    bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async with open_stack(config, ModelFolder(long_model(folder / "model"), NAME)) as stack:
+        script = Script()
+        local = ScriptedBackend(stack.local, script, delay_s)
+        parts = Parts(
+            served_name=NAME,
+            created=0,
+            pipeline=ScriptedPipeline(script, composer=stack.composer, local=local, misses=FakeMisses(local)),
+            ready=stack.ready,
+            publisher=stack.publisher,
+            verifier=stack.verifier,
+            responses=stack.responses,
+            keyring=Keyring(),
+            drain=drain,
+            max_body=32 * 2**20,
+            keepalive_s=10.0,
+            timeout_s=600.0,
+        )
+        announce = lambda host, port: bound.set_result(f"http://{host}:{port}")  # noqa: E731  one line, used once
+        server = asyncio.create_task(serve(build_app(parts), "127.0.0.1", 0, drain, announce))
+        try:
+            yield Served(await asyncio.wait_for(bound, 30), script, parts)
+        finally:
+            server.cancel()
+            with suppress(asyncio.CancelledError):
+                await server
