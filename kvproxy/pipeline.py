@@ -47,6 +47,9 @@ REFUSALS = (InvalidRequest, Retryable)
 PREDICTION_SLACK = 256
 """Tokens of a prediction that are of use beyond ``max_tokens``: the answer may leave out some of it."""
 
+ROOM_SHARE = 8
+"""A ``max_tokens`` that goes beyond the context is one for what is left of it, where that is at least such a part."""
+
 
 Request = ChatRequest | TextRequest
 
@@ -266,15 +269,22 @@ class Pipeline:
         return self._local
 
     def _fit(self, prompt: Prompt, sampling: Sampling, info: EngineInfo) -> Sampling:
-        """``sampling`` with the default ``max_tokens``, where there is one, as far as there is room for it."""
+        """``sampling`` with a ``max_tokens`` that there is room for: the client's, or the default where there is one.
+
+        Agents send the largest answer that their usual model gives, 32,000 tokens and more: a bound that is never
+        reached. It ends where the context does, unless that is near: then the refusal tells them to shorten.
+        """
         prompt_tokens, wanted = len(prompt.token_ids), sampling.max_tokens
-        if info.max_context - prompt_tokens < (wanted or 1):
+        room = info.max_context - prompt_tokens
+        if room < min(wanted or 1, max(1, info.max_context // ROOM_SHARE)):
             raise ContextTooLong(
                 limit=info.max_context, prompt_tokens=prompt_tokens, completion_tokens=wanted or 1
             )
-        if wanted is not None or self._default_max_tokens is None:
+        if wanted is None:
+            wanted = self._default_max_tokens
+        if wanted is None:
             return sampling
-        return replace(sampling, max_tokens=max(1, min(self._default_max_tokens, info.room(prompt_tokens))))
+        return replace(sampling, max_tokens=max(1, min(wanted, info.room(prompt_tokens))))
 
 
 def constraint_of(request: Request, prompt: Prompt) -> Constraint | None:

@@ -207,6 +207,16 @@ async def test_a_request_over_the_context_is_refused_with_both_numbers() -> None
         await Setup(max_context=prompt).ask()
 
 
+async def test_a_limit_beyond_the_context_ends_where_the_context_does_unless_that_is_near() -> None:
+    """Agents send 32,000 and more, always; a context of 40,960 has room for their prompts all the same."""
+    prompt = 1 + len(TEXT) + 1 + 1 + len("why?") + 1 + 1
+    roomy = Setup(max_context=2 * prompt)
+    await roomy.ask(sampling=Sampling(max_tokens=32_000))
+    assert roomy.backend.generations[0].sampling.max_tokens == prompt
+    with pytest.raises(ContextTooLong, match="32000 in the completion"):
+        await Setup(max_context=prompt + prompt // 10).ask(sampling=Sampling(max_tokens=32_000))
+
+
 async def test_not_ready_says_why() -> None:
     setup = Setup()
     setup.backend.not_ready = "loading 3 of 9 shards"
