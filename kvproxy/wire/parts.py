@@ -89,7 +89,7 @@ def parse_part(part: PartBody, role: str, where: str, reading: Reading, *, asked
 
 
 def _unreadable(part: UnreadPart, where: str) -> InvalidRequest:
-    if part.type is None:
+    if part.raw.get("type") is None:
         return InvalidRequest(f"Missing required parameter: '{where}.type'.", param=f"{where}.type")
     if part.type not in _MEDIA:
         return InvalidRequest(

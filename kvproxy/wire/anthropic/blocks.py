@@ -167,13 +167,13 @@ class ToolResultBlockBody(_Block):
     is_error: bool | None = None
 
 
-class ThinkingBlockBody(_Strict):
+class ThinkingBlockBody(_Block):
     type: Literal["thinking"]
     thinking: GivenText = ""
     signature: str | None = Field(default=None, description="Accepted, not checked.")
 
 
-class RedactedThinkingBlockBody(_Strict):
+class RedactedThinkingBlockBody(_Block):
     """Dropped: nobody but its maker can read it."""
 
     type: Literal["redacted_thinking"]
