@@ -112,9 +112,8 @@ def front_merged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
 def arranged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
     """In an order that the template takes. ``entries``: as ``front_merged`` gives them."""
     done: list[Entry] = []
-    front = continued = (
-        True  # continued: the last entry is a system text that the next user message goes on with
-    )
+    front = True
+    continued = False  # The last entry is a system text that the next user message goes on with.
     for entry in entries:
         system = entry["role"] == "system"
         if system and (roles.system if front else roles.late_system):

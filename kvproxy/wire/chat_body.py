@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from kvproxy.wire.cache_hints import CacheBody, CacheControl
-from kvproxy.wire.history.arguments import ArgumentsText, GivenText
-from kvproxy.wire.parts import Content
+from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
+from kvproxy.wire.parts import PART_TYPES, Content
 from kvproxy.wire.prediction import PredictionBody
 from kvproxy.wire.response_format import ResponseFormatBody
 from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptions
@@ -63,6 +63,18 @@ class MessageBody(Strict):
     audio: Any = Field(
         default=None, description="Of an earlier answer; the model is told that there was one."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_result(cls, body: Any) -> Any:
+        """What a tool returned, whatever it is."""
+        if (
+            not isinstance(body, dict)
+            or body.get("role") not in ("tool", "function")
+            or "content" not in body
+        ):
+            return body
+        return {**body, "content": returned(body["content"], PART_TYPES)}
 
 
 class FunctionChoice(Strict):

@@ -21,6 +21,9 @@ _MEDIA = {"image_url": "images", "input_audio": "audio", "file": "files"}
 _FIELDS = {"text": "text", "refusal": "refusal", "kv_document": "document"}
 
 
+PART_TYPES = frozenset(_MEDIA) | frozenset(_FIELDS)
+
+
 class PartBody(Markable):
     type: Literal["text", "refusal", "kv_document", "image_url", "input_audio", "file"]
     text: str | None = None

@@ -77,7 +77,7 @@ UNKNOWN_CALLS = CODER.replace("<tool_call>\\n<function=", "<call to=").replace("
 ALWAYS_THINKS = CHATML + "<think>{{ '\\n' }}"
 """As DeepSeek R1 and QwQ: an answer begins inside of its thoughts."""
 
-GEMMA = """{{ bos_token | default('') }}{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}\
+GEMMA = """{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}\
 {% endif %}{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}\
 {{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}\
 <|im_start|>{{ 'model' if m.role == 'assistant' else m.role }}
@@ -87,7 +87,7 @@ GEMMA = """{{ bos_token | default('') }}{% if messages[0].role == 'system' %}{{ 
 
 GEMMA3 = """{% set first = '' %}{% if messages[0].role == 'system' %}{% set first = messages[0].content + '\\n\\n' %}\
 {% set messages = messages[1:] %}{% endif %}{% for m in messages %}\
-{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate') }}{% endif %}\
+{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Roles must alternate') }}{% endif %}\
 <|im_start|>{{ 'model' if m.role == 'assistant' else m.role }}
 {{ (first if loop.first else '') + m.content | trim }}<|im_end|>
 {% endfor %}<|im_start|>model{{ '\\n' }}"""
@@ -102,7 +102,7 @@ STRICT_MISTRAL = """{%- if messages[0].role == 'system' %}
 {%- for m in loop_messages %}
     {%- if not (m.role == 'tool' or m.tool_calls is defined) %}
         {%- if (m.role == 'user') != (ns.index % 2 == 0) %}
-            {{- raise_exception('After the optional system message, conversation roles must alternate user/assistant') }}
+            {{- raise_exception('After the optional system message, roles must alternate') }}
         {%- endif %}
         {%- set ns.index = ns.index + 1 %}
     {%- endif %}

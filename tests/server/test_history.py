@@ -17,7 +17,12 @@ IMAGE_URL = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA
 INPUT_IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
 USE = {"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": "a.png"}}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "read", "arguments": '{"path": "a.png"}'}}
-FUNCTION_CALL = {"type": "function_call", "call_id": "call_1", "name": "read", "arguments": '{"path": "a.png"}'}
+FUNCTION_CALL = {
+    "type": "function_call",
+    "call_id": "call_1",
+    "name": "read",
+    "arguments": '{"path": "a.png"}',
+}
 
 Turns = list[list[Any]]
 
@@ -64,7 +69,9 @@ def _responses(history: list[Any]) -> dict[str, Any]:
 
 
 DOORS = [
-    pytest.param("/v1/messages", _messages, MESSAGES, "messages[2].content[0].content[0]: image", id="messages"),
+    pytest.param(
+        "/v1/messages", _messages, MESSAGES, "messages[2].content[0].content[0]: image", id="messages"
+    ),
     pytest.param("/v1/chat/completions", _chat, CHAT, "messages[2].content[0]: image", id="chat"),
     pytest.param("/v1/responses", _responses, RESPONSES, "input[2].output[0]: image", id="responses"),
 ]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kvproxy.wire.history.arguments import GivenText
+from kvproxy.wire.history.arguments import GivenText, returned
 
 BLOCK_TYPES = frozenset(
     {
@@ -153,8 +153,7 @@ _ReadResultBlock = Annotated[
 
 
 def _as_result(content: object) -> object:
-    """A value of a client's own making is its JSON."""
-    return _as_read([content] if isinstance(content, dict) else content)
+    return _as_read(returned(content, BLOCK_TYPES))
 
 
 class ToolResultBlockBody(_Block):

@@ -1,8 +1,9 @@
-"""A call's arguments as a client remembers them: JSON text, or the object that it stands for."""
+"""A call's arguments and its result as a client remembers them: text, or the value that it stands for."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -13,6 +14,24 @@ def arguments_text(value: object) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def returned(value: object, part_types: Collection[str]) -> object:
+    """What a tool returned, as text or as parts. A value of the tool's own making, which is neither, is its JSON.
+
+    ``part_types``: those of the dialect; other types in a list are parts that nobody knows here.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, dict) and value.get("type") in part_types:
+        return [value]
+    if isinstance(value, list) and all(_may_be_part(item) for item in value):
+        return value
+    return arguments_text(value)
+
+
+def _may_be_part(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("type"), str))
 
 
 ArgumentsText = Annotated[

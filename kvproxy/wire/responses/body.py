@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.cache_hints import CacheBody, Markable
 from kvproxy.wire.faults import invalid
-from kvproxy.wire.history.arguments import ArgumentsText, arguments_text
+from kvproxy.wire.history.arguments import ArgumentsText, returned
 from kvproxy.wire.responses.tools import ToolBody, ToolChoiceField
 from kvproxy.wire.sampling import SamplingBody
 from kvproxy.wire.strict import Strict
@@ -95,20 +95,7 @@ def _part(part: Any) -> object:
 
 
 def _as_output(output: object) -> object:
-    """What a tool returned, whatever it is: null is nothing, a value of its own making is its JSON."""
-    if isinstance(output, str | list):
-        return _as_parts(output)
-    return (
-        []
-        if output is None
-        else [_part(output) if _is_part(output) else {"type": "text", "text": arguments_text(output)}]
-    )
-
-
-def _is_part(value: object) -> bool:
-    return (
-        isinstance(value, dict) and isinstance(value.get("type"), str) and value["type"] in get_args(PartType)
-    )
+    return _as_parts(returned([] if output is None else output, get_args(PartType)))
 
 
 _Parts = Annotated[

@@ -36,13 +36,21 @@ READS_TEXT = "omitted: this model reads text only]"
             {
                 "type": "web_search_tool_result",
                 "content": [
-                    {"encrypted_content": "AAAA", "url": "https://a", "type": "web_search_result", "title": "A"}
+                    {
+                        "encrypted_content": "AAAA",
+                        "url": "https://a",
+                        "type": "web_search_result",
+                        "title": "A",
+                    }
                 ],
             },
             "[web_search_tool_result, shown as text]\nA\nhttps://a",
         ),
         (
-            {"type": "code_execution_tool_result", "content": {"stdout": "4", "stderr": "", "return_code": 0}},
+            {
+                "type": "code_execution_tool_result",
+                "content": {"stdout": "4", "stderr": "", "return_code": 0},
+            },
             "[code_execution_tool_result, shown as text]\n4",
         ),
         (
