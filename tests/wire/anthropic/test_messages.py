@@ -17,6 +17,7 @@ from kvproxy.core import (
 )
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.anthropic.messages import parse_count, parse_messages, thinking_shown, warms_only
+from kvproxy.wire.reading import ReadingPolicy
 
 MARK = {"type": "ephemeral", "ttl": "1h"}
 TOOLS: list[dict[str, Any]] = [
@@ -305,3 +306,54 @@ def test_messages_of_one_role_behind_each_other_are_one_turn() -> None:
         )
     )
     assert [m.tool_call_id for m in parsed.messages if m.role == "tool"] == ["call_2", "call_1"]
+
+
+def test_a_pdf_beside_a_tools_result_is_history() -> None:
+    """As a program sends it whose tool has read one."""
+    reading_back = ("user", [{**RESULT, "content": [IMAGE]}, PDF])
+    asked = turns(("user", "x"), ("assistant", [USE]), reading_back)
+    chat = parse_messages(asked)
+    assert [(m.role, m.content) for m in chat.messages[2:]] == [
+        ("tool", (TextPart("[image omitted: this model reads text only]"),)),
+        ("user", (TextPart("[file omitted: this model reads text only]"),)),
+    ]
+    assert [(left.param, left.what) for left in chat.left_out] == [
+        ("messages[2].content[0].content[0]", "image"),
+        ("messages[2].content[1]", "file"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        (
+            turns(("user", "x"), ("assistant", [USE]), ("user", [{**RESULT, "content": [IMAGE]}])),
+            "messages[2].content[0].content[0].type",
+        ),
+        (turns(("user", "x"), ("assistant", [TEXT_DOCUMENT]), ("user", "y")), "messages[1].content[0].type"),
+        (
+            turns(("user", [{"type": "thing"}]), ("assistant", "y"), ("user", "z")),
+            "messages[0].content[0].type",
+        ),
+        (body(RESULT), "messages[0].content[0]"),
+    ],
+)
+def test_history_is_refused_where_the_policy_says_so(asked: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as e:
+        parse_messages(asked, ReadingPolicy(unreadable_history="refuse"))
+    assert e.value.param == param and f"'{param}'" in e.value.message
+
+
+def test_citations_of_history_are_left_out() -> None:
+    found = {
+        "type": "search_result",
+        "source": "s",
+        "title": "t",
+        "content": [text("f")],
+        "citations": {"enabled": True},
+    }
+    chat = parse_messages(
+        turns(("user", "x"), ("assistant", [USE]), ("user", [{**RESULT, "content": [found]}]))
+    )
+    assert chat.messages[2].content == (TextPart("t (s)"), TextPart("f"))
+    assert [left.param for left in chat.left_out] == ["messages[2].content[0].content[0].citations"]
