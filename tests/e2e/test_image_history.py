@@ -14,7 +14,7 @@ from tests.server.test_history import CHAT, MESSAGES, RESPONSES, Turns, counts
 
 pytestmark = pytest.mark.e2e
 
-TEXT = document("picture", 4_000, 900)
+TEXT = document("picture", 1_500, 900)
 
 
 @pytest.mark.parametrize(
