@@ -18,6 +18,7 @@ from kvproxy.documents.model_format import model_format
 from kvproxy.documents.parts import Contents
 from kvproxy.documents.plain_call import plain_call
 from kvproxy.documents.reasoning import reasoning_state
+from kvproxy.documents.roles import arranged, shown_as
 from kvproxy.documents.seam import Mark, Seam
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.text_prompt import TextPrompts
@@ -115,7 +116,8 @@ class Composer:
         """
         if isinstance(request, TextRequest):
             return self._compose_text(request, caller)
-        contents = Contents(request.messages, self.format.copied, self.library, self._escape, caller)
+        shown = shown_as(request.messages, self.format.roles)
+        contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
         tools = self._tools.of(request.tools) if request.tools else None
         messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
@@ -187,7 +189,8 @@ class Composer:
             messages.append({"role": "user", "content": "Q"})
         elif framing.system is not None:
             messages.insert(0, {"role": "system", "content": self._escape.text(framing.system)})
-        return self._place(self._render(messages, {}), [tokenized], seam)
+        rendered = self._render(arranged(messages, self.format.roles), {})
+        return self._place(rendered, [tokenized], seam)
 
     def _render(
         self,
@@ -230,6 +233,8 @@ class Composer:
         if framing.place == "text":
             return True
         roles: set[str] = {framing.place} if framing.system is None else {framing.place, "system"}
+        if not self.format.roles.system:
+            roles = {"user"}  # A system message becomes the beginning of the user's.
         if roles <= self.format.copied:
             return True
         logger.warning(

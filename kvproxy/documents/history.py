@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from kvproxy.core import Message, ToolCall
 from kvproxy.documents.escape import Escape, checked
 from kvproxy.documents.model_format import ModelFormat
+from kvproxy.documents.roles import arranged, front_merged
 from kvproxy.documents.tools import RenderedTools
 from kvproxy.errors import InvalidRequest
 
@@ -83,11 +84,13 @@ class History:
     ) -> list[dict[str, Any]]:
         """The template's messages. ``contents``: those of ``messages``, escaped. Raises InvalidRequest."""
         results = answered(messages)
+        roles = self._format.roles
         if self._format.native_tools:
             native = self._native(messages, contents, results)
-            return _one_at_a_time(native) if self._format.one_call else native
-        written = self._written(messages, contents)
-        return self._introduced(written, tools.block) if tools is not None else written
+            native = _one_at_a_time(native) if self._format.one_call else native
+            return arranged(front_merged(native, roles), roles)
+        written = front_merged(self._written(messages, contents), roles)
+        return arranged(self._introduced(written, tools.block) if tools is not None else written, roles)
 
     def _native(
         self, messages: Sequence[Message], contents: Sequence[str], results: Mapping[int, Answered]
@@ -113,8 +116,11 @@ class History:
     def _native_call(self, call: ToolCall, number: int, where: str) -> dict[str, Any]:
         text = spaced(checked(call.arguments, f"{where}.function.arguments"))
         arguments: Any
-        if text is None or self._format.arguments_as_text:
+        if self._format.arguments_as_text:
             arguments = self._escape.text(call.arguments if text is None else text)
+        elif text is None:
+            # Templates that take an object fail on a text.
+            arguments = {"arguments": self._escape.text(call.arguments)}
         else:
             arguments = self._escape.value(json.loads(text), f"{where}.function.arguments")
         function = {"name": self._escape.text(checked(call.name, where)), "arguments": arguments}

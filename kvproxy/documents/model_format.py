@@ -8,6 +8,7 @@ from typing import Any
 
 from kvproxy.core import HERMES
 from kvproxy.documents.escape import Escape
+from kvproxy.documents.roles import Roles, roles_taken
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.errors import InvalidRequest
 
@@ -47,6 +48,8 @@ class ModelFormat:
     """What it says where the conversation has no system message, in the place of one."""
     copied: frozenset[str]
     """Roles whose content it copies as it is, so that a placeholder may stand in it."""
+    roles: Roles
+    """The orders of messages that it takes."""
 
 
 def model_format(template: ChatTemplate, names: Mapping[str, Any], escape: Escape) -> ModelFormat:
@@ -65,6 +68,7 @@ def model_format(template: ChatTemplate, names: Mapping[str, Any], escape: Escap
         thinks=_THOUGHT in thought or _strips_thoughts(probe) or _switches_thinking(probe),
         default_system=_default_system(probe),
         copied=frozenset(r for r in ("system", "user", "tool") if _copies(probe, r, escape, native)),
+        roles=_roles(probe, native, _ARGUMENTS_TEXT if _ARGUMENTS_TEXT in text_called else _ARGUMENTS),
     )
 
 
@@ -114,6 +118,13 @@ def _strips_thoughts(probe: _Probe) -> bool:
 def _switches_thinking(probe: _Probe) -> bool:
     on, off = (probe.render([_USER], enable_thinking=on) for on in (True, False))
     return on != off and "think>" in on + off
+
+
+def _roles(probe: _Probe, native: bool, arguments: object) -> Roles:
+    def render(messages: Messages) -> str:
+        return probe.render(messages, tools=_TOOLS if any("tool_calls" in m for m in messages) else ())
+
+    return roles_taken(render, _called(arguments)[1:] if native else ())
 
 
 def _default_system(probe: _Probe) -> str | None:

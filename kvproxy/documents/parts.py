@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from kvproxy.core import Caller, DocumentPart, Message
+from kvproxy.core import Caller, DocumentPart, Message, Role
 from kvproxy.documents.escape import Escape, checked
 from kvproxy.documents.library import Known, Library
 
@@ -31,16 +31,18 @@ class Contents:
     def __init__(
         self,
         messages: Sequence[Message],
+        shown: Sequence[Role],
         copied: Collection[str],
         library: Library,
         escape: Escape,
         caller: Caller,
     ) -> None:
-        """``copied``: roles that a placeholder may stand in. Raises DocumentNotFound and InvalidRequest."""
+        """``shown``: the role that each message's content is shown under; ``copied``: roles that a placeholder may
+        stand in. Raises DocumentNotFound and InvalidRequest."""
         self.slots: list[Known] = []
         self.marked: list[int] = []
         """For each mark, the index of the message it stands in."""
-        self._copied = copied
+        self._fit = [role in copied for role in shown]
         self._library = library
         self._escape = escape
         self._caller = caller
@@ -54,14 +56,14 @@ class Contents:
         last: tuple[int, int] | None = None
         for i, message in enumerate(messages):
             for j, part in enumerate(message.content):
-                if message.role in self._copied and (isinstance(part, DocumentPart) or part.text.strip()):
+                if self._fit[i] and (isinstance(part, DocumentPart) or part.text.strip()):
                     last = (i, j)
                 if part.mark and last is not None:
                     carriers.add(last)
         return carriers
 
     def _text(self, index: int, message: Message, carriers: Collection[tuple[int, int]]) -> str:
-        if message.role not in self._copied:
+        if not self._fit[index]:
             text = plain_text(index, message, self._library, self._caller)
             return self._escape.assistant(text) if message.role == "assistant" else self._escape.text(text)
         pieces: list[str] = []

@@ -142,7 +142,7 @@ async def _understood(
         before = await _before(request, body)
         known = {item["id"]: item for item in before} | await _referenced(request, body, before)
     with incoming.clock.measure("parse"):
-        items = before + normal_items(body.input or (), ids, known)
+        items = before + normal_items(body.input or (), ids, known, reading)
         chat = to_chat(body, items, served_name=request.app[PARTS].served_name, reading=reading)
     return body, items, chat
 

@@ -44,7 +44,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
     completion = chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens
     return ChatRequest(
         model=chat.model,
-        messages=parse_messages(chat.messages),
+        messages=parse_messages(chat.messages, reading),
         sampling=chat.sampling(max_tokens=completion, logprobs=_logprobs(chat)),
         stream=bool(chat.stream),
         include_usage=include_usage(chat.stream, chat.stream_options),

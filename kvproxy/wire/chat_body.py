@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from kvproxy.wire.cache_hints import CacheBody, CacheControl
-from kvproxy.wire.parts import Content
+from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
+from kvproxy.wire.parts import PART_TYPES, Content
 from kvproxy.wire.prediction import PredictionBody
 from kvproxy.wire.response_format import ResponseFormatBody
 from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptions
@@ -18,14 +19,34 @@ ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "
 
 
 class CalledFunction(Strict):
-    name: str = Field(min_length=1)
-    arguments: str = Field(description="JSON text, as the model wrote it.")
+    name: GivenText = ""
+    arguments: ArgumentsText = ""
 
 
 class ToolCallBody(Strict):
-    id: str = Field(min_length=1)
+    id: GivenText = ""
     type: str = Field(default="function", description="function")
     function: CalledFunction | None = None
+
+
+class UnreadCall(ToolCallBody):
+    """A call of a kind that nobody knows here, or that lost its function."""
+
+    raw: dict[str, Any]
+
+
+def _readable_call(call: Any) -> object:
+    if not isinstance(call, dict):
+        return call
+    kind = call.get("type") or "function"
+    if kind in ToolCallBody.model_fields and isinstance(call.get(kind), dict):
+        return {**call, "type": kind}
+    inner = call.get(kind) if isinstance(kind, str) else None
+    raw = {**call, **(inner if isinstance(inner, dict) else {}), "type": kind}
+    return UnreadCall.model_construct(id="", type=str(kind), raw=raw)
+
+
+_Call = Annotated[ToolCallBody, BeforeValidator(_readable_call, json_schema_input_type=ToolCallBody)]
 
 
 class MessageBody(Strict):
@@ -33,12 +54,27 @@ class MessageBody(Strict):
     content: Content = Field(default_factory=list)
     name: str | None = Field(default=None, description="Not shown to the model; of the role function: which.")
     refusal: str | None = None
-    tool_calls: list[ToolCallBody] | None = None
+    tool_calls: list[_Call] | None = None
     tool_call_id: str | None = Field(default=None, description="Of a tool message: which call it answers.")
     reasoning_content: str | None = Field(default=None, description="What the assistant thought.")
     reasoning: str | None = Field(default=None, description="Another name of reasoning_content.")
     function_call: CalledFunction | None = Field(default=None, description="Deprecated: tool_calls.")
     cache_control: CacheControl | None = Field(default=None, description="Marks the last part.")
+    audio: Any = Field(
+        default=None, description="Of an earlier answer; the model is told that there was one."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_result(cls, body: Any) -> Any:
+        """What a tool returned, whatever it is."""
+        if (
+            not isinstance(body, dict)
+            or body.get("role") not in ("tool", "function")
+            or "content" not in body
+        ):
+            return body
+        return {**body, "content": returned(body["content"], PART_TYPES)}
 
 
 class FunctionChoice(Strict):

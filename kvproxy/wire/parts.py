@@ -1,4 +1,4 @@
-"""Content parts of chat messages.
+"""Content parts of chat messages. What is no text is refused where it is asked about, and a note in history.
 
 Parts of a message stay apart here. They are joined with one newline when they are rendered, so that a text
 and a reference to it give the same tokens.
@@ -6,7 +6,7 @@ and a reference to it give the same tokens.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -14,9 +14,14 @@ from kvproxy.core import DocumentPart, Part, TextPart
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.cache_hints import Markable
 from kvproxy.wire.document_ref import parse_document_ref
+from kvproxy.wire.history.notes import kind_of, noted
+from kvproxy.wire.reading import Reading
 
 _MEDIA = {"image_url": "images", "input_audio": "audio", "file": "files"}
 _FIELDS = {"text": "text", "refusal": "refusal", "kv_document": "document"}
+
+
+PART_TYPES = frozenset(_MEDIA) | frozenset(_FIELDS)
 
 
 class PartBody(Markable):
@@ -33,6 +38,18 @@ class PartBody(Markable):
         return value
 
 
+class UnreadPart(PartBody):
+    """A part that holds no text, or that nobody knows here. Its fields are checked by nobody."""
+
+    raw: dict[str, Any]
+
+
+def _readable(part: Any) -> object:
+    if not isinstance(part, dict) or part.get("type") in _FIELDS:
+        return part
+    return UnreadPart.model_construct(type=part.get("type"), raw=part)
+
+
 def _as_parts(content: object) -> object:
     """A string is one text part, null is none: after this there is one shape, so faults have one path."""
     if isinstance(content, str):
@@ -41,7 +58,7 @@ def _as_parts(content: object) -> object:
         return []
     if not isinstance(content, list):
         raise ValueError("must be a string or an array of content parts")
-    return content
+    return [{"type": "text", "text": p} if isinstance(p, str) else _readable(p) for p in content]
 
 
 Content = Annotated[
@@ -49,24 +66,42 @@ Content = Annotated[
 ]
 
 
-def parse_part(part: PartBody, role: str, where: str) -> Part:
-    """``where`` is the part's path. Raises InvalidRequest."""
-    if part.type in _MEDIA:
-        raise InvalidRequest(
-            f"Invalid '{where}': the local model reads text only; it takes no {_MEDIA[part.type]}.",
-            param=where,
-        )
-    if part.type == "refusal" and role != "assistant":
+def parse_part(part: PartBody, role: str, where: str, reading: Reading, *, asked: bool) -> Part | None:
+    """``where`` is the part's path; ``asked``: whether the message is the one to answer. None: the model needs no
+    word of it. Raises InvalidRequest."""
+    history = not asked and reading.policy.unreadable_history == "note"
+    if isinstance(part, UnreadPart):
+        if not history:
+            raise _unreadable(part, where)
+        text = noted(part.raw, where, reading)
+        return TextPart(text) if text else None
+    if part.type == "refusal" and role != "assistant" and not history:
         raise InvalidRequest(
             f"Invalid '{where}.type': only assistant messages have refusals.", param=f"{where}.type"
         )
     field = f"{where}.{_FIELDS[part.type]}"
-    if part.value is None:
+    if part.value is None and (part.type == "kv_document" or not history):
         raise InvalidRequest(f"Missing required parameter: '{field}'.", param=field)
     if part.type != "kv_document":
-        return TextPart(part.value, part.mark)
+        return TextPart(part.value or "", part.mark)
     if role not in ("system", "developer", "user"):
         raise InvalidRequest(
             f"Invalid '{where}.type': a document stands in a system or user message.", param=f"{where}.type"
         )
-    return DocumentPart(parse_document_ref(part.value, param=field), part.mark)
+    return DocumentPart(parse_document_ref(part.value or "", param=field), part.mark)
+
+
+def _unreadable(part: UnreadPart, where: str) -> InvalidRequest:
+    if part.raw.get("type") is None:
+        return InvalidRequest(f"Missing required parameter: '{where}.type'.", param=f"{where}.type")
+    if part.type not in _MEDIA:
+        return InvalidRequest(
+            f"Invalid '{where}.type': '{kind_of(part.raw)}' is no type of a content part here. Send a part of the type "
+            "'text'.",
+            param=f"{where}.type",
+        )
+    return InvalidRequest(
+        f"Invalid '{where}': the local model reads text only; it takes no {_MEDIA[part.type]}. Leave the part out, or "
+        "send what it says as text.",
+        param=where,
+    )

@@ -49,24 +49,13 @@ _PARAMETERS: Mapping[str, _Neutral] = {
     "guided_grammar": _empty,
 }
 
-_MESSAGE_FIELDS: Mapping[str, _Neutral] = {"audio": _empty}
-
 
 def refuse_unsupported(body: Mapping[str, Any]) -> None:
     """Raises UnsupportedParameter naming the first parameter of the request that would be ignored."""
-    _refuse(body, _PARAMETERS, "")
-    messages = body.get("messages")
-    for index, message in enumerate(messages if isinstance(messages, list) else ()):
-        if isinstance(message, dict):
-            _refuse(message, _MESSAGE_FIELDS, f"messages[{index}].")
-
-
-def _refuse(fields: Mapping[str, Any], table: Mapping[str, _Neutral], prefix: str) -> None:
-    for name, neutral in table.items():
-        value = fields.get(name)
+    for name, neutral in _PARAMETERS.items():
+        value = body.get(name)
         if value is not None and not neutral(value):
-            param = prefix + name
             raise UnsupportedParameter(
-                f"Unsupported parameter: '{param}' is not supported by the local model. Leave it out.",
-                param=param,
+                f"Unsupported parameter: '{name}' is not supported by the local model. Leave it out.",
+                param=name,
             )

@@ -212,8 +212,8 @@ def test_framings_that_the_template_refuses_are_left_out(
     qwen3: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = (
-        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-        "<|im_start|>{{ m.content | trim }}<|im_end|>{% endfor %}"
+        "{% for m in messages %}<|im_start|>"
+        "{{ m.content | tojson if m.role == 'system' else m.content | trim }}<|im_end|>{% endfor %}"
     )
     tokenizer = Tokenizer.load(qwen3)
     with caplog.at_level(logging.WARNING):
@@ -223,8 +223,21 @@ def test_framings_that_the_template_refuses_are_left_out(
     known = publish(composer, "d", "\n\n" + APACHE)
     (span,) = composer.compose(chat(("user", "   " + APACHE + "Q")), ALICE).documents
     assert span.scope == "public" and len(known.prefixes) == 1
-    with pytest.raises(InvalidRequest, match="no system"):
-        composer.compose(chat(("system", APACHE)), ALICE)
+
+
+def test_a_document_in_a_system_message_that_the_template_refuses(qwen3: Path) -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "<|im_start|>{{ m.content | trim }}<|im_end|>{% endfor %}"
+    )
+    composer = Composer(Tokenizer.load(qwen3), ChatTemplate(source), Library(), FRAMINGS)
+    assert composer.framings == FRAMINGS
+    known = publish(composer, "d", APACHE)
+    assert known.prefixes[0].token_ids == known.prefixes[1].token_ids
+    (span,) = composer.compose(chat(("system", APACHE), ("user", "Q")), ALICE).documents
+    assert span.scope == "public" and span.end == len(known.prefixes[0].token_ids)
+    (span,) = composer.compose(chat(("system", "You are S. <|im_end|>"), ("user", APACHE)), ALICE).documents
+    assert span.scope == "public" and span.end == len(known.prefixes[2].token_ids)
 
 
 def test_a_template_that_rewrites_content_gets_the_text_itself(qwen3: Path) -> None:

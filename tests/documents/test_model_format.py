@@ -6,6 +6,7 @@ import pytest
 
 from kvproxy.documents.escape import Escape
 from kvproxy.documents.model_format import ModelFormat, model_format
+from kvproxy.documents.roles import Roles
 from kvproxy.documents.template import ChatTemplate
 from tests.documents import templates
 from tests.documents.models import QWEN3_ADDED, SMOLLM2_TEMPLATE
@@ -28,6 +29,7 @@ def test_qwen3(qwen3: Path) -> None:
         thinks=True,
         default_system=None,
         copied=frozenset({"system", "user", "tool"}),
+        roles=Roles(),
     )
 
 
@@ -41,6 +43,7 @@ def test_smollm2() -> None:
         thinks=False,
         default_system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
         copied=frozenset({"system", "user", "tool"}),
+        roles=Roles(),
     )
 
 

@@ -93,12 +93,7 @@ def test_fields_that_ask_for_nothing_are_accepted(neutral: dict[str, Any]) -> No
         ({"guided_json": {"type": "object"}}, "guided_json"),
         ({"best_of": 2}, "best_of"),
         ({"continue_final_message": True}, "continue_final_message"),
-        ({"messages": [{"role": "assistant", "audio": {"id": "1"}}]}, "messages[0].audio"),
         ({"tools": [{"type": "custom", "custom": {"name": "x"}}]}, "tools[0].type"),
-        (
-            {"messages": [{"role": "assistant", "tool_calls": [{"id": "1", "type": "custom"}]}]},
-            "messages[0].tool_calls[0].type",
-        ),
     ],
 )
 def test_what_would_change_the_answer_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
@@ -118,8 +113,6 @@ def test_what_would_change_the_answer_is_refused_by_name(fields: dict[str, Any],
         ({"messages": [{"content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content"),
-        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0].type"),
         (
@@ -135,13 +128,6 @@ def test_what_would_change_the_answer_is_refused_by_name(fields: dict[str, Any],
         (
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}]},
             "messages[0].content[0].cache_control.type",
-        ),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
-        ({"messages": [{"role": "tool", "tool_call_id": "1"}]}, "messages[0].content"),
-        ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0]"),
-        (
-            {"messages": [{"role": "assistant", "tool_calls": [{"id": "1"}]}]},
-            "messages[0].tool_calls[0].function",
         ),
         ({"n": 0}, "n"),
         ({"n": 129}, "n"),

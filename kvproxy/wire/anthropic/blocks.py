@@ -6,6 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from kvproxy.wire.history.arguments import GivenText, returned
+
+BLOCK_TYPES = frozenset(
+    {
+        "text",
+        "kv_document",
+        "document",
+        "search_result",
+        "image",
+        "tool_use",
+        "tool_result",
+        "thinking",
+        "redacted_thinking",
+    }
+)
+"""What is known here."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
@@ -29,13 +46,27 @@ def as_blocks(content: object) -> object:
     return content
 
 
+def _as_read(content: object) -> object:
+    """As ``as_blocks``, with what nobody knows here wrapped up: it may stand in history."""
+    blocks = as_blocks(content)
+    return [_read(block) for block in blocks] if isinstance(blocks, list) else blocks
+
+
+def _read(block: Any) -> object:
+    if isinstance(block, str):
+        return {"type": "text", "text": block}
+    if not isinstance(block, dict) or block.get("type") in BLOCK_TYPES:
+        return block
+    return {"type": UNREAD, "raw": block}
+
+
 class _Block(_Strict):
     cache_control: CacheControl | None = None
 
 
 class TextBlockBody(_Block):
     type: Literal["text"]
-    text: str
+    text: str | None = Field(default=None, description="Needed; null in history is an empty text.")
 
 
 class KvDocumentBlockBody(_Block):
@@ -55,16 +86,30 @@ class ImageBlockBody(_Block):
     type: Literal["image"]
 
 
+UNREAD = "unread"
+
+
+class UnreadBlockBody(_Block):
+    """A block of a kind that nobody knows here, as it came."""
+
+    type: Literal["unread"]
+    raw: dict[str, Any]
+
+
 _SourceBlocks = list[Annotated[TextBlockBody | ImageBlockBody, Field(discriminator="type")]]
+_ReadSourceBlocks = list[
+    Annotated[TextBlockBody | ImageBlockBody | UnreadBlockBody, Field(discriminator="type")]
+]
 
 
 class SourceBody(_Strict):
-    """Text only: ``text`` with ``data``, or ``content`` with a string or text blocks. Others are refused."""
+    """Text: ``text`` with ``data``, or ``content`` with a string or text blocks. Others are refused, and in history
+    left out with a note to the model."""
 
     type: str
     data: str | None = None
     content: Annotated[
-        _SourceBlocks | None, BeforeValidator(as_blocks, json_schema_input_type=str | _SourceBlocks | None)
+        _ReadSourceBlocks | None, BeforeValidator(_as_read, json_schema_input_type=str | _SourceBlocks | None)
     ] = None
 
 
@@ -78,41 +123,56 @@ class DocumentBlockBody(_Block):
 
 class SearchResultBlockBody(_Block):
     type: Literal["search_result"]
-    source: str
-    title: str
-    content: list[TextBlockBody] = Field(min_length=1)
+    source: GivenText = ""
+    title: GivenText = ""
+    content: Annotated[
+        _ReadSourceBlocks, BeforeValidator(_as_read, json_schema_input_type=list[TextBlockBody])
+    ] = Field(default_factory=list)
     citations: CitationsBody | None = None
 
 
 class ToolUseBlockBody(_Block):
     type: Literal["tool_use"]
-    id: str = Field(min_length=1)
-    name: str = Field(min_length=1)
-    input: dict[str, Any]
+    id: GivenText = ""
+    name: GivenText = ""
+    input: Annotated[Any, BeforeValidator(lambda value: value, json_schema_input_type=dict[str, Any])] = None
 
 
 ResultBlockBody = Annotated[
     TextBlockBody | DocumentBlockBody | SearchResultBlockBody | ImageBlockBody, Field(discriminator="type")
 ]
+_ReadResultBlock = Annotated[
+    TextBlockBody
+    | KvDocumentBlockBody
+    | DocumentBlockBody
+    | SearchResultBlockBody
+    | ImageBlockBody
+    | UnreadBlockBody,
+    Field(discriminator="type"),
+]
+
+
+def _as_result(content: object) -> object:
+    return _as_read(returned(content, BLOCK_TYPES))
 
 
 class ToolResultBlockBody(_Block):
     type: Literal["tool_result"]
-    tool_use_id: str = Field(min_length=1)
+    tool_use_id: GivenText = ""
     content: Annotated[
-        list[ResultBlockBody],
-        BeforeValidator(as_blocks, json_schema_input_type=str | list[ResultBlockBody] | None),
+        list[_ReadResultBlock],
+        BeforeValidator(_as_result, json_schema_input_type=str | list[ResultBlockBody] | None),
     ] = Field(default_factory=list, description="A string, or text blocks.")
     is_error: bool | None = None
 
 
-class ThinkingBlockBody(_Strict):
+class ThinkingBlockBody(_Block):
     type: Literal["thinking"]
-    thinking: str
+    thinking: GivenText = ""
     signature: str | None = Field(default=None, description="Accepted, not checked.")
 
 
-class RedactedThinkingBlockBody(_Strict):
+class RedactedThinkingBlockBody(_Block):
     """Dropped: nobody but its maker can read it."""
 
     type: Literal["redacted_thinking"]
@@ -131,20 +191,25 @@ ContentBlockBody = Annotated[
     Field(discriminator="type"),
 ]
 
+ReadBlock = Annotated[
+    TextBlockBody
+    | KvDocumentBlockBody
+    | DocumentBlockBody
+    | SearchResultBlockBody
+    | ImageBlockBody
+    | ToolUseBlockBody
+    | ToolResultBlockBody
+    | ThinkingBlockBody
+    | RedactedThinkingBlockBody
+    | UnreadBlockBody,
+    Field(discriminator="type"),
+]
+"""Every block, those that nobody knows here wrapped up: see ``ReadBlocks``."""
+
+ReadBlocks = Annotated[
+    list[ReadBlock], BeforeValidator(_as_read, json_schema_input_type=str | list[ContentBlockBody] | None)
+]
+
 SystemBlockBody = Annotated[
     TextBlockBody | KvDocumentBlockBody | DocumentBlockBody, Field(discriminator="type")
 ]
-
-BLOCK_TYPES = frozenset(
-    {
-        "text",
-        "kv_document",
-        "document",
-        "search_result",
-        "image",
-        "tool_use",
-        "tool_result",
-        "thinking",
-        "redacted_thinking",
-    }
-)

@@ -9,8 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from kvproxy.errors import InvalidRequest, UnsupportedParameter, UnsupportedThread
 from kvproxy.wire.anthropic.blocks import (
     BLOCK_TYPES,
+    UNREAD,
     CacheControl,
-    ContentBlockBody,
+    ReadBlocks,
     SystemBlockBody,
     as_blocks,
 )
@@ -26,10 +27,7 @@ class _Strict(BaseModel):
 
 class MessageBody(_Strict):
     role: Literal["user", "assistant", "system"]
-    content: Annotated[
-        list[ContentBlockBody],
-        BeforeValidator(as_blocks, json_schema_input_type=str | list[ContentBlockBody] | None),
-    ] = Field(description="A string, or content blocks.")
+    content: ReadBlocks = Field(description="A string, or content blocks.")
 
 
 class ToolBody(_Strict):
@@ -149,7 +147,9 @@ def _fault(error: ValidationError) -> InvalidRequest:
     steps = first["loc"]
     path = field_path(
         tuple(
-            s for i, s in enumerate(steps) if not (s in BLOCK_TYPES and i and isinstance(steps[i - 1], int))
+            s
+            for i, s in enumerate(steps)
+            if not (s in (*BLOCK_TYPES, UNREAD) and i and isinstance(steps[i - 1], int))
         )
     )
     if first["type"] == "union_tag_not_found":

@@ -12,15 +12,20 @@ from typing import Any, Literal
 from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Message, Part, Sampling, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.anthropic.blocks import (
+    ReadBlock,
     RedactedThinkingBlockBody,
+    TextBlockBody,
     ThinkingBlockBody,
     ToolResultBlockBody,
     ToolUseBlockBody,
 )
 from kvproxy.wire.anthropic.body import CountTokensBody, MessageBody, MessagesBody, parse_body
-from kvproxy.wire.anthropic.parts import block_parts, marked, refused
+from kvproxy.wire.anthropic.parts import BlockReader, marked, refused
 from kvproxy.wire.anthropic.tool_ids import core_id
 from kvproxy.wire.anthropic.tools import call_of, choice_of, tools_of
+from kvproxy.wire.history.asked import Turn, asked_message
+from kvproxy.wire.history.pairing import paired
+from kvproxy.wire.history.surrogates import unbroken
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 
 _EFFORTS: dict[str, Literal["low", "medium", "high"]] = {"xhigh": "high", "max": "high"}
@@ -79,7 +84,7 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
     tools = tools_of(asked.tools or [])
     return ChatRequest(
         model=asked.model,
-        messages=_messages(asked),
+        messages=_messages(asked, reading),
         sampling=sampling,
         stream=stream,
         template_kwargs=_template_kwargs(asked),
@@ -92,45 +97,69 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
     )
 
 
-def _messages(asked: CountTokensBody) -> tuple[Message, ...]:
-    last = len(asked.messages) - 1
-    if asked.messages[last].role == "assistant":
-        raise refused(
-            f"messages[{last}].role",
-            "the local model does not continue an assistant message that has been begun. End with a user message; "
-            "to shape the answer's beginning say so there, or use output_config.format",
-        )
-    messages: list[Message] = []
+def _messages(asked: CountTokensBody, reading: Reading) -> tuple[Message, ...]:
+    bodies = _complete(asked)
+    asks = asked_message([_turn_of(body) for body in bodies])
+    found: list[tuple[str, Message]] = []
     if asked.system:
-        messages.append(Message("system", _parts(asked.system, "system")))
-    for index, message in enumerate(asked.messages):
-        messages += _turn(message, f"messages[{index}]")
-    _pair_calls(asked.messages)
+        reader = BlockReader(reading, asked=True)
+        found.append(("system", Message("system", reader.all(asked.system, "system"))))
+    for index, body in enumerate(bodies):
+        found += _read(body, f"messages[{index}]", BlockReader(reading, index == asks))
+    places = [place for place, _ in found]
+    whole = unbroken([m for _, m in found], places, None if asks is None else f"messages[{asks}]")
+    messages = list(paired(whole, places, reading))
     if asked.cache_control is not None:
         messages[-1] = replace(messages[-1], content=marked(messages[-1].content))
     return tuple(messages)
 
 
-def _turn(message: MessageBody, where: str) -> list[Message]:
-    if not message.content and message.role != "assistant":
-        raise InvalidRequest(
-            f"Invalid '{where}.content': a message needs a string or content blocks.",
-            param=f"{where}.content",
+def _complete(asked: CountTokensBody) -> list[MessageBody]:
+    """The messages without an empty answer at their end: it begins nothing. Raises UnsupportedParameter for an answer
+    that is to be continued; who only counts tokens asks for no answer."""
+    last = asked.messages[-1]
+    if last.role != "assistant":
+        return asked.messages
+    if isinstance(asked, MessagesBody) and last.content and _says(last.content[-1]):
+        raise refused(
+            f"messages[{len(asked.messages) - 1}].role",
+            "the local model does not continue an assistant message that has been begun. End with a user message; "
+            "to shape the answer's beginning say so there, or use output_config.format",
         )
+    empty = not any(_says(block) or block.type not in _WORDLESS for block in last.content)
+    return asked.messages[:-1] if empty and len(asked.messages) > 1 else asked.messages
+
+
+_WORDLESS = ("text", "thinking", "redacted_thinking")
+
+
+def _says(block: ReadBlock) -> bool:
+    return isinstance(block, TextBlockBody) and bool((block.text or "").strip())
+
+
+def _turn_of(body: MessageBody) -> Turn:
+    results = body.role == "user" and any(isinstance(b, ToolResultBlockBody) for b in body.content)
+    return "tool" if results else body.role
+
+
+def _read(message: MessageBody, where: str, reader: BlockReader) -> list[tuple[str, Message]]:
+    """Each with its place in the request."""
     if message.role == "assistant":
-        return [_assistant(message, where)]
+        return [(where, _assistant(message, where, reader))]
     rest: list[Part] = []
-    results: list[Message] = []
+    results: list[tuple[str, Message]] = []
     for index, block in enumerate(message.content):
         at = f"{where}.content[{index}]"
         if isinstance(block, ToolResultBlockBody) and message.role == "user":
-            results.append(_result(block, at))
+            results.append((at, _result(block, at, BlockReader(reader.reading, asked=False))))
         else:
-            rest += block_parts(block, at)
-    return results + ([Message(message.role, tuple(rest))] if rest else [])
+            rest += reader.parts(block, at)
+    if not rest and not results:
+        rest.append(TextPart(""))
+    return results + ([(where, Message(message.role, tuple(rest)))] if rest else [])
 
 
-def _assistant(message: MessageBody, where: str) -> Message:
+def _assistant(message: MessageBody, where: str, reader: BlockReader) -> Message:
     parts: list[Part] = []
     thoughts: list[str] = []
     calls: list[ToolCall] = []
@@ -143,10 +172,10 @@ def _assistant(message: MessageBody, where: str) -> Message:
                 pass
             case ToolUseBlockBody():
                 calls.append(call_of(block))
-            case _ if block.type != "text":
+            case _ if block.type == "kv_document" or not (block.type == "text" or reader.lenient):
                 raise refused(f"{at}.type", f"an assistant message has no blocks of type '{block.type}'")
             case _:
-                parts += block_parts(block, at)
+                parts += reader.parts(block, at)
     if not parts and not calls:
         parts.append(TextPart(""))  # An answer may have been empty, and comes back as it was.
     return Message(
@@ -157,42 +186,12 @@ def _assistant(message: MessageBody, where: str) -> Message:
     )
 
 
-def _result(block: ToolResultBlockBody, where: str) -> Message:
+def _result(block: ToolResultBlockBody, where: str, reader: BlockReader) -> Message:
     parts: tuple[Part, ...] = (TextPart("Error:"),) if block.is_error else ()
-    parts += _parts(block.content, f"{where}.content") or (TextPart(""),)
+    parts += reader.all(block.content, f"{where}.content") or (TextPart(""),)
     if block.cache_control is not None:
         parts = marked(parts)
     return Message("tool", parts, tool_call_id=core_id(block.tool_use_id))
-
-
-def _parts(blocks: list[Any], where: str) -> tuple[Part, ...]:
-    return tuple(part for i, block in enumerate(blocks) for part in block_parts(block, f"{where}[{i}]"))
-
-
-def _pair_calls(messages: list[MessageBody]) -> None:
-    """Each tool use is answered in the turn behind it, and nothing else is. Messages of one role that follow each
-    other are one turn, as Anthropic has it. Raises InvalidRequest."""
-    open_ids: list[str] = []
-    for index, message in enumerate(messages):
-        where = f"messages[{index}]"
-        for at, block in enumerate(message.content):
-            if not isinstance(block, ToolResultBlockBody):
-                continue
-            if block.tool_use_id not in open_ids:
-                param = f"{where}.content[{at}].tool_use_id"
-                raise InvalidRequest(
-                    f"Invalid '{param}': each tool_result must answer a tool_use of the message before it, once.",
-                    param=param,
-                )
-            open_ids.remove(block.tool_use_id)
-        ends = index + 1 == len(messages) or messages[index + 1].role != message.role
-        if open_ids and ends and message.role != "assistant":
-            raise InvalidRequest(
-                f"Invalid '{where}': tool_use ids without a tool_result right behind them: "
-                f"{', '.join(open_ids)[:200]}.",
-                param=where,
-            )
-        open_ids += [b.id for b in message.content if isinstance(b, ToolUseBlockBody)]
 
 
 def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from kvproxy.core import Tool, ToolCall, ToolChoice
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.anthropic.blocks import ToolUseBlockBody
 from kvproxy.wire.anthropic.body import ToolBody, ToolChoiceBody
 from kvproxy.wire.anthropic.parts import refused
 from kvproxy.wire.anthropic.tool_ids import core_id
+from kvproxy.wire.history.arguments import NAMELESS, arguments_text
 
 
 def tools_of(tools: list[ToolBody]) -> tuple[Tool, ...]:
@@ -57,4 +56,5 @@ def choice_of(choice: ToolChoiceBody | None, tools: tuple[Tool, ...]) -> ToolCho
 
 def call_of(block: ToolUseBlockBody) -> ToolCall:
     """The input as text, spaced as models write it, its keys in the order they came: that of the answer."""
-    return ToolCall(core_id(block.id), block.name, json.dumps(block.input, ensure_ascii=False))
+    input = {} if block.input is None else block.input
+    return ToolCall(core_id(block.id), block.name or NAMELESS, arguments_text(input))

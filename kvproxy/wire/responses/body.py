@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.cache_hints import CacheBody, Markable
 from kvproxy.wire.faults import invalid
+from kvproxy.wire.history.arguments import ArgumentsText, returned
 from kvproxy.wire.responses.tools import ToolBody, ToolChoiceField
 from kvproxy.wire.sampling import SamplingBody
 from kvproxy.wire.strict import Strict
@@ -57,16 +58,44 @@ class ContentPart(Markable):
     )
 
 
+class UnreadPart(ContentPart):
+    """A part that holds no text, or that nobody knows here. Its fields are checked by nobody."""
+
+    raw: dict[str, Any]
+
+
+_READ_PARTS = frozenset(get_args(PartType)) - {"input_image", "input_file", "input_audio"}
+
+
 def _typed(item: object) -> object:
-    """``type`` may be left out for messages, and for references, which are an id and nothing else."""
-    if isinstance(item, dict) and item.get("type") is None:
+    """``type`` may be left out for messages, and for references, which are an id and nothing else. An item that
+    nobody knows here is wrapped up: it may stand in history."""
+    if not isinstance(item, dict):
+        return item
+    if item.get("type") is None:
         return {**item, "type": "item_reference" if item.keys() <= {"id", "type"} else "message"}
-    return item
+    if item["type"] in get_args(ItemType):
+        return item
+    return UnreadItem.model_construct(raw=item)
 
 
 def _as_parts(content: object) -> object:
     """A string is one text part: after this there is one shape, so faults have one path."""
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return [_part(part) for part in content] if isinstance(content, list) else content
+
+
+def _part(part: Any) -> object:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if not isinstance(part, dict) or part.get("type") in _READ_PARTS:
+        return part
+    return UnreadPart.model_construct(type=part.get("type"), raw=part)
+
+
+def _as_output(output: object) -> object:
+    return _as_parts(returned([] if output is None else output, get_args(PartType)))
 
 
 _Parts = Annotated[
@@ -79,15 +108,24 @@ class InputItem(Strict):
     type: ItemType = Field(
         default="message", description="May be left out for messages, and for references by id alone."
     )
-    id: str | None = Field(default=None, max_length=256)
+    id: str | None = None
     role: ItemRole | None = None
     content: _Parts = Field(default=None, description="Text, or parts; of reasoning: its own text.")
-    call_id: str | None = Field(default=None, min_length=1, max_length=256)
+    call_id: str | None = None
     name: str | None = None
-    arguments: str | None = Field(default=None, description="JSON text, kept verbatim.")
-    output: _Parts = Field(default=None, description="What the called function returned.")
-    summary: list[ContentPart] | None = None
+    arguments: ArgumentsText = ""
+    output: Annotated[
+        list[ContentPart] | None,
+        BeforeValidator(_as_output, json_schema_input_type=str | list[ContentPart] | None),
+    ] = Field(default=None, description="What the called function returned.")
+    summary: _Parts = None
     encrypted_content: str | None = Field(default=None, description="Not read: reasoning is sent in clear.")
+
+
+class UnreadItem(InputItem):
+    """An item of a kind that nobody knows here, as it came."""
+
+    raw: dict[str, Any]
 
 
 def _as_items(value: object) -> object:

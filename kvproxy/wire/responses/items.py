@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, ToolCall
-from kvproxy.errors import InvalidRequest, NotFound, UnsupportedParameter
+from kvproxy.errors import InvalidRequest, NotFound
 from kvproxy.wire.document_ref import parse_document_ref
-from kvproxy.wire.responses.body import ContentPart, InputItem, ItemRole
+from kvproxy.wire.history.arguments import NAMELESS
+from kvproxy.wire.history.asked import asked_message
+from kvproxy.wire.history.pairing import paired
+from kvproxy.wire.history.surrogates import unbroken
+from kvproxy.wire.reading import Reading
+from kvproxy.wire.responses.body import ContentPart, InputItem, ItemRole, UnreadItem, UnreadPart
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.types import (
     FunctionCall,
@@ -19,9 +24,16 @@ from kvproxy.wire.responses.types import (
     InputTextPart,
     Item,
     KvDocumentPart,
-    OutputMessage,
     OutputPart,
     ReasoningItem,
+)
+from kvproxy.wire.responses.unread import (
+    GONE,
+    asked_item,
+    history_note,
+    misplaced,
+    part_text,
+    standing_for,
 )
 
 _T = TypeVar("_T")
@@ -34,39 +46,38 @@ def references(items: Sequence[InputItem]) -> Iterator[str]:
     return (item.id for item in items if item.type == "item_reference" and item.id)
 
 
-def normal_items(items: Sequence[InputItem], ids: Ids, known: Mapping[str, Item]) -> list[Item]:
-    """The request's own items, each with an id. ``known``: what its references may name, by item id.
+def normal_items(
+    items: Sequence[InputItem], ids: Ids, known: Mapping[str, Item], reading: Reading
+) -> list[Item]:
+    """The request's own items, each with an id. ``known``: what its references may name, by item id; ``reading`` is
+    told what the model is not shown (modified).
 
     Raises InvalidRequest or UnsupportedParameter naming the field, and NotFound for a reference to nothing.
     """
-    return [_normal(item, f"input[{i}]", i, ids, known) for i, item in enumerate(items)]
+    asked = asked_item(items)
+    if items and all(item.type == "item_reference" and item.id not in known for item in items):
+        raise _gone(items[0].id or "", "input[0]")  # There is nothing else to answer.
+    normal = (_normal(item, i, ids, known, reading, asked=i == asked) for i, item in enumerate(items))
+    return [item for item in normal if item is not None]
 
 
-def messages(items: Iterable[Item], instructions: str | None) -> tuple[Message, ...]:
+def messages(items: Iterable[Item], instructions: str | None, reading: Reading) -> tuple[Message, ...]:
     """What the model is told. Reasoning, text and calls of one answer become one assistant message.
 
     Texts, arguments and ids stay as they are, so that a later prompt begins with the tokens of an earlier one.
-    Raises InvalidRequest for the result of a call that nobody made.
+    Raises InvalidRequest for the result of a call that nobody made where the policy is to refuse it.
     """
     found: list[Message] = []
     if instructions:
         found.append(Message("system", (TextPart(instructions),)))
     turn = _Turn()
-    called: set[str] = set()
     for item in items:
-        if item["type"] == "function_call":
-            called.add(item["call_id"])
         if turn.takes(item):
             continue
         found += turn.ended()
         if turn.takes(item):
             continue
         if item["type"] == "function_call_output":
-            if item["call_id"] not in called:
-                raise InvalidRequest(
-                    f"No tool call found for function call output with call_id {item['call_id']}.",
-                    param="input",
-                )
             parts = tuple(_part(p) for p in item["output"]) or (TextPart(""),)
             found.append(Message("tool", parts, tool_call_id=item["call_id"]))
         elif item["type"] == "message" and item["role"] != "assistant":
@@ -74,7 +85,13 @@ def messages(items: Iterable[Item], instructions: str | None) -> tuple[Message, 
     found += turn.ended()
     if not found:
         raise InvalidRequest("Invalid 'input': must hold at least one item.", param="input")
-    return tuple(found)
+    return _settled(found, reading)
+
+
+def _settled(found: list[Message], reading: Reading) -> tuple[Message, ...]:
+    asked = asked_message([message.role for message in found])
+    whole = unbroken(found, [str(i) for i in range(len(found))], None if asked is None else str(asked))
+    return paired(whole, ["input"] * len(found), reading)
 
 
 @dataclass(slots=True)
@@ -122,118 +139,131 @@ def _part(part: InputPart) -> Part:
     return TextPart(part["text"], mark)
 
 
-def _normal(item: InputItem, where: str, index: int, ids: Ids, known: Mapping[str, Item]) -> Item:
+def _normal(
+    item: InputItem, index: int, ids: Ids, known: Mapping[str, Item], reading: Reading, *, asked: bool
+) -> Item | None:
+    """None for what says nothing here."""
+    where = f"input[{index}]"
+    if isinstance(item, UnreadItem):
+        id = item.raw.get("id")
+        return history_note(item, where, id if isinstance(id, str) else ids.given("msg", index), reading)
     match item.type:
         case "item_reference":
-            id = _needed(item.id, f"{where}.id")
-            if id not in known:
-                raise NotFound(f"Item with id '{id}' not found. Stored items expire.", param=f"{where}.id")
-            return known[id]
+            return _referenced(item, where, known, reading)
         case "reasoning":
-            return _reasoning(item, where, item.id or ids.given("rs", index))
+            return _reasoning(item, item.id or ids.given("rs", index))
         case "function_call":
-            return _call(item, where, item.id or ids.given("fc", index))
+            return _call(item, item.id or ids.given("fc", index))
         case "function_call_output":
-            return _call_output(item, where, item.id or ids.given("fco", index))
+            return _call_output(item, where, item.id or ids.given("fco", index), reading)
         case "message":
-            role: ItemRole = _needed(item.role, f"{where}.role")
-            id = item.id or ids.given("msg", index)
-            if role == "assistant":
-                return _said(item, where, id)
-            content = [_input_part(p, at) for at, p in _parts(item.content, f"{where}.content")]
-            if not content:
-                raise InvalidRequest(
-                    f"Invalid '{where}.content': must hold at least one part.", param=f"{where}.content"
-                )
-            return InputMessage(type="message", id=id, status="completed", role=role, content=content)
+            return _said(item, where, item.id or ids.given("msg", index), reading, asked=asked)
 
 
-def _said(item: InputItem, where: str, id: str) -> OutputMessage:
-    content = [_output_part(p, at) for at, p in _parts(item.content, f"{where}.content")]
-    return {"type": "message", "id": id, "status": "completed", "role": "assistant", "content": content}
+def _referenced(item: InputItem, where: str, known: Mapping[str, Item], reading: Reading) -> Item | None:
+    id = _needed(item.id, f"{where}.id")
+    if id in known:
+        return known[id]
+    if reading.policy.unreadable_history == "refuse":
+        raise _gone(id, where)
+    if id.startswith("rs_"):
+        return None
+    reading.leave_out(where, "item_reference")
+    return standing_for(GONE, id, by="assistant")
 
 
-def _reasoning(item: InputItem, where: str, id: str) -> ReasoningItem:
+def _gone(id: str, where: str) -> NotFound:
+    return NotFound(f"Item with id '{id}' not found. Stored items expire.", param=f"{where}.id")
+
+
+def _said(item: InputItem, where: str, id: str, reading: Reading, *, asked: bool) -> Item:
+    role: ItemRole = _needed(item.role, f"{where}.role")
+    if asked and "content" not in item.model_fields_set:
+        raise InvalidRequest(f"Missing required parameter: '{where}.content'.", param=f"{where}.content")
+    parts = _parts(item.content, f"{where}.content")
+    if role == "assistant":
+        said = [_output_part(p, at, reading) for at, p in parts]
+        content = [part for part in said if part is not None]
+        return {"type": "message", "id": id, "status": "completed", "role": "assistant", "content": content}
+    given = [_input_part(p, at, reading, asked=asked) for at, p in parts]
+    heard = [part for part in given if part is not None] or [_EMPTY]
+    return InputMessage(type="message", id=id, status="completed", role=role, content=heard)
+
+
+def _reasoning(item: InputItem, id: str) -> ReasoningItem:
+    """What others made unreadable is left out: it is nobody's but its maker's."""
     return {
         "type": "reasoning",
         "id": id,
-        "summary": [
-            {"type": "summary_text", "text": _needed(p.text, f"{where}.summary[{i}].text")}
-            for i, p in enumerate(item.summary or ())
-        ],
-        "content": [
-            {"type": "reasoning_text", "text": _needed(p.text, f"{where}.content[{i}].text")}
-            for i, p in enumerate(item.content or ())
-        ],
+        "summary": [{"type": "summary_text", "text": p.text} for p in item.summary or () if p.text],
+        "content": [{"type": "reasoning_text", "text": p.text} for p in item.content or () if p.text],
         "status": "completed",
     }
 
 
-def _call(item: InputItem, where: str, id: str) -> FunctionCall:
+def _call(item: InputItem, id: str) -> FunctionCall:
     return {
         "type": "function_call",
         "id": id,
-        "call_id": _needed(item.call_id, f"{where}.call_id"),
-        "name": _needed(item.name, f"{where}.name"),
-        "arguments": _needed(item.arguments, f"{where}.arguments"),
+        "call_id": item.call_id or "",
+        "name": item.name or NAMELESS,
+        "arguments": item.arguments,
         "status": "completed",
     }
 
 
-def _call_output(item: InputItem, where: str, id: str) -> FunctionCallOutput:
+def _call_output(item: InputItem, where: str, id: str, reading: Reading) -> FunctionCallOutput:
     output: list[InputPart] = []
     for at, part in _parts(item.output, f"{where}.output"):
         if part.type == "kv_document":
-            raise _misplaced(part, at)
-        output.append(_input_part(part, at))
+            raise misplaced(part, at)
+        normal = _input_part(part, at, reading, asked=False)
+        output += [normal] if normal is not None else []
     return {
         "type": "function_call_output",
         "id": id,
-        "call_id": _needed(item.call_id, f"{where}.call_id"),
+        "call_id": item.call_id or "",
         "output": output,
         "status": "completed",
     }
 
 
+_EMPTY: InputTextPart = {"type": "input_text", "text": ""}
+
+
 def _parts(parts: list[ContentPart] | None, where: str) -> list[tuple[str, ContentPart]]:
     """Each part with its path."""
-    return [(f"{where}[{i}]", part) for i, part in enumerate(_needed(parts, where))]
+    return [(f"{where}[{i}]", part) for i, part in enumerate(parts or ())]
 
 
-def _input_part(part: ContentPart, where: str) -> InputPart:
+def _input_part(part: ContentPart, where: str, reading: Reading, *, asked: bool) -> InputPart | None:
     normal: InputTextPart | KvDocumentPart
     if part.type == "kv_document":
         document = _needed(part.document, f"{where}.document")
         parse_document_ref(document, param=f"{where}.document")
         normal = {"type": "kv_document", "document": document}
-    elif part.type in _TEXTS:
+    elif asked or reading.policy.unreadable_history == "refuse":
+        if part.type not in _TEXTS or isinstance(part, UnreadPart):
+            raise misplaced(part, where)
         normal = {"type": "input_text", "text": _needed(part.text, f"{where}.text")}
     else:
-        raise _misplaced(part, where)
+        text = part_text(part, where, reading)
+        if text is None:
+            return None
+        normal = {"type": "input_text", "text": text}
     if part.mark:
         normal["prompt_cache_breakpoint"] = {"mode": "explicit"}
     return normal
 
 
-def _output_part(part: ContentPart, where: str) -> OutputPart:
+def _output_part(part: ContentPart, where: str, reading: Reading) -> OutputPart | None:
     if part.type == "refusal":
-        return {"type": "refusal", "refusal": _needed(part.refusal, f"{where}.refusal")}
-    if part.type not in _TEXTS:
-        raise _misplaced(part, where)
-    text = _needed(part.text, f"{where}.text")
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def _misplaced(part: ContentPart, where: str) -> InvalidRequest:
-    param = f"{where}.type"
-    if part.type in ("input_image", "input_file", "input_audio"):
-        what = part.type.removeprefix("input_")
-        return UnsupportedParameter(
-            f"Unsupported value: '{param}' is '{part.type}', and the local model reads text, no {what}. "
-            "Send the text, or a kv_document.",
-            param=param,
-        )
-    return InvalidRequest(f"Invalid '{param}': '{part.type}' cannot stand here.", param=param)
+        return {"type": "refusal", "refusal": part.refusal or ""}
+    odd = part.type not in _TEXTS or isinstance(part, UnreadPart)
+    if part.type == "kv_document" or (odd and reading.policy.unreadable_history == "refuse"):
+        raise misplaced(part, where)
+    text = part_text(part, where, reading)
+    return None if text is None else {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
 def _needed(value: _T | None, where: str) -> _T:

@@ -30,7 +30,7 @@ def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str, rea
     tools = parse_tools(body.tools or ())
     return ChatRequest(
         model=body.model,
-        messages=messages(items, body.instructions),
+        messages=messages(items, body.instructions, reading),
         sampling=_sampling(body),
         stream=bool(body.stream),
         include_usage=True,

@@ -17,6 +17,7 @@ from kvproxy.core import (
 )
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.anthropic.messages import parse_count, parse_messages, thinking_shown, warms_only
+from kvproxy.wire.reading import ReadingPolicy
 
 MARK = {"type": "ephemeral", "ttl": "1h"}
 TOOLS: list[dict[str, Any]] = [
@@ -241,15 +242,8 @@ TEXT_DOCUMENT = {"type": "document", "source": {"type": "text", "data": "x"}}
         (body(text("a"), {"text": "x"}), "messages[0].content[1].type"),
         (body(text("a", cache_control={"type": "forever"})), "messages[0].content[0].cache_control.type"),
         (body({"type": "kv_document", "document": "@"}), "messages[0].content[0].document"),
-        (turns(("user", [])), "messages[0].content"),
         (turns(("robot", "x")), "messages[0].role"),
-        (body(RESULT), "messages[0].content[0].tool_use_id"),
         (body(USE), "messages[0].content[0].type"),
-        (turns(("user", "x"), ("assistant", [USE]), ("user", "y")), "messages[2]"),
-        (
-            turns(("user", "x"), ("assistant", [USE]), ("user", [RESULT, RESULT])),
-            "messages[2].content[1].tool_use_id",
-        ),
         (body(tools=[TOOLS[0], TOOLS[0]]), "tools[1].name"),
         (body(tools=[{"name": "a b", "input_schema": {}}]), "tools[0].name"),
         (body(tools=[{"name": "a", "input_schema": {"type": "array"}}]), "tools[0].input_schema.type"),
@@ -276,13 +270,8 @@ def test_what_is_wrong_is_named(asked: dict[str, Any], param: str) -> None:
             body({"type": "document", "source": {"type": "content", "content": [IMAGE]}}),
             "messages[0].content[0].source.content[0].type",
         ),
-        (
-            turns(("user", "x"), ("assistant", [USE]), ("user", [{**RESULT, "content": [IMAGE]}])),
-            "messages[2].content[0].content[0].type",
-        ),
         (body({"type": "server_tool_use", "id": "1"}), "messages[0].content[0].type"),
         (turns(("user", "x"), ("assistant", "The answer is")), "messages[1].role"),
-        (turns(("user", "x"), ("assistant", [TEXT_DOCUMENT]), ("user", "y")), "messages[1].content[0].type"),
         (body(tools=[{"type": "web_search_20250305", "name": "web_search"}]), "tools[0].type"),
         (body(tools=[{**TOOLS[0], "input_examples": [{}]}]), "tools[0].input_examples"),
         (body(tools=[{**TOOLS[0], "allowed_callers": ["code"]}]), "tools[0].allowed_callers"),
@@ -317,9 +306,54 @@ def test_messages_of_one_role_behind_each_other_are_one_turn() -> None:
         )
     )
     assert [m.tool_call_id for m in parsed.messages if m.role == "tool"] == ["call_2", "call_1"]
-    with pytest.raises(InvalidRequest, match="toolu_2"):
-        parse_messages(turns(("user", "x"), ("assistant", [USE, second]), ("user", [RESULT]), ("user", "y")))
-    with pytest.raises(InvalidRequest, match="right behind"):
-        parse_messages(
-            turns(("user", "x"), ("assistant", [USE]), ("user", "y"), ("assistant", "z"), ("user", [RESULT]))
-        )
+
+
+def test_a_pdf_beside_a_tools_result_is_history() -> None:
+    """As a program sends it whose tool has read one."""
+    reading_back = ("user", [{**RESULT, "content": [IMAGE]}, PDF])
+    asked = turns(("user", "x"), ("assistant", [USE]), reading_back)
+    chat = parse_messages(asked)
+    assert [(m.role, m.content) for m in chat.messages[2:]] == [
+        ("tool", (TextPart("[image omitted: this model reads text only]"),)),
+        ("user", (TextPart("[file omitted: this model reads text only]"),)),
+    ]
+    assert [(left.param, left.what) for left in chat.left_out] == [
+        ("messages[2].content[0].content[0]", "image"),
+        ("messages[2].content[1]", "file"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        (
+            turns(("user", "x"), ("assistant", [USE]), ("user", [{**RESULT, "content": [IMAGE]}])),
+            "messages[2].content[0].content[0].type",
+        ),
+        (turns(("user", "x"), ("assistant", [TEXT_DOCUMENT]), ("user", "y")), "messages[1].content[0].type"),
+        (
+            turns(("user", [{"type": "thing"}]), ("assistant", "y"), ("user", "z")),
+            "messages[0].content[0].type",
+        ),
+        (body(RESULT), "messages[0].content[0]"),
+    ],
+)
+def test_history_is_refused_where_the_policy_says_so(asked: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as e:
+        parse_messages(asked, ReadingPolicy(unreadable_history="refuse"))
+    assert e.value.param == param and f"'{param}'" in e.value.message
+
+
+def test_citations_of_history_are_left_out() -> None:
+    found = {
+        "type": "search_result",
+        "source": "s",
+        "title": "t",
+        "content": [text("f")],
+        "citations": {"enabled": True},
+    }
+    chat = parse_messages(
+        turns(("user", "x"), ("assistant", [USE]), ("user", [{**RESULT, "content": [found]}]))
+    )
+    assert chat.messages[2].content == (TextPart("t (s)"), TextPart("f"))
+    assert [left.param for left in chat.left_out] == ["messages[2].content[0].content[0].citations"]

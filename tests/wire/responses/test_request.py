@@ -22,7 +22,8 @@ OTHER = {"type": "function", "name": "other", "parameters": PARAMETERS, "strict"
 
 def chat_of(**fields: Any) -> ChatRequest:
     body = parse_body({"model": "m", "input": "x", **fields})
-    return to_chat(body, normal_items(body.input or (), IDS, {}), served_name="m", reading=Reading())
+    reading = Reading()
+    return to_chat(body, normal_items(body.input or (), IDS, {}, reading), served_name="m", reading=reading)
 
 
 def opened_by(**fields: Any) -> Response:

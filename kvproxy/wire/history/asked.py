@@ -1,0 +1,29 @@
+"""The message that asks: the one whose content the model must be able to read. All else is history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+Turn = Literal["user", "assistant", "tool", "system"]
+
+
+def asked_message(turns: Sequence[Turn]) -> int | None:
+    """Index of the last user message, if nobody has answered it yet and no tool results stand in its turn.
+
+    A user message behind tool results is part of them: many programs put there the image that a tool has read, since
+    a tool message of OpenAI's holds text only. To refuse it would end the conversation for good.
+    """
+    last: int | None = None
+    results = False
+    for index, turn in enumerate(turns):
+        match turn:
+            case "assistant":
+                last, results = None, False
+            case "tool":
+                last, results = None, True
+            case "user":
+                last = None if results else index
+            case "system":
+                pass
+    return last

@@ -1,0 +1,79 @@
+"""Calls and their results in a conversation that was cut, interrupted or put together elsewhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kvproxy.core import Message, TextPart, ToolCall
+from kvproxy.errors import InvalidRequest
+from kvproxy.wire.reading import Reading
+
+ORPHAN = "[result of a tool call that is not shown here]"
+
+_Waiting = dict[str, deque[str]]
+"""By the id that the client gave a call: ids, each of one call, of those that wait for a result."""
+
+
+def paired(messages: Sequence[Message], places: Sequence[str], reading: Reading) -> tuple[Message, ...]:
+    """The same conversation, in which each result answers a call before it, and no two calls of an answer have one id.
+
+    A result whose call is not there (clients cut histories) becomes a user message that says so, behind the results
+    it came with; ``reading`` is told (modified). A result that names no call answers the first that waits. A call
+    needs no result. ``places``: the path of each message. Raises InvalidRequest for a result without a call where the
+    policy is to refuse it.
+    """
+    waiting: _Waiting = {}
+    done: list[Message] = []
+    orphans: list[Message] = []
+    for index, (message, place) in enumerate(zip(messages, places, strict=True)):
+        if message.role != "tool":
+            done += orphans
+            orphans = []
+            done.append(_called(message, index, waiting) if message.tool_calls else message)
+        elif (id := _answered(message.tool_call_id or "", waiting)) is not None:
+            done.append(message if id == message.tool_call_id else replace(message, tool_call_id=id))
+        else:
+            orphans.append(_orphan(message, place, reading))
+    return (*done, *orphans)
+
+
+def _called(message: Message, index: int, waiting: _Waiting) -> Message:
+    """The message, with ids that are distinct; its calls wait from now on, in the place of earlier ones that were
+    given the same ids: some programs count anew in each answer."""
+    taken: set[str] = set()
+    own: _Waiting = {}
+    calls: list[ToolCall] = []
+    for number, call in enumerate(message.tool_calls):
+        id = call.id if call.id and call.id not in taken else f"{call.id or 'call'}_{index}_{number}"
+        taken.add(id)
+        own.setdefault(call.id, deque()).append(id)
+        calls.append(call if id == call.id else replace(call, id=id))
+    for given in own:
+        waiting.pop(given, None)
+    waiting |= own
+    return message if tuple(calls) == message.tool_calls else replace(message, tool_calls=tuple(calls))
+
+
+def _answered(given: str, waiting: _Waiting) -> str | None:
+    if given not in waiting:
+        if given or not waiting:
+            return None
+        given = next(iter(waiting))
+    ids = waiting[given]
+    id = ids.popleft()
+    if not ids:
+        del waiting[given]
+    return id
+
+
+def _orphan(message: Message, place: str, reading: Reading) -> Message:
+    if reading.policy.unreadable_history == "refuse":
+        raise InvalidRequest(
+            f"Invalid '{place}': a tool's result must answer a tool call before it, once. Send the call too, or leave "
+            "its result out.",
+            param=place,
+        )
+    reading.leave_out(place, "call of a tool result")
+    return Message("user", (TextPart(ORPHAN), *message.content))

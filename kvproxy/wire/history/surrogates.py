@@ -1,0 +1,46 @@
+"""Texts that a program has cut within a character: half a surrogate pair, which JSON can carry and UTF-8 cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kvproxy.core import Message, Part, TextPart, ToolCall
+
+
+def unbroken(messages: Sequence[Message], places: Sequence[str], asked: str | None) -> list[Message]:
+    """The same messages with U+FFFD for each half: what a tool's output was cut to must not end a conversation.
+
+    ``places``: the path of each message. The one at ``asked`` stays as it is, and is refused where it is broken.
+    """
+    return [
+        message if place == asked else _message(message)
+        for message, place in zip(messages, places, strict=True)
+    ]
+
+
+def whole_text(text: str) -> str:
+    if text.isascii():
+        return text
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _message(message: Message) -> Message:
+    content = tuple(_part(part) for part in message.content)
+    calls = tuple(_call(call) for call in message.tool_calls)
+    reasoning = None if message.reasoning is None else whole_text(message.reasoning)
+    if (content, calls, reasoning) == (message.content, message.tool_calls, message.reasoning):
+        return message
+    return replace(message, content=content, tool_calls=calls, reasoning=reasoning)
+
+
+def _part(part: Part) -> Part:
+    return replace(part, text=whole_text(part.text)) if isinstance(part, TextPart) else part
+
+
+def _call(call: ToolCall) -> ToolCall:
+    return ToolCall(call.id, whole_text(call.name), whole_text(call.arguments))

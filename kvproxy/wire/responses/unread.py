@@ -1,0 +1,97 @@
+"""Items and parts of the Responses API that the local model cannot read, as messages that stand for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kvproxy.core import Role
+from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.wire.history.asked import Turn, asked_message
+from kvproxy.wire.history.notes import kind_of, noted
+from kvproxy.wire.reading import Reading
+from kvproxy.wire.responses.body import ContentPart, InputItem, UnreadItem, UnreadPart
+from kvproxy.wire.responses.types import InputMessage, OutputMessage
+
+GONE = "[an earlier item is left out: it is no longer stored]"
+
+_RETURNS = ("_output", "_response")
+"""Endings of the types that are handed to the model, as the results of tools are."""
+
+
+def asked_item(items: Sequence[InputItem]) -> int | None:
+    """Index of the user message that is to be answered: see ``asked_message``."""
+    return asked_message([_turn(item) for item in items])
+
+
+def history_note(
+    item: UnreadItem, where: str, id: str, reading: Reading
+) -> InputMessage | OutputMessage | None:
+    """What stands in the place of an item of unknown kind; None: the model needs no word of it. Raises
+    UnsupportedParameter where the policy is to refuse it."""
+    if reading.policy.unreadable_history == "refuse":
+        kind = kind_of(item.raw)
+        raise UnsupportedParameter(
+            f"Unsupported value: '{where}.type' is '{kind}', which the local model cannot read. Leave the item out.",
+            param=f"{where}.type",
+        )
+    text = noted(item.raw, where, reading)
+    return standing_for(text, id, by="user" if _returned(item.raw) else "assistant") if text else None
+
+
+def standing_for(text: str, id: str, *, by: Role) -> InputMessage | OutputMessage:
+    if by == "assistant":
+        return OutputMessage(
+            type="message",
+            id=id,
+            status="completed",
+            role="assistant",
+            content=[{"type": "output_text", "text": text, "annotations": [], "logprobs": []}],
+        )
+    return InputMessage(
+        type="message",
+        id=id,
+        status="completed",
+        role="user",
+        content=[{"type": "input_text", "text": text}],
+    )
+
+
+def part_text(part: ContentPart, where: str, reading: Reading) -> str | None:
+    """The words of a part in history, whatever its type is; None: it needs none."""
+    if isinstance(part, UnreadPart):
+        return noted(part.raw, where, reading) or None
+    return part.text or part.refusal or ""
+
+
+def misplaced(part: ContentPart, where: str) -> InvalidRequest:
+    param = f"{where}.type"
+    if isinstance(part, UnreadPart) and part.raw.get("type") is None:
+        return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
+    if part.type in ("input_image", "input_file", "input_audio"):
+        what = part.type.removeprefix("input_")
+        return UnsupportedParameter(
+            f"Unsupported value: '{param}' is '{part.type}', and the local model reads text, no {what}. "
+            "Send the text, or a kv_document.",
+            param=param,
+        )
+    kind = kind_of(part.raw) if isinstance(part, UnreadPart) else part.type
+    return InvalidRequest(f"Invalid '{param}': '{kind}' cannot stand here.", param=param)
+
+
+def _turn(item: InputItem) -> Turn:
+    if isinstance(item, UnreadItem):
+        return "tool" if _returned(item.raw) else "assistant"
+    match item.type:
+        case "function_call_output":
+            return "tool"
+        case "message":
+            return item.role if item.role in ("user", "assistant") else "system"
+        case "item_reference":
+            return "system"
+        case _:
+            return "assistant"
+
+
+def _returned(raw: dict[str, Any]) -> bool:
+    return str(raw.get("type")).endswith(_RETURNS)
