@@ -12,7 +12,14 @@ from langchain_core.prompts.chat import BaseChatPromptTemplate
 from langchain_core.prompts.string import PromptTemplateFormat
 from typing_extensions import override
 
-from langchain_kvproxy.documents import KVPROXY_DOCUMENT, as_part, canonical, has_text, reference_of
+from langchain_kvproxy.documents import (
+    KVPROXY_DOCUMENT,
+    as_part,
+    canonical,
+    has_text,
+    reference_of,
+    says_nothing,
+)
 
 DocumentLike: TypeAlias = Document | str
 """A `Document`; a reference like `"handbook"` or `"handbook@3"`; or, being no such name, a text."""
@@ -42,8 +49,7 @@ def document_parts(
         shared: How widely a text is shared, by `text_digest`: the most shared stand first.
         mark: Whether the last part says that a reusable prefix ends there.
 
-    Raises:
-        ValueError: A document has neither a text nor a reference.
+    Documents that have neither a text nor a reference, as a blank page of a scan, are left out.
     """
     parts = [_part(document, by) for document in canonical(as_documents(documents), shared)]
     if parts and mark:
@@ -91,7 +97,7 @@ def place_documents(
     parts = document_parts(placed, by=by, shared=shared, mark=mark)
     if not parts:
         return list(messages)
-    forms = [form for document in placed for form in _forms(document)]
+    forms = [form for document in placed if not says_nothing(document) for form in _forms(document)]
     started = bool(messages) and is_system(messages[0])
     first, rest = (messages[0], messages[1:]) if started else (SystemMessage([]), messages)
     said = [part for part in _content_parts(first) if _bare(part) not in forms]

@@ -26,6 +26,7 @@ from langchain_kvproxy.documents import (
     document_id,
     has_text,
     key_of,
+    says_nothing,
     unique,
     without_repeats,
 )
@@ -230,7 +231,9 @@ class KVProxyRetriever(BaseRetriever):
     def _returned(self, documents: Sequence[Document], counts: Mapping[str, int | None]) -> list[Document]:
         """The documents in their order, within the budget, as copies; what they are is remembered."""
         stamped = [self._stamped(document, counts.get(key_of(document))) for document in documents]
-        chosen = self._within_budget(list(zip(documents, stamped, strict=True)))
+        # A name that the proxy does not know, without a text, says nothing.
+        said = [pair for pair in zip(documents, stamped, strict=True) if not says_nothing(pair[1])]
+        chosen = self._within_budget(said)
         self._ranking.seen({key_of(document): document_id(document) for document, _ in chosen})
         self._register([document for document, copy in chosen if KVPROXY_DOCUMENT not in copy.metadata])
         ordered = without_repeats(self._ordered(chosen))
