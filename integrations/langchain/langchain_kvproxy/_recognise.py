@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._pieces import Piece
-from langchain_kvproxy.documents import text_digest
 
 LONG = 1000
 """Characters of a text in a system or user message from which on it is taken for a document."""

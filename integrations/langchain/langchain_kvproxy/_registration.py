@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from langchain_core.documents import Document
 
 from langchain_kvproxy._client import KVProxyClient
+from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._errors import ProxyRefused, ProxyUnreachable
 from langchain_kvproxy._knowledge import RETRY_S, Knowledge, KnownDocument
 from langchain_kvproxy._naming import with_suffix
-from langchain_kvproxy.documents import document_id, has_text, own_id, reference_of, source_of, text_digest
+from langchain_kvproxy.documents import document_id, has_text, own_id, reference_of, source_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,11 @@ from langchain_core.messages import BaseMessage, ChatMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.prompts.chat import BaseChatPromptTemplate
 from langchain_core.prompts.string import PromptTemplateFormat
+from langchain_core.utils import get_pydantic_field_names
+from pydantic import model_validator
 from typing_extensions import override
 
+from langchain_kvproxy._arguments import refuse_unknown
 from langchain_kvproxy.documents import (
     KVPROXY_DOCUMENT,
     as_part,
@@ -97,10 +100,10 @@ def place_documents(
     parts = document_parts(placed, by=by, shared=shared, mark=mark)
     if not parts:
         return list(messages)
-    forms = [form for document in placed if not says_nothing(document) for form in _forms(document)]
+    known = [form for document in placed if not says_nothing(document) for form in forms(document)]
     started = bool(messages) and is_system(messages[0])
     first, rest = (messages[0], messages[1:]) if started else (SystemMessage([]), messages)
-    said = [part for part in _content_parts(first) if _bare(part) not in forms]
+    said = [part for part in plain_parts(first) if bare(part) not in known]
     return [first.model_copy(update={"content": [*parts, *said]}), *rest]
 
 
@@ -117,6 +120,13 @@ class DocumentLayout(BaseChatPromptTemplate):
     documents_key: str = "documents"
     """The input variable that holds the documents."""
     mark: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_arguments_only(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            refuse_unknown(cls.__name__, values, get_pydantic_field_names(cls))
+        return values
 
     @classmethod
     @override
@@ -255,17 +265,30 @@ def _part(document: Document, by: By) -> _Part:
     return as_part(document, by if has_text(document) else "reference")
 
 
-def _forms(document: Document) -> list[_Part]:
+def forms(document: Document) -> list[_Part]:
     """The parts that a document may stand in a message as."""
-    forms = [_part(document, "text"), _part(document, "reference")]
-    return [*forms, {"type": "text", "text": document.page_content}] if has_text(document) else forms
+    found = [_part(document, "text"), _part(document, "reference")]
+    return [*found, {"type": "text", "text": document.page_content}] if has_text(document) else found
 
 
-def _content_parts(message: BaseMessage) -> list[_Part]:
+def plain_parts(message: BaseMessage) -> list[_Part]:
+    """The parts of a message as they are sent, without empty texts."""
     content = [message.content] if isinstance(message.content, str) else message.content
-    parts = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
+    parts = [{"type": "text", "text": part} if isinstance(part, str) else unwrapped(part) for part in content]
     return [part for part in parts if part != {"type": "text", "text": ""}]
 
 
-def _bare(part: _Part) -> _Part:
+def unwrapped(part: Any) -> Any:
+    """LangChain's `content_blocks` wrap what they do not know, `kv_document` parts too."""
+    if not isinstance(part, dict):
+        return part
+    value = part.get("value")
+    ours = (
+        part.get("type") == "non_standard" and isinstance(value, dict) and value.get("type") == "kv_document"
+    )
+    return value if ours else part
+
+
+def bare(part: _Part) -> _Part:
+    """A part without the marks on it."""
     return {name: value for name, value in part.items() if name not in MARK}

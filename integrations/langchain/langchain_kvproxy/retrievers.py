@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Self
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from langchain_core.utils import get_pydantic_field_names
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from langchain_kvproxy._arguments import refuse_unknown
 from langchain_kvproxy._client import KVProxyClient
 from langchain_kvproxy._knowledge import Knowledge
 from langchain_kvproxy._ranking import Ranking
@@ -123,6 +125,13 @@ class KVProxyRetriever(BaseRetriever):
     _registration: Registration = PrivateAttr()
     _ranking: Ranking = PrivateAttr(default_factory=Ranking)
     _inner_takes: frozenset[str] | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_arguments_only(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            refuse_unknown(cls.__name__, values, get_pydantic_field_names(cls))
+        return values
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
