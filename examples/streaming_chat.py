@@ -69,7 +69,8 @@ def run(kv: Endpoint, text: str, questions: Iterable[str], max_tokens: int) -> N
 def chat(title: str, model: BaseChatModel, system: SystemMessage, questions: Iterable[str]) -> list[str]:
     """Prints each answer as it comes; the answers."""
     print(f"\n{title}")
-    salt = {"cache_salt": uuid.uuid4().hex}  # neither chat profits from the other's; leave it out in your program
+    # So that neither chat profits from the other's; leave it out in your program.
+    salt = {"cache_salt": uuid.uuid4().hex}
     messages: list[BaseMessage] = [system]
     prompt = cached = 0
     for question in questions:

@@ -192,8 +192,8 @@ def seam_safe(text: str) -> str:
     """The text with an end that no tokenizer merges with what follows.
 
     Punctuation and a line feed may be one token, a letter or digit and a line feed never are. So a text that
-    ends otherwise is closed by a line that ends in a letter. Only added to, but for the white space around it:
-    the proxy still finds the published text at its start.
+    ends otherwise is closed by a line that ends in a letter. Only added to, but for the white space at its end:
+    its start is that of the published text, white space included, which is part of a prefix.
 
     Args:
         text: A document's text.
@@ -209,7 +209,7 @@ def seam_safe(text: str) -> str:
         assert seam_safe("Trains only.") == "Trains only.\\nEnd of document\\n"
         ```
     """
-    body = text.lstrip("\r\n").rstrip()
+    body = text.rstrip()
     if body and not body[-1].isalnum():
         body = f"{body}\n{END_OF_DOCUMENT}"
     return body + "\n"
