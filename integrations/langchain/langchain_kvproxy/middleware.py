@@ -9,6 +9,7 @@ from typing import Annotated, Any, NotRequired, cast
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from typing_extensions import override
 
 from langchain_kvproxy._lifting import in_order, lifted
@@ -77,6 +78,14 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         retriever = RunnableLambda(lambda question: [Document("Every employee has 30 days of leave.")])
         middleware = KVDocumentsMiddleware(retriever=retriever, by="text")
         ```
+
+    With a tool that the agent asks when it likes to:
+        ```python
+        from langchain_kvproxy import create_document_tool
+
+        rules = create_document_tool(retriever, "rules", "Looks up the firm's rules.")
+        middleware = KVDocumentsMiddleware(tools=[rules])
+        ```
     """
 
     state_schema = KVDocumentsState
@@ -86,6 +95,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         documents: Iterable[DocumentLike] | DocumentLike = (),
         *,
         retriever: Runnable[str, list[Document]] | None = None,
+        tools: Sequence[BaseTool] = (),
         by: By = "reference",
         prompt_cache_key: str | None = None,
         cache_salt: str | None = None,
@@ -97,6 +107,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
             question shares them.
         retriever: Any retriever, or Runnable from a question to documents; asked once for each question of
             the user, not again in its loop. What it returns stands behind `documents`.
+        tools: Tools for the agent, as `create_document_tool` makes them; they may as well be the agent's own.
         by: `"reference"` sends documents that have a reference as `kv_document` parts and the others by text;
             `"text"` sends texts.
         prompt_cache_key: Sent with every request of the loop unless the request has one. A hint where to send
@@ -110,14 +121,15 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         super().__init__()
         self.documents = as_documents(documents)
         self.retriever = retriever
+        self.tools = list(tools)
         self.by = by
         self.prompt_cache_key = prompt_cache_key
         self.cache_salt = cache_salt
         self.shared = shared
         self.mark = mark
         self._warned = False
-        if not self.documents and retriever is None:
-            raise ValueError("give KVDocumentsMiddleware documents, a retriever, or both")
+        if not (self.documents or self.tools) and retriever is None:
+            raise ValueError("give KVDocumentsMiddleware documents, a retriever or tools, or several of them")
 
     @override
     def before_agent(self, state: KVDocumentsState, runtime: Runtime[Any]) -> dict[str, Any] | None:

@@ -144,7 +144,7 @@ def test_a_failing_retriever_is_heard_of() -> None:
 
 
 def test_neither_documents_nor_a_retriever_is_refused() -> None:
-    with pytest.raises(ValueError, match="documents, a retriever, or both"):
+    with pytest.raises(ValueError, match="documents, a retriever or tools"):
         KVDocumentsMiddleware()
 
 

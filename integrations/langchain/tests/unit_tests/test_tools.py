@@ -145,6 +145,15 @@ def test_the_middleware_does_so_for_any_model() -> None:
     )
 
 
+def test_the_middleware_brings_the_tool_along() -> None:
+    model = Recorder(tool_name="rules", tool_args={"query": "sick"})
+    agent = create_agent(model, middleware=[KVDocumentsMiddleware(tools=[tool()], by="text")])
+    agent.invoke({"messages": [HumanMessage("How many?")]})
+    first, second = model.sent
+    assert [message.type for message in first] == ["human"], "nothing was found yet"
+    assert texts(second[0]) == ["Every employee has 30 days of leave\n", "Call before nine\n"]
+
+
 def test_a_place_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="'head' or 'answer'"):
         tool(place="front")
