@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterable
 from difflib import get_close_matches
+from typing import Any
+
+from openai.resources.chat.completions import Completions
 
 
 def refuse_unknown(owner: str, given: Iterable[str], known: Collection[str], advice: str = "") -> None:
@@ -19,3 +24,10 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Collection[str], adv
     raise TypeError(
         f"{owner} got an unexpected keyword argument '{unknown}'{meant or '.'}{advice and ' ' + advice}"
     )
+
+
+@functools.cache
+def request_fields() -> frozenset[str]:
+    """What openai's client takes for a chat completion."""
+    calls: tuple[Callable[..., Any], ...] = (Completions.create, Completions.parse, Completions.stream)
+    return frozenset(name for call in calls for name in inspect.signature(call).parameters) - {"self"}

@@ -12,8 +12,9 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.tracers.context import register_configure_hook
 
+from langchain_kvproxy._parts import bare, plain_parts
 from langchain_kvproxy.documents import key_of
-from langchain_kvproxy.prompts import as_documents, bare, forms, is_system, plain_parts
+from langchain_kvproxy.prompts import as_documents, forms, is_system
 
 
 class Sent(BaseCallbackHandler):

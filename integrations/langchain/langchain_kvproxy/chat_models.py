@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,13 +22,14 @@ from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_validator, 
 from typing_extensions import override
 
 from langchain_kvproxy import _http, _wire
-from langchain_kvproxy._arguments import refuse_unknown
+from langchain_kvproxy._arguments import refuse_unknown, request_fields
 from langchain_kvproxy._cache_status import cache_report, settled
 from langchain_kvproxy._errors import start_one, too_slow
 from langchain_kvproxy._lifting import lifted
+from langchain_kvproxy._parts import as_sent
 from langchain_kvproxy._served import ServedModel
 from langchain_kvproxy._watch import Watching, WatchingAsync
-from langchain_kvproxy.prompts import By, DocumentLike, place_documents, unwrapped
+from langchain_kvproxy.prompts import By, DocumentLike, place_documents
 
 _ELSEWHERE = "Fields of the request that LangChain has no name for go into extra_body={…}."
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -295,11 +295,11 @@ class ChatKVProxy(BaseChatOpenAI):
     ) -> dict[str, Any]:
         """Documents at the head; the model's earlier thoughts go back, else its prefix would differ."""
         documents, salt = kwargs.pop("documents", None), kwargs.pop("cache_salt", self.cache_salt)
-        messages, found = lifted(_as_sent(self._convert_input(input_).to_messages()))
+        messages, found = lifted(as_sent(self._convert_input(input_).to_messages()))
         for layer in (found, self.documents if documents is None else documents):
             messages = place_documents(messages, layer, by=self.documents_by)
         payload: dict[str, Any] = super()._get_request_payload(messages, stop=stop, **kwargs)
-        refuse_unknown("ChatKVProxy", payload, _request_fields(), _ELSEWHERE)
+        refuse_unknown("ChatKVProxy", payload, request_fields(), _ELSEWHERE)
         if salt is not None:
             payload["extra_body"] = {**(payload.get("extra_body") or {}), "cache_salt": salt}
         for message, sent in zip(messages, payload["messages"], strict=True):
@@ -510,24 +510,6 @@ class ChatKVProxy(BaseChatOpenAI):
             url = _wire.root_of(self.openai_api_base) + "/tokenize"
             answer = self.root_client.post(url, cast_to=object, body={**body, "model": self._asked({})})
         return _wire.field(answer, "tokens", list, _wire.root_of(self.openai_api_base))
-
-
-@functools.cache
-def _request_fields() -> frozenset[str]:
-    """What openai's client takes for a chat completion."""
-    completions = openai.resources.chat.completions.Completions
-    calls: tuple[Callable[..., Any], ...] = (completions.create, completions.parse, completions.stream)
-    return frozenset(name for call in calls for name in inspect.signature(call).parameters) - {"self"}
-
-
-def _as_sent(messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Without the wrapping that `content_blocks` puts around references."""
-    return [
-        message
-        if isinstance(message.content, str)
-        else message.model_copy(update={"content": [unwrapped(part) for part in message.content]})
-        for message in messages
-    ]
 
 
 def _add_thoughts(message: BaseMessage, source: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from pydantic import model_validator
 from typing_extensions import override
 
 from langchain_kvproxy._arguments import refuse_unknown
+from langchain_kvproxy._parts import MARK, bare, plain_parts
 from langchain_kvproxy.documents import (
     KVPROXY_DOCUMENT,
     as_part,
@@ -28,9 +29,6 @@ DocumentLike: TypeAlias = Document | str
 """A `Document`; a reference like `"handbook"` or `"handbook@3"`; or, being no such name, a text."""
 
 By: TypeAlias = Literal["text", "reference"]
-
-MARK: Mapping[str, Mapping[str, str]] = {"prompt_cache_breakpoint": {"mode": "explicit"}}
-"""What says on a content part that a reusable prefix ends there, in OpenAI's own words."""
 
 _Part: TypeAlias = dict[str, Any]
 
@@ -269,26 +267,3 @@ def forms(document: Document) -> list[_Part]:
     """The parts that a document may stand in a message as."""
     found = [_part(document, "text"), _part(document, "reference")]
     return [*found, {"type": "text", "text": document.page_content}] if has_text(document) else found
-
-
-def plain_parts(message: BaseMessage) -> list[_Part]:
-    """The parts of a message as they are sent, without empty texts."""
-    content = [message.content] if isinstance(message.content, str) else message.content
-    parts = [{"type": "text", "text": part} if isinstance(part, str) else unwrapped(part) for part in content]
-    return [part for part in parts if part != {"type": "text", "text": ""}]
-
-
-def unwrapped(part: Any) -> Any:
-    """LangChain's `content_blocks` wrap what they do not know, `kv_document` parts too."""
-    if not isinstance(part, dict):
-        return part
-    value = part.get("value")
-    ours = (
-        part.get("type") == "non_standard" and isinstance(value, dict) and value.get("type") == "kv_document"
-    )
-    return value if ours else part
-
-
-def bare(part: _Part) -> _Part:
-    """A part without the marks on it."""
-    return {name: value for name, value in part.items() if name not in MARK}

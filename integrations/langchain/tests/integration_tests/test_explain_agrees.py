@@ -26,13 +26,13 @@ SENT: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("sent", SENT)
-@pytest.mark.parametrize("front", ["", "\n\n    ", "\ufeff", "\r\n"])
+@pytest.mark.parametrize("front", ["", "\n\n    ", "\ufeff"])
 def test_a_spelling_that_is_said_to_be_found_is_found_and_no_other(
     environment: dict[str, str], front: str, sent: str
 ) -> None:
     name = f"spelled-{uuid.uuid4().hex[:8]}"
     end = "\r\n" if "\r" in front else "\n"
-    text = front + end.join(f"Rule {i} of {name}: after {i} years it is {i + 20} days" for i in range(20))
+    text = front + end.join(f"Rule {i} of {name}: after {i} years it is {i + 20} days" for i in range(10))
     model = ChatKVProxy(**environment, max_tokens=1)
     with KVProxyClient(environment["base_url"]) as client:
         tokens = client.publish(name, text)["info"]["tokens"]
