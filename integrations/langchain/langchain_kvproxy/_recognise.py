@@ -185,7 +185,7 @@ def _spelled(piece: Piece, info: Info, listing: Sequence[Info], text: str | None
     """
     said = piece.text or ""
     published = said.strip()[: info["characters"]] if text is None else text
-    names = {spelling["name"] for spelling in info.get("spellings", ())}
+    names = {spelling["name"] for spelling in info.get("spellings") or ()}
     if any(said.startswith(variant.rstrip()) for variant in spelled(published, names)):
         return _report(piece, info, listing, None)
     report = _report(piece, info, listing, "whitespace", _difference(said, published))
