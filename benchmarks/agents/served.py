@@ -57,8 +57,8 @@ def long_model(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def proxy(folder: Path, *, delay_s: float = 0.0) -> AsyncIterator[Served]:
-    """``delay_s``: what every prefill takes longer, as on a slow machine."""
+async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
+    """``slow_s``: what every prefill takes longer, as on a slow machine."""
     config = Config(
         model=Model(path=str(folder / "model"), name=NAME),
         engine=Engine(page_budget=6 * 2**30),
@@ -68,7 +68,7 @@ async def proxy(folder: Path, *, delay_s: float = 0.0) -> AsyncIterator[Served]:
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_stack(config, ModelFolder(long_model(folder / "model"), NAME)) as stack:
         script = Script()
-        local = ScriptedBackend(stack.local, script, delay_s)
+        local = ScriptedBackend(stack.local, script, slow_s)
         parts = Parts(
             served_name=NAME,
             created=0,
