@@ -5,14 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from kvproxy.errors import AuthenticationFailed, NotReady, RouteNotFound, ShuttingDown
-from kvproxy.server import health, metering, reference
+from kvproxy.server import health, metering, reference, welcome
 from kvproxy.server.operation import Answer, Operation
 from kvproxy.server.operations.headers import IF_NONE_MATCH, UNCHANGED
-from kvproxy.wire.service_types import Health
+from kvproxy.wire.service_types import Health, Welcome
 
 _TAG = "Service"
 
 SERVICE = (
+    Operation(
+        id="welcome",
+        method="GET",
+        path="/",
+        handler=welcome.welcome,
+        tag=_TAG,
+        summary="Where things are",
+        description="A page for browsers.",
+        answers=(Answer(Welcome, description="Addresses and links."),),
+        open=True,
+    ),
+    Operation(
+        id="favicon",
+        method="GET",
+        path="/favicon.ico",
+        handler=welcome.favicon,
+        tag=_TAG,
+        summary="No icon",
+        answers=(Answer(None, 204, "Browsers ask."),),
+        open=True,
+    ),
     Operation(
         id="live",
         method="GET",
