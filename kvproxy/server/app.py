@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.server.body import expect_continue
+from kvproxy.server.connection import close_at_end
 from kvproxy.server.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
 from kvproxy.server.errors import errors
 from kvproxy.server.metering import metering
@@ -39,6 +40,7 @@ def build_app(parts: Parts) -> web.Application:
             app.router.add_route(method, operation.route, operation.handler, expect_handler=expect_continue)
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors)
+    app.on_response_prepare.append(close_at_end)
     app.cleanup_ctx.extend(_as_cleanup(enter) for enter in parts.lifespan)
     return app
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import HttpVersion11, web
@@ -31,14 +32,21 @@ async def read_body(request: web.Request) -> bytes:
     """The body as it was before it was packed. Raises BodyTooLarge at the announced size, or at the first chunk that
     goes over the limit, UnreadableBody, UnsupportedEncoding."""
     refuse_large(request)
-    limit = request.app[PARTS].max_body
+    parts = request.app[PARTS]
+    limit = parts.max_body
     encoding = ", ".join(request.headers.getall("Content-Encoding", ()))
     try:
-        return await unpacked(await request.read(), encoding, limit)
+        async with asyncio.timeout(parts.timeout_s):
+            raw = await request.read()
+        return await unpacked(raw, encoding, limit)
     except (web.HTTPRequestEntityTooLarge, TooMuch) as e:
         raise too_large(limit) from e
     except (web.RequestPayloadError, HttpProcessingError) as e:
         raise UnreadableBody("The request's body breaks off, or its chunks cannot be read.") from e
+    except TimeoutError as e:
+        raise UnreadableBody(
+            "The request's body is shorter than its Content-Length, or came too slowly."
+        ) from e
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from kvproxy.errors import HeadTooLarge, InvalidRequest, KVProxyError
 from kvproxy.server.dialect import is_anthropic
@@ -39,6 +39,21 @@ class Connection(web.RequestHandler):
         if _REQUEST_LINE.match(data):
             self._opening = data[:1024]
         super().data_received(data)
+        self._break_bodies()
+
+    def _break_bodies(self) -> None:
+        """aiohttp queues what it could not read behind the request whose body it is, and forgets that body: who waits
+        for the rest of it would wait for ever. Only its protocol knows of both, so its own names are used."""
+        if not self._messages or not isinstance(
+            getattr(self._messages[-1][0], "exc", None), HttpProcessingError
+        ):
+            return
+        bodies = [payload for _, payload in self._messages]
+        if self._current_request is not None:
+            bodies.append(self._current_request.content)
+        for body in bodies:
+            if not body.is_eof() and body.exception() is None:
+                body.set_exception(web.RequestPayloadError("the body cannot be read on"))
 
     def handle_error(
         self,
@@ -79,6 +94,13 @@ class Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException) and isinstance(request, web.Request) and resp.status >= 400:
             resp = refused_by_framework(request, resp)
         return await super().finish_response(request, resp, start_time)
+
+
+async def close_at_end(request: web.Request, response: web.StreamResponse) -> None:
+    """An ``on_response_prepare`` signal. Without a length or chunks, which HTTP/1.0 has not, the end of the connection
+    is the end of the answer; aiohttp says so in the head and then keeps one that the client wanted kept."""
+    if request.version < HttpVersion11 and response.content_length is None:
+        response.force_close()
 
 
 class Runner(web.AppRunner):

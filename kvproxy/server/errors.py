@@ -97,7 +97,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 def refused_by_framework(request: web.Request, e: web.HTTPException) -> web.Response:
     """aiohttp's own refusals in the dialect's words. OPTIONS is refused nowhere that another method is served."""
     if request.method == "OPTIONS" and request.raw_path == "*":
-        return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": "DELETE, GET, HEAD, OPTIONS, POST"})
+        return web.Response(
+            status=HTTPStatus.NO_CONTENT, headers={"Allow": "DELETE, GET, HEAD, OPTIONS, POST"}
+        )
     if request.method == "CONNECT":
         response = error_response(MethodNotAllowed("This is no proxy for other addresses."), request)
         response.force_close()

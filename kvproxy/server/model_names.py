@@ -35,10 +35,9 @@ class ModelNames:
             if spelling in names:
                 return names[spelling]
         patterns = [(alias.casefold(), model) for alias, model in self.aliases.items() if _wild(alias)]
-        for spelling in spellings:
-            for pattern, model in patterns:
-                if fnmatchcase(spelling[:_LONGEST], pattern):
-                    return model
+        for pattern, model in patterns:
+            if any(fnmatchcase(spelling[:_LONGEST], pattern) for spelling in spellings):
+                return model
         return None
 
     def listed(self) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ _ENDPOINTS = (
 
 _OLLAMA = frozenset({"tags", "chat", "generate", "show", "version", "ps", "embed", "embeddings", "pull"})
 
+_BELOW = re.compile(r"(?:(?:v1|api|openai|anthropic)/)*+((?:models|responses)/.+)")
+
 _MANAGEMENT = "kv/v1/documents"
 
 
@@ -59,7 +61,7 @@ def meant(path: str) -> Meant | None:
         if joined.endswith(name):
             return Meant(f"/{name}", "")
     # A model or a stored response, below a base_url that is wrong: /v1/v1/models/NAME, /models/NAME.
-    if (below := re.search(r"(?:^|/)((?:models|responses)/.+)$", joined)) is not None:
+    if (below := _BELOW.fullmatch(joined)) is not None:
         return Meant(f"/v1/{below[1]}", "/v1")
     return None
 
