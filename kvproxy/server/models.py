@@ -19,13 +19,13 @@ _VARY = {"Vary": "anthropic-version"}
 
 
 async def list_models(request: web.Request) -> web.StreamResponse:
+    """All of them, or with ``anthropic-version`` a page. Raises InvalidRequest."""
     names = model_names(request.app[PARTS])
     models = [_model(request, name) for name in names.listed()]
+    limit = _limit(request)
     if speaks_anthropic(request):
         after, before = request.query.get("after_id"), request.query.get("before_id")
-        if after is not None and before is not None:
-            raise InvalidRequest("Send 'after_id' or 'before_id', not both.", param="before_id")
-        page = anthropic_page(models, limit=_limit(request), after=after, before=before)
+        page = anthropic_page(models, limit=limit, after=after, before=before)
         return json_response(page, headers=_VARY)
     listed: ModelList = {"object": "list", "data": models}
     return json_response(listed, headers=_VARY)

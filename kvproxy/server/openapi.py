@@ -175,11 +175,15 @@ def _failures(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     kinds: list[type[KVProxyError]] = [KVProxyError, *operation.errors]
     if not operation.open:
         kinds += [AuthenticationFailed, ShuttingDown]
-    anthropic = is_anthropic(operation.path)
+    anthropic, openai = is_anthropic(operation.path) or operation.both, not is_anthropic(operation.path)
     by_status: dict[int, list[type[KVProxyError]]] = defaultdict(list)
     for kind in dict.fromkeys(kinds):
-        by_status[anthropic_status(int(kind.status)) if anthropic else int(kind.status)].append(kind)
-    schema = schemas.written(ErrorBody if anthropic else OpenAIError)
+        told = {int(kind.status)} if openai else set()
+        for status in told | ({anthropic_status(int(kind.status))} if anthropic else set()):
+            by_status[status].append(kind)
+    schema = schemas.written(OpenAIError if openai else ErrorBody)
+    if openai and anthropic:
+        schema = {"anyOf": [schema, schemas.written(ErrorBody)]}
     content = {"application/json": {"schema": schema}}
     failures: dict[str, Any] = {}
     for status, errors in sorted(by_status.items()):

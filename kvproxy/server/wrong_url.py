@@ -75,7 +75,7 @@ def wrong_url(request: web.Request) -> str:
         return f"{told} What is served stands at {root}/docs."
     kind = "base_url" if guess.base else "base_url, without /v1,"
     right = f"The right URL is {root}{guess.path[:MOST_SHOWN]}"
-    return f"{told} {guess.why}{right}: set {kind} to {root}{guess.base or '/'}"
+    return f"{told} {guess.why}{right}: set {kind} to {f'{root}{guess.base}' or '/'}"
 
 
 def shown_path(request: web.BaseRequest) -> str:

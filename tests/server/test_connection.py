@@ -13,8 +13,8 @@ SECRET = "sk-secret-0123456789"
 KEY = f"Authorization: Bearer {SECRET}"
 
 
-def streamed(**fields: object) -> bytes:
-    return json.dumps(ask(stream=True, **fields)).encode()
+def streamed() -> bytes:
+    return json.dumps(ask(stream=True)).encode()
 
 
 NO_REQUESTS = {

@@ -75,7 +75,7 @@ async def test_anthropics_pages() -> None:
             assert (await (await http.get(f"/v1/models{query}", headers=ANTHROPIC)).json())[
                 "has_more"
             ] is more
-        for query in ("?limit=0", "?limit=x", "?limit=1001", "?after_id=a&before_id=b"):
+        for query in ("?limit=0", "?limit=x", "?limit=1001"):
             answer = await http.get(f"/v1/models{query}", headers=ANTHROPIC)
             assert (answer.status, (await answer.json())["type"]) == (400, "error")
-        assert (await http.get("/v1/models?limit=0")).status == 200
+        assert len((await (await http.get("/v1/models?limit=1")).json())["data"]) == 4

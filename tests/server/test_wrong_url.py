@@ -35,14 +35,14 @@ WRONG = [
     ("/v1/v1/models/org/x", "/v1/models/org/x", "/v1"),
     ("/v1", "/v1/models", "/v1"),
     ("/v1/", "/v1/models", "/v1"),
-    ("/v1/v1/messages", "/v1/messages", "/"),
-    ("/messages", "/v1/messages", "/"),
-    ("/v1/messages/", "/v1/messages", "/"),
-    ("/anthropic/v1/messages", "/v1/messages", "/"),
-    ("/v1/v1/messages/count_tokens", "/v1/messages/count_tokens", "/"),
-    ("/v1/tokenize", "/tokenize", "/"),
-    ("/v1/kv/v1/documents", "/kv/v1/documents", "/"),
-    ("/v1/metrics", "/metrics", "/"),
+    ("/v1/v1/messages", "/v1/messages", ""),
+    ("/messages", "/v1/messages", ""),
+    ("/v1/messages/", "/v1/messages", ""),
+    ("/anthropic/v1/messages", "/v1/messages", ""),
+    ("/v1/v1/messages/count_tokens", "/v1/messages/count_tokens", ""),
+    ("/v1/tokenize", "/tokenize", ""),
+    ("/v1/kv/v1/documents", "/kv/v1/documents", ""),
+    ("/v1/metrics", "/metrics", ""),
 ]
 
 

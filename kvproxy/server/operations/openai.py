@@ -111,6 +111,7 @@ OPENAI = (
             ),
         ),
         errors=(InvalidRequest,),
+        both=True,
     ),
     Operation(
         id="retrieveModel",
@@ -133,5 +134,6 @@ OPENAI = (
         ),
         answers=(Answer(ModelBody | AnthropicModel, description="The model.", headers=("Vary",)),),
         errors=(ModelNotFound,),
+        both=True,
     ),
 )
