@@ -14,6 +14,9 @@ from kvproxy.errors import KVProxyError
 
 Progress = Callable[[int, int], None]
 
+_NO_NAMES = frozenset(("", ".", ".."))
+"""Segments that are gone once a path is normalised."""
+
 
 class RequestFailed(KVProxyError):
     """The proxy refused, or there is none. ``message`` is the proxy's own where it sent one."""
@@ -159,7 +162,13 @@ class Client:
 
 
 def _path(ref: str) -> str:
-    return "/kv/v1/documents/" + quote(ref, safe="@/")
+    """A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx
+    nor a proxy on the way then makes ``b`` of it."""
+    segments = ref.split("/")
+    if len(segments) == 1 and ref in _NO_NAMES:
+        raise RequestFailed(f"'{ref}' names no document")
+    plain = _NO_NAMES.isdisjoint(segments)
+    return "/kv/v1/documents/" + quote(ref, safe="@/" if plain else "@")
 
 
 def _refusal(response: httpx.Response) -> RequestFailed:

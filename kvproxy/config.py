@@ -33,6 +33,14 @@ def parse_bytes(value: object) -> object:
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
 
 
+_ORIGIN = re.compile(r"\*|loopback|null|[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s*,]+")
+
+
+def _as_list(value: object) -> object:
+    """One text stands for a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -66,6 +74,8 @@ class Server(_Section):
     drain_timeout_s: float = Field(default=30.0, ge=0)
     keepalive_s: float = Field(default=10.0, gt=0)
     timeout_s: float = Field(default=600.0, gt=0)
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ("loopback",)
+    """Whose pages may ask, by a browser: ``loopback``, origins, or ``*``."""
     metrics: bool = True
     metrics_key: str | None = Field(default=None, min_length=16, repr=False)
 
@@ -77,6 +87,12 @@ class Server(_Section):
         ):
             if len(set(values)) != len(values):
                 raise ValueError(f"two api_keys have the same {what}")
+        for origin in self.cors_origins:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f"cors_origins has '{origin}'; write 'loopback', '*', or an origin without a path, like "
+                    "https://chat.example.com or http://10.0.0.5:3000"
+                )
         return self
 
 
@@ -183,6 +199,24 @@ class Config(_Section):
     responses: Responses = Responses()
     upstreams: tuple[Upstream, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Other names for models, patterns with ``*``, ``?`` and ``[…]`` too; the first that fits counts."""
+
+    @model_validator(mode="after")
+    def _aliases_lead_somewhere(self) -> Config:
+        known = [self.model.served_name, *(u.name for u in self.upstreams)]
+        taken = {name.casefold() for name in known}
+        for alias, target in self.aliases.items():
+            if not alias.strip() or alias != alias.strip():
+                raise ValueError(
+                    f"aliases has '{alias}'; a name neither is empty nor begins or ends with a space"
+                )
+            if target not in known:
+                raise ValueError(f"aliases names '{target}', which is not served; served: {', '.join(known)}")
+            if alias.casefold() in taken:
+                raise ValueError(f"aliases has '{alias}', which is a served model's own name, or given twice")
+            taken.add(alias.casefold())
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> Config:

@@ -111,6 +111,8 @@ async def _serve(
             max_body=settings.max_body,
             keepalive_s=settings.keepalive_s,
             timeout_s=settings.timeout_s,
+            aliases=config.aliases,
+            cors_origins=settings.cors_origins,
             policy=ReadingPolicy(**config.requests.model_dump()),
             show_metrics=settings.metrics,
             metrics_key=settings.metrics_key,

@@ -150,3 +150,14 @@ def test_doctor_fails_on_a_config_that_cannot_be_read(
     status, out, _ = call("doctor", "--config", "config.yaml")
     assert status == 1
     assert "did you mean 'page_budget'?" in " ".join(out.split())
+
+
+def test_a_name_with_dots_deletes_no_other_document(proxy: FakeProxy, tmp_path: Path) -> None:
+    file = tmp_path / "b.txt"
+    file.write_text("one two", encoding="utf-8")
+    assert call("publish", str(file), "--id", "team/b", "--url", proxy.url)[0] == 0
+    for name in ("team/a/../b", "team/./b", "team//b", "x/../team/b", "./team/b", "team/b/", ".."):
+        status, out, err = call("docs", "delete", name, "--url", proxy.url)
+        assert (status, out) == (1, "") and err, name
+        assert call("docs", "show", name, "--url", proxy.url)[0] == 1
+    assert list(proxy.documents) == ["team/b"]

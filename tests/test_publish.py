@@ -11,13 +11,14 @@ import pytest
 from kvproxy.backends.fake import FakeBackend
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Found, Kept, Message, TextPart, Visibility
 from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Framing, etag_of
+from kvproxy.documents.document import Document, Framing, etag_of
 from kvproxy.documents.library import Library
 from kvproxy.documents.registry import Registry
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, Overloaded, PermissionDenied, StorageFull
 from kvproxy.publish import MARGIN, Publisher
+from kvproxy.wire.document_ref import parse_document_ref
 from tests.documents.models import write_model
 
 ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")
@@ -124,11 +125,53 @@ async def test_ids_belong_to_their_publisher(shop: Shop) -> None:
     assert await shop.refs(ALICE) == ["rules@1", "secret@1"]
 
 
-@pytest.mark.parametrize("id", ["", "a@1", "-a", ".", "a b", "ä", "x" * 129, "a\n"])
+WAYS = [
+    "a/../b",
+    "a/./b",
+    "a//b",
+    "a/",
+    "/a",
+    "./a",
+    "../a",
+    "a/..",
+    "a/.",
+    "..",
+    "a%2Fb",
+    "a\\b",
+    "a/..;/b",
+    "a?b",
+    "a#b",
+]
+"""Ids that a client, or a proxy on the way, could take for another one."""
+
+
+@pytest.mark.parametrize("id", ["", "a@1", "-a", ".", "a b", "ä", "x" * 129, "a\n", *WAYS])
 async def test_ids_that_are_refused(shop: Shop, id: str) -> None:
     with pytest.raises(DocumentRejected) as caught:
         await shop.publish(id, TEXT)
     assert caught.value.param == "id"
+
+
+@pytest.mark.parametrize(
+    "id", ["a", "a.b", "a..b", "a/.b", "a/b..", "a/...", "a/-", "a.", "0/_", "x" * 128, "x/" * 63 + "y"]
+)
+async def test_ids_that_are_not(shop: Shop, id: str) -> None:
+    assert (await shop.publish(id, "a text")).id == id
+
+
+async def test_ids_of_older_stores_can_still_be_read_and_deleted(shop: Shop) -> None:
+    await shop.publish("team/b", TEXT)
+    older = Document(
+        "team/a/../b", 1, "an older text", etag_of("an older text"), "public", ALICE.scope, 1_700_000_000
+    )
+    shop.registry.publish(older, ())
+    again = shop.reopen()
+    await again.publisher.restore()
+    ref = parse_document_ref("team/a/../b", param="document")
+    assert await again.publisher.text(ref, BOB) == "an older text"
+    await again.publisher.delete(ref, ALICE)
+    assert await again.refs(ALICE) == ["team/b@1"]
+    again.registry.close()
 
 
 @pytest.mark.parametrize(
