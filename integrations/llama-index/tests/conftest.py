@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from llama_index.llms.kvproxy import KVProxyClient
 
 
 @pytest.fixture
-def client() -> Iterator[KVProxyClient]:
+def client() -> KVProxyClient:
     assert os.environ.get("KVPROXY_BASE_URL"), "set KVPROXY_BASE_URL to a running proxy"
-    with KVProxyClient() as client:
-        yield client
+    return KVProxyClient()
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -47,7 +46,7 @@ class KVProxyClient:
     """Client of one proxy's documents. Each method that asks has an async twin whose name starts with an ``a``.
 
     One client may be used from any number of threads and event loops: its twins run in a thread, and one that is
-    cancelled ends there by itself.
+    cancelled ends there by itself. It keeps no connection, so that it need not be closed.
     """
 
     def __init__(
@@ -68,10 +67,12 @@ class KVProxyClient:
         self.root = chosen.rstrip("/").removesuffix("/v1").rstrip("/")
         self.api_key = api_key or os.environ.get("KVPROXY_API_KEY") or NO_KEY
         self._texts: dict[str, tuple[str, str]] = {}
-        # The proxy is near: http_proxy and the like are not meant for it.
+        # The proxy is near: http_proxy and the like are not meant for it, and a connection is cheaper than one that
+        # somebody forgets to close.
         self._http = httpx.Client(
             headers={"authorization": f"Bearer {self.api_key}"},
             timeout=timeout,
+            limits=httpx.Limits(max_keepalive_connections=0),
             transport=transport,
             trust_env=False,
         )
@@ -80,18 +81,6 @@ class KVProxyClient:
     def base_url(self) -> str:
         """OpenAI's API of this proxy."""
         return f"{self.root}/v1"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def publish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None

@@ -80,11 +80,10 @@ class KVProxyProvider(ModelProvider):
 
     @override
     async def aclose(self) -> None:
-        """Close what belongs to the running loop, and the documents' connections."""
+        """Close the provider's own connections of the running loop."""
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.close()
-        self.documents.close()
 
     def _client(self) -> AsyncOpenAI:
         if self._given is not None:
