@@ -74,8 +74,16 @@ class _Read:
     status: str
 
 
-def _said(content: str | list[dict[str, Any]]) -> str:
-    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+def _said(content: str | list[dict[str, Any]] | None) -> str:
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or [])
+
+
+def _call(function: dict[str, Any]) -> dict[str, Any]:
+    """With the first choice for every argument that has choices."""
+    properties = function["parameters"]["properties"]
+    arguments = {name: schema["enum"][0] for name, schema in properties.items() if "enum" in schema}
+    called = {"name": function["name"], "arguments": json.dumps(arguments)}
+    return {"id": "call", "type": "function", "function": called}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -122,6 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not body["text"]:
             self._error(400, "the text is empty")
             return
+        if "text/event-stream" not in self.headers.get("accept", ""):
+            self._json(201, self.server.publish(body))
+            return
         if body["id"] == "fails-late":
             self._stream(
                 [
@@ -164,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _chat(self, body: dict[str, Any]) -> None:
         if self.server.slow:
             time.sleep(30)
-        texts = [_said(m["content"]) for m in body["messages"]]
+        texts = [_said(m.get("content")) for m in body["messages"]]
         read = self._read(texts)
         details = {"cached_tokens": read.cached, "cache_write_tokens": 0}
         usage = {
@@ -177,7 +188,11 @@ class _Handler(BaseHTTPRequestHandler):
         choice = {"index": 0, "finish_reason": None, "logprobs": None}
         if not body.get("stream"):
             message = {"role": "assistant", "content": read.answer, "refusal": None}
-            choices = [choice | {"finish_reason": "stop", "message": message}]
+            reason = "stop"
+            if body.get("tool_choice") == "required":
+                message |= {"content": None, "tool_calls": [_call(body["tools"][0]["function"])]}
+                reason = "tool_calls"
+            choices = [choice | {"finish_reason": reason, "message": message}]
             self._json(200, base | {"object": "chat.completion", "choices": choices, "usage": usage})
             return
         base["object"] = "chat.completion.chunk"
@@ -193,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _respond(self, body: dict[str, Any]) -> None:
         """Whole only; instructions come before the input, as in the real one."""
         items = body["input"] if isinstance(body["input"], list) else [{"content": body["input"]}]
-        read = self._read([body.get("instructions") or "", *(_said(i.get("content", "")) for i in items)])
+        read = self._read([body.get("instructions") or "", *(_said(i.get("content")) for i in items)])
         part = {"type": "output_text", "text": read.answer, "annotations": [], "logprobs": []}
         message = {
             "type": "message",

@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Literal
 
 from agents import Agent, ModelSettings, Runner
+from pydantic import BaseModel
 from openai_agents_kvproxy import KVProxyProvider, adocuments_first
 
-SETTINGS = ModelSettings(temperature=0, max_tokens=24)
+SETTINGS = ModelSettings(temperature=0, max_tokens=60)
+
+
+class Kind(BaseModel):
+    """What kind of text it is. Bounded: the SDK takes an answer that was cut off for a failure."""
+
+    kind: Literal["license", "novel", "recipe"]
 
 
 async def main(file: Path, text: str) -> None:
@@ -20,9 +28,12 @@ async def main(file: Path, text: str) -> None:
     try:
         for role in ("You are a lawyer. Be brief.", "You are a poet. Be brief."):
             agent = Agent(
-                name="Reader", instructions=await adocuments_first(role, name, kv), model_settings=SETTINGS
+                name="Reader",
+                instructions=await adocuments_first(role, name, kv),
+                model_settings=SETTINGS,
+                output_type=Kind,
             )
-            result = await Runner.run(agent, "What is this text about?", run_config=provider.run_config())
+            result = await Runner.run(agent, "What is this text?", run_config=provider.run_config())
             usage = result.context_wrapper.usage
             cached = usage.input_tokens_details.cached_tokens
             print(f"\n{role}\n{result.final_output}")
