@@ -58,8 +58,12 @@ test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(AI_SDK)/node_module
 lint: $(READY)
 	$(BIN)/ruff check .
 
-types: $(READY)
+# The integrations against the types of their own frameworks, which are in the clients' environments.
+types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	$(BIN)/mypy
+	for package in openai-agents:$(CLIENTS) pydantic-ai:$(CLIENTS) llama-index:$(CLIENTS_OPENAI2); do \
+	  (cd integrations/$${package%%:*} && $(abspath $(BIN))/mypy --python-executable "$(CURDIR)/$${package#*:}/bin/python"); \
+	done
 
 check: lint types test
 
@@ -68,5 +72,5 @@ peers: $(READY)
 	$(BIN)/python -m benchmarks.run --quick --out .peers/peers.json
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .peers $(AI_SDK)/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
