@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         base = {"id": "c", "created": 1, "model": body["model"]}
         choice = {"index": 0, "finish_reason": None, "logprobs": None}
         if not body.get("stream"):
-            message = {"role": "assistant", "content": read.answer, "refusal": None}
+            message: dict[str, Any] = {"role": "assistant", "content": read.answer, "refusal": None}
             reason = "stop"
             if body.get("tool_choice") == "required":
                 message |= {"content": None, "tool_calls": [_call(body["tools"][0]["function"])]}
