@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from agents import Agent, ModelSettings, Runner
-from pydantic import BaseModel
 from openai_agents_kvproxy import KVProxyProvider, adocuments_first
+from pydantic import BaseModel
 
 SETTINGS = ModelSettings(temperature=0, max_tokens=60)
 

@@ -133,7 +133,7 @@ def test_published_nodes_hit_at_once(
             text_qa_template=qa_template(),
         )
         engine.query("What is this about?")
-        assert usage.cached_tokens >= published[0].tokens - 8 > 300, (usage, published)
+        assert usage.cached_tokens > 0.95 * published[0].tokens > 300, (usage, published)
     finally:
         for node in nodes:
             client.delete(document_id(node))

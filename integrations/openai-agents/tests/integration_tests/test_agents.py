@@ -10,7 +10,7 @@ from agents import Agent, ModelSettings, Runner, Usage, function_tool
 from openai_agents_kvproxy import KVProxyClient, KVProxyProvider, adocuments_first
 from pydantic import BaseModel
 
-SETTINGS = ModelSettings(temperature=0, max_tokens=60)
+SETTINGS = ModelSettings(temperature=0, max_tokens=80, parallel_tool_calls=False)
 
 
 class Answer(BaseModel):
