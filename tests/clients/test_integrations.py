@@ -31,7 +31,7 @@ def proxy(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             f"{proxy.url}/kv/v1/documents",
             json={"id": "handbook", "text": document("handbook", 6_000)},
             headers={"Authorization": f"Bearer {KEY}"},
-            timeout=120,
+            timeout=240,
         )
         assert published.status_code == 201, published.text
         yield proxy

@@ -1,6 +1,7 @@
-"""The package against the real proxy, which has published ``handbook``."""
+"""The package against the real proxy, which has published ``handbook``.
 
-from __future__ import annotations
+No postponed annotations here: LlamaIndex reads a tool's annotations as they are.
+"""
 
 from collections.abc import Iterator
 from typing import Any, Literal
