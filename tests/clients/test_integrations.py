@@ -53,7 +53,7 @@ def run(package: str, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-def tests_of(package: str, folder: str, **variables: str) -> None:
+def run_tests(package: str, folder: str, **variables: str) -> None:
     printed = run(package, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{folder}", **variables)
     assert re.search(r"^\d+ passed", printed, re.MULTILINE), printed
 
@@ -66,14 +66,14 @@ def here(proxy: Served) -> dict[str, str]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_unit_tests(package: str) -> None:
     with running() as fake:
-        tests_of(package, "unit_tests", KVPROXY_BASE_URL=fake.url)
+        run_tests(package, "unit_tests", KVPROXY_BASE_URL=fake.url)
 
 
 @pytest.mark.e2e
 @pytest.mark.timeout(LIMIT_S + 60)
 @pytest.mark.parametrize("package", PACKAGES)
 def test_integration_tests(proxy: Served, package: str) -> None:
-    tests_of(package, "integration_tests", **here(proxy))
+    run_tests(package, "integration_tests", **here(proxy))
 
 
 @pytest.mark.e2e
