@@ -9,6 +9,9 @@ READY := $(VENV)/.ready
 # LlamaIndex holds it there too, so it lives apart from them.
 CLIENTS := .venv-clients
 CLIENTS_OPENAI2 := .venv-clients-openai2
+# The packages under integrations/ and what their programs need; each names its framework itself.
+INTEGRATIONS := integrations/langchain integrations/openai-agents integrations/pydantic-ai
+AI_SDK := examples/ai-sdk
 
 .PHONY: help demo serve test lint types check agents peers clean
 
@@ -33,25 +36,35 @@ demo: $(READY)
 serve: $(READY)
 	$(BIN)/kvproxy serve --model smollm2-135m
 
-$(CLIENTS)/.ready: tests/clients/requirements.txt integrations/langchain/pyproject.toml
+$(CLIENTS)/.ready: tests/clients/requirements.txt $(INTEGRATIONS:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet -r $<
-	$(CLIENTS)/bin/python -m pip install --quiet --no-deps -e integrations/langchain
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps $(INTEGRATIONS:%=-e %)
 	@touch $@
 
-$(CLIENTS_OPENAI2)/.ready: tests/clients/requirements-openai2.txt
+$(CLIENTS_OPENAI2)/.ready: tests/clients/requirements-openai2.txt integrations/llama-index/pyproject.toml
 	$(PYTHON) -m venv $(CLIENTS_OPENAI2)
 	$(CLIENTS_OPENAI2)/bin/python -m pip install --quiet -r $<
+	$(CLIENTS_OPENAI2)/bin/python -m pip install --quiet --no-deps -e integrations/llama-index
 	@touch $@
 
-test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
+# Without npm there is nothing to install, and the one test that needs it says so.
+$(AI_SDK)/node_modules/.ready: $(AI_SDK)/package.json
+	if command -v npm > /dev/null; then cd $(AI_SDK) && npm install --silent --no-package-lock --ignore-scripts --no-audit --no-fund; fi
+	@mkdir -p $(@D) && touch $@
+
+test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(AI_SDK)/node_modules/.ready
 	$(BIN)/python -m pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .
 
-types: $(READY)
+# The integrations against the types of their own frameworks, which are in the clients' environments.
+types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	$(BIN)/mypy
+	for package in openai-agents:$(CLIENTS) pydantic-ai:$(CLIENTS) llama-index:$(CLIENTS_OPENAI2); do \
+	  (cd integrations/$${package%%:*} && $(abspath $(BIN))/mypy --python-executable "$(CURDIR)/$${package#*:}/bin/python"); \
+	done
 
 check: lint types test
 
@@ -65,5 +78,5 @@ peers: $(READY)
 	$(BIN)/python -m benchmarks.run --quick --out .peers/peers.json
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .agents .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .agents .peers $(AI_SDK)/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

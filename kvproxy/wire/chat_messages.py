@@ -34,7 +34,7 @@ def parse_messages(bodies: Sequence[MessageBody], reading: Reading) -> tuple[Mes
     called: str | None = None
     for i, body in enumerate(bodies):
         message = _message(body, i, called, reading, asked=i == asked)
-        if body.function_call is not None:
+        if body.function_call is not None and message.tool_calls:
             called = message.tool_calls[-1].id
         messages.append(message)
     places = [f"messages[{i}]" for i in range(len(bodies))]
