@@ -26,13 +26,16 @@ from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthroug
 from kvproxy.backends.fallback import FallbackReader, sampling_arguments
 from kvproxy.backends.ticket import Ticket
 from kvproxy.backends.upstream_answer import answer_of, event_cleaner
-from kvproxy.backends.upstream_call import call_arguments
+from kvproxy.backends.upstream_call import Call, upstream_call
 from kvproxy.backends.upstream_error import upstream_error
+from kvproxy.backends.upstream_provider import Upstream, least, upstream
+from kvproxy.core import LeftOut
 from kvproxy.errors import KVProxyError, ModelNotFound, NotReady, SetupError
 from kvproxy.events import Event
 
 _PROVIDER = "kvproxy"
 _TICKET = "kvproxy_ticket"
+_DROPPED = "not passed on by litellm"
 _PLAIN_PARAMS = frozenset(
     {"model", "api_key", "api_base", "base_url", "api_version", "timeout", "organization"}
 )
@@ -62,7 +65,11 @@ class LitellmBackend:
                 raise SetupError(f"fallbacks of '{name}' names the local model; only upstreams can stand in")
         self._local = local
         self._local_name = local_name
-        self._upstreams = tuple(upstreams)
+        self._configured = tuple(upstreams)
+        self._upstreams: tuple[tuple[str, Upstream], ...] = ()
+        self._messages_groups: dict[str, str] = {}
+        """By name, the router's group that answers Anthropic's endpoint, where it is another: litellm sends thinking
+        for ``openai/`` to ``/v1/responses``."""
         self._fallbacks = {name: list(targets) for name, targets in fallbacks.items()}
         self._raw = dict(raw or {})
         self._deployments = Counter(name for name, _ in upstreams)
@@ -79,6 +86,7 @@ class LitellmBackend:
                 if self._router is None:
                     self._litellm = await asyncio.to_thread(_load)
                     self._client = _share_client(self._litellm)
+                    self._upstreams = tuple((n, upstream(self._litellm, p)) for n, p in self._configured)
                     self._router = self._build(self._litellm)
 
     async def close(self) -> None:
@@ -167,12 +175,23 @@ class LitellmBackend:
             if close := getattr(events, "aclose", None):  # not all of litellm's streams can be closed
                 await close()
 
-    async def _call(self, endpoint: Endpoint, body: dict[str, Any], **extra: Any) -> Any:
+    async def left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
+        call = await self._asked(endpoint, body)
+        return tuple(LeftOut(name, _DROPPED) for name in call.left_out)
+
+    async def _asked(self, endpoint: Endpoint, body: dict[str, Any]) -> Call:
         name = str(body.get("model"))
         if name not in self._deployments:
             raise ModelNotFound(name)
-        call = call_arguments(endpoint, body, transparent=self._transparent(endpoint, name))
         await self.start()
+        names = {name, *self._fallbacks.get(name, ())}
+        return upstream_call(endpoint, body, least([u for n, u in self._upstreams if n in names]))
+
+    async def _call(self, endpoint: Endpoint, body: dict[str, Any], **extra: Any) -> Any:
+        name = str(body.get("model"))
+        call = (await self._asked(endpoint, body)).arguments
+        if endpoint == "messages":
+            call["model"] = self._messages_groups.get(name, name)
         lone = self._lone(endpoint, name)
         try:
             if lone is not None:
@@ -186,8 +205,9 @@ class LitellmBackend:
         limits of its own. The router takes as long again as the call, and more for each chunk of a stream."""
         if endpoint != "chat/completions" or self._deployments[name] > 1 or self._fallbacks.get(name):
             return None
-        [params] = [params for known, params in self._upstreams if known == name]
-        return {**params, "max_retries": 0} if params.keys() <= _PLAIN_PARAMS else None
+        [params] = [u.params for known, u in self._upstreams if known == name]
+        plain = {k: v for k, v in params.items() if k != "use_chat_completions_api"}
+        return {**plain, "max_retries": 0} if plain.keys() <= _PLAIN_PARAMS else None
 
     def _function(self, endpoint: Endpoint, *, streamed: bool) -> Callable[..., Awaitable[Any]]:
         functions: dict[Endpoint, Callable[..., Awaitable[Any]]] = {
@@ -204,35 +224,34 @@ class LitellmBackend:
             )
         return functions[endpoint]
 
-    def _transparent(self, endpoint: Endpoint, name: str) -> bool:
-        """Whether whoever may answer for ``name`` speaks OpenAI's own dialect, on this endpoint too."""
-        names = {name, *self._fallbacks.get(name, ())}
-        deployments = [params for n, params in self._upstreams if n in names]
-        return all(
-            str(params["model"]).startswith("openai/")
-            and not (endpoint == "responses" and params.get("use_chat_completions_api"))
-            for params in deployments
-        )
-
     def _transparent_fallbacks(self) -> bool:
         names = self._fallbacks.get(self._local_name, ())
-        models = [str(params["model"]) for name, params in self._upstreams if name in names]
-        return bool(models) and all(model.startswith("openai/") for model in models)
+        standing_in = [u for name, u in self._upstreams if name in names]
+        return bool(standing_in) and least(standing_in).dialect == "openai"
+
+    def _deployment(self, group: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        # A lone deployment left alone after one 401 would refuse everybody for a while.
+        alone = {} if self._deployments[name] > 1 else {"cooldown_time": 0}
+        return {"model_name": group, "litellm_params": {**alone, **params}}
 
     def _build(self, litellm: Any) -> Any:
-        deployments = [
-            {
-                "model_name": name,
-                # A lone deployment left alone after one 401 would refuse everybody for a while.
-                "litellm_params": params if self._deployments[name] > 1 else {"cooldown_time": 0, **params},
-            }
-            for name, params in self._upstreams
-        ]
+        deployments = [self._deployment(name, name, u.params) for name, u in self._upstreams]
+        self._messages_groups = {
+            n: f"{n} messages" for n, u in self._upstreams if u.messages_params is not None
+        }
+        for name, u in self._upstreams:
+            if (group := self._messages_groups.get(name)) is not None:
+                deployments.append(self._deployment(group, name, u.messages_params or u.params))
         if self._local is not None:
             self._tickets = _register(litellm)
             model = {"model": f"{_PROVIDER}/{self._local_name}", "cooldown_time": 0}
             deployments.append({"model_name": self._local_name, "litellm_params": model})
         fallbacks = [{name: targets} for name, targets in self._fallbacks.items()]
+        fallbacks += [
+            {group: [self._messages_groups.get(target, target) for target in self._fallbacks[name]]}
+            for name, group in self._messages_groups.items()
+            if name in self._fallbacks
+        ]
         # Failover tries the name's other deployments; trying the same one again is the client's to decide.
         return litellm.Router(
             model_list=deployments, fallbacks=fallbacks, num_retries=0, enable_weighted_failover=True
