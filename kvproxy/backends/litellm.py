@@ -1,7 +1,4 @@
-"""Misses and other models, through litellm's router. The only file that imports litellm, and it does so late.
-
-Importing litellm takes seconds and 160 MB, and by default fetches a price list and reads ``.env``; the
-environment variables set here turn both off and must be set before.
+"""Misses and other models, through litellm's router.
 
 The local engine is a litellm provider, so the router decides who answers a miss: the engine, or a fallback.
 Its text does not travel through litellm's stream though. litellm ends a stream that says the same thing 100
@@ -12,10 +9,7 @@ litellm that it has started, and the events go from the engine straight to the c
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import secrets
-import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -24,6 +18,13 @@ from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
 from kvproxy.backends.fallback import FallbackReader, sampling_arguments
+from kvproxy.backends.litellm_module import (
+    close_clients,
+    load,
+    share_client,
+    translated_messages,
+    underneath,
+)
 from kvproxy.backends.ticket import Ticket
 from kvproxy.backends.upstream_answer import answer_of, event_cleaner
 from kvproxy.backends.upstream_call import Call, upstream_call
@@ -84,15 +85,15 @@ class LitellmBackend:
         if self._router is None:
             async with self._starting:
                 if self._router is None:
-                    self._litellm = await asyncio.to_thread(_load)
-                    self._client = _share_client(self._litellm)
+                    self._litellm = await asyncio.to_thread(load)
+                    self._client = share_client(self._litellm)
                     self._upstreams = tuple((n, upstream(self._litellm, p)) for n, p in self._configured)
                     self._router = self._build(self._litellm)
 
     async def close(self) -> None:
         """Close the connections to upstreams. Streams must have ended."""
         if self._router is not None:
-            await _close_clients(self._litellm, self._client)
+            await close_clients(self._litellm, self._client)
 
     def models(self) -> tuple[str, ...]:
         return (*self._deployments, *self._raw)
@@ -163,7 +164,7 @@ class LitellmBackend:
         clean = event_cleaner(endpoint, include_usage=asked)
         midway = False
         try:
-            async for event in _underneath(events):
+            async for event in underneath(events):
                 midway = True
                 for cleaned in clean(event):
                     yield cleaned
@@ -220,7 +221,7 @@ class LitellmBackend:
         if endpoint == "messages" and streamed:
             # litellm's native stream imports its proxy, with fastapi and more; its translation does not.
             return partial(
-                self._router._ageneric_api_call_with_fallbacks, original_function=_translated_messages
+                self._router._ageneric_api_call_with_fallbacks, original_function=translated_messages
             )
         return functions[endpoint]
 
@@ -258,27 +259,6 @@ class LitellmBackend:
         )
 
 
-def _load() -> Any:
-    """Import litellm, offline and quiet. Takes seconds."""
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    os.environ["LITELLM_MODE"] = "PRODUCTION"
-    import litellm
-
-    # litellm is set up through attributes of its module, not all of which its types export.
-    module: Any = litellm
-    module.suppress_debug_info = True
-    module.telemetry = False
-    module.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
-    # Embeddings are otherwise asked three times: a retry is the client's to decide.
-    module.DEFAULT_MAX_RETRIES = 0
-    # Many upstreams of OpenAI's dialect have no /v1/responses, which messages would else be translated to.
-    module.use_chat_completions_url_for_anthropic_messages = True
-    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
-        # Its errors come back as exceptions; its log would repeat them with prompts and tracebacks.
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    return module
-
-
 def _register(litellm: Any) -> dict[str, Ticket]:
     """Make the engine a provider; returns the tickets it takes.
 
@@ -311,46 +291,3 @@ def _register(litellm: Any) -> dict[str, Ticket]:
     provider.tickets = {}
     litellm.custom_provider_map.append({"provider": _PROVIDER, "custom_handler": provider})
     return provider.tickets
-
-
-def _underneath(events: Any) -> Any:
-    """The openai client's own stream, where litellm's is a wrapper around it: the same chunks as the upstream sent
-    them, at a third of the time. litellm's wrapper costs 0.4 ms a chunk and drops what it has no name for."""
-    from openai import AsyncStream
-
-    inner = getattr(events, "completion_stream", None)
-    return inner if isinstance(inner, AsyncStream) else events
-
-
-async def _translated_messages(**call: Any) -> Any:
-    """``/v1/messages`` by way of chat completions, whatever the upstream's own dialect."""
-    from litellm.llms.anthropic.pass_through.adapters import handler
-
-    return await handler.LiteLLMMessagesToCompletionTransformationHandler.async_anthropic_messages_handler(
-        **call
-    )
-
-
-def _share_client(litellm: Any) -> Any:
-    """One connection pool for all upstreams of OpenAI's dialect; None when this process has one already.
-
-    Streamed text completions would else open a pool for each request, and never close it.
-    """
-    if litellm.aclient_session is not None:
-        return None
-    from litellm.llms.openai.common_utils import BaseOpenAILLM
-
-    litellm.aclient_session = BaseOpenAILLM._get_async_http_client()
-    return litellm.aclient_session
-
-
-async def _close_clients(litellm: Any, client: Any) -> None:
-    """litellm caches its clients per process; its own clean-up at exit runs when their loop is gone."""
-    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
-
-    await GLOBAL_LOGGING_WORKER.stop()
-    if client is not None:
-        litellm.aclient_session = None
-        await client.aclose()
-    await litellm.close_litellm_async_clients()
-    litellm.in_memory_llm_clients_cache.flush_cache()

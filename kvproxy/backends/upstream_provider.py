@@ -118,12 +118,11 @@ def upstream(litellm: Any, params: Mapping[str, Any]) -> Upstream:
 
 
 def _has_responses(litellm: Any, model: str, provider: str) -> bool:
-    from litellm.utils import ProviderConfigManager
-
     try:
         named = litellm.LlmProviders(provider)
         return (
-            ProviderConfigManager.get_provider_responses_api_config(provider=named, model=model) is not None
+            litellm.utils.ProviderConfigManager.get_provider_responses_api_config(provider=named, model=model)
+            is not None
         )
     except Exception:
         return False
@@ -144,12 +143,12 @@ def _server(params: Mapping[str, Any], model: str, provider: str, key: str | Non
 
 
 def _kindred(litellm: Any, model: str, provider: str) -> bool:
-    from litellm.utils import ProviderConfigManager
-
     if provider in _KINDRED or provider in litellm.openai_compatible_providers:
         return True
     try:
-        config = ProviderConfigManager.get_provider_chat_config(model, litellm.LlmProviders(provider))
+        config = litellm.utils.ProviderConfigManager.get_provider_chat_config(
+            model, litellm.LlmProviders(provider)
+        )
     except Exception:
         return False
     return isinstance(config, litellm.OpenAIGPTConfig)

@@ -231,3 +231,28 @@ async def test_an_answer_keeps_what_the_upstream_added(upstream: MockEndpoints) 
         assert {k: given["choices"][0].get(k) for k in choice} == choice
         assert {k: given["choices"][0][part].get(k) for k in thought} == thought
     assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 4
+
+
+async def test_a_message_made_of_a_chat_completion_has_no_nulls_that_clients_refuse(
+    upstream: MockEndpoints,
+) -> None:
+    up = {"model": "hosted_vllm/up-1", "api_base": upstream.url, "api_key": "sk-up"}
+    backend = LitellmBackend(local=None, local_name="fake", upstreams=[("up", up)], fallbacks={})
+    await backend.start()
+    whole, events = WHOLE["chat/completions"], EVENTS["chat/completions"]
+    thought = {"reasoning_content": "hm"}
+    said = {**whole["choices"][0], "message": {**whole["choices"][0]["message"], **thought}}
+    upstream.whole["chat/completions"] = {**whole, "choices": [said]}
+    thinking = {**events[1], "choices": [{**events[1]["choices"][0], "delta": thought}]}
+    upstream.events["chat/completions"] = [events[0], thinking, *events[1:]]
+    body = {"model": "up", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+    answer = await backend.complete("messages", body)
+    streamed = [e async for e in backend.stream("messages", {**body, "stream": True})]
+    await backend.close()
+    assert answer["content"] == [
+        {"type": "thinking", "thinking": "hm", "signature": ""},
+        {"type": "text", "text": "Hello."},
+    ]
+    opened = [e["content_block"] for e in streamed if e["type"] == "content_block_start"]
+    assert [b["type"] for b in opened][-2:] == ["thinking", "text"]
+    assert all(v is not None for block in opened for v in block.values())
