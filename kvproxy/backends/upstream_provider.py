@@ -30,8 +30,8 @@ _OWN_RESPONSES = ("hosted_vllm", "litellm_proxy")
 _KINDRED = ("azure", "openrouter", "text-completion-openai")
 """Beside those whose adapter builds on OpenAI's."""
 
-_UNCALLABLE = ("openai_like",)
-"""litellm 1.105.3 names it and has no way to call it."""
+_UNCALLABLE = ("custom_openai", "openai_like")
+"""litellm 1.105.3 cannot answer Anthropic's endpoint by way of these."""
 
 _OWN_MESSAGES = ("anthropic",)
 

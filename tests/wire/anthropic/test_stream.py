@@ -103,7 +103,7 @@ def test_the_order_of_a_full_turn() -> None:
         ("message_stop", None, None),
     ]
     assert events[0]["message"]["usage"]["cache_read_input_tokens"] == 60
-    assert events[0]["message"]["usage"]["input_tokens"] == 40
+    assert events[0]["message"]["usage"]["input_tokens"] == 10
     assert events[0]["message"]["stop_reason"] is None and events[0]["message"]["content"] == []
     assert events[-2]["usage"] == {
         "input_tokens": 10,
