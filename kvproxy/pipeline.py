@@ -26,6 +26,7 @@ from kvproxy.core import (
     ChatRequest,
     Constraint,
     Decision,
+    LeftOut,
     Miss,
     MissReason,
     Prompt,
@@ -211,6 +212,10 @@ class Pipeline:
     def passthrough(self, model: str) -> Passthrough | None:
         """The raw way to an upstream model, where it is configured so."""
         return self._misses.passthrough(model)
+
+    async def upstream_left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
+        """What of a body another provider will not see. Raises InvalidRequest for what cannot be sent at all."""
+        return await self._misses.left_out(endpoint, body)
 
     async def upstream(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         """Another provider's answer, as it came. Raises UpstreamError."""

@@ -43,7 +43,7 @@ HEAVY: dict[str, set[str]] = {
     "gguf": {"engine"},
     "triton": {"engine.cuda"},
     "llguidance": {"engine"},
-    "litellm": {"backends.litellm"},
+    "litellm": {"backends.litellm", "backends.litellm_module"},
     "aiohttp": {"server", "backends.passthrough", "bench"},
     "typer": {"cli", "options", "bench.commands"},
     "diskcache": {"store"},

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.clients.javascript import node
 from tests.e2e.served import Served
 from tests.e2e.texts import document
 from tests.fake_proxy import running
@@ -19,15 +19,8 @@ from tests.fake_proxy import running
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ai-sdk"
 KEY = "key-of-the-ai-sdk-tenant"
 LIMIT_S = 180
-NODE = shutil.which("node")
 
-pytestmark = [
-    pytest.mark.timeout(LIMIT_S + 60),
-    pytest.mark.skipif(
-        NODE is None or not (EXAMPLE / "node_modules" / "ai").is_dir(),
-        reason="needs Node and npm, which no part of the product does; `make test` installs the rest where they are",
-    ),
-]
+pytestmark = pytest.mark.timeout(LIMIT_S + 60)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +41,7 @@ def ask(url: str, text: str, dialect: str) -> str:
     """What it printed."""
     kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     done = subprocess.run(
-        [str(NODE), "ask.js", text, dialect],
+        [str(node()), "ask.js", text, dialect],
         cwd=EXAMPLE,
         env={**kept, "KVPROXY_BASE_URL": url, "KVPROXY_API_KEY": KEY},
         capture_output=True,
