@@ -141,6 +141,9 @@ class Documents(_Section):
     framings: tuple[Framing, ...] = (Framing(place="system"), Framing(place="user"))
     default_visibility: Literal["public", "private"] = "public"
     max_text: Bytes = 8 * 2**20
+    spellings: Literal["auto", "exact"] = "auto"
+    """``auto``: a text with a byte order mark, CR LF or white space at its front is also prefilled as programs send
+    it that drop them; ``exact``: as published only."""
 
 
 class Upstream(_Section):

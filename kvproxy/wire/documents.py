@@ -57,6 +57,7 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
+        "spellings": [{"name": s.name, "characters": s.characters, "tokens": s.tokens} for s in info.spellings],
     }
 
 
