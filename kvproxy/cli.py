@@ -106,7 +106,9 @@ def _base_url(host: str, port: int) -> str:
 
 @app.command()
 def publish(
-    file: Annotated[str, typer.Argument(help="A text file in UTF-8 (or UTF-16 with its mark), or - for stdin.")],
+    file: Annotated[
+        str, typer.Argument(help="A text file in UTF-8 (or UTF-16 with its mark), or - for stdin.")
+    ],
     document: Annotated[str, typer.Option("--id", help="What readers name it by, e.g. handbook.")],
     url: Url = HERE,
     api_key: Key = None,

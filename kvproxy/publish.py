@@ -91,7 +91,8 @@ class Publisher:
         Without ``visibility`` a new version has that of the one before it. The same text again changes
         nothing, but that a version in quarantine is prefilled anew and let out. ``progress(done, total)`` counts
         tokens over all framings and spellings. ``pinned`` keeps the pages in memory; without it, a new version
-        takes over the pin of the one before it. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
+        takes over the pin of the one before it. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit,
+        StorageFull.
         """
         etag = checked_etag(id, text, self._max_text)
         async with self._turns.of(id):

@@ -57,7 +57,9 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
-        "spellings": [{"name": s.name, "characters": s.characters, "tokens": s.tokens} for s in info.spellings],
+        "spellings": [
+            {"name": s.name, "characters": s.characters, "tokens": s.tokens} for s in info.spellings
+        ],
     }
 
 

@@ -7,6 +7,7 @@ in front of the rest, which stays a user message.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from kvproxy.core import ChatRequest, JsonFormat, Message, Part, Sampling, TextPart, ToolCall
@@ -21,6 +22,7 @@ from kvproxy.wire.anthropic.body import CountTokensBody, MessageBody, MessagesBo
 from kvproxy.wire.anthropic.parts import block_parts, marked, refused
 from kvproxy.wire.anthropic.tool_ids import core_id
 from kvproxy.wire.anthropic.tools import call_of, choice_of, tools_of
+from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 
 _EFFORTS: dict[str, Literal["low", "medium", "high"]] = {"xhigh": "high", "max": "high"}
@@ -79,7 +81,7 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
     tools = tools_of(asked.tools or [])
     return ChatRequest(
         model=asked.model,
-        messages=_messages(asked),
+        messages=settle_openings(_messages(asked), reading, partial(_part_path, bool(asked.system))),
         sampling=sampling,
         stream=stream,
         template_kwargs=_template_kwargs(asked),
@@ -89,6 +91,13 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
         response_format=_format(asked),
         left_out=tuple(reading.left_out),
     )
+
+
+def _part_path(has_system: bool, index: int, part: int) -> str:
+    """Where a part of the system messages at the front came from."""
+    if has_system and index == 0:
+        return f"system[{part}]"
+    return f"messages[{index - has_system}].content[{part}]"
 
 
 def _messages(asked: CountTokensBody) -> tuple[Message, ...]:
