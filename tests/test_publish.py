@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -443,3 +444,11 @@ async def test_quarantine_and_its_end_cover_all_spellings(shop: Shop) -> None:
     await shop.publish("rules", LINES)
     assert [f.framing for f in shop.registry.load()[0].framings] == names
     assert shop.cached(TEXT, BOB) > 500 and shop.cached(LINES, BOB) > 500
+
+
+async def test_another_normal_form_has_the_same_tokens_here(shop: Shop) -> None:
+    """The tokenizer composes characters: the pages are found, though the text is not the document's."""
+    composed = TEXT.replace("everyone", "Andr\u00e9")
+    await shop.publish("rules", composed)
+    sent = unicodedata.normalize("NFD", composed)
+    assert sent != composed and shop.cached(sent, BOB) == shop.cached(composed, BOB) > 500
