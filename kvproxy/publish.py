@@ -15,7 +15,7 @@ from kvproxy.core import Caller, DocumentRef, Prompt, Visibility
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Document, FramedPrefix, checked_etag
 from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, SpellingInfo
-from kvproxy.documents.library import Known, Library
+from kvproxy.documents.library import Known, Library, Spelled
 from kvproxy.documents.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.registry import Entry, KeptFraming, Registry
 from kvproxy.documents.shelf import Holding, Shelf
@@ -334,9 +334,7 @@ class Publisher:
             framings=tuple(self._framing_info(f, caller) for f in self._shelf.get(document.ref).framings),
             quarantined=known.quarantined,
             pinned=document.ref in self._pins,
-            spellings=tuple(
-                SpellingInfo(s.name, len(s.text), len(s.tokenized.token_ids)) for s in known.spellings
-            ),
+            spellings=tuple(_spelling_info(spelled) for spelled in known.spellings),
         )
 
     def _framing_info(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
@@ -350,6 +348,12 @@ class Publisher:
 
 def _tokens(kept: Kept) -> int:
     return sum(page.tokens for page in kept.pages)
+
+
+def _spelling_info(spelled: Spelled) -> SpellingInfo:
+    tokenized = spelled.tokenized
+    core, tokens = tokenized.core, len(tokenized.token_ids)
+    return SpellingInfo(spelled.name, len(core), tokens, spelled.leading, tokenized.key)
 
 
 def _report(progress: Progress, before: int, total: int, done: int, _: int) -> None:

@@ -363,7 +363,10 @@ async def test_every_spelling_is_prefilled_and_told(shop: Shop) -> None:
         await shop.publisher.publish("rules", text, None, ALICE, lambda d, t: progress.append((d, t)))
     ).info
     assert [s.name for s in info.spellings] == ["published", "lf", "stripped", "stripped+lf"]
-    assert [s.characters for s in info.spellings] == [len(text), len(TEXT) + 1, len(LINES), len(TEXT)]
+    assert [s.leading for s in info.spellings] == ["\n", "\n", "", ""]
+    for spelling, sent in zip(info.spellings, (text, "\n" + TEXT, LINES, TEXT), strict=True):
+        core = sent.strip()
+        assert (spelling.characters, spelling.sha256) == (len(core), etag_of(core))
     names = [f.name for f in FRAMINGS]
     assert [f.name for f in info.framings] == [
         *names,

@@ -27,8 +27,13 @@ class SpellingInfo:
     name: str
     """``published``, or what programs do to the text: see ``documents/spelling.py``."""
     characters: int
+    """Without white space around it."""
     tokens: int
-    """Of the text alone."""
+    """Of as much."""
+    leading: str
+    """The white space before it."""
+    sha256: str
+    """Of the UTF-8 text without white space around it, hex: whoever has a text can tell which spelling it is in."""
 
 
 @dataclass(frozen=True, slots=True)

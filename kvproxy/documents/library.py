@@ -23,6 +23,11 @@ class Spelled:
     text: str
     tokenized: TokenizedDocument
 
+    @property
+    def leading(self) -> str:
+        """The white space before its core."""
+        return self.text[: len(self.text) - len(self.text.lstrip())]
+
 
 @dataclass(frozen=True, slots=True)
 class Known:

@@ -22,11 +22,14 @@ class FramingBody(TypedDict):
 
 class SpellingBody(TypedDict):
     """One way in which programs send the document's text, and in which it is recognised: ``published``, or what is
-    done to it: ``no-bom`` or ``stripped`` (at its front), ``lf`` (its line ends), ``stripped+lf``."""
+    done to it: ``no-bom`` or ``stripped`` (at its front), ``lf`` (its line ends), ``stripped+lf``. ``leading`` is the
+    white space before it; the other fields are of the text without white space around it."""
 
     name: str
     characters: int
     tokens: int
+    leading: str
+    sha256: str
 
 
 class DocumentBody(TypedDict):

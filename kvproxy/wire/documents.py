@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvproxy.core import Visibility
-from kvproxy.documents.info import DocumentInfo, Published, Verification
+from kvproxy.documents.info import DocumentInfo, Published, SpellingInfo, Verification
 from kvproxy.wire.document_types import (
     DocumentBody,
     KvDocument,
     KvVerification,
     PublishResult,
+    SpellingBody,
     VerificationBody,
 )
 
@@ -57,9 +58,17 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
-        "spellings": [
-            {"name": s.name, "characters": s.characters, "tokens": s.tokens} for s in info.spellings
-        ],
+        "spellings": [_spelling_body(s) for s in info.spellings],
+    }
+
+
+def _spelling_body(spelling: SpellingInfo) -> SpellingBody:
+    return {
+        "name": spelling.name,
+        "characters": spelling.characters,
+        "tokens": spelling.tokens,
+        "leading": spelling.leading,
+        "sha256": spelling.sha256,
     }
 
 

@@ -19,7 +19,7 @@ INFO = DocumentInfo(
     4,
     1_700_000_000,
     (FramingInfo("system", 9, 8, 72), FramingInfo("system:lf", 8, 8, 64)),
-    spellings=(SpellingInfo("published", 7, 4), SpellingInfo("lf", 6, 3)),
+    spellings=(SpellingInfo("published", 7, 4, "\n", "d" * 64), SpellingInfo("lf", 6, 3, "", "c" * 64)),
 )
 
 
