@@ -111,7 +111,7 @@ class Requests(_Section):
 
     hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
     unreadable_history: Literal["note", "refuse"] = "note"
-    client_metadata: tuple[OpeningLine, ...] = ("x-anthropic-billing-header: *",)
+    client_metadata: tuple[OpeningLine, ...] = ("x-anthropic-billing-header:*",)
     """Lines at the head of a system text that its client wrote for its own servers: kept out of the prompt."""
     volatile_openings: tuple[OpeningLine, ...] = ()
     """Lines at the head of a system text that go behind it: date, time, session, env, or a line with ``*``."""

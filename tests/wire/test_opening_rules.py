@@ -6,6 +6,7 @@ import pytest
 
 from kvproxy.config import NAMED_OPENINGS
 from kvproxy.wire.opening_rules import NAMED, glob
+from kvproxy.wire.reading import LENIENT
 
 
 def takes(pattern: re.Pattern[str], line: str) -> bool:
@@ -79,6 +80,8 @@ def test_the_config_knows_the_same_names() -> None:
         ("x-anthropic-billing-header: *", "x-anthropic-billing-header: cc_version=2.1; cch=0;", True),
         ("x-anthropic-billing-header: *", "  X-Anthropic-Billing-Header: a", True),
         ("x-anthropic-billing-header: *", "x-anthropic-billing-header:", False),
+        (LENIENT.client_metadata[0], "x-anthropic-billing-header:cc_version=2", True),
+        (LENIENT.client_metadata[0], "x-anthropic-billing-headers", False),
         ("x-anthropic-billing-header: *", "About x-anthropic-billing-header: a", False),
         ("build *, host *.", "build 17, host a.b.c.", True),
         ("build *, host *.", "build 17, host a", False),
