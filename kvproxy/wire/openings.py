@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from kvproxy.core import Message, TextPart
+from kvproxy.core import Message, Part, TextPart
 from kvproxy.wire.opening_rules import CLIENT_METADATA, NAMED, glob
-from kvproxy.wire.reading import Reading, ReadingPolicy
+from kvproxy.wire.reading import Reading
 
 Where = Callable[[int, int], str]
 """The path, as the client wrote it, of a part by the indices of its message and of itself."""
@@ -72,12 +72,6 @@ def settle_openings(messages: Sequence[Message], reading: Reading, where: Where)
     return tuple(settled)
 
 
-def opening_names(policy: ReadingPolicy) -> tuple[str, ...]:
-    """Everything that ``policy`` may tell: ``client metadata``, ``moved: date`` and so on."""
-    rules = _rules(policy.client_metadata, policy.volatile_openings)
-    return tuple(dict.fromkeys(rule.what for rule in rules))
-
-
 def _without(messages: Sequence[Message], rules: Sequence[_Rule], head: _Head, where: Where) -> list[Message]:
     """Messages without their head; stops at the first text of which something is left."""
     settled: list[Message] = []
@@ -85,14 +79,11 @@ def _without(messages: Sequence[Message], rules: Sequence[_Rule], head: _Head, w
         if message.role != "system":
             return settled + list(messages[i:])
         for j, part in enumerate(message.content):
-            rest = head.shortened(part.text, where(i, j), rules) if isinstance(part, TextPart) else None
-            if rest != "":
-                first = (
-                    (replace(part, text=rest),)
-                    if isinstance(part, TextPart) and rest is not None
-                    else (part,)
-                )
-                kept = replace(message, content=(*first, *message.content[j + 1 :]))
+            rest: Part = part
+            if isinstance(part, TextPart):
+                rest = replace(part, text=head.shortened(part.text, where(i, j), rules))
+            if not isinstance(rest, TextPart) or rest.text:
+                kept = replace(message, content=(rest, *message.content[j + 1 :]))
                 return [*settled, kept, *messages[i + 1 :]]
     return settled
 

@@ -11,7 +11,7 @@ from kvproxy.documents.library import Library
 from kvproxy.documents.plain_call import plain_call
 from kvproxy.wire.anthropic.messages import parse_count, parse_messages
 from kvproxy.wire.chat import parse_chat
-from kvproxy.wire.openings import opening_names, settle_openings
+from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 from kvproxy.wire.responses.body import parse_body
 from kvproxy.wire.responses.ids import Ids
@@ -167,18 +167,6 @@ def test_several_lines_move_in_their_order() -> None:
         LeftOut("messages[1].content[0]", "moved: time"),
         LeftOut("messages[1].content[0]", "moved: own pattern"),
     ]
-
-
-def test_what_is_told_is_known_beforehand() -> None:
-    assert opening_names(LENIENT) == ("client metadata",)
-    assert opening_names(DATED) == (
-        "client metadata",
-        "moved: date",
-        "moved: time",
-        "moved: env",
-        "moved: session",
-        "moved: own pattern",
-    )
 
 
 def test_a_block_moves_whole() -> None:
