@@ -81,8 +81,8 @@ class Client:
     def verify(
         self, ref: str, *, tokens: int | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
-        """Takes as long as a few cold prefills: ``exact``, and ``data`` with one entry per framing. ``tokens`` of
-        the greedy answers are compared. Raises RequestFailed."""
+        """Takes as long as a few cold prefills: ``exact``, and ``data`` with one entry per framing and spelling.
+        ``tokens`` of the greedy answers are compared. Raises RequestFailed."""
         query = {} if tokens is None else {"tokens": str(tokens)}
         result = self._streamed(_path(ref) + "/verify", None, query, progress)
         if result is None:

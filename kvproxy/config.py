@@ -30,6 +30,11 @@ def parse_bytes(value: object) -> object:
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
+NAMED_OPENINGS = ("date", "time", "session", "env")
+
+OpeningLine = Annotated[str, Field(max_length=200, pattern=r"[^\s*]")]
+"""One line, in which ``*`` stands for anything; never everything."""
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
 
 
@@ -126,6 +131,18 @@ class Requests(_Section):
 
     hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
     unreadable_history: Literal["note", "refuse"] = "note"
+    client_metadata: tuple[OpeningLine, ...] = ("x-anthropic-billing-header:*",)
+    """Lines at the head of a system text that its client wrote for its own servers: kept out of the prompt."""
+    volatile_openings: tuple[OpeningLine, ...] = ()
+    """Lines at the head of a system text that go behind it: date, time, session, env, or a line with ``*``."""
+
+    @model_validator(mode="after")
+    def _known_openings(self) -> Requests:
+        for entry in self.volatile_openings:
+            if re.fullmatch(r"[\w-]+", entry) and entry not in NAMED_OPENINGS:
+                known = ", ".join(NAMED_OPENINGS)
+                raise ValueError(f"volatile_openings has no rule '{entry}'; known: {known}, or a line with *")
+        return self
 
 
 class Store(_Section):
@@ -161,6 +178,9 @@ class Documents(_Section):
     framings: tuple[Framing, ...] = (Framing(place="system"), Framing(place="user"))
     default_visibility: Literal["public", "private"] = "public"
     max_text: Bytes = 8 * 2**20
+    spellings: Literal["auto", "exact"] = "auto"
+    """``auto``: a text with a byte order mark, CR LF or white space at its front is also prefilled as programs send
+    it that drop them; ``exact``: as published only."""
 
 
 class Upstream(_Section):

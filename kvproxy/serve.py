@@ -198,6 +198,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             local=local,
             default_visibility=config.documents.default_visibility,
             max_text=config.documents.max_text,
+            spellings=config.documents.spellings,
         )
         await publisher.restore()
         client = await life.enter_async_context(raw_client())

@@ -37,6 +37,8 @@ class FakeProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store, self.keys, self.lies, self.slow = store, keys, lies, slow
         self.documents: dict[str, dict[str, Any]] = {}
+        self.spellings: tuple[str, ...] = ("published",)
+        """Names of those that every document has."""
         if store is not None and store.exists():
             self.documents = json.loads(store.read_text())
 
@@ -55,6 +57,7 @@ class FakeProxy(ThreadingHTTPServer):
             "characters": len(text),
             "tokens": len(text.split()),
             "framings": [{"name": "system", "tokens": len(text.split()) + 3, "bytes": 3 * 2**20}],
+            "spellings": [{"name": s, "characters": 1, "tokens": 1} for s in self.spellings],
         }
         known = self.documents.get(body["id"])
         created = known is None or known["text"] != text

@@ -10,6 +10,7 @@ import yaml
 
 from kvproxy.config import Config, load_config
 from kvproxy.errors import SetupError
+from kvproxy.wire.reading import ReadingPolicy
 
 RAW: dict[str, Any] = {
     "name": "raw",
@@ -102,3 +103,28 @@ def test_aliases_lead_to_what_is_served(tmp_path: Path) -> None:
 def test_aliases_that_lead_nowhere(tmp_path: Path, aliases: dict[str, str], told: str) -> None:
     with pytest.raises(SetupError, match=told):
         loaded(tmp_path, {"upstreams": [OTHER], "aliases": aliases})
+
+
+def test_openings_are_lists_that_can_be_extended_and_emptied(tmp_path: Path) -> None:
+    config = loaded(tmp_path, {"requests": {"client_metadata": [], "volatile_openings": ["date", "Build *"]}})
+    assert config.requests.client_metadata == ()
+    assert config.requests.volatile_openings == ("date", "Build *")
+    assert Config().requests.client_metadata == ReadingPolicy().client_metadata
+    assert Config().requests.volatile_openings == ReadingPolicy().volatile_openings == ()
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"volatile_openings": ["dates"]}, "no rule 'dates'; known: date, time, session, env"),
+        ({"client_metadata": ["*"]}, "client_metadata"),
+        ({"client_metadata": [" "]}, "client_metadata"),
+        ({"client_metadata": "x: *"}, "client_metadata"),
+    ],
+)
+def test_rules_that_would_take_everything_or_nothing(
+    tmp_path: Path, section: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SetupError, match="requests") as caught:
+        loaded(tmp_path, {"requests": section})
+    assert told in caught.value.message

@@ -87,7 +87,7 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
 
 
 async def verify_document(request: web.Request) -> web.StreamResponse:
-    """Long: about two cold prefills per framing. Other requests go first."""
+    """Long: about two cold prefills per framing and spelling. Other requests go first."""
     ref, tokens = _ref(request), _tokens(request)
     if _wants_events(request):
         return await _progressing(request, lambda progress: _verify(request, ref, tokens, progress))

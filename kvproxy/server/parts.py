@@ -56,7 +56,7 @@ class Verifier(Protocol):
         new_tokens: int = ...,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Verification]:
-        """One per framing that documents are kept in; ``new_tokens`` of the answers are compared. Raises
+        """One per framing and spelling that it is kept in; ``new_tokens`` of the answers are compared. Raises
         DocumentNotFound."""
 
 

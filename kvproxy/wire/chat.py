@@ -11,6 +11,7 @@ from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.chat_body import ChatBody
 from kvproxy.wire.chat_messages import parse_messages
 from kvproxy.wire.faults import invalid
+from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.prediction import parse_prediction
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 from kvproxy.wire.response_format import parse_response_format
@@ -44,7 +45,9 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
     completion = chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens
     return ChatRequest(
         model=chat.model,
-        messages=parse_messages(chat.messages, reading),
+        messages=settle_openings(
+            parse_messages(chat.messages, reading), reading, lambda i, j: f"messages[{i}].content[{j}]"
+        ),
         sampling=chat.sampling(max_tokens=completion, logprobs=_logprobs(chat)),
         stream=bool(chat.stream),
         include_usage=include_usage(chat.stream, chat.stream_options),

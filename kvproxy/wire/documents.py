@@ -8,12 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvproxy.core import Visibility
 from kvproxy.documents.document import ID_PATTERN
-from kvproxy.documents.info import DocumentInfo, Published, Verification
+from kvproxy.documents.info import DocumentInfo, Published, SpellingInfo, Verification
 from kvproxy.wire.document_types import (
     DocumentBody,
     KvDocument,
     KvVerification,
     PublishResult,
+    SpellingBody,
     VerificationBody,
 )
 
@@ -59,6 +60,17 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
+        "spellings": [_spelling_body(s) for s in info.spellings],
+    }
+
+
+def _spelling_body(spelling: SpellingInfo) -> SpellingBody:
+    return {
+        "name": spelling.name,
+        "characters": spelling.characters,
+        "tokens": spelling.tokens,
+        "leading": spelling.leading,
+        "sha256": spelling.sha256,
     }
 
 

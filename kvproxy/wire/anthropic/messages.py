@@ -7,6 +7,7 @@ in front of the rest, which stays a user message.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Message, Part, Sampling, TextPart, ToolCall
@@ -26,6 +27,7 @@ from kvproxy.wire.anthropic.tools import call_of, choice_of, tools_of
 from kvproxy.wire.history.asked import Turn, asked_message
 from kvproxy.wire.history.pairing import paired
 from kvproxy.wire.history.surrogates import unbroken
+from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 
 _EFFORTS: dict[str, Literal["low", "medium", "high"]] = {"xhigh": "high", "max": "high"}
@@ -84,7 +86,9 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
     tools = tools_of(asked.tools or [])
     return ChatRequest(
         model=asked.model,
-        messages=_messages(asked, reading),
+        messages=settle_openings(
+            _messages(asked, reading), reading, partial(_part_path, bool(asked.system))
+        ),
         sampling=sampling,
         stream=stream,
         template_kwargs=_template_kwargs(asked),
@@ -95,6 +99,13 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
         cache=CacheHints(salt=asked.cache_salt),
         left_out=tuple(reading.left_out),
     )
+
+
+def _part_path(has_system: bool, index: int, part: int) -> str:
+    """Where a part of the system messages at the front came from."""
+    if has_system and index == 0:
+        return f"system[{part}]"
+    return f"messages[{index - has_system}].content[{part}]"
 
 
 def _messages(asked: CountTokensBody, reading: Reading) -> tuple[Message, ...]:

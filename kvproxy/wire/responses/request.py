@@ -8,6 +8,7 @@ from typing import Any
 from kvproxy.core import ChatRequest, JsonFormat, Sampling
 from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.chat import template_variables
+from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.response_format import json_schema_format
 from kvproxy.wire.responses.body import FormatBody, ResponsesBody
@@ -30,7 +31,11 @@ def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str, rea
     tools = parse_tools(body.tools or ())
     return ChatRequest(
         model=body.model,
-        messages=messages(items, body.instructions, reading),
+        messages=settle_openings(
+            messages(items, body.instructions, reading),
+            reading,
+            lambda i, j: "instructions" if i == 0 and body.instructions else "input",
+        ),
         sampling=_sampling(body),
         stream=bool(body.stream),
         include_usage=True,
