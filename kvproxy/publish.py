@@ -100,7 +100,9 @@ class Publisher:
                     self._pins.check([len(p.token_ids) for p in known.prefixes] if known else [], None)
                 prefill_s = await self.quarantine.settle(current.ref)
                 if pinned is not None:
-                    await whole(self._pins.move(None if pinned else current.ref, current.ref if pinned else None))
+                    await whole(
+                        self._pins.move(None if pinned else current.ref, current.ref if pinned else None)
+                    )
                 return Published(self._info(current.ref, caller), created=False, prefill_s=prefill_s)
             tokenized, prefixes = await asyncio.to_thread(self._prepare, id, text)
             before = current.ref if current is not None and current.ref in self._pins else None
@@ -166,7 +168,9 @@ class Publisher:
                 await self._refresh_one(item)
             except KVProxyError as e:
                 logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.framing, e.message)
-        await self._pins.restore(lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined)
+        await self._pins.restore(
+            lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined
+        )
 
     def _current(self, id: str, caller: Caller) -> Document | None:
         owner = self._library.owner(id)

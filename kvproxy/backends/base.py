@@ -117,7 +117,10 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        return not self.bad_pages and (self.equal_positions, self.equal_tokens) == (self.positions, self.tokens)
+        return not self.bad_pages and (self.equal_positions, self.equal_tokens) == (
+            self.positions,
+            self.tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

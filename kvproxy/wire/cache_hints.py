@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -29,20 +29,11 @@ class CacheBody(Strict):
         return CacheHints(self.prompt_cache_key, options is not None and options.mode == "explicit")
 
 
-class CacheBreakpoint(Strict):
-    mode: Literal["explicit"] = "explicit"
-
-
-class CacheControl(Strict):
-    type: Literal["ephemeral"]
-    ttl: str | None = None
-
-
 class Markable(Strict):
-    """What may end a reusable prefix."""
+    """What may end a reusable prefix. Marks count in any shape: what they say beside that is a hint."""
 
-    prompt_cache_breakpoint: CacheBreakpoint | None = None
-    cache_control: CacheControl | None = None
+    prompt_cache_breakpoint: Any = None
+    cache_control: Any = None
 
     @property
     def mark(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from kvproxy.wire.cache_hints import CacheBody, CacheControl
+from kvproxy.wire.cache_hints import CacheBody
 from kvproxy.wire.parts import Content
 from kvproxy.wire.prediction import PredictionBody
 from kvproxy.wire.response_format import ResponseFormatBody
@@ -14,18 +14,22 @@ from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptions
 from kvproxy.wire.strict import Strict
 from kvproxy.wire.tools import FunctionBody, ToolBody, ToolChoiceField
 
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
 
 class CalledFunction(Strict):
     name: str = Field(min_length=1)
     arguments: str = Field(description="JSON text, as the model wrote it.")
 
 
+class CalledCustom(Strict):
+    name: str = Field(min_length=1)
+    input: str
+
+
 class ToolCallBody(Strict):
     id: str = Field(min_length=1)
-    type: str = Field(default="function", description="function")
+    type: str = Field(default="function", description="function or custom")
     function: CalledFunction | None = None
+    custom: CalledCustom | None = Field(default=None, description="Of a free-form tool.")
 
 
 class MessageBody(Strict):
@@ -38,7 +42,7 @@ class MessageBody(Strict):
     reasoning_content: str | None = Field(default=None, description="What the assistant thought.")
     reasoning: str | None = Field(default=None, description="Another name of reasoning_content.")
     function_call: CalledFunction | None = Field(default=None, description="Deprecated: tool_calls.")
-    cache_control: CacheControl | None = Field(default=None, description="Marks the last part.")
+    cache_control: Any = Field(default=None, description="Marks the last part.")
 
 
 class FunctionChoice(Strict):
@@ -72,21 +76,21 @@ class ChatBody(SamplingBody, CacheBody):
         ),
     ] = Field(default=None, description="Deprecated: tool_choice.")
     response_format: ResponseFormatBody | None = None
-    reasoning_effort: ReasoningEffort | None = Field(
+    reasoning_effort: Any = Field(
         default=None,
         description="none and minimal: the model does not think, if its template lets it choose.",
     )
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None, description="Extra variables for the chat template, such as enable_thinking."
     )
-    modalities: list[Literal["text"]] | None = None
     prediction: PredictionBody | None = Field(
         default=None, description="What the answer will be like: it comes sooner, and stays the same."
     )
-    # Accepted for the client's sake; they change nothing here.
-    metadata: dict[str, str] | None = Field(default=None, max_length=16)
-    safety_identifier: str | None = None
-    service_tier: str | None = None
-    store: bool | None = None
-    user: str | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    # Accepted for the client's sake, in any shape; they change nothing here.
+    modalities: Any = Field(default=None, description="text")
+    metadata: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+    store: Any = None
+    user: Any = None
+    verbosity: Any = None

@@ -8,8 +8,8 @@ from dataclasses import replace
 from kvproxy.core import Message, Part, Role, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.chat_body import MessageBody, ToolCallBody
+from kvproxy.wire.free_form import arguments_of
 from kvproxy.wire.parts import parse_part
-from kvproxy.wire.tools import refuse_type
 
 _ROLES: dict[str, Role] = {
     "system": "system",
@@ -63,7 +63,8 @@ def _content(body: MessageBody, where: str) -> tuple[Part, ...]:
 
 
 def _call(call: ToolCallBody, where: str) -> ToolCall:
-    refuse_type(call.type, f"{where}.type")
+    if call.custom is not None:
+        return ToolCall(call.id, call.custom.name, arguments_of(call.custom.input))
     if call.function is None:
         raise InvalidRequest(f"Missing required parameter: '{where}.function'.", param=f"{where}.function")
     return ToolCall(call.id, call.function.name, call.function.arguments)

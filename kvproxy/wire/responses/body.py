@@ -6,10 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.errors import InvalidRequest
 from kvproxy.wire.cache_hints import CacheBody, Markable
 from kvproxy.wire.faults import invalid
-from kvproxy.wire.responses.tools import ToolBody, ToolChoiceField
+from kvproxy.wire.fields.response_fields import RESPONSES
+from kvproxy.wire.fields.screen import screen
+from kvproxy.wire.reading import Reading
+from kvproxy.wire.responses.tool_choice import ToolChoiceField
+from kvproxy.wire.responses.tools import ToolBody
 from kvproxy.wire.sampling import SamplingBody
 from kvproxy.wire.strict import Strict
 
@@ -17,33 +21,25 @@ PartType = Literal[
     "input_text", "output_text", "text", "refusal", "summary_text", "reasoning_text", "kv_document",
     "input_image", "input_file", "input_audio",
 ]  # fmt: skip
-ItemType = Literal["message", "function_call", "function_call_output", "reasoning", "item_reference"]
+ItemType = Literal[
+    "message", "function_call", "function_call_output", "reasoning", "item_reference",
+    "custom_tool_call", "custom_tool_call_output", "local_shell_call", "local_shell_call_output",
+    "shell_call", "shell_call_output", "apply_patch_call", "apply_patch_call_output",
+]  # fmt: skip
 ItemRole = Literal["user", "assistant", "system", "developer"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-def parse_body(body: dict[str, Any]) -> ResponsesBody:
-    """Raises InvalidRequest, UnsupportedParameter naming the field. Unknown fields are ignored."""
+def parse_body(body: dict[str, Any], reading: Reading | None = None) -> ResponsesBody:
+    """``reading`` is told what is answered without (modified). Raises InvalidRequest, UnsupportedParameter naming the
+    field. Unknown fields are ignored."""
+    screen(body, RESPONSES, reading or Reading())
     try:
         asked = ResponsesBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    for name, reason in _UNSUPPORTED.items():
-        if getattr(asked, name):
-            raise UnsupportedParameter(f"Unsupported parameter: '{name}'. {reason}", param=name)
-    if (asked.n or 1) > 1:
-        raise UnsupportedParameter("Unsupported parameter: 'n'. A response is one answer.", param="n")
     if asked.input is None:
         raise InvalidRequest("Missing required parameter: 'input'.", param="input")
     return asked
-
-
-_UNSUPPORTED = {
-    "background": "The local model answers while the client waits.",
-    "conversation": "Use 'previous_response_id' instead.",
-    "prompt": "Stored prompts are not kept here; send 'instructions' and 'input'.",
-    "moderation": "The local model is not moderated.",
-}
 
 
 class ContentPart(Markable):
@@ -57,8 +53,13 @@ class ContentPart(Markable):
     )
 
 
+_BUILTIN_OUTPUTS = ("local_shell_call_output", "shell_call_output", "apply_patch_call_output")
+
+
 def _typed(item: object) -> object:
     """``type`` may be left out for messages, and for references, which are an id and nothing else."""
+    if isinstance(item, dict) and item.get("type") in _BUILTIN_OUTPUTS:
+        return {**item, "output": None, "result": item.get("output")}
     if isinstance(item, dict) and item.get("type") is None:
         return {**item, "type": "item_reference" if item.keys() <= {"id", "type"} else "message"}
     return item
@@ -84,7 +85,13 @@ class InputItem(Strict):
     content: _Parts = Field(default=None, description="Text, or parts; of reasoning: its own text.")
     call_id: str | None = Field(default=None, min_length=1, max_length=256)
     name: str | None = None
+    namespace: str | None = Field(default=None, description="Of a called function: the group it is in.")
     arguments: str | None = Field(default=None, description="JSON text, kept verbatim.")
+    input: str | None = Field(default=None, description="Of a free-form tool's call.")
+    action: dict[str, Any] | None = Field(default=None, description="Of a shell's call.")
+    operation: dict[str, Any] | None = Field(default=None, description="Of a call of apply_patch.")
+    result: Any = Field(default=None, exclude=True)
+    status: Any = None
     output: _Parts = Field(default=None, description="What the called function returned.")
     summary: list[ContentPart] | None = None
     encrypted_content: str | None = Field(default=None, description="Not read: reasoning is sent in clear.")
@@ -112,19 +119,12 @@ class FormatBody(Strict):
 
 class TextBody(Strict):
     format: FormatBody | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    verbosity: Any = None
 
 
 class ReasoningBody(Strict):
-    effort: Effort | None = Field(default=None, description="none and minimal turn thinking off.")
-    summary: Literal["auto", "concise", "detailed"] | None = Field(
-        default=None, description="Accepted; the reasoning itself is given instead."
-    )
-
-
-_Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
-]
+    effort: Any = Field(default=None, description="none and minimal turn thinking off.")
+    summary: Any = Field(default=None, description="Accepted; the reasoning itself is given instead.")
 
 
 def _input_required(schema: dict[str, Any]) -> None:
@@ -152,33 +152,28 @@ class ResponsesBody(SamplingBody, CacheBody):
         default=None, description="Keep the response for later requests. Default: true."
     )
     stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
+    stream_options: Any = None
     tools: list[ToolBody] | None = None
     tool_choice: ToolChoiceField = None
     parallel_tool_calls: bool | None = None
-    max_tool_calls: int | None = Field(
-        default=None, ge=1, description="Of built-in tools; there are none here."
-    )
+    max_tool_calls: Any = Field(default=None, description="Of hosted tools; there are none here.")
     text: TextBody | None = None
     reasoning: ReasoningBody | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    include: list[str] | None = Field(
+    include: Any = Field(
         default=None,
         description="message.output_text.logprobs; others are ignored.",
     )
-    truncation: Literal["auto", "disabled"] | None = Field(
+    truncation: Any = Field(
         default=None, description="auto is accepted, but an input that is too long is refused all the same."
     )
-    metadata: _Metadata | None = None
-    user: str | None = None
-    safety_identifier: str | None = Field(default=None, max_length=64)
-    service_tier: str | None = None
-    prompt_cache_retention: Literal["in_memory", "24h"] | None = Field(default=None, description="Accepted.")
+    metadata: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+    prompt_cache_retention: Any = Field(default=None, description="Accepted.")
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None, description="Further variables of the model's chat template."
     )
-    background: bool | None = None
-    conversation: Any = None
-    prompt: dict[str, Any] | None = None
-    moderation: dict[str, Any] | None = None
+    background: Any = Field(default=None, description="false")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, ToolCall
+from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, ToolCall, ToolForm
 from kvproxy.errors import InvalidRequest, NotFound, UnsupportedParameter
 from kvproxy.wire.document_ref import parse_document_ref
 from kvproxy.wire.responses.body import ContentPart, InputItem, ItemRole
+from kvproxy.wire.responses.builtin_calls import BuiltinCall, builtin_item
+from kvproxy.wire.responses.call_items import call_of, names_of, output_text
+from kvproxy.wire.responses.call_types import BuiltinOutput, CustomToolCall
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.types import (
     FunctionCall,
@@ -42,7 +46,9 @@ def normal_items(items: Sequence[InputItem], ids: Ids, known: Mapping[str, Item]
     return [_normal(item, f"input[{i}]", i, ids, known) for i, item in enumerate(items)]
 
 
-def messages(items: Iterable[Item], instructions: str | None) -> tuple[Message, ...]:
+def messages(
+    items: Iterable[Item], instructions: str | None, tools: Sequence[Tool] = ()
+) -> tuple[Message, ...]:
     """What the model is told. Reasoning, text and calls of one answer become one assistant message.
 
     Texts, arguments and ids stay as they are, so that a later prompt begins with the tokens of an earlier one.
@@ -51,24 +57,24 @@ def messages(items: Iterable[Item], instructions: str | None) -> tuple[Message, 
     found: list[Message] = []
     if instructions:
         found.append(Message("system", (TextPart(instructions),)))
-    turn = _Turn()
-    called: set[str] = set()
+    turn = _Turn(names_of(tools))
+    called: dict[str, str] = {}
+    """Ids of calls, by all that a result may name them by."""
     for item in items:
-        if item["type"] == "function_call":
-            called.add(item["call_id"])
+        if (call := call_of(item, {})) is not None:
+            called |= {call.id: call.id, item["id"]: call.id}
         if turn.takes(item):
             continue
         found += turn.ended()
         if turn.takes(item):
             continue
-        if item["type"] == "function_call_output":
-            if item["call_id"] not in called:
+        if (result := _result(item)) is not None:
+            if (call_id := called.get(result.call_id)) is None:
                 raise InvalidRequest(
-                    f"No tool call found for function call output with call_id {item['call_id']}.",
+                    f"No tool call found for function call output with call_id {result.call_id}.",
                     param="input",
                 )
-            parts = tuple(_part(p) for p in item["output"]) or (TextPart(""),)
-            found.append(Message("tool", parts, tool_call_id=item["call_id"]))
+            found.append(Message("tool", result.parts, tool_call_id=call_id))
         elif item["type"] == "message" and item["role"] != "assistant":
             found.append(Message(_ROLES[item["role"]], tuple(_part(p) for p in item["content"])))
     found += turn.ended()
@@ -81,6 +87,7 @@ def messages(items: Iterable[Item], instructions: str | None) -> tuple[Message, 
 class _Turn:
     """One answer of the model, as its items are put together again."""
 
+    names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     thoughts: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
@@ -92,8 +99,8 @@ class _Turn:
                 return False
             self.thoughts.append(_thought(item))
             return True
-        if item["type"] == "function_call":
-            self.calls.append(ToolCall(item["call_id"], item["name"], item["arguments"]))
+        if (call := call_of(item, self.names)) is not None:
+            self.calls.append(call)
             return True
         if item["type"] != "message" or item["role"] != "assistant":
             return False
@@ -109,6 +116,22 @@ class _Turn:
         message = Message("assistant", tuple(self.parts), tuple(self.calls), reasoning=reasoning)
         self.thoughts, self.parts, self.calls = [], [], []
         return [message] if message.content or message.tool_calls or reasoning else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    call_id: str
+    parts: tuple[Part, ...]
+
+
+def _result(item: Item) -> _Result | None:
+    """What a client says of a call that it made."""
+    match item["type"]:
+        case "function_call_output" | "custom_tool_call_output":
+            return _Result(item["call_id"], tuple(_part(p) for p in item["output"]) or (TextPart(""),))
+        case "shell_call_output" | "local_shell_call_output" | "apply_patch_call_output":
+            return _Result(item["call_id"], (TextPart(output_text(item)),))
+    return None
 
 
 def _thought(item: ReasoningItem) -> str:
@@ -133,8 +156,14 @@ def _normal(item: InputItem, where: str, index: int, ids: Ids, known: Mapping[st
             return _reasoning(item, where, item.id or ids.given("rs", index))
         case "function_call":
             return _call(item, where, item.id or ids.given("fc", index))
-        case "function_call_output":
+        case "function_call_output" | "custom_tool_call_output":
             return _call_output(item, where, item.id or ids.given("fco", index))
+        case "custom_tool_call":
+            return _custom_call(item, where, item.id or ids.given("ctc", index))
+        case "local_shell_call" | "shell_call" | "apply_patch_call":
+            return _builtin_call(item, where, item.id or ids.given("btc", index))
+        case "local_shell_call_output" | "shell_call_output" | "apply_patch_call_output":
+            return _builtin_output(item, where, item.id or ids.given("bto", index))
         case "message":
             role: ItemRole = _needed(item.role, f"{where}.role")
             id = item.id or ids.given("msg", index)
@@ -170,7 +199,7 @@ def _reasoning(item: InputItem, where: str, id: str) -> ReasoningItem:
 
 
 def _call(item: InputItem, where: str, id: str) -> FunctionCall:
-    return {
+    call: FunctionCall = {
         "type": "function_call",
         "id": id,
         "call_id": _needed(item.call_id, f"{where}.call_id"),
@@ -178,6 +207,61 @@ def _call(item: InputItem, where: str, id: str) -> FunctionCall:
         "arguments": _needed(item.arguments, f"{where}.arguments"),
         "status": "completed",
     }
+    if item.namespace is not None:
+        call["namespace"] = item.namespace
+    return call
+
+
+def _custom_call(item: InputItem, where: str, id: str) -> CustomToolCall:
+    call: CustomToolCall = {
+        "type": "custom_tool_call",
+        "id": id,
+        "call_id": _needed(item.call_id, f"{where}.call_id"),
+        "name": _needed(item.name, f"{where}.name"),
+        "input": _needed(item.input, f"{where}.input"),
+        "status": "completed",
+    }
+    if item.namespace is not None:
+        call["namespace"] = item.namespace
+    return call
+
+
+def _builtin_call(item: InputItem, where: str, id: str) -> BuiltinCall:
+    """In the form in which it was told, whatever a client has left out of it."""
+    form, said = item.type.removesuffix("_call"), item.operation
+    if form != "apply_patch":
+        said = _needed(item.action, f"{where}.action")
+    arguments = json.dumps(_needed(said, f"{where}.operation"), ensure_ascii=False)
+    call = builtin_item(_FORMS[form], id, item.call_id or id, arguments)
+    if call is None:
+        param = f"{where}.{'operation' if form == 'apply_patch' else 'action'}"
+        raise InvalidRequest(f"Invalid '{param}': it is no call of '{form}'.", param=param)
+    return call
+
+
+def _builtin_output(item: InputItem, where: str, id: str) -> BuiltinOutput:
+    """A local shell's output names its call by ``id``; all others by ``call_id``."""
+    return {
+        "type": _BUILTIN_OUTPUTS[item.type],
+        "id": id,
+        "call_id": _needed(item.call_id or item.id, f"{where}.call_id"),
+        "output": item.result,
+        "status": item.status if isinstance(item.status, str) else "completed",
+    }
+
+
+_FORMS: Mapping[str, ToolForm] = {
+    "shell": "shell",
+    "local_shell": "local_shell",
+    "apply_patch": "apply_patch",
+}
+_BUILTIN_OUTPUTS: Mapping[
+    str, Literal["shell_call_output", "local_shell_call_output", "apply_patch_call_output"]
+] = {
+    "shell_call_output": "shell_call_output",
+    "local_shell_call_output": "local_shell_call_output",
+    "apply_patch_call_output": "apply_patch_call_output",
+}
 
 
 def _call_output(item: InputItem, where: str, id: str) -> FunctionCallOutput:
@@ -187,7 +271,7 @@ def _call_output(item: InputItem, where: str, id: str) -> FunctionCallOutput:
             raise _misplaced(part, at)
         output.append(_input_part(part, at))
     return {
-        "type": "function_call_output",
+        "type": "custom_tool_call_output" if item.type.startswith("custom") else "function_call_output",
         "id": id,
         "call_id": _needed(item.call_id, f"{where}.call_id"),
         "output": output,
