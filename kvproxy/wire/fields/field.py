@@ -56,7 +56,11 @@ class Field:
         own, theirs = steps_of(self.path), steps_of(path)
         if len(own) > len(theirs) or (len(own) < len(theirs) and not self.whole):
             return False
-        return all(_covers(mine, other) for mine, other in zip(own, theirs, strict=False))
+        *_, last = own
+        return all(
+            _covers(mine, other, list_too=self.whole and mine is last)
+            for mine, other in zip(own, theirs, strict=False)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,12 @@ def fits(pattern: str, type: object) -> bool:
     return pattern == "" or (isinstance(type, str) and fnmatchcase(type, pattern))
 
 
-def _covers(mine: Step, other: Step) -> bool:
+def _covers(mine: Step, other: Step, *, list_too: bool) -> bool:
+    """``list_too``: a row of a list as a whole speaks for its items."""
     if mine.name != other.name:
         return False
     if mine.items is None or other.items is None:
-        return mine.items == other.items
+        return mine.items == other.items or (list_too and mine.items is None)
     return fits(mine.items, other.items)
 
 
