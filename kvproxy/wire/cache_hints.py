@@ -7,22 +7,22 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kvproxy.core import CacheHints
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.strict import HintText, Strict
 
 
 class CacheOptions(Strict):
     mode: Literal["implicit", "explicit"] | None = Field(
         default=None, description="explicit: keep nothing behind the last mark."
     )
-    ttl: str | None = Field(default=None, description="Accepted; pages are kept as long as there is room.")
+    ttl: HintText = Field(default=None, description="Accepted; pages are kept as long as there is room.")
 
 
 class CacheBody(Strict):
-    prompt_cache_key: str | None = Field(
+    prompt_cache_key: HintText = Field(
         default=None, description="Requests with different keys share nothing but published documents."
     )
     prompt_cache_options: CacheOptions | None = None
-    prompt_cache_retention: str | None = Field(default=None, description="Accepted; see ttl.")
+    prompt_cache_retention: HintText = Field(default=None, description="Accepted; see ttl.")
 
     def hints(self) -> CacheHints:
         options = self.prompt_cache_options

@@ -10,7 +10,7 @@ from kvproxy.wire.cache_hints import CacheBody
 from kvproxy.wire.parts import Content
 from kvproxy.wire.prediction import PredictionBody
 from kvproxy.wire.response_format import ResponseFormatBody
-from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptions
+from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptionsField
 from kvproxy.wire.strict import Strict
 from kvproxy.wire.tools import FunctionBody, ToolBody, ToolChoiceField
 
@@ -64,7 +64,7 @@ class ChatBody(SamplingBody, CacheBody):
         default=None, ge=0, le=MOST_TOP_LOGPROBS, description="Alternatives beside each token."
     )
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptionsField = None
     tools: list[ToolBody] | None = None
     tool_choice: ToolChoiceField = None
     parallel_tool_calls: bool | None = None

@@ -14,7 +14,7 @@ from kvproxy.wire.faults import invalid
 from kvproxy.wire.fields.completion_fields import COMPLETIONS
 from kvproxy.wire.fields.screen import screen
 from kvproxy.wire.reading import Reading
-from kvproxy.wire.sampling import SamplingBody, StreamOptions, include_usage
+from kvproxy.wire.sampling import SamplingBody, StreamOptionsField, include_usage
 
 MAX_PROMPTS = 128
 DEFAULT_MAX_TOKENS = 16
@@ -72,7 +72,7 @@ class CompletionBody(SamplingBody, CacheBody):
     max_tokens: int | None = Field(default=None, ge=1, description="16 where it is left out.")
     best_of: int | None = Field(default=None, ge=1, description="Must equal `n`.")
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptionsField = None
     logprobs: int | None = Field(default=None, ge=0, le=5, description="Alternatives beside each token.")
     echo: bool | None = Field(default=None, description="Put the prompt in front of each choice.")
     suffix: Any = Field(default=None, description="Not supported by the local model.")

@@ -172,7 +172,6 @@ class ResponsesBody(SamplingBody, CacheBody):
     user: Any = None
     safety_identifier: Any = None
     service_tier: Any = None
-    prompt_cache_retention: Any = Field(default=None, description="Accepted.")
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None, description="Further variables of the model's chat template."
     )

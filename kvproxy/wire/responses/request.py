@@ -89,7 +89,10 @@ def opened(body: ResponsesBody, chat: ChatRequest, ids: Ids, *, created: int) ->
         response["user"] = user
     if body.prompt_cache_options is not None:
         options = body.prompt_cache_options
-        response["prompt_cache_options"] = {"mode": options.mode or "implicit", "ttl": options.ttl or "30m"}
+        response["prompt_cache_options"] = {
+            "mode": options.mode or "implicit",
+            "ttl": one_of(options.ttl, "30m", "12h") or "30m",
+        }
     return response
 
 

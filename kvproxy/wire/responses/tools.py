@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,11 +70,30 @@ def parse_tools(tools: Sequence[ToolBody], reading: Reading) -> Offered:
 def tool_echo(body: ToolBody, tool: Tool | None) -> dict[str, Any]:
     """As it was sent, and of a function what the API always tells: ``tool`` is what became of it."""
     sent = body.model_dump(mode="json", exclude_unset=True)
+    sent = {key: value for key, value in sent.items() if key not in _HINTS or _HINTS[key](value)}
+    if body.type == "namespace":
+        return {"description": "", **sent}
     if body.type != "function" or tool is None:
         return {"type": body.type, **sent}
     parameters = body.parameters if isinstance(body.parameters, dict) else None
     always = {"type": "function", "name": body.name, "description": body.description}
     return {**always, **sent, "parameters": parameters, "strict": tool.strict}
+
+
+def _callers(value: Any) -> bool:
+    return isinstance(value, list) and all(caller in ("direct", "programmatic") for caller in value)
+
+
+def _switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_HINTS: Mapping[str, Callable[[Any], bool]] = {
+    "allowed_callers": _callers,
+    "defer_loading": _switch,
+    "async": _switch,
+}
+"""Accepted in any shape, and repeated where that leaves the response valid."""
 
 
 @dataclass(frozen=True, slots=True)

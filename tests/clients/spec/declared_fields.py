@@ -92,4 +92,4 @@ def _literals(hint: Any) -> Iterator[Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({name: sorted(declared(name)) for name in sys.argv[1:]}))
+    sys.stdout.write(json.dumps({name: sorted(declared(name)) for name in sys.argv[1:]}))

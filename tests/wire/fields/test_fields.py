@@ -76,12 +76,13 @@ def test_a_path_has_one_row(fields: Sequence[Field]) -> None:
 
 def body_with(path: str, value: Any) -> dict[str, Any]:
     """The smallest body in which ``value`` stands at ``path``."""
+    found: Any = value
     for step in reversed(steps_of(path)):
         if step.items is not None:
-            item = {"type": step.items.replace("*", "x"), **value} if isinstance(value, dict) else value
-            value = [{"type": step.items.replace("*", "x")} | item if step.items else item]
-        value = {step.name: value}
-    return dict(value)
+            type = {"type": step.items.replace("*", "x")} if step.items else {}
+            found = [type | found]
+        found = {step.name: found}
+    return dict(found)
 
 
 @pytest.mark.parametrize(("endpoint", "row"), ACTING, ids=[f"{e} {row.path}" for e, row in ACTING])
