@@ -27,9 +27,8 @@ def builtin_tool(type: str, name: str | None, strict: bool) -> Tool | None:
     family = next((family for family in _FAMILIES if type.startswith(family)), None)
     if family is None:
         return None
-    return Tool(
-        name if isinstance(name, str) and name else _NAMES.get(type, family.rstrip("_")), *_told(family, type)
-    )
+    description, schema = _told(family, type)
+    return Tool(name or _NAMES.get(type, family.rstrip("_")), description, schema, strict)
 
 
 def _told(family: str, type: str) -> tuple[str, Mapping[str, Any]]:

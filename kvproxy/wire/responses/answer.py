@@ -8,6 +8,7 @@ from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded
 from kvproxy.events import FinishReason, Likelihood, TokenLogprob, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.chat_response import LEAST_LOGPROB
+from kvproxy.wire.responses.builtin_calls import WHOLE
 from kvproxy.wire.responses.call_items import CallItems
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.types import (
@@ -69,7 +70,7 @@ def error_body(error: KVProxyError) -> ResponseError:
 def output_items(ids: Ids, answer: Answer, calls: CallItems) -> list[OutputItem]:
     """Reasoning, message, calls: what is empty is left out, but an answer of nothing is an empty message.
 
-    Only the last one can be incomplete.
+    Only the last one can be incomplete, and no call of a built-in: one that was cut off is told as a function's.
     """
     items: list[OutputItem] = []
     if answer.reasoning:
@@ -78,7 +79,8 @@ def output_items(ids: Ids, answer: Answer, calls: CallItems) -> list[OutputItem]
         items.append(message_item(ids, len(items), answer.text, logprobs_body(answer.logprobs)))
     for call in answer.calls:
         items.append(calls.item(ids, len(items), call))
-    items[-1]["status"] = last_status(answer.reason)
+    if items[-1]["type"] not in WHOLE:
+        items[-1]["status"] = last_status(answer.reason)
     return items
 
 

@@ -16,6 +16,10 @@ BUILTINS: Mapping[str, str] = {"local_shell": "local_shell", "shell": "shell", "
 """The name of the function that stands for each type."""
 
 
+WHOLE = frozenset(f"{type}_call" for type in BUILTINS)
+"""Types of items that are told when they are whole."""
+
+
 def builtin_tool(type: str, environment: object = None) -> Tool | None:
     """None for a type that is no such tool, and for a shell whose environment is OpenAI's to run."""
     hosted = type == "shell" and isinstance(environment, dict) and environment.get("type") != "local"

@@ -86,7 +86,7 @@ class ResponseStream:
 
     def end(self, usage: Usage) -> bytes:
         data = b""
-        if not self._output:
+        if not self._output and self._built_in is None:
             data += self._open_message()
         data += self._close(last_status(self._reason))
         self.response = ended(self._opened, self._output, self._reason, usage, at=int(self._now()))
@@ -173,7 +173,7 @@ class ResponseStream:
     def _close(self, status: ItemStatus) -> bytes:
         """The item that is open, if one is, with what it has gathered."""
         if self._built_in is not None:
-            return self._close_built_in(self._built_in)
+            return self._close_built_in(self._built_in, status)
         item = self._growing
         if item is None:
             return b""
@@ -209,7 +209,7 @@ class ResponseStream:
         item["input"] = input + rest
         return data + self._piece("response.custom_tool_call_input.done", place, input=item["input"])
 
-    def _close_built_in(self, call: ToolCall) -> bytes:
+    def _close_built_in(self, call: ToolCall, status: ItemStatus) -> bytes:
         """Opened and closed at once: what it is cannot be told before it is whole."""
         self._built_in = None
         item = self._call_items.item(self._ids, len(self._output), call)
@@ -222,7 +222,7 @@ class ResponseStream:
             )
         data = self._open(item)
         self._texts = [call.arguments]
-        return data + self._close("completed")
+        return data + self._close(status)
 
     def _piece(self, type: str, place: int, **fields: object) -> bytes:
         """An event about the item at ``place``."""
