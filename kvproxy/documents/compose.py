@@ -116,7 +116,8 @@ class Composer:
         if isinstance(request, TextRequest):
             return self._compose_text(request, caller)
         contents = Contents(request.messages, self.format.copied, self.library, self._escape, caller)
-        tools = self._tools.of(request.tools) if request.tools else None
+        listed = [tool for tool in request.tools if not tool.found]
+        tools = self._tools.of(listed) if listed else None
         messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
         rendered = self._render(messages, variables, tools.values if tools is not None else ())

@@ -31,6 +31,8 @@ _ITEMS: tuple[Field, ...] = (
     enforced("input[apply_patch_call*]", "a call of the function that stands for the built-in", whole=True),
     enforced("input[reasoning]", "text and summaries; encrypted content is read by nobody", whole=True),
     enforced("input[item_reference]", whole=True),
+    enforced("input[tool_search_*]", "the tools that a client's search has found can be called", whole=True),
+    enforced("input[additional_tools]", "the tools can be called", whole=True),
     without("input[*]", f"all other types: {READ_IN_HISTORY}"),
 )
 
@@ -62,6 +64,11 @@ _TOOLS: tuple[Field, ...] = (
         "tools[shell]", "with a local environment or none: a function; called as `shell_call`", whole=True
     ),
     enforced("tools[apply_patch]", "a function; called as `apply_patch_call`", whole=True),
+    enforced(
+        "tools[tool_search]",
+        "with execution client: a function; called as `tool_search_call`; others are left out",
+        whole=True,
+    ),
     without("tools[*]", f"all other types: {HOSTED}"),
     *TOOL_CHOICE,
 )

@@ -25,6 +25,7 @@ ItemType = Literal[
     "message", "function_call", "function_call_output", "reasoning", "item_reference",
     "custom_tool_call", "custom_tool_call_output", "local_shell_call", "local_shell_call_output",
     "shell_call", "shell_call_output", "apply_patch_call", "apply_patch_call_output",
+    "tool_search_call", "tool_search_output", "additional_tools",
 ]  # fmt: skip
 ItemRole = Literal["user", "assistant", "system", "developer"]
 
@@ -60,6 +61,8 @@ def _typed(item: object) -> object:
     """``type`` may be left out for messages, and for references, which are an id and nothing else."""
     if isinstance(item, dict) and item.get("type") in _BUILTIN_OUTPUTS:
         return {**item, "output": None, "result": item.get("output")}
+    if isinstance(item, dict) and item.get("type") == "tool_search_call":
+        return {**item, "arguments": None, "result": item.get("arguments")}
     if isinstance(item, dict) and item.get("type") is None:
         return {**item, "type": "item_reference" if item.keys() <= {"id", "type"} else "message"}
     return item
@@ -90,6 +93,7 @@ class InputItem(Strict):
     input: str | None = Field(default=None, description="Of a free-form tool's call.")
     action: dict[str, Any] | None = Field(default=None, description="Of a shell's call.")
     operation: dict[str, Any] | None = Field(default=None, description="Of a call of apply_patch.")
+    tools: list[ToolBody] | None = Field(default=None, description="What a search for tools has found.")
     result: Any = Field(default=None, exclude=True)
     status: Any = None
     output: _Parts = Field(default=None, description="What the called function returned.")

@@ -1,4 +1,4 @@
-"""OpenAI's built-in tools that the client runs: ``local_shell``, ``shell`` and ``apply_patch``.
+"""OpenAI's built-in tools that the client runs: ``local_shell``, ``shell``, ``apply_patch`` and ``tool_search``.
 
 The model is offered each as a function; its calls are told, and come back, as the built-in's own items.
 """
@@ -10,9 +10,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvproxy.core import Tool, ToolForm
-from kvproxy.wire.responses.call_types import ApplyPatchCall, LocalShellCall, PatchOperation, ShellCall
+from kvproxy.wire.responses.call_types import (
+    ApplyPatchCall,
+    LocalShellCall,
+    PatchOperation,
+    ShellCall,
+    ToolSearchCall,
+)
 
-BUILTINS: Mapping[str, str] = {"local_shell": "local_shell", "shell": "shell", "apply_patch": "apply_patch"}
+BUILTINS: Mapping[str, ToolForm] = {
+    "local_shell": "local_shell",
+    "shell": "shell",
+    "apply_patch": "apply_patch",
+    "tool_search": "tool_search",
+}
 """The name of the function that stands for each type."""
 
 
@@ -52,13 +63,24 @@ def builtin_item(form: ToolForm, id: str, call_id: str, arguments: str) -> Built
                 "type": "apply_patch_call", "id": id, "call_id": call_id, "status": "completed",
                 "operation": operation,
             }  # fmt: skip
+        case "tool_search" if value:
+            return {
+                "type": "tool_search_call",
+                "id": id,
+                "call_id": call_id,
+                "execution": "client",
+                "arguments": dict(value),
+                "status": "completed",
+            }
     return None
 
 
 def builtin_arguments(item: BuiltinCall) -> str:
     """The call's arguments as the model wrote them, as far as the item keeps them."""
     said: Mapping[str, Any]
-    if item["type"] == "apply_patch_call":
+    if item["type"] == "tool_search_call":
+        said = item["arguments"]
+    elif item["type"] == "apply_patch_call":
         said = item["operation"]
     else:
         said = {
@@ -67,7 +89,7 @@ def builtin_arguments(item: BuiltinCall) -> str:
     return json.dumps(said, ensure_ascii=False)
 
 
-BuiltinCall = LocalShellCall | ShellCall | ApplyPatchCall
+BuiltinCall = LocalShellCall | ShellCall | ApplyPatchCall | ToolSearchCall
 """What this module makes of calls."""
 
 

@@ -71,7 +71,7 @@ def call_of(item: Item, names: Mapping[tuple[str, str], str]) -> ToolCall | None
             return ToolCall(item["call_id"], _name(item, names), item["arguments"])
         case "custom_tool_call":
             return ToolCall(item["call_id"], _name(item, names), arguments_of(item["input"]))
-        case "local_shell_call" | "shell_call" | "apply_patch_call" as kind:
+        case "local_shell_call" | "shell_call" | "apply_patch_call" | "tool_search_call" as kind:
             return ToolCall(item["call_id"], BUILTINS[kind.removesuffix("_call")], builtin_arguments(item))
     return None
 
@@ -92,7 +92,7 @@ def output_text(item: BuiltinOutput) -> str:
     return item["status"] if output is None else json.dumps(output, ensure_ascii=False)
 
 
-_PREFIXES = {"local_shell": "lsh", "shell": "sh", "apply_patch": "apc"}
+_PREFIXES = {"local_shell": "lsh", "shell": "sh", "apply_patch": "apc", "tool_search": "tsc"}
 
 
 def _name(item: FunctionCall | CustomToolCall, names: Mapping[tuple[str, str], str]) -> str:

@@ -71,6 +71,29 @@ class ApplyPatchCall(TypedDict):
     status: CallStatus
 
 
+class ToolSearchCall(TypedDict):
+    """A call of the client's own search for tools."""
+
+    type: Literal["tool_search_call"]
+    id: str
+    call_id: str
+    execution: Literal["client"]
+    arguments: dict[str, Any]
+    status: CallStatus
+
+
+class FoundTools(TypedDict):
+    """Tools that the conversation tells of; without ``call_id`` nobody searched for them."""
+
+    type: Literal["tool_search_output", "additional_tools"]
+    id: str
+    call_id: NotRequired[str]
+    execution: NotRequired[str]
+    role: NotRequired[str]
+    status: NotRequired[str]
+    tools: list[dict[str, Any]]
+
+
 class BuiltinOutput(TypedDict):
     """What the client says of a built-in's call; ``output`` as it was sent."""
 

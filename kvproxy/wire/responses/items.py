@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, ToolCall, ToolForm
+from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest, NotFound, UnsupportedParameter
 from kvproxy.wire.document_ref import parse_document_ref
 from kvproxy.wire.responses.body import ContentPart, InputItem, ItemRole
-from kvproxy.wire.responses.builtin_calls import BuiltinCall, builtin_item
+from kvproxy.wire.responses.builtin_calls import BUILTINS, BuiltinCall, builtin_item
 from kvproxy.wire.responses.call_items import call_of, names_of, output_text
 from kvproxy.wire.responses.call_types import BuiltinOutput, CustomToolCall
+from kvproxy.wire.responses.found_tools import found_item, found_text
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.types import (
     FunctionCall,
@@ -75,6 +76,8 @@ def messages(
                     param="input",
                 )
             found.append(Message("tool", result.parts, tool_call_id=call_id))
+        elif item["type"] == "tool_search_output" or item["type"] == "additional_tools":
+            found.append(Message("system", (TextPart(found_text(item)),)))
         elif item["type"] == "message" and item["role"] != "assistant":
             found.append(Message(_ROLES[item["role"]], tuple(_part(p) for p in item["content"])))
     found += turn.ended()
@@ -131,6 +134,8 @@ def _result(item: Item) -> _Result | None:
             return _Result(item["call_id"], tuple(_part(p) for p in item["output"]) or (TextPart(""),))
         case "shell_call_output" | "local_shell_call_output" | "apply_patch_call_output":
             return _Result(item["call_id"], (TextPart(output_text(item)),))
+        case "tool_search_output" if "call_id" in item:
+            return _Result(item["call_id"], (TextPart(found_text(item)),))
     return None
 
 
@@ -160,8 +165,10 @@ def _normal(item: InputItem, where: str, index: int, ids: Ids, known: Mapping[st
             return _call_output(item, where, item.id or ids.given("fco", index))
         case "custom_tool_call":
             return _custom_call(item, where, item.id or ids.given("ctc", index))
-        case "local_shell_call" | "shell_call" | "apply_patch_call":
+        case "local_shell_call" | "shell_call" | "apply_patch_call" | "tool_search_call":
             return _builtin_call(item, where, item.id or ids.given("btc", index))
+        case "tool_search_output" | "additional_tools":
+            return found_item(item, item.id or ids.given("tso", index))
         case "local_shell_call_output" | "shell_call_output" | "apply_patch_call_output":
             return _builtin_output(item, where, item.id or ids.given("bto", index))
         case "message":
@@ -228,14 +235,15 @@ def _custom_call(item: InputItem, where: str, id: str) -> CustomToolCall:
 
 def _builtin_call(item: InputItem, where: str, id: str) -> BuiltinCall:
     """In the form in which it was told, whatever a client has left out of it."""
-    form, said = item.type.removesuffix("_call"), item.operation
-    if form != "apply_patch":
-        said = _needed(item.action, f"{where}.action")
-    arguments = json.dumps(_needed(said, f"{where}.operation"), ensure_ascii=False)
-    call = builtin_item(_FORMS[form], id, item.call_id or id, arguments)
+    form = BUILTINS[item.type.removesuffix("_call")]
+    field = {"apply_patch": "operation", "tool_search": "arguments"}.get(form, "action")
+    said = {"operation": item.operation, "arguments": item.result, "action": item.action}[field]
+    arguments = json.dumps(_needed(said, f"{where}.{field}"), ensure_ascii=False)
+    call = builtin_item(form, id, item.call_id or id, arguments)
     if call is None:
-        param = f"{where}.{'operation' if form == 'apply_patch' else 'action'}"
-        raise InvalidRequest(f"Invalid '{param}': it is no call of '{form}'.", param=param)
+        raise InvalidRequest(
+            f"Invalid '{where}.{field}': it is no call of '{form}'.", param=f"{where}.{field}"
+        )
     return call
 
 
@@ -250,11 +258,6 @@ def _builtin_output(item: InputItem, where: str, id: str) -> BuiltinOutput:
     }
 
 
-_FORMS: Mapping[str, ToolForm] = {
-    "shell": "shell",
-    "local_shell": "local_shell",
-    "apply_patch": "apply_patch",
-}
 _BUILTIN_OUTPUTS: Mapping[
     str, Literal["shell_call_output", "local_shell_call_output", "apply_patch_call_output"]
 ] = {

@@ -11,6 +11,7 @@ from kvproxy.wire.chat import EFFORTS, template_variables
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.response_format import json_schema_format
 from kvproxy.wire.responses.body import FormatBody, ResponsesBody
+from kvproxy.wire.responses.found_tools import with_found
 from kvproxy.wire.responses.hint_echo import metadata_echo, one_of, text
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import messages
@@ -31,7 +32,7 @@ def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str, rea
     """
     if body.model != served_name:
         raise ModelNotFound(body.model)
-    offered = parse_tools(body.tools or (), reading)
+    offered = with_found(parse_tools(body.tools or (), reading), items)
     return ChatRequest(
         model=body.model,
         messages=messages(items, body.instructions, offered.tools),

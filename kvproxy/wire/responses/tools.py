@@ -33,6 +33,7 @@ class InnerToolBody(Strict):
         description="Arguments are held to the schema while sampling. Default: wherever that is possible.",
     )
     format: TextFormatBody | None = Field(default=None, description="Of a free-form tool.")
+    execution: Any = Field(default=None, description="Of tool_search: `client` ones are the client's to run.")
     environment: Any = Field(default=None, description="Of shell: `local` ones are the client's to run.")
 
 
@@ -41,7 +42,7 @@ class ToolBody(InnerToolBody):
 
     type: str = Field(
         default="function",
-        description="function, custom, namespace, local_shell, shell or apply_patch; hosted tools are left out.",
+        description="function, custom, namespace, or a built-in that the client runs; hosted tools are left out.",
     )
     tools: list[InnerToolBody] | None = Field(default=None, description="Of a namespace: what is in it.")
 
@@ -115,6 +116,9 @@ def _declared(tools: Sequence[ToolBody]) -> Iterator[_Declared]:
 
 def _tool(declared: _Declared) -> Tool | None:
     body, where, namespace = declared.body, declared.where, declared.namespace
+    if body.type == "tool_search" and body.execution == "client":
+        made = make_tool(body.type, body.description, body.parameters, False, where=where)
+        return replace(made, form="tool_search")
     if body.type not in ("function", "custom"):
         return builtin_tool(body.type, body.environment)
     own = _needed(body.name, f"{where}.name")

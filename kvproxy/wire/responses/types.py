@@ -10,8 +10,10 @@ from kvproxy.wire.responses.call_types import (
     ApplyPatchCall,
     BuiltinOutput,
     CustomToolCall,
+    FoundTools,
     LocalShellCall,
     ShellCall,
+    ToolSearchCall,
 )
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
@@ -123,8 +125,9 @@ OutputItem = (
     | LocalShellCall
     | ShellCall
     | ApplyPatchCall
+    | ToolSearchCall
 )
-Item = InputMessage | OutputItem | FunctionCallOutput | BuiltinOutput
+Item = InputMessage | OutputItem | FunctionCallOutput | BuiltinOutput | FoundTools
 """Everything that a conversation is made of, each with an id: what is stored and listed."""
 
 

@@ -27,6 +27,7 @@ TOOLS: list[dict[str, Any]] = [
     {"type": "local_shell"},
     {"type": "shell"},
     {"type": "apply_patch"},
+    {"type": "tool_search", "execution": "client", "description": "Searches.", "parameters": {"type": "object"}},
 ]  # fmt: skip
 OFFERED = chat_of(tools=TOOLS).tools
 
@@ -45,6 +46,8 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
      {"type": "apply_patch_call", "operation": {"type": "update_file", "path": "a", "diff": "@@\n+b"}}),
     ("apply_patch", '{"type": "delete_file", "path": "a"}',
      {"type": "apply_patch_call", "operation": {"type": "delete_file", "path": "a"}}),
+    ("tool_search", '{"query": "mail"}',
+     {"type": "tool_search_call", "execution": "client", "arguments": {"query": "mail"}}),
 ]  # fmt: skip
 
 
