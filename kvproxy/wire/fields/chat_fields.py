@@ -76,7 +76,7 @@ TOOL_CHOICE = (
 )
 
 _TOOLS: tuple[Field, ...] = (
-    enforced("tools", "up to 1,024"),
+    enforced("tools", "up to 512"),
     enforced("tools[function]", whole=True),
     enforced("tools[function].type"),
     enforced("tools[function].function"),

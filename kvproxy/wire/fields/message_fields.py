@@ -53,7 +53,7 @@ _MESSAGES: tuple[Field, ...] = (
 _SERVED = "served as a function with its known schema"
 
 _TOOLS: tuple[Field, ...] = (
-    enforced("tools", "up to 1,024"),
+    enforced("tools", "up to 512"),
     enforced("tools[]", "a function without a type"),
     enforced("tools[custom]", whole=True),
     enforced("tools[custom].name", "up to 256 letters, digits and `_ - . / : @`"),

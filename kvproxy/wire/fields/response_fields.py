@@ -38,7 +38,7 @@ _ITEMS: tuple[Field, ...] = (
 
 _TOOLS: tuple[Field, ...] = (
     enforced(
-        "tools", "up to 1,024, those in namespaces counted; the response repeats them as they were sent"
+        "tools", "up to 512, those in namespaces counted; the response repeats them as they were sent"
     ),
     enforced("tools[function]", whole=True),
     enforced("tools[function].name", "up to 256 letters, digits and `_ - . / : @`"),
