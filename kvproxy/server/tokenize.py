@@ -27,7 +27,7 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
             add_special_tokens=asked.add_special_tokens is not False,
         )
     else:
-        chat = tokenized_chat(body, served_name=parts.served_name)
+        chat = tokenized_chat(body, served_name=parts.served_name, policy=parts.policy)
         ids = list((await parts.pipeline.composed(chat, request[CALLER])).token_ids)
     answer: Tokens = {
         "count": len(ids),

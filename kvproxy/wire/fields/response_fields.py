@@ -37,9 +37,7 @@ _ITEMS: tuple[Field, ...] = (
 )
 
 _TOOLS: tuple[Field, ...] = (
-    enforced(
-        "tools", "up to 512, those in namespaces counted; the response repeats them as they were sent"
-    ),
+    enforced("tools", "up to 512, those in namespaces counted; the response repeats them as they were sent"),
     enforced("tools[function]", whole=True),
     enforced("tools[function].name", "up to 256 letters, digits and `_ - . / : @`"),
     enforced("tools[function].parameters", "null, `{}`, booleans and a missing type are an object's"),
