@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest, NotFound, UnsupportedParameter
 from kvproxy.wire.document_ref import parse_document_ref
 from kvproxy.wire.responses.body import ContentPart, InputItem, ItemRole
-from kvproxy.wire.responses.builtin_calls import BUILTINS, BuiltinCall, builtin_item
 from kvproxy.wire.responses.call_items import call_of, names_of, output_text
-from kvproxy.wire.responses.call_types import BuiltinOutput, CustomToolCall
-from kvproxy.wire.responses.found_tools import found_item, found_text
+from kvproxy.wire.responses.found_tools import found_text
 from kvproxy.wire.responses.ids import Ids
+from kvproxy.wire.responses.past_calls import past_call
 from kvproxy.wire.responses.types import (
     FunctionCall,
     FunctionCallOutput,
@@ -163,14 +161,6 @@ def _normal(item: InputItem, where: str, index: int, ids: Ids, known: Mapping[st
             return _call(item, where, item.id or ids.given("fc", index))
         case "function_call_output" | "custom_tool_call_output":
             return _call_output(item, where, item.id or ids.given("fco", index))
-        case "custom_tool_call":
-            return _custom_call(item, where, item.id or ids.given("ctc", index))
-        case "local_shell_call" | "shell_call" | "apply_patch_call" | "tool_search_call":
-            return _builtin_call(item, where, item.id or ids.given("btc", index))
-        case "tool_search_output" | "additional_tools":
-            return found_item(item, item.id or ids.given("tso", index))
-        case "local_shell_call_output" | "shell_call_output" | "apply_patch_call_output":
-            return _builtin_output(item, where, item.id or ids.given("bto", index))
         case "message":
             role: ItemRole = _needed(item.role, f"{where}.role")
             id = item.id or ids.given("msg", index)
@@ -182,6 +172,8 @@ def _normal(item: InputItem, where: str, index: int, ids: Ids, known: Mapping[st
                     f"Invalid '{where}.content': must hold at least one part.", param=f"{where}.content"
                 )
             return InputMessage(type="message", id=id, status="completed", role=role, content=content)
+        case _:
+            return past_call(item, where, index, ids)
 
 
 def _said(item: InputItem, where: str, id: str) -> OutputMessage:
@@ -217,54 +209,6 @@ def _call(item: InputItem, where: str, id: str) -> FunctionCall:
     if item.namespace is not None:
         call["namespace"] = item.namespace
     return call
-
-
-def _custom_call(item: InputItem, where: str, id: str) -> CustomToolCall:
-    call: CustomToolCall = {
-        "type": "custom_tool_call",
-        "id": id,
-        "call_id": _needed(item.call_id, f"{where}.call_id"),
-        "name": _needed(item.name, f"{where}.name"),
-        "input": _needed(item.input, f"{where}.input"),
-        "status": "completed",
-    }
-    if item.namespace is not None:
-        call["namespace"] = item.namespace
-    return call
-
-
-def _builtin_call(item: InputItem, where: str, id: str) -> BuiltinCall:
-    """In the form in which it was told, whatever a client has left out of it."""
-    form = BUILTINS[item.type.removesuffix("_call")]
-    field = {"apply_patch": "operation", "tool_search": "arguments"}.get(form, "action")
-    said = {"operation": item.operation, "arguments": item.result, "action": item.action}[field]
-    arguments = json.dumps(_needed(said, f"{where}.{field}"), ensure_ascii=False)
-    call = builtin_item(form, id, item.call_id or id, arguments)
-    if call is None:
-        raise InvalidRequest(
-            f"Invalid '{where}.{field}': it is no call of '{form}'.", param=f"{where}.{field}"
-        )
-    return call
-
-
-def _builtin_output(item: InputItem, where: str, id: str) -> BuiltinOutput:
-    """A local shell's output names its call by ``id``; all others by ``call_id``."""
-    return {
-        "type": _BUILTIN_OUTPUTS[item.type],
-        "id": id,
-        "call_id": _needed(item.call_id or item.id, f"{where}.call_id"),
-        "output": item.result,
-        "status": item.status if isinstance(item.status, str) else "completed",
-    }
-
-
-_BUILTIN_OUTPUTS: Mapping[
-    str, Literal["shell_call_output", "local_shell_call_output", "apply_patch_call_output"]
-] = {
-    "shell_call_output": "shell_call_output",
-    "local_shell_call_output": "local_shell_call_output",
-    "apply_patch_call_output": "apply_patch_call_output",
-}
 
 
 def _call_output(item: InputItem, where: str, id: str) -> FunctionCallOutput:

@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from kvproxy.core import Tool
-from kvproxy.errors import InvalidRequest, UnsupportedSchema
+from kvproxy.errors import UnsupportedSchema
 from kvproxy.wire.formats.base import MOST_NAME
 from kvproxy.wire.free_form import TextFormatBody, free_form
 from kvproxy.wire.json_schema import enforceable
 from kvproxy.wire.offered import Offered, checked_tools, leave_out_tool
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.responses.builtin_calls import builtin_tool
+from kvproxy.wire.responses.required import required
 from kvproxy.wire.strict import Strict
 from kvproxy.wire.tools import checked_name, make_tool
 
@@ -109,7 +110,7 @@ def _declared(tools: Sequence[ToolBody]) -> Iterator[_Declared]:
         if tool.type != "namespace":
             yield _Declared(tool, f"tools[{i}]")
             continue
-        namespace = _needed(tool.name, f"tools[{i}].name")
+        namespace = required(tool.name, f"tools[{i}].name")
         for j, inner in enumerate(tool.tools or ()):
             yield _Declared(inner, f"tools[{i}].tools[{j}]", namespace)
 
@@ -121,7 +122,7 @@ def _tool(declared: _Declared) -> Tool | None:
         return replace(made, form="tool_search")
     if body.type not in ("function", "custom"):
         return builtin_tool(body.type, body.environment)
-    own = _needed(body.name, f"{where}.name")
+    own = required(body.name, f"{where}.name")
     name = checked_name(spaced_name(namespace, own), where)
     if body.type == "custom":
         made = free_form(name, body.description, body.format)
@@ -177,9 +178,3 @@ def _told_apart(offered: Sequence[Tool]) -> list[Tool]:
 
 def _same_place(one: Tool, other: Tool) -> bool:
     return (one.namespace, one.bare_name) == (other.namespace, other.bare_name)
-
-
-def _needed(value: str | None, where: str) -> str:
-    if value is None:
-        raise InvalidRequest(f"Missing required parameter: '{where}'.", param=where)
-    return value
