@@ -253,7 +253,9 @@ def verify(
     every: Annotated[
         bool, typer.Option("--all", help="Every document that this API key may read, all versions.")
     ] = False,
-    tokens: Annotated[int, typer.Option(min=1, help="How many tokens of the greedy answers to compare.")] = 24,
+    tokens: Annotated[
+        int, typer.Option(min=1, help="How many tokens of the greedy answers to compare.")
+    ] = 24,
     url: Url = HERE,
     api_key: Key = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,

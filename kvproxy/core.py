@@ -101,6 +101,10 @@ class Message:
     """Assistant messages only: what it thought, where the client sends it back."""
 
 
+ToolForm = Literal["function", "custom", "shell", "local_shell", "apply_patch", "tool_search"]
+"""How calls of a tool are told to its client: as a function's, as free text, or as a built-in's own item."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function that the model may call. ``parameters`` is its JSON schema, in the client's own key order."""
@@ -113,6 +117,14 @@ class Tool:
     assumed: bool = False
     """``strict`` is the dialect's default, which the client did not ask for: where it cannot be enforced, it is
     not, and nobody is refused for it."""
+    form: ToolForm = "function"
+    namespace: str | None = None
+    """The group that the client declared it in; ``name`` is then unique among all groups."""
+    bare_name: str | None = None
+    """The client's own name for it inside of its namespace."""
+    found: bool = False
+    """The conversation itself tells of it, as the result of a search for tools: it stands in no list before it, whose
+    change would cost the whole prompt."""
 
 
 @dataclass(frozen=True, slots=True)

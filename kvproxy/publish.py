@@ -104,7 +104,9 @@ class Publisher:
                     self._pins.check([len(p.token_ids) for p in known.prefixes] if known else [], None)
                 prefill_s = await self.quarantine.settle(current.ref)
                 if pinned is not None:
-                    await whole(self._pins.move(None if pinned else current.ref, current.ref if pinned else None))
+                    await whole(
+                        self._pins.move(None if pinned else current.ref, current.ref if pinned else None)
+                    )
                 return Published(self._info(current.ref, caller), created=False, prefill_s=prefill_s)
             prepared = await asyncio.to_thread(self._prepare, id, text)
             prefixes = prepared.prefixes

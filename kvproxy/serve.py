@@ -207,7 +207,11 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             local_name=name,
             upstreams=[(u.name, u.params) for u in config.upstreams if not u.passthrough],
             fallbacks=config.fallbacks,
-            raw={u.name: RawUpstream(client, name=u.name, **u.params) for u in config.upstreams if u.passthrough},
+            raw={
+                u.name: RawUpstream(client, name=u.name, **u.params)
+                for u in config.upstreams
+                if u.passthrough
+            },
         )
         life.push_async_callback(misses.close)
         auditor = Auditor(samples, local, publisher.quarantine)

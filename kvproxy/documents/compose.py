@@ -119,7 +119,8 @@ class Composer:
             return self._compose_text(request, caller)
         shown = shown_as(request.messages, self.format.roles)
         contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
-        tools = self._tools.of(request.tools) if request.tools else None
+        listed = [tool for tool in request.tools if not tool.found]
+        tools = self._tools.of(listed) if listed else None
         messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
         rendered = self._render(messages, variables, tools.values if tools is not None else ())

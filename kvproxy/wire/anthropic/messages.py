@@ -30,13 +30,20 @@ from kvproxy.wire.history.surrogates import unbroken
 from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 
-_EFFORTS: dict[str, Literal["low", "medium", "high"]] = {"xhigh": "high", "max": "high"}
+_EFFORTS: dict[str, Literal["low", "medium", "high"]] = {
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
 """Chat templates that know an effort know three."""
 
 
 def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter naming the field."""
-    asked = parse_body(MessagesBody, body)
+    reading = Reading(policy)
+    asked = parse_body(MessagesBody, body, reading)
     if asked.max_tokens == 0:
         _refuse_what_shapes_an_answer(asked)
     sampling = Sampling(
@@ -46,12 +53,13 @@ def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> Cha
         max_tokens=asked.max_tokens or 1,  # the engine's least: it comes out of the prefill, and is not told
         stop=tuple(asked.stop_sequences or ()),
     )
-    return _chat(asked, sampling, Reading(policy), stream=bool(asked.stream))
+    return _chat(asked, sampling, reading, stream=bool(asked.stream))
 
 
 def parse_count(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """The same request where only its length is asked for."""
-    return _chat(parse_body(CountTokensBody, body), Sampling(), Reading(policy), stream=False)
+    reading = Reading(policy)
+    return _chat(parse_body(CountTokensBody, body, reading), Sampling(), reading, stream=False)
 
 
 def warms_only(body: dict[str, Any]) -> bool:
@@ -83,7 +91,7 @@ def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
 
 
 def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, stream: bool) -> ChatRequest:
-    tools = tools_of(asked.tools or [])
+    offered = tools_of(asked.tools or [], reading)
     return ChatRequest(
         model=asked.model,
         messages=settle_openings(
@@ -92,8 +100,8 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
         sampling=sampling,
         stream=stream,
         template_kwargs=_template_kwargs(asked),
-        tools=tools,
-        tool_choice=choice_of(asked.tool_choice, tools),
+        tools=offered.tools,
+        tool_choice=choice_of(asked.tool_choice, offered),
         parallel_tool_calls=not (asked.tool_choice and asked.tool_choice.disable_parallel_tool_use),
         response_format=_format(asked),
         cache=CacheHints(salt=asked.cache_salt),
@@ -210,9 +218,9 @@ def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "enable_thinking": asked.thinking is not None and asked.thinking.type != "disabled"
     }
-    if asked.output_config is not None and asked.output_config.effort is not None:
-        effort = asked.output_config.effort
-        kwargs["reasoning_effort"] = _EFFORTS.get(effort, effort)
+    effort = asked.output_config.effort if asked.output_config is not None else None
+    if isinstance(effort, str) and effort in _EFFORTS:
+        kwargs["reasoning_effort"] = _EFFORTS[effort]
     return kwargs
 
 
