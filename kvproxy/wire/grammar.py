@@ -15,6 +15,7 @@ from typing import Any
 from kvproxy.core import HERMES, Constraint, JsonFormat, Tool
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.wire.json_schema import enforceable, no_arguments
+from kvproxy.wire.schemas.escapes import controls_allowed
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 NO_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
@@ -23,9 +24,8 @@ _OPTIONS = {
     "whitespace_flexible": False,
     "item_separator": ", ",
     "key_separator": ": ",
-    # Without \uXXXX: a property's name written that way would stand beside the property and replace its value.
-    "json_allowed_escapes": 'nrbtf\\"',
 }
+_ESCAPES = 'nrbtf\\"'
 
 Check = Callable[[str], str | None]
 """Whether a library takes the text of a grammar: None, or its message."""
@@ -206,7 +206,9 @@ def _object_type(tool: Tool, param: str) -> str:
 
 
 def _json(schema: Mapping[str, Any]) -> str:
-    return "%json " + json.dumps({**schema, "x-guidance": _OPTIONS}, ensure_ascii=False)
+    escapes = _ESCAPES + "u" if controls_allowed(schema) else _ESCAPES
+    options = {**_OPTIONS, "json_allowed_escapes": escapes}
+    return "%json " + json.dumps({**schema, "x-guidance": options}, ensure_ascii=False)
 
 
 def _literal(text: str) -> str:
@@ -233,9 +235,9 @@ _BLAME = (
     ("min/maxProperties", "minProperties"),
     ("minProperties", "minProperties"),
     ("patternProperties|pattern propert", "patternProperties"),
+    ("integer range|float range|minimum|maximum", "minimum/maximum"),
     (r"look-?(around|ahead|behind)|regex|backreference", "pattern"),
     ("format", "format"),
     (r"\$ref|circular reference", "$ref"),
     ("multipleOf|multiple_of", "multipleOf"),
-    ("integer range|float range|minimum|maximum", "minimum/maximum"),
 )
