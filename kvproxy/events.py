@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from kvproxy.core import LeftOut
+
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """The engine says ``stop`` or ``length``; the others come from parsing its text, or from an upstream."""
 
@@ -39,6 +41,8 @@ class Started:
     prefill_s: float
     parsed: bool = False
     """True when whoever answers has told reasoning, text and tool calls apart itself (an upstream)."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What of the request's schemas is not enforced, as its dialect allows."""
 
 
 @dataclass(frozen=True, slots=True)

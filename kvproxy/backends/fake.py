@@ -30,6 +30,7 @@ from kvproxy.backends.fake_answer import (
     constrained_answer,
     cut,
     logprobs_of,
+    not_enforced,
     words_of,
 )
 from kvproxy.backends.fake_misses import FakeMisses
@@ -124,8 +125,9 @@ class FakeBackend:
             error, after = self._failures.popleft() if self._failures else (None, -1)
             if error is not None and after < 0:
                 raise error
+            left_out = not_enforced(generation.constraint, answered=bool(self._answers))
             cached = await self._prefill(generation)
-            yield Started(cached, self.collapsed, queue_s=0.0, load_s=0.0, prefill_s=self.start_delay_s)
+            yield Started(cached, self.collapsed, 0.0, 0.0, self.start_delay_s, left_out=left_out)
             words, reason = cut(self._words(generation), generation)
             for said, word in enumerate(words):
                 if error is not None and said == after:

@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
-from kvproxy.backends.fallback import FallbackReader, sampling_arguments
+from kvproxy.backends.fallback import FallbackReader, sampling_arguments, with_format
 from kvproxy.backends.ticket import Ticket
 from kvproxy.backends.upstream_answer import answer_of, event_cleaner
 from kvproxy.backends.upstream_call import call_arguments
@@ -108,14 +108,18 @@ class LitellmBackend:
             del self._tickets[name]
 
     async def _route(self, ticket: Ticket, name: str, plain: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        transparent = self._transparent_fallbacks()
         call = {
             "model": self._local_name,
-            **plain,
             "metadata": {_TICKET: name},
             "num_retries": 0,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **sampling_arguments(ticket.generation.sampling, transparent=self._transparent_fallbacks()),
+            **with_format(
+                plain,
+                sampling_arguments(ticket.generation.sampling, transparent=transparent),
+                transparent=transparent,
+            ),
         }
         fallback = FallbackReader()
         try:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.cache_hints import CacheBody, CacheControl
 from kvproxy.wire.parts import Content
 from kvproxy.wire.prediction import PredictionBody
@@ -50,7 +51,7 @@ def _as_function_choice(choice: object) -> object:
     return {"mode": choice} if isinstance(choice, str) else choice
 
 
-class ChatBody(SamplingBody, CacheBody):
+class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
     model: str = Field(min_length=1)
     messages: list[MessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)

@@ -42,11 +42,6 @@ _PARAMETERS: Mapping[str, _Neutral] = {
     "documents": _empty,
     "continue_final_message": _empty,
     "add_generation_prompt": _one_of(True),
-    "structured_outputs": _empty,
-    "guided_json": _empty,
-    "guided_regex": _empty,
-    "guided_choice": _empty,
-    "guided_grammar": _empty,
 }
 
 _MESSAGE_FIELDS: Mapping[str, _Neutral] = {"audio": _empty}

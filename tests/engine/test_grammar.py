@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import torch
 
-from kvproxy.core import Constraint, JsonFormat, Reasoning, Tool, ToolChoice
+from kvproxy.core import Constraint, GrammarText, JsonFormat, Reasoning, Tool, ToolChoice
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.engine.grammar import Check, Grammars
 from kvproxy.errors import InvalidRequest, KVProxyError, UnsupportedSchema
@@ -404,7 +404,7 @@ class Counting:
         self.calls = 0
         self.go = threading.Event()
 
-    def __call__(self, constraint: Constraint, special: Collection[str], check: Check) -> str:
+    def __call__(self, constraint: Constraint, special: Collection[str], check: Check) -> GrammarText:
         self.calls += 1
         assert self.go.wait(10)
         return grammar_of(constraint, special, check)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kvproxy.errors import InvalidRequest, UnsupportedParameter, UnsupportedThread
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.anthropic.blocks import (
     BLOCK_TYPES,
     CacheControl,
@@ -15,6 +16,7 @@ from kvproxy.wire.anthropic.blocks import (
     as_blocks,
 )
 from kvproxy.wire.faults import field_path, invalid
+from kvproxy.wire.response_format import ResponseFormatBody
 
 MAX_STOP_SEQUENCES = 64
 
@@ -74,7 +76,7 @@ class OutputConfigBody(_Strict):
     format: OutputFormatBody | None = None
 
 
-class CountTokensBody(_Strict):
+class CountTokensBody(EngineFormatsBody):
     model: str = Field(min_length=1)
     messages: list[MessageBody] = Field(min_length=1)
     system: Annotated[
@@ -86,6 +88,9 @@ class CountTokensBody(_Strict):
     thinking: ThinkingBody | None = Field(default=None, description="Left out: the model does not think.")
     output_config: OutputConfigBody | None = None
     output_format: OutputFormatBody | None = Field(default=None, description="The older place of the format.")
+    response_format: ResponseFormatBody | None = Field(
+        default=None, description="OpenAI's name of the format."
+    )
     cache_control: CacheControl | None = Field(
         default=None, description="Marks the last block of the request as the end of a reusable prefix."
     )

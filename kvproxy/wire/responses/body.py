@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.cache_hints import CacheBody, Markable
 from kvproxy.wire.faults import invalid
+from kvproxy.wire.response_format import ResponseFormatBody
 from kvproxy.wire.responses.tools import ToolBody, ToolChoiceField
 from kvproxy.wire.sampling import SamplingBody
 from kvproxy.wire.strict import Strict
@@ -107,7 +109,10 @@ class FormatBody(Strict):
     name: str | None = None
     description: str | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
-    strict: bool | None = Field(default=None, description="The schema is enforced in either case.")
+    strict: bool | None = Field(
+        default=None,
+        description="The schema is enforced to the letter; else as far as it can be, and the answer names the rest.",
+    )
 
 
 class TextBody(Strict):
@@ -132,7 +137,7 @@ def _input_required(schema: dict[str, Any]) -> None:
     del schema["properties"]["input"]["default"]
 
 
-class ResponsesBody(SamplingBody, CacheBody):
+class ResponsesBody(SamplingBody, CacheBody, EngineFormatsBody):
     """A request for a response by the local model."""
 
     # Checked by hand, behind what is not supported: a stored prompt would stand in its place.
@@ -160,6 +165,9 @@ class ResponsesBody(SamplingBody, CacheBody):
         default=None, ge=1, description="Of built-in tools; there are none here."
     )
     text: TextBody | None = None
+    response_format: ResponseFormatBody | None = Field(
+        default=None, description="Chat's name of text.format."
+    )
     reasoning: ReasoningBody | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)

@@ -80,7 +80,9 @@ class _Reader:
             return self._set()
         if c == "{":
             return self._brace()
-        if c == "(" and (group := re.match(r"\(\?(P?<[A-Za-z_][A-Za-z0-9_]*>|[^a-zA-Z]|[a-zA-Z-]+[:)])", self._rest())):
+        if c == "(" and (
+            group := re.match(r"\(\?(P?<[A-Za-z_][A-Za-z0-9_]*>|[^a-zA-Z]|[a-zA-Z-]+[:)])", self._rest())
+        ):
             self._at += len(group[0])
             return group[0]
         self._at += 1

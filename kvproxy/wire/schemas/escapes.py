@@ -32,7 +32,9 @@ def needs_controls(schema: Mapping[str, Any]) -> str | None:
                 return keyword
         patterns = [node.get("pattern"), *(node.get("patternProperties") or ())]
         if any(isinstance(p, str) and _asks(p) for p in patterns):
-            return "pattern" if isinstance(node.get("pattern"), str) and _asks(node["pattern"]) else _BESIDE[2]
+            return (
+                "pattern" if isinstance(node.get("pattern"), str) and _asks(node["pattern"]) else _BESIDE[2]
+            )
     return None
 
 

@@ -1,4 +1,4 @@
-"""Where the references of a JSON schema lead: pointers, anchors and resources with an ``$id``, inside of one document."""
+"""Where the references of a JSON schema lead: pointers, anchors and resources with an `$id`, all of one document."""
 
 from __future__ import annotations
 
