@@ -90,7 +90,6 @@ def test_fields_that_ask_for_nothing_are_accepted(neutral: dict[str, Any]) -> No
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"audio": {"voice": "x"}}, "audio"),
         ({"web_search_options": {}}, "web_search_options"),
-        ({"guided_json": {"type": "object"}}, "guided_json"),
         ({"best_of": 2}, "best_of"),
         ({"continue_final_message": True}, "continue_final_message"),
         ({"messages": [{"role": "assistant", "audio": {"id": "1"}}]}, "messages[0].audio"),

@@ -112,7 +112,6 @@ def test_every_field() -> None:
         ({"n": 2, "best_of": 3}, "best_of"),
         ({"echo": True, "logprobs": 1}, "echo"),
         ({"echo": True, "logprobs": 0}, "echo"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"prompt_logprobs": 1}, "prompt_logprobs"),
     ],
 )

@@ -70,18 +70,25 @@ def tags_format(value: object, param: str) -> TagsFormat:
         )
     structures, triggers = value.get("structures"), value.get("triggers")
     if not isinstance(structures, list) or not structures or not all(isinstance(s, dict) for s in structures):
-        raise InvalidRequest(f"Invalid '{param}.structures': must be an array of objects.", param=param)
+        raise InvalidRequest(
+            f"Invalid '{param}.structures': must be an array of objects.", param=f"{param}.structures"
+        )
     if not isinstance(triggers, list) or not triggers or not all(isinstance(t, str) and t for t in triggers):
-        raise InvalidRequest(f"Invalid '{param}.triggers': must be an array of strings.", param=param)
+        raise InvalidRequest(
+            f"Invalid '{param}.triggers': must be an array of strings.", param=f"{param}.triggers"
+        )
     read = tuple(_structure(s, f"{param}.structures[{i}]") for i, s in enumerate(structures))
     for one in read:
         if not any(one.begin.startswith(trigger) for trigger in triggers):
             raise InvalidRequest(
-                f"Invalid '{param}.triggers': each structure has to begin with one of them.", param=param
+                f"Invalid '{param}.triggers': each structure has to begin with one of them.",
+                param=f"{param}.triggers",
             )
     used = tuple(t for t in triggers if any(one.begin.startswith(t) for one in read))
     if any(a != b and b in a for a in used for b in used):
-        raise InvalidRequest(f"Invalid '{param}.triggers': one of them is part of another.", param=param)
+        raise InvalidRequest(
+            f"Invalid '{param}.triggers': one of them is part of another.", param=f"{param}.triggers"
+        )
     return TagsFormat(read, used, param)
 
 

@@ -213,13 +213,13 @@ def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:
 def _format(asked: CountTokensBody) -> AnswerFormat | None:
     """Anthropic promises that a schema is kept, so it is enforced to the letter. Raises InvalidRequest."""
     inner = asked.output_config.format if asked.output_config is not None else None
-    older = asked.output_format
-    fields: dict[str, AnswerFormat | None] = {
-        "output_config.format": inner and JsonFormat(inner.json_schema, param="output_config.format.schema"),
-        "output_format": older and JsonFormat(older.json_schema, param="output_format.schema"),
-        "response_format": parse_response_format(asked.response_format),
-    }
-    given = [(name, wanted) for name, wanted in fields.items() if wanted is not None]
+    given: list[tuple[str, AnswerFormat]] = [
+        (name, JsonFormat(format.json_schema, param=f"{name}.schema"))
+        for name, format in (("output_config.format", inner), ("output_format", asked.output_format))
+        if format is not None
+    ]
+    if (chats := parse_response_format(asked.response_format)) is not None:
+        given.append(("response_format", chats))
     for name, wanted in given[1:]:
         if wanted != given[0][1]:
             raise InvalidRequest(
