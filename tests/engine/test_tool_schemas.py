@@ -18,6 +18,9 @@ CORPUS: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "schema_corpus" / "tools.json").read_text(encoding="utf-8")
 )
 
+ENDLESS = ("claude-code-web-fetch",)
+"""A walk that says what it likes never comes to the colon of a URI."""
+
 
 @pytest.fixture(scope="session")
 def real(smollm2: Path) -> Walker:
@@ -34,7 +37,7 @@ def test_what_is_admitted(real: Walker, name: str) -> None:
         assert admits(real, wanted, json.dumps(value, ensure_ascii=False)), value
     for value in case["invalid"]:
         assert not admits(real, wanted, json.dumps(value, ensure_ascii=False)), value
-    if not case["left_out"]:
+    if not case["left_out"] and name not in ENDLESS:
         kind = jsonschema.validators.validator_for(case["schema"], default=jsonschema.Draft202012Validator)
         validator = kind(case["schema"], format_checker=kind.FORMAT_CHECKER)
         for seed in range(3):

@@ -111,3 +111,12 @@ def test_blame_is_one_line() -> None:
     )
     assert blamed(message) == "'pattern' cannot be enforced (regex parse error: look-around is out)"
     assert blamed("Invalid type: foo") == "it cannot be enforced (Invalid type: foo)"
+
+
+def test_the_grammar_that_a_message_repeats_is_not_to_blame() -> None:
+    source = '   1 | start: %json {"maximum": 5, "oneOf": []}'
+    told = blamed(
+        f"at 1(8): failed to compile JSON schema: regex parse error:\nerror: look-around is out\n{source}\n"
+    )
+    assert told == "'pattern' cannot be enforced (regex parse error: look-around is out)"
+    assert blamed(f"Invalid type: foo\n{source}") == "it cannot be enforced (Invalid type: foo)"

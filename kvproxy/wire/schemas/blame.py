@@ -16,10 +16,13 @@ _BLAME = (
     ("multipleOf|multiple_of", "multipleOf"),
 )
 
+_SOURCE = re.compile(r"^ *[0-9]+ \| ", re.MULTILINE)
+"""Behind it the compiler repeats the grammar, which names every keyword of the schema."""
+
 
 def blamed(reason: str) -> str:
     """A compiler's message in one line, with the keyword that is behind it in front."""
-    said = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", reason.strip())
+    said = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", _SOURCE.split(reason)[0].strip())
     line = said.splitlines()[0].rstrip(":") if said else "it cannot be compiled"
     why = re.search(r"^error: (.+)$", said, re.MULTILINE)
     line = f"{line}: {why[1]}" if why else line
@@ -28,4 +31,5 @@ def blamed(reason: str) -> str:
 
 
 def keyword_of(reason: str) -> str | None:
-    return next((keyword for sign, keyword in _BLAME if re.search(sign, reason, re.IGNORECASE)), None)
+    said = _SOURCE.split(reason)[0]
+    return next((keyword for sign, keyword in _BLAME if re.search(sign, said, re.IGNORECASE)), None)
