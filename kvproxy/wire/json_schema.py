@@ -9,45 +9,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
 from kvproxy.wire.schemas.ecma_patterns import UnknownPattern, translated
 from kvproxy.wire.schemas.escapes import controls_allowed, needs_controls
 from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, at_once
+from kvproxy.wire.schemas.keywords import (
+    BESIDE,
+    BRANCHING,
+    COUNTS,
+    IDLE,
+    KEPT,
+    REFUSED,
+    SHAPES,
+    SHARING,
+    Schema,
+    are_names,
+    inside,
+    nodes,
+    opens,
+    says_just,
+    size_of,
+    too_exact,
+)
 from kvproxy.wire.schemas.references import References
 from kvproxy.wire.schemas.string_formats import EQUAL_PATTERNS, FORMATS, UNENFORCED, WRITTEN
-
-KEPT = frozenset(
-    "$ref additionalItems additionalProperties allOf anyOf const enum exclusiveMaximum exclusiveMinimum format "
-    "items maxItems maxLength maxProperties maximum minItems minLength minProperties minimum multipleOf oneOf "
-    "pattern patternProperties prefixItems properties required type".split()
-)
-"""What the grammar library enforces. Any other keyword is refused below, or asserts nothing and is left out:
-``x-guidance`` in a client's schema must not reach the library."""
-
-REFUSED = (
-    "not if then else dependentRequired dependentSchemas dependencies contains uniqueItems propertyNames "
-    "unevaluatedItems unevaluatedProperties $dynamicRef $recursiveRef disallow extends divisibleBy"
-).split()
-"""Assertions of some draft of JSON schema that no grammar here enforces; see :func:`_settled` for exceptions."""
-
-EXACT_INT = 2**53
-"""The library reads numbers as 64-bit floats."""
 
 MOST_NODES = 100_000
 """Of a rewritten schema as text. Branches of ``oneOf`` stand where they are referred to, so that thirty lines in
 which each definition names the next one twice would be gigabytes."""
 
-_NEVER = ("allOf", "oneOf")
-_BESIDE = ("anyOf", "$ref")
-_BRANCHING = ("if", "then", "else", "dependentSchemas", "$dynamicRef")
-"""What else may look at an object's properties."""
-
 _PLAIN_REF = re.compile(r"#/(\$defs|definitions)/[A-Za-z0-9_.-]+")
-
-Schema = Mapping[str, Any]
 
 
 def enforceable(
@@ -80,7 +74,7 @@ class _Rewriter:
         self._where = where
         self._param = param
         self._relaxed = relaxed
-        self._closing = not any(_opens(node) for node in _nodes(schema))
+        self._closing = not any(opens(node) for node in nodes(schema))
         self._references = References(schema)
         self._reached: dict[str, Any] = {}
         self._names: dict[tuple[str, int], str] = {}
@@ -93,7 +87,7 @@ class _Rewriter:
         for ref, definition in self._reached.items():
             _, group, name = ref.split("/")
             out.setdefault(group, {})[name] = definition
-        if _size(out, {}) > MOST_NODES:
+        if size_of(out, {}) > MOST_NODES:
             raise self._refusal(f"a schema of more than {MOST_NODES} parts, its 'oneOf' written out,", "")
         if at_once(out) > MOST_AT_ONCE:
             raise self._refusal(f"'allOf' of more than {MOST_AT_ONCE} patterns and formats", "")
@@ -134,10 +128,10 @@ class _Rewriter:
 
     def _shaped(self, node: Schema, at: str) -> dict[str, Any]:
         out = dict(node)
-        for keyword in _COUNTS:
+        for keyword in COUNTS:
             if isinstance(out.get(keyword), float) and out[keyword].is_integer():
                 out[keyword] = int(out[keyword])
-        for keyword, (what, shaped) in _SHAPES.items():
+        for keyword, (what, shaped) in SHAPES.items():
             if keyword in out and not shaped(out[keyword]):
                 self._refuse(f"'{keyword}' that is not {what}", at, keyword)
                 del out[keyword]
@@ -163,9 +157,9 @@ class _Rewriter:
             case "pattern":
                 self._pattern(out, value, at)
             case "minimum" | "exclusiveMinimum":
-                out[key] = _inside(value, above=True)
+                out[key] = inside(value, above=True)
             case "maximum" | "exclusiveMaximum":
-                out[key] = _inside(value, above=False)
+                out[key] = inside(value, above=False)
             case _:
                 out[key] = value
 
@@ -239,10 +233,10 @@ class _Rewriter:
     def _settled(self, node: Schema, at: str, base: str) -> dict[str, Any]:
         """The same schema without those refused keywords that say nothing here, or say what others can."""
         out = dict(node)
-        for key, idle in _IDLE.items():
+        for key, idle in IDLE.items():
             if key in out and idle(out):
                 del out[key]
-        if out.get("unevaluatedProperties") is False and not out.keys() & {*_NEVER, *_BESIDE, *_BRANCHING}:
+        if out.get("unevaluatedProperties") is False and not out.keys() & {*SHARING, *BESIDE, *BRANCHING}:
             del out["unevaluatedProperties"]
             out.setdefault("additionalProperties", False)
         self._names_settled(out, base)
@@ -261,9 +255,9 @@ class _Rewriter:
         if target is not None and isinstance(target.schema, Mapping):
             names = target.schema
         free = out.get("additionalProperties", {})
-        if _says(names, "enum") and _names(names["enum"]):
+        if says_just(names, "enum") and are_names(names["enum"]):
             out["properties"] = {name: free for name in names["enum"]}
-        elif _says(names, "pattern") and isinstance(names["pattern"], str):
+        elif says_just(names, "pattern") and isinstance(names["pattern"], str):
             out["patternProperties"] = {names["pattern"]: free}
         else:
             return
@@ -272,7 +266,7 @@ class _Rewriter:
 
     def _check(self, node: dict[str, Any], at: str) -> None:
         for keyword in ("const", "enum"):
-            if keyword in node and _too_exact(node[keyword]):
+            if keyword in node and too_exact(node[keyword]):
                 self._refuse(f"'{keyword}' with an integer beyond 2**53", at, keyword)
                 del node[keyword]
         least = node.get("minProperties", 0)
@@ -301,7 +295,7 @@ class _Rewriter:
         """An object that names its properties and says nothing of others gets no others: a small model would
         go on inventing some. Not where other schemas look at the same object."""
         named = out.get("properties")
-        silent = not out.keys() & {"additionalProperties", "patternProperties", *_BESIDE}
+        silent = not out.keys() & {"additionalProperties", "patternProperties", *BESIDE}
         if (
             self._closing
             and named
@@ -323,95 +317,3 @@ class _Rewriter:
         return UnsupportedSchema(
             f"Invalid schema for {self._where}: {what} cannot be enforced{place}.", param=self._param
         )
-
-
-def _nodes(value: Any) -> Iterator[Schema]:
-    """Everything in a schema that could be one; more than there are does no harm."""
-    if isinstance(value, Mapping):
-        yield value
-        for item in value.values():
-            yield from _nodes(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _nodes(item)
-
-
-def _opens(node: Schema) -> bool:
-    """Whether several schemas may look at one object here: closing one of them would change what all admit."""
-    return bool(node.keys() & {*_NEVER}) or (
-        bool(node.keys() & {*_BESIDE})
-        and bool(node.keys() & {"properties", "required", "additionalProperties"})
-    )
-
-
-def _size(value: Any, known: dict[int, int]) -> int:
-    """Values in ``value`` as it is written, what stands in it twice twice. ``known``: sizes by id (modified)."""
-    if not isinstance(value, dict | list):
-        return 1
-    size = known.get(id(value))
-    if size is None:
-        inner = value.values() if isinstance(value, dict) else value
-        size = known[id(value)] = 1 + sum(_size(item, known) for item in inner)
-    return size
-
-
-_IDLE: dict[str, Callable[[Schema], bool]] = {
-    "uniqueItems": lambda node: node["uniqueItems"] is False or node.get("maxItems", 2) in (0, 1),
-    "if": lambda node: "then" not in node and "else" not in node,
-    "then": lambda node: "if" not in node,
-    "else": lambda node: "if" not in node,
-    "dependentRequired": lambda node: not node["dependentRequired"],
-    "dependentSchemas": lambda node: not node["dependentSchemas"],
-    "dependencies": lambda node: not node["dependencies"],
-    "not": lambda node: node["not"] is False,
-    "propertyNames": lambda node: node["propertyNames"] in (True, {}, {"type": "string"}),
-    "unevaluatedProperties": lambda node: node["unevaluatedProperties"] in (True, {}),
-    "unevaluatedItems": lambda node: node["unevaluatedItems"] in (True, {}),
-}
-
-
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-_COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
-"""``2.0`` is one, too."""
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-_SHAPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "required": ("a list of names", _names),  # a boolean in a property is draft 3's
-    "enum": ("a list", lambda value: isinstance(value, list)),
-    "properties": ("an object", lambda value: isinstance(value, Mapping)),
-    "patternProperties": ("an object", lambda value: isinstance(value, Mapping)),
-    "propertyNames": ("a schema", lambda value: isinstance(value, Mapping | bool)),
-    "$defs": ("an object", lambda value: isinstance(value, Mapping)),
-    "definitions": ("an object", lambda value: isinstance(value, Mapping)),
-    "minProperties": ("a count", _count),
-    "maxProperties": ("a count", _count),
-}
-"""What is looked into here, so it must be what JSON schema says; the library judges the rest."""
-
-
-def _says(node: Schema, keyword: str) -> bool:
-    """Whether a schema of strings asserts just this."""
-    return keyword in node and node.keys() & (KEPT | set(REFUSED)) <= {"type", keyword}
-
-
-def _inside(bound: Any, *, above: bool) -> Any:
-    """A bound that the library reads exactly: beyond 2**53 with 15 digits, moved inwards."""
-    if isinstance(bound, bool) or not isinstance(bound, int) or abs(bound) <= EXACT_INT:
-        return bound
-    step: int = 10 ** (len(str(abs(bound))) - 15)
-    return -(-bound // step) * step if above else bound // step * step
-
-
-def _too_exact(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(_too_exact(item) for item in value)
-    if isinstance(value, Mapping):
-        return any(_too_exact(item) for item in value.values())
-    return isinstance(value, int) and abs(value) > EXACT_INT
