@@ -8,7 +8,7 @@ _BLAME = (
     ("oneOf", "oneOf"),
     ("min/maxProperties", "minProperties"),
     ("minProperties", "minProperties"),
-    ("patternProperties|pattern propert", "patternProperties"),
+    ("patternPropert|pattern propert", "patternProperties"),
     ("integer range|float range|minimum|maximum", "minimum/maximum"),
     (r"look-?(around|ahead|behind)|regex|backreference", "pattern"),
     ("format", "format"),
