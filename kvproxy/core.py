@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from kvproxy.answer_format import AnswerFormat
+from kvproxy.answer_format import JsonFormat as JsonFormat
+
 PAGE_TOKENS = 256
 """Positions in one page of KV. Part of the engine fingerprint; never change it in place."""
 
@@ -137,13 +140,6 @@ class ToolChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class JsonFormat:
-    """The answer must be JSON: any object when ``schema`` is None."""
-
-    schema: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CacheHints:
     """What the client says about keeping its prompt. It chooses among its own pages only."""
 
@@ -205,7 +201,7 @@ class ChatRequest:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
-    response_format: JsonFormat | None = None
+    response_format: AnswerFormat | None = None
     cache: CacheHints = CacheHints()
     prediction: str | None = None
     """What the client expects the answer to be. It changes when tokens come, never which."""
@@ -225,6 +221,7 @@ class TextRequest:
     sampling: Sampling = Sampling()
     n: int = 1
     cache: CacheHints = CacheHints()
+    response_format: AnswerFormat | None = None
 
 
 def documents_scope(scope: str) -> str:
@@ -303,9 +300,17 @@ class Constraint:
     choice: ToolChoice = ToolChoice()
     parallel: bool = True
     """Whether one answer may hold several calls."""
-    format: JsonFormat | None = None
+    format: AnswerFormat | None = None
     reasoning: Reasoning = "none"
     tool_format: str = HERMES
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarText:
+    """A constraint as the text of a grammar, and what it does not enforce though a client asked for it."""
+
+    text: str
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from kvproxy.core import LeftOut
+
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """The engine says ``stop`` or ``length``; the others come from parsing its text, or from an upstream."""
 
@@ -42,6 +44,8 @@ class Started:
     """True when whoever answers has told reasoning, text and tool calls apart itself (an upstream)."""
     cache_write_tokens: int = 0
     """As :attr:`Usage.cache_write_tokens`: settled by now, since what follows is no part of the prompt."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What of the request's schemas is not enforced, as its dialect allows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,7 +295,7 @@ class Pipeline:
 def constraint_of(request: Request, prompt: Prompt) -> Constraint | None:
     """What the engine must enforce, or None where the model may say what it likes."""
     if not isinstance(request, ChatRequest):
-        return None
+        return None if request.response_format is None else Constraint(format=request.response_format)
     calls = request.tools if request.tool_choice.mode != "none" else ()
     names = request.tool_choice.names
     calls = tuple(tool for tool in calls if not names or tool.name in names)

@@ -12,10 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "kvproxy"
 
-SHARED = {"core", "events", "errors", "timings", "__init__"}
+SHARED = {"answer_format", "core", "events", "errors", "timings", "__init__"}
 """May be imported by all."""
 
 ARROWS: dict[str, set[str]] = {
+    "answer_format": set(),
     "core": set(),
     "events": {"core"},
     "errors": {"core"},

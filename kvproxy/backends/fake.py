@@ -30,6 +30,7 @@ from kvproxy.backends.fake_answer import (
     constrained_answer,
     cut,
     logprobs_of,
+    not_enforced,
     words_of,
 )
 from kvproxy.backends.fake_misses import FakeMisses
@@ -133,11 +134,18 @@ class FakeBackend:
             error, after = self._failures.popleft() if self._failures else (None, -1)
             if error is not None and after < 0:
                 raise error
+            left_out = not_enforced(generation.constraint, answered=bool(self._answers))
             cached = await self._prefill(generation)
             prompt_tokens = len(generation.prompt.token_ids)
             written = max(0, min(prompt_tokens, _kept_until(generation)) - cached)
             yield Started(
-                cached, self.collapsed, 0.0, 0.0, prefill_s=self.start_delay_s, cache_write_tokens=written
+                cached,
+                self.collapsed,
+                0.0,
+                0.0,
+                prefill_s=self.start_delay_s,
+                cache_write_tokens=written,
+                left_out=left_out,
             )
             words, reason = cut(self._words(generation), generation)
             for said, word in enumerate(words):

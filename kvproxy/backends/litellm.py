@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
-from kvproxy.backends.fallback import FallbackReader, sampling_arguments
+from kvproxy.backends.fallback import FallbackReader, sampling_arguments, with_format
 from kvproxy.backends.litellm_module import (
     close_clients,
     load,
@@ -117,14 +117,18 @@ class LitellmBackend:
             del self._tickets[name]
 
     async def _route(self, ticket: Ticket, name: str, plain: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        transparent = self._transparent_fallbacks()
         call = {
             "model": self._local_name,
-            **plain,
             "metadata": {_TICKET: name},
             "num_retries": 0,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **sampling_arguments(ticket.generation.sampling, transparent=self._transparent_fallbacks()),
+            **with_format(
+                plain,
+                sampling_arguments(ticket.generation.sampling, transparent=transparent),
+                transparent=transparent,
+            ),
         }
         fallback = FallbackReader()
         try:

@@ -16,7 +16,7 @@ from kvproxy.documents.late import LEAST, LateTexts, Pending
 from kvproxy.documents.library import Known, Library
 from kvproxy.documents.model_format import model_format
 from kvproxy.documents.parts import Contents
-from kvproxy.documents.plain_call import plain_call
+from kvproxy.documents.plain_call import asked_format, plain_call
 from kvproxy.documents.reasoning import reasoning_state
 from kvproxy.documents.roles import arranged, shown_as
 from kvproxy.documents.seam import Mark, Seam
@@ -106,7 +106,8 @@ class Composer:
         if isinstance(request, ChatRequest):
             return plain_call(request, self.library, caller)
         text = request.prompt if isinstance(request.prompt, str) else self.decode(request.prompt)
-        return {"messages": [{"role": "user", "content": text}]}
+        asked = {} if request.response_format is None else asked_format(request.response_format)
+        return {"messages": [{"role": "user", "content": text}], **asked}
 
     def compose(self, request: ChatRequest | TextRequest, caller: Caller) -> Prompt:
         """The prompt for the local model.

@@ -60,7 +60,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=not single,
-        response_format=parse_response_format(chat.response_format),
+        response_format=chat.answer_format(parse_response_format(chat.response_format), "response_format"),
         cache=chat.hints(),
         prediction=parse_prediction(chat.prediction),
         left_out=tuple(reading.left_out),

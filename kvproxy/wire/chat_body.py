@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.cache_hints import CacheBody
 from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
 from kvproxy.wire.parts import PART_TYPES, Content
@@ -90,7 +91,7 @@ def _as_function_choice(choice: object) -> object:
     return {"mode": choice} if isinstance(choice, str) else choice
 
 
-class ChatBody(SamplingBody, CacheBody):
+class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
     model: str = Field(min_length=1)
     messages: list[MessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)

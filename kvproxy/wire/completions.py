@@ -9,11 +9,13 @@ from pydantic import Field, ValidationError
 
 from kvproxy.core import TextRequest
 from kvproxy.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.cache_hints import CacheBody
 from kvproxy.wire.faults import invalid
 from kvproxy.wire.fields.completion_fields import COMPLETIONS
 from kvproxy.wire.fields.screen import screen
 from kvproxy.wire.reading import Reading
+from kvproxy.wire.response_format import ResponseFormatBody, parse_response_format
 from kvproxy.wire.sampling import SamplingBody, StreamOptionsField, include_usage
 
 MAX_PROMPTS = 128
@@ -48,8 +50,11 @@ def parse_completions(body: dict[str, Any], *, served_name: str) -> Completions:
     _refuse(asked)
     max_tokens = DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens
     sampling = asked.sampling(max_tokens=max_tokens, logprobs=asked.logprobs)
+    wanted = asked.answer_format(parse_response_format(asked.response_format), "response_format")
     return Completions(
-        prompts=tuple(TextRequest(asked.model, p, sampling, asked.n or 1, asked.hints()) for p in prompts),
+        prompts=tuple(
+            TextRequest(asked.model, p, sampling, asked.n or 1, asked.hints(), wanted) for p in prompts
+        ),
         stream=bool(asked.stream),
         include_usage=include_usage(asked.stream, asked.stream_options),
         echo=bool(asked.echo),
@@ -62,7 +67,7 @@ _Texts = Annotated[list[_Text], Field(min_length=1, max_length=MAX_PROMPTS)]
 _ManyTokens = Annotated[list[_Tokens], Field(min_length=1, max_length=MAX_PROMPTS)]
 
 
-class CompletionBody(SamplingBody, CacheBody):
+class CompletionBody(SamplingBody, CacheBody, EngineFormatsBody):
     """`POST /v1/completions`: text goes on as it is, without a chat template."""
 
     model: str = Field(min_length=1)
@@ -75,6 +80,7 @@ class CompletionBody(SamplingBody, CacheBody):
     stream_options: StreamOptionsField = None
     logprobs: int | None = Field(default=None, ge=0, le=5, description="Alternatives beside each token.")
     echo: bool | None = Field(default=None, description="Put the prompt in front of each choice.")
+    response_format: ResponseFormatBody | None = None
     suffix: Any = Field(default=None, description="Not supported by the local model.")
     user: Any = None
 

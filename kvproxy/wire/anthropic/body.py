@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.anthropic.blocks import (
     BLOCK_TYPES,
     UNREAD,
@@ -20,6 +21,7 @@ from kvproxy.wire.fields.message_fields import MESSAGES
 from kvproxy.wire.fields.screen import screen
 from kvproxy.wire.formats.base import MOST_NAME
 from kvproxy.wire.reading import Reading
+from kvproxy.wire.response_format import ResponseFormatBody
 
 MAX_STOP_SEQUENCES = 64
 
@@ -73,7 +75,7 @@ class OutputConfigBody(_Strict):
     format: OutputFormatBody | None = None
 
 
-class CountTokensBody(_Strict):
+class CountTokensBody(EngineFormatsBody):
     model: str = Field(min_length=1)
     messages: list[MessageBody] = Field(min_length=1)
     system: Annotated[
@@ -88,6 +90,9 @@ class CountTokensBody(_Strict):
     cache_salt: Salt = Field(
         default=None,
         description="Requests with different salts, or with none, share nothing but published documents.",
+    )
+    response_format: ResponseFormatBody | None = Field(
+        default=None, description="OpenAI's name of the format."
     )
     cache_control: Any = Field(
         default=None, description="Marks the last block of the request as the end of a reusable prefix."

@@ -10,8 +10,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Message, Part, Sampling, TextPart, ToolCall
+from kvproxy.answer_format import AnswerFormat, JsonFormat
+from kvproxy.core import CacheHints, ChatRequest, Message, Part, Sampling, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest
+from kvproxy.wire.answer_formats.engine_fields import ENFORCED_FIELDS
+from kvproxy.wire.answer_formats.structured_outputs import asks
 from kvproxy.wire.anthropic.blocks import (
     ReadBlock,
     RedactedThinkingBlockBody,
@@ -29,6 +32,7 @@ from kvproxy.wire.history.pairing import paired
 from kvproxy.wire.history.surrogates import unbroken
 from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
+from kvproxy.wire.response_format import parse_response_format
 
 _EFFORTS: dict[str, Literal["low", "medium", "high"]] = {
     "low": "low",
@@ -83,6 +87,7 @@ def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
         "output_config.format": config is not None and config.format is not None,
         "output_format": asked.output_format is not None,
     }
+    given |= {name: asks(getattr(asked, name)) for name in (*ENFORCED_FIELDS, "response_format")}
     for name in (name for name, is_given in given.items() if is_given):
         raise InvalidRequest(
             f"Invalid '{name}': with 'max_tokens' 0 there is no answer for it to shape. Leave it out.",
@@ -224,6 +229,21 @@ def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:
     return kwargs
 
 
-def _format(asked: CountTokensBody) -> JsonFormat | None:
-    format = (asked.output_config and asked.output_config.format) or asked.output_format
-    return None if format is None else JsonFormat(format.json_schema)
+def _format(asked: CountTokensBody) -> AnswerFormat | None:
+    """Anthropic promises that a schema is kept, so it is enforced to the letter. Raises InvalidRequest."""
+    inner = asked.output_config.format if asked.output_config is not None else None
+    given: list[tuple[str, AnswerFormat]] = [
+        (name, JsonFormat(format.json_schema, param=f"{name}.schema"))
+        for name, format in (("output_config.format", inner), ("output_format", asked.output_format))
+        if format is not None
+    ]
+    if (chats := parse_response_format(asked.response_format)) is not None:
+        given.append(("response_format", chats))
+    for name, wanted in given[1:]:
+        if wanted != given[0][1]:
+            raise InvalidRequest(
+                f"Invalid '{name}': it and '{given[0][0]}' ask for two different answers. Send one of them.",
+                param=name,
+            )
+    own_param, own = given[0] if given else ("output_config.format", None)
+    return asked.answer_format(own, own_param)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.wire.fields.engine_fields import CACHE, ENGINE, TEMPLATE
+from kvproxy.wire.fields.engine_rows import CACHE, ENGINE, TEMPLATE
 from kvproxy.wire.fields.field import Field, enforced, hint, neutral, without
 from kvproxy.wire.fields.neutral import blocks_nothing, empty, never, number, one_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.wire.fields.engine_fields import CACHE, ENGINE, NO_EMBEDS, NO_SUFFIX
+from kvproxy.wire.fields.engine_rows import CACHE, ENGINE, NO_EMBEDS, NO_SUFFIX
 from kvproxy.wire.fields.field import Field, enforced, hint, neutral
 from kvproxy.wire.fields.neutral import empty
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from kvproxy.errors import UnsupportedThread
 from kvproxy.wire.fields.chat_fields import HOSTED, READ_IN_HISTORY
+from kvproxy.wire.fields.engine_rows import STRUCTURED
 from kvproxy.wire.fields.field import Field, enforced, hint, neutral, refused, without
 from kvproxy.wire.fields.neutral import cites_nothing, clears_nothing, empty, never
 
@@ -129,6 +130,8 @@ MESSAGES: tuple[Field, ...] = (
     enforced("output_config.format", "structured output", whole=True),
     hint("output_config.task_budget", "a wish: max_tokens is the limit"),
     enforced("output_format", "the older place of output_config.format", whole=True),
+    enforced("response_format", "OpenAI's name of the format", whole=True),
+    *STRUCTURED,
     replace(
         refused(
             "thread", "no conversations are kept here; send the whole one", empty, example={"type": "create"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvproxy.wire.fields.chat_fields import HOSTED, PLAIN, READ_IN_HISTORY, TOOL_CHOICE
-from kvproxy.wire.fields.engine_fields import CACHE, ENGINE, TEMPLATE
+from kvproxy.wire.fields.engine_rows import CACHE, ENGINE, TEMPLATE
 from kvproxy.wire.fields.field import Field, enforced, hint, neutral, refused, without
 from kvproxy.wire.fields.neutral import empty, never, number
 
@@ -116,6 +116,7 @@ RESPONSES: tuple[Field, ...] = (
     hint("stream_options"),
     enforced("text"),
     enforced("text.format", "structured output", whole=True),
+    enforced("response_format", "chat's name of the format", whole=True),
     hint("text.verbosity"),
     enforced("top_logprobs"),
     hint("truncation", "an input that is too long is refused"),

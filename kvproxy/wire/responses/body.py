@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from kvproxy.errors import InvalidRequest
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.cache_hints import CacheBody, Markable
 from kvproxy.wire.faults import invalid
 from kvproxy.wire.fields.response_fields import RESPONSES
 from kvproxy.wire.fields.screen import screen
 from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
 from kvproxy.wire.reading import Reading
+from kvproxy.wire.response_format import ResponseFormatBody
 from kvproxy.wire.responses.tool_choice import ToolChoiceField
 from kvproxy.wire.responses.tools import ToolBody
 from kvproxy.wire.sampling import SamplingBody
@@ -154,7 +156,10 @@ class FormatBody(Strict):
     name: str | None = None
     description: str | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
-    strict: bool | None = Field(default=None, description="The schema is enforced in either case.")
+    strict: bool | None = Field(
+        default=None,
+        description="The schema is enforced to the letter; else as far as it can be, and the answer names the rest.",
+    )
 
 
 class TextBody(Strict):
@@ -172,7 +177,7 @@ def _input_required(schema: dict[str, Any]) -> None:
     del schema["properties"]["input"]["default"]
 
 
-class ResponsesBody(SamplingBody, CacheBody):
+class ResponsesBody(SamplingBody, CacheBody, EngineFormatsBody):
     """A request for a response by the local model."""
 
     # Checked by hand, behind what is not supported: a stored prompt would stand in its place.
@@ -198,6 +203,9 @@ class ResponsesBody(SamplingBody, CacheBody):
     parallel_tool_calls: bool | None = None
     max_tool_calls: Any = Field(default=None, description="Of hosted tools; there are none here.")
     text: TextBody | None = None
+    response_format: ResponseFormatBody | None = Field(
+        default=None, description="Chat's name of text.format."
+    )
     reasoning: ReasoningBody | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kvproxy.core import ChatRequest, JsonFormat, Sampling
+from kvproxy.answer_format import AnswerFormat, JsonFormat
+from kvproxy.core import ChatRequest, Sampling
 from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.chat import EFFORTS, template_variables
 from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.reading import Reading
-from kvproxy.wire.response_format import json_schema_format
+from kvproxy.wire.response_format import json_schema_format, parse_response_format
 from kvproxy.wire.responses.body import FormatBody, ResponsesBody
 from kvproxy.wire.responses.found_tools import with_found
 from kvproxy.wire.responses.hint_echo import metadata_echo, one_of, text
@@ -50,7 +51,7 @@ def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str, rea
         tools=offered.tools,
         tool_choice=parse_choice(body.tool_choice, offered),
         parallel_tool_calls=body.parallel_tool_calls is not False,
-        response_format=_response_format(body.text.format if body.text else None),
+        response_format=_answer_format(body),
         cache=body.hints(),
         left_out=tuple(reading.left_out),
     )
@@ -114,14 +115,27 @@ def _sampling(body: ResponsesBody) -> Sampling:
     return body.sampling(max_tokens=body.max_output_tokens, logprobs=logprobs)
 
 
-def _response_format(format: FormatBody | None) -> JsonFormat | None:
+def _answer_format(body: ResponsesBody) -> AnswerFormat | None:
+    own: AnswerFormat | None = _text_format(body.text.format if body.text else None)
+    param = "text.format"
+    if body.response_format is not None and own is None:
+        own, param = parse_response_format(body.response_format), "response_format"
+    elif body.response_format is not None and body.response_format.type != "text":
+        raise InvalidRequest(
+            "Invalid 'response_format': it and 'text.format' ask for two answers. Send one of them.",
+            param="response_format",
+        )
+    return body.answer_format(own, param)
+
+
+def _text_format(format: FormatBody | None) -> JsonFormat | None:
     if format is None or format.type == "text":
         return None
     if format.type == "json_object":
-        return JsonFormat()
+        return JsonFormat(param="text.format")
     if format.name is None:
         raise InvalidRequest("Missing required parameter: 'text.format.name'.", param="text.format.name")
-    return json_schema_format(format.name, format.schema_, where="text.format")
+    return json_schema_format(format.name, format.schema_, where="text.format", strict=bool(format.strict))
 
 
 def _text_echo(body: ResponsesBody) -> TextEcho:

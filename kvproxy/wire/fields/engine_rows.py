@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+from kvproxy.wire.answer_formats.engine_fields import ENFORCED_FIELDS
 from kvproxy.wire.fields.field import Field, enforced, hint, neutral, refused
 from kvproxy.wire.fields.neutral import empty, never, number, one_of
 
-STRUCTURED = (
-    "structured_outputs",
-    "guided_json",
-    "guided_regex",
-    "guided_choice",
-    "guided_grammar",
-    "guided_decoding_backend",
-    "guided_whitespace_pattern",
-    "json_schema",
-    "grammar",
-    "regex",
-    "ebnf",
+STRUCTURED: tuple[Field, ...] = (
+    *(enforced(name, "structured output, to the letter", whole=True) for name in sorted(ENFORCED_FIELDS)),
+    enforced("guided_whitespace_pattern", "must admit what is written here: one space behind commas and colons"),
+    hint("guided_decoding_backend", "there is one way here"),
+    refused("grammar_lazy", "a grammar holds from the first token on", empty, example=True),
 )
-"""What the whole answer must look like, in engines' own words."""
+"""What the whole answer must look like, in engines' own words, on every door."""
 
 SAMPLING = (
     enforced("top_k", "0 and -1: all tokens"),
@@ -44,7 +38,7 @@ CACHE: tuple[Field, ...] = (
 
 ENGINE: tuple[Field, ...] = (
     *SAMPLING,
-    *(enforced(name, "structured output", whole=True) for name in STRUCTURED),
+    *STRUCTURED,
     neutral("use_beam_search", empty, "false", "beams are not searched", example=True),
     neutral("length_penalty", number(1), "1", "beams are not searched", example=2.0),
     neutral("prompt_logprobs", number(0), "0", "the prompt's logprobs are not computed", example=3),
