@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ async def session(
     served.script.begin(str(place.project), new_program=first)
     status, told = await _run(command, place, place.variables(recipe.variables), limit_s)
     (place.folder / f"output-{1 if first else 2}.txt").write_text(told)
+    (place.folder / "shapes.json").write_text(json.dumps(served.shapes, indent=1))
+    served.shapes.clear()
     done = served.requests()[before:]
     refused = [f"{r['status']} {r['reason']} {r['endpoint']}" for r in done if r["outcome"] == "refused"]
     called = next((asked.called for asked in served.script.asked if asked.called), None)
