@@ -21,6 +21,8 @@ from typing import Any
 
 import yaml
 
+MODEL = "fake"
+
 
 class FakeProxy(ThreadingHTTPServer):
     daemon_threads = True
@@ -31,6 +33,10 @@ class FakeProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store, self.keys, self.lies, self.slow = store, keys, lies, slow
         self.documents: dict[str, dict[str, Any]] = {}
+        self.asked: list[dict[str, Any]] = []
+        """The bodies of chat completions."""
+        self.requests: list[dict[str, Any]] = []
+        """What ``/kv/v1/requests`` tells."""
         if store is not None and store.exists():
             self.documents = json.loads(store.read_text())
 
@@ -68,7 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path, _, query = self.path.partition("?")
         if path == "/v1/models":
-            self._json(200, {"object": "list", "data": []})
+            self._json(200, {"object": "list", "data": [{"id": MODEL, "owned_by": "kvproxy"}]})
+        elif path == "/kv/v1/requests":
+            self._json(200, {"object": "list", "data": self.server.requests})
         elif path == "/kv/v1/documents":
             self._json(200, {"object": "list", "data": [d["info"] for d in self.server.documents.values()]})
         elif (found := self._document(path)) is not None:
@@ -87,6 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._publish(body)
         elif "/verify" in self.path:
             self._verify()
+        elif self.path == "/tokenize":
+            if (texts := self._texts(body)) is not None:
+                self._json(200, {"count": sum(len(text.split()) for text in texts)})
         else:
             self._chat(body)
 
@@ -136,7 +147,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _chat(self, body: dict[str, Any]) -> None:
         if self.server.slow:
             time.sleep(30)
-        texts = [m["content"] for m in body["messages"]]
+        self.server.asked.append(body)
+        if (texts := self._texts(body)) is None:
+            return
         words = sum(len(t.split()) for t in texts)
         known = [d for d in self.server.documents.values() if texts[0].startswith(d["text"])]
         cached = len(known[0]["text"].split()) if known else 0
@@ -154,6 +167,20 @@ class _Handler(BaseHTTPRequestHandler):
         miss = 'kvproxy; fwd=miss; detail="no-document"'
         hit = f'kvproxy; hit; key="doc@1"; detail="tokens={cached},exact"'
         self._stream([(None, c) for c in chunks], status=hit if known else miss, end="data: [DONE]\n\n")
+
+    def _texts(self, body: dict[str, Any]) -> list[str] | None:
+        """One for each message; None after a 404 for a document that nobody published."""
+        texts = []
+        for message in body["messages"]:
+            content, text = message["content"], ""
+            for part in [{"text": content}] if isinstance(content, str) else content:
+                if "document" in part:
+                    if (found := self._document(part["document"])) is None:
+                        return None
+                    part = found
+                text += part["text"]
+            texts.append(text)
+        return texts
 
     def _allowed(self) -> bool:
         key = self.headers.get("authorization", "").removeprefix("Bearer ")
