@@ -46,6 +46,11 @@ _Visibility = Annotated[
 ]
 _Pin = Annotated[bool | None, Field(description="Keep its KV in memory. Left out: as the version before it.")]
 
+_File = Annotated[
+    str | None,
+    Field(description="A UTF-8 text file instead, by its path below the folder that this server was given."),
+]
+
 _PUBLISH = (
     "Publish a text under an id, so that its prefill is paid once, now: every later question that brings it is "
     "answered from kept KV, with the same bits. The same text again changes nothing; another text is a new version. "
@@ -91,10 +96,7 @@ def _add_publish_text_or_file(server: MCPServer[Any], remote: Remote, root: Root
         ctx: Context[Any, Any],
         id: _Id,
         text: Annotated[str | None, Field(description="The whole text.")] = None,
-        file: Annotated[
-            str | None,
-            Field(description=f"A UTF-8 text file instead, by its path relative to {root.folder.name}/."),
-        ] = None,
+        file: _File = None,
         visibility: _Visibility = None,
         pin: _Pin = None,
     ) -> PublishedDocument:

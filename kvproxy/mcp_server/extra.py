@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ class McpOptions:
 
 def run_mcp(options: McpOptions, announce: Callable[[str], None]) -> None:
     """Serves until the client or a signal ends it. Raises SetupError, also where the SDK is missing."""
+    # Before the SDK does it, in columns for a terminal. On stderr: stdout is the protocol's.
+    logging.basicConfig(level=logging.WARNING, format="kvproxy mcp: %(message)s")
     root = None if options.root is None else RootFolder(options.root)
     try:
         import anyio

@@ -9,6 +9,9 @@ from pydantic import BaseModel, Field
 from kvproxy.core import Visibility
 from kvproxy.mcp_server.cache_outcome import Outcome
 
+_HEAD = "system"
+"""The framing of documents at the head of the system message."""
+
 
 class DocumentSummary(BaseModel):
     """One version of a published document."""
@@ -22,8 +25,8 @@ class DocumentSummary(BaseModel):
     characters: int
     tokens: int = Field(description="Of the text alone.")
     cached_tokens: int = Field(
-        description="How many tokens of it, with what the chat template puts before it, are kept right now: at its "
-        "best place in a prompt."
+        description="How many tokens of it, with what the chat template puts before it, are kept right now for a "
+        "prompt that begins with it, as those of `ask` do."
     )
     pinned: bool = Field(description="Its KV stays in memory.")
     quarantined: str | None = Field(description="Why its kept KV is not used; null while it is.")
@@ -95,7 +98,7 @@ class Explanation(BaseModel):
 def summary(info: dict[str, Any]) -> DocumentSummary:
     """The summary of a document as the proxy tells it."""
     reference = f"{info['id']}@{info['version']}"
-    kept = [framing.get("resident_tokens", 0) for framing in info["framings"]]
+    kept = {framing["name"]: framing.get("resident_tokens", 0) for framing in info["framings"]}
     return DocumentSummary(
         reference=reference,
         uri=f"kv://{reference}",
@@ -103,7 +106,7 @@ def summary(info: dict[str, Any]) -> DocumentSummary:
         visibility=info["visibility"],
         characters=info["characters"],
         tokens=info["tokens"],
-        cached_tokens=max(kept, default=0),
+        cached_tokens=kept.get(_HEAD, max(kept.values(), default=0)),
         pinned=bool(info.get("pinned")),
         quarantined=info.get("quarantined"),
     )

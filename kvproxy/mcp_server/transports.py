@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 
@@ -56,4 +57,6 @@ def _bound(exposure: Exposure) -> socket.socket:
             backlog=_BACKLOG,
         )
     except OSError as e:
-        raise SetupError(f"cannot listen on {exposure.host}:{exposure.port}: {e.strerror}") from e
+        # socket.create_server adds the address to the words; those of a name that is unknown have a negative number.
+        why = os.strerror(e.errno) if e.errno and e.errno > 0 else e.strerror
+        raise SetupError(f"cannot listen on {exposure.host}:{exposure.port}: {why}") from e
