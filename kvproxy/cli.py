@@ -254,8 +254,8 @@ def mcp(
     from kvproxy.mcp_server.exposure import read_exposure
     from kvproxy.mcp_server.extra import McpOptions, run_mcp
 
-    if http is None and (token or allow_host):
-        raise typer.BadParameter("--token and --allow-host need --http")
+    if http is None and allow_host:  # a token may stand in the environment for another server
+        raise typer.BadParameter("--allow-host needs --http")
     exposure = None if http is None else read_exposure(http, token, allow_host or ())
     with suppress(KeyboardInterrupt):
         run_mcp(

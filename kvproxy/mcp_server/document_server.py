@@ -23,8 +23,6 @@ _INSTRUCTIONS = (
     "any number of times with ask, naming it by its id. That is faster and cheaper than reading a long text again. If "
     "answers are slow, explain says what of a prompt is cached and why the rest is not."
 )
-_LISTED = 1_000
-"""Resources in one list: clients show it to people."""
 
 
 class DocumentServer(MCPServer[Any]):
@@ -50,7 +48,7 @@ class DocumentServer(MCPServer[Any]):
             documents = await self._remote.documents()
         except RequestFailed as e:
             raise MCPError(INTERNAL_ERROR, e.message) from e
-        return [_resource(info) for info in documents[:_LISTED]]
+        return [_resource(info) for info in documents]
 
     def _add_text(self) -> None:
         @self.resource(

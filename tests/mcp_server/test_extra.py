@@ -34,7 +34,8 @@ async def test_it_speaks_over_stdio(proxy: FakeProxy, tmp_path: Path) -> None:
     assert proxy.documents == {}
 
 
-def test_it_ends_with_its_client(proxy: FakeProxy) -> None:
+def test_it_ends_with_its_client(proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KVPROXY_MCP_TOKEN", "of-another-server")
     done = run("mcp", "--url", proxy.url)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

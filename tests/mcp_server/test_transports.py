@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 import httpx
 import httpx2
-import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -88,9 +87,7 @@ def test_a_taken_port_is_one_sentence(proxy: FakeProxy) -> None:
     assert done.stderr == f"kvproxy: cannot listen on {address}: Address already in use\n"
 
 
-@pytest.mark.parametrize("option", [("--token", "x"), ("--allow-host", "x")])
-def test_options_of_http_need_it(option: tuple[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "kvproxy", "mcp", *option], capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode == 2 and "need --http" in done.stderr
+def test_options_of_http_need_it() -> None:
+    command = [sys.executable, "-m", "kvproxy", "mcp", "--allow-host", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2 and "needs --http" in done.stderr
