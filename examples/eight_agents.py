@@ -54,7 +54,7 @@ def run(kv: Endpoint, handbook: str, max_tokens: int) -> None:
     client = OpenAI(base_url=kv.base_url, api_key=kv.api_key, max_retries=0)
     client.models.list()
 
-    def ask(question: str, cache_key: str) -> Reading:
+    def ask(question: str, salt: str) -> Reading:
         started = time.perf_counter()
         raw = client.chat.completions.with_raw_response.create(
             model=kv.model,
@@ -64,7 +64,7 @@ def run(kv: Endpoint, handbook: str, max_tokens: int) -> None:
             ],
             temperature=0,
             max_tokens=max_tokens,
-            prompt_cache_key=cache_key,
+            extra_body={"cache_salt": salt},
         )
         usage = raw.parse().usage
         if usage is None or usage.prompt_tokens_details is None:
@@ -73,7 +73,7 @@ def run(kv: Endpoint, handbook: str, max_tokens: int) -> None:
         status = raw.headers.get("cache-status", "").removeprefix("kvproxy; ")
         return Reading(question, time.perf_counter() - started, usage.prompt_tokens, cached, status)
 
-    alone = ask(QUESTIONS[0], uuid.uuid4().hex)  # kept apart from what follows by its key
+    alone = ask(QUESTIONS[0], uuid.uuid4().hex)  # kept apart from what follows by its salt
     print(f"one agent alone, nothing known: {alone.prompt_tokens:,} tokens, {alone.seconds:.2f} s")
     together = uuid.uuid4().hex
     gate = threading.Barrier(len(QUESTIONS))

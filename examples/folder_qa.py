@@ -114,8 +114,8 @@ def run(kv: Endpoint, retriever: KeywordRetriever, questions: Sequence[str], max
     usage = KVProxyUsageHandler()
     with KVProxyClient(kv.url, kv.api_key) as client:
         forget(client, retriever.documents)
-        stock.invoke("Say hello.", prompt_cache_key=key())  # the first request of all opens connections
-        plain = plain_chain(retriever, stock.bind(prompt_cache_key=key()))
+        stock.invoke("Say hello.", extra_body=apart())  # the first request of all opens connections
+        plain = plain_chain(retriever, stock.bind(extra_body=apart()))
         runs = [asked("plain", plain.invoke, questions)]
         runs.append(asked("nothing reused", nothing_reused(client, retriever, stock, questions), questions))
         try:
@@ -123,7 +123,7 @@ def run(kv: Endpoint, retriever: KeywordRetriever, questions: Sequence[str], max
             print(publish_documents(retriever.documents, client=client, visibility="private"))
             publishing_s = time.perf_counter() - started
             with KVProxyRetriever(retriever=retriever, client=client) as wrapped:
-                chain = prompt_of(wrapped) | ours.bind(prompt_cache_key=key())
+                chain = prompt_of(wrapped) | ours.bind(cache_salt=uuid.uuid4().hex)
                 runs.append(asked("wrapped", chain.with_config(callbacks=[usage]).invoke, questions))
         finally:
             forget(client, retriever.documents)
@@ -142,7 +142,7 @@ def nothing_reused(
     """The same prompts: a wrapper that is asked the same questions comes to the same order."""
     with KVProxyRetriever(retriever=retriever, register="never", client=client) as wrapped:
         prompts = {question: prompt_of(wrapped).invoke(question) for question in questions}
-    return lambda question: model.invoke(prompts[question], prompt_cache_key=key())
+    return lambda question: model.invoke(prompts[question], extra_body=apart())
 
 
 def forget(client: KVProxyClient, documents: Iterable[Document]) -> None:
@@ -173,10 +173,10 @@ def asked(name: str, answer_to: Callable[[str], AIMessage], questions: Sequence[
     return Run(name, [answer.text for answer in answers], seconds, prompt, cached)
 
 
-def key() -> str:
-    """What is sent with one prompt_cache_key reuses nothing of another's but published documents, so that the three
+def apart() -> dict[str, str]:
+    """What is sent with one cache_salt reuses nothing of another's but published documents, so that the three
     measure what they say. A program of yours needs none."""
-    return uuid.uuid4().hex
+    return {"cache_salt": uuid.uuid4().hex}
 
 
 def report(runs: Sequence[Run], publishing_s: float, usage: KVProxyUsageHandler) -> None:

@@ -94,7 +94,8 @@ def streamed(client: OpenAI, model: str, system: Any, question: str, max_tokens:
         max_tokens=max_tokens,
         stream=True,
         stream_options={"include_usage": True},
-        prompt_cache_key=uuid.uuid4().hex,  # so that no question profits from another; leave it out in your program
+        # So that no question profits from another; leave it out in your program.
+        extra_body={"cache_salt": uuid.uuid4().hex},
     )
     for chunk in stream:
         if chunk.choices and chunk.choices[0].delta.content:

@@ -69,14 +69,15 @@ def run(kv: Endpoint, text: str, questions: Iterable[str], max_tokens: int) -> N
 def chat(title: str, model: BaseChatModel, system: SystemMessage, questions: Iterable[str]) -> list[str]:
     """Prints each answer as it comes; the answers."""
     print(f"\n{title}")
-    key = uuid.uuid4().hex  # so that neither chat profits from the other's; leave it out in your program
+    # So that neither chat profits from the other's; leave it out in your program.
+    salt = {"cache_salt": uuid.uuid4().hex}
     messages: list[BaseMessage] = [system]
     prompt = cached = 0
     for question in questions:
         messages.append(HumanMessage(question))
         print(f"  {question}\n    ", end="")
         started, first, answer = time.perf_counter(), 0.0, None
-        for chunk in model.stream(messages, prompt_cache_key=key):
+        for chunk in model.stream(messages, extra_body=salt):
             first = first or (time.perf_counter() - started if chunk.text else 0.0)
             print(chunk.text.replace("\n", " "), end="", flush=True)
             answer = chunk if answer is None else answer + chunk

@@ -139,7 +139,9 @@ class Auditor:
 
     def _explained(self, hit: ServedHit) -> bool:
         documents = hit.generation.prompt.documents[:1]
-        confined = any(self._quarantine.confined_since(d.document, hit.sequence.admitted_at) for d in documents)
+        confined = any(
+            self._quarantine.confined_since(d.document, hit.sequence.admitted_at) for d in documents
+        )
         return confined or any(dropped.explains(hit) for dropped in self._dropped)
 
 

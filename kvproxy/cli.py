@@ -107,7 +107,9 @@ def _base_url(host: str, port: int) -> str:
 
 @app.command()
 def publish(
-    file: Annotated[str, typer.Argument(help="A UTF-8 text file, or - for stdin.")],
+    file: Annotated[
+        str, typer.Argument(help="A text file in UTF-8 (or UTF-16 with its mark), or - for stdin.")
+    ],
     document: Annotated[str, typer.Option("--id", help="What readers name it by, e.g. handbook.")],
     url: Url = HERE,
     api_key: Key = None,
@@ -127,7 +129,9 @@ def publish(
     info = result["info"]
     done = f"in {result['prefill_s']:.1f} s" if result["created"] else "already published"
     how = f"{info['visibility']}, pinned" if info.get("pinned") else info["visibility"]
-    typer.echo(f"{info['id']}@{info['version']}: {info['tokens']:,} tokens, {how}, {done}")
+    names = [s["name"] for s in info.get("spellings", ())]
+    spelled = f", {len(names)} spellings ({', '.join(names)})" if len(names) > 1 else ""
+    typer.echo(f"{info['id']}@{info['version']}: {info['tokens']:,} tokens{spelled}, {how}, {done}")
 
 
 def _client(url: str, api_key: str | None) -> Client:
@@ -280,7 +284,9 @@ def verify(
     every: Annotated[
         bool, typer.Option("--all", help="Every document that this API key may read, all versions.")
     ] = False,
-    tokens: Annotated[int, typer.Option(min=1, help="How many tokens of the greedy answers to compare.")] = 24,
+    tokens: Annotated[
+        int, typer.Option(min=1, help="How many tokens of the greedy answers to compare.")
+    ] = 24,
     url: Url = HERE,
     api_key: Key = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,

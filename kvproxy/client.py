@@ -14,6 +14,9 @@ from kvproxy.errors import KVProxyError
 
 Progress = Callable[[int, int], None]
 
+_NO_NAMES = frozenset(("", ".", ".."))
+"""Segments that are gone once a path is normalised."""
+
 
 class RequestFailed(KVProxyError):
     """The proxy refused, or there is none. ``message`` is the proxy's own where it sent one."""
@@ -78,8 +81,8 @@ class Client:
     def verify(
         self, ref: str, *, tokens: int | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
-        """Takes as long as a few cold prefills: ``exact``, and ``data`` with one entry per framing. ``tokens`` of
-        the greedy answers are compared. Raises RequestFailed."""
+        """Takes as long as a few cold prefills: ``exact``, and ``data`` with one entry per framing and spelling.
+        ``tokens`` of the greedy answers are compared. Raises RequestFailed."""
         query = {} if tokens is None else {"tokens": str(tokens)}
         result = self._streamed(document_path(ref) + "/verify", None, query, progress)
         if result is None:
@@ -162,8 +165,13 @@ def unreachable(root: str, error: httpx.HTTPError) -> RequestFailed:
 
 
 def document_path(ref: str) -> str:
-    """The path that names ``ref``, quoted."""
-    return "/kv/v1/documents/" + quote(ref, safe="@/")
+    """A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx
+    nor a proxy on the way then makes ``b`` of it."""
+    segments = ref.split("/")
+    if len(segments) == 1 and ref in _NO_NAMES:
+        raise RequestFailed(f"'{ref}' names no document")
+    plain = _NO_NAMES.isdisjoint(segments)
+    return "/kv/v1/documents/" + quote(ref, safe="@/" if plain else "@")
 
 
 def refusal(response: httpx.Response) -> RequestFailed:

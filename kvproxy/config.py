@@ -30,7 +30,20 @@ def parse_bytes(value: object) -> object:
     return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
+NAMED_OPENINGS = ("date", "time", "session", "env")
+
+OpeningLine = Annotated[str, Field(max_length=200, pattern=r"[^\s*]")]
+"""One line, in which ``*`` stands for anything; never everything."""
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+
+
+_ORIGIN = re.compile(r"\*|loopback|null|[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s*,]+")
+
+
+def _as_list(value: object) -> object:
+    """One text stands for a list of it."""
+    return [value] if isinstance(value, str) else value
 
 
 class _Section(BaseModel):
@@ -66,6 +79,8 @@ class Server(_Section):
     drain_timeout_s: float = Field(default=30.0, ge=0)
     keepalive_s: float = Field(default=10.0, gt=0)
     timeout_s: float = Field(default=600.0, gt=0)
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ("loopback",)
+    """Whose pages may ask, by a browser: ``loopback``, origins, or ``*``."""
     metrics: bool = True
     metrics_key: str | None = Field(default=None, min_length=16, repr=False)
 
@@ -77,6 +92,12 @@ class Server(_Section):
         ):
             if len(set(values)) != len(values):
                 raise ValueError(f"two api_keys have the same {what}")
+        for origin in self.cors_origins:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f"cors_origins has '{origin}'; write 'loopback', '*', or an origin without a path, like "
+                    "https://chat.example.com or http://10.0.0.5:3000"
+                )
         return self
 
 
@@ -110,6 +131,18 @@ class Requests(_Section):
 
     hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
     unreadable_history: Literal["note", "refuse"] = "note"
+    client_metadata: tuple[OpeningLine, ...] = ("x-anthropic-billing-header:*",)
+    """Lines at the head of a system text that its client wrote for its own servers: kept out of the prompt."""
+    volatile_openings: tuple[OpeningLine, ...] = ()
+    """Lines at the head of a system text that go behind it: date, time, session, env, or a line with ``*``."""
+
+    @model_validator(mode="after")
+    def _known_openings(self) -> Requests:
+        for entry in self.volatile_openings:
+            if re.fullmatch(r"[\w-]+", entry) and entry not in NAMED_OPENINGS:
+                known = ", ".join(NAMED_OPENINGS)
+                raise ValueError(f"volatile_openings has no rule '{entry}'; known: {known}, or a line with *")
+        return self
 
 
 class Store(_Section):
@@ -145,6 +178,9 @@ class Documents(_Section):
     framings: tuple[Framing, ...] = (Framing(place="system"), Framing(place="user"))
     default_visibility: Literal["public", "private"] = "public"
     max_text: Bytes = 8 * 2**20
+    spellings: Literal["auto", "exact"] = "auto"
+    """``auto``: a text with a byte order mark, CR LF or white space at its front is also prefilled as programs send
+    it that drop them; ``exact``: as published only."""
 
 
 class Upstream(_Section):
@@ -183,6 +219,24 @@ class Config(_Section):
     responses: Responses = Responses()
     upstreams: tuple[Upstream, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    aliases: dict[str, str] = Field(default_factory=dict)
+    """Other names for models, patterns with ``*``, ``?`` and ``[…]`` too; the first that fits counts."""
+
+    @model_validator(mode="after")
+    def _aliases_lead_somewhere(self) -> Config:
+        known = [self.model.served_name, *(u.name for u in self.upstreams)]
+        taken = {name.casefold() for name in known}
+        for alias, target in self.aliases.items():
+            if not alias.strip() or alias != alias.strip():
+                raise ValueError(
+                    f"aliases has '{alias}'; a name neither is empty nor begins or ends with a space"
+                )
+            if target not in known:
+                raise ValueError(f"aliases names '{target}', which is not served; served: {', '.join(known)}")
+            if alias.casefold() in taken:
+                raise ValueError(f"aliases has '{alias}', which is a served model's own name, or given twice")
+            taken.add(alias.casefold())
+        return self
 
     @model_validator(mode="after")
     def _names(self) -> Config:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from kvproxy.answer_format import AnswerFormat
+from kvproxy.answer_format import JsonFormat as JsonFormat
+
 PAGE_TOKENS = 256
 """Positions in one page of KV. Part of the engine fingerprint; never change it in place."""
 
@@ -101,6 +104,10 @@ class Message:
     """Assistant messages only: what it thought, where the client sends it back."""
 
 
+ToolForm = Literal["function", "custom", "shell", "local_shell", "apply_patch", "tool_search"]
+"""How calls of a tool are told to its client: as a function's, as free text, or as a built-in's own item."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function that the model may call. ``parameters`` is its JSON schema, in the client's own key order."""
@@ -113,6 +120,14 @@ class Tool:
     assumed: bool = False
     """``strict`` is the dialect's default, which the client did not ask for: where it cannot be enforced, it is
     not, and nobody is refused for it."""
+    form: ToolForm = "function"
+    namespace: str | None = None
+    """The group that the client declared it in; ``name`` is then unique among all groups."""
+    bare_name: str | None = None
+    """The client's own name for it inside of its namespace."""
+    found: bool = False
+    """The conversation itself tells of it, as the result of a search for tools: it stands in no list before it, whose
+    change would cost the whole prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +137,6 @@ class ToolChoice:
 
     mode: Literal["none", "auto", "required"] = "auto"
     names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class JsonFormat:
-    """The answer must be JSON: any object when ``schema`` is None."""
-
-    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +201,7 @@ class ChatRequest:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
-    response_format: JsonFormat | None = None
+    response_format: AnswerFormat | None = None
     cache: CacheHints = CacheHints()
     prediction: str | None = None
     """What the client expects the answer to be. It changes when tokens come, never which."""
@@ -213,6 +221,7 @@ class TextRequest:
     sampling: Sampling = Sampling()
     n: int = 1
     cache: CacheHints = CacheHints()
+    response_format: AnswerFormat | None = None
 
 
 def documents_scope(scope: str) -> str:
@@ -291,9 +300,17 @@ class Constraint:
     choice: ToolChoice = ToolChoice()
     parallel: bool = True
     """Whether one answer may hold several calls."""
-    format: JsonFormat | None = None
+    format: AnswerFormat | None = None
     reasoning: Reasoning = "none"
     tool_format: str = HERMES
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarText:
+    """A constraint as the text of a grammar, and what it does not enforce though a client asked for it."""
+
+    text: str
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,14 @@
     │  ├─ UnsupportedSchema           400  unsupported_schema
     │  ├─ CannotFit                   400  page_budget_exceeded
     │  ├─ PreviousResponseNotFound    400  previous_response_not_found
+    │  ├─ UnreadableBody              400  unreadable_body
+    │  ├─ UnsupportedEncoding         415  unsupported_encoding
+    │  ├─ ExpectationFailed           417  expectation_failed
+    │  ├─ HeadTooLarge                431  request_head_too_large
     │  └─ DocumentRejected            400  document_rejected
     ├─ AuthenticationFailed           401  invalid_api_key
     ├─ PermissionDenied               403  permission_denied
+    │  └─ OriginRefused               403  origin_refused
     ├─ NotFound                       404
     │  ├─ ModelNotFound               404  model_not_found
     │  ├─ DocumentNotFound            404  document_not_found
@@ -36,6 +41,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -130,6 +136,31 @@ class DocumentRejected(InvalidRequest):
     code = "document_rejected"
 
 
+class UnreadableBody(InvalidRequest):
+    """The body broke off, or is not packed as it says. Nothing that follows on its connection can be trusted."""
+
+    code = "unreadable_body"
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """A Content-Encoding that is not undone here."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "unsupported_encoding"
+
+
+class ExpectationFailed(InvalidRequest):
+    status = HTTPStatus.EXPECTATION_FAILED
+    code = "expectation_failed"
+
+
+class HeadTooLarge(InvalidRequest):
+    """The URL, a header or all of them together."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    code = "request_head_too_large"
+
+
 class AuthenticationFailed(KVProxyError):
     status = HTTPStatus.UNAUTHORIZED
     type = "invalid_request_error"
@@ -142,17 +173,29 @@ class PermissionDenied(KVProxyError):
     code = "permission_denied"
 
 
+class OriginRefused(PermissionDenied):
+    """A page of somebody else asks a proxy that asks for no key."""
+
+    code = "origin_refused"
+
+
 class NotFound(KVProxyError):
     status = HTTPStatus.NOT_FOUND
     type = "invalid_request_error"
 
 
 class ModelNotFound(NotFound):
-    code = "model_not_found"
+    """``served`` are the names to choose from, the first of which are told."""
 
-    def __init__(self, model: str) -> None:
+    code = "model_not_found"
+    MOST_TOLD: ClassVar[int] = 20
+
+    def __init__(self, model: str, served: Sequence[str] = ()) -> None:
+        more = len(served) - self.MOST_TOLD
+        names = ", ".join(f"`{name}`" for name in served[: self.MOST_TOLD])
+        told = f" Served here: {names}{f' and {more} more' if more > 0 else ''}." if served else ""
         super().__init__(
-            f"The model `{model}` does not exist or you do not have access to it.", param="model"
+            f"The model `{model[:128]}` does not exist or you do not have access to it.{told}", param="model"
         )
 
 

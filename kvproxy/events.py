@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from kvproxy.core import LeftOut
+
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """The engine says ``stop`` or ``length``; the others come from parsing its text, or from an upstream."""
 
@@ -28,7 +30,8 @@ class Usage:
 class Started:
     """First event of a generation: the prompt is prefilled and the first token is known.
 
-    ``cached_tokens`` is what was really taken from pages, which a lookup can only promise.
+    ``cached_tokens`` is what was really taken from pages, which a lookup can only promise. With ``cache_write_tokens``
+    it is what the usage at the end says too; where ``parsed``, that is the upstream's, and not known yet.
     """
 
     cached_tokens: int
@@ -39,6 +42,10 @@ class Started:
     prefill_s: float
     parsed: bool = False
     """True when whoever answers has told reasoning, text and tool calls apart itself (an upstream)."""
+    cache_write_tokens: int = 0
+    """As :attr:`Usage.cache_write_tokens`: settled by now, since what follows is no part of the prompt."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What of the request's schemas is not enforced, as its dialect allows."""
 
 
 @dataclass(frozen=True, slots=True)

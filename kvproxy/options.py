@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from pathlib import Path
@@ -66,11 +67,25 @@ def can_write(*files: Path | None) -> None:
             raise SetupError(f"cannot write {file}: {file.parent} is no folder that can be written to")
 
 
+_WIDE = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""By what a text in them starts with; UTF-32's come first, as one of them starts with one of UTF-16's."""
+
+
 def read_text(file: str) -> str:
+    """The text of a file, ``-`` for stdin: UTF-8 with line ends and byte order mark as they are, since programs send
+    them in different ways, or UTF-16 and UTF-32 that say so themselves. Raises SetupError."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return data.decode("utf-8")
+        return data.decode(next((codec for mark, codec in _WIDE.items() if data.startswith(mark)), "utf-8"))
     except OSError as e:
         raise SetupError(f"cannot read {file}: {e.strerror}") from e
     except UnicodeDecodeError as e:
-        raise SetupError(f"{file} is not UTF-8 text (byte {e.start}); convert it first") from e
+        raise SetupError(
+            f"{file} is not {e.encoding.upper()} text (byte {e.start}); convert it to UTF-8 first, for example "
+            f"with iconv -t UTF-8"
+        ) from e

@@ -26,6 +26,7 @@ from kvproxy.core import (
     ChatRequest,
     Constraint,
     Decision,
+    LeftOut,
     Miss,
     MissReason,
     Prompt,
@@ -212,6 +213,10 @@ class Pipeline:
         """The raw way to an upstream model, where it is configured so."""
         return self._misses.passthrough(model)
 
+    async def upstream_left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
+        """What of a body another provider will not see. Raises InvalidRequest for what cannot be sent at all."""
+        return await self._misses.left_out(endpoint, body)
+
     async def upstream(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         """Another provider's answer, as it came. Raises UpstreamError."""
         return await self._misses.complete(endpoint, body)
@@ -290,7 +295,7 @@ class Pipeline:
 def constraint_of(request: Request, prompt: Prompt) -> Constraint | None:
     """What the engine must enforce, or None where the model may say what it likes."""
     if not isinstance(request, ChatRequest):
-        return None
+        return None if request.response_format is None else Constraint(format=request.response_format)
     calls = request.tools if request.tool_choice.mode != "none" else ()
     names = request.tool_choice.names
     calls = tuple(tool for tool in calls if not names or tool.name in names)

@@ -13,9 +13,10 @@ from functools import partial
 from kvproxy.backends.base import Found, Kept, LocalBackend
 from kvproxy.core import Caller, DocumentRef, Prompt, Visibility
 from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument, checked_etag
-from kvproxy.documents.info import DocumentInfo, FramingInfo, Published
-from kvproxy.documents.library import Known, Library
+from kvproxy.documents.document import Document, FramedPrefix, checked_etag
+from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, SpellingInfo
+from kvproxy.documents.library import Known, Library, Spelled
+from kvproxy.documents.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.registry import Entry, KeptFraming, Registry
 from kvproxy.documents.shelf import Holding, Shelf
 from kvproxy.documents.turns import Turns, whole
@@ -57,9 +58,11 @@ class Publisher:
         local: LocalBackend,
         default_visibility: Visibility = "public",
         max_text: int = 8 * 2**20,
+        spellings: SpellingPolicy = "auto",
     ) -> None:
-        """``max_text`` is in bytes of UTF-8."""
+        """``max_text`` is in bytes of UTF-8. ``spellings``: which of a text's are prefilled and recognised."""
         self._composer = composer
+        self._preparation = Preparation(composer, spellings)
         self._library = library
         self._registry = registry
         self._local = local
@@ -87,8 +90,9 @@ class Publisher:
 
         Without ``visibility`` a new version has that of the one before it. The same text again changes
         nothing, but that a version in quarantine is prefilled anew and let out. ``progress(done, total)`` counts
-        tokens over all framings. ``pinned`` keeps the pages in memory; without it, a new version takes over the pin
-        of the one before it. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
+        tokens over all framings and spellings. ``pinned`` keeps the pages in memory; without it, a new version
+        takes over the pin of the one before it. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit,
+        StorageFull.
         """
         etag = checked_etag(id, text, self._max_text)
         async with self._turns.of(id):
@@ -100,9 +104,12 @@ class Publisher:
                     self._pins.check([len(p.token_ids) for p in known.prefixes] if known else [], None)
                 prefill_s = await self.quarantine.settle(current.ref)
                 if pinned is not None:
-                    await whole(self._pins.move(None if pinned else current.ref, current.ref if pinned else None))
+                    await whole(
+                        self._pins.move(None if pinned else current.ref, current.ref if pinned else None)
+                    )
                 return Published(self._info(current.ref, caller), created=False, prefill_s=prefill_s)
-            tokenized, prefixes = await asyncio.to_thread(self._prepare, id, text)
+            prepared = await asyncio.to_thread(self._prepare, id, text)
+            prefixes = prepared.prefixes
             before = current.ref if current is not None and current.ref in self._pins else None
             pinned = before is not None if pinned is None else pinned
             if pinned:
@@ -111,7 +118,7 @@ class Publisher:
             document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
             forgotten = self._forgotten
             framings = await self._keep_all(document.scope, prefixes, progress)
-            await whole(self._commit(Known(document, tokenized, prefixes), framings))
+            await whole(self._commit(prepared.known(document), framings))
             if self._forgotten != forgotten:
                 await self._keep_dropped(document.scope, framings)
             await whole(self._pins.move(before, document.ref if pinned else None))
@@ -148,12 +155,12 @@ class Publisher:
     async def restore(self) -> None:
         """Make registered documents known and their pages findable; what is missing waits for ``refresh``."""
         for entry in await asyncio.to_thread(self._registry.load):
-            tokenized, prefixes = await asyncio.to_thread(self._tokenize, entry.document.text)
-            self._library.add(Known(entry.document, tokenized, prefixes, entry.quarantined))
+            prepared = await asyncio.to_thread(self._preparation.prepare, entry.document.text, self._longest)
+            self._library.add(prepared.known(entry.document, entry.quarantined))
             if entry.pinned:
                 self._pins.remember(entry.document.ref)
             if entry.quarantined is None:
-                await self._restore_pages(entry, prefixes)
+                await self._restore_pages(entry, prepared.prefixes)
             else:
                 self._shelf.put(entry.document.ref, Holding(entry.document.scope, entry.framings))
                 logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
@@ -165,7 +172,7 @@ class Publisher:
             try:
                 await self._refresh_one(item)
             except KVProxyError as e:
-                logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.framing, e.message)
+                logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.name, e.message)
         await self._pins.restore(lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined)
 
     def _current(self, id: str, caller: Caller) -> Document | None:
@@ -175,28 +182,26 @@ class Publisher:
         versions = self._library.versions(id, caller)
         return versions[-1].document if versions else None
 
-    def _prepare(self, id: str, text: str) -> tuple[TokenizedDocument, tuple[FramedPrefix, ...]]:
+    @property
+    def _longest(self) -> int:
+        """Tokens that a prefix may have."""
+        return self._local.info.max_context - MARGIN
+
+    def _prepare(self, id: str, text: str) -> Prepared:
         """Raises DocumentRejected when the document leaves no room for a question."""
-        limit = self._local.info.max_context - MARGIN
+        limit = self._longest
         token_ids = self._composer.encode(text)
         longest = len(token_ids)
         if longest <= limit:  # a text far too long is not worth cutting
-            tokenized, prefixes = self._tokenize(text, token_ids)
-            longest = max([longest, *(len(p.token_ids) for p in prefixes)])
+            prepared = self._preparation.prepare(text, limit, token_ids)
+            longest = max([longest, *(len(p.token_ids) for p in prepared.prefixes)])
             if longest <= limit:
-                return tokenized, prefixes
+                return prepared
         raise DocumentRejected(
             f"'{id}' needs {longest} tokens; this model's context has {limit + MARGIN}, {MARGIN} of them "
             "kept free for question and answer. Publish it in parts.",
             param="text",
         )
-
-    def _tokenize(
-        self, text: str, token_ids: Sequence[int] | None = None
-    ) -> tuple[TokenizedDocument, tuple[FramedPrefix, ...]]:
-        tokenized = self._composer.tokenize(text, token_ids)
-        framed = [self._composer.framed(text, tokenized, framing) for framing in self._composer.framings]
-        return tokenized, tuple(prefix for prefix in framed if prefix.token_ids)
 
     async def _keep_all(
         self, scope: str, prefixes: Sequence[FramedPrefix], progress: Progress | None
@@ -209,7 +214,7 @@ class Publisher:
             for prefix in prefixes:
                 report = partial(_report, progress, done, total) if progress is not None else None
                 kept = await self._local.keep(prefix.token_ids, scope, report)
-                framings.append(KeptFraming(prefix.framing, kept))
+                framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:
             await whole(self._forget_all([Holding(scope, tuple(framings))]))
@@ -271,7 +276,7 @@ class Publisher:
 
     async def _restore_pages(self, entry: Entry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document
-        wanted = {p.framing: p for p in prefixes}
+        wanted = {p.name: p for p in prefixes}
         self._shelf.put(document.ref, Holding(document.scope, entry.framings))
         for name, prefix in wanted.items():
             kept = self._shelf.get(document.ref).of(name)
@@ -282,7 +287,7 @@ class Publisher:
 
     async def _why_missing(self, kept: Kept | None, prefix: FramedPrefix, scope: str) -> str | None:
         if kept is None:
-            return "this framing is new"
+            return "this framing or spelling is new"
         if kept.token_ids != prefix.token_ids:
             return "tokenizer or chat template have changed"
         on_disk = await self._local.known(kept, scope)
@@ -303,13 +308,13 @@ class Publisher:
                         raise
                     delay = e.retry_after_s or 0
                 else:
-                    await whole(self._replace(known.document, KeptFraming(item.prefix.framing, kept)))
+                    await whole(self._replace(known, KeptFraming(item.prefix.name, kept)))
                     return
             await asyncio.sleep(delay)
 
-    async def _replace(self, document: Document, framing: KeptFraming) -> None:
+    async def _replace(self, known: Known, framing: KeptFraming) -> None:
         # Framings no longer configured leave here; the store collects their pages at the next start.
-        names = {f.name for f in self._composer.framings} - {framing.framing}
+        document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
         others = tuple(f for f in self._shelf.get(document.ref).framings if f.framing in names)
         holding = Holding(document.scope, (*others, framing))
         await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
@@ -331,6 +336,7 @@ class Publisher:
             framings=tuple(self._framing_info(f, caller) for f in self._shelf.get(document.ref).framings),
             quarantined=known.quarantined,
             pinned=document.ref in self._pins,
+            spellings=tuple(_spelling_info(spelled) for spelled in known.spellings),
         )
 
     def _framing_info(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
@@ -344,6 +350,12 @@ class Publisher:
 
 def _tokens(kept: Kept) -> int:
     return sum(page.tokens for page in kept.pages)
+
+
+def _spelling_info(spelled: Spelled) -> SpellingInfo:
+    tokenized = spelled.tokenized
+    core, tokens = tokenized.core, len(tokenized.token_ids)
+    return SpellingInfo(spelled.name, len(core), tokens, spelled.leading, tokenized.key)
 
 
 def _report(progress: Progress, before: int, total: int, done: int, _: int) -> None:

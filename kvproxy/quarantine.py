@@ -132,7 +132,7 @@ class Quarantine:
         framings = []
         for prefix in known.prefixes:
             kept = await self._local.keep(prefix.token_ids, document.scope)
-            framings.append(KeptFraming(prefix.framing, kept))
+            framings.append(KeptFraming(prefix.name, kept))
         holding = Holding(document.scope, tuple(framings))
         await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
         self._shelf.put(document.ref, holding)

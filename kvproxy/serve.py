@@ -111,6 +111,8 @@ async def _serve(
             max_body=settings.max_body,
             keepalive_s=settings.keepalive_s,
             timeout_s=settings.timeout_s,
+            aliases=config.aliases,
+            cors_origins=settings.cors_origins,
             policy=ReadingPolicy(**config.requests.model_dump()),
             show_metrics=settings.metrics,
             metrics_key=settings.metrics_key,
@@ -196,6 +198,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             local=local,
             default_visibility=config.documents.default_visibility,
             max_text=config.documents.max_text,
+            spellings=config.documents.spellings,
         )
         await publisher.restore()
         client = await life.enter_async_context(raw_client())
@@ -204,7 +207,11 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             local_name=name,
             upstreams=[(u.name, u.params) for u in config.upstreams if not u.passthrough],
             fallbacks=config.fallbacks,
-            raw={u.name: RawUpstream(client, name=u.name, **u.params) for u in config.upstreams if u.passthrough},
+            raw={
+                u.name: RawUpstream(client, name=u.name, **u.params)
+                for u in config.upstreams
+                if u.passthrough
+            },
         )
         life.push_async_callback(misses.close)
         auditor = Auditor(samples, local, publisher.quarantine)

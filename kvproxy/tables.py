@@ -24,7 +24,9 @@ def console() -> Console:
 def print_documents(documents: Iterable[dict[str, Any]]) -> None:
     table = Table("document", "tokens", "characters", "visibility", "framings", "on disk")
     for d in documents:
-        framings = ", ".join(f["name"] for f in d["framings"])
+        framings = ", ".join(f["name"] for f in d["framings"] if ":" not in f["name"])
+        if (spellings := len(d.get("spellings", ()))) > 1:
+            framings += f" in {spellings} spellings"
         size = sum(f["bytes"] for f in d["framings"]) / 2**20
         name = f"{d['id']}@{d['version']}" + ("" if d["current"] else " (old)")
         confined = d.get("quarantined") is not None

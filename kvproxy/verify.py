@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from kvproxy.backends.base import Comparison, LocalBackend
-from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, TextPart, TextRequest
+from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, Part, TextPart, TextRequest
 from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Framing
+from kvproxy.documents.document import FramedPrefix, Framing
 from kvproxy.documents.info import Verification
-from kvproxy.documents.library import Library
+from kvproxy.documents.library import Known, Library, Spelled
+from kvproxy.documents.spelling import PUBLISHED
 from kvproxy.errors import ContextTooLong, HitLost
 from kvproxy.pipeline import Request
 from kvproxy.quarantine import Quarantine
@@ -43,8 +45,8 @@ class Verifier:
     async def verify(
         self, ref: DocumentRef, caller: Caller, new_tokens: int = NEW_TOKENS, progress: Progress | None = None
     ) -> list[Verification]:
-        """One verification per framing; each takes about two cold prefills. ``progress(done, total)`` counts
-        tokens over all framings, as far as their sizes are known.
+        """One verification per framing and spelling; each takes about two cold prefills. ``progress(done, total)``
+        counts tokens over all of them, as far as their sizes are known.
 
         A version in quarantine is prefilled anew first, and leaves it when all of it is exact. Raises
         DocumentNotFound, ContextTooLong, CannotFit, Overloaded.
@@ -53,10 +55,11 @@ class Verifier:
         found = known.document.ref
         if known.quarantined is not None and self._quarantine is not None:
             await self._quarantine.renew(found)
-        told = _Told(progress, len(self._composer.framings))
+        cases = list(self._cases(known))
+        told = _Told(progress, len(cases))
         done = []
-        for framing in self._composer.framings:
-            done.append(await self._one(found, framing, caller, new_tokens, told))
+        for case in cases:
+            done.append(await self._one(found, case, caller, new_tokens, told))
         await self._conclude(found, done, was_confined=known.quarantined is not None)
         return done
 
@@ -76,10 +79,19 @@ class Verifier:
                     notes.setdefault(owner, note)
             await self._quarantine.confine(notes)
 
+    def _cases(self, known: Known) -> Iterator[_Case]:
+        """The text as published under every framing, and each other spelling where it has pages of its own."""
+        for framing in self._composer.framings:
+            yield _Case(framing)
+        kept = {prefix.name for prefix in known.prefixes}
+        for spelled in known.others:
+            cases = (_Case(framing, spelled) for framing in self._composer.framings)
+            yield from (case for case in cases if case.name in kept)
+
     async def _one(
-        self, ref: DocumentRef, framing: Framing, caller: Caller, new_tokens: int, told: _Told
+        self, ref: DocumentRef, case: _Case, caller: Caller, new_tokens: int, told: _Told
     ) -> Verification:
-        prompt = await self._composer.composed(self._request(ref, framing, caller), caller)
+        prompt = await self._composer.composed(self._request(ref, case, caller), caller)
         room = self._local.info.max_context - len(prompt.token_ids) - 1
         if room < 1:
             raise ContextTooLong(
@@ -90,20 +102,35 @@ class Verifier:
         try:
             comparison = await self._local.compare(prompt, caller, min(new_tokens, room), told.begin())
         except HitLost as e:
-            return Verification(str(ref), framing.name, exact=False, note=e.message)
-        return _judge(ref, framing, comparison)
+            return Verification(str(ref), case.name, exact=False, note=e.message)
+        return _judge(ref, case, comparison)
 
-    def _request(self, ref: DocumentRef, framing: Framing, caller: Caller) -> Request:
-        if framing.place == "text":
-            # A text prompt has no references: its documents are known by their text.
-            text = self._library.resolve(ref, caller).document.text
+    def _request(self, ref: DocumentRef, case: _Case, caller: Caller) -> Request:
+        """References stand for the text as published; other spellings are known by their text."""
+        if case.framing.place == "text":
+            text = case.spelled.text if case.spelled else self._library.resolve(ref, caller).document.text
             return TextRequest(self._model, f"{text}\n{QUESTION}")
-        return ChatRequest(self._model, messages_for(framing, ref, QUESTION))
+        document = TextPart(case.spelled.text) if case.spelled else DocumentPart(ref)
+        return ChatRequest(self._model, messages_for(case.framing, document, QUESTION))
 
 
-def messages_for(framing: Framing, ref: DocumentRef, question: str) -> tuple[Message, ...]:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What is compared at a time."""
+
+    framing: Framing
+    spelled: Spelled | None = None
+    """None: as published."""
+
+    @property
+    def name(self) -> str:
+        """As ``FramedPrefix`` has it."""
+        return FramedPrefix(self.framing.name, (), self.spelled.name if self.spelled else PUBLISHED).name
+
+
+def messages_for(framing: Framing, document: Part, question: str) -> tuple[Message, ...]:
     """A conversation in which the document stands as a framing of messages has it."""
-    document, ask = DocumentPart(ref), TextPart(question)
+    ask = TextPart(question)
     if framing.place == "system":
         return (Message("system", (document,)), Message("user", (ask,)))
     user = Message("user", (document, ask))
@@ -132,10 +159,10 @@ class _Told:
             self._progress(done, total)
 
 
-def _judge(ref: DocumentRef, framing: Framing, c: Comparison) -> Verification:
+def _judge(ref: DocumentRef, case: _Case, c: Comparison) -> Verification:
     return Verification(
         document=str(ref),
-        framing=framing.name,
+        framing=case.name,
         exact=c.exact,
         note="",
         cached_tokens=c.cached_tokens,

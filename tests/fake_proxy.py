@@ -1,4 +1,5 @@
-"""A proxy without a model: enough of kvproxy's HTTP for the command line and the demo, standard library only.
+"""A proxy without a model: enough of kvproxy's HTTP for the command line, the demo and the integrations, standard
+library only.
 
 Started as ``python -m tests.fake_proxy serve --config FILE --announce-file FILE`` it behaves as a proxy does:
 a published text is a hit for everyone, also after a restart. With ``--lies`` hits have another answer,
@@ -7,6 +8,7 @@ with ``--slow`` no question is answered, with ``--broken`` it does not start.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import sys
@@ -14,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
@@ -21,7 +24,8 @@ from typing import Any
 
 import yaml
 
-MODEL = "fake"
+MODEL, CONTEXT = "fake", 5000
+"""The one model that it has, and how many words fit into a prompt and its answer."""
 
 
 class FakeProxy(ThreadingHTTPServer):
@@ -33,6 +37,8 @@ class FakeProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.store, self.keys, self.lies, self.slow = store, keys, lies, slow
         self.documents: dict[str, dict[str, Any]] = {}
+        self.spellings: tuple[str, ...] = ("published",)
+        """Names of those that every document has."""
         self.asked: list[dict[str, Any]] = []
         """The bodies of chat completions."""
         self.requests: list[dict[str, Any]] = []
@@ -50,16 +56,41 @@ class FakeProxy(ThreadingHTTPServer):
             "id": body["id"],
             "version": 1,
             "current": True,
+            "etag": hashlib.sha256(text.encode()).hexdigest(),
             "visibility": body.get("visibility", "public"),
             "characters": len(text),
             "tokens": len(text.split()),
             "framings": [{"name": "system", "tokens": len(text.split()) + 3, "bytes": 3 * 2**20}],
+            "spellings": [{"name": s, "characters": 1, "tokens": 1} for s in self.spellings],
         }
-        created = body["id"] not in self.documents
+        known = self.documents.get(body["id"])
+        created = known is None or known["text"] != text
         self.documents[body["id"]] = {"info": info, "text": text}
         if self.store is not None:
             self.store.write_text(json.dumps(self.documents))
         return {"info": info, "created": created, "prefill_s": 1.5}
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a prompt came to."""
+
+    words: int
+    cached: int
+    answer: str
+    status: str
+
+
+def _said(content: str | list[dict[str, Any]] | None) -> str:
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content or [])
+
+
+def _call(function: dict[str, Any]) -> dict[str, Any]:
+    """With the first choice for every argument that has choices."""
+    properties = function["parameters"]["properties"]
+    arguments = {name: schema["enum"][0] for name, schema in properties.items() if "enum" in schema}
+    called = {"name": function["name"], "arguments": json.dumps(arguments)}
+    return {"id": "call", "type": "function", "function": called}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -74,7 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path, _, query = self.path.partition("?")
         if path == "/v1/models":
-            self._json(200, {"object": "list", "data": [{"id": MODEL, "owned_by": "kvproxy"}]})
+            model = {"id": MODEL, "object": "model", "created": 1, "owned_by": "kvproxy"}
+            self._json(200, {"object": "list", "data": [model]})
         elif path == "/kv/v1/requests":
             self._json(200, {"object": "list", "data": self.server.requests})
         elif path == "/kv/v1/documents":
@@ -96,14 +128,21 @@ class _Handler(BaseHTTPRequestHandler):
         elif "/verify" in self.path:
             self._verify()
         elif self.path == "/tokenize":
-            if (texts := self._texts(body)) is not None:
-                self._json(200, {"count": sum(len(text.split()) for text in texts)})
+            texts = [body["prompt"]] if "prompt" in body else self._texts(body)
+            if texts is not None:
+                ids = list(range(sum(len(text.split()) for text in texts)))
+                self._json(200, {"count": len(ids), "max_model_len": CONTEXT, "tokens": ids})
+        elif self.path == "/v1/responses":
+            self._respond(body)
         else:
             self._chat(body)
 
     def _publish(self, body: dict[str, Any]) -> None:
         if not body["text"]:
             self._error(400, "the text is empty")
+            return
+        if "text/event-stream" not in self.headers.get("accept", ""):
+            self._json(201, self.server.publish(body))
             return
         if body["id"] == "fails-late":
             self._stream(
@@ -150,36 +189,91 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(body)
         if (texts := self._texts(body)) is None:
             return
-        words = sum(len(t.split()) for t in texts)
-        known = [d for d in self.server.documents.values() if texts[0].startswith(d["text"])]
-        cached = len(known[0]["text"].split()) if known else 0
-        answer = "yes" if known and self.server.lies else "no"
-        details = {"cached_tokens": cached, "cache_write_tokens": 0}
-        usage = {"prompt_tokens": words, "completion_tokens": 1, "total_tokens": words + 1}
-        base = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
+        read = self._read(texts)
+        details = {"cached_tokens": read.cached, "cache_write_tokens": 0}
+        usage = {
+            "prompt_tokens": read.words,
+            "completion_tokens": 1,
+            "total_tokens": read.words + 1,
+            "prompt_tokens_details": details,
+        }
+        base = {"id": "c", "created": 1, "model": body["model"]}
         choice = {"index": 0, "finish_reason": None, "logprobs": None}
+        if not body.get("stream"):
+            message: dict[str, Any] = {"role": "assistant", "content": read.answer, "refusal": None}
+            reason = "stop"
+            if body.get("tool_choice") == "required":
+                message |= {"content": None, "tool_calls": [_call(body["tools"][0]["function"])]}
+                reason = "tool_calls"
+            choices = [choice | {"finish_reason": reason, "message": message}]
+            self._json(200, base | {"object": "chat.completion", "choices": choices, "usage": usage})
+            return
+        base["object"] = "chat.completion.chunk"
         chunks = [
             base | {"choices": [choice | {"delta": {"role": "assistant", "content": ""}}]},
-            base | {"choices": [choice | {"delta": {"content": answer}}]},
+            base | {"choices": [choice | {"delta": {"content": read.answer}}]},
             base | {"choices": [choice | {"delta": {}, "finish_reason": "stop"}]},
-            base | {"choices": [], "usage": usage | {"prompt_tokens_details": details}},
         ]
-        miss = 'kvproxy; fwd=miss; detail="no-document"'
+        if (body.get("stream_options") or {}).get("include_usage"):
+            chunks.append(base | {"choices": [], "usage": usage})
+        self._stream([(None, c) for c in chunks], status=read.status, end="data: [DONE]\n\n")
+
+    def _respond(self, body: dict[str, Any]) -> None:
+        """Whole only; instructions come before the input, as in the real one."""
+        items = body["input"] if isinstance(body["input"], list) else [{"content": body["input"]}]
+        read = self._read([body.get("instructions") or "", *(_said(i.get("content")) for i in items)])
+        part = {"type": "output_text", "text": read.answer, "annotations": [], "logprobs": []}
+        message = {
+            "type": "message",
+            "id": "m",
+            "role": "assistant",
+            "status": "completed",
+            "content": [part],
+        }
+        self._json(
+            200,
+            {
+                "id": "r",
+                "object": "response",
+                "created_at": 1,
+                "status": "completed",
+                "model": body["model"],
+                "output": [message],
+                "parallel_tool_calls": True,
+                "tool_choice": "auto",
+                "tools": [],
+                "usage": {
+                    "input_tokens": read.words,
+                    "input_tokens_details": {"cached_tokens": read.cached, "cache_write_tokens": 0},
+                    "output_tokens": 1,
+                    "output_tokens_details": {"reasoning_tokens": 0},
+                    "total_tokens": read.words + 1,
+                },
+            },
+        )
+
+    def _read(self, texts: list[str]) -> _Read:
+        known = [d["text"] for d in self.server.documents.values() if texts[0].startswith(d["text"])]
+        cached = len(known[0].split()) if known else 0
         hit = f'kvproxy; hit; key="doc@1"; detail="tokens={cached},exact"'
-        self._stream([(None, c) for c in chunks], status=hit if known else miss, end="data: [DONE]\n\n")
+        return _Read(
+            words=sum(len(t.split()) for t in texts),
+            cached=cached,
+            answer="yes" if known and self.server.lies else "no",
+            status=hit if known else 'kvproxy; fwd=miss; detail="no-document"',
+        )
 
     def _texts(self, body: dict[str, Any]) -> list[str] | None:
-        """One for each message; None after a 404 for a document that nobody published."""
+        """One for each message, documents included; None after a 404 for one that nobody published."""
         texts = []
         for message in body["messages"]:
-            content, text = message["content"], ""
-            for part in [{"text": content}] if isinstance(content, str) else content:
-                if "document" in part:
-                    if (found := self._document(part["document"])) is None:
-                        return None
-                    part = found
-                text += part["text"]
-            texts.append(text)
+            content = message.get("content")
+            if isinstance(content, list):
+                named = [self._document(p["document"]) if "document" in p else p for p in content]
+                if None in named:
+                    return None
+                content = "".join(str(p["text"]) for p in named if p is not None and "text" in p)
+            texts.append(_said(content))
         return texts
 
     def _allowed(self) -> bool:

@@ -106,6 +106,41 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     assert call("publish", str(tmp_path / "none"), "--id", "x")[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"one\r\ntwo\r\n", "one\r\ntwo\r\n"),
+        (b"\xef\xbb\xbfone two", "\ufeffone two"),
+        ("one tw\u00f6".encode("utf-16"), "one tw\u00f6"),
+        (b"\xfe\xff" + "one tw\u00f6".encode("utf-16-be"), "one tw\u00f6"),
+        ("one tw\u00f6".encode("utf-32"), "one tw\u00f6"),
+    ],
+    ids=["crlf", "bom", "utf-16", "utf-16-be", "utf-32"],
+)
+def test_a_file_is_published_as_it_is(proxy: FakeProxy, tmp_path: Path, data: bytes, text: str) -> None:
+    file = tmp_path / "x.txt"
+    file.write_bytes(data)
+    assert call("publish", str(file), "--id", "x", "--url", proxy.url)[0] == 0
+    assert proxy.documents["x"]["text"] == text
+
+
+def test_half_a_file_of_utf_16_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.txt"
+    file.write_bytes("one".encode("utf-16")[:-1])
+    status, _, err = call("publish", str(file), "--id", "x")
+    assert status == 2 and "is not UTF-16-LE text" in err and "Traceback" not in err
+
+
+def test_publish_and_list_say_in_how_many_spellings(proxy: FakeProxy, tmp_path: Path) -> None:
+    file = tmp_path / "x.txt"
+    file.write_bytes(b"one\r\ntwo")
+    proxy.spellings = ("published", "lf")
+    _, out, _ = call("publish", str(file), "--id", "x", "--url", proxy.url)
+    assert out == "x@1: 2 tokens, 2 spellings (published, lf), public, in 1.5 s\n"
+    _, out, _ = call("docs", "list", "--url", proxy.url)
+    assert "system in 2 spellings" in out
+
+
 def test_private_and_public_exclude_each_other(tmp_path: Path) -> None:
     status, _, err = call("publish", "-", "--id", "x", "--private", "--public", stdin="t")
     assert status == 2
@@ -150,3 +185,14 @@ def test_doctor_fails_on_a_config_that_cannot_be_read(
     status, out, _ = call("doctor", "--config", "config.yaml")
     assert status == 1
     assert "did you mean 'page_budget'?" in " ".join(out.split())
+
+
+def test_a_name_with_dots_deletes_no_other_document(proxy: FakeProxy, tmp_path: Path) -> None:
+    file = tmp_path / "b.txt"
+    file.write_text("one two", encoding="utf-8")
+    assert call("publish", str(file), "--id", "team/b", "--url", proxy.url)[0] == 0
+    for name in ("team/a/../b", "team/./b", "team//b", "x/../team/b", "./team/b", "team/b/", ".."):
+        status, out, err = call("docs", "delete", name, "--url", proxy.url)
+        assert (status, out) == (1, "") and err, name
+        assert call("docs", "show", name, "--url", proxy.url)[0] == 1
+    assert list(proxy.documents) == ["team/b"]

@@ -88,3 +88,44 @@ def test_something_else_at_that_address(response: httpx.Response, message: str) 
     with Client("http://elsewhere", transport=httpx.MockTransport(lambda _: response)) as client:
         with pytest.raises(RequestFailed, match=message):
             client.documents()
+
+
+PATHS = {
+    "handbook": "handbook",
+    "handbook@3": "handbook@3",
+    "law/handbook": "law/handbook",
+    "team/a/../b": "team%2Fa%2F..%2Fb",
+    "team/./b@2": "team%2F.%2Fb@2",
+    "team//b": "team%2F%2Fb",
+    "/b": "%2Fb",
+    "b/": "b%2F",
+    "../b": "..%2Fb",
+    "a b?c#d%2F": "a%20b%3Fc%23d%252F",
+    "ä": "%C3%A4",
+}
+
+
+@pytest.mark.parametrize(("ref", "path"), PATHS.items())
+def test_a_name_is_sent_to_the_letter(ref: str, path: str) -> None:
+    """Whatever httpx makes of paths: ``team/a/../b`` was ``team/b`` on its way."""
+    sent: list[bytes] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.raw_path)
+        return httpx.Response(404, json={"error": {"message": "no"}})
+
+    with Client("http://x", transport=httpx.MockTransport(answer)) as client:
+        for ask in (client.document, client.delete, client.verify):
+            with pytest.raises(RequestFailed, match="no"):
+                ask(ref)
+    base = f"/kv/v1/documents/{path}".encode()
+    assert sent == [base, base, base + b"/verify"]
+
+
+@pytest.mark.parametrize("ref", ["", ".", ".."])
+def test_what_can_be_no_name_is_not_sent(ref: str) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise AssertionError(f"nobody asks {request.url}")
+
+    with Client("http://x", transport=httpx.MockTransport(answer)) as client, pytest.raises(RequestFailed):
+        client.delete(ref)

@@ -10,6 +10,7 @@ import yaml
 
 from kvproxy.config import Config, load_config
 from kvproxy.errors import SetupError
+from kvproxy.wire.reading import ReadingPolicy
 
 RAW: dict[str, Any] = {
     "name": "raw",
@@ -56,3 +57,74 @@ def test_what_a_raw_upstream_needs(tmp_path: Path, params: dict[str, Any], told:
 def test_a_raw_upstream_is_alone(tmp_path: Path, more: dict[str, Any], told: str) -> None:
     with pytest.raises(SetupError, match=told):
         loaded(tmp_path, more)
+
+
+@pytest.mark.parametrize(
+    ("origins", "kept"),
+    [
+        ("*", ("*",)),
+        ("https://chat.example.com", ("https://chat.example.com",)),
+        (
+            ["loopback", "http://10.0.0.5:3000", "app://obsidian.md"],
+            ("loopback", "http://10.0.0.5:3000", "app://obsidian.md"),
+        ),
+        ([], ()),
+    ],
+)
+def test_origins(tmp_path: Path, origins: Any, kept: tuple[str, ...]) -> None:
+    assert loaded(tmp_path, {"server": {"cors_origins": origins}}).server.cors_origins == kept
+
+
+@pytest.mark.parametrize(
+    "origin", ["chat.example.com", "https://a/", "https://a/b", "localhost:3000", "https://*", "", "a, b"]
+)
+def test_what_is_no_origin(tmp_path: Path, origin: str) -> None:
+    with pytest.raises(SetupError, match="without a path"):
+        loaded(tmp_path, {"server": {"cors_origins": [origin]}})
+
+
+def test_aliases_lead_to_what_is_served(tmp_path: Path) -> None:
+    aliases = {"claude-*": "qwen3-4b", "Small": "other", "*": "qwen3-4b"}
+    assert loaded(tmp_path, {"upstreams": [OTHER], "aliases": aliases}).aliases == aliases
+
+
+@pytest.mark.parametrize(
+    ("aliases", "told"),
+    [
+        ({"claude-*": "nobody"}, "'nobody', which is not served; served: qwen3-4b, other"),
+        ({"a": "b", "b": "qwen3-4b"}, "'b', which is not served"),
+        ({"QWEN3-4B": "other"}, "served model's own name"),
+        ({"other": "qwen3-4b"}, "served model's own name"),
+        ({"small": "other", "Small": "other"}, "given twice"),
+        ({" small": "other"}, "a space"),
+        ({"": "other"}, "empty"),
+    ],
+)
+def test_aliases_that_lead_nowhere(tmp_path: Path, aliases: dict[str, str], told: str) -> None:
+    with pytest.raises(SetupError, match=told):
+        loaded(tmp_path, {"upstreams": [OTHER], "aliases": aliases})
+
+
+def test_openings_are_lists_that_can_be_extended_and_emptied(tmp_path: Path) -> None:
+    config = loaded(tmp_path, {"requests": {"client_metadata": [], "volatile_openings": ["date", "Build *"]}})
+    assert config.requests.client_metadata == ()
+    assert config.requests.volatile_openings == ("date", "Build *")
+    assert Config().requests.client_metadata == ReadingPolicy().client_metadata
+    assert Config().requests.volatile_openings == ReadingPolicy().volatile_openings == ()
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"volatile_openings": ["dates"]}, "no rule 'dates'; known: date, time, session, env"),
+        ({"client_metadata": ["*"]}, "client_metadata"),
+        ({"client_metadata": [" "]}, "client_metadata"),
+        ({"client_metadata": "x: *"}, "client_metadata"),
+    ],
+)
+def test_rules_that_would_take_everything_or_nothing(
+    tmp_path: Path, section: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SetupError, match="requests") as caught:
+        loaded(tmp_path, {"requests": section})
+    assert told in caught.value.message

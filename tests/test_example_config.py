@@ -38,7 +38,7 @@ def test_it_names_every_setting() -> None:
 def test_the_commented_examples_are_valid_too() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     text = text.replace("api_keys: [] ", "api_keys:").replace("upstreams: [] ", "upstreams:")
-    text = text.replace("fallbacks: {} ", "fallbacks:")
+    text = text.replace("fallbacks: {} ", "fallbacks:").replace("aliases: {} ", "aliases:")
     lines = [
         line.replace("# ", "", 1) if line.lstrip().startswith("# ") else line
         for line in text.splitlines()[2:]
@@ -48,3 +48,4 @@ def test_the_commented_examples_are_valid_too() -> None:
     assert [u.name for u in config.upstreams] == ["gpt-4o-mini", "big-qwen", "raw-qwen"]
     assert [k.name for k in config.server.api_keys] == ["alice", "gateway"]
     assert config.fallbacks == {"qwen3-4b": ("big-qwen",)}
+    assert config.aliases == {"claude-*": "qwen3-4b", "gpt-*": "qwen3-4b", "small": "gpt-4o-mini"}

@@ -12,10 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "kvproxy"
 
-SHARED = {"core", "events", "errors", "timings", "__init__"}
+SHARED = {"answer_format", "core", "events", "errors", "timings", "__init__"}
 """May be imported by all."""
 
 ARROWS: dict[str, set[str]] = {
+    "answer_format": set(),
     "core": set(),
     "events": {"core"},
     "errors": {"core"},
@@ -43,7 +44,7 @@ HEAVY: dict[str, set[str]] = {
     "gguf": {"engine"},
     "triton": {"engine.cuda"},
     "llguidance": {"engine"},
-    "litellm": {"backends.litellm"},
+    "litellm": {"backends.litellm", "backends.litellm_module"},
     "aiohttp": {"server", "backends.passthrough", "bench"},
     "typer": {"cli", "options", "bench.commands"},
     "diskcache": {"store"},

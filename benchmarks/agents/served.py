@@ -10,8 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from benchmarks.agents.scripted import Script, ScriptedBackend, ScriptedPipeline
+from benchmarks.agents.shapes import shape_of
 from kvproxy.backends.fake_misses import FakeMisses
 from kvproxy.config import Config, Engine, Model, Store, default_cache_dir
 from kvproxy.engine.source import ModelFolder, resolve_model
@@ -34,10 +39,28 @@ class Served:
     url: str
     script: Script
     parts: Parts
+    shapes: dict[str, Any]
+    """Of the latest request with each of the paths, by path."""
 
     def requests(self) -> list[KvRequest]:
         """All that have ended."""
         return self.parts.feed.recent("local", 500)
+
+
+def _noting(shapes: dict[str, Any]) -> Middleware:
+    """Keeps the shape of the longest body that came to each path (modified)."""
+
+    @web.middleware
+    async def noting(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if request.method == "POST" and request.path.startswith("/v1/"):
+            body = await request.read()
+            known = shapes.get(request.path)
+            if known is None or known["bytes"] < len(body):
+                shapes[request.path] = {"bytes": len(body), "body": shape_of(json.loads(body))}
+        return response
+
+    return noting
 
 
 def long_model(folder: Path) -> Path:
@@ -57,8 +80,8 @@ def long_model(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def proxy(folder: Path, *, delay_s: float = 0.0) -> AsyncIterator[Served]:
-    """``delay_s``: what every prefill takes longer, as on a slow machine."""
+async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
+    """``slow_s``: what every prefill takes longer, as on a slow machine."""
     config = Config(
         model=Model(path=str(folder / "model"), name=NAME),
         engine=Engine(page_budget=6 * 2**30),
@@ -68,7 +91,8 @@ async def proxy(folder: Path, *, delay_s: float = 0.0) -> AsyncIterator[Served]:
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_stack(config, ModelFolder(long_model(folder / "model"), NAME)) as stack:
         script = Script()
-        local = ScriptedBackend(stack.local, script, delay_s)
+        shapes: dict[str, Any] = {}
+        local = ScriptedBackend(stack.local, script, slow_s)
         parts = Parts(
             served_name=NAME,
             created=0,
@@ -84,9 +108,11 @@ async def proxy(folder: Path, *, delay_s: float = 0.0) -> AsyncIterator[Served]:
             timeout_s=600.0,
         )
         announce = lambda host, port: bound.set_result(f"http://{host}:{port}")  # noqa: E731  one line, used once
-        server = asyncio.create_task(serve(build_app(parts), "127.0.0.1", 0, drain, announce))
+        app = build_app(parts)
+        app.middlewares.append(_noting(shapes))
+        server = asyncio.create_task(serve(app, "127.0.0.1", 0, drain, announce))
         try:
-            yield Served(await asyncio.wait_for(bound, 30), script, parts)
+            yield Served(await asyncio.wait_for(bound, 30), script, parts, shapes)
         finally:
             server.cancel()
             with suppress(asyncio.CancelledError):

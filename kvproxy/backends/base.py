@@ -7,7 +7,18 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from kvproxy.core import Caller, Constraint, Found, Kept, KeptPage, Lookup, NotFound, Prompt, Sampling
+from kvproxy.core import (
+    Caller,
+    Constraint,
+    Found,
+    Kept,
+    KeptPage,
+    LeftOut,
+    Lookup,
+    NotFound,
+    Prompt,
+    Sampling,
+)
 from kvproxy.events import Event
 
 __all__ = [
@@ -212,6 +223,10 @@ class MissBackend(Protocol):
 
     def passthrough(self, model: str) -> Passthrough | None:
         """The raw way to an upstream that was configured for it; None: through litellm."""
+
+    async def left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
+        """Fields of a client's body that the upstream model will not see. Raises what ``complete`` raises of a
+        body."""
 
     async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         """An upstream model, not streamed: the client's body in, its JSON out, all fields intact."""

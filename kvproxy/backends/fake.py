@@ -30,6 +30,7 @@ from kvproxy.backends.fake_answer import (
     constrained_answer,
     cut,
     logprobs_of,
+    not_enforced,
     words_of,
 )
 from kvproxy.backends.fake_misses import FakeMisses
@@ -85,6 +86,9 @@ class FakeBackend:
         """Lookups whose block is open."""
         self._failures: deque[tuple[BaseException, int]] = deque()
         self._answers: deque[str] = deque()
+        self.scripted: Callable[[Generation], str | None] | None = None
+        """What generations say beside those that ``say_next`` planned, None: what they would; for clients in other
+        processes."""
         self._kept: dict[str, set[_Tokens]] = {}
         self._evicted: dict[str, set[_Tokens]] = {}
 
@@ -130,16 +134,25 @@ class FakeBackend:
             error, after = self._failures.popleft() if self._failures else (None, -1)
             if error is not None and after < 0:
                 raise error
+            left_out = not_enforced(generation.constraint, answered=bool(self._answers))
             cached = await self._prefill(generation)
-            yield Started(cached, self.collapsed, queue_s=0.0, load_s=0.0, prefill_s=self.start_delay_s)
+            prompt_tokens = len(generation.prompt.token_ids)
+            written = max(0, min(prompt_tokens, _kept_until(generation)) - cached)
+            yield Started(
+                cached,
+                self.collapsed,
+                0.0,
+                0.0,
+                prefill_s=self.start_delay_s,
+                cache_write_tokens=written,
+                left_out=left_out,
+            )
             words, reason = cut(self._words(generation), generation)
             for said, word in enumerate(words):
                 if error is not None and said == after:
                     raise error
                 await asyncio.sleep(self.token_delay_s)
                 yield TextDelta(word, logprobs=logprobs_of(word, generation.sampling.logprobs))
-            prompt_tokens = len(generation.prompt.token_ids)
-            written = max(0, min(prompt_tokens, _kept_until(generation)) - cached)
             new = max(1, len(words))
             prediction = _drafted(generation.predicted, new)
             yield Finished(reason, Usage(prompt_tokens, new, cached, written, prediction=prediction))
@@ -228,6 +241,8 @@ class FakeBackend:
     def _words(self, generation: Generation) -> list[str]:
         if self._answers:
             return words_of(self._answers.popleft())
+        if self.scripted is not None and (text := self.scripted(generation)) is not None:
+            return words_of(text)
         if generation.constraint is not None:
             text = constrained_answer(generation.constraint)
             if text is not None:

@@ -7,10 +7,13 @@ import json
 import re
 from array import array
 
+from kvproxy.answer_format import ChoiceFormat, GrammarFormat, JsonFormat, RegexFormat
 from kvproxy.backends.base import Generation
 from kvproxy.backends.fake_json import example_of
-from kvproxy.core import Constraint, ToolCall
+from kvproxy.core import Constraint, LeftOut, ToolCall
+from kvproxy.errors import UnsupportedParameter
 from kvproxy.events import FinishReason, Likelihood, TokenLogprob
+from kvproxy.wire.grammar import grammar_of
 from kvproxy.wire.tool_formats import FORMATS
 
 ANSWER_WORDS = 12
@@ -24,16 +27,35 @@ def answer_to(token_ids: tuple[int, ...]) -> list[str]:
 
 
 def constrained_answer(constraint: Constraint) -> str | None:
-    """The smallest raw text that a constraint asks for; None where plain text does."""
+    """The smallest raw text that a constraint asks for; None where plain text does. Raises UnsupportedParameter for a
+    regex or a grammar."""
     thought = "\n</think>\n\n" if constraint.reasoning == "open" else ""
     if constraint.choice.mode == "required" and constraint.tools:
         tool = constraint.tools[0]
         arguments = example_of(tool.parameters) if tool.parameters else {}
         call = ToolCall("", tool.name, json.dumps(arguments, ensure_ascii=False))
         return thought + FORMATS[constraint.tool_format].write([call])
-    if constraint.format is not None:
-        return thought + json.dumps(example_of(constraint.format.schema or {}), ensure_ascii=False)
+    match constraint.format:
+        case JsonFormat(schema):
+            return thought + json.dumps(example_of(schema or {}), ensure_ascii=False)
+        case ChoiceFormat(choices):
+            return thought + choices[0]
+        case RegexFormat() | GrammarFormat() as wanted:
+            raise UnsupportedParameter(
+                f"Unsupported parameter: '{wanted.param}': the fake model has no way to follow it.",
+                param=wanted.param,
+            )
     return None
+
+
+def not_enforced(constraint: Constraint | None, *, answered: bool) -> tuple[LeftOut, ...]:
+    """As the engine tells it before its first token, with what can be known without its library. ``answered``: the
+    answer is given already. Raises what the engine would, and UnsupportedParameter as ``constrained_answer`` does."""
+    if constraint is None:
+        return ()
+    if not answered:
+        constrained_answer(constraint)
+    return grammar_of(constraint).left_out
 
 
 def words_of(text: str) -> list[str]:

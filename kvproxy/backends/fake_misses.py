@@ -9,6 +9,7 @@ from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
 from kvproxy.backends.fake_upstream import upstream_answer, upstream_chunks
+from kvproxy.core import LeftOut
 from kvproxy.errors import ModelNotFound, UpstreamError
 from kvproxy.events import Event
 
@@ -26,6 +27,8 @@ class FakeMisses:
         """Every miss, with what a fallback would have been sent."""
         self.bodies: list[dict[str, Any]] = []
         """Every body passed to an upstream."""
+        self.drops: frozenset[str] = frozenset()
+        """Names of fields that upstreams are said not to see."""
         self.open_streams = 0
         self._failures: deque[UpstreamError] = deque()
 
@@ -44,6 +47,9 @@ class FakeMisses:
 
     def passthrough(self, model: str) -> Passthrough | None:
         return None
+
+    async def left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
+        return tuple(LeftOut(name, "not passed on") for name in body if name in self.drops)
 
     async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         self._received(body)

@@ -114,6 +114,19 @@ def sampling_arguments(sampling: Sampling, *, transparent: bool) -> dict[str, An
     return asked | ({"extra_body": extra} if transparent and extra else {})
 
 
+def with_format(plain: dict[str, Any], sampling: dict[str, Any], *, transparent: bool) -> dict[str, Any]:
+    """The whole of a fallback's arguments. ``plain`` may have ``structured_outputs``, which only engines of OpenAI's
+    dialect know: where another upstream could answer, none may, rather than one that has not heard of it."""
+    plain = dict(plain)
+    wanted = plain.pop("structured_outputs", None)
+    if wanted is None:
+        return {**plain, **sampling}
+    if not transparent:
+        return {**plain, **sampling, "disable_fallbacks": True}
+    extra = {**sampling.get("extra_body", {}), "structured_outputs": wanted}
+    return {**plain, **sampling, "extra_body": extra}
+
+
 def _logprobs(given: dict[str, Any] | None) -> tuple[TokenLogprob, ...]:
     tokens = (given or {}).get("content") or ()
     return tuple(

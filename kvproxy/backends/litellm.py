@@ -1,7 +1,4 @@
-"""Misses and other models, through litellm's router. The only file that imports litellm, and it does so late.
-
-Importing litellm takes seconds and 160 MB, and by default fetches a price list and reads ``.env``; the
-environment variables set here turn both off and must be set before.
+"""Misses and other models, through litellm's router.
 
 The local engine is a litellm provider, so the router decides who answers a miss: the engine, or a fallback.
 Its text does not travel through litellm's stream though. litellm ends a stream that says the same thing 100
@@ -12,10 +9,7 @@ litellm that it has started, and the events go from the engine straight to the c
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import secrets
-import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -23,16 +17,26 @@ from functools import partial
 from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
-from kvproxy.backends.fallback import FallbackReader, sampling_arguments
+from kvproxy.backends.fallback import FallbackReader, sampling_arguments, with_format
+from kvproxy.backends.litellm_module import (
+    close_clients,
+    load,
+    share_client,
+    translated_messages,
+    underneath,
+)
 from kvproxy.backends.ticket import Ticket
 from kvproxy.backends.upstream_answer import answer_of, event_cleaner
-from kvproxy.backends.upstream_call import call_arguments
+from kvproxy.backends.upstream_call import Call, upstream_call
 from kvproxy.backends.upstream_error import upstream_error
+from kvproxy.backends.upstream_provider import Upstream, least, upstream
+from kvproxy.core import LeftOut
 from kvproxy.errors import KVProxyError, ModelNotFound, NotReady, SetupError
 from kvproxy.events import Event
 
 _PROVIDER = "kvproxy"
 _TICKET = "kvproxy_ticket"
+_DROPPED = "not passed on by litellm"
 _PLAIN_PARAMS = frozenset(
     {"model", "api_key", "api_base", "base_url", "api_version", "timeout", "organization"}
 )
@@ -62,7 +66,11 @@ class LitellmBackend:
                 raise SetupError(f"fallbacks of '{name}' names the local model; only upstreams can stand in")
         self._local = local
         self._local_name = local_name
-        self._upstreams = tuple(upstreams)
+        self._configured = tuple(upstreams)
+        self._upstreams: tuple[tuple[str, Upstream], ...] = ()
+        self._messages_groups: dict[str, str] = {}
+        """By name, the router's group that answers Anthropic's endpoint, where it is another: litellm sends thinking
+        for ``openai/`` to ``/v1/responses``."""
         self._fallbacks = {name: list(targets) for name, targets in fallbacks.items()}
         self._raw = dict(raw or {})
         self._deployments = Counter(name for name, _ in upstreams)
@@ -77,14 +85,15 @@ class LitellmBackend:
         if self._router is None:
             async with self._starting:
                 if self._router is None:
-                    self._litellm = await asyncio.to_thread(_load)
-                    self._client = _share_client(self._litellm)
+                    self._litellm = await asyncio.to_thread(load)
+                    self._client = share_client(self._litellm)
+                    self._upstreams = tuple((n, upstream(self._litellm, p)) for n, p in self._configured)
                     self._router = self._build(self._litellm)
 
     async def close(self) -> None:
         """Close the connections to upstreams. Streams must have ended."""
         if self._router is not None:
-            await _close_clients(self._litellm, self._client)
+            await close_clients(self._litellm, self._client)
 
     def models(self) -> tuple[str, ...]:
         return (*self._deployments, *self._raw)
@@ -108,14 +117,18 @@ class LitellmBackend:
             del self._tickets[name]
 
     async def _route(self, ticket: Ticket, name: str, plain: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        transparent = self._transparent_fallbacks()
         call = {
             "model": self._local_name,
-            **plain,
             "metadata": {_TICKET: name},
             "num_retries": 0,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **sampling_arguments(ticket.generation.sampling, transparent=self._transparent_fallbacks()),
+            **with_format(
+                plain,
+                sampling_arguments(ticket.generation.sampling, transparent=transparent),
+                transparent=transparent,
+            ),
         }
         fallback = FallbackReader()
         try:
@@ -155,7 +168,7 @@ class LitellmBackend:
         clean = event_cleaner(endpoint, include_usage=asked)
         midway = False
         try:
-            async for event in _underneath(events):
+            async for event in underneath(events):
                 midway = True
                 for cleaned in clean(event):
                     yield cleaned
@@ -167,12 +180,23 @@ class LitellmBackend:
             if close := getattr(events, "aclose", None):  # not all of litellm's streams can be closed
                 await close()
 
-    async def _call(self, endpoint: Endpoint, body: dict[str, Any], **extra: Any) -> Any:
+    async def left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
+        call = await self._asked(endpoint, body)
+        return tuple(LeftOut(name, _DROPPED) for name in call.left_out)
+
+    async def _asked(self, endpoint: Endpoint, body: dict[str, Any]) -> Call:
         name = str(body.get("model"))
         if name not in self._deployments:
             raise ModelNotFound(name)
-        call = call_arguments(endpoint, body, transparent=self._transparent(endpoint, name))
         await self.start()
+        names = {name, *self._fallbacks.get(name, ())}
+        return upstream_call(endpoint, body, least([u for n, u in self._upstreams if n in names]))
+
+    async def _call(self, endpoint: Endpoint, body: dict[str, Any], **extra: Any) -> Any:
+        name = str(body.get("model"))
+        call = (await self._asked(endpoint, body)).arguments
+        if endpoint == "messages":
+            call["model"] = self._messages_groups.get(name, name)
         lone = self._lone(endpoint, name)
         try:
             if lone is not None:
@@ -186,8 +210,9 @@ class LitellmBackend:
         limits of its own. The router takes as long again as the call, and more for each chunk of a stream."""
         if endpoint != "chat/completions" or self._deployments[name] > 1 or self._fallbacks.get(name):
             return None
-        [params] = [params for known, params in self._upstreams if known == name]
-        return {**params, "max_retries": 0} if params.keys() <= _PLAIN_PARAMS else None
+        [params] = [u.params for known, u in self._upstreams if known == name]
+        plain = {k: v for k, v in params.items() if k != "use_chat_completions_api"}
+        return {**plain, "max_retries": 0} if plain.keys() <= _PLAIN_PARAMS else None
 
     def _function(self, endpoint: Endpoint, *, streamed: bool) -> Callable[..., Awaitable[Any]]:
         functions: dict[Endpoint, Callable[..., Awaitable[Any]]] = {
@@ -200,64 +225,42 @@ class LitellmBackend:
         if endpoint == "messages" and streamed:
             # litellm's native stream imports its proxy, with fastapi and more; its translation does not.
             return partial(
-                self._router._ageneric_api_call_with_fallbacks, original_function=_translated_messages
+                self._router._ageneric_api_call_with_fallbacks, original_function=translated_messages
             )
         return functions[endpoint]
 
-    def _transparent(self, endpoint: Endpoint, name: str) -> bool:
-        """Whether whoever may answer for ``name`` speaks OpenAI's own dialect, on this endpoint too."""
-        names = {name, *self._fallbacks.get(name, ())}
-        deployments = [params for n, params in self._upstreams if n in names]
-        return all(
-            str(params["model"]).startswith("openai/")
-            and not (endpoint == "responses" and params.get("use_chat_completions_api"))
-            for params in deployments
-        )
-
     def _transparent_fallbacks(self) -> bool:
         names = self._fallbacks.get(self._local_name, ())
-        models = [str(params["model"]) for name, params in self._upstreams if name in names]
-        return bool(models) and all(model.startswith("openai/") for model in models)
+        standing_in = [u for name, u in self._upstreams if name in names]
+        return bool(standing_in) and least(standing_in).dialect == "openai"
+
+    def _deployment(self, group: str, name: str, params: dict[str, Any]) -> dict[str, Any]:
+        # A lone deployment left alone after one 401 would refuse everybody for a while.
+        alone = {} if self._deployments[name] > 1 else {"cooldown_time": 0}
+        return {"model_name": group, "litellm_params": {**alone, **params}}
 
     def _build(self, litellm: Any) -> Any:
-        deployments = [
-            {
-                "model_name": name,
-                # A lone deployment left alone after one 401 would refuse everybody for a while.
-                "litellm_params": params if self._deployments[name] > 1 else {"cooldown_time": 0, **params},
-            }
-            for name, params in self._upstreams
-        ]
+        deployments = [self._deployment(name, name, u.params) for name, u in self._upstreams]
+        self._messages_groups = {
+            n: f"{n} messages" for n, u in self._upstreams if u.messages_params is not None
+        }
+        for name, u in self._upstreams:
+            if (group := self._messages_groups.get(name)) is not None:
+                deployments.append(self._deployment(group, name, u.messages_params or u.params))
         if self._local is not None:
             self._tickets = _register(litellm)
             model = {"model": f"{_PROVIDER}/{self._local_name}", "cooldown_time": 0}
             deployments.append({"model_name": self._local_name, "litellm_params": model})
         fallbacks = [{name: targets} for name, targets in self._fallbacks.items()]
+        fallbacks += [
+            {group: [self._messages_groups.get(target, target) for target in self._fallbacks[name]]}
+            for name, group in self._messages_groups.items()
+            if name in self._fallbacks
+        ]
         # Failover tries the name's other deployments; trying the same one again is the client's to decide.
         return litellm.Router(
             model_list=deployments, fallbacks=fallbacks, num_retries=0, enable_weighted_failover=True
         )
-
-
-def _load() -> Any:
-    """Import litellm, offline and quiet. Takes seconds."""
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    os.environ["LITELLM_MODE"] = "PRODUCTION"
-    import litellm
-
-    # litellm is set up through attributes of its module, not all of which its types export.
-    module: Any = litellm
-    module.suppress_debug_info = True
-    module.telemetry = False
-    module.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
-    # Embeddings are otherwise asked three times: a retry is the client's to decide.
-    module.DEFAULT_MAX_RETRIES = 0
-    # Many upstreams of OpenAI's dialect have no /v1/responses, which messages would else be translated to.
-    module.use_chat_completions_url_for_anthropic_messages = True
-    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
-        # Its errors come back as exceptions; its log would repeat them with prompts and tracebacks.
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    return module
 
 
 def _register(litellm: Any) -> dict[str, Ticket]:
@@ -292,46 +295,3 @@ def _register(litellm: Any) -> dict[str, Ticket]:
     provider.tickets = {}
     litellm.custom_provider_map.append({"provider": _PROVIDER, "custom_handler": provider})
     return provider.tickets
-
-
-def _underneath(events: Any) -> Any:
-    """The openai client's own stream, where litellm's is a wrapper around it: the same chunks as the upstream sent
-    them, at a third of the time. litellm's wrapper costs 0.4 ms a chunk and drops what it has no name for."""
-    from openai import AsyncStream
-
-    inner = getattr(events, "completion_stream", None)
-    return inner if isinstance(inner, AsyncStream) else events
-
-
-async def _translated_messages(**call: Any) -> Any:
-    """``/v1/messages`` by way of chat completions, whatever the upstream's own dialect."""
-    from litellm.llms.anthropic.pass_through.adapters import handler
-
-    return await handler.LiteLLMMessagesToCompletionTransformationHandler.async_anthropic_messages_handler(
-        **call
-    )
-
-
-def _share_client(litellm: Any) -> Any:
-    """One connection pool for all upstreams of OpenAI's dialect; None when this process has one already.
-
-    Streamed text completions would else open a pool for each request, and never close it.
-    """
-    if litellm.aclient_session is not None:
-        return None
-    from litellm.llms.openai.common_utils import BaseOpenAILLM
-
-    litellm.aclient_session = BaseOpenAILLM._get_async_http_client()
-    return litellm.aclient_session
-
-
-async def _close_clients(litellm: Any, client: Any) -> None:
-    """litellm caches its clients per process; its own clean-up at exit runs when their loop is gone."""
-    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
-
-    await GLOBAL_LOGGING_WORKER.stop()
-    if client is not None:
-        litellm.aclient_session = None
-        await client.aclose()
-    await litellm.close_litellm_async_clients()
-    litellm.in_memory_llm_clients_cache.flush_cache()

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from kvproxy.backends.base import (
@@ -23,7 +24,7 @@ from kvproxy.backends.compare import Comparer
 from kvproxy.backends.samples import Samples, ServedHit
 from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling
 from kvproxy.engine.cache import Occupancy, pages_for
-from kvproxy.engine.constraint import GrammarCompiler, TokenConstraint
+from kvproxy.engine.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.draft import DraftCounts
 from kvproxy.engine.index import Node
 from kvproxy.engine.pinning import most_pinned, pin_prefix
@@ -31,7 +32,7 @@ from kvproxy.engine.sampler import fresh_seed
 from kvproxy.engine.sequence import Job, Sequence
 from kvproxy.engine.worker import Engine
 from kvproxy.errors import InvalidRequest, Overloaded, ShuttingDown
-from kvproxy.events import Event, Finished
+from kvproxy.events import Event, Finished, Started
 
 T = TypeVar("T")
 
@@ -88,7 +89,7 @@ class EmbeddedBackend:
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         sampling, prompt, caller = generation.sampling, generation.prompt, generation.caller
         shared = next((s for s in prompt.documents if s.scope is not None), None)
-        constraint = await self._begin(generation.constraint)
+        grammar = await self._compiled(generation.constraint)
         hit = generation.require_cached > 0
         samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
         job = Job(
@@ -107,7 +108,7 @@ class EmbeddedBackend:
             register=not generation.fresh,
             keep_until=generation.keep_until,
             score_from=None if samples is None else generation.require_cached,
-            constraint=constraint,
+            constraint=None if grammar is None else grammar.start(),
             predicted=generation.predicted,
         )
         holder: list[Sequence] = []
@@ -115,18 +116,20 @@ class EmbeddedBackend:
             async for event in events:
                 if samples is not None and isinstance(event, Finished):
                     samples.put(ServedHit(generation, holder[0]))
+                if isinstance(event, Started) and grammar is not None and grammar.left_out:
+                    event = replace(event, left_out=grammar.left_out)
                 yield event
 
-    async def _begin(self, constraint: Constraint | None) -> TokenConstraint | None:
+    async def _compiled(self, constraint: Constraint | None) -> CompiledGrammar | None:
         """Each answer has a state of its own; the grammar behind it is compiled once."""
         if constraint is None:
             return None
         if self._grammars is None:
             raise InvalidRequest(
                 f"The model `{self._model}` cannot be held to a schema or made to call a tool.",
-                param="tools" if constraint.format is None else "response_format",
+                param="tools" if constraint.format is None else constraint.format.param,
             )
-        return (await self._grammars.compile(constraint)).start()
+        return await self._grammars.compile(constraint)
 
     async def run(
         self,
@@ -262,7 +265,8 @@ class EmbeddedBackend:
 
         Raises Overloaded when requests need its place; what else ``generate`` raises.
         """
-        constraint = await self._begin(hit.generation.constraint)
+        grammar = await self._compiled(hit.generation.constraint)
+        constraint = None if grammar is None else grammar.start()
         audit = await Comparer(self._engine, self.run).audit(hit.sequence, constraint)
         if audit.bad_pages and self._store is not None:
             await asyncio.to_thread(self._store.delete, [page.key for page in audit.bad_pages])

@@ -66,7 +66,7 @@ class RawUpstream:
                 f"The model `{self._name}` is Anthropic's and passed through as it is: use /v1/messages.",
                 param="model",
             )
-        body = raw if self._model == self._name else with_model(raw, self._model)
+        body = with_model(raw, self._model)  # an alias may stand there, too
         own = {name: headers[name] for name in _FORWARDED if name in headers}
         try:
             response = await self._client.post(

@@ -2,13 +2,16 @@
 
 Only what is named here becomes an argument. Everything else in a client's body is data: were it passed as an
 argument too, a body with ``api_base`` would send the configured key to an address of the client's choice.
+What becomes neither is named: nothing is lost in silence.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.backends.base import Endpoint
+from kvproxy.backends.upstream_provider import Upstream
 from kvproxy.errors import InvalidRequest
 
 _ARGUMENTS: dict[Endpoint, frozenset[str]] = {
@@ -43,29 +46,106 @@ _ARGUMENTS: dict[Endpoint, frozenset[str]] = {
 }
 """What litellm can translate for upstreams of another dialect."""
 
+_MAIN: dict[Endpoint, str] = {
+    "chat/completions": "messages",
+    "completions": "prompt",
+    "embeddings": "input",
+    "responses": "input",
+    "messages": "messages",
+}
 _STREAMING = ("model", "stream", "stream_options")
 
+_HINTS = frozenset(
+    (
+        "metadata prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier service_tier "
+        "store user verbosity"
+    ).split()
+)
+"""Of OpenAI's own service: another one that has no parameter for them refuses them, and answers as well without."""
 
-def call_arguments(endpoint: Endpoint, body: dict[str, Any], *, transparent: bool) -> dict[str, Any]:
-    """litellm's arguments for a client's body, without ``stream``.
+_LOST_OF_RESPONSES = frozenset("include service_tier store truncation user".split())
+_LOST_OF_MESSAGES = frozenset("container context_management".split())
+_SHARED = frozenset(("service_tier", "store", "user"))
+"""Of the former, those that chat completions have under the same name."""
 
-    ``transparent`` (the upstream speaks OpenAI's own dialect): the whole body travels in ``extra_body``,
-    which is laid over what litellm made of the arguments, so the upstream gets what the client sent:
-    ``developer`` stays ``developer``; ``user``, ``metadata`` and ``verbosity`` survive. Any other dialect, and
-    every translation between dialects, gets the parameters that litellm can translate.
 
-    Raises InvalidRequest for shapes that litellm would trip over; the rest is the upstream's to judge.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``arguments`` for litellm, without ``stream``; ``left_out``: fields of the body that do not reach the
+    upstream."""
+
+    arguments: dict[str, Any]
+    left_out: tuple[str, ...] = ()
+
+
+def upstream_call(endpoint: Endpoint, body: dict[str, Any], upstream: Upstream) -> Call:
+    """A client's body as a call of litellm.
+
+    An upstream that reads it as it is gets the whole body in ``extra_body``, which is laid over what litellm made of
+    the arguments: ``developer`` stays ``developer``; ``user``, ``metadata`` and ``verbosity`` survive. Any other gets
+    the parameters that litellm can translate, and the rest as data where its dialect is OpenAI's in the end.
+
+    Raises InvalidRequest for shapes that litellm would trip over, and for a conversation that nobody has kept; the
+    rest is the upstream's to judge.
     """
-    main = _checked(endpoint, body, transparent=transparent)
-    call: dict[str, Any] = {"model": body["model"], **main}
-    if endpoint == "messages" or not transparent:
-        return call | {k: v for k, v in body.items() if k in _ARGUMENTS[endpoint] and v is not None}
-    call["extra_body"] = {k: v for k, v in body.items() if k not in _STREAMING}
+    if endpoint == "responses" and upstream.chat_only and body.get("previous_response_id") is not None:
+        raise InvalidRequest(
+            "The upstream has no /v1/responses and keeps none: send the whole conversation as 'input'.",
+            param="previous_response_id",
+        )
+    transparent = upstream.transparent(endpoint)
+    call: dict[str, Any] = {"model": body["model"], **_checked(endpoint, body, transparent=transparent)}
+    if transparent:
+        return Call(call | _whole(endpoint, body, upstream))
+    given = {k: v for k, v in body.items() if v is not None and k not in (*_STREAMING, _MAIN[endpoint])}
+    arguments = {k: v for k, v in given.items() if k in _ARGUMENTS[endpoint]}
+    if endpoint == "chat/completions" and upstream.dialect == "kindred":
+        arguments = _supported(arguments, upstream.supported)
+    rest = {k: v for k, v in given.items() if k not in arguments}
+    if "max_tokens" in arguments and "max_tokens" not in given:
+        rest.pop("max_completion_tokens", None)
+    if endpoint in ("messages", "responses") and upstream.dialect != "foreign":
+        call["allowed_openai_params"] = ["reasoning_effort"]  # or litellm refuses what it has no record of
+    lost = _lost(endpoint, upstream) & arguments.keys()
+    if upstream.dialect == "foreign":
+        return Call(call | arguments, (*sorted(lost), *rest))
+    rest |= {k: arguments[k] for k in lost & _SHARED}
+    dropped = upstream.drops | (_HINTS if upstream.dialect == "kindred" else frozenset())
+    left_out = tuple(sorted(lost - _SHARED)) + tuple(k for k in rest if k in dropped)
+    extra = {k: v for k, v in rest.items() if k not in dropped}
+    return Call(call | arguments | ({"extra_body": extra} if extra else {}), left_out)
+
+
+def _lost(endpoint: Endpoint, upstream: Upstream) -> frozenset[str]:
+    """Parameters that litellm takes and forgets on the way from this endpoint to chat completions."""
+    if endpoint == "messages":
+        return frozenset() if upstream.own_messages else _LOST_OF_MESSAGES
+    return _LOST_OF_RESPONSES if endpoint == "responses" and upstream.chat_only else frozenset()
+
+
+def _whole(endpoint: Endpoint, body: dict[str, Any], upstream: Upstream) -> dict[str, Any]:
+    extra = {k: v for k, v in body.items() if k not in _STREAMING}
+    if upstream.own_server and endpoint == "chat/completions":
+        extra["messages"] = [_with_plain_role(message) for message in body["messages"]]
+    call: dict[str, Any] = {"extra_body": extra}
     if endpoint == "chat/completions" and body.get("tools"):
         call["tools"] = body["tools"]  # as an argument as well: litellm counts and routes by them
     if endpoint == "embeddings" and body.get("encoding_format"):
         call["encoding_format"] = body["encoding_format"]  # else the client library asks for what it likes
     return call
+
+
+def _with_plain_role(message: dict[str, Any]) -> dict[str, Any]:
+    """Templates of open models skip or refuse ``developer``."""
+    return {**message, "role": "system"} if message.get("role") == "developer" else message
+
+
+def _supported(arguments: dict[str, Any], supported: frozenset[str]) -> dict[str, Any]:
+    """What litellm adapts; it refuses a parameter that it does not know of a provider, which may have learnt it."""
+    kept = {k: v for k, v in arguments.items() if k in supported}
+    if "max_completion_tokens" in arguments and not kept.keys() & {"max_completion_tokens", "max_tokens"}:
+        kept |= {"max_tokens": arguments["max_completion_tokens"]} if "max_tokens" in supported else {}
+    return kept
 
 
 def _checked(endpoint: Endpoint, body: dict[str, Any], *, transparent: bool) -> dict[str, Any]:

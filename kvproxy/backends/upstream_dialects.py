@@ -67,7 +67,17 @@ class ResponseEvents:
 
 def message(answer: Mapping[str, Any]) -> dict[str, Any]:
     """A whole Anthropic message."""
-    return {k: v for k, v in answer.items() if k not in _ADDED and not (k == "stop_details" and v is None)}
+    out = {k: v for k, v in answer.items() if k not in _ADDED and not (k == "stop_details" and v is None)}
+    out["content"] = [_block(block) for block in answer.get("content") or ()]
+    return out
+
+
+def _block(block: object) -> object:
+    """A content block without litellm's nulls: clients' schemas know absent ones, and strings."""
+    if not isinstance(block, dict):
+        return block
+    signed = {"signature": ""} if block.get("type") == "thinking" else {}
+    return signed | {k: v for k, v in block.items() if v is not None and k not in _ADDED}
 
 
 class MessageEvents:
@@ -87,6 +97,8 @@ class MessageEvents:
             event = json.loads(b"\n".join(lines))
             if event.get("type") == "error":
                 raise _error(event)
+            if "content_block" in event:
+                event["content_block"] = _block(event["content_block"])
             events.append(event)
         return events
 

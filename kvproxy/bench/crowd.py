@@ -58,7 +58,10 @@ async def overload(crowd: Crowd, seconds: float) -> Tally:
     until = asyncio.get_running_loop().time() + seconds
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30.0)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as all_:
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+        asyncio.TaskGroup() as all_,
+    ):
         for number in range(crowd.clients):
             all_.create_task(_Reader(crowd, number, session, tally).run(until))
     return tally

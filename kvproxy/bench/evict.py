@@ -41,7 +41,9 @@ def bench_evict(
         say(done, len(SHARES))
         pages = max(2, int(distinct * share))
         bound = most_saved(steps, pages, work) / total
-        rows.append({"pages": pages, "bound_share": round(bound, 4), "policies": _replays(steps, pages, work, bound)})
+        rows.append(
+            {"pages": pages, "bound_share": round(bound, 4), "policies": _replays(steps, pages, work, bound)}
+        )
     say(len(SHARES), len(SHARES))
     return {
         "machine": engine_machine(),

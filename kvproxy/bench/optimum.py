@@ -78,7 +78,9 @@ def _items(steps: Sequence[Step], work: PageWork) -> _Items:
         if whole:
             rows.append((step.before + 1, number, whole, work.span(0, whole * PAGE_TOKENS) / whole))
         if rest:
-            rows.append((step.before + 1, number, 1, work.span(whole * PAGE_TOKENS, whole * PAGE_TOKENS + rest)))
+            rows.append(
+                (step.before + 1, number, 1, work.span(whole * PAGE_TOKENS, whole * PAGE_TOKENS + rest))
+            )
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
     return _Items(
         np.array(columns[0], dtype=np.int64),

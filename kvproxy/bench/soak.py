@@ -194,7 +194,12 @@ def print_soak(result: Mapping[str, Any]) -> None:
     )
     out.print(table)
     memory = Table("after the first minute", "at the end", "growth", "highest", "page budget")
-    sizes = (result["rss_first"], result["rss_last"], result["rss_highest"], result["pages"] * result["page_bytes"])
+    sizes = (
+        result["rss_first"],
+        result["rss_last"],
+        result["rss_highest"],
+        result["pages"] * result["page_bytes"],
+    )
     first, last, highest, budget = (f"{size / 2**20:,.0f} MiB" for size in sizes)
     memory.add_row(first, last, f"{result['growth']:+.1%}", highest, budget)
     out.print(memory)

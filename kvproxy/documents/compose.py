@@ -16,10 +16,11 @@ from kvproxy.documents.late import LEAST, LateTexts, Pending
 from kvproxy.documents.library import Known, Library
 from kvproxy.documents.model_format import model_format
 from kvproxy.documents.parts import Contents
-from kvproxy.documents.plain_call import plain_call
+from kvproxy.documents.plain_call import asked_format, plain_call
 from kvproxy.documents.reasoning import reasoning_state
 from kvproxy.documents.roles import arranged, shown_as
 from kvproxy.documents.seam import Mark, Seam
+from kvproxy.documents.spelling import PUBLISHED
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.text_prompt import TextPrompts
 from kvproxy.documents.tokenizer import Tokenizer
@@ -105,7 +106,8 @@ class Composer:
         if isinstance(request, ChatRequest):
             return plain_call(request, self.library, caller)
         text = request.prompt if isinstance(request.prompt, str) else self.decode(request.prompt)
-        return {"messages": [{"role": "user", "content": text}]}
+        asked = {} if request.response_format is None else asked_format(request.response_format)
+        return {"messages": [{"role": "user", "content": text}], **asked}
 
     def compose(self, request: ChatRequest | TextRequest, caller: Caller) -> Prompt:
         """The prompt for the local model.
@@ -118,14 +120,15 @@ class Composer:
             return self._compose_text(request, caller)
         shown = shown_as(request.messages, self.format.roles)
         contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
-        tools = self._tools.of(request.tools) if request.tools else None
+        listed = [tool for tool in request.tools if not tool.found]
+        tools = self._tools.of(listed) if listed else None
         messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
         rendered = self._render(messages, variables, tools.values if tools is not None else ())
-        documents = [known.tokenized for known in contents.slots]
+        documents = [match.tokenized for match in contents.slots]
         placed = self._place(rendered, documents, self._seam, caller.scope)
         token_ids = tuple(placed.token_ids)
-        spans = [_span(contents.slots[slot], mark, token_ids) for slot, mark in placed.marks]
+        spans = [_span(contents.slots[slot].known, mark, token_ids) for slot, mark in placed.marks]
         ends = {mark.end: span.end for (_, mark), span in zip(placed.marks, spans, strict=True)}
         # A mark of which only the template's own words are decided names nothing of the client's.
         stops = [ends.get(p, p) for m, p, own in placed.stops if own or contents.marked[m] > 0]
@@ -147,8 +150,11 @@ class Composer:
             except Pending as pending:
                 late.put(pending, await asyncio.to_thread(pending.work))
 
-    def framed(self, text: str, tokenized: TokenizedDocument, framing: Framing) -> FramedPrefix:
-        """The tokens from 0 to the document's cut under ``framing``, whatever follows. Safe in any thread."""
+    def framed(
+        self, text: str, tokenized: TokenizedDocument, framing: Framing, spelling: str = PUBLISHED
+    ) -> FramedPrefix:
+        """The tokens from 0 to the document's cut under ``framing``, whatever follows. ``spelling`` names that of
+        ``text``. Safe in any thread."""
         seam = Seam(self._tokenizer)
         kept: list[int] | None = None
         for tail in _TAILS:
@@ -156,7 +162,7 @@ class Composer:
             end = placed.marks[0][1].end if placed.marks else 0
             prefix = placed.token_ids[:end]
             kept = prefix if kept is None else kept[: _agreeing(kept, prefix)]
-        return FramedPrefix(framing.name, tuple(kept or ()))
+        return FramedPrefix(framing.name, tuple(kept or ()), spelling)
 
     def _compose_text(self, request: TextRequest, caller: Caller) -> Prompt:
         spans: tuple[Span, ...] = ()
@@ -246,13 +252,19 @@ class Composer:
 
 
 def _span(known: Known, mark: Mark, token_ids: tuple[int, ...]) -> Span:
-    """The span, in the document's own scope when its published prefix is what the prompt starts with."""
+    """The span, in the document's own scope when a published prefix of it is what the prompt starts with."""
     bad = known.quarantined is not None
-    for prefix in known.prefixes:
-        length = len(prefix.token_ids)
-        if length > mark.start and token_ids[:length] == prefix.token_ids:
-            return Span(known.document.ref, mark.start, length, known.document.scope, bad)
+    begun = [len(prefix.token_ids) for prefix in known.prefixes if _starts(token_ids, prefix.token_ids)]
+    length = max(begun, default=0)
+    if length > mark.start:
+        return Span(known.document.ref, mark.start, length, known.document.scope, bad)
     return Span(known.document.ref, mark.start, mark.end, quarantined=bad)
+
+
+def _starts(token_ids: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
+    """The last token is looked at first: most prefixes of other spellings differ there, and cost no copy."""
+    length = len(prefix)
+    return length <= len(token_ids) and token_ids[length - 1] == prefix[-1] and token_ids[:length] == prefix
 
 
 def _agreeing(one: list[int], other: list[int]) -> int:

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kvproxy.core import PUBLIC, DocumentRef, Visibility, documents_scope
+from kvproxy.documents.spelling import PUBLISHED, bare
 from kvproxy.errors import DocumentRejected
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+ID_PATTERN = r"^(?=.{1,128}$)[A-Za-z0-9][A-Za-z0-9._-]*(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*$"
+"""For JSON schemas. No segment is empty, ``.`` or ``..``: whoever normalises paths on the way, a client or a proxy in
+between, would make another document's name of it."""
+_ID = re.compile(ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,11 @@ def checked_etag(id: str, text: str, max_text: int) -> str:
     """
     if _ID.fullmatch(id) is None:
         raise DocumentRejected(
-            f"Invalid document id {id!r}: 1 to 128 letters, digits and . _ - /, the first a letter or digit.",
+            f"Invalid document id {id[:140]!r}: 1 to 128 letters, digits and . _ - /, the first a letter or digit, "
+            "without '.', '..' or nothing between slashes, and no slash at the end.",
             param="id",
         )
-    if not text.strip():
+    if not bare(text):
         raise DocumentRejected(f"The text of '{id}' is empty.", param="text")
     try:
         size = len(text.encode("utf-8"))
@@ -115,7 +120,13 @@ class Framing:
 
 @dataclass(frozen=True, slots=True)
 class FramedPrefix:
-    """The tokens from position 0 to the document's cut under one framing."""
+    """The tokens from position 0 to the document's cut under one framing, in one spelling."""
 
     framing: str
     token_ids: tuple[int, ...]
+    spelling: str = PUBLISHED
+
+    @property
+    def name(self) -> str:
+        """What it is kept under: ``system`` for the text as published, ``system:lf`` for another spelling."""
+        return self.framing if self.spelling == PUBLISHED else f"{self.framing}:{self.spelling}"

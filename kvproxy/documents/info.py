@@ -12,11 +12,28 @@ class FramingInfo:
     """One place where a document version was prefilled ahead of time."""
 
     name: str
+    """``system``, and behind a colon the spelling, where it is not that of the published text: ``system:lf``."""
     tokens: int
     """Positions from 0 to the end of the document under this framing."""
     resident_tokens: int
     """How many of them a reader would find now, in memory or on disk."""
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpellingInfo:
+    """One spelling in which a document version is recognised."""
+
+    name: str
+    """``published``, or what programs do to the text: see ``documents/spelling.py``."""
+    characters: int
+    """Without white space around it."""
+    tokens: int
+    """Of as much."""
+    leading: str
+    """The white space before it."""
+    sha256: str
+    """Of the UTF-8 text without white space around it, hex: whoever has a text can tell which spelling it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,8 @@ class DocumentInfo:
     """Why its kept pages are not used; None while they are."""
     pinned: bool = False
     """Its pages stay in memory."""
+    spellings: tuple[SpellingInfo, ...] = ()
+    """As published first. One that needs pages of its own has framings of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +71,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Hits on a document beside a prefill from scratch, under one framing."""
+    """Hits on a document beside a prefill from scratch, under one framing in one spelling."""
 
     document: str
     framing: str

@@ -8,10 +8,25 @@ from dataclasses import dataclass
 
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument
+from kvproxy.documents.spelling import PUBLISHED
 from kvproxy.errors import DocumentNotFound
 
 ANCHOR = 64
 """Characters by which documents are indexed; shorter ones are indexed whole, by length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A document's text in another spelling than it was published in."""
+
+    name: str
+    text: str
+    tokenized: TokenizedDocument
+
+    @property
+    def leading(self) -> str:
+        """The white space before its core."""
+        return self.text[: len(self.text) - len(self.text.lstrip())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +36,37 @@ class Known:
     document: Document
     tokenized: TokenizedDocument
     prefixes: tuple[FramedPrefix, ...]
-    """Its published framings."""
+    """Its published framings, of all its spellings."""
     quarantined: str | None = None
     """Why its kept pages are not used, in words for its readers; None while they are."""
+    others: tuple[Spelled, ...] = ()
+    """Its other spellings."""
+
+    @property
+    def spellings(self) -> tuple[Spelled, ...]:
+        """All of them, as published first."""
+        return (Spelled(PUBLISHED, self.document.text, self.tokenized), *self.others)
+
+    @property
+    def matches(self) -> list[Match]:
+        """By each of its distinct cores: some spellings differ in what stands before them only."""
+        cores = {spelled.tokenized.core: spelled.tokenized for spelled in reversed(self.spellings)}
+        return [Match(self, tokenized) for tokenized in cores.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A document in one of its spellings, as a text has it."""
+
+    known: Known
+    tokenized: TokenizedDocument
+
+    @property
+    def rank(self) -> tuple[int, bool, bool, int]:
+        """The longest match is the best one; of equal texts the public one, whose pages all readers share, then the
+        one that was published in this spelling, then the newest."""
+        document, respelled = self.known.document, self.tokenized is not self.known.tokenized
+        return (-len(self.tokenized.core), document.visibility != "public", respelled, -document.version)
 
 
 class Library:
@@ -35,7 +78,7 @@ class Library:
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Known]] = {}
-        self._anchors: dict[str, list[Known]] = {}
+        self._anchors: dict[str, list[Match]] = {}
         self._short: Counter[int] = Counter()
         """Lengths of the cores that are shorter than an anchor, and how many of each there are."""
 
@@ -52,28 +95,30 @@ class Library:
         """Make a version findable, replacing the same version if it is there."""
         self.remove(known.document.ref)
         self._versions.setdefault(known.document.id, {})[known.document.version] = known
-        anchor = known.tokenized.core[:ANCHOR]
-        self._short[len(anchor)] += len(anchor) < ANCHOR
-        entries = self._anchors.setdefault(anchor, [])
-        entries.append(known)
-        # The longest match is the first one; of equal texts the public one, whose pages all readers share.
-        entries.sort(
-            key=lambda k: (-len(k.tokenized.core), k.document.visibility != "public", -k.document.version)
-        )
+        for match in known.matches:
+            anchor = match.tokenized.core[:ANCHOR]
+            self._short[len(anchor)] += len(anchor) < ANCHOR
+            entries = self._anchors.setdefault(anchor, [])
+            entries.append(match)
+            entries.sort(key=lambda m: m.rank)
 
     def remove(self, ref: DocumentRef) -> None:
         """Forget one version, or all of them when ``ref`` names none. Unknown ones are no error."""
         versions = self._versions.get(ref.id, {})
         for version in list(versions) if ref.version is None else [ref.version]:
             known = versions.pop(version, None)
-            if known is not None:
-                anchor = known.tokenized.core[:ANCHOR]
-                self._short[len(anchor)] -= len(anchor) < ANCHOR
-                self._anchors[anchor].remove(known)
-                if not self._anchors[anchor]:
-                    del self._anchors[anchor]
+            for match in known.matches if known is not None else ():
+                self._unindex(match)
         if not versions:
             self._versions.pop(ref.id, None)
+
+    def _unindex(self, match: Match) -> None:
+        anchor = match.tokenized.core[:ANCHOR]
+        self._short[len(anchor)] -= len(anchor) < ANCHOR
+        entries = self._anchors[anchor]
+        entries.remove(match)
+        if not entries:
+            del self._anchors[anchor]
 
     def find(self, ref: DocumentRef) -> Known | None:
         """Exactly this version, whoever may see it."""
@@ -105,8 +150,8 @@ class Library:
             raise DocumentNotFound(str(ref), param=param)
         return found[-1]
 
-    def at_front(self, text: str, caller: Caller) -> Known | None:
-        """The longest document visible to ``caller`` whose core ``text`` starts with.
+    def at_front(self, text: str, caller: Caller) -> Match | None:
+        """The longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
 
         ``text`` starts at a character that is not white space.
         """
@@ -119,8 +164,8 @@ class Library:
                 return found
         return None
 
-    def _match(self, anchor: str, text: str, caller: Caller) -> Known | None:
-        for known in self._anchors.get(anchor, ()):
-            if known.document.visible_to(caller.scope) and text.startswith(known.tokenized.core):
-                return known
+    def _match(self, anchor: str, text: str, caller: Caller) -> Match | None:
+        for match in self._anchors.get(anchor, ()):
+            if match.known.document.visible_to(caller.scope) and text.startswith(match.tokenized.core):
+                return match
         return None

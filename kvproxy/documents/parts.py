@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from kvproxy.core import Caller, DocumentPart, Message, Role
 from kvproxy.documents.escape import Escape, checked
-from kvproxy.documents.library import Known, Library
+from kvproxy.documents.library import Library, Match
 
 JOINT = "\n"
 """Between the parts of one message, texts and documents alike."""
@@ -39,7 +39,7 @@ class Contents:
     ) -> None:
         """``shown``: the role that each message's content is shown under; ``copied``: roles that a placeholder may
         stand in. Raises DocumentNotFound and InvalidRequest."""
-        self.slots: list[Known] = []
+        self.slots: list[Match] = []
         self.marked: list[int] = []
         """For each mark, the index of the message it stands in."""
         self._fit = [role in copied for role in shown]
@@ -69,27 +69,28 @@ class Contents:
         pieces: list[str] = []
         for j, part in enumerate(message.content):
             where = f"messages[{index}].content[{j}]"
-            known = None
+            named = None
             if isinstance(part, DocumentPart):
                 known = self._library.resolve(part.document, self._caller, param=f"{where}.document")
-                text = known.document.text
+                text, named = known.document.text, Match(known, known.tokenized)
             else:
                 text = checked(part.text, where)
             marked = (index, j) in carriers
             if marked:
                 self.marked.append(index)
-            pieces.append(self._piece(text, known, marked=marked))
+            pieces.append(self._piece(text, named, marked=marked))
         return JOINT.join(pieces)
 
-    def _piece(self, text: str, known: Known | None, *, marked: bool) -> str:
+    def _piece(self, text: str, named: Match | None, *, marked: bool) -> str:
+        """``named``: the document that ``text`` is, where the client named it."""
         body = text.lstrip()
-        known = known or self._library.at_front(body, self._caller)
-        if known is None:
+        match = named or self._library.at_front(body, self._caller)
+        if match is None:
             return self._stopped(text, marked=marked)
-        self.slots.append(known)
+        self.slots.append(match)
         leading = text[: len(text) - len(body)]
         # White space around a document stays outside of its placeholder, where templates can trim it.
-        tail = self._stopped(body[len(known.tokenized.core) :], marked=marked)
+        tail = self._stopped(body[len(match.tokenized.core) :], marked=marked)
         return self._escape.text(leading) + self._escape.slot(len(self.slots) - 1) + tail
 
     def _stopped(self, text: str, *, marked: bool) -> str:

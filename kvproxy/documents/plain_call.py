@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from kvproxy.core import Caller, ChatRequest, JsonFormat, Message, Tool, ToolChoice
+from kvproxy.answer_format import (
+    AnswerFormat,
+    ChoiceFormat,
+    GrammarFormat,
+    JsonFormat,
+    RegexFormat,
+    TagsFormat,
+)
+from kvproxy.core import Caller, ChatRequest, Message, Tool, ToolChoice
 from kvproxy.documents.library import Library
 from kvproxy.documents.parts import plain_text
 
@@ -23,7 +32,7 @@ def plain_call(request: ChatRequest, library: Library, caller: Caller) -> dict[s
         if not request.parallel_tool_calls:
             call["parallel_tool_calls"] = False
     if request.response_format is not None:
-        call["response_format"] = _response_format(request.response_format)
+        call |= asked_format(request.response_format)
     return call
 
 
@@ -60,7 +69,22 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _response_format(wanted: JsonFormat) -> dict[str, Any]:
-    if wanted.schema is None:
-        return {"type": "json_object"}
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted.schema}}
+def asked_format(wanted: AnswerFormat) -> dict[str, Any]:
+    """The fields of a call that ask another model for the format. What OpenAI has no name for is asked as vLLM has
+    it, by ``structured_outputs``: whoever sends the call has to see that its receiver knows that."""
+    match wanted:
+        case JsonFormat(None):
+            return {"response_format": {"type": "json_object"}}
+        case JsonFormat(schema, strict):
+            described = {"name": "answer", "schema": schema, **({"strict": True} if strict else {})}
+            return {"response_format": {"type": "json_schema", "json_schema": described}}
+        case RegexFormat(pattern):
+            return {"structured_outputs": {"regex": pattern}}
+        case ChoiceFormat(choices):
+            return {"structured_outputs": {"choice": list(choices)}}
+        case GrammarFormat(text):
+            return {"structured_outputs": {"grammar": text}}
+        case TagsFormat(structures, triggers):
+            tags = [{"begin": s.begin, "schema": s.schema, "end": s.end} for s in structures]
+            asked = {"type": "structural_tag", "structures": tags, "triggers": list(triggers)}
+            return {"structured_outputs": {"structural_tag": json.dumps(asked, ensure_ascii=False)}}

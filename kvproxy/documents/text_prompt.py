@@ -27,15 +27,15 @@ class TextPrompts:
     def place(self, text: str, caller: Caller, seam: Seam) -> tuple[list[int], Known | None, Mark | None]:
         """Tokens, and the known document that the text starts with. Raises InvalidRequest."""
         body = checked(text, "prompt").lstrip()
-        known = self._library.at_front(body, caller)
+        match = self._library.at_front(body, caller)
         begin = self._tokenizer.begin
-        if known is None:
+        if match is None:
             return [*begin, *seam.encode([text], [], scope=caller.scope).token_ids], None, None
-        texts = [text[: len(text) - len(body)], body[len(known.tokenized.core) :]]
-        joined = seam.encode(texts, [known.tokenized], scope=caller.scope)
+        texts = [text[: len(text) - len(body)], body[len(match.tokenized.core) :]]
+        joined = seam.encode(texts, [match.tokenized], scope=caller.scope)
         (mark,) = joined.marks
         tokens = [*begin, *joined.token_ids]
-        return tokens, known, Mark(len(begin) + mark.start, len(begin) + mark.end)
+        return tokens, match.known, Mark(len(begin) + mark.start, len(begin) + mark.end)
 
     def checked_ids(self, ids: Sequence[int], param: str) -> tuple[int, ...]:
         """Token ids of this tokenizer. Raises InvalidRequest."""

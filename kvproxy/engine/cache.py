@@ -325,7 +325,9 @@ class KVCache:
                     expected[node.page] += 1
             for page in range(1, len(expected)):
                 if expected[page] != self.pool.refs[page]:
-                    faults.append(f"page {page} has {self.pool.refs[page]} holders, {expected[page]} are known")
+                    faults.append(
+                        f"page {page} has {self.pool.refs[page]} holders, {expected[page]} are known"
+                    )
             free = sum(1 for refs in self.pool.refs if refs == 0)
             if free != self.pool.free:
                 faults.append(f"{free} pages have no holder, {self.pool.free} are counted free")

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from kvproxy.core import Constraint
+from kvproxy.core import Constraint, LeftOut
 
 
 class TokenConstraint(Protocol):
@@ -34,6 +34,10 @@ class TokenConstraint(Protocol):
 
 class CompiledGrammar(Protocol):
     """One grammar for any number of answers."""
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What a client asked for and the grammar does not enforce."""
 
     def start(self) -> TokenConstraint:
         """The constraint of one answer, at its beginning."""

@@ -27,9 +27,11 @@ class Advance:
 
 def begin(seq: Sequence) -> None:
     """The prompt is computed."""
+    collapsed = seq.collapsed and seq.hit_tokens > 0
     queue_s = seq.admitted_at - seq.arrived_at
+    written = written_tokens(seq)
     seq.emit(
-        Started(seq.hit_tokens, seq.collapsed and seq.hit_tokens > 0, queue_s, seq.load_s, seq.prefill_s)
+        Started(seq.hit_tokens, collapsed, queue_s, seq.load_s, seq.prefill_s, cache_write_tokens=written)
     )
 
 
@@ -94,11 +96,16 @@ def finish(seq: Sequence, reason: FinishReason) -> Finished:
     """Show what was withheld; the last event is the caller's to emit."""
     _show(seq, seq.deltas.flush())
     stopped_by = seq.deltas.stopped_by
-    until = seq.job.registers_until
-    kept = seq.prompt_tokens if until is None else min(seq.prompt_tokens, until)
-    written = max(0, kept - seq.hit_tokens)
+    written = written_tokens(seq)
     usage = Usage(seq.prompt_tokens, seq.generated, seq.hit_tokens, written, prediction=seq.prediction)
     return Finished(reason if stopped_by is None else "stop", usage, stopped_by)
+
+
+def written_tokens(seq: Sequence) -> int:
+    """Positions of the prompt that this sequence computed and that others may take from it."""
+    until = seq.job.registers_until
+    kept = seq.prompt_tokens if until is None else min(seq.prompt_tokens, until)
+    return max(0, kept - seq.hit_tokens)
 
 
 def _show(seq: Sequence, delta: TextDelta | None) -> None:

@@ -162,7 +162,9 @@ class Evictable:
                 holders.setdefault(node.page, []).append(node)
             below = sum(c.page is not None for c in node.children)
             if below != node.resident_below:
-                faults.append(f"node {node.key.hex()[:12]} has {below} resident children, not {node.resident_below}")
+                faults.append(
+                    f"node {node.key.hex()[:12]} has {below} resident children, not {node.resident_below}"
+                )
             if (node in kept) != (node.kept > 0):
                 faults.append(f"node {node.key.hex()[:12]} is kept: {node in kept}, its count is {node.kept}")
         may_go = {page for page, of in holders.items() if not kept.intersection(of)}
@@ -171,7 +173,9 @@ class Evictable:
             faults.append(f"{len(may_go)} pages may go, {len(listed)} are listed and {self.count} counted")
         for page, of in enumerate(self._nodes):
             if set(of) != set(holders.get(page, ())) or len(of) != len(set(of)):
-                faults.append(f"page {page} is listed for {len(of)} nodes, {len(holders.get(page, ()))} have it")
+                faults.append(
+                    f"page {page} is listed for {len(of)} nodes, {len(holders.get(page, ()))} have it"
+                )
         queued = {(node, value) for value, _, _, node in self._heap}
         for node in everyone:
             if self._is_leaf(node) and (node, node.priority) not in queued:

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from kvproxy.core import Constraint
+from kvproxy.answer_format import JsonFormat
+from kvproxy.core import Constraint, GrammarText, LeftOut
 from kvproxy.engine.constraint import TokenConstraint
 from kvproxy.errors import InvalidRequest, KVProxyError, UnsupportedSchema
 
@@ -32,7 +33,7 @@ Check = Callable[[str], str | None]
 class Writer(Protocol):
     """What turns a constraint into a grammar's text: ``kvproxy.wire.grammar.grammar_of``."""
 
-    def __call__(self, constraint: Constraint, special: Collection[str], check: Check) -> str: ...
+    def __call__(self, constraint: Constraint, special: Collection[str], check: Check) -> GrammarText: ...
 
 
 class BrokenGrammar(KVProxyError):
@@ -101,11 +102,11 @@ class Grammars:
             return CompiledGrammar(tables, self._write(constraint, tables.special, lambda grammar: None))
         except BrokenGrammar:
             # Only now each schema is tried alone: to name the one to blame, or to do without it.
-            text = self._write(constraint, tables.special, tables.why_not)
+            written = self._write(constraint, tables.special, tables.why_not)
         try:
-            return CompiledGrammar(tables, text)
+            return CompiledGrammar(tables, written)
         except BrokenGrammar as e:
-            raise UnsupportedSchema(f"What is asked for cannot be enforced as a whole: {e.message}") from e
+            raise _whole_fault(constraint, e.message) from e
 
     def tables(self) -> Tables:
         """Blocks while they are being built. Raises InvalidRequest for a tokenizer that can have none."""
@@ -154,12 +155,18 @@ class Tables:
 class CompiledGrammar:
     """Immutable; each answer starts a state of its own."""
 
-    def __init__(self, tables: Tables, text: str) -> None:
-        self.text = text
+    def __init__(self, tables: Tables, written: GrammarText) -> None:
+        """Raises BrokenGrammar."""
+        self.text = written.text
+        self._left_out = written.left_out
         self._tables = tables
-        self._matcher = LLMatcher(tables.tokenizer, text, log_level=0, limits=_limits())
+        self._matcher = LLMatcher(tables.tokenizer, written.text, log_level=0, limits=_limits())
         if fault := _fault(self._matcher):
             raise BrokenGrammar(_line(fault))
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        return self._left_out
 
     def start(self) -> TokenConstraint:
         return GrammarState(self._matcher.deep_copy(), self._tables)
@@ -232,8 +239,21 @@ def _fault(matcher: LLMatcher) -> str:
     return str(trial.get_error()) if trial.is_error() else ""
 
 
+def _whole_fault(constraint: Constraint, reason: str) -> UnsupportedSchema:
+    """Of a regex or a grammar, its field is to blame, and it stands beside nothing else that could be."""
+    wanted = constraint.format
+    if wanted is None or isinstance(wanted, JsonFormat):
+        return UnsupportedSchema(f"What is asked for cannot be enforced as a whole: {reason}")
+    return UnsupportedSchema(
+        f"Invalid '{wanted.param}': it cannot be enforced ({reason}).", param=wanted.param
+    )
+
+
 def _line(message: str) -> str:
-    return message.strip().splitlines()[0] if message.strip() else "the library does not say why"
+    """The first line of a message, and what a parser behind it says is wrong."""
+    lines = message.strip().splitlines() or ["the library does not say why"]
+    why = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), None)
+    return lines[0] if why is None else f"{lines[0].rstrip(':')}: {why}"
 
 
 def _limits() -> LLParserLimits:

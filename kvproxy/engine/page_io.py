@@ -85,7 +85,9 @@ class PageIO:
         def work() -> None:
             buffer = self._buffers.get()
             if self._closing:
-                self._buffers.put(buffer)  # Nobody takes results any more; the next one must not wait for that.
+                self._buffers.put(
+                    buffer
+                )  # Nobody takes results any more; the next one must not wait for that.
                 return
             began = time.perf_counter()
             try:

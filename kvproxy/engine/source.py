@@ -46,7 +46,9 @@ def resolve_model(
     Raises SetupError with one sentence that names the choices.
     """
     if path_or_name.startswith(SHAPE_PREFIX):
-        raise SetupError(f"{path_or_name} has random weights and no tokenizer: only benches of the engine take it")
+        raise SetupError(
+            f"{path_or_name} has random weights and no tokenizer: only benches of the engine take it"
+        )
     local = _local(path_or_name)
     if local is not None:
         return _complete(ModelFolder(local, local.name))

@@ -61,10 +61,10 @@ async def whole(request: web.Request, asked: Request, id: str, clock: Timings) -
     """Serve a request to its end. ``id`` must be unique in this process. Raises what ``Pipeline.serve`` does,
     TimedOut, and whatever broke the answer off."""
     parts = request.app[PARTS]
-    _log_left_out(request, asked)
     async with deadline(parts.timeout_s):
         reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
         note_reply(request, reply)
+        _log_left_out(request, asked, reply.started)
         gathered = [AnswerBuilder() for _ in reply.choices]
         finished: dict[int, Finished] = {}
         async with aclosing(reply):
@@ -85,7 +85,6 @@ async def stream(
     """Serve a request as an event stream. Errors before its first byte pass through and become responses;
     later ones become the encoder's last event."""
     parts = request.app[PARTS]
-    _log_left_out(request, asked)
 
     def early() -> dict[str, str]:
         return {"Cache-Status": early_status(clock.decision), **left_out_of(asked)}
@@ -96,6 +95,7 @@ async def stream(
     async with sending as out, deadline(parts.timeout_s):
         reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
         note_reply(request, reply)
+        _log_left_out(request, asked, reply.started)
         async with aclosing(reply):
             headers = reply_headers(reply, asked)
             late = b""
@@ -148,17 +148,19 @@ def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
     return {
         "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact),
         "Server-Timing": server_timing(reply.timings.report(reply.started)),
-        **left_out_of(asked),
+        **left_out_of(asked, reply.started),
     }
 
 
-def left_out_of(asked: Request) -> Mapping[str, str]:
-    """The header that names what ``asked`` is answered without; empty where nothing was left out."""
-    return left_out_header(asked.left_out) if isinstance(asked, ChatRequest) else {}
+def left_out_of(asked: Request, started: Started | None = None) -> Mapping[str, str]:
+    """The header that names what ``asked`` is answered without; empty where nothing was left out. ``started``: what
+    was found out since it was read."""
+    read = asked.left_out if isinstance(asked, ChatRequest) else ()
+    return left_out_header((*read, *(started.left_out if started is not None else ())))
 
 
-def _log_left_out(request: web.Request, asked: Request) -> None:
-    for value in left_out_of(asked).values():
+def _log_left_out(request: web.Request, asked: Request, started: Started) -> None:
+    for value in left_out_of(asked, started).values():
         logger.info("%s: answered without %s", request[REQUEST_ID], value)
 
 

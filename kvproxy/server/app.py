@@ -9,40 +9,52 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.server.body import expect_continue
+from kvproxy.server.connection import close_at_end
+from kvproxy.server.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
 from kvproxy.server.errors import errors
 from kvproxy.server.metering import metering
 from kvproxy.server.openapi import describe
 from kvproxy.server.operations import OPERATIONS
+from kvproxy.server.origins import Origins
 from kvproxy.server.parts import CALLER, PARTS, Parts
 from kvproxy.server.reference import REFERENCE, Reference
 from kvproxy.server.request_id import add_request_id, request_ids
+from kvproxy.server.target import check_target
 from kvproxy.server.watching import watched
 
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
+_HARMLESS = frozenset(operation.path for operation in OPERATIONS if operation.open and not operation.key)
+"""Nothing there is anybody's secret."""
 
 
 def build_app(parts: Parts) -> web.Application:
     """``parts.lifespan`` is entered when the app starts and left when it is cleaned up."""
     app = web.Application(
-        middlewares=[request_ids, watched, metering, errors, admission], client_max_size=parts.max_body
+        middlewares=[request_ids, watched, metering, errors, cross_origin, admission], client_max_size=parts.max_body
     )
     app[PARTS] = parts
+    app[ORIGINS] = Origins.of(parts.cors_origins)
     app[REFERENCE] = Reference(lambda: describe(OPERATIONS, served_name=parts.served_name))
     for operation in OPERATIONS:
-        if operation.method == "GET":
-            app.router.add_get(operation.route, operation.handler)  # and HEAD
-        else:
-            app.router.add_route(
-                operation.method, operation.route, operation.handler, expect_handler=expect_continue
-            )
+        methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
+        for method in methods:
+            app.router.add_route(method, operation.route, operation.handler, expect_handler=expect_continue)
     app.on_response_prepare.append(add_request_id)
+    app.on_response_prepare.append(add_cors)
+    app.on_response_prepare.append(close_at_end)
     app.cleanup_ctx.extend(_as_cleanup(enter) for enter in parts.lifespan)
     return app
 
 
 @web.middleware
 async def admission(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Who asks, and whether anyone is still let in. What is open carries no key and works to the very end."""
+    """Who asks, and whether anyone is still let in. What is open carries no key and works to the very end; so does
+    the question which methods there are."""
+    check_target(request)
+    if request.method == "OPTIONS":
+        return await handler(request)
+    if request.path not in _HARMLESS:
+        refuse_foreign(request)
     if request.path in _OPEN:
         return await handler(request)
     parts = request.app[PARTS]

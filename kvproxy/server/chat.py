@@ -25,7 +25,8 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     with clock.measure("parse"):
         chat = parse_chat(incoming.body, served_name=parts.served_name, policy=parts.policy)
     functions = bool(incoming.body.get("functions")) and not incoming.body.get("tools")
-    head = ChatHead(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model, functions)
+    custom = frozenset(tool.name for tool in chat.tools if tool.form == "custom")
+    head = ChatHead(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model, functions, custom)
     if chat.stream:
         encoder = ChatStream(head, include_usage=chat.include_usage)
         return await stream(request, chat, head.id, clock, encoder)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from kvproxy.core import DocumentRef
 from kvproxy.documents.info import Published
 from kvproxy.errors import InvalidRequest, KVProxyError
-from kvproxy.server.body import read_body
+from kvproxy.server.body import read_object
 from kvproxy.server.errors import json_response
 from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.sse import SseStream
@@ -26,7 +26,6 @@ from kvproxy.wire.document_types import (
 )
 from kvproxy.wire.documents import PublishBody, kv_document, kv_verification, publish_result
 from kvproxy.wire.faults import invalid
-from kvproxy.wire.json_text import decode_object
 
 SWITCH = ("true", "false", "1", "0", "yes", "no")
 """How a query says whether."""
@@ -43,7 +42,7 @@ Progress = Callable[[int, int], None]
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
-    body = decode_object(await read_body(request))
+    body = await read_object(request)
     try:
         wanted = PublishBody.model_validate(body)
     except ValidationError as e:
@@ -88,7 +87,7 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
 
 
 async def verify_document(request: web.Request) -> web.StreamResponse:
-    """Long: about two cold prefills per framing. Other requests go first."""
+    """Long: about two cold prefills per framing and spelling. Other requests go first."""
     ref, tokens = _ref(request), _tokens(request)
     if _wants_events(request):
         return await _progressing(request, lambda progress: _verify(request, ref, tokens, progress))

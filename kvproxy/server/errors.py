@@ -11,17 +11,21 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.errors import (
+    ExpectationFailed,
     InvalidRequest,
     KVProxyError,
     MethodNotAllowed,
     RouteNotFound,
     TimedOut,
+    UnreadableBody,
+    UnsupportedEncoding,
     UpstreamError,
 )
 from kvproxy.server.dialect import speaks_anthropic
 from kvproxy.server.drain import shutting_down
 from kvproxy.server.parts import ERROR_CODE, PARTS, REQUEST_ID, STREAMING
 from kvproxy.server.request_id import request_id_of
+from kvproxy.server.wrong_url import shown_path, wrong_url
 from kvproxy.wire.anthropic.errors import anthropic_status, error_body
 from kvproxy.wire.json_text import encode
 
@@ -45,10 +49,16 @@ def error_response(error: KVProxyError, request: web.Request) -> web.Response:
         headers["x-should-retry"] = "false"
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, UnsupportedEncoding):
+        headers["Accept-Encoding"] = "gzip, deflate"
     if speaks_anthropic(request):
-        body = error_body(error, request_id_of(request))
-        return json_response(body, status=anthropic_status(error.http_status), headers=headers)
-    return json_response(error.body(), status=error.http_status, headers=headers)
+        body: Any = error_body(error, request_id_of(request))
+        response = json_response(body, status=anthropic_status(error.http_status), headers=headers)
+    else:
+        response = json_response(error.body(), status=error.http_status, headers=headers)
+    if isinstance(error, UnreadableBody):
+        response.force_close()
+    return response
 
 
 def unexpected(request_id: str) -> KVProxyError:
@@ -66,7 +76,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if e.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.warning("%s: %s", request[REQUEST_ID], e.message)
     except web.HTTPException as e:
-        return _from_http(request, e)
+        if e.status < HTTPStatus.BAD_REQUEST:
+            raise  # redirects and the like
+        return refused_by_framework(request, e)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if not request.app[PARTS].drain.expired or task is None or request.get(STREAMING):
@@ -78,23 +90,33 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         if request.get(STREAMING):
             raise
-        logger.exception("%s: %s %s failed", request[REQUEST_ID], request.method, request.path)
+        logger.exception("%s: %s %s failed", request[REQUEST_ID], request.method, shown_path(request))
         error = unexpected(request[REQUEST_ID])
     return error_response(error, request)
 
 
-def _from_http(request: web.Request, e: web.HTTPException) -> web.StreamResponse:
-    """aiohttp's own refusals. Redirects and the like pass."""
+def refused_by_framework(request: web.Request, e: web.HTTPException) -> web.Response:
+    """aiohttp's own refusals in the dialect's words. OPTIONS is refused nowhere that another method is served."""
+    if request.method == "OPTIONS" and request.raw_path == "*":
+        return web.Response(
+            status=HTTPStatus.NO_CONTENT, headers={"Allow": "DELETE, GET, HEAD, OPTIONS, POST"}
+        )
+    if request.method == "CONNECT":
+        response = error_response(MethodNotAllowed("This is no proxy for other addresses."), request)
+        response.force_close()
+        return response
     if e.status == HTTPStatus.NOT_FOUND:
-        return error_response(RouteNotFound(f"Invalid URL ({request.method} {request.path})"), request)
+        return error_response(RouteNotFound(wrong_url(request)), request)
     if isinstance(e, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(e.allowed_methods))
-        refused = MethodNotAllowed(f"Not allowed to {e.method} on {request.path}. Allowed: {allowed}.")
+        allowed = ", ".join(sorted({*e.allowed_methods, "OPTIONS"}))
+        if request.method == "OPTIONS":
+            return web.Response(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
+        refused = MethodNotAllowed(f"Not allowed to {e.method} on {shown_path(request)}. Allowed: {allowed}.")
         response = error_response(refused, request)
         response.headers["Allow"] = allowed
         return response
-    if e.status >= HTTPStatus.BAD_REQUEST:
-        response = error_response(InvalidRequest(e.reason), request)
-        response.set_status(e.status)
-        return response
-    raise e
+    if e.status == HTTPStatus.EXPECTATION_FAILED:
+        return error_response(ExpectationFailed("Send no Expect header, or 'Expect: 100-continue'."), request)
+    response = error_response(InvalidRequest(e.reason), request)
+    response.set_status(e.status)
+    return response

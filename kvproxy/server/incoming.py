@@ -8,10 +8,10 @@ from typing import Any
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, ModelNotFound
-from kvproxy.server.body import read_body
+from kvproxy.server.body import decoded, read_body
+from kvproxy.server.model_names import model_names
 from kvproxy.server.parts import MODEL, PARTS
 from kvproxy.timings import Timings
-from kvproxy.wire.json_text import decode_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,10 @@ class Incoming:
     """A request's body, read and decoded. ``clock`` has counted since the request came."""
 
     raw: bytes
+    """As it came: its model may be spelt otherwise than here."""
     body: dict[str, Any]
     model: str
+    """The name of the model that answers, here and in ``body``: what a client calls it ends here."""
     local: bool
     """True for the local model, False for an upstream's."""
     clock: Timings
@@ -33,13 +35,18 @@ async def receive(request: web.Request) -> Incoming:
     with clock.waiting():
         raw = await read_body(request)
     with clock.measure("parse"):
-        body = decode_object(raw)
-        model = _model(body)
-    local = model == parts.served_name
-    if not local and model not in parts.pipeline.upstreams():
-        raise ModelNotFound(model)
-    request[MODEL] = model
-    return Incoming(raw, body, model, local, clock)
+        body = decoded(raw, request)
+        model = body["model"] = request[MODEL] = resolve(request, _model(body))
+    return Incoming(raw, body, model, model == parts.served_name, clock)
+
+
+def resolve(request: web.Request, asked: str) -> str:
+    """The name of the model that is meant, the only place where names are read. Raises ModelNotFound."""
+    names = model_names(request.app[PARTS])
+    model = names.resolve(asked)
+    if model is None:
+        raise ModelNotFound(asked, names.listed())
+    return model
 
 
 def _model(body: dict[str, Any]) -> str:

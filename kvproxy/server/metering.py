@@ -45,10 +45,12 @@ async def show(request: web.Request) -> web.StreamResponse:
     this, is asked for."""
     parts = request.app[PARTS]
     if not parts.show_metrics:
-        raise RouteNotFound(f"Invalid URL ({request.method} {request.path})")
+        raise RouteNotFound(f"Invalid URL ({request.method} {request.path}): server.metrics is off.")
     if parts.metrics_key is None:
         parts.keyring.caller(request.headers)
-    elif not hmac.compare_digest(_bytes(presented(request.headers) or ""), _bytes(parts.metrics_key)):
+    elif not any(
+        [hmac.compare_digest(_bytes(k), _bytes(parts.metrics_key)) for k in presented(request.headers)]
+    ):
         raise AuthenticationFailed("Send the server's metrics_key as a header: Authorization: Bearer KEY.")
     return web.Response(body=parts.pipeline.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 

@@ -1,37 +1,58 @@
-"""``GET /v1/models`` and ``/v1/models/{id}``: the local model and every upstream."""
+"""``GET /v1/models`` and ``/v1/models/{id}``: the local model, every upstream, and their other names."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from kvproxy.errors import ModelNotFound
+from kvproxy.errors import InvalidRequest
+from kvproxy.server.dialect import speaks_anthropic
 from kvproxy.server.errors import json_response
-from kvproxy.server.parts import PARTS, Parts
-from kvproxy.wire.service_types import ModelBody, ModelList
+from kvproxy.server.incoming import resolve
+from kvproxy.server.model_names import model_names
+from kvproxy.server.parts import PARTS
+from kvproxy.wire.model_list import ModelBody, ModelList, anthropic_model, anthropic_page, model_body
+
+MOST_MODELS = 1000
+"""Of one of Anthropic's pages."""
+
+_VARY = {"Vary": "anthropic-version"}
 
 
 async def list_models(request: web.Request) -> web.StreamResponse:
-    parts = request.app[PARTS]
-    models: ModelList = {"object": "list", "data": [_model(parts, name) for name in _names(parts)]}
-    return json_response(models)
+    """All of them, or with ``anthropic-version`` a page. Raises InvalidRequest."""
+    names = model_names(request.app[PARTS])
+    models = [_model(request, name) for name in names.listed()]
+    limit = _limit(request)
+    if speaks_anthropic(request):
+        after, before = request.query.get("after_id"), request.query.get("before_id")
+        page = anthropic_page(models, limit=limit, after=after, before=before)
+        return json_response(page, headers=_VARY)
+    listed: ModelList = {"object": "list", "data": models}
+    return json_response(listed, headers=_VARY)
 
 
 async def get_model(request: web.Request) -> web.StreamResponse:
+    """As generous with names as the endpoints that answer, though each model is told by its own name."""
+    asked = request.match_info["model"]
+    listed = model_names(request.app[PARTS]).listed()
+    model = _model(request, asked if asked in listed else resolve(request, asked))
+    return json_response(anthropic_model(model) if speaks_anthropic(request) else model, headers=_VARY)
+
+
+def _model(request: web.Request, id: str) -> ModelBody:
     parts = request.app[PARTS]
-    name = request.match_info["model"]
-    if name not in _names(parts):
-        raise ModelNotFound(name)
-    return json_response(_model(parts, name))
+    root = resolve(request, id)
+    return model_body(
+        id,
+        root,
+        local=root == parts.served_name,
+        created=parts.created,
+        max_context=parts.pipeline.max_context,
+    )
 
 
-def _names(parts: Parts) -> list[str]:
-    return list(dict.fromkeys((parts.served_name, *parts.pipeline.upstreams())))
-
-
-def _model(parts: Parts, name: str) -> ModelBody:
-    return {
-        "id": name,
-        "object": "model",
-        "created": parts.created,
-        "owned_by": "kvproxy" if name == parts.served_name else "upstream",
-    }
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", "20")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_MODELS):
+        raise InvalidRequest(f"Invalid 'limit': must be from 1 to {MOST_MODELS}.", param="limit")
+    return int(text)

@@ -23,7 +23,9 @@ What is described here holds for the local model. A request for an upstream's mo
 that it came with, known here or not, and answered as the upstream answered. Fields that nobody knows are ignored; \
 those that would change the answer and are not supported are refused by name.
 
-Every answer repeats the request's `x-request-id`, or has a new one."""
+Every answer repeats the request's `x-request-id`, or has a new one.
+
+OPTIONS answers with the methods of a path, HEAD as GET does without the body; neither stands below."""
 
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "x-request-id": ("The request's own id, or a new one.", {"type": "string"}),
@@ -36,6 +38,7 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "Server-Timing": ("Where the time went, in ms; not for upstreams' models.", {"type": "string"}),
     "Retry-After": ("Seconds until trying again makes sense.", {"type": "string", "pattern": "^[0-9]+$"}),
+    "Vary": ("Request headers that the answer depends on.", {"type": "string"}),
     "ETag": ("Changes with what is answered.", {"type": "string"}),
     "WWW-Authenticate": ("How to say who asks.", {"type": "string"}),
 }
@@ -51,6 +54,12 @@ _SECURITY = {
         "in": "header",
         "name": "x-api-key",
         "description": "`x-api-key: KEY`, as Anthropic has it.",
+    },
+    "azureKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "api-key",
+        "description": "`api-key: KEY`, as Azure has it.",
     },
 }
 
@@ -72,7 +81,7 @@ def describe(operations: Sequence[Operation], *, served_name: str) -> dict[str, 
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(o.tag for o in operations)],
         # Keys are optional: a proxy that was given none serves everyone.
-        "security": [{"bearer": []}, {"apiKey": []}],
+        "security": [{"bearer": []}, {"apiKey": []}, {"azureKey": []}],
         "paths": dict(paths),
         "components": {
             "schemas": schemas.components,
@@ -166,11 +175,15 @@ def _failures(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     kinds: list[type[KVProxyError]] = [KVProxyError, *operation.errors]
     if not operation.open:
         kinds += [AuthenticationFailed, ShuttingDown]
-    anthropic = is_anthropic(operation.path)
+    anthropic, openai = is_anthropic(operation.path) or operation.both, not is_anthropic(operation.path)
     by_status: dict[int, list[type[KVProxyError]]] = defaultdict(list)
     for kind in dict.fromkeys(kinds):
-        by_status[anthropic_status(int(kind.status)) if anthropic else int(kind.status)].append(kind)
-    schema = schemas.written(ErrorBody if anthropic else OpenAIError)
+        told = {int(kind.status)} if openai else set()
+        for status in told | ({anthropic_status(int(kind.status))} if anthropic else set()):
+            by_status[status].append(kind)
+    schema = schemas.written(OpenAIError if openai else ErrorBody)
+    if openai and anthropic:
+        schema = {"anyOf": [schema, schemas.written(ErrorBody)]}
     content = {"application/json": {"schema": schema}}
     failures: dict[str, Any] = {}
     for status, errors in sorted(by_status.items()):

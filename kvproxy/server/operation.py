@@ -64,6 +64,8 @@ class Operation:
     """A body that works."""
     forwards: bool = False
     """Answers for upstreams too, whose failures keep their status."""
+    both: bool = False
+    """Answers Anthropic's clients, told by ``anthropic-version``, in their dialect, on a path that both have."""
     open: bool = False
     """Needs no key, or looks at it itself, and is answered while the server drains."""
     key: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -56,7 +56,7 @@ class Verifier(Protocol):
         new_tokens: int = ...,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Verification]:
-        """One per framing that documents are kept in; ``new_tokens`` of the answers are compared. Raises
+        """One per framing and spelling that it is kept in; ``new_tokens`` of the answers are compared. Raises
         DocumentNotFound."""
 
 
@@ -93,6 +93,10 @@ class Parts:
     """How long one request may take, from its first byte to its last."""
     feed: Feed[KvRequest] = field(default_factory=Feed)
     """The requests as they end."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other names, and patterns of names, to those of served models."""
+    cors_origins: tuple[str, ...] = ("loopback",)
+    """Whose pages may ask: see :class:`~kvproxy.server.origins.Origins`."""
     policy: ReadingPolicy = LENIENT
     """What is left out of requests, and what is refused."""
     show_metrics: bool = True

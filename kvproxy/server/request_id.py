@@ -18,6 +18,9 @@ HEADER = "x-request-id"
 ANTHROPIC_HEADER = "request-id"
 MAX_LENGTH = 128
 
+MOST_SHOWN = 256
+"""Characters of a path that stand in a log line."""
+
 
 def request_id_from(sent: str | None) -> str:
     """What is left of ``sent`` after all but printable ASCII is dropped, or a new id when that is nothing.
@@ -46,7 +49,7 @@ async def request_ids(request: web.Request, handler: Handler) -> web.StreamRespo
         "%s %s %s -> %d in %.1f ms",
         request[REQUEST_ID],
         request.method,
-        request.rel_url.raw_path,
+        request.rel_url.raw_path[:MOST_SHOWN],  # no query: it may hold a key
         response.status,
         took_ms,
     )

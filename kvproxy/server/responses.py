@@ -20,6 +20,7 @@ from kvproxy.server.upstream import serve_upstream
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.responses.answer import completed
 from kvproxy.wire.responses.body import ResponsesBody, parse_body
+from kvproxy.wire.responses.call_items import CallItems
 from kvproxy.wire.responses.ids import Ids, owner
 from kvproxy.wire.responses.items import normal_items, references
 from kvproxy.wire.responses.request import opened, to_chat
@@ -40,11 +41,12 @@ async def create(request: web.Request) -> web.StreamResponse:
         body, items, chat = await _understood(request, incoming, ids)
         response = opened(body, chat, ids, created=int(time.time()))
         keeper = _Keeper(request, items) if response["store"] else None
+        calls = CallItems(chat.tools)
         if chat.stream:
-            encoder = _KeepingStream(ResponseStream(response, ids, time.time), keeper)
+            encoder = _KeepingStream(ResponseStream(response, ids, time.time, calls), keeper)
             return await stream(request, chat, ids.response, clock, encoder)
         answers = await whole(request, chat, ids.response, clock)
-    done = completed(response, ids, answers.choices[0], answers.usage, at=int(time.time()))
+    done = completed(response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls)
     if keeper is not None:
         keeper.keep(done)
     return json_response(done, headers=dict(answers.headers))
@@ -137,7 +139,7 @@ async def _understood(
     """The body, the conversation that it asks about, and what the model is asked."""
     reading = Reading(request.app[PARTS].policy)
     with incoming.clock.measure("parse"):
-        body = parse_body(incoming.body)
+        body = parse_body(incoming.body, reading)
     with incoming.clock.waiting():
         before = await _before(request, body)
         known = {item["id"]: item for item in before} | await _referenced(request, body, before)

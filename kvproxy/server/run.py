@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from kvproxy.errors import SetupError
+from kvproxy.server.connection import Runner
 from kvproxy.server.drain import Drain
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ async def serve(
     """
     stop = asyncio.Event()
     # Cancellation is how a client that left frees its rows; aiohttp has it off unless asked.
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    runner = Runner(app, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port, backlog=BACKLOG)

@@ -6,18 +6,18 @@ import asyncio
 
 from aiohttp import web
 
-from kvproxy.errors import InvalidRequest, ModelNotFound
-from kvproxy.server.body import read_body
+from kvproxy.errors import InvalidRequest
+from kvproxy.server.body import read_object
 from kvproxy.server.errors import json_response
+from kvproxy.server.incoming import resolve
 from kvproxy.server.parts import CALLER, PARTS
-from kvproxy.wire.json_text import decode_object
 from kvproxy.wire.tokenize import Detokenized, Tokens, parse_detokenize, parse_tokenize, tokenized_chat
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
     """A document named in the messages is only there for those who may read it."""
     parts = request.app[PARTS]
-    body = decode_object(await read_body(request))
+    body = await read_object(request)
     asked = parse_tokenize(body)
     _local(request, asked.model)
     if asked.prompt is not None:
@@ -27,7 +27,7 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
             add_special_tokens=asked.add_special_tokens is not False,
         )
     else:
-        chat = tokenized_chat(body, served_name=parts.served_name)
+        chat = tokenized_chat(body, served_name=parts.served_name, policy=parts.policy)
         ids = list((await parts.pipeline.composed(chat, request[CALLER])).token_ids)
     answer: Tokens = {
         "count": len(ids),
@@ -40,7 +40,7 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
 
 async def detokenize(request: web.Request) -> web.StreamResponse:
     parts = request.app[PARTS]
-    asked = parse_detokenize(decode_object(await read_body(request)))
+    asked = parse_detokenize(await read_object(request))
     _local(request, asked.model)
     answer: Detokenized = {"prompt": parts.pipeline.decode(asked.tokens)}
     return json_response(answer)
@@ -48,12 +48,9 @@ async def detokenize(request: web.Request) -> web.StreamResponse:
 
 def _local(request: web.Request, model: str | None) -> None:
     """Raises InvalidRequest for an upstream's model, whose tokens are unknown here, ModelNotFound."""
-    parts = request.app[PARTS]
-    if model is None or model == parts.served_name:
-        return
-    if model in parts.pipeline.upstreams():
+    served = request.app[PARTS].served_name
+    if model is not None and resolve(request, model) != served:
         raise InvalidRequest(
-            f"'{model}' is served by an upstream; only the local model '{parts.served_name}' is tokenized here.",
+            f"'{model}' is served by an upstream; only the local model '{served}' is tokenized here.",
             param="model",
         )
-    raise ModelNotFound(model)

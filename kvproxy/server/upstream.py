@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import aclosing
 
 from aiohttp import web
@@ -11,11 +12,14 @@ from kvproxy.errors import InvalidRequest
 from kvproxy.server.deadline import deadline
 from kvproxy.server.errors import json_response
 from kvproxy.server.incoming import Incoming
-from kvproxy.server.parts import PARTS
+from kvproxy.server.parts import PARTS, REQUEST_ID
 from kvproxy.server.relay import relay
 from kvproxy.server.sse import SseStream
 from kvproxy.wire.cache_status import BYPASS
+from kvproxy.wire.left_out import left_out_header
 from kvproxy.wire.upstream_events import UpstreamEvents
+
+logger = logging.getLogger(__name__)
 
 
 async def serve_upstream(request: web.Request, endpoint: Endpoint, incoming: Incoming) -> web.StreamResponse:
@@ -25,9 +29,12 @@ async def serve_upstream(request: web.Request, endpoint: Endpoint, incoming: Inc
     if raw is not None:
         return await relay(request, raw, endpoint, incoming)
     body = incoming.body
-    headers = {"Cache-Status": BYPASS}
     if not isinstance(body.get("stream", False), bool | None):
         raise InvalidRequest("Invalid 'stream': must be a boolean.", param="stream")
+    left_out = left_out_header(await parts.pipeline.upstream_left_out(endpoint, body))
+    for value in left_out.values():
+        logger.warning("%s: sent to %s without %s", request[REQUEST_ID], incoming.model, value)
+    headers = {"Cache-Status": BYPASS, **left_out}
     if endpoint == "embeddings" or not body.get("stream"):
         async with deadline(parts.timeout_s):
             return json_response(await parts.pipeline.upstream(endpoint, body), headers=headers)

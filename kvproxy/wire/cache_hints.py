@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from kvproxy.core import CacheHints
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.strict import HintText, Strict
 
 Salt = Annotated[str | None, Field(min_length=1, max_length=4096)]
 """Isolation is asked for, so what cannot be one is refused, unlike a hint."""
@@ -17,12 +17,12 @@ class CacheOptions(Strict):
     mode: Literal["implicit", "explicit"] | None = Field(
         default=None, description="explicit: keep nothing behind the last mark."
     )
-    ttl: str | None = Field(default=None, description="Accepted; pages are kept as long as there is room.")
+    ttl: HintText = Field(default=None, description="Accepted; pages are kept as long as there is room.")
     cache_salt: Salt = Field(default=None, description="Another place of cache_salt.")
 
 
 class CacheBody(Strict):
-    prompt_cache_key: str | None = Field(
+    prompt_cache_key: HintText = Field(
         default=None, description="A hint where to send the request. It separates nothing: see cache_salt."
     )
     cache_salt: Salt = Field(
@@ -30,7 +30,7 @@ class CacheBody(Strict):
         description="Requests with different salts, or with none, share nothing but published documents.",
     )
     prompt_cache_options: CacheOptions | None = None
-    prompt_cache_retention: str | None = Field(default=None, description="Accepted; see ttl.")
+    prompt_cache_retention: HintText = Field(default=None, description="Accepted; see ttl.")
 
     def hints(self) -> CacheHints:
         options = self.prompt_cache_options
@@ -38,20 +38,11 @@ class CacheBody(Strict):
         return CacheHints(self.prompt_cache_key, salt, options is not None and options.mode == "explicit")
 
 
-class CacheBreakpoint(Strict):
-    mode: Literal["explicit"] = "explicit"
-
-
-class CacheControl(Strict):
-    type: Literal["ephemeral"]
-    ttl: str | None = None
-
-
 class Markable(Strict):
-    """What may end a reusable prefix."""
+    """What may end a reusable prefix. Marks count in any shape: what they say beside that is a hint."""
 
-    prompt_cache_breakpoint: CacheBreakpoint | None = None
-    cache_control: CacheControl | None = None
+    prompt_cache_breakpoint: Any = None
+    cache_control: Any = None
 
     @property
     def mark(self) -> bool:

@@ -11,15 +11,20 @@ from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.chat_body import ChatBody
 from kvproxy.wire.chat_messages import parse_messages
 from kvproxy.wire.faults import invalid
+from kvproxy.wire.fields.chat_fields import CHAT
+from kvproxy.wire.fields.screen import screen
+from kvproxy.wire.offered import Offered, checked_choice, checked_tools
+from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.prediction import parse_prediction
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
 from kvproxy.wire.response_format import parse_response_format
 from kvproxy.wire.sampling import include_usage
-from kvproxy.wire.tools import checked_choice, checked_tools, make_tool, parse_tool_choice, parse_tools
-from kvproxy.wire.unsupported import refuse_unsupported
+from kvproxy.wire.tools import make_tool, parse_tool_choice, parse_tools
 
 _OWN_TEMPLATE_VARIABLES = ("messages", "tools", "documents", "add_generation_prompt")
 """Set from the request itself; a client that could replace them could replace the conversation."""
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 _NO_THINKING = ("none", "minimal")
 
@@ -31,20 +36,22 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
     """
     reading = Reading(policy)
     # Before types are checked: what is not supported may be well-formed in ways the models do not know.
-    refuse_unsupported(body)
+    screen(body, CHAT, reading)
     try:
         chat = ChatBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
     if chat.model != served_name:
         raise ModelNotFound(chat.model)
-    tools, choice = _tools(chat)
+    tools, choice = _tools(chat, reading)
     # The deprecated form's answer has room for one call.
     single = chat.parallel_tool_calls is False or (bool(chat.functions) and not chat.tools)
     completion = chat.max_completion_tokens if chat.max_completion_tokens is not None else chat.max_tokens
     return ChatRequest(
         model=chat.model,
-        messages=parse_messages(chat.messages, reading),
+        messages=settle_openings(
+            parse_messages(chat.messages, reading), reading, lambda i, j: f"messages[{i}].content[{j}]"
+        ),
         sampling=chat.sampling(max_tokens=completion, logprobs=_logprobs(chat)),
         stream=bool(chat.stream),
         include_usage=include_usage(chat.stream, chat.stream_options),
@@ -53,42 +60,44 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
         tools=tools,
         tool_choice=choice,
         parallel_tool_calls=not single,
-        response_format=parse_response_format(chat.response_format),
+        response_format=chat.answer_format(parse_response_format(chat.response_format), "response_format"),
         cache=chat.hints(),
         prediction=parse_prediction(chat.prediction),
         left_out=tuple(reading.left_out),
     )
 
 
-def template_variables(kwargs: dict[str, Any], effort: str | None) -> dict[str, Any]:
-    """``effort`` says whether to think, unless the client's own ``enable_thinking`` does. Raises InvalidRequest."""
+def template_variables(kwargs: dict[str, Any], effort: object) -> dict[str, Any]:
+    """``effort`` says whether to think, unless the client's own ``enable_thinking`` does; templates that know efforts
+    are told those that are published. Raises InvalidRequest."""
     for name in _OWN_TEMPLATE_VARIABLES:
         if name in kwargs:
             param = f"chat_template_kwargs.{name}"
             raise InvalidRequest(
                 f"Invalid '{param}': this variable is set from the request itself.", param=param
             )
-    if effort is None:
+    if not isinstance(effort, str):
         return kwargs
-    return {"enable_thinking": effort not in _NO_THINKING, "reasoning_effort": effort, **kwargs}
+    told = {"reasoning_effort": effort} if effort in EFFORTS else {}
+    return {"enable_thinking": effort not in _NO_THINKING, **told, **kwargs}
 
 
-def _tools(chat: ChatBody) -> tuple[tuple[Tool, ...], ToolChoice]:
+def _tools(chat: ChatBody, reading: Reading) -> tuple[tuple[Tool, ...], ToolChoice]:
     """From ``tools``, or from the deprecated ``functions``."""
     if chat.tools or not chat.functions:
-        tools = parse_tools(chat.tools)
-        return tools, parse_tool_choice(chat.tool_choice, tools)
+        offered = parse_tools(chat.tools, reading)
+        return offered.tools, parse_tool_choice(chat.tool_choice, offered)
     functions = [
         make_tool(f.name, f.description, f.parameters, bool(f.strict), where=f"functions[{i}]")
         for i, f in enumerate(chat.functions)
     ]
-    tools = checked_tools(functions, param="functions")
+    offered = Offered(checked_tools(functions, param="functions"))
     choice = ToolChoice()
     if chat.function_call is not None and chat.function_call.name is not None:
         choice = ToolChoice("required", (chat.function_call.name,))
     elif chat.function_call is not None:
         choice = ToolChoice(chat.function_call.mode or "auto")
-    return tools, checked_choice(choice, tools, param="function_call", tools_param="functions")
+    return offered.tools, checked_choice(choice, offered, param="function_call", tools_param="functions")
 
 
 def _logprobs(chat: ChatBody) -> int | None:

@@ -6,16 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from kvproxy.wire.cache_hints import CacheBody, CacheControl
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
+from kvproxy.wire.cache_hints import CacheBody
 from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
 from kvproxy.wire.parts import PART_TYPES, Content
 from kvproxy.wire.prediction import PredictionBody
 from kvproxy.wire.response_format import ResponseFormatBody
-from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptions
+from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptionsField
 from kvproxy.wire.strict import Strict
 from kvproxy.wire.tools import FunctionBody, ToolBody, ToolChoiceField
-
-ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
 class CalledFunction(Strict):
@@ -23,10 +22,16 @@ class CalledFunction(Strict):
     arguments: ArgumentsText = ""
 
 
+class CalledCustom(Strict):
+    name: GivenText = ""
+    input: GivenText = ""
+
+
 class ToolCallBody(Strict):
     id: GivenText = ""
-    type: str = Field(default="function", description="function")
+    type: str = Field(default="function", description="function or custom")
     function: CalledFunction | None = None
+    custom: CalledCustom | None = Field(default=None, description="Of a free-form tool.")
 
 
 class UnreadCall(ToolCallBody):
@@ -59,7 +64,7 @@ class MessageBody(Strict):
     reasoning_content: str | None = Field(default=None, description="What the assistant thought.")
     reasoning: str | None = Field(default=None, description="Another name of reasoning_content.")
     function_call: CalledFunction | None = Field(default=None, description="Deprecated: tool_calls.")
-    cache_control: CacheControl | None = Field(default=None, description="Marks the last part.")
+    cache_control: Any = Field(default=None, description="Marks the last part.")
     audio: Any = Field(
         default=None, description="Of an earlier answer; the model is told that there was one."
     )
@@ -86,7 +91,7 @@ def _as_function_choice(choice: object) -> object:
     return {"mode": choice} if isinstance(choice, str) else choice
 
 
-class ChatBody(SamplingBody, CacheBody):
+class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
     model: str = Field(min_length=1)
     messages: list[MessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
@@ -96,7 +101,7 @@ class ChatBody(SamplingBody, CacheBody):
         default=None, ge=0, le=MOST_TOP_LOGPROBS, description="Alternatives beside each token."
     )
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptionsField = None
     tools: list[ToolBody] | None = None
     tool_choice: ToolChoiceField = None
     parallel_tool_calls: bool | None = None
@@ -108,21 +113,21 @@ class ChatBody(SamplingBody, CacheBody):
         ),
     ] = Field(default=None, description="Deprecated: tool_choice.")
     response_format: ResponseFormatBody | None = None
-    reasoning_effort: ReasoningEffort | None = Field(
+    reasoning_effort: Any = Field(
         default=None,
         description="none and minimal: the model does not think, if its template lets it choose.",
     )
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None, description="Extra variables for the chat template, such as enable_thinking."
     )
-    modalities: list[Literal["text"]] | None = None
     prediction: PredictionBody | None = Field(
         default=None, description="What the answer will be like: it comes sooner, and stays the same."
     )
-    # Accepted for the client's sake; they change nothing here.
-    metadata: dict[str, str] | None = Field(default=None, max_length=16)
-    safety_identifier: str | None = None
-    service_tier: str | None = None
-    store: bool | None = None
-    user: str | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    # Accepted for the client's sake, in any shape; they change nothing here.
+    modalities: Any = Field(default=None, description="text")
+    metadata: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+    store: Any = None
+    user: Any = None
+    verbosity: Any = None

@@ -9,6 +9,7 @@ from typing import Any
 from kvproxy.core import Message, Part, Role, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.chat_body import MessageBody, ToolCallBody, UnreadCall
+from kvproxy.wire.free_form import arguments_of
 from kvproxy.wire.history.arguments import NAMELESS
 from kvproxy.wire.history.asked import asked_message
 from kvproxy.wire.history.notes import noted
@@ -34,7 +35,7 @@ def parse_messages(bodies: Sequence[MessageBody], reading: Reading) -> tuple[Mes
     called: str | None = None
     for i, body in enumerate(bodies):
         message = _message(body, i, called, reading, asked=i == asked)
-        if body.function_call is not None:
+        if body.function_call is not None and message.tool_calls:
             called = message.tool_calls[-1].id
         messages.append(message)
     places = [f"messages[{i}]" for i in range(len(bodies))]
@@ -99,6 +100,8 @@ def _note(raw: dict[str, Any], where: str, reading: Reading) -> list[Part]:
 
 
 def _call(call: ToolCallBody) -> ToolCall:
+    if call.custom is not None:
+        return ToolCall(call.id, call.custom.name or NAMELESS, arguments_of(call.custom.input))
     if call.function is None:
         raise TypeError("a call without its function is an UnreadCall")
     return ToolCall(call.id, call.function.name or NAMELESS, call.function.arguments)

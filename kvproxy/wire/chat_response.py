@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kvproxy.core import ToolCall
 from kvproxy.errors import KVProxyError
 from kvproxy.events import (
     Event,
@@ -25,13 +26,17 @@ from kvproxy.wire.chat_types import (
     ChatCompletion,
     ChatDelta,
     CompletionTokensDetails,
+    CustomCallPiece,
     FinishReasonBody,
     LogprobsBody,
+    MessageCustomCall,
+    MessageToolCall,
     TokenLogprobBody,
     ToolCallPiece,
     TopLogprob,
     UsageBody,
 )
+from kvproxy.wire.free_form import InputReader, input_of
 from kvproxy.wire.json_text import encode
 
 LEAST_LOGPROB = -9999.0
@@ -47,6 +52,8 @@ class ChatHead:
     model: str
     functions: bool = False
     """The request had the deprecated ``functions``: its call is told as ``function_call``."""
+    custom: frozenset[str] = frozenset()
+    """Names of the request's free-form tools, whose calls are told as text."""
 
 
 def usage_body(usage: Usage) -> UsageBody:
@@ -102,6 +109,8 @@ class ChatStream:
     def __init__(self, head: ChatHead, *, include_usage: bool) -> None:
         self._head = head
         self._include_usage = include_usage
+        self._inputs: dict[tuple[int, int], InputReader] = {}
+        """Of calls of free-form tools, by choice and call."""
         frame = {
             "id": head.id,
             "object": "chat.completion.chunk",
@@ -125,7 +134,7 @@ class ChatStream:
             case ToolCallDelta():
                 return self._call(index, event)
             case Finished():
-                return self._chunk(index, {}, reason=_reason(self._head, event.reason))
+                return self._rest(index) + self._chunk(index, {}, reason=_reason(self._head, event.reason))
         return b""
 
     def end(self, usage: Usage) -> bytes:
@@ -146,6 +155,10 @@ class ChatStream:
             if event.name is None:
                 return self._chunk(index, {"function_call": {"arguments": event.arguments}})
             return self._chunk(index, {"function_call": {"name": event.name, "arguments": event.arguments}})
+        if event.name in self._head.custom:
+            self._inputs[index, event.index] = InputReader()
+        if (index, event.index) in self._inputs:
+            return self._free_form(index, event, self._inputs[index, event.index].push(event.arguments))
         call: ToolCallPiece = {"index": event.index, "function": {"arguments": event.arguments}}
         if event.id is not None and event.name is not None:
             call = {
@@ -155,6 +168,22 @@ class ChatStream:
                 "function": {"name": event.name, "arguments": event.arguments},
             }
         return self._chunk(index, {"tool_calls": [call]})
+
+    def _free_form(self, index: int, event: ToolCallDelta, input: str) -> bytes:
+        if event.id is None or event.name is None:
+            piece: ToolCallPiece = {"index": event.index, "custom": {"input": input}}
+            return self._chunk(index, {"tool_calls": [piece]}) if input else b""
+        named: CustomCallPiece = {"name": event.name, "input": input}
+        first: ToolCallPiece = {"index": event.index, "id": event.id, "type": "custom", "custom": named}
+        return self._chunk(index, {"tool_calls": [first]})
+
+    def _rest(self, index: int) -> bytes:
+        """What the inputs of a choice withheld."""
+        data = b""
+        for (choice, call), reader in self._inputs.items():
+            if choice == index:
+                data += self._free_form(index, ToolCallDelta(call), reader.end())
+        return data
 
     def _chunk(
         self,
@@ -182,11 +211,18 @@ def _message(head: ChatHead, answer: Answer) -> AssistantMessage:
         call = answer.calls[0]
         message["function_call"] = {"name": call.name, "arguments": call.arguments}
     elif answer.calls:
-        message["tool_calls"] = [
-            {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
-            for c in answer.calls
-        ]
+        message["tool_calls"] = [_called(head, call) for call in answer.calls]
     return message
+
+
+def _called(head: ChatHead, call: ToolCall) -> MessageToolCall | MessageCustomCall:
+    if call.name in head.custom:
+        return {
+            "id": call.id,
+            "type": "custom",
+            "custom": {"name": call.name, "input": input_of(call.arguments)},
+        }
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def _reason(head: ChatHead, reason: FinishReason) -> FinishReasonBody:

@@ -54,12 +54,23 @@ class MessageToolCall(TypedDict):
     function: FunctionCallBody
 
 
+class CustomCallBody(TypedDict):
+    name: str
+    input: str
+
+
+class MessageCustomCall(TypedDict):
+    id: str
+    type: Literal["custom"]
+    custom: CustomCallBody
+
+
 class AssistantMessage(TypedDict):
     role: Literal["assistant"]
     content: str | None
     refusal: None
     reasoning_content: NotRequired[str]
-    tool_calls: NotRequired[list[MessageToolCall]]
+    tool_calls: NotRequired[list[MessageToolCall | MessageCustomCall]]
     function_call: NotRequired[FunctionCallBody]
 
 
@@ -84,11 +95,19 @@ class FunctionCallPiece(TypedDict):
     arguments: str
 
 
+class CustomCallPiece(TypedDict):
+    name: NotRequired[str]
+    input: str
+
+
 class ToolCallPiece(TypedDict):
+    """Of a function, or of a free-form tool: one of the two is there."""
+
     index: int
     id: NotRequired[str]
-    type: NotRequired[Literal["function"]]
-    function: FunctionCallPiece
+    type: NotRequired[Literal["function", "custom"]]
+    function: NotRequired[FunctionCallPiece]
+    custom: NotRequired[CustomCallPiece]
 
 
 class ChatDelta(TypedDict):

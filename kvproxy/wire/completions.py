@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeGuard
 
@@ -10,29 +9,18 @@ from pydantic import Field, ValidationError
 
 from kvproxy.core import TextRequest
 from kvproxy.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.cache_hints import CacheBody
 from kvproxy.wire.faults import invalid
-from kvproxy.wire.sampling import SamplingBody, StreamOptions, include_usage
+from kvproxy.wire.fields.completion_fields import COMPLETIONS
+from kvproxy.wire.fields.screen import screen
+from kvproxy.wire.reading import Reading
+from kvproxy.wire.response_format import ResponseFormatBody, parse_response_format
+from kvproxy.wire.sampling import SamplingBody, StreamOptionsField, include_usage
 
 MAX_PROMPTS = 128
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's, for this endpoint alone."""
-
-_UNSUPPORTED = (
-    "suffix",
-    "prompt_logprobs",
-    "prompt_embeds",
-    "truncate_prompt_tokens",
-    "use_beam_search",
-    "bad_words",
-    "response_format",
-    "structured_outputs",
-    "guided_json",
-    "guided_regex",
-    "guided_choice",
-    "guided_grammar",
-)
-"""What would change the answer and is not honoured here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +39,7 @@ def parse_completions(body: dict[str, Any], *, served_name: str) -> Completions:
 
     Unknown fields are accepted.
     """
+    screen(body, COMPLETIONS, Reading())
     prompts = _prompts(body.get("prompt"))
     try:
         asked = CompletionBody.model_validate(body)
@@ -58,11 +47,14 @@ def parse_completions(body: dict[str, Any], *, served_name: str) -> Completions:
         raise invalid(e) from e
     if asked.model != served_name:
         raise ModelNotFound(asked.model)
-    _refuse(asked, body)
+    _refuse(asked)
     max_tokens = DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens
     sampling = asked.sampling(max_tokens=max_tokens, logprobs=asked.logprobs)
+    wanted = asked.answer_format(parse_response_format(asked.response_format), "response_format")
     return Completions(
-        prompts=tuple(TextRequest(asked.model, p, sampling, asked.n or 1, asked.hints()) for p in prompts),
+        prompts=tuple(
+            TextRequest(asked.model, p, sampling, asked.n or 1, asked.hints(), wanted) for p in prompts
+        ),
         stream=bool(asked.stream),
         include_usage=include_usage(asked.stream, asked.stream_options),
         echo=bool(asked.echo),
@@ -75,7 +67,7 @@ _Texts = Annotated[list[_Text], Field(min_length=1, max_length=MAX_PROMPTS)]
 _ManyTokens = Annotated[list[_Tokens], Field(min_length=1, max_length=MAX_PROMPTS)]
 
 
-class CompletionBody(SamplingBody, CacheBody):
+class CompletionBody(SamplingBody, CacheBody, EngineFormatsBody):
     """`POST /v1/completions`: text goes on as it is, without a chat template."""
 
     model: str = Field(min_length=1)
@@ -85,11 +77,12 @@ class CompletionBody(SamplingBody, CacheBody):
     max_tokens: int | None = Field(default=None, ge=1, description="16 where it is left out.")
     best_of: int | None = Field(default=None, ge=1, description="Must equal `n`.")
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptionsField = None
     logprobs: int | None = Field(default=None, ge=0, le=5, description="Alternatives beside each token.")
     echo: bool | None = Field(default=None, description="Put the prompt in front of each choice.")
-    suffix: str | None = Field(default=None, description="Not supported by the local model.")
-    user: str | None = None
+    response_format: ResponseFormatBody | None = None
+    suffix: Any = Field(default=None, description="Not supported by the local model.")
+    user: Any = None
 
 
 def _prompts(prompt: object) -> list[str | tuple[int, ...]]:
@@ -123,14 +116,7 @@ def _is_token_ids(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and bool(value) and all(type(x) is int and x >= 0 for x in value)
 
 
-def _refuse(asked: CompletionBody, body: Mapping[str, Any]) -> None:
-    for name in _UNSUPPORTED:
-        value = body.get(name)
-        if value and value != {"type": "text"}:
-            raise UnsupportedParameter(
-                f"Unsupported parameter: '{name}' is not supported by the local model. Leave it out.",
-                param=name,
-            )
+def _refuse(asked: CompletionBody) -> None:
     if asked.best_of is not None and asked.best_of != (asked.n or 1):
         raise UnsupportedParameter(
             "Unsupported value: 'best_of' must equal 'n'; choices are not ranked.", param="best_of"

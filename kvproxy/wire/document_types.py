@@ -12,12 +12,24 @@ from kvproxy.wire.service_types import OpenAIError
 
 class FramingBody(TypedDict):
     """One place where the document was prefilled ahead of time: ``tokens`` to its end, how many of them are kept
-    now, and in how many bytes."""
+    now, and in how many bytes. Behind a colon in its name stands the spelling, unless it is the published one."""
 
     name: str
     tokens: int
     resident_tokens: int
     bytes: int
+
+
+class SpellingBody(TypedDict):
+    """One way in which programs send the document's text, and in which it is recognised: ``published``, or what is
+    done to it: ``no-bom`` or ``stripped`` (at its front), ``lf`` (its line ends), ``stripped+lf``. ``leading`` is the
+    white space before it; the other fields are of the text without white space around it."""
+
+    name: str
+    characters: int
+    tokens: int
+    leading: str
+    sha256: str
 
 
 class DocumentBody(TypedDict):
@@ -35,6 +47,7 @@ class DocumentBody(TypedDict):
     framings: list[FramingBody]
     quarantined: str | None
     pinned: bool
+    spellings: list[SpellingBody]
 
 
 class KvDocument(DocumentBody):
@@ -62,7 +75,7 @@ class PublishResult(TypedDict):
 
 
 class PublishProgress(TypedDict):
-    """Tokens over all framings."""
+    """Tokens over all framings and spellings."""
 
     done: int
     total: int

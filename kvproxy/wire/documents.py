@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from kvproxy.core import Visibility
-from kvproxy.documents.info import DocumentInfo, Published, Verification
+from kvproxy.documents.document import ID_PATTERN
+from kvproxy.documents.info import DocumentInfo, Published, SpellingInfo, Verification
 from kvproxy.wire.document_types import (
     DocumentBody,
     KvDocument,
     KvVerification,
     PublishResult,
+    SpellingBody,
     VerificationBody,
 )
 
@@ -24,8 +26,9 @@ class PublishBody(BaseModel):
 
     id: str = Field(
         min_length=1,
-        description="1 to 128 letters, digits and . _ - /, the first a letter or digit.",
-        json_schema_extra={"pattern": "^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$"},
+        description="1 to 128 letters, digits and . _ - /, the first a letter or digit; nothing between slashes is "
+        "empty, '.' or '..'.",
+        json_schema_extra={"pattern": ID_PATTERN},
     )
     text: str = Field(
         description="The whole text. The one of the current version changes nothing; another is a new version.",
@@ -57,6 +60,17 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
+        "spellings": [_spelling_body(s) for s in info.spellings],
+    }
+
+
+def _spelling_body(spelling: SpellingInfo) -> SpellingBody:
+    return {
+        "name": spelling.name,
+        "characters": spelling.characters,
+        "tokens": spelling.tokens,
+        "leading": spelling.leading,
+        "sha256": spelling.sha256,
     }
 
 

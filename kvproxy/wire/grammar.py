@@ -7,14 +7,18 @@ models write nothing else. Properties come in the schema's own order.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvproxy.core import HERMES, Constraint, JsonFormat, Tool
+from kvproxy.answer_format import AnswerFormat, JsonFormat
+from kvproxy.core import HERMES, Constraint, GrammarText, LeftOut, Tool
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
+from kvproxy.wire.answer_formats.answer_rules import NAME, answer_rules
 from kvproxy.wire.json_schema import enforceable, no_arguments
+from kvproxy.wire.schemas.blame import blamed
+from kvproxy.wire.schemas.escapes import controls_allowed
+from kvproxy.wire.schemas.relaxing import relaxed
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 NO_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
@@ -23,9 +27,8 @@ _OPTIONS = {
     "whitespace_flexible": False,
     "item_separator": ", ",
     "key_separator": ": ",
-    # Without \uXXXX: a property's name written that way would stand beside the property and replace its value.
-    "json_allowed_escapes": 'nrbtf\\"',
 }
+_ESCAPES = 'nrbtf\\"'
 
 Check = Callable[[str], str | None]
 """Whether a library takes the text of a grammar: None, or its message."""
@@ -53,14 +56,14 @@ CALL_FORMATS: Mapping[str, CallFormat] = {
 
 def grammar_of(
     constraint: Constraint, special: Collection[str] = (), check: Check = lambda grammar: None
-) -> str:
-    """Grammar text of everything the answer may be, from its first token to its end.
+) -> GrammarText:
+    """The grammar of everything the answer may be, from its first token to its end.
 
     ``special``: the marks that are single tokens of the model; others are matched as text. ``check`` is asked
     about each schema alone. Raises UnsupportedSchema naming the keyword, and InvalidRequest for a tool format in
     which calls cannot be forced.
     """
-    return _Writer(constraint, frozenset(special), check).text()
+    return _Writer(constraint, frozenset(special), check).written()
 
 
 def schema_grammar(schema: Mapping[str, Any]) -> str:
@@ -82,8 +85,17 @@ class _Writer:
         ]
         self._forced = bool(self._tools) and constraint.choice.mode == "required"
         self._rules: list[str] = []
+        self._left_out: dict[LeftOut, None] = {}
+        self._side: str | None = None
 
-    def text(self) -> str:
+    def written(self) -> GrammarText:
+        text = self._text()
+        if self._side is not None:
+            grammars = [{"lark_grammar": text}, {"name": NAME, "lark_grammar": self._side}]
+            text = json.dumps({"grammars": grammars}, ensure_ascii=False)
+        return GrammarText(text, tuple(self._left_out))
+
+    def _text(self) -> str:
         body = self._body()
         match self._constraint.reasoning:
             case "open":
@@ -108,11 +120,20 @@ class _Writer:
             return f"({self._answer(wanted)} | {self._calls()})"
         return self._prose_and_calls()
 
-    def _answer(self, wanted: JsonFormat) -> str:
-        param = "response_format"
+    def _answer(self, wanted: AnswerFormat) -> str:
+        if not isinstance(wanted, JsonFormat):
+            found = answer_rules(wanted, lambda schema, param: _json(self._held(schema, param)))
+            self._rules += found.rules
+            self._side = found.side_grammar
+            return found.expression
         if wanted.schema is None:
             return _json(ANY_OBJECT)
-        return _json(self._enforced(wanted.schema, where=param, param=param))
+        if wanted.strict:
+            return _json(self._held(wanted.schema, wanted.param))
+        return _json(self._wished(wanted.schema, where=wanted.param, param=wanted.param))
+
+    def _held(self, schema: Mapping[str, Any], param: str) -> Mapping[str, Any]:
+        return self._enforced(schema, where=param, param=param)
 
     def _prose(self) -> str:
         self._rules.append("TEXT: /(?s:.*)/")
@@ -153,16 +174,17 @@ class _Writer:
         if tool.parameters is None or no_arguments(tool.parameters):
             return NO_OBJECT
         param = f"tools[{index}].function.parameters"
-        try:
-            return self._enforced(
-                {**tool.parameters, "type": _object_type(tool, param)},
-                where=f"function '{tool.name}'",
-                param=param,
-            )
-        except UnsupportedSchema:
-            if tool.strict and not tool.assumed:
-                raise
-            return ANY_OBJECT
+        where = f"function '{tool.name}'"
+        if tool.strict and not tool.assumed:
+            typed = {**tool.parameters, "type": _object_type(tool, param)}
+            return self._enforced(typed, where=where, param=param)
+        return self._wished({**tool.parameters, "type": "object"}, where=where, param=param)
+
+    def _wished(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
+        """As much of the schema as can be enforced."""
+        found = relaxed(schema, where=where, param=param, check=lambda s: self._check(schema_grammar(s)))
+        self._left_out |= dict.fromkeys(LeftOut(param, keyword) for keyword in found.left_out)
+        return found.schema
 
     def _enforced(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
         out = enforceable(schema, where=where, param=param)
@@ -206,7 +228,9 @@ def _object_type(tool: Tool, param: str) -> str:
 
 
 def _json(schema: Mapping[str, Any]) -> str:
-    return "%json " + json.dumps({**schema, "x-guidance": _OPTIONS}, ensure_ascii=False)
+    escapes = _ESCAPES + "u" if controls_allowed(schema) else _ESCAPES
+    options = {**_OPTIONS, "json_allowed_escapes": escapes}
+    return "%json " + json.dumps({**schema, "x-guidance": options}, ensure_ascii=False)
 
 
 def _literal(text: str) -> str:
@@ -216,26 +240,3 @@ def _literal(text: str) -> str:
 def _without(mark: str) -> str:
     """A terminal: valid text in which ``mark`` does not occur."""
     return f"/(?s:.*)/ & ~(/(?s:.*)/ {_literal(mark)} /(?s:.*)/)"
-
-
-def blamed(reason: str) -> str:
-    """A compiler's message in one line, with the keyword that is behind it in front."""
-    said = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", reason.strip())
-    line = said.splitlines()[0].rstrip(":") if said else "it cannot be compiled"
-    why = re.search(r"^error: (.+)$", said, re.MULTILINE)
-    line = f"{line}: {why[1]}" if why else line
-    keyword = next((keyword for sign, keyword in _BLAME if re.search(sign, said, re.IGNORECASE)), None)
-    return f"'{keyword}' cannot be enforced ({line})" if keyword else f"it cannot be enforced ({line})"
-
-
-_BLAME = (
-    ("oneOf", "oneOf"),
-    ("min/maxProperties", "minProperties"),
-    ("minProperties", "minProperties"),
-    ("patternProperties|pattern propert", "patternProperties"),
-    (r"look-?(around|ahead|behind)|regex|backreference", "pattern"),
-    ("format", "format"),
-    (r"\$ref|circular reference", "$ref"),
-    ("multipleOf|multiple_of", "multipleOf"),
-    ("integer range|float range|minimum|maximum", "minimum/maximum"),
-)

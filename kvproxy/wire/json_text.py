@@ -12,7 +12,9 @@ from kvproxy.errors import InvalidRequest
 def decode_object(raw: bytes) -> dict[str, Any]:
     """Raises InvalidRequest when ``raw`` is not UTF-8, not JSON, no object, or gives a name twice."""
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8").removeprefix(
+            "\ufeff"
+        )  # the mark that some editors and shells put in front
     except UnicodeDecodeError as e:
         raise InvalidRequest(
             f"The body is not valid UTF-8 (byte {e.start}). Send JSON encoded as UTF-8."
@@ -26,8 +28,10 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     except json.JSONDecodeError as e:
         where = f"line {e.lineno} column {e.colno}"
         raise InvalidRequest(f"We could not parse the JSON body of your request: {e.msg} ({where}).") from e
-    except ValueError as e:  # an integer with thousands of digits
-        raise InvalidRequest(f"We could not parse the JSON body of your request: {e}.") from e
+    except ValueError as e:
+        raise InvalidRequest(
+            "We could not parse the JSON body of your request: a number has too many digits."
+        ) from e
     if not isinstance(value, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {type_name(value)}.")
     return value

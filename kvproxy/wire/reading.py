@@ -18,6 +18,12 @@ class ReadingPolicy:
     unreadable_history: Literal["note", "refuse"] = "note"
     """Images and other items that the model cannot read, before the last user message: ``note`` puts a short note to
     the model in their place."""
+    client_metadata: tuple[str, ...] = ("x-anthropic-billing-header:*",)
+    """Lines at the head of the system text that are for a client's own servers, and kept out of the prompt. ``*``
+    stands for anything."""
+    volatile_openings: tuple[str, ...] = ()
+    """Lines at the head of the system text that are put at its end: names of ``opening_rules.NAMED``, or lines with
+    ``*``."""
 
 
 LENIENT = ReadingPolicy()

@@ -80,13 +80,18 @@ class StreamOptions(Strict):
     include_usage: bool | None = Field(default=None, description="Send the usage in a chunk of its own.")
 
 
+def _as_options(options: object) -> object:
+    return options if isinstance(options, dict | StreamOptions) else None
+
+
+StreamOptionsField = Annotated[
+    StreamOptions | None, BeforeValidator(_as_options, json_schema_input_type=StreamOptions | None)
+]
+
+
 def include_usage(stream: bool | None, options: StreamOptions | None) -> bool:
-    """Raises InvalidRequest, as OpenAI does, where nothing is streamed."""
-    if options is not None and not stream:
-        raise InvalidRequest(
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.", param="stream_options"
-        )
-    return options is not None and bool(options.include_usage)
+    """Options of a stream ask for nothing where nothing is streamed: OpenAI refuses them, adapters send them."""
+    return bool(stream) and options is not None and bool(options.include_usage)
 
 
 def _or(value: float | None, default: float) -> float:

@@ -1,4 +1,4 @@
-"""What the endpoints around the models answer: models, health, and OpenAI's error body."""
+"""What the endpoints around the models answer: where things are, health, and OpenAI's error body."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from typing import Literal
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
 
-class ModelBody(TypedDict):
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: Literal["kvproxy", "upstream"]
-
-
-class ModelList(TypedDict):
-    object: Literal["list"]
-    data: list[ModelBody]
-
-
 class Health(TypedDict):
     status: Literal["live", "ready"]
+
+
+class Welcome(TypedDict):
+    object: Literal["kvproxy"]
+    version: str
+    openai_base_url: str
+    anthropic_base_url: str
+    links: dict[str, str]
+    """Paths."""
 
 
 class OpenAIErrorDetail(TypedDict):

@@ -12,6 +12,7 @@ from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.chat import parse_chat
 from kvproxy.wire.chat_body import MessageBody
 from kvproxy.wire.faults import invalid
+from kvproxy.wire.reading import LENIENT, ReadingPolicy
 from kvproxy.wire.tools import ToolBody, ToolChoiceField
 
 _CHAT_FIELDS = ("model", "messages", "tools", "tool_choice", "chat_template_kwargs")
@@ -76,10 +77,11 @@ def parse_tokenize(body: dict[str, Any]) -> TokenizeBody:
     return asked
 
 
-def tokenized_chat(body: dict[str, Any], *, served_name: str) -> ChatRequest:
-    """The conversation of a body that was parsed before. Raises what a chat completion would."""
+def tokenized_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy = LENIENT) -> ChatRequest:
+    """The conversation of a body that was parsed before, read as ``policy`` has it. Raises what a chat completion
+    would."""
     fields = {name: body[name] for name in _CHAT_FIELDS if name in body}
-    return parse_chat({**fields, "model": served_name}, served_name=served_name)
+    return parse_chat({**fields, "model": served_name}, served_name=served_name, policy=policy)
 
 
 def parse_detokenize(body: dict[str, Any]) -> DetokenizeBody:

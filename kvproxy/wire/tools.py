@@ -1,33 +1,44 @@
-"""Functions that the model may call, and which of them it has to: checked the same way in every dialect."""
+"""Chat's tools, functions and free-form ones, and which of them the model has to call."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from kvproxy.core import Tool, ToolChoice
-from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.formats.base import CALLABLE
+from kvproxy.errors import InvalidRequest
+from kvproxy.wire.formats.base import CALLABLE, MOST_NAME
+from kvproxy.wire.free_form import TextFormatBody, free_form
+from kvproxy.wire.offered import Offered, checked_choice, checked_tools, leave_out_tool
+from kvproxy.wire.reading import Reading
 from kvproxy.wire.strict import Strict
-
-MOST_TOOLS = 128
+from kvproxy.wire.tool_parameters import object_schema
 
 
 class FunctionBody(Strict):
     name: str = Field(
-        description="Up to 128 letters, digits, _ and -.",
+        description=f"Up to {MOST_NAME} letters, digits and _ - . / : @.",
         json_schema_extra={"pattern": f"^{CALLABLE.pattern}$"},
     )
     description: str | None = None
-    parameters: dict[str, Any] | None = Field(default=None, description="A JSON schema of an object.")
+    parameters: Any = Field(default=None, description="A JSON schema of an object.")
     strict: bool | None = Field(default=None, description="Arguments are held to the schema while sampling.")
 
 
+class CustomBody(Strict):
+    name: str = Field(description="As a function's.", json_schema_extra={"pattern": f"^{CALLABLE.pattern}$"})
+    description: str | None = None
+    format: TextFormatBody | None = None
+
+
 class ToolBody(Strict):
-    type: str = Field(description="function")
+    type: str = Field(
+        default="function", description="function or custom; tools that only a provider can run are left out."
+    )
     function: FunctionBody | None = None
+    custom: CustomBody | None = Field(default=None, description="Of a free-form tool.")
 
 
 class FunctionName(Strict):
@@ -37,6 +48,7 @@ class FunctionName(Strict):
 class AllowedTool(Strict):
     type: str = "function"
     function: FunctionName | None = None
+    custom: FunctionName | None = None
 
 
 class AllowedTools(Strict):
@@ -45,8 +57,9 @@ class AllowedTools(Strict):
 
 
 class ToolChoiceBody(Strict):
-    type: str = Field(description="function or allowed_tools; as a string: none, auto or required.")
+    type: str = Field(description="function, custom or allowed_tools; as a string: none, auto or required.")
     function: FunctionName | None = None
+    custom: FunctionName | None = None
     allowed_tools: AllowedTools | None = None
 
 
@@ -62,10 +75,20 @@ ToolChoiceField = Annotated[
 ]
 
 
+def checked_name(name: str, where: str) -> str:
+    """``where`` is the path of the object that has the name. Raises InvalidRequest."""
+    if CALLABLE.fullmatch(name) is None:
+        raise InvalidRequest(
+            f"Invalid '{where}.name': must be 1 to {MOST_NAME} letters, digits and _ - . / : @.",
+            param=f"{where}.name",
+        )
+    return name
+
+
 def make_tool(
     name: str,
     description: str | None,
-    parameters: Mapping[str, Any] | None,
+    parameters: object,
     strict: bool,
     *,
     where: str,
@@ -73,101 +96,59 @@ def make_tool(
 ) -> Tool:
     """``where`` is the path of the object that has the fields, ``schema`` the dialect's name for parameters.
     Raises InvalidRequest."""
-    if CALLABLE.fullmatch(name) is None:
-        raise InvalidRequest(
-            f"Invalid '{where}.name': must be 1 to 128 letters, digits, underscores and dashes.",
-            param=f"{where}.name",
-        )
-    if parameters and parameters.get("type", "object") != "object":
-        raise InvalidRequest(
-            f"Invalid '{where}.{schema}': function '{name}' needs a JSON Schema of 'type: \"object\"'.",
-            param=f"{where}.{schema}",
-        )
-    return Tool(name, description, parameters, strict)
+    declared = object_schema(
+        parameters, name=checked_name(name, where), strict=strict, where=f"{where}.{schema}"
+    )
+    return Tool(name, description, declared, strict)
 
 
-def checked_tools(tools: Sequence[Tool], *, param: str = "tools") -> tuple[Tool, ...]:
-    """Raises InvalidRequest when two have one name, or when they are too many."""
-    if len(tools) > MOST_TOOLS:
-        raise InvalidRequest(
-            f"Invalid '{param}': {len(tools)} tools, but at most {MOST_TOOLS} are allowed.", param=param
-        )
-    seen: set[str] = set()
-    for tool in tools:
-        if tool.name in seen:
-            raise InvalidRequest(
-                f"Invalid '{param}': the name '{tool.name}' is given to two of them.", param=param
+def parse_tools(tools: Sequence[ToolBody] | None, reading: Reading) -> Offered:
+    """Chat's tools. ``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter
+    for a hosted tool where the policy is to refuse."""
+    offered: list[Tool] = []
+    missing: set[str] = set()
+    for i, tool in enumerate(tools or ()):
+        where = f"tools[{i}]"
+        if tool.type == "function":
+            if (f := tool.function) is None:
+                raise _missing(f"{where}.function")
+            offered.append(
+                make_tool(f.name, f.description, f.parameters, bool(f.strict), where=f"{where}.function")
             )
-        seen.add(tool.name)
-    return tuple(tools)
+        elif tool.type == "custom":
+            if (c := tool.custom) is None:
+                raise _missing(f"{where}.custom")
+            offered.append(free_form(checked_name(c.name, f"{where}.custom"), c.description, c.format))
+        else:
+            leave_out_tool(reading, tool.type, where)
+            missing.add(tool.type)
+    return Offered(checked_tools(offered), frozenset(missing))
 
 
-def checked_choice(
-    choice: ToolChoice, tools: Sequence[Tool], *, param: str = "tool_choice", tools_param: str = "tools"
-) -> ToolChoice:
-    """``none`` and ``auto`` ask for nothing where there are no tools; clients send them all the same. Raises
-    InvalidRequest for a choice among tools that are not there."""
-    if not tools and (choice.names or choice.mode == "required"):
-        raise InvalidRequest(
-            f"Invalid value for '{param}': '{param}' is only allowed when '{tools_param}' are specified.",
-            param=param,
-        )
-    if not tools:
-        return ToolChoice()
-    known = {tool.name for tool in tools}
-    for name in choice.names:
-        if name not in known:
-            raise InvalidRequest(
-                f"Invalid value for '{param}': no function named '{name[:64]}' was specified in the "
-                f"'{tools_param}' parameter.",
-                param=param,
-            )
-    return choice
-
-
-def parse_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
-    """Chat's tools. Raises InvalidRequest, and UnsupportedParameter for what is no function."""
-    return checked_tools([_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools or ())])
-
-
-def parse_tool_choice(choice: ToolChoiceBody | None, tools: Sequence[Tool]) -> ToolChoice:
+def parse_tool_choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
     """Chat's tool_choice. Raises InvalidRequest."""
-    return checked_choice(_choice(choice), tools)
+    return checked_choice(_choice(choice, offered), offered)
 
 
-def refuse_type(type: str, param: str) -> None:
-    """Raises UnsupportedParameter for a tool that is no function."""
-    if type != "function":
-        raise UnsupportedParameter(
-            f"Unsupported value: '{param}' is '{type[:64]}'. The local model takes tools of type 'function' only.",
-            param=param,
-        )
-
-
-def _tool(tool: ToolBody, where: str) -> Tool:
-    refuse_type(tool.type, f"{where}.type")
-    f = tool.function
-    if f is None:
-        raise _missing(f"{where}.function")
-    return make_tool(f.name, f.description, f.parameters, bool(f.strict), where=f"{where}.function")
-
-
-def _choice(choice: ToolChoiceBody | None) -> ToolChoice:
+def _choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
     match choice:
         case None:
             return ToolChoice()
         case ToolChoiceBody(type="none" | "auto" | "required" as mode):
             return ToolChoice(mode)
-        case ToolChoiceBody(type="function", function=FunctionName(name=name)):
+        case (
+            ToolChoiceBody(type="function", function=FunctionName(name=name))
+            | ToolChoiceBody(type="custom", custom=FunctionName(name=name))
+        ):
             return ToolChoice("required", (name,))
         case ToolChoiceBody(type="allowed_tools", allowed_tools=AllowedTools() as allowed):
             return ToolChoice(allowed.mode, _allowed(allowed))
-        case ToolChoiceBody(type="function"):
-            raise _missing("tool_choice.function")
-        case ToolChoiceBody(type="allowed_tools"):
-            raise _missing("tool_choice.allowed_tools")
+        case ToolChoiceBody(type="function" | "custom" | "allowed_tools" as type):
+            raise _missing(f"tool_choice.{type}")
+        case ToolChoiceBody(type=type) if type in offered.missing:
+            return ToolChoice("required", (type,))
     raise InvalidRequest(
-        "Invalid 'tool_choice': must be 'none', 'auto', 'required', a function or allowed_tools.",
+        "Invalid 'tool_choice': must be 'none', 'auto', 'required', a function, a custom tool or allowed_tools.",
         param="tool_choice",
     )
 
@@ -176,10 +157,13 @@ def _allowed(allowed: AllowedTools) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for i, tool in enumerate(allowed.tools):
         where = f"tool_choice.allowed_tools.tools[{i}]"
-        refuse_type(tool.type, f"{where}.type")
-        if tool.function is None:
-            raise _missing(f"{where}.function")
-        names[tool.function.name] = None
+        named = {"function": tool.function, "custom": tool.custom}
+        if tool.type not in named:
+            names[tool.type] = None
+        elif (chosen := named[tool.type]) is None:
+            raise _missing(f"{where}.{tool.type}")
+        else:
+            names[chosen.name] = None
     return tuple(names)
 
 

@@ -147,6 +147,9 @@ class MockEndpoints:
     end: str = "done"
     pause_s: float = 0.0
     """Before each event but the first."""
+    whole: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(WHOLE))
+    events: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: dict(EVENTS))
+    """What it answers, by endpoint; both may be changed."""
     seen: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
     """Path below ``/v1/``, body and headers in lower case of every request."""
     sent: bytes = b""
@@ -171,7 +174,7 @@ class MockEndpoints:
             self.sent = json.dumps({"error": error}, indent=2).encode()
             return self._whole(self.sent, self.status)
         if not json.loads(raw).get("stream"):
-            self.sent = json.dumps(WHOLE[name], indent=1).encode()
+            self.sent = json.dumps(self.whole[name], indent=1).encode()
             return self._whole(self.sent, 200)
         try:
             return await self._stream(request, name, (json.loads(raw).get("stream_options") or {}))
@@ -186,7 +189,7 @@ class MockEndpoints:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", **self.headers})
         await response.prepare(request)
         self.sent = b""
-        events = list(EVENTS[name])
+        events = list(self.events[name])
         if options.get("include_usage"):
             events.append({**events[0], "choices": [], "usage": USAGE})
         for number, event in enumerate(events):

@@ -321,6 +321,27 @@ async def test_a_fallback_is_asked_for_all_of_it(
     assert "logit_bias" not in body
 
 
+async def test_a_fallback_is_told_a_regex_or_is_not_asked(
+    rescued: LitellmBackend, local: FakeBackend, upstream: MockUpstream
+) -> None:
+    call = {"messages": MESSAGES, "structured_outputs": {"regex": "a+"}}
+    local.fail_next(Overloaded("full"))
+    events = [event async for event in rescued.miss(generation(), call)]
+    assert text_of(events) == "Hello."
+    assert upstream.bodies.pop()["structured_outputs"] == {"regex": "a+"}
+    params = {"model": "mistral/up-1", "api_base": upstream.url, "api_key": "sk-upstream"}
+    deaf = LitellmBackend(
+        local=local, local_name="fake", upstreams=[("up", params)], fallbacks={"fake": ["up"]}
+    )
+    local.fail_next(error := Overloaded("full"))
+    with pytest.raises(Overloaded) as raised:
+        async for _ in deaf.miss(replace(generation(), request_id="r2"), call):
+            pass
+    await deaf.close()
+    assert raised.value is error
+    assert upstream.bodies == []
+
+
 async def test_a_fallbacks_calls_and_thoughts_are_events(
     rescued: LitellmBackend, local: FakeBackend, upstream: MockUpstream
 ) -> None:

@@ -19,6 +19,7 @@ from kvproxy.core import (
     Constraint,
     DocumentRef,
     JsonFormat,
+    LeftOut,
     MissReason,
     Prompt,
     Sampling,
@@ -323,10 +324,11 @@ class Grammars:
     def __init__(self) -> None:
         self.compiled: list[Constraint] = []
         self.walks: list[Walk] = []
+        self.left_out: tuple[LeftOut, ...] = ()
 
     async def compile(self, constraint: Constraint) -> Grammars:
         self.compiled.append(constraint)
-        if constraint.format is not None and constraint.format.schema == {"not": {}}:
+        if constraint.format == JsonFormat({"not": {}}):
             raise UnsupportedSchema("'not' cannot be enforced", param="response_format")
         return self
 
@@ -350,6 +352,15 @@ async def test_a_constraint_is_compiled_and_each_answer_has_its_own_state(home: 
     assert [len(w.accepted) for w in grammars.walks] == [3, 3, 3]
     await events_of(backend, generation(prompt(1, 300)))
     assert len(grammars.compiled) == 3, "no constraint, no grammar"
+
+
+async def test_what_a_grammar_does_not_enforce_is_told_as_the_answer_begins(home: Home) -> None:
+    grammars = Grammars()
+    grammars.left_out = (LeftOut("response_format", "uniqueItems"),)
+    backend = EmbeddedBackend(home.rig.engine, "tiny", home.store, grammars)
+    events = await events_of(backend, replace(generation(prompt(1, 300)), constraint=JSON))
+    assert isinstance(events[0], Started)
+    assert events[0].left_out == grammars.left_out
 
 
 async def test_a_schema_that_cannot_be_enforced_is_refused_before_anything_is_queued(home: Home) -> None:

@@ -2,47 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kvproxy.backends.upstream_body import ChunkCleaner, completion, usage
-from kvproxy.backends.upstream_call import call_arguments
+from kvproxy.backends.upstream_call import upstream_call
+from kvproxy.backends.upstream_provider import Upstream, least
 from kvproxy.errors import InvalidRequest
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
+OWN = Upstream({}, "openai")
+FAR = Upstream({}, "foreign")
+KINDRED = Upstream({}, "kindred", frozenset(("temperature", "max_tokens")))
 
 
 def test_a_transparent_upstream_gets_the_body_as_data() -> None:
     body = {"model": "m", "messages": MESSAGES, "stream": True, "stream_options": {}, "api_base": "x", "n": 2}
-    call = call_arguments("chat/completions", body, transparent=True)
-    assert call == {
+    call = upstream_call("chat/completions", body, OWN)
+    assert call.left_out == ()
+    assert call.arguments == {
         "model": "m",
         "messages": MESSAGES,
         "extra_body": {"messages": MESSAGES, "api_base": "x", "n": 2},
     }
 
 
-@pytest.mark.parametrize("transparent", [True, False])
+@pytest.mark.parametrize("upstream", [OWN, FAR, KINDRED])
 @pytest.mark.parametrize(
     "name",
     ["api_base", "base_url", "api_key", "custom_llm_provider", "fallbacks", "mock_response", "metadata"],
 )
-def test_no_field_of_a_body_becomes_a_setting_of_litellm(name: str, transparent: bool) -> None:
-    call = call_arguments(
-        "chat/completions", {"model": "m", "messages": MESSAGES, name: "evil"}, transparent=transparent
-    )
-    assert name not in call
+def test_no_field_of_a_body_becomes_a_setting_of_litellm(name: str, upstream: Upstream) -> None:
+    call = upstream_call("chat/completions", {"model": "m", "messages": MESSAGES, name: "evil"}, upstream)
+    assert name not in call.arguments
 
 
 def test_another_dialect_gets_the_parameters_that_can_be_translated() -> None:
     body = {"model": "m", "messages": MESSAGES, "temperature": 0.5, "seed": None, "weird": 1, "user": "u"}
-    assert call_arguments("chat/completions", body, transparent=False) == {
+    call = upstream_call("chat/completions", body, FAR)
+    assert call.left_out == ("weird",)
+    assert call.arguments == {
         "model": "m",
         "messages": MESSAGES,
         "temperature": 0.5,
         "user": "u",
     }
+
+
+def test_a_service_of_the_same_dialect_gets_the_rest_as_data_but_no_hints() -> None:
+    body = {
+        "temperature": 0.5,
+        "max_completion_tokens": 9,
+        "reasoning_effort": "low",
+        "min_p": 0.1,
+        "store": True,
+    }
+    call = upstream_call("chat/completions", {"model": "m", "messages": MESSAGES, **body}, KINDRED)
+    assert call.left_out == ("store",)
+    assert call.arguments == {
+        "model": "m",
+        "messages": MESSAGES,
+        "temperature": 0.5,
+        "max_tokens": 9,
+        "extra_body": {"reasoning_effort": "low", "min_p": 0.1},
+    }
+
+
+def test_templates_of_ones_own_server_are_not_sent_a_role_that_they_may_not_know() -> None:
+    asked = [{"role": "developer", "content": "Be brief."}, *MESSAGES]
+    own = Upstream({}, "openai", own_server=True)
+    call = upstream_call("chat/completions", {"model": "m", "messages": asked}, own)
+    assert [m["role"] for m in call.arguments["extra_body"]["messages"]] == ["system", "user"]
+
+
+def test_the_one_that_knows_least_decides_for_all_that_may_answer() -> None:
+    assert least([OWN, KINDRED]) == replace(KINDRED, own_messages=False)
+    assert least([FAR, OWN, KINDRED]).dialect == "foreign"
+    assert least([KINDRED, Upstream({}, "kindred", frozenset(("top_p",)))]).supported == frozenset()
+
+
+def test_a_conversation_that_nobody_kept_is_refused() -> None:
+    chatty = Upstream({}, "openai", chat_only=True)
+    with pytest.raises(InvalidRequest) as raised:
+        upstream_call("responses", {"model": "m", "input": "Hi", "previous_response_id": "resp_1"}, chatty)
+    assert raised.value.param == "previous_response_id"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +105,7 @@ def test_another_dialect_gets_the_parameters_that_can_be_translated() -> None:
 )
 def test_shapes_that_litellm_trips_over_are_refused(fault: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
-        call_arguments("chat/completions", {"model": "m", "messages": MESSAGES, **fault}, transparent=True)
+        upstream_call("chat/completions", {"model": "m", "messages": MESSAGES, **fault}, OWN)
     assert raised.value.param == param
 
 

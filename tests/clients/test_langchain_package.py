@@ -17,7 +17,7 @@ from tests.e2e.texts import document
 PACKAGE = Path(__file__).parents[2] / "integrations" / "langchain"
 KEY = "key-of-the-langchain-tenant"
 MODEL = "smol"
-LIMIT_S = 600
+LIMIT_S = 900
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import ChatRequest, DocumentRef, Prompt, Role, ToolCall
+from kvproxy.core import ChatRequest, DocumentRef, Prompt, Role, ToolCall, documents_scope
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Framing
 from kvproxy.documents.library import Library
@@ -161,7 +161,7 @@ def test_private_documents_are_found_for_their_owner_alone(folder: Path, tokeniz
     publish(composer, "plan", APACHE, visibility="private")
     request = chat(("system", APACHE), ("user", "Q"))
     (span,) = composer.compose(request, ALICE).documents
-    assert span.scope == ALICE.scope
+    assert span.scope == documents_scope(ALICE.scope)
     assert composer.compose(request, BOB) == replace(composer.compose(request, ALICE), documents=())
     with pytest.raises(DocumentNotFound) as caught:
         composer.compose(chat(("user", ["x", DocumentRef("plan", 1)])), BOB)

@@ -25,7 +25,7 @@ def names(library: Library) -> list[str]:
 
 def front(library: Library, text: str, caller: Caller) -> str | None:
     found = library.at_front(text, caller)
-    return None if found is None else str(found.document.ref)
+    return None if found is None else str(found.known.document.ref)
 
 
 def test_references_and_versions() -> None:

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kvproxy.answer_format import (
+    AnswerFormat,
+    ChoiceFormat,
+    GrammarFormat,
+    RegexFormat,
+    TaggedJson,
+    TagsFormat,
+)
 from kvproxy.core import (
     ChatRequest,
     DocumentPart,
@@ -111,16 +121,27 @@ def test_one_call_at_a_time_goes_with_tools_alone(composer: Composer) -> None:
 
 
 def test_response_formats(composer: Composer) -> None:
-    def format(wanted: JsonFormat) -> object:
+    def asked(wanted: AnswerFormat) -> dict[str, Any]:
         request = ChatRequest("m", (message("user", "Q"),), response_format=wanted)
-        return composer.plain_call(request, BOB)["response_format"]
+        call = composer.plain_call(request, BOB)
+        text = composer.plain_call(TextRequest("m", "Q", response_format=wanted), BOB)
+        assert call.pop("messages") and text.pop("messages") and text == call
+        return call
 
     schema = {"type": "object"}
-    assert format(JsonFormat()) == {"type": "json_object"}
-    assert format(JsonFormat(schema)) == {
-        "type": "json_schema",
-        "json_schema": {"name": "answer", "schema": schema},
+    assert asked(JsonFormat()) == {"response_format": {"type": "json_object"}}
+    named = {"name": "answer", "schema": schema}
+    assert asked(JsonFormat(schema, strict=False)) == {
+        "response_format": {"type": "json_schema", "json_schema": named}
     }
+    assert asked(JsonFormat(schema)) == {
+        "response_format": {"type": "json_schema", "json_schema": {**named, "strict": True}}
+    }
+    assert asked(RegexFormat("a+")) == {"structured_outputs": {"regex": "a+"}}
+    assert asked(ChoiceFormat(("a", "b"))) == {"structured_outputs": {"choice": ["a", "b"]}}
+    assert asked(GrammarFormat("root ::= x", "gbnf")) == {"structured_outputs": {"grammar": "root ::= x"}}
+    tags = asked(TagsFormat((TaggedJson("<a>", schema, "</a>"),), ("<a",)))
+    assert json.loads(tags["structured_outputs"]["structural_tag"])["triggers"] == ["<a"]
 
 
 def test_a_text_prompt_becomes_a_users_message(composer: Composer) -> None:

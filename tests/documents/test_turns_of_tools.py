@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,11 @@ def test_a_document_that_a_tool_returns_is_known(composer: Composer) -> None:
     request = ChatRequest("m", (*messages, result("c", APACHE)))
     (span,) = composer.compose(request, caller).documents
     assert span.document == REF and span.scope is None
+
+
+def test_what_a_search_found_changes_nothing_at_the_head(composer: Composer) -> None:
+    said = (message("user", "Send it."),)
+    found = replace(NOW, found=True)
+    alone = composer.compose(ChatRequest("m", said, tools=(LOOKUP,)), ALICE)
+    assert composer.compose(ChatRequest("m", said, tools=(LOOKUP, found)), ALICE) == alone
+    assert composer.compose(ChatRequest("m", said, tools=(LOOKUP, NOW)), ALICE) != alone

@@ -41,12 +41,16 @@ def tenant(fresh: Fresh) -> Reader:
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", None),
         ({"messages": [{"role": "user", "content": [TEXTLESS]}]}, "messages[0].content[0].text", None),
         ({"messages": [{"role": "user", "content": [IMAGE]}]}, "messages[0].content[0]", None),
-        ({"tools": [{"type": "function", "function": {"name": "two words"}}]}, "tools[0].function.name", None),
+        (
+            {"tools": [{"type": "function", "function": {"name": "two words"}}]},
+            "tools[0].function.name",
+            None,
+        ),
         ({"tool_choice": "required"}, "tool_choice", None),
         ({"n": 0}, "n", None),
         ({"top_logprobs": 2}, "top_logprobs", None),
         ({"logit_bias": {"99999999": 1}}, "logit_bias", None),
-        ({"response_format": UNIQUE}, "response_format", "unsupported_schema"),
+        ({"response_format": UNIQUE}, "response_format.json_schema.schema", "unsupported_schema"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import torch
 
-from kvproxy.core import Constraint, JsonFormat, Reasoning, Tool, ToolChoice
+from kvproxy.core import Constraint, GrammarText, JsonFormat, Reasoning, Tool, ToolChoice
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.engine.grammar import Check, Grammars
 from kvproxy.errors import InvalidRequest, KVProxyError, UnsupportedSchema
@@ -351,12 +351,40 @@ def test_what_fails_at_the_first_token_is_refused_before_it(marked: Walker, sche
 
 
 @pytest.mark.parametrize(("keyword", "schema"), REFUSED)
-def test_a_loose_tool_falls_back_to_any_object(marked: Walker, keyword: str, schema: dict[str, Any]) -> None:
-    wanted = Constraint(
-        tools=(Tool("f", parameters={"type": "object", "properties": {"x": schema}}),), choice=FORCED
-    )
-    assert admits(marked, wanted, '<tool_call>\n{"name": "f", "arguments": {"y": 1}}\n</tool_call>')
-    assert not admits(marked, wanted, '<tool_call>\n{"name": "f", "arguments": 1}\n</tool_call>')
+def test_a_loose_tool_is_held_to_the_rest_of_its_schema(
+    marked: Walker, keyword: str, schema: dict[str, Any]
+) -> None:
+    parameters = {"type": "object", "properties": {"n": {"type": "integer"}, "x": schema}, "required": ["n"]}
+    wanted = Constraint(tools=(Tool("f", parameters=parameters),), choice=FORCED)
+    assert admits(marked, wanted, '<tool_call>\n{"name": "f", "arguments": {"n": 1}}\n</tool_call>')
+    assert not admits(marked, wanted, '<tool_call>\n{"name": "f", "arguments": {"n": "1"}}\n</tool_call>')
+    assert not admits(marked, wanted, '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>')
+    left = marked.grammars.compile_now(wanted).left_out
+    assert [item.param for item in left] == ["tools[0].function.parameters"] * len(left)
+    assert any(keyword in item.what for item in left)
+
+
+@pytest.mark.parametrize(("keyword", "schema"), REFUSED)
+def test_a_schema_that_is_not_strict_is_kept_as_far_as_it_can_be(
+    real: Walker, keyword: str, schema: dict[str, Any]
+) -> None:
+    whole = {"type": "object", "properties": {"n": {"type": "integer"}, "x": schema}, "required": ["n", "x"]}
+    wanted = Constraint(format=JsonFormat(whole, strict=False, param="text.format.schema"))
+    compiled = real.grammars.compile_now(wanted)
+    left = compiled.left_out
+    assert [item.param for item in left] == ["text.format.schema"] * len(left)
+    assert any(keyword in item.what for item in left), left
+    assert not admits(real, wanted, '{"n": "1", "x": null}')
+    for seed in range(2):
+        value = json.loads(real.text(real.walk(compiled.start(), seed, free=(0, 20)[seed])))
+        assert value.keys() == {"n", "x"} and isinstance(value["n"], int)
+
+
+def test_what_can_be_enforced_is_enforced_without_strict_too(real: Walker) -> None:
+    for name, schema in CORPUS.items():
+        held = real.grammars.compile_now(Constraint(format=JsonFormat(schema)))
+        wished = real.grammars.compile_now(Constraint(format=JsonFormat(schema, strict=False)))
+        assert (wished.text, wished.left_out) == (held.text, ()), name
 
 
 def test_drafts_change_nothing_and_states_are_their_own(walker: Walker) -> None:
@@ -404,7 +432,7 @@ class Counting:
         self.calls = 0
         self.go = threading.Event()
 
-    def __call__(self, constraint: Constraint, special: Collection[str], check: Check) -> str:
+    def __call__(self, constraint: Constraint, special: Collection[str], check: Check) -> GrammarText:
         self.calls += 1
         assert self.go.wait(10)
         return grammar_of(constraint, special, check)

@@ -13,8 +13,13 @@ TOKENS = prompt(21, 1000)
 
 
 def written(stream: Stream) -> int:
-    assert stream.finished is not None, stream.error
-    return stream.finished.usage.cache_write_tokens
+    """What it kept, which its first and its last event must both say."""
+    assert stream.started is not None and stream.finished is not None, stream.error
+    usage = stream.finished.usage
+    said = (stream.started.cached_tokens, stream.started.cache_write_tokens)
+    assert said == (usage.cached_tokens, usage.cache_write_tokens)
+    assert sum(said) <= usage.prompt_tokens
+    return usage.cache_write_tokens
 
 
 @pytest.mark.parametrize("until", [0, 1, 100, 256, 300, 512, 999, 1000, 5000])
@@ -60,10 +65,15 @@ def test_followers_wait_for_what_will_be_kept_alone(
     stepped.go()
     assert leader.end().answer == cold and follower.end().answer == cold
     assert leader.cached == 0
+    assert written(leader) == (1000 if until is None else until) and written(follower) == 0
     assert follower.started is not None
     # Less than a page is not worth waiting for.
     assert follower.started.collapsed == (shared >= PAGE_TOKENS)
     assert follower.cached == shared or (shared < PAGE_TOKENS and follower.cached in (0, until))
+
+
+def test_what_is_computed_for_nobody_else_is_not_counted_as_kept(rig: Rig) -> None:
+    assert written(rig.cold(TOKENS)) == 0
 
 
 def test_a_reader_who_leaves_keeps_its_promise(rig: Rig) -> None:

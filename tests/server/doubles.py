@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import BaseRunner
 
 from kvproxy.backends.fake import FakeBackend, FakeMisses
 from kvproxy.core import (
@@ -30,6 +31,7 @@ from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
+from kvproxy.server.connection import Runner
 from kvproxy.server.drain import Drain
 from kvproxy.server.parts import Parts
 
@@ -223,6 +225,8 @@ def make_proxy(
     keepalive_s: float = 5.0,
     timeout_s: float = 60.0,
     drain_timeout_s: float = 5.0,
+    cors_origins: tuple[str, ...] = ("loopback",),
+    aliases: Mapping[str, str] | None = None,
     **backend_options: Any,
 ) -> Proxy:
     backend = FakeBackend(**backend_options)
@@ -253,6 +257,8 @@ def make_proxy(
         max_body=max_body,
         keepalive_s=keepalive_s,
         timeout_s=timeout_s,
+        cors_origins=cors_origins,
+        aliases=aliases or {},
         lifespan=(lifespan,),
     )
     return Proxy(backend, misses, composer, publisher, responses, drain, parts, events)
@@ -261,10 +267,17 @@ def make_proxy(
 Http = TestClient[Any, Any]
 
 
+class RealServer(TestServer):
+    """On the connections that ``kvproxy serve`` has."""
+
+    async def _make_runner(self, **settings: Any) -> BaseRunner:
+        return Runner(self.app, **settings)
+
+
 @asynccontextmanager
 async def client_of(proxy: Proxy) -> AsyncIterator[Http]:
     """Real HTTP on loopback. At the end nothing may have leaked."""
-    async with TestClient(TestServer(build_app(proxy.parts))) as client:
+    async with TestClient(RealServer(build_app(proxy.parts))) as client:
         yield client
         await eventually(lambda: proxy.backend.check() == [])
     assert proxy.backend.check() == []

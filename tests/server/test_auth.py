@@ -17,9 +17,19 @@ def caller(name: str, key: str) -> Caller:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Authorization": "Bearer {}"}, {"Authorization": "bearer  {}"}, {"x-api-key": "{}"}]
+    "headers",
+    [
+        {"Authorization": "Bearer {}"},
+        {"Authorization": "bearer  {}"},
+        {"x-api-key": "{}"},
+        {"api-key": "{}"},
+        # A placeholder beside the key, as clients of two providers send it.
+        {"Authorization": "Bearer sk-none", "x-api-key": "{}"},
+        {"Authorization": "Bearer {}", "x-api-key": "none", "api-key": "{}"},
+        {"Authorization": "Basic bm9uZTpub25l", "api-key": "{}"},
+    ],
 )
-def test_both_headers_name_the_caller(headers: dict[str, str]) -> None:
+def test_each_header_names_the_caller(headers: dict[str, str]) -> None:
     keyring = Keyring(KEYS)
     for name, key in KEYS:
         assert keyring.caller({h: v.format(key) for h, v in headers.items()}) == caller(name, key)
@@ -39,6 +49,27 @@ def test_both_headers_name_the_caller(headers: dict[str, str]) -> None:
 def test_anything_else_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(AuthenticationFailed):
         Keyring(KEYS).caller(headers)
+
+
+def test_the_keys_of_two_tenants_in_one_request_are_none() -> None:
+    with pytest.raises(AuthenticationFailed, match="two tenants"):
+        Keyring(KEYS).caller({"Authorization": f"Bearer {KEYS[0][1]}", "x-api-key": KEYS[1][1]})
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (f"Basic {KEYS[0][1]}", "a user name and a password"),
+        (KEYS[0][1], "does not begin with 'Bearer '"),
+        (f"Token {KEYS[0][1]}", "does not begin with 'Bearer '"),
+        ("Bearer ", "no key after 'Bearer'"),
+        ("", "does not begin"),
+    ],
+)
+def test_what_is_wrong_is_told_without_the_key(sent: str, told: str) -> None:
+    with pytest.raises(AuthenticationFailed, match=told) as caught:
+        Keyring(KEYS).caller({"Authorization": sent})
+    assert "YOUR_KEY" in caught.value.message and KEYS[0][1][:5] not in caught.value.message
 
 
 def test_without_keys_everyone_is_the_same_caller() -> None:

@@ -287,6 +287,20 @@ async def test_upstream_models_pass_through_unchanged() -> None:
     assert proxy.misses.open_streams == 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_an_upstream_does_not_see_is_named(stream: bool, caplog: pytest.LogCaptureFixture) -> None:
+    proxy = make_proxy()
+    proxy.misses.drops = frozenset(("made_up",))
+    body = {"model": "gpt-far", "messages": [], "stream": stream}
+    async with client_of(proxy) as http:
+        told = await http.post(CHAT, json={**body, "made_up": 1, "temperature": 1})
+        nothing = await http.post(CHAT, json=body)
+    assert told.status == 200
+    assert told.headers["x-kvproxy-left-out"] == '"made_up: not passed on"'
+    assert "without" in caplog.text and "made_up" in caplog.text
+    assert "x-kvproxy-left-out" not in nothing.headers
+
+
 async def test_upstream_errors_keep_their_status_and_body() -> None:
     proxy = make_proxy()
     async with client_of(proxy) as http:

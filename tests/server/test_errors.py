@@ -68,7 +68,7 @@ async def test_paths_and_methods_that_do_not_exist() -> None:
         assert missing.status == 404
         assert (await missing.json())["error"]["code"] == "unknown_url"
         wrong = await http.get("/v1/chat/completions")
-        assert wrong.status == 405 and wrong.headers["Allow"] == "POST"
+        assert wrong.status == 405 and wrong.headers["Allow"] == "OPTIONS, POST"
         assert (await wrong.json())["error"]["code"] == "method_not_allowed"
 
 

@@ -35,7 +35,7 @@ async def test_a_message(stream: bool) -> None:
         proxy.backend.say_next("Good day to you.")
         message = await told(http, ask(stream=stream))
     assert message["id"].startswith("msg_")
-    assert message["content"] == [{"type": "text", "text": "Good day to you.", "citations": None}]
+    assert message["content"] == [{"type": "text", "text": "Good day to you."}]
     assert (message["stop_reason"], message["model"], message["role"]) == ("end_turn", "fake", "assistant")
     assert message["usage"]["output_tokens"] == 4
 
@@ -67,6 +67,33 @@ async def test_a_hit_is_counted_apart_from_what_was_sent(stream: bool) -> None:
     assert sum(usage[name] for name in inputs) == total
     assert response.headers["Cache-Status"].startswith('kvproxy; hit; key="handbook@1"')
     assert response.headers["request-id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("case", ["miss", "hit", "explicit", "collapsed"])
+async def test_a_stream_counts_the_prompt_at_its_start_as_at_its_end(case: str) -> None:
+    proxy = make_proxy()
+    marked = [
+        {"type": "text", "text": "short", "cache_control": {"type": "ephemeral"}},
+        {"type": "text", "text": TEXT},
+    ]
+    asked = ask(marked if case == "explicit" else TEXT, stream=True)
+    if case == "explicit":
+        asked["prompt_cache_options"] = {"mode": "explicit"}
+    async with client_of(proxy) as http:
+        if case == "hit":
+            await http.post(MESSAGES, json=asked)
+        proxy.backend.collapsed = case == "collapsed"
+        counted = await http.post(f"{MESSAGES}/count_tokens", json=asked)
+        total = (await counted.json())["input_tokens"]
+        events = events_in(await (await http.post(MESSAGES, json=asked)).read())
+    start = events[0]["message"]["usage"]
+    [end] = [e["usage"] for e in events if e["type"] == "message_delta"]
+    split = [start[x] for x in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    assert split == [
+        end[x] for x in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    ]
+    assert sum(split) == total
+    assert (split[2] > 0) == (case == "hit")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -348,7 +348,6 @@ async def test_tokens_are_counted_without_an_answer() -> None:
     [
         ({"previous_response_id": "resp_no"}, "previous_response_not_found", "previous_response_id"),
         ({"background": True}, "unsupported_parameter", "background"),
-        ({"tools": [{"type": "web_search"}]}, "unsupported_parameter", "tools[0].type"),
         ({"input": "x" * 20_000}, "context_length_exceeded", "input"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "unsupported_parameter",
          "input[0].content[0].type"),

@@ -195,3 +195,38 @@ def test_deprecated_functions_get_their_own_shape() -> None:
 def test_an_error_ends_a_stream_as_openais_body() -> None:
     error = ChatStream(HEAD, include_usage=False).error(TimedOut("too long"))
     assert json.loads(error.removeprefix(b"data: "))["error"]["code"] == "timeout"
+
+
+CUSTOM = ChatHead("chatcmpl-1", 1_700_000_000, "m", custom=frozenset({"sql"}))
+FREE = ToolCall("call_1", "sql", '{"input": "select \\"a\\"\\n"}')
+
+
+def test_a_call_of_a_free_form_tool_is_text() -> None:
+    calls = (FREE, ToolCall("call_2", "find", "{}"))
+    body = completion(CUSTOM, [answer("", calls=calls, reason="tool_calls")], USAGE)
+    ChatCompletion.model_validate(body, strict=True)
+    message: Any = body["choices"][0]["message"]
+    assert message["tool_calls"] == [
+        {"id": "call_1", "type": "custom", "custom": {"name": "sql", "input": 'select "a"\n'}},
+        {"id": "call_2", "type": "function", "function": {"name": "find", "arguments": "{}"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [FREE.arguments, '{"query": "select \\"a\\"\\n"}', '"select \\"a\\"\\n"']
+)
+def test_a_streamed_call_of_a_free_form_tool_is_the_same_text(arguments: str) -> None:
+    encoder = ChatStream(CUSTOM, include_usage=False)
+    raw = encoder.event(0, ToolCallDelta(0, "call_1", "sql"))
+    for piece in arguments:
+        raw += encoder.event(0, ToolCallDelta(0, arguments=piece))
+    raw += encoder.event(0, ToolCallDelta(1, "call_2", "find", "{}"))
+    raw += encoder.event(0, Finished("tool_calls", USAGE))
+    chunks = [json.loads(line.removeprefix("data: ")) for line in raw.decode().split("\n\n") if line]
+    for chunk in chunks:
+        TypeAdapter(chat_types.ChatChunk).validate_python(chunk, strict=True)
+    pieces = [call for delta in deltas(chunks) for call in delta.get("tool_calls", ())]
+    assert pieces[0] == {"index": 0, "id": "call_1", "type": "custom", "custom": {"name": "sql", "input": ""}}
+    assert "".join(p["custom"]["input"] for p in pieces if p["index"] == 0) == 'select "a"\n'
+    assert [p["type"] for p in pieces if p["index"] == 1] == ["function"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"

@@ -112,7 +112,6 @@ def test_every_field() -> None:
         ({"n": 2, "best_of": 3}, "best_of"),
         ({"echo": True, "logprobs": 1}, "echo"),
         ({"echo": True, "logprobs": 0}, "echo"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"prompt_logprobs": 1}, "prompt_logprobs"),
     ],
 )
@@ -132,7 +131,6 @@ def test_what_is_not_supported_is_named(body: dict[str, Any], param: str) -> Non
         ({"temperature": 3}, "temperature"),
         ({"stop": ["a"] * 5}, "stop"),
         ({"logit_bias": {"a": 1}}, "logit_bias"),
-        ({"stream_options": {"include_usage": True}}, "stream_options"),
     ],
 )
 def test_what_is_wrong_is_named(body: dict[str, Any], param: str) -> None:

@@ -5,17 +5,27 @@ from dataclasses import asdict
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, Verification
+from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, SpellingInfo, Verification
 from kvproxy.wire.document_types import KvDocument, PublishResult, VerificationBody
 from kvproxy.wire.documents import PublishBody, kv_document, publish_result, verification_body
 
 INFO = DocumentInfo(
-    "law/x", 3, True, "e" * 64, "private", 7, 4, 1_700_000_000, (FramingInfo("system", 9, 8, 72),)
+    "law/x",
+    3,
+    True,
+    "e" * 64,
+    "private",
+    7,
+    4,
+    1_700_000_000,
+    (FramingInfo("system", 9, 8, 72), FramingInfo("system:lf", 8, 8, 64)),
+    spellings=(SpellingInfo("published", 7, 4, "\n", "d" * 64), SpellingInfo("lf", 6, 3, "", "c" * 64)),
 )
 
 
 def test_everything_that_is_known_is_told() -> None:
     plain = {**asdict(INFO), "framings": [asdict(f) for f in INFO.framings]}
+    plain["spellings"] = [asdict(s) for s in INFO.spellings]
     assert kv_document(INFO) == {"object": "kv_document", **plain}
     assert publish_result(Published(INFO, True, 0.5)) == {"info": plain, "created": True, "prefill_s": 0.5}
     verification = Verification("law/x@3", "system", True, "", 8, 1, 1, 12, 12, 12, 0.0, 3, 3)

@@ -8,7 +8,8 @@ from kvproxy.core import Constraint, JsonFormat, Tool, ToolCall, ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.events import Finished, TextDelta, Usage
 from kvproxy.wire.answer import AnswerBuilder, AnswerParser
-from kvproxy.wire.grammar import CALL_FORMATS, blamed, grammar_of
+from kvproxy.wire.grammar import CALL_FORMATS, grammar_of
+from kvproxy.wire.schemas.blame import blamed
 from kvproxy.wire.tool_formats import FORMATS
 
 SPECIAL = ("<think>", "</think>", "<tool_call>", "</tool_call>")
@@ -18,7 +19,7 @@ ANY = Tool("any", parameters={"type": "object", "properties": {"a": {"type": "nu
 
 def test_marks_are_tokens_where_the_model_has_them_and_text_elsewhere() -> None:
     wanted = Constraint(tools=(ANY,), choice=FORCED, reasoning="may")
-    with_tokens, with_text = grammar_of(wanted, SPECIAL), grammar_of(wanted, ())
+    with_tokens, with_text = grammar_of(wanted, SPECIAL).text, grammar_of(wanted, ()).text
     assert " <tool_call> call </tool_call>" in with_tokens.replace("(", " ")
     assert '"<tool_call>" call "</tool_call>"' in with_text
     assert '"<think>"' not in with_tokens
@@ -26,25 +27,25 @@ def test_marks_are_tokens_where_the_model_has_them_and_text_elsewhere() -> None:
 
 
 def test_the_grammar_of_equal_constraints_is_equal() -> None:
-    texts = {grammar_of(Constraint(format=JsonFormat({"b": 1, "type": "object"}))) for _ in range(3)}
+    texts = {grammar_of(Constraint(format=JsonFormat({"b": 1, "type": "object"}))).text for _ in range(3)}
     assert len(texts) == 1
 
 
 @pytest.mark.parametrize("choice", [FORCED, ToolChoice("auto"), ToolChoice("required", ("a",))])
 def test_only_tools_that_may_be_called_are_named(choice: ToolChoice) -> None:
-    text = grammar_of(Constraint(tools=(Tool("a", strict=True), Tool("b")), choice=choice))
+    text = grammar_of(Constraint(tools=(Tool("a", strict=True), Tool("b")), choice=choice)).text
     assert '\\"a\\"' in text
     assert ('\\"b\\"' in text) is not bool(choice.names)
 
 
 def test_no_call_is_named_where_none_may_be_made() -> None:
     wanted = Constraint(tools=(ANY,), choice=ToolChoice("none"), format=JsonFormat())
-    assert "tool_call" not in grammar_of(wanted)
+    assert "tool_call" not in grammar_of(wanted).text
 
 
 @pytest.mark.parametrize("special", [(), SPECIAL])
 def test_a_name_is_quoted_twice(special: tuple[str, ...]) -> None:
-    text = grammar_of(Constraint(tools=(Tool('q"\\', strict=True),), choice=FORCED), special)
+    text = grammar_of(Constraint(tools=(Tool('q"\\', strict=True),), choice=FORCED), special).text
     assert r"\"q\\\"\\\\\"" in text
 
 
@@ -91,15 +92,16 @@ def test_the_checks_message_names_the_tool_and_its_place() -> None:
         grammar_of(Constraint(tools=(ANY, either)), (), check)
     assert caught.value.param == "tools[1].function.parameters"
     unasked = Tool(either.name, None, either.parameters, strict=True, assumed=True)
-    assert '"oneOf"' not in grammar_of(Constraint(tools=(ANY, unasked)), (), check)
+    assert '"oneOf"' not in grammar_of(Constraint(tools=(ANY, unasked)), (), check).text
 
 
 def test_arguments_are_an_object() -> None:
     odd = {"type": "string"}
     with pytest.raises(UnsupportedSchema, match="'type' must be 'object'"):
         grammar_of(Constraint(tools=(Tool("f", parameters={**odd, "minLength": 1}, strict=True),)))
-    assert '"type": "object"' in grammar_of(
-        Constraint(tools=(Tool("f", parameters={**odd, "minLength": 1}),), choice=FORCED)
+    assert (
+        '"type": "object"'
+        in grammar_of(Constraint(tools=(Tool("f", parameters={**odd, "minLength": 1}),), choice=FORCED)).text
     )
 
 
@@ -109,3 +111,12 @@ def test_blame_is_one_line() -> None:
     )
     assert blamed(message) == "'pattern' cannot be enforced (regex parse error: look-around is out)"
     assert blamed("Invalid type: foo") == "it cannot be enforced (Invalid type: foo)"
+
+
+def test_the_grammar_that_a_message_repeats_is_not_to_blame() -> None:
+    source = '   1 | start: %json {"maximum": 5, "oneOf": []}'
+    told = blamed(
+        f"at 1(8): failed to compile JSON schema: regex parse error:\nerror: look-around is out\n{source}\n"
+    )
+    assert told == "'pattern' cannot be enforced (regex parse error: look-around is out)"
+    assert blamed(f"Invalid type: foo\n{source}") == "it cannot be enforced (Invalid type: foo)"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_kvproxy._checks import Finding
 from langchain_kvproxy._client import KVProxyClient
+from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._errors import DocumentUnknown, KVProxyError, ProxyRefused, ProxyUnreachable
 from langchain_kvproxy._recognise import DocumentReport
 from langchain_kvproxy.callbacks import KVProxyUsageHandler
@@ -19,12 +20,13 @@ from langchain_kvproxy.documents import (
     canonical,
     document_id,
     seam_safe,
-    text_digest,
 )
 from langchain_kvproxy.explain import Explanation, aexplain_prompt, explain_prompt
 from langchain_kvproxy.loading import PublishCounts, apublish_documents, publish_documents
 from langchain_kvproxy.prompts import DocumentLayout, document_parts, document_prompt, place_documents
+from langchain_kvproxy.providers import register_provider
 from langchain_kvproxy.retrievers import KVProxyRetriever
+from langchain_kvproxy.tools import create_document_tool
 
 if TYPE_CHECKING:
     from langchain_kvproxy.middleware import KVDocumentsMiddleware
@@ -52,12 +54,14 @@ __all__ = [
     "apublish_documents",
     "as_part",
     "canonical",
+    "create_document_tool",
     "document_id",
     "document_parts",
     "document_prompt",
     "explain_prompt",
     "place_documents",
     "publish_documents",
+    "register_provider",
     "seam_safe",
     "text_digest",
 ]

@@ -91,6 +91,7 @@ def moving_parts(
     A published text is the same in every prompt, whatever dates are in it.
     """
     last = documents[-1].place if documents else (0, 0)
+    question = max((piece.message for piece in found if piece.role == "user"), default=1)
     places = {piece.place for piece in documents}
     fixed = {report.place for report in reports if report.status in ("current", "older", "whitespace")}
     inside = {report.place: report.offset for report in reports if report.offset}
@@ -105,8 +106,8 @@ def moving_parts(
             yield from (_in_document(place, piece) for place in volatile(piece.text[:HEAD])[:3])
         elif documents:
             yield from (_before(place, piece) for place in volatile(piece.text))
-        else:
-            yield from (_before(place, piece) for place in volatile(piece.text[:HEAD]))
+        elif piece.message < question:
+            yield from (_opening(place, piece) for place in volatile(piece.text[:HEAD]))
 
 
 def knowledge(reports: Sequence[DocumentReport], documents: Sequence[Piece]) -> Iterator[Finding]:
@@ -195,6 +196,17 @@ def _before(place: Volatile, piece: Piece) -> Finding:
     )
 
 
+def _opening(place: Volatile, piece: Piece) -> Finding:
+    return Finding(
+        "warning",
+        place.kind,
+        piece.message,
+        f"a {place.kind}, {_quoted(place.text)}, near the start of the prompt: nothing behind it is found again when "
+        "it changes",
+        "put it into the last user message",
+    )
+
+
 def _in_document(place: Volatile, piece: Piece) -> Finding:
     sure = place.kind in ("timestamp", "uuid")
     return Finding(
@@ -256,14 +268,19 @@ def _about(report: DocumentReport) -> Iterator[Finding]:
 
 def _unlike(report: DocumentReport) -> Finding:
     character, now, then = report.differs or (0, "", "")
-    only = "only in white space" if report.status == "whitespace" else "in its text"
+    only = f"only in {report.cause}" if report.status == "whitespace" else "in its text"
+    found = (
+        ""
+        if report.found is None
+        else f"; {report.found:,} of its {report.tokens or 0:,} tokens are found again"
+    )
     return Finding(
         "warning",
         report.status,
         report.message,
         f"a document differs from {report.document} {only}, first at character {character:,}: "
-        f"{_quoted(now)} for {_quoted(then)}",
-        "send the text as it was published, or its reference; or publish this text",
+        f"{_quoted(now)} for {_quoted(then)}{found}",
+        "send its reference, or the text as it was published; or publish the text as it is sent",
     )
 
 

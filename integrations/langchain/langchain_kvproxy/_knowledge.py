@@ -13,8 +13,9 @@ from typing import Any
 from langchain_core.documents import Document
 
 from langchain_kvproxy._client import KVProxyClient
+from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._errors import KVProxyError, ProxyRefused
-from langchain_kvproxy.documents import has_text, reference_of, text_digest
+from langchain_kvproxy.documents import has_text, reference_of
 
 logger = logging.getLogger(__name__)
 

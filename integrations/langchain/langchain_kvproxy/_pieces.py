@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from langchain_core.messages import BaseMessage, ChatMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 
-from langchain_kvproxy.prompts import MARK, is_system
+from langchain_kvproxy._parts import MARK
+from langchain_kvproxy.prompts import is_system
 
 PromptLike: TypeAlias = PromptValue | str | Sequence[Any]
 """Messages in any form that LangChain takes, a prompt's value, or a user's text."""

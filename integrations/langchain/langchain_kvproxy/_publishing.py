@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from langchain_core.documents import Document
 
+from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._errors import KVProxyError, ProxyUnreachable
 from langchain_kvproxy._knowledge import KnownDocument
+from langchain_kvproxy._part_names import PartNames
 from langchain_kvproxy._progress import ProgressLine
-from langchain_kvproxy.documents import has_text, text_digest
+from langchain_kvproxy.documents import has_text
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,10 @@ class Job:
 
 
 class Run:
-    """One run. ``next`` says what to do with a document, then exactly one of ``published`` and ``failed`` follows."""
+    """One run. ``next`` says what to do, then exactly one of ``published`` and ``failed`` follows.
+
+    A document is held back until the one behind it is known: only that tells the parts of a source from a whole.
+    """
 
     def __init__(
         self,
@@ -86,16 +91,21 @@ class Run:
             if known.current:
                 self._visibilities[known.id] = info.get("visibility")
         self._taken: dict[str, str] = {}
+        self._names = PartNames(self._id_of)
+        self._held: Document | None = None
         self._added = self._updated = self._skipped = self._failed = self._tokens = self._deleted = 0
         self._references: list[str] = []
 
-    def next(self, document: Document) -> Job | None:
-        """None when there is nothing to do."""
-        if not has_text(document):
+    def next(self, document: Document | None) -> Job | None:
+        """What to do about the document before; None when that is nothing. At the end ``document`` is None."""
+        if document is not None and not has_text(document):
             self._skip(self._id_of(document), "skipped, no text")
             return None
-        digest = text_digest(document.page_content)
-        id = self._id(document, digest)
+        held, self._held = self._held, document
+        if held is None:
+            return None
+        digest = text_digest(held.page_content)
+        id = self._names.of(held, digest, document)
         if id in self._taken:
             self._skip(id, "skipped, twice the same")
             return None
@@ -106,7 +116,7 @@ class Run:
             self._references.append(known.reference)
             self._skip(id, "skipped, unchanged")
             return None
-        return Job(id, document.page_content, known)
+        return Job(id, held.page_content, known)
 
     def progress(self, job: Job) -> Callable[[int, int], None]:
         line = self._line
@@ -171,15 +181,6 @@ class Run:
         if self._line is not None:
             self._line.end(str(counts))
         return counts
-
-    def _id(self, document: Document, digest: str) -> str:
-        """A second text under one id (the parts of one source) is numbered: the loader's order decides."""
-        id = first = self._id_of(document)
-        number = 1
-        while self._taken.get(id, digest) != digest:
-            number += 1
-            id = f"{first[:118].rstrip('/')}/{number}"
-        return id
 
     def _current(self, id: str) -> KnownDocument | None:
         return max(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._pieces import Piece
-from langchain_kvproxy.documents import text_digest
+from langchain_kvproxy._spelling import cause, respelled, spelled, words
 
 LONG = 1000
 """Characters of a text in a system or user message from which on it is taken for a document."""
@@ -30,7 +31,8 @@ class DocumentReport:
     by: Literal["reference", "text"]
     status: Status
     """`current`; `older`: another version is current; `inside`: other text of its part stands before it, so
-    that it is not found; `whitespace`: its words are published, its white space is not; `changed`: it starts
+    that it is not found; `whitespace`: its words are published, in another spelling than this (line ends,
+    white space, a byte order mark), which is not found; `changed`: it starts
     like a published one; `unknown`; or `unchecked`: no proxy was asked."""
     document: str | None = None
     """The published version it is, or is nearest to, like `handbook@3`."""
@@ -44,6 +46,12 @@ class DocumentReport:
     """Characters of its part that stand before it."""
     differs: tuple[int, str, str] | None = None
     """Where a changed text first differs: the character, the text there, the published text there."""
+    cause: str | None = None
+    """Of a text in another spelling: what it differs in."""
+    found: int | None = None
+    """Of a text in another spelling: how many of its tokens can be found again; None where that is not known."""
+    as_published: str | None = field(default=None, repr=False, compare=False)
+    """Of a text in another spelling: its part, with the published one."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -65,7 +73,7 @@ _MEANING: Mapping[Status, str] = {
     "current": "published",
     "older": "published, but {current} is the current version",
     "inside": "published, but behind other text of its part",
-    "whitespace": "not published with this white space",
+    "whitespace": "published in another spelling",
     "changed": "not published with this text",
     "unknown": "not published",
     "unchecked": "no proxy was asked",
@@ -148,25 +156,40 @@ def _by_name(piece: Piece, listing: Sequence[Info]) -> DocumentReport:
 
 
 def _by_text(piece: Piece, listing: Sequence[Info], texts: Mapping[str, str]) -> DocumentReport:
-    core = (piece.text or "").strip()
+    said = piece.text or ""
+    core = said.strip()
     info = _exact(core, listing, texts)
     if info is not None:
-        return _report(piece, info, listing, None)
-    words = " ".join(core.split())
+        return _spelled(piece, info, listing, texts.get(ref_of(info)))
+    own = words(core)
     best: tuple[int, Info | None] = (0, None)
     for other in _newest_first(listing):
         if (text := texts.get(ref_of(other))) is None:
             continue
+        if own.startswith(words(text)):
+            return _spelled(piece, other, listing, text)
         if (offset := core.find(text.strip())) > 0:
             return replace(_report(piece, other, listing, "inside"), offset=offset)
-        if words.startswith(" ".join(text.split())):
-            return _report(piece, other, listing, "whitespace", _difference(core, text.strip()))
         best = max(best, (common(core, text.strip()), other), key=lambda pair: pair[0])
     alike, nearest = best
     if nearest is not None and alike >= ALIKE:
         difference = _difference(core, texts[ref_of(nearest)].strip())
         return _report(piece, nearest, listing, "changed", difference)
     return DocumentReport(*piece.place, "text", "unknown", characters=len(core))
+
+
+def _spelled(piece: Piece, info: Info, listing: Sequence[Info], text: str | None) -> DocumentReport:
+    """A piece with the words of a document: found in a spelling that the proxy recognises, and in no other.
+
+    ``text`` is not known where a digest has told that the piece begins with it, white space in front aside.
+    """
+    said = piece.text or ""
+    published = said.strip()[: info["characters"]] if text is None else text
+    names = {spelling["name"] for spelling in info.get("spellings") or ()}
+    if any(said.startswith(variant.rstrip()) for variant in spelled(published, names)):
+        return _report(piece, info, listing, None)
+    report = _report(piece, info, listing, "whitespace", _difference(said, published))
+    return replace(report, cause=cause(said, published), as_published=respelled(said, published))
 
 
 def _exact(core: str, listing: Sequence[Info], texts: Mapping[str, str]) -> Info | None:

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from langchain_core.documents import Document
 
 from langchain_kvproxy._client import KVProxyClient
+from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._errors import ProxyRefused, ProxyUnreachable
 from langchain_kvproxy._knowledge import RETRY_S, Knowledge, KnownDocument
-from langchain_kvproxy.documents import document_id, has_text, reference_of, text_digest
+from langchain_kvproxy._naming import with_suffix
+from langchain_kvproxy.documents import document_id, has_text, own_id, reference_of, source_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class _Job:
     text: str
     owned: bool
     """Whether the id was given to this text, so that another text under it becomes its next version."""
+    part: bool
+    """Whether the id is that of its source, of which it may be a part: it gets one of its own."""
 
 
 class Registration:
@@ -70,7 +74,8 @@ class Registration:
         if not has_text(document):
             return
         owned = document.id is not None and reference_of(document) is None
-        job = _Job(digest, document_id(document), document.page_content, owned)
+        part = own_id(document) is None and source_of(document) is not None
+        job = _Job(digest, document_id(document), document.page_content, owned, part)
         with self._lock:
             full = len(self._jobs) >= _WAITING
             if self._closed or full or digest in self._claimed or digest in self._refused:
@@ -136,14 +141,14 @@ class Registration:
 
     def _publish(self, job: _Job) -> None:
         named = self._knowledge.named(job.id)
-        if job.owned or named is None or named.etag == job.digest:
+        if not job.part and (job.owned or named is None or named.etag == job.digest):
             try:
                 return self._publish_as(job.id, job)
             except ProxyRefused as e:
                 if e.code != "permission_denied":
                     raise
-        # Another text has this id, or another key: a part of the same source, most often.
-        self._publish_as(f"{job.id[:119].rstrip('/')}/{job.digest[:8]}", job)
+        # A part of a source, or another text has this id, or another key.
+        self._publish_as(with_suffix(job.id, f"/{job.digest[:8]}"), job)
 
     def _publish_as(self, id: str, job: _Job) -> None:
         result = self._client.publish(id, job.text, visibility=self._visibility)

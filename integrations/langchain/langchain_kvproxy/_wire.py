@@ -16,6 +16,9 @@ DEFAULT_BASE_URL = "http://127.0.0.1:8321/v1"
 NO_KEY = "none"
 """What is sent to a proxy that asks for no key."""
 
+_NO_NAMES = frozenset(("", ".", ".."))
+"""Segments that are gone once a path is normalised."""
+
 _T = TypeVar("_T")
 Progress = Callable[[int, int], None]
 
@@ -31,7 +34,13 @@ def api_key_of(api_key: str | None) -> str:
 
 
 def document_path(ref: str) -> str:
-    return "/kv/v1/documents/" + quote(ref, safe="@/")
+    """A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx
+    nor a proxy on the way then makes ``b`` of it."""
+    segments = ref.split("/")
+    if len(segments) == 1 and ref in _NO_NAMES:
+        raise ValueError(f"{ref!r} names no document")
+    plain = _NO_NAMES.isdisjoint(segments)
+    return "/kv/v1/documents/" + quote(ref, safe="@/" if plain else "@")
 
 
 def publish_body(id: str, text: str, visibility: str | None) -> dict[str, Any]:

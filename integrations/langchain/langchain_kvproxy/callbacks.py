@@ -27,6 +27,8 @@ class UsageSummary(TypedDict):
     """Sums over all requests of a run."""
 
     requests: int
+    replayed: int
+    """Answers of LangChain's own cache (`set_llm_cache`): no request was made, and nothing else counts them."""
     failures: int
     prompt_tokens: int
     cached_tokens: int
@@ -72,7 +74,7 @@ class KVProxyUsageHandler(BaseCallbackHandler):
     more than a shorter one's, which it ignores. It is None while there was no miss to learn the price from.
 
     May be used from several threads, and for several runs, which it adds up. Every chat model's tokens are
-    counted; hits and misses are those of `ChatKVProxy`.
+    counted; hits and misses are those of `ChatKVProxy`. What LangChain's own cache answers is no request.
 
     Instantiate:
         ```python
@@ -146,6 +148,7 @@ class KVProxyUsageHandler(BaseCallbackHandler):
             count = sums.counts.get
             return UsageSummary(
                 requests=count("requests", 0),
+                replayed=count("replayed", 0),
                 failures=count("failures", 0),
                 prompt_tokens=count("prompt_tokens", 0),
                 cached_tokens=count("cached_tokens", 0),
@@ -165,6 +168,7 @@ class KVProxyUsageHandler(BaseCallbackHandler):
         share = f" ({cached / prompt:.0%})" if prompt else ""
         saved = totals["seconds_saved"]
         reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(totals["miss_reasons"].items()))
+        replayed = totals["replayed"]
         lines = [
             f"{totals['requests']} requests, {totals['failures']} failed: {totals['hits']} hits, "
             f"{totals['misses']} misses" + (f" ({reasons})" if reasons else ""),
@@ -173,6 +177,8 @@ class KVProxyUsageHandler(BaseCallbackHandler):
             "seconds saved: "
             + ("unknown, no miss to compare with" if saved is None else f"about {saved:.2f}"),
         ]
+        if replayed:
+            lines.append(f"{replayed} more answers came from LangChain's cache, without a request")
         for name, usage in totals["documents"].items():
             counts = f"{usage['hits']} hits, {usage['misses']} misses, {usage['cached_tokens']} cached tokens"
             lines.append(f"  {name}: {counts}")
@@ -185,6 +191,8 @@ class KVProxyUsageHandler(BaseCallbackHandler):
         usage: Mapping[str, Any] = (isinstance(message, AIMessage) and message.usage_metadata) or {}
         details: Mapping[str, int] = usage.get("input_token_details") or {}
         prompt, cached = usage.get("input_tokens", 0), details.get("cache_read", 0)
+        if usage.get("total_cost") == 0:  # LangChain's mark on what comes from its own cache
+            return self._sums.add(replayed=1)
         self._sums.add(
             requests=1,
             prompt_tokens=prompt,

@@ -15,17 +15,23 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
+from langchain_core.utils import get_pydantic_field_names
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import BaseModel, Field, PrivateAttr, SecretStr, field_validator, model_validator
 from typing_extensions import override
 
 from langchain_kvproxy import _http, _wire
+from langchain_kvproxy._arguments import refuse_unknown, request_fields
 from langchain_kvproxy._cache_status import cache_report, settled
 from langchain_kvproxy._errors import start_one, too_slow
+from langchain_kvproxy._lifting import lifted
+from langchain_kvproxy._parts import as_sent
+from langchain_kvproxy._served import ServedModel
 from langchain_kvproxy._watch import Watching, WatchingAsync
 from langchain_kvproxy.prompts import By, DocumentLike, place_documents
 
+_ELSEWHERE = "Fields of the request that LangChain has no name for go into extra_body={…}."
 Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 Schema = dict[str, Any] | type
 
@@ -53,7 +59,7 @@ class ChatKVProxy(BaseChatOpenAI):
 
     Key init args — completion params:
         model:
-            Name of a model that the proxy serves.
+            Name of a model that the proxy serves. May be left out where it serves only one: it is asked once.
         documents:
             What every prompt starts with: references to published documents (`"handbook"`, `"handbook@3"`),
             LangChain `Document`s, or texts.
@@ -61,6 +67,8 @@ class ChatKVProxy(BaseChatOpenAI):
             Sampling temperature.
         max_tokens:
             Max number of tokens to generate.
+        cache_salt:
+            Requests with another salt, or none, share nothing with these but published documents.
 
     Key init args — client params:
         base_url:
@@ -182,8 +190,8 @@ class ChatKVProxy(BaseChatOpenAI):
         ```
     """
 
-    model_name: str = Field(alias="model")
-    """Name of a model that the proxy serves."""
+    model_name: str = Field(default="", alias="model")
+    """Name of a model that the proxy serves; where it serves one only, that one."""
     openai_api_key: SecretStr | Callable[[], Any] | None = Field(
         alias="api_key", default_factory=lambda: SecretStr(_wire.api_key_of(None))
     )
@@ -196,10 +204,20 @@ class ChatKVProxy(BaseChatOpenAI):
     """Whether streams end with their usage."""
     documents: list[DocumentLike] = Field(default_factory=list)
     """What every prompt starts with. Those of an invocation take their place, they are not added."""
+    cache_salt: str | None = None
+    """Keeps what is sent apart: requests with different salts share published documents only. Most need none."""
     documents_by: By = "reference"
     """Whether documents that have a reference in their metadata are sent as one, or as text."""
 
     _answer: _Answer | None = PrivateAttr(default=None)
+    _served: ServedModel = PrivateAttr(default_factory=ServedModel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_arguments_only(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            refuse_unknown(cls.__name__, values, get_pydantic_field_names(cls), _ELSEWHERE)
+        return values
 
     @model_validator(mode="before")
     @classmethod
@@ -256,6 +274,12 @@ class ChatKVProxy(BaseChatOpenAI):
         return {**super()._identifying_params, "documents": self.documents}
 
     @override
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        """The key of LangChain's cache: of a copy with other documents another one."""
+        own = {"documents": self.documents, "cache_salt": self.cache_salt}
+        return super()._get_llm_string(stop, **{**own, **kwargs})
+
+    @override
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = "kvproxy"
@@ -270,13 +294,14 @@ class ChatKVProxy(BaseChatOpenAI):
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Documents at the head; the model's earlier thoughts go back, else its prefix would differ."""
-        documents = kwargs.pop("documents", None)
-        messages = place_documents(
-            self._convert_input(input_).to_messages(),
-            self.documents if documents is None else documents,
-            by=self.documents_by,
-        )
+        documents, salt = kwargs.pop("documents", None), kwargs.pop("cache_salt", self.cache_salt)
+        messages, found = lifted(as_sent(self._convert_input(input_).to_messages()))
+        for layer in (found, self.documents if documents is None else documents):
+            messages = place_documents(messages, layer, by=self.documents_by)
         payload: dict[str, Any] = super()._get_request_payload(messages, stop=stop, **kwargs)
+        refuse_unknown("ChatKVProxy", payload, request_fields(), _ELSEWHERE)
+        if salt is not None:
+            payload["extra_body"] = {**(payload.get("extra_body") or {}), "cache_salt": salt}
         for message, sent in zip(messages, payload["messages"], strict=True):
             thoughts = message.additional_kwargs.get("reasoning_content")
             if isinstance(message, AIMessage) and isinstance(thoughts, str):
@@ -347,7 +372,8 @@ class ChatKVProxy(BaseChatOpenAI):
         **kwargs: Any,
     ) -> ChatResult:
         with self._explained():
-            return BaseChatOpenAI._generate(self._for_one(), messages, stop, run_manager, **kwargs)
+            one = self._for_one(self._asked(kwargs))
+            return BaseChatOpenAI._generate(one, messages, stop, run_manager, **kwargs)
 
     @override
     async def _agenerate(
@@ -358,25 +384,28 @@ class ChatKVProxy(BaseChatOpenAI):
         **kwargs: Any,
     ) -> ChatResult:
         with self._explained():
-            return await BaseChatOpenAI._agenerate(self._for_one(), messages, stop, run_manager, **kwargs)
+            one = self._for_one(await self._aasked(kwargs))
+            return await BaseChatOpenAI._agenerate(one, messages, stop, run_manager, **kwargs)
 
     @override
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         with self._explained():
-            yield from BaseChatOpenAI._stream(self._for_one(kwargs), *args, **kwargs)
+            one = self._for_one(self._asked(kwargs), kwargs)
+            yield from BaseChatOpenAI._stream(one, *args, **kwargs)
 
     @override
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         with self._explained():
-            async for chunk in BaseChatOpenAI._astream(self._for_one(kwargs), *args, **kwargs):
+            one = self._for_one(await self._aasked(kwargs), kwargs)
+            async for chunk in BaseChatOpenAI._astream(one, *args, **kwargs):
                 yield chunk
 
-    def _for_one(self, stream_kwargs: Mapping[str, Any] | None = None) -> Self:
+    def _for_one(self, model: str, stream_kwargs: Mapping[str, Any] | None = None) -> Self:
         """A copy for one request, which asks for the headers and remembers what was told of them.
 
         openai's structured streams hide their headers from the base class, which is not asked for them then.
         """
-        one = self.model_copy()
+        one = self.model_copy(update={"model_name": model})
         one._answer = answer = _Answer(keep_headers=self.include_response_headers)
         one.include_response_headers = True
         if stream_kwargs is not None and "response_format" in {**self.model_kwargs, **stream_kwargs}:
@@ -385,6 +414,23 @@ class ChatKVProxy(BaseChatOpenAI):
             one.root_async_client = WatchingAsync(self.root_async_client, note)
             one.include_response_headers = False
         return one
+
+    def _asked(self, options: Mapping[str, Any]) -> str:
+        """The model that is asked. Raises ValueError where none was named and the proxy serves several."""
+        name = str(options.get("model") or self.model_name or self._served.name or "")
+        if not name:
+            self._ensure_sync_client_available()
+            return self._served.learn(
+                self.root_client.models.list().data, _wire.root_of(self.openai_api_base)
+            )
+        return name
+
+    async def _aasked(self, options: Mapping[str, Any]) -> str:
+        name = str(options.get("model") or self.model_name or self._served.name or "")
+        if not name:
+            listed = await self.root_async_client.models.list()
+            return self._served.learn(listed.data, _wire.root_of(self.openai_api_base))
+        return name
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -462,7 +508,7 @@ class ChatKVProxy(BaseChatOpenAI):
         self._ensure_sync_client_available()
         with self._explained():
             url = _wire.root_of(self.openai_api_base) + "/tokenize"
-            answer = self.root_client.post(url, cast_to=object, body={**body, "model": self.model_name})
+            answer = self.root_client.post(url, cast_to=object, body={**body, "model": self._asked({})})
         return _wire.field(answer, "tokens", list, _wire.root_of(self.openai_api_base))
 
 

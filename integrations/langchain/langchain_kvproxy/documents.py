@@ -5,12 +5,14 @@ Everything here is pure: values in, new values out, no request, nothing remember
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal
 
 from langchain_core.documents import Document
+
+from langchain_kvproxy._digest import text_digest
+from langchain_kvproxy._naming import id_of_name, is_reference
 
 KVPROXY_DOCUMENT = "kvproxy_document"
 """Metadata key: the proxy's reference, ``"handbook@3"`` (or ``"handbook"`` for its current version)."""
@@ -24,30 +26,14 @@ KVPROXY_ORDER = "kvproxy_order"
 END_OF_DOCUMENT = "End of document"
 """What ``seam_safe`` closes a document with that ends in anything but a letter or digit."""
 
-_LONGEST_ID = 128
-_REFERENCE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,127})(?:@[1-9][0-9]{0,8})?", re.ASCII)
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._/-]+", re.ASCII)
 _CHUNK = ("page", "start_index")
 """Where loaders and splitters write which part of its source a document is."""
-
-
-def text_digest(text: str) -> str:
-    """The sha256 of a text in hex: what the proxy gives as the ETag of a document with this text.
-
-    Example:
-        ```python
-        from langchain_kvproxy import text_digest
-
-        assert text_digest("Leave is 30 days.") == text_digest("Leave is 30 days.")
-        ```
-    """
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def reference_of(document: Document) -> str | None:
     """The proxy's reference in the document's metadata; None where there is none, or none that can be one."""
     reference = document.metadata.get(KVPROXY_DOCUMENT)
-    return reference if isinstance(reference, str) and _REFERENCE.fullmatch(reference) else None
+    return reference if isinstance(reference, str) and is_reference(reference) else None
 
 
 def own_id(document: Document) -> str | None:
@@ -55,22 +41,27 @@ def own_id(document: Document) -> str | None:
     reference = reference_of(document)
     if reference is not None:
         return reference.partition("@")[0]
-    return _legal(document.id) if document.id else None
+    return id_of_name(document.id) if document.id else None
 
 
-def document_id(document: Document) -> str:
-    """Under which id a document is published. The same document always has the same.
+def document_id(document: Document, *, root: str | PathLike[str] | None = None) -> str:
+    """Under which id a document is published. The same document always has the same, on every machine.
 
     The id of its reference in the metadata, else ``Document.id``, else the metadata's ``source`` (followed by
     ``page`` and ``start_index``, where a loader or splitter wrote them), else ``doc-`` and the start of the
-    text's digest. What an id of the proxy cannot hold becomes ``-``; then a few digits keep two ids apart that
-    would otherwise be one.
+    text's digest. Of an absolute path only the last folder and the file's name are told. What an id of the proxy
+    cannot hold becomes ``-``; then a few digits keep two ids apart that would otherwise be one.
+
+    Splits that do not say where they begin have their file's id: `publish_documents` numbers them
+    (``handbook.md/part-2``), and a `KVProxyRetriever` puts the start of their digest behind it, so that neither
+    becomes a version of the whole file.
 
     Args:
         document: Any document.
+        root: A folder; of paths in it everything below it is told.
 
     Returns:
-        1 to 128 letters, digits and ``. _ - /``, the first a letter or digit.
+        1 to 128 letters, digits and ``. _ - /``, the first a letter or digit; no segment is empty, ``.`` or ``..``.
 
     Example:
         ```python
@@ -79,18 +70,25 @@ def document_id(document: Document) -> str:
 
         page = Document("Leave is 30 days.", metadata={"source": "docs/handbook.pdf", "page": 4})
         assert document_id(page) == "docs/handbook.pdf/page-4"
+        moved = Document("Leave is 30 days.", metadata={"source": "/home/ada/work/docs/handbook.pdf"})
+        assert document_id(moved) == "docs/handbook.pdf"
+        assert document_id(moved, root="/home/ada") == "work/docs/handbook.pdf"
         ```
     """
     own = own_id(document)
     if own is not None:
         return own
+    source = source_of(document)
+    if source is None:
+        return f"doc-{text_digest(document.page_content)[:16]}"
+    chunk = [f"/{key}-{document.metadata[key]}" for key in _CHUNK if document.metadata.get(key) is not None]
+    return id_of_name(source, root, part="".join(chunk))
+
+
+def source_of(document: Document) -> str | None:
+    """Where a loader says that a document comes from."""
     source = document.metadata.get("source")
-    if source is not None and str(source).strip():
-        chunk = [
-            f"/{key}-{document.metadata[key]}" for key in _CHUNK if document.metadata.get(key) is not None
-        ]
-        return _legal(str(source) + "".join(chunk))
-    return f"doc-{text_digest(document.page_content)[:16]}"
+    return str(source) if source is not None and str(source).strip() else None
 
 
 def canonical(documents: Iterable[Document], shared: Mapping[str, int] | None = None) -> list[Document]:
@@ -124,9 +122,12 @@ def canonical(documents: Iterable[Document], shared: Mapping[str, int] | None = 
 
 
 def unique(documents: Iterable[Document]) -> list[Document]:
-    """Each text once, where it stood first. Of several with one text, one with a reference is preferred."""
+    """Each text once, where it stood first, without those that say nothing (a blank page). Of several with one text,
+    one with a reference is preferred."""
     chosen: dict[str, Document] = {}
     for document in documents:
+        if says_nothing(document):
+            continue
         key = key_of(document)
         if key not in chosen or _preference(document) < _preference(chosen[key]):
             chosen[key] = document
@@ -191,8 +192,8 @@ def seam_safe(text: str) -> str:
     """The text with an end that no tokenizer merges with what follows.
 
     Punctuation and a line feed may be one token, a letter or digit and a line feed never are. So a text that
-    ends otherwise is closed by a line that ends in a letter. Only added to, but for the white space around it:
-    the proxy still finds the published text at its start.
+    ends otherwise is closed by a line that ends in a letter. Only added to, but for the white space at its end:
+    its start is that of the published text, white space included, which is part of a prefix.
 
     Args:
         text: A document's text.
@@ -208,15 +209,21 @@ def seam_safe(text: str) -> str:
         assert seam_safe("Trains only.") == "Trains only.\\nEnd of document\\n"
         ```
     """
-    body = text.lstrip("\r\n").rstrip()
+    body = text.rstrip()
     if body and not body[-1].isalnum():
         body = f"{body}\n{END_OF_DOCUMENT}"
     return body + "\n"
 
 
 def has_text(document: Document) -> bool:
-    """Whether there is anything but white space; the proxy takes no other text for a document."""
-    return bool(document.page_content.strip())
+    """Whether there is anything but white space and byte order marks; the proxy takes no other text for a document."""
+    text: object = document.page_content  # None where a model was made without validation
+    return isinstance(text, str) and bool(text.replace("\ufeff", "").strip())
+
+
+def says_nothing(document: Document) -> bool:
+    """Whether it has neither a text nor a reference, as a blank page of a scan."""
+    return not has_text(document) and reference_of(document) is None
 
 
 def _order(document: Document) -> int:
@@ -227,14 +234,3 @@ def _order(document: Document) -> int:
 def _preference(document: Document) -> tuple[bool, str, str]:
     reference = reference_of(document)
     return (reference is None, document_id(document), reference or "")
-
-
-def _legal(name: str) -> str:
-    """``name`` as an id, the same where it can be. Names become one only by how their paths begin (``/a``, ``./a``)."""
-    segments = [s for s in name.replace("\\", "/").split("/") if s not in ("", ".", "..")]
-    plain = "/".join(segments)
-    legal = _NOT_IN_IDS.sub("-", plain).lstrip("._/-")
-    if legal and legal == plain and len(legal) <= _LONGEST_ID:
-        return legal
-    digits = text_digest(name)[:8]
-    return f"{legal[: _LONGEST_ID - 9].rstrip('-/')}-{digits}" if legal else f"doc-{digits}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_kvproxy import _checks
 from langchain_kvproxy._checks import Finding
 from langchain_kvproxy._client import DocumentUnknown, KVProxyClient, KVProxyError
+from langchain_kvproxy._comparison import Comparison, Messages, comparisons, judged, without_metadata
 from langchain_kvproxy._pieces import Piece, PromptLike, as_messages, pieces
 from langchain_kvproxy._recognise import DocumentReport, document_pieces, recognised, unchecked, wanted
 
@@ -106,7 +108,12 @@ def explain_prompt(
                 continue  # deleted since it was listed
     except KVProxyError as e:
         return prompt.explained(unchecked(prompt.pieces), previous, [_unasked(e)])
-    return prompt.explained(recognised(prompt.pieces, listing, texts), previous)
+    reports = recognised(prompt.pieces, listing, texts)
+    tokens: list[Sequence[int]] = []
+    with suppress(KVProxyError):  # another model than its own: nobody counts its tokens
+        for messages_ in prompt.to_tokenize(reports):
+            tokens.append(client.tokenize_messages(messages_, prompt.tools))
+    return prompt.judged(reports, tokens, previous)
 
 
 async def aexplain_prompt(
@@ -130,7 +137,12 @@ async def aexplain_prompt(
                 continue  # deleted since it was listed
     except KVProxyError as e:
         return prompt.explained(unchecked(prompt.pieces), previous, [_unasked(e)])
-    return prompt.explained(recognised(prompt.pieces, listing, texts), previous)
+    reports = recognised(prompt.pieces, listing, texts)
+    tokens: list[Sequence[int]] = []
+    with suppress(KVProxyError):
+        for messages_ in prompt.to_tokenize(reports):
+            tokens.append(await client.atokenize_messages(messages_, prompt.tools))
+    return prompt.judged(reports, tokens, previous)
 
 
 class _Prompt:
@@ -141,15 +153,38 @@ class _Prompt:
         self.tools = None if tools is None else tuple(convert_to_openai_tool(_plain(tool)) for tool in tools)
         self.pieces = pieces(self.messages)
 
+    def to_tokenize(self, reports: Sequence[DocumentReport]) -> list[Messages]:
+        """Two prompts for each comparison."""
+        return [prompt for pair in self._comparisons(reports) for prompt in (pair.sent, pair.other)]
+
+    def judged(
+        self,
+        reports: Sequence[DocumentReport],
+        tokens: Sequence[Sequence[int]],
+        previous: Explanation | PromptLike | None,
+    ) -> Explanation:
+        """``tokens``: of what ``to_tokenize`` gave, fewer where the proxy does not tell."""
+        answered = list(zip(self._comparisons(reports), tokens[::2], tokens[1::2], strict=False))
+        spelled = len(comparisons(self.messages, reports))
+        kept_out = any(sent == other for _, sent, other in answered[spelled:])
+        return self.explained(judged(reports, answered[:spelled]), previous, kept_out=kept_out)
+
+    def _comparisons(self, reports: Sequence[DocumentReport]) -> list[Comparison]:
+        return [*comparisons(self.messages, reports), *without_metadata(self.messages)]
+
     def explained(
         self,
         reports: Sequence[DocumentReport],
         previous: Explanation | PromptLike | None,
         first: Sequence[Finding] = (),
+        *,
+        kept_out: bool = False,
     ) -> Explanation:
+        """``kept_out``: whether the proxy keeps a client's header out of the prompt."""
         documents = document_pieces(self.pieces, reports)
         found = [*first, *_checks.position(self.pieces, documents, tools=bool(self.tools))]
-        found += _checks.moving_parts(self.pieces, documents, reports)
+        moving = _checks.moving_parts(self.pieces, documents, reports)
+        found += [finding for finding in moving if not (kept_out and finding.code == "client-metadata")]
         found += _checks.knowledge(reports, documents)
         if previous is not None:
             found += self._beside(previous, documents)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from itertools import chain
+from os import PathLike
 from typing import Literal
 
 from langchain_core.document_loaders import BaseLoader
@@ -13,7 +16,7 @@ from langchain_core.indexing import RecordManager
 from langchain_kvproxy._client import DocumentUnknown, KVProxyClient, KVProxyError
 from langchain_kvproxy._progress import progress_line
 from langchain_kvproxy._publishing import Cleanup, PublishCounts, Run
-from langchain_kvproxy.documents import document_id
+from langchain_kvproxy.documents import document_id as default_id
 
 __all__ = ["PublishCounts", "apublish_documents", "publish_documents"]
 
@@ -28,7 +31,8 @@ def publish_documents(
     api_key: str | None = None,
     client: KVProxyClient | None = None,
     visibility: Literal["public", "private"] | None = None,
-    document_id: Callable[[Document], str] = document_id,
+    root: str | PathLike[str] | None = None,
+    document_id: Callable[[Document], str] | None = None,
     record_manager: RecordManager | None = None,
     cleanup: Cleanup | None = None,
     progress: bool | None = None,
@@ -36,8 +40,10 @@ def publish_documents(
 ) -> PublishCounts:
     """Publish what a loader yields: new documents, and new versions of those whose text has changed.
 
-    What the proxy has is asked once; a text whose sha256 is the current version's ETag is not sent. Several texts
-    with one id (the pages of one source) are published as `source`, `source/2` … in the loader's order.
+    What the proxy has is asked once; a text whose sha256 is the current version's ETag is not sent. Parts of one
+    source that follow each other and say no page or start are published as `source/part-1`, `source/part-2` … in
+    the loader's order, so that none has the id of the whole; two sources that have one id (the same file in two
+    folders) are told apart by digits. An id never tells an absolute path, see `document_id`.
 
     Args:
         documents: A loader or any documents.
@@ -45,7 +51,9 @@ def publish_documents(
         api_key: Else `KVPROXY_API_KEY`.
         client: One to use instead of both.
         visibility: `"private"` is for this API key alone. None: as the version before, else the proxy's default.
-        document_id: Under which id a document is published.
+        root: A folder: ids of files in it are their paths below it. Else an absolute path's id is its last folder
+            and the file's name.
+        document_id: Under which id a document is published, instead.
         record_manager: One of LangChain's indexing API. It records what was seen in this run, so that a later run
             can clean up.
         cleanup: As in LangChain's `index`, and with a record manager only. `"incremental"` deletes the older
@@ -86,12 +94,12 @@ def publish_documents(
         began = record_manager.get_time() if record_manager else 0.0
         run = Run(
             proxy.documents(),
-            id_of=document_id,
+            id_of=document_id or _by_source(root),
             visibility=visibility,
             on_error=on_error,
             line=progress_line(progress, _length(documents)),
         )
-        for document in _documents(documents):
+        for document in chain(_documents(documents), (None,)):
             job = run.next(document)
             if job is None:
                 continue
@@ -115,7 +123,8 @@ async def apublish_documents(
     api_key: str | None = None,
     client: KVProxyClient | None = None,
     visibility: Literal["public", "private"] | None = None,
-    document_id: Callable[[Document], str] = document_id,
+    root: str | PathLike[str] | None = None,
+    document_id: Callable[[Document], str] | None = None,
     record_manager: RecordManager | None = None,
     cleanup: Cleanup | None = None,
     progress: bool | None = None,
@@ -127,7 +136,7 @@ async def apublish_documents(
         began = await record_manager.aget_time() if record_manager else 0.0
         run = Run(
             await proxy.adocuments(),
-            id_of=document_id,
+            id_of=document_id or _by_source(root),
             visibility=visibility,
             on_error=on_error,
             line=progress_line(progress, _length(documents)),
@@ -148,6 +157,10 @@ async def apublish_documents(
             if cleanup is not None:
                 await _aclean(proxy, record_manager, run, cleanup, began)
         return run.end()
+
+
+def _by_source(root: str | PathLike[str] | None) -> Callable[[Document], str]:
+    return partial(default_id, root=root)
 
 
 def _record(records: RecordManager, run: Run, began: float) -> None:
@@ -215,7 +228,8 @@ def _documents(documents: BaseLoader | Iterable[Document]) -> Iterator[Document]
 
 async def _adocuments(
     documents: BaseLoader | Iterable[Document] | AsyncIterable[Document],
-) -> AsyncIterator[Document]:
+) -> AsyncIterator[Document | None]:
+    """And None at the end."""
     source = documents.alazy_load() if isinstance(documents, BaseLoader) else documents
     if isinstance(source, AsyncIterable):
         async for document in source:
@@ -223,3 +237,4 @@ async def _adocuments(
     else:
         for document in source:
             yield document
+    yield None

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, cast
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from typing_extensions import override
 
+from langchain_kvproxy._lifting import in_order, lifted
+from langchain_kvproxy._sent import Sent, watched
+from langchain_kvproxy.chat_models import ChatKVProxy
+from langchain_kvproxy.documents import canonical, unique
 from langchain_kvproxy.prompts import By, DocumentLike, as_documents, place_documents
+
+logger = logging.getLogger(__name__)
 
 try:
     from langchain.agents.middleware.types import (
@@ -42,8 +50,11 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
     requests only, not in the agent's messages, so that no history repeats them and no summary touches them.
 
     Works with `ChatKVProxy`, with a `ChatOpenAI` whose base URL is a kvproxy, and with `by="text"` with any
-    chat model. Put it last in the list of middleware: one behind it that writes the system message anew would
-    take the documents out again.
+    chat model. A `ChatKVProxy` puts the documents at the head itself, when all other middleware is done, so it
+    stands anywhere in the list. With another model put it last: one behind it that writes the system message anew
+    takes the documents out again, of which one warning is logged.
+
+    What a `create_document_tool` has found is put behind the documents, and only named in the tool's answer.
 
     Setup:
         ```bash
@@ -54,7 +65,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         ```python
         from langchain_kvproxy import KVDocumentsMiddleware
 
-        middleware = KVDocumentsMiddleware(["handbook"], prompt_cache_key="leave-agent")
+        middleware = KVDocumentsMiddleware(["handbook"])
         ```
 
     With a retriever, asked once for each question:
@@ -67,6 +78,14 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         retriever = RunnableLambda(lambda question: [Document("Every employee has 30 days of leave.")])
         middleware = KVDocumentsMiddleware(retriever=retriever, by="text")
         ```
+
+    With a tool that the agent asks when it likes to:
+        ```python
+        from langchain_kvproxy import create_document_tool
+
+        rules = create_document_tool(retriever, "rules", "Looks up the firm's rules.")
+        middleware = KVDocumentsMiddleware(tools=[rules])
+        ```
     """
 
     state_schema = KVDocumentsState
@@ -76,8 +95,10 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         documents: Iterable[DocumentLike] | DocumentLike = (),
         *,
         retriever: Runnable[str, list[Document]] | None = None,
+        tools: Sequence[BaseTool] = (),
         by: By = "reference",
         prompt_cache_key: str | None = None,
+        cache_salt: str | None = None,
         shared: Mapping[str, int] | None = None,
         mark: bool = True,
     ) -> None:
@@ -86,22 +107,29 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
             question shares them.
         retriever: Any retriever, or Runnable from a question to documents; asked once for each question of
             the user, not again in its loop. What it returns stands behind `documents`.
+        tools: Tools for the agent, as `create_document_tool` makes them; they may as well be the agent's own.
         by: `"reference"` sends documents that have a reference as `kv_document` parts and the others by text;
             `"text"` sends texts.
-        prompt_cache_key: Sent with every request of the loop unless the request has one. To a kvproxy:
-            requests with different keys share published documents only.
+        prompt_cache_key: Sent with every request of the loop unless the request has one. A hint where to send
+            equal prompts, for providers and fleets; it separates nothing, and one proxy needs none.
+        cache_salt: Sent with every request of the loop, in its `extra_body`, unless the request has one. Keeps
+            them apart: requests with different salts share published documents only. For models of the openai
+            family; most agents need none.
         shared: How widely a text is shared, by `text_digest`: the most shared stand first.
-        mark: Whether the last document carries a `prompt_cache_breakpoint`.
+        mark: Whether the last document carries a `prompt_cache_breakpoint`; with a `ChatKVProxy` it always does.
         """
         super().__init__()
         self.documents = as_documents(documents)
         self.retriever = retriever
+        self.tools = list(tools)
         self.by = by
         self.prompt_cache_key = prompt_cache_key
+        self.cache_salt = cache_salt
         self.shared = shared
         self.mark = mark
-        if not self.documents and retriever is None:
-            raise ValueError("give KVDocumentsMiddleware documents, a retriever, or both")
+        self._warned = False
+        if not (self.documents or self.tools) and retriever is None:
+            raise ValueError("give KVDocumentsMiddleware documents, a retriever or tools, or several of them")
 
     @override
     def before_agent(self, state: KVDocumentsState, runtime: Runtime[Any]) -> dict[str, Any] | None:
@@ -123,7 +151,10 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        return handler(self.placed(request))
+        with watched(self._wanted(request)) as sent:
+            response = handler(self.placed(request))
+        self._warn(sent)
+        return response
 
     @override
     async def awrap_model_call(
@@ -131,20 +162,58 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        return await handler(self.placed(request))
+        with watched(self._wanted(request)) as sent:
+            response = await handler(self.placed(request))
+        self._warn(sent)
+        return response
 
     def placed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """The request with the documents at its head; `request` is not modified."""
-        messages: list[BaseMessage] = [request.system_message] if request.system_message else []
-        retrieved = cast(KVDocumentsState, request.state).get("kvproxy_retrieved", [])
-        for documents in (retrieved, self.documents):
-            messages = place_documents(messages, documents, by=self.by, shared=self.shared, mark=self.mark)
-        settings = request.model_settings
+        system: list[BaseMessage] = [request.system_message] if request.system_message else []
+        model, messages = request.model, cast(list[BaseMessage], request.messages)
+        retrieved = _retrieved(request)
+        found: list[Document] = []
+        if isinstance(model, ChatKVProxy):
+            layers = (as_documents(model.documents), self.documents, retrieved)
+            documents = in_order(canonical(layer, self.shared) for layer in layers)
+            model = model.model_copy(update={"documents": documents, "documents_by": self.by})
+        else:
+            messages, found = lifted(messages)
+        for layer in (found, retrieved, self.documents):
+            system = place_documents(system, layer, by=self.by, shared=self.shared, mark=self.mark)
+        placed = system[0] if system else None
+        assert placed is None or isinstance(placed, SystemMessage)
+        return request.override(
+            model=model,
+            messages=cast(list[AnyMessage], messages),
+            system_message=placed,
+            model_settings=self._settings(request),
+        )
+
+    def _settings(self, request: ModelRequest[Any]) -> dict[str, Any]:
+        settings = dict(request.model_settings)
         if self.prompt_cache_key is not None:
-            settings = {"prompt_cache_key": self.prompt_cache_key, **settings}
-        system = messages[0] if messages else None
-        assert system is None or isinstance(system, SystemMessage)
-        return request.override(system_message=system, model_settings=settings)
+            settings.setdefault("prompt_cache_key", self.prompt_cache_key)
+        if self.cache_salt is not None:
+            own = settings.get("extra_body") or getattr(request.model, "extra_body", None) or {}
+            settings["extra_body"] = {"cache_salt": self.cache_salt, **own}
+        return settings
+
+    def _wanted(self, request: ModelRequest[Any]) -> list[Document]:
+        return unique([*self.documents, *_retrieved(request)])
+
+    def _warn(self, sent: Sent) -> None:
+        if sent.lost and not self._warned:
+            self._warned = True
+            logger.warning(
+                "the model was called without its documents at the head of the system message, so nothing of them "
+                "is found again: a middleware behind KVDocumentsMiddleware has written the prompt anew. Put "
+                "KVDocumentsMiddleware last in the list, or use ChatKVProxy, which puts them there itself"
+            )
+
+
+def _retrieved(request: ModelRequest[Any]) -> list[Document]:
+    return cast(KVDocumentsState, request.state).get("kvproxy_retrieved", [])
 
 
 def last_question(messages: Sequence[BaseMessage]) -> str | None:

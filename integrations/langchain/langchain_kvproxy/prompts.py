@@ -10,17 +10,25 @@ from langchain_core.messages import BaseMessage, ChatMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.prompts.chat import BaseChatPromptTemplate
 from langchain_core.prompts.string import PromptTemplateFormat
+from langchain_core.utils import get_pydantic_field_names
+from pydantic import model_validator
 from typing_extensions import override
 
-from langchain_kvproxy.documents import KVPROXY_DOCUMENT, as_part, canonical, has_text, reference_of
+from langchain_kvproxy._arguments import refuse_unknown
+from langchain_kvproxy._parts import MARK, bare, plain_parts
+from langchain_kvproxy.documents import (
+    KVPROXY_DOCUMENT,
+    as_part,
+    canonical,
+    has_text,
+    reference_of,
+    says_nothing,
+)
 
 DocumentLike: TypeAlias = Document | str
 """A `Document`; a reference like `"handbook"` or `"handbook@3"`; or, being no such name, a text."""
 
 By: TypeAlias = Literal["text", "reference"]
-
-MARK: Mapping[str, Mapping[str, str]] = {"prompt_cache_breakpoint": {"mode": "explicit"}}
-"""What says on a content part that a reusable prefix ends there, in OpenAI's own words."""
 
 _Part: TypeAlias = dict[str, Any]
 
@@ -42,8 +50,7 @@ def document_parts(
         shared: How widely a text is shared, by `text_digest`: the most shared stand first.
         mark: Whether the last part says that a reusable prefix ends there.
 
-    Raises:
-        ValueError: A document has neither a text nor a reference.
+    Documents that have neither a text nor a reference, as a blank page of a scan, are left out.
     """
     parts = [_part(document, by) for document in canonical(as_documents(documents), shared)]
     if parts and mark:
@@ -91,10 +98,10 @@ def place_documents(
     parts = document_parts(placed, by=by, shared=shared, mark=mark)
     if not parts:
         return list(messages)
-    forms = [form for document in placed for form in _forms(document)]
+    known = [form for document in placed if not says_nothing(document) for form in forms(document)]
     started = bool(messages) and is_system(messages[0])
     first, rest = (messages[0], messages[1:]) if started else (SystemMessage([]), messages)
-    said = [part for part in _content_parts(first) if _bare(part) not in forms]
+    said = [part for part in plain_parts(first) if bare(part) not in known]
     return [first.model_copy(update={"content": [*parts, *said]}), *rest]
 
 
@@ -111,6 +118,13 @@ class DocumentLayout(BaseChatPromptTemplate):
     documents_key: str = "documents"
     """The input variable that holds the documents."""
     mark: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_arguments_only(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            refuse_unknown(cls.__name__, values, get_pydantic_field_names(cls))
+        return values
 
     @classmethod
     @override
@@ -249,17 +263,7 @@ def _part(document: Document, by: By) -> _Part:
     return as_part(document, by if has_text(document) else "reference")
 
 
-def _forms(document: Document) -> list[_Part]:
+def forms(document: Document) -> list[_Part]:
     """The parts that a document may stand in a message as."""
-    forms = [_part(document, "text"), _part(document, "reference")]
-    return [*forms, {"type": "text", "text": document.page_content}] if has_text(document) else forms
-
-
-def _content_parts(message: BaseMessage) -> list[_Part]:
-    content = [message.content] if isinstance(message.content, str) else message.content
-    parts = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
-    return [part for part in parts if part != {"type": "text", "text": ""}]
-
-
-def _bare(part: _Part) -> _Part:
-    return {name: value for name, value in part.items() if name not in MARK}
+    found = [_part(document, "text"), _part(document, "reference")]
+    return [*found, {"type": "text", "text": document.page_content}] if has_text(document) else found

@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Self
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
+from langchain_core.utils import get_pydantic_field_names
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from langchain_kvproxy._arguments import refuse_unknown
 from langchain_kvproxy._client import KVProxyClient
 from langchain_kvproxy._knowledge import Knowledge
 from langchain_kvproxy._ranking import Ranking
@@ -26,6 +28,7 @@ from langchain_kvproxy.documents import (
     document_id,
     has_text,
     key_of,
+    says_nothing,
     unique,
     without_repeats,
 )
@@ -122,6 +125,13 @@ class KVProxyRetriever(BaseRetriever):
     _registration: Registration = PrivateAttr()
     _ranking: Ranking = PrivateAttr(default_factory=Ranking)
     _inner_takes: frozenset[str] | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_arguments_only(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            refuse_unknown(cls.__name__, values, get_pydantic_field_names(cls))
+        return values
 
     def model_post_init(self, context: Any, /) -> None:
         super().model_post_init(context)
@@ -230,7 +240,9 @@ class KVProxyRetriever(BaseRetriever):
     def _returned(self, documents: Sequence[Document], counts: Mapping[str, int | None]) -> list[Document]:
         """The documents in their order, within the budget, as copies; what they are is remembered."""
         stamped = [self._stamped(document, counts.get(key_of(document))) for document in documents]
-        chosen = self._within_budget(list(zip(documents, stamped, strict=True)))
+        # A name that the proxy does not know, without a text, says nothing.
+        said = [pair for pair in zip(documents, stamped, strict=True) if not says_nothing(pair[1])]
+        chosen = self._within_budget(said)
         self._ranking.seen({key_of(document): document_id(document) for document, _ in chosen})
         self._register([document for document, copy in chosen if KVPROXY_DOCUMENT not in copy.metadata])
         ordered = without_repeats(self._ordered(chosen))

@@ -4,4 +4,16 @@ inside the functions."""
 from kvproxy.bench.commands import cold, evict, fair, grammar, paper, proxy, quote, readers, roofline, soak
 from kvproxy.bench.commands.app import bench
 
-__all__ = ["bench", "cold", "evict", "fair", "grammar", "paper", "proxy", "quote", "readers", "roofline", "soak"]
+__all__ = [
+    "bench",
+    "cold",
+    "evict",
+    "fair",
+    "grammar",
+    "paper",
+    "proxy",
+    "quote",
+    "readers",
+    "roofline",
+    "soak",
+]

@@ -17,7 +17,9 @@ def bench_cold_command(
     config: ConfigFile = None,
     model: Annotated[
         str | None,
-        typer.Option(help="A folder, smollm2-135m, a hub name, or a shape as of bench paper.  [Qwen/Qwen3-4B]"),
+        typer.Option(
+            help="A folder, smollm2-135m, a hub name, or a shape as of bench paper.  [Qwen/Qwen3-4B]"
+        ),
     ] = None,
     dtype: Dtype = None,
     file: Annotated[Path | None, typer.Option(help="Prompts are cut from this text.  [GPL-3]")] = None,

@@ -13,7 +13,9 @@ from kvproxy.bench.commands.app import bench
 @bench.command("evict")
 def bench_evict_command(
     requests: Annotated[int, typer.Option(min=2, help="Length of the trace.")] = 2000,
-    conversations: Annotated[float, typer.Option(min=0, max=1, help="Share of requests that are turns.")] = 0.4,
+    conversations: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of requests that are turns.")
+    ] = 0.4,
     drift: Annotated[float, typer.Option(min=0, max=1, help="How often documents change places.")] = 0.02,
     seed: Annotated[int, typer.Option(help="Of the trace.")] = 0,
     as_json: Annotated[bool, typer.Option("--json")] = False,

@@ -16,7 +16,10 @@ def bench_fair_command(
     model: BenchModel = "smollm2-135m",
     prompt_tokens: Annotated[int, typer.Option(min=1, help="Of the cold prompt.")] = 7500,
     known: Annotated[
-        int, typer.Option(min=0, help="So many of them are resident: only the rest, the dearest part, is computed.")
+        int,
+        typer.Option(
+            min=0, help="So many of them are resident: only the rest, the dearest part, is computed."
+        ),
     ] = 0,
     streams: Annotated[int, typer.Option(min=1, help="Answers that are being written.")] = 4,
     gaps: Annotated[int, typer.Option(min=10, help="Undisturbed gaps of each, before and after.")] = 100,

@@ -21,7 +21,9 @@ def bench_proxy_command(
     file: Annotated[Path | None, typer.Option(help="The known document is this text.  [GPL-3]")] = None,
     litellm: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="A litellm command with its proxy; otherwise it is installed."),
+        typer.Option(
+            exists=True, dir_okay=False, help="A litellm command with its proxy; otherwise it is installed."
+        ),
     ] = None,
     no_litellm_proxy: Annotated[bool, typer.Option("--no-litellm-proxy", help="Leave it out.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,

@@ -29,7 +29,9 @@ def bench_soak_command(
         folder = resolve_model(model, revision=None, cache_dir=default_cache_dir(), progress=progress)
     plan = SoakPlan(minutes * 60, clients=clients, threads=threads)
     with Progress("bench soak", unit="s") as progress:
-        result = bench_soak(plan, model=model, folder=folder.path, text=example_text("gpl-3.txt"), progress=progress)
+        result = bench_soak(
+            plan, model=model, folder=folder.path, text=example_text("gpl-3.txt"), progress=progress
+        )
     if as_json:
         typer.echo(json.dumps(result))
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.errors import ModelNotFound, TimedOut
+from kvproxy.errors import InvalidRequest, ModelNotFound, TimedOut
 from kvproxy.server import chat, completions, embeddings, models
 from kvproxy.server.operation import LOCAL_MODEL, Answer, Operation, Parameter
 from kvproxy.server.operations.faults import BODY, GENERATION
@@ -12,9 +12,17 @@ from kvproxy.wire.chat_types import ChatChunk, ChatCompletion
 from kvproxy.wire.completion_types import TextCompletion
 from kvproxy.wire.completions import CompletionBody
 from kvproxy.wire.embeddings import Embeddings, EmbeddingsBody
-from kvproxy.wire.service_types import ModelBody, ModelList, OpenAIError
+from kvproxy.wire.model_list import AnthropicModel, AnthropicModelList, ModelBody, ModelList
+from kvproxy.wire.service_types import OpenAIError
 
 _TAG = "OpenAI"
+_OTHER_NAMES = (
+    "A model is found by its name in any letters' case, with a provider before it (`openai/NAME`), and by the names "
+    "and patterns of `aliases`; `root`, and `model` in every answer, is the name of the one that is meant."
+)
+_VERSION = Parameter(
+    "anthropic-version", "header", {"type": "string"}, "Asks for Anthropic's shape.", "2023-06-01"
+)
 
 OPENAI = (
     Operation(
@@ -82,7 +90,28 @@ OPENAI = (
         handler=models.list_models,
         tag=_TAG,
         summary="List the models",
-        answers=(Answer(ModelList, description="The local model, then the upstreams' models."),),
+        description="With the header `anthropic-version`, as Anthropic's API lists them. " + _OTHER_NAMES,
+        parameters=(
+            _VERSION,
+            Parameter(
+                "limit",
+                "query",
+                {"type": "integer", "minimum": 1, "maximum": models.MOST_MODELS, "default": 20},
+                "How many, with `anthropic-version`; without it all are listed.",
+                "20",
+            ),
+            Parameter("after_id", "query", {"type": "string"}, "Only what follows it.", LOCAL_MODEL),
+            Parameter("before_id", "query", {"type": "string"}, "Only what comes before it.", LOCAL_MODEL),
+        ),
+        answers=(
+            Answer(
+                ModelList | AnthropicModelList,
+                description="The local model, then the upstreams' models, then the aliases that are no patterns.",
+                headers=("Vary",),
+            ),
+        ),
+        errors=(InvalidRequest,),
+        both=True,
     ),
     Operation(
         id="retrieveModel",
@@ -91,6 +120,7 @@ OPENAI = (
         handler=models.get_model,
         tag=_TAG,
         summary="Look a model up",
+        description=_OTHER_NAMES,
         parameters=(
             Parameter(
                 "model",
@@ -100,8 +130,10 @@ OPENAI = (
                 LOCAL_MODEL,
                 slashes=True,
             ),
+            _VERSION,
         ),
-        answers=(Answer(ModelBody, description="The model."),),
+        answers=(Answer(ModelBody | AnthropicModel, description="The model.", headers=("Vary",)),),
         errors=(ModelNotFound,),
+        both=True,
     ),
 )

@@ -5,16 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 from kvproxy.errors import AuthenticationFailed, InvalidRequest, NotReady, RouteNotFound, ShuttingDown
-from kvproxy.server import health, metering, reference, watching
+from kvproxy.server import health, metering, reference, watching, welcome
 from kvproxy.server.operation import Answer, Operation, Parameter
 from kvproxy.server.operations.headers import IF_NONE_MATCH, UNCHANGED
 from kvproxy.wire.served_requests import KvRequestList, WatchEvent
-from kvproxy.wire.service_types import Health
+from kvproxy.wire.service_types import Health, Welcome
 
 _TAG = "Service"
 _LAST = {"type": "integer", "minimum": 0, "maximum": watching.MOST_RECENT, "default": watching.RECENT}
 
 SERVICE = (
+    Operation(
+        id="welcome",
+        method="GET",
+        path="/",
+        handler=welcome.welcome,
+        tag=_TAG,
+        summary="Where things are",
+        description="A page for browsers.",
+        answers=(Answer(Welcome, description="Addresses and links."),),
+        open=True,
+    ),
+    Operation(
+        id="favicon",
+        method="GET",
+        path="/favicon.ico",
+        handler=welcome.favicon,
+        tag=_TAG,
+        summary="No icon",
+        answers=(Answer(None, 204, "Browsers ask."),),
+        open=True,
+    ),
     Operation(
         id="live",
         method="GET",

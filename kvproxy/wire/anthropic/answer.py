@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from kvproxy.core import ToolCall
-from kvproxy.events import FinishReason, Usage
+from kvproxy.events import FinishReason, Started, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.anthropic.tool_ids import anthropic_id
 from kvproxy.wire.anthropic.types import (
@@ -108,8 +108,19 @@ def message_usage(usage: Usage) -> MessageUsage:
     }
 
 
+def start_usage(started: Started, prompt_tokens: int) -> MessageUsage:
+    """Usage before the first word. The cache counts of an upstream are null: it has not told them yet."""
+    counts = Usage(prompt_tokens, 0, started.cached_tokens, started.cache_write_tokens)
+    usage = message_usage(counts)
+    if started.parsed:
+        usage["cache_creation_input_tokens"] = usage["cache_read_input_tokens"] = usage["cache_creation"] = (
+            None
+        )
+    return usage
+
+
 def text_block(text: str) -> TextBlock:
-    return {"type": "text", "text": text, "citations": None}
+    return {"type": "text", "text": text}
 
 
 def thinking_block(thinking: str) -> ThinkingBlock:

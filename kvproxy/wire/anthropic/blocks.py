@@ -28,13 +28,6 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class CacheControl(_Strict):
-    """A reusable prefix ends here. How long it is kept is the proxy's decision."""
-
-    type: Literal["ephemeral"]
-    ttl: Literal["5m", "1h"] | None = None
-
-
 def as_blocks(content: object) -> object:
     """A string is one text block: after this there is one shape, so faults have one path."""
     if isinstance(content, str):
@@ -61,7 +54,7 @@ def _read(block: Any) -> object:
 
 
 class _Block(_Strict):
-    cache_control: CacheControl | None = None
+    cache_control: Any = Field(default=None, description="A reusable prefix ends here. Any shape will do.")
 
 
 class TextBlockBody(_Block):

@@ -6,17 +6,22 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from kvproxy.errors import InvalidRequest, UnsupportedParameter, UnsupportedThread
+from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.anthropic.blocks import (
     BLOCK_TYPES,
     UNREAD,
-    CacheControl,
     ReadBlocks,
     SystemBlockBody,
     as_blocks,
 )
 from kvproxy.wire.cache_hints import Salt
 from kvproxy.wire.faults import field_path, invalid
+from kvproxy.wire.fields.message_fields import MESSAGES
+from kvproxy.wire.fields.screen import screen
+from kvproxy.wire.formats.base import MOST_NAME
+from kvproxy.wire.reading import Reading
+from kvproxy.wire.response_format import ResponseFormatBody
 
 MAX_STOP_SEQUENCES = 64
 
@@ -31,18 +36,18 @@ class MessageBody(_Strict):
 
 
 class ToolBody(_Strict):
-    """A tool that the client runs. Tools that Anthropic's servers run are refused."""
+    """A tool that the client runs. Those that only Anthropic's servers run are left out, and named in a header."""
 
-    type: str | None = Field(default=None, description="`custom`, or nothing.")
-    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")
+    type: str | None = Field(
+        default=None,
+        description="`custom` or nothing; `bash_…`, `text_editor_…` and `memory_…` are served too.",
+    )
+    name: str | None = Field(default=None, description=f"Up to {MOST_NAME} letters, digits and _ - . / : @.")
     description: str | None = None
-    input_schema: dict[str, Any] = Field(description="JSON schema of the tool's input, an object.")
+    input_schema: Any = Field(default=None, description="JSON schema of the tool's input, an object.")
     strict: bool | None = Field(
         default=None, description="Enforce the schema while the model writes the input."
     )
-    cache_control: CacheControl | None = None
-    input_examples: list[Any] | None = Field(default=None, description="Not supported.")
-    allowed_callers: list[str] | None = Field(default=None, description="Must include `direct`.")
 
 
 class ToolChoiceBody(_Strict):
@@ -52,15 +57,12 @@ class ToolChoiceBody(_Strict):
 
 
 class ThinkingBody(_Strict):
-    type: Literal["enabled", "disabled", "adaptive", "between_tools"]
-    budget_tokens: int | None = Field(
+    type: str = Field(description="disabled, or anything else: enabled, adaptive, between_tools.")
+    budget_tokens: Any = Field(
         default=None,
-        ge=1,
         description="Taken as a wish: thinking ends when the model ends it, or with `max_tokens`.",
     )
-    display: Literal["summarized", "omitted"] | None = Field(
-        default=None, description="`omitted`: thinking blocks come without their text."
-    )
+    display: Any = Field(default=None, description="`omitted`: thinking blocks come without their text.")
 
 
 class OutputFormatBody(_Strict):
@@ -69,11 +71,11 @@ class OutputFormatBody(_Strict):
 
 
 class OutputConfigBody(_Strict):
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Any = Field(default=None, description="low, medium or high, for templates that know efforts.")
     format: OutputFormatBody | None = None
 
 
-class CountTokensBody(_Strict):
+class CountTokensBody(EngineFormatsBody):
     model: str = Field(min_length=1)
     messages: list[MessageBody] = Field(min_length=1)
     system: Annotated[
@@ -89,7 +91,10 @@ class CountTokensBody(_Strict):
         default=None,
         description="Requests with different salts, or with none, share nothing but published documents.",
     )
-    cache_control: CacheControl | None = Field(
+    response_format: ResponseFormatBody | None = Field(
+        default=None, description="OpenAI's name of the format."
+    )
+    cache_control: Any = Field(
         default=None, description="Marks the last block of the request as the end of a reusable prefix."
     )
 
@@ -109,36 +114,15 @@ class MessagesBody(CountTokensBody):
 
 B = TypeVar("B", bound=CountTokensBody)
 
-_UNSUPPORTED = ("container", "mcp_servers", "context_management", "compaction")
-"""What would change the prompt or the answer and runs on Anthropic's servers only. Empty values pass."""
 
-
-def parse_body(kind: type[B], body: dict[str, Any]) -> B:
-    """Raises InvalidRequest or UnsupportedParameter naming the field. Unknown fields are ignored."""
-    for name in _UNSUPPORTED:
-        if body.get(name) and body[name] != {"edits": []}:
-            raise _unsupported(name, "the local model does not support it. Leave it out.")
-    if body.get("thread"):
-        raise UnsupportedThread(
-            "Unsupported parameter 'thread': no conversations are kept here. Send the whole one.",
-            param="thread",
-        )
-    _refuse_server_tools(body.get("tools"))
+def parse_body(kind: type[B], body: dict[str, Any], reading: Reading) -> B:
+    """``reading`` is told what is answered without (modified). Raises InvalidRequest or UnsupportedParameter naming the
+    field. Unknown fields are ignored."""
+    screen(body, MESSAGES, reading)
     try:
         return kind.model_validate(body)
     except ValidationError as e:
         raise _fault(e) from e
-
-
-def _refuse_server_tools(tools: object) -> None:
-    """Before their fields are checked, since they have fields of their own."""
-    for index, tool in enumerate(tools if isinstance(tools, list) else ()):
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if isinstance(kind, str) and kind != "custom":
-            param = f"tools[{index}].type"
-            raise _unsupported(
-                param, f"The tool type '{kind[:64]}' is not supported: only tools with an 'input_schema' are."
-            )
 
 
 def _fault(error: ValidationError) -> InvalidRequest:

@@ -7,10 +7,14 @@ in front of the rest, which stays a user message.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
-from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Message, Part, Sampling, TextPart, ToolCall
+from kvproxy.answer_format import AnswerFormat, JsonFormat
+from kvproxy.core import CacheHints, ChatRequest, Message, Part, Sampling, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest
+from kvproxy.wire.answer_formats.engine_fields import ENFORCED_FIELDS
+from kvproxy.wire.answer_formats.structured_outputs import asks
 from kvproxy.wire.anthropic.blocks import (
     ReadBlock,
     RedactedThinkingBlockBody,
@@ -26,15 +30,24 @@ from kvproxy.wire.anthropic.tools import call_of, choice_of, tools_of
 from kvproxy.wire.history.asked import Turn, asked_message
 from kvproxy.wire.history.pairing import paired
 from kvproxy.wire.history.surrogates import unbroken
+from kvproxy.wire.openings import settle_openings
 from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
+from kvproxy.wire.response_format import parse_response_format
 
-_EFFORTS: dict[str, Literal["low", "medium", "high"]] = {"xhigh": "high", "max": "high"}
+_EFFORTS: dict[str, Literal["low", "medium", "high"]] = {
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
 """Chat templates that know an effort know three."""
 
 
 def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter naming the field."""
-    asked = parse_body(MessagesBody, body)
+    reading = Reading(policy)
+    asked = parse_body(MessagesBody, body, reading)
     if asked.max_tokens == 0:
         _refuse_what_shapes_an_answer(asked)
     sampling = Sampling(
@@ -44,12 +57,13 @@ def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> Cha
         max_tokens=asked.max_tokens or 1,  # the engine's least: it comes out of the prefill, and is not told
         stop=tuple(asked.stop_sequences or ()),
     )
-    return _chat(asked, sampling, Reading(policy), stream=bool(asked.stream))
+    return _chat(asked, sampling, reading, stream=bool(asked.stream))
 
 
 def parse_count(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """The same request where only its length is asked for."""
-    return _chat(parse_body(CountTokensBody, body), Sampling(), Reading(policy), stream=False)
+    reading = Reading(policy)
+    return _chat(parse_body(CountTokensBody, body, reading), Sampling(), reading, stream=False)
 
 
 def warms_only(body: dict[str, Any]) -> bool:
@@ -73,6 +87,7 @@ def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
         "output_config.format": config is not None and config.format is not None,
         "output_format": asked.output_format is not None,
     }
+    given |= {name: asks(getattr(asked, name)) for name in (*ENFORCED_FIELDS, "response_format")}
     for name in (name for name, is_given in given.items() if is_given):
         raise InvalidRequest(
             f"Invalid '{name}': with 'max_tokens' 0 there is no answer for it to shape. Leave it out.",
@@ -81,20 +96,29 @@ def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
 
 
 def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, stream: bool) -> ChatRequest:
-    tools = tools_of(asked.tools or [])
+    offered = tools_of(asked.tools or [], reading)
     return ChatRequest(
         model=asked.model,
-        messages=_messages(asked, reading),
+        messages=settle_openings(
+            _messages(asked, reading), reading, partial(_part_path, bool(asked.system))
+        ),
         sampling=sampling,
         stream=stream,
         template_kwargs=_template_kwargs(asked),
-        tools=tools,
-        tool_choice=choice_of(asked.tool_choice, tools),
+        tools=offered.tools,
+        tool_choice=choice_of(asked.tool_choice, offered),
         parallel_tool_calls=not (asked.tool_choice and asked.tool_choice.disable_parallel_tool_use),
         response_format=_format(asked),
         cache=CacheHints(salt=asked.cache_salt),
         left_out=tuple(reading.left_out),
     )
+
+
+def _part_path(has_system: bool, index: int, part: int) -> str:
+    """Where a part of the system messages at the front came from."""
+    if has_system and index == 0:
+        return f"system[{part}]"
+    return f"messages[{index - has_system}].content[{part}]"
 
 
 def _messages(asked: CountTokensBody, reading: Reading) -> tuple[Message, ...]:
@@ -199,12 +223,27 @@ def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "enable_thinking": asked.thinking is not None and asked.thinking.type != "disabled"
     }
-    if asked.output_config is not None and asked.output_config.effort is not None:
-        effort = asked.output_config.effort
-        kwargs["reasoning_effort"] = _EFFORTS.get(effort, effort)
+    effort = asked.output_config.effort if asked.output_config is not None else None
+    if isinstance(effort, str) and effort in _EFFORTS:
+        kwargs["reasoning_effort"] = _EFFORTS[effort]
     return kwargs
 
 
-def _format(asked: CountTokensBody) -> JsonFormat | None:
-    format = (asked.output_config and asked.output_config.format) or asked.output_format
-    return None if format is None else JsonFormat(format.json_schema)
+def _format(asked: CountTokensBody) -> AnswerFormat | None:
+    """Anthropic promises that a schema is kept, so it is enforced to the letter. Raises InvalidRequest."""
+    inner = asked.output_config.format if asked.output_config is not None else None
+    given: list[tuple[str, AnswerFormat]] = [
+        (name, JsonFormat(format.json_schema, param=f"{name}.schema"))
+        for name, format in (("output_config.format", inner), ("output_format", asked.output_format))
+        if format is not None
+    ]
+    if (chats := parse_response_format(asked.response_format)) is not None:
+        given.append(("response_format", chats))
+    for name, wanted in given[1:]:
+        if wanted != given[0][1]:
+            raise InvalidRequest(
+                f"Invalid '{name}': it and '{given[0][0]}' ask for two different answers. Send one of them.",
+                param=name,
+            )
+    own_param, own = given[0] if given else ("output_config.format", None)
+    return asked.answer_format(own, own_param)

@@ -9,7 +9,7 @@ from kvproxy.wire.anthropic.answer import (
     MessageHead,
     delta_usage,
     message_object,
-    message_usage,
+    start_usage,
     stop_of,
     text_block,
     thinking_block,
@@ -24,8 +24,8 @@ PING = sse.event({"type": "ping"}, "ping")
 class MessageStream:
     """The events of one answer as bytes. Only ever choice 0: this dialect has no ``n``.
 
-    ``message_start`` counts what is known by then: what was read from pages. What was newly kept is known
-    at the end, and ``message_delta`` has the whole usage again.
+    ``message_start`` and ``message_delta`` split the prompt in the same way, so that clients may add up either. What
+    an upstream in the engine's place read and kept is told at its end: ``message_start`` then leaves it open.
     """
 
     def __init__(self, head: MessageHead, *, request_id: str) -> None:
@@ -41,8 +41,7 @@ class MessageStream:
         self._finished: Finished | None = None
 
     def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
-        usage = message_usage(Usage(prompt_tokens, 0, started.cached_tokens))
-        start = message_object(self._head, [], usage, None, None)
+        start = message_object(self._head, [], start_usage(started, prompt_tokens), None, None)
         return _event({"type": "message_start", "message": start}) + PING
 
     def event(self, index: int, event: Event) -> bytes:

@@ -6,52 +6,54 @@ from kvproxy.core import Tool, ToolCall, ToolChoice
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.anthropic.blocks import ToolUseBlockBody
 from kvproxy.wire.anthropic.body import ToolBody, ToolChoiceBody
-from kvproxy.wire.anthropic.parts import refused
+from kvproxy.wire.anthropic.builtin_tools import builtin_tool
 from kvproxy.wire.anthropic.tool_ids import core_id
 from kvproxy.wire.history.arguments import NAMELESS, arguments_text
+from kvproxy.wire.offered import Offered, checked_choice, checked_tools, leave_out_tool
+from kvproxy.wire.reading import Reading
+from kvproxy.wire.tools import make_tool
 
 
-def tools_of(tools: list[ToolBody]) -> tuple[Tool, ...]:
-    """Raises InvalidRequest for a name given twice, UnsupportedParameter for what would be ignored."""
-    seen: set[str] = set()
+def tools_of(tools: list[ToolBody], reading: Reading) -> Offered:
+    """``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter for a hosted
+    tool where the policy is to refuse."""
+    offered: list[Tool] = []
+    missing: set[str] = set()
     for index, tool in enumerate(tools):
         where = f"tools[{index}]"
-        if tool.name in seen:
-            raise InvalidRequest(
-                f"Invalid '{where}.name': '{tool.name}' is defined twice.", param=f"{where}.name"
-            )
-        seen.add(tool.name)
-        if tool.input_schema.get("type", "object") != "object":
-            raise InvalidRequest(
-                f"Invalid '{where}.input_schema.type': the input of a tool is an object.",
-                param=f"{where}.input_schema.type",
-            )
-        if tool.input_examples:
-            raise refused(f"{where}.input_examples", "put examples into the description")
-        if tool.allowed_callers is not None and "direct" not in tool.allowed_callers:
-            raise refused(f"{where}.allowed_callers", "only the model itself calls tools; include 'direct'")
-    return tuple(Tool(t.name, t.description, t.input_schema, bool(t.strict)) for t in tools)
+        kind = tool.type or "custom"
+        made = (
+            _function(tool, where) if kind == "custom" else builtin_tool(kind, tool.name, bool(tool.strict))
+        )
+        if made is not None:
+            offered.append(made)
+        else:
+            leave_out_tool(reading, kind, where)
+            missing |= {kind} | ({tool.name} if tool.name else set())
+    return Offered(checked_tools(offered), frozenset(missing))
 
 
-def choice_of(choice: ToolChoiceBody | None, tools: tuple[Tool, ...]) -> ToolChoice:
+def choice_of(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
     """Raises InvalidRequest when a call is demanded that cannot be made."""
     if choice is None or choice.type == "auto":
         return ToolChoice()
     if choice.type == "none":
         return ToolChoice("none")
-    if not tools:
-        raise InvalidRequest(
-            "Invalid 'tool_choice': there are no 'tools' to choose from.", param="tool_choice"
-        )
     if choice.type == "any":
-        return ToolChoice("required")
-    if choice.name is None:
+        return checked_choice(ToolChoice("required"), offered)
+    if choice.name is None and offered.tools:
         raise InvalidRequest("Missing required parameter: 'tool_choice.name'.", param="tool_choice.name")
-    if choice.name not in {tool.name for tool in tools}:
-        raise InvalidRequest(
-            f"Invalid 'tool_choice.name': no tool is named '{choice.name[:64]}'.", param="tool_choice.name"
-        )
-    return ToolChoice("required", (choice.name,))
+    names = () if choice.name is None else (choice.name,)
+    param = "tool_choice.name" if offered.tools or offered.missing else "tool_choice"
+    return checked_choice(ToolChoice("required", names), offered, param=param)
+
+
+def _function(tool: ToolBody, where: str) -> Tool:
+    if tool.name is None:
+        raise InvalidRequest(f"Missing required parameter: '{where}.name'.", param=f"{where}.name")
+    return make_tool(
+        tool.name, tool.description, tool.input_schema, bool(tool.strict), where=where, schema="input_schema"
+    )
 
 
 def call_of(block: ToolUseBlockBody) -> ToolCall:

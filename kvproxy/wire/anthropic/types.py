@@ -1,4 +1,5 @@
-"""What ``/v1/messages`` answers with. Every key of Anthropic's specification is there, null where it says nothing."""
+"""What ``/v1/messages`` answers with: every key of Anthropic's specification, null where it says nothing, save those
+that a client's schema takes as absent but not as null."""
 
 from __future__ import annotations
 
@@ -22,9 +23,10 @@ class MessageUsage(TypedDict):
     """``input_tokens`` are those neither read from kept pages nor newly kept: the three add up to the prompt."""
 
     input_tokens: int
-    cache_creation_input_tokens: int
-    cache_read_input_tokens: int
-    cache_creation: CacheCreation
+    cache_creation_input_tokens: int | None
+    cache_read_input_tokens: int | None
+    """None for an upstream's answer that has only begun."""
+    cache_creation: CacheCreation | None
     output_tokens: int
     output_tokens_details: OutputTokensDetails
     server_tool_use: None
@@ -44,9 +46,11 @@ class MessageDeltaUsage(TypedDict):
 
 
 class TextBlock(TypedDict):
+    """Without ``citations``, as Anthropic's service writes it: the specification requires the key, null included, but
+    ``@ai-sdk/anthropic`` before version 4 refuses null."""
+
     type: Literal["text"]
     text: str
-    citations: None
 
 
 class ThinkingBlock(TypedDict):

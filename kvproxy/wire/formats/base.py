@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from kvproxy.core import Tool
 from kvproxy.events import ToolCallDelta
 
-CALLABLE = re.compile(r"[A-Za-z0-9_-]{1,128}")
-"""What a function can be called. A call with another name is no call. OpenAI's chat endpoint stops at 64; its
-responses and Anthropic's messages, with the same model behind them, do not."""
+NAME = r"[A-Za-z0-9_./:@-]"
+"""A character of a function's name. The providers' own APIs stop at letters, digits, ``_`` and ``-``; adapters for MCP
+servers and agents also send dots, slashes and colons, which no format here reads as anything else."""
+
+MOST_NAME = 256
+"""Characters in a name: that of a namespace and that of its function, of up to 128 each, are one name here."""
+
+CALLABLE = re.compile(NAME + f"{{1,{MOST_NAME}}}")
+"""What a function can be called. A call with another name is no call."""
 
 
 @dataclass(frozen=True, slots=True)

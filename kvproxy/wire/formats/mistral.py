@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 
 from kvproxy.core import Tool, ToolCall
-from kvproxy.wire.formats.base import ToolParser, overlap
+from kvproxy.wire.formats.base import MOST_NAME, NAME, ToolParser, overlap
 from kvproxy.wire.formats.json_call import JsonCall, JsonValue
 
 MARK, ARGS, CALL_ID = "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"
 
-_HEAD = re.compile(r"\s*([A-Za-z0-9_-]{1,128})(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*(?=\{)")
-_HEAD_BEGINS = re.compile(r"\s*[A-Za-z0-9_-]{0,128}(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*")
+_HEAD = re.compile(rf"\s*({NAME}{{1,{MOST_NAME}}})(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*(?=[{{])")
+_HEAD_BEGINS = re.compile(rf"\s*{NAME}{{0,{MOST_NAME}}}(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*")
 
 
 class MistralParser(ToolParser):

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from kvproxy.core import Tool, ToolCall
-from kvproxy.wire.formats.base import ToolParser
+from kvproxy.wire.formats.base import MOST_NAME, NAME, ToolParser
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 PARAMETER, PARAMETER_END, FUNCTION_END = "<parameter=", "</parameter>", "</function>"
 
-_HEAD = re.compile(r"\s*<function=([A-Za-z0-9_-]{1,128})>")
-_HEAD_BEGINS = re.compile(r"\s*(?:<function=[A-Za-z0-9_-]{0,128})?")
+_HEAD = re.compile(rf"\s*<function=({NAME}{{1,{MOST_NAME}}})>")
+_HEAD_BEGINS = re.compile(rf"\s*(?:<function={NAME}{{0,{MOST_NAME}}})?")
 
 
 class Qwen3CoderParser(ToolParser):

@@ -8,9 +8,10 @@ from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded
 from kvproxy.events import FinishReason, Likelihood, TokenLogprob, Usage
 from kvproxy.wire.answer import Answer
 from kvproxy.wire.chat_response import LEAST_LOGPROB
+from kvproxy.wire.responses.builtin_calls import WHOLE
+from kvproxy.wire.responses.call_items import CallItems
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.types import (
-    FunctionCall,
     ItemStatus,
     Logprob,
     OutputItem,
@@ -24,9 +25,11 @@ from kvproxy.wire.responses.types import (
 )
 
 
-def completed(response: Response, ids: Ids, answer: Answer, usage: Usage, *, at: int) -> Response:
+def completed(
+    response: Response, ids: Ids, answer: Answer, usage: Usage, *, at: int, calls: CallItems | None = None
+) -> Response:
     """``response`` as it was opened, with its one answer. ``at``: Unix time in seconds."""
-    return ended(response, output_items(ids, answer), answer.reason, usage, at=at)
+    return ended(response, output_items(ids, answer, calls or CallItems()), answer.reason, usage, at=at)
 
 
 def ended(
@@ -64,10 +67,10 @@ def error_body(error: KVProxyError) -> ResponseError:
     return {"code": "server_error", "message": error.message}
 
 
-def output_items(ids: Ids, answer: Answer) -> list[OutputItem]:
+def output_items(ids: Ids, answer: Answer, calls: CallItems) -> list[OutputItem]:
     """Reasoning, message, calls: what is empty is left out, but an answer of nothing is an empty message.
 
-    Only the last one can be incomplete.
+    Only the last one can be incomplete, and no call of a built-in: one that was cut off is told as a function's.
     """
     items: list[OutputItem] = []
     if answer.reasoning:
@@ -75,8 +78,9 @@ def output_items(ids: Ids, answer: Answer) -> list[OutputItem]:
     if answer.text or not (items or answer.calls):
         items.append(message_item(ids, len(items), answer.text, logprobs_body(answer.logprobs)))
     for call in answer.calls:
-        items.append(call_item(ids, len(items), call.id, call.name, call.arguments))
-    items[-1]["status"] = last_status(answer.reason)
+        items.append(calls.item(ids, len(items), call))
+    if items[-1]["type"] not in WHOLE:
+        items[-1]["status"] = last_status(answer.reason)
     return items
 
 
@@ -106,17 +110,6 @@ def message_item(ids: Ids, index: int, text: str, logprobs: list[Logprob]) -> Ou
 
 def text_part(text: str, logprobs: list[Logprob]) -> OutputTextPart:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
-
-
-def call_item(ids: Ids, index: int, call_id: str, name: str, arguments: str) -> FunctionCall:
-    return {
-        "type": "function_call",
-        "id": ids.made("fc", index),
-        "call_id": call_id,
-        "name": name,
-        "arguments": arguments,
-        "status": "completed",
-    }
 
 
 def usage_body(usage: Usage) -> ResponseUsage:

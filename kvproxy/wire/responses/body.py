@@ -6,11 +6,17 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
-from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.errors import InvalidRequest
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.cache_hints import CacheBody, Markable
 from kvproxy.wire.faults import invalid
-from kvproxy.wire.history.arguments import ArgumentsText, returned
-from kvproxy.wire.responses.tools import ToolBody, ToolChoiceField
+from kvproxy.wire.fields.response_fields import RESPONSES
+from kvproxy.wire.fields.screen import screen
+from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
+from kvproxy.wire.reading import Reading
+from kvproxy.wire.response_format import ResponseFormatBody
+from kvproxy.wire.responses.tool_choice import ToolChoiceField
+from kvproxy.wire.responses.tools import ToolBody
 from kvproxy.wire.sampling import SamplingBody
 from kvproxy.wire.strict import Strict
 
@@ -18,33 +24,26 @@ PartType = Literal[
     "input_text", "output_text", "text", "refusal", "summary_text", "reasoning_text", "kv_document",
     "input_image", "input_file", "input_audio",
 ]  # fmt: skip
-ItemType = Literal["message", "function_call", "function_call_output", "reasoning", "item_reference"]
+ItemType = Literal[
+    "message", "function_call", "function_call_output", "reasoning", "item_reference",
+    "custom_tool_call", "custom_tool_call_output", "local_shell_call", "local_shell_call_output",
+    "shell_call", "shell_call_output", "apply_patch_call", "apply_patch_call_output",
+    "tool_search_call", "tool_search_output", "additional_tools",
+]  # fmt: skip
 ItemRole = Literal["user", "assistant", "system", "developer"]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-def parse_body(body: dict[str, Any]) -> ResponsesBody:
-    """Raises InvalidRequest, UnsupportedParameter naming the field. Unknown fields are ignored."""
+def parse_body(body: dict[str, Any], reading: Reading | None = None) -> ResponsesBody:
+    """``reading`` is told what is answered without (modified). Raises InvalidRequest, UnsupportedParameter naming the
+    field. Unknown fields are ignored."""
+    screen(body, RESPONSES, reading or Reading())
     try:
         asked = ResponsesBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    for name, reason in _UNSUPPORTED.items():
-        if getattr(asked, name):
-            raise UnsupportedParameter(f"Unsupported parameter: '{name}'. {reason}", param=name)
-    if (asked.n or 1) > 1:
-        raise UnsupportedParameter("Unsupported parameter: 'n'. A response is one answer.", param="n")
     if asked.input is None:
         raise InvalidRequest("Missing required parameter: 'input'.", param="input")
     return asked
-
-
-_UNSUPPORTED = {
-    "background": "The local model answers while the client waits.",
-    "conversation": "Use 'previous_response_id' instead.",
-    "prompt": "Stored prompts are not kept here; send 'instructions' and 'input'.",
-    "moderation": "The local model is not moderated.",
-}
 
 
 class ContentPart(Markable):
@@ -65,6 +64,7 @@ class UnreadPart(ContentPart):
 
 
 _READ_PARTS = frozenset(get_args(PartType)) - {"input_image", "input_file", "input_audio"}
+_BUILTIN_OUTPUTS = ("local_shell_call_output", "shell_call_output", "apply_patch_call_output")
 
 
 def _typed(item: object) -> object:
@@ -72,6 +72,10 @@ def _typed(item: object) -> object:
     nobody knows here is wrapped up: it may stand in history."""
     if not isinstance(item, dict):
         return item
+    if item.get("type") in _BUILTIN_OUTPUTS:
+        return {**item, "output": None, "result": item.get("output")}
+    if item.get("type") == "tool_search_call":
+        return {**item, "arguments": None, "result": item.get("arguments")}
     if item.get("type") is None:
         return {**item, "type": "item_reference" if item.keys() <= {"id", "type"} else "message"}
     if item["type"] in get_args(ItemType):
@@ -113,7 +117,14 @@ class InputItem(Strict):
     content: _Parts = Field(default=None, description="Text, or parts; of reasoning: its own text.")
     call_id: str | None = None
     name: str | None = None
+    namespace: GivenText = Field(default="", description="Of a called function: the group it is in.")
     arguments: ArgumentsText = ""
+    input: GivenText = Field(default="", description="Of a free-form tool's call.")
+    action: Any = Field(default=None, description="Of a shell's call.")
+    operation: Any = Field(default=None, description="Of a call of apply_patch.")
+    tools: list[ToolBody] | None = Field(default=None, description="What a search for tools has found.")
+    result: Any = Field(default=None, exclude=True)
+    status: Any = None
     output: Annotated[
         list[ContentPart] | None,
         BeforeValidator(_as_output, json_schema_input_type=str | list[ContentPart] | None),
@@ -145,24 +156,20 @@ class FormatBody(Strict):
     name: str | None = None
     description: str | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
-    strict: bool | None = Field(default=None, description="The schema is enforced in either case.")
+    strict: bool | None = Field(
+        default=None,
+        description="The schema is enforced to the letter; else as far as it can be, and the answer names the rest.",
+    )
 
 
 class TextBody(Strict):
     format: FormatBody | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    verbosity: Any = None
 
 
 class ReasoningBody(Strict):
-    effort: Effort | None = Field(default=None, description="none and minimal turn thinking off.")
-    summary: Literal["auto", "concise", "detailed"] | None = Field(
-        default=None, description="Accepted; the reasoning itself is given instead."
-    )
-
-
-_Metadata = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
-]
+    effort: Any = Field(default=None, description="none and minimal turn thinking off.")
+    summary: Any = Field(default=None, description="Accepted; the reasoning itself is given instead.")
 
 
 def _input_required(schema: dict[str, Any]) -> None:
@@ -170,7 +177,7 @@ def _input_required(schema: dict[str, Any]) -> None:
     del schema["properties"]["input"]["default"]
 
 
-class ResponsesBody(SamplingBody, CacheBody):
+class ResponsesBody(SamplingBody, CacheBody, EngineFormatsBody):
     """A request for a response by the local model."""
 
     # Checked by hand, behind what is not supported: a stored prompt would stand in its place.
@@ -190,33 +197,30 @@ class ResponsesBody(SamplingBody, CacheBody):
         default=None, description="Keep the response for later requests. Default: true."
     )
     stream: bool | None = None
-    stream_options: dict[str, Any] | None = None
+    stream_options: Any = None
     tools: list[ToolBody] | None = None
     tool_choice: ToolChoiceField = None
     parallel_tool_calls: bool | None = None
-    max_tool_calls: int | None = Field(
-        default=None, ge=1, description="Of built-in tools; there are none here."
-    )
+    max_tool_calls: Any = Field(default=None, description="Of hosted tools; there are none here.")
     text: TextBody | None = None
+    response_format: ResponseFormatBody | None = Field(
+        default=None, description="Chat's name of text.format."
+    )
     reasoning: ReasoningBody | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    include: list[str] | None = Field(
+    include: Any = Field(
         default=None,
         description="message.output_text.logprobs; others are ignored.",
     )
-    truncation: Literal["auto", "disabled"] | None = Field(
+    truncation: Any = Field(
         default=None, description="auto is accepted, but an input that is too long is refused all the same."
     )
-    metadata: _Metadata | None = None
-    user: str | None = None
-    safety_identifier: str | None = Field(default=None, max_length=64)
-    service_tier: str | None = None
-    prompt_cache_retention: Literal["in_memory", "24h"] | None = Field(default=None, description="Accepted.")
+    metadata: Any = None
+    user: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None, description="Further variables of the model's chat template."
     )
-    background: bool | None = None
-    conversation: Any = None
-    prompt: dict[str, Any] | None = None
-    moderation: dict[str, Any] | None = None
+    background: Any = Field(default=None, description="false")

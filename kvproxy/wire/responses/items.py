@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, ToolCall
+from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest, NotFound
 from kvproxy.wire.document_ref import parse_document_ref
 from kvproxy.wire.history.arguments import NAMELESS
@@ -15,7 +15,10 @@ from kvproxy.wire.history.pairing import paired
 from kvproxy.wire.history.surrogates import unbroken
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.responses.body import ContentPart, InputItem, ItemRole, UnreadItem, UnreadPart
+from kvproxy.wire.responses.call_items import call_of, names_of, output_text
+from kvproxy.wire.responses.found_tools import found_text
 from kvproxy.wire.responses.ids import Ids
+from kvproxy.wire.responses.past_calls import past_call
 from kvproxy.wire.responses.types import (
     FunctionCall,
     FunctionCallOutput,
@@ -61,7 +64,9 @@ def normal_items(
     return [item for item in normal if item is not None]
 
 
-def messages(items: Iterable[Item], instructions: str | None, reading: Reading) -> tuple[Message, ...]:
+def messages(
+    items: Iterable[Item], instructions: str | None, reading: Reading, tools: Sequence[Tool] = ()
+) -> tuple[Message, ...]:
     """What the model is told. Reasoning, text and calls of one answer become one assistant message.
 
     Texts, arguments and ids stay as they are, so that a later prompt begins with the tokens of an earlier one.
@@ -70,16 +75,22 @@ def messages(items: Iterable[Item], instructions: str | None, reading: Reading) 
     found: list[Message] = []
     if instructions:
         found.append(Message("system", (TextPart(instructions),)))
-    turn = _Turn()
+    turn = _Turn(names_of(tools))
+    called: dict[str, str] = {}
+    """Ids of calls, by all that a result may name them by."""
     for item in items:
+        if (call := call_of(item, {})) is not None:
+            called |= {call.id: call.id, item["id"]: call.id}
         if turn.takes(item):
             continue
         found += turn.ended()
         if turn.takes(item):
             continue
-        if item["type"] == "function_call_output":
-            parts = tuple(_part(p) for p in item["output"]) or (TextPart(""),)
-            found.append(Message("tool", parts, tool_call_id=item["call_id"]))
+        if (result := _result(item)) is not None:
+            call_id = called.get(result.call_id, result.call_id)
+            found.append(Message("tool", result.parts, tool_call_id=call_id))
+        elif item["type"] == "tool_search_output" or item["type"] == "additional_tools":
+            found.append(Message("system", (TextPart(found_text(item)),)))
         elif item["type"] == "message" and item["role"] != "assistant":
             found.append(Message(_ROLES[item["role"]], tuple(_part(p) for p in item["content"])))
     found += turn.ended()
@@ -98,6 +109,7 @@ def _settled(found: list[Message], reading: Reading) -> tuple[Message, ...]:
 class _Turn:
     """One answer of the model, as its items are put together again."""
 
+    names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     thoughts: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
@@ -109,8 +121,8 @@ class _Turn:
                 return False
             self.thoughts.append(_thought(item))
             return True
-        if item["type"] == "function_call":
-            self.calls.append(ToolCall(item["call_id"], item["name"], item["arguments"]))
+        if (call := call_of(item, self.names)) is not None:
+            self.calls.append(call)
             return True
         if item["type"] != "message" or item["role"] != "assistant":
             return False
@@ -126,6 +138,24 @@ class _Turn:
         message = Message("assistant", tuple(self.parts), tuple(self.calls), reasoning=reasoning)
         self.thoughts, self.parts, self.calls = [], [], []
         return [message] if message.content or message.tool_calls or reasoning else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    call_id: str
+    parts: tuple[Part, ...]
+
+
+def _result(item: Item) -> _Result | None:
+    """What a client says of a call that it made."""
+    match item["type"]:
+        case "function_call_output" | "custom_tool_call_output":
+            return _Result(item["call_id"], tuple(_part(p) for p in item["output"]) or (TextPart(""),))
+        case "shell_call_output" | "local_shell_call_output" | "apply_patch_call_output":
+            return _Result(item["call_id"], (TextPart(output_text(item)),))
+        case "tool_search_output" if "call_id" in item:
+            return _Result(item["call_id"], (TextPart(found_text(item)),))
+    return None
 
 
 def _thought(item: ReasoningItem) -> str:
@@ -154,10 +184,24 @@ def _normal(
             return _reasoning(item, item.id or ids.given("rs", index))
         case "function_call":
             return _call(item, item.id or ids.given("fc", index))
-        case "function_call_output":
+        case "function_call_output" | "custom_tool_call_output":
             return _call_output(item, where, item.id or ids.given("fco", index), reading)
         case "message":
             return _said(item, where, item.id or ids.given("msg", index), reading, asked=asked)
+        case _:
+            return _past_call(item, index, ids, reading)
+
+
+def _past_call(item: InputItem, index: int, ids: Ids, reading: Reading) -> Item | None:
+    """A call of a kind of its own, or what is left of one that lost its fields."""
+    where = f"input[{index}]"
+    try:
+        return past_call(item, where, index, ids)
+    except InvalidRequest:
+        if reading.policy.unreadable_history == "refuse":
+            raise
+        raw = UnreadItem.model_construct(raw=item.model_dump(exclude_none=True))
+        return history_note(raw, where, item.id or ids.given("msg", index), reading)
 
 
 def _referenced(item: InputItem, where: str, known: Mapping[str, Item], reading: Reading) -> Item | None:
@@ -202,7 +246,7 @@ def _reasoning(item: InputItem, id: str) -> ReasoningItem:
 
 
 def _call(item: InputItem, id: str) -> FunctionCall:
-    return {
+    call: FunctionCall = {
         "type": "function_call",
         "id": id,
         "call_id": item.call_id or "",
@@ -210,6 +254,9 @@ def _call(item: InputItem, id: str) -> FunctionCall:
         "arguments": item.arguments,
         "status": "completed",
     }
+    if item.namespace:
+        call["namespace"] = item.namespace
+    return call
 
 
 def _call_output(item: InputItem, where: str, id: str, reading: Reading) -> FunctionCallOutput:
@@ -220,7 +267,7 @@ def _call_output(item: InputItem, where: str, id: str, reading: Reading) -> Func
         normal = _input_part(part, at, reading, asked=False)
         output += [normal] if normal is not None else []
     return {
-        "type": "function_call_output",
+        "type": "custom_tool_call_output" if item.type.startswith("custom") else "function_call_output",
         "id": id,
         "call_id": item.call_id or "",
         "output": output,

@@ -1,137 +1,180 @@
-"""Tools and the choice among them, in the flat form of the Responses API."""
+"""Tools in the flat form of the Responses API: functions, free-form tools, namespaces of both, and built-ins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import ConfigDict, Field
 
-from kvproxy.core import Tool, ToolChoice
-from kvproxy.errors import InvalidRequest, UnsupportedParameter, UnsupportedSchema
+from kvproxy.core import Tool
+from kvproxy.errors import UnsupportedSchema
+from kvproxy.wire.formats.base import MOST_NAME
+from kvproxy.wire.free_form import TextFormatBody, free_form
 from kvproxy.wire.json_schema import enforceable
-from kvproxy.wire.responses.types import FunctionTool
+from kvproxy.wire.offered import Offered, checked_tools, leave_out_tool
+from kvproxy.wire.reading import Reading
+from kvproxy.wire.responses.builtin_calls import builtin_tool
+from kvproxy.wire.responses.required import required
 from kvproxy.wire.strict import Strict
-from kvproxy.wire.tools import checked_choice, checked_tools, make_tool, refuse_type
+from kvproxy.wire.tools import checked_name, make_tool
 
 
-class ToolBody(Strict):
-    """A function. The built-in tools of OpenAI's own platform are refused by name."""
+class InnerToolBody(Strict):
+    model_config = ConfigDict(extra="allow")
+    """The response repeats tools as they were sent."""
 
-    type: str = Field(description="function")
-    name: str | None = Field(default=None, description="Up to 128 letters, digits, _ and -.")
+    type: str = Field(default="function", description="function or custom")
+    name: str | None = Field(default=None, description=f"Up to {MOST_NAME} letters, digits and _ - . / : @.")
     description: str | None = None
-    parameters: dict[str, Any] | None = Field(default=None, description="A JSON schema of an object.")
+    parameters: Any = Field(default=None, description="Of a function: a JSON schema of an object.")
     strict: bool | None = Field(
         default=None,
         description="Arguments are held to the schema while sampling. Default: wherever that is possible.",
     )
+    format: TextFormatBody | None = Field(default=None, description="Of a free-form tool.")
+    execution: Any = Field(default=None, description="Of tool_search: `client` ones are the client's to run.")
+    environment: Any = Field(default=None, description="Of shell: `local` ones are the client's to run.")
 
 
-class AllowedTool(Strict):
-    type: str = "function"
-    name: str | None = None
+class ToolBody(InnerToolBody):
+    """What only OpenAI's own platform can run is left out, and named in a header."""
+
+    type: str = Field(
+        default="function",
+        description="function, custom, namespace, or a built-in that the client runs; hosted tools are left out.",
+    )
+    tools: list[InnerToolBody] | None = Field(default=None, description="Of a namespace: what is in it.")
 
 
-class ToolChoiceBody(Strict):
-    type: str = Field(description="function or allowed_tools; as a string: none, auto or required.")
-    name: str | None = Field(default=None, description="Of the function.")
-    mode: Literal["auto", "required"] = Field(default="auto", description="Of allowed_tools.")
-    tools: list[AllowedTool] | None = Field(default=None, description="Of allowed_tools.")
+def spaced_name(namespace: str | None, name: str) -> str:
+    """How the model knows a function of a namespace: always by both names, whatever else there is, so that a further
+    tool changes no token of the others, and history needs no tools to be understood."""
+    return f"{namespace}__{name}" if namespace else name
 
 
-def _as_choice(choice: object) -> object:
-    return {"type": choice} if isinstance(choice, str) else choice
+def parse_tools(tools: Sequence[ToolBody], reading: Reading) -> Offered:
+    """``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter for a hosted
+    tool where the policy is to refuse."""
+    offered: list[Tool] = []
+    missing: set[str] = set()
+    for declared in _declared(tools):
+        tool = _tool(declared)
+        if tool is not None:
+            offered.append(tool)
+        else:
+            leave_out_tool(reading, declared.body.type, declared.where)
+            missing |= {declared.body.type} | ({declared.body.name} if declared.body.name else set())
+    return Offered(checked_tools(_told_apart(_introduced(offered, tools))), frozenset(missing))
 
 
-ToolChoiceField = Annotated[
-    ToolChoiceBody | None,
-    BeforeValidator(
-        _as_choice, json_schema_input_type=Literal["none", "auto", "required"] | ToolChoiceBody | None
-    ),
-]
+def tool_echo(body: ToolBody, tool: Tool | None) -> dict[str, Any]:
+    """As it was sent, and of a function what the API always tells: ``tool`` is what became of it."""
+    sent = body.model_dump(mode="json", exclude_unset=True)
+    sent = {key: value for key, value in sent.items() if key not in _HINTS or _HINTS[key](value)}
+    if body.type == "namespace":
+        return {"description": "", **sent}
+    if body.type != "function" or tool is None:
+        return {"type": body.type, **sent}
+    parameters = body.parameters if isinstance(body.parameters, dict) else None
+    always = {"type": "function", "name": body.name, "description": body.description}
+    return {**always, **sent, "parameters": parameters, "strict": tool.strict}
 
 
-def parse_tools(tools: Sequence[ToolBody]) -> tuple[Tool, ...]:
-    """Raises InvalidRequest, and UnsupportedParameter for what is no function."""
-    return checked_tools([_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)])
+def _callers(value: Any) -> bool:
+    return isinstance(value, list) and all(caller in ("direct", "programmatic") for caller in value)
 
 
-def parse_choice(choice: ToolChoiceBody | None, tools: Sequence[Tool]) -> ToolChoice:
-    """Raises InvalidRequest, and UnsupportedParameter for a tool that is no function."""
-    return checked_choice(_choice(choice), tools)
+def _switch(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
-def tool_echo(tool: Tool) -> FunctionTool:
-    return {
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": None if tool.parameters is None else dict(tool.parameters),
-        "strict": tool.strict,
-    }
+_HINTS: Mapping[str, Callable[[Any], bool]] = {
+    "allowed_callers": _callers,
+    "defer_loading": _switch,
+    "async": _switch,
+}
+"""Accepted in any shape, and repeated where that leaves the response valid."""
 
 
-def choice_echo(choice: ToolChoiceBody | None) -> str | dict[str, Any]:
-    if choice is None:
-        return "auto"
-    if choice.type == "function":
-        return {"type": "function", "name": choice.name}
-    if choice.type == "allowed_tools":
-        tools = [{"type": tool.type, "name": tool.name} for tool in choice.tools or ()]
-        return {"type": "allowed_tools", "mode": choice.mode, "tools": tools}
-    return choice.type
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    body: InnerToolBody
+    where: str
+    namespace: str | None = None
 
 
-def _tool(tool: ToolBody, where: str) -> Tool:
-    refuse_type(tool.type, f"{where}.type")
-    if tool.name is None:
-        raise _missing(f"{where}.name")
-    strict = tool.strict if tool.strict is not None else _can_be_strict(tool.name, tool.parameters)
-    made = make_tool(tool.name, tool.description, tool.parameters, strict, where=where)
-    return replace(made, assumed=strict and tool.strict is None)
+def _declared(tools: Sequence[ToolBody]) -> Iterator[_Declared]:
+    for i, tool in enumerate(tools):
+        if tool.type != "namespace":
+            yield _Declared(tool, f"tools[{i}]")
+            continue
+        namespace = required(tool.name, f"tools[{i}].name")
+        for j, inner in enumerate(tool.tools or ()):
+            yield _Declared(inner, f"tools[{i}].tools[{j}]", namespace)
 
 
-def _can_be_strict(name: str, parameters: Mapping[str, Any] | None) -> bool:
+def _tool(declared: _Declared) -> Tool | None:
+    body, where, namespace = declared.body, declared.where, declared.namespace
+    if body.type == "tool_search" and body.execution == "client":
+        made = make_tool(body.type, body.description, body.parameters, False, where=where)
+        return replace(made, form="tool_search")
+    if body.type not in ("function", "custom"):
+        return builtin_tool(body.type, body.environment)
+    own = required(body.name, f"{where}.name")
+    name = checked_name(spaced_name(namespace, own), where)
+    if body.type == "custom":
+        made = free_form(name, body.description, body.format)
+    else:
+        made = make_tool(name, body.description, body.parameters, bool(body.strict), where=where)
+        if body.strict is None and _can_be_strict(made):
+            made = replace(made, strict=True, assumed=True)
+    return replace(made, namespace=namespace, bare_name=own) if namespace else made
+
+
+def _can_be_strict(tool: Tool) -> bool:
     """Here functions are strict unless told otherwise; who did not ask must not be refused for it."""
-    if not parameters:
+    if not tool.parameters:
         return False
     try:
-        enforceable(parameters, where=f"function '{name}'", param="tools")
+        enforceable(tool.parameters, where=f"function '{tool.name}'", param="tools")
     except UnsupportedSchema:
         return False
     return True
 
 
-def _choice(choice: ToolChoiceBody | None) -> ToolChoice:
-    match choice:
-        case None:
-            return ToolChoice()
-        case ToolChoiceBody(type="none" | "auto" | "required" as mode):
-            return ToolChoice(mode)
-        case ToolChoiceBody(type="function", name=str() as name):
-            return ToolChoice("required", (name,))
-        case ToolChoiceBody(type="function"):
-            raise _missing("tool_choice.name")
-        case ToolChoiceBody(type="allowed_tools", mode=mode, tools=[_, *_] as tools):
-            return ToolChoice(mode, tuple(dict.fromkeys(_allowed(t, i) for i, t in enumerate(tools))))
-        case ToolChoiceBody(type="allowed_tools"):
-            raise _missing("tool_choice.tools")
-    raise UnsupportedParameter(
-        f"Unsupported value: 'tool_choice.type' is '{choice.type[:64]}'. Use 'none', 'auto', 'required', "
-        "a function or allowed_tools.",
-        param="tool_choice.type",
-    )
+def _introduced(offered: Sequence[Tool], tools: Sequence[ToolBody]) -> list[Tool]:
+    """What a namespace says of itself stands before the description of its first function by name: the order in
+    which the model is told of functions."""
+    told: Mapping[str | None, str] = {
+        tool.name: tool.description for tool in tools if tool.type == "namespace" and tool.description
+    }
+    first: dict[str | None, str] = {}
+    for tool in offered:
+        first[tool.namespace] = min(tool.name, first.get(tool.namespace, tool.name))
+    return [
+        replace(tool, description="\n\n".join(filter(None, (told[tool.namespace], tool.description))))
+        if tool.namespace in told and first[tool.namespace] == tool.name
+        else tool
+        for tool in offered
+    ]
 
 
-def _allowed(tool: AllowedTool, index: int) -> str:
-    where = f"tool_choice.tools[{index}]"
-    refuse_type(tool.type, f"{where}.type")
-    if tool.name is None:
-        raise _missing(f"{where}.name")
-    return tool.name
+def _told_apart(offered: Sequence[Tool]) -> list[Tool]:
+    """A function of a namespace whose name is taken by another tool gets a number, by its place in the request."""
+    taken = {tool.name for tool in offered if tool.namespace is None}
+    seen: dict[str, Tool] = {}
+    told: list[Tool] = []
+    for tool in offered:
+        name, number = tool.name, 1
+        while tool.namespace is not None and (name in taken or not _same_place(seen.get(name, tool), tool)):
+            number += 1
+            name = f"{tool.name[: MOST_NAME - 5]}_{number}"
+        seen[name] = tool
+        told.append(replace(tool, name=name))
+    return told
 
 
-def _missing(param: str) -> InvalidRequest:
-    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
+def _same_place(one: Tool, other: Tool) -> bool:
+    return (one.namespace, one.bare_name) == (other.namespace, other.bare_name)

@@ -6,6 +6,16 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
+from kvproxy.wire.responses.call_types import (
+    ApplyPatchCall,
+    BuiltinOutput,
+    CustomToolCall,
+    FoundTools,
+    LocalShellCall,
+    ShellCall,
+    ToolSearchCall,
+)
+
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus = Literal["completed", "failed", "in_progress", "incomplete"]
 
@@ -94,29 +104,31 @@ class FunctionCall(TypedDict):
     id: str
     call_id: str
     name: str
+    namespace: NotRequired[str]
     arguments: str
     status: ItemStatus
 
 
 class FunctionCallOutput(TypedDict):
-    type: Literal["function_call_output"]
+    type: Literal["function_call_output", "custom_tool_call_output"]
     id: str
     call_id: str
     output: list[InputPart]
     status: ItemStatus
 
 
-OutputItem = OutputMessage | ReasoningItem | FunctionCall
-Item = InputMessage | OutputItem | FunctionCallOutput
+OutputItem = (
+    OutputMessage
+    | ReasoningItem
+    | FunctionCall
+    | CustomToolCall
+    | LocalShellCall
+    | ShellCall
+    | ApplyPatchCall
+    | ToolSearchCall
+)
+Item = InputMessage | OutputItem | FunctionCallOutput | BuiltinOutput | FoundTools
 """Everything that a conversation is made of, each with an id: what is stored and listed."""
-
-
-class FunctionTool(TypedDict):
-    type: Literal["function"]
-    name: str
-    description: str | None
-    parameters: dict[str, Any] | None
-    strict: bool
 
 
 class InputTokensDetails(TypedDict):
@@ -188,7 +200,7 @@ class Response(TypedDict):
     temperature: float
     text: TextEcho
     tool_choice: str | dict[str, Any]
-    tools: list[FunctionTool]
+    tools: list[dict[str, Any]]
     top_logprobs: int
     top_p: float
     truncation: Literal["auto", "disabled"]
@@ -245,6 +257,7 @@ class PieceEvent(TypedDict):
     text: NotRequired[str]
     name: NotRequired[str]
     arguments: NotRequired[str]
+    input: NotRequired[str]
     logprobs: NotRequired[list[Logprob]]
 
 

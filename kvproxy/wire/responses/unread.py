@@ -83,11 +83,11 @@ def _turn(item: InputItem) -> Turn:
     if isinstance(item, UnreadItem):
         return "tool" if _returned(item.raw) else "assistant"
     match item.type:
-        case "function_call_output":
+        case kind if kind.endswith(_RETURNS):
             return "tool"
         case "message":
             return item.role if item.role in ("user", "assistant") else "system"
-        case "item_reference":
+        case "item_reference" | "additional_tools":
             return "system"
         case _:
             return "assistant"

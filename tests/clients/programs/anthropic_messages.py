@@ -299,7 +299,13 @@ def errors(client: Anthropic) -> None:
         ({"extra_body": {"temperature": 3}}, "temperature"),
         ({"max_tokens": -1}, "max_tokens"),
         ({"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "nothing"}}, "tool_choice"),
-        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "web_search"),
+        (
+            {
+                "tools": [{"type": "web_search_20250305", "name": "web_search"}],
+                "tool_choice": {"type": "tool", "name": "web_search"},
+            },
+            "'web_search' was left out",
+        ),
     ):
         try:
             client.messages.create(model=MODEL, **{**ask, **wrong})

@@ -255,6 +255,59 @@ def refused(kind: type[openai.OpenAIError], call: Callable[[], object]) -> Any:
     raise AssertionError(f"not a {kind.__name__}: {answer}")
 
 
+CRM: Any = {
+    "type": "namespace",
+    "name": "crm",
+    "description": "The customers.",
+    "tools": [{**LOOK_UP, "defer_loading": True}],
+}
+PICK: Any = {
+    "type": "custom",
+    "name": "pick",
+    "description": "Picks a color.",
+    "format": {"type": "grammar", "syntax": "regex", "definition": "(red|green)\\n"},
+}
+
+
+def tools_in_other_shapes(ai: OpenAI) -> int:
+    """A namespace's function, a free-form tool, built-ins that the client runs, and one that nobody here can run."""
+    tools: Any = [CRM, PICK, {"type": "shell", "environment": {"type": "local"}}, {"type": "web_search"}]
+    asked: Any = {
+        "model": MODEL,
+        "tools": tools,
+        "temperature": 0,
+        "max_output_tokens": 96,
+        "input": "Go on.",
+    }
+    raw = ai.responses.with_raw_response.create(
+        **asked,
+        tool_choice={
+            "type": "allowed_tools",
+            "mode": "required",
+            "tools": [{"type": "namespace", "name": "crm"}],
+        },
+    )
+    assert raw.headers["x-kvproxy-left-out"] == '"tools[3]: web_search"', raw.headers
+    call = raw.parse().output[-1]
+    assert call.type == "function_call" and (call.namespace, call.name) == ("crm", "look_up"), call
+    LookUp.model_validate_json(call.arguments)
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "Nothing."}
+    with ai.responses.stream(
+        **{
+            **asked,
+            "input": [{"role": "user", "content": "Go on."}, call.model_dump(exclude_none=True), result],
+        },
+        tool_choice={"type": "custom", "name": "pick"},
+    ) as stream:
+        deltas = [e.delta for e in stream if e.type == "response.custom_tool_call_input.delta"]
+        picked = stream.get_final_response().output[-1]
+    assert picked.type == "custom_tool_call" and picked.input in ("red\n", "green\n"), picked
+    assert "".join(deltas) == picked.input, deltas
+    ran = ai.responses.create(**asked, tool_choice={"type": "shell"}).output[-1]
+    assert ran.type in ("shell_call", "function_call"), ran  # a function's where it was cut off
+    return 1
+
+
 def errors(ai: OpenAI) -> None:
     """Each arrives as the client's own class, with code and param."""
     create = ai.responses.create
@@ -265,8 +318,11 @@ def errors(ai: OpenAI) -> None:
     e = refused(openai.BadRequestError, lambda: create(model=MODEL, input="Hello", background=True))
     assert e.param == "background" and e.code == "unsupported_parameter", e
     search: Any = [{"type": "web_search"}]
-    e = refused(openai.BadRequestError, lambda: create(model=MODEL, input="Hello", tools=search))
-    assert e.param == "tools[0].type", e
+    e = refused(
+        openai.BadRequestError,
+        lambda: create(model=MODEL, input="Hello", tools=search, tool_choice={"type": "web_search_preview"}),
+    )
+    assert e.param in ("tool_choice", "tool_choice.type"), e
     result: Any = [{"type": "function_call_output", "call_id": "call_of_nobody", "output": "?"}]
     e = refused(openai.BadRequestError, lambda: create(model=MODEL, input=result))
     assert e.param == "input", e
@@ -284,6 +340,7 @@ def main() -> None:
         results = function_calls(ai)
         structured_output(ai)
         results += tool_runner(ai)
+        results += tools_in_other_shapes(ai)
         errors(ai)
     print(json.dumps({"cached_tokens": cached, "tool_results": results}))
 

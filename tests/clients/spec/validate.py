@@ -37,6 +37,8 @@ class Spec:
         self.schemas: dict[str, Any] = _modern(document["components"]["schemas"])
         if vendor == "openai":
             _newer(self.schemas)
+        else:
+            _as_served(self.schemas)
         self._validators: dict[str, Draft202012Validator] = {}
         self._by_type = {
             value: name
@@ -83,6 +85,12 @@ def _newer(schemas: dict[str, Any]) -> None:
             properties[name] = {"anyOf": [properties[name], {"type": "null"}]}
 
 
+def _as_served(schemas: dict[str, Any]) -> None:
+    """Anthropic's service leaves ``citations`` out of blocks that have none; the specification wants null, which
+    schemas of its clients refuse."""
+    schemas["ResponseTextBlock"]["required"].remove("citations")
+
+
 def _literal(schema: dict[str, Any]) -> list[str]:
     return list(schema.get("enum", [])) or ([schema["const"]] if "const" in schema else [])
 
@@ -122,7 +130,10 @@ def _exchange(report: Report, exchange: dict[str, Any], where: str) -> None:
     if exchange["content_type"].startswith("text/event-stream"):
         request = json.loads(base64.b64decode(exchange["request"]))
         events = _events(body.decode("utf-8"))
-        if path == "/v1/messages":
+        if (error := _broke_off(events)) is not None:
+            spec = report.anthropic if path == "/v1/messages" else report.openai
+            report.check(spec, "ErrorResponse", error, where)
+        elif path == "/v1/messages":
             _anthropic_stream(report, events, where)
         elif path == "/v1/responses":
             _responses_stream(report, events, where)
@@ -162,6 +173,12 @@ def _events(text: str) -> list[tuple[str | None, str]]:
         if data is not None:
             found.append((name, data))
     return found
+
+
+def _broke_off(events: list[tuple[str | None, str]]) -> dict[str, Any] | None:
+    """The error that a stream ends with, where it does. A response that fails is an end of its own kind."""
+    last = json.loads(events[-1][1]) if events and events[-1][1].startswith("{") else {}
+    return last if "error" in last and last.get("type") in (None, "error") else None
 
 
 def _chunks(

@@ -32,7 +32,7 @@ def test_a_whole_message() -> None:
         "model": "fake",
         "content": [
             {"type": "thinking", "thinking": "hm", "signature": ""},
-            {"type": "text", "text": "Let me see.", "citations": None},
+            {"type": "text", "text": "Let me see."},
             {
                 "type": "tool_use",
                 "id": "toolu_1",
@@ -77,7 +77,7 @@ def test_stop_reasons(reason: FinishReason, by: str | None, expected: tuple[str,
 @pytest.mark.parametrize("arguments", ['{"city": "Ro', "[1]", '{"n": NaN}'])
 def test_a_call_that_was_cut_off_stays_as_text(arguments: str) -> None:
     told = message(HEAD, answer("", "", ToolCall("call_1", "weather", arguments), reason="length"), USAGE)
-    assert told["content"] == [{"type": "text", "text": f"weather({arguments})", "citations": None}]
+    assert told["content"] == [{"type": "text", "text": f"weather({arguments})"}]
 
 
 def test_white_space_is_a_block_only_where_it_is_the_answer() -> None:

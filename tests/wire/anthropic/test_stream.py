@@ -29,10 +29,28 @@ def encoded(
     events: list[Event], reason: FinishReason = "stop", head: MessageHead = HEAD, by: str | None = None
 ) -> list[dict[str, Any]]:
     stream = MessageStream(head, request_id="req_1")
-    out = stream.begin(Started(60, False, 0, 0, 0), prompt_tokens=100, choices=1)
+    started = Started(60, False, 0, 0, 0, cache_write_tokens=30)
+    out = stream.begin(started, prompt_tokens=100, choices=1)
     for event in [*events, Finished(reason, USAGE, by)]:
         out += stream.event(0, event)
     return events_in(out + stream.end(USAGE))
+
+
+INPUTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+
+
+def test_the_prompt_is_split_in_one_way_at_the_start_and_at_the_end() -> None:
+    events = encoded([TextDelta("a")])
+    start = events[0]["message"]["usage"]
+    [end] = [e["usage"] for e in events if e["type"] == "message_delta"]
+    assert [start[x] for x in INPUTS] == [end[x] for x in INPUTS] == [10, 30, 60]
+
+
+def test_what_an_upstream_has_not_told_yet_is_left_open() -> None:
+    stream = MessageStream(HEAD, request_id="req_1")
+    started = Started(0, False, 0, 0, 0, parsed=True)
+    usage = events_in(stream.begin(started, prompt_tokens=100, choices=1))[0]["message"]["usage"]
+    assert [usage[x] for x in INPUTS] == [100, None, None] and usage["cache_creation"] is None
 
 
 def test_the_order_of_a_full_turn() -> None:
@@ -85,7 +103,7 @@ def test_the_order_of_a_full_turn() -> None:
         ("message_stop", None, None),
     ]
     assert events[0]["message"]["usage"]["cache_read_input_tokens"] == 60
-    assert events[0]["message"]["usage"]["input_tokens"] == 40
+    assert events[0]["message"]["usage"]["input_tokens"] == 10
     assert events[0]["message"]["stop_reason"] is None and events[0]["message"]["content"] == []
     assert events[-2]["usage"] == {
         "input_tokens": 10,

@@ -14,7 +14,7 @@ from kvproxy.wire.responses.unread import GONE
 
 IMAGE = {"type": "input_image", "image_url": "x"}
 SEARCH = {"type": "web_search_call", "id": "ws_1", "action": {"type": "search", "query": "kv"}}
-SHELL = {"type": "shell_call_output", "call_id": "s", "output": [{"stdout": "done", "stderr": ""}]}
+SCREEN = {"type": "computer_call_output", "call_id": "s", "output": [{"stdout": "done", "stderr": ""}]}
 
 
 def read(input: list[Any], reading: Reading) -> list[tuple[str, str]]:
@@ -26,13 +26,13 @@ def read(input: list[Any], reading: Reading) -> list[tuple[str, str]]:
 
 def test_what_the_model_did_is_its_own_and_what_came_back_is_told_to_it() -> None:
     reading = Reading()
-    assert read([SEARCH, SHELL, {"type": "mcp_list_tools", "tools": []}], reading) == [
+    assert read([SEARCH, SCREEN, {"type": "mcp_list_tools", "tools": []}], reading) == [
         ("assistant", "[web_search_call, shown as text]\nkv"),
-        ("user", "[shell_call_output, shown as text]\ndone"),
+        ("user", "[computer_call_output, shown as text]\ndone"),
     ]
     assert reading.left_out == [
         LeftOut("input[0]", "web_search_call"),
-        LeftOut("input[1]", "shell_call_output"),
+        LeftOut("input[1]", "computer_call_output"),
     ]
 
 

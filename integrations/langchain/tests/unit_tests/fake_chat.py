@@ -33,6 +33,9 @@ class FakeChat:
         self.refusal: tuple[int, dict[str, Any]] | None = None
         """Status and error that every question gets instead of an answer."""
         self.delay_s = 0.0
+        self.models: list[dict[str, Any]] = [{"id": "smollm2-135m"}]
+        self.listings = 0
+        """How often it was asked which models it serves."""
         self.url = ""
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -40,6 +43,10 @@ class FakeChat:
         id = request.url.path.removeprefix("/kv/v1/documents/")
         if request.method == "GET" and self.documents.documents.get(id):
             return httpx.Response(200, json=self.documents.documents[id][-1])
+        if request.url.path == "/v1/models":
+            self.listings += 1
+            data = [{"object": "model", "created": 1, "owned_by": "kvproxy"} | model for model in self.models]
+            return httpx.Response(200, json={"object": "list", "data": data})
         if request.url.path == "/tokenize" and "messages" in (body := json.loads(request.content)):
             words = " ".join(str(message["content"]) for message in body["messages"]).split()
             return httpx.Response(200, json={"count": len(words), "tokens": list(range(len(words)))})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -28,8 +30,18 @@ REFERENCE = {"type": "kv_document", "document": "handbook@2"}
 class Proxy:
     """Two versions of a handbook; ``asked`` are the paths of the requests."""
 
-    def __init__(self, resident: int = 40, texts: tuple[str, ...] = (OLD, HANDBOOK)) -> None:
+    def __init__(
+        self,
+        resident: int = 40,
+        texts: tuple[str, ...] = (OLD, HANDBOOK),
+        spellings: tuple[str, ...] = (),
+        counts: Callable[[str], str] | None = lambda text: text,
+    ) -> None:
+        """``counts``: what its template makes of a system message, of which each character is a token; None where it
+        counts no tokens."""
         self.asked: list[str] = []
+        self.spellings = spellings
+        self.counts = counts
         self.texts = texts
         self.resident = resident
         self.client = KVProxyClient("http://proxy.test", transport=httpx.MockTransport(self._answer))
@@ -43,11 +55,18 @@ class Proxy:
             "etag": hashlib.sha256(text.encode()).hexdigest(),
             "characters": len(text),
             "tokens": 45,
+            "spellings": [{"name": name} for name in self.spellings],
             "framings": [{"name": "system", "tokens": 48, "resident_tokens": self.resident, "bytes": 1}],
         }
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.url.path)
+        if request.url.path == "/tokenize":
+            if self.counts is None:
+                return httpx.Response(404, json={"error": {"message": "no such model"}})
+            parts = json.loads(request.content)["messages"][0]["content"]
+            said = self.counts("\n".join(part["text"] for part in parts))
+            return httpx.Response(200, json={"tokens": [0, *map(ord, said)]})
         if request.url.path.endswith("/documents"):
             return httpx.Response(200, json={"data": [self._info(v + 1) for v in range(len(self.texts))]})
         version = int(request.url.path.rpartition("@")[2])
@@ -162,19 +181,57 @@ def test_a_published_document_is_known_by_its_text_without_fetching_it() -> None
     assert proxy.asked == ["/kv/v1/documents"]
 
 
-def test_a_published_document_is_known_without_the_white_space_around_it() -> None:
-    for messages in (
-        place_documents([], [Document(HANDBOOK.strip())], by="text"),
-        [SystemMessage(HANDBOOK.strip())],
-    ):
-        explanation = explain_prompt(messages, client=Proxy(texts=(OLD, f" {HANDBOOK}\n")).client)
-        assert [document.status for document in explanation.documents] == ["current"]
+def test_a_published_document_is_known_without_the_white_space_behind_it() -> None:
     proxy = Proxy()
-    assert (
-        explain_prompt([SystemMessage(HANDBOOK.strip())], client=proxy.client).documents[0].status
-        == "current"
-    )
+    explanation = explain_prompt([SystemMessage(HANDBOOK.strip())], client=proxy.client)
+    assert explanation.documents[0].status == "current"
     assert proxy.asked == ["/kv/v1/documents"]
+
+
+FRONT, MARKED, WINDOWS = f"\n\n {HANDBOOK}\n", f"\ufeff{HANDBOOK}", HANDBOOK.replace("\n", "\r\n")
+SPELLINGS = [
+    (FRONT, HANDBOOK, "stripped", "the white space at its front"),
+    (HANDBOOK, FRONT, "", "the white space at its front"),
+    (MARKED, HANDBOOK, "no-bom", "a byte order mark at its front"),
+    (HANDBOOK, MARKED, "", "a byte order mark at its front"),
+    (WINDOWS, HANDBOOK, "lf", "its line ends"),
+    (HANDBOOK, WINDOWS, "", "its line ends"),
+    (f"\ufeff\n{WINDOWS}", HANDBOOK, "stripped+lf", "a byte order mark at its front"),
+    (HANDBOOK, HANDBOOK.replace("Leave ", "Leave  "), "", "white space within it"),
+]
+
+
+@pytest.mark.parametrize(("published", "sent", "spelling", "cause"), SPELLINGS)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_another_spelling_is_found_only_where_the_proxy_says_so(
+    published: str, sent: str, spelling: str, cause: str, asynchronous: bool
+) -> None:
+    def explained(proxy: Proxy) -> Explanation:
+        prompt = system(text(sent))
+        if asynchronous:
+            return asyncio.run(aexplain_prompt(prompt, client=proxy.client))
+        return explain_prompt(prompt, client=proxy.client)
+
+    texts = (OLD, published)
+    (document,) = (missed := explained(Proxy(texts=texts))).documents
+    assert codes(missed) == ["whitespace"] and not missed.ok
+    assert f"only in {cause}, first at character" in missed.findings[0].what
+    assert document.found is not None and document.found < 45
+    assert f"; {document.found} of its 45 tokens are found again" in missed.findings[0].what
+    (uncounted,) = explained(Proxy(texts=texts, counts=None)).findings
+    assert uncounted.code == "whitespace" and "found again" not in uncounted.what
+    if spelling:
+        assert explained(Proxy(texts=texts, spellings=("published", spelling))).ok
+    told = explained(Proxy(texts=texts, counts=lambda said: "".join(said.replace("\ufeff", "").split())))
+    assert told.ok and told.documents[0].status == "current", "a template for which it makes no difference"
+
+
+def test_the_published_text_itself_has_nothing_to_improve() -> None:
+    for published in (FRONT, MARKED, WINDOWS):
+        for by in ("text", "reference"):
+            document = Document(published, metadata={"kvproxy_document": "handbook@2"})
+            prompt = place_documents([], [document], by=by)  # type: ignore[arg-type]  # one of the two
+            assert explain_prompt(prompt, client=Proxy(texts=(OLD, published)).client).ok
 
 
 def test_white_space_that_changed_is_told_from_a_text_that_changed() -> None:
@@ -185,6 +242,37 @@ def test_white_space_that_changed_is_told_from_a_text_that_changed() -> None:
     edited = explain_prompt(system(text(HANDBOOK.replace("form 7", "form 8"))), client=client)
     assert codes(edited)[0] == "changed"
     assert '"8." for "7."' in edited.findings[0].what and edited.documents[0].document == "handbook@2"
+
+
+HEADER = "x-anthropic-billing-header: cc_version=2.1.197; cch=83af1;"
+
+
+def test_a_clients_header_is_named_unless_the_proxy_keeps_it_out() -> None:
+    said = system(text(HEADER), text("You are an agent."))
+    explanation = explain_prompt(said)
+    assert codes(explanation) == ["client-metadata", "no-documents"] and not explanation.ok
+    assert (
+        "a client-metadata" in explanation.findings[0].what
+        and "near the start" in explanation.findings[0].what
+    )
+    before = explain_prompt(
+        system(text(f"{HEADER}\nYou are an agent."), text(HANDBOOK)), client=Proxy().client
+    )
+    assert "client-metadata" in codes(before)
+    kept_out = Proxy(counts=lambda said: said.replace(HEADER, "").lstrip())
+    assert codes(explain_prompt(said, client=kept_out.client)) == ["no-documents"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Today is Saturday, November 29.", "It is Saturday, the 29th of November 2026.", "Date: 2026-11-29"],
+)
+def test_a_date_in_the_first_line_is_named_where_there_is_no_document(said: str) -> None:
+    explanation = explain_prompt(
+        [SystemMessage(f"{said}\nBe brief."), HumanMessage("What was on 2024-05-01?")]
+    )
+    assert codes(explanation) == ["date", "no-documents"]
+    assert "near the start of the prompt" in explanation.findings[0].what
 
 
 def test_a_document_inside_other_text_is_not_found_there() -> None:

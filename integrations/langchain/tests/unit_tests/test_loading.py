@@ -67,13 +67,47 @@ def test_parts_of_one_source_are_numbered_and_stay_so(proxy: FakeProxy) -> None:
         return [Document(part, metadata={"source": "book"}) for part in parts]
 
     assert publish_documents(book("x", "y", "x", "z"), client=proxy.client).references == (
-        "book@1",
-        "book/2@1",
-        "book/3@1",
+        "book/part-1@1",
+        "book/part-2@1",
+        "book/part-3@1",
     )
     assert publish_documents(book("x", "new", "z"), client=proxy.client) == PublishCounts(
-        updated=1, skipped=2, tokens=1, references=("book@1", "book/2@2", "book/3@1")
+        updated=1, skipped=2, tokens=1, references=("book/part-1@1", "book/part-2@2", "book/part-3@1")
     )
+
+
+def test_a_whole_file_and_its_parts_are_different_documents(proxy: FakeProxy) -> None:
+    whole = Document("x y", metadata={"source": "/home/ada/docs/book.md"})
+    parts = [Document(part, metadata=whole.metadata) for part in ("x", " ", "y")]
+    assert publish_documents([whole], client=proxy.client).references == ("docs/book.md@1",)
+    counts = publish_documents(parts, client=proxy.client)
+    assert counts.references == ("docs/book.md/part-1@1", "docs/book.md/part-2@1")
+    assert (counts.added, counts.updated, counts.skipped) == (2, 0, 1), "no part is a version of the whole"
+    assert publish_documents([whole], client=proxy.client).skipped == 1
+
+
+def test_one_name_in_two_folders_is_two_documents(proxy: FakeProxy) -> None:
+    sources = ("/srv/one/docs/readme.md", "/srv/two/docs/readme.md")
+    files = [Document(f"of {source}", metadata={"source": source}) for source in sources]
+    first, second = publish_documents(files, client=proxy.client).references
+    assert first == "docs/readme.md@1" and second.startswith("docs/readme.md-")
+    assert publish_documents(files, client=proxy.client).skipped == 2
+    rooted = publish_documents(files, client=proxy.client, root="/srv").references
+    assert rooted == ("one/docs/readme.md@1", "two/docs/readme.md@1")
+
+
+def test_parts_that_come_apart_are_told_apart_too(proxy: FakeProxy) -> None:
+    book, other = {"source": "book"}, Document("o", metadata={"source": "other"})
+    parts = [
+        Document("x", metadata=book),
+        other,
+        Document("y", metadata=book),
+        Document("z" * 3, id="i" * 128),
+    ]
+    parts.append(Document("twin", id="i" * 128))
+    references = publish_documents(parts, client=proxy.client).references
+    assert references[:3] == ("book@1", "other@1", "book/part-2@1")
+    assert references[3:] == tuple("i" * 121 + f"/part-{n}@1" for n in (1, 2))
 
 
 def test_a_reference_of_its_own_or_a_function_gives_the_id(proxy: FakeProxy) -> None:

@@ -95,9 +95,14 @@ def test_marks_can_be_left_out_and_the_most_shared_text_goes_first() -> None:
     ]
 
 
-def test_a_document_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="neither text nor a reference"):
-        place_documents([], [Document(" ")])
+@pytest.mark.parametrize("by", ["text", "reference"])
+def test_blank_pages_are_left_out(by: Any) -> None:
+    pages = [Document(" "), LEAVE, "", Document("", metadata={"page": 3}), TRAVEL]
+    assert place_documents(CONVERSATION, pages, by=by) == place_documents(
+        CONVERSATION, [LEAVE, TRAVEL], by=by
+    )
+    assert place_documents(CONVERSATION, pages[:1], by=by) == CONVERSATION
+    assert document_parts(pages[:1], by=by) == []
 
 
 def test_braces_in_documents_are_no_template() -> None:

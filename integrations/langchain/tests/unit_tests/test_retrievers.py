@@ -19,6 +19,7 @@ from langchain_kvproxy import (
     KVPROXY_VERSION,
     KVProxyRetriever,
     canonical,
+    document_parts,
     text_digest,
 )
 from langchain_kvproxy._knowledge import Knowledge, KnownDocument
@@ -73,7 +74,18 @@ def test_a_reference_that_is_not_this_text_is_dropped_and_one_without_text_is_ke
     inner = Found(documents={"chunk": chunk, "named": named, "gone": gone})
     found = wrapped(proxy, retriever=inner).invoke("chunk named gone")
     references = {d.id: d.metadata.get(KVPROXY_DOCUMENT) for d in found}
-    assert references == {None: None, "named": "handbook@1", "gone": None}
+    assert references == {None: None, "named": "handbook@1"}, "an unknown name without a text says nothing"
+
+
+async def test_a_blank_page_is_left_out_and_the_others_keep_their_places(proxy: FakeProxy) -> None:
+    blank = Document(" \n", metadata={"source": "scan.pdf", "page": 2})
+    none = Document.model_construct(page_content=None, metadata={}, id=None)
+    inner = Found(documents={**TEXTS, "blank": blank, "none": none})
+    with wrapped(proxy, retriever=inner, k=2, register="always") as retriever:
+        for found in (retriever.invoke("blank b none a"), await retriever.ainvoke("none blank a b")):
+            assert ids(found) == ["a", "b"]
+            assert [document.metadata[KVPROXY_ORDER] for document in found] == [0, 1]
+            assert len(document_parts(found)) == 2
 
 
 async def test_async_is_native_and_both_pass_children_on(proxy: FakeProxy) -> None:

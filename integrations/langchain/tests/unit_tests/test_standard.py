@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import json
 
 import pytest
 from langchain_core.language_models import BaseChatModel
-from langchain_core.load import dumpd, load
+from langchain_core.load import load
 from langchain_tests.unit_tests import ChatModelUnitTests
-from pydantic import SecretStr
 
 from langchain_kvproxy import ChatKVProxy
 
@@ -47,22 +45,3 @@ class TestChatKVProxyStandard(ChatModelUnitTests):
                 "openai_api_base": "http://proxy.example:8000/v1",
             },
         )
-
-
-@pytest.mark.filterwarnings("ignore:The function `load` is in beta")
-def test_is_loaded_again_by_those_who_name_it() -> None:
-    model = ChatKVProxy(
-        model="m", base_url="http://p:1", documents=["handbook@2"], api_key=SecretStr("a-secret-key")
-    )
-
-    serialized = dumpd(model)
-    loaded = load(
-        serialized,
-        allowed_objects=[ChatKVProxy],
-        valid_namespaces=["langchain_kvproxy"],
-        secrets_map={"KVPROXY_API_KEY": "a-secret-key"},
-    )
-
-    assert "a-secret-key" not in json.dumps(serialized)
-    assert loaded.asdict() == model.asdict()
-    assert loaded.documents == ["handbook@2"]

@@ -6,7 +6,7 @@ import pytest
 
 from kvproxy.errors import UnsupportedSchema
 from kvproxy.wire.json_schema import enforceable
-from kvproxy.wire.schema_patterns import MOST_AT_ONCE, at_once
+from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, at_once
 
 A, B = {"type": "string", "pattern": "a"}, {"pattern": "b", "format": "email"}
 

@@ -1,0 +1,58 @@
+"""Spellings of one text: what tells it from another that is the same to a person. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+MARK = "\ufeff"
+"""The byte order mark."""
+_CARRIAGE_RETURN = re.compile("\r\n?")
+
+
+def spelled(text: str, names: Collection[str]) -> Iterator[str]:
+    """``text`` as published, and in those other spellings that a proxy says it recognises, by its names for them."""
+    yield text
+    for head, base in (("", text), ("no-bom", text.removeprefix(MARK)), ("stripped", bare(text))):
+        if head in names:
+            yield base
+        if (f"{head}+lf" if head else "lf") in names:
+            yield _CARRIAGE_RETURN.sub("\n", base)
+
+
+def bare(text: str) -> str:
+    """Without byte order marks and white space at its front."""
+    while (shorter := text.lstrip().lstrip(MARK)) != text:
+        text = shorter
+    return text
+
+
+def words(text: str) -> str:
+    """What of a text does not depend on how it is spelled."""
+    return " ".join(text.replace(MARK, " ").split())
+
+
+def respelled(text: str, published: str) -> str:
+    """``text``, which begins with the words of ``published``, with these as they were published."""
+    left = sum(not _blank(character) for character in published)
+    at = 0
+    while left:
+        left -= not _blank(text[at])
+        at += 1
+    return published.rstrip() + text[at:]
+
+
+def cause(text: str, published: str) -> str:
+    """In which kind of spelling the two differ first."""
+    if text.startswith(MARK) != published.startswith(MARK):
+        return "a byte order mark at its front"
+    front, other = text[: len(text) - len(bare(text))], published[: len(published) - len(bare(published))]
+    if _CARRIAGE_RETURN.sub("\n", front) != _CARRIAGE_RETURN.sub("\n", other):
+        return "the white space at its front"
+    if ("\r" in text) != ("\r" in published):
+        return "its line ends"
+    return "white space within it"
+
+
+def _blank(character: str) -> bool:
+    return character.isspace() or character == MARK

@@ -1,0 +1,76 @@
+"""litellm as one process has it: its module, its one pool of connections, and ways around its wrappers.
+
+Importing litellm takes seconds and 160 MB, and by default fetches a price list and reads ``.env``; the
+environment variables set here turn both off and must be set before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+
+def load() -> Any:
+    """Import litellm, offline and quiet. Takes seconds."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["LITELLM_MODE"] = "PRODUCTION"
+    import litellm
+
+    # litellm is set up through attributes of its module, not all of which its types export.
+    module: Any = litellm
+    module.suppress_debug_info = True
+    module.telemetry = False
+    module.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
+    # Embeddings are otherwise asked three times: a retry is the client's to decide.
+    module.DEFAULT_MAX_RETRIES = 0
+    # Many upstreams of OpenAI's dialect have no /v1/responses, which messages would else be translated to.
+    module.use_chat_completions_url_for_anthropic_messages = True
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        # Its errors come back as exceptions; its log would repeat them with prompts and tracebacks.
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    return module
+
+
+def underneath(events: Any) -> Any:
+    """The openai client's own stream, where litellm's is a wrapper around it: the same chunks as the upstream sent
+    them, at a third of the time. litellm's wrapper costs 0.4 ms a chunk and drops what it has no name for."""
+    from openai import AsyncStream
+
+    inner = getattr(events, "completion_stream", None)
+    return inner if isinstance(inner, AsyncStream) else events
+
+
+async def translated_messages(**call: Any) -> Any:
+    """``/v1/messages`` by way of chat completions, whatever the upstream's own dialect."""
+    from litellm.llms.anthropic.pass_through.adapters import handler
+
+    return await handler.LiteLLMMessagesToCompletionTransformationHandler.async_anthropic_messages_handler(
+        **call
+    )
+
+
+def share_client(litellm: Any) -> Any:
+    """One connection pool for all upstreams of OpenAI's dialect; None when this process has one already.
+
+    Streamed text completions would else open a pool for each request, and never close it.
+    """
+    if litellm.aclient_session is not None:
+        return None
+    from litellm.llms.openai.common_utils import BaseOpenAILLM
+
+    litellm.aclient_session = BaseOpenAILLM._get_async_http_client()
+    return litellm.aclient_session
+
+
+async def close_clients(litellm: Any, client: Any) -> None:
+    """litellm caches its clients per process; its own clean-up at exit runs when their loop is gone."""
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    await GLOBAL_LOGGING_WORKER.stop()
+    if client is not None:
+        litellm.aclient_session = None
+        await client.aclose()
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()

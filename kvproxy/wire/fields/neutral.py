@@ -1,0 +1,46 @@
+"""Values of a field that ask for nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvproxy.wire.fields.field import Neutral
+
+
+def empty(value: Any) -> bool:
+    return value is False or (isinstance(value, str | list | dict) and not value)
+
+
+def never(value: Any) -> bool:
+    """No value but null asks for nothing."""
+    return False
+
+
+def number(neutral: float) -> Neutral:
+    return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value == neutral
+
+
+def one_of(*neutral: Any) -> Neutral:
+    return lambda value: any(type(value) is type(x) and value == x for x in neutral)
+
+
+def empty_or(*neutral: Any) -> Neutral:
+    same = one_of(*neutral)
+    return lambda value: empty(value) or same(value)
+
+
+def blocks_nothing(moderation: Any) -> bool:
+    """Moderation that only gives scores."""
+    policy = moderation.get("policy") if isinstance(moderation, dict) else None
+    rules = policy.values() if isinstance(policy, dict) else ()
+    return not any(isinstance(rule, dict) and rule.get("mode") == "block" for rule in rules)
+
+
+def cites_nothing(citations: Any) -> bool:
+    return not (isinstance(citations, dict) and citations.get("enabled"))
+
+
+def clears_nothing(edit: Any) -> bool:
+    """Anthropic's edit of thinking blocks that keeps them all."""
+    keep = edit.get("keep") if isinstance(edit, dict) else None
+    return keep == "all" or (isinstance(keep, dict) and keep.get("type") == "all")

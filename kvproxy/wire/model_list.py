@@ -1,0 +1,99 @@
+"""The served models, as OpenAI lists them with vLLM's fields beside, and as Anthropic does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
+
+
+class ModelBody(TypedDict):
+    """The context's length has as many names as there are servers whose clients look for it: vLLM's
+    ``max_model_len``, Groq's ``context_window``, OpenRouter's ``context_length``. Null for an upstream's."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: Literal["kvproxy", "upstream"]
+    root: str
+    """The model that answers: another one than ``id`` where that is an alias."""
+    parent: None
+    max_model_len: int | None
+    context_window: int | None
+    context_length: int | None
+
+
+class ModelList(TypedDict):
+    object: Literal["list"]
+    data: list[ModelBody]
+
+
+class AnthropicModel(TypedDict):
+    type: Literal["model"]
+    id: str
+    display_name: str
+    created_at: str
+    lifecycle: Literal["active"]
+    max_input_tokens: int | None
+    max_tokens: int | None
+
+
+class AnthropicModelList(TypedDict):
+    data: list[AnthropicModel]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+def model_body(id: str, root: str, *, local: bool, created: int, max_context: int) -> ModelBody:
+    """``root`` is the served model; ``id`` the same, or an alias of it."""
+    length = max_context if local else None
+    return {
+        "id": id,
+        "object": "model",
+        "created": created,
+        "owned_by": "kvproxy" if local else "upstream",
+        "root": root,
+        "parent": None,
+        "max_model_len": length,
+        "context_window": length,
+        "context_length": length,
+    }
+
+
+def anthropic_model(model: ModelBody) -> AnthropicModel:
+    """``display_name`` is what menus show: of an alias, the model behind it too."""
+    id, root = model["id"], model["root"]
+    return {
+        "type": "model",
+        "id": id,
+        "display_name": id if id == root else f"{id} ({root})",
+        "created_at": datetime.fromtimestamp(model["created"], UTC).isoformat().replace("+00:00", "Z"),
+        "lifecycle": "active",
+        "max_input_tokens": model["max_model_len"],
+        "max_tokens": model["max_model_len"],
+    }
+
+
+def anthropic_page(
+    models: Sequence[ModelBody], *, limit: int, after: str | None, before: str | None
+) -> AnthropicModelList:
+    """What follows ``after``, else comes right before ``before``; a name that is not there ends in an empty page."""
+    ids = [model["id"] for model in models]
+    if after is not None:
+        found = models[ids.index(after) + 1 :] if after in ids else []
+        page, more = found[:limit], len(found) > limit
+    elif before is not None:
+        found = models[: ids.index(before)] if before in ids else []
+        page, more = found[-limit:], len(found) > limit
+    else:
+        page, more = models[:limit], len(models) > limit
+    data = [anthropic_model(model) for model in page]
+    return {
+        "data": data,
+        "has_more": more,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+    }

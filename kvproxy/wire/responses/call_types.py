@@ -1,0 +1,104 @@
+"""Items of calls that are no functions', and of their results, as they stand on the wire."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
+
+CallStatus = Literal["in_progress", "completed", "incomplete"]
+
+
+class CustomToolCall(TypedDict):
+    """A call of a free-form tool."""
+
+    type: Literal["custom_tool_call"]
+    id: str
+    call_id: str
+    name: str
+    input: str
+    namespace: NotRequired[str]
+    status: CallStatus
+
+
+class LocalShellAction(TypedDict):
+    type: Literal["exec"]
+    command: list[str]
+    env: dict[str, str]
+    timeout_ms: int | None
+    user: str | None
+    working_directory: str | None
+
+
+class LocalShellCall(TypedDict):
+    type: Literal["local_shell_call"]
+    id: str
+    call_id: str
+    action: LocalShellAction
+    status: CallStatus
+
+
+class ShellAction(TypedDict):
+    commands: list[str]
+    timeout_ms: int | None
+    max_output_length: int | None
+
+
+class LocalEnvironment(TypedDict):
+    type: Literal["local"]
+
+
+class ShellCall(TypedDict):
+    type: Literal["shell_call"]
+    id: str
+    call_id: str
+    action: ShellAction
+    environment: LocalEnvironment
+    status: CallStatus
+
+
+class PatchOperation(TypedDict):
+    type: Literal["create_file", "update_file", "delete_file"]
+    path: str
+    diff: NotRequired[str]
+
+
+class ApplyPatchCall(TypedDict):
+    type: Literal["apply_patch_call"]
+    id: str
+    call_id: str
+    operation: PatchOperation
+    status: CallStatus
+
+
+class ToolSearchCall(TypedDict):
+    """A call of the client's own search for tools."""
+
+    type: Literal["tool_search_call"]
+    id: str
+    call_id: str
+    execution: Literal["client"]
+    arguments: dict[str, Any]
+    status: CallStatus
+
+
+class FoundTools(TypedDict):
+    """Tools that the conversation tells of; without ``call_id`` nobody searched for them."""
+
+    type: Literal["tool_search_output", "additional_tools"]
+    id: str
+    call_id: NotRequired[str]
+    execution: NotRequired[str]
+    role: NotRequired[str]
+    status: NotRequired[str]
+    tools: list[dict[str, Any]]
+
+
+class BuiltinOutput(TypedDict):
+    """What the client says of a built-in's call; ``output`` as it was sent."""
+
+    type: Literal["shell_call_output", "local_shell_call_output", "apply_patch_call_output"]
+    id: str
+    call_id: str
+    output: Any
+    status: str

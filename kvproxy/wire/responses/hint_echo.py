@@ -1,0 +1,23 @@
+"""Hints as a response repeats them. They are accepted in any shape; the response is valid in every case."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+_T = TypeVar("_T", bound=str)
+
+
+def one_of(value: Any, *known: _T) -> _T | None:
+    """The value, where it is one that the specification has."""
+    return next((word for word in known if word == value), None)
+
+
+def text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def metadata_echo(metadata: Any) -> dict[str, str]:
+    """As it came, values that are no text as JSON."""
+    entries = metadata if isinstance(metadata, dict) else {}
+    return {key: text(value) or "" for key, value in entries.items()}

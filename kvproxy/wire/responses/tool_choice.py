@@ -1,0 +1,99 @@
+"""The choice among tools, in the flat form of the Responses API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from kvproxy.core import ToolChoice
+from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.wire.offered import Offered, checked_choice
+from kvproxy.wire.responses.builtin_calls import BUILTINS
+from kvproxy.wire.responses.tools import spaced_name
+from kvproxy.wire.strict import Strict
+
+
+class AllowedTool(Strict):
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "function"
+    name: str | None = None
+    namespace: str | None = None
+
+
+class ToolChoiceBody(AllowedTool):
+    type: str = Field(
+        description="function, custom, allowed_tools or a built-in; as a string: none, auto or required."
+    )
+    mode: Literal["auto", "required"] = Field(default="auto", description="Of allowed_tools.")
+    tools: list[AllowedTool] | None = Field(default=None, description="Of allowed_tools.")
+
+
+def _as_choice(choice: object) -> object:
+    return {"type": choice} if isinstance(choice, str) else choice
+
+
+ToolChoiceField = Annotated[
+    ToolChoiceBody | None,
+    BeforeValidator(
+        _as_choice, json_schema_input_type=Literal["none", "auto", "required"] | ToolChoiceBody | None
+    ),
+]
+
+
+def parse_choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
+    """Raises InvalidRequest, and UnsupportedParameter for a tool that nobody here can run."""
+    return checked_choice(_choice(choice, offered), offered)
+
+
+def choice_echo(choice: ToolChoiceBody | None) -> str | dict[str, Any]:
+    if choice is None:
+        return "auto"
+    sent: dict[str, Any] = choice.model_dump(mode="json", exclude_unset=True)
+    if choice.type == "allowed_tools":
+        return {"mode": choice.mode, **sent}
+    return choice.type if choice.type in ("none", "auto", "required") else sent
+
+
+def _choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
+    match choice:
+        case None:
+            return ToolChoice()
+        case ToolChoiceBody(type="none" | "auto" | "required" as mode):
+            return ToolChoice(mode)
+        case ToolChoiceBody(type="allowed_tools", mode=mode, tools=[_, *_] as tools):
+            names = (n for i, t in enumerate(tools) for n in _names(t, f"tool_choice.tools[{i}]", offered))
+            return ToolChoice(mode, tuple(dict.fromkeys(names)))
+        case ToolChoiceBody(type="allowed_tools"):
+            raise _missing("tool_choice.tools")
+        case ToolChoiceBody(type=type) if type in _NAMED or type in BUILTINS or type in offered.missing:
+            return ToolChoice("required", _names(choice, "tool_choice", offered))
+    raise UnsupportedParameter(
+        f"Unsupported value: 'tool_choice.type' is '{choice.type[:64]}'. Use 'none', 'auto', 'required', "
+        "a function, a custom tool or allowed_tools.",
+        param="tool_choice.type",
+    )
+
+
+_NAMED: Mapping[str, str] = {"function": "name", "custom": "name", "namespace": "name"}
+
+
+def _names(tool: AllowedTool, where: str, offered: Offered) -> tuple[str, ...]:
+    """What a choice names, as the model knows it; a hosted tool by its type."""
+    if tool.type not in _NAMED:
+        return (BUILTINS.get(tool.type, tool.type),)
+    if tool.name is None:
+        raise _missing(f"{where}.name")
+    if tool.type == "namespace":
+        inside = tuple(t.name for t in offered.tools if t.namespace == tool.name)
+        return inside or (spaced_name(tool.name, ""),)
+    for offer in offered.tools:
+        if (offer.namespace, offer.bare_name) == (tool.namespace, tool.name) and tool.namespace:
+            return (offer.name,)
+    return (spaced_name(tool.namespace, tool.name),)
+
+
+def _missing(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)

@@ -1,0 +1,127 @@
+"""A schema with as much of it as can be enforced, for clients that asked for no more than that. Pure.
+
+Leaving an assertion out only ever admits more. What remains is what the grammar library compiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kvproxy.errors import UnsupportedSchema
+from kvproxy.wire.json_schema import enforceable
+from kvproxy.wire.schemas.blame import keyword_of
+
+Check = Callable[[Mapping[str, Any]], str | None]
+"""Why the library does not take a schema alone; None where it does."""
+
+_TOGETHER = {
+    "minimum/maximum": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    "minProperties": ("minProperties", "maxProperties"),
+    "patternProperties": ("patternProperties", "additionalProperties"),
+}
+_ORDER = (
+    "oneOf", "pattern", "patternProperties", "format", "multipleOf", "minimum/maximum", "minProperties",
+    "minItems", "maxItems", "minLength", "maxLength", "$ref", "const", "enum", "allOf", "anyOf", "required",
+    "properties", "items", "prefixItems",
+)  # fmt: skip
+"""What is given up first when the library does not say what is wrong."""
+
+_ALONE = frozenset(("pattern", "format", "multipleOf", "oneOf", "minimum/maximum", "const", "enum"))
+"""Keywords that say all they say beside their own node alone: each can be tried by itself."""
+
+MOST_TRIED = 64
+"""Nodes tried by themselves for one keyword; beyond that it goes everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxed:
+    schema: dict[str, Any]
+    left_out: tuple[str, ...]
+    """Keywords, each once."""
+
+
+def relaxed(schema: Mapping[str, Any], *, where: str, param: str, check: Check) -> Relaxed:
+    """Never refuses: of what cannot be read at all, the type is kept."""
+    left: dict[str, None] = {}
+    try:
+        out = enforceable(schema, where=where, param=param, relaxed=left)
+    except UnsupportedSchema:
+        return Relaxed(_type_alone(schema), (*left, "schema"))
+    reason = check(out)
+    tried: set[str] = set()
+    while reason is not None:
+        keyword = _next(out, keyword_of(reason), tried)
+        if keyword is None:
+            return Relaxed(_type_alone(schema), (*left, "schema"))
+        tried.add(keyword)
+        out = _without(out, keyword, check)
+        left[keyword] = None
+        reason = check(out)
+    return Relaxed(out, tuple(left))
+
+
+def _next(schema: Any, said: str | None, tried: set[str]) -> str | None:
+    """The keyword to do without."""
+    order = _ORDER if said is None else (said, *_ORDER)
+    found = {key for node in _nodes(schema) for key in node}
+    return next((k for k in order if k not in tried and found & set(_TOGETHER.get(k, (k,)))), None)
+
+
+def _without(schema: dict[str, Any], keyword: str, check: Check) -> dict[str, Any]:
+    """``keyword`` left out where it is to blame, or everywhere when no place of it is by itself."""
+    keys = _TOGETHER.get(keyword, (keyword,))
+    nodes = [
+        node for node in _nodes(schema) if keys[0] in node or (len(keys) > 2 and node.keys() & set(keys))
+    ]
+    guilty = nodes
+    if keyword in _ALONE and len(nodes) <= MOST_TRIED:
+        definitions: dict[str, Any] = {k: schema[k] for k in ("$defs", "definitions") if k in schema}
+        guilty = [node for node in nodes if check({**definitions, **node}) is not None] or nodes
+    ids = {id(node) for node in guilty}
+    out = _dropped(schema, keys, ids)
+    assert isinstance(out, dict)
+    return out
+
+
+def _dropped(value: Any, keys: tuple[str, ...], ids: set[int]) -> Any:
+    if isinstance(value, list):
+        return [_dropped(item, keys, ids) for item in value]
+    if not isinstance(value, dict):
+        return value
+    out: dict[str, Any] = {}
+    for key, inner in value.items():
+        if key in ("const", "enum"):
+            kept = inner
+        elif key in ("properties", "patternProperties", "$defs", "definitions"):
+            kept = {name: _dropped(schema, keys, ids) for name, schema in inner.items()}
+        else:
+            kept = _dropped(inner, keys, ids)
+        if id(value) not in ids or key not in keys:
+            out[key] = kept
+        elif key == "oneOf" and "anyOf" not in value:
+            out["anyOf"] = kept  # whichever of them: more than one may hold
+    return out
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Every schema in one that was rewritten."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _nodes(item)
+    elif isinstance(value, dict):
+        yield value
+        for key, inner in value.items():
+            if key in ("properties", "patternProperties", "$defs", "definitions"):
+                for schema in inner.values():
+                    yield from _nodes(schema)
+            elif key not in ("const", "enum"):
+                yield from _nodes(inner)
+
+
+def _type_alone(schema: Mapping[str, Any]) -> dict[str, Any]:
+    kind = schema.get("type", "object" if "properties" in schema else None)
+    known = {"object", "array", "string", "number", "integer", "boolean", "null"}
+    kinds = [k for k in (kind if isinstance(kind, list) else [kind]) if isinstance(k, str) and k in known]
+    return {"type": kinds} if kinds else {}

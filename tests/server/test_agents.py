@@ -1,0 +1,150 @@
+"""What coding agents send, as it was seen on the wire: shapes and sizes, on the doors, with the fake model.
+
+``requests/*.json`` are written by hand. ``{"characters": n}`` stands for a text of that length, ``{"schema": n}`` for
+the JSON schema of an object with so many properties.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvproxy.wire.left_out import LEFT_OUT
+from tests.server.doubles import Http, Proxy, client_of, make_proxy
+
+REQUESTS = Path(__file__).parent / "requests"
+CLAUDE, CODEX, KNOWN = "claude_code", "codex", "codex_known_model"
+
+
+def filled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [filled(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"characters"}:
+        return ("words " * (value["characters"] // 6 + 1))[: value["characters"]]
+    if value.keys() == {"schema"}:
+        properties = {f"p{i}": {"type": "string", "description": "One."} for i in range(value["schema"])}
+        return {"type": "object", "properties": properties, "required": list(properties)[:1]}
+    return {key: filled(item) for key, item in value.items()}
+
+
+def request_of(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = filled(json.loads((REQUESTS / f"{name}.json").read_text(encoding="utf-8")))
+    return found
+
+
+async def events_of(http: Http, asked: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+    """The events of a stream, and what the header says was left out."""
+    response = await http.post(asked["path"], json=asked["body"], headers=asked["headers"])
+    text = await response.text()
+    assert response.status == 200, text
+    datas = [line.removeprefix("data: ") for line in text.split("\n") if line.startswith("data: ")]
+    return [json.loads(data) for data in datas], response.headers.get(LEFT_OUT)
+
+
+def agent_proxy() -> Proxy:
+    return make_proxy(max_context=10**6)
+
+
+def call(name: str, arguments: str) -> str:
+    return f'<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out"),
+    [(CLAUDE, None), (CODEX, '"tools[7]: web_search"'), (KNOWN, '"tools[4]: web_search"')],
+)
+async def test_a_first_request_is_answered(name: str, left_out: str | None) -> None:
+    async with client_of(agent_proxy()) as http:
+        events, told = await events_of(http, request_of(name))
+    assert told == left_out
+    assert events[-1]["type"] in ("message_stop", "response.completed")
+
+
+async def test_claude_codes_tokens_are_counted() -> None:
+    asked = request_of(CLAUDE)
+    body = {key: value for key, value in asked["body"].items() if key not in ("max_tokens", "stream")}
+    async with client_of(agent_proxy()) as http:
+        response = await http.post("/v1/messages/count_tokens?beta=true", json=body)
+        assert response.status == 200 and (await response.json())["input_tokens"] > 10_000
+
+
+async def test_claude_code_calls_a_tool_and_goes_on() -> None:
+    proxy, asked = agent_proxy(), request_of(CLAUDE)
+    proxy.backend.say_next(call("Read", '{"p0": "a.txt"}'))
+    async with client_of(proxy) as http:
+        events, _ = await events_of(http, asked)
+        [block] = [e["content_block"] for e in events if e["type"] == "content_block_start"]
+        assert (block["type"], block["name"]) == ("tool_use", "Read")
+        use = {"type": "tool_use", "id": block["id"], "name": "Read", "input": {"p0": "a.txt"}}
+        result = {
+            "type": "tool_result",
+            "tool_use_id": block["id"],
+            "content": "text",
+            "cache_control": {"type": "ephemeral"},
+        }
+        asked["body"]["messages"] += [
+            {"role": "assistant", "content": [use]},
+            {"role": "user", "content": [result]},
+        ]
+        events, _ = await events_of(http, asked)
+    assert events[-1]["type"] == "message_stop"
+
+
+async def turn(http: Http, asked: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
+    """The one call of an answer; it and its result are put behind the input, as Codex does it (modified)."""
+    events, _ = await events_of(http, asked)
+    [item] = events[-1]["response"]["output"]
+    asked["body"]["input"] += [item, {**output, "call_id": item["call_id"]}]
+    found: dict[str, Any] = item
+    return found
+
+
+async def test_codex_calls_its_sub_agents_and_mcp_servers_by_namespace() -> None:
+    proxy, asked = agent_proxy(), request_of(CODEX)
+    proxy.backend.say_next(call("mcp__demo__look_up", '{"p0": "x"}'))
+    proxy.backend.say_next(call("multi_agent_v1__spawn_agent", '{"p0": "x"}'))
+    told = {"type": "function_call_output", "output": [{"type": "input_text", "text": "found"}]}
+    async with client_of(proxy) as http:
+        calls = [await turn(http, asked, told), await turn(http, asked, told)]
+        events, _ = await events_of(http, asked)
+    assert [(item["namespace"], item["name"]) for item in calls] == [
+        ("mcp__demo", "look_up"),
+        ("multi_agent_v1", "spawn_agent"),
+    ]
+    assert events[-1]["type"] == "response.completed"
+    first, second, third = (generation.prompt.token_ids for generation in proxy.backend.generations)
+    assert second[: len(first)] == first and third[: len(second)] == second
+
+
+async def test_codex_searches_for_tools_calls_what_it_found_and_patches() -> None:
+    proxy, asked = agent_proxy(), request_of(KNOWN)
+    for said in (
+        call("tool_search", '{"p0": "mail"}'),
+        call("mcp__demo__look_up", '{"q": "x"}'),
+        call("apply_patch", '{"input": "*** Begin\\n+\\"a\\"\\n*** End\\n"}'),
+    ):
+        proxy.backend.say_next(said)
+    function = {"type": "function", "name": "look_up", "strict": False, "defer_loading": True}
+    namespace = {"type": "namespace", "name": "mcp__demo", "description": "", "tools": [function]}
+    found = {"type": "tool_search_output", "status": "completed", "execution": "client", "tools": [namespace]}
+    async with client_of(proxy) as http:
+        search = await turn(http, asked, found)
+        look_up = await turn(http, asked, {"type": "function_call_output", "output": "1"})
+        patch = await turn(http, asked, {"type": "custom_tool_call_output", "output": "done"})
+        events, _ = await events_of(http, asked)
+    assert (search["type"], search["execution"], search["arguments"]) == (
+        "tool_search_call",
+        "client",
+        {"p0": "mail"},
+    )
+    assert (look_up["namespace"], look_up["name"]) == ("mcp__demo", "look_up")
+    assert (patch["type"], patch["input"]) == ("custom_tool_call", '*** Begin\n+"a"\n*** End\n')
+    assert events[-1]["type"] == "response.completed"
+    prompts = [generation.prompt.token_ids for generation in proxy.backend.generations]
+    assert all(later[: len(one)] == one for one, later in pairwise(prompts))
