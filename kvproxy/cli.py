@@ -238,6 +238,37 @@ def watch(
 
 
 @app.command()
+def mcp(
+    http: Annotated[
+        str | None,
+        typer.Option(help="Serve streamable HTTP at HOST:PORT, path /mcp.  [stdio]", show_default=False),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="KVPROXY_MCP_TOKEN", help="With --http: the bearer token to ask for.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="With --http: one more name that clients call this host by.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Let it publish files below this folder.")] = None,
+    allow_delete: Annotated[bool, typer.Option("--allow-delete", help="Offer delete_document too.")] = False,
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """Offer a running proxy to agents as an MCP server: publish, list, ask with documents, explain."""
+    from kvproxy.mcp_server.exposure import read_exposure
+    from kvproxy.mcp_server.extra import McpOptions, run_mcp
+
+    if http is None and allow_host:  # a token may stand in the environment for another server
+        raise typer.BadParameter("--allow-host needs --http")
+    exposure = None if http is None else read_exposure(http, token, allow_host or ())
+    with suppress(KeyboardInterrupt):
+        run_mcp(
+            McpOptions(url, api_key, exposure, root, allow_delete),
+            announce=lambda where: typer.echo(f"MCP at {where}", err=True),
+        )
+
+
+@app.command()
 def demo() -> None:
     """Publish two documents on the bundled model and show what a cold and a warm question cost."""
     from kvproxy.demo import run_demo

@@ -73,10 +73,10 @@ class Client:
         return data
 
     def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
-        return self._json("GET", _path(ref), params={"text": "true"} if text else None)
+        return self._json("GET", document_path(ref), params={"text": "true"} if text else None)
 
     def delete(self, ref: str) -> None:
-        self._json("DELETE", _path(ref))
+        self._json("DELETE", document_path(ref))
 
     def verify(
         self, ref: str, *, tokens: int | None = None, progress: Progress | None = None
@@ -84,7 +84,7 @@ class Client:
         """Takes as long as a few cold prefills: ``exact``, and ``data`` with one entry per framing and spelling.
         ``tokens`` of the greedy answers are compared. Raises RequestFailed."""
         query = {} if tokens is None else {"tokens": str(tokens)}
-        result = self._streamed(_path(ref) + "/verify", None, query, progress)
+        result = self._streamed(document_path(ref) + "/verify", None, query, progress)
         if result is None:
             raise RequestFailed("the proxy ended the verification without a result; look at its log")
         return result
@@ -111,7 +111,7 @@ class Client:
             with self._http.stream("GET", "/kv/v1/requests", params={"last": str(last)}, headers=headers) as response:
                 if response.is_error:
                     response.read()
-                    raise _refusal(response)
+                    raise refusal(response)
                 for _, entry in _events(response.iter_raw()):
                     yield entry
         except httpx.HTTPError as e:
@@ -126,12 +126,12 @@ class Client:
             with self._http.stream("POST", path, json=body, params=query, headers=headers) as response:
                 if response.is_error:
                     response.read()
-                    raise _refusal(response)
+                    raise refusal(response)
                 for event, data in _events(response.iter_bytes()):
                     if event == "result":
                         return data
                     if event == "error":
-                        raise RequestFailed(_message(data) or "the proxy failed")
+                        raise RequestFailed(error_message(data) or "the proxy failed")
                     if event == "progress" and progress is not None:
                         progress(int(data["done"]), int(data["total"]))
         except httpx.HTTPError as e:
@@ -144,7 +144,7 @@ class Client:
         except httpx.HTTPError as e:
             raise self._unreachable(e) from e
         if response.is_error:
-            raise _refusal(response)
+            raise refusal(response)
         try:
             body = response.json() if response.content else {}
         except ValueError as e:
@@ -154,14 +154,17 @@ class Client:
         return body
 
     def _unreachable(self, error: httpx.HTTPError) -> RequestFailed:
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return RequestFailed(
-                f"no proxy answers at {self._root}; start one with `kvproxy serve`, or give --url"
-            )
-        return RequestFailed(f"the connection to {self._root} broke: {error}")
+        return unreachable(self._root, error)
 
 
-def _path(ref: str) -> str:
+def unreachable(root: str, error: httpx.HTTPError) -> RequestFailed:
+    """The error for a proxy at ``root`` that did not answer, or not to the end."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return RequestFailed(f"no proxy answers at {root}; start one with `kvproxy serve`, or give --url")
+    return RequestFailed(f"the connection to {root} broke: {error}")
+
+
+def document_path(ref: str) -> str:
     """A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx
     nor a proxy on the way then makes ``b`` of it."""
     segments = ref.split("/")
@@ -171,15 +174,17 @@ def _path(ref: str) -> str:
     return "/kv/v1/documents/" + quote(ref, safe="@/" if plain else "@")
 
 
-def _refusal(response: httpx.Response) -> RequestFailed:
+def refusal(response: httpx.Response) -> RequestFailed:
+    """The error that a response which was read stands for, in the proxy's own words where it sent some."""
     try:
-        message = _message(response.json())
+        message = error_message(response.json())
     except ValueError:
         message = None
     return RequestFailed(message or f"the proxy answered {response.status_code} {response.reason_phrase}")
 
 
-def _message(body: Any) -> str | None:
+def error_message(body: Any) -> str | None:
+    """The words of an error body."""
     error = body.get("error") if isinstance(body, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     return message if isinstance(message, str) else None

@@ -39,6 +39,10 @@ class FakeProxy(ThreadingHTTPServer):
         self.documents: dict[str, dict[str, Any]] = {}
         self.spellings: tuple[str, ...] = ("published",)
         """Names of those that every document has."""
+        self.asked: list[dict[str, Any]] = []
+        """The bodies of chat completions."""
+        self.requests: list[dict[str, Any]] = []
+        """What ``/kv/v1/requests`` tells."""
         if store is not None and store.exists():
             self.documents = json.loads(store.read_text())
 
@@ -103,6 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/v1/models":
             model = {"id": MODEL, "object": "model", "created": 1, "owned_by": "kvproxy"}
             self._json(200, {"object": "list", "data": [model]})
+        elif path == "/kv/v1/requests":
+            self._json(200, {"object": "list", "data": self.server.requests})
         elif path == "/kv/v1/documents":
             self._json(200, {"object": "list", "data": [d["info"] for d in self.server.documents.values()]})
         elif (found := self._document(path)) is not None:
@@ -122,8 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif "/verify" in self.path:
             self._verify()
         elif self.path == "/tokenize":
-            ids = list(range(len(body["prompt"].split())))
-            self._json(200, {"count": len(ids), "max_model_len": CONTEXT, "tokens": ids})
+            texts = [body["prompt"]] if "prompt" in body else self._texts(body)
+            if texts is not None:
+                ids = list(range(sum(len(text.split()) for text in texts)))
+                self._json(200, {"count": len(ids), "max_model_len": CONTEXT, "tokens": ids})
         elif self.path == "/v1/responses":
             self._respond(body)
         else:
@@ -178,7 +186,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _chat(self, body: dict[str, Any]) -> None:
         if self.server.slow:
             time.sleep(30)
-        texts = [_said(m.get("content")) for m in body["messages"]]
+        self.server.asked.append(body)
+        if (texts := self._texts(body)) is None:
+            return
         read = self._read(texts)
         details = {"cached_tokens": read.cached, "cache_write_tokens": 0}
         usage = {
@@ -252,6 +262,19 @@ class _Handler(BaseHTTPRequestHandler):
             answer="yes" if known and self.server.lies else "no",
             status=hit if known else 'kvproxy; fwd=miss; detail="no-document"',
         )
+
+    def _texts(self, body: dict[str, Any]) -> list[str] | None:
+        """One for each message, documents included; None after a 404 for one that nobody published."""
+        texts = []
+        for message in body["messages"]:
+            content = message.get("content")
+            if isinstance(content, list):
+                named = [self._document(p["document"]) if "document" in p else p for p in content]
+                if None in named:
+                    return None
+                content = "".join(str(p["text"]) for p in named if p is not None and "text" in p)
+            texts.append(_said(content))
+        return texts
 
     def _allowed(self) -> bool:
         key = self.headers.get("authorization", "").removeprefix("Bearer ")

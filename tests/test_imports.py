@@ -50,6 +50,9 @@ HEAVY: dict[str, set[str]] = {
     "diskcache": {"store"},
     "prometheus_client": {"telemetry"},
     "matplotlib": {"bench.plot"},
+    "mcp": {"mcp_server"},
+    "starlette": {"mcp_server"},
+    "uvicorn": {"mcp_server"},
 }
 
 

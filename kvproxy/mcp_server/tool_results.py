@@ -1,0 +1,112 @@
+"""What the tools answer, as an agent reads it: the descriptions here are the tools' output schemas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from kvproxy.core import Visibility
+from kvproxy.mcp_server.cache_outcome import Outcome
+
+_HEAD = "system"
+"""The framing of documents at the head of the system message."""
+
+
+class DocumentSummary(BaseModel):
+    """One version of a published document."""
+
+    reference: str = Field(
+        description="Names this very version: ID@VERSION. The id alone names the current one."
+    )
+    uri: str = Field(description="The resource that holds its text.")
+    current: bool
+    visibility: Visibility = Field(description="private: for the API key that published it alone.")
+    characters: int
+    tokens: int = Field(description="Of the text alone.")
+    cached_tokens: int = Field(
+        description="How many tokens of it, with what the chat template puts before it, are kept right now for a "
+        "prompt that begins with it, as those of `ask` do."
+    )
+    pinned: bool = Field(description="Its KV stays in memory.")
+    quarantined: str | None = Field(description="Why its kept KV is not used; null while it is.")
+
+
+class DocumentList(BaseModel):
+    documents: list[DocumentSummary]
+
+
+class PublishedDocument(BaseModel):
+    document: DocumentSummary
+    created: bool = Field(
+        description="False: the current version had this text already, and nothing was done."
+    )
+    prefill_s: float = Field(description="Seconds of prefill that no reader pays any more.")
+
+
+class ShownDocument(BaseModel):
+    document: DocumentSummary
+    text: str | None = Field(description="Where it was asked for.")
+
+
+class DeletedDocument(BaseModel):
+    deleted: str
+
+
+class Answer(BaseModel):
+    answer: str
+    finish_reason: str | None = Field(description="length: cut off at max_tokens; ask again with more.")
+    model: str
+    documents: list[str] = Field(description="As they were sent, in their one order.")
+    prompt_tokens: int
+    cached_tokens: int = Field(description="Tokens of the prompt that were not computed for this answer.")
+    completion_tokens: int
+    ttft_s: float | None = Field(description="Seconds to the first token.")
+    outcome: Outcome
+    reason: str | None = Field(description="Of a miss, from a closed list.")
+
+
+class RecentMiss(BaseModel):
+    """A request of this API key that was served without kept KV."""
+
+    seconds_ago: float
+    client: str
+    endpoint: str
+    document: str | None
+    reason: str | None
+    meaning: str
+    prompt_tokens: int | None
+    cached_tokens: int | None
+
+
+class Explanation(BaseModel):
+    did: list[str] = Field(description="What was done to find this out, in order.")
+    prompt_tokens: int
+    cached_tokens: int | None = Field(description="Null where nothing was sent.")
+    outcome: Outcome | None = Field(description="Null where nothing was sent.")
+    reason: str | None = Field(description="Of a miss, from a closed list.")
+    meaning: str = Field(description="The outcome in a sentence, and what would make it better.")
+    recognised: str | None = Field(
+        description="The published document that the prompt was found to begin with."
+    )
+    documents: list[DocumentSummary] = Field(
+        description="Those that the prompt names or begins with, as they are now."
+    )
+    recent_misses: list[RecentMiss] = Field(description="From before this call, the newest first.")
+
+
+def summary(info: dict[str, Any]) -> DocumentSummary:
+    """The summary of a document as the proxy tells it."""
+    reference = f"{info['id']}@{info['version']}"
+    kept = {framing["name"]: framing.get("resident_tokens", 0) for framing in info["framings"]}
+    return DocumentSummary(
+        reference=reference,
+        uri=f"kv://{reference}",
+        current=info["current"],
+        visibility=info["visibility"],
+        characters=info["characters"],
+        tokens=info["tokens"],
+        cached_tokens=kept.get(_HEAD, max(kept.values(), default=0)),
+        pinned=bool(info.get("pinned")),
+        quarantined=info.get("quarantined"),
+    )

@@ -1,0 +1,36 @@
+"""``Cache-Status`` as the proxy writes it, read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from kvproxy.core import MissReason
+from kvproxy.mcp_server.cache_outcome import MEANING, CacheOutcome, read_outcome
+from kvproxy.wire.cache_status import BYPASS, PENDING, sf_string
+
+
+@pytest.mark.parametrize(
+    ("header", "cached", "outcome"),
+    [
+        ('kvproxy; hit; key="team/h@3"; detail="tokens=9,exact"', 9, CacheOutcome("hit", "team/h@3")),
+        ('kvproxy; hit; detail="tokens=9"', 9, CacheOutcome("hit")),
+        ('kvproxy; fwd=miss; collapsed; key="h@1"; detail="tokens=9"', 9, CacheOutcome("shared", "h@1")),
+        (
+            'kvproxy; fwd=miss; key="h@1"; detail="new-preamble"',
+            0,
+            CacheOutcome("miss", "h@1", "new-preamble"),
+        ),
+        (BYPASS, 0, CacheOutcome("bypass")),
+        (PENDING, 7, CacheOutcome("hit")),
+        (PENDING, 0, CacheOutcome("miss")),
+        ("", 0, CacheOutcome("miss")),
+        (f"kvproxy; hit; key={sf_string('ä@1')}", 3, CacheOutcome("hit", "ä@1")),
+    ],
+)
+def test_it_is_read(header: str, cached: int, outcome: CacheOutcome) -> None:
+    assert read_outcome(header, cached) == outcome
+    assert outcome.meaning
+
+
+def test_every_reason_has_a_meaning() -> None:
+    assert set(MEANING) == {reason.value for reason in MissReason}
