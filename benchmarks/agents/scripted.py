@@ -39,7 +39,7 @@ class Asked:
 
     prompt_tokens: int
     identical: int
-    """Leading tokens that an earlier request of this program's had too."""
+    """Leading tokens that an earlier request had too."""
     cached: int = 0
     called: str | None = None
 
@@ -54,11 +54,10 @@ class Script:
     _answers: dict[str, str] = field(default_factory=dict)
     _calls: dict[str, str] = field(default_factory=dict)
 
-    def begin(self, cwd: str, *, new_program: bool) -> None:
+    def begin(self, cwd: str) -> None:
+        """A session in this folder."""
         self.cwd = cwd
         self.asked = []
-        if new_program:
-            self.seen = []
 
     def plan(self, request_id: str, request: Request) -> None:
         name = _wanted(request)

@@ -72,7 +72,7 @@ async def session(
     place.prepare(recipe.files)
     command = [recipe.command, *map(place.filled, [*recipe.arguments, *program.ask(question)])]
     before = len(served.requests())
-    served.script.begin(str(place.project), new_program=first)
+    served.script.begin(str(place.project))
     status, told = await _run(command, place, place.variables(recipe.variables), limit_s)
     (place.folder / f"output-{1 if first else 2}.txt").write_text(told)
     (place.folder / "shapes.json").write_text(json.dumps(served.shapes, indent=1))
