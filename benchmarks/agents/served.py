@@ -32,7 +32,7 @@ CONTEXT = 65_536
 """Claude Code's prompt alone has more tokens than the model was made for; what it says there does not matter here."""
 
 LAYERS = 4
-"""Of the model's 30: a prompt of 20,000 tokens takes seconds then and not minutes; it is kept and found the same way."""
+"""Of the model's 30: a prompt of 20,000 tokens takes seconds then and not minutes, kept and found as ever."""
 
 NAME = "smollm2-135m"
 
