@@ -54,9 +54,18 @@ def ask(url: str, text: str, dialect: str) -> str:
 
 
 def shares(printed: str) -> list[float]:
+    return [tokens / prompt for tokens, prompt in counts(printed)]
+
+
+def cached(printed: str) -> list[int]:
+    return [tokens for tokens, _ in counts(printed)]
+
+
+def counts(printed: str) -> list[tuple[int, int]]:
+    """Cached tokens and all of the prompt's, of each of the three questions."""
     told = re.findall(r"^(\d+) of (\d+) prompt tokens were cached", printed, re.MULTILINE)
     assert len(told) == 3, printed
-    return [int(cached) / int(prompt) for cached, prompt in told]
+    return [(int(tokens), int(prompt)) for tokens, prompt in told]
 
 
 def test_against_the_fake(text: str) -> None:
@@ -72,5 +81,8 @@ def test_against_the_fake(text: str) -> None:
 @pytest.mark.parametrize("dialect", ["openai-compatible", "openai", "anthropic"])
 def test_against_the_model(proxy: Served, text: str, dialect: str) -> None:
     printed = ask(f"{proxy.url}/v1", text, dialect)
-    assert min(shares(printed)) > 0.8, printed
-    assert re.search(r'^tool: lookUp\(\{"section":"(preamble|terms)"\}\)$', printed, re.MULTILINE), printed
+    published = re.search(r"^published: .*, (\d+) tokens", printed, re.MULTILINE)
+    assert published is not None, printed
+    # The published document, each time; how much stands behind it is the model's to say.
+    assert min(cached(printed)) > 0.95 * int(published[1]), printed
+    assert re.search(r'^tool: lookUp\(\{"section":"(preamble|terms)"\}\)', printed, re.MULTILINE), printed
