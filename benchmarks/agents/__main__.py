@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.agents.installed import install
@@ -34,29 +34,42 @@ def main() -> None:
         install(PROGRAMS, folder)
         raise SystemExit(_isolated([sys.executable, "-m", "benchmarks.agents", *sys.argv[1:]]))
     print(HEAD, flush=True)
-    rows = asyncio.run(measure(given.names, folder, slow_s=given.slow, limit_s=given.limit))
+    plan = Plan(folder, (given.run or folder / "run").absolute(), given.slow, given.limit, given.sessions)
+    rows = asyncio.run(measure(given.names, plan))
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
     raise SystemExit(0 if all(row.works for row in rows) else 1)
 
 
-async def measure(names: list[str], folder: Path, *, slow_s: float, limit_s: float) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``agents``: where they are installed; ``run``: where they and the proxy live; seconds."""
+
+    agents: Path
+    run: Path
+    slow_s: float
+    limit_s: float
+    sessions: int
+
+
+async def measure(names: list[str], plan: Plan) -> list[Row]:
     """Each program's row is printed as soon as it is known."""
     rows: list[Row] = []
-    async with proxy(folder / "run", slow_s=slow_s) as served:
+    async with proxy(plan.run, slow_s=plan.slow_s) as served:
         for program in PROGRAMS:
             if not names or any(name.lower() in program.name.lower() for name in names):
-                rows.append(await _both(program, served, folder, limit_s))
+                rows.append(await _row(program, served, plan))
                 print(rows[-1].line, flush=True)
     return rows
 
 
-async def _both(program: Program, served: Served, folder: Path, limit_s: float) -> Row:
-    place = Place(folder, folder / "run" / "".join(c if c.isalnum() else "-" for c in program.name.lower()))
+async def _row(program: Program, served: Served, plan: Plan) -> Row:
+    name = "".join(c if c.isalnum() else "-" for c in program.name.lower())
+    place = Place(plan.agents, plan.run / name)
     shutil.rmtree(place.folder, ignore_errors=True)
     sessions = [
-        await session(program, served, place, question, first=first, limit_s=limit_s)
-        for question, first in zip(QUESTIONS, (True, False), strict=True)
+        await session(program, served, place, question, first=number == 0, limit_s=plan.limit_s)
+        for number, question in enumerate(QUESTIONS[: plan.sessions])
     ]
     recipe = program.recipe(Door(served.url, NAME, CONTEXT))
     options = (argument for argument in recipe.arguments if argument.startswith("-"))

@@ -60,7 +60,8 @@ class Place:
         """A home of its own, and none of the variables that this process has."""
         places = os.pathsep.join([*map(str, bin_folders(self.agents)), os.environ["PATH"]])
         plain = {"TERM": "dumb", "CI": "1", "NO_COLOR": "1", "LANG": "C.UTF-8"}
-        own = {"HOME": str(self.folder / "home"), "PATH": places}
+        # Whatever repository this stands in is none of theirs.
+        own = {"HOME": str(self.folder / "home"), "PATH": places, "GIT_CEILING_DIRECTORIES": str(self.folder)}
         return {**plain, **own, **{name: self.filled(value) for name, value in more.items()}}
 
 
