@@ -174,8 +174,8 @@ def asked(name: str, answer_to: Callable[[str], AIMessage], questions: Sequence[
 
 
 def apart() -> dict[str, str]:
-    """What is sent with one cache_salt reuses nothing of another's but published documents, so that the three
-    measure what they say. A program of yours needs none."""
+    """Returns a cache_salt of its own: what is sent with one reuses nothing of another's but published documents, so
+    that the three measure what they say. A program of yours needs none."""
     return {"cache_salt": uuid.uuid4().hex}
 
 

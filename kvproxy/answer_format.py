@@ -1,4 +1,4 @@
-"""What a whole answer may be asked to look like: values only."""
+"""Formats that a whole answer may be asked to have: values only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Syntax = Literal["gbnf", "lark"]
-"""How a grammar is written: llama.cpp's way (also called EBNF), or llguidance's."""
+"""The syntax that a grammar is written in: llama.cpp's (also called EBNF), or llguidance's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class JsonFormat:
 
     schema: Mapping[str, Any] | None = None
     strict: bool = True
-    """What cannot be enforced of the schema is refused; else it is left out, and the answer says so."""
+    """True: a schema that cannot be enforced in full is refused; else the rest is left out, and the answer says so."""
     param: str = field(default="response_format", compare=False)
     """The client's field, for messages."""
 

@@ -80,7 +80,7 @@ class Server(_Section):
     keepalive_s: float = Field(default=10.0, gt=0)
     timeout_s: float = Field(default=600.0, gt=0)
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ("loopback",)
-    """Whose pages may ask, by a browser: ``loopback``, origins, or ``*``."""
+    """The origins whose pages may ask by a browser, or ``loopback``, or ``*``."""
     metrics: bool = True
     metrics_key: str | None = Field(default=None, min_length=16, repr=False)
 
@@ -127,7 +127,7 @@ class Engine(_Section):
 
 
 class Requests(_Section):
-    """How requests for the local model are read where they ask for what is not to be had here."""
+    """Settings that say how requests for the local model are read where they ask for what is not to be had here."""
 
     hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
     unreadable_history: Literal["note", "refuse"] = "note"

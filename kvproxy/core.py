@@ -105,7 +105,7 @@ class Message:
 
 
 ToolForm = Literal["function", "custom", "shell", "local_shell", "apply_patch", "tool_search"]
-"""How calls of a tool are told to its client: as a function's, as free text, or as a built-in's own item."""
+"""The form in which a tool's client is told of calls: as a function's, free text, or a built-in's own item."""
 
 
 @dataclass(frozen=True, slots=True)

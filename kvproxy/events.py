@@ -45,7 +45,7 @@ class Started:
     cache_write_tokens: int = 0
     """As :attr:`Usage.cache_write_tokens`: settled by now, since what follows is no part of the prompt."""
     left_out: tuple[LeftOut, ...] = ()
-    """What of the request's schemas is not enforced, as its dialect allows."""
+    """The parts of the request's schemas that are not enforced, as its dialect allows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,7 +214,7 @@ class Pipeline:
         return self._misses.passthrough(model)
 
     async def upstream_left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
-        """What of a body another provider will not see. Raises InvalidRequest for what cannot be sent at all."""
+        """Returns what another provider will not see of a body. Raises InvalidRequest for what cannot be sent."""
         return await self._misses.left_out(endpoint, body)
 
     async def upstream(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What is compared at a time."""
+    """A framing and a spelling that are compared at a time."""
 
     framing: Framing
     spelled: Spelled | None = None

@@ -42,7 +42,7 @@ class FakeProxy(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         """The bodies of chat completions."""
         self.requests: list[dict[str, Any]] = []
-        """What ``/kv/v1/requests`` tells."""
+        """The records that ``/kv/v1/requests`` tells."""
         if store is not None and store.exists():
             self.documents = json.loads(store.read_text())
 
@@ -73,7 +73,7 @@ class FakeProxy(ThreadingHTTPServer):
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a prompt came to."""
+    """The reading of a prompt by the fake."""
 
     words: int
     cached: int

@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Script:
-    """What is said to each request, and what was asked since ``begin``."""
+    """The script of what is said to each request, with a record of what was asked since ``begin``."""
 
     cwd: str = "."
     asked: list[Asked] = field(default_factory=list)

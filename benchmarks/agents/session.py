@@ -37,7 +37,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a program lives and works. ``agents``: where all of them are installed."""
+    """The place where a program lives and works. ``agents``: the folder where all of them are installed."""
 
     agents: Path
     folder: Path

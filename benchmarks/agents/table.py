@@ -1,4 +1,4 @@
-"""What was seen of each agent, as a table for docs/clients.md."""
+"""A table of what was seen of each agent, for docs/clients.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one agent needs to find the proxy: variables, arguments, and files where it reads nothing else."""
+"""A recipe by which one agent finds the proxy: variables, arguments, and files where it reads nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_KEY = "none"
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where the proxy is, and what it serves. ``root``: without ``/v1`` and without a slash at the end."""
+    """The door that an agent is sent to, and what it serves. ``root``: no ``/v1`` and no slash at its end."""
 
     root: str
     model: str

@@ -87,8 +87,8 @@ class FakeBackend:
         self._failures: deque[tuple[BaseException, int]] = deque()
         self._answers: deque[str] = deque()
         self.scripted: Callable[[Generation], str | None] | None = None
-        """What generations say beside those that ``say_next`` planned, None: what they would; for clients in other
-        processes."""
+        """A function that chooses what generations say beside those that ``say_next`` planned, None: what they would;
+        for clients in other processes."""
         self._kept: dict[str, set[_Tokens]] = {}
         self._evicted: dict[str, set[_Tokens]] = {}
 

@@ -278,7 +278,7 @@ class EmbeddedBackend:
 
     @property
     def preemptions(self) -> int:
-        """How often an answer gave its pages back to an older one, and was computed again."""
+        """The number of times that an answer gave its pages back to an older one, and was computed again."""
         return self._engine.preemptions
 
     @property

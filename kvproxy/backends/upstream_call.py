@@ -141,7 +141,7 @@ def _with_plain_role(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _supported(arguments: dict[str, Any], supported: frozenset[str]) -> dict[str, Any]:
-    """What litellm adapts; it refuses a parameter that it does not know of a provider, which may have learnt it."""
+    """Returns what litellm adapts; it refuses a parameter that a provider may have learnt and it does not know."""
     kept = {k: v for k, v in arguments.items() if k in supported}
     if "max_completion_tokens" in arguments and not kept.keys() & {"max_completion_tokens", "max_tokens"}:
         kept |= {"max_tokens": arguments["max_completion_tokens"]} if "max_tokens" in supported else {}

@@ -1,4 +1,4 @@
-"""How close a provider of litellm's is to OpenAI's dialect, which decides how a body travels to it."""
+"""The closeness of a provider of litellm's to OpenAI's dialect, which decides how a body travels to it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Upstream:
 
 
 def least(upstreams: Sequence[Upstream]) -> Upstream:
-    """What holds for all of several that may answer; the one that knows least decides."""
+    """Returns what holds for all of several upstreams that may answer; the one that knows least decides."""
     ranked = sorted(upstreams, key=lambda u: _CLOSENESS.index(u.dialect))
     supported = [u.supported for u in upstreams if u.dialect != "openai"]
     return replace(

@@ -128,5 +128,5 @@ class FramedPrefix:
 
     @property
     def name(self) -> str:
-        """What it is kept under: ``system`` for the text as published, ``system:lf`` for another spelling."""
+        """The name that it is kept under: ``system`` for the text as published, ``system:lf`` for another spelling."""
         return self.framing if self.spelling == PUBLISHED else f"{self.framing}:{self.spelling}"

@@ -1,4 +1,4 @@
-"""Which orders of roles a chat template takes, found by rendering probes, and conversations brought into such an order.
+"""Orders of roles that a chat template takes, found by rendering probes, and conversations brought into one.
 
 What a template takes stays as it is. A later message never moves to the front: the next turn's prompt must begin with
 this turn's tokens. So where system messages cannot stand in the middle, they become part of the message before them,
@@ -18,19 +18,19 @@ JOINT = "\n"
 BREAK = "\n\n"
 """Between messages of different meaning that become one."""
 LATE = "<system>\n{}\n</system>"
-"""How a system message looks that stands in a user's or a tool's message."""
+"""The form of a system message that stands in a user's or a tool's message."""
 CUT = "[the conversation's beginning is not shown]"
-"""What the user says where a template wants the user first, and a client has cut the history."""
+"""The user's words where a template wants the user first, and a client has cut the history."""
 SILENCE = "[no answer]"
-"""What the assistant says where a template wants an answer between a tool's result and the user."""
+"""The assistant's words where a template wants an answer between a tool's result and the user."""
 
 ONWARD = "[go on]"
-"""What the user says where a template wants the user between an answer and what follows on its calls."""
+"""The user's words where a template wants the user between an answer and what follows on its calls."""
 
 Entry = dict[str, Any]
 """A message as templates take it."""
 Render = Callable[[Sequence[Mapping[str, Any]]], str]
-"""What a template makes of messages; empty when it refuses them."""
+"""A function that renders messages as a template does; its text is empty when the template refuses them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _merges(entry: Entry, roles: Roles) -> bool:
 
 
 def _turn(entry: Entry) -> str:
-    """Whose turn a message is where calls and their results are nobody's; empty for those."""
+    """The role whose turn a message is, where calls and their results are nobody's; empty for those."""
     return entry["role"] if entry["role"] in ("user", "assistant") and "tool_calls" not in entry else ""
 
 

@@ -37,7 +37,7 @@ class CompiledGrammar(Protocol):
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """What a client asked for and the grammar does not enforce."""
+        """The constraints that a client asked for and the grammar does not enforce."""
 
     def start(self) -> TokenConstraint:
         """The constraint of one answer, at its beginning."""

@@ -84,7 +84,7 @@ class Engine:
         self._turns = Turns(TileRunner(model, cache), model.numerics, pace or Pace(), cost)
         self.drafts = DraftCounts()
         self.preemptions = 0
-        """How often an answer gave its pages back to an older one."""
+        """The number of times that an answer gave its pages back to an older one."""
         self._stopping = False
         self._thread = thread or KernelThread()
         self._ended: Future[None] | None = None

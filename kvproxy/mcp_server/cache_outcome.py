@@ -1,4 +1,4 @@
-"""What ``Cache-Status`` says of one request, and what its reason means in plain words."""
+"""The outcome that ``Cache-Status`` tells of one request, and what its reason means in plain words."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ async def read_answer(
 
 
 class _Reading:
-    """What has been read of a stream so far."""
+    """The part of a stream that has been read so far."""
 
     def __init__(self, began: float, cache_status: str) -> None:
         self.pieces = 0

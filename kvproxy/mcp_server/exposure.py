@@ -1,4 +1,4 @@
-"""Where an MCP server listens, and who may speak to it there."""
+"""The address where an MCP server listens, and the callers who may speak to it there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tools answer, as an agent reads it: the descriptions here are the tools' output schemas."""
+"""The results that the tools answer, as an agent reads them: the descriptions here are the tools' output schemas."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ def build_app(parts: Parts) -> web.Application:
 
 @web.middleware
 async def admission(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Who asks, and whether anyone is still let in. What is open carries no key and works to the very end; so does
-    the question which methods there are."""
+    """Middleware that finds out who asks, and whether anyone is still let in. What is open carries no key and works to
+    the very end; so does the question which methods there are."""
     check_target(request)
     if request.method == "OPTIONS":
         return await handler(request)

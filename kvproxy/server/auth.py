@@ -65,7 +65,7 @@ def presented(headers: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _missing(headers: Mapping[str, str]) -> str:
-    """What is wrong with a request that has no key, without a word of what it has instead."""
+    """A message that says what is wrong with a request that has no key, without a word of what it has instead."""
     ask = "Send it as a header: Authorization: Bearer YOUR_KEY."
     sent = headers.get("Authorization")
     if sent is None:

@@ -32,7 +32,7 @@ class Connection(web.RequestHandler):
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
         super().__init__(manager, loop=loop, **settings)
         self._opening = b""
-        """How the latest thing that looked like a request began."""
+        """The beginning of the latest thing that looked like a request."""
 
     def data_received(self, data: bytes) -> None:
         # A body's chunk may look like a request, too: then the dialect of a refusal is the wrong one, no more.

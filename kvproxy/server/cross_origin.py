@@ -39,8 +39,8 @@ async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 def refuse_foreign(request: web.Request) -> None:
-    """Where no key is asked for, everything on this machine may ask, and so may what a browser on it has loaded from
-    anywhere, with bodies that need no preflight. Raises OriginRefused."""
+    """Refuses a foreign page's request where no key is asked for: there everything on this machine may ask, and so
+    might what a browser on it has loaded from anywhere, with bodies that need no preflight. Raises OriginRefused."""
     origins = request.app[ORIGINS]
     if not request.app[PARTS].keyring.empty or origins.anyone:
         return

@@ -1,4 +1,4 @@
-"""Whose words an answer uses, told from its path and a header: errors need it before any route is known."""
+"""The dialect whose words an answer uses, told from its path and a header: errors need it before any route is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OPENAI = (
     "/detokenize",
 )
 _BEFORE = frozenset({"", "v1", "api", "anthropic"})
-"""What a base_url that is wrong puts before ``messages``."""
+"""The segments that a base_url that is wrong puts before ``messages``."""
 
 
 def is_anthropic(path: str) -> bool:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from kvproxy.server.parts import Parts
 
 _PROVIDERS = ("kvproxy", "openai", "anthropic", "hosted_vllm", "vllm", "litellm_proxy", "custom_openai")
-"""What clients put before a model's name to say how to reach it, and some forget to take away."""
+"""Prefixes that clients put before a model's name to say how to reach it, and some forget to take away."""
 
 _LONGEST = 256
 """Characters of a name that is compared with patterns."""
@@ -41,7 +41,7 @@ class ModelNames:
         return None
 
     def listed(self) -> tuple[str, ...]:
-        """What can be shown: every name that is no pattern."""
+        """The names that can be shown: every one that is no pattern."""
         return (*self.served, *(alias for alias in self.aliases if not _wild(alias)))
 
     def _names(self) -> dict[str, str]:

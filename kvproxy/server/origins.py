@@ -1,4 +1,4 @@
-"""Whose pages may ask this proxy from a browser."""
+"""Origins whose pages may ask this proxy from a browser."""
 
 from __future__ import annotations
 

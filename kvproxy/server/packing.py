@@ -14,7 +14,7 @@ _MOST_MEMBERS = 1024
 
 
 class TooMuch(Exception):
-    """What is packed is larger than the limit."""
+    """The packed content is larger than the limit."""
 
 
 async def unpacked(raw: bytes, encoding: str, limit: int) -> bytes:

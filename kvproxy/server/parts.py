@@ -96,9 +96,9 @@ class Parts:
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names, and patterns of names, to those of served models."""
     cors_origins: tuple[str, ...] = ("loopback",)
-    """Whose pages may ask: see :class:`~kvproxy.server.origins.Origins`."""
+    """The origins whose pages may ask: see :class:`~kvproxy.server.origins.Origins`."""
     policy: ReadingPolicy = LENIENT
-    """What is left out of requests, and what is refused."""
+    """The policy that says what is left out of requests, and what is refused."""
     show_metrics: bool = True
     """Whether ``/metrics`` is there."""
     metrics_key: str | None = None

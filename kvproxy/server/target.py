@@ -1,4 +1,4 @@
-"""What a request is addressed to, before its path means anything."""
+"""The target that a request is addressed to, before its path means anything."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MOST_RECENT = 500
 RECENT = 20
 
 _LOOK_S = 1.0
-"""How soon a watcher's stream notices that the proxy is shutting down."""
+"""The time within which a watcher's stream notices that the proxy is shutting down."""
 
 _PRODUCT = re.compile(r"[!-~]{1,64}")
 

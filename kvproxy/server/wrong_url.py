@@ -33,11 +33,11 @@ _MANAGEMENT = "kv/v1/documents"
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """What a path that is not served was probably meant to be."""
+    """The path that was probably meant by one that is not served."""
 
     path: str
     base: Literal["", "/v1"]
-    """What a base_url ends in for clients of this endpoint: Anthropic's append ``/v1`` themselves."""
+    """The end of a base_url for clients of this endpoint: Anthropic's append ``/v1`` themselves."""
     why: str = ""
 
 

@@ -33,7 +33,7 @@ class Follower(Generic[T]):
         self._news.set()
 
     def take(self) -> tuple[list[T], int]:
-        """What came since the last time, and how many before that were dropped."""
+        """Returns what came since the last time, and how many before that were dropped."""
         taken, missed = list(self._waiting), self._missed
         self._waiting.clear()
         self._missed = 0

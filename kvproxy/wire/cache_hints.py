@@ -39,7 +39,7 @@ class CacheBody(Strict):
 
 
 class Markable(Strict):
-    """What may end a reusable prefix. Marks count in any shape: what they say beside that is a hint."""
+    """A body that may end a reusable prefix. Marks count in any shape: what they say beside that is a hint."""
 
     prompt_cache_breakpoint: Any = None
     cache_control: Any = None

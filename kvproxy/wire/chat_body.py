@@ -72,7 +72,7 @@ class MessageBody(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_result(cls, body: Any) -> Any:
-        """What a tool returned, whatever it is."""
+        """Reads what a tool returned, whatever it is."""
         if (
             not isinstance(body, dict)
             or body.get("role") not in ("tool", "function")

@@ -178,7 +178,7 @@ class ChatStream:
         return self._chunk(index, {"tool_calls": [first]})
 
     def _rest(self, index: int) -> bytes:
-        """What the inputs of a choice withheld."""
+        """Returns the events that tell what the inputs of a choice withheld."""
         data = b""
         for (choice, call), reader in self._inputs.items():
             if choice == index:

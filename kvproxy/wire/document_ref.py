@@ -1,4 +1,4 @@
-"""How a document is named in text: ``handbook`` for its current version, ``handbook@3`` for one version.
+"""The name of a document in text: ``handbook`` for its current version, ``handbook@3`` for one version.
 
 More can be named than can be published now: older stores have ids with ``..`` or ``//`` in them, which must be found
 to be deleted. A name is never normalised, so it means the document that is called so to the letter, or none.

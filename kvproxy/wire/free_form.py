@@ -91,7 +91,7 @@ class InputReader:
         return self._inside() if self._state == "inside" else ""
 
     def end(self) -> str:
-        """What was withheld."""
+        """Returns the text that was withheld."""
         if self._state in ("before", "other"):
             return _only_text(self._raw)
         return ""

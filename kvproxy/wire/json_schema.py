@@ -211,7 +211,7 @@ class _Rewriter:
         out["$ref"] = self._names[key]
 
     def _named(self, ref: str) -> str:
-        """Where the definition stands in the schema to compile: in its old place, if that needs no escapes."""
+        """The place of the definition in the schema to compile: its old one, if that needs no escapes."""
         if _PLAIN_REF.fullmatch(ref) and ref not in self._reached:
             return ref
         number = len(self._reached)

@@ -80,7 +80,7 @@ def anthropic_model(model: ModelBody) -> AnthropicModel:
 def anthropic_page(
     models: Sequence[ModelBody], *, limit: int, after: str | None, before: str | None
 ) -> AnthropicModelList:
-    """What follows ``after``, else comes right before ``before``; a name that is not there ends in an empty page."""
+    """The page behind ``after``, else right before ``before``; a name that is not there ends in an empty one."""
     ids = [model["id"] for model in models]
     if after is not None:
         found = models[ids.index(after) + 1 :] if after in ids else []

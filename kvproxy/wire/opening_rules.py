@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 CLIENT_METADATA = "client metadata"
-"""How a line that is kept out of the prompt is told."""
+"""The words that tell of a line that is kept out of the prompt."""
 
 _END = r"[ \t]*(?=[\r\n]|\Z)"
 _DECORATION = r"[ \t]*(?:[#>*-]+[ \t]*)?(?:\*\*)?"

@@ -37,7 +37,7 @@ class _Rule:
 
 @dataclass(slots=True)
 class _Head:
-    """What was taken from the head so far."""
+    """The texts that were taken from the head so far."""
 
     moved: list[str] = field(default_factory=list)
     told: dict[tuple[str, str], None] = field(default_factory=dict)
@@ -104,7 +104,7 @@ def _found(text: str, start: int, rules: Sequence[_Rule]) -> tuple[_Rule, re.Mat
 
 
 def _first_line(text: str, start: int) -> int:
-    """Where the first line starts, from ``start`` on, that is not blank."""
+    """The offset, from ``start`` on, of the first line that is not blank."""
     match = _BLANK_LINES.match(text, start)
     return match.end() if match is not None else start
 

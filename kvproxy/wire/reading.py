@@ -1,4 +1,4 @@
-"""How a request for the local model is read: the operator's policy, and a list of what was left out."""
+"""The reading of a request for the local model: the operator's policy, and a list of what was left out."""
 
 from __future__ import annotations
 

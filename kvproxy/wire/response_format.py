@@ -63,7 +63,7 @@ _READ: Mapping[str, tuple[str, ...]] = {
     "ebnf": ("grammar", "value"),
     "structural_tag": ("structures", "triggers", "format"),
 }
-"""What each type reads. Another of these fields beside it would be a constraint that is lost."""
+"""The fields that each type reads. Another of these fields beside it would be a constraint that is lost."""
 _CARRIERS = tuple(dict.fromkeys(name for names in _READ.values() for name in names))
 
 

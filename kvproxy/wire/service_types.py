@@ -1,4 +1,4 @@
-"""What the endpoints around the models answer: where things are, health, and OpenAI's error body."""
+"""Types of the answers of the endpoints around the models: where things are, health, and OpenAI's error body."""
 
 from __future__ import annotations
 

@@ -31,4 +31,4 @@ def object_schema(value: object, *, name: str, strict: bool, where: str) -> Mapp
 
 
 _MAY_BE_NULL = ("type", "properties", "required")
-"""What adapters that serialise every field of a schema send as null where it has none."""
+"""Keywords that adapters which serialise every field of a schema send as null where it has none."""

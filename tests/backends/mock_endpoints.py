@@ -149,7 +149,7 @@ class MockEndpoints:
     """Before each event but the first."""
     whole: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(WHOLE))
     events: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: dict(EVENTS))
-    """What it answers, by endpoint; both may be changed."""
+    """The answers by endpoint, whole and as events; both may be changed."""
     seen: list[tuple[str, bytes, dict[str, str]]] = field(default_factory=list)
     """Path below ``/v1/``, body and headers in lower case of every request."""
     sent: bytes = b""

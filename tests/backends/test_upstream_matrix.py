@@ -53,7 +53,7 @@ ASK: dict[Endpoint, dict[str, Any]] = {
     "messages": {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}], "top_k": 3},
 }
 TRANSLATED = {"deepseek": {"reasoning_effort"}, "mistral": {"seed"}}
-"""What litellm gives another name: `thinking`, `random_seed`."""
+"""Fields that litellm gives another name: `thinking`, `random_seed`."""
 MAIN = ("messages", "prompt", "input", "max_tokens")
 
 

@@ -38,7 +38,7 @@ def proxy(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def ask(url: str, text: str, dialect: str) -> str:
-    """What it printed."""
+    """Returns the text that it printed."""
     kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     done = subprocess.run(
         [str(node()), "ask.js", text, dialect],

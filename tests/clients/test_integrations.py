@@ -38,7 +38,7 @@ def proxy(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def run(package: str, *arguments: str, **variables: str) -> str:
-    """What a Python of the package's environment printed, in the package's folder. Nothing of this machine's
+    """Returns what a Python of the package's environment printed, in the package's folder. Nothing of this machine's
     settings reaches it."""
     done = subprocess.run(
         [str(python_of(PACKAGES[package])), *arguments],

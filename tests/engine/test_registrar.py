@@ -13,7 +13,7 @@ TOKENS = prompt(21, 1000)
 
 
 def written(stream: Stream) -> int:
-    """What it kept, which its first and its last event must both say."""
+    """The number of tokens that it kept, which its first and its last event must both say."""
     assert stream.started is not None and stream.finished is not None, stream.error
     usage = stream.finished.usage
     said = (stream.started.cached_tokens, stream.started.cache_write_tokens)

@@ -61,7 +61,7 @@ GROUPS: list[tuple[dict[str, Any], list[Any], list[Any]]] = [
 SUITE = os.environ.get("JSON_SCHEMA_SUITE", "")
 DRAFTS = ("draft2020-12", "draft2019-09", "draft7", "draft6", "draft4")
 ANNOTATIONS = "draft7/optional/content.json"
-"""What a text holds in another encoding: drafts since 2019 forbid to assert it, and nobody here does."""
+"""A file on what a text holds in another encoding: drafts since 2019 forbid to assert it, and nobody here does."""
 
 
 @pytest.fixture(scope="session")

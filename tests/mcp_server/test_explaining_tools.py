@@ -1,4 +1,4 @@
-"""What is cached of a prompt, and why not."""
+"""The tools explain what is cached of a prompt, and why not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an MCP server may listen."""
+"""An MCP server listens only where it may."""
 
 from __future__ import annotations
 

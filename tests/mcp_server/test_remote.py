@@ -1,4 +1,4 @@
-"""What a proxy, or something else, may answer."""
+"""Answers that a proxy, or something else, may give."""
 
 from __future__ import annotations
 

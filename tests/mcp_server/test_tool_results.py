@@ -1,4 +1,4 @@
-"""What an agent is told of a document."""
+"""The summary that an agent is told of a document."""
 
 from __future__ import annotations
 

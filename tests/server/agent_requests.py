@@ -1,4 +1,5 @@
-"""What agents send, as it was seen on the wire, out of ``requests/*.json``: shapes and sizes, written by hand.
+"""Requests that agents send, as they were seen on the wire, out of ``requests/*.json``: shapes and sizes, written by
+hand.
 
 ``{"characters": n}`` stands for a text of that length, ``{"schema": n}`` for the JSON schema of an object with so many
 properties.

@@ -1,4 +1,4 @@
-"""What coding agents send, as it was seen on the wire: shapes and sizes, on the doors, with the fake model."""
+"""Requests of coding agents, as seen on the wire: shapes and sizes, on the doors, with the fake model."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from tests.wire.hearing import cuts, pieces
 
 
 def read(arguments: str, at: list[int]) -> tuple[str, str]:
-    """What came while it was written, and at the end."""
+    """The texts that came while it was written, and at the end."""
     reader = InputReader()
     told = "".join(reader.push(piece) for piece in pieces(arguments, at))
     return told, reader.end()

@@ -28,6 +28,6 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Collection[str], adv
 
 @functools.cache
 def request_fields() -> frozenset[str]:
-    """What openai's client takes for a chat completion."""
+    """The fields that openai's client takes for a chat completion."""
     calls: tuple[Callable[..., Any], ...] = (Completions.create, Completions.parse, Completions.stream)
     return frozenset(name for call in calls for name in inspect.signature(call).parameters) - {"self"}

@@ -66,7 +66,7 @@ def _judged(report: DocumentReport, by_place: Mapping[tuple[int, int], int | Non
 
 
 def _common(sent: Sequence[int], other: Sequence[int]) -> int | None:
-    """How many tokens both begin with; None where they are the same."""
+    """The number of tokens that both begin with; None where they are the same."""
     if list(sent) == list(other):
         return None
     pairs = zip(sent, other, strict=False)

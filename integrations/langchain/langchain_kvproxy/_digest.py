@@ -1,4 +1,4 @@
-"""What tells two texts apart."""
+"""A digest that tells two texts apart."""
 
 from __future__ import annotations
 

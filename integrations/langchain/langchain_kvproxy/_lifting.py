@@ -1,4 +1,4 @@
-"""What our retriever tool found, taken out of its answers: at the head other conversations share it."""
+"""Documents that our retriever tool found, taken out of its answers: at the head other conversations share them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class PartNames:
         """By id as it came and the text's digest."""
         self._counts: dict[str, int] = {}
         self._digests: dict[str, str] = {}
-        """What an id was given to."""
+        """The digest of the text that each id was given to."""
         self._sources: dict[str, str | None] = {}
 
     def of(self, document: Document, digest: str, after: Document | None) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from langchain_core.messages import BaseMessage
 
 MARK: Mapping[str, Mapping[str, str]] = {"prompt_cache_breakpoint": {"mode": "explicit"}}
-"""What says on a content part that a reusable prefix ends there, in OpenAI's own words."""
+"""The mark on a content part that says that a reusable prefix ends there, in OpenAI's own words."""
 
 _Part: TypeAlias = dict[str, Any]
 

@@ -97,7 +97,7 @@ class Run:
         self._references: list[str] = []
 
     def next(self, document: Document | None) -> Job | None:
-        """What to do about the document before; None when that is nothing. At the end ``document`` is None."""
+        """The job for the document before; None when there is nothing to do. At the end ``document`` is None."""
         if document is not None and not has_text(document):
             self._skip(self._id_of(document), "skipped, no text")
             return None

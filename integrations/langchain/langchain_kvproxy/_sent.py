@@ -1,4 +1,4 @@
-"""What a model was really sent within a middleware's call, whatever other middleware has made of the request."""
+"""The request that a model was really sent within a middleware's call, whatever other middleware has made of it."""
 
 from __future__ import annotations
 

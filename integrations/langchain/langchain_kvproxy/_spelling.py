@@ -28,7 +28,7 @@ def bare(text: str) -> str:
 
 
 def words(text: str) -> str:
-    """What of a text does not depend on how it is spelled."""
+    """The words of a text, which are the same however it is spelled."""
     return " ".join(text.replace(MARK, " ").split())
 
 

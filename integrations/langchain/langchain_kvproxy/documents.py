@@ -70,9 +70,9 @@ def document_id(document: Document, *, root: str | PathLike[str] | None = None) 
 
         page = Document("Leave is 30 days.", metadata={"source": "docs/handbook.pdf", "page": 4})
         assert document_id(page) == "docs/handbook.pdf/page-4"
-        moved = Document("Leave is 30 days.", metadata={"source": "/home/ada/work/docs/handbook.pdf"})
+        moved = Document("Leave is 30 days.", metadata={"source": "/home/ada/team/docs/handbook.pdf"})
         assert document_id(moved) == "docs/handbook.pdf"
-        assert document_id(moved, root="/home/ada") == "work/docs/handbook.pdf"
+        assert document_id(moved, root="/home/ada") == "team/docs/handbook.pdf"
         ```
     """
     own = own_id(document)
@@ -86,7 +86,7 @@ def document_id(document: Document, *, root: str | PathLike[str] | None = None) 
 
 
 def source_of(document: Document) -> str | None:
-    """Where a loader says that a document comes from."""
+    """The place that a document comes from, as its loader says; None where it says nothing."""
     source = document.metadata.get("source")
     return str(source) if source is not None and str(source).strip() else None
 

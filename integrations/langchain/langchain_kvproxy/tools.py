@@ -91,7 +91,7 @@ def create_document_tool(
 
 
 def _answer(found: Iterable[Document], place: str, keys: Sequence[str]) -> Found:
-    """What a name stands for is not sent: a tool's answer takes texts alone."""
+    """The answer with the documents' texts, never their references: a tool's answer takes texts alone."""
     documents = [d for d in in_order([canonical(found)]) if has_text(d)]
     if not documents:
         return "No document was found.", []

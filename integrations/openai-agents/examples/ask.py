@@ -15,7 +15,7 @@ SETTINGS = ModelSettings(temperature=0, max_tokens=60)
 
 
 class Kind(BaseModel):
-    """What kind of text it is. Bounded: the SDK takes an answer that was cut off for a failure."""
+    """The kind of a text. Bounded: the SDK takes an answer that was cut off for a failure."""
 
     kind: Literal["license", "novel", "recipe"]
 

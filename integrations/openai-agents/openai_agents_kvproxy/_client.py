@@ -16,7 +16,7 @@ import httpx
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8321/v1"
 NO_KEY = "none"
-"""What is sent to a proxy that asks for no key."""
+"""The key that is sent to a proxy that asks for none."""
 
 Progress = Callable[[int, int], None]
 

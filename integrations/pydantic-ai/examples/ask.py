@@ -16,7 +16,7 @@ SETTINGS = ModelSettings(temperature=0, max_tokens=60)
 
 
 class Kind(BaseModel):
-    """What kind of text it is."""
+    """The kind of a text."""
 
     kind: Literal["license", "novel", "recipe"]
 

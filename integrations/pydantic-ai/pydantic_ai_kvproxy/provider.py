@@ -14,7 +14,7 @@ from typing_extensions import override
 from ._client import KVProxyClient
 
 NAME = "kvproxy"
-"""What message histories and telemetry call it."""
+"""The provider's name in message histories and telemetry."""
 
 _CALLS_WITHOUT_GRAMMAR = (
     "mistral",

@@ -66,8 +66,8 @@ def _regex(pattern: str, param: str) -> str:
 
 
 def _checked_lark(text: str, param: str) -> str:
-    """What the library would read with consequences for others is refused: its time doubles with each expression
-    that one text must match at once."""
+    """Refuses a grammar that the library would read with consequences for others: its time doubles with each expression
+    that one text must match at once. Raises UnsupportedSchema."""
     if "%json" in text:
         raise UnsupportedSchema(
             f"Invalid '{param}': '%json' inside of a grammar is not supported. Use a JSON schema alone.",

@@ -42,7 +42,7 @@ _GRAMMAR_TYPES: Mapping[str, Callable[[object, str], AnswerFormat]] = {
 
 
 class EngineFormatsBody(Strict):
-    """What the whole answer must look like, in the words of other engines. One of them at most."""
+    """Fields that say what the whole answer must look like, in the words of other engines. One of them at most."""
 
     structured_outputs: Any = Field(
         default=None,

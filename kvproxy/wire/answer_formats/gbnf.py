@@ -17,7 +17,7 @@ _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "[": "[", "]":
 
 
 class GbnfFault(ValueError):
-    """What is wrong with a grammar's text, with the line."""
+    """A fault in a grammar's text, told with the line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ BLOCK_TYPES = frozenset(
         "redacted_thinking",
     }
 )
-"""What is known here."""
+"""The block types that are known here."""
 
 
 class _Strict(BaseModel):

@@ -115,7 +115,7 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
 
 
 def _part_path(has_system: bool, index: int, part: int) -> str:
-    """Where a part of the system messages at the front came from."""
+    """The path of the field that a part of a message came from; ``system`` for those at the front."""
     if has_system and index == 0:
         return f"system[{part}]"
     return f"messages[{index - has_system}].content[{part}]"

@@ -37,7 +37,7 @@ class BlockReader:
         return not self.asked and self.reading.policy.unreadable_history == "note"
 
     def parts(self, block: ReadBlock, where: str) -> tuple[Part, ...]:
-        """What a block says as text; ``cache_control`` marks its last part.
+        """Returns what a block says as text; ``cache_control`` marks its last part.
 
         Raises UnsupportedParameter for what is no text, InvalidRequest for a block that has no place here.
         """

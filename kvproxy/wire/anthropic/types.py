@@ -1,5 +1,5 @@
-"""What ``/v1/messages`` answers with: every key of Anthropic's specification, null where it says nothing, save those
-that a client's schema takes as absent but not as null."""
+"""Types of the answers of ``/v1/messages``: every key of Anthropic's specification, null where it says nothing, save
+those that a client's schema takes as absent but not as null."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What engines have added to OpenAI's dialects: vLLM's, SGLang's and llama.cpp's fields, in all three endpoints."""
+"""Fields that engines have added to OpenAI's dialects: vLLM's, SGLang's and llama.cpp's, in all three endpoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STRUCTURED: tuple[Field, ...] = (
     hint("guided_decoding_backend", "there is one way here"),
     refused("grammar_lazy", "a grammar holds from the first token on", empty, example=True),
 )
-"""What the whole answer must look like, in engines' own words, on every door."""
+"""Fields that say what the whole answer must look like, in engines' own words, on every door."""
 
 SAMPLING = (
     enforced("top_k", "0 and -1: all tokens"),

@@ -34,7 +34,7 @@ class Field:
     path: str
     sort: Sort
     says: str = ""
-    """What becomes of it; of a refused value, why."""
+    """The words that say what becomes of it; of a refused value, why."""
     passes: Neutral | None = None
     """Values that ask for nothing here."""
     values: str = ""
@@ -67,7 +67,7 @@ class Field:
 class Step:
     name: str
     items: str | None = None
-    """Which items of the list that is there; None: the value itself."""
+    """The pattern that names items of the list that is there; None: the value itself."""
 
 
 def steps_of(path: str) -> Sequence[Step]:

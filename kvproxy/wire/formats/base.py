@@ -19,7 +19,7 @@ MOST_NAME = 256
 """Characters in a name: that of a namespace and that of its function, of up to 128 each, are one name here."""
 
 CALLABLE = re.compile(NAME + f"{{1,{MOST_NAME}}}")
-"""What a function can be called. A call with another name is no call."""
+"""The pattern of what a function can be called. A call with another name is no call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ def arguments_text(value: object) -> str:
 
 
 def returned(value: object, part_types: Collection[str]) -> object:
-    """What a tool returned, as text or as parts. A value of the tool's own making, which is neither, is its JSON.
+    """The result of a tool, as text or as parts. A value of the tool's own making, which is neither, is its JSON.
 
     ``part_types``: those of the dialect; other types in a list are parts that nobody knows here.
     """

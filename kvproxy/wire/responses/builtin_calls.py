@@ -90,7 +90,7 @@ def builtin_arguments(item: BuiltinCall) -> str:
 
 
 BuiltinCall = LocalShellCall | ShellCall | ApplyPatchCall | ToolSearchCall
-"""What this module makes of calls."""
+"""The items that this module makes of calls."""
 
 
 def _local_shell(id: str, call_id: str, value: Mapping[str, Any]) -> LocalShellCall:

@@ -83,7 +83,7 @@ def names_of(tools: Sequence[Tool]) -> Mapping[tuple[str, str], str]:
 
 
 def output_text(item: BuiltinOutput) -> str:
-    """What the model is told of a built-in's call."""
+    """The text that the model is told of a built-in's call."""
     output = item["output"]
     if isinstance(output, str):
         return output

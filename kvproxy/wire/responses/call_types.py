@@ -95,7 +95,7 @@ class FoundTools(TypedDict):
 
 
 class BuiltinOutput(TypedDict):
-    """What the client says of a built-in's call; ``output`` as it was sent."""
+    """The answer that a client gives to a built-in's call; ``output`` as it was sent."""
 
     type: Literal["shell_call_output", "local_shell_call_output", "apply_patch_call_output"]
     id: str

@@ -37,7 +37,7 @@ def found_item(item: InputItem, id: str) -> FoundTools:
 
 
 def found_text(item: FoundTools) -> str:
-    """What the model is told: each function as the template would list it, a line for each."""
+    """The text that the model is told: each function as the template would list it, a line for each."""
     lines = [json.dumps(tool, ensure_ascii=False) for tool in canonical_tools(_tools(item))]
     return "\n".join(["These functions can be called:", *lines]) if lines else "No tool was found."
 
@@ -53,5 +53,5 @@ def with_found(offered: Offered, items: Iterable[Item]) -> Offered:
 
 
 def _tools(item: FoundTools) -> Sequence[Tool]:
-    """What only a provider could run is dropped: it was never to be had here."""
+    """The tools of an item. One that only a provider could run is dropped: it was never to be had here."""
     return parse_tools([ToolBody.model_validate(tool) for tool in item["tools"]], Reading()).tools

@@ -147,7 +147,7 @@ class _Result:
 
 
 def _result(item: Item) -> _Result | None:
-    """What a client says of a call that it made."""
+    """The result that a client tells of a call that it made; None for another item."""
     match item["type"]:
         case "function_call_output" | "custom_tool_call_output":
             return _Result(item["call_id"], tuple(_part(p) for p in item["output"]) or (TextPart(""),))
@@ -235,7 +235,7 @@ def _said(item: InputItem, where: str, id: str, reading: Reading, *, asked: bool
 
 
 def _reasoning(item: InputItem, id: str) -> ReasoningItem:
-    """What others made unreadable is left out: it is nobody's but its maker's."""
+    """The reasoning that can be read. What others made unreadable is left out: it is nobody's but its maker's."""
     return {
         "type": "reasoning",
         "id": id,

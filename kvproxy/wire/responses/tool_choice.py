@@ -81,7 +81,7 @@ _NAMED: Mapping[str, str] = {"function": "name", "custom": "name", "namespace": 
 
 
 def _names(tool: AllowedTool, where: str, offered: Offered) -> tuple[str, ...]:
-    """What a choice names, as the model knows it; a hosted tool by its type."""
+    """The names that a choice gives, as the model knows them; a hosted tool's is its type."""
     if tool.type not in _NAMED:
         return (BUILTINS.get(tool.type, tool.type),)
     if tool.name is None:

@@ -39,7 +39,7 @@ class InnerToolBody(Strict):
 
 
 class ToolBody(InnerToolBody):
-    """What only OpenAI's own platform can run is left out, and named in a header."""
+    """A tool of a request. One that only OpenAI's own platform can run is left out, and named in a header."""
 
     type: str = Field(
         default="function",
@@ -49,8 +49,8 @@ class ToolBody(InnerToolBody):
 
 
 def spaced_name(namespace: str | None, name: str) -> str:
-    """How the model knows a function of a namespace: always by both names, whatever else there is, so that a further
-    tool changes no token of the others, and history needs no tools to be understood."""
+    """The name by which the model knows a function of a namespace: always both names, whatever else there is, so that a
+    further tool changes no token of the others, and history needs no tools to be understood."""
     return f"{namespace}__{name}" if namespace else name
 
 
@@ -145,8 +145,8 @@ def _can_be_strict(tool: Tool) -> bool:
 
 
 def _introduced(offered: Sequence[Tool], tools: Sequence[ToolBody]) -> list[Tool]:
-    """What a namespace says of itself stands before the description of its first function by name: the order in
-    which the model is told of functions."""
+    """Puts what a namespace says of itself before the description of its first function by name: the order in which the
+    model is told of functions."""
     told: Mapping[str | None, str] = {
         tool.name: tool.description for tool in tools if tool.type == "namespace" and tool.description
     }

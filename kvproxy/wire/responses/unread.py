@@ -27,7 +27,7 @@ def asked_item(items: Sequence[InputItem]) -> int | None:
 def history_note(
     item: UnreadItem, where: str, id: str, reading: Reading
 ) -> InputMessage | OutputMessage | None:
-    """What stands in the place of an item of unknown kind; None: the model needs no word of it. Raises
+    """A note that stands in the place of an item of unknown kind; None: the model needs no word of it. Raises
     UnsupportedParameter where the policy is to refuse it."""
     if reading.policy.unreadable_history == "refuse":
         kind = kind_of(item.raw)

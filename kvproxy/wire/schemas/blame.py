@@ -1,4 +1,4 @@
-"""Which keyword is behind a compiler's message. Pure."""
+"""The keyword that is behind a compiler's message. Pure."""
 
 from __future__ import annotations
 

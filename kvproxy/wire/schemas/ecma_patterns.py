@@ -25,7 +25,7 @@ _META = frozenset("\\.+*?()|[]{}^$#&-~/")
 
 
 class UnknownPattern(ValueError):
-    """What the pattern says is not the same in both languages, or is no pattern."""
+    """The pattern does not say the same in both languages, or is no pattern."""
 
 
 def translated(pattern: str) -> str:
@@ -66,7 +66,7 @@ class _Reader:
         return "".join(self._out)
 
     def branches(self, text: str) -> list[tuple[int, int]]:
-        """Where the alternatives of the whole pattern stand in its translation."""
+        """The spans of the whole pattern's alternatives in its translation."""
         ends = [0]
         for piece in self._out:
             ends.append(ends[-1] + len(piece))
@@ -154,7 +154,7 @@ class _Reader:
         return ord(self._pattern[self._at - 1])
 
     def _code(self) -> int | str:
-        """What an escape says: a character, or the letters of a set or an assertion. Raises UnknownPattern."""
+        """Reads an escape: a character, or the letters of a set or an assertion. Raises UnknownPattern."""
         self._at += 1
         if found := _PROPERTY.match(self._pattern, self._at):
             self._at = found.end()

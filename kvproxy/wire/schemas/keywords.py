@@ -1,4 +1,4 @@
-"""What the keywords of JSON schema are to a grammar: enforced, refused, or idle in some values. Pure."""
+"""Keywords of JSON schema, as a grammar takes them: enforced, refused, or idle in some values. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KEPT = frozenset(
     "items maxItems maxLength maxProperties maximum minItems minLength minProperties minimum multipleOf oneOf "
     "pattern patternProperties prefixItems properties required type".split()
 )
-"""What the grammar library enforces. Any other keyword is refused below, or asserts nothing and is left out:
+"""Keywords that the grammar library enforces. Any other keyword is refused below, or asserts nothing and is left out:
 ``x-guidance`` in a client's schema must not reach the library."""
 
 REFUSED = (
@@ -27,7 +27,7 @@ EXACT_INT = 2**53
 SHARING = ("allOf", "oneOf")
 BESIDE = ("anyOf", "$ref")
 BRANCHING = ("if", "then", "else", "dependentSchemas", "$dynamicRef")
-"""What else may look at an object's properties."""
+"""Further keywords that may look at an object's properties."""
 
 
 def nodes(value: Any) -> Iterator[Schema]:
@@ -98,7 +98,7 @@ SHAPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "minProperties": ("a count", _count),
     "maxProperties": ("a count", _count),
 }
-"""What is looked into here, so it must be what JSON schema says; the library judges the rest."""
+"""Keywords whose values are looked into here, so they must be what JSON schema says; the library judges the rest."""
 
 
 def says_just(node: Schema, keyword: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where the references of a JSON schema lead: pointers, anchors and resources with an `$id`, all of one document."""
+"""Targets of a JSON schema's references: pointers, anchors and resources with an `$id`, all of one document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentS
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a reference stands for. ``base``: the URI that references inside of it are relative to."""
+    """The schema that a reference stands for. ``base``: the URI that references inside of it are relative to."""
 
     schema: Any
     base: str

@@ -26,7 +26,7 @@ _ORDER = (
     "minItems", "maxItems", "minLength", "maxLength", "$ref", "const", "enum", "allOf", "anyOf", "required",
     "properties", "items", "prefixItems",
 )  # fmt: skip
-"""What is given up first when the library does not say what is wrong."""
+"""Keywords in the order in which they are given up when the library does not say what is wrong."""
 
 _ALONE = frozenset(("pattern", "format", "multipleOf", "oneOf", "minimum/maximum", "const", "enum"))
 """Keywords that say all they say beside their own node alone: each can be tried by itself."""

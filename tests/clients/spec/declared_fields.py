@@ -75,7 +75,7 @@ def _members(kind: Any) -> Iterator[Any]:
 
 
 def _types(member: Any) -> list[str]:
-    """What an item's ``type`` may be; an empty text where it has none of its own."""
+    """The values that an item's ``type`` may have; an empty text where it has none of its own."""
     if not typing_extensions.is_typeddict(member):
         return [""]
     hint = _bare(typing.get_type_hints(member, include_extras=True).get("type", str))

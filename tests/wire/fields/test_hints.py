@@ -53,7 +53,7 @@ HINTS = [
     (door, row.path) for door, rows in DOORS for row in rows if row.sort is Sort.HINT and "[" not in row.path
 ]
 NEEDED = {"thinking": {"type": "enabled"}}
-"""What a field inside of these stands beside."""
+"""The fields that a field inside of these stands beside."""
 
 
 @pytest.mark.parametrize(("door", "path"), HINTS, ids=[f"{door.__name__} {path}" for door, path in HINTS])

@@ -12,7 +12,7 @@ INT = {"type": "integer"}
 
 
 def resolved(schema: dict[str, Any]) -> Any:
-    """What the reference under ``properties/x`` leads to, in the schema that is compiled."""
+    """The schema that the reference under ``properties/x`` leads to, in the schema that is compiled."""
     out = enforceable(schema, where="f", param="p")
     at: Any = out["properties"]["x"]
     for _ in range(5):

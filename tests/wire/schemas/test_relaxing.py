@@ -1,4 +1,4 @@
-"""What is given up, with a library that refuses some things; the real one's answers are in tests/engine."""
+"""Keywords that are given up with a library that refuses some things; the real one's answers are in tests/engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `explain_prompt` says about a text's spelling is what the proxy then does."""
+"""`explain_prompt` says of a text's spelling what the proxy then does."""
 
 from __future__ import annotations
 

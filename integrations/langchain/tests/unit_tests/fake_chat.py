@@ -35,7 +35,7 @@ class FakeChat:
         self.delay_s = 0.0
         self.models: list[dict[str, Any]] = [{"id": "smollm2-135m"}]
         self.listings = 0
-        """How often it was asked which models it serves."""
+        """The number of times that it was asked which models it serves."""
         self.url = ""
 
     def answer(self, request: httpx.Request) -> httpx.Response:

@@ -53,7 +53,7 @@ def test_id_comes_from_the_reference_then_the_document_then_its_source(
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("/home/ada/work/docs/a.md", "docs/a.md"),
+        ("/home/ada/team/docs/a.md", "docs/a.md"),
         ("/home/ada/a.md", "a.md"),
         ("/Users/ada/a.md", "a.md"),
         ("/a.md", "a.md"),
@@ -75,9 +75,9 @@ def test_an_id_tells_no_absolute_path_and_is_the_same_on_every_machine(source: s
 
 
 def test_below_a_root_the_whole_path_is_told() -> None:
-    document = Document("x", metadata={"source": "/home/ada/work/docs/a.md"})
-    assert document_id(document, root="/home/ada/") == "work/docs/a.md"
-    assert document_id(document, root=Path("/home/ada/work")) == "docs/a.md"
+    document = Document("x", metadata={"source": "/home/ada/team/docs/a.md"})
+    assert document_id(document, root="/home/ada/") == "team/docs/a.md"
+    assert document_id(document, root=Path("/home/ada/team")) == "docs/a.md"
     assert document_id(document, root="/srv") == document_id(document, root="/home/ad") == "docs/a.md"
 
 

@@ -62,7 +62,7 @@ async def test_configurable_at_run_time(fake: FakeChat) -> None:
 
 
 def test_as_openai_with_a_base_url(fake: FakeChat) -> None:
-    """What works without this package."""
+    """OpenAI's own provider with a base_url works without this package."""
     model = init_chat_model("openai:m", base_url=f"{fake.url}/v1", api_key="none")
     chosen = init_chat_model(
         "openai:m", base_url=f"{fake.url}/v1", api_key="none", configurable_fields=("model",)

@@ -1,4 +1,4 @@
-"""What `dumps` writes can be loaded again by those who name the class, and holds no key."""
+"""The text that `dumps` writes can be loaded again by those who name the class, and holds no key."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ LONG = ModelSettings(max_tokens=80, temperature=0)
 
 
 class Verdict(BaseModel):
-    """What a text is."""
+    """A verdict on what a text is."""
 
     kind: Literal["license", "novel", "recipe"]
     grade: int = Field(ge=1, le=5)

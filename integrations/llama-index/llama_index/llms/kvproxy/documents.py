@@ -19,7 +19,7 @@ TEXT_FIRST = "{content}\n\n{metadata_str}"
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SOURCES = ("file_path", "url", "source", "file_name")
-"""Where LlamaIndex's readers write what a text was read from."""
+"""Metadata keys under which LlamaIndex's readers write what a text was read from."""
 _PLACES = ("page_label", "page", "slide_number")
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._/-]+", re.ASCII)
 _LONGEST_ID = 128
