@@ -91,6 +91,10 @@ def _arguments() -> argparse.Namespace:
         "--folder", type=Path, default=Path(".agents"), help="where they are installed and run"
     )
     parser.add_argument(
+        "--run", type=Path, help="where they and the proxy live meanwhile; default: run, in the folder"
+    )
+    parser.add_argument("--sessions", type=int, choices=(1, 2), default=2, help="of each")
+    parser.add_argument(
         "--slow", type=float, default=0.0, metavar="S", help="every first token takes so much longer"
     )
     parser.add_argument("--limit", type=float, default=900.0, metavar="S", help="for each session")

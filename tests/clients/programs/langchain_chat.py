@@ -204,16 +204,17 @@ def _is_round_trip(messages: list[BaseMessage]) -> None:
 
 def errors(responses: bool) -> None:
     """The client makes kinds of its own of openai's errors; the last it must recognise by its words."""
-    for wrong, kind, param in (
-        ({"model": "no-such-model"}, NotFoundError, "model"),
-        ({"temperature": 9}, BadRequestError, "temperature"),
-        ({"api_key": "not-the-key"}, AuthenticationError, None),
-        ({"max_tokens": 1_000_000}, ContextOverflowError, "input" if responses else "messages"),
+    long = "word " * 9_000
+    for wrong, text, kind, param in (
+        ({"model": "no-such-model"}, "hello", NotFoundError, "model"),
+        ({"temperature": 9}, "hello", BadRequestError, "temperature"),
+        ({"api_key": "not-the-key"}, "hello", AuthenticationError, None),
+        ({}, long, ContextOverflowError, "input" if responses else "messages"),
     ):
         for streaming in (False, True):
             asked = model(responses, **wrong)
             try:
-                _ = list(asked.stream("hello")) if streaming else asked.invoke("hello")
+                _ = list(asked.stream(text)) if streaming else asked.invoke(text)
             except APIError as e:
                 assert isinstance(e, kind) and e.param == param, (wrong, repr(e), e.param)
             else:

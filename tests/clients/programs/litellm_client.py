@@ -213,7 +213,9 @@ def errors(provider: dict[str, Any]) -> None:
     assert "temperature" in str(e), e
     refused(
         litellm.ContextWindowExceededError,
-        lambda: litellm.completion(**provider, messages=hello, max_tokens=10**6),
+        lambda: litellm.completion(
+            **provider, messages=[{"role": "user", "content": "word " * 9_000}], max_tokens=4
+        ),
     )
     stranger = {**provider, "api_key": "not-the-key"}
     refused(litellm.AuthenticationError, lambda: litellm.completion(**stranger, messages=hello))
