@@ -22,7 +22,7 @@ ANSWER_WORDS = 12
 
 def answer_to(token_ids: tuple[int, ...]) -> list[str]:
     """The words that the fake model says after a prompt; one word is one completion token."""
-    digest = hashlib.sha256(array("Q", token_ids).tobytes()).hexdigest()
+    digest = hashlib.sha256(array("Q", (token % 2**64 for token in token_ids)).tobytes()).hexdigest()
     return [digest[4 * i : 4 * i + 4] + " " for i in range(ANSWER_WORDS)]
 
 

@@ -69,10 +69,10 @@ async def watched(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def requests(request: web.Request) -> web.StreamResponse:
-    """The newest as a list; with ``stream`` or ``Accept: text/event-stream``, and all that follow, as events."""
+    """The newest as a list; with ``Accept: text/event-stream`` they and all that follow come as events."""
     feed, scope = request.app[PARTS].feed, request[CALLER].scope
     recent = feed.recent(scope, _most(request))
-    if not ("text/event-stream" in request.headers.get("Accept", "") or request.query.get("stream") == "true"):
+    if "text/event-stream" not in request.headers.get("Accept", ""):
         listed: KvRequestList = {"object": "list", "data": recent}
         return json_response(listed)
     drain = request.app[PARTS].drain

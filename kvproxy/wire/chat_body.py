@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.cache_hints import CacheBody
+from kvproxy.wire.given_type import given_type
 from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
 from kvproxy.wire.parts import PART_TYPES, Content
 from kvproxy.wire.prediction import PredictionBody
@@ -43,7 +44,7 @@ class UnreadCall(ToolCallBody):
 def _readable_call(call: Any) -> object:
     if not isinstance(call, dict):
         return call
-    kind = call.get("type") or "function"
+    kind = given_type(call) or ("function" if not call.get("type") else "unknown")
     if kind in ToolCallBody.model_fields and isinstance(call.get(kind), dict):
         return {**call, "type": kind}
     inner = call.get(kind) if isinstance(kind, str) else None

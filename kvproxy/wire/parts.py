@@ -14,6 +14,7 @@ from kvproxy.core import DocumentPart, Part, TextPart
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.cache_hints import Markable
 from kvproxy.wire.document_ref import parse_document_ref
+from kvproxy.wire.given_type import given_type
 from kvproxy.wire.history.notes import kind_of, noted
 from kvproxy.wire.reading import Reading
 
@@ -45,7 +46,7 @@ class UnreadPart(PartBody):
 
 
 def _readable(part: Any) -> object:
-    if not isinstance(part, dict) or part.get("type") in _FIELDS:
+    if not isinstance(part, dict) or given_type(part) in _FIELDS:
         return part
     return UnreadPart.model_construct(type=part.get("type"), raw=part)
 

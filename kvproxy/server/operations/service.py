@@ -81,13 +81,12 @@ SERVICE = (
         tag=_TAG,
         summary="Requests for models that have ended, and those that do",
         description=(
-            "The caller's own: who asked, how much of the prompt was cached, and why not; no text. With `stream` (or "
-            "`Accept: text/event-stream`) the newest are followed by every further one: events `request`, and `missed` "
+            "The caller's own: who asked, how much of the prompt was cached, and why not; no text. With `Accept: "
+            "text/event-stream` the newest are followed by every further one: events `request`, and `missed` "
             "when the reader is too slow. `kvproxy watch` shows them."
         ),
         parameters=(
             Parameter("last", "query", _LAST, "How many that have ended already.", "20"),
-            Parameter("stream", "query", {"type": "string"}, "`true`: go on.", "true"),
         ),
         answers=(Answer(KvRequestList, description="The newest requests, oldest first."),),
         events=WatchEvent,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from kvproxy.wire.given_type import given_type
 from kvproxy.wire.history.arguments import GivenText, returned
 
 BLOCK_TYPES = frozenset(
@@ -48,7 +49,7 @@ def _as_read(content: object) -> object:
 def _read(block: Any) -> object:
     if isinstance(block, str):
         return {"type": "text", "text": block}
-    if not isinstance(block, dict) or block.get("type") in BLOCK_TYPES:
+    if not isinstance(block, dict) or given_type(block) in BLOCK_TYPES:
         return block
     return {"type": UNREAD, "raw": block}
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from kvproxy.wire.given_type import given_type
+
 
 def arguments_text(value: object) -> str:
     """``value`` as JSON text, spaced as models write it. Text stays what it is, JSON or not; null is no text."""
@@ -23,7 +25,7 @@ def returned(value: object, part_types: Collection[str]) -> object:
     """
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, dict) and value.get("type") in part_types:
+    if isinstance(value, dict) and given_type(value) in part_types:
         return [value]
     if isinstance(value, list) and all(_may_be_part(item) for item in value):
         return value

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kvproxy.wire.given_type import given_type
 from kvproxy.wire.reading import Reading
 
 _MEDIA = {
@@ -77,7 +78,7 @@ _DEEPEST = 16
 
 def noted(value: Mapping[str, Any], where: str, reading: Reading) -> str:
     """The note for the item at ``where``, of which ``reading`` is told (modified). Empty: the model needs none."""
-    if value.get("type") in _SILENT:
+    if given_type(value) in _SILENT:
         return ""
     reading.leave_out(where, kind_of(value))
     return note(value)
@@ -86,7 +87,7 @@ def noted(value: Mapping[str, Any], where: str, reading: Reading) -> str:
 def note(value: Mapping[str, Any]) -> str:
     """Text that stands for ``value``, an object of a client's, and says as much of it as can be read."""
     kind = kind_of(value)
-    if value.get("type") in _MEDIA:
+    if given_type(value) in _MEDIA:
         data = value.get("source")
         data = data if isinstance(data, Mapping) else value.get("file")
         about = {**data, **value} if isinstance(data, Mapping) else value
@@ -117,7 +118,7 @@ def _lines(value: object, depth: int) -> Iterator[str]:
         for inner in value:
             yield from _lines(inner, depth + 1)
     elif isinstance(value, Mapping):
-        if depth and value.get("type") in _MEDIA and not _is_text(value):
+        if depth and given_type(value) in _MEDIA and not _is_text(value):
             yield note(value)
         else:
             yield from _fields(value, depth)

@@ -12,6 +12,7 @@ from kvproxy.wire.cache_hints import CacheBody, Markable
 from kvproxy.wire.faults import invalid
 from kvproxy.wire.fields.response_fields import RESPONSES
 from kvproxy.wire.fields.screen import screen
+from kvproxy.wire.given_type import given_type
 from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.response_format import ResponseFormatBody
@@ -93,7 +94,7 @@ def _as_parts(content: object) -> object:
 def _part(part: Any) -> object:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    if not isinstance(part, dict) or part.get("type") in _READ_PARTS:
+    if not isinstance(part, dict) or given_type(part) in _READ_PARTS:
         return part
     return UnreadPart.model_construct(type=part.get("type"), raw=part)
 

@@ -154,10 +154,19 @@ def _exchange(report: Report, exchange: dict[str, Any], where: str) -> None:
         report.claim(value.get("deleted") is True, where, "not deleted")
     elif path.endswith("/input_items"):
         report.check(report.openai, "ResponseItemList", value, where)
+    elif path.startswith("/v1/models") and value.get("object") is None and value.get("type") in (None, "model"):
+        _anthropic_models(report, value, where)
     elif path in WHOLE or path.startswith("/v1/responses/"):
         report.check(report.openai, WHOLE.get(path, "Response"), value, where)
     elif path.startswith("/v1/models/"):
         report.check(report.openai, "Model", value, where)
+
+
+def _anthropic_models(report: Report, value: dict[str, Any], where: str) -> None:
+    """A page of models, or one of them, in the shape that Anthropic's clients are given."""
+    for model in value.get("data", [value]):
+        report.check(report.anthropic, "ModelInfo", model, where)
+    report.claim("data" not in value or isinstance(value.get("has_more"), bool), where, "no has_more")
 
 
 def _events(text: str) -> list[tuple[str | None, str]]:

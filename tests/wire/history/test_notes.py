@@ -127,3 +127,10 @@ def test_deep_items_end() -> None:
     for _ in range(5000):
         value = {"content": value}
     assert note({"type": "x", **value}) == "[x omitted: this model cannot read it]"
+
+
+@pytest.mark.parametrize("kind", [["image"], {"a": 1}, 7, True, None])
+def test_a_type_that_is_no_text_is_an_unknown_one(kind: object) -> None:
+    assert kind_of({"type": kind}) == "item of an unknown type"
+    assert note({"type": kind, "text": "words"}).endswith("words")
+    assert noted({"type": kind}, "input[0]", Reading())
