@@ -137,7 +137,7 @@ async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
             keyring=Keyring((t, key(t)) for t in tenants),
             drain=drain,
             max_body=2**20,
-            keepalive_s=10.0,
+            keepalive_s=60.0,  # no pulse may begin a stream before it is decided: its headers are what is looked at
             timeout_s=600.0,
         )
 
