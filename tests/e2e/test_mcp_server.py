@@ -84,7 +84,8 @@ async def test_a_prompt_is_explained(fresh: Fresh) -> None:
     async with Client(StdioServerParameters(command=sys.executable, args=command(tenant))) as client:
         counted = await call(client, "explain", messages=messages, send=False)
         miss = await call(client, "explain", messages=messages)
-        assert (miss["outcome"], miss["reason"], miss["cached_tokens"]) == ("miss", "no-document", 0)
+        assert (miss["outcome"], miss["reason"]) == ("miss", "no-document")
+        assert miss["cached_tokens"] < 8  # the template's own first words may stand in a page that is everybody's
         assert miss["prompt_tokens"] == counted["prompt_tokens"] > 500 and miss["recent_misses"] == []
 
         await call(client, "publish_document", id="explained", text=text, visibility="private")
@@ -107,9 +108,10 @@ async def test_what_a_client_gives_up_ends_at_the_proxy(fresh: Fresh) -> None:
             time.sleep(0.1)
 
     async with Client(StdioServerParameters(command=sys.executable, args=command(tenant))) as client:
-        asked = {"question": "Count to ten thousand.", "documents": [], "max_tokens": 7_000}
+        # Its prefill alone takes longer than the client waits, whatever the model then says.
+        asked = {"question": document("given up", 24_000), "documents": [], "max_tokens": 500}
         with pytest.raises(MCPError, match="imed out"):
-            await client.call_tool("ask", asked, read_timeout_seconds=2)
+            await client.call_tool("ask", asked, read_timeout_seconds=0.8)
         await anyio.to_thread.run_sync(wait_until_left)
 
 
