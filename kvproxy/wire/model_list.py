@@ -36,6 +36,7 @@ class AnthropicModel(TypedDict):
     display_name: str
     created_at: str
     lifecycle: Literal["active"]
+    capabilities: None
     max_input_tokens: int | None
     max_tokens: int | None
 
@@ -72,6 +73,7 @@ def anthropic_model(model: ModelBody) -> AnthropicModel:
         "display_name": id if id == root else f"{id} ({root})",
         "created_at": datetime.fromtimestamp(model["created"], UTC).isoformat().replace("+00:00", "Z"),
         "lifecycle": "active",
+        "capabilities": None,
         "max_input_tokens": model["max_model_len"],
         "max_tokens": model["max_model_len"],
     }

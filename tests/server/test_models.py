@@ -57,6 +57,7 @@ async def test_anthropics_clients_get_anthropics_shape() -> None:
             "display_name": "fake",
             "created_at": "2023-11-14T22:13:20Z",
             "lifecycle": "active",
+            "capabilities": None,
             "max_input_tokens": 2048,
             "max_tokens": 2048,
         }
