@@ -110,7 +110,10 @@ async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
             keepalive_s=10.0,
             timeout_s=600.0,
         )
-        announce = lambda host, port: bound.set_result(f"http://{host}:{port}")  # noqa: E731  one line, used once
+
+        def announce(host: str, port: int) -> None:
+            bound.set_result(f"http://{host}:{port}")
+
         app = build_app(parts)
         app.middlewares.append(_noting(shapes))
         server = asyncio.create_task(serve(app, "127.0.0.1", 0, drain, announce))
