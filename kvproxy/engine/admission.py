@@ -91,6 +91,7 @@ class Admission:
         need = pages_for(seq.reach) - whole
         if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
             need += 1  # A partial page on disk is loaded into a page of its node, and copied from there.
+        seq.needed = need
         if not self._cache.promise(need):
             self._cache.unpin(match.nodes)
             return False

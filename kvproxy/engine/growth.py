@@ -3,7 +3,9 @@
 An answer may go on to the end of the context, and hardly any does: promising all those pages at admission would let
 one client without a limit keep everybody else waiting. So admission promises the prompt's pages and some for the
 answer, and more are asked for page by page. Where there are none, the youngest answer gives its pages back and waits;
-it is computed again from what is left of them, with the same bits, and its reader notices a pause.
+it is computed again from what is left of them, with the same bits, and its reader notices a pause. Where several
+tenants run, it is the youngest of the one that has most beyond its share of the pages: one tenant's answers do not
+grow at the cost of another's that has less.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from math import inf
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.engine.shares import Shares
 from kvproxy.errors import KVProxyError, Overloaded
 from kvproxy.events import FinishReason
 
@@ -31,9 +34,9 @@ class Growth:
     give_way: Callable[[Sequence], None]
     """Takes an answer's pages back and lets it wait."""
 
-    def with_room(self, decoding: list[Sequence], running: list[Sequence]) -> list[Sequence]:
+    def with_room(self, decoding: list[Sequence], shares: Callable[[], Shares]) -> list[Sequence]:
         """Those of ``decoding`` that have a page for their next token. Others gave theirs back, or ended for want of
-        one, the youngest first."""
+        one. ``shares``: of all that run, as they are when it is called."""
         for seq in sorted(decoding, key=lambda s: s.arrived_at):
             while seq.phase is Phase.DECODE and seq.computed >= seq.room and not self._extend(seq):
                 if self.make_room(seq):
@@ -43,7 +46,10 @@ class Growth:
                 elif self._never_fits(seq):
                     self.finish(seq, "length")
                 else:
-                    self.give_way(_youngest(running, seq))
+                    seen = shares()
+                    giver = seen.outgrown(seq) or _youngest(seen.running, seq)
+                    giver.allowance *= 2  # So that it does not come back only to give way again at the next page.
+                    self.give_way(giver)
         return [s for s in decoding if s.phase is Phase.DECODE]
 
     def _extend(self, seq: Sequence) -> bool:

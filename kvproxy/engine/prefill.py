@@ -12,7 +12,7 @@ sequence ends, the tile is dropped, and with it nobody else's work.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +22,8 @@ from kvproxy.engine.pace import Pace
 from kvproxy.engine.runner import Scored
 from kvproxy.engine.scheduler import Part, Work
 from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.engine.service import Service
+from kvproxy.engine.shares import Tenant
 
 Outcome = list[Scored]
 
@@ -44,29 +46,46 @@ class Prefill:
     """Engine thread only. ``clock``: seconds, as ``time.perf_counter``."""
 
     def __init__(
-        self, runner: Runner, numerics: Numerics, pace: Pace, clock: Callable[[], float] = time.perf_counter
+        self,
+        runner: Runner,
+        numerics: Numerics,
+        pace: Pace,
+        service: Service,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._runner, self._numerics, self._pace, self._clock = runner, numerics, pace, clock
+        self._service = service
         self._resting: dict[Sequence, _Resting] = {}
-        self._shortest_next = False
+        self._oldest_next: set[Tenant] = set()
 
     def has(self, sequence: Sequence) -> bool:
         """Whether a tile of this sequence has begun: its next rows must be in no other."""
         return sequence in self._resting
 
+    def drop(self, sequence: Sequence) -> None:
+        """Forget a tile that has begun, if there is one."""
+        if tile := self._resting.pop(sequence, None):
+            tile.steps.close()
+
     def advance(
-        self, prompts: Seq[Sequence], limit_s: float | None, interrupted: Callable[[], bool]
+        self,
+        prompts: Mapping[Tenant, Seq[Sequence]],
+        limit_s: float | None,
+        interrupted: Callable[[], bool],
     ) -> tuple[Work, Outcome] | None:
-        """Compute a piece of a tile of one of ``prompts`` (oldest first), and more while there is time.
+        """Compute a piece of a tile of one of ``prompts`` (of each tenant, oldest first), and more while there is
+        time.
 
         ``limit_s``: for all of it, where streams wait; one piece is computed in any case. Ends early when
         ``interrupted`` says that there is news. Returns the tile that has ended, if one has, as it was run.
         """
         for ended in [s for s in self._resting if s.phase is not Phase.PREFILL]:
-            self._resting.pop(ended).steps.close()
+            self.drop(ended)
         if not prompts:
             return None
-        sequence = self._whose(prompts)
+        self._oldest_next &= prompts.keys()
+        tenant = min(prompts, key=self._service.had)
+        sequence = self._whose(tenant, prompts[tenant])
         tile = self._resting.get(sequence)
         if tile is None:
             tile = self._resting[sequence] = self._begin(sequence, streams=limit_s is not None)
@@ -76,6 +95,7 @@ class Prefill:
             now = self._clock()
             tile.pieces += 1
             tile.seconds += now - last
+            self._service.charge([(tenant, 1)], now - last)
             if outcome is not None:
                 del self._resting[sequence]
                 self._pace.prefilled(tile.work.tile, tile.work.reach, tile.seconds, tile.pieces)
@@ -96,13 +116,14 @@ class Prefill:
             raise
         return None
 
-    def _whose(self, prompts: Seq[Sequence]) -> Sequence:
-        """The oldest and the shortest take turns: nobody starves, and a short prompt takes at most twice its
-        time."""
-        self._shortest_next = not self._shortest_next
-        if self._shortest_next:
-            return min(prompts, key=lambda s: s.prefill_end - s.computed)
-        return prompts[0]
+    def _whose(self, tenant: Tenant, prompts: Seq[Sequence]) -> Sequence:
+        """A tenant's oldest and its shortest take turns: none of them starves, and a short prompt takes at most twice
+        its time."""
+        if tenant in self._oldest_next:
+            self._oldest_next.discard(tenant)
+            return prompts[0]
+        self._oldest_next.add(tenant)
+        return min(prompts, key=lambda s: s.prefill_end - s.computed)
 
     def _begin(self, sequence: Sequence, *, streams: bool) -> _Resting:
         start = sequence.computed

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from itertools import islice
 
 from kvproxy.engine.draft import share
 from kvproxy.engine.numerics import BASE_TILE, DECODE_TILE, Numerics
 from kvproxy.engine.pace import Pace
 from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.engine.shares import by_turns
 from kvproxy.engine.step_cost import StepCost
 
 MIN_PROMPT_ROWS = 16
@@ -51,34 +53,39 @@ def whose_turn(running: Seq[Sequence], now: float) -> list[Sequence]:
 
 
 def choose(
-    prefilling: Seq[Sequence],
-    decoding: Seq[Sequence],
+    prefilling: Seq[Seq[Sequence]],
+    decoding: Seq[Seq[Sequence]],
     numerics: Numerics,
     *,
     pace: Pace,
     cost: StepCost | None = None,
 ) -> tuple[Work, ...]:
     """The tiles to run in full before anything else: a row of each stream, and what is left of short prompts, so
-    that a hit waits for nobody's cold prefill. Long prompts are left to ``Prefill``.
+    that a hit waits for nobody's cold prefill. Long prompts are left to ``Prefill``. Both are given tenant by tenant,
+    the one that comes first at the front; where there are too few rows, the tenants take turns.
 
     Where decode rows share the prompt tile's bits all stand in one tile; elsewhere they have one each. While
     anybody decodes, prompts get as much as ``pace`` allows. ``cost``: of a draft's rows; None drafts nothing.
     """
     most = numerics.tiles[-1]
     if not numerics.unified:
-        streams = _decode_parts(decoding[:DECODE_TILE], cost)
+        streams = _decode_parts(_first(decoding, DECODE_TILE), cost)
         tails = _prompt_parts(prefilling, most, pace if decoding else None)
         return tuple(
             Work(tile, parts)
             for tile, parts in ((DECODE_TILE, streams), (_fitting(numerics, tails), tails))
             if parts
         )
-    riders = _decode_parts(decoding[: most - MIN_PROMPT_ROWS if prefilling else most], cost)
+    riders = _decode_parts(_first(decoding, most - MIN_PROMPT_ROWS if prefilling else most), cost)
     taken = sum(p.count for p in riders)
     if decoding:
         most = min(most, max(BASE_TILE, taken + MIN_PROMPT_ROWS))
     parts = riders + _prompt_parts(prefilling, most - taken, pace if decoding else None)
     return (Work(_fitting(numerics, parts), parts),) if parts else ()
+
+
+def _first(groups: Seq[Seq[Sequence]], most: int) -> list[Sequence]:
+    return list(islice(by_turns(groups), most))
 
 
 def _fitting(numerics: Numerics, parts: Seq[Part]) -> int:
@@ -100,17 +107,24 @@ def _decode_parts(decoding: Seq[Sequence], cost: StepCost | None) -> tuple[Part,
     )
 
 
-def _prompt_parts(prefilling: Seq[Sequence], rows: int, pace: Pace | None) -> tuple[Part, ...]:
-    """All that is left of short prompts, the shortest first; of equal ones, the oldest."""
-    parts: list[Part] = []
+def _prompt_parts(prefilling: Seq[Seq[Sequence]], rows: int, pace: Pace | None) -> tuple[Part, ...]:
+    """All that is left of short prompts, of each tenant the shortest first; of equal ones, the oldest."""
+    parts: dict[Sequence, Part] = {}
+    full: set[int] = set()
+    """Tenants whose next prompt was too long, and so are those behind it."""
     taken = reach = 0
-    for sequence in sorted(prefilling, key=_remaining):
+    turns = by_turns([[(n, s) for s in sorted(group, key=_remaining)] for n, group in enumerate(prefilling)])
+    for tenant, sequence in turns:
+        if tenant in full or sequence in parts:
+            continue
         count = _remaining(sequence)
-        taken, reach = taken + count, reach + count * sequence.computed
-        if count > BASE_TILE or taken > rows or (pace is not None and not pace.may_ride(taken, reach)):
-            break
-        parts.append(Part(sequence, sequence.computed, count))
-    return tuple(parts)
+        rows_then, reach_then = taken + count, reach + count * sequence.computed
+        if count > BASE_TILE or rows_then > rows or (pace and not pace.may_ride(rows_then, reach_then)):
+            full.add(tenant)
+            continue
+        taken, reach = rows_then, reach_then
+        parts[sequence] = Part(sequence, sequence.computed, count)
+    return tuple(parts.values())
 
 
 def _remaining(sequence: Sequence) -> int:

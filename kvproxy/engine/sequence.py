@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from math import inf
 
 import torch
 
@@ -16,6 +17,7 @@ from kvproxy.engine.detokenize import Detokenizer
 from kvproxy.engine.draft import LEAST_NEW, Drafter
 from kvproxy.engine.index import Node
 from kvproxy.engine.penalties import Penalties
+from kvproxy.engine.places import Claim
 from kvproxy.events import Event
 
 
@@ -48,6 +50,8 @@ class Job:
     scope: str
     readable: tuple[str, ...]
     seed: int
+    tenant: str = ""
+    """Whom it runs for: places, pages and compute are shared between tenants. Jobs that name none are one tenant's."""
     shared_end: int = 0
     shared_scope: str | None = None
     require_cached: int = 0
@@ -63,7 +67,7 @@ class Job:
     """Keep the hidden states of every position from here on, as ``Sequence.scored``."""
     patience_s: float = 0.0
     """How long this job lets others go first between two of its tiles; inf: it computes while nobody else does,
-    and is ended with Overloaded when others need its place."""
+    and is ended with Overloaded when others need its place. It is no tenant's then."""
     inspect: Callable[[Sequence], None] | None = None
     """Called on the engine's thread after each tile of the prompt, while its pages are held. Must not raise."""
     constraint: TokenConstraint | None = None
@@ -98,6 +102,8 @@ class Sequence:
     pages: list[int] = field(default_factory=list)
     reserved: int = 0
     """Pages promised to this sequence and not taken yet."""
+    needed: int = 0
+    """Pages that its latest try to be admitted asked for."""
     tokens: list[int] = field(default_factory=list)
     """Prompt and answer; grows by :meth:`append`."""
     computed: int = 0
@@ -105,8 +111,8 @@ class Sequence:
     cached: int = 0
     """Positions that its latest admission took from kept pages."""
     hit: int | None = None
-    """``cached`` of its first admission, which is what its reader is told; None before it gave way for the first
-    time."""
+    """``cached`` of the admission that its answer began with, which is what its reader is told; None before that gave
+    way for the first time."""
     allowance: int = ALLOWANCE
     """Tokens of the answer, from here on, whose pages are promised at admission."""
     prefill_end: int = 0
@@ -120,6 +126,8 @@ class Sequence:
     following: Sequence | None = None
     collapsed: bool = False
     cancelled: bool = False
+    claim: Claim | None = None
+    """Of its request, which has its place; None outside of an engine."""
     kept: tuple[Node, ...] = ()
     """For persist jobs: the nodes of the whole prefix, once they are in the store."""
     on_progress: Callable[[int, int], None] | None = None
@@ -131,6 +139,8 @@ class Sequence:
     admitted_at: float = 0.0
     load_s: float = 0.0
     prefill_s: float = 0.0
+    tenant: str | None = field(init=False)
+    """Who has a share of the engine for it; None for work that lets everybody go first."""
     deltas: Deltas = field(init=False)
     penalties: Penalties | None = field(init=False)
     """None where no parameter changes the logits of single tokens."""
@@ -138,6 +148,7 @@ class Sequence:
     """None where nothing is drafted."""
 
     def __post_init__(self) -> None:
+        self.tenant = None if self.job.patience_s == inf else self.job.tenant
         self.tokens = list(self.job.token_ids)
         self.prefill_end = len(self.tokens)
         self.deltas = Deltas(self.detokenizer)
@@ -251,6 +262,11 @@ class Sequence:
         return (len(self.pages) + self.reserved) * PAGE_TOKENS
 
     @property
+    def own_pages(self) -> int:
+        """Pages taken or promised for it alone, without those that it took from the cache."""
+        return max(0, len(self.pages) - self.cached // PAGE_TOKENS) + self.reserved
+
+    @property
     def resumed(self) -> bool:
         """Whether it gave way before, and its reader has heard of it."""
         return self.hit is not None
@@ -269,14 +285,13 @@ class Sequence:
         """Begin again as WAITING, with all tokens known so far. Its pages are the admission's to take back before.
 
         ``unified``: decode rows have a prompt row's bits, so that the answer may be computed as a prompt. Elsewhere
-        it is decoded again, token by known token.
+        it is decoded again, token by known token. One whose answer has not begun comes as if for the first time.
         """
-        if self.hit is None:
+        if self.hit is None and self.generated:
             self.hit = self.cached
         self.phase, self.computed, self.cached, self.registered = Phase.WAITING, 0, 0, 0
         self.chain.clear()
         self.prefill_end = len(self.tokens) if unified else self.prompt_tokens
-        self.allowance *= 2  # So that it does not come back only to give way again at the next page.
 
     def scope_of(self, end: int) -> str:
         """The scope of a page that ends at position ``end``."""

@@ -12,38 +12,65 @@ from kvproxy.engine.prefill import Outcome, Prefill
 from kvproxy.engine.runner import TileRunner
 from kvproxy.engine.scheduler import Work, choose
 from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.engine.service import Service
+from kvproxy.engine.shares import Tenant, lines
 from kvproxy.engine.step_cost import StepCost
 
 
 class Turns:
-    """Engine thread only. Runs what ``choose`` decides, and tells ``pace`` and ``cost`` how long it took."""
+    """Engine thread only. Runs what ``choose`` decides, and tells ``pace``, ``cost`` and ``service`` how long it
+    took."""
 
-    def __init__(self, runner: TileRunner, numerics: Numerics, pace: Pace, cost: StepCost | None) -> None:
+    def __init__(
+        self, runner: TileRunner, numerics: Numerics, pace: Pace, cost: StepCost | None, service: Service
+    ) -> None:
         """``cost``: of drafts; None drafts nothing."""
         self._runner, self._numerics, self._pace, self._cost = runner, numerics, pace, cost
-        self._prefill = Prefill(runner, numerics, pace)
+        self._service = service
+        self._prefill = Prefill(runner, numerics, pace, service)
 
     def take(
-        self, prefilling: Seq[Sequence], decoding: Seq[Sequence], interrupted: Callable[[], bool]
+        self,
+        prefilling: Seq[Sequence],
+        decoding: Seq[Sequence],
+        interrupted: Callable[[], bool],
+        following: Seq[Sequence] = (),
     ) -> Iterator[tuple[Work, Outcome]]:
         """Each tile with what came of it, to be handed out before the next one is run. ``prefilling``: oldest first.
+        ``following``: sequences that wait for a prefill among these.
 
         A newcomer (``interrupted``) waits for the tiles that are run in full and for one piece of a long prompt's.
         """
         began = time.perf_counter()
-        free = [s for s in prefilling if not self._prefill.has(s)]
-        for work in choose(free, decoding, self._numerics, pace=self._pace, cost=self._cost):
+        free = lines((s for s in prefilling if not self._prefill.has(s)), following)
+        for work in choose(
+            self._neediest_first(free),
+            self._neediest_first(lines(decoding)),
+            self._numerics,
+            pace=self._pace,
+            cost=self._cost,
+        ):
             yield work, self._timed(work)
-        rest = [s for s in prefilling if s.phase is Phase.PREFILL and s.computed < s.prefill_end]
+        rest = lines(
+            (s for s in prefilling if s.phase is Phase.PREFILL and s.computed < s.prefill_end), following
+        )
         limit_s = self._pace.slice_s(time.perf_counter() - began) if decoding else None
         ended = self._prefill.advance(rest, limit_s, interrupted)
         if ended is not None:
             yield ended
 
+    def drop(self, sequence: Sequence) -> None:
+        """Forget what was begun of a sequence whose pages are taken back."""
+        self._prefill.drop(sequence)
+
+    def _neediest_first(self, found: dict[Tenant, list[Sequence]]) -> list[list[Sequence]]:
+        return [found[tenant] for tenant in sorted(found, key=self._service.had)]
+
     def _timed(self, work: Work) -> Outcome:
         began = time.perf_counter()
         outcome = self._runner.run(work)
         seconds = time.perf_counter() - began
+        self._service.charge(((p.sequence.tenant, p.count) for p in work.parts), seconds)
         if not work.decodes:
             self._pace.prefilled(work.tile, work.reach, seconds)
             return outcome

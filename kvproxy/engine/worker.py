@@ -11,9 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from math import inf
 
-from kvproxy.core import MissReason
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.delivery import advance, begin, finish
@@ -24,18 +22,22 @@ from kvproxy.engine.inbox import Inbox
 from kvproxy.engine.index import Node
 from kvproxy.engine.keeper import Keeper
 from kvproxy.engine.limits import Limits
+from kvproxy.engine.line import Line
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.pace import Pace
 from kvproxy.engine.page_io import PageIO, Store
+from kvproxy.engine.places import Claim, Places
 from kvproxy.engine.registrar import register
 from kvproxy.engine.runner import Scored, TileRunner
 from kvproxy.engine.scheduler import whose_turn
 from kvproxy.engine.sequence import ALLOWANCE, Emit, Job, Phase, Sequence
+from kvproxy.engine.service import Service
+from kvproxy.engine.shares import tenants_of
 from kvproxy.engine.spill import SpillFiles
 from kvproxy.engine.step_cost import StepCost
 from kvproxy.engine.thread import KernelThread
 from kvproxy.engine.turns import Turns
-from kvproxy.errors import HitLost, KVProxyError, Overloaded, ShuttingDown, Unavailable
+from kvproxy.errors import KVProxyError, ShuttingDown, Unavailable
 from kvproxy.events import Finished, FinishReason
 
 logger = logging.getLogger(__name__)
@@ -68,23 +70,32 @@ class Engine:
         self.max_context = max_context
         self._limits = Limits(max_context, cache.pool.total, model.vocab_size)
         self._vocabulary, self._eos_ids = vocabulary, eos_ids
-        self._max_running, self._max_waiting = max_running, max_waiting
         self._allowance = allowance
         self._inbox = Inbox()
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
         self._admission = Admission(cache, self.io, self._end)
-        self._growth = Growth(cache, self._make_room, self._end, self._finish, self._give_way)
-        self._keeper = Keeper(cache, self.io)
-        self._waiting: list[Sequence] = []
         self._running: list[Sequence] = []
+        self._service = Service()
+        self._line = Line(
+            cache,
+            self._admission,
+            self._service,
+            self._running,
+            max_running,
+            self._end,
+            self._give_way,
+        )
+        self._growth = Growth(cache, self._line.make_room, self._end, self._finish, self._give_way)
+        self._keeper = Keeper(cache, self.io)
+        self._places = Places(max_running + max_waiting)
         self._count = 0
         self._count_lock = threading.Lock()
         cost = StepCost() if speculate else None
-        self._turns = Turns(TileRunner(model, cache), model.numerics, pace or Pace(), cost)
+        self._turns = Turns(TileRunner(model, cache), model.numerics, pace or Pace(), cost, self._service)
         self.drafts = DraftCounts()
         self.preemptions = 0
-        """The number of times that an answer gave its pages back to an older one."""
+        """The number of times that a sequence gave its place and pages back, to an older one or to another tenant's."""
         self._stopping = False
         self._thread = thread or KernelThread()
         self._ended: Future[None] | None = None
@@ -108,8 +119,8 @@ class Engine:
 
     @property
     def full(self) -> bool:
-        """Whether a request that came now would be refused with Overloaded."""
-        return self._count >= self._max_running + self._max_waiting
+        """Whether a request of a tenant that has its share would be refused with Overloaded."""
+        return self._places.full
 
     @property
     def load(self) -> tuple[int, int]:
@@ -117,8 +128,19 @@ class Engine:
         running, count = len(self._running), self._count
         return running, max(0, count - running)
 
-    def submit(self, job: Job, emit: Emit, on_progress: Callable[[int, int], None] | None = None) -> Sequence:
+    def claim(self, tenant: str, count: int, *, again: bool = False) -> Claim:
+        """Places for the sequences of one request: see :meth:`Places.claim`."""
+        return self._places.claim(tenant, count, again=again)
+
+    def submit(
+        self,
+        job: Job,
+        emit: Emit,
+        on_progress: Callable[[int, int], None] | None = None,
+        claim: Claim | None = None,
+    ) -> Sequence:
         """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine's thread.
+        ``claim``: the request's that it is a sequence of; without one it is a request by itself.
 
         Raises ContextTooLong, CannotFit, InvalidRequest, Overloaded or ShuttingDown at once.
         """
@@ -126,14 +148,14 @@ class Engine:
         with self._count_lock:
             if not self.alive:
                 raise ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5)
-            if self.full:
-                raise Overloaded(
-                    f"{self._count} requests are running or waiting; try again shortly", retry_after_s=2
-                )
-            self._count += 1
             stop, least = job.sampling.stop, job.sampling.min_tokens
             seq = Sequence(job, emit, Detokenizer(self._vocabulary, stop, min_tokens=least), self._eos_ids)
             seq.on_progress, seq.allowance = on_progress, self._allowance
+            seq.claim = claim or self._places.claim(seq.tenant, 1)
+            seq.claim.enter()
+            if claim is None:
+                seq.claim.close()
+            self._count += 1
             # Under the lock, so that it is in the inbox before the thread takes its last look there.
             self._inbox.put(lambda: self._arrive(seq))
         return seq
@@ -164,21 +186,23 @@ class Engine:
                 self._step()
             except Exception:
                 logger.exception("the engine's step failed; its sequences end with an error")
-                for seq in [*self._running, *self._waiting]:
+                for seq in [*self._running, *self._line.waiting]:
                     self._end(seq, KVProxyError("the engine failed on this request; its log has the cause"))
 
     def _step(self) -> None:
         self._take_inbox()
         self._drop_cancelled()
         self._wake_followers()
-        self._admit()
+        self._service.meet(tenants_of(self._running) | tenants_of(self._line.waiting))
+        self._line.admit()
         for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prefill_end]:
             self._computed(seq)  # A prefill-only job that was cached to its last token, or an answer that resumes.
         turn = whose_turn(self._running, time.perf_counter())
+        decoding = self._growth.with_room([s for s in turn if s.phase is Phase.DECODE], self._line.shares)
         prefilling = [s for s in turn if s.phase is Phase.PREFILL]
-        decoding = self._growth.with_room([s for s in turn if s.phase is Phase.DECODE], self._running)
+        following = [s for s in self._running if s.phase is Phase.FOLLOWING]
         served: set[Sequence] = set()
-        for work, scored in self._turns.take(prefilling, decoding, lambda: self._inbox.waiting):
+        for work, scored in self._turns.take(prefilling, decoding, lambda: self._inbox.waiting, following):
             for part in work.parts:
                 self._computed(part.sequence)
                 served.add(part.sequence)
@@ -196,16 +220,16 @@ class Engine:
             or (s.phase is Phase.FOLLOWING and self._admission.leader_done(s))
             for s in self._running
         )
-        self._inbox.take(wait=not busy, timeout_s=0.02 if self._waiting else None)
+        self._inbox.take(wait=not busy, timeout_s=0.02 if self._line.waiting else None)
 
     def _arrive(self, seq: Sequence) -> None:
         if self._stopping:
             self._end(seq, ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5))
             return
-        self._waiting.append(seq)
+        self._line.waiting.append(seq)
 
     def _drop_cancelled(self) -> None:
-        for seq in [s for s in (*self._running, *self._waiting) if s.cancelled]:
+        for seq in [s for s in (*self._running, *self._line.waiting) if s.cancelled]:
             # What a reader who left had computed is kept for the next one.
             if seq.phase in (Phase.PREFILL, Phase.DECODE):
                 register(self.cache, seq, unified=self.model.numerics.unified, partial=True)
@@ -219,61 +243,20 @@ class Engine:
                     register(self.cache, leader, unified=self.model.numerics.unified, partial=True)
                 seq.following, seq.collapsed, seq.phase = None, True, Phase.WAITING
                 self._running.remove(seq)
-                self._waiting.insert(0, seq)
-
-    def _admit(self) -> None:
-        at = 0
-        while at < len(self._waiting):
-            seq = self._waiting[at]
-            if len(self._running) >= self._max_running and not self._make_room(seq):
-                break
-            try:
-                admitted = self._admission.try_admit(seq, self._running)
-            except KVProxyError as e:
-                self._end(seq, e)
-                continue
-            if admitted:
-                self._waiting.pop(at)
-                self._running.append(seq)
-            elif self._make_room(seq):
-                continue
-            elif self._running and seq.job.patience_s == 0:
-                return
-            else:
-                at += 1  # Nobody runs who could give pages back; one behind it may hold what it lacks.
-        if self._waiting and not self._running:
-            self._give_up_a_hit()
-
-    def _make_room(self, seq: Sequence) -> bool:
-        """End the newest of those that run for nobody, where ``seq`` waits for its place or its pages."""
-        if seq.job.patience_s == inf:
-            return False
-        idlers = [s for s in self._running if s.job.patience_s == inf]
-        if idlers:
-            self._end(idlers[-1], Overloaded("it gave way to a request", retry_after_s=1))
-        return bool(idlers)
+                self._line.waiting.insert(0, seq)
 
     def _give_way(self, seq: Sequence) -> None:
-        """An answer gives its pages back and waits, before all that came after it, to be computed again."""
+        """A sequence gives its place and its pages back and waits, before all that came after it, to be computed
+        again."""
         unified = self.model.numerics.unified
         register(self.cache, seq, unified=unified, partial=True)
+        self._turns.drop(seq)
         self._admission.leave(seq)
         seq.give_way(unified=unified)
         self._running.remove(seq)
-        before = sum(1 for s in self._waiting if s.arrived_at < seq.arrived_at)
-        self._waiting.insert(before, seq)
+        self._line.back(seq)
         self.preemptions += 1
-        logger.info("%s waits for pages behind %d tokens of its answer", seq.job.id, seq.generated)
-
-    def _give_up_a_hit(self) -> None:
-        """Waiting hits have their pages held by whoever asked, and all pages may be held like that, so that nobody
-        gets the one that is needed. The newest hit is told that it is lost; as a miss it holds nothing."""
-        for seq in reversed(self._waiting):
-            if seq.required:
-                self._end(
-                    seq, HitLost("its pages are needed to serve anybody at all", MissReason.NOT_RESIDENT)
-                )
-                return
+        logger.info("%s gave way behind %d tokens of its answer", seq.job.id, seq.generated)
 
     def _computed(self, seq: Sequence) -> None:
         """A tile added KV to this sequence."""
@@ -344,15 +327,17 @@ class Engine:
         self._admission.leave(seq)
         if seq in self._running:
             self._running.remove(seq)
-        if seq in self._waiting:
-            self._waiting.remove(seq)
+        if seq in self._line.waiting:
+            self._line.waiting.remove(seq)
         with self._count_lock:
             self._count -= 1
+        if seq.claim is not None:
+            seq.claim.leave(failed=isinstance(last, BaseException))
         if last is not None:
             seq.emit(last)
 
     def _begin_stop(self) -> None:
-        for seq in [*self._running, *self._waiting]:
+        for seq in [*self._running, *self._line.waiting]:
             self._end(seq, ShuttingDown("the proxy is shutting down; try again in a moment", retry_after_s=5))
         with self._count_lock:
             self._stopping = True

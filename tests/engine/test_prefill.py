@@ -12,6 +12,7 @@ from kvproxy.engine.prefill import Prefill
 from kvproxy.engine.runner import Scored
 from kvproxy.engine.scheduler import Work
 from kvproxy.engine.sequence import Job, Phase, Sequence
+from kvproxy.engine.service import Service
 
 NUMERICS = Numerics(tiles=TILES, unified=True, granule=4, exact=True, kernel="flash-cpu")
 PIECES = 10
@@ -55,7 +56,7 @@ def machine() -> Machine:
 
 @pytest.fixture
 def prefill(machine: Machine) -> Prefill:
-    return Prefill(machine, NUMERICS, Pace(), machine.clock)
+    return Prefill(machine, NUMERICS, Pace(), Service(), machine.clock)
 
 
 @pytest.fixture
@@ -79,47 +80,47 @@ def never() -> bool:
 
 
 def test_nobody_waits_for_a_prompt_that_is_not_there(prefill: Prefill) -> None:
-    assert prefill.advance([], None, never) is None
+    assert prefill.advance({}, None, never) is None
 
 
 def test_a_lone_prompt_is_computed_by_whole_tiles(prefill: Prefill, machine: Machine, new: Maker) -> None:
     prompt = new(300)
-    ended = prefill.advance([prompt], None, never)
+    ended = prefill.advance({"": [prompt]}, None, never)
     assert ended is not None
     work, _ = ended
     assert work.tile == 256 and (work.parts[0].start, work.parts[0].count) == (0, 256)
     assert machine.done == [prompt] * PIECES and not prefill.has(prompt)
-    ended = prefill.advance([prompt], None, never)
+    ended = prefill.advance({"": [prompt]}, None, never)
     assert ended is not None and ended[0].tile == 64 and prompt.computed == 300
 
 
 def test_it_rests_before_the_time_is_over(prefill: Prefill, machine: Machine, new: Maker) -> None:
     prompt = new(5000)
-    assert prefill.advance([prompt], 3.5 * PIECE_S, never) is None
+    assert prefill.advance({"": [prompt]}, 3.5 * PIECE_S, never) is None
     assert machine.now == 3 * PIECE_S and prefill.has(prompt) and prompt.computed == 0
-    assert prefill.advance([prompt], 4 * PIECE_S, never) is None
+    assert prefill.advance({"": [prompt]}, 4 * PIECE_S, never) is None
     assert machine.now == 7 * PIECE_S
-    assert prefill.advance([prompt], 4 * PIECE_S, never) is not None
+    assert prefill.advance({"": [prompt]}, 4 * PIECE_S, never) is not None
     assert machine.now == PIECES * PIECE_S and prompt.computed > 0 and not prefill.has(prompt)
 
 
 def test_a_piece_is_computed_however_short_the_time(prefill: Prefill, machine: Machine, new: Maker) -> None:
     prompt = new(5000)
     for _ in range(PIECES - 1):
-        assert prefill.advance([prompt], 0.0, never) is None
-    assert prefill.advance([prompt], 0.0, never) is not None
+        assert prefill.advance({"": [prompt]}, 0.0, never) is None
+    assert prefill.advance({"": [prompt]}, 0.0, never) is not None
     assert machine.now == PIECES * PIECE_S
 
 
 def test_news_are_heard_behind_the_piece(prefill: Prefill, machine: Machine, new: Maker) -> None:
-    assert prefill.advance([new(5000)], None, lambda: machine.now >= 2 * PIECE_S) is None
+    assert prefill.advance({"": [new(5000)]}, None, lambda: machine.now >= 2 * PIECE_S) is None
     assert machine.now == 2 * PIECE_S
 
 
 def test_the_oldest_and_the_shortest_take_turns(prefill: Prefill, machine: Machine, new: Maker) -> None:
     oldest, long, short = new(9000), new(8000), new(60)
     for _ in range(2 * PIECES):
-        prefill.advance([p for p in (oldest, long, short) if p.computed < p.prompt_tokens], 0.0, never)
+        prefill.advance({"": [p for p in (oldest, long, short) if p.computed < p.prompt_tokens]}, 0.0, never)
     assert machine.done[:4] == [short, oldest, short, oldest]
     assert short.computed == 60
     assert machine.done.count(oldest) == PIECES and long not in machine.done
@@ -129,35 +130,35 @@ def test_of_equal_prompts_all_end(prefill: Prefill, machine: Machine, new: Maker
     prompts = [new(600) for _ in range(4)]
     for _ in range(4 * 3):
         left = [p for p in prompts if p.computed < 600]
-        assert prefill.advance(left, None, never) is not None
+        assert prefill.advance({"": left}, None, never) is not None
     assert all(p.computed == 600 for p in prompts)
 
 
 def test_the_tile_of_a_sequence_that_ended_is_dropped(prefill: Prefill, machine: Machine, new: Maker) -> None:
     gone, other = new(5000), new(6000)
-    prefill.advance([gone], 0.0, never)
-    prefill.advance([other], 0.0, never)
+    prefill.advance({"": [gone]}, 0.0, never)
+    prefill.advance({"": [other]}, 0.0, never)
     gone.phase = Phase.ENDED
-    prefill.advance([], None, never)
+    prefill.advance({}, None, never)
     assert machine.closed == 1 and not prefill.has(gone) and prefill.has(other)
-    assert prefill.advance([other], None, never) is not None
+    assert prefill.advance({"": [other]}, None, never) is not None
     assert machine.done.count(gone) == 1 and gone.computed == 0
 
 
 def test_a_tile_that_broke_is_not_gone_on_with(prefill: Prefill, machine: Machine, new: Maker) -> None:
     prompt = new(5000)
-    prefill.advance([prompt], 0.0, never)
+    prefill.advance({"": [prompt]}, 0.0, never)
     machine.breaks = True
     with pytest.raises(RuntimeError, match="kernel"):
-        prefill.advance([prompt], None, never)
+        prefill.advance({"": [prompt]}, None, never)
     assert not prefill.has(prompt)
 
 
 def test_while_streams_run_tiles_are_cut_to_what_a_gap_allows(machine: Machine, new: Maker) -> None:
     pace = Pace()
-    prefill = Prefill(machine, NUMERICS, pace, machine.clock)
+    prefill = Prefill(machine, NUMERICS, pace, Service(), machine.clock)
     for rows in (64, 256):
         pace.prefilled(rows, 0, rows / 1000, PIECES)
     pace.decoded(0.0095 / (GAP - 1))
-    ended = prefill.advance([new(5000)], 1000.0, never)
+    ended = prefill.advance({"": [new(5000)]}, 1000.0, never)
     assert ended is not None and ended[0].tile == 64

@@ -52,10 +52,14 @@ class Told(Pace):
         return rows <= self._rows
 
 
+def one(tenants: list[Sequence]) -> list[list[Sequence]]:
+    return [tenants] if tenants else []
+
+
 def pick(
     prefilling: list[Sequence], decoding: list[Sequence], numerics: Numerics = UNIFIED, rows: int = 1000
 ) -> tuple[Work, ...]:
-    return choose(prefilling, decoding, numerics, pace=Told(rows))
+    return choose(one(prefilling), one(decoding), numerics, pace=Told(rows))
 
 
 def rows(*works: Work) -> dict[Sequence, tuple[int, int]]:
@@ -150,8 +154,8 @@ def quoting(new: Maker, count: int, max_tokens: int = 50) -> list[Sequence]:
 def test_drafts_fill_the_last_rows_of_a_decode_tile_and_no_more(
     new: Maker, numerics: Numerics, count: int
 ) -> None:
-    plain = choose([], quoting(new, count), numerics, pace=Told())
-    (work,) = choose([], quoting(new, count), numerics, pace=Told(), cost=StepCost())
+    plain = choose([], [quoting(new, count)], numerics, pace=Told())
+    (work,) = choose([], [quoting(new, count)], numerics, pace=Told(), cost=StepCost())
     assert [w.tile for w in plain] == [numerics.tile_for(count) if numerics.unified else DECODE_TILE]
     assert work.tile == -(-len(work.parts) // DECODE_TILE) * DECODE_TILE
     taken = sum(p.count for p in work.parts)
@@ -165,20 +169,20 @@ def test_no_draft_reaches_behind_the_pages_that_are_promised(new: Maker) -> None
     stream = new(250, 250, max_tokens=100)
     stream.append(1)
     stream.drafter, stream.reserved = Quoting([]), 1
-    (work,) = choose([], [stream], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = choose([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
     (part,) = work.parts
     assert part.start + part.count == stream.room == 256
 
 
 def test_no_draft_reaches_behind_the_last_position_that_has_a_page(new: Maker) -> None:
     (stream,) = quoting(new, 1, max_tokens=5)
-    (work,) = choose([], [stream], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = choose([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
     (part,) = work.parts
     assert part.start + part.count == stream.last_position == 14
     last = new(10, 13, 5)
     last.tokens += [1, 2, 3, 4]
     last.drafter = Quoting([])
-    (work,) = choose([], [last], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = choose([], [[last]], UNIFIED, pace=Told(), cost=StepCost())
     assert work.parts[0].count == 1
 
 
@@ -192,14 +196,14 @@ def test_a_grammar_cuts_a_draft_and_one_that_breaks_leaves_none(new: Maker) -> N
     for length, drafted in ((9, (0, 1, 2)), (0, ())):
         (stream,) = quoting(new, 1)
         stream.job = replace(stream.job, constraint=Cut({1}, length))
-        (work,) = choose([], [stream], UNIFIED, pace=Told(), cost=StepCost())
+        (work,) = choose([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
         assert work.parts[0].draft == drafted
 
 
 def test_drafts_leave_a_short_prompt_its_rows(new: Maker) -> None:
     for count in (3, 50, 100, 239):
         prompt = new(16)
-        (work,) = choose([prompt], quoting(new, count), UNIFIED, pace=Told(), cost=StepCost())
+        (work,) = choose([[prompt]], [quoting(new, count)], UNIFIED, pace=Told(), cost=StepCost())
         assert rows(work)[prompt] == (0, 16)
         assert sum(p.count for p in work.parts) <= work.tile
 
