@@ -224,10 +224,19 @@ class TextRequest:
     response_format: AnswerFormat | None = None
 
 
+_DOCUMENTS = "/documents"
+
+
 def documents_scope(scope: str) -> str:
     """The scope of the pages of ``scope``'s private documents: apart from its prompts, so that a salted request reads
     the ones and not the others."""
-    return f"{scope}/documents"
+    return f"{scope}{_DOCUMENTS}"
+
+
+def owner_of(scope: str) -> str:
+    """Whose documents are kept in this scope: the tenant's, or PUBLIC, which is one by itself where the engine is
+    shared."""
+    return scope.removesuffix(_DOCUMENTS)
 
 
 @dataclass(frozen=True, slots=True)

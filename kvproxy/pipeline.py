@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -20,11 +20,11 @@ from kvproxy.backends.base import (
     Lookup,
     MissBackend,
     Passthrough,
+    PlacesClaim,
 )
 from kvproxy.core import (
     Caller,
     ChatRequest,
-    Constraint,
     Decision,
     LeftOut,
     Miss,
@@ -38,7 +38,7 @@ from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFoun
 from kvproxy.events import Event, Started
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.timings import Timings
-from kvproxy.wire.grammar import CALL_FORMATS
+from kvproxy.wire.enforced import constraint_of
 
 logger = logging.getLogger(__name__)
 
@@ -128,13 +128,37 @@ class Pipeline:
         self._default_max_tokens = default_max_tokens
         self._decide = decide
 
-    async def serve(self, request: Request, caller: Caller, request_id: str, clock: Timings) -> Reply:
-        """Returns when the prompt is prefilled. ``request_id`` must be unique in this process.
+    def claim(self, request: Request, caller: Caller, count: int) -> AbstractContextManager[PlacesClaim]:
+        """Places in the engine for requests like this one that are one of the client's, ``count`` of them at a time.
+        Raises InvalidRequest for more choices than there ever are, NotReady, ModelNotFound."""
+        return self._ready(request.model).claim(caller, count * request.n, again=True)
+
+    def at_once(self, request: Request, most: int) -> int:
+        """How many requests like this one may be in the engine together and have ``most`` choices there at most; at
+        least one. Raises NotReady, ModelNotFound."""
+        return max(1, min(most, self._ready(request.model).info.places) // request.n)
+
+    async def serve(
+        self,
+        request: Request,
+        caller: Caller,
+        request_id: str,
+        clock: Timings,
+        claim: PlacesClaim | None = None,
+    ) -> Reply:
+        """Returns when the prompt is prefilled. ``request_id`` must be unique in this process. ``claim``: as
+        :meth:`claim` makes it; without one, all choices are admitted or none.
 
         Raises, with nothing sent yet: InvalidRequest, DocumentNotFound, ContextTooLong, CannotFit,
         UnsupportedSchema, Overloaded, NotReady, UpstreamError.
         """
         local = self._ready(request.model)
+        with local.claim(caller, request.n) as own:
+            return await self._serve(local, request, caller, request_id, clock, claim or own)
+
+    async def _serve(
+        self, local: LocalBackend, request: Request, caller: Caller, id: str, clock: Timings, claim: PlacesClaim
+    ) -> Reply:
         with clock.measure("compose"):
             prompt = await self._composer.composed(request, caller)
             sampling = self._fit(prompt, request.sampling, local.info)
@@ -142,13 +166,14 @@ class Pipeline:
                 request, sampling.max_tokens or local.info.room(len(prompt.token_ids))
             )
         generation = Generation(
-            request_id,
+            id,
             prompt,
             sampling,
             caller.salted(request.cache),
             constraint=constraint_of(request, prompt),
             keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
             predicted=predicted,
+            claim=claim,
         )
         if any(document.quarantined for document in prompt.documents[:1]):
             generation = replace(generation, fresh=True)
@@ -165,9 +190,7 @@ class Pipeline:
             for index in range(1, request.n):
                 # The prompt's pages are there by now, so each further choice costs its answer only; unless the
                 # client asked that nothing be kept.
-                again = replace(
-                    generation, request_id=f"{request_id}-{index}", sampling=_varied(sampling, index)
-                )
+                again = replace(generation, request_id=f"{id}-{index}", sampling=_varied(sampling, index))
                 upstream = call is not None and started.parsed
                 more = self._misses.miss(again, call or {}) if upstream else local.generate(again)
                 choices.append(more)
@@ -290,33 +313,6 @@ class Pipeline:
         if wanted is None:
             return sampling
         return replace(sampling, max_tokens=max(1, min(wanted, info.room(prompt_tokens))))
-
-
-def constraint_of(request: Request, prompt: Prompt) -> Constraint | None:
-    """What the engine must enforce, or None where the model may say what it likes."""
-    if not isinstance(request, ChatRequest):
-        return None if request.response_format is None else Constraint(format=request.response_format)
-    calls = request.tools if request.tool_choice.mode != "none" else ()
-    names = request.tool_choice.names
-    calls = tuple(tool for tool in calls if not names or tool.name in names)
-    choice = request.tool_choice
-    forced = bool(calls) and choice.mode == "required"
-    # A named function is called once, as its name says; "required" with several names may be several calls.
-    parallel = request.parallel_tool_calls and not (forced and len(choice.names) == 1)
-    enforceable = prompt.tool_format in CALL_FORMATS
-    strict = any(tool.strict and (enforceable or not tool.assumed) for tool in calls)
-    # Where one call at most cannot be enforced, it is a wish: better than refusing what many clients send always.
-    single = bool(calls) and not request.parallel_tool_calls and enforceable
-    if not (forced or strict or single or request.response_format is not None):
-        return None
-    return Constraint(
-        tools=calls,
-        choice=choice,
-        parallel=parallel,
-        format=request.response_format,
-        reasoning=prompt.reasoning,
-        tool_format=prompt.tool_format,
-    )
 
 
 def _varied(sampling: Sampling, index: int) -> Sampling:

@@ -218,6 +218,8 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         metrics = Metrics()
         metrics.follow(lambda: figures(local, library, auditor))
         background = await life.enter_async_context(_background())
+        # Of several tenants one that fills the queue does not fill it for the others, who must not be sent away.
+        alone = len(config.server.api_keys) <= 1
         yield Stack(
             composer=composer,
             local=local,
@@ -233,7 +235,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             verifier=Verifier(composer, library, local, name, publisher.quarantine),
             responses=responses,
             refresh=lambda: background(_refresh(misses, publisher, grammars), auditor.run(), _trim()),
-            ready=lambda: local.ready() or ("its queue is full" if local.full else None),
+            ready=lambda: local.ready() or ("its queue is full" if alone and local.full else None),
         )
 
 

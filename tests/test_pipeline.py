@@ -30,8 +30,9 @@ from kvproxy.core import (
 )
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost, ModelNotFound, NotReady, Overloaded
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
-from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply, constraint_of
+from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply
 from kvproxy.timings import Timings
+from kvproxy.wire.enforced import constraint_of
 from tests.server.doubles import CharComposer, eventually
 
 CALLER = Caller("a", "tenant:a")

@@ -34,11 +34,21 @@ __all__ = [
     "Lookup",
     "MissBackend",
     "NotFound",
+    "PlacesClaim",
 ]
 
 
 Endpoint = Literal["chat/completions", "completions", "responses", "messages", "embeddings"]
 """What an upstream model can be asked through, named by its path below ``/v1/``."""
+
+
+class PlacesClaim(Protocol):
+    """Places in the engine for the choices of one request, taken as a whole with the first of them. Belongs to the
+    backend that made it."""
+
+    def enter(self) -> None: ...
+
+    def leave(self, *, failed: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,8 @@ class Generation:
     """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine."""
     predicted: tuple[int, ...] | None = None
     """Tokens that the client expects of the answer, as a source of drafts; None where it said nothing of it."""
+    claim: PlacesClaim | None = None
+    """Places of the whole request; None: this choice is all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +158,8 @@ class EngineInfo:
     """Positions that the whole page budget holds: no request can have more, whatever the context."""
     exact: bool
     """Whether the kernels were shown invariant here; Cache-Status claims no hit as exact otherwise."""
+    places: int = 2**20
+    """Generations that may run or wait at a time."""
 
     def room(self, prompt_tokens: int) -> int:
         """Tokens that an answer to such a prompt may have at most; below 1 where the prompt itself is too long."""
@@ -163,6 +177,13 @@ class LocalBackend(Protocol):
 
     def hold(self, prompt: Prompt, caller: Caller) -> AbstractContextManager[Lookup]:
         """Look up the prompt's pages and keep them from eviction until the block ends. No I/O, < 1 ms."""
+
+    def claim(
+        self, caller: Caller, count: int, *, again: bool = False
+    ) -> AbstractContextManager[PlacesClaim]:
+        """Places for ``count`` generations of one request: the first of them is refused where there are not so many,
+        and the others are not. ``again``: the places of those that have ended are for others of the request, as long
+        as the block is open. Raises InvalidRequest for more than there ever are."""
 
     def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         """Started, TextDelta*, Finished: raw text, control marks like ``<think>`` and ``<tool_call>`` included.

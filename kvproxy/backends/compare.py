@@ -191,6 +191,7 @@ def _job(ids: tuple[int, ...], caller: Caller) -> Job:
         scope=caller.scope,
         readable=caller.readable,
         seed=0,
+        tenant=caller.scope,
         register=False,
         patience_s=PATIENCE_S,
     )

@@ -35,6 +35,7 @@ from kvproxy.backends.fake_answer import (
 )
 from kvproxy.backends.fake_misses import FakeMisses
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt
+from kvproxy.engine.places import Claim, Places
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 
@@ -48,7 +49,7 @@ class FakeBackend:
 
     ``start_delay_s`` and ``token_delay_s`` slow it down; ``gate``, when given, is waited for before every
     Started; ``not_ready`` is what ``ready`` answers; ``difference`` is how far a hit's logits are from a
-    prefill's. All may be changed while it runs.
+    prefill's. All may be changed while it runs. ``places`` bounds the generations that run together.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class FakeBackend:
         disk: set[bytes] | None = None,
         start_delay_s: float = 0.0,
         token_delay_s: float = 0.0,
+        places: int = 2**20,
     ) -> None:
         self.info = EngineInfo(
             model=model,
@@ -67,6 +69,7 @@ class FakeBackend:
             page_tokens=PAGE_TOKENS,
             max_kv_tokens=max_context,
             exact=exact,
+            places=places,
         )
         self.disk = set() if disk is None else disk
         self.start_delay_s = start_delay_s
@@ -80,6 +83,8 @@ class FakeBackend:
         self.running: set[str] = set()
         """Ids of the generations that have not ended and were not closed."""
         self.most_pinned = 2**20
+        self.places = Places(places)
+        """Of generations that run together, shared between callers as the engine's are."""
         self.pinned: dict[tuple[str, _Tokens], int] = {}
         """Pages of each prefix that is pinned, by scope and token ids."""
         self.holds = 0
@@ -127,9 +132,15 @@ class FakeBackend:
         finally:
             self.holds -= 1
 
+    def claim(self, caller: Caller, count: int, *, again: bool = False) -> Claim:
+        return self.places.claim(caller.scope, count, again=again)
+
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         self.generations.append(generation)
+        claim = generation.claim or self.claim(generation.caller, 1)
+        claim.enter()
         self.running.add(generation.request_id)
+        ended = False
         try:
             error, after = self._failures.popleft() if self._failures else (None, -1)
             if error is not None and after < 0:
@@ -155,9 +166,11 @@ class FakeBackend:
                 yield TextDelta(word, logprobs=logprobs_of(word, generation.sampling.logprobs))
             new = max(1, len(words))
             prediction = _drafted(generation.predicted, new)
+            ended = True
             yield Finished(reason, Usage(prompt_tokens, new, cached, written, prediction=prediction))
         finally:
             self.running.discard(generation.request_id)
+            claim.leave(failed=not ended)
 
     async def keep(
         self, token_ids: _Tokens, scope: str, progress: Callable[[int, int], None] | None = None

@@ -19,15 +19,17 @@ from kvproxy.backends.base import (
     KeptPage,
     Lookup,
     NotFound,
+    PlacesClaim,
 )
 from kvproxy.backends.compare import Comparer
 from kvproxy.backends.samples import Samples, ServedHit
-from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling
+from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of
 from kvproxy.engine.cache import Occupancy, pages_for
 from kvproxy.engine.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.draft import DraftCounts
 from kvproxy.engine.index import Node
 from kvproxy.engine.pinning import most_pinned, pin_prefix
+from kvproxy.engine.places import Claim
 from kvproxy.engine.sampler import fresh_seed
 from kvproxy.engine.sequence import Job, Sequence
 from kvproxy.engine.worker import Engine
@@ -71,7 +73,14 @@ class EmbeddedBackend:
         numerics = self._engine.model.numerics
         exact = numerics.exact and not self._doubted
         pages = self._engine.cache.pool.total
-        return EngineInfo(self._model, self._engine.max_context, PAGE_TOKENS, pages * PAGE_TOKENS, exact)
+        return EngineInfo(
+            self._model,
+            self._engine.max_context,
+            PAGE_TOKENS,
+            pages * PAGE_TOKENS,
+            exact,
+            self._engine.places,
+        )
 
     def ready(self) -> str | None:
         return None if self._engine.alive else "the engine is not running"
@@ -85,6 +94,9 @@ class EmbeddedBackend:
                 return
             on_disk = sum(len(n.token_ids) for n in match.nodes if n.page is None)
             yield Found(tokens=match.tokens, on_disk=min(on_disk, match.tokens))
+
+    def claim(self, caller: Caller, count: int, *, again: bool = False) -> Claim:
+        return self._engine.claim(caller.scope, count, again=again)
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         sampling, prompt, caller = generation.sampling, generation.prompt, generation.caller
@@ -101,6 +113,7 @@ class EmbeddedBackend:
             readable=caller.readable,
             open_ended=sampling.max_tokens is None,
             seed=fresh_seed() if sampling.seed is None else sampling.seed,
+            tenant=caller.scope,
             shared_end=0 if shared is None else shared.end,
             shared_scope=None if shared is None else shared.scope,
             require_cached=generation.require_cached,
@@ -112,7 +125,7 @@ class EmbeddedBackend:
             predicted=generation.predicted,
         )
         holder: list[Sequence] = []
-        async with aclosing(self.run(job, started=holder.append)) as events:
+        async with aclosing(self.run(job, started=holder.append, claim=generation.claim)) as events:
             async for event in events:
                 if samples is not None and isinstance(event, Finished):
                     samples.put(ServedHit(generation, holder[0]))
@@ -136,6 +149,7 @@ class EmbeddedBackend:
         job: Job,
         progress: Callable[[int, int], None] | None = None,
         started: Callable[[Sequence], None] | None = None,
+        claim: PlacesClaim | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Submit a job and yield its events; closing the generator cancels it."""
         loop = asyncio.get_running_loop()
@@ -150,7 +164,7 @@ class EmbeddedBackend:
                 with suppress(RuntimeError):
                     loop.call_soon_threadsafe(progress, done, total)
 
-        sequence = self._engine.submit(job, emit, on_progress if progress is not None else None)
+        sequence = self._engine.submit(job, emit, on_progress if progress is not None else None, claim)
         if started is not None:
             started(sequence)
         try:
@@ -175,6 +189,7 @@ class EmbeddedBackend:
             scope=scope,
             readable=(scope,),
             seed=0,
+            tenant=owner_of(scope),
             shared_end=len(token_ids),
             shared_scope=scope,
             persist=self._store is not None,
@@ -278,7 +293,8 @@ class EmbeddedBackend:
 
     @property
     def preemptions(self) -> int:
-        """The number of times that an answer gave its pages back to an older one, and was computed again."""
+        """The number of times that a sequence gave its place and pages back, to an older one or to another tenant's,
+        and was computed again."""
         return self._engine.preemptions
 
     @property
@@ -308,7 +324,7 @@ class EmbeddedBackend:
 
     @property
     def full(self) -> bool:
-        """Whether a request that came now would be told to come back later."""
+        """Whether a request of a tenant that has its share would be told to come back later."""
         return self._engine.full
 
     async def on_kernel_thread(self, function: Callable[[], object]) -> object:

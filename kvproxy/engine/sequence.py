@@ -10,6 +10,7 @@ from math import inf
 
 import torch
 
+from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine.constraint import TokenConstraint
 from kvproxy.engine.deltas import Deltas
@@ -17,7 +18,6 @@ from kvproxy.engine.detokenize import Detokenizer
 from kvproxy.engine.draft import LEAST_NEW, Drafter
 from kvproxy.engine.index import Node
 from kvproxy.engine.penalties import Penalties
-from kvproxy.engine.places import Claim
 from kvproxy.events import Event
 
 
@@ -126,7 +126,7 @@ class Sequence:
     following: Sequence | None = None
     collapsed: bool = False
     cancelled: bool = False
-    claim: Claim | None = None
+    claim: PlacesClaim | None = None
     """Of its request, which has its place; None outside of an engine."""
     kept: tuple[Node, ...] = ()
     """For persist jobs: the nodes of the whole prefix, once they are in the store."""

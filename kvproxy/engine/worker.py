@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from kvproxy.backends.base import PlacesClaim
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.delivery import advance, begin, finish
@@ -123,6 +124,11 @@ class Engine:
         return self._places.full
 
     @property
+    def places(self) -> int:
+        """Sequences that may run or wait at a time."""
+        return self._places.total
+
+    @property
     def load(self) -> tuple[int, int]:
         """Requests that run, and that wait."""
         running, count = len(self._running), self._count
@@ -137,7 +143,7 @@ class Engine:
         job: Job,
         emit: Emit,
         on_progress: Callable[[int, int], None] | None = None,
-        claim: Claim | None = None,
+        claim: PlacesClaim | None = None,
     ) -> Sequence:
         """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine's thread.
         ``claim``: the request's that it is a sequence of; without one it is a request by itself.
@@ -151,10 +157,9 @@ class Engine:
             stop, least = job.sampling.stop, job.sampling.min_tokens
             seq = Sequence(job, emit, Detokenizer(self._vocabulary, stop, min_tokens=least), self._eos_ids)
             seq.on_progress, seq.allowance = on_progress, self._allowance
-            seq.claim = claim or self._places.claim(seq.tenant, 1)
-            seq.claim.enter()
-            if claim is None:
-                seq.claim.close()
+            with self._places.claim(seq.tenant, 1) as own:
+                seq.claim = claim or own
+                seq.claim.enter()
             self._count += 1
             # Under the lock, so that it is in the inbox before the thread takes its last look there.
             self._inbox.put(lambda: self._arrive(seq))

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import ChatRequest
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
@@ -57,12 +58,14 @@ class StreamEncoder(Protocol):
         """Something that clients skip, while there is nothing to say."""
 
 
-async def whole(request: web.Request, asked: Request, id: str, clock: Timings) -> Answers:
-    """Serve a request to its end. ``id`` must be unique in this process. Raises what ``Pipeline.serve`` does,
-    TimedOut, and whatever broke the answer off."""
+async def whole(
+    request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
+) -> Answers:
+    """Serve a request to its end. ``id`` must be unique in this process; ``claim`` is ``Pipeline.serve``'s. Raises what
+    that does, TimedOut, and whatever broke the answer off."""
     parts = request.app[PARTS]
     async with deadline(parts.timeout_s):
-        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
+        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock, claim)
         note_reply(request, reply)
         _log_left_out(request, asked, reply.started)
         gathered = [AnswerBuilder() for _ in reply.choices]

@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from aiohttp import web
 
+from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import TextRequest
 from kvproxy.events import Finished, Usage
 from kvproxy.server.answer import Answers, events_of, reply_headers, stream, total, whole
@@ -25,7 +26,8 @@ from kvproxy.wire.completion_response import CompletionHead, CompletionStream, s
 from kvproxy.wire.completions import Completions, parse_completions
 
 AT_ONCE = 8
-"""Prompts of one request that are in the engine together: one client must not fill its queue."""
+"""Choices of one request with several prompts that are in the engine together, or those of one prompt where they are
+more: one request must not fill its queue."""
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
@@ -68,21 +70,25 @@ async def _all(request: web.Request, asked: Completions, id: str, clock: Timings
     """Every prompt's answer; the first failure ends the others. The headers told are the first prompt's."""
     if len(asked.prompts) == 1:
         return [await whole(request, asked.prompts[0], id, clock)]
-    room = asyncio.Semaphore(AT_ONCE)
+    first, pipeline = asked.prompts[0], request.app[PARTS].pipeline
+    at_once = min(len(asked.prompts), pipeline.at_once(first, AT_ONCE))
+    room = asyncio.Semaphore(at_once)
 
-    async def one(number: int, prompt: TextRequest) -> Answers:
+    async def one(number: int, prompt: TextRequest, claim: PlacesClaim) -> Answers:
         async with room:
-            return await whole(request, prompt, f"{id}.{number}", clock if number == 0 else Timings())
+            of_first = clock if number == 0 else Timings()
+            return await whole(request, prompt, f"{id}.{number}", of_first, claim)
 
-    tasks = [asyncio.create_task(one(number, prompt)) for number, prompt in enumerate(asked.prompts)]
-    try:
-        # Each has the same limit of its own, but begins when there is room.
-        async with deadline(request.app[PARTS].timeout_s):
-            return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    with pipeline.claim(first, request[CALLER], at_once) as claim:
+        tasks = [asyncio.create_task(one(n, prompt, claim)) for n, prompt in enumerate(asked.prompts)]
+        try:
+            # Each has the same limit of its own, but begins when there is room.
+            async with deadline(request.app[PARTS].timeout_s):
+                return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _stream_each(
@@ -97,14 +103,18 @@ async def _stream_each(
     sending = SseStream(
         request, interval_s=parts.keepalive_s, early=early, pulse=encoder.pulse, on_error=encoder.error
     )
-    async with sending as out, deadline(parts.timeout_s):
-        counted: list[Usage] = []
-        for number, prompt in enumerate(asked.prompts):
-            if number:
-                encoder.next_prompt()
-            counted.append(await _stream_one(request, prompt, f"{id}.{number}", clock, encoder, out))
-            clock = Timings()
-        await out.send(encoder.end(summed(counted)))
+    first = asked.prompts[0]
+    with parts.pipeline.claim(first, request[CALLER], 1) as claim:
+        async with sending as out, deadline(parts.timeout_s):
+            counted: list[Usage] = []
+            for number, prompt in enumerate(asked.prompts):
+                if number:
+                    encoder.next_prompt()
+                counted.append(
+                    await _stream_one(request, prompt, f"{id}.{number}", clock, encoder, out, claim)
+                )
+                clock = Timings()
+            await out.send(encoder.end(summed(counted)))
     return sending.response
 
 
@@ -115,8 +125,9 @@ async def _stream_one(
     clock: Timings,
     encoder: CompletionStream,
     out: SseStream,
+    claim: PlacesClaim,
 ) -> Usage:
-    reply = await request.app[PARTS].pipeline.serve(prompt, request[CALLER], id, clock)
+    reply = await request.app[PARTS].pipeline.serve(prompt, request[CALLER], id, clock, claim)
     note_reply(request, reply)
     async with aclosing(reply):
         await out.start(reply_headers(reply, prompt))
