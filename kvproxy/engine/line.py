@@ -58,7 +58,9 @@ class Line:
             elif self._take_pages(seq):
                 continue
             elif not self.running or seq.job.patience_s > 0:
-                left.remove(seq)  # Nobody runs who could give pages back; one behind it may hold what it lacks.
+                left.remove(
+                    seq
+                )  # Nobody runs who could give pages back; one behind it may hold what it lacks.
             elif shares.entitled(seq, seq.needed):
                 return
             else:
@@ -108,5 +110,7 @@ class Line:
         gets the one that is needed. The newest hit is told that it is lost; as a miss it holds nothing."""
         for seq in reversed(self.waiting):
             if seq.required:
-                self.end(seq, HitLost("its pages are needed to serve anybody at all", MissReason.NOT_RESIDENT))
+                self.end(
+                    seq, HitLost("its pages are needed to serve anybody at all", MissReason.NOT_RESIDENT)
+                )
                 return

@@ -52,7 +52,8 @@ class Places:
             if self._taken + count > self.total and not self._within_share(tenant, count):
                 needs = "" if count == 1 else f", and this one needs {count} places"
                 raise Overloaded(
-                    f"{self._taken} requests are running or waiting{needs}; try again shortly", retry_after_s=2
+                    f"{self._taken} requests are running or waiting{needs}; try again shortly",
+                    retry_after_s=2,
                 )
             self._taken += count
             if tenant is not None:

@@ -93,9 +93,7 @@ class Shares:
         them when ``seq`` is not entitled to so many, or all together would not be enough."""
         if not self.entitled(seq, needed):
             return []
-        over = {
-            t: h.pages for t, h in self.held.items() if h.pages > self.share_of_pages and t != seq.tenant
-        }
+        over = {t: h.pages for t, h in self.held.items() if h.pages > self.share_of_pages and t != seq.tenant}
         givers: list[Sequence] = []
         for tenant in _most_first(over):
             left = over[tenant]

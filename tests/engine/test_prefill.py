@@ -162,3 +162,36 @@ def test_while_streams_run_tiles_are_cut_to_what_a_gap_allows(machine: Machine, 
     pace.decoded(0.0095 / (GAP - 1))
     ended = prefill.advance({"": [new(5000)]}, 1000.0, never)
     assert ended is not None and ended[0].tile == 64
+
+
+def test_tenants_share_the_time_whoever_has_more_or_shorter_prompts(machine: Machine, new: Maker) -> None:
+    service = Service()
+    service.meet({"a", "b"})
+    prefill = Prefill(machine, NUMERICS, Pace(), service, machine.clock)
+    many, one = [new(600) for _ in range(20)], new(900)
+    while one.computed < 900:
+        left = [p for p in many if p.computed < 600]
+        prefill.advance({"a": left, "b": [one]}, 0.0, never)
+    others = len(machine.done) - machine.done.count(one)
+    assert others <= machine.done.count(one) + 1
+
+
+def test_a_tenants_oldest_prompt_has_its_turns_beside_another_tenant(machine: Machine, new: Maker) -> None:
+    """Its short ones come without end, and every second turn is another tenant's."""
+    service = Service()
+    service.meet({"a", "b"})
+    prefill = Prefill(machine, NUMERICS, Pace(), service, machine.clock)
+    oldest, other = new(256), new(10**5)
+    for _ in range(10 * PIECES):
+        prefill.advance({"a": [oldest, new(100)], "b": [other]}, 0.0, never)
+    assert oldest.computed == 256 and machine.done.count(other) >= 4 * PIECES
+
+
+def test_the_tile_of_one_that_gave_way_is_dropped_at_once(
+    prefill: Prefill, machine: Machine, new: Maker
+) -> None:
+    prompt = new(5000)
+    prefill.advance({"": [prompt]}, 0.0, never)
+    prefill.drop(prompt)
+    assert machine.closed == 1 and not prefill.has(prompt)
+    prefill.drop(prompt)

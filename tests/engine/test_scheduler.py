@@ -227,3 +227,30 @@ def test_no_mix_overfills_a_tile_or_leaves_all_streams_behind(new: Maker, numeri
                 assert start + count == sequence.prompt_tokens and count <= BASE_TILE
         if decoding:
             assert decoding[0] in rows(*works)
+
+
+def test_tenants_take_turns_where_there_are_few_rows(new: Maker) -> None:
+    many, few = new.decoding(30), new.decoding(3)
+    (work,) = choose([], [many, few], SEPARATE, pace=Told())
+    chosen = rows(work)
+    assert all(s in chosen for s in few) and len(chosen) == DECODE_TILE
+
+
+def test_one_tenants_short_prompts_leave_anothers_its_rows(new: Maker) -> None:
+    many, other = [new(20) for _ in range(40)], new(30)
+    (work,) = choose([many, [other]], [], UNIFIED, pace=Told())
+    assert other in rows(work)
+    (work,) = choose([many, [other]], [new.decoding(3)], UNIFIED, pace=Told())
+    assert other in rows(work)
+
+
+def test_a_prompt_too_long_to_ride_holds_up_its_own_tenants_alone(new: Maker) -> None:
+    long, short = [new(500), new(600)], new(60)
+    (work,) = choose([long, [short]], [new.decoding(2)], UNIFIED, pace=Told())
+    assert set(rows(work)) & {*long, short} == {short}
+
+
+def test_a_prompt_that_several_tenants_wait_for_is_computed_once(new: Maker) -> None:
+    shared, own = new(30), new(40)
+    (work,) = choose([[shared], [shared, own]], [], UNIFIED, pace=Told())
+    assert set(rows(work)) == {shared, own}

@@ -13,11 +13,9 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS, MissReason, Sampling
-from kvproxy.engine.decoder import Steps
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.sequence import Phase
-from kvproxy.engine.tiles import Tile
 from kvproxy.errors import (
     CannotFit,
     ContextTooLong,
@@ -33,38 +31,8 @@ from kvproxy.store.disk import page_name
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.pages import Loaded, Missing, PageStore, Rejected
 from tests.engine.conftest import RigMaker
+from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import VOCAB, Rig, make_model, prompt
-
-
-class SteppedModel:
-    """The tiny Llama, counting prompt rows; it can be held before each tile, and made to fail."""
-
-    def __init__(self) -> None:
-        self.model = make_model("llama", torch.bfloat16)
-        self.rows = 0
-        """Rows that wrote KV into a page."""
-        self.tiles = 0
-        self.fail_at: int | None = None
-        self._steps = self.model.steps
-        self._held = threading.Event()
-        self._held.set()
-        self.model.steps = self._step  # type: ignore[method-assign]  # the double is the model, instrumented
-
-    def _step(self, tile: Tile, kv: torch.Tensor) -> Steps:
-        assert self._held.wait(20)
-        self.tiles += 1
-        if self.fail_at is not None and self.tiles >= self.fail_at:
-            self.fail_at = None
-            raise RuntimeError("the kernel broke")
-        self.rows += tile.written
-        return (yield from self._steps(tile, kv))
-
-    def hold(self) -> None:
-        """The next tile waits; what is submitted now is all there when it ends."""
-        self._held.clear()
-
-    def go(self) -> None:
-        self._held.set()
 
 
 @pytest.fixture
