@@ -1,4 +1,5 @@
-"""``kvproxy bench fair``: what somebody's long cold prompt costs those whose answers are being written."""
+"""``kvproxy bench fair``: what somebody's long cold prompt costs those whose answers are being written, and what one
+tenant's many sequences cost another."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kvproxy.bench.machine import engine_machine
+from kvproxy.bench.tenants import Crowd, measure_crowd
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.numerics import Numerics
 from kvproxy.engine.pace import Pace
@@ -22,6 +24,8 @@ from kvproxy.events import Event, Finished, TextDelta
 
 MOST_TOKENS = 8192
 """Of a stream, which is cancelled when enough was seen."""
+PLACES, QUEUE = 64, 256
+"""Of sequences that run and that wait, as ``engine.max_running`` and ``engine.max_waiting`` are by default."""
 _PATIENCE_S = 600.0
 """For the next token of a stream."""
 
@@ -42,6 +46,7 @@ class Plan:
     """Tokens of their prompt that are kept."""
     tail: int = 25
     """Tokens of their prompt behind it."""
+    crowd: Crowd = field(default_factory=Crowd)
 
 
 class _Either(Pace):
@@ -53,8 +58,8 @@ class _Either(Pace):
     def may_ride(self, rows: int, reach: int) -> bool:
         return not self.paced or super().may_ride(rows, reach)
 
-    def slice_s(self, spent_s: float) -> float:
-        return super().slice_s(spent_s) if self.paced else float("inf")
+    def slice_s(self, spent_s: float, *, owed: bool = False) -> float:
+        return super().slice_s(spent_s, owed=owed) if self.paced else float("inf")
 
     def rows(self, numerics: Numerics, start: int, *, streams: bool) -> int:
         return super().rows(numerics, start, streams=streams) if self.paced else numerics.tiles[-1]
@@ -111,8 +116,18 @@ def bench_fair(
     # What one stream may take, and the cold prompt, a hit and what is kept; each with a page to spare.
     room = plan.streams * (plan.stream_prompt + MOST_TOKENS + PAGE_TOKENS)
     room += 3 * (max(plan.prompt_tokens, plan.document + plan.tail) + PAGE_TOKENS)
-    with open_rig(model, tokens=room, cache_dir=cache_dir, dtype=dtype, speculate=False, pace=pace) as rig:
-        told(0, 4)
+    room = max(room, (PLACES + 1) * PAGE_TOKENS)
+    with open_rig(
+        model,
+        tokens=room,
+        cache_dir=cache_dir,
+        dtype=dtype,
+        max_running=PLACES,
+        max_waiting=QUEUE,
+        speculate=False,
+        pace=pace,
+    ) as rig:
+        told(0, 5)
         rig.run(rig.prompt(600, next(seeds)), max_tokens=8, register=False)
         if plan.known:
             rig.run(_known(rig, plan), max_tokens=1)
@@ -120,15 +135,17 @@ def bench_fair(
         if not plan.known <= first.cached_tokens < plan.known + PAGE_TOKENS:
             raise AssertionError(f"{first.cached_tokens} tokens were resident, not {plan.known}")
         alone = first.ttft_s
-        told(1, 4)
+        told(1, 5)
         rows = []
         for done, (name, paced) in enumerate((("whole tiles", False), ("kvproxy", True)), start=2):
             pace.paced = paced
             rows.append({"prefill": name, **_streams(rig, plan, seeds, alone)})
-            told(done, 4)
+            told(done, 5)
         hits = _hits(rig, plan, seeds)
+        told(4, 5)
+        crowd = measure_crowd(rig, plan.crowd, seeds)
         shape = rig.on_thread(engine_machine)
-        told(4, 4)
+        told(5, 5)
     return {
         "machine": shape,
         "model": model,
@@ -137,6 +154,7 @@ def bench_fair(
         "prefill_alone_s": round(alone, 4),
         "streams": rows,
         "hits": hits,
+        "crowd": crowd,
     }
 
 

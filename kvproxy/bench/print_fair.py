@@ -49,6 +49,14 @@ def print_fair(result: Mapping[str, Any]) -> None:
         f"{_ms(hits['during_max_s'])}) beside such a prompt: {hits['ratio']:.2f} times.",
         soft_wrap=True,
     )
+    crowd = result["crowd"]
+    out.print(
+        f"Beside {crowd['admitted']:,} of {crowd['sequences']:,} sequences of one tenant, {crowd['waiting']:,} of them "
+        f"waiting, another's cold prompt of {plan['crowd']['visitor']:,} tokens: first token after "
+        f"{_ms(crowd['beside_s'])} ms (at most {_ms(crowd['beside_max_s'])}), {_ms(crowd['alone_s'])} ms alone: "
+        f"{crowd['ratio']:.2f} times.",
+        soft_wrap=True,
+    )
     out.print(
         f"{result['model']}, {result['dtype']}; {machine['cpu']}, {machine['threads']} threads, torch "
         f"{machine['torch']}. Gaps as the engine hands out tokens, drafts off; quiet: before and after the prompt, "

@@ -16,6 +16,9 @@ from kvproxy.engine.tile_cost import TileCost
 GAP = 1.75
 """A stream's gap while prompts are computed, in undisturbed decode steps. What is promised is 3 at the 99th
 percentile; the rest is for what cannot be foreseen. A prefill gets three sevenths of the time then."""
+GAP_OWED = 2.5
+"""The same, while the prompt is one of a tenant that had less compute than any whose streams run: it gets three fifths
+of the time until it had as much, so that others' many streams do not leave it less than a half."""
 PIECE = 0.75
 """Of the time for prompts in a gap, what one piece of a tile may be expected to take: a piece is not divided."""
 LONGEST_PIECE_S = 0.1
@@ -58,9 +61,10 @@ class Pace:
             return rows <= BASE_TILE
         return self._cost.added(rows, reach) <= (GAP - 1) * step
 
-    def slice_s(self, spent_s: float) -> float:
-        """Seconds for the tiles of long prompts behind a step of decode rows that took ``spent_s``."""
-        return max(0.0, GAP * (self.step_s or spent_s) - spent_s)
+    def slice_s(self, spent_s: float, *, owed: bool = False) -> float:
+        """Seconds for the tiles of long prompts behind a step of decode rows that took ``spent_s``. ``owed``: they
+        are of a tenant that had less than those whose rows they were."""
+        return max(0.0, (GAP_OWED if owed else GAP) * (self.step_s or spent_s) - spent_s)
 
     def rows(self, numerics: Numerics, start: int, *, streams: bool) -> int:
         """How many rows the next tile of a long prompt at position ``start`` may have at most."""

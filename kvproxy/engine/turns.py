@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 
 from kvproxy.engine.numerics import DECODE_TILE, Numerics
@@ -43,9 +43,10 @@ class Turns:
         """
         began = time.perf_counter()
         free = lines((s for s in prefilling if not self._prefill.has(s)), following)
+        streams = lines(decoding)
         for work in choose(
             self._neediest_first(free),
-            self._neediest_first(lines(decoding)),
+            self._neediest_first(streams),
             self._numerics,
             pace=self._pace,
             cost=self._cost,
@@ -54,7 +55,7 @@ class Turns:
         rest = lines(
             (s for s in prefilling if s.phase is Phase.PREFILL and s.computed < s.prefill_end), following
         )
-        limit_s = self._pace.slice_s(time.perf_counter() - began) if decoding else None
+        limit_s = self._slice_s(time.perf_counter() - began, rest, streams) if decoding else None
         ended = self._prefill.advance(rest, limit_s, interrupted)
         if ended is not None:
             yield ended
@@ -65,6 +66,10 @@ class Turns:
 
     def _neediest_first(self, found: dict[Tenant, list[Sequence]]) -> list[list[Sequence]]:
         return [found[tenant] for tenant in sorted(found, key=self._service.had)]
+
+    def _slice_s(self, spent_s: float, prompts: Iterable[Tenant], streams: Iterable[Tenant]) -> float:
+        least = min(map(self._service.had, streams))
+        return self._pace.slice_s(spent_s, owed=any(self._service.had(t) < least for t in prompts))
 
     def _timed(self, work: Work) -> Outcome:
         began = time.perf_counter()

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.bench.fair import Plan, _quantile, bench_fair
+from kvproxy.bench.fair import PLACES, QUEUE, Plan, _quantile, bench_fair
 from kvproxy.bench.print_fair import print_fair
+from kvproxy.bench.tenants import Crowd
 
-SMALL = Plan(prompt_tokens=1200, streams=2, stream_prompt=20, gaps=20, hits=3, document=300, tail=10)
+CROWD = Crowd(sequences=PLACES + QUEUE + 5, prompt=10, answer=200, visitor=100, visits=2)
+SMALL = Plan(
+    prompt_tokens=1200, streams=2, stream_prompt=20, gaps=20, hits=3, document=300, tail=10, crowd=CROWD
+)
 
 
 def test_the_99th_percentile_is_the_smallest_value_that_99_of_100_do_not_exceed() -> None:
@@ -31,13 +35,17 @@ def test_both_ways_are_measured_on_one_engine(tmp_path: Path, capsys: pytest.Cap
     result = bench_fair(
         "shape:tiny", SMALL, cache_dir=tmp_path, progress=lambda done, total: told.append((done, total))
     )
-    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told == [(done, 5) for done in range(6)]
     assert [row["prefill"] for row in result["streams"]] == ["whole tiles", "kvproxy"]
     for row in result["streams"]:
         assert row["undisturbed"]["gaps"] >= 2 * 2 * (SMALL.gaps - 2)
         assert row["during"]["gaps"] > 0
         assert row["prefill_s"] > 0 and row["during"]["p50_s"] <= row["during"]["max_s"]
     assert result["hits"]["hits"] == 3 and 0 < result["hits"]["during_s"] <= result["hits"]["during_max_s"]
+    crowd = result["crowd"]
+    assert crowd["full"] and crowd["sequences"] > crowd["admitted"] >= PLACES + QUEUE
+    assert crowd["waiting_after"] > 0, "the crowd was there to the end"
+    assert 0 < crowd["alone_s"] and 0 < crowd["beside_s"] <= crowd["beside_max_s"]
     print_fair(result)
     shown = capsys.readouterr().out
-    assert "whole tiles" in shown and "1,200" in shown
+    assert "whole tiles" in shown and "1,200" in shown and "sequences of one tenant" in shown

@@ -15,7 +15,7 @@ from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import Rig, Stream, prompt
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def stepped() -> SteppedModel:
     return SteppedModel()
 

@@ -34,7 +34,7 @@ class Whim(Pace):
     def may_ride(self, rows: int, reach: int) -> bool:
         return self.dice.random() < 0.7
 
-    def slice_s(self, spent_s: float) -> float:
+    def slice_s(self, spent_s: float, *, owed: bool = False) -> float:
         self.rests += 1
         return self.dice.choice((0.0, 0.0, 10.0))
 

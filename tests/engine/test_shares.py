@@ -128,9 +128,7 @@ class _Gate:
         self.running: list[Sequence] = []
 
     def occupancy(self) -> Occupancy:
-        free = PAGES - sum(s.reserved for s in self.running)
-        # As an engine's, which counts promised pages as free.
-        return Occupancy(PAGES, PAGES, PAGES - free, 0, 0)
+        return Occupancy(PAGES, PAGES, 0, 0, 0)  # what is promised and not taken counts as free
 
     @property
     def pool(self) -> Any:

@@ -24,17 +24,29 @@ def bench_fair_command(
     streams: Annotated[int, typer.Option(min=1, help="Answers that are being written.")] = 4,
     gaps: Annotated[int, typer.Option(min=10, help="Undisturbed gaps of each, before and after.")] = 100,
     hits: Annotated[int, typer.Option(min=1, help="Hits that come beside the cold prompt.")] = 8,
+    crowd: Annotated[
+        int, typer.Option(min=1, help="Sequences of one tenant that come at once, beside another's requests.")
+    ] = 400,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Gaps between the tokens of running streams while somebody's long cold prompt is computed."""
+    """Gaps between the tokens of running streams while somebody's long cold prompt is computed; and the time to the
+    first token beside another tenant's many sequences."""
     from kvproxy.bench.fair import Plan, bench_fair
     from kvproxy.bench.print_fair import print_fair
+    from kvproxy.bench.tenants import Crowd
     from kvproxy.config import default_cache_dir
     from kvproxy.progress import Progress
 
     if known >= prompt_tokens:
         raise typer.BadParameter("leave some of the prompt unknown", param_hint="--known")
-    plan = Plan(prompt_tokens=prompt_tokens, known=known, streams=streams, gaps=gaps, hits=hits)
+    plan = Plan(
+        prompt_tokens=prompt_tokens,
+        known=known,
+        streams=streams,
+        gaps=gaps,
+        hits=hits,
+        crowd=Crowd(sequences=crowd),
+    )
     with Progress("bench fair", unit="parts") as progress:
         result = bench_fair(model, plan, cache_dir=default_cache_dir(), progress=progress)
     if as_json:
