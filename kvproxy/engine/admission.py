@@ -108,7 +108,7 @@ class Admission:
         seq.phase = Phase.LOADING
         self._loads[seq] = len(missing)
         for node in missing:
-            self._io.read(node, partial(self._page_read, seq))
+            self._io.read(node, partial(self._page_read, seq), seq.tenant)
 
     def leave(self, seq: Sequence) -> None:
         """Give back all that a sequence holds. Idempotent."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
+from kvproxy.core import owner_of
+from kvproxy.engine.fair_threads import FairThreads
 from kvproxy.engine.index import Node
 from kvproxy.engine.spill import Spill
 from kvproxy.store.page_file import Buffer
@@ -68,7 +70,7 @@ class PageIO:
         for _ in range(READ_AHEAD):
             self._buffers.put(bytearray(page_bytes) if page_bytes else None)
         self._closing = False
-        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="kvproxy-pages")
+        self._threads = FairThreads(_THREADS, "kvproxy-pages")
 
     @property
     def has_store(self) -> bool:
@@ -77,9 +79,9 @@ class PageIO:
     def has(self, key: bytes) -> bool:
         return self._store is not None and self._store.has(key)
 
-    def read(self, node: Node, then: Callable[[Read], None]) -> None:
+    def read(self, node: Node, then: Callable[[Read], None], tenant: str | None = None) -> None:
         """Read a stored or spilled page; ``then`` runs on the engine's thread, and the payload is another page's
-        once it has returned. Reads begin in the order asked."""
+        once it has returned. A tenant's reads begin in the order asked, in turn with others'."""
         read = self._reader(node)
 
         def work() -> None:
@@ -103,7 +105,7 @@ class PageIO:
             finally:
                 self._buffers.put(buffer)
 
-        self._threads.submit(work)
+        self._threads.submit(tenant, work)
 
     def _reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
         if node.spilled and not node.stored:
@@ -115,7 +117,8 @@ class PageIO:
     def write(self, node: Node, payload: bytes, then: Callable[[Written], None]) -> None:
         """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed."""
         assert self._store is not None
-        future = self._threads.submit(self._store.put, node.key, node.parent_key, node.token_ids, payload)
+        owner, put = owner_of(node.scope), self._store.put
+        future = self._threads.submit(owner, put, node.key, node.parent_key, node.token_ids, payload)
 
         def finish(done: Future[None]) -> None:
             if done.cancelled():
@@ -130,4 +133,4 @@ class PageIO:
     def close(self) -> None:
         self._closing = True
         self._buffers.put(None)
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown()

@@ -139,3 +139,19 @@ def test_no_more_is_read_than_there_are_buffers_until_the_first_is_taken() -> No
         assert len(read) == number + 1
     assert len(buffers) == READ_AHEAD + 3 and len(set(buffers)) == READ_AHEAD
     io.close()
+
+
+def test_one_tenants_reads_do_not_wait_behind_anothers() -> None:
+    store, calls, order = Slow(), list[Callable[[], None]](), list[str]()
+    io = PageIO(store, calls.append)
+    for _ in range(30):
+        io.read(node(), lambda read: order.append("a"), "a")
+    for _ in range(3):
+        io.read(node(), lambda read: order.append("b"), "b")
+    store.go.set()
+    while len(order) < 33:
+        wait_until(lambda: bool(calls))
+        calls.pop(0)()
+    io.close()
+    # Two threads and the buffers ahead of them had begun a's first reads when b's came.
+    assert order.index("b") <= READ_AHEAD + 2 and "".join(order).rindex("b") <= READ_AHEAD + 2 + 6
