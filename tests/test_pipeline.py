@@ -28,7 +28,16 @@ from kvproxy.core import (
     Tool,
     ToolChoice,
 )
-from kvproxy.errors import CannotFit, ContextTooLong, HitLost, ModelNotFound, NotReady, Overloaded
+from kvproxy.engine.places import Places
+from kvproxy.errors import (
+    CannotFit,
+    ContextTooLong,
+    HitLost,
+    InvalidRequest,
+    ModelNotFound,
+    NotReady,
+    Overloaded,
+)
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply
 from kvproxy.timings import Timings
@@ -341,3 +350,46 @@ async def test_no_prediction_is_not_an_empty_one(
     reply = await setup.pipeline.serve(asked, CALLER, "id", Timings())
     await reply.aclose()
     assert [g.predicted for g in setup.backend.generations] == [predicted]
+
+
+def few_places() -> tuple[FakeBackend, Pipeline]:
+    """Four of them."""
+    setup = Setup()
+    setup.backend.places = Places(4)
+    return setup.backend, setup.pipeline
+
+
+async def test_a_request_is_admitted_with_all_its_choices_or_refused_before_any_begins() -> None:
+    backend, pipeline = few_places()
+    one, three = (replace(chat("Why?", Sampling()), n=n) for n in (1, 3))
+    held = [await pipeline.serve(one, CALLER, f"held-{i}", Timings()) for i in range(2)]
+    begun = len(backend.running)
+    with pytest.raises(Overloaded, match="needs 3 places"):
+        await pipeline.serve(three, CALLER, "three", Timings())
+    assert len(backend.running) == begun
+    await held.pop().aclose()
+    reply = await pipeline.serve(three, CALLER, "three", Timings())
+    with pytest.raises(Overloaded):
+        await pipeline.serve(one, CALLER, "one more", Timings())
+    for still in (*held, reply):
+        await still.aclose()
+    assert backend.check() == [] and not backend.places.full
+
+
+async def test_more_choices_than_places_are_the_clients_mistake() -> None:
+    backend, pipeline = few_places()
+    with pytest.raises(InvalidRequest, match="needs 5 places at once, and the engine has 4") as refused:
+        await pipeline.serve(replace(chat("Why?", Sampling()), n=5), CALLER, "five", Timings())
+    assert refused.value.param == "n" and backend.generations == []
+
+
+async def test_a_tenant_below_its_share_is_not_refused_for_anothers_queue() -> None:
+    backend, pipeline = few_places()
+    request = chat("Why?", Sampling())
+    crowd = [await pipeline.serve(request, CALLER, f"a-{i}", Timings()) for i in range(4)]
+    with pytest.raises(Overloaded):
+        await pipeline.serve(request, CALLER, "a", Timings())
+    other = await pipeline.serve(request, Caller("b", "tenant:b"), "b", Timings())
+    for reply in (*crowd, other):
+        await reply.aclose()
+    assert backend.check() == []

@@ -43,8 +43,11 @@ class Line:
             shares = self.shares()
             seq = next_in_line(left, shares, self.service.had)
             assert seq is not None
-            if len(self.running) >= self.places and not self._take_place(seq, shares):
-                break
+            giver: Sequence | None = None
+            if len(self.running) >= self.places and not self.make_room(seq):
+                giver = shares.place_giver(seq)
+                if giver is None:
+                    break
             try:
                 admitted = self.admission.try_admit(seq, self.running)
             except KVProxyError as e:
@@ -55,12 +58,13 @@ class Line:
                 left.remove(seq)
                 self.waiting.remove(seq)
                 self.running.append(seq)
+                if giver is not None:
+                    self.give_way(giver)  # only now: a place is of no use without the pages
             elif self._take_pages(seq):
                 continue
             elif not self.running or seq.job.patience_s > 0:
-                left.remove(
-                    seq
-                )  # Nobody runs who could give pages back; one behind it may hold what it lacks.
+                # Nobody runs who could give pages back; one behind it may hold what it lacks.
+                left.remove(seq)
             elif shares.entitled(seq, seq.needed):
                 return
             else:
@@ -85,14 +89,6 @@ class Line:
         """One that ran waits again, before all that came after it."""
         before = sum(1 for s in self.waiting if s.arrived_at < seq.arrived_at)
         self.waiting.insert(before, seq)
-
-    def _take_place(self, seq: Sequence, shares: Shares) -> bool:
-        if self.make_room(seq):
-            return True
-        giver = shares.place_giver(seq)
-        if giver is not None:
-            self.give_way(giver)
-        return giver is not None
 
     def _take_pages(self, seq: Sequence) -> bool:
         """Have others give pages back that ``seq`` has just asked for in vain."""

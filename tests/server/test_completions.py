@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from kvproxy.backends.fake import answer_to
+from kvproxy.engine.places import Places
 from kvproxy.errors import Overloaded
 from tests.server.doubles import client_of, make_proxy
 
@@ -147,3 +148,15 @@ async def test_the_time_limit_is_for_all_prompts_together() -> None:
     async with client_of(proxy) as http:
         response = await http.post(URL, json=body([f"prompt {i}" for i in range(32)], max_tokens=5))
         assert response.status == 504 and (await response.json())["error"]["code"] == "timeout"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_prompts_and_their_choices_are_not_in_the_engine_all_at_once(stream: bool) -> None:
+    proxy = make_proxy()
+    proxy.backend.places = Places(8)
+    async with client_of(proxy) as http:
+        response = await http.post(URL, json=body(list("abcdefghij"), n=3, stream=stream))
+        assert response.status == 200 and len(await response.read()) > 1000
+        refused = await http.post(URL, json=body(["a", "b"], n=9, stream=stream))
+        assert refused.status == 400 and (await refused.json())["error"]["param"] == "n"
+    assert len(proxy.backend.generations) == 30 and proxy.backend.check() == []
