@@ -83,7 +83,7 @@ class Figures:
 HELP = {
     "spec_decode_draft_tokens": "Tokens of answers that were guessed ahead",
     "spec_decode_accepted_tokens": "Of those, the ones that the answer had",
-    "preemptions": "Answers that gave their pages back to an older one, to be computed again",
+    "preemptions": "Sequences that gave way to an older one or to another tenant's, to be computed again",
     "spilled_pages": "Pages with a copy on disk that lasts as long as this process",
     "pinned_pages": "Pages in memory that publishers want to stay",
 }

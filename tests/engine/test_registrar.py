@@ -6,7 +6,7 @@ import pytest
 
 from kvproxy.core import PAGE_TOKENS
 from tests.engine.conftest import RigMaker
-from tests.engine.test_worker import SteppedModel
+from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import Rig, Stream, prompt
 
 TOKENS = prompt(21, 1000)

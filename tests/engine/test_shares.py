@@ -168,11 +168,12 @@ def test_nobody_waits_for_what_others_have_beyond_their_share_and_all_end(
         line.admit()
         line.admit()  # what gave way in the first step may come back in the second
         assert len(gate.running) <= PLACES and sum(s.reserved for s in gate.running) <= PAGES
-        seen, seq = line.shares(), next_in_line(line.waiting, line.shares(), lambda t: 0.0)
-        if seq is not None:
-            short = seq.prefill_end - (PAGES - sum(s.reserved for s in gate.running))
-            no_place = len(gate.running) == PLACES and seen.place_giver(seq) is None
-            no_pages = short > 0 and not seen.page_givers(seq, seq.prefill_end, short)
+        seen = line.shares()
+        first = next_in_line(line.waiting, seen, lambda t: 0.0)
+        if first is not None:
+            short = first.prefill_end - (PAGES - sum(s.reserved for s in gate.running))
+            no_place = len(gate.running) == PLACES and seen.place_giver(first) is None
+            no_pages = short > 0 and not seen.page_givers(first, first.prefill_end, short)
             assert no_place or no_pages
         for seq in dice.sample(gate.running, min(len(gate.running), dice.randrange(3))):
             gate.running.remove(seq)
