@@ -1,0 +1,36 @@
+"""The CPU time of an event loop's callbacks, each alone: what one of them takes, everybody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class CallbackTime:
+    """``longest_s``: CPU time of this thread in the longest callback, wherever the machine is busy besides."""
+
+    longest_s: float = 0.0
+    callback: str = ""
+
+
+@contextmanager
+def callback_time() -> Iterator[CallbackTime]:
+    """Measures every callback that runs in this thread inside of the block."""
+    longest = CallbackTime()
+    run = asyncio.Handle._run  # type: ignore[attr-defined]  # asyncio's own debug mode measures there, by the wall
+
+    def timed(handle: asyncio.Handle) -> None:
+        began = time.thread_time()
+        run(handle)
+        if (took := time.thread_time() - began) > longest.longest_s:
+            longest.longest_s, longest.callback = took, repr(handle)
+
+    asyncio.Handle._run = timed  # type: ignore[attr-defined]
+    try:
+        yield longest
+    finally:
+        asyncio.Handle._run = run  # type: ignore[attr-defined]
