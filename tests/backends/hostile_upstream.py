@@ -202,7 +202,7 @@ def _pieces(way: str, kind: str, stream: bool) -> Iterator[bytes | None]:
         case "not_gzip":
             yield _packed(kind, b"no gzip at all")
         case "unknown_packing":
-            yield _packed(kind, b"xxxx", name=b"br")
+            yield _packed(kind, b"xxxx", name=b"x-made-up")
         case "html":
             yield _head("text/html", length=15) + b"<html>hm</html>"
         case "early_close":
