@@ -10,7 +10,7 @@ MOST_DIGITS = 308
 
 def whole_number(text: str, most: int) -> int | None:
     """``text`` as a number of 0 to ``most``; None where it is anything else than ASCII digits, few enough."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+    if most < 0 or not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
         return None
     number = int(text)
     return number if number <= most else None
@@ -18,6 +18,6 @@ def whole_number(text: str, most: int) -> int | None:
 
 def json_integer(digits: str) -> int:
     """``parse_int`` of a JSON reader. Raises InvalidRequest."""
-    if len(digits) > MOST_DIGITS:
+    if len(digits.removeprefix("-")) > MOST_DIGITS:
         raise InvalidRequest(f"The number {digits[:20]}… has more than {MOST_DIGITS} digits.")
     return int(digits)

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from kvproxy.server.dialect import is_anthropic
 from kvproxy.server.operations import OPERATIONS
 from tests.callback_time import callback_time
 from tests.server.agent_requests import NAMES, request_of
@@ -157,7 +158,7 @@ def fault(asked: Asked, status: int, kind: str, body: bytes) -> str | None:
             error = value.get("error") if isinstance(value, dict) else None
             if not isinstance(error, dict) or not error.get("message") or not error.get("type"):
                 return "an error without its shape"
-            if asked.path.startswith("/v1/messages") and value.get("type") != "error":
+            if is_anthropic(asked.path.partition("?")[0]) and value.get("type") != "error":
                 return "an error in the other dialect's shape"
             if len(body) > 3000:
                 return "a long error"
