@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass
@@ -21,7 +22,8 @@ class CallbackTime:
 def callback_time() -> Iterator[CallbackTime]:
     """Measures every callback that runs in this thread inside of the block."""
     longest = CallbackTime()
-    run = asyncio.Handle._run  # type: ignore[attr-defined]  # asyncio's own debug mode measures there, by the wall
+    handles: Any = asyncio.Handle
+    run = handles._run  # asyncio's own debug mode measures there too, by the wall
 
     def timed(handle: asyncio.Handle) -> None:
         began = time.thread_time()
@@ -29,8 +31,8 @@ def callback_time() -> Iterator[CallbackTime]:
         if (took := time.thread_time() - began) > longest.longest_s:
             longest.longest_s, longest.callback = took, repr(handle)
 
-    asyncio.Handle._run = timed  # type: ignore[attr-defined]
+    handles._run = timed
     try:
         yield longest
     finally:
-        asyncio.Handle._run = run  # type: ignore[attr-defined]
+        handles._run = run

@@ -167,6 +167,7 @@ def fault(asked: Asked, status: int, kind: str, body: bytes) -> str | None:
     return None
 
 
+@pytest.mark.timeout(max(60, REQUESTS // 20))
 async def test_mutated_requests_never_fail(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
