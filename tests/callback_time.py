@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ class CallbackTime:
 
 @contextmanager
 def callback_time() -> Iterator[CallbackTime]:
-    """Measures every callback that runs in this thread inside of the block."""
+    """Measures every callback that runs in this thread inside of the block. The garbage collector waits: it runs in
+    whichever callback comes at its turn, and takes as long as the process is large."""
     longest = CallbackTime()
     handles: Any = asyncio.Handle
     run = handles._run  # asyncio's own debug mode measures there too, by the wall
@@ -31,8 +33,12 @@ def callback_time() -> Iterator[CallbackTime]:
         if (took := time.thread_time() - began) > longest.longest_s:
             longest.longest_s, longest.callback = took, repr(handle)
 
+    collecting = gc.isenabled()
+    gc.disable()
     handles._run = timed
     try:
         yield longest
     finally:
         handles._run = run
+        if collecting:
+            gc.enable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -88,10 +89,8 @@ class HostileUpstream:
             way = head.split(b"/", 2)[1].decode()
             self.open[way] += 1
             self.asked[way] += 1
-            length = next(
-                int(x.split(b":")[1]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length")
-            )
-            asked = json.loads(await reader.readexactly(length))
+            found = re.search(rb"content-length: *([0-9]+)", head.lower())
+            asked = json.loads(await reader.readexactly(int(found[1]))) if found else {}  # redirected: no body
             answering = asyncio.ensure_future(self._write(way, bool(asked.get("stream")), writer))
             leaving = asyncio.ensure_future(reader.read(1))
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -20,9 +21,13 @@ from tests.backends.hostile_upstream import WAYS, WHOLE, HostileUpstream, hostil
 from tests.callback_time import callback_time
 from tests.server.doubles import Http, client_of, eventually, make_proxy
 
-pytestmark = pytest.mark.filterwarnings(
-    r"ignore:Accessing the 'model_(computed_)?fields' attribute:pydantic.warnings.PydanticDeprecatedSince211"
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        r"ignore:Accessing the 'model_(computed_)?fields' attribute:pydantic.warnings.PydanticDeprecatedSince211"
+    ),
+    # A call that is cancelled while litellm prepares it in a thread leaves the coroutine that the thread made.
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+]
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 WARM = ("nothing", "many_values")
@@ -91,6 +96,8 @@ GROUPS = {
     "wrong": "html early_close length_too_long length_no_number redirects retry_after no_http".split(),
     "slashes": ["slashes_in_an_error", "slashes_in_an_event"],
 }
+TIMEOUTS = {"endless": 0.5, "slow": 0.5}
+"""Seconds; where no answer ends by itself."""
 KINDS = ("", "claude-", "raw-")
 EVERYWHERE = [
     (kind, path, stream)
@@ -119,14 +126,14 @@ def test_every_way_has_a_group() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 async def test_a_hostile_answer_ends_and_costs_little(group: str, caplog: pytest.LogCaptureFixture) -> None:
     ways = GROUPS[group]
-    async with hostile_upstream() as upstream, served(upstream, ways, timeout_s=0.3) as http:
+    async with hostile_upstream() as upstream, served(upstream, ways, timeout_s=TIMEOUTS.get(group, 10.0)) as http:
         for kind in KINDS:  # litellm imports much of itself late
             for way in WARM:
                 await asyncio.gather(
                     *(answer(http, p, kind + way, stream=s) for k, p, s in EVERYWHERE if k == kind)
                 )
         for number, way in enumerate(ways):
-            doors = doors_of(number)
+            doors = doors_of(number) if way != "most_values" else OFTEN[1:2]
             with callback_time() as spent:
                 async with asyncio.timeout(30):
                     answers = await asyncio.gather(*(answer(http, p, k + way, stream=s) for k, p, s in doors))
@@ -136,6 +143,7 @@ async def test_a_hostile_answer_ends_and_costs_little(group: str, caplog: pytest
                 assert spent.longest_s < LONGEST_S, f"{way}: {spent}"
             assert (await http.get("/health/live")).status == 200
             await eventually(lambda way=way: upstream.open[way] == 0)  # type: ignore[misc]
+    gc.collect()
     assert "Traceback" not in caplog.text
     assert all(
         len(record.getMessage()) < 2000 for record in caplog.records if record.name.startswith("kvproxy")
