@@ -24,7 +24,7 @@ def parse_bytes(value: object) -> object:
     """``"4GiB"`` -> 4294967296. Plain integers are bytes; anything else is left for pydantic to refuse."""
     if not isinstance(value, str):
         return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*", value)
+    match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([a-zA-Z]*)\s*", value)
     if match is None or match[2].lower() not in _UNITS:
         raise ValueError("write a size like 512MiB or 4GiB")
     return int(float(match[1]) * _UNITS[match[2].lower()])
@@ -274,7 +274,7 @@ def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> C
             loaded = yaml.safe_load(_expand(path.read_text(encoding="utf-8"), str(path)))
         except OSError as e:
             raise SetupError(f"cannot read {path}: {e.strerror}") from e
-        except yaml.YAMLError as e:
+        except (yaml.YAMLError, ValueError, RecursionError) as e:
             raise SetupError(f"{path} is not valid YAML: {e}") from e
         if loaded is not None and not isinstance(loaded, dict):
             raise SetupError(f"{path} must hold settings by section, see config.example.yaml")

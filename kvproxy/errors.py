@@ -47,11 +47,19 @@ from typing import Any, ClassVar
 
 from kvproxy.core import MissReason
 
+MOST_TOLD = 1000
+"""Characters of a message: what a client or an upstream wrote may stand in one, and goes into the log with it."""
+
+
+def cut(text: str, most: int) -> str:
+    """The first ``most`` characters of ``text``, with a mark where any were left out."""
+    return text if len(text) <= most else f"{text[: max(0, most - 1)]}…"
+
 
 class KVProxyError(Exception):
     """Base of all errors with a meaning outside this process.
 
-    ``message`` says what to change; ``param`` names the offending field, as OpenAI does.
+    ``message`` says what to change; ``param`` names the offending field, as OpenAI does. Both are cut.
     """
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -59,9 +67,9 @@ class KVProxyError(Exception):
     code: ClassVar[str | None] = None
 
     def __init__(self, message: str, *, param: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = cut(message, MOST_TOLD)
+        self.param = None if param is None else cut(param, 256)
+        super().__init__(self.message)
 
     @property
     def http_status(self) -> int:
@@ -294,7 +302,7 @@ class UpstreamError(KVProxyError):
     ) -> None:
         super().__init__(message)
         self._status = status
-        self._error = error
+        self._error = _cut_fields(error or {})
         self._retry_after_s = retry_after_s
 
     @property
@@ -307,8 +315,15 @@ class UpstreamError(KVProxyError):
 
     def body(self) -> dict[str, Any]:
         error = {"message": self.message, "type": "upstream_error", "param": None, "code": None}
-        error.update(self._error or {})
+        error.update(self._error)
         return {"error": error}
+
+
+def _cut_fields(error: dict[str, Any]) -> dict[str, Any]:
+    """What fits of an upstream's error object: its texts cut, and of what is nested only what is small."""
+    kept = dict(list(error.items())[:32])
+    told = {cut(k, 64): cut(v, MOST_TOLD) if isinstance(v, str) else v for k, v in kept.items()}
+    return {k: v for k, v in told.items() if not isinstance(v, dict | list | int) or len(repr(v)) <= 4 * MOST_TOLD}
 
 
 class HitLost(KVProxyError):

@@ -45,7 +45,7 @@ HEAVY: dict[str, set[str]] = {
     "triton": {"engine.cuda"},
     "llguidance": {"engine"},
     "litellm": {"backends.litellm", "backends.litellm_module"},
-    "aiohttp": {"server", "backends.passthrough", "bench"},
+    "aiohttp": {"server", "backends.passthrough", "backends.small_reads", "bench"},
     "typer": {"cli", "options", "bench.commands"},
     "diskcache": {"store"},
     "prometheus_client": {"telemetry"},

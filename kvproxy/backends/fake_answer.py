@@ -53,9 +53,10 @@ def not_enforced(constraint: Constraint | None, *, answered: bool) -> tuple[Left
     answer is given already. Raises what the engine would, and UnsupportedParameter as ``constrained_answer`` does."""
     if constraint is None:
         return ()
+    left_out = grammar_of(constraint).left_out
     if not answered:
         constrained_answer(constraint)
-    return grammar_of(constraint).left_out
+    return left_out
 
 
 def words_of(text: str) -> list[str]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kvproxy.errors import UnsupportedSchema
+
 _DEPTH = 16
+_LONGEST = 1000
 _FORMATS = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -19,8 +22,11 @@ _FORMATS = {
 
 def example_of(schema: Mapping[str, Any]) -> Any:
     """Valid for the common keywords: types, enums, unions, references, required properties, bounds, formats.
-    Patterns are not read."""
-    return _example(schema, schema, 0)
+    Patterns are not read. Raises UnsupportedSchema where a keyword has a value that it cannot have."""
+    try:
+        return _example(schema, schema, 0)
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as e:
+        raise UnsupportedSchema("This is no JSON schema that the fake model can read.") from e
 
 
 def _example(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
@@ -46,14 +52,14 @@ def _typed(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> An
     match kind[0] if isinstance(kind, list) and kind else kind:
         case "string":
             text = _FORMATS.get(schema.get("format", ""), "text")
-            return text.ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
+            return text.ljust(min(schema.get("minLength", 0), _LONGEST), "x")[: schema.get("maxLength")]
         case "integer" | "number":
             return _number(schema)
         case "boolean":
             return True
         case "array":
             prefix = [_example(item, root, depth + 1) for item in schema.get("prefixItems", ())]
-            more = max(0, schema.get("minItems", 0) - len(prefix))
+            more = max(0, min(schema.get("minItems", 0), _LONGEST) - len(prefix))
             return prefix + [_example(schema.get("items", True), root, depth + 1)] * more
         case "null":
             return None
@@ -76,8 +82,9 @@ def _number(schema: Mapping[str, Any]) -> int | float:
 def _merged(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {key: value for key, value in schema.items() if key != "allOf"}
     for part in schema["allOf"]:
-        while "$ref" in part:
-            part = _resolved(part["$ref"], root)
+        for _ in range(_DEPTH):
+            if "$ref" in part:
+                part = _resolved(part["$ref"], root)
         for key, value in part.items():
             if key == "properties":
                 merged[key] = {**merged.get(key, {}), **value}

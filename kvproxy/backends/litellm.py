@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
+from kvproxy.backends.bounded_transport import Reading
 from kvproxy.backends.fallback import FallbackReader, sampling_arguments, with_format
 from kvproxy.backends.litellm_module import (
     close_clients,
@@ -131,6 +132,8 @@ class LitellmBackend:
             ),
         }
         fallback = FallbackReader()
+        reading = Reading(streamed=True)
+        Reading.current.set(reading)
         try:
             stream = await self._router.acompletion(**call)
             async with aclosing(stream):
@@ -144,6 +147,8 @@ class LitellmBackend:
             if ticket.error is not None and not fallback.started:
                 raise ticket.error from None
             raise upstream_error(e, midway=fallback.started) from None
+        finally:
+            await reading.aclose()
         if ticket.started is None:
             yield fallback.finished()
             return
@@ -155,15 +160,15 @@ class LitellmBackend:
         return self._raw.get(model)
 
     async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
-        return answer_of(endpoint, await self._call(endpoint, body))
+        return answer_of(endpoint, await self._call(endpoint, body, Reading(streamed=False)))
 
     async def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Raises UpstreamError, also after chunks: a stream that broke has no other end."""
         options = body.get("stream_options")
         counting = endpoint in ("chat/completions", "completions") and isinstance(options, dict)
-        events = await self._call(
-            endpoint, body, stream=True, **({"stream_options": options} if counting else {})
-        )
+        extra = {"stream_options": options} if counting else {}
+        reading = Reading(streamed=True)
+        events = await self._call(endpoint, body, reading, stream=True, **extra)
         asked = isinstance(options, dict) and options.get("include_usage") is True
         clean = event_cleaner(endpoint, include_usage=asked)
         midway = False
@@ -179,6 +184,7 @@ class LitellmBackend:
         finally:
             if close := getattr(events, "aclose", None):  # not all of litellm's streams can be closed
                 await close()
+            await reading.aclose()
 
     async def left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
         call = await self._asked(endpoint, body)
@@ -192,12 +198,15 @@ class LitellmBackend:
         names = {name, *self._fallbacks.get(name, ())}
         return upstream_call(endpoint, body, least([u for n, u in self._upstreams if n in names]))
 
-    async def _call(self, endpoint: Endpoint, body: dict[str, Any], **extra: Any) -> Any:
+    async def _call(
+        self, endpoint: Endpoint, body: dict[str, Any], reading: Reading, **extra: Any
+    ) -> Any:
         name = str(body.get("model"))
         call = (await self._asked(endpoint, body)).arguments
         if endpoint == "messages":
             call["model"] = self._messages_groups.get(name, name)
         lone = self._lone(endpoint, name)
+        Reading.current.set(reading)
         try:
             if lone is not None:
                 return await self._litellm.acompletion(**{**call, **lone}, **extra)

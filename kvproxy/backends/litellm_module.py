@@ -9,7 +9,19 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
+
+from kvproxy.backends.bounded_transport import bounded
+from kvproxy.backends.small_reads import SmallReads
+from kvproxy.errors import cut
+
+SEARCHED = 1024
+"""Characters of an error's text that litellm may search for secrets."""
+
+KEPT = 2**14
+"""Characters of each text in one of litellm's exceptions; an upstream's error object can be read from one."""
 
 
 def load() -> Any:
@@ -20,6 +32,7 @@ def load() -> Any:
 
     # litellm is set up through attributes of its module, not all of which its types export.
     module: Any = litellm
+    _bound_answers(module)
     module.suppress_debug_info = True
     module.telemetry = False
     module.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
@@ -31,6 +44,43 @@ def load() -> Any:
         # Its errors come back as exceptions; its log would repeat them with prompts and tracebacks.
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return module
+
+
+def _bound_answers(litellm: Any) -> None:
+    """Every provider's answers through :mod:`kvproxy.backends.bounded_transport`, and the texts of errors cut.
+
+    litellm searches them with some thirty patterns on the event loop, holding the interpreter's lock, so no thread
+    would help: the one for secrets takes seconds for 60 kB of ``://``, which an upstream or a client may have written.
+    """
+    from litellm.litellm_core_utils import secret_redaction
+    from litellm.llms.base_llm.chat.transformation import BaseLLMException
+    from litellm.llms.custom_httpx import aiohttp_transport, http_handler
+
+    transports: Any = aiohttp_transport
+    handler: Any = http_handler.AsyncHTTPHandler
+    redaction: Any = secret_redaction
+    if hasattr(transports.LiteLLMAiohttpTransport, "kvproxy_limits"):
+        return
+    transports.LiteLLMAiohttpTransport = bounded(transports.LiteLLMAiohttpTransport)
+    transports_module: Any = http_handler
+    transports_module.TCPConnector = SmallReads
+    # The environment can ask for httpx's own transport instead, whose answers nothing would bound.
+    handler._should_use_aiohttp_transport = staticmethod(lambda: True)
+    for name in ("_python_redact_string", "_python_redact_internal_details"):
+        setattr(redaction, name, _of_cut_texts(getattr(redaction, name), SEARCHED))
+    for kind in (BaseLLMException, *litellm.LITELLM_EXCEPTION_TYPES):
+        if "__init__" in vars(kind):
+            kind.__init__ = _of_cut_texts(kind.__init__, KEPT)
+
+
+def _of_cut_texts(function: Callable[..., Any], most: int) -> Callable[..., Any]:
+    def called(*args: Any, **named: Any) -> Any:
+        return function(
+            *(cut(x, most) if isinstance(x, str) else x for x in args),
+            **{name: cut(x, most) if isinstance(x, str) else x for name, x in named.items()},
+        )
+
+    return wraps(function)(called)
 
 
 def underneath(events: Any) -> Any:

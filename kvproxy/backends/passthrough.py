@@ -14,6 +14,7 @@ import aiohttp
 
 from kvproxy.backends.base import Endpoint
 from kvproxy.backends.model_name import with_model
+from kvproxy.backends.small_reads import SmallReads
 from kvproxy.errors import InvalidRequest, SetupError, UpstreamError
 
 CONNECT_S = 10.0
@@ -103,7 +104,7 @@ class RawResponse:
 @asynccontextmanager
 async def raw_client() -> AsyncIterator[aiohttp.ClientSession]:
     """One pool of connections for all raw upstreams. How long an answer may take is the server's to limit."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S)
+    connector = SmallReads(limit=0, keepalive_timeout=KEEPALIVE_S)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
     async with (
         aiohttp.ClientSession(

@@ -15,17 +15,21 @@ from typing import Any
 
 import httpx
 
+from kvproxy.backends.answer_limits import AnswerOverLimit
 from kvproxy.errors import UpstreamError
 
 _UNREACHABLE = "The upstream could not be reached. Check its address in the configuration, and that it runs."
 _BROKEN = "The upstream's stream broke off."
 _RESTING = "All deployments of the upstream failed lately and are left alone for a moment."
+_LONGEST_WAIT_S = 86_400
 _SILENT = "The upstream did not answer in time."
 
 
 def upstream_error(error: BaseException, *, midway: bool = False) -> UpstreamError:
     """The error to show for what a call through litellm raised; ``midway``: after its first chunk."""
     chain = tuple(_chain(error))
+    if (over := next((x for x in chain if isinstance(x, AnswerOverLimit)), None)) is not None:
+        return UpstreamError(over.told, status=502)
     status = next((s for s in map(_status, chain) if s is not None), None)
     body = next((b for b in map(_body, chain) if b is not None), None)
     answered = body is not None or any(_answered(x) for x in chain)
@@ -87,7 +91,7 @@ def _parsed(value: object) -> object:
     if isinstance(value, str | bytes) and value[:1] in ("{", b"{"):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return value
 
@@ -107,11 +111,11 @@ def _transport_status(chain: tuple[BaseException, ...]) -> int | None:
 def _retry_after(error: BaseException) -> int | None:
     """Whole seconds, rounded up. A date is not understood: a second's wait is then as good as any."""
     if isinstance(cooldown := getattr(error, "cooldown_time", None), int | float):
-        return max(1, math.ceil(cooldown))
+        return min(max(1, math.ceil(cooldown)), _LONGEST_WAIT_S)
     headers = getattr(getattr(error, "response", None), "headers", None)
     value = headers.get("retry-after") if headers is not None else None
     try:
-        return None if value is None else max(0, math.ceil(float(value)))
+        return None if value is None else min(max(0, math.ceil(float(value))), _LONGEST_WAIT_S)
     except (ValueError, OverflowError):
         return 1
 

@@ -26,6 +26,7 @@ from kvproxy.wire.document_types import (
 )
 from kvproxy.wire.documents import PublishBody, kv_document, kv_verification, publish_result
 from kvproxy.wire.faults import invalid
+from kvproxy.wire.whole_number import whole_number
 
 SWITCH = ("true", "false", "1", "0", "yes", "no")
 """How a query says whether."""
@@ -154,11 +155,10 @@ def _ref(request: web.Request) -> DocumentRef:
 
 def _tokens(request: web.Request) -> int:
     """How many tokens of the answers are compared. Raises InvalidRequest."""
-    given = request.query.get("tokens", str(DEFAULT_TOKENS))
-    few_digits = given.isascii() and given.isdecimal() and len(given) <= len(str(MOST_TOKENS))
-    if not (few_digits and 1 <= int(given) <= MOST_TOKENS):
+    tokens = whole_number(request.query.get("tokens", str(DEFAULT_TOKENS)), MOST_TOKENS)
+    if not tokens:
         raise InvalidRequest(f"Invalid 'tokens': must be an integer of 1 to {MOST_TOKENS}.", param="tokens")
-    return int(given)
+    return tokens
 
 
 def _wants_events(request: web.Request) -> bool:

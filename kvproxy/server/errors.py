@@ -32,8 +32,11 @@ from kvproxy.wire.json_text import encode
 logger = logging.getLogger(__name__)
 
 
-def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(body=encode(value), status=status, headers=headers, content_type="application/json")
+def json_response(
+    value: Any, *, status: int = 200, headers: dict[str, str] | None = None, finite: bool = False
+) -> web.Response:
+    body = encode(value, finite=finite)
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def error_response(error: KVProxyError, request: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ from kvproxy.server.incoming import resolve
 from kvproxy.server.model_names import model_names
 from kvproxy.server.parts import PARTS
 from kvproxy.wire.model_list import ModelBody, ModelList, anthropic_model, anthropic_page, model_body
+from kvproxy.wire.whole_number import whole_number
 
 MOST_MODELS = 1000
 """Of one of Anthropic's pages."""
@@ -52,7 +53,7 @@ def _model(request: web.Request, id: str) -> ModelBody:
 
 
 def _limit(request: web.Request) -> int:
-    text = request.query.get("limit", "20")
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_MODELS):
+    limit = whole_number(request.query.get("limit", "20"), MOST_MODELS)
+    if not limit:
         raise InvalidRequest(f"Invalid 'limit': must be from 1 to {MOST_MODELS}.", param="limit")
-    return int(text)
+    return limit

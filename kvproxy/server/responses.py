@@ -27,6 +27,7 @@ from kvproxy.wire.responses.request import opened, to_chat
 from kvproxy.wire.responses.stored import Order, Stored, page
 from kvproxy.wire.responses.stream import ResponseStream
 from kvproxy.wire.responses.types import InputTokens, Item, Response, ResponseDeleted
+from kvproxy.wire.whole_number import whole_number
 
 MOST_ITEMS = 100
 
@@ -190,9 +191,10 @@ def _about_input() -> Iterator[None]:
 
 
 def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_ITEMS):
+    limit = whole_number(text, MOST_ITEMS)
+    if not limit:
         raise InvalidRequest(f"Invalid 'limit': must be from 1 to {MOST_ITEMS}.", param="limit")
-    return int(text)
+    return limit
 
 
 def _order(text: str) -> Order:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import aclosing
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 
 from aiohttp import web
 
 from kvproxy.backends.base import Endpoint
-from kvproxy.errors import InvalidRequest
+from kvproxy.errors import InvalidRequest, UpstreamError
 from kvproxy.server.deadline import deadline
 from kvproxy.server.errors import json_response
 from kvproxy.server.incoming import Incoming
@@ -37,15 +38,28 @@ async def serve_upstream(request: web.Request, endpoint: Endpoint, incoming: Inc
     headers = {"Cache-Status": BYPASS, **left_out}
     if endpoint == "embeddings" or not body.get("stream"):
         async with deadline(parts.timeout_s):
-            return json_response(await parts.pipeline.upstream(endpoint, body), headers=headers)
+            whole = await parts.pipeline.upstream(endpoint, body)
+        with _of_finite_numbers():
+            return json_response(whole, headers=headers, finite=True)
     events = UpstreamEvents(endpoint)
     sending = SseStream(request, interval_s=parts.keepalive_s, early=lambda: headers, on_error=events.error)
     async with sending as out, deadline(parts.timeout_s):
         async with aclosing(parts.pipeline.upstream_stream(endpoint, body)) as chunks:
             async for chunk in chunks:
                 await out.start(headers)
-                await out.send(events.event(chunk))
+                with _of_finite_numbers():
+                    event = events.event(chunk)
+                await out.send(event)
         await out.start(headers)
         if last := events.end():
             await out.send(last)
     return sending.response
+
+
+@contextmanager
+def _of_finite_numbers() -> Iterator[None]:
+    """litellm reads answers with a reader that takes NaN for a number; JSON has none. Raises UpstreamError."""
+    try:
+        yield
+    except ValueError as e:
+        raise UpstreamError("The upstream's answer has a number that is not finite.", status=502) from e

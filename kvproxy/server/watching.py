@@ -21,6 +21,7 @@ from kvproxy.telemetry.feed import Follower
 from kvproxy.telemetry.metrics import Meter
 from kvproxy.wire import sse
 from kvproxy.wire.served_requests import KvRequest, KvRequestList, KvRequestsMissed, Outcome
+from kvproxy.wire.whole_number import whole_number
 
 MOST_RECENT = 500
 RECENT = 20
@@ -143,7 +144,7 @@ def client_of(agent: str) -> str:
 
 
 def _most(request: web.Request) -> int:
-    given = request.query.get("last", str(RECENT))
-    if not (given.isascii() and given.isdecimal() and len(given) <= 4 and int(given) <= MOST_RECENT):
+    last = whole_number(request.query.get("last", str(RECENT)), MOST_RECENT)
+    if last is None:
         raise InvalidRequest(f"Invalid 'last': must be an integer of 0 to {MOST_RECENT}.", param="last")
-    return int(given)
+    return last

@@ -7,6 +7,7 @@ import math
 from typing import Any, NoReturn
 
 from kvproxy.errors import InvalidRequest
+from kvproxy.wire.whole_number import json_integer
 
 
 def decode_object(raw: bytes) -> dict[str, Any]:
@@ -21,7 +22,11 @@ def decode_object(raw: bytes) -> dict[str, Any]:
         ) from e
     try:
         value = json.loads(
-            text, object_pairs_hook=_distinct, parse_constant=_no_constant, parse_float=_finite
+            text,
+            object_pairs_hook=_distinct,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=json_integer,
         )
     except RecursionError as e:
         raise InvalidRequest("The body is nested too deeply.") from e
@@ -37,9 +42,10 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def encode(value: Any) -> bytes:
-    """Compact UTF-8. A lone surrogate that a client has sent goes back as the escape it came as."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def encode(value: Any, *, finite: bool = False) -> bytes:
+    """Compact UTF-8. A lone surrogate that a client has sent goes back as the escape it came as. ``finite``: raises
+    ValueError for NaN and infinities, which others may have put in."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=not finite)
     return text.encode("utf-8", "backslashreplace")
 
 

@@ -11,10 +11,10 @@ KEEPALIVE = b": keepalive\n\n"
 """A comment: clients skip it, proxies see traffic."""
 
 
-def event(value: Any, name: str | None = None) -> bytes:
+def event(value: Any, name: str | None = None, *, finite: bool = False) -> bytes:
     """One event with ``value`` as JSON. JSON text has no line ends, so one ``data:`` line always holds it."""
     head = b"" if name is None else b"event: " + name.encode("ascii") + b"\n"
-    return head + b"data: " + encode(value) + b"\n\n"
+    return head + b"data: " + encode(value, finite=finite) + b"\n\n"
 
 
 def comment(text: str) -> bytes:

@@ -33,11 +33,12 @@ class UpstreamEvents:
         self._next = 0
 
     def event(self, value: dict[str, Any]) -> bytes:
+        """Raises ValueError for a number that is not finite."""
         if isinstance(number := value.get("sequence_number"), int):
             self._next = number + 1
         name = value.get("type")
         named = self._endpoint in _NAMED and isinstance(name, str) and name.isascii() and name.isprintable()
-        return sse.event(value, str(name) if named else None)
+        return sse.event(value, str(name) if named else None, finite=True)
 
     def end(self) -> bytes:
         return b"" if self._endpoint in _NAMED else sse.DONE

@@ -7,13 +7,13 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from kvproxy.backends.base import Generation
+from kvproxy.backends.base import Endpoint, Generation
 from kvproxy.backends.fake import FakeBackend, answer_to
 from kvproxy.backends.litellm import LitellmBackend
 from kvproxy.core import Caller, Prompt, Sampling
@@ -28,7 +28,9 @@ from kvproxy.errors import (
     UpstreamError,
 )
 from kvproxy.events import Event, Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta
+from tests.backends.hostile_upstream import hostile_upstream
 from tests.backends.mock_upstream import USAGE, MockUpstream, mock_upstream
+from tests.server.doubles import eventually
 
 # litellm reads `model_fields` off pydantic instances for every chunk of an upstream's stream; pydantic warns.
 pytestmark = pytest.mark.filterwarnings(
@@ -560,11 +562,22 @@ async def test_a_broken_stream_ends_in_an_error_after_its_chunks(
     assert "Traceback" not in str(raised.value.body())
 
 
-async def test_closing_a_stream_early(backend: LitellmBackend) -> None:
-    async with aclosing(
-        backend.stream("chat/completions", {"model": "up", "messages": MESSAGES, "stream": True})
-    ) as chunks:
-        await anext(chunks)
+@pytest.mark.parametrize("endpoint", ["chat/completions", "completions", "responses", "messages"])
+@pytest.mark.parametrize("dialect", ["openai/m", "anthropic/m"])
+async def test_closing_a_stream_early_ends_the_upstreams_answer(dialect: str, endpoint: Endpoint) -> None:
+    async with hostile_upstream() as upstream:
+        base = f"{upstream.url}/drip_events" + ("/v1" if dialect.startswith("openai") else "")
+        params = {"model": dialect, "api_base": base, "api_key": "sk-upstream"}
+        backend = LitellmBackend(local=None, local_name="fake", upstreams=[("up", params)], fallbacks={})
+        await backend.start()
+        asked = {"messages": MESSAGES, "prompt": "Hi", "input": "Hi", "max_tokens": 5, "stream": True}
+        async with aclosing(backend.stream(endpoint, {"model": "up", **asked})) as chunks:
+            with suppress(UpstreamError, TimeoutError):  # not every reader makes something of these events
+                async with asyncio.timeout(0.3):
+                    await anext(chunks)
+            assert upstream.asked["drip_events"] == 1
+        await eventually(lambda: upstream.open["drip_events"] == 0)
+        await backend.close()
 
 
 async def test_another_deployment_and_a_fallback_stand_in(
@@ -585,7 +598,7 @@ async def test_an_unknown_model(backend: LitellmBackend) -> None:
 OFFLINE = """
 import asyncio, sys
 from kvproxy.backends.fake import FakeBackend
-from kvproxy.backends.base import Generation
+from kvproxy.backends.base import Endpoint, Generation
 from kvproxy.backends.litellm import LitellmBackend
 from kvproxy.core import Caller, Prompt, Sampling
 assert "litellm" not in sys.modules

@@ -144,7 +144,7 @@ def _called(call: ToolCall) -> ContentBlock:
     """
     try:
         input = json.loads(call.arguments or "{}", parse_constant=_no_constant)
-    except ValueError:
+    except (ValueError, RecursionError):
         input = None
     if isinstance(input, dict):
         return tool_block(call.id, call.name, input)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
+from kvproxy.wire.whole_number import whole_number
+
 _ONE = (
     "items additionalItems additionalProperties contains not if then else propertyNames unevaluatedItems "
     "unevaluatedProperties contentSchema"
@@ -104,6 +106,6 @@ def _joined(base: str, ref: str) -> str:
 
 
 def _step(at: Any, name: str) -> Any:
-    if isinstance(at, list) and name.isdecimal() and name.isascii() and int(name) < len(at):
-        return at[int(name)]
+    if isinstance(at, list) and (index := whole_number(name, len(at) - 1)) is not None:
+        return at[index]
     return at.get(name) if isinstance(at, Mapping) else None

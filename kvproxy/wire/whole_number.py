@@ -1,0 +1,23 @@
+"""Whole numbers in text, bounded before they are converted: Python converts none of more than 4,300 digits."""
+
+from __future__ import annotations
+
+from kvproxy.errors import InvalidRequest
+
+MOST_DIGITS = 308
+"""Of an integer in JSON: what is longer is larger than any number that JSON's readers agree on, a double's."""
+
+
+def whole_number(text: str, most: int) -> int | None:
+    """``text`` as a number of 0 to ``most``; None where it is anything else than ASCII digits, few enough."""
+    if most < 0 or not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+        return None
+    number = int(text)
+    return number if number <= most else None
+
+
+def json_integer(digits: str) -> int:
+    """``parse_int`` of a JSON reader. Raises InvalidRequest."""
+    if len(digits.removeprefix("-")) > MOST_DIGITS:
+        raise InvalidRequest(f"The number {digits[:20]}… has more than {MOST_DIGITS} digits.")
+    return int(digits)

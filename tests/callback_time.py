@@ -1,0 +1,44 @@
+"""The CPU time of an event loop's callbacks, each alone: what one of them takes, everybody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class CallbackTime:
+    """``longest_s``: CPU time of this thread in the longest callback, wherever the machine is busy besides."""
+
+    longest_s: float = 0.0
+    callback: str = ""
+
+
+@contextmanager
+def callback_time() -> Iterator[CallbackTime]:
+    """Measures every callback that runs in this thread inside of the block. The garbage collector waits: it runs in
+    whichever callback comes at its turn, and takes as long as the process is large."""
+    longest = CallbackTime()
+    handles: Any = asyncio.Handle
+    run = handles._run  # asyncio's own debug mode measures there too, by the wall
+
+    def timed(handle: asyncio.Handle) -> None:
+        began = time.thread_time()
+        run(handle)
+        if (took := time.thread_time() - began) > longest.longest_s:
+            longest.longest_s, longest.callback = took, repr(handle)
+
+    collecting = gc.isenabled()
+    gc.disable()
+    handles._run = timed
+    try:
+        yield longest
+    finally:
+        handles._run = run
+        if collecting:
+            gc.enable()
