@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +48,12 @@ def examine(
 ) -> Iterator[Finding]:
     """All findings, each as soon as it is known. Converts the bundled model at its first use."""
     from kvproxy.engine.host import read_host
+    from kvproxy.engine.kernel_settings import kernel_variables
 
     host = read_host()
     yield torch_finding(host)
     yield isa_finding(host, config.model.dtype, config.model.device)
+    yield settings_finding(kernel_variables())
     yield from _model_findings(config, cache_dir, progress)
     yield from disk_findings(config.store.path, config.store.max_size + config.store.spill_max_size)
     yield port_finding(config.server.host, config.server.port)
@@ -79,6 +81,20 @@ def isa_finding(host: Host, dtype: str, device: str) -> Finding:
         advice = "a prefill in bf16 is slow here: set model.dtype to float32 if memory allows"
         return Finding("warn", "processor", what, advice)
     return Finding("ok", "processor", what)
+
+
+def settings_finding(variables: Mapping[str, str]) -> Finding:
+    """``variables``: those of the environment that kernel libraries read."""
+    if not variables:
+        return Finding("ok", "kernel settings", "none in the environment")
+    what = ", ".join(f"{k}={v}" for k, v in variables.items())
+    return Finding(
+        "warn",
+        "kernel settings",
+        what,
+        "they may change the kernels' bits or speed: pages that were kept without them are computed anew where the "
+        "bits differ, so set them for every start or for none",
+    )
 
 
 def _model_findings(

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from kvproxy.audit import Auditor
 from kvproxy.backends.litellm import LitellmBackend
@@ -24,6 +25,8 @@ from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.engine import build
 from kvproxy.engine.grammar import Grammars
+from kvproxy.engine.kernel_settings import kernel_settings, kernel_variables
+from kvproxy.engine.model import TileModel
 from kvproxy.engine.source import ModelFolder, resolve_model
 from kvproxy.engine.thread import KernelThread
 from kvproxy.figures import figures
@@ -34,6 +37,7 @@ from kvproxy.server.auth import Keyring
 from kvproxy.server.drain import Drain
 from kvproxy.server.parts import Parts
 from kvproxy.server.run import serve
+from kvproxy.store.last_engine import replace_last_engine
 from kvproxy.store.pages import PageStore
 from kvproxy.store.responses import ResponseStore
 from kvproxy.store.spill import SpillFolder
@@ -153,6 +157,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         store = life.enter_context(
             PageStore(config.store.path, max_size=config.store.max_size, fingerprint=model.fingerprint)
         )
+        await asyncio.to_thread(_tell_engine, name, config.store.path, model)
         spill = None
         if config.store.spill_max_size:
             spill = SpillFolder(
@@ -186,6 +191,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         )
         life.callback(engine.stop)
         grammars = Grammars(folder.path, tokenizer.eos_ids, model.vocab_size, grammar_of)
+        life.callback(grammars.close)
         samples = Samples(config.engine.audit)
         local = EmbeddedBackend(engine, name, store, grammars, samples)
         library = Library()
@@ -236,6 +242,20 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             responses=responses,
             refresh=lambda: background(_refresh(misses, publisher, grammars), auditor.run(), _trim()),
             ready=lambda: local.ready() or ("its queue is full" if alone and local.full else None),
+        )
+
+
+def _tell_engine(name: str, folder: Path, model: TileModel) -> None:
+    """Log what the kernels' libraries were told, and why an older engine's pages in ``folder`` do not fit this one."""
+    if told := kernel_variables():
+        logger.info("%s: the kernels obey %s", name, ", ".join(f"{k}={v}" for k, v in told.items()))
+    causes = {**model.identity, **kernel_settings()}
+    if changed := replace_last_engine(folder, model.fingerprint, causes):
+        logger.warning(
+            "%s: the pages in %s are of an engine with other bits, and are computed anew (%s)",
+            name,
+            folder,
+            changed,
         )
 
 

@@ -17,6 +17,7 @@ from kvproxy.doctor import (
     isa_finding,
     memory_finding,
     port_finding,
+    settings_finding,
     space_finding,
     template_finding,
     tokenizer_finding,
@@ -50,6 +51,8 @@ def test_the_tested_torch_is_the_pinned_one() -> None:
         (isa_finding(host(fast_bf16=False), "bfloat16", "cpu"), "warn"),
         (isa_finding(host(fast_bf16=False), "float32", "cpu"), "ok"),
         (isa_finding(host(cuda="A GPU"), "bfloat16", "auto"), "ok"),
+        (settings_finding({}), "ok"),
+        (settings_finding({"ONEDNN_MAX_CPU_ISA": "AVX2"}), "warn"),
         (memory_finding(SMALL, 16 * GIB, "auto"), "ok"),
         (memory_finding(SMALL, 16 * GIB, 10 * GIB), "ok"),
         (memory_finding(SMALL, GIB - 1, "auto"), "fail"),
@@ -131,7 +134,8 @@ def config(tmp_path: Path) -> Callable[[str], Config]:
 def test_a_whole_examination(smollm2: Path, config: Callable[[str], Config], tmp_path: Path) -> None:
     found = list(examine(config(str(smollm2)), tmp_path))
     assert [f.check for f in found] == [
-        *("torch", "processor", "model", "architecture", "memory", "tokenizer", "template", "store", "port")
+        *("torch", "processor", "kernel settings", "model"),
+        *("architecture", "memory", "tokenizer", "template", "store", "port"),
     ]
     assert [f for f in found if f.level == "fail"] == []
 

@@ -53,6 +53,9 @@ class Decoder(Protocol):
     def linears(self) -> Iterator[nn.Module]:
         """Every linear layer that a tile goes through."""
 
+    def shallow(self) -> tuple[Decoder, int]:
+        """A decoder that runs each kernel of this one in as few layers as it can, and their number."""
+
     def rowwise(self) -> Iterator[tuple[RowFunction, int]]:
         """Whatever else must treat every row alike: functions [M, width] -> [M, ...], and their widths."""
 
@@ -62,6 +65,7 @@ class ModuleDecoder:
 
     def __init__(self, body: Any, config: Any, rows: int) -> None:
         self._body = body
+        self._depth: int = config.num_hidden_layers
         self._activation = getattr(config, "hidden_act", None)
         self._width = getattr(config, "intermediate_size", None)
         pack_linears(body, rows)
@@ -79,6 +83,10 @@ class ModuleDecoder:
 
     def linears(self) -> Iterator[nn.Module]:
         return (m for m in self._body.modules() if isinstance(m, PackedLinear | nn.Linear))
+
+    def shallow(self) -> tuple[Decoder, int]:
+        # transformers' forward runs all layers, which may be of several shapes.
+        return self, self._depth
 
     def rowwise(self) -> Iterator[tuple[RowFunction, int]]:
         # In float32 torch's SiLU has other bits at the ends of each thread's share of the elements.

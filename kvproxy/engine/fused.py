@@ -7,6 +7,7 @@ is allocated once. The residual stream and the rotary embedding are therefore mo
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -124,6 +125,12 @@ class FusedDecoder:
 
     def linears(self) -> Iterator[nn.Module]:
         return (m for x in self._layers for m in (x.qkv, x.o, x.gate_up, x.down))
+
+    def shallow(self) -> tuple[Decoder, int]:
+        # All layers are of one shape. The scratch memory is shared with the whole decoder.
+        first = copy.copy(self)
+        first._layers = self._layers[:1]
+        return first, 1
 
     def rowwise(self) -> Iterator[tuple[RowFunction, int]]:
         def scratch(x: torch.Tensor) -> _Scratch:

@@ -7,8 +7,9 @@ import importlib.metadata
 import json
 import platform
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ from transformers.utils import logging as hf_logging
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.decoder import ATTENTION, Steps, register_attention
+from kvproxy.engine.forward_check import check_forward, refusal, take_reference
+from kvproxy.engine.fused import can_fuse
+from kvproxy.engine.kernel_digest import kernel_digest
 from kvproxy.engine.linear import PackedLinear, fuse
 from kvproxy.engine.numerics import DECODE_TILE, Numerics, agreeing_tiles
 from kvproxy.engine.plan import Segment
@@ -52,14 +56,47 @@ class TileModel:
         head = loaded.get_output_embeddings()
         if not isinstance(head, nn.Linear):
             raise SetupError("this model has no plain output head; kvproxy cannot serve it")
+        reference = None if can_fuse(config) else take_reference(loaded)
         # A head tied to the embedding gets a packed copy of its own; the embedding keeps the plain weight.
         self._head = fuse([head], DECODE_TILE)
-        body = loaded.get_decoder()
-        self._tiles = open_tiles(body, self._head, config, self.page_shape, self.device)
+        try:
+            self._tiles = open_tiles(
+                loaded.get_decoder(), self._head, config, self.page_shape, self.device
+            )
+        except (AttributeError, TypeError, AssertionError) as e:
+            if reference is None:
+                raise
+            raise refusal(config, f"its layers are not built as tiles need them ({e})") from e
         self._head_tiles = agreeing_tiles(self._head, head.in_features, self.dtype, self.device)
         self._layer = threading.Lock()
         """Held while a layer is computed: all tiles share the memory for what stands between its products."""
-        self.fingerprint = _fingerprint(fingerprint_base, self.dtype, self.device, self.numerics, threads)
+        if reference is not None:
+            check_forward(
+                self.forward,
+                self.tile,
+                self.logits,
+                reference=reference,
+                config=config,
+                shape=self.page_shape,
+                numerics=self.numerics,
+                device=self.device,
+            )
+        self.identity: Mapping[str, str] = MappingProxyType(
+            {
+                **_causes(fingerprint_base, self.dtype, self.device, self.numerics, threads),
+                "results": kernel_digest(
+                    self._tiles,
+                    self.logits,
+                    self.page_shape,
+                    vocab=self.vocab_size,
+                    context=self.max_context,
+                    threads=threads,
+                    device=self.device,
+                ),
+            }
+        )
+        """The parts of ``fingerprint`` by name."""
+        self.fingerprint = _fingerprint(self.identity)
 
     @property
     def numerics(self) -> Numerics:
@@ -203,31 +240,36 @@ def weights_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _fingerprint(
-    base: str, dtype: torch.dtype, device: torch.device, numerics: Numerics, threads: int
-) -> str:
+def _fingerprint(parts: Mapping[str, str]) -> str:
     """All that the bits depend on, as one hex digest."""
-    parts: Sequence[str] = (
-        f"format={FORMAT}",
-        base,
-        str(dtype),
-        device.type,
-        f"torch={torch.__version__}",
-        f"isa={platform.machine()}:{torch.backends.cpu.get_cpu_capability()}:{_bf16_isa()}",
-        f"threads={threads}",
-        f"page={PAGE_TOKENS}",
-        *_gpu(device),
-        f"tiles={numerics.tiles}:{numerics.granule}:{numerics.kernel}",
-    )
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+    return hashlib.sha256("|".join(f"{k}={v}" for k, v in parts.items()).encode()).hexdigest()
 
 
-def _gpu(device: torch.device) -> Sequence[str]:
+def _causes(
+    base: str, dtype: torch.dtype, device: torch.device, numerics: Numerics, threads: int
+) -> Mapping[str, str]:
+    """What is known to change bits, by name; ``kernel_digest`` covers what is not."""
+    return {
+        "format": str(FORMAT),
+        "model": base,
+        "dtype": str(dtype),
+        "device": device.type,
+        "torch": str(torch.__version__),
+        "instructions": f"{platform.machine()}:{torch.backends.cpu.get_cpu_capability()}:{_bf16_isa()}",
+        "threads": str(threads),
+        "page": str(PAGE_TOKENS),
+        **_gpu(device),
+        "tiles": f"{numerics.tiles}:{numerics.granule}:{numerics.kernel}",
+    }
+
+
+def _gpu(device: torch.device) -> Mapping[str, str]:
     if device.type != "cuda":
-        return ()
+        return {}
     triton = importlib.metadata.version("triton") if has_triton() else None
     capability = torch.cuda.get_device_capability(device)
-    return (f"gpu={torch.cuda.get_device_name(device)}:{capability}:{torch.version.cuda}:triton={triton}",)
+    name = torch.cuda.get_device_name(device)
+    return {"gpu": f"{name}:{capability}:{torch.version.cuda}:triton={triton}"}
 
 
 def _bf16_isa() -> str:

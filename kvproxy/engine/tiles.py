@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -34,6 +35,9 @@ class Tiles(Protocol):
 
     def linears(self) -> Iterator[nn.Module]:
         """Every linear layer that a tile goes through."""
+
+    def shallow(self) -> tuple[Tiles, int]:
+        """Tiles that run each kernel of these in as few layers as they can, and the number of layers."""
 
 
 def open_tiles(body: Any, head: nn.Module, config: Any, shape: PageShape, device: torch.device) -> Tiles:
@@ -84,6 +88,11 @@ class PlainTiles:
 
     def linears(self) -> Iterator[nn.Module]:
         return self._decoder.linears()
+
+    def shallow(self) -> tuple[Tiles, int]:
+        first = copy.copy(self)
+        first._decoder, layers = self._decoder.shallow()
+        return first, layers
 
     def _measure(self) -> Numerics:
         # The head is always run in one shape, so it need not agree across tiles.

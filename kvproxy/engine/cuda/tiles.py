@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from kvproxy.engine.decoder import Steps, TileInput
 from kvproxy.engine.fused import can_fuse
 from kvproxy.engine.plan import Segment
 from kvproxy.engine.pool import PageShape
+
+if TYPE_CHECKING:
+    from kvproxy.engine.tiles import Tiles
 
 WIDEST_HEAD = 256
 """A wider head's block does not fit a multiprocessor's shared memory."""
@@ -43,6 +46,7 @@ class PagedTiles:
             device=device,
         )
         self._decoder.compiled()
+        self._layers = shape.layers
         # What measuring took goes back to the device: the page budget is a share of what is free there.
         torch.cuda.empty_cache()
 
@@ -58,3 +62,7 @@ class PagedTiles:
 
     def linears(self) -> Iterator[nn.Module]:
         return self._decoder.linears()
+
+    def shallow(self) -> tuple[Tiles, int]:
+        # A graph is recorded over all layers, and the device runs them in milliseconds.
+        return self, self._layers

@@ -1,0 +1,71 @@
+"""The engine that a store was last opened by, with the causes of its fingerprint by name: why pages are made anew.
+
+Pages carry a fingerprint, which says that two engines differ and not in what. One small file beside the pages says it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE = "engine.json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    fingerprint: str
+    causes: dict[str, str]
+
+
+def replace_last_engine(folder: Path, fingerprint: str, causes: Mapping[str, str]) -> str | None:
+    """Note the engine that opens the store in ``folder``; in a sentence what differs from the one before.
+
+    None where there was none, or one of the same fingerprint. A file that cannot be read counts as none, and one that
+    cannot be written is left: it explains, and decides nothing.
+    """
+    before = _read(folder / FILE)
+    now = _Engine(fingerprint, dict(causes))
+    if before == now:
+        return None
+    _write(folder / FILE, now)
+    if before is None or before.fingerprint == fingerprint:
+        return None
+    return "; ".join(differences(before.causes, now.causes))
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """``"name: old, now new"`` for each cause that changed, came or went, in the order of the names."""
+    return [
+        f"{name}: {_said(before.get(name))}, now {_said(now.get(name))}"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _said(value: str | None) -> str:
+    if value is None:
+        return "unset"
+    return value if len(value) <= 60 else f"{value[:16]}…"
+
+
+def _read(file: Path) -> _Engine | None:
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return _Engine(str(kept["fingerprint"]), {str(k): str(v) for k, v in kept["causes"].items()})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def _write(file: Path, engine: _Engine) -> None:
+    part = file.with_suffix(".part")
+    try:
+        part.write_text(json.dumps(asdict(engine), indent=1), encoding="utf-8")
+        os.replace(part, file)
+    except OSError as e:
+        logger.warning("cannot note the engine in %s: %s", file, e)
