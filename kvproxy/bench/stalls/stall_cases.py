@@ -30,7 +30,7 @@ class StallCase:
 
 def text(characters: int, seed: int = 1) -> str:
     """English words without a meaning; the first is a number, so that no two seeds begin alike."""
-    few = " ".join(random.Random(seed).choices(_WORDS, k=min(characters // 2, 20_000)))
+    few = " ".join(random.Random(seed).choices(_WORDS, k=min(characters // 2 + 1, 20_000)))
     return f"{seed} {few * (characters // len(few) + 1)}"[:characters]
 
 
