@@ -12,7 +12,6 @@ from asyncio import events
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -64,10 +63,16 @@ def _calibrate() -> float:
     return time.thread_time() - begun
 
 
+@pytest.fixture(scope="module")
+def composer(tmp_path_factory: pytest.TempPathFactory) -> Composer:
+    folder = write_model(tmp_path_factory.mktemp("stall"), "qwen3")
+    return Composer(Tokenizer.load(folder), ChatTemplate.load(folder), Library())
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.name in NAMES], ids=lambda case: case.name)
-async def test_no_callback_is_long(case: StallCase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    folder = write_model(tmp_path, "qwen3")
-    composer = Composer(Tokenizer.load(folder), ChatTemplate.load(folder), Library())
+async def test_no_callback_is_long(
+    case: StallCase, composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proxy = make_proxy(max_body=2 * BODY)
     proxy.backend.info = replace(proxy.backend.info, max_context=8192, max_kv_tokens=8192)
     pipeline = Pipeline(composer=composer, local=proxy.backend, misses=proxy.misses, default_max_tokens=4)
