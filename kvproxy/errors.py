@@ -96,13 +96,23 @@ class ContextTooLong(InvalidRequest):
 
     code = "context_length_exceeded"
 
-    def __init__(self, *, limit: int, prompt_tokens: int, completion_tokens: int) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int,
+        prompt_tokens: int,
+        completion_tokens: int,
+        at_least: bool = False,
+        param: str = "messages",
+    ) -> None:
+        """``at_least``: the prompt was not tokenized to its end, so ``prompt_tokens`` are fewer than it has."""
+        needs = "needs at least" if at_least else "needs"
         super().__init__(
-            f"This model's maximum context length is {limit} tokens. However, your request needs "
+            f"This model's maximum context length is {limit} tokens. However, your request {needs} "
             f"{prompt_tokens + completion_tokens} tokens ({prompt_tokens} in the messages, "
             f"{completion_tokens} in the completion). Please reduce the length of the messages or completion. "
             "(context_length_exceeded)",
-            param="messages",
+            param=param,
         )
         self.limit = limit
         self.prompt_tokens = prompt_tokens

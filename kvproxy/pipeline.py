@@ -36,6 +36,7 @@ from kvproxy.core import (
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
+from kvproxy.off_loop import apart
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.timings import Timings
 from kvproxy.wire.enforced import constraint_of
@@ -48,6 +49,9 @@ REFUSALS = (InvalidRequest, Retryable)
 PREDICTION_SLACK = 256
 """Tokens of a prediction that are of use beyond ``max_tokens``: the answer may leave out some of it."""
 
+_TOKEN_CHARACTERS = 4
+"""Of a prompt's text, on average."""
+
 ROOM_SHARE = 8
 """A ``max_tokens`` that goes beyond the context is one for what is left of it, where that is at least such a part."""
 
@@ -58,9 +62,9 @@ Request = ChatRequest | TextRequest
 class Composer(Protocol):
     """Turns a request into the tokens that the model sees."""
 
-    async def composed(self, request: Request, caller: Caller) -> Prompt:
-        """1 to 3 ms for a known document; long unknown texts are encoded on other threads. Raises DocumentNotFound,
-        InvalidRequest."""
+    async def composed(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
+        """1 to 3 ms for a known document; what is long is composed on another thread. ``limit``: tokens that fit.
+        Raises DocumentNotFound, InvalidRequest, and ContextTooLong where the prompt is far longer."""
 
     def plain_call(self, request: Request, caller: Caller) -> dict[str, Any]:
         """The same for another model: a chat completion body in which each referenced document stands as its
@@ -160,7 +164,7 @@ class Pipeline:
         self, local: LocalBackend, request: Request, caller: Caller, id: str, clock: Timings, claim: PlacesClaim
     ) -> Reply:
         with clock.measure("compose"):
-            prompt = await self._composer.composed(request, caller)
+            prompt = await self._composer.composed(request, caller, local.info.max_context)
             sampling = self._fit(prompt, request.sampling, local.info)
             predicted = await self._predicted(
                 request, sampling.max_tokens or local.info.room(len(prompt.token_ids))
@@ -182,7 +186,8 @@ class Pipeline:
         call: dict[str, Any] | None = None
         if started is None or events is None:
             with clock.measure("compose"):
-                call = self._composer.plain_call(request, caller)
+                size = len(prompt.token_ids) * _TOKEN_CHARACTERS
+                call = await apart(size, lambda: self._composer.plain_call(request, caller))
             events = self._misses.miss(generation, call)
             started = await _first(events, clock)
         choices, parsed = [events], [started.parsed]
@@ -204,10 +209,11 @@ class Pipeline:
         return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, meter)
 
     async def composed(self, request: Request, caller: Caller) -> Prompt:
-        """What ``serve`` would send to the local model; for counting tokens. Raises as ``serve`` does."""
+        """What ``serve`` would send to the local model; for counting tokens, twice as many as fit at least. Raises as
+        ``serve`` does."""
         if self._local is None:
             raise ModelNotFound(request.model)
-        return await self._composer.composed(request, caller)
+        return await self._composer.composed(request, caller, self._local.info.max_context)
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The local model's tokens of a text without a chat template. Raises ModelNotFound where there is none."""

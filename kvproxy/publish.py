@@ -255,7 +255,7 @@ class Publisher:
         """
         self._forgotten += 1
         for holding in holdings:
-            needed = self._shelf.keys(holding.scope)
+            needed = self._shelf.needed(holding.keys, holding.scope)
             for framing in holding.framings:
                 if any(page.key not in needed for page in framing.kept.pages):
                     await self._local.forget(framing.kept, holding.scope, needed)
@@ -298,7 +298,7 @@ class Publisher:
     async def _refresh_one(self, item: _Stale) -> None:
         for attempt in range(1, _REFRESH_ATTEMPTS + 1):
             async with self._turns.of(item.ref.id):
-                known = next((k for k in self._library if k.document.ref == item.ref), None)
+                known = self._library.find(item.ref)
                 if known is None:
                     return
                 try:

@@ -118,7 +118,7 @@ class Quarantine:
         """Memory and disk. Without ``spare`` also where a version in use needs the same pages: its next reader makes
         them again, and the next start puts them back on disk."""
         holding = self._shelf.get(ref)
-        needed = self._shelf.keys(holding.scope, self._in_use) if spare else frozenset()
+        needed = self._shelf.needed(holding.keys, holding.scope, self._in_use) if spare else frozenset()
         for framing in holding.framings:
             await self._local.forget(framing.kept, holding.scope, needed)
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kvproxy.core import Caller, ChatRequest, Prompt, Span, TextRequest
+from kvproxy.core import Caller, ChatRequest, DocumentPart, Prompt, Role, Span, TextRequest
 from kvproxy.documents.document import FramedPrefix, Framing, TokenizedDocument
+from kvproxy.documents.encoding_budget import ON_LOOP, EncodingBudget, Pending
 from kvproxy.documents.escape import RESERVED, Escape, checked
 from kvproxy.documents.history import History
-from kvproxy.documents.late import LEAST, LateTexts, Pending
 from kvproxy.documents.library import Known, Library
 from kvproxy.documents.model_format import model_format
 from kvproxy.documents.parts import Contents
 from kvproxy.documents.plain_call import asked_format, plain_call
 from kvproxy.documents.reasoning import reasoning_state
+from kvproxy.documents.request_weight import request_weight
 from kvproxy.documents.roles import arranged, shown_as
 from kvproxy.documents.seam import Mark, Seam
 from kvproxy.documents.spelling import PUBLISHED
@@ -26,6 +26,7 @@ from kvproxy.documents.text_prompt import TextPrompts
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.documents.tools import ToolTexts
 from kvproxy.errors import InvalidRequest, SetupError
+from kvproxy.off_loop import SMALL, off_loop
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class _Placed:
 
 
 class Composer:
-    """Renders and tokenises. One per model; ``compose``, ``composed`` and ``plain_call`` belong to the event loop."""
+    """Renders and tokenises. One per model. Safe in any thread, but for ``composed`` and ``predicted``, which belong to
+    the event loop and leave it what it has no time for."""
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class Composer:
         thread. Control tokens in it stay text, which no answer has. Raises InvalidRequest."""
         text = checked(text, "prediction.content")[: most * _PREDICTED_CHARACTERS]
         encode = self._tokenizer.encode_text
-        ids = await asyncio.to_thread(encode, text) if len(text) >= LEAST else encode(text)
+        ids = await off_loop(len(text), lambda: encode(text)) if len(text) > ON_LOOP else encode(text)
         return tuple(ids[:most])
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -109,26 +111,33 @@ class Composer:
         asked = {} if request.response_format is None else asked_format(request.response_format)
         return {"messages": [{"role": "user", "content": text}], **asked}
 
-    def compose(self, request: ChatRequest | TextRequest, caller: Caller) -> Prompt:
+    def compose(
+        self, request: ChatRequest | TextRequest, caller: Caller, budget: EncodingBudget | None = None
+    ) -> Prompt:
         """The prompt for the local model.
 
         A document is known by its reference anywhere, and by its text at the front of any part of a system,
-        user or tool message, or of a text prompt; text and reference give the same tokens. Raises
-        DocumentNotFound and InvalidRequest.
+        user or tool message, or of a text prompt; text and reference give the same tokens. ``budget`` counts what
+        is encoded (modified). Raises DocumentNotFound, InvalidRequest, and what ``budget`` raises.
         """
+        budget = budget or EncodingBudget()
         if isinstance(request, TextRequest):
-            return self._compose_text(request, caller)
+            return self._compose_text(request, caller, budget)
         shown = shown_as(request.messages, self.format.roles)
+        self._expect(request, shown, caller, budget)
         contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
         listed = [tool for tool in request.tools if not tool.found]
-        tools = self._tools.of(listed) if listed else None
+        tools = self._tools.of(listed, caller.scope) if listed else None
         messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
         rendered = self._render(messages, variables, tools.values if tools is not None else ())
         documents = [match.tokenized for match in contents.slots]
-        placed = self._place(rendered, documents, self._seam, caller.scope)
+        placed = self._place(rendered, documents, self._seam, caller.scope, budget)
         token_ids = tuple(placed.token_ids)
-        spans = [_span(contents.slots[slot].known, mark, token_ids) for slot, mark in placed.marks]
+        begun = {id(match.known): _begun(match.known, token_ids) for match in contents.slots}
+        spans = [
+            _span(known := contents.slots[slot].known, mark, begun[id(known)]) for slot, mark in placed.marks
+        ]
         ends = {mark.end: span.end for (_, mark), span in zip(placed.marks, spans, strict=True)}
         # A mark of which only the template's own words are decided names nothing of the client's.
         stops = [ends.get(p, p) for m, p, own in placed.stops if own or contents.marked[m] > 0]
@@ -140,15 +149,19 @@ class Composer:
             tool_format=self.format.tool_format,
         )
 
-    async def composed(self, request: ChatRequest | TextRequest, caller: Caller) -> Prompt:
-        """As ``compose``; the event loop goes on while long texts are encoded that the caller did not send lately."""
-        late = LateTexts()
-        while True:
+    async def composed(
+        self, request: ChatRequest | TextRequest, caller: Caller, limit: int | None = None
+    ) -> Prompt:
+        """As ``compose``. What is large, or to be encoded anew to more than a few thousand characters, is composed on a
+        thread, as a whole. ``limit``: tokens that fit; raises ContextTooLong for a prompt that is far longer, before
+        it is encoded where its length alone shows that."""
+        weight = request_weight(request)
+        if weight <= SMALL:
             try:
-                with self._seam.taking(late):
-                    return self.compose(request, caller)
-            except Pending as pending:
-                late.put(pending, await asyncio.to_thread(pending.work))
+                return self.compose(request, caller, EncodingBudget(characters=ON_LOOP, limit=limit))
+            except Pending:
+                pass
+        return await off_loop(weight, lambda: self.compose(request, caller, EncodingBudget(limit=limit)))
 
     def framed(
         self, text: str, tokenized: TokenizedDocument, framing: Framing, spelling: str = PUBLISHED
@@ -164,14 +177,34 @@ class Composer:
             kept = prefix if kept is None else kept[: _agreeing(kept, prefix)]
         return FramedPrefix(framing.name, tuple(kept or ()), spelling)
 
-    def _compose_text(self, request: TextRequest, caller: Caller) -> Prompt:
+    def _expect(
+        self, request: ChatRequest, shown: Sequence[Role], caller: Caller, budget: EncodingBudget
+    ) -> None:
+        """Tell ``budget`` (modified) of the texts that every template shows, before anything is made of them: contents
+        that are copied, documents, and the arguments of calls, however they are spaced."""
+        least = self._tokenizer.least_tokens
+        for i, (message, role) in enumerate(zip(request.messages, shown, strict=True)):
+            for j, part in enumerate(message.content):
+                if isinstance(part, DocumentPart):
+                    known = self.library.resolve(
+                        part.document, caller, param=f"messages[{i}].content[{j}].document"
+                    )
+                    budget.expect(least(known.tokenized.core))
+                elif role in self.format.copied:
+                    budget.expect(least(part.text.strip()))
+            for call in message.tool_calls:
+                budget.expect(least(call.arguments.strip()))
+
+    def _compose_text(self, request: TextRequest, caller: Caller, budget: EncodingBudget) -> Prompt:
         spans: tuple[Span, ...] = ()
         if isinstance(request.prompt, str):
-            tokens, known, mark = self._texts.place(request.prompt, caller, self._seam)
+            budget.expect(self._tokenizer.least_tokens(request.prompt))
+            tokens, known, mark = self._texts.place(request.prompt, caller, self._seam, budget)
             token_ids = tuple(tokens)
             if known is not None and mark is not None:
-                spans = (_span(known, mark, token_ids),)
+                spans = (_span(known, mark, _begun(known, token_ids)),)
         else:
+            budget.check(len(request.prompt))
             token_ids = self._texts.checked_ids(request.prompt, "prompt")
         if not token_ids:
             raise InvalidRequest("Invalid 'prompt': it must hold at least one token.", param="prompt")
@@ -208,14 +241,21 @@ class Composer:
         return self._template.render(messages, names, self._escape.restore, tools=tools)
 
     def _place(
-        self, rendered: str, documents: Sequence[TokenizedDocument], seam: Seam, scope: str | None = None
+        self,
+        rendered: str,
+        documents: Sequence[TokenizedDocument],
+        seam: Seam,
+        scope: str | None = None,
+        budget: EncodingBudget | None = None,
     ) -> _Placed:
+        budget = budget or EncodingBudget()
         placed = _Placed()
         for piece in self._tokenizer.pieces(rendered):
             if isinstance(piece, int):
                 placed.token_ids.append(piece)
             else:
-                self._append(placed, piece, documents, seam, scope)
+                self._append(placed, piece, documents, seam, scope, budget)
+            budget.check(len(placed.token_ids))
         return placed
 
     def _append(
@@ -225,10 +265,11 @@ class Composer:
         documents: Sequence[TokenizedDocument],
         seam: Seam,
         scope: str | None = None,
+        budget: EncodingBudget | None = None,
     ) -> None:
         """Add a region's tokens to ``placed`` (modified)."""
         cut = self._escape.segments(region)
-        joined = seam.encode(cut.texts, [documents[slot] for slot in cut.slots], cut.stops, scope)
+        joined = seam.encode(cut.texts, [documents[slot] for slot in cut.slots], cut.stops, scope, budget)
         base = len(placed.token_ids)
         placed.token_ids.extend(joined.token_ids)
         for slot, mark in zip(cut.slots, joined.marks, strict=True):
@@ -251,13 +292,18 @@ class Composer:
         return False
 
 
-def _span(known: Known, mark: Mark, token_ids: tuple[int, ...]) -> Span:
-    """The span, in the document's own scope when a published prefix of it is what the prompt starts with."""
-    bad = known.quarantined is not None
+def _begun(known: Known, token_ids: tuple[int, ...]) -> int:
+    """Tokens of the longest published prefix of a document that ``token_ids`` begin with."""
     begun = [len(prefix.token_ids) for prefix in known.prefixes if _starts(token_ids, prefix.token_ids)]
-    length = max(begun, default=0)
-    if length > mark.start:
-        return Span(known.document.ref, mark.start, length, known.document.scope, bad)
+    return max(begun, default=0)
+
+
+def _span(known: Known, mark: Mark, begun: int) -> Span:
+    """The span, in the document's own scope when a published prefix of it is what the prompt starts with. ``begun``:
+    tokens of that prefix."""
+    bad = known.quarantined is not None
+    if begun > mark.start:
+        return Span(known.document.ref, mark.start, begun, known.document.scope, bad)
     return Span(known.document.ref, mark.start, mark.end, quarantined=bad)
 
 

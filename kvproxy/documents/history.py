@@ -20,7 +20,7 @@ from kvproxy.documents.roles import arranged, front_merged
 from kvproxy.documents.tools import RenderedTools
 from kvproxy.errors import InvalidRequest
 
-_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\s+|[,:]', re.DOTALL)
+_JSON_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\s++|[,:]', re.DOTALL)
 _SILENT = {"role": "assistant", "content": ""}
 _SPACED = {",": ", ", ":": ": "}
 
@@ -128,14 +128,13 @@ class History:
 
     def _written(self, messages: Sequence[Message], contents: Sequence[str]) -> list[dict[str, Any]]:
         written: list[dict[str, Any]] = []
-        previous = ""
+        responses: list[str] = []
         for i, (message, content) in enumerate(zip(messages, contents, strict=True)):
             if message.role == "tool":
-                response = f"<tool_response>\n{content}\n</tool_response>"
-                if previous == "tool":
-                    written[-1]["content"] += "\n" + response
-                else:
-                    written.append({"role": "user", "content": response})
+                responses.append(f"<tool_response>\n{content}\n</tool_response>")
+                if i + 1 == len(messages) or messages[i + 1].role != "tool":
+                    written.append({"role": "user", "content": "\n".join(responses)})
+                    responses = []
             else:
                 calls = [
                     self._written_call(call, f"messages[{i}].tool_calls[{j}]")
@@ -145,7 +144,6 @@ class History:
                 entry = {"role": message.role, "content": "\n".join(said + calls) if calls else content}
                 self._add_reasoning(entry, message, i)
                 written.append(entry)
-            previous = message.role
         return written
 
     def _written_call(self, call: ToolCall, where: str) -> str:
@@ -184,7 +182,7 @@ def _one_at_a_time(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if len(calls) < 2:
             written.append(entry)
             continue
-        behind = itertools.takewhile(lambda e: e["role"] == "tool", entries[i + 1 :])
+        behind = itertools.takewhile(lambda e: e["role"] == "tool", (entries[j] for j in range(i + 1, len(entries))))
         own = {call["id"] for call in calls}  # a late result of an earlier call stays where it stands
         results |= {e["tool_call_id"]: e for e in behind if e["tool_call_id"] in own}
         for k, call in enumerate(calls):

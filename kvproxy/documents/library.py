@@ -1,18 +1,15 @@
-"""The documents this process knows, and which of them a text starts with. Event loop only; nothing awaits."""
+"""The documents this process knows, and which of them a text starts with."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from kvproxy.core import Caller, DocumentRef
+from kvproxy.core import PUBLIC, Caller, DocumentRef
 from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument
+from kvproxy.documents.prefix_index import PrefixIndex
 from kvproxy.documents.spelling import PUBLISHED
 from kvproxy.errors import DocumentNotFound
-
-ANCHOR = 64
-"""Characters by which documents are indexed; shorter ones are indexed whole, by length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,55 +67,69 @@ class Match:
 
 
 class Library:
-    """Known documents by reference and by how their text starts.
+    """Known documents by reference and by how their text starts. Changed on the event loop only, read in any thread:
+    what a reader has in hand is replaced, never changed.
 
     Every version stays matchable. A document that a caller may not see is to that caller as one that does not
-    exist, in results and, since it is skipped before its text is compared, in time.
+    exist, in results and, since its text lies in an index of its owner's, in time.
     """
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Known]] = {}
-        self._anchors: dict[str, list[Match]] = {}
-        self._short: Counter[int] = Counter()
-        """Lengths of the cores that are shorter than an anchor, and how many of each there are."""
+        """By id, then by version, ascending."""
+        self._texts: dict[str, PrefixIndex[Match]] = {}
+        """By the scope that may see the documents: ``PUBLIC``, or their owner's."""
+        self._count = 0
+        self._quarantined = 0
 
     def __len__(self) -> int:
-        return sum(len(versions) for versions in self._versions.values())
+        return self._count
 
     def __iter__(self) -> Iterator[Known]:
         """All versions, by id and then by version."""
         for document_id in sorted(self._versions):
-            for version in sorted(self._versions[document_id]):
-                yield self._versions[document_id][version]
+            yield from self._versions[document_id].values()
 
     def add(self, known: Known) -> None:
-        """Make a version findable, replacing the same version if it is there."""
-        self.remove(known.document.ref)
-        self._versions.setdefault(known.document.id, {})[known.document.version] = known
+        """Make a version findable, replacing the same version if it is there: no reader sees neither."""
+        ref, before = known.document.ref, self.find(known.document.ref)
+        versions = {**self._versions.get(ref.id, {}), known.document.version: known}
+        self._versions[ref.id] = {version: versions[version] for version in sorted(versions)}
+        self._count += before is None
+        self._quarantined += known.quarantined is not None
+        texts = self._texts.setdefault(_seen_by(known), PrefixIndex())
         for match in known.matches:
-            anchor = match.tokenized.core[:ANCHOR]
-            self._short[len(anchor)] += len(anchor) < ANCHOR
-            entries = self._anchors.setdefault(anchor, [])
-            entries.append(match)
-            entries.sort(key=lambda m: m.rank)
+            core = match.tokenized.core
+            texts.put(core, tuple(sorted((*_others(texts.get(core), ref), match), key=lambda m: m.rank)))
+        if before is not None:
+            self._quarantined -= before.quarantined is not None
+            kept = {match.tokenized.core for match in known.matches} if _seen_by(before) == _seen_by(known) else set()
+            self._unindex(before, kept)
 
     def remove(self, ref: DocumentRef) -> None:
         """Forget one version, or all of them when ``ref`` names none. Unknown ones are no error."""
         versions = self._versions.get(ref.id, {})
-        for version in list(versions) if ref.version is None else [ref.version]:
-            known = versions.pop(version, None)
-            for match in known.matches if known is not None else ():
-                self._unindex(match)
-        if not versions:
+        left = {v: known for v, known in versions.items() if ref.version not in (None, v)}
+        if left:
+            self._versions[ref.id] = left
+        else:
             self._versions.pop(ref.id, None)
+        for version, known in versions.items():
+            if version not in left:
+                self._count -= 1
+                self._quarantined -= known.quarantined is not None
+                self._unindex(known, ())
 
-    def _unindex(self, match: Match) -> None:
-        anchor = match.tokenized.core[:ANCHOR]
-        self._short[len(anchor)] -= len(anchor) < ANCHOR
-        entries = self._anchors[anchor]
-        entries.remove(match)
-        if not entries:
-            del self._anchors[anchor]
+    def _unindex(self, known: Known, kept: Collection[str]) -> None:
+        """``kept``: texts that still stand for this version."""
+        scope, ref = _seen_by(known), known.document.ref
+        texts = self._texts[scope]
+        for match in known.matches:
+            core = match.tokenized.core
+            if core not in kept:
+                texts.put(core, _others(texts.get(core), ref))
+        if not len(texts):
+            del self._texts[scope]
 
     def find(self, ref: DocumentRef) -> Known | None:
         """Exactly this version, whoever may see it."""
@@ -127,12 +138,12 @@ class Library:
     @property
     def quarantined(self) -> int:
         """How many versions are in quarantine."""
-        return sum(1 for known in self if known.quarantined is not None)
+        return self._quarantined
 
     def versions(self, document_id: str, caller: Caller) -> list[Known]:
         """The versions of a document that ``caller`` may see, oldest first."""
         versions = self._versions.get(document_id, {})
-        return [versions[v] for v in sorted(versions) if versions[v].document.visible_to(caller.scope)]
+        return [known for known in versions.values() if known.document.visible_to(caller.scope)]
 
     def owner(self, document_id: str) -> str | None:
         """The scope that may publish new versions of this id; None when the id is free."""
@@ -141,31 +152,30 @@ class Library:
 
     def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> Known:
         """The version ``ref`` names, or the newest that ``caller`` may see. Raises DocumentNotFound."""
-        found = [
-            known
-            for known in self.versions(ref.id, caller)
-            if ref.version is None or known.document.version == ref.version
-        ]
-        if not found:
-            raise DocumentNotFound(str(ref), param=param)
-        return found[-1]
+        versions = self._versions.get(ref.id, {})
+        for version in reversed(versions) if ref.version is None else (ref.version,):
+            known = versions.get(version)
+            if known is not None and known.document.visible_to(caller.scope):
+                return known
+        raise DocumentNotFound(str(ref), param=param)
 
     def at_front(self, text: str, caller: Caller) -> Match | None:
         """The longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
 
         ``text`` starts at a character that is not white space.
         """
-        found = self._match(text[:ANCHOR], text, caller)
-        if found is not None:
-            return found
-        for length in sorted((+self._short).keys(), reverse=True):
-            found = self._match(text[:length], text, caller)
-            if found is not None:
-                return found
-        return None
+        found = [match for scope in (PUBLIC, caller.scope) if (match := self._longest(text, scope)) is not None]
+        return min(found, key=lambda match: match.rank, default=None)
 
-    def _match(self, anchor: str, text: str, caller: Caller) -> Match | None:
-        for match in self._anchors.get(anchor, ()):
-            if match.known.document.visible_to(caller.scope) and text.startswith(match.tokenized.core):
-                return match
-        return None
+    def _longest(self, text: str, scope: str) -> Match | None:
+        texts = self._texts.get(scope)
+        return next((matches[0] for matches in texts.starting(text) if matches), None) if texts else None
+
+
+def _seen_by(known: Known) -> str:
+    """The scope whose callers see a document."""
+    return PUBLIC if known.document.visibility == "public" else known.document.owner_scope
+
+
+def _others(matches: Sequence[Match], ref: DocumentRef) -> tuple[Match, ...]:
+    return tuple(match for match in matches if match.known.document.ref != ref)

@@ -7,7 +7,8 @@ or of the next user message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +129,7 @@ def arranged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
         front = front and system
     if not roles.lone_system and all(entry["role"] != "user" for entry in done):
         done.append({"role": "user", "content": ""})
-    return done
+    return [_settled(entry) for entry in done]
 
 
 def _fold(done: list[Entry], text: str, roles: Roles, *, continued: bool) -> bool:
@@ -174,15 +175,35 @@ def _turn(entry: Entry) -> str:
 
 
 def _joined(entry: Entry, text: str) -> Entry:
-    return {**entry, "content": f"{entry['content']}{BREAK}{text}" if entry["content"] else text}
+    """``entry``, with one more text. Texts are a list until ``_settled`` joins them: that of many costs no more."""
+    return {**entry, "content": _longer(entry["content"], text)}
 
 
 def _one_answer(first: Entry, second: Entry) -> Entry:
-    said = BREAK.join(filter(None, (first["content"], second["content"])))
-    thoughts = [e["reasoning_content"] for e in (first, second) if e.get("reasoning_content")]
-    return {
-        **first,
-        **second,
-        "content": said,
-        **({"reasoning_content": BREAK.join(thoughts)} if thoughts else {}),
-    }
+    merged = {**first, **second, "content": _longer(first["content"], second["content"])}
+    if "reasoning_content" in first:
+        merged["reasoning_content"] = _longer(first["reasoning_content"], second.get("reasoning_content") or "")
+    return merged
+
+
+def _longer(texts: str | list[str], text: str) -> list[str]:
+    """A list that is handed on grows in place: nobody else has it."""
+    if isinstance(texts, str):
+        return [texts, text]
+    texts.append(text)
+    return texts
+
+
+def _settled(entry: Entry) -> Entry:
+    """With its texts joined. What an answer says is nothing where it is empty; others begin with their first text."""
+    lists = {name: texts for name, texts in entry.items() if isinstance(texts, list) and name != "tool_calls"}
+    if not lists:
+        return entry
+    joined = {name: BREAK.join(_said(texts, entry["role"])) for name, texts in lists.items()}
+    return {name: value for name, value in {**entry, **joined}.items() if name != "reasoning_content" or value}
+
+
+def _said(texts: Sequence[str], role: str) -> Iterator[str]:
+    if role == "assistant":
+        return filter(None, texts)
+    return itertools.dropwhile(lambda text: not text, texts)

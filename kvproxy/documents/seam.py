@@ -19,17 +19,17 @@ and encoding them again was rejected: one piece can be any number of tokens.
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tokenizers
 
 from kvproxy.documents.document import Entry, TokenizedDocument, etag_of
+from kvproxy.documents.encoding_budget import EncodingBudget
 from kvproxy.documents.escape import Stop
-from kvproxy.documents.late import LEAST, LateTexts
 from kvproxy.documents.text_memo import TextMemo
 from kvproxy.documents.tokenizer import Tokenizer
 
@@ -73,7 +73,7 @@ class _Lead:
 
 class Seam:
     """Joins documents to text. Its only state are two memos: what stood before which document, and what was
-    encoded lately."""
+    encoded lately, of each scope by itself. Safe in any thread."""
 
     MEMO_ENTRIES = 512
     MEMO_CHARACTERS = 4096
@@ -81,9 +81,9 @@ class Seam:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._memo: OrderedDict[tuple[str, str], _Lead | None] = OrderedDict()
+        self._memo: OrderedDict[tuple[str, str, str], _Lead | None] = OrderedDict()
         self._texts = TextMemo()
-        self._late: LateTexts | None = None
+        self._lock = threading.Lock()
 
     @property
     def remembered(self) -> int:
@@ -108,25 +108,32 @@ class Seam:
         documents: Sequence[TokenizedDocument],
         stops: Sequence[Stop] = (),
         scope: str | None = None,
+        budget: EncodingBudget | None = None,
     ) -> Joined:
         """Encode ``texts[0] + documents[0].core + texts[1] + …`` as one; one more text than documents.
 
-        ``scope``: whose text it is; what this scope sends again is not encoded again. None: nobody's.
+        ``scope``: whose text it is; what this scope sends again is not encoded again. None: nobody's. ``budget`` is
+        told what is encoded (modified). Raises what it raises.
         """
+        budget = budget or EncodingBudget()
         tokens: list[int] = []
         marks: list[Mark | None] = []
         unknown: list[tuple[int, int, str]] = []
         ends: list[tuple[int, int]] = []
-        before, pending = texts[0], [(stop.mark, stop.offset) for stop in stops if stop.text == 0]
+        marked: dict[int, list[Stop]] = {}
+        for stop in stops:
+            marked.setdefault(stop.text, []).append(stop)
+        before, pending = texts[0], [(stop.mark, stop.offset) for stop in marked.get(0, ())]
         for i, (document, after) in enumerate(zip(documents, texts[1:], strict=True), start=1):
-            lead = self._lead(before, document)
+            budget.check(len(tokens))
+            lead = self._lead(before, document, scope, budget)
             if lead is None:
                 unknown.append((len(marks), len(tokens), before + document.core))
                 marks.append(None)
                 before += document.core
             else:
                 if pending:
-                    decided = self._late_encoded(before, tuple(offset for _, offset in pending))[1]
+                    decided = self._encoded(before, tuple(offset for _, offset in pending), budget)[1]
                     base = len(tokens)
                     ends += [(mark, base + p) for (mark, _), p in zip(pending, decided, strict=True)]
                 start = len(tokens) + lead.start
@@ -134,38 +141,30 @@ class Seam:
                 tokens += document.token_ids[lead.resume : document.cut_token]
                 marks.append(Mark(start, len(tokens)))
                 before, pending = document.core[document.cut :], []
-            pending += [(stop.mark, len(before) + stop.offset) for stop in stops if stop.text == i]
+            pending += [(stop.mark, len(before) + stop.offset) for stop in marked.get(i, ())]
             before += after
         offsets = tuple(offset for _, offset in pending)
         last, decided = (
-            self._encoded(before, offsets) if scope is None else self._remembered(before, offsets, scope)
+            self._encoded(before, offsets, budget)
+            if scope is None
+            else self._remembered(before, offsets, scope, budget)
         )
         ends += [(mark, len(tokens) + p) for (mark, _), p in zip(pending, decided, strict=True)]
         tokens += last
         for index, base, text in unknown:
+            budget.encode(2 * len(text))
             marks[index] = self._measured(tokens, base, text, documents[index])
         return Joined(tokens, [mark for mark in marks if mark is not None], ends)
 
-    def _remembered(self, text: str, offsets: tuple[int, ...], scope: str) -> Encoding:
-        found = self._texts.encoded(scope, text, offsets, lambda: self._late_encoded(text, offsets))
+    def _remembered(
+        self, text: str, offsets: tuple[int, ...], scope: str, budget: EncodingBudget
+    ) -> Encoding:
+        found = self._texts.encoded(scope, text, offsets, lambda: self._encoded(text, offsets, budget))
         return found.token_ids, found.decided
 
-    @contextmanager
-    def taking(self, late: LateTexts) -> Iterator[None]:
-        """Within the block, what long texts that are not held come to is taken from ``late``, or Pending is raised."""
-        self._late = late
-        try:
-            yield
-        finally:
-            self._late = None
-
-    def _late_encoded(self, text: str, offsets: tuple[int, ...]) -> Encoding:
-        if self._late is None or len(text) < LEAST:
-            return self._encoded(text, offsets)
-        return self._late.get((text, offsets), lambda: self._encoded(text, offsets))
-
-    def _encoded(self, text: str, offsets: Sequence[int]) -> Encoding:
+    def _encoded(self, text: str, offsets: Sequence[int], budget: EncodingBudget) -> Encoding:
         """``offsets``: of the stops."""
+        budget.encode(len(text))
         if not offsets:
             return self._tokenizer.encode_text(text), ()
         encoding = self._tokenizer.encoding(text)
@@ -236,19 +235,21 @@ class Seam:
                 entries.append(Entry(character, total - behind))
         return tuple(entries)
 
-    def _lead(self, before: str, document: TokenizedDocument) -> _Lead | None:
-        key = (before, document.key)
-        if key in self._memo:
-            self._memo.move_to_end(key)
-            return self._memo[key]
-        if self._late is not None and len(before) >= LEAST:
-            lead = self._late.get(key, lambda: self._find_lead(before, document))
-        else:
-            lead = self._find_lead(before, document)
+    def _lead(
+        self, before: str, document: TokenizedDocument, scope: str | None, budget: EncodingBudget
+    ) -> _Lead | None:
+        key = (scope or "", before, document.key)
+        with self._lock:
+            if key in self._memo:
+                self._memo.move_to_end(key)
+                return self._memo[key]
+        budget.encode(len(before) + document.lead)
+        lead = self._find_lead(before, document)
         if len(before) <= self.MEMO_CHARACTERS:
-            self._memo[key] = lead
-            if len(self._memo) > self.MEMO_ENTRIES:
-                self._memo.popitem(last=False)
+            with self._lock:
+                self._memo[key] = lead
+                if len(self._memo) > self.MEMO_ENTRIES:
+                    self._memo.popitem(last=False)
         return lead
 
     def _find_lead(self, before: str, document: TokenizedDocument) -> _Lead | None:

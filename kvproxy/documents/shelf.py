@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kvproxy.core import DocumentRef, Kept
@@ -25,13 +25,18 @@ class Holding:
 
 
 class Shelf:
-    """Holdings by document version."""
+    """Holdings by document version, and the versions that need each page: nothing here looks at all of them."""
 
     def __init__(self) -> None:
         self._holdings: dict[DocumentRef, Holding] = {}
+        self._needing: dict[bytes, dict[DocumentRef, None]] = {}
+        """By page key: the versions that need it, in any scope, in the order in which they came."""
 
     def put(self, ref: DocumentRef, holding: Holding) -> None:
+        self.take([ref])
         self._holdings[ref] = holding
+        for key in holding.keys:
+            self._needing.setdefault(key, {})[ref] = None
 
     def get(self, ref: DocumentRef) -> Holding:
         """Empty for a version of which nothing is kept."""
@@ -39,20 +44,38 @@ class Shelf:
 
     def take(self, refs: Sequence[DocumentRef]) -> list[Holding]:
         """Remove holdings and return them."""
-        return [self._holdings.pop(ref) for ref in refs if ref in self._holdings]
+        taken: list[Holding] = []
+        for ref in refs:
+            if (holding := self._holdings.pop(ref, None)) is not None:
+                taken.append(holding)
+                for key in holding.keys:
+                    self._let_go(key, ref)
+        return taken
 
-    def keys(self, scope: str, among: Callable[[DocumentRef], bool] = lambda _: True) -> frozenset[bytes]:
-        """Pages that documents of ``scope`` still need, ``among`` these."""
-        held = self._holdings.items()
-        return frozenset(k for ref, h in held if h.scope == scope and among(ref) for k in h.keys)
+    def needed(
+        self, keys: Iterable[bytes], scope: str, among: Callable[[DocumentRef], bool] = lambda _: True
+    ) -> frozenset[bytes]:
+        """Those of ``keys`` that documents of ``scope`` need, ``among`` these."""
+        return frozenset(key for key in keys if any(among(ref) for ref in self._of_scope(key, scope)))
 
     def needing(self, key: bytes, scope: str) -> list[DocumentRef]:
         """Document versions of ``scope`` that one page belongs to."""
-        return [ref for ref, h in self._holdings.items() if h.scope == scope and key in h.keys]
+        return list(self._of_scope(key, scope))
 
     def sharing(self, keys: frozenset[bytes], scope: str) -> Iterator[tuple[str, Kept]]:
-        """Prefixes of scopes other than ``scope`` that need one of ``keys``."""
-        for holding in list(self._holdings.values()):
+        """Prefixes of scopes other than ``scope`` that need one of ``keys``, as they are now."""
+        refs = {ref: None for key in keys for ref in self._needing.get(key, ())}
+        holdings = [self._holdings[ref] for ref in refs]
+        for holding in holdings:
             for framing in holding.framings if holding.scope != scope else ():
                 if any(page.key in keys for page in framing.kept.pages):
                     yield holding.scope, framing.kept
+
+    def _of_scope(self, key: bytes, scope: str) -> Iterator[DocumentRef]:
+        return (ref for ref in self._needing.get(key, ()) if self._holdings[ref].scope == scope)
+
+    def _let_go(self, key: bytes, ref: DocumentRef) -> None:
+        needing = self._needing[key]
+        del needing[ref]
+        if not needing:
+            del self._needing[key]

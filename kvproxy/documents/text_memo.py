@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ class Encoded:
 
 class TextMemo:
     """The latest texts of each scope, by their digests: tokens are held, texts are not. A scope never finds what
-    another one sent: how long a prompt takes must not tell what others wrote."""
+    another one sent: how long a prompt takes must not tell what others wrote. Safe in any thread."""
 
     SHORTEST, LONGEST = 8, 1 << 18
     """In characters; a shorter text is encoded as fast as it is found."""
@@ -32,6 +33,7 @@ class TextMemo:
     def __init__(self) -> None:
         self._entries: OrderedDict[tuple[str, bytes, tuple[int, ...]], tuple[Encoded, int]] = OrderedDict()
         self._characters = 0
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -47,17 +49,24 @@ class TextMemo:
             return _encoded(encode)
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         key = (scope, digest, stops)
-        held = self._entries.get(key)
-        if held is not None:
-            self._entries.move_to_end(key)
-            return held[0]
+        with self._lock:
+            held = self._entries.get(key)
+            if held is not None:
+                self._entries.move_to_end(key)
+                return held[0]
         found, size = _encoded(encode), len(text) + self.OVERHEAD
+        with self._lock:
+            self._put(key, found, size)
+        return found
+
+    def _put(self, key: tuple[str, bytes, tuple[int, ...]], found: Encoded, size: int) -> None:
+        if key in self._entries:  # another thread was as far
+            return
         self._entries[key] = found, size
         self._characters += size
         while self._characters > self.CHARACTERS:
             _, (_, size) = self._entries.popitem(last=False)
             self._characters -= size
-        return found
 
 
 def _encoded(encode: Encode) -> Encoded:

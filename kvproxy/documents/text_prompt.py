@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvproxy.core import Caller
+from kvproxy.documents.encoding_budget import EncodingBudget
 from kvproxy.documents.escape import checked
 from kvproxy.documents.library import Known, Library
 from kvproxy.documents.seam import Mark, Seam
@@ -24,15 +25,18 @@ class TextPrompts:
         start = self._tokenizer.begin if begin else ()
         return [*start, *self._tokenizer.encode_text(checked(text, param))]
 
-    def place(self, text: str, caller: Caller, seam: Seam) -> tuple[list[int], Known | None, Mark | None]:
-        """Tokens, and the known document that the text starts with. Raises InvalidRequest."""
+    def place(
+        self, text: str, caller: Caller, seam: Seam, budget: EncodingBudget
+    ) -> tuple[list[int], Known | None, Mark | None]:
+        """Tokens, and the known document that the text starts with. ``budget`` is told what is encoded (modified).
+        Raises InvalidRequest, and what ``budget`` raises."""
         body = checked(text, "prompt").lstrip()
         match = self._library.at_front(body, caller)
         begin = self._tokenizer.begin
         if match is None:
-            return [*begin, *seam.encode([text], [], scope=caller.scope).token_ids], None, None
+            return [*begin, *seam.encode([text], [], scope=caller.scope, budget=budget).token_ids], None, None
         texts = [text[: len(text) - len(body)], body[len(match.tokenized.core) :]]
-        joined = seam.encode(texts, [match.tokenized], scope=caller.scope)
+        joined = seam.encode(texts, [match.tokenized], scope=caller.scope, budget=budget)
         (mark,) = joined.marks
         tokens = [*begin, *joined.token_ids]
         return tokens, match.known, Mark(len(begin) + mark.start, len(begin) + mark.end)

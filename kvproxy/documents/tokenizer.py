@@ -56,6 +56,7 @@ class Tokenizer:
         spec["post_processor"] = None
         spec["truncation"] = spec["padding"] = None
         self._plain = tokenizers.Tokenizer.from_str(json.dumps(spec))
+        self._longest = _longest_token(self._full) if self.seam_supported else None
         self._pattern = _pattern(controls)
         self._ids = tuple(c.id for c in controls)
         for text, token in self.control.items():
@@ -104,6 +105,14 @@ class Tokenizer:
             return self._plain.encode(text, add_special_tokens=False)
         # ``encode`` holds the interpreter's lock all the while, which stops every other thread, the engine's too.
         return self._plain.encode_batch([text], add_special_tokens=False)[0]
+
+    def least_tokens(self, text: str) -> int:
+        """A number of tokens that ``text`` has at least, by its length alone; 0 where that tells nothing of it."""
+        if self._longest is None:
+            return 0
+        # NFC makes one character of four at most.
+        shrinks = 4 if self.normalizes and not text.isascii() else 1
+        return len(text) // (self._longest * shrinks)
 
     def pieces(self, rendered: str) -> Iterator[int | str]:
         """Cut a rendered template at its control tokens: their ids and the regions between, in order."""
@@ -202,6 +211,14 @@ def _take_controls(spec: dict[str, Any]) -> list[_Control]:
                 model["vocab"].pop(control.text, None)
         model["vocab"].update({token["content"]: token["id"] for token in kept})
     return sorted(controls, key=lambda c: -len(c.text))
+
+
+def _longest_token(tokenizer: tokenizers.Tokenizer) -> int | None:
+    """Characters of text that one token stands for at most; None where some bytes have no token, and so no bound."""
+    vocab = tokenizer.get_vocab(with_added_tokens=True)
+    if not all(character in vocab for character in _byte_alphabet().values()):
+        return None
+    return max(map(len, vocab))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ class RenderedTools:
 
 
 class ToolTexts:
-    """Renders tools for one model. Agents send the same tools with every request: the last ones are kept."""
+    """Renders tools for one model. Agents send the same tools with every request: the last ones of each scope are kept.
+    No scope finds another one's: how long a prompt takes must not tell which tools others use. Safe in any thread."""
 
     ENTRIES = 64
     CHARACTERS = 1 << 16
@@ -70,22 +72,26 @@ class ToolTexts:
 
     def __init__(self, escape: Escape) -> None:
         self._escape = escape
-        self._memo: OrderedDict[str, RenderedTools] = OrderedDict()
+        self._memo: OrderedDict[tuple[str, str], RenderedTools] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def of(self, tools: Sequence[Tool]) -> RenderedTools:
-        """Raises InvalidRequest for schemas nested too deeply, and for text that is no Unicode."""
+    def of(self, tools: Sequence[Tool], scope: str) -> RenderedTools:
+        """``scope``: whose tools they are. Raises InvalidRequest for schemas nested too deeply, and for text that is
+        no Unicode."""
         try:
-            key = json.dumps([(tool.name, tool.description, tool.parameters) for tool in tools])
-            if key in self._memo:
-                self._memo.move_to_end(key)
-                return self._memo[key]
+            key = (scope, json.dumps([(tool.name, tool.description, tool.parameters) for tool in tools]))
+            with self._lock:
+                if key in self._memo:
+                    self._memo.move_to_end(key)
+                    return self._memo[key]
             rendered = self._render(tools)
         except RecursionError as e:
             raise InvalidRequest("tools is nested too deeply", param="tools") from e
-        if len(key) <= self.CHARACTERS:
-            self._memo[key] = rendered
-            if len(self._memo) > self.ENTRIES:
-                self._memo.popitem(last=False)
+        if len(key[1]) <= self.CHARACTERS:
+            with self._lock:
+                self._memo[key] = rendered
+                if len(self._memo) > self.ENTRIES:
+                    self._memo.popitem(last=False)
         return rendered
 
     def _render(self, tools: Sequence[Tool]) -> RenderedTools:

@@ -9,10 +9,11 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from kvproxy.errors import BodyTooLarge, ExpectationFailed, InvalidRequest, UnreadableBody
+from kvproxy.off_loop import off_loop
 from kvproxy.server.errors import error_response
 from kvproxy.server.packing import TooMuch, unpacked
 from kvproxy.server.parts import PARTS
-from kvproxy.wire.json_text import decode_object
+from kvproxy.wire.json_text import decode_object, is_small
 
 
 def too_large(limit: int) -> BodyTooLarge:
@@ -52,13 +53,13 @@ async def read_body(request: web.Request) -> bytes:
 async def read_object(request: web.Request) -> dict[str, Any]:
     """A JSON object. Its content type is not asked for: what drives this proxy from a foreign page is refused by
     its origin, and curl calls everything a form. Raises what ``read_body`` does, and InvalidRequest."""
-    return decoded(await read_body(request), request)
+    return await decoded(await read_body(request), request)
 
 
-def decoded(raw: bytes, request: web.Request) -> dict[str, Any]:
+async def decoded(raw: bytes, request: web.Request) -> dict[str, Any]:
     """Raises InvalidRequest, which says so where the body does not even claim to be JSON."""
     try:
-        return decode_object(raw)
+        return decode_object(raw) if is_small(raw) else await off_loop(len(raw), lambda: decode_object(raw))
     except InvalidRequest as e:
         kind = request.content_type
         if kind == "application/json" or kind.endswith("+json") or not request.headers.get("Content-Type"):

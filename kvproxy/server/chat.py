@@ -22,8 +22,9 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     if not incoming.local:
         return await serve_upstream(request, "chat/completions", incoming)
     clock = incoming.clock
-    with clock.measure("parse"):
-        chat = parse_chat(incoming.body, served_name=parts.served_name, policy=parts.policy)
+    chat = await incoming.parsed(
+        lambda: parse_chat(incoming.body, served_name=parts.served_name, policy=parts.policy)
+    )
     functions = bool(incoming.body.get("functions")) and not incoming.body.get("tools")
     custom = frozenset(tool.name for tool in chat.tools if tool.form == "custom")
     head = ChatHead(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model, functions, custom)

@@ -12,6 +12,7 @@ from aiohttp import web
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import TextRequest
 from kvproxy.events import Finished, Usage
+from kvproxy.off_loop import apart
 from kvproxy.server.answer import Answers, events_of, reply_headers, stream, total, whole
 from kvproxy.server.deadline import deadline
 from kvproxy.server.errors import json_response
@@ -36,12 +37,13 @@ async def completions(request: web.Request) -> web.StreamResponse:
     if not incoming.local:
         return await serve_upstream(request, "completions", incoming)
     clock = incoming.clock
-    with clock.measure("parse"):
-        asked = parse_completions(incoming.body, served_name=parts.served_name)
+    asked = await incoming.parsed(lambda: parse_completions(incoming.body, served_name=parts.served_name))
     first = asked.prompts[0]
     head = CompletionHead(f"cmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model)
     logprobs = first.sampling.logprobs is not None
-    echoes = [_echo(request, prompt) for prompt in asked.prompts] if asked.echo else None
+    echoes: list[str] | None = None
+    if asked.echo:
+        echoes = await apart(len(incoming.raw), lambda: [_echo(request, prompt) for prompt in asked.prompts])
     if asked.stream:
         encoder = CompletionStream(
             head, n=first.n, include_usage=asked.include_usage, logprobs=logprobs, echoes=echoes

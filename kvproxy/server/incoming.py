@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, ModelNotFound
+from kvproxy.off_loop import apart
 from kvproxy.server.body import decoded, read_body
 from kvproxy.server.model_names import model_names
 from kvproxy.server.parts import MODEL, PARTS
 from kvproxy.timings import Timings
+from kvproxy.wire.body_bounds import refuse_endless
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +32,26 @@ class Incoming:
     """True for the local model, False for an upstream's."""
     clock: Timings
 
+    async def parsed(self, parse: Callable[[], T]) -> T:
+        """What ``parse`` makes of the body: on a thread where the body is large."""
+        with self.clock.measure("parse"):
+            return await apart(len(self.raw), parse)
+
 
 async def receive(request: web.Request) -> Incoming:
-    """Raises BodyTooLarge, InvalidRequest, and ModelNotFound when nobody serves the model."""
+    """Raises BodyTooLarge, InvalidRequest, ModelNotFound when nobody serves the model, and ContextTooLong for a
+    conversation of more messages than the local model takes tokens."""
     parts = request.app[PARTS]
     clock = Timings()
     with clock.waiting():
         raw = await read_body(request)
     with clock.measure("parse"):
-        body = decoded(raw, request)
+        body = await decoded(raw, request)
         model = body["model"] = request[MODEL] = resolve(request, _model(body))
-    return Incoming(raw, body, model, model == parts.served_name, clock)
+    local = model == parts.served_name
+    if local:
+        refuse_endless(body, parts.pipeline.max_context)
+    return Incoming(raw, body, model, local, clock)
 
 
 def resolve(request: web.Request, asked: str) -> str:

@@ -24,8 +24,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     if not incoming.local:
         return await serve_upstream(request, "messages", incoming)
     clock = incoming.clock
-    with clock.measure("parse"):
-        asked = parse_messages(incoming.body, request.app[PARTS].policy)
+    asked = await incoming.parsed(lambda: parse_messages(incoming.body, request.app[PARTS].policy))
     head = MessageHead(f"msg_{uuid.uuid4().hex}", incoming.model, thinking_shown(incoming.body))
     if asked.stream:
         encoder = MessageStream(head, request_id=request_id_of(request))
@@ -48,7 +47,7 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
             param="model",
         )
     parts = request.app[PARTS]
-    asked = parse_count(incoming.body, parts.policy)
+    asked = await incoming.parsed(lambda: parse_count(incoming.body, parts.policy))
     prompt = await parts.pipeline.composed(asked, request[CALLER])
     count: TokenCount = {"input_tokens": len(prompt.token_ids)}
     return json_response(count)

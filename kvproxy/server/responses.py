@@ -10,8 +10,15 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from kvproxy.core import ChatRequest
-from kvproxy.errors import InvalidRequest, KVProxyError, PreviousResponseNotFound, ResponseNotFound
+from kvproxy.errors import (
+    ContextTooLong,
+    InvalidRequest,
+    KVProxyError,
+    PreviousResponseNotFound,
+    ResponseNotFound,
+)
 from kvproxy.events import Event, Started, Usage
+from kvproxy.off_loop import apart
 from kvproxy.server.answer import stream, whole
 from kvproxy.server.errors import json_response
 from kvproxy.server.incoming import Incoming, receive
@@ -138,37 +145,73 @@ async def _understood(
     request: web.Request, incoming: Incoming, ids: Ids
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
     """The body, the conversation that it asks about, and what the model is asked."""
-    reading = Reading(request.app[PARTS].policy)
-    with incoming.clock.measure("parse"):
-        body = parse_body(incoming.body, reading)
+    parts = request.app[PARTS]
+    reading = Reading(parts.policy)
+    body = await incoming.parsed(lambda: parse_body(incoming.body, reading))
     with incoming.clock.waiting():
-        before = await _before(request, body)
-        known = {item["id"]: item for item in before} | await _referenced(request, body, before)
-    with incoming.clock.measure("parse"):
+        stored = _StoredItems(request)
+        before = await stored.before(body)
+        known = {item["id"]: item for item in before} | await stored.referenced(body, before)
+
+    def understood() -> tuple[list[Item], ChatRequest]:
         items = before + normal_items(body.input or (), ids, known, reading)
-        chat = to_chat(body, items, served_name=request.app[PARTS].served_name, reading=reading)
+        return items, to_chat(body, items, served_name=parts.served_name, reading=reading)
+
+    with incoming.clock.measure("parse"):
+        items, chat = await apart(len(incoming.raw) + stored.size, understood)
     return body, items, chat
 
 
-async def _before(request: web.Request, body: ResponsesBody) -> list[Item]:
-    id = body.previous_response_id
-    if id is None:
-        return []
-    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
-    if record is None:
-        raise PreviousResponseNotFound(id)
-    return Stored.decode(record).conversation
+class _StoredItems:
+    """What the stored responses that a request stands on hold. Their items are no more than the model takes tokens."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._store = request.app[PARTS].responses
+        self._scope = request[CALLER].scope
+        self._limit = request.app[PARTS].pipeline.max_context
+        self._items = 0
+        self.size = 0
+        """Bytes that were read."""
+
+    async def before(self, body: ResponsesBody) -> list[Item]:
+        """The conversation that the request continues. Raises PreviousResponseNotFound, ContextTooLong."""
+        id = body.previous_response_id
+        if id is None:
+            return []
+        found = await self._conversation(id)
+        if found is None:
+            raise PreviousResponseNotFound(id)
+        return found
+
+    async def referenced(self, body: ResponsesBody, before: list[Item]) -> dict[str, Item]:
+        """What the stored responses hold whose items the request names, by item id. Raises ContextTooLong."""
+        missing = set(references(body.input or ())) - {item["id"] for item in before}
+        found: dict[str, Item] = {}
+        for response_id in sorted({id for item in missing if (id := owner(item)) is not None}):
+            conversation = await self._conversation(response_id)
+            found |= {item["id"]: item for item in conversation or ()}
+        return found
+
+    async def _conversation(self, response_id: str) -> list[Item] | None:
+        record = await self._store.get(self._scope, response_id)
+        if record is None:
+            return None
+        self.size += len(record)
+        conversation = (await _decoded(record)).conversation
+        self._items += len(conversation)
+        if self._items > self._limit:
+            raise ContextTooLong(
+                limit=self._limit,
+                prompt_tokens=self._items,
+                completion_tokens=1,
+                at_least=True,
+                param="previous_response_id",
+            )
+        return conversation
 
 
-async def _referenced(request: web.Request, body: ResponsesBody, before: list[Item]) -> dict[str, Item]:
-    """What the stored responses hold whose items the request names, by item id."""
-    missing = set(references(body.input or ())) - {item["id"] for item in before}
-    found: dict[str, Item] = {}
-    for response_id in sorted({id for item in missing if (id := owner(item)) is not None}):
-        record = await request.app[PARTS].responses.get(request[CALLER].scope, response_id)
-        if record is not None:
-            found |= {item["id"]: item for item in Stored.decode(record).conversation}
-    return found
+async def _decoded(record: bytes) -> Stored:
+    return await apart(len(record), lambda: Stored.decode(record))
 
 
 async def _stored(request: web.Request) -> Stored:
@@ -176,7 +219,7 @@ async def _stored(request: web.Request) -> Stored:
     record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
     if record is None:
         raise ResponseNotFound(id)
-    return Stored.decode(record)
+    return await _decoded(record)
 
 
 @contextmanager

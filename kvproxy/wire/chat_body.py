@@ -14,7 +14,7 @@ from kvproxy.wire.parts import PART_TYPES, Content
 from kvproxy.wire.prediction import PredictionBody
 from kvproxy.wire.response_format import ResponseFormatBody
 from kvproxy.wire.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptionsField
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.strict import ListOf, Strict
 from kvproxy.wire.tools import FunctionBody, ToolBody, ToolChoiceField
 
 
@@ -60,7 +60,7 @@ class MessageBody(Strict):
     content: Content = Field(default_factory=list)
     name: str | None = Field(default=None, description="Not shown to the model; of the role function: which.")
     refusal: str | None = None
-    tool_calls: list[_Call] | None = None
+    tool_calls: ListOf[_Call] | None = None
     tool_call_id: str | None = Field(default=None, description="Of a tool message: which call it answers.")
     reasoning_content: str | None = Field(default=None, description="What the assistant thought.")
     reasoning: str | None = Field(default=None, description="Another name of reasoning_content.")
@@ -94,7 +94,7 @@ def _as_function_choice(choice: object) -> object:
 
 class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
     model: str = Field(min_length=1)
-    messages: list[MessageBody] = Field(min_length=1)
+    messages: ListOf[MessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     max_tokens: int | None = Field(default=None, ge=1, description="Deprecated: max_completion_tokens.")
     logprobs: bool | None = None
@@ -103,10 +103,10 @@ class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
     )
     stream: bool | None = None
     stream_options: StreamOptionsField = None
-    tools: list[ToolBody] | None = None
+    tools: ListOf[ToolBody] | None = None
     tool_choice: ToolChoiceField = None
     parallel_tool_calls: bool | None = None
-    functions: list[FunctionBody] | None = Field(default=None, description="Deprecated: tools.")
+    functions: ListOf[FunctionBody] | None = Field(default=None, description="Deprecated: tools.")
     function_call: Annotated[
         FunctionChoice | None,
         BeforeValidator(

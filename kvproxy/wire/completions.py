@@ -17,6 +17,7 @@ from kvproxy.wire.fields.screen import screen
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.response_format import ResponseFormatBody, parse_response_format
 from kvproxy.wire.sampling import SamplingBody, StreamOptionsField, include_usage
+from kvproxy.wire.strict import ListOf
 
 MAX_PROMPTS = 128
 DEFAULT_MAX_TOKENS = 16
@@ -62,9 +63,9 @@ def parse_completions(body: dict[str, Any], *, served_name: str) -> Completions:
 
 
 _Text = Annotated[str, Field(min_length=1)]
-_Tokens = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-_Texts = Annotated[list[_Text], Field(min_length=1, max_length=MAX_PROMPTS)]
-_ManyTokens = Annotated[list[_Tokens], Field(min_length=1, max_length=MAX_PROMPTS)]
+_Tokens = Annotated[ListOf[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+_Texts = Annotated[ListOf[_Text], Field(min_length=1, max_length=MAX_PROMPTS)]
+_ManyTokens = Annotated[ListOf[_Tokens], Field(min_length=1, max_length=MAX_PROMPTS)]
 
 
 class CompletionBody(SamplingBody, CacheBody, EngineFormatsBody):

@@ -64,9 +64,10 @@ def checked_choice(
     Raises InvalidRequest for a choice among tools that are not there.
     """
     known = {tool.name for tool in offered.tools}
+    named = known | offered.missing
     for name in choice.names:
-        if name not in known | offered.missing:
-            raise _unknown(name, param, tools_param, any_tools=bool(known or offered.missing))
+        if name not in named:
+            raise _unknown(name, param, tools_param, any_tools=bool(named))
     kept = tuple(name for name in choice.names if name in known)
     if choice.mode == "required" and not (kept if choice.names else known):
         raise _not_here(choice, offered, param, tools_param)

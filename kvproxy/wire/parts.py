@@ -17,6 +17,7 @@ from kvproxy.wire.document_ref import parse_document_ref
 from kvproxy.wire.given_type import given_type
 from kvproxy.wire.history.notes import kind_of, noted
 from kvproxy.wire.reading import Reading
+from kvproxy.wire.strict import ListOf
 
 _MEDIA = {"image_url": "images", "input_audio": "audio", "file": "files"}
 _FIELDS = {"text": "text", "refusal": "refusal", "kv_document": "document"}
@@ -63,7 +64,7 @@ def _as_parts(content: object) -> object:
 
 
 Content = Annotated[
-    list[PartBody], BeforeValidator(_as_parts, json_schema_input_type=str | list[PartBody] | None)
+    ListOf[PartBody], BeforeValidator(_as_parts, json_schema_input_type=str | list[PartBody] | None)
 ]
 
 

@@ -13,6 +13,7 @@ from kvproxy.wire.chat import parse_chat
 from kvproxy.wire.chat_body import MessageBody
 from kvproxy.wire.faults import invalid
 from kvproxy.wire.reading import LENIENT, ReadingPolicy
+from kvproxy.wire.strict import ListOf
 from kvproxy.wire.tools import ToolBody, ToolChoiceField
 
 _CHAT_FIELDS = ("model", "messages", "tools", "tool_choice", "chat_template_kwargs")
@@ -27,10 +28,10 @@ class TokenizeBody(_Strict):
 
     model: str | None = Field(default=None, description="The local model, also when left out.")
     prompt: str | None = Field(default=None, description="Text, taken as it is: no chat template.")
-    messages: list[MessageBody] | None = Field(
+    messages: ListOf[MessageBody] | None = Field(
         default=None, description="A conversation, as for chat completions: what the model would be given."
     )
-    tools: list[ToolBody] | None = None
+    tools: ListOf[ToolBody] | None = None
     tool_choice: ToolChoiceField = None
     chat_template_kwargs: dict[str, Any] | None = None
     add_special_tokens: bool | None = Field(
@@ -44,7 +45,7 @@ class TokenizeBody(_Strict):
 
 class DetokenizeBody(_Strict):
     model: str | None = Field(default=None, description="The local model, also when left out.")
-    tokens: list[Annotated[int, Field(ge=0)]]
+    tokens: ListOf[Annotated[int, Field(ge=0)]]
 
 
 class Tokens(TypedDict):

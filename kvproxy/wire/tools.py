@@ -13,7 +13,7 @@ from kvproxy.wire.formats.base import CALLABLE, MOST_NAME
 from kvproxy.wire.free_form import TextFormatBody, free_form
 from kvproxy.wire.offered import Offered, checked_choice, checked_tools, leave_out_tool
 from kvproxy.wire.reading import Reading
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.strict import ListOf, Strict
 from kvproxy.wire.tool_parameters import object_schema
 
 
@@ -53,7 +53,7 @@ class AllowedTool(Strict):
 
 class AllowedTools(Strict):
     mode: Literal["auto", "required"]
-    tools: list[AllowedTool] = Field(min_length=1)
+    tools: ListOf[AllowedTool] = Field(min_length=1)
 
 
 class ToolChoiceBody(Strict):

@@ -19,7 +19,10 @@ def test_shared_pages_are_needed_until_the_last_document_goes() -> None:
     shelf.put(THREE, Holding("tenant:x", (KeptFraming("user", kept(b"b", b"d")),)))
     (gone,) = shelf.take([ONE, DocumentRef("absent", 1)])
     assert gone.keys == {b"a", b"b"}
-    assert shelf.keys("public") == {b"a", b"c"} and shelf.keys("tenant:x") == {b"b", b"d"}
+    everything = (b"a", b"b", b"c", b"d")
+    assert shelf.needed(everything, "public") == {b"a", b"c"}
+    assert shelf.needed(everything, "tenant:x") == {b"b", b"d"}
+    assert shelf.needed(everything, "public", lambda ref: ref != TWO) == frozenset()
     assert list(shelf.sharing(gone.keys, "public")) == [("tenant:x", kept(b"b", b"d"))]
     assert shelf.needing(b"c", "public") == [TWO] and shelf.needing(b"c", "tenant:x") == []
     assert list(shelf.sharing(frozenset({b"c"}), "tenant:x")) == [("public", kept(b"a", b"c"))]

@@ -63,7 +63,7 @@ def test_order_does_not_matter(schemas: list[dict[str, Any]], chance: random.Ran
     others = [Tool(t.name, t.description, shuffled(t.parameters, chance)) for t in tools]
     chance.shuffle(others)
     texts = ToolTexts(Escape(QWEN3_ADDED))
-    assert texts.of(tools) == texts.of(others)
+    assert texts.of(tools, "tenant:a") == texts.of(others, "tenant:a")
     assert json.dumps(canonical_tools(tools)) == json.dumps(canonical_tools(others))
 
 
@@ -97,23 +97,23 @@ def test_a_property_may_have_any_name() -> None:
 
 def test_tools_are_remembered_only_so_many() -> None:
     texts = ToolTexts(Escape(QWEN3_ADDED))
-    first = texts.of([LOOKUP])
-    assert texts.of([LOOKUP]) is first
+    first = texts.of([LOOKUP], "tenant:a")
+    assert texts.of([LOOKUP], "tenant:a") is first
     for i in range(texts.ENTRIES):
-        texts.of([Tool(f"t{i}")])
-    assert texts.of([LOOKUP]) is not first
+        texts.of([Tool(f"t{i}")], "tenant:a")
+    assert texts.of([LOOKUP], "tenant:a") is not first
     large = [Tool("t", "x" * texts.CHARACTERS)]
-    assert texts.of(large) is not texts.of(large)
+    assert texts.of(large, "tenant:a") is not texts.of(large, "tenant:a")
 
 
 def test_tools_that_cannot_be_text() -> None:
     texts = ToolTexts(Escape(QWEN3_ADDED))
     with pytest.raises(InvalidRequest, match="surrogate") as caught:
-        texts.of([Tool("t", "\ud800")])
+        texts.of([Tool("t", "\ud800")], "tenant:a")
     assert caught.value.param == "tools"
     deep: dict[str, Any] = {}
     for _ in range(5000):
         deep = {"items": deep}
     with pytest.raises(InvalidRequest, match="nested") as caught:
-        texts.of([Tool("t", None, deep)])
+        texts.of([Tool("t", None, deep)], "tenant:a")
     assert caught.value.param == "tools"

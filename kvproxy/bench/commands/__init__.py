@@ -1,7 +1,19 @@
 """``kvproxy bench …``: every figure beside a baseline of the same run. One file per command; heavy imports stand
 inside the functions."""
 
-from kvproxy.bench.commands import cold, evict, fair, grammar, paper, proxy, quote, readers, roofline, soak
+from kvproxy.bench.commands import (
+    cold,
+    evict,
+    fair,
+    grammar,
+    paper,
+    proxy,
+    quote,
+    readers,
+    roofline,
+    soak,
+    stall,
+)
 from kvproxy.bench.commands.app import bench
 
 __all__ = [
@@ -16,4 +28,5 @@ __all__ = [
     "readers",
     "roofline",
     "soak",
+    "stall",
 ]

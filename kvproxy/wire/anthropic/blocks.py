@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kvproxy.wire.given_type import given_type
 from kvproxy.wire.history.arguments import GivenText, returned
+from kvproxy.wire.strict import ListOf
 
 BLOCK_TYPES = frozenset(
     {
@@ -91,7 +92,7 @@ class UnreadBlockBody(_Block):
 
 
 _SourceBlocks = list[Annotated[TextBlockBody | ImageBlockBody, Field(discriminator="type")]]
-_ReadSourceBlocks = list[
+_ReadSourceBlocks = ListOf[
     Annotated[TextBlockBody | ImageBlockBody | UnreadBlockBody, Field(discriminator="type")]
 ]
 
@@ -154,7 +155,7 @@ class ToolResultBlockBody(_Block):
     type: Literal["tool_result"]
     tool_use_id: GivenText = ""
     content: Annotated[
-        list[_ReadResultBlock],
+        ListOf[_ReadResultBlock],
         BeforeValidator(_as_result, json_schema_input_type=str | list[ResultBlockBody] | None),
     ] = Field(default_factory=list, description="A string, or text blocks.")
     is_error: bool | None = None
@@ -201,7 +202,7 @@ ReadBlock = Annotated[
 """Every block, those that nobody knows here wrapped up: see ``ReadBlocks``."""
 
 ReadBlocks = Annotated[
-    list[ReadBlock], BeforeValidator(_as_read, json_schema_input_type=str | list[ContentBlockBody] | None)
+    ListOf[ReadBlock], BeforeValidator(_as_read, json_schema_input_type=str | list[ContentBlockBody] | None)
 ]
 
 SystemBlockBody = Annotated[

@@ -22,6 +22,7 @@ from kvproxy.wire.fields.screen import screen
 from kvproxy.wire.formats.base import MOST_NAME
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.response_format import ResponseFormatBody
+from kvproxy.wire.strict import ListOf
 
 MAX_STOP_SEQUENCES = 64
 
@@ -77,12 +78,12 @@ class OutputConfigBody(_Strict):
 
 class CountTokensBody(EngineFormatsBody):
     model: str = Field(min_length=1)
-    messages: list[MessageBody] = Field(min_length=1)
+    messages: ListOf[MessageBody] = Field(min_length=1)
     system: Annotated[
-        list[SystemBlockBody],
+        ListOf[SystemBlockBody],
         BeforeValidator(as_blocks, json_schema_input_type=str | list[SystemBlockBody] | None),
     ] = Field(default_factory=list, description="A string, or text and `kv_document` blocks.")
-    tools: list[ToolBody] | None = None
+    tools: ListOf[ToolBody] | None = None
     tool_choice: ToolChoiceBody | None = None
     thinking: ThinkingBody | None = Field(default=None, description="Left out: the model does not think.")
     output_config: OutputConfigBody | None = None

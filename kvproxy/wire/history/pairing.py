@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,8 +12,9 @@ from kvproxy.wire.reading import Reading
 
 ORPHAN = "[result of a tool call that is not shown here]"
 
-_Waiting = dict[str, deque[str]]
-"""By the id that the client gave a call: ids, each of one call, of those that wait for a result."""
+_Waiting = OrderedDict[str, deque[str]]
+"""By the id that the client gave a call: ids, each of one call, of those that wait for a result. Ordered: the first key
+of a plain dictionary lies behind the places of all that were deleted before it."""
 
 
 def paired(messages: Sequence[Message], places: Sequence[str], reading: Reading) -> tuple[Message, ...]:
@@ -24,7 +25,7 @@ def paired(messages: Sequence[Message], places: Sequence[str], reading: Reading)
     needs no result. ``places``: the path of each message. Raises InvalidRequest for a result without a call where the
     policy is to refuse it.
     """
-    waiting: _Waiting = {}
+    waiting: _Waiting = OrderedDict()
     done: list[Message] = []
     orphans: list[Message] = []
     for index, (message, place) in enumerate(zip(messages, places, strict=True)):
@@ -43,7 +44,7 @@ def _called(message: Message, index: int, waiting: _Waiting) -> Message:
     """The message, with ids that are distinct; its calls wait from now on, in the place of earlier ones that were
     given the same ids: some programs count anew in each answer."""
     taken: set[str] = set()
-    own: _Waiting = {}
+    own: _Waiting = OrderedDict()
     calls: list[ToolCall] = []
     for number, call in enumerate(message.tool_calls):
         id = call.id if call.id and call.id not in taken else f"{call.id or 'call'}_{index}_{number}"

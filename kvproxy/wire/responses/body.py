@@ -19,7 +19,7 @@ from kvproxy.wire.response_format import ResponseFormatBody
 from kvproxy.wire.responses.tool_choice import ToolChoiceField
 from kvproxy.wire.responses.tools import ToolBody
 from kvproxy.wire.sampling import SamplingBody
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.strict import ListOf, Strict
 
 PartType = Literal[
     "input_text", "output_text", "text", "refusal", "summary_text", "reasoning_text", "kv_document",
@@ -104,7 +104,7 @@ def _as_output(output: object) -> object:
 
 
 _Parts = Annotated[
-    list[ContentPart] | None,
+    ListOf[ContentPart] | None,
     BeforeValidator(_as_parts, json_schema_input_type=str | list[ContentPart] | None),
 ]
 
@@ -123,11 +123,11 @@ class InputItem(Strict):
     input: GivenText = Field(default="", description="Of a free-form tool's call.")
     action: Any = Field(default=None, description="Of a shell's call.")
     operation: Any = Field(default=None, description="Of a call of apply_patch.")
-    tools: list[ToolBody] | None = Field(default=None, description="What a search for tools has found.")
+    tools: ListOf[ToolBody] | None = Field(default=None, description="What a search for tools has found.")
     result: Any = Field(default=None, exclude=True)
     status: Any = None
     output: Annotated[
-        list[ContentPart] | None,
+        ListOf[ContentPart] | None,
         BeforeValidator(_as_output, json_schema_input_type=str | list[ContentPart] | None),
     ] = Field(default=None, description="What the called function returned.")
     summary: _Parts = None
@@ -148,7 +148,7 @@ def _as_items(value: object) -> object:
 
 
 _Items = Annotated[
-    list[InputItem] | None, BeforeValidator(_as_items, json_schema_input_type=str | list[InputItem])
+    ListOf[InputItem] | None, BeforeValidator(_as_items, json_schema_input_type=str | list[InputItem])
 ]
 
 
@@ -199,7 +199,7 @@ class ResponsesBody(SamplingBody, CacheBody, EngineFormatsBody):
     )
     stream: bool | None = None
     stream_options: Any = None
-    tools: list[ToolBody] | None = None
+    tools: ListOf[ToolBody] | None = None
     tool_choice: ToolChoiceField = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: Any = Field(default=None, description="Of hosted tools; there are none here.")

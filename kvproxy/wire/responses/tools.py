@@ -17,7 +17,7 @@ from kvproxy.wire.offered import Offered, checked_tools, leave_out_tool
 from kvproxy.wire.reading import Reading
 from kvproxy.wire.responses.builtin_calls import builtin_tool
 from kvproxy.wire.responses.required import required
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.strict import ListOf, Strict
 from kvproxy.wire.tools import checked_name, make_tool
 
 
@@ -45,7 +45,7 @@ class ToolBody(InnerToolBody):
         default="function",
         description="function, custom, namespace, or a built-in that the client runs; hosted tools are left out.",
     )
-    tools: list[InnerToolBody] | None = Field(default=None, description="Of a namespace: what is in it.")
+    tools: ListOf[InnerToolBody] | None = Field(default=None, description="Of a namespace: what is in it.")
 
 
 def spaced_name(namespace: str | None, name: str) -> str:

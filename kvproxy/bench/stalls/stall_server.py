@@ -1,0 +1,98 @@
+"""``python -m kvproxy.bench.stalls.stall_server MODEL_FOLDER STORE DOCUMENTS ANNOUNCE_FILE``: the proxy with the fake
+backend, a large library and a watch over its event loop, which ``GET /stall`` asks for the longest stall."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from aiohttp import web
+
+from kvproxy.backends.fake import FakeBackend, FakeMisses
+from kvproxy.bench.child import announce_to
+from kvproxy.bench.fake_server import MODEL
+from kvproxy.bench.stalls.loop_watch import LoopWatch
+from kvproxy.bench.stalls.stall_cases import text
+from kvproxy.documents.compose import Composer
+from kvproxy.documents.document import Document, Framing, etag_of
+from kvproxy.documents.library import Library
+from kvproxy.documents.preparation import Preparation
+from kvproxy.documents.registry import Registry
+from kvproxy.documents.template import ChatTemplate
+from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.pipeline import Pipeline
+from kvproxy.publish import Publisher
+from kvproxy.server.app import build_app
+from kvproxy.server.auth import Keyring
+from kvproxy.server.drain import Drain
+from kvproxy.server.parts import Parts
+from kvproxy.server.run import serve
+from kvproxy.store.responses import ResponseStore
+from kvproxy.telemetry.metrics import Figures, Metrics
+from kvproxy.verify import Verifier
+
+MAX_CONTEXT = 131_072
+MAX_BODY = 2**25
+"""As the config's default."""
+TOKEN_S = 0.02
+"""Between the words of an answer."""
+HEAD = "Every document of a large house begins with the same long notice. " * 2
+"""Longer than whatever documents are told apart by at first."""
+
+
+def fill(library: Library, composer: Composer, documents: int) -> None:
+    """Make so many documents known, none of which has pages."""
+    preparation = Preparation(composer)
+    for number in range(documents):
+        body = f"{HEAD}Document {number}. {text(200, number)}"
+        document = Document(f"document-{number}", 1, body, etag_of(body), "public", "publisher", 1)
+        library.add(preparation.prepare(body, MAX_CONTEXT).known(document))
+
+
+async def run(model_folder: Path, store: Path, documents: int, announce_file: Path) -> None:
+    tokenizer = Tokenizer.load(model_folder)
+    library = Library()
+    composer = Composer(tokenizer, ChatTemplate.load(model_folder), library, [Framing("system", None)])
+    fill(library, composer, documents)
+    local = FakeBackend(model=MODEL, max_context=MAX_CONTEXT, token_delay_s=TOKEN_S)
+    local.scripted = lambda _: "word " * 200
+    drain, watch, metrics = Drain(1.0), LoopWatch(), Metrics()
+    metrics.follow(lambda: Figures(len(local.running), 0, {}, library.quarantined, {}))
+    responses = ResponseStore(store / "responses", ttl_s=3600.0, max_size=2**24)
+    with Registry(store / "documents.sqlite3") as registry, responses:
+        publisher = Publisher(composer=composer, library=library, registry=registry, local=local)
+        pipeline = Pipeline(
+            composer=composer, local=local, misses=FakeMisses(local), default_max_tokens=64, metrics=metrics
+        )
+        parts = Parts(
+            served_name=MODEL,
+            created=int(time.time()),
+            pipeline=pipeline,
+            ready=local.ready,
+            publisher=publisher,
+            verifier=Verifier(composer, library, local, MODEL),
+            responses=responses,
+            keyring=Keyring(()),
+            drain=drain,
+            max_body=MAX_BODY,
+            keepalive_s=10.0,
+            timeout_s=300.0,
+        )
+        app = build_app(parts)
+
+        async def longest(_: web.Request) -> web.StreamResponse:
+            return web.json_response(asdict(watch.take()))
+
+        app.router.add_get("/stall", longest)
+        gc.collect()
+        gc.freeze()  # as `kvproxy serve` does
+        async with watch.watching():
+            await serve(app, "127.0.0.1", 0, drain, announce_to(announce_file))
+
+
+if __name__ == "__main__":
+    asyncio.run(run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])))

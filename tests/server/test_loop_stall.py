@@ -1,0 +1,89 @@
+"""Large bodies do not hold the event loop: no callback of it takes more than 50 ms of its own thread's time.
+
+Processor time of the loop's thread is what is measured, beside a calibration: a slow or a busy machine passes too. How
+long the loop waits for others, for the interpreter's lock among them, is what ``kvproxy bench stall`` tells.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from asyncio import events
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from kvproxy.bench.stalls.stall_cases import CASES, StallCase
+from kvproxy.documents.compose import Composer
+from kvproxy.documents.library import Library
+from kvproxy.documents.template import ChatTemplate
+from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.pipeline import Pipeline
+from kvproxy.server.app import build_app
+from tests.documents.models import write_model
+from tests.server.doubles import make_proxy
+
+MOST_S = 0.05
+BODY = 3 * 2**20
+NAMES = (
+    *("messages of 16,000 characters", "messages of one character", "empty parts", "{} everywhere"),
+    *("numbers everywhere", "20,000 results in the opposite order", "arguments of one call, text"),
+    *("arguments of one call, an object", "tools", "properties of one tool", "token biases"),
+    *("a text completion's prompt", "a prompt of token ids", "items of a response", "blocks of a message"),
+)
+CALIBRATION_S = 0.04
+"""What ``_calibrate`` takes on a common machine."""
+
+
+@contextmanager
+def longest_callback(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The processor time of the longest callback of the loop in this thread, in seconds."""
+    longest, run = [0.0], events.Handle._run
+
+    def timed(handle: events.Handle) -> None:
+        begun = time.thread_time()
+        try:
+            run(handle)
+        finally:
+            longest[0] = max(longest[0], time.thread_time() - begun)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(events.Handle, "_run", timed)
+        yield longest
+
+
+def _calibrate() -> float:
+    """Processor seconds of a fixed piece of work: reading JSON."""
+    text = "[" + ",".join(["{}"] * 200_000) + "]"
+    begun = time.thread_time()
+    json.loads(text, object_pairs_hook=dict)
+    return time.thread_time() - begun
+
+
+@pytest.fixture(scope="module")
+def composer(tmp_path_factory: pytest.TempPathFactory) -> Composer:
+    folder = write_model(tmp_path_factory.mktemp("stall"), "qwen3")
+    return Composer(Tokenizer.load(folder), ChatTemplate.load(folder), Library())
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name in NAMES], ids=lambda case: case.name)
+async def test_no_callback_is_long(
+    case: StallCase, composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = make_proxy(max_body=2 * BODY)
+    proxy.backend.info = replace(proxy.backend.info, max_context=8192, max_kv_tokens=8192)
+    pipeline = Pipeline(composer=composer, local=proxy.backend, misses=proxy.misses, default_max_tokens=4)
+    parts = replace(proxy.parts, pipeline=pipeline)
+    assert case.body is not None
+    body = case.body(BODY)
+    slowness = max(1.0, _calibrate() / CALIBRATION_S)
+    async with TestClient(TestServer(build_app(parts))) as http:
+        await (await http.post(case.path, data=b"{}")).read()
+        with longest_callback(monkeypatch) as longest:
+            answer = await http.post(case.path, data=body)
+            told = await answer.read()
+    assert answer.status in (200, 400), told[:200]
+    assert longest[0] <= MOST_S * slowness
