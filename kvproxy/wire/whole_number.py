@@ -18,6 +18,7 @@ def whole_number(text: str, most: int) -> int | None:
 
 def json_integer(digits: str) -> int:
     """``parse_int`` of a JSON reader. Raises InvalidRequest."""
-    if len(digits.removeprefix("-")) > MOST_DIGITS:
-        raise InvalidRequest(f"The number {digits[:20]}… has more than {MOST_DIGITS} digits.")
+    if (count := len(digits.removeprefix("-"))) > MOST_DIGITS:
+        # Not a digit of it is said: a body that cannot be read may hold secrets.
+        raise InvalidRequest(f"A number has {count} digits. Send numbers of at most {MOST_DIGITS}.")
     return int(digits)
