@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument
@@ -26,7 +27,7 @@ class Spelled:
     @property
     def leading(self) -> str:
         """The white space before its core."""
-        return self.text[: len(self.text) - len(self.text.lstrip())]
+        return "".join(takewhile(str.isspace, self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,11 @@ class Library:
         for document_id in sorted(self._versions):
             for version in sorted(self._versions[document_id]):
                 yield self._versions[document_id][version]
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids, sorted, whoever may see them."""
+        return sorted(self._versions)
 
     def add(self, known: Known) -> None:
         """Make a version findable, replacing the same version if it is there."""

@@ -14,6 +14,7 @@ from math import inf
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache import KVCache
+from kvproxy.engine.isolation import isolated
 from kvproxy.engine.sequence import Phase, Sequence
 from kvproxy.errors import KVProxyError, Overloaded
 from kvproxy.events import FinishReason
@@ -35,16 +36,20 @@ class Growth:
         """Those of ``decoding`` that have a page for their next token. Others gave theirs back, or ended for want of
         one, the youngest first."""
         for seq in sorted(decoding, key=lambda s: s.arrived_at):
-            while seq.phase is Phase.DECODE and seq.computed >= seq.room and not self._extend(seq):
-                if self.make_room(seq):
-                    continue
-                if seq.job.patience_s == inf:
-                    self.end(seq, Overloaded("it gave way to a request", retry_after_s=1))
-                elif self._never_fits(seq):
-                    self.finish(seq, "length")
-                else:
-                    self.give_way(_youngest(running, seq))
+            with isolated(seq, self.end):
+                self._find_room(seq, running)
         return [s for s in decoding if s.phase is Phase.DECODE]
+
+    def _find_room(self, seq: Sequence, running: list[Sequence]) -> None:
+        while seq.phase is Phase.DECODE and seq.computed >= seq.room and not self._extend(seq):
+            if self.make_room(seq):
+                continue
+            if seq.job.patience_s == inf:
+                self.end(seq, Overloaded("it gave way to a request", retry_after_s=1))
+            elif self._never_fits(seq):
+                self.finish(seq, "length")
+            else:
+                self.give_way(_youngest(running, seq))
 
     def _extend(self, seq: Sequence) -> bool:
         """Promise a stream one page more. False, and nothing is changed, when there is none."""
