@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from kvproxy.backends.fake import FakeBackend
-from kvproxy.core import Caller, DocumentRef, Kept, KeptPage
+from kvproxy.core import Caller, DocumentRef, Kept, KeptPage, Visibility
 from kvproxy.document_views import SLICE, DocumentViews
 from kvproxy.documents.document import Document, TokenizedDocument
 from kvproxy.documents.library import Known, Library
@@ -30,7 +30,9 @@ class Home:
             return real(kept, caller)
 
         self.backend.resident = resident  # type: ignore[method-assign]  # the fake, counted
-        self.views = DocumentViews(self.library, self.shelf, self.backend, frozenset({DocumentRef(ids[0], 1)}))
+        self.views = DocumentViews(
+            self.library, self.shelf, self.backend, frozenset({DocumentRef(ids[0], 1)})
+        )
         for id in ids:
             for version in range(1, versions + 1):
                 self.add(id, version)
@@ -39,7 +41,7 @@ class Home:
         text = f"  {id} {version}"
         tokens = tuple(range(1, 20))
         tokenized = TokenizedDocument(text.strip(), "", tokens, (), 0, 0, 0)
-        visibility = "private" if private else "public"
+        visibility: Visibility = "private" if private else "public"
         document = Document(id, version, text, "etag", visibility, owner.scope, 0)
         self.library.add(Known(document, tokenized, ()))
         kept = Kept("fake", tokens, (KeptPage(b"k", len(tokens)),), 4, 0.0)

@@ -24,7 +24,9 @@ class Occupancy:
     """Nodes with a copy in the spill tier."""
 
 
-def holder_faults(pool: PagePool, nodes: Iterable[Node], sequence_pages: Iterable[Sequence[int]]) -> list[str]:
+def holder_faults(
+    pool: PagePool, nodes: Iterable[Node], sequence_pages: Iterable[Sequence[int]]
+) -> list[str]:
     """Return every difference between the pool's counts and the holders that there are, in words.
 
     ``sequence_pages``: the pages of every live sequence.

@@ -32,6 +32,8 @@ prefixes = st.builds(
     st.sampled_from(LENGTHS),
 )
 scopes = st.sampled_from(["public", "a", "b"])
+shares = st.sampled_from([0.4, 0.8, 1.0])
+some = st.integers(0, 11)
 
 
 @lru_cache(4096)
@@ -155,7 +157,7 @@ class CacheMachine(RuleBasedStateMachine):
         assert self.cache.promise(wanted)
         self.cache.release([self.cache.take(None) for _ in range(wanted)])
 
-    @rule(share=st.floats(0, 1))
+    @rule(share=shares)
     def promise(self, share: float) -> None:
         """To a sequence that takes its pages later, with whatever comes between."""
         seen = self.cache.occupancy()
@@ -163,7 +165,7 @@ class CacheMachine(RuleBasedStateMachine):
         assert self.cache.promise(pages)
         self.promised += pages
 
-    @rule(target=running, share=st.floats(0, 1))
+    @rule(target=running, share=shares)
     def take_promised(self, share: float) -> object:
         """As a prompt grows: a take never fails, whatever came between. Then it is registered, or another's copy of
         it is there."""
@@ -193,27 +195,41 @@ class CacheMachine(RuleBasedStateMachine):
                 return
             chain.append(made)
 
-    @rule(share=st.floats(0, 1))
+    @rule(share=shares)
     def unpromise(self, share: float) -> None:
         count = int(self.promised * share)
         self.cache.unpromise(count)
         self.promised -= count
 
-    @rule(tokens=prefixes, scope=scopes)
-    def hold_for_a_while(self, tokens: tuple[int, ...], scope: str) -> None:
-        stack = ExitStack()
-        stack.enter_context(self.cache.hold(tokens, ("public", scope)))
-        self.holds.append(stack)
+    def _chain(self, which: int) -> tuple[Node, ...]:
+        """One of the nodes that there are, and those that lead to it; none where there are none."""
+        nodes = sorted(self.cache.index, key=lambda n: (n.scope, prefix_of(n)))
+        at = nodes[which % len(nodes)] if nodes else None
+        chain: list[Node] = []
+        while at is not None:
+            chain.insert(0, at)
+            at = at.parent
+        return tuple(chain)
+
+    @rule(which=some, more=st.booleans())
+    def hold_for_a_while(self, which: int, more: bool) -> None:
+        """Look up a prompt that begins with a page that is there, or ends in it."""
+        chain = self._chain(which)
+        if chain:
+            tokens = (*prefix_of(chain[-1]), *([0] if more else []))
+            stack = ExitStack()
+            stack.enter_context(self.cache.hold(tokens, ("public", chain[-1].scope)))
+            self.holds.append(stack)
 
     @rule()
     def let_go(self) -> None:
         if self.holds:
             self.holds.pop(0).close()
 
-    @rule(tokens=prefixes, scope=scopes)
-    def keep(self, tokens: tuple[int, ...], scope: str) -> None:
+    @rule(which=some)
+    def keep(self, which: int) -> None:
         """Pin as the page writer does, for nodes of any state."""
-        nodes = self.cache.match(tokens, (scope, "public"), len(tokens)).nodes
+        nodes = self._chain(which)
         if self.cache.pin(nodes):
             stack = ExitStack()
             stack.callback(self.cache.unpin, nodes)
@@ -234,9 +250,9 @@ class CacheMachine(RuleBasedStateMachine):
         if nodes:
             self.cache.discard(nodes[-1])
 
-    @rule(target=fixed, tokens=prefixes)
-    def fix(self, tokens: tuple[int, ...]) -> object:
-        nodes = self.cache.match(tokens, ("public",), len(tokens)).nodes
+    @rule(target=fixed, which=some)
+    def fix(self, which: int) -> object:
+        nodes = self._chain(which)
         fixed = nodes and self.cache.fix(nodes, 3) is FixOutcome.FIXED
         return nodes if fixed else multiple()
 
@@ -275,4 +291,4 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 TestCacheMachine = CacheMachine.TestCase
-TestCacheMachine.settings = settings(max_examples=50, stateful_step_count=25, deadline=None, derandomize=True)
+TestCacheMachine.settings = settings(max_examples=80, stateful_step_count=25, deadline=None, derandomize=True)

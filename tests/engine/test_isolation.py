@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,15 +16,14 @@ from kvproxy.engine.cache import KVCache
 from kvproxy.engine.deltas import Deltas
 from kvproxy.engine.draft import Drafter
 from kvproxy.engine.growth import Growth
+from kvproxy.engine.model import TileModel
 from kvproxy.engine.pool import PagePool
 from kvproxy.engine.sequence import Phase, Sequence
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Finished
 from tests.engine.conftest import RigMaker
-from tests.engine.test_worker import Disk, SteppedModel, stepped
+from tests.engine.test_worker import Disk
 from tests.engine.tiny import Rig, Stream, prompt
-
-__all__ = ["stepped"]
 
 SHARED = prompt(9, 100)
 """The start of every prompt, kept: each takes a part of its page."""
@@ -49,6 +50,15 @@ class Broken:
             return broken._function(*args, **named)
 
         patch.setattr(owner, name, call)
+
+
+@contextmanager
+def resting(rig: Rig) -> Iterator[None]:
+    """The engine's thread waits until the block ends: what is submitted is all there when it goes on."""
+    go = threading.Event()
+    rig.engine.call(lambda: go.wait(20))
+    yield
+    go.set()
 
 
 def check(rig: Rig, streams: list[Stream], alone: list[list[int]], caplog: pytest.LogCaptureFixture) -> None:
@@ -83,22 +93,22 @@ PLACES = [
 @pytest.mark.parametrize("place", PLACES, ids=lambda p: f"{p[0].__name__.split('.')[-1]}.{p[1]}")
 def test_one_failure_ends_one_sequence(
     rigs: RigMaker,
-    stepped: SteppedModel,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     place: tuple[Any, str],
 ) -> None:
-    prompts = [(*prompt(8, PAGE_TOKENS), *asked(seed)) if place[1] == "share" else asked(seed) for seed in SEEDS]
-    rig = rigs(stepped.model, allowance=1)
+    prompts = [
+        (*prompt(8, PAGE_TOKENS), *asked(seed)) if place[1] == "share" else asked(seed) for seed in SEEDS
+    ]
+    rig = rigs(allowance=1)
     alone = [rig.cold(tokens, max_tokens=6).answer for tokens in prompts]
     rig.run((*prompt(8, PAGE_TOKENS), *SHARED), max_tokens=0)
     rig.run(SHARED, max_tokens=0)
     broken = Broken(monkeypatch, *place)
     broken.armed = True
-    stepped.hold()
-    scored = {"score_from": 200} if place[1] == "score" else {}
-    streams = [rig.submit(tokens, max_tokens=6, **scored) for tokens in prompts]
-    stepped.go()
+    scored: dict[str, Any] = {"score_from": 200} if place[1] == "score" else {}
+    with resting(rig):
+        streams = [rig.submit(tokens, max_tokens=6, **scored) for tokens in prompts]
     check(rig, streams, alone, caplog)
     assert not broken.armed
 
@@ -166,24 +176,24 @@ def test_a_page_that_cannot_be_copied_for_the_store_ends_its_publisher(
     check(rig, [*streams, publisher], [*alone, []], caplog)
 
 
-def test_a_tile_that_fails_ends_those_with_rows_in_it(rigs: RigMaker, stepped: SteppedModel) -> None:
+def test_a_tile_that_fails_ends_those_with_rows_in_it(
+    rigs: RigMaker, llama: TileModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A piece of a long prompt fails; the streams have tiles of their own."""
-    rig = rigs(stepped.model)
-    alone = [rig.cold(asked(seed), max_tokens=60).answer for seed in SEEDS[:2]]
-    streams = [rig.submit(asked(seed), max_tokens=60, speculate=False) for seed in SEEDS[:2]]
-    for stream in streams:
-        stream.begin()
-    steps = stepped.model.steps
+    rig = rigs(llama)
+    alone = [rig.cold(prompt(seed, 20), max_tokens=60).answer for seed in SEEDS[:2]]
+    steps = llama.steps
 
     def broken(tile: Any, kv: Any) -> Any:
         if tile.written > PAGE_TOKENS // 2:
             raise RuntimeError("broken on purpose")
         return (yield from steps(tile, kv))
 
-    stepped.model.steps = broken  # type: ignore[method-assign]  # the double is the model, instrumented
-    long = rig.submit(prompt(7, 1500), max_tokens=6)
+    monkeypatch.setattr(llama, "steps", broken)
+    with resting(rig):
+        streams = [rig.submit(prompt(seed, 20), max_tokens=60) for seed in SEEDS[:2]]
+        long = rig.submit(prompt(7, 1500), max_tokens=6)
     assert isinstance(long.end().error, KVProxyError)
-    stepped.model.steps = steps  # type: ignore[method-assign]
     assert [s.end().answer for s in streams] == alone
     assert all(isinstance(s.finished, Finished) for s in streams)
 
