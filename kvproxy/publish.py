@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from kvproxy.backends.base import Found, Kept, LocalBackend
-from kvproxy.core import Caller, DocumentRef, Prompt, Visibility
+from kvproxy.backends.base import Kept, LocalBackend
+from kvproxy.core import Caller, DocumentRef, Visibility
+from kvproxy.document_views import DocumentViews
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Document, FramedPrefix, checked_etag
-from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, SpellingInfo
-from kvproxy.documents.library import Known, Library, Spelled
+from kvproxy.documents.info import DocumentInfo, Published
+from kvproxy.documents.library import Known, Library
 from kvproxy.documents.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.registry import Entry, KeptFraming, Registry
 from kvproxy.documents.shelf import Holding, Shelf
@@ -74,6 +75,7 @@ class Publisher:
         """How often pages were dropped: a publish that sees it change looks after its own."""
         self._turns = Turns()
         self._pins = Pins(registry, local, self._shelf)
+        self._views = DocumentViews(library, self._shelf, local, self._pins)
         self.quarantine = Quarantine(library, registry, local, self._shelf, self._turns, self._pins.renew)
 
     async def publish(
@@ -107,7 +109,7 @@ class Publisher:
                     await whole(
                         self._pins.move(None if pinned else current.ref, current.ref if pinned else None)
                     )
-                return Published(self._info(current.ref, caller), created=False, prefill_s=prefill_s)
+                return Published(self._views.of(current.ref, caller), created=False, prefill_s=prefill_s)
             prepared = await asyncio.to_thread(self._prepare, id, text)
             prefixes = prepared.prefixes
             before = current.ref if current is not None and current.ref in self._pins else None
@@ -123,16 +125,15 @@ class Publisher:
                 await self._keep_dropped(document.scope, framings)
             await whole(self._pins.move(before, document.ref if pinned else None))
             prefill_s = sum(f.kept.prefill_s for f in framings)
-            return Published(self._info(document.ref, caller), created=True, prefill_s=prefill_s)
+            return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
 
     async def list(self, caller: Caller) -> builtins.list[DocumentInfo]:
         """All versions that ``caller`` may see, by id and then by version."""
-        refs = [k.document.ref for k in self._library if k.document.visible_to(caller.scope)]
-        return [self._info(ref, caller) for ref in refs]
+        return await self._views.all(caller)
 
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Raises DocumentNotFound."""
-        return self._info(ref, caller)
+        return self._views.of(ref, caller)
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
         """Raises DocumentNotFound."""
@@ -320,42 +321,9 @@ class Publisher:
         await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
         self._shelf.put(document.ref, holding)
 
-    def _info(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
-        known = self._library.resolve(ref, caller)
-        document = known.document
-        newest = self._library.resolve(DocumentRef(document.id), caller).document
-        return DocumentInfo(
-            id=document.id,
-            version=document.version,
-            current=document.version == newest.version,
-            etag=document.etag,
-            visibility=document.visibility,
-            characters=len(document.text),
-            tokens=len(known.tokenized.token_ids),
-            created=document.created,
-            framings=tuple(self._framing_info(f, caller) for f in self._shelf.get(document.ref).framings),
-            quarantined=known.quarantined,
-            pinned=document.ref in self._pins,
-            spellings=tuple(_spelling_info(spelled) for spelled in known.spellings),
-        )
-
-    def _framing_info(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
-        kept = framing.kept
-        # One token more: a lookup leaves the last position of a prompt to be computed.
-        with self._local.hold(Prompt((*kept.token_ids, kept.token_ids[-1])), caller) as lookup:
-            found = lookup.tokens if isinstance(lookup, Found) else 0
-        tokens = len(kept.token_ids)
-        return FramingInfo(framing.framing, tokens, min(found, tokens), kept.bytes)
-
 
 def _tokens(kept: Kept) -> int:
     return sum(page.tokens for page in kept.pages)
-
-
-def _spelling_info(spelled: Spelled) -> SpellingInfo:
-    tokenized = spelled.tokenized
-    core, tokens = tokenized.core, len(tokenized.token_ids)
-    return SpellingInfo(spelled.name, len(core), tokens, spelled.leading, tokenized.key)
 
 
 def _report(progress: Progress, before: int, total: int, done: int, _: int) -> None:

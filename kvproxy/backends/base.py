@@ -204,6 +204,10 @@ class LocalBackend(Protocol):
     async def known(self, kept: Kept, scope: str) -> int:
         """Make a prefix of an earlier process findable again; returns how many of its tokens are on disk."""
 
+    def resident(self, kept: Kept, caller: Caller) -> int:
+        """Tokens of a kept prefix that ``caller`` would find now, in memory or on disk. O(pages): no token ids are
+        compared."""
+
     def pin_room(self) -> int:
         """How many more pages may be pinned."""
 

@@ -16,8 +16,8 @@ from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling
 from kvproxy.engine.cache import pages_for
 from kvproxy.engine.compare import ROWS, PageWatch, Rows, compare_rows, total
 from kvproxy.engine.constraint import TokenConstraint
-from kvproxy.engine.index import common_prefix
 from kvproxy.engine.sequence import Job, Sequence
+from kvproxy.engine.siblings import common_prefix
 from kvproxy.engine.worker import Engine
 from kvproxy.errors import HitLost, KVProxyError
 from kvproxy.events import Event, Finished

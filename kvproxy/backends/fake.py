@@ -203,6 +203,9 @@ class FakeBackend:
             self._kept.setdefault(scope, set()).add(kept.token_ids[:tokens])
         return tokens
 
+    def resident(self, kept: Kept, caller: Caller) -> int:
+        return self._resident((*kept.token_ids, 0), caller)
+
     def pin_room(self) -> int:
         return self.most_pinned - sum(self.pinned.values())
 

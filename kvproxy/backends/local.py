@@ -24,10 +24,11 @@ from kvproxy.backends.base import (
 from kvproxy.backends.compare import Comparer
 from kvproxy.backends.samples import Samples, ServedHit
 from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of
-from kvproxy.engine.cache import Occupancy, pages_for
+from kvproxy.engine.cache import pages_for
 from kvproxy.engine.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.draft import DraftCounts
 from kvproxy.engine.index import Node
+from kvproxy.engine.occupancy import Occupancy
 from kvproxy.engine.pinning import most_pinned, pin_prefix
 from kvproxy.engine.places import Claim
 from kvproxy.engine.sampler import fresh_seed
@@ -38,8 +39,9 @@ from kvproxy.events import Event, Finished, Started
 
 T = TypeVar("T")
 
-_PIN_ATTEMPTS = 5
-"""A page may be evicted between its coming into memory and its being pinned."""
+_PIN_PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Before each attempt to pin: a page may be evicted between its coming into memory and its being pinned, or be
+promised to a request that runs."""
 
 
 class DeletableStore(Protocol):
@@ -225,19 +227,28 @@ class EmbeddedBackend:
 
         return await self._on_engine(learn)
 
+    def resident(self, kept: Kept, caller: Caller) -> int:
+        return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
+
     def pin_room(self) -> int:
         cache = self._engine.cache
         return max(0, most_pinned(cache) - cache.fixed)
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
-        cache, nodes = self._engine.cache, None
-        for _ in range(_PIN_ATTEMPTS):
+        cache = self._engine.cache
+        for pause_s in _PIN_PAUSES_S:
+            await asyncio.sleep(pause_s)
             await self.keep(kept.token_ids, scope)  # from disk, where it is there
-            nodes = await self._on_engine(lambda: pin_prefix(cache, kept, scope))
-            if nodes is not None:
+            pinned = await self._on_engine(lambda: pin_prefix(cache, kept, scope))
+            if isinstance(pinned, tuple):
                 break
         else:
-            raise Overloaded("memory is short; try again in a moment", retry_after_s=5)
+            raise Overloaded(
+                "Requests that run now were promised the memory that pinning needs; try again in a moment.",
+                retry_after_s=5,
+                param="pinned",
+            )
+        nodes = pinned
 
         async def release() -> None:
             with suppress(ShuttingDown):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from kvproxy.core import PUBLIC, Caller, DocumentRef
 from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument
@@ -23,7 +24,7 @@ class Spelled:
     @property
     def leading(self) -> str:
         """The white space before its core."""
-        return self.text[: len(self.text) - len(self.text.lstrip())]
+        return "".join(takewhile(str.isspace, self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ class Library:
         """All versions, by id and then by version."""
         for document_id in sorted(self._versions):
             yield from self._versions[document_id].values()
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids, sorted, whoever may see them."""
+        return sorted(self._versions)
 
     def add(self, known: Known) -> None:
         """Make a version findable, replacing the same version if it is there: no reader sees neither."""

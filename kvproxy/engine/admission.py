@@ -9,9 +9,11 @@ from functools import partial
 
 from kvproxy.core import PAGE_TOKENS, MissReason
 from kvproxy.engine.cache import KVCache, pages_for
-from kvproxy.engine.index import Match, Node, common_prefix
+from kvproxy.engine.index import Match, Node
+from kvproxy.engine.isolation import isolated
 from kvproxy.engine.page_io import PageIO, Read
 from kvproxy.engine.sequence import Job, Phase, Sequence
+from kvproxy.engine.siblings import common_prefix
 from kvproxy.errors import CannotFit, HitLost, KVProxyError, Overloaded
 from kvproxy.store.pages import Loaded, Missing
 
@@ -86,14 +88,12 @@ class Admission:
 
     def _reserve(self, seq: Sequence, match: Match) -> bool:
         """Pin ``match`` and have the pages promised that are needed besides its full resident ones."""
-        self._cache.pin(match.nodes)
         whole = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.page is not None)
         need = pages_for(seq.reach) - whole
         if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
             need += 1  # A partial page on disk is loaded into a page of its node, and copied from there.
         seq.needed = need
-        if not self._cache.promise(need):
-            self._cache.unpin(match.nodes)
+        if not self._cache.reserve(match.nodes, need):
             return False
         seq.reserved, seq.matched, seq.cached = need, match.nodes, match.tokens
         return True
@@ -140,22 +140,27 @@ class Admission:
         return leader.computed >= _shareable(leader.job, seq.job)
 
     def _page_read(self, seq: Sequence, read: Read) -> None:
-        if seq.phase is not Phase.LOADING:
-            return
+        if seq.phase is Phase.LOADING:
+            with isolated(seq, self._fail):
+                self._take_page(seq, read)
+
+    def _take_page(self, seq: Sequence, read: Read) -> None:
         node, result = read.node, read.result
         if isinstance(result, Loaded):
             self._cache.costs.loaded(read.seconds)
         if isinstance(result, Loaded) and node.page is None:
             page = self._cache.take(None)
+            seq.reserved -= 1  # Where it is not kept after all, _loaded counts anew.
             try:
                 self._cache.pool.write(page, result.payload)
-            except ValueError as e:
+            except BaseException as e:
                 self._cache.release([page])
+                if not isinstance(e, ValueError):
+                    raise
                 self._reject(node, str(e))
             else:
                 # The page now belongs to the node; the sequence's share of it is counted at _attach.
                 self._cache.arrived(node, page)
-            seq.reserved -= 1  # Where it was not kept after all, _loaded counts anew.
         elif not isinstance(result, Loaded):
             self._reject(node, "it is missing" if isinstance(result, Missing) else result.reason)
         self._loads[seq] -= 1
@@ -211,8 +216,8 @@ class Admission:
                 assert node.page is not None
                 page = self._cache.take(seq.pages[-1] if seq.pages else None)
                 seq.reserved -= 1
-                self._cache.pool.copy_prefix(node.page, page, used)
                 seq.pages.append(page)
+                self._cache.pool.copy_prefix(node.page, page, used)
         self._cache.unpin(seq.matched)
         seq.matched = ()
         rest = max(0, pages_for(seq.reach) - len(seq.pages))

@@ -3,6 +3,9 @@
 Every page is free or held, by sequences and by index nodes. Nodes with no other holder and no pin may be evicted,
 leaves first, least valuable first (``value.py``). A stored node then stays known and is loaded again on demand, and
 so is one whose page the spill tier takes; any other is forgotten.
+
+Two invariants: there are never fewer free and evictable pages than were promised, so that no ``take`` can fail; and
+no byte of a page is copied or cleared under the lock, which the event loop's ``hold`` takes too.
 """
 
 from __future__ import annotations
@@ -10,34 +13,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from enum import Enum, auto
 
-from kvproxy.core import PAGE_TOKENS
+from kvproxy.core import PAGE_TOKENS, KeptPage
 from kvproxy.engine.costs import UNIFORM, PageCosts
 from kvproxy.engine.evictable import Evictable
 from kvproxy.engine.index import Match, Node, PrefixIndex
+from kvproxy.engine.occupancy import Occupancy, holder_faults
+from kvproxy.engine.page_evictor import PageEvictor
 from kvproxy.engine.pool import PagePool
 from kvproxy.engine.spill import Spill, SpillFiles
 from kvproxy.engine.value import GreedyDual, Policy
 
 
-@dataclass(frozen=True, slots=True)
-class Occupancy:
-    """Counts of pages at one moment. ``free + held == total`` always."""
+class FixOutcome(Enum):
+    """The result of :meth:`KVCache.fix`. Nothing has changed unless it is FIXED."""
 
-    total: int
-    free: int
-    held: int
-    evictable: int
-    nodes: int
-    fixed: int = 0
-    """Pages that publishers want to stay."""
-    spilled: int = 0
-    """Nodes with a copy in the spill tier."""
+    FIXED = auto()
+    ABSENT = auto()
+    """One of the pages is not in memory."""
+    OVER_BUDGET = auto()
+    """More pages would be fixed than may be. Waiting does not help."""
+    BUSY = auto()
+    """The pages are promised to sequences that run now."""
 
 
 class KVCache:
-    """Methods lock for themselves. ``hold`` may be used on any thread; all else belongs to the engine's."""
+    """Methods lock for themselves. ``hold``, ``seen`` and ``resident`` may be used on any thread, and so may figures;
+    all else belongs to the engine's. Pages are only taken and given back by the engine's thread: between two of its
+    own steps of one operation, others can do no more than hold."""
 
     def __init__(
         self,
@@ -51,16 +55,13 @@ class KVCache:
         self.index = index
         self.costs = costs or PageCosts(UNIFORM, pool.shape.bytes)
         self._evictable = Evictable(pool.total + 1, policy or GreedyDual(self.costs, pool.total))
-        self._spill: Spill | None = None
         self._lock = threading.Lock()
+        self._evictor = PageEvictor(pool, index, self._evictable, self._lock)
         self._promised = 0
-        self._fixed = 0
 
     def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> Spill:
         """From now on pages go to ``files`` before they are dropped. ``done`` passes calls to the engine's thread."""
-        failed = self.discard_if_absent
-        self._spill = Spill(files, self.pool, self.costs, lost=self._lost, failed=failed, done=done)
-        return self._spill
+        return self._evictor.spill_into(files, self.costs, failed=self.discard_if_absent, done=done)
 
     @contextmanager
     def hold(self, token_ids: Sequence[int], scopes: Sequence[str]) -> Iterator[Match]:
@@ -69,11 +70,11 @@ class KVCache:
 
         Nothing is found where keeping it would break a promise: those pages are as good as evicted.
         """
+        limit = len(token_ids) - 1
+        keys = self.index.keys(token_ids, scopes, limit)
         with self._lock:
-            found = self.index.match(token_ids, scopes, len(token_ids) - 1)
-            self._pin(found.nodes, +1)
-            if self._promised > self.pool.free + self._evictable.count:
-                self._pin(found.nodes, -1)
+            found = self.index.match(token_ids, scopes, limit, keys)
+            if not self._try_pin(found.nodes):
                 found = Match((), 0)
         try:
             yield found
@@ -85,21 +86,44 @@ class KVCache:
         with self._lock:
             return self.index.seen(token_ids, scopes)
 
-    def pin(self, nodes: Iterable[Node]) -> None:
+    def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
+        """How many tokens of a kept prefix a lookup would find, in memory or on disk. For figures: full pages are
+        found by their keys alone."""
         with self._lock:
-            self._pin(nodes, +1)
+            return self.index.resident(pages, token_ids, scopes)
+
+    def pin(self, nodes: Sequence[Node]) -> bool:
+        """Keep nodes from eviction until :meth:`unpin`; False, and nothing is changed, when that would break a
+        promise."""
+        with self._lock:
+            return self._try_pin(nodes)
 
     def unpin(self, nodes: Iterable[Node]) -> None:
         with self._lock:
             self._pin(nodes, -1)
 
+    def _try_pin(self, nodes: Sequence[Node], promise: int = 0) -> bool:
+        """Pin, and promise so many pages beside; or change nothing."""
+        self._pin(nodes, +1)
+        if self._promised + promise > self._available:
+            self._pin(nodes, -1)
+            return False
+        self._promised += promise
+        return True
+
     def _pin(self, nodes: Iterable[Node], by: int) -> None:
         for node in nodes:
             self._evictable.pin(node, by)
 
+    @property
+    def _available(self) -> int:
+        """Pages that could be handed out."""
+        return self.pool.free + self._evictable.count
+
     def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> Match:
+        keys = self.index.keys(token_ids, scopes, limit)
         with self._lock:
-            return self.index.match(token_ids, scopes, limit)
+            return self.index.match(token_ids, scopes, limit, keys)
 
     def used(self, nodes: Iterable[Node]) -> None:
         """A request takes these nodes' KV: they are worth more from now on. Once for each request."""
@@ -110,11 +134,13 @@ class KVCache:
     def promise(self, pages: int) -> bool:
         """Set pages aside, free or evictable ones; False when there are not so many. Each ``take`` redeems
         one."""
+        return self.reserve((), pages)
+
+    def reserve(self, nodes: Sequence[Node], pages: int) -> bool:
+        """Pin ``nodes`` and promise ``pages`` beside them; False, and nothing is changed, when there are not so
+        many."""
         with self._lock:
-            if self.pool.free + self._evictable.count - self._promised < pages:
-                return False
-            self._promised += pages
-            return True
+            return self._try_pin(nodes, pages)
 
     def unpromise(self, pages: int) -> None:
         """Give back what was promised and not taken."""
@@ -123,10 +149,23 @@ class KVCache:
             assert self._promised >= 0
 
     def take(self, after: int | None) -> int:
-        """A promised page, evicting if none is free. Raises MemoryError only if nothing was promised."""
+        """A promised page, filled with zeros, evicting if none is free. Where it raises, the promise stands; it raises
+        MemoryError only if nothing was promised."""
+        while (page := self._take_free(after)) is None:
+            self._evictor.evict_one()
+        try:
+            self.pool.clear(page)
+        except BaseException:
+            with self._lock:
+                self._release(page)
+                self._promised += 1
+            raise
+        return page
+
+    def _take_free(self, after: int | None) -> int | None:
         with self._lock:
-            while self.pool.free == 0:
-                self._evict_one()
+            if self.pool.free == 0:
+                return None
             page = self.pool.allocate(after)
             self._evictable.hold(page)
             self._evictable.policy.taken()
@@ -157,30 +196,50 @@ class KVCache:
         Where the prefix is known already and its page is in use, that stays and this one remains the sequence's
         own. One that nobody uses gives way to this one, which has the same bits: what hangs below it would keep
         it from going, and it may be promised. None when the prefix was given up meanwhile (its document was
-        deleted): there is nothing to hang it on.
+        deleted): there is nothing to hang it on. None, too, while it would break a promise: in use, it keeps in
+        memory what it hangs below, and that may be another sequence's copy, which nobody uses.
         """
         with self._lock:
             if parent is not None and not self.index.has(parent):
                 return None
             node, made = self.index.add(scope, parent, token_ids)
-            if node.page is not None and node.page != page and self._evictable.may_go(node.page):
-                self.pool.release(self._evictable.detach(node))
-            if node.page is None:
-                self._evictable.attach(node, page)
-                self.pool.hold(page)
+            if not self._attach(node, page):
+                if made:
+                    self.index.remove(node)
+                return None
             if made:
                 self._evictable.used(node)
-            for old in self.index.siblings(node):
+            for old in self.index.shorter(node):
                 if _outgrown(old, node):
                     node.frequency = max(node.frequency, old.frequency)
-                    self._forget(old)
+                    self._evictor.forget(old)
             return node
+
+    def _attach(self, node: Node, page: int) -> bool:
+        """Give a node a page that a sequence holds, unless it has one in use. False, and nothing is changed, when that
+        would break a promise."""
+        old = None
+        if node.page is not None:
+            if node.page == page or not self._evictable.may_go(node.page):
+                return True
+            old = self._evictable.detach(node)
+        self._evictable.attach(node, page)
+        freed = old is not None and self.pool.refs[old] == 1
+        if self._promised > self._available + freed:
+            self._evictable.detach(node)
+            if old is not None:
+                self._evictable.attach(node, old)
+            return False
+        self.pool.hold(page)
+        if old is not None:
+            self.pool.release(old)
+        return True
 
     def know(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> Node:
         """Make a page that is on disk findable."""
         with self._lock:
             node, _ = self.index.add(scope, parent, token_ids)
-            self._is_stored(node)
+            self._evictor.stored(node)
             return node
 
     def arrived(self, node: Node, page: int) -> bool:
@@ -197,45 +256,31 @@ class KVCache:
     def mark_stored(self, node: Node) -> None:
         with self._lock:
             if self.index.has(node):
-                self._is_stored(node)
+                self._evictor.stored(node)
 
-    def _is_stored(self, node: Node) -> None:
-        """What is in the store needs no copy beside it."""
-        node.stored = True
-        self._unspill(node)
-
-    def _unspill(self, node: Node) -> None:
-        if node.spilled:
-            node.spilled = False
-            assert self._spill is not None
-            self._spill.forget(node)
-
-    def fix(self, nodes: Sequence[Node], most: int) -> bool:
-        """Keep resident nodes in memory until :meth:`unfix`; False, and nothing is changed, when more than
-        ``most`` pages would be kept like that, or one of them is gone. Counted for each call."""
+    def fix(self, nodes: Sequence[Node], most: int) -> FixOutcome:
+        """Keep resident nodes in memory until :meth:`unfix`, ``most`` pages in all at most. Counted for each call."""
         with self._lock:
+            if any(n.page is None for n in nodes):
+                return FixOutcome.ABSENT
             new = sum(1 for n in nodes if n.fixed == 0)
-            if self._fixed + new > most or any(n.page is None for n in nodes):
-                return False
-            self._fixed += new
-            for node in nodes:
-                node.fixed += 1
-            self._pin(nodes, +1)
-            return True
+            if self.fixed + new > most:
+                return FixOutcome.OVER_BUDGET
+            if not self._try_pin(nodes):
+                return FixOutcome.BUSY
+            self._evictor.fix(nodes)
+            return FixOutcome.FIXED
 
     def unfix(self, nodes: Iterable[Node]) -> None:
         """Undo one :meth:`fix`; nodes that were forgotten meanwhile are passed over."""
         with self._lock:
             for node in nodes:
-                if node.fixed:
-                    node.fixed -= 1
-                    self._fixed -= node.fixed == 0
-                    self._evictable.pin(node, -1)
+                self._evictor.unfix(node)
 
     @property
     def fixed(self) -> int:
         """Pages that :meth:`fix` keeps."""
-        return self._fixed
+        return self._evictor.fixed
 
     def discard(self, node: Node) -> None:
         """Forget a node and everything behind it: its document is gone.
@@ -244,51 +289,16 @@ class KVCache:
         """
         with self._lock:
             if self.index.has(node):
-                self._discard_tree(node)
+                self._evictor.discard(node)
 
     def discard_if_absent(self, node: Node) -> None:
         """The copy on disk is no good. Without one in memory, the page and all behind it are forgotten."""
         with self._lock:
-            self._lost(node)
-
-    def _lost(self, node: Node) -> None:
-        node.stored = False
-        self._unspill(node)
-        if node.page is None and self.index.has(node):
-            self._discard_tree(node)
+            self._evictor.lost(node)
 
     def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
         with self._lock:
             return self.index.find(scope, parent_key, key, token_ids)
-
-    def _discard_tree(self, node: Node) -> None:
-        for child in list(node.children):
-            self._discard_tree(child)
-        self._forget(node)
-
-    def _forget(self, node: Node) -> None:
-        if node.page is not None:
-            self.pool.release(self._evictable.detach(node))
-        if node.fixed:
-            self._fixed -= 1
-            self._evictable.pin(node, -node.fixed)
-            node.fixed = 0
-        node.stored = False
-        self._unspill(node)
-        self.index.remove(node)
-
-    def _evict_one(self) -> None:
-        victim = self._evictable.pop()
-        assert victim.page is not None
-        if self._spill is not None and victim.spilled:
-            self._spill.left(victim)
-        elif self._spill is not None and not victim.stored:
-            victim.spilled = self._spill.take(victim, victim.page)
-        if victim.stored or victim.spilled:
-            self.pool.release(self._evictable.detach(victim))
-        else:
-            # Children that are only on disk are unreachable without this page; they go with it.
-            self._discard_tree(victim)
 
     def occupancy(self) -> Occupancy:
         with self._lock:
@@ -299,8 +309,8 @@ class KVCache:
                 pool.total - pool.free,
                 self._evictable.count,
                 len(self.index),
-                self._fixed,
-                0 if self._spill is None else len(self._spill),
+                self.fixed,
+                self._evictor.spilled,
             )
 
     def check(self, sequence_pages: Iterable[Sequence[int]]) -> list[str]:
@@ -312,26 +322,13 @@ class KVCache:
             faults = self.index.check() + self._evictable.check(self.index)
             fixed = sum(1 for n in self.index if n.fixed)
             spilled = sum(1 for n in self.index if n.spilled)
-            if fixed != self._fixed:
-                faults.append(f"{fixed} pages are fixed, {self._fixed} are counted")
-            if spilled != (0 if self._spill is None else len(self._spill)):
-                faults.append(f"{spilled} nodes are spilled, the tier has another number of pages")
-            expected = [0] * len(self.pool.refs)
-            for pages in sequence_pages:
-                for page in pages:
-                    expected[page] += 1
-            for node in self.index:
-                if node.page is not None:
-                    expected[node.page] += 1
-            for page in range(1, len(expected)):
-                if expected[page] != self.pool.refs[page]:
-                    faults.append(
-                        f"page {page} has {self.pool.refs[page]} holders, {expected[page]} are known"
-                    )
-            free = sum(1 for refs in self.pool.refs if refs == 0)
-            if free != self.pool.free:
-                faults.append(f"{free} pages have no holder, {self.pool.free} are counted free")
-            return faults
+            if fixed != self.fixed:
+                faults.append(f"{fixed} pages are fixed, {self.fixed} are counted")
+            if spilled != self._evictor.spilled:
+                faults.append(f"{spilled} nodes are spilled, the tier has {self._evictor.spilled} pages")
+            if not 0 <= self._promised <= self._available:
+                faults.append(f"{self._promised} pages are promised, {self._available} are free or evictable")
+            return faults + holder_faults(self.pool, self.index, sequence_pages)
 
 
 def _outgrown(old: Node, node: Node) -> bool:

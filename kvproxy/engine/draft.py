@@ -41,6 +41,13 @@ class DraftCounts:
     accepted: int = 0
     """Drafted tokens that were the answer's. Each saved a step, but those with which an answer ended."""
 
+    def add(self, tokens: int, drafted: int, accepted: int) -> None:
+        """Count one tile that chose ``tokens`` of one answer."""
+        self.steps += 1
+        self.tokens += tokens
+        self.drafted += drafted
+        self.accepted += accepted
+
 
 class Acceptance:
     """Of drafts behind matches of about one length: how likely a drafted token is right when those before it are."""

@@ -1,6 +1,6 @@
 """Which resident pages may go, and which goes first: kept up to date by every change, never looked for.
 
-A page may go when only index nodes hold it, none of them is pinned, and all that hangs below them may go too: a
+A page may go when only index nodes hold it, none of them is pinned, and nothing that hangs below them is in use: a
 page is of no use without those before it. Each change costs its way up the tree at most, an eviction O(log pages).
 """
 
@@ -62,7 +62,7 @@ class Evictable:
         parent = node.parent
         if parent is not None:
             parent.resident_below -= 1
-            self._offer(parent)
+            self.offer(parent)
         return page
 
     def pin(self, node: Node, by: int) -> None:
@@ -72,32 +72,36 @@ class Evictable:
     def used(self, node: Node) -> None:
         """A request took the node's KV, or it was just computed."""
         self.policy.used(node)
-        self._offer(node)
+        self.offer(node)
 
-    def pop(self) -> Node:
-        """The node whose page goes first. It stays in the tree and keeps its page: what follows is the cache's.
+    def first(self) -> Node:
+        """The node whose page goes first. It stays in the tree and keeps its page: what follows is the cache's, which
+        evicts it or offers it again.
 
         Raises MemoryError when no page may go.
         """
         while self._heap:
             value, _, _, node = heapq.heappop(self._heap)
-            if value != node.priority or not self._is_leaf(node):
+            if value != node.priority or not self.is_next(node):
                 continue
             now = self.policy.priority(node)
             if now > value:  # what it hangs on is worth more since
                 self._push(node, now)
                 continue
-            self.policy.evicted(node)
             return node
         raise MemoryError("every page is in use")
+
+    def forgotten(self, node: Node) -> None:
+        """The node leaves the tree: whoever pins it still keeps nothing above it."""
+        self._settle(node)
 
     def _settle_all(self, page: int) -> None:
         for node in self._nodes[page]:
             self._settle(node)
 
     def _settle(self, node: Node) -> None:
-        """See whether the node's own page is in use, and tell all that lead to it when that has changed."""
-        staying = node.page is not None and (node.pins > 0 or self._sequences[node.page] > 0)
+        """See whether the node is in use, and tell all that lead to it when that has changed."""
+        staying = self._in_use(node)
         if staying == node.staying:
             return
         node.staying = staying
@@ -113,6 +117,13 @@ class Evictable:
                 self._refresh(at.page)
             at = at.parent
 
+    def _in_use(self, node: Node) -> bool:
+        """One that is on disk, and pinned since it is about to be read, keeps what leads to it as much as it will
+        when its page has come: its coming must take no page from those that may go."""
+        if node.page is not None and self._sequences[node.page] > 0:
+            return True
+        return node.pins > 0 and (node.page is not None or node.stored or node.spilled)
+
     def _refresh(self, page: int) -> None:
         nodes = self._nodes[page]
         may = bool(nodes) and not any(n.kept for n in nodes)
@@ -121,20 +132,22 @@ class Evictable:
             self.count += 1 if may else -1
         if may:
             for node in nodes:
-                self._offer(node)
+                self.offer(node)
 
-    def _is_leaf(self, node: Node) -> bool:
+    def is_next(self, node: Node) -> bool:
+        """Whether the node's page may go now, before any other."""
         return node.page is not None and node.resident_below == 0 and bool(self._may_go[node.page])
 
-    def _offer(self, node: Node) -> None:
-        if self._is_leaf(node):
+    def offer(self, node: Node) -> None:
+        """Queue a node that may have become one that can go, or has another value."""
+        if self.is_next(node):
             self._push(node, self.policy.priority(node))
 
     def _push(self, node: Node, priority: float) -> None:
         """Old entries of a node stay and are skipped, until there are too many of them."""
         node.priority = priority
         if len(self._heap) > 8 * len(self._nodes) + 64:
-            leaves = {n for nodes in self._nodes for n in nodes if n is not node and self._is_leaf(n)}
+            leaves = {n for nodes in self._nodes for n in nodes if n is not node and self.is_next(n)}
             self._heap = [self._entry(n) for n in leaves]
             heapq.heapify(self._heap)
         heapq.heappush(self._heap, self._entry(node))
@@ -149,7 +162,7 @@ class Evictable:
         everyone = list(nodes)
         kept: set[Node] = set()
         for node in everyone:
-            in_use = node.page is not None and (node.pins > 0 or self._sequences[node.page] > 0)
+            in_use = self._in_use(node)
             if in_use != node.staying:
                 faults.append(f"node {node.key.hex()[:12]} is in use: {in_use}, counted as {node.staying}")
             at: Node | None = node if in_use else None
@@ -178,6 +191,6 @@ class Evictable:
                 )
         queued = {(node, value) for value, _, _, node in self._heap}
         for node in everyone:
-            if self._is_leaf(node) and (node, node.priority) not in queued:
+            if self.is_next(node) and (node, node.priority) not in queued:
                 faults.append(f"node {node.key.hex()[:12]} may go next and is in no queue")
         return faults

@@ -16,6 +16,7 @@ from math import inf
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache import KVCache
+from kvproxy.engine.isolation import isolated
 from kvproxy.engine.sequence import Phase, Sequence
 from kvproxy.engine.shares import Shares
 from kvproxy.errors import KVProxyError, Overloaded
@@ -38,19 +39,23 @@ class Growth:
         """Those of ``decoding`` that have a page for their next token. Others gave theirs back, or ended for want of
         one. ``shares``: of all that run, as they are when it is called."""
         for seq in sorted(decoding, key=lambda s: s.arrived_at):
-            while seq.phase is Phase.DECODE and seq.computed >= seq.room and not self._extend(seq):
-                if self.make_room(seq):
-                    continue
-                if seq.job.patience_s == inf:
-                    self.end(seq, Overloaded("it gave way to a request", retry_after_s=1))
-                elif self._never_fits(seq):
-                    self.finish(seq, "length")
-                else:
-                    seen = shares()
-                    giver = seen.outgrown(seq) or _youngest(seen.running, seq)
-                    giver.allowance *= 2  # So that it does not come back only to give way again at the next page.
-                    self.give_way(giver)
+            with isolated(seq, self.end):
+                self._find_room(seq, shares)
         return [s for s in decoding if s.phase is Phase.DECODE]
+
+    def _find_room(self, seq: Sequence, shares: Callable[[], Shares]) -> None:
+        while seq.phase is Phase.DECODE and seq.computed >= seq.room and not self._extend(seq):
+            if self.make_room(seq):
+                continue
+            if seq.job.patience_s == inf:
+                self.end(seq, Overloaded("it gave way to a request", retry_after_s=1))
+            elif self._never_fits(seq):
+                self.finish(seq, "length")
+            else:
+                seen = shares()
+                giver = seen.outgrown(seq) or _youngest(seen.running, seq)
+                giver.allowance *= 2  # So that it does not come back only to give way again at the next page.
+                self.give_way(giver)
 
     def _extend(self, seq: Sequence) -> bool:
         """Promise a stream one page more. False, and nothing is changed, when there is none."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Callable
 from concurrent.futures import Future
+
+logger = logging.getLogger(__name__)
 
 
 class Inbox:
@@ -19,7 +22,7 @@ class Inbox:
         return not self._calls.empty()
 
     def put(self, call: Callable[[], None]) -> None:
-        """``call`` must not raise."""
+        """``call`` should not raise: what it raises is logged, and nobody hears of it."""
         self._calls.put(call)
 
     def ask(self, function: Callable[[], object]) -> Future[object]:
@@ -40,7 +43,10 @@ class Inbox:
         try:
             call = self._calls.get(block=wait, timeout=timeout_s)
             while True:
-                call()
+                try:
+                    call()
+                except Exception:
+                    logger.exception("a call to the engine's thread failed; the others are run")
                 call = self._calls.get_nowait()
         except queue.Empty:
             return

@@ -11,12 +11,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kvproxy.core import PAGE_TOKENS
+from kvproxy.core import PAGE_TOKENS, KeptPage
 from kvproxy.engine.page_key import page_key
+from kvproxy.engine.siblings import Siblings
 
 _REMEMBERED = 16_384
 """How many forgotten pages are remembered, so that a miss can say 'not-resident' and not 'never seen', and so that
 a page that comes back is not taken for one that nobody ever asked for. Some 250 bytes each."""
+
+
+_AHEAD = 16
+"""Pages whose keys are computed before the index is asked whether there is any of them."""
 
 
 @dataclass(eq=False, slots=True)
@@ -44,7 +49,7 @@ class Node:
     children: set[Node] = field(default_factory=set)
     pins: int = 0
     staying: bool = False
-    """Resident, and pinned or held by a sequence."""
+    """Held by a sequence, or pinned."""
     kept: int = 0
     """Itself if staying, and its children with such below them."""
     resident_below: int = 0
@@ -73,7 +78,7 @@ class PrefixIndex:
         self.root = root
         self._key_of = key_of
         self._full: dict[tuple[str, bytes], Node] = {}
-        self._open: dict[tuple[str, bytes, int], list[Node]] = {}
+        self._open: dict[tuple[str, bytes, int], Siblings[Node]] = {}
         self._all: set[Node] = set()
         self._evicted: OrderedDict[tuple[str, bytes], tuple[float, int]] = OrderedDict()
 
@@ -83,14 +88,31 @@ class PrefixIndex:
     def __iter__(self) -> Iterator[Node]:
         return iter(self._all)
 
-    def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> Match:
-        """The longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token."""
+    def keys(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> list[bytes]:
+        """The keys of the full pages of ``token_ids[:limit]``, up to some way behind the last that there is. Hashing is
+        most of a match's work, and this much of it needs no lock: a page that comes or goes meanwhile makes the list
+        longer or shorter than it need be."""
+        keys: list[bytes] = []
+        key = self.root
+        for start in range(0, limit - limit % PAGE_TOKENS, PAGE_TOKENS):
+            if keys and len(keys) % _AHEAD == 0 and not any((scope, key) in self._full for scope in scopes):
+                break
+            key = self._key_of(key, token_ids[start : start + PAGE_TOKENS])
+            keys.append(key)
+        return keys
+
+    def match(
+        self, token_ids: Sequence[int], scopes: Sequence[str], limit: int, keys: Sequence[bytes] | None = None
+    ) -> Match:
+        """The longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token. ``keys``: of
+        :meth:`keys`, where they are known already."""
+        keys = self.keys(token_ids, scopes, limit) if keys is None else keys
         nodes: list[Node] = []
         key, done = self.root, 0
         while done < limit:
             want = tuple(token_ids[done : done + PAGE_TOKENS])
             before = nodes[-1] if nodes else None
-            node = self._find_full(key, want, scopes, before) if done + PAGE_TOKENS <= limit else None
+            node = self._find_full(keys[len(nodes)], want, scopes, before) if len(nodes) < len(keys) else None
             if node is None:
                 node, taken = self._find_partial(key, want[: limit - done], scopes, before)
                 if node is not None:
@@ -101,10 +123,27 @@ class PrefixIndex:
             key, done = node.key, done + PAGE_TOKENS
         return Match(tuple(nodes), done)
 
+    def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
+        """How many leading tokens of a chain of pages ``scopes`` may read. Full pages are looked up by key, and no
+        token ids compared but those of the page behind them."""
+        node: Node | None = None
+        done = 0
+        full = self._full
+        for page in pages:
+            following = None
+            for scope in scopes:
+                following = full.get((scope, page.key))
+                if following is not None:
+                    break
+            if following is None:  # A partial page is never among the full ones.
+                break
+            node, done = following, done + PAGE_TOKENS
+        key = self.root if node is None else node.key
+        return done + self._find_partial(key, tuple(token_ids[done : done + PAGE_TOKENS]), scopes, node)[1]
+
     def _find_full(
-        self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str], before: Node | None
+        self, key: bytes, want: tuple[int, ...], scopes: Sequence[str], before: Node | None
     ) -> Node | None:
-        key = self._key_of(parent_key, want)
         for scope in scopes:
             node = self._full.get((scope, key))
             if node is not None and node.token_ids == want and _same_prefix(node.parent, before):
@@ -119,10 +158,9 @@ class PrefixIndex:
         if not want:
             return best, most
         for scope in scopes:
-            for node in self._open.get((scope, parent_key, want[0]), ()):
-                if not _same_prefix(node.parent, before):
-                    continue
-                shared = common_prefix(node.token_ids, want)
+            siblings = self._open.get((scope, parent_key, want[0]))
+            if siblings is not None:
+                node, shared = siblings.closest(want, lambda n: _same_prefix(n.parent, before))
                 if shared > most or (shared == most and best is not None and best.page is None):
                     best, most = node, shared
         return best, most
@@ -136,8 +174,9 @@ class PrefixIndex:
         """The node for this page, made if absent; True when it was made."""
         parent_key = self.root if parent is None else parent.key
         key = self._key_of(parent_key, token_ids)
-        for existing in self._open.get((scope, parent_key, token_ids[0]), ()):
-            if existing.token_ids == token_ids and _same_prefix(existing.parent, parent):
+        siblings = self._open.setdefault((scope, parent_key, token_ids[0]), Siblings())
+        for existing in siblings.equal(token_ids):
+            if _same_prefix(existing.parent, parent):
                 return existing, False
         node = Node(scope, key, parent_key, parent, 0 if parent is None else parent.index + 1, token_ids)
         self._all.add(node)
@@ -145,23 +184,21 @@ class PrefixIndex:
             parent.children.add(node)
         if node.full:
             self._full[scope, key] = node
-        self._open.setdefault((scope, parent_key, token_ids[0]), []).append(node)
+        siblings.add(node)
         node.frequency, node.counted_at = self._evicted.pop((scope, key), (0.0, 0))
         return node, True
 
     def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
         """The node of exactly this page."""
-        for node in self._open.get((scope, parent_key, token_ids[0]), ()):
-            if node.key == key and node.token_ids == token_ids:
-                return node
-        return None
+        siblings = self._open.get((scope, parent_key, token_ids[0]), Siblings())
+        return next((node for node in siblings.equal(token_ids) if node.key == key), None)
 
     def has(self, node: Node) -> bool:
         return node in self._all
 
-    def siblings(self, node: Node) -> list[Node]:
-        """Nodes of the same scope and parent that start with the same token, ``node`` included."""
-        return list(self._open.get((node.scope, node.parent_key, node.token_ids[0]), ()))
+    def shorter(self, node: Node) -> list[Node]:
+        """Nodes of the same scope and parent that ``node`` goes on from."""
+        return self._open[node.scope, node.parent_key, node.token_ids[0]].prefixes(node.token_ids)
 
     def remove(self, node: Node) -> None:
         """Take out a leaf. Its page, if any, is the caller's to release."""
@@ -204,15 +241,3 @@ def _same_prefix(a: Node | None, b: Node | None) -> bool:
             return False
         a, b = a.parent, b.parent
     return True
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many leading items are equal."""
-    size = min(len(a), len(b))
-    if a[:size] == b[:size]:
-        return size
-    low, high = 0, size
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle)
-    return low

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.index import Node
 from kvproxy.engine.page_io import PageIO, Written
-from kvproxy.errors import Unavailable
+from kvproxy.errors import Overloaded, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +24,13 @@ class Keeper:
     def save(self, nodes: Sequence[Node], done: Callable[[Exception | None], None]) -> None:
         """Write all nodes that are not stored; then call ``done``, with the first error if there was one.
 
-        The nodes are pinned meanwhile. What was written before an error stays: it is whole, and found again.
+        The nodes are pinned meanwhile; Overloaded, where that would break a promise: the sequence may have pages of
+        its own for them. What was written before an error stays: it is whole, and found again.
         """
         todo = [n for n in nodes if not (n.stored and self._io.has(n.key))]
-        self._cache.pin(nodes)
+        if not self._cache.pin(nodes):
+            done(Overloaded("memory is short; try again in a moment", retry_after_s=1))
+            return
 
         def next_page(written: Written | None = None) -> None:
             if written is not None:
@@ -45,7 +48,11 @@ class Keeper:
                 self._cache.unpin(nodes)
                 done(Unavailable("the document was deleted while it was being stored"))
                 return
-            self._io.write(node, self._cache.pool.read(node.page), next_page)
+            try:
+                self._io.write(node, self._cache.pool.read(node.page), next_page)
+            except Exception as e:  # a page's copy is memory beside the page budget
+                self._cache.unpin(nodes)
+                done(e)
 
         next_page()
 

@@ -9,7 +9,8 @@ from math import inf
 from kvproxy.core import MissReason
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
-from kvproxy.engine.sequence import Sequence
+from kvproxy.engine.isolation import isolated
+from kvproxy.engine.sequence import Phase, Sequence
 from kvproxy.engine.service import Service
 from kvproxy.engine.shares import Shares, next_in_line
 from kvproxy.errors import HitLost, KVProxyError, Overloaded
@@ -48,10 +49,10 @@ class Line:
                 giver = shares.place_giver(seq)
                 if giver is None:
                     break
-            try:
+            admitted = False
+            with isolated(seq, self.end):
                 admitted = self.admission.try_admit(seq, self.running)
-            except KVProxyError as e:
-                self.end(seq, e)
+            if seq.phase is Phase.ENDED:
                 left.remove(seq)
                 continue
             if admitted:

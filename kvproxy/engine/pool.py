@@ -32,7 +32,7 @@ class PagePool:
     neighbouring pages are one contiguous [positions, head_dim] block for the attention kernel.
 
     A page is free, or held by one or more holders (sequences, index nodes). The class counts; it knows no
-    reasons. Not thread safe: the cache's lock guards it.
+    reasons. Not thread safe: the cache's lock guards who holds what; what a page contains is its holders' to guard.
     """
 
     def __init__(self, shape: PageShape, pages: int, device: torch.device) -> None:
@@ -59,10 +59,9 @@ class PagePool:
         return self._free_count
 
     def allocate(self, after: int | None = None) -> int:
-        """Take a free page with one reference, next to page ``after`` where possible, filled with zeros.
+        """Take a free page with one reference, next to page ``after`` where possible. :meth:`clear` it before use.
 
-        Neighbours matter: a run of consecutive pages is attended to in one call, without a copy. So do zeros: positions
-        that were never written are read with a weight of 0, and 0 * NaN is NaN.
+        Neighbours matter: a run of consecutive pages is attended to in one call, without a copy.
         Raises MemoryError when none is free.
         """
         page = -1
@@ -79,10 +78,14 @@ class PagePool:
         self._is_free[page] = False
         self._free_count -= 1
         self.refs[page] = 1
-        if not self._is_blank[page]:
-            self.kv[:, :, :, page].zero_()
-        self._is_blank[page] = False
         return page
+
+    def clear(self, page: int) -> None:
+        """Fill a page that was just allocated with zeros: positions that were never written are read with a weight
+        of 0, and 0 * NaN is NaN."""
+        if not self._is_blank[page]:
+            self.view(page).zero_()
+        self._is_blank[page] = False
 
     def hold(self, page: int) -> None:
         assert self.refs[page] > 0, "only a held page can get another holder"

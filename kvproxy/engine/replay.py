@@ -85,11 +85,9 @@ class _Player:
         self._done += self._work.span(0, size)
         began = time.perf_counter()
         match = cache.match(visit.token_ids, (visit.scope, "public"), size - 1)
-        cache.pin(match.nodes)
         whole = match.tokens // PAGE_TOKENS
         need = pages_for(size) - whole
-        if not cache.promise(need):
-            cache.unpin(match.nodes)
+        if not cache.reserve(match.nodes, need):
             match, whole, need = Match((), 0), 0, pages_for(size)
             if not cache.promise(need):
                 return  # larger than the pool

@@ -25,10 +25,11 @@ import torch
 from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine.baseline import load_plain
 from kvproxy.engine.build import keep_freed_memory, return_freed_memory
-from kvproxy.engine.cache import KVCache, Occupancy, pages_for
+from kvproxy.engine.cache import KVCache, pages_for
 from kvproxy.engine.compare import ROWS, Rows, compare_rows, total
 from kvproxy.engine.index import PrefixIndex
 from kvproxy.engine.model import TileModel, from_module
+from kvproxy.engine.occupancy import Occupancy
 from kvproxy.engine.page_io import Store
 from kvproxy.engine.page_key import root_key
 from kvproxy.engine.pool import PagePool

@@ -9,6 +9,7 @@ import torch
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache import KVCache
+from kvproxy.engine.isolation import TileFailed
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.plan import Segment
 from kvproxy.engine.sampler import greedy
@@ -42,19 +43,31 @@ class TileRunner:
     @torch.inference_mode()
     def pieces(self, work: Work) -> Generator[None, None, list[Scored]]:
         """Compute a tile. Modifies the pool, and each part's sequence: its pages, ``computed`` (known tokens only:
-        what was drafted is the answer's when it was chosen) and, where it asked for them, scored hidden states.
-        Raises MemoryError only if a reservation was broken.
+        what was drafted is the answer's when it was chosen) and, where it asked for them, scored hidden states; what
+        failed for one sequence alone is its ``failure``. Raises TileFailed, which says who cannot go on.
 
         Rests where it yields; other tiles may run there, with rows of other sequences.
         """
-        hidden = yield from self._model.steps(self._tile(work), self._cache.pool.kv)
+        for part in work.parts:
+            self._grow(part)
+        try:
+            hidden = yield from self._model.steps(self._tile(work), self._cache.pool.kv)
+            return self._scored(work, hidden)
+        except Exception as e:
+            raise TileFailed(part.sequence for part in work.parts) from e
+
+    def _scored(self, work: Work, hidden: torch.Tensor) -> list[Scored]:
+        """hidden: [rows, hidden size], after the last norm."""
         scoring: list[Part] = []
         rows: list[int] = []
         row = 0
         for part in work.parts:
             seq = part.sequence
             seq.computed += part.count - len(part.draft)
-            seq.score(part.start, hidden[row : row + part.count])
+            try:
+                seq.score(part.start, hidden[row : row + part.count])
+            except Exception as e:  # as where there is no memory for all that it wants to keep
+                seq.failure = e
             row += part.count
             if seq.computed == len(seq.tokens) and seq.generated < seq.job.max_tokens:
                 scoring.append(part)
@@ -75,7 +88,6 @@ class TileRunner:
         segments, row = [], 0
         for part in work.parts:
             seq, end = part.sequence, part.start + part.count
-            self._grow(seq, end)
             tokens[row : row + part.count] = (*seq.tokens[part.start : end - len(part.draft)], *part.draft)
             positions[row : row + part.count] = range(part.start, end)
             at = part.start
@@ -86,9 +98,13 @@ class TileRunner:
             row += part.count
         return self._model.tile(tokens, positions, segments)
 
-    def _grow(self, seq: Sequence, end: int) -> None:
-        """Give the sequence pages for positions up to ``end``, out of its reservation."""
-        while len(seq.pages) * PAGE_TOKENS < end:
-            assert seq.reserved > 0, "a page is promised before a row is computed for it"
-            seq.pages.append(self._cache.take(seq.pages[-1] if seq.pages else None))
-            seq.reserved -= 1
+    def _grow(self, part: Part) -> None:
+        """Give the sequence pages for its rows, out of its reservation. Raises TileFailed for it alone."""
+        seq = part.sequence
+        try:
+            while len(seq.pages) * PAGE_TOKENS < part.start + part.count:
+                assert seq.reserved > 0, "a page is promised before a row is computed for it"
+                seq.pages.append(self._cache.take(seq.pages[-1] if seq.pages else None))
+                seq.reserved -= 1
+        except Exception as e:
+            raise TileFailed([seq]) from e

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from kvproxy.engine.draft import LEAST_NEW, Drafter
 from kvproxy.engine.index import Node
 from kvproxy.engine.penalties import Penalties
 from kvproxy.events import Event
+
+logger = logging.getLogger(__name__)
 
 
 class Phase(Enum):
@@ -133,6 +136,8 @@ class Sequence:
     on_progress: Callable[[int, int], None] | None = None
     hidden: torch.Tensor | None = None
     """[last_position - score_from, hidden size] of a scoring job: rows up to ``computed`` are valid."""
+    failure: Exception | None = None
+    """What failed for it alone in a tile that others had rows in."""
     served_at: float = 0.0
     """``time.perf_counter`` after its latest tile."""
     arrived_at: float = field(default_factory=time.perf_counter)
@@ -198,7 +203,12 @@ class Sequence:
         known_ahead = self.computed + 1 < len(self.tokens)
         if self.drafter is None or most < 1 or known_ahead:
             return ()
-        draft = self.drafter.propose(self.tokens, most, row_cost=row_cost, streams=streams)
+        try:
+            draft = self.drafter.propose(self.tokens, most, row_cost=row_cost, streams=streams)
+        except Exception:
+            logger.exception("%s goes on without drafts, which change no answer", self.job.id)
+            self.drafter = None
+            return ()
         if draft and self.job.constraint is not None:
             try:
                 return draft[: self.job.constraint.valid(draft)]

@@ -54,8 +54,11 @@ class SpillFiles(Protocol):
     def clear(self) -> None: ...
 
 
-@dataclass(slots=True)
-class _Copy:
+@dataclass(eq=False, slots=True)
+class SpillCopy:
+    """One node's copy in the tier."""
+
+    node: Node
     name: str
     pending: bytearray | None
     """The page until it is on disk."""
@@ -80,11 +83,11 @@ class Spill:
         done: Callable[[Callable[[], None]], None],
     ) -> None:
         """``lost`` and ``failed`` forget what only the tier had, and call :meth:`forget`: ``lost`` from within
-        :meth:`take`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
+        :meth:`reserve`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
         self._files, self._pool, self._costs = files, pool, costs
         self._lost, self._failed, self._done = lost, failed, done
         self._room = files.max_size // (pool.shape.bytes + _SLACK)
-        self._copies: OrderedDict[Node, _Copy] = OrderedDict()
+        self._copies: OrderedDict[Node, SpillCopy] = OrderedDict()
         self._buffers = [bytearray(pool.shape.bytes) for _ in range(PENDING)]
         self._waiting = 0
         self._names = count()
@@ -100,28 +103,42 @@ class Spill:
         """Pages that wait to be written."""
         return self._waiting
 
-    def take(self, node: Node, page: int) -> bool:
-        """Copy the page and keep it for the node. False: it is not worth it, or cannot be done now."""
+    def reserve(self, node: Node) -> SpillCopy | None:
+        """Make room for a copy of the node's page, which :meth:`fill`, then :meth:`keep`, or :meth:`abandon` must
+        follow. None: it is not worth it, or cannot be done now."""
         worth = self._costs.worth_spilling(node.index, len(node.token_ids))
         if not worth or self._waiting >= PENDING or time.monotonic() < self._resumes_at:
-            return False
+            return None
         if not self._make_room():
-            return False
-        buffer = self._buffers.pop()
-        self._pool.read_into(page, buffer)
-        copy = _Copy(f"{next(self._names):x}", buffer)
-        self._copies[node] = copy
+            return None
         self._waiting += 1
+        return SpillCopy(node, f"{next(self._names):x}", self._buffers.pop())
+
+    def fill(self, copy: SpillCopy, page: int) -> None:
+        """Copy the page. Long, and to be called without the cache's lock: it touches nothing that is shared."""
+        assert copy.pending is not None
+        self._pool.read_into(page, copy.pending)
+
+    def keep(self, copy: SpillCopy) -> None:
+        """From here on the node has its copy, which is written to disk."""
+        node, payload = copy.node, copy.pending
+        assert payload is not None
         future = self._writer.submit(
-            self._files.put, copy.name, node.key, node.parent_key, node.token_ids, buffer
+            self._files.put, copy.name, node.key, node.parent_key, node.token_ids, payload
         )
 
         def finish(done: Future[None]) -> None:
             if not done.cancelled():
-                self._done(lambda: self._written(node, copy, done.exception()))
+                self._done(lambda: self._written(copy, done.exception()))
 
+        self._copies[node] = copy
         future.add_done_callback(finish)
-        return True
+
+    def abandon(self, copy: SpillCopy) -> None:
+        """It could not be filled."""
+        self._waiting -= 1
+        assert copy.pending is not None
+        self._buffers.append(copy.pending)
 
     def left(self, node: Node) -> None:
         """A node that has a copy has left memory again."""
@@ -161,7 +178,7 @@ class Spill:
                 return len(self._copies) < self._room
         return False
 
-    def _written(self, node: Node, copy: _Copy, error: BaseException | None) -> None:
+    def _written(self, copy: SpillCopy, error: BaseException | None) -> None:
         self._waiting -= 1
         assert copy.pending is not None
         self._buffers.append(copy.pending)
@@ -171,5 +188,5 @@ class Spill:
         if time.monotonic() >= self._resumes_at:
             logger.warning("pages are dropped, not spilled, for %.0f s: %s", RETRY_S, error)
         self._resumes_at = time.monotonic() + RETRY_S
-        if self._copies.get(node) is copy:
-            self._failed(node)
+        if self._copies.get(copy.node) is copy:
+            self._failed(copy.node)

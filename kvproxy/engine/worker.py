@@ -15,12 +15,10 @@ from concurrent.futures import Future
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
-from kvproxy.engine.delivery import advance, begin, finish
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
-from kvproxy.engine.draft import DraftCounts
 from kvproxy.engine.growth import Growth
 from kvproxy.engine.inbox import Inbox
-from kvproxy.engine.index import Node
+from kvproxy.engine.isolation import TileFailed, engine_failure, isolated
 from kvproxy.engine.keeper import Keeper
 from kvproxy.engine.limits import Limits
 from kvproxy.engine.line import Line
@@ -28,8 +26,7 @@ from kvproxy.engine.model import TileModel
 from kvproxy.engine.pace import Pace
 from kvproxy.engine.page_io import PageIO, Store
 from kvproxy.engine.places import Claim, Places
-from kvproxy.engine.registrar import register
-from kvproxy.engine.runner import Scored, TileRunner
+from kvproxy.engine.runner import TileRunner
 from kvproxy.engine.scheduler import whose_turn
 from kvproxy.engine.sequence import ALLOWANCE, Emit, Job, Phase, Sequence
 from kvproxy.engine.service import Service
@@ -37,9 +34,10 @@ from kvproxy.engine.shares import tenants_of
 from kvproxy.engine.spill import SpillFiles
 from kvproxy.engine.step_cost import StepCost
 from kvproxy.engine.thread import KernelThread
+from kvproxy.engine.tile_results import TileResults
 from kvproxy.engine.turns import Turns
-from kvproxy.errors import KVProxyError, ShuttingDown, Unavailable
-from kvproxy.events import Finished, FinishReason
+from kvproxy.errors import ShuttingDown
+from kvproxy.events import Finished
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +74,7 @@ class Engine:
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
         self._admission = Admission(cache, self.io, self._end)
+        self._results = TileResults(cache, Keeper(cache, self.io), model.numerics, self._end)
         self._running: list[Sequence] = []
         self._service = Service()
         self._line = Line(
@@ -87,14 +86,13 @@ class Engine:
             self._end,
             self._give_way,
         )
-        self._growth = Growth(cache, self._line.make_room, self._end, self._finish, self._give_way)
-        self._keeper = Keeper(cache, self.io)
+        self._growth = Growth(cache, self._line.make_room, self._end, self._results.finish, self._give_way)
         self._places = Places(max_running + max_waiting)
         self._count = 0
         self._count_lock = threading.Lock()
         cost = StepCost() if speculate else None
         self._turns = Turns(TileRunner(model, cache), model.numerics, pace or Pace(), cost, self._service)
-        self.drafts = DraftCounts()
+        self.drafts = self._results.drafts
         self.preemptions = 0
         """The number of times that a sequence gave its place and pages back, to an older one or to another tenant's."""
         self._stopping = False
@@ -192,7 +190,7 @@ class Engine:
             except Exception:
                 logger.exception("the engine's step failed; its sequences end with an error")
                 for seq in [*self._running, *self._line.waiting]:
-                    self._end(seq, KVProxyError("the engine failed on this request; its log has the cause"))
+                    self._end(seq, engine_failure())
 
     def _step(self) -> None:
         self._take_inbox()
@@ -201,21 +199,38 @@ class Engine:
         self._service.meet(tenants_of(self._running) | tenants_of(self._line.waiting))
         self._line.admit()
         for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prefill_end]:
-            self._computed(seq)  # A prefill-only job that was cached to its last token, or an answer that resumes.
+            with isolated(seq, self._end):
+                self._results.computed(seq)  # A prefill-only job, cached to its end, or an answer that resumes.
         turn = whose_turn(self._running, time.perf_counter())
         decoding = self._growth.with_room([s for s in turn if s.phase is Phase.DECODE], self._line.shares)
         prefilling = [s for s in turn if s.phase is Phase.PREFILL]
         following = [s for s in self._running if s.phase is Phase.FOLLOWING]
-        served: set[Sequence] = set()
-        for work, scored in self._turns.take(prefilling, decoding, lambda: self._inbox.waiting, following):
-            for part in work.parts:
-                self._computed(part.sequence)
-                served.add(part.sequence)
-            for rows in scored:
-                self._deliver(rows)
+        served = self._compute(prefilling, decoding, following)
         if any(s not in served for s in decoding):
             # Streams that found no row go first next time.
             self._running.sort(key=lambda s: s.phase is Phase.DECODE and s in served)
+
+    def _compute(
+        self, prefilling: list[Sequence], decoding: list[Sequence], following: list[Sequence]
+    ) -> set[Sequence]:
+        """Run a step's tiles and hand out what came of them; those that had a row."""
+        served: set[Sequence] = set()
+        try:
+            tiles = self._turns.take(prefilling, decoding, lambda: self._inbox.waiting, following)
+            for work, scored in tiles:
+                for part in work.parts:
+                    with isolated(part.sequence, self._end):
+                        self._results.computed(part.sequence)
+                    served.add(part.sequence)
+                for rows in scored:
+                    if rows.sequence.phase is not Phase.ENDED:
+                        with isolated(rows.sequence, self._end):
+                            self._results.deliver(rows)
+        except TileFailed as e:
+            logger.exception("a tile failed; %d sequences end with an error", len(e.sequences))
+            for seq in e.sequences:
+                self._end(seq, engine_failure())
+        return served
 
     def _take_inbox(self) -> None:
         """Wait for a call only when there is nothing to compute; look again soon while somebody waits for
@@ -236,8 +251,9 @@ class Engine:
     def _drop_cancelled(self) -> None:
         for seq in [s for s in (*self._running, *self._line.waiting) if s.cancelled]:
             # What a reader who left had computed is kept for the next one.
-            if seq.phase in (Phase.PREFILL, Phase.DECODE):
-                register(self.cache, seq, unified=self.model.numerics.unified, partial=True)
+            with isolated(seq, lambda seq, _: self._end(seq, None)):
+                if seq.phase in (Phase.PREFILL, Phase.DECODE):
+                    self._results.register(seq, partial=True)
             self._end(seq, None)
 
     def _wake_followers(self) -> None:
@@ -245,7 +261,8 @@ class Engine:
             if self._admission.leader_done(seq):
                 leader = seq.following
                 if leader is not None and leader.phase is Phase.PREFILL:
-                    register(self.cache, leader, unified=self.model.numerics.unified, partial=True)
+                    with isolated(leader, self._end):
+                        self._results.register(leader, partial=True)
                 seq.following, seq.collapsed, seq.phase = None, True, Phase.WAITING
                 self._running.remove(seq)
                 self._line.waiting.insert(0, seq)
@@ -253,76 +270,17 @@ class Engine:
     def _give_way(self, seq: Sequence) -> None:
         """A sequence gives its place and its pages back and waits, before all that came after it, to be computed
         again."""
-        unified = self.model.numerics.unified
-        register(self.cache, seq, unified=unified, partial=True)
+        with isolated(seq, self._end):
+            self._results.register(seq, partial=True)
+        if seq.phase is Phase.ENDED:
+            return
         self._turns.drop(seq)
         self._admission.leave(seq)
-        seq.give_way(unified=unified)
+        seq.give_way(unified=self.model.numerics.unified)
         self._running.remove(seq)
         self._line.back(seq)
         self.preemptions += 1
         logger.info("%s gave way behind %d tokens of its answer", seq.job.id, seq.generated)
-
-    def _computed(self, seq: Sequence) -> None:
-        """A tile added KV to this sequence."""
-        seq.served_at = time.perf_counter()
-        if seq.job.inspect is not None and seq.phase is Phase.PREFILL:
-            seq.job.inspect(seq)
-        ended_prompt = seq.computed >= seq.prefill_end and seq.phase is Phase.PREFILL
-        last = register(self.cache, seq, unified=self.model.numerics.unified, partial=ended_prompt)
-        if seq.on_progress is not None and seq.phase is Phase.PREFILL:
-            seq.on_progress(seq.computed, seq.prompt_tokens)
-        if not ended_prompt:
-            return
-        seq.prefill_s = time.perf_counter() - seq.admitted_at - seq.load_s
-        self.cache.costs.computed(seq.cached, seq.prefill_end, seq.prefill_s)
-        if seq.resumed:
-            seq.phase = Phase.DECODE
-            return
-        if seq.job.persist:
-            self._persist(seq, last)
-        elif seq.job.max_tokens == 0:
-            begin(seq)
-            self._finish(seq, "length")
-        elif seq.job.shared_scope is not None:
-            self._keeper.restore([n for n in seq.chain if n.scope == seq.job.shared_scope])
-
-    def _persist(self, seq: Sequence, last: Node | None) -> None:
-        seq.phase = Phase.PERSISTING
-        nodes = (*seq.chain, *([last] if last is not None else []))
-
-        def done(error: Exception | None) -> None:
-            if seq.phase is Phase.ENDED:
-                return
-            if error is not None:
-                self._end(seq, error)
-                return
-            seq.kept = nodes
-            begin(seq)
-            self._finish(seq, "length")
-
-        if sum(len(n.token_ids) for n in nodes) < seq.prompt_tokens:
-            done(Unavailable("the document was deleted while it was being published; publish it again"))
-        else:
-            self._keeper.save(nodes, done)
-
-    def _deliver(self, scored: Scored) -> None:
-        seq, before = scored.sequence, scored.sequence.generated
-        result = advance(scored)
-        self.drafts.steps += 1
-        self.drafts.tokens += seq.generated - before
-        self.drafts.drafted += result.drafted
-        self.drafts.accepted += result.accepted
-        if isinstance(result.end, KVProxyError):
-            self._end(seq, result.end)
-        elif result.end is not None:
-            self._finish(seq, result.end)
-
-    def _finish(self, seq: Sequence, reason: FinishReason) -> None:
-        last = finish(seq, reason)
-        # The last token was never computed, so it is no part of what is kept.
-        register(self.cache, seq, unified=self.model.numerics.unified, partial=True)
-        self._end(seq, last)
 
     def _end(self, seq: Sequence, last: Finished | BaseException | None) -> None:
         """Give back all that the sequence holds, then emit its last event: whoever hears that a request has
@@ -339,7 +297,10 @@ class Engine:
         if seq.claim is not None:
             seq.claim.leave(failed=isinstance(last, BaseException))
         if last is not None:
-            seq.emit(last)
+            try:
+                seq.emit(last)
+            except Exception:
+                logger.exception("%s has ended, and nobody could be told", seq.job.id)
 
     def _begin_stop(self) -> None:
         for seq in [*self._running, *self._line.waiting]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import KVCache, pages_for
+from kvproxy.engine.cache import FixOutcome, KVCache, pages_for
 from kvproxy.engine.index import Node, PrefixIndex
 from kvproxy.engine.page_key import root_key
 from kvproxy.engine.pool import PagePool, PageShape
@@ -269,11 +269,11 @@ def test_fixed_pages_stay_up_to_a_share() -> None:
     cache = make_cache(4)
     fixed = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     other = keep(cache, (10, *TOKENS[:9]))
-    assert cache.fix(fixed, 2) and not cache.fix(other, 2)
+    assert cache.fix(fixed, 2) is FixOutcome.FIXED and cache.fix(other, 2) is FixOutcome.OVER_BUDGET
     assert cache.fixed == 2 and not cache.promise(3)
     cache.release(take(cache, 2))
     assert cache.match(TOKENS, ["a"], 999).tokens == 2 * PAGE_TOKENS
-    assert cache.fix(fixed, 2), "a second document on the same pages takes no more of them"
+    assert cache.fix(fixed, 2) is FixOutcome.FIXED, "a second document on the same pages takes no more of them"
     cache.unfix(fixed)
     assert cache.fixed == 2 and not cache.promise(3)
     cache.unfix(fixed)
@@ -284,9 +284,9 @@ def test_fixed_pages_stay_up_to_a_share() -> None:
 def test_a_page_that_is_not_resident_cannot_be_fixed_and_a_forgotten_one_is_no_more() -> None:
     cache = make_cache(2)
     stored = cache.know("a", None, TOKENS[:PAGE_TOKENS])
-    assert not cache.fix([stored], 9)
+    assert cache.fix([stored], 9) is FixOutcome.ABSENT
     (node,) = keep(cache, (10, *TOKENS[:9]))
-    assert cache.fix([node], 1)
+    assert cache.fix([node], 1) is FixOutcome.FIXED
     cache.discard(node)
     assert cache.fixed == 0 and cache.check([]) == []
     cache.unfix([node])

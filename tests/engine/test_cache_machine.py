@@ -4,6 +4,7 @@ and what comes back from anywhere has the bytes that were computed."""
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from functools import lru_cache
 
 import torch
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import KVCache, pages_for
+from kvproxy.engine.cache import FixOutcome, KVCache, pages_for
 from kvproxy.engine.costs import PageCosts, PageWork
 from kvproxy.engine.index import Match, Node, PrefixIndex
 from kvproxy.engine.page_key import root_key
@@ -31,6 +32,8 @@ prefixes = st.builds(
     st.sampled_from(LENGTHS),
 )
 scopes = st.sampled_from(["public", "a", "b"])
+shares = st.sampled_from([0.4, 0.8, 1.0])
+some = st.integers(0, 11)
 
 
 @lru_cache(4096)
@@ -64,14 +67,15 @@ class CacheMachine(RuleBasedStateMachine):
         self.spill = self.cache.spill_into(self.files, self.files.calls.append)
         self.sequences: list[list[int]] = []
         self.on_disk: dict[bytes, bytes] = {}
-        self.holds: list[tuple[Node, ...]] = []
+        self.promised = 0
+        self.holds: list[ExitStack] = []
 
     def teardown(self) -> None:
         self.files.go.set()
         for pages in self.sequences:
             self.cache.release(pages)
-        for nodes in self.holds:
-            self.cache.unpin(nodes)
+        for hold in self.holds:
+            hold.close()
         self.spill.close()
 
     @rule(target=running, tokens=prefixes, scope=scopes)
@@ -79,15 +83,13 @@ class CacheMachine(RuleBasedStateMachine):
         """As admission and the registrar do, in one go."""
         cache = self.cache
         match = cache.match(tokens, ("public", scope), len(tokens) - 1)
-        cache.pin(match.nodes)
         whole = match.tokens // PAGE_TOKENS
         absent = [n for n in match.nodes if n.page is None]
         resident = sum(1 for n in match.nodes[:whole] if n.page is not None)
         need = pages_for(len(tokens)) - resident
         if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
             need += 1
-        if not cache.promise(need):
-            cache.unpin(match.nodes)
+        if not cache.reserve(match.nodes, need):
             return multiple()
         cache.used(match.nodes)
         for node in absent:
@@ -151,20 +153,87 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(share=st.floats(0, 1))
     def press(self, share: float) -> None:
         seen = self.cache.occupancy()
-        wanted = int((seen.free + seen.evictable) * share)
+        wanted = int((seen.free + seen.evictable - self.promised) * share)
         assert self.cache.promise(wanted)
         self.cache.release([self.cache.take(None) for _ in range(wanted)])
 
-    @rule(tokens=prefixes, scope=scopes)
-    def hold_for_a_while(self, tokens: tuple[int, ...], scope: str) -> None:
-        nodes = self.cache.match(tokens, ("public", scope), len(tokens)).nodes
-        self.cache.pin(nodes)
-        self.holds.append(nodes)
+    @rule(share=shares)
+    def promise(self, share: float) -> None:
+        """To a sequence that takes its pages later, with whatever comes between."""
+        seen = self.cache.occupancy()
+        pages = int((seen.free + seen.evictable - self.promised) * share)
+        assert self.cache.promise(pages)
+        self.promised += pages
+
+    @rule(target=running, share=shares)
+    def take_promised(self, share: float) -> object:
+        """As a prompt grows: a take never fails, whatever came between. Then it is registered, or another's copy of
+        it is there."""
+        count = int(self.promised * share)
+        pages = [self.cache.take(None) for _ in range(count)]
+        self.promised -= count
+        self.sequences.append(pages)
+        return pages
+
+    @rule(pages=running, tokens=prefixes, scope=scopes)
+    def register_late(self, pages: list[int], tokens: tuple[int, ...], scope: str) -> None:
+        """A sequence whose pages hold this prefix, computed beside what others kept of it: as one that takes nothing
+        from the cache."""
+        if not any(pages is s for s in self.sequences) or len(pages) < pages_for(len(tokens)):
+            return
+        if any(n.page in pages for n in self.cache.index):
+            return  # they are known for another prefix already
+        chain: list[Node] = []
+        for index in range(pages_for(len(tokens))):
+            end = min((index + 1) * PAGE_TOKENS, len(tokens))
+            if self.cache.pool.refs[pages[index]] > 1:
+                return  # shared with another sequence
+            self.cache.pool.write(pages[index], content(tokens[:end]))
+            part = tokens[index * PAGE_TOKENS : end]
+            made = self.cache.register(scope, chain[-1] if chain else None, part, pages[index])
+            if made is None:
+                return
+            chain.append(made)
+
+    @rule(share=shares)
+    def unpromise(self, share: float) -> None:
+        count = int(self.promised * share)
+        self.cache.unpromise(count)
+        self.promised -= count
+
+    def _chain(self, which: int) -> tuple[Node, ...]:
+        """One of the nodes that there are, and those that lead to it; none where there are none."""
+        nodes = sorted(self.cache.index, key=lambda n: (n.scope, prefix_of(n)))
+        at = nodes[which % len(nodes)] if nodes else None
+        chain: list[Node] = []
+        while at is not None:
+            chain.insert(0, at)
+            at = at.parent
+        return tuple(chain)
+
+    @rule(which=some, more=st.booleans())
+    def hold_for_a_while(self, which: int, more: bool) -> None:
+        """Look up a prompt that begins with a page that is there, or ends in it."""
+        chain = self._chain(which)
+        if chain:
+            tokens = (*prefix_of(chain[-1]), *([0] if more else []))
+            stack = ExitStack()
+            stack.enter_context(self.cache.hold(tokens, ("public", chain[-1].scope)))
+            self.holds.append(stack)
 
     @rule()
     def let_go(self) -> None:
         if self.holds:
-            self.cache.unpin(self.holds.pop(0))
+            self.holds.pop(0).close()
+
+    @rule(which=some)
+    def keep(self, which: int) -> None:
+        """Pin as the page writer does, for nodes of any state."""
+        nodes = self._chain(which)
+        if self.cache.pin(nodes):
+            stack = ExitStack()
+            stack.callback(self.cache.unpin, nodes)
+            self.holds.append(stack)
 
     @rule(tokens=prefixes)
     def publish(self, tokens: tuple[int, ...]) -> None:
@@ -181,10 +250,11 @@ class CacheMachine(RuleBasedStateMachine):
         if nodes:
             self.cache.discard(nodes[-1])
 
-    @rule(target=fixed, tokens=prefixes)
-    def fix(self, tokens: tuple[int, ...]) -> object:
-        nodes = self.cache.match(tokens, ("public",), len(tokens)).nodes
-        return nodes if nodes and self.cache.fix(nodes, 3) else multiple()
+    @rule(target=fixed, which=some)
+    def fix(self, which: int) -> object:
+        nodes = self._chain(which)
+        fixed = nodes and self.cache.fix(nodes, 3) is FixOutcome.FIXED
+        return nodes if fixed else multiple()
 
     @rule(nodes=consumes(fixed))
     def unfix(self, nodes: tuple[Node, ...]) -> None:
@@ -221,4 +291,4 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 TestCacheMachine = CacheMachine.TestCase
-TestCacheMachine.settings = settings(max_examples=50, stateful_step_count=25, deadline=None, derandomize=True)
+TestCacheMachine.settings = settings(max_examples=80, stateful_step_count=25, deadline=None, derandomize=True)

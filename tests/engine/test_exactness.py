@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,9 +205,11 @@ def mixes(draw: st.DrawFn) -> list[tuple[int, int, int, int, bool]]:
 
 
 @pytest.fixture(scope="module")
-def mixing(llama: TileModel, vocabulary: Vocabulary) -> Rig:
-    """Room for about three of the largest requests: some wait, and pages are evicted."""
-    return make_rig(llama, vocabulary, pages=9, max_context=1024)
+def mixing(llama: TileModel, vocabulary: Vocabulary) -> Iterator[Rig]:
+    """Room for about three of the largest requests: some wait, and pages are evicted. It must lose none of them."""
+    rig = make_rig(llama, vocabulary, pages=9, max_context=1024)
+    yield rig
+    rig.close()
 
 
 @settings(
@@ -252,10 +255,6 @@ def test_any_mix_gives_each_its_cold_answer(mixing: Rig, mix: list[tuple[int, in
         assert torch.equal(stream.logits[:1], cold.logits[:1])
     rig.settle()
     rig.check()
-
-
-def test_the_mixing_engine_lost_no_page(mixing: Rig) -> None:
-    mixing.close()
 
 
 @pytest.fixture(scope="module")

@@ -29,3 +29,16 @@ def test_it_waits_no_longer_than_it_is_told() -> None:
     began = time.monotonic()
     Inbox().take(wait=True, timeout_s=0.01)
     assert 0.005 < time.monotonic() - began < 5
+
+
+def test_a_call_that_fails_costs_no_other_one(caplog: pytest.LogCaptureFixture) -> None:
+    inbox = Inbox()
+    done: list[int] = []
+
+    def fail() -> None:
+        raise RuntimeError("broken on purpose")
+
+    inbox.put(fail)
+    inbox.put(lambda: done.append(1))
+    inbox.take(wait=False, timeout_s=None)
+    assert done == [1] and "on purpose" in caplog.text

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.index import Node, PrefixIndex, common_prefix
+from kvproxy.core import PAGE_TOKENS, KeptPage
+from kvproxy.engine.index import Node, PrefixIndex
 from kvproxy.engine.page_key import page_key, root_key
+from kvproxy.engine.siblings import common_prefix
 
 ROOT = root_key("test")
 LONG = tuple(range(1, 3 * PAGE_TOKENS + 101))
@@ -183,3 +184,48 @@ def test_a_match_is_the_longest_shared_start_of_all_that_may_be_read(seed: int) 
         at += PAGE_TOKENS
     # Scopes may take turns only at page borders, so a match is at least as long as in any one scope.
     assert match.tokens >= max((common_prefix(t, asked) for s, t in kept if s != "b"), default=0)
+
+
+class TestResident:
+    """What figures say of a kept prefix is what a lookup finds."""
+
+    TOKENS = tuple(range(1, 3 * PAGE_TOKENS + 41))
+
+    def kept(self, index: PrefixIndex) -> tuple[KeptPage, ...]:
+        pages: list[KeptPage] = []
+        key = index.root
+        for start in range(0, len(self.TOKENS), PAGE_TOKENS):
+            part = self.TOKENS[start : start + PAGE_TOKENS]
+            key = page_key(key, part)
+            pages.append(KeptPage(key, len(part)))
+        return tuple(pages)
+
+    @pytest.mark.parametrize("pages", range(5))
+    @pytest.mark.parametrize("scope", ["public", "a", "b"])
+    def test_as_many_tokens_as_a_lookup_finds(self, pages: int, scope: str) -> None:
+        index = PrefixIndex(b"root")
+        node: Node | None = None
+        for start in range(0, min(pages, 4) * PAGE_TOKENS, PAGE_TOKENS):
+            node, _ = index.add(scope, node, self.TOKENS[start : start + PAGE_TOKENS])
+            node.stored = True
+        if node is None or node.full:  # another prompt's page begins as the next one does
+            at = 0 if node is None else (node.index + 1) * PAGE_TOKENS
+            index.add(scope, node, (*self.TOKENS[at : at + 9], 0, 0))
+        scopes = ("public", "a")
+        found = index.match(self.TOKENS, scopes, len(self.TOKENS))
+        assert index.resident(self.kept(index), self.TOKENS, scopes) == found.tokens
+        assert (found.tokens == 0) == (scope == "b")
+
+    def test_full_pages_are_found_without_comparing_token_ids(self) -> None:
+        class Uncompared(int):
+            def __eq__(self, other: object) -> bool:
+                raise AssertionError("a token id was compared")
+
+            __hash__ = int.__hash__
+
+        index = PrefixIndex(b"root")
+        node: Node | None = None
+        for start in range(0, 3 * PAGE_TOKENS, PAGE_TOKENS):
+            node, _ = index.add("a", node, tuple(map(Uncompared, self.TOKENS[start : start + PAGE_TOKENS])))
+        kept = self.kept(index)[:3]
+        assert index.resident(kept, tuple(map(Uncompared, self.TOKENS[: 3 * PAGE_TOKENS])), ("a",)) == 768

