@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,6 +157,14 @@ class Registry:
             db.execute("DELETE FROM quarantined WHERE id = ? AND version = ?", (ref.id, ref.version))
             if note is not None:
                 db.execute("INSERT INTO quarantined VALUES (?, ?, ?)", (ref.id, ref.version, note))
+
+    def quarantine_all(self, notes: Mapping[DocumentRef, str]) -> None:
+        """Write down several notes, all or none; durable on return. A version that is gone is no error."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO quarantined SELECT id, version, ? FROM versions WHERE id = ? AND version = ?",
+                [(note, ref.id, ref.version) for ref, note in notes.items()],
+            )
 
     def pin(self, ref: DocumentRef, pinned: bool) -> None:
         """Write down whether the pages of a version are to stay in memory."""
