@@ -31,7 +31,8 @@ ARROWS: dict[str, set[str]] = {
     "backends": {"engine", "wire", "backends.base"},
     "quarantine": {"documents", "backends.base"},
     "pinning": {"documents", "backends.base"},
-    "publish": {"documents", "backends.base", "ledger", "quarantine", "pinning"},
+    "publishing": {"documents", "backends.base", "pinning"},
+    "publish": {"documents", "backends.base", "ledger", "quarantine", "pinning", "publishing"},
     "pipeline": {"documents", "backends.base", "ledger", "wire", "telemetry"},
     "server": {"pipeline", "publish", "wire", "documents", "backends.base", "telemetry"},
 }

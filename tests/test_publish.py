@@ -259,6 +259,29 @@ async def test_a_registry_that_fails_leaves_nothing(shop: Shop) -> None:
     assert shop.backend.disk == set() and len(shop.library) == 0 and shop.cached(TEXT * 4, ALICE) == 0
 
 
+async def test_pages_that_cannot_be_dropped_keep_no_deletion_from_its_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await shop.publish("rules", TEXT)
+    await shop.publish("rules", TEXT + "More.", "private")
+    disk = dict.fromkeys(shop.backend.disk)
+    forget, calls = shop.backend.forget, 0
+
+    async def stuck_once(kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise StorageFull("stuck")
+        await forget(kept, scope, still_kept)
+
+    monkeypatch.setattr(shop.backend, "forget", stuck_once)
+    await shop.publisher.delete(DocumentRef("rules"), ALICE)
+    assert await shop.refs(ALICE) == [] and calls == 2 * len(FRAMINGS)
+    assert caplog.text.count("could not be dropped: stuck") == 1
+    assert 0 < len(shop.backend.disk) < len(disk), "the first prefix alone is left, for the next start to collect"
+    shop.backend.disk.clear()
+
+
 async def test_one_publisher_per_id_at_a_time(shop: Shop) -> None:
     texts = [f"{TEXT} {i}" for i in range(4)]
     done = await asyncio.gather(
@@ -355,7 +378,7 @@ async def test_what_a_restart_misses_is_made_again(
     else:
         shop.registry.replace_kept(ref, others)
     again = shop.reopen()
-    with caplog.at_level(logging.INFO, logger="kvproxy.publish"):
+    with caplog.at_level(logging.INFO, logger="kvproxy"):
         await again.publisher.restore()
     assert caplog.text.count("will be prefilled again") == 1
     assert await again.refs(BOB) == ["rules@1"], "known at once, its pages follow"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -82,6 +82,7 @@ class FakeBackend:
         self.most_pinned = 2**20
         self.pinned: dict[tuple[str, _Tokens], int] = {}
         """Pages of each prefix that is pinned, by scope and token ids."""
+        self._pins: Counter[tuple[str, _Tokens]] = Counter()
         self.holds = 0
         """Lookups whose block is open."""
         self._failures: deque[tuple[BaseException, int]] = deque()
@@ -194,13 +195,17 @@ class FakeBackend:
         return self.most_pinned - sum(self.pinned.values())
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
-        if len(kept.pages) > self.pin_room():
+        if (scope, kept.token_ids) not in self.pinned and len(kept.pages) > self.pin_room():
             raise CannotFit("too many pages are pinned", param="pinned")
         await self.keep(kept.token_ids, scope)
-        self.pinned[scope, kept.token_ids] = len(kept.pages)
+        prefix = (scope, kept.token_ids)
+        self.pinned[prefix] = len(kept.pages)
+        self._pins[prefix] += 1
 
         async def release() -> None:
-            self.pinned.pop((scope, kept.token_ids), None)
+            self._pins[prefix] -= 1
+            if self._pins[prefix] <= 0:
+                self.pinned.pop(prefix, None)
 
         return release
 

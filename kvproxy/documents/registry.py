@@ -121,8 +121,16 @@ class Registry:
         with self._lock:
             self._db.execute(f"PRAGMA max_page_count = {int(pages)}")
 
-    def publish(self, document: Document, framings: Sequence[KeptFraming]) -> None:
-        """Make a version exist, with its pages; durable on return. Raises StorageFull, nothing changed."""
+    def publish(
+        self,
+        document: Document,
+        framings: Sequence[KeptFraming],
+        *,
+        pinned: bool = False,
+        unpinned: DocumentRef | None = None,
+    ) -> None:
+        """Make a version exist, with its pages, and ``pinned`` in the place of ``unpinned``; durable on return. Raises
+        StorageFull, nothing changed."""
         with self._transaction() as db:
             db.execute(
                 "INSERT INTO ids VALUES (?, ?) ON CONFLICT (id) DO UPDATE "
@@ -143,6 +151,9 @@ class Registry:
             )
             for framing in framings:
                 _insert_kept(db, document.ref, framing)
+            if unpinned is not None:
+                _pin(db, unpinned, False)
+            _pin(db, document.ref, pinned)
 
     def replace_kept(self, ref: DocumentRef, framings: Sequence[KeptFraming]) -> None:
         """Write down what is kept now of a version, instead of what was. Raises StorageFull."""
@@ -169,9 +180,7 @@ class Registry:
     def pin(self, ref: DocumentRef, pinned: bool) -> None:
         """Write down whether the pages of a version are to stay in memory."""
         with self._transaction() as db:
-            db.execute("DELETE FROM pinned WHERE id = ? AND version = ?", (ref.id, ref.version))
-            if pinned:
-                db.execute("INSERT INTO pinned VALUES (?, ?)", (ref.id, ref.version))
+            _pin(db, ref, pinned)
 
     def delete(self, refs: Sequence[DocumentRef]) -> None:
         """Make versions not exist, all or none. Their numbers are never used again."""
@@ -255,6 +264,12 @@ class Registry:
     def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
+
+
+def _pin(db: sqlite3.Connection, ref: DocumentRef, pinned: bool) -> None:
+    db.execute("DELETE FROM pinned WHERE id = ? AND version = ?", (ref.id, ref.version))
+    if pinned:
+        db.execute("INSERT INTO pinned VALUES (?, ?)", (ref.id, ref.version))
 
 
 def _insert_kept(db: sqlite3.Connection, ref: DocumentRef, framing: KeptFraming) -> None:
