@@ -6,14 +6,17 @@ import asyncio
 import builtins
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 from kvproxy.backends.base import Found, LocalBackend
 from kvproxy.core import Caller, DocumentRef, Prompt, Visibility
 from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, checked_etag
+from kvproxy.documents.document import Document, checked_etag, series
 from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, SpellingInfo
 from kvproxy.documents.library import Known, Library, Spelled
 from kvproxy.documents.preparation import Preparation, Prepared, SpellingPolicy
+from kvproxy.documents.prepared_texts import PreparedTexts
 from kvproxy.documents.registry import KeptFraming, Registry
 from kvproxy.documents.shelf import Holding, Shelf
 from kvproxy.documents.turns import Turns, whole
@@ -42,8 +45,10 @@ class Publisher:
         default_visibility: Visibility = "public",
         max_text: int = 8 * 2**20,
         spellings: SpellingPolicy = "auto",
+        texts: Path | None = None,
     ) -> None:
-        """``max_text`` is in bytes of UTF-8. ``spellings``: which of a text's are prefilled and recognised."""
+        """``max_text`` is in bytes of UTF-8. ``spellings``: which of a text's are prefilled and recognised. ``texts``:
+        a file for what is prepared of them, so that ``restore`` tokenises nothing again; ``close`` closes it."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
         self._library = library
@@ -55,6 +60,7 @@ class Publisher:
         self._pages = PublishedPages(local, self._shelf)
         self._turns = Turns()
         self._pins = Pins(registry, local, self._shelf)
+        self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
         self._restoration = Restoration(
             preparation=self._preparation,
             library=library,
@@ -63,6 +69,7 @@ class Publisher:
             shelf=self._shelf,
             turns=self._turns,
             pins=self._pins,
+            texts=self._texts,
         )
         self.quarantine = Quarantine(library, registry, local, self._shelf, self._turns, self._pins.renew)
 
@@ -85,9 +92,13 @@ class Publisher:
         StorageFull.
         """
         etag = checked_etag(id, text, self._max_text)
-        async with self._turns.of(id):
+        async with AsyncExitStack() as turns:
+            await turns.enter_async_context(self._turns.of(series(id, caller.scope)))
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
+            if wanted == "public":
+                await turns.enter_async_context(self._turns.of(id))  # of all publishers; nobody waits for private ones
+            self._check_free(id, caller, current, wanted)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned)
             prepared = await asyncio.to_thread(self._prepare, id, text)
@@ -95,7 +106,7 @@ class Publisher:
             pinned = before is not None if pinned is None else pinned
             lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
             async with self._pins.room(lengths, before) as room:
-                version = await asyncio.to_thread(self._registry.last_version, id) + 1
+                version = await asyncio.to_thread(self._registry.last_version, id, caller.scope) + 1
                 document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
                 drops = self._pages.drops
                 framings = await self._pages.keep_all(document.scope, prepared.prefixes, progress)
@@ -124,25 +135,32 @@ class Publisher:
 
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Raises DocumentNotFound."""
-        return self._info(ref, caller)
+        return self._info(self._library.resolve(ref, caller).document.ref, caller)
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
         """Raises DocumentNotFound."""
         return self._library.resolve(ref, caller).document.text
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
-        """All versions when ``ref`` names none. Raises DocumentNotFound; PermissionDenied for non-owners."""
-        async with self._turns.of(ref.id):
+        """All versions when ``ref`` names none. Raises DocumentNotFound; PermissionDenied where only others' public
+        ones are found."""
+        async with self._turns.of(series(ref.id, caller.scope)):
             found = [
                 known
                 for known in self._library.versions(ref.id, caller)
                 if ref.version in (None, known.document.version)
             ]
+            own = [known for known in found if known.document.owner_scope == caller.scope]
             if not found:
                 raise DocumentNotFound(str(ref))
-            if any(known.document.owner_scope != caller.scope for known in found):
+            if not own:
                 raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
-            await whole(self._delete(found))
+            await whole(self._delete(own))
+
+    def close(self) -> None:
+        """Idempotent; when nothing else is asked of it."""
+        if self._texts is not None:
+            self._texts.close()
 
     async def restore(self) -> None:
         """Make registered documents known and their pages findable; what is missing waits for ``refresh``."""
@@ -153,11 +171,16 @@ class Publisher:
         await self._restoration.refresh()
 
     def _current(self, id: str, caller: Caller) -> Document | None:
-        owner = self._library.owner(id)
-        if owner is not None and owner != caller.scope:
+        """The newest version that ``caller`` itself has published."""
+        own = [k.document for k in self._library.versions(id, caller) if k.document.owner_scope == caller.scope]
+        return own[-1] if own else None
+
+    def _check_free(self, id: str, caller: Caller, current: Document | None, wanted: Visibility) -> None:
+        """A public id belongs to the publisher whose public versions have it; what others have privately counts for
+        nothing. Raises PermissionDenied."""
+        taken = self._library.owner(id) not in (None, caller.scope)
+        if taken and (current is None or wanted == "public"):
             raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
-        versions = self._library.versions(id, caller)
-        return versions[-1].document if versions else None
 
     @property
     def _longest(self) -> int:
@@ -200,6 +223,8 @@ class Publisher:
         self._shelf.put(document.ref, holding)
         self._library.add(known)
         await self._pins.moved(room.instead_of, document.ref if pinned else None)
+        if self._texts is not None:
+            await asyncio.to_thread(self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others))
         if self._pages.drops != drops:
             await self._pages.keep_dropped(document.scope, framings)
 
@@ -215,12 +240,17 @@ class Publisher:
                 self._library.add(known)
             raise
         await self._pins.drop(refs)
+        if self._texts is not None:
+            await asyncio.to_thread(self._texts.drop, refs)
         await self._pages.drop(self._shelf.take(refs))
 
     def _info(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
-        known = self._library.resolve(ref, caller)
+        known = self._library.find(ref)
+        if known is None:
+            raise DocumentNotFound(str(ref))
         document = known.document
-        newest = self._library.resolve(DocumentRef(document.id), caller).document
+        versions = (other.document for other in self._library.versions(document.id, caller))
+        newest = [other for other in versions if other.owner_scope == document.owner_scope][-1]
         return DocumentInfo(
             id=document.id,
             version=document.version,

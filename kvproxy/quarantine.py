@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from kvproxy.backends.base import BadPage, LocalBackend
@@ -93,18 +94,22 @@ class Quarantine:
 
     async def renew(self, ref: DocumentRef) -> None:
         """Prefill a version in quarantine anew; it stays there. For whoever wants to see whether it may leave."""
-        async with self._turns.of(ref.id):
+        async with self._turn(ref):
             known = self._library.find(ref)
             if known is not None and known.quarantined is not None:
                 await self._recompute(known)
 
     async def conclude(self, ref: DocumentRef, *, exact: bool) -> None:
         """What was renewed has been compared: let it out, or drop it again."""
-        async with self._turns.of(ref.id):
+        async with self._turn(ref):
             known = self._library.find(ref)
             if known is None or known.quarantined is None:
                 return
             await whole(self._lift(known) if exact else self._drop_all(ref))
+
+    def _turn(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
+        known = self._library.find(ref)
+        return self._turns.of(known.document.series if known is not None else ref.name)
 
     async def _confine(self, there: Mapping[DocumentRef, Known], *, spare: bool) -> None:
         """Every note on disk before the first page is dropped: a process that ends, or a drop that fails, leaves no
@@ -118,7 +123,7 @@ class Quarantine:
             for ref in there:
                 logger.error("the quarantine of %s is not written down and ends with this process: %s", ref, e)
         for ref, known in there.items():
-            async with self._turns.of(ref.id):
+            async with self._turns.of(known.document.series):
                 if self._library.find(ref) is known:  # neither deleted nor let out meanwhile
                     for fault in await self._drop(ref, spare=spare):
                         logger.error("%s: pages that nobody may use could not be dropped: %s", ref, fault)

@@ -34,7 +34,7 @@ from kvproxy.backends.fake_answer import (
     words_of,
 )
 from kvproxy.backends.fake_misses import FakeMisses
-from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 
@@ -176,15 +176,16 @@ class FakeBackend:
             if progress is not None:
                 progress(done, len(token_ids))
         pages = _pages(token_ids)
-        fresh = any(p.key not in self.disk for p in pages)
-        self.disk.update(p.key for p in pages)
+        stored = {stored_key(p.key, scope) for p in pages}
+        fresh = not stored <= self.disk
+        self.disk.update(stored)
         self._kept.setdefault(scope, set()).add(token_ids)
         return Kept("fake", token_ids, pages, 4 * len(token_ids), self.start_delay_s if fresh else 0.0)
 
     async def known(self, kept: Kept, scope: str) -> int:
         tokens = 0
         for page in kept.pages if kept.fingerprint == "fake" else ():
-            if page.key not in self.disk:
+            if stored_key(page.key, scope) not in self.disk:
                 break
             tokens += page.tokens
         if tokens:
@@ -211,7 +212,7 @@ class FakeBackend:
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         self._kept.get(scope, set()).discard(kept.token_ids)
-        self.disk.difference_update({p.key for p in kept.pages} - still_kept)
+        self.disk.difference_update(stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept)
 
     async def compare(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument
@@ -78,6 +79,7 @@ class Library:
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Known]] = {}
+        """By ``DocumentRef.name``, then by version."""
         self._anchors: dict[str, list[Match]] = {}
         self._short: Counter[int] = Counter()
         """Lengths of the cores that are shorter than an anchor, and how many of each there are."""
@@ -87,14 +89,14 @@ class Library:
 
     def __iter__(self) -> Iterator[Known]:
         """All versions, by id and then by version."""
-        for document_id in sorted(self._versions):
-            for version in sorted(self._versions[document_id]):
-                yield self._versions[document_id][version]
+        for _, names in groupby(sorted(self._versions), key=lambda name: name.partition("\n")[0]):
+            versions = (known for name in names for known in self._versions[name].values())
+            yield from sorted(versions, key=lambda known: (known.document.version, known.document.ref.name))
 
     def add(self, known: Known) -> None:
         """Make a version findable, replacing the same version if it is there."""
         self.remove(known.document.ref)
-        self._versions.setdefault(known.document.id, {})[known.document.version] = known
+        self._versions.setdefault(known.document.ref.name, {})[known.document.version] = known
         for match in known.matches:
             anchor = match.tokenized.core[:ANCHOR]
             self._short[len(anchor)] += len(anchor) < ANCHOR
@@ -104,13 +106,13 @@ class Library:
 
     def remove(self, ref: DocumentRef) -> None:
         """Forget one version, or all of them when ``ref`` names none. Unknown ones are no error."""
-        versions = self._versions.get(ref.id, {})
+        versions = self._versions.get(ref.name, {})
         for version in list(versions) if ref.version is None else [ref.version]:
             known = versions.pop(version, None)
             for match in known.matches if known is not None else ():
                 self._unindex(match)
         if not versions:
-            self._versions.pop(ref.id, None)
+            self._versions.pop(ref.name, None)
 
     def _unindex(self, match: Match) -> None:
         anchor = match.tokenized.core[:ANCHOR]
@@ -122,7 +124,7 @@ class Library:
 
     def find(self, ref: DocumentRef) -> Known | None:
         """Exactly this version, whoever may see it."""
-        return self._versions.get(ref.id, {}).get(ref.version or 0)
+        return self._versions.get(ref.name, {}).get(ref.version or 0)
 
     @property
     def quarantined(self) -> int:
@@ -130,17 +132,25 @@ class Library:
         return sum(1 for known in self if known.quarantined is not None)
 
     def versions(self, document_id: str, caller: Caller) -> list[Known]:
-        """The versions of a document that ``caller`` may see, oldest first."""
-        versions = self._versions.get(document_id, {})
-        return [versions[v] for v in sorted(versions) if versions[v].document.visible_to(caller.scope)]
+        """The versions of a document that ``caller`` may see, oldest first, its own behind another publisher's.
+
+        What others have under this id and ``caller`` may not see is not even looked at.
+        """
+        public = self._versions.get(document_id, {})
+        private = self._versions.get(DocumentRef(document_id, owner=caller.scope).name, {})
+        return sorted(
+            (*public.values(), *private.values()),
+            key=lambda known: (known.document.owner_scope == caller.scope, known.document.version),
+        )
 
     def owner(self, document_id: str) -> str | None:
-        """The scope that may publish new versions of this id; None when the id is free."""
+        """The scope whose public versions have this id; None when there are none."""
         versions = self._versions.get(document_id)
         return next(iter(versions.values())).document.owner_scope if versions else None
 
     def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> Known:
-        """The version ``ref`` names, or the newest that ``caller`` may see. Raises DocumentNotFound."""
+        """The version ``ref`` names, or the newest that ``caller`` may see; its own before another publisher's. Raises
+        DocumentNotFound."""
         found = [
             known
             for known in self.versions(ref.id, caller)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvproxy.core import DocumentRef, Kept
@@ -49,10 +49,3 @@ class Shelf:
     def needing(self, key: bytes, scope: str) -> list[DocumentRef]:
         """Document versions of ``scope`` that one page belongs to."""
         return [ref for ref, h in self._holdings.items() if h.scope == scope and key in h.keys]
-
-    def sharing(self, keys: frozenset[bytes], scope: str) -> Iterator[tuple[str, Kept]]:
-        """Prefixes of scopes other than ``scope`` that need one of ``keys``."""
-        for holding in list(self._holdings.values()):
-            for framing in holding.framings if holding.scope != scope else ():
-                if any(page.key in keys for page in framing.kept.pages):
-                    yield holding.scope, framing.kept

@@ -26,7 +26,7 @@ class Keeper:
 
         The nodes are pinned meanwhile. What was written before an error stays: it is whole, and found again.
         """
-        todo = [n for n in nodes if not (n.stored and self._io.has(n.key))]
+        todo = [n for n in nodes if not (n.stored and self._io.has(n))]
         self._cache.pin(nodes)
 
         def next_page(written: Written | None = None) -> None:

@@ -49,15 +49,19 @@ class PublishedPages:
     async def keep_dropped(self, scope: str, framings: Sequence[KeptFraming]) -> None:
         """A deletion meanwhile may have taken shared pages that were not yet known to be needed."""
         for framing in framings:
-            if await self._local.known(framing.kept, scope) < tokens_of(framing.kept):
-                await self._keep_again(framing.kept, scope)
+            kept = framing.kept
+            if await self._local.known(kept, scope) < tokens_of(kept):
+                try:
+                    await self._local.keep(kept.token_ids, scope)
+                except KVProxyError as e:
+                    logger.warning("a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message)
 
     async def drop(self, holdings: Sequence[Holding]) -> None:
         """Drop what no document on the shelf needs. What cannot be dropped is logged, and costs no other page its
         end: nobody finds it any more, and the next start drops what belongs to no document.
 
-        Page keys are the same in every scope. Pages leave this scope at once even if another one has them
-        too, so that nobody can tell; the other scope then writes its copy again, from memory.
+        Each scope has its own pages, on disk too: nothing here is done more, or less, because another scope has the
+        same text.
         """
         self.drops += 1
         for holding in holdings:
@@ -72,14 +76,6 @@ class PublishedPages:
                             len(framing.kept.token_ids),
                             e,
                         )
-            for scope, kept in self._shelf.sharing(holding.keys - needed, holding.scope):
-                await self._keep_again(kept, scope)
-
-    async def _keep_again(self, kept: Kept, scope: str) -> None:
-        try:
-            await self._local.keep(kept.token_ids, scope)
-        except KVProxyError as e:
-            logger.warning("a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message)
 
 
 def tokens_of(kept: Kept) -> int:

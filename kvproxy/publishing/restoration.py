@@ -11,7 +11,8 @@ from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.core import DocumentRef
 from kvproxy.documents.document import FramedPrefix
 from kvproxy.documents.library import Known, Library
-from kvproxy.documents.preparation import Preparation
+from kvproxy.documents.preparation import Preparation, Prepared
+from kvproxy.documents.prepared_texts import PreparedTexts
 from kvproxy.documents.registry import Entry, KeptFraming, Registry
 from kvproxy.documents.shelf import Holding, Shelf
 from kvproxy.documents.turns import Turns, whole
@@ -22,6 +23,8 @@ from kvproxy.publishing.published_pages import tokens_of
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
+_AT_ONCE = 64
+"""Documents that are read between two turns of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class _Stale:
     """A published prefix whose pages must be made again."""
 
     ref: DocumentRef
+    series: str
     prefix: FramedPrefix
     reason: str
 
@@ -46,7 +50,9 @@ class Restoration:
         shelf: Shelf,
         turns: Turns,
         pins: Pins,
+        texts: PreparedTexts | None,
     ) -> None:
+        """Without ``texts`` every document is tokenised anew."""
         self._preparation = preparation
         self._library = library
         self._registry = registry
@@ -54,21 +60,38 @@ class Restoration:
         self._shelf = shelf
         self._turns = turns
         self._pins = pins
+        self._texts = texts
         self._stale: list[_Stale] = []
 
     async def restore(self, limit: int) -> None:
         """Make registered documents known and their pages findable; what is missing waits for ``refresh``. Prefixes
         of other spellings with more than ``limit`` tokens are left out."""
-        for entry in await asyncio.to_thread(self._registry.load):
-            prepared = await asyncio.to_thread(self._preparation.prepare, entry.document.text, limit)
-            self._library.add(prepared.known(entry.document, entry.quarantined))
-            if entry.pinned:
-                self._pins.remember(entry.document.ref)
-            if entry.quarantined is None:
-                await self._restore_pages(entry, prepared.prefixes)
-            else:
-                self._shelf.put(entry.document.ref, Holding(entry.document.scope, entry.framings))
-                logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
+        entries = await asyncio.to_thread(self._registry.load)
+        for begin in range(0, len(entries), _AT_ONCE):
+            some = entries[begin : begin + _AT_ONCE]
+            for entry, prepared in await asyncio.to_thread(self._prepared, some, limit):
+                self._library.add(prepared.known(entry.document, entry.quarantined))
+                if entry.pinned:
+                    self._pins.remember(entry.document.ref)
+                if entry.quarantined is None:
+                    await self._restore_pages(entry, prepared.prefixes)
+                else:
+                    self._shelf.put(entry.document.ref, Holding(entry.document.scope, entry.framings))
+                    logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
+        if self._texts is not None:
+            await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in entries])
+
+    def _prepared(self, entries: Sequence[Entry], limit: int) -> list[tuple[Entry, Prepared]]:
+        """From disk, or anew, and then on disk. On another thread."""
+        done = []
+        for entry in entries:
+            prepared = self._texts.get(entry.document) if self._texts is not None else None
+            if prepared is None:
+                prepared = self._preparation.prepare(entry.document.text, limit)
+                if self._texts is not None:
+                    self._texts.put(entry.document, prepared)
+            done.append((entry, prepared))
+        return done
 
     async def refresh(self) -> None:
         """Prefill again what ``restore`` found missing. Ends by itself; failures are logged and left."""
@@ -89,7 +112,7 @@ class Restoration:
             reason = await self._why_missing(kept, prefix, document.scope)
             if reason is not None:
                 logger.info("%s (%s) will be prefilled again: %s", document.ref, name, reason)
-                self._stale.append(_Stale(document.ref, prefix, reason))
+                self._stale.append(_Stale(document.ref, document.series, prefix, reason))
 
     async def _why_missing(self, kept: Kept | None, prefix: FramedPrefix, scope: str) -> str | None:
         if kept is None:
@@ -103,7 +126,7 @@ class Restoration:
 
     async def _refresh_one(self, item: _Stale) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
-            async with self._turns.of(item.ref.id):
+            async with self._turns.of(item.series):
                 known = self._library.find(item.ref)
                 if known is None:
                     return
