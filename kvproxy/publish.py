@@ -108,7 +108,7 @@ class Publisher:
             async with self._pins.room(lengths, before) as room:
                 version = await asyncio.to_thread(self._registry.last_version, id, caller.scope) + 1
                 document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
-                drops = self._pages.drops
+                drops = self._pages.drops(document.scope)
                 framings = await self._pages.keep_all(document.scope, prepared.prefixes, progress)
                 # From here on all or nothing, and never half of it because the client has left.
                 await whole(self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned))
@@ -225,7 +225,7 @@ class Publisher:
         await self._pins.moved(room.instead_of, document.ref if pinned else None)
         if self._texts is not None:
             await asyncio.to_thread(self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others))
-        if self._pages.drops != drops:
+        if self._pages.drops(document.scope) != drops:
             await self._pages.keep_dropped(document.scope, framings)
 
     async def _delete(self, found: Sequence[Known]) -> None:

@@ -54,8 +54,9 @@ class PreparedTexts:
         try:
             self._db = _opened(path)
         except (OSError, sqlite3.Error):
-            with suppress(OSError):
-                path.unlink()
+            for part in ("", "-wal", "-shm"):
+                with suppress(OSError):
+                    path.with_name(path.name + part).unlink()
             try:
                 self._db = _opened(path)
             except (OSError, sqlite3.Error) as e:

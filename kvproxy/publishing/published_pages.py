@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -24,8 +25,11 @@ class PublishedPages:
     def __init__(self, local: LocalBackend, shelf: Shelf) -> None:
         self._local = local
         self._shelf = shelf
-        self.drops = 0
-        """How often pages were dropped: a publish that sees it change looks after its own."""
+        self._drops: Counter[str] = Counter()
+
+    def drops(self, scope: str) -> int:
+        """How often pages of a scope were dropped: a publish that sees it change looks after its own."""
+        return self._drops[scope]
 
     async def keep_all(
         self, scope: str, prefixes: Sequence[FramedPrefix], progress: Progress | None
@@ -63,8 +67,8 @@ class PublishedPages:
         Each scope has its own pages, on disk too: nothing here is done more, or less, because another scope has the
         same text.
         """
-        self.drops += 1
         for holding in holdings:
+            self._drops[holding.scope] += 1
             needed = self._shelf.keys(holding.scope)
             for framing in holding.framings:
                 if any(page.key not in needed for page in framing.kept.pages):
