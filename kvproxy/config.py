@@ -61,7 +61,7 @@ class _Section(BaseModel):
         if isinstance(data, cls):
             return data
         if not isinstance(data, dict):
-            kind = {str: "a text", list: "a list"}.get(type(data), "a value")
+            kind = "a text" if isinstance(data, str) else "a list" if isinstance(data, list) else "a value"
             raise ValueError(f"must hold settings by name ({', '.join(cls.model_fields)}), and is {kind}")
         for name in data:
             if name not in cls.model_fields:

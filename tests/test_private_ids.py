@@ -74,9 +74,9 @@ def counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]
 
     def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            shown = [None if callable(x) else x for x in arguments]
-            if name == "publish":
-                shown[0] = replace(shown[0], created=0)
+            shown: list[object] = [None if callable(x) else x for x in arguments]
+            if isinstance(document := shown[0] if shown else None, Document):
+                shown[0] = replace(document, created=0)
             calls.append((name, f"{shown} {options}"))
             return real(*arguments, **options)
 
