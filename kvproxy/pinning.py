@@ -57,19 +57,9 @@ class Pins:
         What was not used when the block ends is given back. Raises CannotFit."""
         size = self._local.info.page_tokens
         room = Room(sum(-(-tokens // size) for tokens in lengths), instead_of)
-        async with self._changing:
-            given = 0
-            if instead_of is not None and instead_of in self._held:
-                given = sum(len(framing.kept.pages) for framing in self._shelf.get(instead_of).framings)
-            left = self._local.pin_room() - self._reserved + given
-            if room.pages > max(0, left):
-                raise CannotFit(
-                    f"Pinning this document would take {room.pages} pages of KV, and {max(0, left)} are left of what "
-                    "documents may pin. Publish it without, unpin another, or raise engine.page_budget.",
-                    param="pinned",
-                )
-            room.reserved = max(0, room.pages - given)
-            self._reserved += room.reserved
+        if room.pages:
+            async with self._changing:
+                self._set_aside(room)
         try:
             yield room
         finally:
@@ -161,6 +151,20 @@ class Pins:
     async def _let_go(self, ref: DocumentRef) -> None:
         for release in self._held.pop(ref, []):
             await release()
+
+    def _set_aside(self, room: Room) -> None:
+        given = 0
+        if room.instead_of is not None and room.instead_of in self._held:
+            given = sum(len(framing.kept.pages) for framing in self._shelf.get(room.instead_of).framings)
+        left = max(0, self._local.pin_room() - self._reserved + given)
+        if room.pages > left:
+            raise CannotFit(
+                f"Pinning this document would take {room.pages} pages of KV, and {left} are left of what documents may "
+                "pin. Publish it without, unpin another, or raise engine.page_budget.",
+                param="pinned",
+            )
+        room.reserved = max(0, room.pages - given)
+        self._reserved += room.reserved
 
     def _use(self, room: Room) -> None:
         """What was set aside is pinned now, or not wanted any more."""
