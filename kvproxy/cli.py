@@ -47,6 +47,9 @@ Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", 
 
 HERE = "http://127.0.0.1:8321"
 
+NOT_COMPARED = 3
+"""The exit status of a verification that found no difference, and could not compare all."""
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -293,7 +296,7 @@ def verify(
 ) -> None:
     """Compare hits with a prefill from scratch, every position, cut at every page.
 
-    Status 0: all equal to the bit; 1: something differs; 2: something could not be compared.
+    Status 0: all equal to the bit; 1: something differs; 3: something could not be compared.
     """
     if every == bool(documents):
         raise typer.BadParameter("name documents, or give --all")
@@ -319,7 +322,7 @@ def verify(
         print_verifications(rows)
     differs = any(not row["exact"] and not row["note"] for row in rows)
     missing = failed or any(row["note"] for row in rows)
-    raise typer.Exit(1 if differs else 2 if missing else 0)
+    raise typer.Exit(1 if differs else NOT_COMPARED if missing else 0)
 
 
 @app.command()

@@ -133,7 +133,7 @@ class Client:
                     if event == "error":
                         raise RequestFailed(error_message(data) or "the proxy failed")
                     if event == "progress" and progress is not None:
-                        progress(int(data["done"]), int(data["total"]))
+                        _tell(progress, data)
         except httpx.HTTPError as e:
             raise self._unreachable(e) from e
         return None
@@ -207,5 +207,22 @@ def _events(chunks: Iterator[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
         elif line.startswith("data:"):
             data += line[5:].strip()
         elif not line and data:
-            yield name, json.loads(data)
+            yield name, _event_object(data)
             name, data = "message", ""
+
+
+def _tell(progress: Progress, data: dict[str, Any]) -> None:
+    done, total = data.get("done"), data.get("total")
+    if isinstance(done, int) and isinstance(total, int):
+        progress(done, total)
+
+
+def _event_object(data: str) -> dict[str, Any]:
+    """Raises RequestFailed for what no kvproxy sends: something else answers, or changes what passes through it."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise RequestFailed(f"an event is no JSON object: {data[:80]!r}; is there a kvproxy at this address?")
+    return value

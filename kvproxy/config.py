@@ -6,6 +6,7 @@ Lower layers never see these classes; the composition root hands them plain argu
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from pathlib import Path
@@ -27,7 +28,10 @@ def parse_bytes(value: object) -> object:
     match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([a-zA-Z]*)\s*", value)
     if match is None or match[2].lower() not in _UNITS:
         raise ValueError("write a size like 512MiB or 4GiB")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    size = float(match[1]) * _UNITS[match[2].lower()]
+    if not math.isfinite(size):
+        raise ValueError("write a size like 512MiB or 4GiB")
+    return int(size)
 
 
 NAMED_OPENINGS = ("date", "time", "session", "env")
@@ -52,13 +56,20 @@ class _Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_names(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for name in data:
-                if name not in cls.model_fields:
-                    near = difflib.get_close_matches(str(name), list(cls.model_fields), n=1)
-                    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(cls.model_fields)}"
-                    raise ValueError(f"unknown setting '{name}'; {hint}")
-        return data
+        if data is None:
+            return {}
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, dict):
+            kind = "a text" if isinstance(data, str) else "a list" if isinstance(data, list) else "a value"
+            raise ValueError(f"must hold settings by name ({', '.join(cls.model_fields)}), and is {kind}")
+        for name in data:
+            if name not in cls.model_fields:
+                near = difflib.get_close_matches(str(name), list(cls.model_fields), n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(cls.model_fields)}"
+                raise ValueError(f"unknown setting '{name}'; {hint}")
+        # What is left empty, as a section is whose lines are all comments, is left out.
+        return {name: value for name, value in data.items() if value is not None}
 
 
 class ApiKey(_Section):
@@ -274,24 +285,30 @@ def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> C
             loaded = yaml.safe_load(_expand(path.read_text(encoding="utf-8"), str(path)))
         except OSError as e:
             raise SetupError(f"cannot read {path}: {e.strerror}") from e
-        except (yaml.YAMLError, ValueError, RecursionError) as e:
+        except (yaml.YAMLError, ValueError, RecursionError) as e:  # no UTF-8, a number or date that is none
             raise SetupError(f"{path} is not valid YAML: {e}") from e
         if loaded is not None and not isinstance(loaded, dict):
             raise SetupError(f"{path} must hold settings by section, see config.example.yaml")
         data = loaded or {}
     for dotted, value in (overrides or {}).items():
-        section = data
-        *parents, leaf = dotted.split(".")
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[leaf] = value
+        _lay_over(data, dotted.split("."), value)
     try:
         return Config.model_validate(data)
     except ValidationError as e:
-        faults = "; ".join(
-            f"{'.'.join(str(x) for x in f['loc']) or 'config'}: {f['msg']}" for f in e.errors()
-        )
+        faults = "; ".join(_fault(f["loc"], f["msg"]) for f in e.errors())
         raise SetupError(f"{path or 'configuration'}: {faults}") from e
+
+
+def _lay_over(data: dict[str, Any], names: list[str], value: Any) -> None:
+    """A parent that holds no settings is left as it is, and refused with the rest."""
+    section: Any = data
+    for parent in names[:-1]:
+        if section.get(parent) is None:
+            section[parent] = {}
+        section = section[parent]
+        if not isinstance(section, dict):
+            return
+    section[names[-1]] = value
 
 
 def _fault(where: tuple[int | str, ...], what: str) -> str:

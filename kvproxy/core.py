@@ -57,9 +57,17 @@ class DocumentRef:
 
     id: str
     version: int | None = None
+    owner: str | None = None
+    """The publisher's scope, of a private version: each publisher has private ids of its own, and nobody can tell
+    which. None of a public one, and in what clients write: the server finds out which they mean."""
 
     def __str__(self) -> str:
         return self.id if self.version is None else f"{self.id}@{self.version}"
+
+    @property
+    def name(self) -> str:
+        """Unique among all documents: the public id, or a private one with its owner. No id holds a line end."""
+        return self.id if self.owner is None else f"{self.id}\n{self.owner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +355,13 @@ class KeptPage:
     key: bytes
     """sha256 page key, 32 bytes."""
     tokens: int
+
+
+def stored_key(key: bytes, scope: str) -> bytes:
+    """The key, 32 bytes, of a page in the page store. Pages that not everybody may read lie there once for each scope:
+    whether another publisher has the same text is told neither by how long it takes to write or drop them, nor by the
+    room they take."""
+    return key if scope == PUBLIC else hashlib.sha256(key + scope.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -57,6 +58,7 @@ def examine(
     yield from _model_findings(config, cache_dir, progress)
     yield from disk_findings(config.store.path, config.store.max_size + config.store.spill_max_size)
     yield port_finding(config.server.host, config.server.port)
+    yield access_finding(config.server.host, keys=len(config.server.api_keys))
     with ThreadPoolExecutor(max_workers=8) as pool:
         yield from pool.map(lambda u: upstream_finding(u.name, u.params), config.upstreams)
 
@@ -237,6 +239,30 @@ def port_finding(host: str, port: int) -> Finding:
         advice = "give another with --port, or end the process that has it"
         return Finding("fail", "port", f"{host}:{port}: {e.strerror or e}", advice)
     return Finding("ok", "port", f"{host}:{port} is free")
+
+
+def access_finding(host: str, *, keys: int) -> Finding:
+    """Whether whoever reaches the port may use it: ``host`` as it is listened on."""
+    if keys:
+        return Finding("ok", "access", f"{keys} API key{'s' if keys > 1 else ''}")
+    if is_loopback(host):
+        return Finding("ok", "access", f"anyone on this machine: {host} is reached from nowhere else")
+    return Finding(
+        "warn",
+        "access",
+        f"anyone who reaches {host or 'this machine'} may read, publish and delete: there are no API keys",
+        "set server.api_keys, or server.host to 127.0.0.1",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Of an address or a name, without asking a name server: an unknown name counts as reached from elsewhere."""
+    if host.lower().rstrip(".") == "localhost" or host.lower().rstrip(".").endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host.strip("[]").split("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def upstream_finding(name: str, params: dict[str, Any]) -> Finding:

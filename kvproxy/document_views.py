@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
+from kvproxy.documents.document import Document
 from kvproxy.documents.info import DocumentInfo, FramingInfo, SpellingInfo
 from kvproxy.documents.library import Known, Library, Spelled
 from kvproxy.documents.registry import KeptFraming
 from kvproxy.documents.shelf import Shelf
+from kvproxy.errors import DocumentNotFound
 
 SLICE = 16
 """Documents between two turns of the event loop: some 3 ms, where each has two framings of 50,000 tokens."""
@@ -25,32 +27,35 @@ class DocumentViews:
         self._library, self._shelf, self._local, self._pinned = library, shelf, local, pinned
 
     def of(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
-        """Raises DocumentNotFound."""
-        known = self._library.resolve(ref, caller)
-        newest = self._library.resolve(DocumentRef(known.document.id), caller)
-        return self._view(known, newest.document.version, caller)
+        """Exactly this version, as the library names it. Raises DocumentNotFound."""
+        known = self._library.find(ref)
+        if known is None:
+            raise DocumentNotFound(str(ref))
+        versions = [other.document for other in self._library.versions(ref.id, caller)]
+        return self._view(known, _newest(versions), caller)
 
     async def all(self, caller: Caller) -> list[DocumentInfo]:
         """All versions, by id and then by version, as they are while it looks: others have their turns between."""
         views: list[DocumentInfo] = []
         looked = 0
-        for id in self._library.ids:
+        for id in self._library.ids(caller):
             versions = [known.document for known in self._library.versions(id, caller)]
+            newest = _newest(versions)
             for document in versions:
                 known = self._library.find(document.ref)
                 if known is not None:
-                    views.append(self._view(known, versions[-1].version, caller))
+                    views.append(self._view(known, newest, caller))
                 looked += 1
                 if looked % SLICE == 0:
                     await asyncio.sleep(0)
         return views
 
-    def _view(self, known: Known, newest: int, caller: Caller) -> DocumentInfo:
+    def _view(self, known: Known, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
         document = known.document
         return DocumentInfo(
             id=document.id,
             version=document.version,
-            current=document.version == newest,
+            current=document.version == newest[document.owner_scope],
             etag=document.etag,
             visibility=document.visibility,
             characters=len(document.text),
@@ -66,6 +71,11 @@ class DocumentViews:
         kept = framing.kept
         found = self._local.resident(kept, caller)
         return FramingInfo(framing.framing, len(kept.token_ids), found, kept.bytes)
+
+
+def _newest(versions: Iterable[Document]) -> Mapping[str, int]:
+    """The newest version of each publisher. ``versions``: of one id, each publisher's oldest first."""
+    return {document.owner_scope: document.version for document in versions}
 
 
 def _spelling(spelled: Spelled) -> SpellingInfo:

@@ -24,7 +24,6 @@
     │  ├─ ResponseNotFound            404  response_not_found
     │  └─ RouteNotFound               404  unknown_url
     ├─ MethodNotAllowed               405  method_not_allowed
-    ├─ VersionConflict                409  version_conflict
     ├─ BodyTooLarge                   413  request_too_large
     ├─ Overloaded                     429  engine_busy         Retry-After
     ├─ TimedOut                       504  timeout
@@ -241,12 +240,6 @@ class MethodNotAllowed(KVProxyError):
     status = HTTPStatus.METHOD_NOT_ALLOWED
     type = "invalid_request_error"
     code = "method_not_allowed"
-
-
-class VersionConflict(KVProxyError):
-    status = HTTPStatus.CONFLICT
-    type = "invalid_request_error"
-    code = "version_conflict"
 
 
 class BodyTooLarge(KVProxyError):

@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
 
-from kvproxy.backends.base import Kept, LocalBackend
+from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.document_views import DocumentViews
 from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, FramedPrefix, checked_etag
+from kvproxy.documents.document import Document, checked_etag, series
 from kvproxy.documents.info import DocumentInfo, Published
 from kvproxy.documents.library import Known, Library
 from kvproxy.documents.preparation import Preparation, Prepared, SpellingPolicy
-from kvproxy.documents.registry import Entry, KeptFraming, Registry
+from kvproxy.documents.prepared_texts import PreparedTexts
+from kvproxy.documents.registry import KeptFraming, Registry
 from kvproxy.documents.shelf import Holding, Shelf
 from kvproxy.documents.turns import Turns, whole
-from kvproxy.errors import DocumentNotFound, DocumentRejected, KVProxyError, PermissionDenied, Retryable
-from kvproxy.pinning import Pins
+from kvproxy.errors import DocumentNotFound, DocumentRejected, PermissionDenied
+from kvproxy.pinning import Pins, Room
+from kvproxy.publishing.published_pages import Progress, PublishedPages
+from kvproxy.publishing.restoration import Restoration
 from kvproxy.quarantine import Quarantine
-
-logger = logging.getLogger(__name__)
 
 MARGIN = 256
 """Positions that a document must leave free for the question and the answer."""
-
-_REFRESH_ATTEMPTS = 8
-
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Stale:
-    """A published prefix whose pages must be made again."""
-
-    ref: DocumentRef
-    prefix: FramedPrefix
-    reason: str
-
 
 class Publisher:
     """Publishes, lists and deletes; the only writer of library, registry and published pages.
@@ -60,8 +46,10 @@ class Publisher:
         default_visibility: Visibility = "public",
         max_text: int = 8 * 2**20,
         spellings: SpellingPolicy = "auto",
+        texts: Path | None = None,
     ) -> None:
-        """``max_text`` is in bytes of UTF-8. ``spellings``: which of a text's are prefilled and recognised."""
+        """``max_text`` is in bytes of UTF-8. ``spellings``: which of a text's are prefilled and recognised. ``texts``:
+        a file for what is prepared of them, so that ``restore`` tokenises nothing again; ``close`` closes it."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
         self._library = library
@@ -70,12 +58,21 @@ class Publisher:
         self._default_visibility = default_visibility
         self._max_text = max_text
         self._shelf = Shelf()
-        self._stale: list[_Stale] = []
-        self._forgotten = 0
-        """How often pages were dropped: a publish that sees it change looks after its own."""
+        self._pages = PublishedPages(local, self._shelf)
         self._turns = Turns()
         self._pins = Pins(registry, local, self._shelf)
         self._views = DocumentViews(library, self._shelf, local, self._pins)
+        self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
+        self._restoration = Restoration(
+            preparation=self._preparation,
+            library=library,
+            registry=registry,
+            local=local,
+            shelf=self._shelf,
+            turns=self._turns,
+            pins=self._pins,
+            texts=self._texts,
+        )
         self.quarantine = Quarantine(library, registry, local, self._shelf, self._turns, self._pins.renew)
 
     async def publish(
@@ -97,35 +94,41 @@ class Publisher:
         StorageFull.
         """
         etag = checked_etag(id, text, self._max_text)
-        async with self._turns.of(id):
+        async with AsyncExitStack() as turns:
+            await turns.enter_async_context(self._turns.of(series(id, caller.scope)))
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
+            if wanted == "public":
+                await turns.enter_async_context(self._turns.of(id))  # of all publishers; nobody waits for private ones
+            self._check_free(id, caller, current, wanted)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
-                if pinned and current.ref not in self._pins:
-                    known = self._library.find(current.ref)
-                    self._pins.check([len(p.token_ids) for p in known.prefixes] if known else [], None)
-                prefill_s = await self.quarantine.settle(current.ref)
-                if pinned is not None:
-                    await whole(
-                        self._pins.move(None if pinned else current.ref, current.ref if pinned else None)
-                    )
-                return Published(self._views.of(current.ref, caller), created=False, prefill_s=prefill_s)
+                return await self._again(current.ref, caller, pinned)
             prepared = await asyncio.to_thread(self._prepare, id, text)
-            prefixes = prepared.prefixes
             before = current.ref if current is not None and current.ref in self._pins else None
             pinned = before is not None if pinned is None else pinned
-            if pinned:
-                self._pins.check([len(p.token_ids) for p in prefixes], before)
-            version = await asyncio.to_thread(self._registry.last_version, id) + 1
-            document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
-            forgotten = self._forgotten
-            framings = await self._keep_all(document.scope, prefixes, progress)
-            await whole(self._commit(prepared.known(document), framings))
-            if self._forgotten != forgotten:
-                await self._keep_dropped(document.scope, framings)
-            await whole(self._pins.move(before, document.ref if pinned else None))
+            lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
+            async with self._pins.room(lengths, before) as room:
+                version = await asyncio.to_thread(self._registry.last_version, id, caller.scope) + 1
+                document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
+                drops = self._pages.drops(document.scope)
+                framings = await self._pages.keep_all(document.scope, prepared.prefixes, progress)
+                # From here on all or nothing, and never half of it because the client has left.
+                await whole(self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned))
             prefill_s = sum(f.kept.prefill_s for f in framings)
             return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
+
+    async def _again(self, ref: DocumentRef, caller: Caller, pinned: bool | None) -> Published:
+        """The current version has been published with its own text."""
+        known = self._library.find(ref)
+        pin = bool(pinned) and not self._pins.holds(ref)
+        lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
+        async with self._pins.room(lengths, None) as room:
+            prefill_s = await self.quarantine.settle(ref)
+            if pin:
+                await whole(self._pins.pin(ref, room))
+        if pinned is False:
+            await whole(self._pins.unpin(ref))
+        return Published(self._views.of(ref, caller), created=False, prefill_s=prefill_s)
 
     async def list(self, caller: Caller) -> builtins.list[DocumentInfo]:
         """All versions that ``caller`` may see, by id and then by version."""
@@ -133,55 +136,52 @@ class Publisher:
 
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Raises DocumentNotFound."""
-        return self._views.of(ref, caller)
+        return self._views.of(self._library.resolve(ref, caller).document.ref, caller)
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
         """Raises DocumentNotFound."""
         return self._library.resolve(ref, caller).document.text
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
-        """All versions when ``ref`` names none. Raises DocumentNotFound; PermissionDenied for non-owners."""
-        async with self._turns.of(ref.id):
+        """All versions when ``ref`` names none. Raises DocumentNotFound; PermissionDenied where only others' public
+        ones are found."""
+        async with self._turns.of(series(ref.id, caller.scope)):
             found = [
                 known
                 for known in self._library.versions(ref.id, caller)
                 if ref.version in (None, known.document.version)
             ]
+            own = [known for known in found if known.document.owner_scope == caller.scope]
             if not found:
                 raise DocumentNotFound(str(ref))
-            if any(known.document.owner_scope != caller.scope for known in found):
+            if not own:
                 raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
-            await whole(self._delete(found))
+            await whole(self._delete(own))
+
+    def close(self) -> None:
+        """Idempotent; when nothing else is asked of it."""
+        if self._texts is not None:
+            self._texts.close()
 
     async def restore(self) -> None:
         """Make registered documents known and their pages findable; what is missing waits for ``refresh``."""
-        for entry in await asyncio.to_thread(self._registry.load):
-            prepared = await asyncio.to_thread(self._preparation.prepare, entry.document.text, self._longest)
-            self._library.add(prepared.known(entry.document, entry.quarantined))
-            if entry.pinned:
-                self._pins.remember(entry.document.ref)
-            if entry.quarantined is None:
-                await self._restore_pages(entry, prepared.prefixes)
-            else:
-                self._shelf.put(entry.document.ref, Holding(entry.document.scope, entry.framings))
-                logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
+        await self._restoration.restore(self._longest)
 
     async def refresh(self) -> None:
         """Prefill again what ``restore`` found missing. Ends by itself; failures are logged and left."""
-        stale, self._stale = self._stale, []
-        for item in stale:
-            try:
-                await self._refresh_one(item)
-            except KVProxyError as e:
-                logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.name, e.message)
-        await self._pins.restore(lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined)
+        await self._restoration.refresh()
 
     def _current(self, id: str, caller: Caller) -> Document | None:
-        owner = self._library.owner(id)
-        if owner is not None and owner != caller.scope:
+        """The newest version that ``caller`` itself has published."""
+        own = [k.document for k in self._library.versions(id, caller) if k.document.owner_scope == caller.scope]
+        return own[-1] if own else None
+
+    def _check_free(self, id: str, caller: Caller, current: Document | None, wanted: Visibility) -> None:
+        """A public id belongs to the publisher whose public versions have it; what others have privately counts for
+        nothing. Raises PermissionDenied."""
+        taken = self._library.owner(id) not in (None, caller.scope)
+        if taken and (current is None or wanted == "public"):
             raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
-        versions = self._library.versions(id, caller)
-        return versions[-1].document if versions else None
 
     @property
     def _longest(self) -> int:
@@ -204,35 +204,30 @@ class Publisher:
             param="text",
         )
 
-    async def _keep_all(
-        self, scope: str, prefixes: Sequence[FramedPrefix], progress: Progress | None
-    ) -> tuple[KeptFraming, ...]:
-        """Keep every prefix, or, when one fails or the publisher leaves, none."""
-        total = sum(len(p.token_ids) for p in prefixes)
-        done = 0
-        framings: list[KeptFraming] = []
-        try:
-            for prefix in prefixes:
-                report = partial(_report, progress, done, total) if progress is not None else None
-                kept = await self._local.keep(prefix.token_ids, scope, report)
-                framings.append(KeptFraming(prefix.name, kept))
-                done += len(prefix.token_ids)
-        except BaseException:
-            await whole(self._forget_all([Holding(scope, tuple(framings))]))
-            raise
-        return tuple(framings)
-
-    async def _commit(self, known: Known, framings: tuple[KeptFraming, ...]) -> None:
-        """Make a version visible, on disk and then here. If the first fails, nothing of it stays."""
+    async def _make_visible(
+        self, known: Known, framings: tuple[KeptFraming, ...], room: Room, drops: int, *, pinned: bool
+    ) -> None:
+        """Pin a version, make it visible on disk and then here. If anything fails before it is on disk, nothing of it
+        stays: whoever sees a refusal sees no version. ``drops``: of pages, before this one's were kept."""
         document = known.document
         holding = Holding(document.scope, framings)
         try:
-            await asyncio.to_thread(self._registry.publish, document, framings)
+            if pinned:
+                await self._pins.hold(document.ref, holding, room)
+            await asyncio.to_thread(
+                self._registry.publish, document, framings, pinned=pinned, unpinned=room.instead_of
+            )
         except BaseException:
-            await self._forget_all([holding])
+            await self._pins.give_back(document.ref, room)
+            await self._pages.drop([holding])
             raise
         self._shelf.put(document.ref, holding)
         self._library.add(known)
+        await self._pins.moved(room.instead_of, document.ref if pinned else None)
+        if self._texts is not None:
+            await asyncio.to_thread(self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others))
+        if self._pages.drops(document.scope) != drops:
+            await self._pages.keep_dropped(document.scope, framings)
 
     async def _delete(self, found: Sequence[Known]) -> None:
         """Hidden first, so that no new reader finds what is being dropped."""
@@ -246,85 +241,6 @@ class Publisher:
                 self._library.add(known)
             raise
         await self._pins.drop(refs)
-        await self._forget_all(self._shelf.take(refs))
-
-    async def _forget_all(self, holdings: Sequence[Holding]) -> None:
-        """Drop what no document on the shelf needs.
-
-        Page keys are the same in every scope. Pages leave this scope at once even if another one has them
-        too, so that nobody can tell; the other scope then writes its copy again, from memory.
-        """
-        self._forgotten += 1
-        for holding in holdings:
-            needed = self._shelf.needed(holding.keys, holding.scope)
-            for framing in holding.framings:
-                if any(page.key not in needed for page in framing.kept.pages):
-                    await self._local.forget(framing.kept, holding.scope, needed)
-            for scope, kept in self._shelf.sharing(holding.keys - needed, holding.scope):
-                await self._keep_again(kept, scope)
-
-    async def _keep_dropped(self, scope: str, framings: Sequence[KeptFraming]) -> None:
-        """A deletion meanwhile may have taken shared pages that were not yet known to be needed."""
-        for framing in framings:
-            if await self._local.known(framing.kept, scope) < _tokens(framing.kept):
-                await self._keep_again(framing.kept, scope)
-
-    async def _keep_again(self, kept: Kept, scope: str) -> None:
-        try:
-            await self._local.keep(kept.token_ids, scope)
-        except KVProxyError as e:
-            logger.warning("a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message)
-
-    async def _restore_pages(self, entry: Entry, prefixes: Sequence[FramedPrefix]) -> None:
-        document = entry.document
-        wanted = {p.name: p for p in prefixes}
-        self._shelf.put(document.ref, Holding(document.scope, entry.framings))
-        for name, prefix in wanted.items():
-            kept = self._shelf.get(document.ref).of(name)
-            reason = await self._why_missing(kept, prefix, document.scope)
-            if reason is not None:
-                logger.info("%s (%s) will be prefilled again: %s", document.ref, name, reason)
-                self._stale.append(_Stale(document.ref, prefix, reason))
-
-    async def _why_missing(self, kept: Kept | None, prefix: FramedPrefix, scope: str) -> str | None:
-        if kept is None:
-            return "this framing or spelling is new"
-        if kept.token_ids != prefix.token_ids:
-            return "tokenizer or chat template have changed"
-        on_disk = await self._local.known(kept, scope)
-        if on_disk >= _tokens(kept):
-            return None
-        return f"{on_disk} of {_tokens(kept)} tokens are on disk for this engine"
-
-    async def _refresh_one(self, item: _Stale) -> None:
-        for attempt in range(1, _REFRESH_ATTEMPTS + 1):
-            async with self._turns.of(item.ref.id):
-                known = self._library.find(item.ref)
-                if known is None:
-                    return
-                try:
-                    kept = await self._local.keep(item.prefix.token_ids, known.document.scope)
-                except Retryable as e:
-                    if attempt == _REFRESH_ATTEMPTS:
-                        raise
-                    delay = e.retry_after_s or 0
-                else:
-                    await whole(self._replace(known, KeptFraming(item.prefix.name, kept)))
-                    return
-            await asyncio.sleep(delay)
-
-    async def _replace(self, known: Known, framing: KeptFraming) -> None:
-        # Framings no longer configured leave here; the store collects their pages at the next start.
-        document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
-        others = tuple(f for f in self._shelf.get(document.ref).framings if f.framing in names)
-        holding = Holding(document.scope, (*others, framing))
-        await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
-        self._shelf.put(document.ref, holding)
-
-
-def _tokens(kept: Kept) -> int:
-    return sum(page.tokens for page in kept.pages)
-
-
-def _report(progress: Progress, before: int, total: int, done: int, _: int) -> None:
-    progress(before + done, total)
+        if self._texts is not None:
+            await asyncio.to_thread(self._texts.drop, refs)
+        await self._pages.drop(self._shelf.take(refs))

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from kvproxy.backends.base import BadPage, LocalBackend
@@ -43,6 +44,8 @@ class Quarantine:
         self._turns = turns
         self._released = released
         self._confined_at: dict[DocumentRef, float] = {}
+        self._writing = asyncio.Lock()
+        """Of notes and their ends: they reach the disk in the order in which they were decided."""
 
     def owners(self, pages: Iterable[BadPage]) -> dict[DocumentRef, BadPage]:
         """The published versions that these pages belong to, with the first bad one of each."""
@@ -68,15 +71,12 @@ class Quarantine:
         ``spare`` keeps the pages that versions in use need too: right where all owners of each bad page are named.
         """
         # All of them before anything is waited for: what is spared must not be a page of the next one.
-        there = {ref: known for ref in notes if (known := self._library.find(ref)) is not None}
+        there = {ref: replace(known, quarantined=notes[ref]) for ref in notes if (known := self._library.find(ref))}
         for ref, known in there.items():
-            self._library.add(replace(known, quarantined=notes[ref]))
-            logger.error("%s is in quarantine, and every reader of it a miss: %s", ref, notes[ref])
-        for ref in there:
-            async with self._turns.of(ref.id):
-                if self._library.find(ref) is not None:
-                    await whole(self._confine(ref, notes[ref], spare=spare))
-                    self._confined_at[ref] = time.perf_counter()
+            self._library.add(known)
+            logger.error("%s is in quarantine, and every reader of it a miss: %s", ref, known.quarantined)
+        if there:
+            await whole(self._confine(there, spare=spare))
 
     def confined_since(self, ref: DocumentRef, moment: float) -> bool:
         """Whether its pages were dropped by :meth:`confine` after ``moment``, of ``time.perf_counter``."""
@@ -89,38 +89,64 @@ class Quarantine:
         if known is None or known.quarantined is None:
             return 0.0
         framings = await self._recompute(known)
-        await whole(self._lift(ref))
+        await whole(self._lift(known))
         return sum(framing.kept.prefill_s for framing in framings)
 
     async def renew(self, ref: DocumentRef) -> None:
         """Prefill a version in quarantine anew; it stays there. For whoever wants to see whether it may leave."""
-        async with self._turns.of(ref.id):
+        async with self._turn(ref):
             known = self._library.find(ref)
             if known is not None and known.quarantined is not None:
                 await self._recompute(known)
 
     async def conclude(self, ref: DocumentRef, *, exact: bool) -> None:
         """What was renewed has been compared: let it out, or drop it again."""
-        async with self._turns.of(ref.id):
+        async with self._turn(ref):
             known = self._library.find(ref)
             if known is None or known.quarantined is None:
                 return
-            await whole(self._lift(ref) if exact else self._drop(ref))
+            await whole(self._lift(known) if exact else self._drop_all(ref))
 
-    async def _confine(self, ref: DocumentRef, note: str, *, spare: bool) -> None:
+    def _turn(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
+        known = self._library.find(ref)
+        return self._turns.of(known.document.series if known is not None else ref.name)
+
+    async def _confine(self, there: Mapping[DocumentRef, Known], *, spare: bool) -> None:
+        """Every note on disk before the first page is dropped: a process that ends, or a drop that fails, leaves no
+        version of them in use at the next start."""
         try:
-            await asyncio.to_thread(self._registry.quarantine, ref, note)
+            async with self._writing:
+                await asyncio.to_thread(
+                    self._registry.quarantine_all, {ref: known.quarantined or "" for ref, known in there.items()}
+                )
         except Exception as e:  # whatever it is, the pages must go
-            logger.error("the quarantine of %s is not written down and ends with this process: %s", ref, e)
-        await self._drop(ref, spare=spare)
+            for ref in there:
+                logger.error("the quarantine of %s is not written down and ends with this process: %s", ref, e)
+        for ref, known in there.items():
+            async with self._turns.of(known.document.series):
+                if self._library.find(ref) is known:  # neither deleted nor let out meanwhile
+                    for fault in await self._drop(ref, spare=spare):
+                        logger.error("%s: pages that nobody may use could not be dropped: %s", ref, fault)
+                    self._confined_at[ref] = time.perf_counter()
 
-    async def _drop(self, ref: DocumentRef, *, spare: bool = True) -> None:
+    async def _drop(self, ref: DocumentRef, *, spare: bool = True) -> Sequence[Exception]:
         """Memory and disk. Without ``spare`` also where a version in use needs the same pages: its next reader makes
-        them again, and the next start puts them back on disk."""
+        them again, and the next start puts them back on disk. Returns what failed; the other framings are dropped all
+        the same."""
         holding = self._shelf.get(ref)
         needed = self._shelf.needed(holding.keys, holding.scope, self._in_use) if spare else frozenset()
+        faults: list[Exception] = []
         for framing in holding.framings:
-            await self._local.forget(framing.kept, holding.scope, needed)
+            try:
+                await self._local.forget(framing.kept, holding.scope, needed)
+            except Exception as e:  # a disk's or the engine's: none of them may keep the next framing's pages
+                faults.append(e)
+        return faults
+
+    async def _drop_all(self, ref: DocumentRef) -> None:
+        """Raises the first failure, of a version whose pages must be gone before others are computed."""
+        for fault in await self._drop(ref):
+            raise fault
 
     def _in_use(self, ref: DocumentRef) -> bool:
         known = self._library.find(ref)
@@ -128,21 +154,27 @@ class Quarantine:
 
     async def _recompute(self, known: Known) -> Sequence[KeptFraming]:
         document = known.document
-        await whole(self._drop(document.ref))
+        await whole(self._drop_all(document.ref))
         framings = []
         for prefix in known.prefixes:
             kept = await self._local.keep(prefix.token_ids, document.scope)
             framings.append(KeptFraming(prefix.name, kept))
-        holding = Holding(document.scope, tuple(framings))
-        await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
-        self._shelf.put(document.ref, holding)
+        await whole(self._replace_kept(document.ref, Holding(document.scope, tuple(framings))))
         return framings
 
-    async def _lift(self, ref: DocumentRef) -> None:
-        await asyncio.to_thread(self._registry.quarantine, ref, None)
-        known = self._library.find(ref)
-        if known is not None:
+    async def _replace_kept(self, ref: DocumentRef, holding: Holding) -> None:
+        await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings)
+        self._shelf.put(ref, holding)
+
+    async def _lift(self, known: Known) -> None:
+        """Let it out, unless it was confined again since it was looked at."""
+        ref = known.document.ref
+        async with self._writing:
+            if self._library.find(ref) is known:
+                await asyncio.to_thread(self._registry.quarantine, ref, None)
+            if self._library.find(ref) is not known:
+                return  # its new note is written after this
             self._library.add(replace(known, quarantined=None))
-            logger.warning("%s is out of quarantine", ref)
-            if self._released is not None:
-                await self._released(ref)
+        logger.warning("%s is out of quarantine", ref)
+        if self._released is not None:
+            await self._released(ref)

@@ -6,8 +6,8 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from kvproxy.documents.library import Library
 from kvproxy.documents.registry import Registry
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.turns import whole
 from kvproxy.engine import build
 from kvproxy.engine.grammar import Grammars
 from kvproxy.engine.kernel_settings import kernel_settings, kernel_variables
@@ -205,7 +206,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             default_visibility=config.documents.default_visibility,
             max_text=config.documents.max_text,
             spellings=config.documents.spellings,
+            texts=config.store.path / "prepared.sqlite3",
         )
+        life.callback(publisher.close)
         await publisher.restore()
         client = await life.enter_async_context(raw_client())
         misses = LitellmBackend(
@@ -275,8 +278,13 @@ async def _background() -> AsyncIterator[Callable[..., None]]:
     finally:
         for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+        if tasks:
+            # Whoever cancels this task meanwhile is heard, once all of them have ended.
+            await whole(_all_ended(tasks))
+
+
+async def _all_ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
 
 
 async def _refresh(misses: LitellmBackend, publisher: Publisher, grammars: Grammars) -> None:

@@ -161,7 +161,7 @@ def test_verify_shows_what_was_compared(proxy: FakeProxy) -> None:
 def test_verify_says_what_differs_by_its_status(proxy: FakeProxy) -> None:
     proxy.publish({"id": "lost", "text": "one two"})
     status, out, _ = call("verify", "lost", "--url", proxy.url)
-    assert status == 2 and "no page of this prompt is kept" in out and "1 could not be compared" in out
+    assert status == 3 and "no page of this prompt is kept" in out and "1 could not be compared" in out
     proxy.publish({"id": "handbook", "text": "one two"})
     proxy.lies = True
     status, out, _ = call("verify", "lost", "handbook", "--url", proxy.url)
@@ -169,7 +169,7 @@ def test_verify_says_what_differs_by_its_status(proxy: FakeProxy) -> None:
     status, out, err = call("verify", "handbook", "none", "--url", proxy.url)
     assert status == 1 and "DIFFERS" in out and err.endswith("kvproxy: No such document: 'none'.\n")
     status, out, err = call("verify", "none", "--url", proxy.url)
-    assert (status, out, err) == (2, "", "kvproxy: No such document: 'none'.\n")
+    assert (status, out, err) == (3, "", "kvproxy: No such document: 'none'.\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--all", "handbook"), ("x", "--tokens", "0")])

@@ -90,6 +90,27 @@ def test_something_else_at_that_address(response: httpx.Response, message: str) 
             client.documents()
 
 
+@pytest.mark.parametrize("data", ["<html>", "[1]", "{", "[" * 5000])
+@pytest.mark.parametrize("event", ["result", "progress", "error"])
+def test_an_event_that_is_no_object_is_one_sentence(event: str, data: str) -> None:
+    text = f"event: {event}\ndata: {data}\n\n"
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(text.encode())))
+    with Client("http://elsewhere", transport=transport) as client:
+        with pytest.raises(RequestFailed, match="an event is no JSON object"):
+            client.publish("x", "y")
+        with pytest.raises(RequestFailed, match="an event is no JSON object"):
+            next(client.requests(last=1))
+
+
+def test_progress_without_numbers_is_no_progress() -> None:
+    text = 'event: progress\ndata: {}\n\nevent: result\ndata: {"id": "x"}\n\n'
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, text=text))
+    told: list[tuple[int, int]] = []
+    with Client("http://elsewhere", transport=transport) as client:
+        assert client.publish("x", "y", progress=lambda *p: told.append(p)) == {"id": "x"}
+    assert told == []
+
+
 PATHS = {
     "handbook": "handbook",
     "handbook@3": "handbook@3",

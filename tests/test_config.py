@@ -128,3 +128,64 @@ def test_rules_that_would_take_everything_or_nothing(
     with pytest.raises(SetupError, match="requests") as caught:
         loaded(tmp_path, {"requests": section})
     assert told in caught.value.message
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("section", sorted(Config.model_fields))
+def test_a_section_whose_lines_are_all_comments_is_as_if_left_out(tmp_path: Path, section: str) -> None:
+    path = written(tmp_path, f"{section}:\n  # {section}: commented out\n")
+    assert load_config(path) == load_config(None)
+    assert load_config(path, {"server.port": 0, "model.path": "x", "engine.audit": 1.0}) == load_config(
+        None, {"server.port": 0, "model.path": "x", "engine.audit": 1.0}
+    )
+
+
+def settings_of(section: str) -> list[str]:
+    return list(getattr(type(getattr(Config(), section)), "model_fields", ()))
+
+
+@pytest.mark.parametrize(
+    ("section", "name"), [(section, name) for section in Config.model_fields for name in settings_of(section)]
+)
+def test_a_setting_that_is_left_empty_has_its_default(tmp_path: Path, section: str, name: str) -> None:
+    assert load_config(written(tmp_path, f"{section}:\n  {name}:\n")) == load_config(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("server:\n  prot: 1\n", "server: unknown setting 'prot'; did you mean 'port'?"),
+        ("model: qwen\n", None),
+        ("server: [1]\n", None),
+        ("store: 3\n", "store: must hold settings by name (path, max_size, spill_max_size), and is a value"),
+        ("documents:\n  framings:\n    -\n    - x\n", None),
+        ("upstreams:\n  -\n", "upstreams.0.name: Field required; upstreams.0.params: Field required"),
+        ("server:\n  api_keys:\n    - name: a\n      key:\n", "server.api_keys.0.key: Field required"),
+        ("store:\n  max_size: tiny\n", "store.max_size: write a size like 512MiB or 4GiB"),
+        (f"store:\n  max_size: {'9' * 400}GiB\n", "store.max_size: write a size like 512MiB or 4GiB"),
+        ("x: 1\n", None),
+    ],
+)
+@pytest.mark.parametrize("overrides", [{}, {"server.port": 0, "model.path": "y"}])
+def test_the_whole_message_of_a_fault(
+    tmp_path: Path, text: str, told: str | None, overrides: dict[str, Any]
+) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(SetupError) as caught:
+        load_config(path, overrides)
+    assert "Value error" not in caught.value.message and "valid dictionary" not in caught.value.message
+    if told is not None:
+        assert caught.value.message == f"{path}: {told}"
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe\xff", b"a: " + b"9" * 5000, b"a: 2026-99-99", b"[" * 5000])
+def test_what_is_no_yaml(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(data)
+    with pytest.raises(SetupError, match="is not valid YAML"):
+        load_config(path)

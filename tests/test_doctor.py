@@ -11,6 +11,7 @@ from kvproxy.config import Config, load_config
 from kvproxy.doctor import (
     TESTED_TORCH,
     Finding,
+    access_finding,
     disk_findings,
     examine,
     hub_finding,
@@ -53,6 +54,14 @@ def test_the_tested_torch_is_the_pinned_one() -> None:
         (isa_finding(host(cuda="A GPU"), "bfloat16", "auto"), "ok"),
         (settings_finding({}), "ok"),
         (settings_finding({"ONEDNN_MAX_CPU_ISA": "AVX2"}), "warn"),
+        (access_finding("0.0.0.0", keys=0), "warn"),
+        (access_finding("", keys=0), "warn"),
+        (access_finding("proxy.example", keys=0), "warn"),
+        (access_finding("::", keys=0), "warn"),
+        (access_finding("0.0.0.0", keys=2), "ok"),
+        (access_finding("127.0.0.1", keys=0), "ok"),
+        (access_finding("::1", keys=0), "ok"),
+        (access_finding("localhost", keys=0), "ok"),
         (memory_finding(SMALL, 16 * GIB, "auto"), "ok"),
         (memory_finding(SMALL, 16 * GIB, 10 * GIB), "ok"),
         (memory_finding(SMALL, GIB - 1, "auto"), "fail"),
@@ -134,8 +143,8 @@ def config(tmp_path: Path) -> Callable[[str], Config]:
 def test_a_whole_examination(smollm2: Path, config: Callable[[str], Config], tmp_path: Path) -> None:
     found = list(examine(config(str(smollm2)), tmp_path))
     assert [f.check for f in found] == [
-        *("torch", "processor", "kernel settings", "model"),
-        *("architecture", "memory", "tokenizer", "template", "store", "port"),
+        *("torch", "processor", "kernel settings", "model", "architecture"),
+        *("memory", "tokenizer", "template", "store", "port", "access"),
     ]
     assert [f for f in found if f.level == "fail"] == []
 

@@ -33,7 +33,10 @@ ARROWS: dict[str, set[str]] = {
     "quarantine": {"documents", "backends.base"},
     "pinning": {"documents", "backends.base"},
     "document_views": {"documents", "backends.base"},
-    "publish": {"documents", "backends.base", "ledger", "quarantine", "pinning", "document_views"},
+    "publishing": {"documents", "backends.base", "pinning"},
+    "publish": {
+        *("documents", "backends.base", "ledger", "quarantine", "pinning", "document_views", "publishing"),
+    },
     "pipeline": {"documents", "backends.base", "ledger", "wire", "telemetry"},
     "server": {"pipeline", "publish", "wire", "documents", "backends.base", "telemetry"},
 }
@@ -112,18 +115,33 @@ def test_heavy_libraries_stay_in_their_quarter(path: Path) -> None:
     assert wrong == []
 
 
+def arrows_of_the_code() -> dict[str, set[str]]:
+    """By layer: the layers that its modules import. What is named in no row of ARROWS is a layer of its own."""
+    found: dict[str, set[str]] = {}
+    for path in modules():
+        mine = layer(dotted(path) or "__init__")
+        for name, _ in imports(path):
+            if name.split(".")[0] == "kvproxy" and name != "kvproxy.__version__":
+                other = layer(name.removeprefix("kvproxy").removeprefix(".") or "__init__")
+                found.setdefault(mine, set()).update({other} - {mine})
+    return found
+
+
 def test_there_are_no_cycles_between_layers() -> None:
+    arrows = arrows_of_the_code()
+
     def reach(start: str) -> set[str]:
         seen: set[str] = set()
-        stack = list(ARROWS[start])
+        stack = list(arrows.get(start, ()))
         while stack:
             at = stack.pop()
             if at not in seen:
                 seen.add(at)
-                stack += ARROWS.get(at, set())
+                stack += arrows.get(at, ())
         return seen
 
-    assert [name for name in ARROWS if name in reach(name)] == []
+    assert len(arrows) > 20 and "core" in reach("server")
+    assert [name for name in arrows if name in reach(name)] == []
 
 
 def loaded_by(statement: str) -> set[str]:

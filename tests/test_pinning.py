@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kvproxy.core import DocumentRef
-from kvproxy.errors import CannotFit, DocumentNotFound
+from kvproxy.errors import CannotFit, DocumentNotFound, Overloaded
 from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder
 
 __all__ = ["folder"]
@@ -69,6 +71,93 @@ async def test_more_than_the_share_is_refused_before_anything_is_computed(shop: 
     assert not await pin(shop, "Other. " + TEXT, pinned=None, id="others")
     with pytest.raises(CannotFit, match=r"would take \d+ pages of KV, and 0 are left"):
         await pin(shop, "Other. " + TEXT, id="others")
+    assert len(shop.backend.pinned) == len(FRAMINGS)
+
+
+async def test_a_publisher_that_leaves_while_it_is_written_down_pins_all_the_same(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version is visible then: it is so with its pin, and the version before it without."""
+    await pin(shop)
+    loop, publish = asyncio.get_running_loop(), shop.registry.publish
+
+    def and_leave(*arguments: Any, **options: Any) -> None:
+        publish(*arguments, **options)
+        loop.call_soon_threadsafe(task.cancel)
+
+    monkeypatch.setattr(shop.registry, "publish", and_leave)
+    task = asyncio.ensure_future(shop.publisher.publish("rules", MORE, None, ALICE, pinned=True))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [(i.version, i.pinned) for i in await shop.publisher.list(BOB)] == [(1, False), (2, True)]
+    assert [entry.pinned for entry in shop.registry.load()] == [False, True]
+    assert len(shop.backend.pinned) == len(FRAMINGS)
+
+
+async def test_two_that_together_are_too_much_are_not_both_computed(shop: Shop) -> None:
+    await pin(shop)
+    shop.backend.most_pinned = 2 * sum(shop.backend.pinned.values())
+    shop.backend.start_delay_s = 1e-3
+    a, b = await asyncio.gather(
+        *(pin(shop, f"{id}. {TEXT}", id=id) for id in ("a", "b")), return_exceptions=True
+    )
+    assert a is True and isinstance(b, CannotFit)
+    assert [i.id for i in await shop.publisher.list(BOB)] == ["a", "rules"]
+    await shop.publisher.delete(DocumentRef("a"), ALICE)
+    assert await pin(shop, f"b. {TEXT}", id="b"), "nothing is set aside any more"
+
+
+async def test_room_set_aside_is_given_back_when_the_publisher_leaves(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pin(shop)
+    shop.backend.most_pinned = 2 * sum(shop.backend.pinned.values())
+    entered = asyncio.Event()
+
+    async def never(*_: Any) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.backend, "keep", never)
+        task = asyncio.ensure_future(pin(shop, f"a. {TEXT}", id="a"))
+        await entered.wait()
+        with pytest.raises(CannotFit):
+            await pin(shop, f"b. {TEXT}", id="b")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await pin(shop, f"b. {TEXT}", id="b")
+
+
+@pytest.mark.parametrize("rooms", [1, 2])
+async def test_a_refused_pin_is_a_refused_publish(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, rooms: int
+) -> None:
+    """Whatever the backend says at the last moment: nobody sees a version whose publisher was told of a failure."""
+    await pin(shop)
+    before = dict(shop.backend.pinned)
+    shop.backend.most_pinned = rooms * sum(before.values())
+    disk, pinned, calls = set(shop.backend.disk), shop.backend.pin, 0
+
+    async def busy_at_second(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise Overloaded("memory is short", retry_after_s=5)
+        return await pinned(*arguments)
+
+    monkeypatch.setattr(shop.backend, "pin", busy_at_second)
+    with pytest.raises(Overloaded):
+        await pin(shop, TEXT.replace("nothing", "anything"), pinned=None)
+    assert await shop.refs(ALICE) == ["rules@1"] and shop.backend.disk == disk
+    assert shop.backend.pinned == before and (await shop.publisher.get(REF, ALICE)).pinned
+
+
+async def test_two_versions_may_pin_one_page(shop: Shop) -> None:
+    """A text in another spelling, under the same id."""
+    await pin(shop, TEXT.replace("\n", "\r\n"))
+    assert await pin(shop, TEXT, pinned=None)
     assert len(shop.backend.pinned) == len(FRAMINGS)
 
 

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kvproxy.backends.base import Generation, LocalBackend
+from kvproxy.backends.base import Generation, LocalBackend, PlacesClaim
 from kvproxy.core import Caller, ChatRequest, TextRequest
 from kvproxy.events import Event, Finished, Started, TextDelta
 from kvproxy.pipeline import Pipeline, Reply, Request
@@ -90,9 +90,16 @@ class ScriptedPipeline(Pipeline):
         super().__init__(**parts)
         self._script = script
 
-    async def serve(self, request: Request, caller: Caller, request_id: str, clock: Timings) -> Reply:
+    async def serve(
+        self,
+        request: Request,
+        caller: Caller,
+        request_id: str,
+        clock: Timings,
+        claim: PlacesClaim | None = None,
+    ) -> Reply:
         self._script.plan(request_id, request)
-        return await super().serve(request, caller, request_id, clock)
+        return await super().serve(request, caller, request_id, clock, claim)
 
 
 class ScriptedBackend:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -34,7 +34,7 @@ from kvproxy.backends.fake_answer import (
     words_of,
 )
 from kvproxy.backends.fake_misses import FakeMisses
-from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
 from kvproxy.engine.places import Claim, Places
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
@@ -87,6 +87,7 @@ class FakeBackend:
         """Of generations that run together, shared between callers as the engine's are."""
         self.pinned: dict[tuple[str, _Tokens], int] = {}
         """Pages of each prefix that is pinned, by scope and token ids."""
+        self._pins: Counter[tuple[str, _Tokens]] = Counter()
         self.holds = 0
         """Lookups whose block is open."""
         self._failures: deque[tuple[BaseException, int]] = deque()
@@ -188,15 +189,16 @@ class FakeBackend:
             if progress is not None:
                 progress(done, len(token_ids))
         pages = _pages(token_ids)
-        fresh = any(p.key not in self.disk for p in pages)
-        self.disk.update(p.key for p in pages)
+        stored = {stored_key(p.key, scope) for p in pages}
+        fresh = not stored <= self.disk
+        self.disk.update(stored)
         self._kept.setdefault(scope, set()).add(token_ids)
         return Kept("fake", token_ids, pages, 4 * len(token_ids), self.start_delay_s if fresh else 0.0)
 
     async def known(self, kept: Kept, scope: str) -> int:
         tokens = 0
         for page in kept.pages if kept.fingerprint == "fake" else ():
-            if page.key not in self.disk:
+            if stored_key(page.key, scope) not in self.disk:
                 break
             tokens += page.tokens
         if tokens:
@@ -210,19 +212,23 @@ class FakeBackend:
         return self.most_pinned - sum(self.pinned.values())
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
-        if len(kept.pages) > self.pin_room():
+        if (scope, kept.token_ids) not in self.pinned and len(kept.pages) > self.pin_room():
             raise CannotFit("too many pages are pinned", param="pinned")
         await self.keep(kept.token_ids, scope)
-        self.pinned[scope, kept.token_ids] = len(kept.pages)
+        prefix = (scope, kept.token_ids)
+        self.pinned[prefix] = len(kept.pages)
+        self._pins[prefix] += 1
 
         async def release() -> None:
-            self.pinned.pop((scope, kept.token_ids), None)
+            self._pins[prefix] -= 1
+            if self._pins[prefix] <= 0:
+                self.pinned.pop(prefix, None)
 
         return release
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         self._kept.get(scope, set()).discard(kept.token_ids)
-        self.disk.difference_update({p.key for p in kept.pages} - still_kept)
+        self.disk.difference_update(stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept)
 
     async def compare(
         self,

@@ -23,7 +23,7 @@ from kvproxy.backends.base import (
 )
 from kvproxy.backends.compare import Comparer
 from kvproxy.backends.samples import Samples, ServedHit
-from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of
+from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
 from kvproxy.engine.cache import pages_for
 from kvproxy.engine.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.draft import DraftCounts
@@ -219,7 +219,7 @@ class EmbeddedBackend:
             parent: Node | None = None
             done = 0
             for page in kept.pages:
-                if not store.has(page.key):
+                if not store.has(stored_key(page.key, scope)):
                     break
                 parent = cache.know(scope, parent, kept.token_ids[done : done + page.tokens])
                 done += page.tokens
@@ -274,7 +274,7 @@ class EmbeddedBackend:
 
         await self._on_engine(drop)
         if self._store is not None:
-            keys = [p.key for p in kept.pages if p.key not in still_kept]
+            keys = [stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept]
             await asyncio.to_thread(self._store.delete, keys)
 
     async def compare(
@@ -295,7 +295,8 @@ class EmbeddedBackend:
         constraint = None if grammar is None else grammar.start()
         audit = await Comparer(self._engine, self.run).audit(hit.sequence, constraint)
         if audit.bad_pages and self._store is not None:
-            await asyncio.to_thread(self._store.delete, [page.key for page in audit.bad_pages])
+            keys = [stored_key(page.key, page.scope) for page in audit.bad_pages]
+            await asyncio.to_thread(self._store.delete, keys)
         return audit
 
     def doubt(self) -> None:

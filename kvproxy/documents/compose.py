@@ -72,6 +72,12 @@ class Composer:
         self._texts = TextPrompts(tokenizer, library)
         self.framings = tuple(framing for framing in framings if self._expressible(framing))
 
+    @property
+    def digest(self) -> str:
+        """All that a document's tokens follow from, beside its text and the version of this code."""
+        framings = " ".join(framing.name for framing in self.framings)
+        return f"{self._tokenizer.digest} {self._template.digest} {framings}"
+
     def encode(self, text: str) -> list[int]:
         """Tokens of a document's text alone, without surrounding white space. Safe in any thread."""
         return self._tokenizer.encode_text(text.strip())

@@ -33,7 +33,12 @@ class Document:
 
     @property
     def ref(self) -> DocumentRef:
-        return DocumentRef(self.id, self.version)
+        return DocumentRef(self.id, self.version, None if self.visibility == "public" else self.owner_scope)
+
+    @property
+    def series(self) -> str:
+        """All versions of this id and publisher: whoever changes one of them takes the turn of this name."""
+        return series(self.id, self.owner_scope)
 
     @property
     def scope(self) -> str:
@@ -42,6 +47,10 @@ class Document:
 
     def visible_to(self, scope: str) -> bool:
         return self.visibility == "public" or self.owner_scope == scope
+
+
+def series(id: str, owner_scope: str) -> str:
+    return f"{id}\n{owner_scope}"
 
 
 def etag_of(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from kvproxy.core import PUBLIC, Caller, DocumentRef
 from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument
@@ -77,7 +77,7 @@ class Library:
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Known]] = {}
-        """By id, then by version, ascending."""
+        """By ``DocumentRef.name``, then by version, ascending."""
         self._texts: dict[str, PrefixIndex[Match]] = {}
         """By the scope that may see the documents: ``PUBLIC``, or their owner's."""
         self._count = 0
@@ -88,19 +88,19 @@ class Library:
 
     def __iter__(self) -> Iterator[Known]:
         """All versions, by id and then by version."""
-        for document_id in sorted(self._versions):
-            yield from self._versions[document_id].values()
+        for _, names in groupby(sorted(self._versions), key=_id_of):
+            versions = (known for name in names for known in self._versions[name].values())
+            yield from sorted(versions, key=lambda known: (known.document.version, known.document.ref.name))
 
-    @property
-    def ids(self) -> list[str]:
-        """All ids, sorted, whoever may see them."""
-        return sorted(self._versions)
+    def ids(self, caller: Caller) -> list[str]:
+        """Ids of which ``caller`` may see a version, sorted."""
+        return sorted({_id_of(name) for name in self._versions if _owner_in(name) in ("", caller.scope)})
 
     def add(self, known: Known) -> None:
         """Make a version findable, replacing the same version if it is there: no reader sees neither."""
         ref, before = known.document.ref, self.find(known.document.ref)
-        versions = {**self._versions.get(ref.id, {}), known.document.version: known}
-        self._versions[ref.id] = {version: versions[version] for version in sorted(versions)}
+        versions = {**self._versions.get(ref.name, {}), known.document.version: known}
+        self._versions[ref.name] = {version: versions[version] for version in sorted(versions)}
         self._count += before is None
         self._quarantined += known.quarantined is not None
         texts = self._texts.setdefault(_seen_by(known), PrefixIndex())
@@ -114,12 +114,12 @@ class Library:
 
     def remove(self, ref: DocumentRef) -> None:
         """Forget one version, or all of them when ``ref`` names none. Unknown ones are no error."""
-        versions = self._versions.get(ref.id, {})
+        versions = self._versions.get(ref.name, {})
         left = {v: known for v, known in versions.items() if ref.version not in (None, v)}
         if left:
-            self._versions[ref.id] = left
+            self._versions[ref.name] = left
         else:
-            self._versions.pop(ref.id, None)
+            self._versions.pop(ref.name, None)
         for version, known in versions.items():
             if version not in left:
                 self._count -= 1
@@ -139,7 +139,7 @@ class Library:
 
     def find(self, ref: DocumentRef) -> Known | None:
         """Exactly this version, whoever may see it."""
-        return self._versions.get(ref.id, {}).get(ref.version or 0)
+        return self._versions.get(ref.name, {}).get(ref.version or 0)
 
     @property
     def quarantined(self) -> int:
@@ -147,21 +147,35 @@ class Library:
         return self._quarantined
 
     def versions(self, document_id: str, caller: Caller) -> list[Known]:
-        """The versions of a document that ``caller`` may see, oldest first."""
-        versions = self._versions.get(document_id, {})
-        return [known for known in versions.values() if known.document.visible_to(caller.scope)]
+        """The versions of a document that ``caller`` may see, oldest first, its own behind another publisher's.
+
+        What others have under this id and ``caller`` may not see is not even looked at.
+        """
+        public = self._versions.get(document_id, {})
+        private = self._versions.get(DocumentRef(document_id, owner=caller.scope).name, {})
+        return sorted(
+            (*public.values(), *private.values()),
+            key=lambda known: (known.document.owner_scope == caller.scope, known.document.version),
+        )
 
     def owner(self, document_id: str) -> str | None:
-        """The scope that may publish new versions of this id; None when the id is free."""
+        """The scope whose public versions have this id; None when there are none."""
         versions = self._versions.get(document_id)
         return next(iter(versions.values())).document.owner_scope if versions else None
 
     def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> Known:
-        """The version ``ref`` names, or the newest that ``caller`` may see. Raises DocumentNotFound."""
-        versions = self._versions.get(ref.id, {})
-        for version in reversed(versions) if ref.version is None else (ref.version,):
-            known = versions.get(version)
-            if known is not None and known.document.visible_to(caller.scope):
+        """The version ``ref`` names, or the newest that ``caller`` may see; its own before another publisher's. Raises
+        DocumentNotFound."""
+        public = self._versions.get(ref.id, {})
+        private = self._versions.get(DocumentRef(ref.id, owner=caller.scope).name, {})
+        if ref.version is not None:
+            found = [private.get(ref.version), public.get(ref.version)]
+        else:
+            newest = [next(reversed(versions.values())) for versions in (private, public) if versions]
+            newest.sort(key=lambda known: (known.document.owner_scope == caller.scope, known.document.version))
+            found = [*reversed(newest)]
+        for known in found:
+            if known is not None:
                 return known
         raise DocumentNotFound(str(ref), param=param)
 
@@ -176,6 +190,15 @@ class Library:
     def _longest(self, text: str, scope: str) -> Match | None:
         texts = self._texts.get(scope)
         return next((matches[0] for matches in texts.starting(text) if matches), None) if texts else None
+
+
+def _id_of(name: str) -> str:
+    return name.partition("\n")[0]
+
+
+def _owner_in(name: str) -> str:
+    """The scope of a private document's owner; empty for a public one."""
+    return name.partition("\n")[2]
 
 
 def _seen_by(known: Known) -> str:

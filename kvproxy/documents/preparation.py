@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kvproxy import __version__
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument
 from kvproxy.documents.library import Known, Spelled
@@ -33,6 +34,10 @@ class Preparation:
     def __init__(self, composer: Composer, policy: SpellingPolicy = "auto") -> None:
         self._composer = composer
         self._policy = policy
+
+    def recipe(self, limit: int) -> str:
+        """All that ``prepare`` follows from, beside the text."""
+        return f"{__version__} {self._composer.digest} {self._policy} {limit}"
 
     def prepare(self, text: str, limit: int, token_ids: Sequence[int] | None = None) -> Prepared:
         """Tokenise every spelling of ``text``. ``token_ids``: those of the stripped text, if known.

@@ -62,15 +62,6 @@ class Shelf:
         """Document versions of ``scope`` that one page belongs to."""
         return list(self._of_scope(key, scope))
 
-    def sharing(self, keys: frozenset[bytes], scope: str) -> Iterator[tuple[str, Kept]]:
-        """Prefixes of scopes other than ``scope`` that need one of ``keys``, as they are now."""
-        refs = {ref: None for key in keys for ref in self._needing.get(key, ())}
-        holdings = [self._holdings[ref] for ref in refs]
-        for holding in holdings:
-            for framing in holding.framings if holding.scope != scope else ():
-                if any(page.key in keys for page in framing.kept.pages):
-                    yield holding.scope, framing.kept
-
     def _of_scope(self, key: bytes, scope: str) -> Iterator[DocumentRef]:
         return (ref for ref in self._needing.get(key, ()) if self._holdings[ref].scope == scope)
 

@@ -27,7 +27,7 @@ class Keeper:
         The nodes are pinned meanwhile; Overloaded, where that would break a promise: the sequence may have pages of
         its own for them. What was written before an error stays: it is whole, and found again.
         """
-        todo = [n for n in nodes if not (n.stored and self._io.has(n.key))]
+        todo = [n for n in nodes if not (n.stored and self._io.has(n))]
         if not self._cache.pin(nodes):
             done(Overloaded("memory is short; try again in a moment", retry_after_s=1))
             return

@@ -11,7 +11,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
-from kvproxy.core import owner_of
+from kvproxy.core import owner_of, stored_key
 from kvproxy.engine.fair_threads import FairThreads
 from kvproxy.engine.index import Node
 from kvproxy.engine.spill import Spill
@@ -76,8 +76,8 @@ class PageIO:
     def has_store(self) -> bool:
         return self._store is not None
 
-    def has(self, key: bytes) -> bool:
-        return self._store is not None and self._store.has(key)
+    def has(self, node: Node) -> bool:
+        return self._store is not None and self._store.has(stored_key(node.key, node.scope))
 
     def read(self, node: Node, then: Callable[[Read], None], tenant: str | None = None) -> None:
         """Read a stored or spilled page; ``then`` runs on the engine's thread, and the payload is another page's
@@ -112,13 +112,13 @@ class PageIO:
             assert self._spill is not None
             return self._spill.reader(node)
         assert self._store is not None
-        return partial(self._store.get, node.key, node.parent_key, node.token_ids)
+        return partial(self._store.get, stored_key(node.key, node.scope), node.parent_key, node.token_ids)
 
     def write(self, node: Node, payload: bytes, then: Callable[[Written], None]) -> None:
         """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed."""
         assert self._store is not None
-        owner, put = owner_of(node.scope), self._store.put
-        future = self._threads.submit(owner, put, node.key, node.parent_key, node.token_ids, payload)
+        key, owner, put = stored_key(node.key, node.scope), owner_of(node.scope), self._store.put
+        future = self._threads.submit(owner, put, key, node.parent_key, node.token_ids, payload)
 
         def finish(done: Future[None]) -> None:
             if done.cancelled():

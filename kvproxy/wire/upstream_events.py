@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any, Literal
 
 from kvproxy.errors import KVProxyError
 from kvproxy.wire import sse
+from kvproxy.wire.anthropic.errors import error_type
 
 Dialect = Literal["chat/completions", "completions", "responses", "messages", "embeddings"]
 
 _NAMED = ("responses", "messages")
 """Their events have names, and the last one is an event of their own rather than ``[DONE]``."""
-
-_ANTHROPIC_TYPES = {
-    HTTPStatus.BAD_REQUEST: "invalid_request_error",
-    HTTPStatus.UNAUTHORIZED: "authentication_error",
-    HTTPStatus.FORBIDDEN: "permission_error",
-    HTTPStatus.NOT_FOUND: "not_found_error",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request_too_large",
-    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
-    HTTPStatus.SERVICE_UNAVAILABLE: "overloaded_error",
-    529: "overloaded_error",
-}
 
 
 class UpstreamEvents:
@@ -46,7 +35,7 @@ class UpstreamEvents:
     def error(self, error: KVProxyError) -> bytes:
         """The stream ends here, in the way that clients of this endpoint understand."""
         if self._endpoint == "messages":
-            kind = _ANTHROPIC_TYPES.get(error.http_status, "api_error")
+            kind = error_type(error.http_status)
             body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": error.message}}
             return sse.event(body, "error")
         told = error.body()["error"]

@@ -105,7 +105,7 @@ async def test_what_was_sent_lately_is_not_encoded_again(composer: Composer, enc
     "request_",
     [
         chat(("user", "word " * 10**6)),
-        chat(*[("user", "word " * 1000)] * 1000),
+        chat(*(("user", "word " * 1000) for _ in range(1000))),
         chat(("user", [REF] * 2000)),
         TextRequest("m", "word " * 10**6),
         ChatRequest(

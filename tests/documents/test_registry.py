@@ -17,7 +17,7 @@ from kvproxy.errors import SetupError, StorageFull
 
 
 def document(id: str = "handbook", version: int = 1, text: str = "a\x00 世界 \U0001f600") -> Document:
-    return Document(id, version, text, etag_of(text), "private", "tenant:a", 1_700_000_000)
+    return Document(id, version, text, etag_of(text), "public", "tenant:a", 1_700_000_000)
 
 
 def framing(name: str = "system", seed: int = 0, tokens: int = 300) -> KeptFraming:

@@ -23,9 +23,7 @@ def test_shared_pages_are_needed_until_the_last_document_goes() -> None:
     assert shelf.needed(everything, "public") == {b"a", b"c"}
     assert shelf.needed(everything, "tenant:x") == {b"b", b"d"}
     assert shelf.needed(everything, "public", lambda ref: ref != TWO) == frozenset()
-    assert list(shelf.sharing(gone.keys, "public")) == [("tenant:x", kept(b"b", b"d"))]
     assert shelf.needing(b"c", "public") == [TWO] and shelf.needing(b"c", "tenant:x") == []
-    assert list(shelf.sharing(frozenset({b"c"}), "tenant:x")) == [("public", kept(b"a", b"c"))]
 
 
 def test_holdings_by_framing() -> None:

@@ -19,8 +19,14 @@ def job(sampling: Sampling | None = None, **fields: Any) -> Job:
 
 
 def test_ids_of_the_vocabulary_pass() -> None:
-    LIMITS.check(job(Sampling(logit_bias=((0, 1.0), (49, 1.0)), stop_token_ids=(0, 49))))
-    LIMITS.check(job(token_ids=(0, 49), predicted=(49, 0)))
+    smaller = replace(LIMITS, vocabulary=49)
+    for passes in (
+        job(Sampling(logit_bias=((0, 1.0), (49, 1.0)), stop_token_ids=(0, 49))),
+        job(token_ids=(0, 49), predicted=(49, 0)),
+    ):
+        LIMITS.check(passes)
+        with pytest.raises(InvalidRequest):
+            smaller.check(passes)
     LIMITS.check(job(predicted=()))
 
 

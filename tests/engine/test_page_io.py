@@ -4,9 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
+from kvproxy.core import PUBLIC
 from kvproxy.engine.index import Node
 from kvproxy.engine.page_io import READ_AHEAD, PageIO, Read, Written
 from kvproxy.store.page_file import Buffer
@@ -108,9 +110,37 @@ def test_closing_ends_however_many_reads_nobody_takes() -> None:
         assert not closer.is_alive()
 
 
+def test_pages_of_two_scopes_are_two_pages_in_the_store() -> None:
+    asked: list[bytes] = []
+
+    class Asked(Slow):
+        def has(self, key: bytes) -> bool:
+            asked.append(key)
+            return True
+
+        def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None:
+            asked.append(key)
+
+        def get(
+            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        ) -> Loaded | Missing | Rejected:
+            asked.append(key)
+            return Missing()
+
+    io = PageIO(Asked(), lambda call: None)
+    for scope in (PUBLIC, "tenant:a/documents", "tenant:b/documents"):
+        page = replace(node(), scope=scope)
+        io.has(page)
+        io.write(page, b"x", lambda _: None)
+        io.read(page, lambda _: None)
+    wait_until(lambda: len(asked) == 9)
+    io.close()
+    assert len(asked) == 9 and asked.count(node().key) == 3 and len(set(asked)) == 3
+
+
 def test_without_a_store_nothing_is_stored() -> None:
     io = PageIO(None, lambda call: None)
-    assert not io.has_store and not io.has(b"k" * 32)
+    assert not io.has_store and not io.has(node())
     io.close()
 
 

@@ -14,8 +14,9 @@ from kvproxy.engine.pinning import most_pinned
 from kvproxy.engine.sequence import Phase
 from kvproxy.errors import Overloaded
 from tests.engine.conftest import RigMaker
+from tests.engine.stepped import SteppedModel
 from tests.engine.test_cache import TOKENS, keep, make_cache
-from tests.engine.test_worker import SteppedModel, stepped
+from tests.engine.test_worker import stepped
 from tests.engine.tiny import prompt
 
 __all__ = ["stepped"]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -11,7 +13,9 @@ from kvproxy import errors as tree
 from kvproxy.core import MissReason
 from kvproxy.errors import KVProxyError
 from kvproxy.server.errors import error_response
+from kvproxy.wire.anthropic.errors import error_body
 from kvproxy.wire.anthropic.types import ErrorType
+from kvproxy.wire.upstream_events import UpstreamEvents
 from tests.server.doubles import client_of, make_proxy
 
 
@@ -46,6 +50,28 @@ def test_below_anthropics_paths_it_has_anthropics_body(error: KVProxyError, path
     assert body["type"] == "error" and body["request_id"] == "mine"
     assert body["error"]["type"] in get_args(ErrorType) and body["error"]["message"]
     assert_says_whether_to_retry(error, response)
+
+
+def test_every_error_is_raised_somewhere() -> None:
+    """One that nothing raises is a promise in the documentation that nobody keeps."""
+    classes = {c.__name__: c for c in vars(tree).values() if isinstance(c, type) and issubclass(c, KVProxyError)}
+    made = {
+        name.id
+        for path in Path(tree.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        for name in (node.func, *(keyword.value for keyword in node.keywords))  # called, or given to who calls it
+        if isinstance(name, ast.Name)
+    }
+    parents = {base.__name__ for c in classes.values() for base in c.__mro__[1:]}
+    assert sorted(classes.keys() - made - parents) == []
+
+
+@pytest.mark.parametrize("error", instances(), ids=lambda e: type(e).__name__)
+def test_a_stream_of_anthropics_ends_with_the_type_that_a_body_has(error: KVProxyError) -> None:
+    event = UpstreamEvents("messages").error(error)
+    (told,) = [json.loads(line[5:]) for line in event.decode().splitlines() if line.startswith("data:")]
+    assert told["error"]["type"] == error_body(error, "id")["error"]["type"]
 
 
 def assert_says_whether_to_retry(error: KVProxyError, response: web.Response) -> None:

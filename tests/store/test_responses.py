@@ -141,3 +141,5 @@ def test_closing_twice_does_no_harm(tmp_path: Path) -> None:
     store = ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20)
     store.close()
     store.close()
+    with ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as again:
+        assert again.check() == [], "it was closed whole, and nobody holds it"

@@ -1,0 +1,150 @@
+"""Restoration of published documents after a restart: known at once, what is missing of their pages made again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kvproxy.backends.base import Kept, LocalBackend
+from kvproxy.core import DocumentRef
+from kvproxy.documents.document import FramedPrefix
+from kvproxy.documents.library import Known, Library
+from kvproxy.documents.preparation import Preparation, Prepared
+from kvproxy.documents.prepared_texts import PreparedTexts
+from kvproxy.documents.registry import Entry, KeptFraming, Registry
+from kvproxy.documents.shelf import Holding, Shelf
+from kvproxy.documents.turns import Turns, whole
+from kvproxy.errors import KVProxyError, Retryable
+from kvproxy.pinning import Pins
+from kvproxy.publishing.published_pages import tokens_of
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 8
+_AT_ONCE = 64
+"""Documents that are read between two turns of the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stale:
+    """A published prefix whose pages must be made again."""
+
+    ref: DocumentRef
+    series: str
+    prefix: FramedPrefix
+    reason: str
+
+
+class Restoration:
+    """The publisher's: shares its parts. ``restore`` once, before anything else; then ``refresh``."""
+
+    def __init__(
+        self,
+        *,
+        preparation: Preparation,
+        library: Library,
+        registry: Registry,
+        local: LocalBackend,
+        shelf: Shelf,
+        turns: Turns,
+        pins: Pins,
+        texts: PreparedTexts | None,
+    ) -> None:
+        """Without ``texts`` every document is tokenised anew."""
+        self._preparation = preparation
+        self._library = library
+        self._registry = registry
+        self._local = local
+        self._shelf = shelf
+        self._turns = turns
+        self._pins = pins
+        self._texts = texts
+        self._stale: list[_Stale] = []
+
+    async def restore(self, limit: int) -> None:
+        """Make registered documents known and their pages findable; what is missing waits for ``refresh``. Prefixes
+        of other spellings with more than ``limit`` tokens are left out."""
+        entries = await asyncio.to_thread(self._registry.load)
+        for begin in range(0, len(entries), _AT_ONCE):
+            some = entries[begin : begin + _AT_ONCE]
+            for entry, prepared in await asyncio.to_thread(self._prepared, some, limit):
+                self._library.add(prepared.known(entry.document, entry.quarantined))
+                if entry.pinned:
+                    self._pins.remember(entry.document.ref)
+                if entry.quarantined is None:
+                    await self._restore_pages(entry, prepared.prefixes)
+                else:
+                    self._shelf.put(entry.document.ref, Holding(entry.document.scope, entry.framings))
+                    logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
+        if self._texts is not None:
+            await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in entries])
+
+    def _prepared(self, entries: Sequence[Entry], limit: int) -> list[tuple[Entry, Prepared]]:
+        """From disk, or anew, and then on disk. On another thread."""
+        done = []
+        for entry in entries:
+            prepared = self._texts.get(entry.document) if self._texts is not None else None
+            if prepared is None:
+                prepared = self._preparation.prepare(entry.document.text, limit)
+                if self._texts is not None:
+                    self._texts.put(entry.document, prepared)
+            done.append((entry, prepared))
+        return done
+
+    async def refresh(self) -> None:
+        """Prefill again what ``restore`` found missing. Ends by itself; failures are logged and left."""
+        stale, self._stale = self._stale, []
+        for item in stale:
+            try:
+                await self._refresh_one(item)
+            except KVProxyError as e:
+                logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.name, e.message)
+        await self._pins.restore(lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined)
+
+    async def _restore_pages(self, entry: Entry, prefixes: Sequence[FramedPrefix]) -> None:
+        document = entry.document
+        wanted = {p.name: p for p in prefixes}
+        self._shelf.put(document.ref, Holding(document.scope, entry.framings))
+        for name, prefix in wanted.items():
+            kept = self._shelf.get(document.ref).of(name)
+            reason = await self._why_missing(kept, prefix, document.scope)
+            if reason is not None:
+                logger.info("%s (%s) will be prefilled again: %s", document.ref, name, reason)
+                self._stale.append(_Stale(document.ref, document.series, prefix, reason))
+
+    async def _why_missing(self, kept: Kept | None, prefix: FramedPrefix, scope: str) -> str | None:
+        if kept is None:
+            return "this framing or spelling is new"
+        if kept.token_ids != prefix.token_ids:
+            return "tokenizer or chat template have changed"
+        on_disk = await self._local.known(kept, scope)
+        if on_disk >= tokens_of(kept):
+            return None
+        return f"{on_disk} of {tokens_of(kept)} tokens are on disk for this engine"
+
+    async def _refresh_one(self, item: _Stale) -> None:
+        for attempt in range(1, _ATTEMPTS + 1):
+            async with self._turns.of(item.series):
+                known = self._library.find(item.ref)
+                if known is None:
+                    return
+                try:
+                    kept = await self._local.keep(item.prefix.token_ids, known.document.scope)
+                except Retryable as e:
+                    if attempt == _ATTEMPTS:
+                        raise
+                    delay = e.retry_after_s or 0
+                else:
+                    await whole(self._replace(known, KeptFraming(item.prefix.name, kept)))
+                    return
+            await asyncio.sleep(delay)
+
+    async def _replace(self, known: Known, framing: KeptFraming) -> None:
+        # Framings no longer configured leave here; the store collects their pages at the next start.
+        document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
+        others = tuple(f for f in self._shelf.get(document.ref).framings if f.framing in names)
+        holding = Holding(document.scope, (*others, framing))
+        await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
+        self._shelf.put(document.ref, holding)

@@ -1,0 +1,233 @@
+"""Whether another publisher has a private document cannot be told: not by an answer, and not by the work behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kvproxy.core import ChatRequest, DocumentPart, DocumentRef, Message, TextPart
+from kvproxy.documents.document import Document, etag_of
+from kvproxy.documents.registry import Registry
+from kvproxy.errors import DocumentNotFound, KVProxyError, PermissionDenied
+from kvproxy.verify import Verifier
+from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder
+
+__all__ = ["folder"]
+
+OTHER = TEXT.replace("nothing", "anything")
+
+
+@pytest.fixture
+async def shop(folder: Path, tmp_path: Path) -> AsyncIterator[Shop]:
+    shop = Shop(folder, tmp_path, set(), FRAMINGS)
+    yield shop
+    assert shop.registry.check() == [] and shop.backend.check() == []
+    assert shop.registry.page_keys() == shop.backend.disk
+    shop.registry.close()
+
+
+Call = Callable[[Shop], Awaitable[Any]]
+
+
+async def read(shop: Shop, ref: DocumentRef) -> int:
+    """A request that names a document."""
+    messages = (Message("user", (DocumentPart(ref), TextPart("Q"))),)
+    return len((await shop.composer.composed(ChatRequest("fake", messages), BOB)).token_ids)
+
+
+async def verified(shop: Shop, ref: DocumentRef) -> Any:
+    return await Verifier(shop.composer, shop.library, shop.backend, "m").verify(ref, BOB)
+
+
+SECRET = DocumentRef("secret")
+FIRST = DocumentRef("secret", 1)
+
+CALLS: dict[str, Call] = {
+    "publish": lambda shop: shop.publisher.publish("secret", TEXT, None, BOB),
+    "publish privately": lambda shop: shop.publisher.publish("secret", TEXT, "private", BOB),
+    "publish another text": lambda shop: shop.publisher.publish("secret", OTHER, "private", BOB),
+    "publish the text elsewhere": lambda shop: shop.publisher.publish("mine", TEXT, "private", BOB),
+    "publish pinned": lambda shop: shop.publisher.publish("secret", TEXT, "private", BOB, pinned=True),
+    "unpin": lambda shop: shop.publisher.publish("secret", TEXT, "private", BOB, pinned=False),
+    "get": lambda shop: shop.publisher.get(SECRET, BOB),
+    "get a version": lambda shop: shop.publisher.get(FIRST, BOB),
+    "text": lambda shop: shop.publisher.text(SECRET, BOB),
+    "list": lambda shop: shop.publisher.list(BOB),
+    "delete": lambda shop: shop.publisher.delete(SECRET, BOB),
+    "delete a version": lambda shop: shop.publisher.delete(FIRST, BOB),
+    "verify": lambda shop: verified(shop, SECRET),
+    "read": lambda shop: read(shop, SECRET),
+    "read a version": lambda shop: read(shop, FIRST),
+}
+
+
+def counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Every call on the backend and on the registry, with its arguments, and what comes back."""
+    calls: list[tuple[str, str]] = []
+
+    def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            shown: list[object] = [None if callable(x) else x for x in arguments]
+            if isinstance(document := shown[0] if shown else None, Document):
+                shown[0] = replace(document, created=0)
+            calls.append((name, f"{shown} {options}"))
+            return real(*arguments, **options)
+
+        return call
+
+    for part, names in (
+        (shop.backend, ("keep", "known", "forget", "pin", "pin_room", "compare", "hold")),
+        (
+            shop.registry,
+            ("publish", "replace_kept", "quarantine", "quarantine_all", "pin", "delete", "last_version"),
+        ),
+    ):
+        for name in names:
+            if hasattr(part, name):
+                monkeypatch.setattr(part, name, watched(name, getattr(part, name)))
+    return calls
+
+
+async def outcome(work: Awaitable[Any]) -> str:
+    try:
+        result = await work
+    except KVProxyError as e:
+        result = (type(e).__name__, e.http_status, e.body())
+    return re.sub(r"created=\d+", "", str(result))  # seconds, not whether
+
+
+def writes(shop: Shop, before: set[bytes]) -> tuple[int, int]:
+    """How many pages were written, and how many were dropped."""
+    return len(shop.backend.disk - before), len(before - shop.backend.disk)
+
+
+async def seen_by_bob(shop: Shop, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    seen = []
+    for name in calls:
+        before = set(shop.backend.disk)
+        with monkeypatch.context() as patch:
+            work = counted(shop, patch)
+            result = await outcome(CALLS[name](shop))
+        seen.append((name, result, work, writes(shop, before)))
+    return seen
+
+
+SEQUENCES = [
+    *([name] for name in CALLS),
+    ["publish privately", "publish another text", "get a version", "delete", "publish privately"],
+    ["publish pinned", "unpin", "publish", "list", "delete a version", "list", "delete"],
+    ["publish the text elsewhere", "read", "publish privately", "verify", "read a version"],
+]
+
+
+@pytest.mark.parametrize("calls", SEQUENCES, ids=lambda calls: ", ".join(calls))
+async def test_same_answer_and_same_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
+) -> None:
+    """Whoever asks sees the same in a house where somebody else has it privately, in three versions."""
+    seen = []
+    for somebody in (False, True):
+        shop = Shop(folder, tmp_path / str(somebody), set(), FRAMINGS)
+        if somebody:
+            for text in (OTHER, "Another text.", TEXT):
+                await shop.publish("secret", text, "private")
+        seen.append(await seen_by_bob(shop, calls, monkeypatch))
+        assert shop.registry.check() == [] and shop.registry.page_keys() == shop.backend.disk
+        shop.registry.close()
+    assert seen[0] == seen[1]
+
+
+async def test_nobody_waits_for_a_private_publish(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, go_on, keep = asyncio.Event(), asyncio.Event(), shop.backend.keep
+
+    async def slowly(tokens: tuple[int, ...], scope: str, *more: Any) -> Any:
+        if scope.startswith(ALICE.scope):
+            entered.set()
+            await go_on.wait()
+        return await keep(tokens, scope, *more)
+
+    monkeypatch.setattr(shop.backend, "keep", slowly)
+    publishing = asyncio.ensure_future(shop.publish("secret", TEXT, "private"))
+    await entered.wait()
+    with pytest.raises(DocumentNotFound):
+        await shop.publisher.delete(SECRET, BOB)
+    assert str(await shop.publish("secret", TEXT, "private", BOB)) == "secret@1"
+    assert str(await shop.publish("secret", TEXT, "public", BOB)) == "secret@2"
+    go_on.set()
+    with pytest.raises(PermissionDenied):
+        await shop.publish("secret", TEXT, "public")  # that Bob has it can be seen by now
+    assert (await publishing).version == 1
+
+
+async def test_each_has_its_own(shop: Shop) -> None:
+    await shop.publish("notes", TEXT, "private")
+    await shop.publish("notes", OTHER, "private", BOB)
+    assert await shop.publisher.text(DocumentRef("notes", 1), ALICE) == TEXT
+    assert await shop.publisher.text(DocumentRef("notes", 1), BOB) == OTHER
+    assert shop.cached(TEXT, ALICE) > 500 and shop.cached(TEXT, BOB) < 100
+    await shop.publisher.quarantine.confine({DocumentRef("notes", 1, BOB.scope): "it differs"})
+    assert (await shop.publisher.get(DocumentRef("notes"), ALICE)).quarantined is None
+    await shop.publish("notes", OTHER, "private", BOB)
+    again = shop.reopen()
+    await again.publisher.restore()
+    assert await again.publisher.text(DocumentRef("notes"), BOB) == OTHER
+    assert again.cached(TEXT, ALICE) > 500
+    await again.publisher.delete(DocumentRef("notes"), BOB)
+    assert await again.refs(ALICE) == ["notes@1"] and await again.refs(BOB) == []
+    assert again.cached(TEXT, ALICE) > 500
+    again.registry.close()
+
+
+async def test_ones_own_comes_before_anothers_public_one(shop: Shop) -> None:
+    await shop.publish("notes", TEXT, "private")
+    await shop.publish("notes", OTHER, "public", BOB)
+    assert await shop.refs(ALICE) == ["notes@1", "notes@1"]
+    assert [i.current for i in await shop.publisher.list(ALICE)] == [True, True]
+    assert await shop.publisher.text(DocumentRef("notes"), ALICE) == TEXT
+    assert await shop.publisher.text(DocumentRef("notes"), BOB) == OTHER
+    assert str(await shop.publish("notes", TEXT + "More.", "private")) == "notes@2"
+    await shop.publisher.delete(DocumentRef("notes"), ALICE)
+    assert await shop.publisher.text(DocumentRef("notes"), ALICE) == OTHER
+    with pytest.raises(PermissionDenied):
+        await shop.publisher.delete(DocumentRef("notes"), ALICE)
+    with pytest.raises(PermissionDenied):
+        await shop.publish("notes", TEXT, "private")
+    await shop.publisher.delete(DocumentRef("notes"), BOB)
+    assert str(await shop.publish("notes", TEXT)) == "notes@3", "no number stands for two texts"
+
+
+async def test_a_store_of_before_is_taken_over(shop: Shop, tmp_path: Path) -> None:
+    """Private documents lay under ids of all publishers; whatever interrupted the change, it is done in the end."""
+    texts = {1: "one", 2: "two", 3: "three"}
+    path = tmp_path / "old.sqlite"
+    with Registry(path) as old:
+        for version, text in texts.items():
+            secret = Document("secret", version, text, etag_of(text), "private", ALICE.scope, 1)
+            mixed = replace(secret, id="mixed", visibility="public" if version == 2 else "private")
+            old.publish(mixed, ())
+            old.publish(secret, (), pinned=version == 1)
+        old.quarantine(DocumentRef("secret", 2, ALICE.scope), "it differs")
+        old.delete([DocumentRef("secret", 3, ALICE.scope)])
+        wanted = old.load()
+    with sqlite3.connect(path) as db:
+        db.executescript(
+            "PRAGMA foreign_keys = OFF; BEGIN;"
+            + "".join(
+                f"UPDATE OR REPLACE {table} SET id = substr(id, 1, instr(id || char(10), char(10)) - 1);"
+                for table in ("ids", "versions", "kept", "quarantined", "pinned")
+            )
+            + "UPDATE ids SET last_version = 3; PRAGMA user_version = 1; COMMIT;"
+        )
+    for _ in range(2):
+        with Registry(path) as registry:
+            assert registry.load() == wanted and registry.check() == []
+            assert registry.last_version("secret", ALICE.scope) == 3
+            assert registry.last_version("secret", BOB.scope) == 0
+            assert registry.last_version("mixed", BOB.scope) == 3
