@@ -6,6 +6,7 @@ long the loop waits for others, for the interpreter's lock among them, is what `
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from asyncio import events
@@ -83,7 +84,7 @@ async def test_no_callback_is_long(
     async with TestClient(TestServer(build_app(parts))) as http:
         await (await http.post(case.path, data=b"{}")).read()
         with longest_callback(monkeypatch) as longest:
-            answer = await http.post(case.path, data=body)
+            answer = await http.post(case.path, data=io.BytesIO(body))
             told = await answer.read()
     assert answer.status in (200, 400), told[:200]
     assert longest[0] <= MOST_S * slowness
