@@ -28,12 +28,12 @@ from tests.documents.models import write_model
 from tests.server.doubles import make_proxy
 
 MOST_S = 0.05
-BODY = 3 * 2**20
+BODY = 2 * 2**20
 NAMES = (
     *("messages of 16,000 characters", "messages of one character", "empty parts", "{} everywhere"),
     *("numbers everywhere", "20,000 results in the opposite order", "arguments of one call, text"),
-    *("arguments of one call, an object", "tools", "properties of one tool", "token biases"),
-    *("a text completion's prompt", "a prompt of token ids", "items of a response", "blocks of a message"),
+    *("arguments of one call, an object", "tools", "token biases"),
+    *("a text completion's prompt", "a prompt of token ids", "items of a response"),
 )
 CALIBRATION_S = 0.04
 """What ``_calibrate`` takes on a common machine."""
