@@ -162,7 +162,7 @@ def check(way: str, kind: str, path: str, *, stream: bool, status: int, got: byt
             assert json.loads(got)["type"] == "error", told
     if way.startswith(("endless", "drip", "silent", "gzip_bomb")) and kind != "raw-":
         assert status in (400, 502, 504) or (stream and status == 200 and b'"error"' in got[-4096:]), told
-    if status == 200 and not stream and kind != "raw-":
+    if status == 200 and not stream and kind != "raw-" and len(got) < 2**16:
         json.loads(got, parse_constant=pytest.fail)
 
 
