@@ -32,8 +32,8 @@ _CHAT: dict[str, Any] = {
 }
 BLOCK = b"x" * 2**16
 
-BOMB = gzip.compress(bytes(2**28), 1, mtime=0)
-BOMB_OF_EVENTS = gzip.compress(EVENTS * 400_000, 1, mtime=0)
+BOMB = gzip.compress(bytes(2**26), 1, mtime=0)
+BOMB_OF_EVENTS = gzip.compress(EVENTS * 200_000, 1, mtime=0)
 
 
 def body(**fields: Any) -> bytes:
