@@ -69,7 +69,7 @@ async def test_views_are_in_order_and_name_the_newest_version_that_is_seen() -> 
         *(("b", n, n == 3) for n in (1, 2, 3)),
     ]
     assert [v.pinned for v in seen] == [False] * 3 + [True, False, False]
-    assert seen[2] == home.views.of(DocumentRef("a"), ANN)
+    assert seen[2] == home.views.of(DocumentRef("a", 3), ANN)
     assert seen[0].spellings[0].leading == "  "
     assert (await home.views.all(BOB))[3].current, "who may see it sees the newest"
 

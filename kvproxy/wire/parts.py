@@ -96,7 +96,7 @@ def parse_part(part: PartBody, role: str, where: str, reading: Reading, *, asked
 def _unreadable(part: UnreadPart, where: str) -> InvalidRequest:
     if part.raw.get("type") is None:
         return InvalidRequest(f"Missing required parameter: '{where}.type'.", param=f"{where}.type")
-    if part.type not in _MEDIA:
+    if given_type(part.raw) not in _MEDIA:
         return InvalidRequest(
             f"Invalid '{where}.type': '{kind_of(part.raw)}' is no type of a content part here. Send a part of the type "
             "'text'.",

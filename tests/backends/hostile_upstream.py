@@ -32,8 +32,8 @@ _CHAT: dict[str, Any] = {
 }
 BLOCK = b"x" * 2**16
 
-BOMB = gzip.compress(bytes(2**28), 1, mtime=0)
-BOMB_OF_EVENTS = gzip.compress(EVENTS * 400_000, 1, mtime=0)
+BOMB = gzip.compress(bytes(2**26), 1, mtime=0)
+BOMB_OF_EVENTS = gzip.compress(EVENTS * 200_000, 1, mtime=0)
 
 
 def body(**fields: Any) -> bytes:
@@ -54,16 +54,16 @@ WHOLE: dict[str, bytes] = {
     "wrong_types": json.dumps(
         {"id": 1, "choices": {"a": [1]}, "usage": "x", "created": "y", "model": []}
     ).encode(),
-    "many_values": b'{"choices":[' + b"{}," * 1_000_000 + b"{}]}",
+    "many_values": b'{"choices":[' + b"{}," * 200_000 + b"{}]}",
     "most_values": b'{"choices":[' + b"{}," * 49_990 + b"{}]}",
-    "most_text": body()[:-1] + b',"x":"' + b"x" * 2_000_000 + b'"}',
+    "most_text": body()[:-1] + b',"x":"' + b"x" * 1_000_000 + b'"}',
     "no_usage": body(
         choices=[
             {
                 "index": 0,
-                "text": "a" * 1_900_000,
-                "delta": {"content": "a" * 10**6},
-                "message": {"role": "assistant", "content": "a" * 10**6},
+                "text": "a" * 190_000,
+                "delta": {"content": "a" * 10**5},
+                "message": {"role": "assistant", "content": "a" * 10**5},
                 "finish_reason": "stop",
             }
         ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from kvproxy.core import Caller
+from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.document import Document
 from kvproxy.documents.library import Library
 from kvproxy.documents.prefix_index import PrefixIndex
@@ -71,6 +71,7 @@ def test_a_version_that_becomes_private_is_nobody_elses_any_more() -> None:
     library = Library()
     library.add(known("plan", "The plan."))
     assert library.at_front("The plan. Why?", BOB) is not None
+    library.remove(DocumentRef("plan", 1))
     library.add(known("plan", "The plan.", visibility="private"))
     assert library.at_front("The plan. Why?", BOB) is None
     assert library.at_front("The plan. Why?", ALICE) is not None

@@ -206,3 +206,40 @@ async def test_mutated_requests_never_fail(
                 faults.append(f"{number}: {wrong}\n  {told[:1500]}\n  {status} {body[:300]!r}")
     assert not faults, f"{len(faults)} of {REQUESTS}:\n" + "\n".join(faults[:20])
     assert unraisable == []
+
+
+FOUND: list[tuple[str, dict[str, Any]]] = [
+    (
+        "/v1/chat/completions",
+        ask(messages=[{"role": "user", "content": [{"type": kind, "document": "handbook@1"}]}]),
+    )
+    for kind in ({"x": "kv_document"}, ["kv_document"], [], 1, True)
+]
+FOUND += [
+    (path, {**bodies[0], name: 10**4300 - 1})
+    for path, bodies in BODIES.items()
+    for name in ("max_tokens", "n")
+]
+FOUND += [
+    (
+        "/v1/chat/completions",
+        ask(response_format={"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}),
+    )
+    for schema in (
+        {"type": "object", "properties": {}, "required": [{"x": "a"}]},
+        {"type": "object", "properties": "text", "required": ["a"]},
+        {"$defs": [1], "$ref": "#/$defs/" + "9" * 5000},
+    )
+]
+
+
+async def test_what_was_found_is_refused() -> None:
+    async with client_of(make_proxy()) as http:
+        for path, body in FOUND:
+            status, kind, got = await send(http, Asked("POST", path, body))
+            assert status == 400 and fault(Asked("POST", path), status, kind, got) is None, (
+                f"{path} {body}: {got!r}"
+            )
+        for path in ("/v1/models?limit=", "/v1/responses/resp_x/input_items?limit=", "/kv/v1/requests?last="):
+            status, _, got = await send(http, Asked("GET", path + "0" * 8 + "1" + "9" * 5000))
+            assert status in (400, 404), got

@@ -17,7 +17,7 @@ import pytest
 from kvproxy.backends.litellm import LitellmBackend
 from kvproxy.backends.passthrough import RawUpstream, raw_client
 from kvproxy.pipeline import Pipeline
-from tests.backends.hostile_upstream import WAYS, WHOLE, HostileUpstream, hostile_upstream
+from tests.backends.hostile_upstream import WAYS, HostileUpstream, hostile_upstream
 from tests.callback_time import callback_time
 from tests.server.doubles import Http, client_of, eventually, make_proxy
 
@@ -88,16 +88,9 @@ async def answer(http: Http, path: str, model: str, **fields: Any) -> tuple[int,
         return response.status, start if len(start) < 2**16 else start + end
 
 
-GROUPS = {
-    "whole": [*WHOLE],
-    "endless": [way for way in WAYS if way.startswith("endless")],
-    "slow": ["drip", "drip_head", "drip_events", "silent"],
-    "packed": ["gzip_bomb", "gzip_bomb_of_events", "not_gzip", "unknown_packing"],
-    "wrong": "html early_close length_too_long length_no_number redirects retry_after no_http".split(),
-    "slashes": ["slashes_in_an_error", "slashes_in_an_event"],
-}
-TIMEOUTS = {"endless": 0.5, "slow": 0.5}
-"""Seconds; where no answer ends by itself."""
+ENDLESS = tuple(way for way in WAYS if way.startswith(("endless", "drip", "silent", "gzip_bomb_of_events")))
+GROUPS = {"with an end": tuple(way for way in WAYS if way not in ENDLESS), "without an end": ENDLESS}
+TIMEOUTS = {"with an end": 10.0, "without an end": 0.5}
 KINDS = ("", "claude-", "raw-")
 EVERYWHERE = [
     (kind, path, stream)
@@ -112,21 +105,17 @@ LONGEST_S = 0.3
 
 
 def doors_of(number: int) -> list[tuple[str, str, bool]]:
-    """Those that a way is tried on: all with KVPROXY_HOSTILE=all (minutes), else the usual ones and four others."""
+    """Those that a way is tried on: all with KVPROXY_HOSTILE=all (minutes), else the usual ones and two others."""
     if os.environ.get("KVPROXY_HOSTILE") == "all":
         return EVERYWHERE
     others = [door for door in EVERYWHERE if door not in OFTEN]
-    return OFTEN + [others[(4 * number + i) % len(others)] for i in range(4)]
-
-
-def test_every_way_has_a_group() -> None:
-    assert sorted(way for ways in GROUPS.values() for way in ways) == sorted(WAYS)
+    return OFTEN + [others[(2 * number + i) % len(others)] for i in range(2)]
 
 
 @pytest.mark.parametrize("group", GROUPS)
 async def test_a_hostile_answer_ends_and_costs_little(group: str, caplog: pytest.LogCaptureFixture) -> None:
     ways = GROUPS[group]
-    async with hostile_upstream() as upstream, served(upstream, ways, timeout_s=TIMEOUTS.get(group, 10.0)) as http:
+    async with hostile_upstream() as upstream, served(upstream, ways, timeout_s=TIMEOUTS[group]) as http:
         for kind in KINDS:  # litellm imports much of itself late
             for way in WARM:
                 await asyncio.gather(
@@ -162,7 +151,7 @@ def check(way: str, kind: str, path: str, *, stream: bool, status: int, got: byt
             assert json.loads(got)["type"] == "error", told
     if way.startswith(("endless", "drip", "silent", "gzip_bomb")) and kind != "raw-":
         assert status in (400, 502, 504) or (stream and status == 200 and b'"error"' in got[-4096:]), told
-    if status == 200 and not stream and kind != "raw-":
+    if status == 200 and not stream and kind != "raw-" and len(got) < 2**16:
         json.loads(got, parse_constant=pytest.fail)
 
 
