@@ -171,7 +171,8 @@ def test_no_more_is_read_than_there_are_buffers_until_the_first_is_taken() -> No
     io.close()
 
 
-def test_one_tenants_reads_do_not_wait_behind_anothers() -> None:
+def test_one_tenants_reads_do_not_wait_behind_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kvproxy.engine.page_io._THREADS", 1)  # for an order that is told by the results
     store, calls, order = Slow(), list[Callable[[], None]](), list[str]()
     io = PageIO(store, calls.append)
     for _ in range(30):
@@ -183,5 +184,5 @@ def test_one_tenants_reads_do_not_wait_behind_anothers() -> None:
         wait_until(lambda: bool(calls))
         calls.pop(0)()
     io.close()
-    # Two threads and the buffers ahead of them had begun a's first reads when b's came.
-    assert order.index("b") <= READ_AHEAD + 2 and "".join(order).rindex("b") <= READ_AHEAD + 2 + 6
+    # One of a's had begun when b's came; the next one may have been its turn.
+    assert "".join(order).rindex("b") <= 6
