@@ -195,6 +195,23 @@ class CacheMachine(RuleBasedStateMachine):
                 return
             chain.append(made)
 
+    @rule(which=some)
+    def want_what_is_promised(self, which: int) -> None:
+        """With all pages promised, whoever wants to keep one that may go is refused, and each promise is redeemed."""
+        chain = self._chain(which)
+        seen = self.cache.occupancy()
+        pages = seen.free + seen.evictable - self.promised
+        assert self.cache.promise(pages)
+        fixed = bool(chain) and self.cache.fix(chain, 3) is FixOutcome.FIXED
+        pinned = self.cache.pin(chain)
+        tokens = prefix_of(chain[-1]) if chain else BASE
+        with self.cache.hold(tokens, ("public", "a", "b")):
+            self.cache.release([self.cache.take(None) for _ in range(pages)])
+        if pinned:
+            self.cache.unpin(chain)
+        if fixed:
+            self.cache.unfix(chain)
+
     @rule(share=shares)
     def unpromise(self, share: float) -> None:
         count = int(self.promised * share)
