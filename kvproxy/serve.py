@@ -191,6 +191,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         )
         life.callback(engine.stop)
         grammars = Grammars(folder.path, tokenizer.eos_ids, model.vocab_size, grammar_of)
+        life.callback(grammars.close)
         samples = Samples(config.engine.audit)
         local = EmbeddedBackend(engine, name, store, grammars, samples)
         library = Library()

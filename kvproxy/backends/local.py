@@ -89,7 +89,7 @@ class EmbeddedBackend:
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         sampling, prompt, caller = generation.sampling, generation.prompt, generation.caller
         shared = next((s for s in prompt.documents if s.scope is not None), None)
-        grammar = await self._compiled(generation.constraint)
+        grammar = await self._compiled(generation.constraint, caller)
         hit = generation.require_cached > 0
         samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
         job = Job(
@@ -120,7 +120,7 @@ class EmbeddedBackend:
                     event = replace(event, left_out=grammar.left_out)
                 yield event
 
-    async def _compiled(self, constraint: Constraint | None) -> CompiledGrammar | None:
+    async def _compiled(self, constraint: Constraint | None, caller: Caller) -> CompiledGrammar | None:
         """Each answer has a state of its own; the grammar behind it is compiled once."""
         if constraint is None:
             return None
@@ -129,7 +129,7 @@ class EmbeddedBackend:
                 f"The model `{self._model}` cannot be held to a schema or made to call a tool.",
                 param="tools" if constraint.format is None else constraint.format.param,
             )
-        return await self._grammars.compile(constraint)
+        return await self._grammars.compile(constraint, caller)
 
     async def run(
         self,
@@ -265,7 +265,7 @@ class EmbeddedBackend:
 
         Raises Overloaded when requests need its place; what else ``generate`` raises.
         """
-        grammar = await self._compiled(hit.generation.constraint)
+        grammar = await self._compiled(hit.generation.constraint, hit.generation.caller)
         constraint = None if grammar is None else grammar.start()
         audit = await Comparer(self._engine, self.run).audit(hit.sequence, constraint)
         if audit.bad_pages and self._store is not None:

@@ -62,7 +62,10 @@ def bench_grammar(folder: Path, *, repeats: int = 20) -> dict[str, Any]:
     began = time.perf_counter()
     grammars.tables()
     tables_ms = (time.perf_counter() - began) * 1e3
-    rows = [_case(name, grammars, tokenizer, width, repeats) for name in CASES]
+    try:
+        rows = [_case(name, grammars, tokenizer, width, repeats) for name in CASES]
+    finally:
+        grammars.close()
     return {"vocabulary": width, "tables_ms": round(tables_ms, 1), "repeats": repeats, "grammars": rows}
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from kvproxy.core import Constraint, LeftOut
+from kvproxy.core import Caller, Constraint, LeftOut
 
 
 class TokenConstraint(Protocol):
@@ -46,6 +46,6 @@ class CompiledGrammar(Protocol):
 class GrammarCompiler(Protocol):
     """Turns what an answer has to look like into masks over this model's vocabulary."""
 
-    async def compile(self, constraint: Constraint) -> CompiledGrammar:
-        """Off the event loop, once per grammar. Raises UnsupportedSchema for what cannot be enforced, and
-        InvalidRequest for calls that this model has no way to write."""
+    async def compile(self, constraint: Constraint, caller: Caller) -> CompiledGrammar:
+        """Off the event loop, once per grammar and scope of ``caller``. Raises UnsupportedSchema for what cannot be
+        enforced, and InvalidRequest for calls that this model has no way to write."""

@@ -1,7 +1,7 @@
 """Grammars that mask the sampling: compiled once off the event loop, then a state for each answer.
 
-The only importer of llguidance. Chosen over xgrammar, which masks in 22 us instead of 35 but takes seconds to
-compile a schema and needs a torch of its own choice.
+A grammar is compiled in another process first, see ``grammar_trials``; llguidance is imported in the two. Chosen over
+xgrammar, which masks in 22 us instead of 35 but takes seconds to compile a schema and needs a torch of its own choice.
 """
 
 from __future__ import annotations
@@ -11,21 +11,32 @@ import hashlib
 import json
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+from llguidance import LLMatcher, LLTokenizer
 
 from kvproxy.answer_format import JsonFormat
-from kvproxy.core import Constraint, GrammarText, LeftOut
+from kvproxy.core import Caller, Constraint, GrammarText, LeftOut
 from kvproxy.engine.constraint import TokenConstraint
+from kvproxy.engine.grammar_trials.attempt import Attempt
+from kvproxy.engine.grammar_trials.tenant_turns import TenantTurns
+from kvproxy.engine.grammar_trials.trial_client import TrialClient
+from kvproxy.engine.grammar_trials.trial_server import compile_fault, parser_limits
 from kvproxy.errors import InvalidRequest, KVProxyError, UnsupportedSchema
 
 logger = logging.getLogger(__name__)
+
+ANSWER_S = 2.0
+TOKEN_S = 0.005
+"""Seconds of the engine's thread that the masks of one answer may take: so many, and so many more for each token. A
+mask takes 0.1 to 1 ms, and rarely 5; the library's limits alone allow 10 to 20 for each of an answer's tokens."""
 
 Check = Callable[[str], str | None]
 
@@ -38,6 +49,13 @@ class Writer(Protocol):
 
 class BrokenGrammar(KVProxyError):
     """The library does not take a grammar as a whole. Never shown where a schema is to blame."""
+
+
+@dataclass
+class _Running:
+    task: asyncio.Task[CompiledGrammar]
+    attempt: Attempt
+    callers: int = 0
 
 
 class Grammars:
@@ -64,7 +82,9 @@ class Grammars:
         self._write = write
         self._limit = kept
         self._kept: OrderedDict[bytes, CompiledGrammar] = OrderedDict()
-        self._running: dict[bytes, asyncio.Task[CompiledGrammar]] = {}
+        self._running: dict[bytes, _Running] = {}
+        self._turns = TenantTurns()
+        self._trials = TrialClient(tokenizer_folder, vocab_size, eos_ids)
         self._tables: Tables | None = None
         self._building = threading.Lock()
 
@@ -73,40 +93,65 @@ class Grammars:
         none is no failure of the server: whoever asks for a grammar is told."""
         try:
             await asyncio.to_thread(self.tables)
+            self._trials.start()
         except InvalidRequest as e:
             logger.warning("structured output is off: %s", e.message)
 
-    async def compile(self, constraint: Constraint) -> CompiledGrammar:
-        """Equal constraints that are compiled at the same time share the work, and one caller that leaves does
-        not end it. Raises UnsupportedSchema, InvalidRequest, KVProxyError."""
+    async def compile(self, constraint: Constraint, caller: Caller) -> CompiledGrammar:
+        """Equal constraints of one scope that are compiled at the same time share the work, which ends when its last
+        caller leaves. Another scope's are never found: how long it takes must not tell what others asked for.
+
+        Raises UnsupportedSchema, InvalidRequest, KVProxyError.
+        """
         try:
             # The constraint as it is, key order included: its repr is fast and tells all of it.
-            key = hashlib.sha256(repr(constraint).encode("utf-8", "surrogatepass")).digest()
+            told = f"{caller.cache_scope}\0{constraint!r}"
+            key = hashlib.sha256(told.encode("utf-8", "surrogatepass")).digest()
         except RecursionError as e:
             raise UnsupportedSchema("A schema is nested too deeply to be enforced.") from e
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
             return found
-        task = self._running.get(key)
-        if task is None:
-            task = asyncio.create_task(asyncio.to_thread(self.compile_now, constraint))
-            self._running[key] = task
+        running = self._running.get(key)
+        if running is None:
+            attempt = Attempt(self._trials)
+            task = asyncio.create_task(self._in_turn(constraint, caller.scope, attempt))
+            running = self._running[key] = _Running(task, attempt)
             task.add_done_callback(lambda done: self._keep(key, done))
-        return await asyncio.shield(task)
+        running.callers += 1
+        try:
+            return await asyncio.shield(running.task)
+        finally:
+            running.callers -= 1
+            if running.callers == 0 and not running.task.done():
+                if self._running.get(key) is running:
+                    del self._running[key]
+                running.attempt.end()
 
-    def compile_now(self, constraint: Constraint) -> CompiledGrammar:
+    async def _in_turn(self, constraint: Constraint, tenant: str, attempt: Attempt) -> CompiledGrammar:
+        async with self._turns.turn(tenant):
+            return await asyncio.to_thread(self.compile_now, constraint, attempt)
+
+    def compile_now(self, constraint: Constraint, attempt: Attempt | None = None) -> CompiledGrammar:
         """As :meth:`compile`, in the calling thread and without the cache."""
         tables = self.tables()
+        attempt = attempt or Attempt(self._trials)
         try:
-            return CompiledGrammar(tables, self._write(constraint, tables.special, lambda grammar: None))
+            return _compiled(tables, self._write(constraint, tables.special, lambda grammar: None), attempt)
         except BrokenGrammar:
             # Only now each schema is tried alone: to name the one to blame, or to do without it.
-            written = self._write(constraint, tables.special, tables.why_not)
+            written = self._write(
+                constraint, tables.special, lambda grammar: attempt.check(grammar, part=True)
+            )
         try:
-            return CompiledGrammar(tables, written)
+            return _compiled(tables, written, attempt)
         except BrokenGrammar as e:
             raise _whole_fault(constraint, e.message) from e
+
+    def close(self) -> None:
+        """End whatever is being compiled; its callers get Unavailable."""
+        self._trials.close()
 
     def tables(self) -> Tables:
         """Blocks while they are being built. Raises InvalidRequest for a tokenizer that can have none."""
@@ -116,7 +161,9 @@ class Grammars:
             return self._tables
 
     def _keep(self, key: bytes, done: asyncio.Task[CompiledGrammar]) -> None:
-        del self._running[key]
+        running = self._running.get(key)
+        if running is not None and running.task is done:
+            del self._running[key]
         # Reading the exception also marks it as seen where every caller has left.
         if done.cancelled() or done.exception() is not None:
             return
@@ -146,11 +193,6 @@ class Tables:
         )
         """Added tokens that a grammar names as tokens; it would not find them by their text."""
 
-    def why_not(self, grammar: str) -> str | None:
-        """None when ``grammar`` compiles and begins within the library's limits, else its message."""
-        matcher = LLMatcher(self.tokenizer, grammar, log_level=0, limits=_limits())
-        return _fault(matcher) or None
-
 
 class CompiledGrammar:
     """Immutable; each answer starts a state of its own."""
@@ -160,8 +202,8 @@ class CompiledGrammar:
         self.text = written.text
         self._left_out = written.left_out
         self._tables = tables
-        self._matcher = LLMatcher(tables.tokenizer, written.text, log_level=0, limits=_limits())
-        if fault := _fault(self._matcher):
+        self._matcher = LLMatcher(tables.tokenizer, written.text, log_level=0, limits=parser_limits())
+        if fault := compile_fault(self._matcher):
             raise BrokenGrammar(_line(fault))
 
     @property
@@ -180,9 +222,18 @@ class GrammarState:
         self._eos_ids = tables.eos_ids
         self._vocab_size = tables.vocab_size
         self._ended = False
+        self._left_s = ANSWER_S
 
     def mask(self, logits: torch.Tensor) -> None:
         """logits: float32 [vocab]."""
+        began = time.thread_time()
+        self._mask(logits)
+        # Only ever ends an answer, so that no token depends on a clock.
+        self._left_s += TOKEN_S - (time.thread_time() - began)
+        if self._left_s < 0:
+            raise KVProxyError("this answer's grammar takes too long to be followed: make the schema simpler")
+
+    def _mask(self, logits: torch.Tensor) -> None:
         if self.done:
             blocked = np.ones(self._vocab_size, dtype=np.uint8)
             blocked[list(self._eos_ids)] = 0
@@ -227,16 +278,11 @@ class GrammarState:
             raise KVProxyError(f"this answer's grammar cannot go on: {_line(self._matcher.get_error())}")
 
 
-def _fault(matcher: LLMatcher) -> str:
-    """Why no answer could follow this grammar; empty when one can. The library finds some faults (a schema that
-    is nothing but itself, too many choices in one place) only when it is asked for a first token, and what must
-    come at the beginning is passed over. ``matcher`` is left as it is."""
-    trial = matcher.deep_copy()
-    trial.compute_bitmask()
-    if not trial.is_error() and not trial.is_stopped() and (forced := trial.compute_ff_tokens()):
-        if trial.consume_tokens(forced) and not trial.is_stopped():
-            trial.compute_bitmask()
-    return str(trial.get_error()) if trial.is_error() else ""
+def _compiled(tables: Tables, written: GrammarText, attempt: Attempt) -> CompiledGrammar:
+    """Raises BrokenGrammar, also for what only the trial shows: too much work."""
+    if fault := attempt.check(written.text):
+        raise BrokenGrammar(_line(fault))
+    return CompiledGrammar(tables, written)
 
 
 def _whole_fault(constraint: Constraint, reason: str) -> UnsupportedSchema:
@@ -254,8 +300,3 @@ def _line(message: str) -> str:
     lines = message.strip().splitlines() or ["the library does not say why"]
     why = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), None)
     return lines[0] if why is None else f"{lines[0].rstrip(':')}: {why}"
-
-
-def _limits() -> LLParserLimits:
-    # Error messages go to clients and must not quote the parser's state.
-    return LLParserLimits(verbose_errors=False)

@@ -16,9 +16,9 @@ from kvproxy.core import HERMES, Constraint, GrammarText, LeftOut, Tool
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.wire.answer_formats.answer_rules import NAME, answer_rules
 from kvproxy.wire.json_schema import enforceable, no_arguments
-from kvproxy.wire.schemas.blame import blamed
+from kvproxy.wire.schemas.blame import blamed, keyword_of
 from kvproxy.wire.schemas.escapes import controls_allowed
-from kvproxy.wire.schemas.relaxing import relaxed
+from kvproxy.wire.schemas.relaxing import culprit, relaxed
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 NO_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
@@ -190,7 +190,9 @@ class _Writer:
         out = enforceable(schema, where=where, param=param)
         reason = self._check(schema_grammar(out))
         if reason is not None:
-            raise UnsupportedSchema(f"Invalid schema for {where}: {blamed(reason)}.", param=param)
+            told = keyword_of(reason)
+            found = told or culprit(out, lambda schema: self._check(schema_grammar(schema)))
+            raise UnsupportedSchema(f"Invalid schema for {where}: {blamed(reason, found)}.", param=param)
         return out
 
     def _format(self) -> CallFormat:

@@ -326,7 +326,7 @@ class Grammars:
         self.walks: list[Walk] = []
         self.left_out: tuple[LeftOut, ...] = ()
 
-    async def compile(self, constraint: Constraint) -> Grammars:
+    async def compile(self, constraint: Constraint, caller: Caller) -> Grammars:
         self.compiled.append(constraint)
         if constraint.format == JsonFormat({"not": {}}):
             raise UnsupportedSchema("'not' cannot be enforced", param="response_format")

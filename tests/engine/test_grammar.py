@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import torch
 
-from kvproxy.core import Constraint, GrammarText, JsonFormat, Reasoning, Tool, ToolChoice
+from kvproxy.core import Caller, Constraint, GrammarText, JsonFormat, Reasoning, Tool, ToolChoice
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.engine.grammar import Check, Grammars
 from kvproxy.errors import InvalidRequest, KVProxyError, UnsupportedSchema
@@ -425,6 +425,10 @@ def test_a_token_that_cannot_follow_is_an_error(real: Walker) -> None:
         state.mask(torch.zeros(real.vocab_size))
 
 
+ALICE = Caller("alice", "a")
+BOB = Caller("bob", "b")
+
+
 class Counting:
     """A writer that counts and can be held."""
 
@@ -448,8 +452,8 @@ def counting(tmp_path: Path) -> tuple[Counting, Grammars]:
 async def test_equal_compilations_share_one(counting: tuple[Counting, Grammars]) -> None:
     writer, grammars = counting
     wanted = Constraint(format=JsonFormat())
-    leaves = asyncio.create_task(grammars.compile(wanted))
-    stays = [asyncio.create_task(grammars.compile(Constraint(format=JsonFormat()))) for _ in range(3)]
+    leaves = asyncio.create_task(grammars.compile(wanted, ALICE))
+    stays = [asyncio.create_task(grammars.compile(Constraint(format=JsonFormat()), ALICE)) for _ in range(3)]
     await asyncio.sleep(0.01)
     leaves.cancel()
     writer.go.set()
@@ -457,21 +461,33 @@ async def test_equal_compilations_share_one(counting: tuple[Counting, Grammars])
     assert leaves.cancelled()
     assert writer.calls == 1
     assert len({id(one) for one in found}) == 1
-    assert await grammars.compile(wanted) is found[0]
+    assert await grammars.compile(wanted, ALICE) is found[0]
 
 
 async def test_the_least_recently_used_grammar_goes(counting: tuple[Counting, Grammars]) -> None:
     writer, grammars = counting
     writer.go.set()
     wanted = [Constraint(format=JsonFormat({"const": n})) for n in range(3)]
-    first = await grammars.compile(wanted[0])
-    await grammars.compile(wanted[1])
-    assert await grammars.compile(wanted[0]) is first
-    await grammars.compile(wanted[2])
-    assert await grammars.compile(wanted[0]) is first
+    first = await grammars.compile(wanted[0], ALICE)
+    await grammars.compile(wanted[1], ALICE)
+    assert await grammars.compile(wanted[0], ALICE) is first
+    await grammars.compile(wanted[2], ALICE)
+    assert await grammars.compile(wanted[0], ALICE) is first
     assert writer.calls == 3
-    await grammars.compile(wanted[1])
+    await grammars.compile(wanted[1], ALICE)
     assert writer.calls == 4
+
+
+async def test_another_scope_finds_nothing_of_it(counting: tuple[Counting, Grammars]) -> None:
+    """Neither what is kept nor what is being compiled: the time would tell that another tenant asked for the same."""
+    writer, grammars = counting
+    wanted = Constraint(format=JsonFormat())
+    salted = Caller("alice", "a", salt="s")
+    running = [asyncio.create_task(grammars.compile(wanted, caller)) for caller in (ALICE, BOB, salted)]
+    writer.go.set()
+    found = await asyncio.gather(*running)
+    assert writer.calls == 3 and len({id(one) for one in found}) == 3
+    grammars.close()
 
 
 async def test_failures_are_not_kept(counting: tuple[Counting, Grammars]) -> None:
@@ -480,7 +496,7 @@ async def test_failures_are_not_kept(counting: tuple[Counting, Grammars]) -> Non
     await grammars.prepare()
     for _ in range(2):
         with pytest.raises(UnsupportedSchema):
-            await grammars.compile(Constraint(format=JsonFormat({"not": {"type": "null"}})))
+            await grammars.compile(Constraint(format=JsonFormat({"not": {"type": "null"}})), ALICE)
     assert writer.calls == 2
 
 
@@ -491,7 +507,7 @@ async def test_a_schema_that_is_too_deep_to_be_told_apart_is_refused(
     for _ in range(2000):
         schema = {"items": schema}
     with pytest.raises(UnsupportedSchema, match="too deeply"):
-        await counting[1].compile(Constraint(format=JsonFormat(schema)))
+        await counting[1].compile(Constraint(format=JsonFormat(schema)), ALICE)
 
 
 @pytest.mark.parametrize(("eos", "width"), [(frozenset[int](), 3000), (frozenset({0}), 10)])
@@ -501,4 +517,4 @@ async def test_a_tokenizer_that_does_not_fit_is_told_to_who_asks(
     grammars = Grammars(write_model(tmp_path, "qwen3"), eos, width, grammar_of)
     await grammars.prepare()
     with pytest.raises(InvalidRequest, match="tokenizer"):
-        await grammars.compile(Constraint(format=JsonFormat()))
+        await grammars.compile(Constraint(format=JsonFormat()), ALICE)

@@ -20,13 +20,13 @@ _SOURCE = re.compile(r"^ *[0-9]+ \| ", re.MULTILINE)
 """Behind it the compiler repeats the grammar, which names every keyword of the schema."""
 
 
-def blamed(reason: str) -> str:
-    """A compiler's message in one line, with the keyword that is behind it in front."""
+def blamed(reason: str, culprit: str | None = None) -> str:
+    """A compiler's message in one line, with the keyword behind it in front: ``culprit`` where it names none."""
     said = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", _SOURCE.split(reason)[0].strip())
     line = said.splitlines()[0].rstrip(":") if said else "it cannot be compiled"
     why = re.search(r"^error: (.+)$", said, re.MULTILINE)
     line = f"{line}: {why[1]}" if why else line
-    keyword = keyword_of(said)
+    keyword = keyword_of(said) or culprit
     return f"'{keyword}' cannot be enforced ({line})" if keyword else f"it cannot be enforced ({line})"
 
 

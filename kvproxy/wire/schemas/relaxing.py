@@ -28,6 +28,9 @@ _ORDER = (
 )  # fmt: skip
 """Keywords in the order in which they are given up when the library does not say what is wrong."""
 
+_SUSPECTS = ("multipleOf", *(keyword for keyword in _ORDER if keyword != "multipleOf"))
+"""The same, with the one first that takes the most work for the fewest characters."""
+
 _ALONE = frozenset(("pattern", "format", "multipleOf", "oneOf", "minimum/maximum", "const", "enum"))
 """Keywords that say all they say beside their own node alone: each can be tried by itself."""
 
@@ -52,7 +55,7 @@ def relaxed(schema: Mapping[str, Any], *, where: str, param: str, check: Check) 
     reason = check(out)
     tried: set[str] = set()
     while reason is not None:
-        keyword = _next(out, keyword_of(reason), tried)
+        keyword = _next(out, keyword_of(reason) or culprit(out, check), tried)
         if keyword is None:
             return Relaxed(_type_alone(schema), (*left, "schema"))
         tried.add(keyword)
@@ -60,6 +63,16 @@ def relaxed(schema: Mapping[str, Any], *, where: str, param: str, check: Check) 
         left[keyword] = None
         reason = check(out)
     return Relaxed(out, tuple(left))
+
+
+def culprit(schema: Mapping[str, Any], check: Check) -> str | None:
+    """The keyword without which ``check`` takes ``schema``, one that was rewritten; None when it is no single one."""
+    for keyword in _SUSPECTS:
+        keys = _TOGETHER.get(keyword, (keyword,))
+        having = {id(node) for node in _nodes(schema) if node.keys() & set(keys)}
+        if having and check(_dropped(schema, keys, having)) is None:
+            return keyword
+    return None
 
 
 def _next(schema: Any, said: str | None, tried: set[str]) -> str | None:
@@ -76,7 +89,7 @@ def _without(schema: dict[str, Any], keyword: str, check: Check) -> dict[str, An
         node for node in _nodes(schema) if keys[0] in node or (len(keys) > 2 and node.keys() & set(keys))
     ]
     guilty = nodes
-    if keyword in _ALONE and len(nodes) <= MOST_TRIED:
+    if keyword in _ALONE and 1 < len(nodes) <= MOST_TRIED:
         definitions: dict[str, Any] = {k: schema[k] for k in ("$defs", "definitions") if k in schema}
         guilty = [node for node in nodes if check({**definitions, **node}) is not None] or nodes
     ids = {id(node) for node in guilty}
