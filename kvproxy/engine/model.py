@@ -20,6 +20,8 @@ from transformers.utils import logging as hf_logging
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.decoder import ATTENTION, Steps, register_attention
+from kvproxy.engine.forward_check import check_forward, refusal, take_reference
+from kvproxy.engine.fused import can_fuse
 from kvproxy.engine.kernel_digest import kernel_digest
 from kvproxy.engine.linear import PackedLinear, fuse
 from kvproxy.engine.numerics import DECODE_TILE, Numerics, agreeing_tiles
@@ -54,13 +56,31 @@ class TileModel:
         head = loaded.get_output_embeddings()
         if not isinstance(head, nn.Linear):
             raise SetupError("this model has no plain output head; kvproxy cannot serve it")
+        reference = None if can_fuse(config) else take_reference(loaded)
         # A head tied to the embedding gets a packed copy of its own; the embedding keeps the plain weight.
         self._head = fuse([head], DECODE_TILE)
-        body = loaded.get_decoder()
-        self._tiles = open_tiles(body, self._head, config, self.page_shape, self.device)
+        try:
+            self._tiles = open_tiles(
+                loaded.get_decoder(), self._head, config, self.page_shape, self.device
+            )
+        except (AttributeError, TypeError, AssertionError) as e:
+            if reference is None:
+                raise
+            raise refusal(config, f"its layers are not built as tiles need them ({e})") from e
         self._head_tiles = agreeing_tiles(self._head, head.in_features, self.dtype, self.device)
         self._layer = threading.Lock()
         """Held while a layer is computed: all tiles share the memory for what stands between its products."""
+        if reference is not None:
+            check_forward(
+                self.forward,
+                self.tile,
+                self.logits,
+                reference=reference,
+                config=config,
+                shape=self.page_shape,
+                numerics=self.numerics,
+                device=self.device,
+            )
         self.identity: Mapping[str, str] = MappingProxyType(
             {
                 **_causes(fingerprint_base, self.dtype, self.device, self.numerics, threads),
@@ -151,7 +171,7 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation=ATTENTION, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
         raise SetupError(f"cannot load the model in {folder}: {e}") from e
     if device.type == "cuda":
         # Of this thread, on which all kernels run.

@@ -10,6 +10,11 @@ from kvproxy.errors import SetupError
 _FIXED_ROPE = {"default", "linear", "llama3", "yarn"}
 _LOGIT_SCALES = ("logit_scale", "logits_scaling", "lm_head_multiplier", "final_logit_softcapping")
 
+_SIZES = (
+    "num_attention_heads", "num_key_value_heads", "num_hidden_layers", "hidden_size", "intermediate_size",
+    "vocab_size", "max_position_embeddings",
+)  # fmt: skip
+
 
 def check_supported(config: Any) -> None:
     """``config`` is a transformers config. Raises SetupError naming what the engine cannot do exactly."""
@@ -52,6 +57,9 @@ def unsupported_reason(config: Any) -> str | None:
         return f"its rotary embedding ('{kind}') changes with the length of the prompt"
     if not rope and get("rope_theta") is None:
         return "it has no rotary position embedding"
-    if get("num_attention_heads") is None or get("num_hidden_layers") is None:
-        return "its configuration names no attention heads or layers"
+    for name in _SIZES:
+        if not isinstance(get(name), int) or get(name) < 1:
+            return f"its configuration names no {name}"
+    if get("num_attention_heads") % get("num_key_value_heads"):
+        return "its query heads cannot be shared out among its key-value heads"
     return None
