@@ -171,7 +171,7 @@ def load_model(
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation=ATTENTION, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
         raise SetupError(f"cannot load the model in {folder}: {e}") from e
     if device.type == "cuda":
         # Of this thread, on which all kernels run.

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -188,9 +189,17 @@ async def test_a_tenants_compilations_wait_behind_its_own(patient: Grammars) -> 
 
 
 async def test_shutting_down_waits_for_no_compilation(patient: Grammars) -> None:
+    """And leaves no process behind."""
     task = asyncio.create_task(patient.compile(wanted(ENDLESS), ALICE))
     await under_way(patient)
+    server = patient._trials._process
+    assert server is not None
+    async with asyncio.timeout(30):
+        while not (children := psutil.Process(server.pid).children()):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
     patient.close()
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert [child for child in alive if child.status() != "zombie"] == []
     with pytest.raises(Unavailable):
         await asyncio.wait_for(task, 20)
     with pytest.raises(Unavailable):

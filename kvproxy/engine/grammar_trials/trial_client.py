@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -143,7 +144,9 @@ class TrialClient:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
+    """With its children, which are of its group; it may have ended by itself."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdin is not None:
         with suppress(OSError):  # A line that was not read to its end.
