@@ -45,7 +45,7 @@ class Keeper:
                 self._cache.unpin(nodes)
                 done(Unavailable("the document was deleted while it was being stored"))
                 return
-            self._io.write(node, self._cache.pool.read(node.page), next_page)
+            self._io.write(node, self._cache.pool.read(node.page, len(node.token_ids)), next_page)
 
         next_page()
 

@@ -118,8 +118,9 @@ class PageStore:
     ) -> Loaded | Missing | Rejected:
         """Read a page and verify all of it: fingerprint, key, parent, token ids, checksums.
 
-        ``into``: a writable contiguous buffer of exactly the payload's size to read into, which saves the
-        page faults of a fresh one (half of the time). Its content is undefined unless Loaded is returned.
+        ``into``: a writable contiguous buffer to read into, which saves the page faults of a fresh one (half of
+        the time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded
+        is returned.
         """
         file = self._open_page(key)
         if file is None:
@@ -137,10 +138,9 @@ class PageStore:
             if fault is not None:
                 # The page may be sound and the question wrong: it stays.
                 return self._reject(key, fault, None, drop=False)
-            target = memoryview(bytearray(record.payload_bytes)) if into is None else page_file.flat(into)[0]
-            if len(target) != record.payload_bytes:
-                reason = f"a payload of {record.payload_bytes} bytes, {len(target)} were expected"
-                return self._reject(key, reason, None, drop=False)
+            target = page_file.target(record, into)
+            if isinstance(target, Torn):
+                return self._reject(key, target.reason, None, drop=False)
             torn = page_file.read_payload(file, record, target)
             return Loaded(target) if torn is None else self._reject(key, torn.reason, identity)
 
