@@ -117,7 +117,7 @@ class Publisher:
             version = await asyncio.to_thread(self._registry.last_version, id) + 1
             document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
             forgotten = self._forgotten
-            framings = await self._keep_all(document.scope, prefixes, progress)
+            framings = await self._keep_all(document.scope, prefixes, progress, caller.scope)
             await whole(self._commit(prepared.known(document), framings))
             if self._forgotten != forgotten:
                 await self._keep_dropped(document.scope, framings)
@@ -204,7 +204,7 @@ class Publisher:
         )
 
     async def _keep_all(
-        self, scope: str, prefixes: Sequence[FramedPrefix], progress: Progress | None
+        self, scope: str, prefixes: Sequence[FramedPrefix], progress: Progress | None, owner: str
     ) -> tuple[KeptFraming, ...]:
         """Keep every prefix, or, when one fails or the publisher leaves, none."""
         total = sum(len(p.token_ids) for p in prefixes)
@@ -213,7 +213,7 @@ class Publisher:
         try:
             for prefix in prefixes:
                 report = partial(_report, progress, done, total) if progress is not None else None
-                kept = await self._local.keep(prefix.token_ids, scope, report)
+                kept = await self._local.keep(prefix.token_ids, scope, report, owner)
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:
@@ -302,7 +302,10 @@ class Publisher:
                 if known is None:
                     return
                 try:
-                    kept = await self._local.keep(item.prefix.token_ids, known.document.scope)
+                    document = known.document
+                    kept = await self._local.keep(
+                        item.prefix.token_ids, document.scope, owner=document.owner_scope
+                    )
                 except Retryable as e:
                     if attempt == _REFRESH_ATTEMPTS:
                         raise

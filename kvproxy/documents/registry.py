@@ -50,7 +50,7 @@ class Registry:
         """Open or create the database file; damage is dealt with as ``registry_rescue`` says, and every row that is
         left is what was written. Raises SetupError when the file cannot be used."""
         self._lock = threading.Lock()
-        self._path = path
+        self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             registry_rescue.make_sound(path)
@@ -89,12 +89,7 @@ class Registry:
     def publish(self, document: Document, framings: Sequence[KeptFraming]) -> None:
         """Make a version exist, with its pages; durable on return. Raises StorageFull, nothing changed."""
         with self._transaction() as db:
-            (last,) = db.execute("SELECT max(last_version) FROM ids WHERE id = ?", (document.id,)).fetchone()
-            db.execute(
-                f"{IDS.insert} ON CONFLICT (id) DO UPDATE "
-                "SET last_version = excluded.last_version, digest = excluded.digest",
-                sealed(IDS, (document.id, max(document.version, last or 0))),
-            )
+            _note_number(db, document.id, document.version)
             version = (
                 document.id,
                 document.version,
@@ -125,9 +120,7 @@ class Registry:
     def pin(self, ref: DocumentRef, pinned: bool) -> None:
         """Write down whether the pages of a version are to stay in memory."""
         with self._transaction() as db:
-            db.execute("DELETE FROM pinned WHERE id = ? AND version = ?", (ref.id, ref.version))
-            if pinned:
-                db.execute(PINNED.insert, sealed(PINNED, (ref.id, ref.version)))
+            _pin(db, ref, pinned)
 
     def delete(self, refs: Sequence[DocumentRef]) -> None:
         """Make versions not exist, all or none. Their numbers are never used again."""
@@ -176,11 +169,11 @@ class Registry:
 
     def set_aside(self) -> list[str]:
         """What was lost to damage and lies beside the database, in words."""
-        return registry_rescue.set_aside(self._path)
+        return registry_rescue.set_aside(self.path)
 
     def check(self) -> list[str]:
         """Every fault in words; empty when sound. What lies aside is one too, until its folder is removed."""
-        faults = [f"registry: {fault}" for fault in registry_rescue.faults(self._path)]
+        faults = [f"registry: {fault}" for fault in registry_rescue.faults(self.path)]
         for name, version in self._rows("SELECT id, version FROM versions"):
             if self.last_version(name) < version:
                 faults.append(f"{name}@{version}: newer than the last version of its id")
@@ -218,6 +211,21 @@ class Registry:
 
 def _failed(error: sqlite3.Error) -> Unavailable:
     return Unavailable(f"The document registry cannot be used: {error}.", retry_after_s=60)
+
+
+def _note_number(db: sqlite3.Connection, name: str, version: int) -> None:
+    (last,) = db.execute("SELECT max(last_version) FROM ids WHERE id = ?", (name,)).fetchone()
+    db.execute(
+        f"{IDS.insert} ON CONFLICT (id) DO UPDATE "
+        "SET last_version = excluded.last_version, digest = excluded.digest",
+        sealed(IDS, (name, max(version, last or 0))),
+    )
+
+
+def _pin(db: sqlite3.Connection, ref: DocumentRef, pinned: bool) -> None:
+    db.execute("DELETE FROM pinned WHERE id = ? AND version = ?", (ref.id, ref.version))
+    if pinned:
+        db.execute(PINNED.insert, sealed(PINNED, (ref.id, ref.version)))
 
 
 def _insert_kept(db: sqlite3.Connection, ref: DocumentRef, framing: KeptFraming) -> None:

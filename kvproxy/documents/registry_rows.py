@@ -149,9 +149,9 @@ def coerced(table: Table, values: Sequence[Value]) -> Row | None:
 
 def row_name(table: Table, row: Sequence[Value]) -> str:
     """What a row is about, for people: ``handbook@2``, ``handbook@2 (system)``, or ``handbook``."""
-    key = row[: table.key]
-    name = str(key[0])[:140] + (f"@{key[1]}" if len(key) > 1 else "")
-    return f"{name} ({key[2]})" if len(key) > 2 else name
+    id, *more = map(str, row[: table.key])
+    name = id.partition("\n")[0][:140] + (f"@{more[0]}" if more else "")
+    return f"{name} ({more[1]})" if len(more) > 1 else name
 
 
 def _blob(value: Value) -> bytes:

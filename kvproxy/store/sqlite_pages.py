@@ -92,7 +92,7 @@ def parse_wal(data: bytes) -> Wal:
         sums = (rest[2], rest[3])
         ours = (rest[0], rest[1]) == salts
         sound = ours and expected == sums
-        torn |= ours and not sound
+        torn |= (ours and not sound) or not any(head)  # SQLite leaves no zeros behind
         frames.append(Frame(page, size > 0, sound, body))
     last = max((i for i, f in enumerate(frames) if f.commit and f.sound), default=-1)
     bad = next((i for i, f in enumerate(frames[: last + 1]) if not f.sound), None)

@@ -20,7 +20,14 @@ class Slow:
         self.go = threading.Event()
         self.error: Exception | None = None
 
-    def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None:
+    def put(
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: bytes,
+        owner: str | None = None,
+    ) -> None:
         assert self.go.wait(10)
         if self.error is not None:
             raise self.error
