@@ -19,7 +19,7 @@ import diskcache
 from kvproxy.errors import StorageFull, Unavailable
 from kvproxy.store import page_file, page_record
 from kvproxy.store.disk import PageDisk, PageFile, PickleRefused, page_name
-from kvproxy.store.index import FolderLock, index_faults, make_folder, open_index, page_files
+from kvproxy.store.index import FolderLock, check_own, index_faults, make_folder, open_index, page_files
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.shares import NOBODY, Refused, Shares
@@ -73,6 +73,7 @@ class PageStore:
         self._shares = Shares(max_size)
         self._sizes: Mapping[bytes, int] = self._shares.sizes
         self._fingerprint = fingerprint
+        check_own(folder)
         make_folder(folder)
         make_folder(self._folder)
         self._lock = FolderLock(folder)
