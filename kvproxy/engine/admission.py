@@ -147,7 +147,7 @@ class Admission:
         if isinstance(result, Loaded) and node.page is None:
             page = self._cache.take(None)
             try:
-                self._cache.pool.write(page, result.payload)
+                self._cache.pool.write(page, result.payload, len(node.token_ids))
             except ValueError as e:
                 self._cache.release([page])
                 self._reject(node, str(e))

@@ -21,8 +21,11 @@ class Keeper:
         self._io = io
         self._restoring: set[Node] = set()
 
-    def save(self, nodes: Sequence[Node], done: Callable[[Exception | None], None]) -> None:
-        """Write all nodes that are not stored; then call ``done``, with the first error if there was one.
+    def save(
+        self, nodes: Sequence[Node], done: Callable[[Exception | None], None], owner: str | None = None
+    ) -> None:
+        """Write all nodes that are not stored; then call ``done``, with the first error if there was one. ``owner`` as
+        in ``PageStore.put``.
 
         The nodes are pinned meanwhile. What was written before an error stays: it is whole, and found again.
         """
@@ -45,7 +48,7 @@ class Keeper:
                 self._cache.unpin(nodes)
                 done(Unavailable("the document was deleted while it was being stored"))
                 return
-            self._io.write(node, self._cache.pool.read(node.page), next_page)
+            self._io.write(node, self._cache.pool.read(node.page, len(node.token_ids)), next_page, owner)
 
         next_page()
 

@@ -27,7 +27,14 @@ READ_AHEAD = 4
 class Store(Protocol):
     """What the engine needs of ``kvproxy.store.pages.PageStore``."""
 
-    def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None: ...
+    def put(
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: bytes,
+        owner: str | None = None,
+    ) -> None: ...
 
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
@@ -113,11 +120,14 @@ class PageIO:
         assert self._store is not None
         return partial(self._store.get, stored_key(node.key, node.scope), node.parent_key, node.token_ids)
 
-    def write(self, node: Node, payload: bytes, then: Callable[[Written], None]) -> None:
-        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed."""
+    def write(
+        self, node: Node, payload: bytes, then: Callable[[Written], None], owner: str | None = None
+    ) -> None:
+        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed. ``owner`` as in
+        ``PageStore.put``."""
         assert self._store is not None
         key = stored_key(node.key, node.scope)
-        future = self._threads.submit(self._store.put, key, node.parent_key, node.token_ids, payload)
+        future = self._threads.submit(self._store.put, key, node.parent_key, node.token_ids, payload, owner)
 
         def finish(done: Future[None]) -> None:
             if done.cancelled():

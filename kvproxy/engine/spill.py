@@ -57,14 +57,16 @@ class SpillFiles(Protocol):
 @dataclass(slots=True)
 class _Copy:
     name: str
+    bytes: int
+    """Those of its payload: the used positions alone."""
     pending: bytearray | None
-    """The page until it is on disk."""
+    """The page until it is on disk; its first ``bytes`` bytes count."""
 
 
 class Spill:
     """Engine thread only; one thread of its own writes and deletes, in the order in which it was asked.
 
-    When the tier is full, the page that left memory longest ago goes, if nothing hangs below it: chains leave
+    When the tier is full, pages that left memory longest ago go, if nothing hangs below them: chains leave
     memory last page first, so they leave the tier in that order too. What leaves memory leaves it in the order of
     its value, and reads cost alike, so there is no better order to be had from costs.
     """
@@ -83,7 +85,7 @@ class Spill:
         :meth:`take`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
         self._files, self._pool, self._costs = files, pool, costs
         self._lost, self._failed, self._done = lost, failed, done
-        self._room = files.max_size // (pool.shape.bytes + _SLACK)
+        self._room = files.max_size
         self._copies: OrderedDict[Node, _Copy] = OrderedDict()
         self._buffers = [bytearray(pool.shape.bytes) for _ in range(PENDING)]
         self._waiting = 0
@@ -105,15 +107,17 @@ class Spill:
         worth = self._costs.worth_spilling(node.index, len(node.token_ids))
         if not worth or self._waiting >= PENDING or time.monotonic() < self._resumes_at:
             return False
-        if not self._make_room():
+        size = self._pool.shape.bytes_of(len(node.token_ids))
+        if not self._make_room(size + _SLACK):
             return False
         buffer = self._buffers.pop()
-        self._pool.read_into(page, buffer)
-        copy = _Copy(f"{next(self._names):x}", buffer)
+        payload = self._pool.read_into(page, buffer, len(node.token_ids))
+        copy = _Copy(f"{next(self._names):x}", size, buffer)
+        self._room -= size + _SLACK
         self._copies[node] = copy
         self._waiting += 1
         future = self._writer.submit(
-            self._files.put, copy.name, node.key, node.parent_key, node.token_ids, buffer
+            self._files.put, copy.name, node.key, node.parent_key, node.token_ids, payload
         )
 
         def finish(done: Future[None]) -> None:
@@ -128,18 +132,19 @@ class Spill:
         self._copies.move_to_end(node)
 
     def reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
-        """What reads the node's page, on any thread, into a buffer of just its size if it is given one."""
+        """What reads the node's page, on any thread, into a buffer of a page's size if it is given one."""
         copy = self._copies.get(node)
         if copy is None:
             return lambda into: Missing()
         if copy.pending is not None:
-            loaded = Loaded(memoryview(bytearray(copy.pending)))  # the buffer will be another page's
+            loaded = Loaded(memoryview(copy.pending[: copy.bytes]))  # the buffer will be another page's
             return lambda into: loaded
         name, files = copy.name, self._files
         return lambda into: files.get(name, node.key, node.parent_key, node.token_ids, into)
 
     def forget(self, node: Node) -> None:
         copy = self._copies.pop(node)
+        self._room += copy.bytes + _SLACK
         if not self._closed:
             self._writer.submit(self._files.delete, copy.name)
 
@@ -152,14 +157,13 @@ class Spill:
         except OSError as e:
             logger.warning("spilled pages stay until the next start: %s", e.strerror)
 
-    def _make_room(self) -> bool:
-        if len(self._copies) < self._room:
-            return True
-        for node in self._copies:
-            if node.page is not None or not (node.children or node.pins):
-                self._lost(node)
-                return len(self._copies) < self._room
-        return False
+    def _make_room(self, size: int) -> bool:
+        while self._room < size:
+            node = next((n for n in self._copies if n.page is not None or not (n.children or n.pins)), None)
+            if node is None:
+                return False
+            self._lost(node)
+        return True
 
     def _written(self, node: Node, copy: _Copy, error: BaseException | None) -> None:
         self._waiting -= 1

@@ -316,7 +316,7 @@ class Engine:
         if sum(len(n.token_ids) for n in nodes) < seq.prompt_tokens:
             done(Unavailable("the document was deleted while it was being published; publish it again"))
         else:
-            self._keeper.save(nodes, done)
+            self._keeper.save(nodes, done, seq.job.owner)
 
     def _deliver(self, scored: Scored) -> None:
         seq, before = scored.sequence, scored.sequence.generated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from kvproxy.wire.responses.request import opened, to_chat
 from kvproxy.wire.responses.stored import Order, Stored, page
 from kvproxy.wire.responses.stream import ResponseStream
 from kvproxy.wire.responses.types import InputTokens, Item, Response, ResponseDeleted
+
+logger = logging.getLogger(__name__)
 
 MOST_ITEMS = 100
 
@@ -153,10 +156,10 @@ async def _before(request: web.Request, body: ResponsesBody) -> list[Item]:
     id = body.previous_response_id
     if id is None:
         return []
-    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
-    if record is None:
+    stored = await _found(request, id)
+    if stored is None:
         raise PreviousResponseNotFound(id)
-    return Stored.decode(record).conversation
+    return stored.conversation
 
 
 async def _referenced(request: web.Request, body: ResponsesBody, before: list[Item]) -> dict[str, Item]:
@@ -164,18 +167,27 @@ async def _referenced(request: web.Request, body: ResponsesBody, before: list[It
     missing = set(references(body.input or ())) - {item["id"] for item in before}
     found: dict[str, Item] = {}
     for response_id in sorted({id for item in missing if (id := owner(item)) is not None}):
-        record = await request.app[PARTS].responses.get(request[CALLER].scope, response_id)
-        if record is not None:
-            found |= {item["id"]: item for item in Stored.decode(record).conversation}
+        stored = await _found(request, response_id)
+        if stored is not None:
+            found |= {item["id"]: item for item in stored.conversation}
     return found
 
 
 async def _stored(request: web.Request) -> Stored:
     id = request.match_info["id"]
-    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
-    if record is None:
+    stored = await _found(request, id)
+    if stored is None:
         raise ResponseNotFound(id)
-    return Stored.decode(record)
+    return stored
+
+
+async def _found(request: web.Request, id: str) -> Stored | None:
+    """The caller's stored response; one that cannot be read is no longer there, as far as anybody can tell."""
+    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
+    stored = None if record is None else Stored.decode(record)
+    if record is not None and stored is None:
+        logger.error("response %s is not served: its record cannot be read", id)
+    return stored
 
 
 @contextmanager
