@@ -42,19 +42,19 @@ class RecordShares:
         doomed = []
         for scope, records in self._held.items():
             for victim in _expired(records, now):
-                doomed.append(next(oldest[scope]))
+                doomed.append(next(oldest[scope]))  # the same one: expired ones are in front
                 held[scope] -= records[victim][0]
         mine = _scope(key)
         held[mine] = held.get(mine, 0) + size
         total = sum(held.values())
         while total > self._max_size:
             scope = max(held, key=lambda s: held[s])
-            victim = next(oldest.get(scope, iter(())), None)
-            if victim is None:
+            oldest_key = next(oldest.get(scope, iter(())), None)
+            if oldest_key is None:
                 break
-            doomed.append(victim)
-            held[scope] -= self._held[scope][victim][0]
-            total -= self._held[scope][victim][0]
+            doomed.append(oldest_key)
+            held[scope] -= self._held[scope][oldest_key][0]
+            total -= self._held[scope][oldest_key][0]
         return tuple(doomed)
 
 
