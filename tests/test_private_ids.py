@@ -150,11 +150,11 @@ async def test_same_answer_and_same_work(
 async def test_nobody_waits_for_a_private_publish(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, go_on, keep = asyncio.Event(), asyncio.Event(), shop.backend.keep
 
-    async def slowly(tokens: tuple[int, ...], scope: str, *more: Any) -> Any:
+    async def slowly(tokens: tuple[int, ...], scope: str, *more: Any, **options: Any) -> Any:
         if scope.startswith(ALICE.scope):
             entered.set()
             await go_on.wait()
-        return await keep(tokens, scope, *more)
+        return await keep(tokens, scope, *more, **options)
 
     monkeypatch.setattr(shop.backend, "keep", slowly)
     publishing = asyncio.ensure_future(shop.publish("secret", TEXT, "private"))
