@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,15 +220,6 @@ def test_a_store_of_before_is_taken_over(tmp_path: Path) -> None:
         wanted, pages = new.load(), new.page_owners()
     path = tmp_path / "old" / "documents.sqlite3"
     make_old(path, tmp_path / "new.sqlite")
-    with closing(sqlite3.connect(path)) as db:
-        db.executescript(
-            "PRAGMA foreign_keys = OFF; BEGIN;"
-            + "".join(
-                f"UPDATE OR REPLACE {table} SET id = substr(id, 1, instr(id || char(10), char(10)) - 1);"
-                for table in ("ids", "versions", "kept", "quarantined", "pinned")
-            )
-            + "UPDATE ids SET last_version = 3; COMMIT;"
-        )
     for _ in range(2):
         with Registry(path) as registry:
             assert registry.load() == wanted and registry.check() == [] and registry.page_owners() == pages

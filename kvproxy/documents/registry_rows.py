@@ -131,10 +131,12 @@ def row_fault(table: Table, row: Sequence[Value], *, with_digest: bool = True) -
     if with_digest and row[-1] != _digest(table, values):
         return "a column is not what was written"
     if table is VERSIONS:
-        text, etag = values[2], values[3]
-        assert isinstance(text, bytes)
+        version, text, etag = values[1:4]
+        assert isinstance(version, int) and isinstance(text, bytes)
         if hashlib.sha256(text).hexdigest() != etag:
             return "the text does not match its ETag"
+        if version < 1 or values[4] not in ("public", "private"):
+            return "a column is not what was written"
     if table is KEPT and (len(_blob(values[4])) % 4 or len(_blob(values[5])) % PAGE.size):
         return "tokens or pages are cut off"
     return None

@@ -11,7 +11,7 @@ import random
 import sys
 from pathlib import Path
 
-from kvproxy.core import DocumentRef, Kept, KeptPage
+from kvproxy.core import Kept, KeptPage, Visibility, stored_key
 from kvproxy.documents.document import Document, etag_of
 from kvproxy.documents.registry import KeptFraming, Registry
 from kvproxy.store.pages import Loaded, PageStore
@@ -21,6 +21,7 @@ NAME = "documents.sqlite3"
 FINGERPRINT = "f"
 MAX_SIZE = 2**28
 PAGES = 3
+PRIVATE = ("doc1", "doc4")
 TOKENS = tuple(range(256))
 
 
@@ -39,7 +40,17 @@ def payload_of(key: bytes) -> bytes:
 
 def document(id: str, version: int) -> Document:
     text = text_of(id, version)
-    return Document(id, version, text, etag_of(text), "public", f"tenant:{id[-1]}", 1)
+    visibility: Visibility = "private" if id in PRIVATE else "public"
+    return Document(id, version, text, etag_of(text), visibility, owner_of(id), 1)
+
+
+def owner_of(id: str) -> str:
+    return f"tenant:{id[-1]}"
+
+
+def stored_keys(id: str, version: int) -> list[bytes]:
+    """Where its pages lie in the page store."""
+    return [stored_key(key, document(id, version).scope) for key in keys_of(id, version)]
 
 
 def framing(id: str, version: int) -> KeptFraming:
@@ -71,10 +82,10 @@ class Worker:
 
     def publish(self, step: int) -> None:
         id = f"doc{self.random.randrange(6)}"
-        version = self.registry.last_version(id) + 1
+        version = self.registry.last_version(id, owner_of(id)) + 1
         say("begin", "publish", id, version)
-        for key in keys_of(id, version):
-            self.store.put(key, b"", TOKENS, payload_of(key), f"tenant:{id[-1]}")
+        for key in stored_keys(id, version):
+            self.store.put(key, b"", TOKENS, payload_of(key), owner_of(id))
         self.registry.publish(document(id, version), [framing(id, version)])
         say("done", "publish", id, version)
 
@@ -85,8 +96,8 @@ class Worker:
         ref = self.random.choice(found).document.ref
         assert ref.version is not None
         say("begin", "delete", ref.id, ref.version)
-        self.registry.delete([DocumentRef(ref.id, ref.version)])
-        self.store.delete(keys_of(ref.id, ref.version))
+        self.registry.delete([ref])
+        self.store.delete(stored_keys(ref.id, ref.version))
         say("done", "delete", ref.id, ref.version)
 
     def move(self, step: int) -> None:

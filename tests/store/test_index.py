@@ -46,6 +46,13 @@ def test_an_empty_folder_is_taken_as_it_is_and_a_store_stays_one(tmp_path: Path)
     assert {p.stat().st_mode & 0o077 for p in private} == {0}
 
 
+def test_what_a_store_left_behind_is_no_other_thing(tmp_path: Path) -> None:
+    """Whoever moves the registry and the pages away, to start anew, need not know the other files."""
+    for name in ("prepared.sqlite3", "prepared.sqlite3-wal", "documents.sqlite3.damaged-1", "spill"):
+        (tmp_path / name).touch()
+    PageStore(tmp_path, max_size=2**20, fingerprint="f").close()
+
+
 def test_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(SetupError, match=r"cannot write to the page store .* set store.path"):

@@ -18,7 +18,16 @@ from kvproxy.documents.registry import Registry
 from kvproxy.store.pages import Loaded, PageStore
 from kvproxy.store.spill import SpillFolder
 from tests.documents.test_registry_damage import make_old
-from tests.store.killed_worker import FINGERPRINT, MAX_SIZE, NAME, TOKENS, keys_of, payload_of, text_of
+from tests.store.killed_worker import (
+    FINGERPRINT,
+    MAX_SIZE,
+    NAME,
+    TOKENS,
+    owner_of,
+    payload_of,
+    stored_keys,
+    text_of,
+)
 
 ROUNDS = int(os.environ.get("KVPROXY_KILL_ROUNDS", "3"))
 
@@ -80,13 +89,13 @@ def check(folder: Path, story: Story) -> int:
         assert found.keys() <= story.publishing
         for (id, version), entry in found.items():
             assert entry.document.text == text_of(id, version)
-            assert registry.last_version(id) >= version
+            assert registry.last_version(id, owner_of(id)) >= version
         for id, version in found.keys() - story.deleting:
-            for key in keys_of(id, version):
+            for key in stored_keys(id, version):
                 page = store.get(key, b"", TOKENS)
                 assert isinstance(page, Loaded) and bytes(page.payload) == payload_of(key)
         for id, version in story.published:
-            assert registry.last_version(id) >= version, "a number that would be used again"
+            assert registry.last_version(id, owner_of(id)) >= version, "a number that would be used again"
         story.published = set(found)
         story.deleting = set()
         return len(found)
