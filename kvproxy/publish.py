@@ -30,6 +30,7 @@ from kvproxy.quarantine import Quarantine
 MARGIN = 256
 """Positions that a document must leave free for the question and the answer."""
 
+
 class Publisher:
     """Publishes, lists and deletes; the only writer of library, registry and published pages.
 
@@ -111,7 +112,7 @@ class Publisher:
                 version = await asyncio.to_thread(self._registry.last_version, id, caller.scope) + 1
                 document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
                 drops = self._pages.drops(document.scope)
-                framings = await self._pages.keep_all(document.scope, prepared.prefixes, progress)
+                framings = await self._pages.keep_all(document, prepared.prefixes, progress)
                 # From here on all or nothing, and never half of it because the client has left.
                 await whole(self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned))
             prefill_s = sum(f.kept.prefill_s for f in framings)
@@ -227,7 +228,7 @@ class Publisher:
         if self._texts is not None:
             await asyncio.to_thread(self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others))
         if self._pages.drops(document.scope) != drops:
-            await self._pages.keep_dropped(document.scope, framings)
+            await self._pages.keep_dropped(document, framings)
 
     async def _delete(self, found: Sequence[Known]) -> None:
         """Hidden first, so that no new reader finds what is being dropped."""

@@ -157,7 +157,7 @@ class Quarantine:
         await whole(self._drop_all(document.ref))
         framings = []
         for prefix in known.prefixes:
-            kept = await self._local.keep(prefix.token_ids, document.scope)
+            kept = await self._local.keep(prefix.token_ids, document.scope, owner=document.owner_scope)
             framings.append(KeptFraming(prefix.name, kept))
         await whole(self._replace_kept(document.ref, Holding(document.scope, tuple(framings))))
         return framings

@@ -174,9 +174,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             )
         )
         registry = life.enter_context(Registry(config.store.path / "documents.sqlite3"))
-        orphans = await asyncio.to_thread(store.collect, registry.page_keys())
-        if orphans:
-            logger.info("dropped %d stored pages that belong to no published document", orphans)
+        await asyncio.to_thread(_adopt, store, registry)
         engine = build.start_engine(
             model,
             folder.path,
@@ -260,6 +258,22 @@ def _tell_engine(name: str, folder: Path, model: TileModel) -> None:
             folder,
             changed,
         )
+
+
+def _adopt(store: PageStore, registry: Registry) -> None:
+    """Count pages for their publishers, and drop those that belong to no document: but not where documents were lost
+    to damage, whose pages a restored registry would find again. They make room first when the store is full."""
+    owners = registry.page_owners()
+    store.assign(owners)
+    if aside := registry.set_aside():
+        logger.warning(
+            "pages of no document are kept while a damaged registry lies beside %s (%s); remove it when it is of no "
+            "use any more",
+            registry.path,
+            aside[0].partition(":")[0],
+        )
+    elif orphans := store.collect(owners.keys()):
+        logger.info("dropped %d stored pages that belong to no published document", orphans)
 
 
 @asynccontextmanager

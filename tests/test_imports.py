@@ -24,8 +24,10 @@ ARROWS: dict[str, set[str]] = {
     "config": {"errors"},
     "ledger": set(),
     "telemetry": set(),
-    "store": set(),
-    "documents": set(),
+    "store": {"store.sqlite_pages", "store.sqlite_rows"},
+    "store.sqlite_pages": set(),
+    "store.sqlite_rows": {"store.sqlite_pages"},
+    "documents": {"store.sqlite_pages", "store.sqlite_rows"},
     "wire": {"documents"},  # documents/info.py and parsed references: values only
     "engine": {"store", "backends.base"},
     "backends.base": set(),

@@ -98,12 +98,12 @@ async def test_two_that_together_are_too_much_are_not_both_computed(shop: Shop) 
     await pin(shop)
     shop.backend.most_pinned = 2 * sum(shop.backend.pinned.values())
     shop.backend.start_delay_s = 1e-3
-    done = await asyncio.gather(
+    both = await asyncio.gather(
         *(pin(shop, f"{id}. {TEXT}", id=id) for id in ("a", "b")), return_exceptions=True
     )
-    # Texts are prepared on threads: either may be the first that asks for room.
-    first, second = ("a", "b") if done[0] is True else ("b", "a")
-    assert True in done and any(isinstance(result, CannotFit) for result in done)
+    # Either may be tokenised first.
+    first, second = ("a", "b") if both[0] is True else ("b", "a")
+    assert True in both and any(isinstance(outcome, CannotFit) for outcome in both)
     assert [i.id for i in await shop.publisher.list(BOB)] == [first, "rules"]
     await shop.publisher.delete(DocumentRef(first), ALICE)
     assert await pin(shop, f"{second}. {TEXT}", id=second), "nothing is set aside any more"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,8 @@ from kvproxy.documents.document import Document, etag_of
 from kvproxy.documents.registry import Registry
 from kvproxy.errors import DocumentNotFound, KVProxyError, PermissionDenied
 from kvproxy.verify import Verifier
+from tests.documents.test_registry import framing
+from tests.documents.test_registry_damage import make_old
 from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder
 
 __all__ = ["folder"]
@@ -147,11 +148,11 @@ async def test_same_answer_and_same_work(
 async def test_nobody_waits_for_a_private_publish(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, go_on, keep = asyncio.Event(), asyncio.Event(), shop.backend.keep
 
-    async def slowly(tokens: tuple[int, ...], scope: str, *more: Any) -> Any:
+    async def slowly(tokens: tuple[int, ...], scope: str, *more: Any, **options: Any) -> Any:
         if scope.startswith(ALICE.scope):
             entered.set()
             await go_on.wait()
-        return await keep(tokens, scope, *more)
+        return await keep(tokens, scope, *more, **options)
 
     monkeypatch.setattr(shop.backend, "keep", slowly)
     publishing = asyncio.ensure_future(shop.publish("secret", TEXT, "private"))
@@ -203,31 +204,25 @@ async def test_ones_own_comes_before_anothers_public_one(shop: Shop) -> None:
     assert str(await shop.publish("notes", TEXT)) == "notes@3", "no number stands for two texts"
 
 
-async def test_a_store_of_before_is_taken_over(shop: Shop, tmp_path: Path) -> None:
-    """Private documents lay under ids of all publishers; whatever interrupted the change, it is done in the end."""
+def test_a_store_of_before_is_taken_over(tmp_path: Path) -> None:
+    """Private documents lay under ids of all publishers, and rows had no digests: both are made good in one step."""
     texts = {1: "one", 2: "two", 3: "three"}
-    path = tmp_path / "old.sqlite"
-    with Registry(path) as old:
+    with Registry(tmp_path / "new.sqlite") as new:
         for version, text in texts.items():
             secret = Document("secret", version, text, etag_of(text), "private", ALICE.scope, 1)
             mixed = replace(secret, id="mixed", visibility="public" if version == 2 else "private")
-            old.publish(mixed, ())
-            old.publish(secret, (), pinned=version == 1)
-        old.quarantine(DocumentRef("secret", 2, ALICE.scope), "it differs")
-        old.delete([DocumentRef("secret", 3, ALICE.scope)])
-        wanted = old.load()
-    with sqlite3.connect(path) as db:
-        db.executescript(
-            "PRAGMA foreign_keys = OFF; BEGIN;"
-            + "".join(
-                f"UPDATE OR REPLACE {table} SET id = substr(id, 1, instr(id || char(10), char(10)) - 1);"
-                for table in ("ids", "versions", "kept", "quarantined", "pinned")
-            )
-            + "UPDATE ids SET last_version = 3; PRAGMA user_version = 1; COMMIT;"
-        )
+            new.publish(mixed, [framing("system", version)])
+            new.publish(secret, [framing("system", version)], pinned=version == 1)
+        new.quarantine(DocumentRef("secret", 2, ALICE.scope), "it differs")
+        new.delete([DocumentRef("secret", 3, ALICE.scope)])
+        new.publish(replace(secret, id="gone", visibility="public"), ())
+        new.delete([DocumentRef("gone", 3)])
+        wanted, pages = new.load(), new.page_owners()
+    path = tmp_path / "old" / "documents.sqlite3"
+    make_old(path, tmp_path / "new.sqlite")
     for _ in range(2):
         with Registry(path) as registry:
-            assert registry.load() == wanted and registry.check() == []
+            assert registry.load() == wanted and registry.check() == [] and registry.page_owners() == pages
             assert registry.last_version("secret", ALICE.scope) == 3
             assert registry.last_version("secret", BOB.scope) == 0
-            assert registry.last_version("mixed", BOB.scope) == 3
+            assert registry.last_version("mixed", BOB.scope) == registry.last_version("gone", BOB.scope) == 3

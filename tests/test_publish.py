@@ -220,7 +220,11 @@ class FailingSecond(FakeBackend):
         self.second = asyncio.Event()
 
     async def keep(
-        self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
+        self,
+        token_ids: tuple[int, ...],
+        scope: str,
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Kept:
         self.calls += 1
         if self.calls == 2:
@@ -228,7 +232,7 @@ class FailingSecond(FakeBackend):
             if self.failure is not None:
                 raise self.failure
             await asyncio.Event().wait()
-        return await super().keep(token_ids, scope, progress)
+        return await super().keep(token_ids, scope, progress, owner)
 
 
 def over(shop: Shop, backend: FakeBackend) -> Publisher:
@@ -320,12 +324,16 @@ class Interrupted(FakeBackend):
     meanwhile: Callable[[], Awaitable[None]]
 
     async def keep(
-        self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
+        self,
+        token_ids: tuple[int, ...],
+        scope: str,
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Kept:
         self.calls += 1
         if self.calls == self.at:
             await self.meanwhile()
-        return await super().keep(token_ids, scope, progress)
+        return await super().keep(token_ids, scope, progress, owner)
 
 
 async def test_a_publish_survives_the_deletion_of_its_twin_meanwhile(shop: Shop) -> None:

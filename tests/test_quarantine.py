@@ -179,10 +179,10 @@ async def test_a_version_confined_again_while_it_is_let_out_stays(
     entered, go_on = asyncio.Event(), asyncio.Event()
     keep = shop.backend.keep
 
-    async def slowly(*arguments: Any) -> Kept:
+    async def slowly(*arguments: Any, **options: Any) -> Kept:
         entered.set()
         await go_on.wait()
-        return await keep(*arguments)
+        return await keep(*arguments, **options)
 
     monkeypatch.setattr(shop.backend, "keep", slowly)
     publishing = asyncio.ensure_future(shop.publish("rules", TEXT))

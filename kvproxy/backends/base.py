@@ -193,9 +193,15 @@ class LocalBackend(Protocol):
         """
 
     async def keep(
-        self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
+        self,
+        token_ids: tuple[int, ...],
+        scope: str,
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Kept:
         """Prefill a published prefix, hold its pages in ``scope`` and write them to the store.
+
+        They are counted for the publisher ``owner``; without one, for whom they were counted before.
 
         ``progress(done, total)`` counts tokens and is called on the event loop. When this returns, the pages
         are on disk. Raises Overloaded, ContextTooLong, CannotFit, StorageFull.

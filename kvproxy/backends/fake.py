@@ -174,7 +174,11 @@ class FakeBackend:
             claim.leave(failed=not ended)
 
     async def keep(
-        self, token_ids: _Tokens, scope: str, progress: Callable[[int, int], None] | None = None
+        self,
+        token_ids: _Tokens,
+        scope: str,
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Kept:
         if self._failures:
             raise self._failures.popleft()[0]

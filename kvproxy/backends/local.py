@@ -181,7 +181,11 @@ class EmbeddedBackend:
             self._engine.cancel(sequence)
 
     async def keep(
-        self, token_ids: tuple[int, ...], scope: str, progress: Callable[[int, int], None] | None = None
+        self,
+        token_ids: tuple[int, ...],
+        scope: str,
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Kept:
         job = Job(
             id=f"keep-{uuid.uuid4().hex}",
@@ -191,10 +195,11 @@ class EmbeddedBackend:
             scope=scope,
             readable=(scope,),
             seed=0,
-            tenant=owner_of(scope),
+            tenant=owner or owner_of(scope),
             shared_end=len(token_ids),
             shared_scope=scope,
             persist=self._store is not None,
+            owner=owner,
         )
         holder: list[Sequence] = []
         async with aclosing(self.run(job, progress, holder.append)) as events:

@@ -152,7 +152,7 @@ class Admission:
             page = self._cache.take(None)
             seq.reserved -= 1  # Where it is not kept after all, _loaded counts anew.
             try:
-                self._cache.pool.write(page, result.payload)
+                self._cache.pool.write(page, result.payload, len(node.token_ids))
             except BaseException as e:
                 self._cache.release([page])
                 if not isinstance(e, ValueError):

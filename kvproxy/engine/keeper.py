@@ -21,8 +21,11 @@ class Keeper:
         self._io = io
         self._restoring: set[Node] = set()
 
-    def save(self, nodes: Sequence[Node], done: Callable[[Exception | None], None]) -> None:
-        """Write all nodes that are not stored; then call ``done``, with the first error if there was one.
+    def save(
+        self, nodes: Sequence[Node], done: Callable[[Exception | None], None], owner: str | None = None
+    ) -> None:
+        """Write all nodes that are not stored; then call ``done``, with the first error if there was one. ``owner`` as
+        in ``PageStore.put``.
 
         The nodes are pinned meanwhile; Overloaded, where that would break a promise: the sequence may have pages of
         its own for them. What was written before an error stays: it is whole, and found again.
@@ -49,7 +52,8 @@ class Keeper:
                 done(Unavailable("the document was deleted while it was being stored"))
                 return
             try:
-                self._io.write(node, self._cache.pool.read(node.page), next_page)
+                payload = self._cache.pool.read(node.page, len(node.token_ids))
+                self._io.write(node, payload, next_page, owner)
             except Exception as e:  # a page's copy is memory beside the page budget
                 self._cache.unpin(nodes)
                 done(e)

@@ -28,7 +28,14 @@ READ_AHEAD = 4
 class Store(Protocol):
     """What the engine needs of ``kvproxy.store.pages.PageStore``."""
 
-    def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None: ...
+    def put(
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: bytes,
+        owner: str | None = None,
+    ) -> None: ...
 
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
@@ -114,11 +121,15 @@ class PageIO:
         assert self._store is not None
         return partial(self._store.get, stored_key(node.key, node.scope), node.parent_key, node.token_ids)
 
-    def write(self, node: Node, payload: bytes, then: Callable[[Written], None]) -> None:
-        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed."""
+    def write(
+        self, node: Node, payload: bytes, then: Callable[[Written], None], owner: str | None = None
+    ) -> None:
+        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed. ``owner`` as in
+        ``PageStore.put``."""
         assert self._store is not None
-        key, owner, put = stored_key(node.key, node.scope), owner_of(node.scope), self._store.put
-        future = self._threads.submit(owner, put, key, node.parent_key, node.token_ids, payload)
+        key, tenant = stored_key(node.key, node.scope), owner or owner_of(node.scope)
+        put = self._store.put
+        future = self._threads.submit(tenant, put, key, node.parent_key, node.token_ids, payload, owner)
 
         def finish(done: Future[None]) -> None:
             if done.cancelled():

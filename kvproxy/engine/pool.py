@@ -24,7 +24,11 @@ class PageShape:
     @property
     def bytes(self) -> int:
         """Bytes of one page: K and V of all layers for PAGE_TOKENS positions."""
-        return self.layers * 2 * self.kv_heads * PAGE_TOKENS * self.head_dim * self.dtype.itemsize
+        return self.bytes_of(PAGE_TOKENS)
+
+    def bytes_of(self, positions: int) -> int:
+        """Bytes of the first ``positions`` positions of one page."""
+        return self.layers * 2 * self.kv_heads * positions * self.head_dim * self.dtype.itemsize
 
 
 class PagePool:
@@ -111,25 +115,29 @@ class PagePool:
         """Copy the first ``positions`` positions of a page: how a partial page is shared."""
         self.kv[:, :, :, target, :positions].copy_(self.kv[:, :, :, source, :positions])
 
-    def read(self, page: int) -> bytes:
-        """A page as bytes, in the order [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
-        return self.kv[:, :, :, page].contiguous().cpu().view(torch.uint8).numpy().tobytes()
+    def read(self, page: int, positions: int = PAGE_TOKENS) -> bytes:
+        """The first ``positions`` of a page as bytes, in the order [layers, 2, kv_heads, positions, head_dim]."""
+        return self.kv[:, :, :, page, :positions].contiguous().cpu().view(torch.uint8).numpy().tobytes()
 
-    def read_into(self, page: int, target: bytearray) -> None:
-        """:meth:`read` into ``target``, of ``shape.bytes`` bytes, with nothing allocated on the way."""
+    def read_into(self, page: int, target: bytearray, positions: int = PAGE_TOKENS) -> memoryview:
+        """:meth:`read` into ``target``, of ``shape.bytes`` bytes, with nothing allocated on the way. The bytes of
+        ``target`` that were written."""
         s = self.shape
-        flat = torch.frombuffer(target, dtype=s.dtype)
-        flat.view(s.layers, 2, s.kv_heads, PAGE_TOKENS, s.head_dim).copy_(self.kv[:, :, :, page])
+        written = memoryview(target)[: s.bytes_of(positions)]
+        flat = torch.frombuffer(written, dtype=s.dtype)
+        flat.view(s.layers, 2, s.kv_heads, positions, s.head_dim).copy_(self.kv[:, :, :, page, :positions])
+        return written
 
-    def write(self, page: int, payload: bytes | bytearray | memoryview) -> None:
-        """The reverse of :meth:`read`. Raises ValueError when the length is wrong."""
-        if len(payload) != self.shape.bytes:
-            raise ValueError(f"a page has {self.shape.bytes} bytes, not {len(payload)}")
-        flat = torch.frombuffer(
-            bytearray(payload) if isinstance(payload, bytes) else payload, dtype=self.shape.dtype
-        )
+    def write(self, page: int, payload: bytes | bytearray | memoryview, positions: int = PAGE_TOKENS) -> None:
+        """The reverse of :meth:`read` for a page that :meth:`allocate` just gave; what lies behind ``positions`` stays
+        zeros. A whole page is taken for any ``positions``: partial pages were once stored whole. Raises ValueError
+        when the length is neither."""
         s = self.shape
-        self.kv[:, :, :, page].copy_(flat.view(s.layers, 2, s.kv_heads, PAGE_TOKENS, s.head_dim))
+        if len(payload) not in (s.bytes_of(positions), s.bytes):
+            raise ValueError(f"{positions} positions have {s.bytes_of(positions)} bytes, not {len(payload)}")
+        used = PAGE_TOKENS if len(payload) == s.bytes else positions
+        flat = torch.frombuffer(bytearray(payload) if isinstance(payload, bytes) else payload, dtype=s.dtype)
+        self.kv[:, :, :, page, :used].copy_(flat.view(s.layers, 2, s.kv_heads, used, s.head_dim))
 
 
 def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -66,6 +66,8 @@ class Job:
     """Positions from here on leave nothing behind for other readers; None keeps all, 0 nothing."""
     persist: bool = False
     """Do not finish before every page is in the store."""
+    owner: str | None = None
+    """The publisher that stored pages are counted for; None: who they were counted for before."""
     score_from: int | None = None
     """Keep the hidden states of every position from here on, as ``Sequence.scored``."""
     patience_s: float = 0.0

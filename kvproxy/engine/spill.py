@@ -60,14 +60,16 @@ class SpillCopy:
 
     node: Node
     name: str
+    bytes: int
+    """Those of its payload: the used positions alone."""
     pending: bytearray | None
-    """The page until it is on disk."""
+    """The page until it is on disk; its first ``bytes`` bytes count."""
 
 
 class Spill:
     """Engine thread only; one thread of its own writes and deletes, in the order in which it was asked.
 
-    When the tier is full, the page that left memory longest ago goes, if nothing hangs below it: chains leave
+    When the tier is full, pages that left memory longest ago go, if nothing hangs below them: chains leave
     memory last page first, so they leave the tier in that order too. What leaves memory leaves it in the order of
     its value, and reads cost alike, so there is no better order to be had from costs.
     """
@@ -86,7 +88,7 @@ class Spill:
         :meth:`reserve`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
         self._files, self._pool, self._costs = files, pool, costs
         self._lost, self._failed, self._done = lost, failed, done
-        self._room = files.max_size // (pool.shape.bytes + _SLACK)
+        self._room = files.max_size
         self._copies: OrderedDict[Node, SpillCopy] = OrderedDict()
         self._buffers = [bytearray(pool.shape.bytes) for _ in range(PENDING)]
         self._waiting = 0
@@ -109,20 +111,23 @@ class Spill:
         worth = self._costs.worth_spilling(node.index, len(node.token_ids))
         if not worth or self._waiting >= PENDING or time.monotonic() < self._resumes_at:
             return None
-        if not self._make_room():
+        size = self._pool.shape.bytes_of(len(node.token_ids))
+        if not self._make_room(size + _SLACK):
             return None
+        self._room -= size + _SLACK
         self._waiting += 1
-        return SpillCopy(node, f"{next(self._names):x}", self._buffers.pop())
+        return SpillCopy(node, f"{next(self._names):x}", size, self._buffers.pop())
 
     def fill(self, copy: SpillCopy, page: int) -> None:
         """Copy the page. Long, and to be called without the cache's lock: it touches nothing that is shared."""
         assert copy.pending is not None
-        self._pool.read_into(page, copy.pending)
+        self._pool.read_into(page, copy.pending, len(copy.node.token_ids))
 
     def keep(self, copy: SpillCopy) -> None:
         """From here on the node has its copy, which is written to disk."""
-        node, payload = copy.node, copy.pending
-        assert payload is not None
+        node = copy.node
+        assert copy.pending is not None
+        payload = memoryview(copy.pending)[: copy.bytes]
         future = self._writer.submit(
             self._files.put, copy.name, node.key, node.parent_key, node.token_ids, payload
         )
@@ -136,6 +141,7 @@ class Spill:
 
     def abandon(self, copy: SpillCopy) -> None:
         """It could not be filled."""
+        self._room += copy.bytes + _SLACK
         self._waiting -= 1
         assert copy.pending is not None
         self._buffers.append(copy.pending)
@@ -145,18 +151,19 @@ class Spill:
         self._copies.move_to_end(node)
 
     def reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
-        """What reads the node's page, on any thread, into a buffer of just its size if it is given one."""
+        """What reads the node's page, on any thread, into a buffer of a page's size if it is given one."""
         copy = self._copies.get(node)
         if copy is None:
             return lambda into: Missing()
         if copy.pending is not None:
-            loaded = Loaded(memoryview(bytearray(copy.pending)))  # the buffer will be another page's
+            loaded = Loaded(memoryview(copy.pending[: copy.bytes]))  # the buffer will be another page's
             return lambda into: loaded
         name, files = copy.name, self._files
         return lambda into: files.get(name, node.key, node.parent_key, node.token_ids, into)
 
     def forget(self, node: Node) -> None:
         copy = self._copies.pop(node)
+        self._room += copy.bytes + _SLACK
         if not self._closed:
             self._writer.submit(self._files.delete, copy.name)
 
@@ -169,14 +176,13 @@ class Spill:
         except OSError as e:
             logger.warning("spilled pages stay until the next start: %s", e.strerror)
 
-    def _make_room(self) -> bool:
-        if len(self._copies) < self._room:
-            return True
-        for node in self._copies:
-            if node.page is not None or not (node.children or node.pins):
-                self._lost(node)
-                return len(self._copies) < self._room
-        return False
+    def _make_room(self, size: int) -> bool:
+        while self._room < size:
+            node = next((n for n in self._copies if n.page is not None or not (n.children or n.pins)), None)
+            if node is None:
+                return False
+            self._lost(node)
+        return True
 
     def _written(self, copy: SpillCopy, error: BaseException | None) -> None:
         self._waiting -= 1

@@ -98,4 +98,4 @@ class TileResults:
         if sum(len(n.token_ids) for n in nodes) < seq.prompt_tokens:
             done(Unavailable("its pages were given up while it was being published; publish it again"))
         else:
-            self._keeper.save(nodes, done)
+            self._keeper.save(nodes, done, seq.job.owner)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from kvproxy.backends.base import Kept, LocalBackend
-from kvproxy.documents.document import FramedPrefix
+from kvproxy.documents.document import Document, FramedPrefix
 from kvproxy.documents.registry import KeptFraming
 from kvproxy.documents.shelf import Holding, Shelf
 from kvproxy.documents.turns import whole
@@ -32,17 +32,18 @@ class PublishedPages:
         return self._drops[scope]
 
     async def keep_all(
-        self, scope: str, prefixes: Sequence[FramedPrefix], progress: Progress | None
+        self, document: Document, prefixes: Sequence[FramedPrefix], progress: Progress | None
     ) -> tuple[KeptFraming, ...]:
-        """Keep every prefix, or, when one fails or the publisher leaves, none. Raises what ``LocalBackend.keep``
-        does."""
+        """Keep every prefix, counted for the document's publisher, or, when one fails or the publisher leaves, none.
+        Raises what ``LocalBackend.keep`` does."""
+        scope, owner = document.scope, document.owner_scope
         total = sum(len(p.token_ids) for p in prefixes)
         done = 0
         framings: list[KeptFraming] = []
         try:
             for prefix in prefixes:
                 report = partial(_report, progress, done, total) if progress is not None else None
-                kept = await self._local.keep(prefix.token_ids, scope, report)
+                kept = await self._local.keep(prefix.token_ids, scope, report, owner)
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:
@@ -50,13 +51,13 @@ class PublishedPages:
             raise
         return tuple(framings)
 
-    async def keep_dropped(self, scope: str, framings: Sequence[KeptFraming]) -> None:
+    async def keep_dropped(self, document: Document, framings: Sequence[KeptFraming]) -> None:
         """A deletion meanwhile may have taken shared pages that were not yet known to be needed."""
         for framing in framings:
             kept = framing.kept
-            if await self._local.known(kept, scope) < tokens_of(kept):
+            if await self._local.known(kept, document.scope) < tokens_of(kept):
                 try:
-                    await self._local.keep(kept.token_ids, scope)
+                    await self._local.keep(kept.token_ids, document.scope, owner=document.owner_scope)
                 except KVProxyError as e:
                     logger.warning("a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message)
 

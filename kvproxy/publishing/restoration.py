@@ -131,7 +131,10 @@ class Restoration:
                 if known is None:
                     return
                 try:
-                    kept = await self._local.keep(item.prefix.token_ids, known.document.scope)
+                    document = known.document
+                    kept = await self._local.keep(
+                        item.prefix.token_ids, document.scope, owner=document.owner_scope
+                    )
                 except Retryable as e:
                     if attempt == _ATTEMPTS:
                         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ from kvproxy.wire.responses.stored import Order, Stored, page
 from kvproxy.wire.responses.stream import ResponseStream
 from kvproxy.wire.responses.types import InputTokens, Item, Response, ResponseDeleted
 from kvproxy.wire.whole_number import whole_number
+
+logger = logging.getLogger(__name__)
 
 MOST_ITEMS = 100
 
@@ -194,10 +197,11 @@ class _StoredItems:
 
     async def _conversation(self, response_id: str) -> list[Item] | None:
         record = await self._store.get(self._scope, response_id)
-        if record is None:
+        stored = None if record is None else await _decoded(response_id, record)
+        if record is None or stored is None:
             return None
         self.size += len(record)
-        conversation = (await _decoded(record)).conversation
+        conversation = stored.conversation
         self._items += len(conversation)
         if self._items > self._limit:
             raise ContextTooLong(
@@ -210,16 +214,22 @@ class _StoredItems:
         return conversation
 
 
-async def _decoded(record: bytes) -> Stored:
-    return await apart(len(record), lambda: Stored.decode(record))
+async def _decoded(id: str, record: bytes) -> Stored | None:
+    """None, and a line in the log, for a record that cannot be read: it is no longer there, as far as anybody can
+    tell."""
+    stored = await apart(len(record), lambda: Stored.decode(record))
+    if stored is None:
+        logger.error("response %s is not served: its record cannot be read", id)
+    return stored
 
 
 async def _stored(request: web.Request) -> Stored:
     id = request.match_info["id"]
     record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
-    if record is None:
+    stored = None if record is None else await _decoded(id, record)
+    if stored is None:
         raise ResponseNotFound(id)
-    return await _decoded(record)
+    return stored
 
 
 @contextmanager

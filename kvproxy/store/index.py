@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _OWN_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]+\.(page|part)")
 _ASIDE = "broken-"
+_STORE_NAMES = ("lock", "pages", "responses", "spill", "documents.sqlite3", "prepared.sqlite3", ".probe-", "lost+found")
+"""Beginnings of the names in a store's own folder, and of what an empty file system has."""
 _HARMLESS = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"})
 """Primary error names that say nothing against the file itself: it is left where it is."""
 
@@ -46,10 +48,10 @@ class FolderLock:
 
 
 def make_folder(folder: Path) -> None:
-    """Create it, or take it as it is, with mode 0700: texts and KV are private data. Raises SetupError."""
+    """Create it for its owner alone, or take it as it is: the mode of a folder that somebody else made is not ours to
+    change. What lies in it is private all the same. Raises SetupError."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
         probe = folder / f".probe-{os.getpid()}"
         probe.touch(mode=0o600)
         probe.unlink()
@@ -57,6 +59,23 @@ def make_folder(folder: Path) -> None:
         raise SetupError(
             f"cannot write to the page store {folder} ({e.strerror}); set store.path to a folder you own"
         ) from e
+
+
+def check_own(folder: Path) -> None:
+    """Raises SetupError when a folder holds other things and no store: one that is shared, or named by mistake."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise SetupError(f"cannot read the page store {folder} ({e.strerror}); set store.path") from e
+    ours = "documents.sqlite3" in names or (folder / "pages" / DBNAME).exists()
+    others = sorted(name for name in names if not name.startswith(_STORE_NAMES))
+    if others and not ours:
+        raise SetupError(
+            f"{folder} holds other things ({', '.join(others[:3])}) and is no page store; set store.path to a folder "
+            f"of its own, such as {folder / 'kvproxy'}"
+        )
 
 
 def open_index(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:

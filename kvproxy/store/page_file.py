@@ -46,6 +46,16 @@ def read_record(file: FileIO) -> PageRecord | Torn:
     return record
 
 
+def target(record: PageRecord, into: Buffer | None) -> memoryview | Torn:
+    """Where a payload is read to: the front of ``into``, or memory of its own."""
+    if into is None:
+        return memoryview(bytearray(record.payload_bytes))
+    (room,) = flat(into)
+    if len(room) < record.payload_bytes:
+        return Torn(f"a payload of {record.payload_bytes} bytes, at most {len(room)} were expected")
+    return room[: record.payload_bytes]
+
+
 def read_payload(file: FileIO, record: PageRecord, target: memoryview) -> Torn | None:
     """Read what follows the header into ``target``, byte for byte as long, and compare its checksum.
 

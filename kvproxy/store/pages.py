@@ -7,7 +7,7 @@ import hashlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -19,9 +19,10 @@ import diskcache
 from kvproxy.errors import StorageFull, Unavailable
 from kvproxy.store import page_file, page_record
 from kvproxy.store.disk import PageDisk, PageFile, PickleRefused, page_name
-from kvproxy.store.index import FolderLock, index_faults, make_folder, open_index, page_files
+from kvproxy.store.index import FolderLock, check_own, index_faults, make_folder, open_index, page_files
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
+from kvproxy.store.shares import NOBODY, Refused, Shares
 
 logger = logging.getLogger(__name__)
 
@@ -69,15 +70,16 @@ class PageStore:
     ) -> None:
         """Open or create; ``max_size`` in bytes. Raises SetupError: not writable, or in use elsewhere."""
         self._folder = folder / "pages"
-        self._max_size = max_size
+        self._shares = Shares(max_size)
+        self._sizes: Mapping[bytes, int] = self._shares.sizes
         self._fingerprint = fingerprint
+        check_own(folder)
         make_folder(folder)
         make_folder(self._folder)
         self._lock = FolderLock(folder)
         self._write = threading.RLock()
         try:
             self._cache: diskcache.Cache = open_index(self._folder, disk)
-            self._sizes: dict[bytes, int] = {}
             self._read_sizes()
             self._sweep()
         except BaseException:
@@ -85,9 +87,17 @@ class PageStore:
             raise
 
     def put(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer | Sequence[Buffer]
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: Buffer | Sequence[Buffer],
+        owner: str | None = None,
     ) -> None:
         """Write a page; it is on the medium when this returns. A sound equal page is left as it is.
+
+        ``owner``: the publisher that it is counted for; without one, who it was counted for before. A full store
+        makes room as ``shares`` says.
 
         ``payload``: contiguous buffers of any item type, written in order without copying. Raises
         StorageFull (``max_size``, or the disk) and Unavailable (the disk fails otherwise); either way the
@@ -110,16 +120,17 @@ class PageStore:
                         if page_file.read_whole(old) == record:
                             return
                 self._drop([key])
-            self._admit(page.bytes)
-            self._insert(key, page)
+            self._admit(page.bytes, self._shares.owner(key) if owner is None else owner)
+            self._insert(key, page, owner)
 
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected:
         """Read a page and verify all of it: fingerprint, key, parent, token ids, checksums.
 
-        ``into``: a writable contiguous buffer of exactly the payload's size to read into, which saves the
-        page faults of a fresh one (half of the time). Its content is undefined unless Loaded is returned.
+        ``into``: a writable contiguous buffer to read into, which saves the page faults of a fresh one (half of
+        the time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded
+        is returned.
         """
         file = self._open_page(key)
         if file is None:
@@ -137,10 +148,9 @@ class PageStore:
             if fault is not None:
                 # The page may be sound and the question wrong: it stays.
                 return self._reject(key, fault, None, drop=False)
-            target = memoryview(bytearray(record.payload_bytes)) if into is None else page_file.flat(into)[0]
-            if len(target) != record.payload_bytes:
-                reason = f"a payload of {record.payload_bytes} bytes, {len(target)} were expected"
-                return self._reject(key, reason, None, drop=False)
+            target = page_file.target(record, into)
+            if isinstance(target, Torn):
+                return self._reject(key, target.reason, None, drop=False)
             torn = page_file.read_payload(file, record, target)
             return Loaded(target) if torn is None else self._reject(key, torn.reason, identity)
 
@@ -151,7 +161,16 @@ class PageStore:
     def delete(self, keys: Iterable[bytes]) -> int:
         """Returns how many there were. Raises Unavailable when the index cannot be written."""
         with self._write:
-            return self._drop([k for k in keys if self.has(k)])
+            dropped = list(keys)
+            number = self._drop([k for k in dropped if self.has(k)])
+            for key in dropped:
+                self._shares.forget(key)
+            return number
+
+    def assign(self, owners: Mapping[bytes, str]) -> None:
+        """Count the pages for these publishers. Others' belong to no document, and make room for any that does."""
+        with self._write:
+            self._shares.assign(owners)
 
     def collect(self, keep: Collection[bytes]) -> int:
         """Drop every page outside ``keep``, whatever its fingerprint, and all that is no page of this store.
@@ -166,8 +185,7 @@ class PageStore:
         return dropped
 
     def usage(self) -> Usage:
-        sizes = tuple(self._sizes.values())
-        return Usage(len(sizes), sum(sizes), self._max_size)
+        return Usage(len(self._sizes), self._shares.used, self._shares.max_size)
 
     def check(self) -> list[str]:
         """Every fault in words; empty when sound. Reads and verifies each page, of any fingerprint."""
@@ -246,16 +264,21 @@ class PageStore:
         except Unavailable:
             logger.exception("cannot drop rejected page %s", key.hex())
 
-    def _admit(self, length: int) -> None:
-        used = sum(self._sizes.values())
-        if used + length > self._max_size:
-            raise StorageFull(
-                f"the page store holds {used} of {self._max_size} bytes and {length} more are needed; "
-                "delete documents or raise store.max_size",
-                retry_after_s=60,
-            )
+    def _admit(self, length: int, owner: str) -> None:
+        """Make room for a page. Raises StorageFull."""
+        doomed = self._shares.make_room(length, owner)
+        if isinstance(doomed, Refused):
+            used, size = self._shares.used, self._shares.max_size
+            why = f"the page store holds {used} of {size} bytes and {length} more are needed"
+            if doomed.publishers > 1 and owner != NOBODY:
+                why += f"; your documents hold {doomed.held}, and your share of a full store is {doomed.share}"
+            raise StorageFull(f"{why}; delete documents or raise store.max_size", retry_after_s=60)
+        if doomed:
+            owners = sorted({self._shares.owner(key) or "no document" for key in doomed})
+            logger.warning("page store full: %d pages of %s made room for %s", len(doomed), ", ".join(owners), owner)
+            self._drop(doomed)
 
-    def _insert(self, key: bytes, page: PageFile) -> None:
+    def _insert(self, key: bytes, page: PageFile, owner: str | None) -> None:
         try:
             self._cache.set(key, page)
         except (OSError, sqlite3.Error, diskcache.Timeout) as e:
@@ -266,7 +289,7 @@ class PageStore:
                 raise StorageFull("the disk of the page store is full", retry_after_s=60) from e
             reason = str(e) or type(e).__name__
             raise Unavailable(f"the page store cannot write: {reason}", retry_after_s=60) from e
-        self._sizes[key] = page.bytes
+        self._shares.add(key, page.bytes, owner)
 
     def _rows(self) -> list[object]:
         """Keys of all rows, those that this class did not write included."""
@@ -288,7 +311,7 @@ class PageStore:
             raise Unavailable(f"the page store cannot delete: {reason}", retry_after_s=60) from e
         for key in keys:
             if isinstance(key, bytes):
-                self._sizes.pop(key, None)
+                self._shares.remove(key)
         return dropped
 
     def _read_sizes(self) -> None:
@@ -299,7 +322,7 @@ class PageStore:
                 logger.warning("page store %s: a row that is no page is left alone", self._folder)
                 continue
             try:
-                self._sizes[key] = (self._folder / page_name(key)).stat().st_size
+                self._shares.add(key, (self._folder / page_name(key)).stat().st_size, None)
             except FileNotFoundError:
                 lost.append(key)
         if lost:

@@ -77,9 +77,9 @@ class SpillFolder:
                 return Rejected("the file holds another page")
             if record.fingerprint != self._fingerprint:
                 return Rejected("another engine wrote it")
-            target = memoryview(bytearray(record.payload_bytes)) if into is None else page_file.flat(into)[0]
-            if len(target) != record.payload_bytes:
-                return Rejected(f"a payload of {record.payload_bytes} bytes, {len(target)} were expected")
+            target = page_file.target(record, into)
+            if isinstance(target, Torn):
+                return Rejected(target.reason)
             torn = page_file.read_payload(file, record, target)
         return Loaded(target) if torn is None else Rejected(torn.reason)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import DocumentRef, Kept, KeptPage
+from kvproxy.documents import registry_rescue
 from kvproxy.documents.document import Document, etag_of
 from kvproxy.documents.registry import Entry, KeptFraming, Registry
 from kvproxy.errors import SetupError, StorageFull
@@ -128,29 +129,35 @@ def test_killed_in_the_middle_nothing_half_is_visible(path: Path) -> None:
     ("damage", "fault"),
     [
         ("UPDATE versions SET text = x'00'", "does not match its ETag"),
-        ("UPDATE versions SET version = 9; UPDATE kept SET version = 9", "newer than the last version"),
-        ("DELETE FROM versions", "has no parent"),
-        ("UPDATE kept SET pages = x'00'", "cut off"),
-        ("UPDATE kept SET token_ids = x'00000000'", "more tokens than it has"),
+        ("UPDATE versions SET visibility = 'private'", "handbook@1 is not served: a column is not what"),
+        ("UPDATE versions SET version = 9; UPDATE kept SET version = 9", "handbook@9 is not served"),
+        ("DELETE FROM versions", "handbook@1 is not served: its text cannot be read"),
+        ("UPDATE kept SET pages = x'00'", "handbook@1 (system) is prefilled again"),
+        ("UPDATE pinned SET version = 2", "handbook has lost a row in ids or pinned"),
     ],
 )
 def test_check_names_every_fault(path: Path, damage: str, fault: str) -> None:
     with Registry(path) as registry:
         registry.publish(document(), [framing()])
+        registry.pin(document().ref, True)
         assert registry.check() == []
     other = sqlite3.connect(path)
     other.executescript(damage)
     other.close()
+    assert registry_rescue.faults(path) != []
     with Registry(path) as registry:
         found = registry.check()
         assert any(fault in line for line in found), found
 
 
+def test_others_may_not_look(path: Path) -> None:
+    path.parent.mkdir(mode=0o755)
+    with Registry(path) as registry:
+        registry.publish(document(), [])
+        assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+
+
 def test_a_file_that_is_no_registry(tmp_path: Path) -> None:
-    garbage = tmp_path / "garbage"
-    garbage.write_bytes(b"not a database " * 100)
-    with pytest.raises(SetupError, match="move it away"):
-        Registry(garbage)
     newer = tmp_path / "newer"
     db = sqlite3.connect(newer)
     db.execute("PRAGMA user_version = 99")

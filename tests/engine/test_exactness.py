@@ -17,6 +17,7 @@ from kvproxy.engine import build
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.sequence import Phase
+from kvproxy.store.page_record import HEADER_UNIT
 from kvproxy.store.pages import PageStore
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt
@@ -145,6 +146,8 @@ def test_eviction_and_reload_from_the_store_change_no_bit(
         hit = rig.score(tokens, 650, register=False)
         assert hit.cached == 650
         assert torch.equal(hit.logits, cold)
+        sizes = sorted(path.stat().st_size for path in tmp_path.rglob("*.page"))
+        assert [size - HEADER_UNIT for size in sizes] == [any_model.page_shape.bytes_of(n) for n in (138, 256, 256)]
         # Their pages were overwritten meanwhile by somebody else's.
         rig.evict_all()
         rig.run(prompt(7, 900))
@@ -159,6 +162,24 @@ def test_eviction_and_reload_from_the_store_change_no_bit(
         assert hit.cached == 650
         assert torch.equal(hit.logits, cold)
         again.close()
+
+
+def test_a_partial_page_that_was_stored_whole_is_read_as_it_was(
+    rigs: RigMaker, llama: TileModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = prompt(6, 400)
+    with PageStore(tmp_path, max_size=2**30, fingerprint=llama.fingerprint) as store:
+        rig = rigs(llama, store=store)
+        cold = rig.cold(tokens, max_tokens=0, score_from=350).logits
+        read = rig.cache.pool.read
+        with monkeypatch.context() as before:
+            before.setattr(rig.cache.pool, "read", lambda page, positions: read(page))
+            rig.run(tokens[:350], max_tokens=0, persist=True)
+        assert {p.stat().st_size - HEADER_UNIT for p in tmp_path.rglob("*.page")} == {llama.page_shape.bytes}
+        rig.evict_all()
+        hit = rig.score(tokens, 350, register=False)
+        assert hit.cached == 350 and torch.equal(hit.logits, cold)
+        rig.close()
 
 
 def test_separate_decode_tiles_serve_equal_answers_and_share_no_answer_positions(rigs: RigMaker) -> None:

@@ -22,7 +22,14 @@ class Slow:
         self.go = threading.Event()
         self.error: Exception | None = None
 
-    def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None:
+    def put(
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: bytes,
+        owner: str | None = None,
+    ) -> None:
         assert self.go.wait(10)
         if self.error is not None:
             raise self.error
@@ -118,7 +125,14 @@ def test_pages_of_two_scopes_are_two_pages_in_the_store() -> None:
             asked.append(key)
             return True
 
-        def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None:
+        def put(
+            self,
+            key: bytes,
+            parent: bytes,
+            token_ids: Sequence[int],
+            payload: bytes,
+            owner: str | None = None,
+        ) -> None:
             asked.append(key)
 
         def get(

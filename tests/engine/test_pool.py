@@ -91,6 +91,23 @@ def test_pages_are_copied_to_the_position_and_survive_as_bytes() -> None:
         pool.write(three, payload[:-1])
 
 
+def test_used_positions_alone_come_back_in_front_of_zeros() -> None:
+    pool = make_pool(2)
+    source, target = pool.allocate(), pool.allocate()
+    pool.kv[:, :, :, source] = torch.randn(2, 2, 3, PAGE_TOKENS, 4)
+    payload = pool.read(source, 9)
+    assert len(payload) == SHAPE.bytes_of(9) == SHAPE.bytes * 9 // PAGE_TOKENS
+    buffer = bytearray(SHAPE.bytes)
+    assert bytes(pool.read_into(source, buffer, 9)) == payload
+    pool.write(target, payload, 9)
+    assert torch.equal(pool.kv[:, :, :, target, :9], pool.kv[:, :, :, source, :9])
+    assert not pool.kv[:, :, :, target, 9:].any()
+    with pytest.raises(ValueError, match="10 positions"):
+        pool.write(target, payload, 10)
+    pool.write(target, pool.read(source), 9)  # as partial pages were stored once
+    assert torch.equal(pool.kv[:, :, :, target], pool.kv[:, :, :, source])
+
+
 def test_a_pool_needs_a_page() -> None:
     with pytest.raises(ValueError, match="at least one page"):
         make_pool(0)

@@ -53,7 +53,14 @@ class Disk:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def put(self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes) -> None:
+    def put(
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: bytes,
+        owner: str | None = None,
+    ) -> None:
         assert self.gate.wait(20)
         if self.refuse is not None and len(self.written) >= self.refuse_after:
             raise self.refuse

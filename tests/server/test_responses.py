@@ -410,8 +410,23 @@ async def test_what_is_stored_holds_the_whole_conversation() -> None:
         first = await client.responses.create(model="fake", input="one")
         second = await client.responses.create(model="fake", input="two", previous_response_id=first.id)
     records = {id: Stored.decode(record) for (_, id), record in proxy.responses.records.items()}
-    assert records[second.id].input[:2] == records[first.id].conversation
-    assert records[second.id].response["previous_response_id"] == first.id
+    one, two = records[first.id], records[second.id]
+    assert one is not None and two is not None
+    assert two.input[:2] == one.conversation
+    assert two.response["previous_response_id"] == first.id
+
+
+@pytest.mark.parametrize("record", [b"", b"\xff{", b"[]", b'{"response": 1, "input": []}', b'{"input": 1}'])
+async def test_a_record_that_cannot_be_read_is_not_found(record: bytes) -> None:
+    async with running() as (proxy, client):
+        done = await client.responses.create(model="fake", input="one")
+        ((scope, _),) = proxy.responses.records
+        proxy.responses.records[scope, done.id] = record
+        for path in ("", "/input_items"):
+            response = await client._client.get(f"{client.base_url}responses/{done.id}{path}")
+            assert response.status_code == 404 and response.json()["error"]["code"] == "response_not_found"
+        with pytest.raises(openai.BadRequestError, match="not found"):
+            await client.responses.create(model="fake", input="two", previous_response_id=done.id)
 
 
 async def test_an_upstream_is_asked_in_its_own_words() -> None:

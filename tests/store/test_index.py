@@ -11,6 +11,7 @@ import pytest
 from kvproxy.errors import SetupError
 from kvproxy.store.disk import PageDisk
 from kvproxy.store.index import FolderLock, index_faults, make_folder, open_index, page_files
+from kvproxy.store.pages import PageStore
 
 
 def test_makes_private_folders(tmp_path: Path) -> None:
@@ -19,7 +20,37 @@ def test_makes_private_folders(tmp_path: Path) -> None:
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.chmod(0o755)
     make_folder(folder)
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == 0o755, "who may look into it is its maker's to say"
+
+
+def test_a_folder_that_others_use_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "pages").mkdir()
+    (shared / "site.md").write_text("x")
+    with pytest.raises(SetupError, match=r"site\.md.* is no page store; set store\.path to a folder of its own"):
+        PageStore(shared, max_size=2**20, fingerprint="f")
+    assert shared.stat().st_mode & 0o777 == 0o755
+    assert sorted(p.name for p in shared.iterdir()) == ["pages", "site.md"]
+
+
+def test_an_empty_folder_is_taken_as_it_is_and_a_store_stays_one(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir(mode=0o755)
+    (volume / "lost+found").mkdir()
+    for _ in range(2):
+        PageStore(volume, max_size=2**20, fingerprint="f").close()
+        (volume / "notes.txt").write_text("an operator's")
+    assert volume.stat().st_mode & 0o777 == 0o755
+    private = [p for p in volume.rglob("*") if p.name not in ("lost+found", "notes.txt") and p.parent == volume]
+    assert {p.stat().st_mode & 0o077 for p in private} == {0}
+
+
+def test_what_a_store_left_behind_is_no_other_thing(tmp_path: Path) -> None:
+    """Whoever moves the registry and the pages away, to start anew, need not know the other files."""
+    for name in ("prepared.sqlite3", "prepared.sqlite3-wal", "documents.sqlite3.damaged-1", "spill"):
+        (tmp_path / name).touch()
+    PageStore(tmp_path, max_size=2**20, fingerprint="f").close()
 
 
 def test_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:

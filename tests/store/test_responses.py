@@ -107,8 +107,12 @@ async def test_a_planted_pickle_is_a_missing_record(tmp_path: Path, caplog: pyte
         pass
     with diskcache.Cache(str(tmp_path / "responses"), disk=diskcache.Disk) as stock:
         stock["alice\nresp_1"] = Bomb(tmp_path / "boom")
-    with opened(tmp_path) as store, caplog.at_level(logging.ERROR):
+    with (
+        caplog.at_level(logging.ERROR),
+        ResponseStore(tmp_path / "responses", ttl_s=60.0, max_size=2**20) as store,
+    ):
         assert await store.get("alice", "resp_1") is None
+        assert len(store.check()) == 1
     assert "resp_1" in caplog.text
     assert not (tmp_path / "boom").exists()
 
@@ -143,3 +147,71 @@ def test_closing_twice_does_no_harm(tmp_path: Path) -> None:
     store.close()
     with ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as again:
         assert again.check() == [], "it was closed whole, and nobody holds it"
+
+
+async def test_no_scope_pushes_out_what_another_has_within_its_share(tmp_path: Path) -> None:
+    with opened(tmp_path, max_size=2**20) as store:
+        for i in range(4):
+            await store.put("bob", f"resp_{i}", os.urandom(2**16))
+        for i in range(40):
+            await store.put("alice", f"resp_{i}", os.urandom(2**16))
+        assert all([await store.get("bob", f"resp_{i}") for i in range(4)])
+        kept = [i for i in range(40) if await store.get("alice", f"resp_{i}")]
+        assert kept == list(range(kept[0], 40)) and len(kept) >= 8
+    with opened(tmp_path, max_size=2**20) as store:
+        for i in range(30):
+            await store.put("carol", f"resp_{i}", os.urandom(2**16))
+        assert all([await store.get("bob", f"resp_{i}") for i in range(4)]), "counted again after a restart"
+
+
+async def test_expired_records_make_room_first(tmp_path: Path) -> None:
+    with opened(tmp_path, max_size=2**20) as store:
+        for i in range(8):
+            await store.put("alice", f"resp_{i}", os.urandom(2**16))
+    with opened(tmp_path, max_size=2**20, ttl_s=0.05) as store:
+        for i in range(7):
+            await store.put("bob", f"resp_{i}", os.urandom(2**16))
+        await asyncio.sleep(0.06)
+        for i in range(6):
+            await store.put("carol", f"resp_{i}", os.urandom(2**16))
+        assert all([await store.get("alice", f"resp_{i}") for i in range(8)])
+
+
+async def test_records_of_before_there_were_seals_get_them(tmp_path: Path) -> None:
+    with opened(tmp_path):
+        pass
+    with diskcache.Cache(str(tmp_path / "responses"), disk=PageDisk) as before:
+        before._sql("PRAGMA user_version = 0")
+        before.set("alice\nresp_1", b'{"response": 1}', expire=60)
+        before.set("alice\nresp_2", b"gone", expire=0.001)
+    for _ in range(2):
+        with opened(tmp_path) as store:
+            assert await store.get("alice", "resp_1") == b'{"response": 1}'
+            assert await store.get("alice", "resp_2") is None
+    with diskcache.Cache(str(tmp_path / "responses"), disk=PageDisk) as later:
+        assert later.get("alice\nresp_1", expire_time=True)[1] is not None
+        later.set("alice\nresp_3", b'{"response": 3}')
+    with ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as store:
+        assert await store.get("alice", "resp_3") is None, "nobody writes such any more"
+        assert store.check() == ["response resp_3 is damaged"]
+
+
+@pytest.mark.parametrize("sql", ["value = x'00' || substr(value, 2)", "key = 'bob' || substr(key, 6)", "value = 7"])
+async def test_a_damaged_record_is_nobodys_and_named(
+    tmp_path: Path, sql: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as store:
+        await store.put("alice", "resp_1", b"hers")
+        await store.put("alice", "resp_2", b"hers too")
+    with diskcache.Cache(str(tmp_path / "responses"), disk=PageDisk) as other:
+        if sql.startswith("value = x"):
+            sql = "value = CAST(substr(value, 1, 38) || x'00' || substr(value, 40) AS BLOB)"
+        other._sql(f"UPDATE Cache SET {sql} WHERE key LIKE '%resp_1'")
+    with (
+        caplog.at_level(logging.WARNING),
+        ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20) as store,
+    ):
+        assert [r.getMessage() for r in caplog.records] == ["response resp_1 is damaged and not served"]
+        assert await store.get("alice", "resp_1") is None and await store.get("bob", "resp_1") is None
+        assert await store.get("alice", "resp_2") == b"hers too"
+        assert store.check() == ["response resp_1 is damaged"]

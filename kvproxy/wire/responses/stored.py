@@ -30,10 +30,15 @@ class Stored:
         return encode({"response": self.response, "input": self.input})
 
     @classmethod
-    def decode(cls, record: bytes) -> Stored:
-        """``record`` is one that ``encode`` made."""
-        value = json.loads(record)
-        return cls(value["response"], value["input"])
+    def decode(cls, record: bytes) -> Stored | None:
+        """What ``encode`` was given; None for a record that it did not make, or whose disk has changed it."""
+        try:
+            value = json.loads(record)
+            response, items = value["response"], value["input"]
+            whole = all(isinstance(item["id"], str) for item in (*items, *response["output"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        return cls(response, items) if whole and isinstance(items, list) else None
 
 
 def page(items: Sequence[Item], *, limit: int, order: Order, after: str | None) -> ItemList:

@@ -1,0 +1,290 @@
+"""Whatever becomes of the registry's files: a start, a line in the log, and no text but one that was published."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kvproxy.core import DocumentRef
+from kvproxy.documents import registry_rows
+from kvproxy.documents.document import Document, etag_of
+from kvproxy.documents.registry import Entry, Registry
+from kvproxy.documents.registry_rescue import faults
+from tests.documents.test_registry import framing
+
+NAME = "documents.sqlite3"
+PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "5"))
+"""How many places of each file are damaged in each way; some hundreds take minutes."""
+LENGTHS = {"short": 40, "long": 30_000, "other": 900, "private": 2_000}
+
+
+def text_of(id: str) -> str:
+    return f"{id} 世界 " * (LENGTHS[id] // 10)
+
+
+def document(id: str, version: int = 1) -> Document:
+    text = text_of(id)
+    return Document(id, version, text, etag_of(text), "private" if id == "private" else "public", "tenant:a", 1)
+
+
+ENTRIES = {
+    document(id).ref: Entry(
+        document(id),
+        (framing("system", i), framing("user", i + 10)),
+        "page 3 differs" if id == "other" else None,
+        id == "short",
+    )
+    for i, id in enumerate(LENGTHS)
+}
+DELETED = document("long", 2)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A store that was closed, and one that was killed: its last changes are in the write-ahead log alone."""
+    folder = tmp_path_factory.mktemp("stores")
+    registry = Registry(folder / "live" / NAME)
+    for entry in ENTRIES.values():
+        registry.publish(entry.document, entry.framings)
+        if entry.document.id == "long":
+            registry.close()
+            registry = Registry(folder / "live" / NAME)
+    registry.publish(DELETED, [framing("system", 40)])
+    registry.quarantine(DocumentRef("other", 1), "page 3 differs")
+    registry.pin(DocumentRef("short", 1), True)
+    registry.delete([DELETED.ref])
+    shutil.copytree(folder / "live", folder / "killed")
+    registry.close()
+    assert (folder / "killed" / f"{NAME}-wal").stat().st_size > 50_000
+    assert not (folder / "live" / f"{NAME}-wal").exists()
+    return {"closed": folder / "live", "killed": folder / "killed"}
+
+
+def flips(content: bytes, count: int) -> Iterator[bytes]:
+    """One bit each, spread evenly, and in another place of its byte every time."""
+    for i in range(count):
+        at = i * len(content) // count + i % 7
+        yield content[:at] + bytes([content[at] ^ 1 << i % 8]) + content[at + 1 :]
+
+
+def cuts(content: bytes, count: int) -> Iterator[bytes]:
+    for i in range(count):
+        yield content[: i * len(content) // count]
+
+
+def holes(content: bytes, count: int) -> Iterator[bytes]:
+    """Zeros: 4 KiB of them here and there, and nothing else."""
+    for i in range(count):
+        at = i * len(content) // count // 4096 * 4096
+        yield content[:at] + bytes(len(content[at : at + 4096])) + content[at + 4096 :]
+    yield bytes(len(content))
+
+
+def opened(folder: Path) -> tuple[dict[DocumentRef, Entry], list[str]]:
+    with Registry(folder / NAME) as registry:
+        return {e.document.ref: e for e in registry.load()}, registry.check()
+
+
+@pytest.mark.parametrize("damage", [flips, cuts, holes])
+@pytest.mark.parametrize(("store", "file"), [("closed", ""), ("killed", ""), ("killed", "-wal"), ("killed", "-shm")])
+def test_nothing_but_what_was_published_is_known_after_any_damage(
+    stores: dict[str, Path],
+    store: str,
+    file: str,
+    damage: Callable[[bytes, int], Iterator[bytes]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    content = (stores[store] / (NAME + file)).read_bytes()
+    noticed = 0
+    for number, damaged in enumerate(damage(content, PLACES)):
+        folder = tmp_path / str(number)
+        shutil.copytree(stores[store], folder)
+        (folder / (NAME + file)).write_bytes(damaged)
+        caplog.clear()
+        entries, told = opened(folder)
+        lines = [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert all(r.exc_info is None and "\n" not in r.getMessage() for r in lines)
+        for ref, entry in entries.items():
+            if ref == DELETED.ref:
+                # Its deletion was in what SQLite could not read: undone, and never with another text.
+                assert file == "-wal" and entry.document == DELETED
+                continue
+            whole = ENTRIES[ref]
+            assert entry.document == whole.document
+            assert set(entry.framings) <= set(whole.framings)
+            assert entry.quarantined in (whole.quarantined, None) and entry.pinned in (whole.pinned, False)
+        complete = entries == ENTRIES
+        # A log that was cut where a transaction ends cannot be told from one that went no further.
+        assert lines or complete or (file == "-wal" and damage is cuts), number
+        assert bool(told) == any("set aside" in r.getMessage() or "see " in r.getMessage() for r in lines)
+        noticed += bool(lines)
+        if number % 3:
+            continue
+        caplog.clear()
+        assert opened(folder)[0] == entries and not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    if file != "-shm":
+        assert noticed
+
+
+def test_one_bit_of_a_text_costs_that_text_alone(
+    stores: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own version and no other; the number is not used again, and the file is kept for whoever inspects it."""
+    shutil.copytree(stores["closed"], tmp_path / "store")
+    path = tmp_path / "store" / NAME
+    content = path.read_bytes()
+    at = content.index(text_of("other").encode()) + 100
+    path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+    assert faults(path) == ["other@1: the text does not match its ETag"]
+    with Registry(path) as registry:
+        assert {e.document.ref: e for e in registry.load()} == {
+            ref: entry for ref, entry in ENTRIES.items() if ref.id != "other"
+        }
+        assert registry.last_version("other") == 1 and registry.last_version("long") == 2
+    messages = [r.getMessage() for r in caplog.records]
+    assert len(messages) == 2 and "3 document versions recovered" in messages[0]
+    assert messages[1].endswith("other@1 is not served: the text does not match its ETag")
+    (aside,) = path.parent.glob("*.damaged-*")
+    assert (aside / NAME).read_bytes()[at : at + 1] != content[at : at + 1]
+    assert any("other@1 is not served" in fault for fault in faults(path))
+
+
+def test_one_bit_in_the_log_does_not_undo_what_came_after_it(stores: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(stores["killed"], tmp_path / "store")
+    wal = tmp_path / "store" / f"{NAME}-wal"
+    content = wal.read_bytes()
+    at = content.index(text_of("other").encode()) + 77
+    wal.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+    db = sqlite3.connect(shutil.copytree(tmp_path / "store", tmp_path / "copy") / NAME)
+    assert {id for (id,) in db.execute("SELECT id FROM versions")} == {"short", "long"}, "all that SQLite sees"
+    db.close()
+    assert opened(tmp_path / "store")[0] == ENTRIES, "there is a later copy of the page"
+
+
+OLD_SCHEMA = """
+CREATE TABLE ids (id TEXT PRIMARY KEY, last_version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE versions (
+    id TEXT NOT NULL REFERENCES ids (id),
+    version INTEGER NOT NULL CHECK (version > 0),
+    text BLOB NOT NULL,
+    etag TEXT NOT NULL,
+    visibility TEXT NOT NULL CHECK (visibility IN ('public', 'private')),
+    owner_scope TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (id, version)
+);
+CREATE TABLE kept (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    framing TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    token_ids BLOB NOT NULL,
+    pages BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    prefill_s REAL NOT NULL,
+    PRIMARY KEY (id, version, framing),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+);
+PRAGMA user_version = 1;
+"""
+LATER = """
+CREATE TABLE IF NOT EXISTS quarantined (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (id, version),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+);
+CREATE TABLE IF NOT EXISTS pinned (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (id, version),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+);
+"""
+
+
+def make_old(path: Path, source: Path, *, later: bool = True) -> None:
+    """``source``'s content as the version of before digests wrote it, which put no owner into private ids."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    db = sqlite3.connect(path)
+    db.executescript(f"PRAGMA journal_mode = WAL; {OLD_SCHEMA} {LATER if later else ''}")
+    db.execute("ATTACH ? AS new", (str(source),))
+    for table in registry_rows.TABLES[: 5 if later else 3]:
+        others = ", ".join(table.columns[1:])
+        id = "substr(id, 1, instr(id || char(10), char(10)) - 1)"
+        db.execute(
+            f"INSERT OR REPLACE INTO main.{table.name} SELECT {id}, {others} FROM new.{table.name} ORDER BY {others}"
+        )
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_registry_of_before_the_digests_is_imported(
+    stores: dict[str, Path], tmp_path: Path, later: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_old(tmp_path / NAME, stores["closed"] / NAME, later=later)
+    with caplog.at_level(logging.WARNING):
+        entries, told = opened(tmp_path)
+    without = {ref: replace(entry, quarantined=None, pinned=False) for ref, entry in ENTRIES.items()}
+    assert entries == (ENTRIES if later else without) and told == [] and caplog.records == []
+    with Registry(tmp_path / NAME) as registry:
+        assert registry.last_version("long") == 2
+    assert [p.name for p in tmp_path.iterdir()] == [NAME]
+
+
+def test_a_damaged_registry_of_before_the_digests_is_imported_without_what_fails(
+    stores: dict[str, Path], tmp_path: Path
+) -> None:
+    make_old(tmp_path / "old" / NAME, stores["closed"] / NAME)
+    content = (tmp_path / "old" / NAME).read_bytes()
+    lost = 0
+    for number, damaged in enumerate([*flips(content, 2 * PLACES), *cuts(content, PLACES)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / NAME).write_bytes(damaged)
+        entries, _ = opened(folder)
+        for ref, entry in entries.items():
+            assert ref in ENTRIES and entry.document.text == text_of(ref.id), "what its ETag says"
+        lost += len(entries) < len(ENTRIES)
+    assert 0 < lost < 3 * PLACES
+
+
+@pytest.mark.parametrize("damage", ["visibility = 'pryvate'", "version = -1"])
+def test_what_no_row_can_hold_costs_one_version_of_an_old_registry(
+    stores: dict[str, Path], tmp_path: Path, damage: str
+) -> None:
+    make_old(tmp_path / NAME, stores["closed"] / NAME)
+    with closing(sqlite3.connect(tmp_path / NAME)) as db:
+        db.executescript(f"PRAGMA ignore_check_constraints = ON; UPDATE versions SET {damage} WHERE id = 'private'")
+    entries, told = opened(tmp_path)
+    assert entries == {ref: entry for ref, entry in ENTRIES.items() if ref.id != "private"}
+    assert any("is not served: a column is not what was written" in line for line in told), told
+
+
+def test_each_publishers_loss_is_a_line_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Registry(tmp_path / NAME) as registry:
+        for owner in ("tenant:a", "tenant:b", "tenant:c"):
+            registry.publish(replace(document("private"), owner_scope=owner), [framing()])
+    with closing(sqlite3.connect(tmp_path / NAME)) as db:
+        db.execute("UPDATE versions SET created = 7 WHERE owner_scope <> 'tenant:c'")
+        db.execute("UPDATE kept SET bytes = 7 WHERE id LIKE '%tenant:c'")
+        db.commit()
+    entries, _ = opened(tmp_path)
+    assert [(ref.owner, entry.framings) for ref, entry in entries.items()] == [("tenant:c", ())]
+    reason = "a column is not what was written"
+    assert [r.getMessage().partition(": ")[2] for r in caplog.records[1:]] == [
+        f"private@1 of tenant:a is not served: {reason}",
+        f"private@1 of tenant:b is not served: {reason}",
+        f"private@1 of tenant:c (system) is prefilled again: {reason}",
+    ]

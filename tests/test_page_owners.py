@@ -1,0 +1,100 @@
+"""Every page on disk is counted for the publisher whose document it belongs to, whatever wrote it there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from kvproxy.backends.fake import FakeBackend
+from kvproxy.core import DocumentRef, Kept
+from kvproxy.store.shares import Shares
+from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder, over
+
+__all__ = ["folder"]
+
+
+class Counted(FakeBackend):
+    """Counts pages as the page store does: one that is written without an owner is nobody's once it was dropped."""
+
+    def __init__(self, disk: set[bytes]) -> None:
+        super().__init__(disk=disk, max_context=16_384)
+        self.shares = Shares(2**20)
+        self.keeps = 0
+        self.meanwhile: dict[int, Callable[[], Awaitable[None]]] = {}
+        """What happens before a call of ``keep``, by its number."""
+
+    async def keep(
+        self,
+        token_ids: tuple[int, ...],
+        scope: str,
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
+    ) -> Kept:
+        self.keeps += 1
+        if self.keeps in self.meanwhile:
+            await self.meanwhile[self.keeps]()
+        before = set(self.disk)
+        kept = await super().keep(token_ids, scope, progress, owner)
+        for key in self.disk - before:
+            self.shares.add(key, 1, owner)
+        return kept
+
+    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        before = set(self.disk)
+        await super().forget(kept, scope, still_kept)
+        self.lose(before - self.disk)
+
+    def lose(self, keys: set[bytes]) -> None:
+        for key in keys:
+            self.disk.discard(key)
+            self.shares.remove(key)
+            self.shares.forget(key)
+
+    def owners(self) -> dict[bytes, str]:
+        return {key: self.shares.owner(key) for key in self.disk}
+
+
+@pytest.fixture
+def shop(folder: Path, tmp_path: Path) -> Shop:
+    return Shop(folder, tmp_path, set(), FRAMINGS)
+
+
+async def test_pages_are_their_publishers(shop: Shop) -> None:
+    backend = Counted(shop.backend.disk)
+    publisher = over(shop, backend)
+    await publisher.publish("rules", TEXT, "private", ALICE)
+    await publisher.publish("rules", TEXT, "private", BOB)
+    await publisher.publish("rules", TEXT, "public", BOB)
+    owners = backend.owners()
+    assert owners == shop.registry.page_owners() and list(owners.values()).count(ALICE.scope) * 3 == len(owners)
+    await publisher.quarantine.confine({DocumentRef("rules", 2): "page 1 differs"})
+    await publisher.publish("rules", TEXT, "public", BOB)
+    assert backend.owners() == owners, "also when they were computed again"
+    shop.close()
+
+
+async def test_pages_made_again_after_a_deletion_are_the_new_documents(shop: Shop) -> None:
+    """Whose publish found them there, and lost them to the deletion of the document they belonged to."""
+    backend = Counted(shop.backend.disk)
+    publisher = over(shop, backend)
+    await publisher.publish("rules", TEXT, None, ALICE)
+    backend.meanwhile[2 * len(FRAMINGS)] = lambda: publisher.delete(DocumentRef("rules"), ALICE)
+    await publisher.publish("twin", TEXT, None, BOB)
+    assert backend.owners() == shop.registry.page_owners() and set(backend.owners().values()) == {BOB.scope}
+    shop.close()
+
+
+async def test_pages_made_again_after_a_restart_are_their_publishers(shop: Shop) -> None:
+    backend = Counted(shop.backend.disk)
+    await over(shop, backend).publish("rules", TEXT, "private", ALICE)
+    owners = backend.owners()
+    backend.lose(set(owners))
+    again = shop.reopen()
+    publisher = over(again, backend)
+    await publisher.restore()
+    await publisher.refresh()
+    assert backend.owners() == owners == again.registry.page_owners() != {}
+    again.close()
+    shop.close()
