@@ -42,9 +42,9 @@ class WatchedPool(PagePool):
         if self.fail:
             raise RuntimeError("the copy failed")
 
-    def read_into(self, page: int, target: bytearray) -> None:
+    def read_into(self, page: int, target: bytearray, positions: int = PAGE_TOKENS) -> memoryview:
         self._move("spilled")
-        super().read_into(page, target)
+        return super().read_into(page, target, positions)
 
     def clear(self, page: int) -> None:
         self._move("cleared")
