@@ -29,7 +29,9 @@ def kernel_variables(environ: Mapping[str, str] = os.environ) -> Mapping[str, st
 def kernel_settings() -> Mapping[str, str]:
     """:func:`kernel_variables`, and torch's switches as they stand."""
     switches = {
-        "torch float32 precision": torch.get_float32_matmul_precision(),
+        # By backend: torch.get_float32_matmul_precision raises once one of them was set, as the float32 kernels do.
+        "torch float32 precision, cuda": str(torch.backends.cuda.matmul.fp32_precision),
+        "torch float32 precision, mkldnn": str(torch.backends.mkldnn.matmul.fp32_precision),
         "torch deterministic": str(torch.are_deterministic_algorithms_enabled()),
         "torch bf16 reduced precision": str(
             torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from kvproxy.core import PAGE_TOKENS, MissReason, Sampling
+from kvproxy.core import PAGE_TOKENS, MissReason, Sampling, stored_key
 from kvproxy.engine.detokenize import Vocabulary
 from kvproxy.engine.model import TileModel
 from kvproxy.engine.sequence import Phase
@@ -462,7 +462,7 @@ class TestStore:
         assert stream.started is None
         disk.gate.set()
         assert stream.end().error is None
-        assert [n.key for n in stream.sequence.kept] == disk.written
+        assert [stored_key(n.key, n.scope) for n in stream.sequence.kept] == disk.written
         assert [len(n.token_ids) for n in stream.sequence.kept] == [256, 256, 88]
         rig.run(prompt(1, 600), max_tokens=0, persist=True)
         assert len(disk.written) == 3, "what is stored is not written again"
@@ -529,9 +529,9 @@ class TestStore:
             rig = rigs(store=store)
             published = rig.run(tokens, max_tokens=0, persist=True)
             cold = rig.cold(asked).answer
-            second = published.sequence.kept[1].key
+            second = published.sequence.kept[1]
             rig.evict_all()
-            file = tmp_path / "pages" / page_name(second)
+            file = tmp_path / "pages" / page_name(stored_key(second.key, second.scope))
             content = file.read_bytes()
             if damage == "torn":
                 file.write_bytes(content[: len(content) // 2])
