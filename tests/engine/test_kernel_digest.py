@@ -183,10 +183,15 @@ def test_an_instruction_set_that_an_environment_variable_forbids_is_another_fing
     assert limited != here[0]
 
 
-def test_settings_are_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_told_by_name() -> None:
     found = kernel_variables(
         {"ONEDNN_MAX_CPU_ISA": "AVX2", "HOME": "/", "ONEDNN_VERBOSE": "1", "MKL_CBWR": "AUTO"}
     )
     assert dict(found) == {"MKL_CBWR": "AUTO", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    monkeypatch.setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16")  # as the float32 kernels do
-    assert kernel_settings()["torch float32 precision, mkldnn"] == "bf16"
+    products = torch.backends.mkldnn.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "bf16"  # type: ignore[attr-defined]  # as the float32 kernels do
+    try:
+        assert kernel_settings()["torch float32 precision, mkldnn"] == "bf16"
+    finally:
+        products.fp32_precision = before  # type: ignore[attr-defined]
