@@ -21,7 +21,9 @@ def bench_stall_command(
     body_mib: Annotated[
         float, typer.Option("--body-mib", min=0.1, max=32, help="Size of the bodies at most; 32 is the largest that is taken.")
     ] = 8.0,
-    only: Annotated[str | None, typer.Option(help="Cases whose name holds this.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Cases whose name holds this; may be given several times.")
+    ] = None,
     before: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="A result of --json to compare with.")
     ] = None,
@@ -35,7 +37,7 @@ def bench_stall_command(
     from kvproxy.engine.source import resolve_model
     from kvproxy.progress import Progress
 
-    cases = [case for case in CASES if only is None or only in case.name]
+    cases = [case for case in CASES if not only or any(part in case.name for part in only)]
     if not cases:
         raise typer.BadParameter("no case has such a name", param_hint="--only")
     with Progress(f"preparing {model}", unit="tensors") as progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import tempfile
 import time
@@ -20,10 +21,14 @@ from kvproxy.bench.machine import machine
 from kvproxy.bench.stalls import stall_server
 from kvproxy.bench.stalls.stall_cases import CASES, StallCase
 
-QUIET_S = 2.0
+QUIET_S = 5.0
 """How long the streams are watched alone."""
 SETTLE_S = 0.3
 """After each case: what it left behind belongs to it."""
+
+
+_ANSWER = 200
+"""Tokens of a stream, of which the server sends one every 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,7 @@ async def _send(session: aiohttp.ClientSession, case: StallCase, body: bytes | N
 @asynccontextmanager
 async def _streams(session: aiohttp.ClientSession, count: int) -> AsyncIterator[None]:
     """Within the block, so many answers are being written."""
-    tasks = [asyncio.create_task(_stream(session, number)) for number in range(count)]
+    tasks = [asyncio.create_task(_stream(session, number, number / count)) for number in range(count)]
     try:
         yield
     finally:
@@ -121,10 +126,12 @@ async def _streams(session: aiohttp.ClientSession, count: int) -> AsyncIterator[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _stream(session: aiohttp.ClientSession, number: int) -> None:
+async def _stream(session: aiohttp.ClientSession, number: int, begun: float) -> None:
+    """Answers without end. ``begun``: the part of the first one that is left out, so that not all end at once."""
     message = {"role": "user", "content": f"Stream {number}"}
-    body = {"model": MODEL, "stream": True, "max_tokens": 200, "messages": [message]}
-    while True:
-        async with session.post("/v1/chat/completions", json=body) as answer:
+    body = {"model": MODEL, "stream": True, "max_tokens": _ANSWER, "messages": [message]}
+    first = {**body, "max_tokens": max(1, int(_ANSWER * (1 - begun)))}
+    for asked in itertools.chain([first], itertools.repeat(body)):
+        async with session.post("/v1/chat/completions", json=asked) as answer:
             async for _ in answer.content:
                 pass
