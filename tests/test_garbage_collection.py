@@ -80,8 +80,7 @@ async def test_large_work_postpones_a_full_collection(monkeypatch: pytest.Monkey
 
     large = [off_loop.off_loop(size, work) for size in (off_loop.LARGE, off_loop.SMALL)]
     tasks = [asyncio.ensure_future(one) for one in large]
-    while not begun.is_set():
-        await asyncio.sleep(0.001)
+    assert await asyncio.to_thread(begun.wait, 20)
     grow_old()
     assert not collections.collect_if_due()
     go.set()

@@ -19,7 +19,7 @@ def bench_stall_command(
     streams: Annotated[int, typer.Option(min=0, help="Answers that are being written meanwhile.")] = 64,
     documents: Annotated[int, typer.Option(min=0, help="Of the library.")] = 10_000,
     body_mib: Annotated[
-        float, typer.Option("--body-mib", min=0.1, max=32, help="Size of the bodies at most; 32 is the largest that is taken.")
+        float, typer.Option("--body-mib", min=0.1, max=32, help="Size of the bodies at most.")
     ] = 8.0,
     only: Annotated[
         list[str] | None, typer.Option(help="Cases whose name holds this; may be given several times.")

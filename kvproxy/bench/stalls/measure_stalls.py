@@ -25,8 +25,6 @@ QUIET_S = 5.0
 """How long the streams are watched alone."""
 SETTLE_S = 0.3
 """After each case: what it left behind belongs to it."""
-
-
 _ANSWER = 200
 """Tokens of a stream, of which the server sends one every 20 ms."""
 
