@@ -25,11 +25,12 @@ from contextlib import contextmanager
 
 EVERY_S = 10.0
 """Between two full collections."""
+LOOK_S = 0.2
+"""Between two looks for the end of large work."""
 OVERDUE_S = 60.0
 """After so long a full collection waits for nobody."""
 PYTHONS_OWN = 10_000
-"""Collections of the middle generation, some 8,000 objects each at most, before Python begins a full one itself. With
-1,000 it began one, of 200 ms, while a conversation of 40,000 calls and results was composed."""
+"""Collections of the middle generation, some 8,000 objects each at most, before Python begins a full one itself."""
 
 
 def set_aside() -> None:
@@ -73,25 +74,26 @@ class FullCollections:
             with self._lock:
                 self._postponing -= 1
 
-    def collect_if_due(self) -> bool:
-        """Run a full collection, unless it is postponed or nothing has grown old since the last one; returns whether it
-        was run."""
+    def collect_if_idle(self) -> bool:
+        """Run a full collection, unless nothing has grown old since the last one. Returns False where it is
+        postponed."""
         now = self._clock()
         if self._postponing and now - self._last < OVERDUE_S:
             return False
-        if gc.get_count()[2] == 0:
-            return False
-        self._collect()
+        if gc.get_count()[2]:
+            self._collect()
         self._last = now
         return True
 
     async def run(self) -> None:
         """Collect at ``EVERY_S`` until cancelled; meanwhile Python's own full collections are the last bound. On the
         event loop: finalizers run where what they close is used."""
+        self._last = self._clock()
+        postponed = False
         with own_clock():
             while True:
-                await asyncio.sleep(EVERY_S)
-                self.collect_if_due()
+                await asyncio.sleep(LOOK_S if postponed else EVERY_S)
+                postponed = not self.collect_if_idle()
 
 
 FULL_COLLECTIONS = FullCollections()

@@ -82,11 +82,11 @@ async def test_large_work_postpones_a_full_collection(monkeypatch: pytest.Monkey
     tasks = [asyncio.ensure_future(one) for one in large]
     assert await asyncio.to_thread(begun.wait, 20)
     grow_old()
-    assert not collections.collect_if_due()
+    assert not collections.collect_if_idle()
     go.set()
     await asyncio.gather(*tasks)
     grow_old()
-    assert collections.collect_if_due()
+    assert collections.collect_if_idle()
 
 
 def test_a_full_collection_waits_a_minute_at_most() -> None:
@@ -97,14 +97,14 @@ def test_a_full_collection_waits_a_minute_at_most() -> None:
         for _ in range(3 * int(OVERDUE_S / EVERY_S)):
             clock.now += EVERY_S
             grow_old()
-            collections.collect_if_due()
+            collections.collect_if_idle()
     assert runs == [OVERDUE_S, 2 * OVERDUE_S, 3 * OVERDUE_S]
 
 
 def test_nothing_that_grew_old_costs_nothing() -> None:
     gc.collect()
     with counted() as begun:
-        assert not FullCollections().collect_if_due()
+        assert FullCollections().collect_if_idle()
     assert not begun[2]
 
 
