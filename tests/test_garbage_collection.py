@@ -16,7 +16,7 @@ from kvproxy import garbage_collection, off_loop
 from kvproxy.garbage_collection import EVERY_S, OVERDUE_S, FullCollections, own_clock, set_aside
 from kvproxy.wire.json_text import decode_object
 
-MANY = b'{"x":[' + b",".join([b"{}"] * 100_000) + b"]}"
+MANY = b'{"x":[' + b",".join([b"[]"] * 100_000) + b"]}"
 
 
 class Node:
@@ -63,6 +63,7 @@ def kept() -> Iterator[None]:
 
 async def test_no_full_collection_looks_at_a_large_body(kept: None) -> None:
     set_aside()
+    gc.collect()
     with own_clock(), counted() as begun:
         body = await off_loop.off_loop(off_loop.LARGE, lambda: decode_object(MANY))
     assert len(body["x"]) == 100_000
