@@ -61,6 +61,8 @@ class FullCollections:
         self._clock = clock
         self._last = clock()
         self._postponing = 0
+        self._changes = self._seen = 0
+        """How often large work began or ended, and had at the last look."""
         self._lock = threading.Lock()
 
     @contextmanager
@@ -68,17 +70,20 @@ class FullCollections:
         """Within the block, many objects are alive. In any thread; blocks may overlap."""
         with self._lock:
             self._postponing += 1
+            self._changes += 1
         try:
             yield
         finally:
             with self._lock:
                 self._postponing -= 1
+                self._changes += 1
 
     def collect_if_idle(self) -> bool:
         """Run a full collection, unless nothing has grown old since the last one. Returns False where it is
-        postponed."""
+        postponed: by large work, or by such that ended since the last look, whose values are still there."""
         now = self._clock()
-        if self._postponing and now - self._last < OVERDUE_S:
+        changes, seen, self._seen = self._changes, self._seen, self._changes
+        if (self._postponing or changes != seen) and now - self._last < OVERDUE_S:
             return False
         if gc.get_count()[2]:
             self._collect()
