@@ -6,7 +6,8 @@ in the midst of a body of many values, whose every value it looks at, 130 ms in 
 
 - What lives as long as the process is set aside once it is there, and never looked at again.
 - Young objects are collected as ever, some thousands at a time, about a millisecond.
-- A full collection comes every ten seconds, while no thread works on a large request; after a minute it waits no more.
+- A full collection comes every ten seconds, when no thread works on a large request or did a moment ago; after a minute
+  it waits no more.
 - Python's own stays as the last bound, a thousand times later than by default, which is more than one large request
   comes to: cycles cannot grow without end, even where the event loop never comes to its clock.
 
