@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from kvproxy.garbage_collection import FULL_COLLECTIONS
+
 T = TypeVar("T")
 
 LARGE = 1 << 20
@@ -25,10 +27,15 @@ _LARGE_WORK = ThreadPoolExecutor(2, thread_name_prefix="large-request")
 
 async def off_loop(size: int, work: Callable[[], T]) -> T:
     """Run ``work`` on a thread and return what it returns. ``size``: the bytes or characters that it is about. A caller
-    that is cancelled leaves it running to its end."""
+    that is cancelled leaves it running to its end. Full garbage collections wait for it."""
+
+    def postponing() -> T:
+        with FULL_COLLECTIONS.postponed():
+            return work()
+
     if size < LARGE:
-        return await asyncio.to_thread(work)
-    return await asyncio.get_running_loop().run_in_executor(_LARGE_WORK, work)
+        return await asyncio.to_thread(postponing)
+    return await asyncio.get_running_loop().run_in_executor(_LARGE_WORK, postponing)
 
 
 async def apart(size: int, work: Callable[[], T]) -> T:

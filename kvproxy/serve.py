@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -31,6 +30,7 @@ from kvproxy.engine.model import TileModel
 from kvproxy.engine.source import ModelFolder, resolve_model
 from kvproxy.engine.thread import KernelThread
 from kvproxy.figures import figures
+from kvproxy.garbage_collection import FULL_COLLECTIONS, set_aside
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.server.app import build_app
@@ -241,7 +241,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             publisher=publisher,
             verifier=Verifier(composer, library, local, name, publisher.quarantine),
             responses=responses,
-            refresh=lambda: background(_refresh(misses, publisher, grammars), auditor.run(), _trim()),
+            refresh=lambda: background(
+                _refresh(misses, publisher, grammars), auditor.run(), _trim(), FULL_COLLECTIONS.run()
+            ),
             ready=lambda: local.ready() or ("its queue is full" if alone and local.full else None),
         )
 
@@ -306,11 +308,11 @@ async def _refresh(misses: LitellmBackend, publisher: Publisher, grammars: Gramm
     # first miss or the first schema.
     await misses.start()
     # litellm's import alone leaves some 500,000 objects that will never be garbage. Looking through them
-    # again and again is 300 ms in which no request moves: they are set aside, once.
-    gc.collect()
-    gc.freeze()
+    # again and again is 300 ms in which no request moves: they are set aside, and so are the library and the tables.
+    set_aside()
     await grammars.prepare()
     await publisher.refresh()
+    set_aside()
 
 
 async def _trim() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "kvproxy"
 
-SHARED = {"answer_format", "core", "events", "errors", "off_loop", "timings", "__init__"}
+SHARED = {"answer_format", "core", "events", "errors", "garbage_collection", "off_loop", "timings", "__init__"}
 """May be imported by all."""
 
 ARROWS: dict[str, set[str]] = {
@@ -20,6 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "core": set(),
     "events": {"core"},
     "errors": {"core"},
+    "garbage_collection": set(),
     "off_loop": set(),
     "config": {"errors"},
     "ledger": set(),

@@ -7,7 +7,6 @@ answer comes from the fake backend at once: what is left is the proxy's own time
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
 import time
@@ -21,6 +20,7 @@ from kvproxy.documents.library import Library
 from kvproxy.documents.registry import Registry
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.garbage_collection import set_aside
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.server.app import build_app
@@ -60,8 +60,7 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
             keepalive_s=10.0,
             timeout_s=60.0,
         )
-        gc.collect()
-        gc.freeze()  # as `kvproxy serve` does once litellm is loaded
+        set_aside()  # as `kvproxy serve` does once litellm is loaded
         await serve(build_app(parts), "127.0.0.1", 0, drain, announce_to(announce_file))
 
 

@@ -20,6 +20,8 @@ _LONG = 1 << 20
 """Bytes from which a body is long. A shorter one is read in a few milliseconds, unless it has many values."""
 _MANY = 20_000
 _PIECE = 1 << 20
+_PAIRS = 1 << 13
+"""Of an object, that are put into it at once."""
 
 
 def is_small(raw: bytes) -> bool:
@@ -114,7 +116,9 @@ def type_name(value: object) -> str:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
+    value: dict[str, Any] = {}
+    for begin in range(0, len(pairs), _PAIRS):  # one call for all of them would keep the interpreter's lock throughout
+        value.update(pairs[begin : begin + _PAIRS])
     if len(value) != len(pairs):
         seen: set[str] = set()
         for name, _ in pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 import time
@@ -27,6 +28,8 @@ class Stall:
     loop_cpu_s: float = 0.0
     """Processor time of the loop's own thread meanwhile; the rest was waited for the interpreter's
     lock, or for a core."""
+    collecting_s: float = 0.0
+    """Spent in the garbage collector meanwhile, on any thread: it holds the interpreter's lock."""
     running: str = ""
     """The innermost frames of the threads that were seen running, the loop's first; empty for a short one."""
 
@@ -38,6 +41,8 @@ class LoopWatch:
         self._longest = Stall()
         self._ticked = time.perf_counter()
         self._seen = ""
+        self._collecting_s = 0.0
+        self._collection_began = 0.0
         self._ended = threading.Event()
 
     def take(self) -> Stall:
@@ -51,9 +56,11 @@ class LoopWatch:
         thread = threading.Thread(target=self._look, args=(threading.get_ident(),), daemon=True)
         ticker = asyncio.create_task(self._tick(), name="loop-watch")
         thread.start()
+        gc.callbacks.append(self._collection)
         try:
             yield
         finally:
+            gc.callbacks.remove(self._collection)
             self._ended.set()
             ticker.cancel()
             await asyncio.wait([ticker])
@@ -61,11 +68,19 @@ class LoopWatch:
     async def _tick(self) -> None:
         while True:
             self._seen, self._ticked = "", time.perf_counter()
-            cpu = time.thread_time()
+            cpu, collecting = time.thread_time(), self._collecting_s
             await asyncio.sleep(TICK_S)
             wall = time.perf_counter() - self._ticked - TICK_S
             if wall > self._longest.wall_s:
-                self._longest = Stall(wall, time.thread_time() - cpu, self._seen if wall > SLOW_S else "")
+                seen = self._seen if wall > SLOW_S else ""
+                self._longest = Stall(wall, time.thread_time() - cpu, self._collecting_s - collecting, seen)
+
+    def _collection(self, phase: str, _: dict[str, int]) -> None:
+        """As ``gc.callbacks`` are called, with the interpreter's lock held from "start" to "stop"."""
+        if phase == "start":
+            self._collection_began = time.perf_counter()
+        else:
+            self._collecting_s += time.perf_counter() - self._collection_began
 
     def _look(self, loop_thread: int) -> None:
         while not self._ended.wait(SLOW_S / 4):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from kvproxy.bench.machine import machine
 from kvproxy.bench.stalls import stall_server
 from kvproxy.bench.stalls.stall_cases import CASES, StallCase
 
-QUIET_S = 2.0
+QUIET_S = 5.0
 """How long the streams are watched alone."""
 SETTLE_S = 0.3
 """After each case: what it left behind belongs to it."""
+_ANSWER = 200
+"""Tokens of a stream, of which the server sends one every 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +39,16 @@ class StallPlan:
 
 
 def measure_stalls(
-    plan: StallPlan, *, model_folder: Path, progress: Callable[[int, int], None] | None = None
+    plan: StallPlan, *, model_folder: Path, told: Callable[[Mapping[str, Any]], None] | None = None
 ) -> dict[str, Any]:
     """``model_folder``: of the tokenizer and the chat template. Times in milliseconds. Raises SetupError when the
-    server does not start or ends."""
+    server does not start or ends. ``told`` is called with each case's row as the case ends."""
     with tempfile.TemporaryDirectory(prefix="kvproxy-stall-") as scratch:
         file = Path(scratch) / "server.url"
         arguments = (str(model_folder), scratch, str(plan.documents), str(file))
         command = (sys.executable, "-m", stall_server.__name__, *arguments)
         with Child("stall-server", command, announced(file), Path(scratch)) as server:
-            rows = asyncio.run(_measure(plan, server, progress or (lambda *_: None)))
+            rows = asyncio.run(_measure(plan, server, told or (lambda row: None)))
     return {
         "machine": machine(),
         "plan": {"streams": plan.streams, "documents": plan.documents, "body": plan.body},
@@ -55,7 +58,7 @@ def measure_stalls(
 
 
 async def _measure(
-    plan: StallPlan, server: Child, progress: Callable[[int, int], None]
+    plan: StallPlan, server: Child, told: Callable[[Mapping[str, Any]], None]
 ) -> list[dict[str, Any]]:
     timeout = aiohttp.ClientTimeout(total=600.0)
     connector = aiohttp.TCPConnector(limit=0)
@@ -65,26 +68,24 @@ async def _measure(
             await _longest(session)
             await asyncio.sleep(QUIET_S)
             rows = [{"case": "streams alone", **await _longest(session)}]
-            for done, case in enumerate(plan.cases):
-                progress(done, len(plan.cases))
+            for case in plan.cases:
                 body = None if case.body is None else await asyncio.to_thread(case.body, plan.body)
                 await _longest(session)
                 begun, cpu = time.perf_counter(), server.cpu_s()
                 statuses = [await _send(session, case, body) for _ in range(case.times)]
                 seconds = (time.perf_counter() - begun) / case.times
                 await asyncio.sleep(SETTLE_S)
-                rows.append(
-                    {
-                        "case": case.name,
-                        "bytes": len(body or b""),
-                        "status": statuses[-1],
-                        "seconds": round(seconds, 3),
-                        "cpu_s": round((server.cpu_s() - cpu) / case.times, 3),
-                        "rss": server.rss(),
-                        **await _longest(session),
-                    }
-                )
-            progress(len(plan.cases), len(plan.cases))
+                row = {
+                    "case": case.name,
+                    "bytes": len(body or b""),
+                    "status": statuses[-1],
+                    "seconds": round(seconds, 3),
+                    "cpu_s": round((server.cpu_s() - cpu) / case.times, 3),
+                    "rss": server.rss(),
+                    **await _longest(session),
+                }
+                rows.append(row)
+                told(row)
     return rows
 
 
@@ -94,6 +95,7 @@ async def _longest(session: aiohttp.ClientSession) -> dict[str, Any]:
     return {
         "stall_ms": round(stall["wall_s"] * 1000, 2),
         "loop_cpu_ms": round(stall["loop_cpu_s"] * 1000, 2),
+        "collecting_ms": round(stall["collecting_s"] * 1000, 2),
         "running": stall["running"],
     }
 
@@ -113,7 +115,7 @@ async def _send(session: aiohttp.ClientSession, case: StallCase, body: bytes | N
 @asynccontextmanager
 async def _streams(session: aiohttp.ClientSession, count: int) -> AsyncIterator[None]:
     """Within the block, so many answers are being written."""
-    tasks = [asyncio.create_task(_stream(session, number)) for number in range(count)]
+    tasks = [asyncio.create_task(_stream(session, number, number / count)) for number in range(count)]
     try:
         yield
     finally:
@@ -122,10 +124,12 @@ async def _streams(session: aiohttp.ClientSession, count: int) -> AsyncIterator[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _stream(session: aiohttp.ClientSession, number: int) -> None:
+async def _stream(session: aiohttp.ClientSession, number: int, begun: float) -> None:
+    """Answers without end. ``begun``: the part of the first one that is left out, so that not all end at once."""
     message = {"role": "user", "content": f"Stream {number}"}
-    body = {"model": MODEL, "stream": True, "max_tokens": 200, "messages": [message]}
-    while True:
-        async with session.post("/v1/chat/completions", json=body) as answer:
+    body = {"model": MODEL, "stream": True, "max_tokens": _ANSWER, "messages": [message]}
+    first = {**body, "max_tokens": max(1, int(_ANSWER * (1 - begun)))}
+    for asked in itertools.chain([first], itertools.repeat(body)):
+        async with session.post("/v1/chat/completions", json=asked) as answer:
             async for _ in answer.content:
                 pass

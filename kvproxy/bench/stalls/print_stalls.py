@@ -11,12 +11,20 @@ from rich.table import Table
 from kvproxy.tables import console
 
 
+def stall_line(row: Mapping[str, Any]) -> str:
+    """One case in one line, for a terminal while the others run."""
+    return (
+        f"{row['case']}: {row['stall_ms']:,.1f} ms (loop's CPU {row['loop_cpu_ms']:,.1f}, garbage collector "
+        f"{row['collecting_ms']:,.1f}), {row['status'][:40]} after {row['seconds']:.2f} s"
+    )
+
+
 def print_stalls(result: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
     """``before``: another result, to which this one's stalls are compared."""
     out = console()
     plan, quiet = result["plan"], result["quiet"]
     earlier = {row["case"]: row for row in before["cases"]} if before is not None else {}
-    columns = ["case", "MiB", "answer", "seconds", "longest stall", "loop's CPU"]
+    columns = ["case", "MiB", "answer", "seconds", "longest stall", "loop's CPU", "collector"]
     columns += ["before", "before / now"] if before is not None else []
     table = Table(
         *columns,
@@ -30,6 +38,7 @@ def print_stalls(result: Mapping[str, Any], before: Mapping[str, Any] | None = N
             f"{row['seconds']:.2f}",
             f"{row['stall_ms']:,.1f}",
             f"{row['loop_cpu_ms']:,.1f}",
+            f"{row['collecting_ms']:,.1f}",
         ]
         if before is not None:
             then = earlier.get(row["case"])

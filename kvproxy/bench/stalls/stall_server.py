@@ -4,7 +4,6 @@ backend, a large library and a watch over its event loop, which ``GET /stall`` a
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import time
 from dataclasses import asdict
@@ -24,6 +23,7 @@ from kvproxy.documents.preparation import Preparation
 from kvproxy.documents.registry import Registry
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.garbage_collection import FULL_COLLECTIONS, set_aside
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.server.app import build_app
@@ -88,10 +88,11 @@ async def run(model_folder: Path, store: Path, documents: int, announce_file: Pa
             return web.json_response(asdict(watch.take()))
 
         app.router.add_get("/stall", longest)
-        gc.collect()
-        gc.freeze()  # as `kvproxy serve` does
-        async with watch.watching():
+        set_aside()  # this and the collections' clock as `kvproxy serve` has them
+        async with watch.watching(), asyncio.TaskGroup() as background:
+            clock = background.create_task(FULL_COLLECTIONS.run())
             await serve(app, "127.0.0.1", 0, drain, announce_to(announce_file))
+            clock.cancel()
 
 
 if __name__ == "__main__":
