@@ -118,10 +118,11 @@ def _saved(cache: diskcache.Cache, aside: Path, rescue: Rescue | None) -> str:
 
 def _open(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
     if (folder / DBNAME).exists():
+        log = read_wal(folder / DBNAME)  # before SQLite, which removes it when the last connection ends
         if faults := index_faults(folder):
             raise sqlite3.DatabaseError(faults[0])
-        if (fault := read_wal(folder / DBNAME).fault) is not None:
-            logger.error("index %s: the last change is undone: %s", folder / DBNAME, fault)
+        if log.fault is not None:
+            logger.error("index %s: the last change is undone: %s", folder / DBNAME, log.fault)
     # cull_limit 0 and policy none: diskcache never drops a page by itself; the store refuses instead.
     return diskcache.Cache(
         str(folder),
