@@ -168,7 +168,7 @@ def structure_faults(db: sqlite3.Connection) -> list[str]:
 
 
 def _set_aside(folder: Path) -> Path:
-    """Only the index: its page files are swept as unknown, so a broken store does not keep gigabytes."""
+    """The index and its log. Page files stay where they are: those that no new index lists are swept."""
     aside = folder / f"{ASIDE}{time.time_ns()}"
     aside.mkdir(mode=0o700)
     for path in folder.glob(f"{DBNAME}*"):

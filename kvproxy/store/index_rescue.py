@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -33,18 +35,18 @@ class SealedRow:
 
 def list_page_files(cache: diskcache.Cache, folder: Path) -> str:
     """List every page file whose header is whole and names it; its payload is verified whenever it is read. Says what
-    was recovered. Raises OSError, sqlite3.Error."""
+    was recovered. Raises sqlite3.Error."""
     found = 0
     with cache.transact():
         for name in sorted(page_files(folder, own=True)):
             key = _key_of(name)
             if key is None:
                 continue
-            with FileIO(folder / name) as file:
+            with suppress(OSError), FileIO(folder / name) as file:
                 record = page_file.read_record(file)
-            if isinstance(record, PageRecord) and record.key == key:
-                cache.set(key, PresentFile((folder / name).stat().st_size))
-                found += 1
+                if isinstance(record, PageRecord) and record.key == key:
+                    cache.set(key, PresentFile(os.fstat(file.fileno()).st_size))
+                    found += 1
     return f"{found} pages listed again by their files"
 
 
