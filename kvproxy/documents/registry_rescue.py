@@ -202,7 +202,7 @@ def _salvage(path: Path) -> _Rescued:
                 _sort(rescued, alike[0], row, with_digest=True)
             elif alike:
                 where = " or ".join(t.name for t in alike)
-                rescued.lost.append(f"{rows.id_of(str(row[0]))[:140]} has lost a row in {where}")
+                rescued.lost.append(f"{rows.row_name(rows.IDS, row)} has lost a row in {where}")
     return rescued
 
 

@@ -180,10 +180,13 @@ def named_by_owner(found: Mapping[str, Mapping[Row, Row]]) -> dict[str, dict[Row
 
 
 def row_name(table: Table, row: Sequence[Value]) -> str:
-    """What a row is about, for people: ``handbook@2``, ``handbook@2 (system)``, or ``handbook``."""
-    id, *more = map(str, row[: table.key])
-    name = id_of(id)[:140] + (f"@{more[0]}" if more else "")
-    return f"{name} ({more[1]})" if len(more) > 1 else name
+    """Words for what a row is about: ``handbook@2``, ``notes@1 of tenant:a``, ``handbook@2 (system)``, ``handbook``."""
+    name, *more = map(str, row[: table.key])
+    id, owner = [*name.split("\n"), ""][:2]
+    parts = [id[:140] + (f"@{more[0]}" if more else "")]
+    parts += [f"of {owner[:140]}"] if owner else []
+    parts += [f"({more[1][:140]})"] if len(more) > 1 else []
+    return " ".join(parts)
 
 
 def _blob(value: Value) -> bytes:

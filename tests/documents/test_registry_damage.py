@@ -270,3 +270,21 @@ def test_what_no_row_can_hold_costs_one_version_of_an_old_registry(
     entries, told = opened(tmp_path)
     assert entries == {ref: entry for ref, entry in ENTRIES.items() if ref.id != "private"}
     assert any("is not served: a column is not what was written" in line for line in told), told
+
+
+def test_each_publishers_loss_is_a_line_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Registry(tmp_path / NAME) as registry:
+        for owner in ("tenant:a", "tenant:b", "tenant:c"):
+            registry.publish(replace(document("private"), owner_scope=owner), [framing()])
+    with closing(sqlite3.connect(tmp_path / NAME)) as db:
+        db.execute("UPDATE versions SET created = 7 WHERE owner_scope <> 'tenant:c'")
+        db.execute("UPDATE kept SET bytes = 7 WHERE id LIKE '%tenant:c'")
+        db.commit()
+    entries, _ = opened(tmp_path)
+    assert [(ref.owner, entry.framings) for ref, entry in entries.items()] == [("tenant:c", ())]
+    reason = "a column is not what was written"
+    assert [r.getMessage().partition(": ")[2] for r in caplog.records[1:]] == [
+        f"private@1 of tenant:a is not served: {reason}",
+        f"private@1 of tenant:b is not served: {reason}",
+        f"private@1 of tenant:c (system) is prefilled again: {reason}",
+    ]
