@@ -329,7 +329,8 @@ def verify(
 def doctor(config: ConfigFile = None, model: Model = None, store: StoreFolder = None) -> None:
     """Find, before anything is served, what would make a hit impossible, wrong or slow."""
     from kvproxy.config import default_cache_dir
-    from kvproxy.doctor import Finding, examine
+    from kvproxy.doctor import examine
+    from kvproxy.finding import Finding
     from kvproxy.progress import Progress
     from kvproxy.tables import print_findings
 

@@ -10,7 +10,6 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +20,8 @@ import psutil
 from kvproxy.config import Config
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
+from kvproxy.finding import Finding
+from kvproxy.store_findings import store_findings
 
 if TYPE_CHECKING:
     from kvproxy.engine.footprint import Footprint
@@ -31,17 +32,6 @@ TESTED_TORCH = "2.13.0"
 
 _DTYPE_BYTES = {"bfloat16": 2, "float32": 4}
 _CONNECT_S = 3.0
-
-Level = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Level
-    check: str
-    what: str
-    advice: str = ""
-    """What to do about it; empty for ``ok``."""
 
 
 def examine(
@@ -57,6 +47,7 @@ def examine(
     yield settings_finding(kernel_variables())
     yield from _model_findings(config, cache_dir, progress)
     yield from disk_findings(config.store.path, config.store.max_size + config.store.spill_max_size)
+    yield from store_findings(config.store.path)
     yield port_finding(config.server.host, config.server.port)
     yield access_finding(config.server.host, keys=len(config.server.api_keys))
     with ThreadPoolExecutor(max_workers=8) as pool:

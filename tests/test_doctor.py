@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from kvproxy.config import Config, load_config
+from kvproxy.core import DocumentRef
 from kvproxy.doctor import (
     TESTED_TORCH,
-    Finding,
     access_finding,
     disk_findings,
     examine,
@@ -25,11 +27,20 @@ from kvproxy.doctor import (
     torch_finding,
     upstream_finding,
 )
+from kvproxy.documents.document import Document, etag_of
+from kvproxy.documents.prepared_texts import PreparedTexts
+from kvproxy.documents.registry import Registry
 from kvproxy.engine.footprint import Footprint, read_footprint
 from kvproxy.engine.host import Host
 from kvproxy.errors import SetupError
+from kvproxy.finding import Finding
+from kvproxy.store.disk import page_name
+from kvproxy.store.pages import PageStore
+from kvproxy.store.responses import ResponseStore
+from kvproxy.store_findings import set_aside, store_findings
 
 GIB = 2**30
+PAGE = bytes(range(32))
 SMALL = Footprint(parameters=1, weights_bytes=GIB, kv_bytes_per_token=2**20, max_context=8192)
 
 
@@ -168,3 +179,88 @@ def test_a_missing_model_folder_is_found(config: Callable[[str], Config], tmp_pa
     found = list(examine(config(str(tmp_path / "none")), tmp_path))
     assert levels(found)["model"] == "fail"
     assert levels(found)["port"] == "ok"  # the rest is examined all the same
+
+
+def stored(folder: Path) -> None:
+    """A document, its page, a response and prepared texts."""
+    text = "the rules"
+    with PageStore(folder, max_size=2**24, fingerprint="f") as pages, Registry(folder / "documents.sqlite3") as known:
+        pages.put(PAGE, b"", (1, 2), b"kv" * 5000)
+        known.publish(Document("rules", 1, text, etag_of(text), "public", "tenant:a", 1), [])
+    with ResponseStore(folder / "responses", ttl_s=60, max_size=2**20) as responses:
+        asyncio.run(put(responses))
+    PreparedTexts(folder / "prepared.sqlite3", "recipe").close()
+
+
+async def put(responses: ResponseStore) -> None:
+    await responses.put("alice", "resp_1", b"an answer")
+
+
+def flip(path: Path, what: bytes) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.index(what)] ^= 4
+    path.write_bytes(content)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_sound_store_is_looked_at_and_left_as_it_is(tmp_path: Path) -> None:
+    stored(tmp_path)
+    before = contents(tmp_path)
+    found = list(store_findings(tmp_path))
+    assert levels(found) == dict.fromkeys(("documents", "pages", "responses", "prepared texts"), "ok"), found
+    assert "1 of 1 read" in found[1].what and "1 stored" in found[2].what
+    assert contents(tmp_path) == before
+
+
+def test_a_store_in_use_is_looked_at(tmp_path: Path) -> None:
+    stored(tmp_path)
+    with (
+        PageStore(tmp_path, max_size=2**24, fingerprint="f") as pages,
+        Registry(tmp_path / "documents.sqlite3") as registry,
+        ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20) as responses,
+    ):
+        pages.put(bytes(32), b"", (1,), b"more")
+        registry.pin(DocumentRef("rules", 1), True)
+        asyncio.run(put(responses))
+        assert {f.level for f in store_findings(tmp_path)} == {"ok"}
+
+
+def test_what_is_damaged_in_a_store_is_named(tmp_path: Path) -> None:
+    stored(tmp_path)
+    flip(tmp_path / "documents.sqlite3", b"the rules")
+    flip(tmp_path / "pages" / page_name(PAGE), b"kvkv")
+    flip(tmp_path / "responses" / "cache.db", b"an answer")
+    flip(tmp_path / "prepared.sqlite3", b"SQLite format 3")
+    before = contents(tmp_path)
+    found = {f.check: f for f in store_findings(tmp_path)}
+    assert found["documents"].level == "fail" and "rules@1: the text does not match" in found["documents"].what
+    assert found["pages"].level == "warn" and "the payload fails its checksum" in found["pages"].what
+    assert found["responses"].level == "warn" and found["responses"].what == "response resp_1 is damaged"
+    assert found["prepared texts"].level == "warn" and "not a database" in found["prepared texts"].what
+    assert all(f.advice for f in found.values()) and contents(tmp_path) == before
+
+
+def test_what_was_set_aside_is_named_until_it_is_removed(tmp_path: Path) -> None:
+    stored(tmp_path)
+    for index in ("pages", "responses"):
+        (tmp_path / index / "cache.db").write_bytes(b"")
+    assert [f.what for f in store_findings(tmp_path) if f.level == "warn"] == ["index: the file is empty"] * 2
+    flip(tmp_path / "documents.sqlite3", b"the rules")
+    with PageStore(tmp_path, max_size=2**24, fingerprint="f"), Registry(tmp_path / "documents.sqlite3"):
+        ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20).close()
+    (finding,) = [f for f in store_findings(tmp_path) if f.level != "ok"]
+    assert (finding.level, finding.check) == ("warn", "set aside") and "then remove" in finding.advice
+    for folder in set_aside(tmp_path):
+        shutil.rmtree(tmp_path / folder)
+    assert {f.level for f in store_findings(tmp_path)} == {"ok"}
+
+
+def test_of_a_large_store_a_part_is_read(tmp_path: Path) -> None:
+    with PageStore(tmp_path, max_size=2**24, fingerprint="f") as pages:
+        for i in range(20):
+            pages.put(bytes([i]) * 32, b"", (1,), bytes(4096))
+    (finding,) = store_findings(tmp_path, pages_read=5 * 8192)
+    assert finding.what == "6 of 20 read, all sound"

@@ -25,10 +25,11 @@ ARROWS: dict[str, set[str]] = {
     "config": {"errors"},
     "ledger": set(),
     "telemetry": set(),
-    "store": {"store.sqlite_pages", "store.sqlite_rows"},
+    "store": {"store.sqlite_pages", "store.sqlite_read_only", "store.sqlite_rows"},
     "store.sqlite_pages": set(),
+    "store.sqlite_read_only": set(),
     "store.sqlite_rows": {"store.sqlite_pages"},
-    "documents": {"store.sqlite_pages", "store.sqlite_rows"},
+    "documents": {"store.sqlite_pages", "store.sqlite_read_only", "store.sqlite_rows"},
     "wire": {"documents"},  # documents/info.py and parsed references: values only
     "engine": {"store", "backends.base"},
     "backends.base": set(),

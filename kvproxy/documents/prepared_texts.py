@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,12 @@ from kvproxy.documents.document import Document, Entry, FramedPrefix, TokenizedD
 from kvproxy.documents.library import Spelled
 from kvproxy.documents.preparation import Prepared
 from kvproxy.documents.spelling import spellings
+from kvproxy.store.sqlite_read_only import read_only
 
 logger = logging.getLogger(__name__)
+
+_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_SCHEMA", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT")
+"""Beginnings of error names that speak against the file itself."""
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -39,28 +43,24 @@ CREATE TABLE IF NOT EXISTS prepared (
     PRIMARY KEY (name, version)
 );
 """
+_ROWS = "SELECT name, version, recipe, digest, data FROM prepared"
 
 
 class PreparedTexts:
-    """Blocking; safe from several threads, one at a time. A disk that fails costs time at the next start: it is
-    logged, once."""
+    """Blocking; safe from several threads, one at a time. A damaged file is made anew; a disk that fails costs time at
+    the next start. Either is logged, once."""
 
     def __init__(self, path: Path, recipe: str) -> None:
         """Open or create the file; one that is no database is replaced. ``recipe``: all that the tokens follow from,
         beside the text."""
         self._lock = threading.Lock()
+        self._path = path
         self._recipe = recipe
         self._db: sqlite3.Connection | None = None
         try:
             self._db = _opened(path)
-        except (OSError, sqlite3.Error):
-            for part in ("", "-wal", "-shm"):
-                with suppress(OSError):
-                    path.with_name(path.name + part).unlink()
-            try:
-                self._db = _opened(path)
-            except (OSError, sqlite3.Error) as e:
-                logger.warning("documents will be tokenised anew at every start: %s: %s", path, e)
+        except (OSError, sqlite3.Error) as e:
+            self._renew(e)
 
     def close(self) -> None:
         with self._lock:
@@ -70,15 +70,14 @@ class PreparedTexts:
 
     def get(self, document: Document) -> Prepared | None:
         """What was put for this version, if it is whole and belongs to its text and this recipe."""
-        sql = "SELECT digest, data FROM prepared WHERE name = ? AND version = ? AND recipe = ?"
+        sql = f"{_ROWS} WHERE name = ? AND version = ? AND recipe = ?"
         rows = self._run(lambda db: db.execute(sql, (document.ref.name, document.version, self._recipe)).fetchall())
-        if not rows or hashlib.sha256(rows[0][1]).digest() != rows[0][0]:
-            return None
-        return _decoded(bytes(rows[0][1]), document.text)
+        return _decoded(rows[0][4], document.text) if rows and _whole(rows[0]) else None
 
     def put(self, document: Document, prepared: Prepared) -> None:
         data = _encoded(prepared)
-        row = (document.ref.name, document.version, self._recipe, hashlib.sha256(data).digest(), data)
+        key = (document.ref.name, document.version, self._recipe)
+        row = (*key, _digest(*key, data), data)
         self._run(lambda db: db.execute("INSERT OR REPLACE INTO prepared VALUES (?, ?, ?, ?, ?)", row).fetchall())
 
     def drop(self, refs: Sequence[DocumentRef]) -> None:
@@ -97,11 +96,51 @@ class PreparedTexts:
                 return []
             try:
                 return work(self._db)
-            except sqlite3.Error as e:
-                logger.warning("prepared texts are not used until the next start: %s", e)
+            except (sqlite3.Error, UnicodeDecodeError) as e:
                 self._db.close()
                 self._db = None
+                if (getattr(e, "sqlite_errorname", None) or "SQLITE_CORRUPT").startswith(_DAMAGE):
+                    self._renew(e)
+                else:
+                    logger.warning("prepared texts are not used until the next start: %s", e)
                 return []
+
+    def _renew(self, why: Exception) -> None:
+        """Put an empty file in the place of a damaged one."""
+        for part in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                self._path.with_name(self._path.name + part).unlink()
+        try:
+            self._db = _opened(self._path)
+        except (OSError, sqlite3.Error) as e:
+            logger.warning("documents will be tokenised anew at every start: %s: %s", self._path, e)
+        else:
+            logger.warning("prepared texts %s were damaged (%s): they are made anew", self._path, why)
+
+
+def damaged_texts(path: Path) -> list[str]:
+    """Every fault of the file in words, nothing changed."""
+    try:
+        with closing(read_only(path)) as db:
+            faults = [str(row[0]) for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
+            for row in db.execute(_ROWS):
+                if not _whole(row):
+                    id = str(row[0]).partition("\n")[0]
+                    faults.append(f"{id[:140]}@{row[1]} is not what was written")
+            return faults
+    except (sqlite3.Error, UnicodeDecodeError) as e:
+        return [str(e)]
+
+
+def _whole(row: tuple[object, ...]) -> bool:
+    """Whether a row of ``_ROWS`` is what was put, and still under the name it was put under."""
+    name, version, recipe, digest, data = row
+    return isinstance(data, bytes) and digest == _digest(name, version, recipe, data)
+
+
+def _digest(name: object, version: object, recipe: object, data: bytes) -> bytes:
+    key = repr((name, version, recipe)).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(b"%d:" % len(key) + key + data).digest()
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -110,7 +149,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     try:
         db.executescript(_SCHEMA)
-        db.execute("SELECT name, version, recipe, digest, data FROM prepared LIMIT 1").fetchall()
+        db.execute(f"{_ROWS} LIMIT 1").fetchall()
     except sqlite3.Error:
         db.close()
         raise

@@ -20,6 +20,7 @@ from kvproxy.documents import registry_rows as rows
 from kvproxy.documents.registry_rows import Row, Table, Value
 from kvproxy.errors import SetupError
 from kvproxy.store.sqlite_pages import read_image, read_wal
+from kvproxy.store.sqlite_read_only import read_only
 from kvproxy.store.sqlite_rows import table_rows
 
 logger = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def faults(path: Path) -> list[str]:
     if path.stat().st_size == 0:
         return found
     try:
-        with closing(_read_only(path)) as db:
+        with closing(read_only(path)) as db:
             found += _examine(path, db)[1]
     except (sqlite3.Error, UnicodeDecodeError, SetupError) as e:
         found.append(str(e))
@@ -213,7 +214,7 @@ def _alike(table: Table, row: tuple[Value, ...]) -> bool:
 
 def _without_digests(path: Path) -> bool:
     try:
-        with closing(_read_only(path)) as db:
+        with closing(read_only(path)) as db:
             return bool(db.execute("PRAGMA user_version").fetchone()[0] == 1)
     except (sqlite3.Error, UnicodeDecodeError):
         return False
@@ -221,7 +222,7 @@ def _without_digests(path: Path) -> bool:
 
 def _add_readable_ids(path: Path, rescued: _Rescued) -> None:
     """Of a database without digests, whose table of ids is an index of its own kind."""
-    with suppress(sqlite3.Error, UnicodeDecodeError), closing(_read_only(path)) as db:
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(read_only(path)) as db:
         for row in db.execute("SELECT id, last_version FROM ids"):
             _sort(rescued, rows.IDS, row, with_digest=False)
 
@@ -289,10 +290,6 @@ def _finish(path: Path) -> None:
     _recovered(path).with_suffix(".part").unlink(missing_ok=True)
     if _recovered(path).exists():
         _replace(path, _aside(path, ["it was being replaced when the process ended"]))
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _aside(path: Path, report: list[str]) -> Path:

@@ -44,6 +44,13 @@ class PageFile:
         return sum(len(b) for b in self.buffers)
 
 
+@dataclass(frozen=True, slots=True)
+class PresentFile:
+    """A value for :meth:`PageDisk.store`: the page's file, of this many bytes, is in its place already."""
+
+    bytes: int
+
+
 class PageDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no types, so its base class is Any
     """Admits bytes, str, int and float keys; values of those kinds in the row, and PageFile as a file.
 
@@ -67,6 +74,8 @@ class PageDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no type
             name = page_name(key)
             self.write(self.folder / name, value)
             return value.bytes, MODE_BINARY, name, None
+        if isinstance(value, PresentFile):
+            return value.bytes, MODE_BINARY, page_name(key), None
         _admit(value)
         return 0, MODE_RAW, None, (sqlite3.Binary(value) if type(value) is bytes else value)
 

@@ -8,7 +8,8 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import diskcache
@@ -16,15 +17,21 @@ from diskcache.core import DBNAME
 
 from kvproxy.errors import SetupError
 from kvproxy.store.disk import PageDisk
+from kvproxy.store.sqlite_pages import read_wal
 
 logger = logging.getLogger(__name__)
 
 _OWN_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]+\.(page|part)")
-_ASIDE = "broken-"
+ASIDE = "broken-"
+"""Beginning of the names of folders in which damaged indexes lie."""
 _STORE_NAMES = ("lock", "pages", "responses", "spill", "documents.sqlite3", "prepared.sqlite3", ".probe-", "lost+found")
 """Beginnings of the names in a store's own folder, and of what an empty file system has."""
-_HARMLESS = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM"})
-"""Primary error names that say nothing against the file itself: it is left where it is."""
+_HARMLESS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_READONLY",
+             "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR")  # fmt: skip
+"""Beginnings of error names that say nothing against the file itself: it is left where it is."""
+
+Rescue = Callable[[diskcache.Cache, Path], str]
+"""Puts into a new, empty index what can be verified of a damaged one, whose file is given; says what that was."""
 
 
 class FolderLock:
@@ -78,8 +85,8 @@ def check_own(folder: Path) -> None:
         )
 
 
-def open_index(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
-    """The index of an existing folder. One that cannot be used is renamed aside and an empty one made.
+def open_index(folder: Path, disk: type[PageDisk], rescue: Rescue | None = None) -> diskcache.Cache:
+    """The index of an existing folder. A damaged one is set aside whole, and a new one made with what ``rescue`` finds.
 
     Raises SetupError when the fault is not the file's own: locked by a foreign program, disk full.
     """
@@ -87,22 +94,35 @@ def open_index(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
         return _open(folder, disk)
     except (sqlite3.Error, TypeError, ValueError, AttributeError) as e:
         # Beside sqlite's own errors: what diskcache makes of settings rows it did not write.
-        name = getattr(e, "sqlite_errorname", "") or ""
-        if any(name.startswith(x) for x in _HARMLESS):
+        if (getattr(e, "sqlite_errorname", None) or "").startswith(_HARMLESS):
             raise SetupError(f"cannot open the page store {folder}: {e}; free the disk or the file") from e
-        aside = _set_aside(folder)
-        logger.error("page store %s: unusable index (%s) set aside as %s, starting empty", folder, e, aside)
+        aside, why = _set_aside(folder), " ".join(str(e).split())
     try:
-        return _open(folder, disk)
+        cache = _open(folder, disk)
     except (sqlite3.Error, OSError) as e:
         raise SetupError(f"cannot make an index in the page store {folder}: {e}") from e
+    saved = _saved(cache, aside, rescue)
+    logger.error("index %s is damaged (%s): set aside in %s, %s", folder / DBNAME, why, aside, saved)
+    return cache
+
+
+def _saved(cache: diskcache.Cache, aside: Path, rescue: Rescue | None) -> str:
+    if rescue is None:
+        return "starting empty"
+    try:
+        return rescue(cache, aside / DBNAME)
+    except (sqlite3.Error, OSError) as e:
+        cache.close()  # ends what was begun
+        return f"starting empty, since nothing could be recovered: {e}"
 
 
 def _open(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
     if (folder / DBNAME).exists():
-        faults = index_faults(folder)
-        if faults:
+        log = read_wal(folder / DBNAME)  # before SQLite, which removes it when the last connection ends
+        if faults := index_faults(folder):
             raise sqlite3.DatabaseError(faults[0])
+        if log.fault is not None:
+            logger.error("index %s: the last change is undone: %s", folder / DBNAME, log.fault)
     # cull_limit 0 and policy none: diskcache never drops a page by itself; the store refuses instead.
     return diskcache.Cache(
         str(folder),
@@ -116,22 +136,40 @@ def _open(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
         disk_pickle_protocol=0,
         sqlite_journal_mode="wal",
         sqlite_synchronous=2,
+        sqlite_secure_delete=1,  # what was deleted is in no page of the file that a rescue could find
     )
 
 
 def index_faults(folder: Path) -> list[str]:
-    """What SQLite says against the index file; it holds no payloads, so this takes milliseconds."""
-    connection = sqlite3.connect(folder / DBNAME, timeout=1)
-    try:
-        rows = [str(row[0]) for row in connection.execute("PRAGMA quick_check")]
-    finally:
-        connection.close()
+    """What is damaged in the index file; it holds no payloads, so this takes milliseconds. For whoever has the folder
+    locked. Raises sqlite3.Error for a file that cannot be read."""
+    fault = file_fault(folder / DBNAME)
+    if fault is not None:
+        return [fault]
+    with closing(sqlite3.connect(folder / DBNAME, timeout=1)) as db:
+        return structure_faults(db)
+
+
+def file_fault(path: Path) -> str | None:
+    """What can be told of an index file and its log before SQLite, which begins to use them without what it cannot
+    verify."""
+    if not path.is_file():
+        return "it is no file"
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    wal = read_wal(path)
+    return wal.fault if wal.hides_commits else None
+
+
+def structure_faults(db: sqlite3.Connection) -> list[str]:
+    """What SQLite says against a database."""
+    rows = [str(row[0]) for row in db.execute("PRAGMA quick_check")]
     return [] if rows == ["ok"] else rows
 
 
 def _set_aside(folder: Path) -> Path:
-    """Only the index: its page files are swept as unknown, so a broken store does not keep gigabytes."""
-    aside = folder / f"{_ASIDE}{time.time_ns()}"
+    """The index and its log. Page files stay where they are: those that no new index lists are swept."""
+    aside = folder / f"{ASIDE}{time.time_ns()}"
     aside.mkdir(mode=0o700)
     for path in folder.glob(f"{DBNAME}*"):
         path.rename(aside / path.name)
@@ -142,7 +180,7 @@ def page_files(folder: Path, *, own: bool = False) -> Iterator[str]:
     """Paths below ``folder`` of all files but the index; with ``own`` only names that a PageDisk gives."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if name.startswith((DBNAME, _ASIDE)) or not path.is_file():
+        if name.startswith((DBNAME, ASIDE)) or not path.is_file():
             continue
         if not own or _OWN_FILE.fullmatch(name):
             yield name

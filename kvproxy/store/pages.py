@@ -20,6 +20,7 @@ from kvproxy.errors import StorageFull, Unavailable
 from kvproxy.store import page_file, page_record
 from kvproxy.store.disk import PageDisk, PageFile, PickleRefused, page_name
 from kvproxy.store.index import FolderLock, check_own, index_faults, make_folder, open_index, page_files
+from kvproxy.store.index_rescue import list_page_files
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.shares import NOBODY, Refused, Shares
@@ -79,7 +80,9 @@ class PageStore:
         self._lock = FolderLock(folder)
         self._write = threading.RLock()
         try:
-            self._cache: diskcache.Cache = open_index(self._folder, disk)
+            self._cache: diskcache.Cache = open_index(
+                self._folder, disk, lambda cache, _: list_page_files(cache, self._folder)
+            )
             self._read_sizes()
             self._sweep()
         except BaseException:

@@ -17,13 +17,14 @@ import diskcache
 from kvproxy.errors import Unavailable
 from kvproxy.store.disk import PageDisk, PickleRefused
 from kvproxy.store.index import index_faults, make_folder, open_index
+from kvproxy.store.index_rescue import copy_sealed_records
 from kvproxy.store.record_shares import RecordShares
 from kvproxy.store.sealed_record import is_sealed, seal, unseal
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_SEALED = 1
+SEALED = 1
 """``user_version`` of a database whose records all have seals."""
 _ROW_BYTES = 256
 """What a row takes beside its key and its record, generously."""
@@ -90,7 +91,7 @@ class ResponseStore:
 
     def _open(self) -> diskcache.Cache:
         """Records of before there were seals get them; what then fails its seal is named, a line each."""
-        cache = open_index(self._folder, PageDisk)
+        cache = open_index(self._folder, PageDisk, lambda new, old: copy_sealed_records(new, old, self._ttl_s))
         # Written by a version that left it to diskcache; here it never drops a record by itself.
         cache.reset("eviction_policy", "none")
         cache.reset("cull_limit", 0)
@@ -102,7 +103,7 @@ class ResponseStore:
         return cache
 
     def _learn(self, cache: diskcache.Cache) -> None:
-        old = cache._sql("PRAGMA user_version").fetchone() != (_SEALED,)
+        old = cache._sql("PRAGMA user_version").fetchone() != (SEALED,)
         for key in list(cache):
             if not _is_own(key):
                 continue
@@ -119,7 +120,7 @@ class ResponseStore:
                 logger.error("response %s is damaged and not served", _id(key))
             self._shares.add(key, _size(key, value), expires)
         if old:
-            cache._sql(f"PRAGMA user_version = {_SEALED}")
+            cache._sql(f"PRAGMA user_version = {SEALED}")
 
     def _put(self, scope: str, id: str, record: bytes) -> None:
         if len(record) > self._max_record:

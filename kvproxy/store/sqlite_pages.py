@@ -77,8 +77,10 @@ def parse_wal(data: bytes) -> Wal:
         page_size = DEFAULT_PAGE_SIZE
     salts = (salt1, salt2)
     step = _FRAME_HEADER.size + page_size
-    if not sound_header and len(data) >= _WAL_HEADER.size + step:
-        salts = _FRAME_HEADER.unpack_from(data, _WAL_HEADER.size)[2:4]
+    if not sound_header:
+        # As the first frame has them that zeros have left: those of an earlier log stand behind.
+        heads = (_FRAME_HEADER.unpack_from(data, at) for at in range(_WAL_HEADER.size, len(data) - step + 1, step))
+        salts = next((head[2:4] for head in heads if any(head)), salts)
     frames: list[Frame] = []
     torn = False
     for at in range(_WAL_HEADER.size, len(data), step):

@@ -1,0 +1,17 @@
+"""One thing that an examination found, for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Level
+    check: str
+    what: str
+    advice: str = ""
+    """What to do about it; empty for ``ok``."""

@@ -1,0 +1,114 @@
+"""A look into pages and stored responses without their lock: another process may be using them, and nothing changes."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+from diskcache.core import DBNAME
+
+from kvproxy.store import page_file
+from kvproxy.store.disk import page_name
+from kvproxy.store.index import file_fault, structure_faults
+from kvproxy.store.page_record import Torn
+from kvproxy.store.responses import SEALED
+from kvproxy.store.sealed_record import unseal
+from kvproxy.store.sqlite_read_only import read_only
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """``verified`` of ``count`` entries were read whole."""
+
+    faults: tuple[str, ...]
+    count: int = 0
+    verified: int = 0
+
+
+def inspect_pages(folder: Path, most: int) -> Inspected:
+    """Every row, and the files of a random choice of them, up to ``most`` bytes. Raises OSError, sqlite3.Error."""
+    with _index(folder) as (db, faults):
+        if db is None:
+            return Inspected(faults)
+        found = []
+        keys = []
+        for key, raw, name in db.execute("SELECT key, raw, filename FROM Cache"):
+            if isinstance(key, bytes) and raw == 1 and len(key) == 32 and name == page_name(key):
+                keys.append(key)
+            else:
+                found.append(f"row {key!r:.80} is no page of this store")
+        random.Random(0).shuffle(keys)
+        verified = 0
+        for key in keys:
+            reason = _page_fault(folder / page_name(key), key)
+            if reason is None:
+                verified += 1
+            elif db.execute("SELECT 1 FROM Cache WHERE key = ? AND raw = 1", (key,)).fetchone():
+                found.append(f"page {key.hex()[:16]}: {reason}")  # else it was deleted meanwhile
+            most -= _size(folder / page_name(key))
+            if most < 0:
+                break
+        return Inspected((*faults, *found), len(keys), verified)
+
+
+def inspect_responses(folder: Path) -> Inspected:
+    """Every record. Raises OSError, sqlite3.Error."""
+    with _index(folder) as (db, faults):
+        if db is None:
+            return Inspected(faults)
+        if db.execute("PRAGMA user_version").fetchone() != (SEALED,):
+            return Inspected(faults, *db.execute("SELECT count(*), 0 FROM Cache").fetchone())
+        found, count = [], 0
+        for key, value in db.execute("SELECT key, value FROM Cache"):
+            count += 1
+            if not isinstance(key, str) or "\n" not in key:
+                found.append(f"a key that this store did not make: {key!r:.80}")
+            elif unseal(key, value) is None:
+                id = key.partition("\n")[2]
+                found.append(f"response {id[:80]} is damaged")
+        return Inspected((*faults, *found), count, count - len(found))
+
+
+@contextmanager
+def _index(folder: Path) -> Iterator[tuple[sqlite3.Connection | None, tuple[str, ...]]]:
+    """The index as it stands, and its faults; None where its rows cannot be trusted to be read."""
+    path = folder / DBNAME
+    if not path.exists():
+        yield None, ()
+        return
+    fault = file_fault(path)
+    if fault is not None:
+        yield None, (f"index: {fault}",)
+        return
+    with closing(read_only(path)) as db:
+        try:
+            faults = structure_faults(db)
+            db.execute("SELECT rowid, key, raw, mode, filename, value FROM Cache LIMIT 1").fetchall()
+        except sqlite3.Error as e:
+            if getattr(e, "sqlite_errorname", "") in ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN"):
+                raise
+            faults = [str(e)]
+        yield (None if faults else db), tuple(f"index: {x}" for x in faults)
+
+
+def _page_fault(path: Path, key: bytes) -> str | None:
+    try:
+        with FileIO(path) as file:
+            record = page_file.read_whole(file)
+    except OSError as e:
+        return f"its file cannot be opened: {e.strerror}"
+    if isinstance(record, Torn):
+        return record.reason
+    return None if record.key == key else "the file holds another page's key"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
