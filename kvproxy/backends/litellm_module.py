@@ -1,4 +1,4 @@
-"""litellm as one process has it: its module, its one pool of connections, and ways around its wrappers.
+"""litellm as one process has it: its module, its loop, its one pool of connections, and ways around its wrappers.
 
 Importing litellm takes seconds and 160 MB, and by default fetches a price list and reads ``.env``; the
 environment variables set here turn both off and must be set before.
@@ -15,7 +15,11 @@ from typing import Any
 
 from kvproxy.backends.bounded_transport import bounded
 from kvproxy.backends.small_reads import SmallReads
+from kvproxy.backends.upstream_loop import UpstreamLoop
 from kvproxy.errors import cut
+
+LOOP = UpstreamLoop()
+"""Where everything of litellm's runs, for all backends of the process."""
 
 SEARCHED = 1024
 """Characters of an error's text that litellm may search for secrets."""
