@@ -127,4 +127,7 @@ async def close_clients(litellm: Any, client: Any) -> None:
         litellm.aclient_session = None
         await client.aclose()
     await litellm.close_litellm_async_clients()
+    if (lasting := vars(litellm).get("module_level_aclient")) is not None:
+        # Anthropic's streams keep one for the process, which the next backend reads through: only its session closes.
+        await lasting.client._transport.aclose()
     litellm.in_memory_llm_clients_cache.flush_cache()

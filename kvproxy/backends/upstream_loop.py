@@ -60,19 +60,21 @@ class UpstreamLoop:
 
     async def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await ``work()`` in the thread; returns and raises what it does."""
+        loop = self._running()
 
         async def called() -> T:
             return await work()
 
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(called(), self._running()))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(called(), loop))
 
     async def stream(self, source: Callable[[], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
         """The items of ``source()``, which one task of the thread opens, reads ``AHEAD`` of its reader, and closes.
 
         Raises what it raises, after its items. Closing this one cancels that task.
         """
+        loop = self._running()
         items: _Crossing[T] = _Crossing()
-        reading = asyncio.run_coroutine_threadsafe(items.fill(source), self._running())
+        reading = asyncio.run_coroutine_threadsafe(items.fill(source), loop)
         try:
             while batch := await items.take():
                 for item in batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import pytest
 
 from kvproxy.backends.base import Endpoint, Generation
@@ -221,6 +223,7 @@ async def test_two_backends_in_one_process(backend: LitellmBackend, local: FakeB
     other_local = FakeBackend()
     other = LitellmBackend(local=other_local, local_name="other", upstreams=[], fallbacks={})
     assert await events_of(other) == await events_of(backend)
+    await other.close()
     assert (len(local.generations), len(other_local.generations)) == (1, 1)
 
 
@@ -579,6 +582,8 @@ async def test_closing_a_stream_early_ends_the_upstreams_answer(dialect: str, en
             await asyncio.gather(first, return_exceptions=True)
         await eventually(lambda: upstream.open["drip_events"] == 0)
         await backend.close()
+    sessions = [x for x in gc.get_objects() if type(x) is aiohttp.ClientSession]
+    assert [x for x in sessions if not x.closed] == []
 
 
 async def test_another_deployment_and_a_fallback_stand_in(
