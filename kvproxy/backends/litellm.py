@@ -4,6 +4,8 @@ The local engine is a litellm provider, so the router decides who answers a miss
 Its text does not travel through litellm's stream though. litellm ends a stream that says the same thing 100
 times, and costs 0.7 ms of CPU per chunk; a miss must read like the hit that follows it. So the provider tells
 litellm that it has started, and the events go from the engine straight to the caller.
+
+litellm runs on :mod:`a loop of its own <kvproxy.backends.upstream_loop>`, the engine on the caller's.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthroug
 from kvproxy.backends.bounded_transport import Reading
 from kvproxy.backends.fallback import FallbackReader, sampling_arguments, with_format
 from kvproxy.backends.litellm_module import (
+    LOOP,
     close_clients,
     load,
     share_client,
@@ -86,15 +89,24 @@ class LitellmBackend:
         if self._router is None:
             async with self._starting:
                 if self._router is None:
-                    self._litellm = await asyncio.to_thread(load)
-                    self._client = share_client(self._litellm)
-                    self._upstreams = tuple((n, upstream(self._litellm, p)) for n, p in self._configured)
-                    self._router = self._build(self._litellm)
+                    await asyncio.to_thread(self._load)
+                    self._router = await LOOP.call(self._built)
+
+    def _load(self) -> None:
+        self._litellm = load()
+        self._client = share_client(self._litellm)
+        LOOP.acquire()
+
+    async def _built(self) -> Any:
+        self._upstreams = tuple((n, upstream(self._litellm, p)) for n, p in self._configured)
+        return self._build(self._litellm)
 
     async def close(self) -> None:
         """Close the connections to upstreams. Streams must have ended."""
         if self._router is not None:
-            await close_clients(self._litellm, self._client)
+            self._router = None
+            await LOOP.call(lambda: close_clients(self._litellm, self._client))
+            await asyncio.to_thread(LOOP.release)
 
     def models(self) -> tuple[str, ...]:
         return (*self._deployments, *self._raw)
@@ -118,6 +130,16 @@ class LitellmBackend:
             del self._tickets[name]
 
     async def _route(self, ticket: Ticket, name: str, plain: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        async with aclosing(LOOP.stream(lambda: self._decide(ticket, name, plain))) as instead:
+            async for event in instead:
+                yield event
+        if ticket.started is not None:
+            yield ticket.started
+            async for event in ticket.events:
+                yield event
+
+    async def _decide(self, ticket: Ticket, name: str, plain: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        """On litellm's loop: the events of a fallback, none where the engine has started."""
         transparent = self._transparent_fallbacks()
         call = {
             "model": self._local_name,
@@ -151,19 +173,25 @@ class LitellmBackend:
             await reading.aclose()
         if ticket.started is None:
             yield fallback.finished()
-            return
-        yield ticket.started
-        async for event in ticket.events:
-            yield event
 
     def passthrough(self, model: str) -> Passthrough | None:
         return self._raw.get(model)
 
     async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
+        await self._start_for(body)
+        return await LOOP.call(lambda: self._complete(endpoint, body))
+
+    async def _complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
         return answer_of(endpoint, await self._call(endpoint, body, Reading(streamed=False)))
 
     async def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Raises UpstreamError, also after chunks: a stream that broke has no other end."""
+        await self._start_for(body)
+        async with aclosing(LOOP.stream(lambda: self._stream(endpoint, body))) as events:
+            async for event in events:
+                yield event
+
+    async def _stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         options = body.get("stream_options")
         counting = endpoint in ("chat/completions", "completions") and isinstance(options, dict)
         extra = {"stream_options": options} if counting else {}
@@ -187,14 +215,17 @@ class LitellmBackend:
             await reading.aclose()
 
     async def left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
-        call = await self._asked(endpoint, body)
+        await self._start_for(body)
+        call = self._asked(endpoint, body)
         return tuple(LeftOut(name, _DROPPED) for name in call.left_out)
 
-    async def _asked(self, endpoint: Endpoint, body: dict[str, Any]) -> Call:
-        name = str(body.get("model"))
-        if name not in self._deployments:
+    async def _start_for(self, body: dict[str, Any]) -> None:
+        if (name := str(body.get("model"))) not in self._deployments:
             raise ModelNotFound(name)
         await self.start()
+
+    def _asked(self, endpoint: Endpoint, body: dict[str, Any]) -> Call:
+        name = str(body.get("model"))
         names = {name, *self._fallbacks.get(name, ())}
         return upstream_call(endpoint, body, least([u for n, u in self._upstreams if n in names]))
 
@@ -202,7 +233,7 @@ class LitellmBackend:
         self, endpoint: Endpoint, body: dict[str, Any], reading: Reading, **extra: Any
     ) -> Any:
         name = str(body.get("model"))
-        call = (await self._asked(endpoint, body)).arguments
+        call = self._asked(endpoint, body).arguments
         if endpoint == "messages":
             call["model"] = self._messages_groups.get(name, name)
         lone = self._lone(endpoint, name)

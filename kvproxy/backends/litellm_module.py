@@ -1,4 +1,4 @@
-"""litellm as one process has it: its module, its one pool of connections, and ways around its wrappers.
+"""litellm as one process has it: its module, its loop, its one pool of connections, and ways around its wrappers.
 
 Importing litellm takes seconds and 160 MB, and by default fetches a price list and reads ``.env``; the
 environment variables set here turn both off and must be set before.
@@ -15,7 +15,11 @@ from typing import Any
 
 from kvproxy.backends.bounded_transport import bounded
 from kvproxy.backends.small_reads import SmallReads
+from kvproxy.backends.upstream_loop import UpstreamLoop
 from kvproxy.errors import cut
+
+LOOP = UpstreamLoop()
+"""Where everything of litellm's runs, for all backends of the process."""
 
 SEARCHED = 1024
 """Characters of an error's text that litellm may search for secrets."""
@@ -123,4 +127,7 @@ async def close_clients(litellm: Any, client: Any) -> None:
         litellm.aclient_session = None
         await client.aclose()
     await litellm.close_litellm_async_clients()
+    if (lasting := vars(litellm).get("module_level_aclient")) is not None:
+        # Anthropic's streams keep one for the process, which the next backend reads through: only its session closes.
+        await lasting.client._transport.aclose()
     litellm.in_memory_llm_clients_cache.flush_cache()

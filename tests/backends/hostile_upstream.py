@@ -56,6 +56,7 @@ WHOLE: dict[str, bytes] = {
     ).encode(),
     "many_values": b'{"choices":[' + b"{}," * 200_000 + b"{}]}",
     "most_values": b'{"choices":[' + b"{}," * 49_990 + b"{}]}",
+    "most_values_of_an_event": b'{"choices":[' + b"{}," * 9_990 + b"{}]}",
     "most_text": body()[:-1] + b',"x":"' + b"x" * 1_000_000 + b'"}',
     "no_usage": body(
         choices=[

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import pytest
 
 from kvproxy.backends.base import Endpoint, Generation
@@ -221,6 +223,7 @@ async def test_two_backends_in_one_process(backend: LitellmBackend, local: FakeB
     other_local = FakeBackend()
     other = LitellmBackend(local=other_local, local_name="other", upstreams=[], fallbacks={})
     assert await events_of(other) == await events_of(backend)
+    await other.close()
     assert (len(local.generations), len(other_local.generations)) == (1, 1)
 
 
@@ -572,12 +575,15 @@ async def test_closing_a_stream_early_ends_the_upstreams_answer(dialect: str, en
         await backend.start()
         asked = {"messages": MESSAGES, "prompt": "Hi", "input": "Hi", "max_tokens": 5, "stream": True}
         async with aclosing(backend.stream(endpoint, {"model": "up", **asked})) as chunks:
-            with suppress(UpstreamError, TimeoutError):  # not every reader makes something of these events
-                async with asyncio.timeout(0.3):
-                    await anext(chunks)
-            assert upstream.asked["drip_events"] == 1
+            first = asyncio.ensure_future(anext(chunks))
+            await eventually(lambda: upstream.asked["drip_events"] == 1)
+            await asyncio.wait([first], timeout=0.3)  # not every reader makes something of these events
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
         await eventually(lambda: upstream.open["drip_events"] == 0)
         await backend.close()
+    sessions = [x for x in gc.get_objects() if type(x) is aiohttp.ClientSession]
+    assert [x for x in sessions if not x.closed] == []
 
 
 async def test_another_deployment_and_a_fallback_stand_in(

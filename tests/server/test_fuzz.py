@@ -23,7 +23,7 @@ from tests.server.agent_requests import NAMES, request_of
 from tests.server.doubles import Http, ask, client_of, make_proxy
 from tests.server.mutations import Asked, Mutator
 
-REQUESTS = int(os.environ.get("KVPROXY_FUZZ", "2000"))
+REQUESTS = int(os.environ.get("KVPROXY_FUZZ", "1000"))
 SEED = int(os.environ.get("KVPROXY_FUZZ_SEED", "1"))
 LONGEST_S = 1.0
 """CPU time of one callback."""

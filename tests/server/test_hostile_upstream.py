@@ -90,7 +90,7 @@ async def answer(http: Http, path: str, model: str, **fields: Any) -> tuple[int,
 
 ENDLESS = tuple(way for way in WAYS if way.startswith(("endless", "drip", "silent", "gzip_bomb_of_events")))
 GROUPS = {"with an end": tuple(way for way in WAYS if way not in ENDLESS), "without an end": ENDLESS}
-TIMEOUTS = {"with an end": 10.0, "without an end": 0.5}
+TIMEOUTS = {"with an end": 10.0, "without an end": 0.3}
 KINDS = ("", "claude-", "raw-")
 EVERYWHERE = [
     (kind, path, stream)
@@ -100,8 +100,8 @@ EVERYWHERE = [
     if (kind, path) != ("claude-", "embeddings")  # a service that Anthropic does not have
 ]
 OFTEN = [("", "chat/completions", True), ("", "chat/completions", False), ("claude-", "messages", True)]
-LONGEST_S = 0.3
-"""Of one callback, in CPU time. Measured 0.05; what an upstream could do before was without an end."""
+LONGEST_S = 0.05
+"""Of one callback of the server's loop, in CPU time. Measured 0.005; litellm's own loop may take seconds."""
 
 
 def doors_of(number: int) -> list[tuple[str, str, bool]]:
@@ -122,13 +122,13 @@ async def test_a_hostile_answer_ends_and_costs_little(group: str, caplog: pytest
                     *(answer(http, p, kind + way, stream=s) for k, p, s in EVERYWHERE if k == kind)
                 )
         for number, way in enumerate(ways):
-            doors = doors_of(number) if way != "most_values" else OFTEN[1:2]
+            doors = OFTEN[:2] if way.startswith("most_values") else doors_of(number)
             with callback_time() as spent:
                 async with asyncio.timeout(30):
                     answers = await asyncio.gather(*(answer(http, p, k + way, stream=s) for k, p, s in doors))
             for (kind, path, stream), (status, got) in zip(doors, answers, strict=True):
                 check(way, kind, path, stream=stream, status=status, got=got)
-            if way not in ("most_values", "endless_interim"):
+            if way != "endless_interim":
                 assert spent.longest_s < LONGEST_S, f"{way}: {spent}"
             assert (await http.get("/health/live")).status == 200
             await eventually(lambda way=way: upstream.open[way] == 0)  # type: ignore[misc]

@@ -16,6 +16,7 @@ from kvproxy.backends.fake import FakeMisses
 from kvproxy.backends.passthrough import RawUpstream, raw_client
 from kvproxy.errors import SetupError
 from kvproxy.pipeline import Pipeline
+from tests.backends.hostile_upstream import hostile_upstream
 from tests.backends.mock_endpoints import MockEndpoints, mock_endpoints
 from tests.server.doubles import Http, Proxy, client_of, eventually, make_proxy
 
@@ -168,6 +169,17 @@ async def test_a_stream_that_breaks_between_events_ends_with_an_error(upstream: 
         assert error["error"]["message"] == "The upstream's answer broke off."
         named = await (await post(http, body("raw", True), "messages")).read()
     assert named.removeprefix(upstream.sent).startswith(b'event: error\ndata: {"type":"error","error":')
+
+
+async def test_a_stream_that_breaks_below_its_length_ends_with_an_error(upstream: MockEndpoints) -> None:
+    """The length that its upstream promised is not passed on: the client would wait for the rest."""
+    async with hostile_upstream() as hostile:
+        upstream.url = f"{hostile.url}/length_too_long/v1"
+        async with served(upstream) as (http, _):
+            response = await post(http, body(stream=True))
+            assert "Content-Length" not in response.headers
+            *_, error, end = (await response.text()).split("\n\n")
+    assert "broke off" in error and end == ""
 
 
 async def test_a_stream_that_breaks_within_an_event_is_cut(upstream: MockEndpoints) -> None:
