@@ -9,7 +9,7 @@ import pytest
 
 from kvproxy.backends.fake import FakeBackend
 from kvproxy.core import DocumentRef, Kept
-from kvproxy.store.shares import Shares
+from kvproxy.store.publisher_shares import Shares
 from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder, over
 
 __all__ = ["folder"]

@@ -18,7 +18,7 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache import KVCache
 from kvproxy.engine.isolation import isolated
 from kvproxy.engine.sequence import Phase, Sequence
-from kvproxy.engine.shares import Shares
+from kvproxy.engine.tenant_shares import Shares
 from kvproxy.errors import KVProxyError, Overloaded
 from kvproxy.events import FinishReason
 

@@ -16,6 +16,7 @@ _PREFIXES = (
     "ONEDNN_", "DNNL_", "MKL_", "MKLDNN_", "OMP_", "GOMP_", "KMP_", "ATEN_", "TORCH_", "CUBLAS_", "CUBLASLT_",
     "CUDNN_", "NVIDIA_TF32_", "TRITON_",
 )  # fmt: skip
+_products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # an attribute of the module's class
 _SILENT = frozenset({"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "ONEDNN_VERBOSE", "DNNL_VERBOSE", "MKL_VERBOSE"})
 """Set by kvproxy itself, or of the log alone."""
 
@@ -31,7 +32,7 @@ def kernel_settings() -> Mapping[str, str]:
     switches = {
         # By backend: torch.get_float32_matmul_precision raises once one of them was set, as the float32 kernels do.
         "torch float32 precision, cuda": str(torch.backends.cuda.matmul.fp32_precision),
-        "torch float32 precision, mkldnn": str(torch.backends.mkldnn.matmul.fp32_precision),
+        "torch float32 precision, mkldnn": str(_products.fp32_precision),
         "torch deterministic": str(torch.are_deterministic_algorithms_enabled()),
         "torch bf16 reduced precision": str(
             torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction

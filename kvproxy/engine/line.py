@@ -9,10 +9,10 @@ from math import inf
 from kvproxy.core import MissReason
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
+from kvproxy.engine.compute_service import Service
 from kvproxy.engine.isolation import isolated
 from kvproxy.engine.sequence import Phase, Sequence
-from kvproxy.engine.service import Service
-from kvproxy.engine.shares import Shares, next_in_line
+from kvproxy.engine.tenant_shares import Shares, next_in_line
 from kvproxy.errors import HitLost, KVProxyError, Overloaded
 
 

@@ -17,13 +17,13 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from typing import Protocol
 
+from kvproxy.engine.compute_service import Service
 from kvproxy.engine.numerics import Numerics
 from kvproxy.engine.pace import Pace
 from kvproxy.engine.runner import Scored
 from kvproxy.engine.scheduler import Part, Work
 from kvproxy.engine.sequence import Phase, Sequence
-from kvproxy.engine.service import Service
-from kvproxy.engine.shares import Tenant
+from kvproxy.engine.tenant_shares import Tenant
 
 Outcome = list[Scored]
 

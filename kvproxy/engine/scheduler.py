@@ -10,8 +10,8 @@ from kvproxy.engine.draft import share
 from kvproxy.engine.numerics import BASE_TILE, DECODE_TILE, Numerics
 from kvproxy.engine.pace import Pace
 from kvproxy.engine.sequence import Phase, Sequence
-from kvproxy.engine.shares import by_turns
 from kvproxy.engine.step_cost import StepCost
+from kvproxy.engine.tenant_shares import by_turns
 
 MIN_PROMPT_ROWS = 16
 """Short prompts find this many rows in a tile, however many sequences decode."""

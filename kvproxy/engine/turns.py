@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 
+from kvproxy.engine.compute_service import Service
 from kvproxy.engine.numerics import DECODE_TILE, Numerics
 from kvproxy.engine.pace import Pace
 from kvproxy.engine.prefill import Outcome, Prefill
 from kvproxy.engine.runner import TileRunner
 from kvproxy.engine.scheduler import Work, choose
 from kvproxy.engine.sequence import Phase, Sequence
-from kvproxy.engine.service import Service
-from kvproxy.engine.shares import Tenant, lines
 from kvproxy.engine.step_cost import StepCost
+from kvproxy.engine.tenant_shares import Tenant, lines
 
 
 class Turns:

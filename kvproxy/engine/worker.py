@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
+from kvproxy.engine.compute_service import Service
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
 from kvproxy.engine.growth import Growth
 from kvproxy.engine.inbox import Inbox
@@ -29,10 +30,9 @@ from kvproxy.engine.places import Claim, Places
 from kvproxy.engine.runner import TileRunner
 from kvproxy.engine.scheduler import whose_turn
 from kvproxy.engine.sequence import ALLOWANCE, Emit, Job, Phase, Sequence
-from kvproxy.engine.service import Service
-from kvproxy.engine.shares import tenants_of
 from kvproxy.engine.spill import SpillFiles
 from kvproxy.engine.step_cost import StepCost
+from kvproxy.engine.tenant_shares import tenants_of
 from kvproxy.engine.thread import KernelThread
 from kvproxy.engine.tile_results import TileResults
 from kvproxy.engine.turns import Turns

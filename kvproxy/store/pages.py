@@ -23,7 +23,7 @@ from kvproxy.store.index import FolderLock, check_own, index_faults, make_folder
 from kvproxy.store.index_rescue import list_page_files
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.shares import NOBODY, Refused, Shares
+from kvproxy.store.publisher_shares import NOBODY, Refused, Shares
 
 logger = logging.getLogger(__name__)
 

@@ -188,10 +188,10 @@ def test_settings_are_told_by_name() -> None:
         {"ONEDNN_MAX_CPU_ISA": "AVX2", "HOME": "/", "ONEDNN_VERBOSE": "1", "MKL_CBWR": "AUTO"}
     )
     assert dict(found) == {"MKL_CBWR": "AUTO", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-    products = torch.backends.mkldnn.matmul
+    products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # an attribute of the module's class
     before = products.fp32_precision
-    products.fp32_precision = "bf16"  # type: ignore[attr-defined]  # as the float32 kernels do
+    products.fp32_precision = "bf16"  # as the float32 kernels do
     try:
         assert kernel_settings()["torch float32 precision, mkldnn"] == "bf16"
     finally:
-        products.fp32_precision = before  # type: ignore[attr-defined]
+        products.fp32_precision = before

@@ -5,6 +5,7 @@ from collections.abc import Generator
 import pytest
 
 from kvproxy.core import Sampling
+from kvproxy.engine.compute_service import Service
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
 from kvproxy.engine.numerics import TILES, Numerics
 from kvproxy.engine.pace import GAP, Pace
@@ -12,7 +13,6 @@ from kvproxy.engine.prefill import Prefill
 from kvproxy.engine.runner import Scored
 from kvproxy.engine.scheduler import Work
 from kvproxy.engine.sequence import Job, Phase, Sequence
-from kvproxy.engine.service import Service
 
 NUMERICS = Numerics(tiles=TILES, unified=True, granule=4, exact=True, kernel="flash-cpu")
 PIECES = 10

@@ -9,7 +9,7 @@ import pytest
 from kvproxy.errors import StorageFull
 from kvproxy.store.page_record import HEADER_UNIT
 from kvproxy.store.pages import Missing, PageStore
-from kvproxy.store.shares import NOBODY, Refused, Shares
+from kvproxy.store.publisher_shares import NOBODY, Refused, Shares
 
 PAYLOAD = bytes(1000)
 PAGE = HEADER_UNIT + len(PAYLOAD)

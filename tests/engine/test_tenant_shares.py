@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine.admission import Admission
 from kvproxy.engine.cache import KVCache
+from kvproxy.engine.compute_service import Service
 from kvproxy.engine.detokenize import Detokenizer, Vocabulary
 from kvproxy.engine.line import Line
 from kvproxy.engine.occupancy import Occupancy
 from kvproxy.engine.sequence import Job, Phase, Sequence
-from kvproxy.engine.service import Service
-from kvproxy.engine.shares import Shares, by_turns, lines, next_in_line
+from kvproxy.engine.tenant_shares import Shares, by_turns, lines, next_in_line
 
 PLACES, PAGES = 6, 60
 

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from kvproxy.engine.service import MOST_OWED_S, Service
+from kvproxy.engine.compute_service import MOST_OWED_S, Service
 
 
 def test_a_tile_is_paid_for_by_its_rows() -> None:
