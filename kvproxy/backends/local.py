@@ -75,14 +75,8 @@ class EmbeddedBackend:
         numerics = self._engine.model.numerics
         exact = numerics.exact and not self._doubted
         pages = self._engine.cache.pool.total
-        return EngineInfo(
-            self._model,
-            self._engine.max_context,
-            PAGE_TOKENS,
-            pages * PAGE_TOKENS,
-            exact,
-            self._engine.places,
-        )
+        context, places = self._engine.max_context, self._engine.places
+        return EngineInfo(self._model, context, PAGE_TOKENS, pages * PAGE_TOKENS, exact, places)
 
     def ready(self) -> str | None:
         return None if self._engine.alive else "the engine is not running"
