@@ -76,7 +76,7 @@ def test_verify_finds_no_difference(fresh: Fresh) -> None:
         assert (greedy, logits, argmax) == ("24/24", f"{positions}/{positions}", f"{positions}/{positions}")
         assert (difference, verdict) == ("0.0", "exact")
     status, out, err = shell("verify", "not-there")
-    assert (status, out) == (2, "") and "No such document" in err
+    assert (status, out) == (3, "") and "No such document" in err
 
 
 def test_no_proxy_is_one_sentence() -> None:

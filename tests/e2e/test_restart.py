@@ -139,8 +139,10 @@ def damaged_pages_are_a_miss(
     """
     for damage, (_, reason) in DAMAGE.items():
         id = damage.__name__
+        # A reader before, whose prompt begins with the same few tokens, may have asked for this very page.
+        told = "not-resident" if f"page {broken[id]} rejected: " in proxy.log else reason
         first = ask(client, id)
-        assert (first.outcome, first.key, first.detail) == ("fwd=miss", f"{id}@1", reason)
+        assert (first.outcome, first.key, first.detail) == ("fwd=miss", f"{id}@1", told)
         again = ask(client, id)
         assert (again.outcome, again.key) == ("hit", f"{id}@1")
         assert first.text == again.text == right[id].text
