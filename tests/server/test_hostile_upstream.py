@@ -18,7 +18,7 @@ from kvproxy.backends.litellm import LitellmBackend
 from kvproxy.backends.passthrough import RawUpstream, raw_client
 from kvproxy.pipeline import Pipeline
 from tests.backends.hostile_upstream import WAYS, HostileUpstream, hostile_upstream
-from tests.callback_time import callback_time
+from tests.callback_time import callback_time, slowness
 from tests.server.doubles import Http, client_of, eventually, make_proxy
 
 pytestmark = [
@@ -100,8 +100,9 @@ EVERYWHERE = [
     if (kind, path) != ("claude-", "embeddings")  # a service that Anthropic does not have
 ]
 OFTEN = [("", "chat/completions", True), ("", "chat/completions", False), ("claude-", "messages", True)]
-LONGEST_S = 0.05
-"""Of one callback of the server's loop, in CPU time. Measured 0.005; litellm's own loop may take seconds."""
+LONGEST_S = 0.1
+"""Of one callback of this thread, in CPU time on a common machine. The server's loop was measured at 0.005; the test's
+own client, which unpacks what it is sent on the same thread, at 0.05."""
 
 
 def doors_of(number: int) -> list[tuple[str, str, bool]]:
@@ -129,7 +130,7 @@ async def test_a_hostile_answer_ends_and_costs_little(group: str, caplog: pytest
             for (kind, path, stream), (status, got) in zip(doors, answers, strict=True):
                 check(way, kind, path, stream=stream, status=status, got=got)
             if way != "endless_interim":
-                assert spent.longest_s < LONGEST_S, f"{way}: {spent}"
+                assert spent.longest_s < LONGEST_S * slowness(), f"{way}: {spent}"
             assert (await http.get("/health/live")).status == 200
             await eventually(lambda way=way: upstream.open[way] == 0)  # type: ignore[misc]
     gc.collect()
@@ -203,4 +204,4 @@ async def test_a_hostile_request_costs_little(body: dict[str, Any]) -> None:
                     http, path, f"{kind}slashes_in_an_error", **{"max_tokens": 5, **body}
                 )
             assert 400 <= status < 600 and len(got) < 3000
-            assert spent.longest_s < LONGEST_S, f"{kind}{path}: {spent}"
+            assert spent.longest_s < LONGEST_S * slowness(), f"{kind}{path}: {spent}"

@@ -7,7 +7,6 @@ long the loop waits for others, for the interpreter's lock among them, is what `
 from __future__ import annotations
 
 import io
-import json
 import time
 from asyncio import events
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.pipeline import Pipeline
 from kvproxy.server.app import build_app
+from tests.callback_time import slowness
 from tests.documents.models import write_model
 from tests.server.doubles import make_proxy
 
@@ -40,8 +40,6 @@ CHOSEN = [
     *(case for case in CASES if case.name in NAMES),
     StallCase("results in the opposite order", "/v1/chat/completions", tool_results(5_000, reverse=True)),
 ]
-CALIBRATION_S = 0.04
-"""What ``_calibrate`` takes on a common machine."""
 
 
 @contextmanager
@@ -61,14 +59,6 @@ def longest_callback(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
         yield longest
 
 
-def _calibrate() -> float:
-    """Processor seconds of a fixed piece of work: reading JSON."""
-    text = "[" + ",".join(["{}"] * 200_000) + "]"
-    begun = time.thread_time()
-    json.loads(text, object_pairs_hook=dict)
-    return time.thread_time() - begun
-
-
 @pytest.fixture(scope="module")
 def composer(tmp_path_factory: pytest.TempPathFactory) -> Composer:
     folder = write_model(tmp_path_factory.mktemp("stall"), "qwen3")
@@ -85,11 +75,11 @@ async def test_no_callback_is_long(
     parts = replace(proxy.parts, pipeline=pipeline)
     assert case.body is not None
     body = case.body(BODY)
-    slowness = max(1.0, _calibrate() / CALIBRATION_S)
+    slower = slowness()
     async with TestClient(TestServer(build_app(parts))) as http:
         await (await http.post(case.path, data=b"{}")).read()
         with longest_callback(monkeypatch) as longest:
             answer = await http.post(case.path, data=io.BytesIO(body))
             told = await answer.read()
     assert answer.status in (200, 400), told[:200]
-    assert longest[0] <= MOST_S * slowness
+    assert longest[0] <= MOST_S * slower
