@@ -16,5 +16,5 @@ class SmallReads(aiohttp.TCPConnector):
     async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
         transport, protocol = await super()._wrap_create_connection(*args, **kwargs)
         if isinstance(getattr(transport, "max_size", None), int):
-            transport.max_size = READ  # type: ignore[attr-defined]
+            transport.max_size = READ  # type: ignore[attr-defined]  # of asyncio's own transports
         return transport, protocol
