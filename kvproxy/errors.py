@@ -85,13 +85,18 @@ class KVProxyError(Exception):
 
 
 class InvalidRequest(KVProxyError):
+    """The request cannot be served as it is; the message names what to change. Status 400."""
+
     status = HTTPStatus.BAD_REQUEST
     type = "invalid_request_error"
 
 
 class ContextTooLong(InvalidRequest):
-    """The message ends with the code: agents that then shorten their history look for it there, since openai's
-    client from version 3 on tells them nothing but the message."""
+    """The prompt and its answer exceed the model's context. Status 400.
+
+    The message ends with the code: agents that then shorten their history look for it there, since openai's client
+    from version 3 on shows them nothing but the message.
+    """
 
     code = "context_length_exceeded"
 
@@ -119,29 +124,35 @@ class ContextTooLong(InvalidRequest):
 
 
 class UnsupportedParameter(InvalidRequest):
+    """A field or value that is not implemented here; ``param`` names it. Status 400."""
+
     code = "unsupported_parameter"
 
 
 class UnsupportedThread(UnsupportedParameter):
-    """Anthropic's server-held conversations. Its clients know the code, and send the whole conversation then."""
+    """One of Anthropic's server-held conversations. Status 400.
+
+    Its clients know the code, and send the whole conversation then.
+    """
 
     code = "thread_unsupported_request"
 
 
 class UnsupportedSchema(InvalidRequest):
-    """A JSON schema that cannot be enforced; the message names the keyword."""
+    """A JSON schema that cannot be enforced; the message names the keyword. Status 400."""
 
     code = "unsupported_schema"
 
 
 class CannotFit(InvalidRequest):
-    """The request needs more pages than the whole page budget has."""
+    """The request needs more pages than the whole page budget has. Status 400."""
 
     code = "page_budget_exceeded"
 
 
 class PreviousResponseNotFound(InvalidRequest):
-    """As OpenAI has it: the request is at fault, not its address."""
+    """``previous_response_id`` names no stored response. Status 400, as OpenAI has it: the request is at fault, not
+    its address."""
 
     code = "previous_response_not_found"
 
@@ -150,59 +161,73 @@ class PreviousResponseNotFound(InvalidRequest):
 
 
 class DocumentRejected(InvalidRequest):
+    """A text or an id that cannot be published; the message says why. Status 400."""
+
     code = "document_rejected"
 
 
 class UnreadableBody(InvalidRequest):
-    """The body broke off, or is not packed as it says. Nothing that follows on its connection can be trusted."""
+    """The body broke off, or is not packed as it says. Status 400.
+
+    Nothing that follows on its connection can be trusted.
+    """
 
     code = "unreadable_body"
 
 
 class UnsupportedEncoding(InvalidRequest):
-    """A Content-Encoding that is not undone here."""
+    """A Content-Encoding that is not undone here. Status 415."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "unsupported_encoding"
 
 
 class ExpectationFailed(InvalidRequest):
+    """An ``Expect`` header other than ``100-continue``. Status 417."""
+
     status = HTTPStatus.EXPECTATION_FAILED
     code = "expectation_failed"
 
 
 class HeadTooLarge(InvalidRequest):
-    """The URL, a header or all of them together."""
+    """The URL, a header or all of them together exceed the limits of a request's head. Status 431."""
 
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     code = "request_head_too_large"
 
 
 class AuthenticationFailed(KVProxyError):
+    """No API key, an unknown one, or those of two tenants. Status 401."""
+
     status = HTTPStatus.UNAUTHORIZED
     type = "invalid_request_error"
     code = "invalid_api_key"
 
 
 class PermissionDenied(KVProxyError):
+    """The API key is known and may not do this. Status 403."""
+
     status = HTTPStatus.FORBIDDEN
     type = "invalid_request_error"
     code = "permission_denied"
 
 
 class OriginRefused(PermissionDenied):
-    """A page of somebody else asks a proxy that asks for no key."""
+    """A page of a foreign origin asks a proxy that has no API keys. Status 403."""
 
     code = "origin_refused"
 
 
 class NotFound(KVProxyError):
+    """The base of all that is missing: a model, a document, a response, a URL. Status 404."""
+
     status = HTTPStatus.NOT_FOUND
     type = "invalid_request_error"
 
 
 class ModelNotFound(NotFound):
-    """``served`` are the names to choose from, the first of which are told."""
+    """No model of this name is served. Status 404. ``served`` are the names to choose from, of which the message lists
+    the first."""
 
     code = "model_not_found"
     MOST_TOLD: ClassVar[int] = 20
@@ -217,6 +242,8 @@ class ModelNotFound(NotFound):
 
 
 class DocumentNotFound(NotFound):
+    """No document of this name, or none that the API key may read: the two cannot be told apart. Status 404."""
+
     code = "document_not_found"
 
     def __init__(self, document: str, *, param: str | None = None) -> None:
@@ -224,7 +251,7 @@ class DocumentNotFound(NotFound):
 
 
 class ResponseNotFound(NotFound):
-    """A stored response that never was, has expired, was deleted, or belongs to somebody else."""
+    """A stored response that never existed, has expired, was deleted, or belongs to another tenant. Status 404."""
 
     code = "response_not_found"
 
@@ -233,23 +260,29 @@ class ResponseNotFound(NotFound):
 
 
 class RouteNotFound(NotFound):
+    """A URL that is not served; the message names the one that was probably meant. Status 404."""
+
     code = "unknown_url"
 
 
 class MethodNotAllowed(KVProxyError):
+    """The URL is served, but not for this HTTP method. Status 405."""
+
     status = HTTPStatus.METHOD_NOT_ALLOWED
     type = "invalid_request_error"
     code = "method_not_allowed"
 
 
 class BodyTooLarge(KVProxyError):
+    """The body exceeds ``server.max_body``, counted after unpacking. Status 413."""
+
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     type = "invalid_request_error"
     code = "request_too_large"
 
 
 class Retryable(KVProxyError):
-    """Carries ``Retry-After``."""
+    """The base of the errors that carry ``Retry-After``: trying again later may succeed. Status 429 or 503."""
 
     def __init__(self, message: str, *, retry_after_s: int = 1, param: str | None = None) -> None:
         super().__init__(message, param=param)
@@ -261,13 +294,15 @@ class Retryable(KVProxyError):
 
 
 class Overloaded(Retryable):
+    """The queue or the pages are taken; a tenant below its share never gets it for a full queue. Status 429."""
+
     status = HTTPStatus.TOO_MANY_REQUESTS
     type = "rate_limit_error"
     code = "engine_busy"
 
 
 class TimedOut(KVProxyError):
-    """The request took longer than ``server.timeout_s``; trying again would take as long."""
+    """The request took longer than ``server.timeout_s``; trying again would take as long. Status 504."""
 
     status = HTTPStatus.GATEWAY_TIMEOUT
     type = "server_error"
@@ -275,25 +310,33 @@ class TimedOut(KVProxyError):
 
 
 class Unavailable(Retryable):
+    """The proxy cannot serve this now; a later request can succeed. Status 503."""
+
     status = HTTPStatus.SERVICE_UNAVAILABLE
     type = "server_error"
     code = "unavailable"
 
 
 class ShuttingDown(Unavailable):
+    """The proxy is shutting down: it ends its streams and accepts no more. Status 503."""
+
     code = "shutting_down"
 
 
 class NotReady(Unavailable):
+    """The proxy has started and not finished loading its model or restoring its documents. Status 503."""
+
     code = "not_ready"
 
 
 class StorageFull(Unavailable):
+    """The page store, or the disk below it, has no room for the publisher. Status 503."""
+
     code = "storage_full"
 
 
 class UpstreamError(KVProxyError):
-    """An upstream's failure, with the upstream's status and, where it had one, its error body."""
+    """An upstream's failure, with the upstream's own HTTP status and, where it had one, its error body."""
 
     def __init__(
         self,
@@ -326,11 +369,13 @@ def _cut_fields(error: dict[str, Any]) -> dict[str, Any]:
     """What fits of an upstream's error object: its texts cut, and of what is nested only what is small."""
     kept = dict(list(error.items())[:32])
     told = {cut(k, 64): cut(v, MOST_TOLD) if isinstance(v, str) else v for k, v in kept.items()}
-    return {k: v for k, v in told.items() if not isinstance(v, dict | list | int) or len(repr(v)) <= 4 * MOST_TOLD}
+    return {
+        k: v for k, v in told.items() if not isinstance(v, dict | list | int) or len(repr(v)) <= 4 * MOST_TOLD
+    }
 
 
 class HitLost(KVProxyError):
-    """Pages that a lookup promised could not be used; nothing was sent yet."""
+    """Pages that a lookup promised could not be used; nothing was sent yet. Never shown: it becomes a miss."""
 
     def __init__(self, message: str, reason: MissReason) -> None:
         super().__init__(message)
@@ -338,4 +383,4 @@ class HitLost(KVProxyError):
 
 
 class SetupError(KVProxyError):
-    """Start-up cannot go on. The message is one sentence with the choices the person has."""
+    """Start-up cannot go on. The message is one sentence with the choices that exist. Never sent over HTTP."""
