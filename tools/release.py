@@ -64,8 +64,10 @@ def check(root: Path = ROOT) -> str:
         )
     if changed := _git(root, "status", "--porcelain"):
         raise NotReleasable(f"the tree is not clean; commit or remove:\n{changed}")
-    if _git(root, "tag", "--list", f"v{wanted}"):
-        raise NotReleasable(f"the tag v{wanted} exists; raise the version")
+    if _git(root, "tag", "--list", f"v{wanted}") and _git(root, "rev-list", "-n1", f"v{wanted}") != _git(
+        root, "rev-parse", "HEAD"
+    ):
+        raise NotReleasable(f"the tag v{wanted} is on another commit; raise the version")
     return wanted
 
 
