@@ -62,7 +62,7 @@ def test_a_tag_on_another_commit(repository: Path) -> None:
 
 def test_a_changed_tree(repository: Path) -> None:
     (repository / "more").touch()
-    with pytest.raises(NotReleasable, match="not clean; commit or remove:\n.. more"):
+    with pytest.raises(NotReleasable, match=r"not clean; commit or remove:\n.. more"):
         release.check(repository)
 
 
