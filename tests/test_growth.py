@@ -18,7 +18,7 @@ from kvproxy.documents.roles import Roles, arranged
 from kvproxy.documents.template import ChatTemplate
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.errors import KVProxyError
-from kvproxy.garbage_collection import own_clock
+from kvproxy.runtime.garbage_collection import own_clock
 from kvproxy.wire.anthropic.messages import parse_messages
 from kvproxy.wire.chat import parse_chat
 from kvproxy.wire.history.notes import note

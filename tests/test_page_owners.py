@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.backends.fake import FakeBackend
+from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import DocumentRef, Kept
 from kvproxy.store.publisher_shares import Shares
 from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder, over
@@ -68,7 +68,9 @@ async def test_pages_are_their_publishers(shop: Shop) -> None:
     await publisher.publish("rules", TEXT, "private", BOB)
     await publisher.publish("rules", TEXT, "public", BOB)
     owners = backend.owners()
-    assert owners == shop.registry.page_owners() and list(owners.values()).count(ALICE.scope) * 3 == len(owners)
+    assert owners == shop.registry.page_owners() and list(owners.values()).count(ALICE.scope) * 3 == len(
+        owners
+    )
     await publisher.quarantine.confine({DocumentRef("rules", 2): "page 1 differs"})
     await publisher.publish("rules", TEXT, "public", BOB)
     assert backend.owners() == owners, "also when they were computed again"

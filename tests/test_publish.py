@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.backends.fake import FakeBackend
+from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Found, Kept, Message, TextPart, Visibility
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.document import Document, Framing, etag_of
@@ -288,7 +288,9 @@ async def test_pages_that_cannot_be_dropped_keep_no_deletion_from_its_end(
     await shop.publisher.delete(DocumentRef("rules"), ALICE)
     assert await shop.refs(ALICE) == [] and calls == 2 * len(FRAMINGS)
     assert caplog.text.count("could not be dropped: stuck") == 1
-    assert 0 < len(shop.backend.disk) < len(disk), "the first prefix alone is left, for the next start to collect"
+    assert 0 < len(shop.backend.disk) < len(disk), (
+        "the first prefix alone is left, for the next start to collect"
+    )
     shop.backend.disk.clear()
 
 

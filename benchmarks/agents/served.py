@@ -17,9 +17,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from benchmarks.agents.scripted import Script, ScriptedBackend, ScriptedPipeline
 from benchmarks.agents.shapes import shape_of
-from kvproxy.backends.fake_misses import FakeMisses
+from kvproxy.backends.fake.fake_misses import FakeMisses
 from kvproxy.config import Config, Engine, Model, Store, default_cache_dir
-from kvproxy.engine.source import ModelFolder, resolve_model
+from kvproxy.engine.models.source import ModelFolder, resolve_model
 from kvproxy.serve import open_stack
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring

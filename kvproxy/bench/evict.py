@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.table import Table
 
+from kvproxy.bench.engine.cache_replay import POLICIES, replay
 from kvproxy.bench.machine import engine_machine
 from kvproxy.bench.optimum import most_saved
 from kvproxy.bench.trace import Step, TracePlan, make_trace
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.costs import ASSUMED_FLOPS, PageWork
-from kvproxy.engine.replay import POLICIES, replay
-from kvproxy.tables import console
+from kvproxy.engine.cache.page_costs import ASSUMED_FLOPS, PageWork
+from kvproxy.terminal.tables import console
 
 QWEN3_4B = PageWork.of(layers=36, hidden=2560, heads=32, kv_heads=8, head_dim=128, intermediate=9728)
 SHARES = (0.05, 0.15, 0.45)

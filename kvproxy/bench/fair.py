@@ -11,14 +11,14 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+from kvproxy.bench.engine.driver import GREEDY, SCOPE, Rig, open_rig
 from kvproxy.bench.machine import engine_machine
 from kvproxy.bench.tenants import Crowd, measure_crowd
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.numerics import Numerics
-from kvproxy.engine.pace import Pace
-from kvproxy.engine.rig import GREEDY, SCOPE, Rig, open_rig
-from kvproxy.engine.sequence import Job
-from kvproxy.engine.sequence import Sequence as EngineSequence
+from kvproxy.engine.forward.invariance import Numerics
+from kvproxy.engine.loop.pacing import Pace
+from kvproxy.engine.loop.sequence import Job
+from kvproxy.engine.loop.sequence import Sequence as EngineSequence
 from kvproxy.errors import SetupError
 from kvproxy.events import Event, Finished, TextDelta
 

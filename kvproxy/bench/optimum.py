@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kvproxy.bench.trace import Step
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.costs import PageWork
+from kvproxy.engine.cache.page_costs import PageWork
 
 Floats = npt.NDArray[np.float64]
 _ROUNDS = 4000

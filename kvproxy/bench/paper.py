@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kvproxy.bench.engine.driver import Rig, open_rig
+from kvproxy.bench.engine.timed_answer import Answer, Timed
 from kvproxy.bench.kv_size import Layout, int8_bytes, int8_round_trip, lossless_ratio
 from kvproxy.bench.machine import engine_machine
-from kvproxy.engine.rig import Rig, open_rig
-from kvproxy.engine.timed import Answer, Timed
 from kvproxy.errors import SetupError
 
 SIZES = (255, 512, 1024, 2048, 3774)

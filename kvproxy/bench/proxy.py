@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from kvproxy.bench import fake_server, upstream
-from kvproxy.bench.child import Child, announced
+from kvproxy.bench import fake_server, instant_upstream
 from kvproxy.bench.litellm_proxy import VERSION, litellm_proxy
 from kvproxy.bench.load import Load, Request, Samples, Target, WrongAnswer, open_load, quantiles_ms
 from kvproxy.bench.machine import machine
+from kvproxy.bench.server_process import Child, announced
 from kvproxy.client import Client
 
 KEY = "sk-kvproxy-bench-0001"
@@ -83,7 +83,7 @@ def bench_proxy(
     with tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as scratch, ExitStack() as open_children:
         folder = Path(scratch)
         start = open_children.enter_context
-        mock = start(_child("mock-upstream", upstream.__name__, folder))
+        mock = start(_child("mock-upstream", instant_upstream.__name__, folder))
         straight = Target(STRAIGHT, mock.url, "bench", KEY)
         ours = start(_kvproxy(folder, model, f"{mock.url}/v1"))
         # Target.cpu_s: raw and SDK share a process, but never a burst.
@@ -117,7 +117,7 @@ async def _measure(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     short = [{"role": "user", "content": "How many days of leave do I have?"}]
     known = [{"role": "system", "content": f"{document}\n\nAnswer briefly."}, *short]
-    upstream_series = _series(plan, short, upstream.WORDS)
+    upstream_series = _series(plan, short, instant_upstream.WORDS)
     hit_series = _series(plan, known, HIT_WORDS)
     total = len(upstream_series) + len(hit_series)
     say = progress or (lambda *_: None)

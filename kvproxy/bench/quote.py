@@ -15,15 +15,15 @@ from typing import Any
 
 from rich.table import Table
 
+from kvproxy.bench.engine.transformers_baseline import Baseline, Generated, load_plain
 from kvproxy.bench.machine import engine_machine
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart, TextRequest
-from kvproxy.engine.baseline import Baseline, Generated, load_plain
-from kvproxy.engine.sequence import Job, Sequence
-from kvproxy.engine.source import resolve_model
+from kvproxy.engine.loop.sequence import Job, Sequence
+from kvproxy.engine.models.source import resolve_model
 from kvproxy.events import TextDelta
 from kvproxy.serve import Stack, open_stack
-from kvproxy.tables import console
+from kvproxy.terminal.tables import console
 
 LOOKUP = 10
 """transformers' own advice for ``prompt_lookup_num_tokens``."""

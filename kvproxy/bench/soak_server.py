@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kvproxy.bench.child import announce_to
+from kvproxy.bench.server_process import announce_to
 from kvproxy.config import load_config
 from kvproxy.serve import Stack, run_server
 

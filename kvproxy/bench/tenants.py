@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kvproxy.engine.rig import Rig
+from kvproxy.bench.engine.driver import Rig
 from kvproxy.errors import Overloaded
 
 

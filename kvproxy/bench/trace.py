@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from kvproxy.bench.engine.cache_replay import Visit
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.replay import Visit
 
 
 @dataclass(frozen=True, slots=True)

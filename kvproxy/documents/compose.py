@@ -26,7 +26,7 @@ from kvproxy.documents.text_prompt import TextPrompts
 from kvproxy.documents.tokenizer import Tokenizer
 from kvproxy.documents.tools import ToolTexts
 from kvproxy.errors import InvalidRequest, SetupError
-from kvproxy.off_loop import SMALL, off_loop
+from kvproxy.runtime.off_loop import SMALL, off_loop
 
 logger = logging.getLogger(__name__)
 

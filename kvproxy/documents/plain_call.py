@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from kvproxy.answer_format import (
+from kvproxy.core import Caller, ChatRequest, Message, Tool, ToolChoice
+from kvproxy.core.answer_format import (
     AnswerFormat,
     ChoiceFormat,
     GrammarFormat,
@@ -14,7 +15,6 @@ from kvproxy.answer_format import (
     RegexFormat,
     TagsFormat,
 )
-from kvproxy.core import Caller, ChatRequest, Message, Tool, ToolChoice
 from kvproxy.documents.library import Library
 from kvproxy.documents.parts import plain_text
 

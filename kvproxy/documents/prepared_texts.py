@@ -23,11 +23,18 @@ from kvproxy.documents.document import Document, Entry, FramedPrefix, TokenizedD
 from kvproxy.documents.library import Spelled
 from kvproxy.documents.preparation import Prepared
 from kvproxy.documents.spelling import spellings
-from kvproxy.store.sqlite_read_only import read_only
+from kvproxy.store.sqlite.sqlite_read_only import read_only
 
 logger = logging.getLogger(__name__)
 
-_DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_SCHEMA", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT")
+_DAMAGE = (
+    "SQLITE_CORRUPT",
+    "SQLITE_NOTADB",
+    "SQLITE_ERROR",
+    "SQLITE_SCHEMA",
+    "SQLITE_MISMATCH",
+    "SQLITE_CONSTRAINT",
+)
 """Beginnings of error names that speak against the file itself."""
 
 _SCHEMA = """
@@ -71,18 +78,24 @@ class PreparedTexts:
     def get(self, document: Document) -> Prepared | None:
         """What was put for this version, if it is whole and belongs to its text and this recipe."""
         sql = f"{_ROWS} WHERE name = ? AND version = ? AND recipe = ?"
-        rows = self._run(lambda db: db.execute(sql, (document.ref.name, document.version, self._recipe)).fetchall())
+        rows = self._run(
+            lambda db: db.execute(sql, (document.ref.name, document.version, self._recipe)).fetchall()
+        )
         return _decoded(rows[0][4], document.text) if rows and _whole(rows[0]) else None
 
     def put(self, document: Document, prepared: Prepared) -> None:
         data = _encoded(prepared)
         key = (document.ref.name, document.version, self._recipe)
         row = (*key, _digest(*key, data), data)
-        self._run(lambda db: db.execute("INSERT OR REPLACE INTO prepared VALUES (?, ?, ?, ?, ?)", row).fetchall())
+        self._run(
+            lambda db: db.execute("INSERT OR REPLACE INTO prepared VALUES (?, ?, ?, ?, ?)", row).fetchall()
+        )
 
     def drop(self, refs: Sequence[DocumentRef]) -> None:
         keys = [(ref.name, ref.version) for ref in refs]
-        self._run(lambda db: db.executemany("DELETE FROM prepared WHERE name = ? AND version = ?", keys).fetchall())
+        self._run(
+            lambda db: db.executemany("DELETE FROM prepared WHERE name = ? AND version = ?", keys).fetchall()
+        )
 
     def keep_only(self, refs: Sequence[DocumentRef]) -> None:
         """Drop what belongs to other versions: a process may have ended before it did."""
@@ -167,7 +180,14 @@ def _encoded(prepared: Prepared) -> bytes:
 
     head = {
         "tokenized": [
-            [t.key, [[e.character, e.token] for e in t.entries], t.lead, t.cut, t.cut_token, count(t.token_ids)]
+            [
+                t.key,
+                [[e.character, e.token] for e in t.entries],
+                t.lead,
+                t.cut,
+                t.cut_token,
+                count(t.token_ids),
+            ]
             for t in distinct.values()
         ],
         "others": [[other.name, other.tokenized.key] for other in prepared.others],
@@ -195,8 +215,12 @@ def _decoded(data: bytes, text: str) -> Prepared | None:
             return None
         ids, places = take(count), tuple(Entry(character, token) for character, token in entries)
         tokenized[key] = TokenizedDocument(cores[key], key, ids, places, lead, cut, cut_token)
-    prefixes = tuple(FramedPrefix(framing, take(count), spelling) for framing, spelling, count in head["prefixes"])
-    others = tuple(Spelled(name, texts[name], tokenized[key]) for name, key in head["others"] if name in texts)
+    prefixes = tuple(
+        FramedPrefix(framing, take(count), spelling) for framing, spelling, count in head["prefixes"]
+    )
+    others = tuple(
+        Spelled(name, texts[name], tokenized[key]) for name, key in head["others"] if name in texts
+    )
     if len(others) != len(head["others"]):
         return None
     return Prepared(next(iter(tokenized.values())), prefixes, others)

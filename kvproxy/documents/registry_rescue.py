@@ -19,9 +19,9 @@ from pathlib import Path
 from kvproxy.documents import registry_rows as rows
 from kvproxy.documents.registry_rows import Row, Table, Value
 from kvproxy.errors import SetupError
-from kvproxy.store.sqlite_pages import read_image, read_wal
-from kvproxy.store.sqlite_read_only import read_only
-from kvproxy.store.sqlite_rows import table_rows
+from kvproxy.store.sqlite.sqlite_pages import read_image, read_wal
+from kvproxy.store.sqlite.sqlite_read_only import read_only
+from kvproxy.store.sqlite.sqlite_rows import table_rows
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,9 @@ def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
     """The schema's version, 0 for a database without tables, and all faults. Raises sqlite3.Error, and SetupError
     for a database that is not this project's, or newer."""
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    schema = {name: sql for name, sql in db.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")}
+    schema = {
+        name: sql for name, sql in db.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    }
     wanted = {t.name: t.sql for t in rows.TABLES}
     if not schema and version == 0:
         return 0, []

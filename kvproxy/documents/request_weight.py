@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvproxy.core import ChatRequest, TextRequest
-from kvproxy.off_loop import SMALL
+from kvproxy.runtime.off_loop import SMALL
 
 _EACH = 64
 """Characters that a message, a part, a call or a value of a schema weighs beside its text: each is looked at."""

@@ -10,9 +10,9 @@ from functools import partial
 from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.documents.document import Document, FramedPrefix
 from kvproxy.documents.registry import KeptFraming
-from kvproxy.documents.shelf import Holding, Shelf
-from kvproxy.documents.turns import whole
 from kvproxy.errors import KVProxyError
+from kvproxy.publishing.document_locks import whole
+from kvproxy.publishing.holdings import Holding, Shelf
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,9 @@ class PublishedPages:
                 try:
                     await self._local.keep(kept.token_ids, document.scope, owner=document.owner_scope)
                 except KVProxyError as e:
-                    logger.warning("a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message)
+                    logger.warning(
+                        "a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message
+                    )
 
     async def drop(self, holdings: Sequence[Holding]) -> None:
         """Drop what no document on the shelf needs. What cannot be dropped is logged, and costs no other page its

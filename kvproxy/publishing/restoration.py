@@ -14,10 +14,10 @@ from kvproxy.documents.library import Known, Library
 from kvproxy.documents.preparation import Preparation, Prepared
 from kvproxy.documents.prepared_texts import PreparedTexts
 from kvproxy.documents.registry import Entry, KeptFraming, Registry
-from kvproxy.documents.shelf import Holding, Shelf
-from kvproxy.documents.turns import Turns, whole
 from kvproxy.errors import KVProxyError, Retryable
-from kvproxy.pinning import Pins
+from kvproxy.publishing.document_locks import Turns, whole
+from kvproxy.publishing.document_pins import Pins
+from kvproxy.publishing.holdings import Holding, Shelf
 from kvproxy.publishing.published_pages import tokens_of
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,9 @@ class Restoration:
                 await self._refresh_one(item)
             except KVProxyError as e:
                 logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.name, e.message)
-        await self._pins.restore(lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined)
+        await self._pins.restore(
+            lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined
+        )
 
     async def _restore_pages(self, entry: Entry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document

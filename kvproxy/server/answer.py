@@ -21,7 +21,7 @@ from kvproxy.server.deadline import deadline
 from kvproxy.server.parts import CALLER, PARTS, REQUEST_ID
 from kvproxy.server.sse import SseStream
 from kvproxy.server.watching import note_reply
-from kvproxy.timings import Timings
+from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire import sse
 from kvproxy.wire.answer import Answer, AnswerBuilder, AnswerParser
 from kvproxy.wire.cache_status import cache_status, early_status, server_timing

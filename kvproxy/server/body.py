@@ -9,7 +9,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from kvproxy.errors import BodyTooLarge, ExpectationFailed, InvalidRequest, UnreadableBody
-from kvproxy.off_loop import off_loop
+from kvproxy.runtime.off_loop import off_loop
 from kvproxy.server.errors import error_response
 from kvproxy.server.packing import TooMuch, unpacked
 from kvproxy.server.parts import PARTS

@@ -12,7 +12,7 @@ from aiohttp import web
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import TextRequest
 from kvproxy.events import Finished, Usage
-from kvproxy.off_loop import apart
+from kvproxy.runtime.off_loop import apart
 from kvproxy.server.answer import Answers, events_of, reply_headers, stream, total, whole
 from kvproxy.server.deadline import deadline
 from kvproxy.server.errors import json_response
@@ -21,7 +21,7 @@ from kvproxy.server.parts import CALLER, PARTS
 from kvproxy.server.sse import SseStream
 from kvproxy.server.upstream import serve_upstream
 from kvproxy.server.watching import note_reply
-from kvproxy.timings import Timings
+from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.cache_status import early_status
 from kvproxy.wire.completion_response import CompletionHead, CompletionStream, summed, text_completion
 from kvproxy.wire.completions import Completions, parse_completions

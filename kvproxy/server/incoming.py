@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, ModelNotFound
-from kvproxy.off_loop import apart
+from kvproxy.runtime.off_loop import apart
 from kvproxy.server.body import decoded, read_body
 from kvproxy.server.model_names import model_names
 from kvproxy.server.parts import MODEL, PARTS
-from kvproxy.timings import Timings
+from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.body_bounds import refuse_endless
 
 T = TypeVar("T")

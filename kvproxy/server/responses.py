@@ -19,7 +19,7 @@ from kvproxy.errors import (
     ResponseNotFound,
 )
 from kvproxy.events import Event, Started, Usage
-from kvproxy.off_loop import apart
+from kvproxy.runtime.off_loop import apart
 from kvproxy.server.answer import stream, whole
 from kvproxy.server.errors import json_response
 from kvproxy.server.incoming import Incoming, receive

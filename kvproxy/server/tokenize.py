@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
-from kvproxy.off_loop import LARGE, apart, off_loop
+from kvproxy.runtime.off_loop import LARGE, apart, off_loop
 from kvproxy.server.body import read_object
 from kvproxy.server.errors import json_response
 from kvproxy.server.incoming import resolve

@@ -17,14 +17,23 @@ from diskcache.core import DBNAME
 
 from kvproxy.errors import SetupError
 from kvproxy.store.disk import PageDisk
-from kvproxy.store.sqlite_pages import read_wal
+from kvproxy.store.sqlite.sqlite_pages import read_wal
 
 logger = logging.getLogger(__name__)
 
 _OWN_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]+\.(page|part)")
 ASIDE = "broken-"
 """Beginning of the names of folders in which damaged indexes lie."""
-_STORE_NAMES = ("lock", "pages", "responses", "spill", "documents.sqlite3", "prepared.sqlite3", ".probe-", "lost+found")
+_STORE_NAMES = (
+    "lock",
+    "pages",
+    "responses",
+    "spill",
+    "documents.sqlite3",
+    "prepared.sqlite3",
+    ".probe-",
+    "lost+found",
+)
 """Beginnings of the names in a store's own folder, and of what an empty file system has."""
 _HARMLESS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_READONLY",
              "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR")  # fmt: skip

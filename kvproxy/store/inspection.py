@@ -18,7 +18,7 @@ from kvproxy.store.index import file_fault, structure_faults
 from kvproxy.store.page_record import Torn
 from kvproxy.store.responses import SEALED
 from kvproxy.store.sealed_record import unseal
-from kvproxy.store.sqlite_read_only import read_only
+from kvproxy.store.sqlite.sqlite_read_only import read_only
 
 
 @dataclass(frozen=True, slots=True)

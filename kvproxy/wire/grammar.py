@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvproxy.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core import HERMES, Constraint, GrammarText, LeftOut, Tool
+from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.wire.answer_formats.answer_rules import NAME, answer_rules
 from kvproxy.wire.json_schema import enforceable, no_arguments

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from kvproxy.answer_format import AnswerFormat, JsonFormat
+from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.answer_formats.read_format import (
     grammar_format,

@@ -9,7 +9,7 @@ import pytest
 
 from kvproxy.core import PUBLIC, Kept, documents_scope
 from kvproxy.errors import Overloaded
-from tests.backends.test_local import ANN, BOB, DOCUMENT, Home, home, model, vocabulary
+from tests.backends.embedded.test_local_backend import ANN, BOB, DOCUMENT, Home, home, model, vocabulary
 
 __all__ = ["home", "model", "vocabulary"]
 
@@ -38,7 +38,7 @@ async def test_pages_promised_to_requests_that_run_are_waited_for_a_while(
         return kept
 
     monkeypatch.setattr(home.backend, "keep", keep_and_promise)
-    monkeypatch.setattr("kvproxy.backends.local._PIN_PAUSES_S", (0.0,) * 4)
+    monkeypatch.setattr("kvproxy.backends.embedded.local_backend._PIN_PAUSES_S", (0.0,) * 4)
     if busy == 2:
         release = await home.backend.pin(kept, PUBLIC)
         assert len(promised) == 2 and home.backend.occupancy().fixed == 3

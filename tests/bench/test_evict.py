@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from kvproxy.bench.engine.cache_replay import POLICIES, Visit, replay
 from kvproxy.bench.evict import bench_evict, print_evict
 from kvproxy.bench.optimum import most_saved
 from kvproxy.bench.trace import Step, TracePlan, make_trace
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.costs import PageWork
-from kvproxy.engine.replay import POLICIES, Visit, replay
+from kvproxy.engine.cache.page_costs import PageWork
 
 WORK = PageWork(linear=1.0, attention=0.02)
 PLAN = TracePlan(requests=300, documents=25, median_tokens=1200, longest=6000, open_conversations=6)
@@ -77,7 +77,9 @@ def test_the_bound_holds_for_the_best_of_all_choices() -> None:
         best = 0.0
         for kept in itertools.product([False, True], repeat=len(gaps)):
             fits = all(
-                sum(size // PAGE_TOKENS for (a, b, size), k in zip(gaps, kept, strict=True) if k and a < t < b)
+                sum(
+                    size // PAGE_TOKENS for (a, b, size), k in zip(gaps, kept, strict=True) if k and a < t < b
+                )
                 <= room - -(-len(steps[t].visit.token_ids) // PAGE_TOKENS)
                 for t in range(len(steps))
             )

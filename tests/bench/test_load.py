@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kvproxy.bench import upstream
+from kvproxy.bench import instant_upstream
 from kvproxy.bench.load import Load, Request, Target, WrongAnswer, open_load, quantiles_ms
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -37,7 +37,7 @@ class Seen:
             await asyncio.sleep(0.001)
             if self.cut:
                 return web.Response(text="data: {}\n\n", content_type="text/event-stream")
-            return await upstream.chat_completions(request)
+            return await instant_upstream.chat_completions(request)
         finally:
             self._at_once -= 1
 
@@ -99,7 +99,7 @@ async def test_a_burst_keeps_so_many_requests_open(load: Load, seen: Seen, url: 
 
 @pytest.mark.parametrize("request_", [WHOLE, STREAM], ids=["whole", "streamed"])
 async def test_what_a_target_says(load: Load, url: str, request_: Request) -> None:
-    assert await load.text(Target("a", url, "m", "k"), request_) == upstream.WORD * 3
+    assert await load.text(Target("a", url, "m", "k"), request_) == instant_upstream.WORD * 3
 
 
 async def test_an_answer_that_breaks_off_is_no_measurement(load: Load, seen: Seen, url: str) -> None:

@@ -11,15 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 from kvproxy.bench.cold import SIZES, bench_cold
+from kvproxy.bench.engine.ceilings import Ceilings, Product, Work
+from kvproxy.bench.engine.side_by_side import Case, Outcome, Times
 from kvproxy.bench.paper import Prices, bench_paper
 from kvproxy.bench.plot import plot_paper
 from kvproxy.bench.readers import bench_readers
 from kvproxy.bench.roofline import bench_roofline, rows
 from kvproxy.bench.shape_tables import print_paper, print_readers, print_roofline
-from kvproxy.cli import app
+from kvproxy.cli.app import app
 from kvproxy.config import load_config
-from kvproxy.engine.duel import Case, Outcome, Times
-from kvproxy.engine.roofline import Ceilings, Product, Work
 from kvproxy.errors import SetupError
 
 TINY = "shape:tiny"

@@ -7,14 +7,6 @@ from typing import Any
 
 import pytest
 
-from kvproxy.answer_format import (
-    AnswerFormat,
-    ChoiceFormat,
-    GrammarFormat,
-    RegexFormat,
-    TaggedJson,
-    TagsFormat,
-)
 from kvproxy.core import (
     ChatRequest,
     DocumentPart,
@@ -25,6 +17,14 @@ from kvproxy.core import (
     TextRequest,
     ToolCall,
     ToolChoice,
+)
+from kvproxy.core.answer_format import (
+    AnswerFormat,
+    ChoiceFormat,
+    GrammarFormat,
+    RegexFormat,
+    TaggedJson,
+    TagsFormat,
 )
 from kvproxy.documents.compose import Composer
 from kvproxy.documents.tokenizer import Tokenizer

@@ -13,10 +13,10 @@ import torch
 
 from kvproxy.config import Config, Documents, Engine, Framing, Model, Store
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Hit, Message, Miss, MissReason, Sampling, TextPart
-from kvproxy.engine.source import ModelFolder
+from kvproxy.engine.models.source import ModelFolder
 from kvproxy.events import TextDelta
 from kvproxy.serve import Stack, open_stack
-from kvproxy.timings import Timings
+from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.cache_status import cache_status
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from kvproxy.config import Config, Engine, Model, Store
-from kvproxy.engine.source import ModelFolder
+from kvproxy.engine.models.source import ModelFolder
 from kvproxy.serve import Stack, open_stack
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring

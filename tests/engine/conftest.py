@@ -9,11 +9,11 @@ from typing import Protocol
 import pytest
 import torch
 
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.model import TileModel
-from kvproxy.engine.page_io import Store
-from kvproxy.engine.sequence import ALLOWANCE
-from kvproxy.engine.spill import SpillFiles
+from kvproxy.engine.cache.page_io import Store
+from kvproxy.engine.cache.spill_tier import SpillFiles
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.engine.loop.sequence import ALLOWANCE
 from tests.engine.tiny import Rig, make_model, make_rig, write_vocabulary
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import FixOutcome, KVCache, pages_for
-from kvproxy.engine.costs import PageCosts, PageWork
-from kvproxy.engine.index import Match, Node, PrefixIndex
-from kvproxy.engine.page_key import root_key
-from kvproxy.engine.pool import PagePool, PageShape
+from kvproxy.engine.cache.kv_cache import FixOutcome, KVCache, pages_for
+from kvproxy.engine.cache.page_costs import PageCosts, PageWork
+from kvproxy.engine.cache.page_key import root_key
+from kvproxy.engine.cache.page_pool import PagePool, PageShape
+from kvproxy.engine.cache.prefix_index import Match, Node, PrefixIndex
 from kvproxy.store.pages import Loaded
 from tests.engine.spill_files import MemoryFiles
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import KVCache
-from kvproxy.engine.costs import PageCosts, PageWork
-from kvproxy.engine.index import Match, Node, PrefixIndex
-from kvproxy.engine.page_key import root_key
-from kvproxy.engine.pool import PagePool, PageShape
-from kvproxy.engine.spill import Spill
+from kvproxy.engine.cache.kv_cache import KVCache
+from kvproxy.engine.cache.page_costs import PageCosts, PageWork
+from kvproxy.engine.cache.page_key import root_key
+from kvproxy.engine.cache.page_pool import PagePool, PageShape
+from kvproxy.engine.cache.prefix_index import Match, Node, PrefixIndex
+from kvproxy.engine.cache.spill_tier import Spill
 from tests.engine.spill_files import MemoryFiles
 
 SHAPE = PageShape(layers=1, kv_heads=1, head_dim=2, dtype=torch.float32)

@@ -7,16 +7,16 @@ import time
 import pytest
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import FixOutcome, KVCache
-from kvproxy.engine.keeper import Keeper
-from kvproxy.engine.page_io import PageIO
-from kvproxy.engine.pinning import most_pinned
-from kvproxy.engine.sequence import Phase
+from kvproxy.engine.cache.kv_cache import FixOutcome, KVCache
+from kvproxy.engine.cache.page_io import PageIO
+from kvproxy.engine.cache.page_pins import most_pinned
+from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.loop.sequence import Phase
 from kvproxy.errors import Overloaded
+from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
 from tests.engine.conftest import RigMaker
+from tests.engine.loop.test_engine import stepped
 from tests.engine.stepped import SteppedModel
-from tests.engine.test_cache import TOKENS, keep, make_cache
-from tests.engine.test_worker import stepped
 from tests.engine.tiny import prompt
 
 __all__ = ["stepped"]

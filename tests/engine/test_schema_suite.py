@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kvproxy.core import Constraint, JsonFormat
-from kvproxy.engine.grammar import CompiledGrammar
+from kvproxy.engine.decode.compiled_grammars import CompiledGrammar
 from kvproxy.errors import UnsupportedSchema
 from tests.engine.walk import Walker
 
@@ -97,7 +97,9 @@ def test_groups(real: Walker, schema: dict[str, Any], valid: list[Any], invalid:
     assert [value for value in invalid if admitted(real, compiled, value)] == []
 
 
-@pytest.mark.skipif(not SUITE, reason="needs the official suite's files, see above; its faults are in the groups")
+@pytest.mark.skipif(
+    not SUITE, reason="needs the official suite's files, see above; its faults are in the groups"
+)
 def test_the_official_suite(real: Walker) -> None:
     """Nothing that a group calls invalid is admitted by a schema that is not refused."""
     wrong, enforced, refused = [], 0, 0

@@ -26,18 +26,18 @@ from transformers import (
 )
 
 from kvproxy.core import Sampling
-from kvproxy.engine.cache import KVCache
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.index import PrefixIndex
-from kvproxy.engine.model import TileModel, from_module
-from kvproxy.engine.pace import Pace
-from kvproxy.engine.page_io import Store
-from kvproxy.engine.page_key import root_key
-from kvproxy.engine.pool import PagePool
-from kvproxy.engine.sequence import ALLOWANCE, Job
-from kvproxy.engine.sequence import Sequence as EngineSequence
-from kvproxy.engine.spill import SpillFiles
-from kvproxy.engine.worker import Engine
+from kvproxy.engine.cache.kv_cache import KVCache
+from kvproxy.engine.cache.page_io import Store
+from kvproxy.engine.cache.page_key import root_key
+from kvproxy.engine.cache.page_pool import PagePool
+from kvproxy.engine.cache.prefix_index import PrefixIndex
+from kvproxy.engine.cache.spill_tier import SpillFiles
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.tile_model import TileModel, from_module
+from kvproxy.engine.loop.engine import Engine
+from kvproxy.engine.loop.pacing import Pace
+from kvproxy.engine.loop.sequence import ALLOWANCE, Job
+from kvproxy.engine.loop.sequence import Sequence as EngineSequence
 from kvproxy.events import Event, Finished, Started, TextDelta
 
 T = TypeVar("T")

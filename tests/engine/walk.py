@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from kvproxy.documents.tokenizer import Tokenizer
-from kvproxy.engine.constraint import TokenConstraint
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.grammar import Grammars
+from kvproxy.engine.decode.compiled_grammars import Grammars
+from kvproxy.engine.decode.constraint import TokenConstraint
+from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.wire.grammar import grammar_of
 
 CLOSERS = '"', "}", "]", "}}", '"}', "null", "]}", "[]", "{}", "</", "\n", ">", "@"

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import BaseRunner
 
-from kvproxy.backends.fake import FakeBackend, FakeMisses
+from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.core import (
     HERMES,
     PUBLIC,

@@ -7,12 +7,12 @@ from contextlib import aclosing
 from typing import Any
 
 from kvproxy.backends.base import Generation
-from kvproxy.backends.fake import FakeBackend, FakeMisses
+from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.core import Caller, ChatRequest, Message, TextPart
 from kvproxy.events import Event, Finished, ReasoningDelta, Started, TextDelta, Usage
 from kvproxy.pipeline import Pipeline
 from kvproxy.server.answer import events_of
-from kvproxy.timings import Timings
+from kvproxy.telemetry.request_timer import Timings
 from tests.server.doubles import CharComposer
 
 

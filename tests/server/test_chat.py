@@ -10,7 +10,7 @@ import openai
 import pytest
 from aiohttp import ClientTimeout
 
-from kvproxy.backends.fake import answer_to
+from kvproxy.backends.fake.fake_backend import answer_to
 from kvproxy.errors import Overloaded, UpstreamError
 from tests.server.doubles import Http, Proxy, ask, client_of, eventually, make_proxy
 

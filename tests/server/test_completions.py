@@ -8,8 +8,8 @@ from typing import Any
 import openai
 import pytest
 
-from kvproxy.backends.fake import answer_to
-from kvproxy.engine.places import Places
+from kvproxy.backends.fake.fake_backend import answer_to
+from kvproxy.engine.loop.fairness.places import Places
 from kvproxy.errors import Overloaded
 from tests.server.doubles import client_of, make_proxy
 

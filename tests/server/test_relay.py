@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kvproxy.backends.fake import FakeMisses
-from kvproxy.backends.passthrough import RawUpstream, raw_client
+from kvproxy.backends.fake.fake_backend import FakeMisses
+from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
 from kvproxy.errors import SetupError
 from kvproxy.pipeline import Pipeline
 from tests.backends.hostile_upstream import hostile_upstream

@@ -12,7 +12,7 @@ import pytest
 from openai.types.responses import Response, ResponseFunctionToolCall, ResponseReasoningItem
 from pydantic import BaseModel
 
-from kvproxy.backends.fake import answer_to
+from kvproxy.backends.fake.fake_backend import answer_to
 from kvproxy.errors import Overloaded
 from kvproxy.wire.responses.stored import Stored
 from tests.server.doubles import Http, Proxy, client_of, eventually, make_proxy
@@ -223,7 +223,11 @@ async def test_marks_and_hints_reach_the_engine() -> None:
     async with running() as (proxy, client):
         marked = {"type": "input_text", "text": "keep", "prompt_cache_breakpoint": {"mode": "explicit"}}
         items: Any = [{"role": "user", "content": [marked]}, {"role": "user", "content": "not this"}]
-        fields: Any = {"prompt_cache_options": {"mode": "explicit"}, "prompt_cache_key": "k", "cache_salt": "s"}
+        fields: Any = {
+            "prompt_cache_options": {"mode": "explicit"},
+            "prompt_cache_key": "k",
+            "cache_salt": "s",
+        }
         response = await client.responses.create(model="fake", input=items, extra_body=fields)
     (generation,) = proxy.backend.generations
     assert generation.keep_until == generation.prompt.marks[0] == 1 + len("keep")

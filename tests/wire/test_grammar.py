@@ -1,4 +1,4 @@
-"""The text of a grammar; what it admits is tested on vocabularies in tests/engine/test_grammar.py."""
+"""The text of a grammar; what it admits is tested on vocabularies in tests/engine/decode/test_compiled_grammars.py."""
 
 from __future__ import annotations
 

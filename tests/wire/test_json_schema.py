@@ -1,4 +1,4 @@
-"""Rewriting a client's schema; that a grammar enforces the result is shown in tests/engine/test_grammar.py."""
+"""Rewriting a client's schema. That a grammar enforces it is in tests/engine/decode/test_compiled_grammars.py."""
 
 from __future__ import annotations
 

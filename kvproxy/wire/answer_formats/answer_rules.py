@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvproxy.answer_format import ChoiceFormat, GrammarFormat, RegexFormat, TagsFormat
+from kvproxy.core.answer_format import ChoiceFormat, GrammarFormat, RegexFormat, TagsFormat
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.wire.answer_formats.gbnf import GbnfFault
 from kvproxy.wire.answer_formats.gbnf_lark import gbnf_rules

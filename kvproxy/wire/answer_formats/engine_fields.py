@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from kvproxy.answer_format import AnswerFormat, JsonFormat
+from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.answer_formats.read_format import (
     choice_format,

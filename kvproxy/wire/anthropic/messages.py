@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-from kvproxy.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core import CacheHints, ChatRequest, Message, Part, Sampling, TextPart, ToolCall
+from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.answer_formats.engine_fields import ENFORCED_FIELDS
 from kvproxy.wire.answer_formats.structured_outputs import asks
@@ -99,9 +99,7 @@ def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, strea
     offered = tools_of(asked.tools or [], reading)
     return ChatRequest(
         model=asked.model,
-        messages=settle_openings(
-            _messages(asked, reading), reading, partial(_part_path, bool(asked.system))
-        ),
+        messages=settle_openings(_messages(asked, reading), reading, partial(_part_path, bool(asked.system))),
         sampling=sampling,
         stream=stream,
         template_kwargs=_template_kwargs(asked),

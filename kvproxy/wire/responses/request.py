@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kvproxy.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core import ChatRequest, Sampling
+from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.chat import EFFORTS, template_variables
 from kvproxy.wire.openings import settle_openings

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.answer_format import (
+from kvproxy.core.answer_format import (
     AnswerFormat,
     ChoiceFormat,
     GrammarFormat,
