@@ -11,13 +11,13 @@ from pathlib import Path
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef, Visibility
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, checked_etag, series
-from kvproxy.documents.info import DocumentInfo, Published
-from kvproxy.documents.library import Known, Library
-from kvproxy.documents.preparation import Preparation, Prepared, SpellingPolicy
-from kvproxy.documents.prepared_texts import PreparedTexts
-from kvproxy.documents.registry import KeptFraming, Registry
+from kvproxy.documents.library.document import Document, checked_etag, series
+from kvproxy.documents.library.document_info import DocumentInfo, Published
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
+from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.publishing.document_locks import Turns, whole

@@ -15,12 +15,12 @@ from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
 from kvproxy.config import Config, default_cache_dir
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Framing
-from kvproxy.documents.library import Library
-from kvproxy.documents.registry import Registry
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.library.document import Framing
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
 from kvproxy.engine.forward.tile_model import TileModel
@@ -35,16 +35,16 @@ from kvproxy.publishing.document_locks import whole
 from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS, set_aside
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
 from kvproxy.server.run import serve
+from kvproxy.server.shutdown import Drain
 from kvproxy.store.last_engine import replace_last_engine
-from kvproxy.store.pages import PageStore
-from kvproxy.store.responses import ResponseStore
-from kvproxy.store.spill import SpillFolder
+from kvproxy.store.page_store import PageStore
+from kvproxy.store.spill_files import SpillFolder
+from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Figures, Metrics
-from kvproxy.wire.grammar import grammar_of
-from kvproxy.wire.reading import ReadingPolicy
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of
+from kvproxy.wire.bodies.request_reading import ReadingPolicy
 
 logger = logging.getLogger(__name__)
 

@@ -97,6 +97,79 @@ ALLOWED: dict[str, set[str]] = {
 """The packages that each package may import, besides SHARED and itself. A name with a dot is a package in its own
 right. Every package has a row, and every entry is used: see the tests below."""
 
+WITHIN: dict[str, dict[str, set[str]]] = {
+    "documents": {
+        "library": set(),
+        "matching": set(),
+        "prepared": {"library", "prompts"},
+        "prompts": {"library", "tokens"},
+        "tokens": {"library"},
+    },
+    "server": {
+        "answers": {"components", "middleware", "requests", "shutdown"},
+        "app": {"components", "middleware", "openapi", "requests"},
+        "auth": set(),
+        "components": {"auth", "shutdown"},
+        "middleware": {"auth", "components", "shutdown"},
+        "openapi": {"middleware", "routes"},
+        "requests": {"components", "middleware"},
+        "routes": {"answers", "components", "middleware", "requests", "shutdown"},
+        "run": {"middleware", "shutdown"},
+        "shutdown": set(),
+    },
+    "wire": {
+        "answer_formats": {"bodies", "schemas"},
+        "answers": {"bodies", "tool_formats"},
+        "anthropic": {
+            "answer_formats",
+            "answers",
+            "bodies",
+            "fields",
+            "history",
+            "kv_documents",
+            "openings",
+            "tool_formats",
+            "tools",
+        },
+        "bodies": set(),
+        "chat": {
+            "answer_formats",
+            "answers",
+            "bodies",
+            "fields",
+            "history",
+            "kv_documents",
+            "openings",
+            "tools",
+        },
+        "completions": {"answer_formats", "answers", "bodies", "chat", "fields"},
+        "fields": {"answer_formats", "bodies", "tools"},
+        "history": {"bodies"},
+        "kv_documents": {"service"},
+        "openings": {"bodies"},
+        "responses": {
+            "answer_formats",
+            "answers",
+            "bodies",
+            "chat",
+            "fields",
+            "history",
+            "kv_documents",
+            "openings",
+            "schemas",
+            "tool_formats",
+            "tools",
+        },
+        "schemas": {"bodies"},
+        "service": {"bodies"},
+        "tokenize_bodies": {"bodies", "chat", "tools"},
+        "tool_formats": set(),
+        "tools": {"bodies", "tool_formats"},
+        "upstream_events": {"answers", "anthropic"},
+    },
+}
+"""The packages and loose modules inside of a large package, and which of the others each may import."""
+
 HEAVY: dict[str, set[str]] = {
     "torch": {"engine", "store", "bench.engine"},
     "transformers": {"engine", "bench.engine"},
@@ -195,9 +268,26 @@ def test_heavy_libraries_stay_in_their_quarter(path: Path) -> None:
     assert wrong == []
 
 
-def test_there_are_no_cycles_between_packages() -> None:
-    arrows = {name: set(others) for name, others in measured().items()}
+@cache
+def measured_within(top: str) -> dict[str, set[str]]:
+    """Imports between the packages and loose modules of one package."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / top).rglob("*.py")):
+        mine = dotted(path).removeprefix(top).removeprefix(".").split(".")[0]
+        for name, _ in imports(path):
+            other = name.removeprefix(f"kvproxy.{top}.").split(".")[0]
+            if mine and name.startswith(f"kvproxy.{top}."):
+                found.setdefault(mine, set()).add(other)
+        found.setdefault(mine, set()).discard(mine)
+    return {name: others for name, others in found.items() if name}
 
+
+@pytest.mark.parametrize("top", WITHIN)
+def test_imports_within_a_large_package(top: str) -> None:
+    assert measured_within(top) == WITHIN[top]
+
+
+def in_cycles(arrows: dict[str, set[str]]) -> list[str]:
     def reach(start: str) -> set[str]:
         seen: set[str] = set()
         stack = list(arrows.get(start, ()))
@@ -208,8 +298,18 @@ def test_there_are_no_cycles_between_packages() -> None:
                 stack += arrows.get(at, ())
         return seen
 
-    assert len(arrows) > 20 and "core" in reach("server")
-    assert [name for name in arrows if name in reach(name)] == []
+    return [name for name in arrows if name in reach(name)]
+
+
+def test_there_are_no_cycles_between_packages() -> None:
+    arrows = {name: set(others) for name, others in measured().items()}
+    assert len(arrows) > 20 and "core" in arrows["server"]
+    assert in_cycles(arrows) == []
+    assert {top: in_cycles(measured_within(top)) for top in WITHIN} == {top: [] for top in WITHIN}
+
+
+def test_a_cycle_is_found() -> None:
+    assert in_cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -11,16 +11,16 @@ import pytest
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Found, Kept, Message, TextPart, Visibility
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, Framing, etag_of
-from kvproxy.documents.library import Library
-from kvproxy.documents.preparation import SpellingPolicy
-from kvproxy.documents.registry import Registry
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.library.document import Document, Framing, etag_of
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prepared.preparation import SpellingPolicy
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, Overloaded, PermissionDenied, StorageFull
 from kvproxy.publish import MARGIN, Publisher
-from kvproxy.wire.document_ref import parse_document_ref
+from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from tests.documents.models import write_model
 
 ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")

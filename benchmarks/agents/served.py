@@ -23,10 +23,10 @@ from kvproxy.engine.models.source import ModelFolder, resolve_model
 from kvproxy.serve import open_stack
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
 from kvproxy.server.run import serve
-from kvproxy.wire.served_requests import KvRequest
+from kvproxy.server.shutdown import Drain
+from kvproxy.wire.service.served_requests import KvRequest
 
 CONTEXT = 65_536
 """Claude Code's prompt alone has more tokens than the model was made for; what it says there does not matter here."""

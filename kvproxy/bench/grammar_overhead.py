@@ -10,9 +10,9 @@ from typing import Any
 
 from kvproxy.bench.engine.grammar_cost import answer_cost
 from kvproxy.core import Constraint, JsonFormat, Tool, ToolChoice
-from kvproxy.documents.tokenizer import Tokenizer, read_json
+from kvproxy.documents.tokens.tokenizer import Tokenizer, read_json
 from kvproxy.engine.decode.compiled_grammars import Grammars
-from kvproxy.wire.grammar import grammar_of
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 
 PERSON = {
     "type": "object",

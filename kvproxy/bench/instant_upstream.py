@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import web
 
 from kvproxy.bench.server_process import announce_to
-from kvproxy.server.drain import Drain
 from kvproxy.server.run import serve
+from kvproxy.server.shutdown import Drain
 
 WORDS = 32
 """Length of an answer when the request does not say."""

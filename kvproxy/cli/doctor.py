@@ -166,7 +166,7 @@ def memory_finding(footprint: Footprint, free: int, budget: int | Literal["auto"
 
 
 def _tokenizer(_: Config, folder: Path) -> Finding:
-    from kvproxy.documents.tokenizer import Tokenizer
+    from kvproxy.documents.tokens.tokenizer import Tokenizer
 
     return tokenizer_finding(Tokenizer.load(folder).seam_supported)
 
@@ -183,7 +183,7 @@ def tokenizer_finding(seam_supported: bool) -> Finding:
 
 
 def _template(_: Config, folder: Path) -> Finding:
-    from kvproxy.documents.template import ChatTemplate
+    from kvproxy.documents.prompts.template import ChatTemplate
 
     return template_finding(ChatTemplate.load(folder).uses_clock)
 

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from kvproxy.documents import registry_rescue
-from kvproxy.documents.prepared_texts import damaged_texts
-from kvproxy.store.index import ASIDE
+from kvproxy.documents.library import registry_rescue
+from kvproxy.documents.prepared.prepared_texts import damaged_texts
 from kvproxy.store.inspection import inspect_pages, inspect_responses
+from kvproxy.store.store_folder import ASIDE
 from kvproxy.terminal.finding import Finding
 
 PAGES_READ = 2 * 2**30

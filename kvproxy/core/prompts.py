@@ -13,7 +13,7 @@ Reasoning = Literal["none", "may", "open"]
 
 HERMES = "hermes"
 """How most model families write a tool call: ``<tool_call>`` around a JSON object. Names of other ways are keys of
-the registry in ``wire/tool_formats.py``."""
+the registry in ``wire/tool_formats/known_formats.py``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ class ChatRequest:
     prediction: str | None = None
     """What the client expects the answer to be. It changes when tokens come, never which."""
     left_out: tuple[LeftOut, ...] = ()
-    """Told to the client in a header: see ``wire/left_out.py``."""
+    """Told to the client in a header: see ``wire/answers/left_out.py``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from dataclasses import replace
 
 from kvproxy.backends.base import BadPage, LocalBackend
 from kvproxy.core import PAGE_TOKENS, DocumentRef
-from kvproxy.documents.library import Known, Library
-from kvproxy.documents.registry import KeptFraming, Registry
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.publishing.document_locks import Turns, whole
 from kvproxy.publishing.holdings import Holding, Shelf
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from kvproxy.backends.base import Comparison, LocalBackend
 from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, Part, TextPart, TextRequest
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import FramedPrefix, Framing
-from kvproxy.documents.info import Verification
-from kvproxy.documents.library import Known, Library, Spelled
-from kvproxy.documents.spelling import PUBLISHED
+from kvproxy.documents.library.document import FramedPrefix, Framing
+from kvproxy.documents.library.document_info import Verification
+from kvproxy.documents.library.library import Known, Library, Spelled
+from kvproxy.documents.library.spelling import PUBLISHED
+from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import ContextTooLong, HitLost
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.pipeline import Request

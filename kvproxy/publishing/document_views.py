@@ -7,10 +7,10 @@ from collections.abc import Container, Iterable, Mapping
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
-from kvproxy.documents.document import Document
-from kvproxy.documents.info import DocumentInfo, FramingInfo, SpellingInfo
-from kvproxy.documents.library import Known, Library, Spelled
-from kvproxy.documents.registry import KeptFraming
+from kvproxy.documents.library.document import Document
+from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
+from kvproxy.documents.library.library import Known, Library, Spelled
+from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import DocumentNotFound
 from kvproxy.publishing.holdings import Shelf
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from kvproxy.backends.base import Kept, LocalBackend
-from kvproxy.documents.document import Document, FramedPrefix
-from kvproxy.documents.registry import KeptFraming
+from kvproxy.documents.library.document import Document, FramedPrefix
+from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import KVProxyError
 from kvproxy.publishing.document_locks import whole
 from kvproxy.publishing.holdings import Holding, Shelf

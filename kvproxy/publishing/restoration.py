@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.core import DocumentRef
-from kvproxy.documents.document import FramedPrefix
-from kvproxy.documents.library import Known, Library
-from kvproxy.documents.preparation import Preparation, Prepared
-from kvproxy.documents.prepared_texts import PreparedTexts
-from kvproxy.documents.registry import Entry, KeptFraming, Registry
+from kvproxy.documents.library.document import FramedPrefix
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.registry import Entry, KeptFraming, Registry
+from kvproxy.documents.prepared.preparation import Preparation, Prepared
+from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.errors import KVProxyError, Retryable
 from kvproxy.publishing.document_locks import Turns, whole
 from kvproxy.publishing.document_pins import Pins

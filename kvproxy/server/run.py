@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from kvproxy.errors import SetupError
-from kvproxy.server.connection import Runner
-from kvproxy.server.drain import Drain
+from kvproxy.server.middleware.connection import Runner
+from kvproxy.server.shutdown import Drain
 
 logger = logging.getLogger(__name__)
 

@@ -28,15 +28,15 @@ from kvproxy.cli.doctor import (
 from kvproxy.cli.store_findings import set_aside, store_findings
 from kvproxy.config import Config, load_config
 from kvproxy.core import DocumentRef
-from kvproxy.documents.document import Document, etag_of
-from kvproxy.documents.prepared_texts import PreparedTexts
-from kvproxy.documents.registry import Registry
+from kvproxy.documents.library.document import Document, etag_of
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.engine.models.footprint import Footprint, read_footprint
 from kvproxy.engine.models.host import Host
 from kvproxy.errors import SetupError
 from kvproxy.store.disk import page_name
-from kvproxy.store.pages import PageStore
-from kvproxy.store.responses import ResponseStore
+from kvproxy.store.page_store import PageStore
+from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.terminal.finding import Finding
 
 GIB = 2**30

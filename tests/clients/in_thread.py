@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from kvproxy.server.app import build_app
-from kvproxy.server.connection import Runner
+from kvproxy.server.middleware.connection import Runner
 from tests.server.doubles import Proxy
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents import registry_rows
-from kvproxy.documents.document import Document, etag_of
-from kvproxy.documents.registry import Entry, Registry
-from kvproxy.documents.registry_rescue import faults
-from tests.documents.test_registry import framing
+from kvproxy.documents.library import registry_rows
+from kvproxy.documents.library.document import Document, etag_of
+from kvproxy.documents.library.registry import Entry, Registry
+from kvproxy.documents.library.registry_rescue import faults
+from tests.documents.library.test_registry import framing
 
 NAME = "documents.sqlite3"
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "5"))

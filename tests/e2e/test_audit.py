@@ -17,7 +17,7 @@ from kvproxy.engine.models.source import ModelFolder
 from kvproxy.events import TextDelta
 from kvproxy.serve import Stack, open_stack
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.cache_status import cache_status
+from kvproxy.wire.answers.cache_status import cache_status
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document
 

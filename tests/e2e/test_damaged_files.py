@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.documents.registry import Registry
+from kvproxy.documents.library.registry import Registry
 from kvproxy.store.disk import page_name
 from tests.e2e.reader import MODEL, reader
 from tests.e2e.served import Served

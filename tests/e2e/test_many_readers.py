@@ -19,9 +19,9 @@ from kvproxy.engine.models.source import ModelFolder
 from kvproxy.serve import Stack, open_stack
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
 from kvproxy.server.run import serve
+from kvproxy.server.shutdown import Drain
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document, in_system
 

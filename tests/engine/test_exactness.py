@@ -18,7 +18,7 @@ from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.sequence import Phase
 from kvproxy.store.page_record import HEADER_UNIT
-from kvproxy.store.pages import PageStore
+from kvproxy.store.page_store import PageStore
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt
 

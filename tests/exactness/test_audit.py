@@ -15,8 +15,8 @@ from kvproxy.backends.base import BadPage, Generation
 from kvproxy.backends.embedded.audit_samples import Samples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.core import PUBLIC, Caller, DocumentRef, Prompt, Sampling, Span
-from kvproxy.documents.library import Library
-from kvproxy.documents.registry import Registry
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.events import Event, Finished

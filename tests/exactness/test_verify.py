@@ -4,12 +4,12 @@ from pathlib import Path
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import DocumentRef
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Framing
-from kvproxy.documents.library import Library
-from kvproxy.documents.registry import Registry
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.library.document import Framing
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.exactness.verify import Verifier
 from kvproxy.publish import Publisher
 from tests.documents.conversation import ALICE, BOB

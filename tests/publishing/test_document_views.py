@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import Caller, DocumentRef, Kept, KeptPage, Visibility
-from kvproxy.documents.document import Document, TokenizedDocument
-from kvproxy.documents.library import Known, Library
-from kvproxy.documents.registry import KeptFraming
+from kvproxy.documents.library.document import Document, TokenizedDocument
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.publishing.document_views import SLICE, DocumentViews
 from kvproxy.publishing.holdings import Holding, Shelf
 

@@ -14,7 +14,7 @@ import pytest
 
 from kvproxy.runtime import garbage_collection, off_loop
 from kvproxy.runtime.garbage_collection import EVERY_S, OVERDUE_S, FullCollections, own_clock, set_aside
-from kvproxy.wire.json_text import decode_object
+from kvproxy.wire.bodies.json_text import decode_object
 
 MANY = b'{"x":[' + b",".join([b"[]"] * 100_000) + b"]}"
 

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-REQUESTS = Path(__file__).parent / "requests"
+REQUESTS = Path(__file__).parent / "agent_bodies"
 NAMES = sorted(path.stem for path in REQUESTS.glob("*.json"))
 
 

@@ -25,15 +25,15 @@ from kvproxy.core import (
     TextRequest,
     Visibility,
 )
-from kvproxy.documents.document import checked_etag
-from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, Verification
+from kvproxy.documents.library.document import checked_etag
+from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.connection import Runner
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
+from kvproxy.server.middleware.connection import Runner
+from kvproxy.server.shutdown import Drain
 
 _ROLE_TOKENS = {"system": 2_000_000, "user": 2_000_001, "assistant": 2_000_002, "tool": 2_000_003}
 _END = 2_000_004

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from kvproxy.core import Kept, KeptPage, Visibility, stored_key
-from kvproxy.documents.document import Document, etag_of
-from kvproxy.documents.registry import KeptFraming, Registry
-from kvproxy.store.pages import Loaded, PageStore
-from kvproxy.store.spill import SpillFolder
+from kvproxy.documents.library.document import Document, etag_of
+from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.spill_files import SpillFolder
 
 NAME = "documents.sqlite3"
 FINGERPRINT = "f"

@@ -15,13 +15,13 @@ import pytest
 
 from kvproxy.cli.store_findings import store_findings
 from kvproxy.core import PUBLIC, Kept, KeptPage, documents_scope, stored_key
-from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument, etag_of
-from kvproxy.documents.preparation import Prepared
-from kvproxy.documents.prepared_texts import PreparedTexts
-from kvproxy.documents.registry import KeptFraming, Registry
-from kvproxy.store.pages import Loaded, PageStore
-from kvproxy.store.responses import ResponseStore
-from kvproxy.store.spill import SpillFolder
+from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument, etag_of
+from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.documents.prepared.preparation import Prepared
+from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.spill_files import SpillFolder
+from kvproxy.store.stored_responses import ResponseStore
 from tests.documents.test_registry_damage import cuts, flips, holes
 
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "2"))

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.documents.registry import Registry
-from kvproxy.store.pages import Loaded, PageStore
-from kvproxy.store.spill import SpillFolder
+from kvproxy.documents.library.registry import Registry
+from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.spill_files import SpillFolder
 from tests.documents.test_registry_damage import make_old
 from tests.store.killed_worker import (
     FINGERPRINT,

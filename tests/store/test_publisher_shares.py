@@ -8,7 +8,7 @@ import pytest
 
 from kvproxy.errors import StorageFull
 from kvproxy.store.page_record import HEADER_UNIT
-from kvproxy.store.pages import Missing, PageStore
+from kvproxy.store.page_store import Missing, PageStore
 from kvproxy.store.publisher_shares import NOBODY, Refused, Shares
 
 PAYLOAD = bytes(1000)

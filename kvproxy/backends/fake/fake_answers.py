@@ -13,8 +13,8 @@ from kvproxy.core import Constraint, LeftOut, ToolCall
 from kvproxy.core.answer_format import ChoiceFormat, GrammarFormat, JsonFormat, RegexFormat
 from kvproxy.errors import UnsupportedParameter
 from kvproxy.events import FinishReason, Likelihood, TokenLogprob
-from kvproxy.wire.grammar import grammar_of
-from kvproxy.wire.tool_formats import FORMATS
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of
+from kvproxy.wire.tool_formats.known_formats import FORMATS
 
 ANSWER_WORDS = 12
 """Length of every answer that ``max_tokens`` and ``stop`` do not cut."""

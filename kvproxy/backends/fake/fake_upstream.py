@@ -9,18 +9,18 @@ from typing import Any, Protocol
 from kvproxy.backends.base import Endpoint
 from kvproxy.core import ChatRequest
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
-from kvproxy.wire.answer import Answer
-from kvproxy.wire.anthropic.answer import MessageHead, message
-from kvproxy.wire.anthropic.stream import MessageStream
-from kvproxy.wire.chat_response import ChatHead, ChatStream, completion
-from kvproxy.wire.completion_response import CompletionHead, CompletionStream, text_completion
-from kvproxy.wire.embeddings import Embeddings
-from kvproxy.wire.responses.answer import completed
-from kvproxy.wire.responses.body import ResponsesBody
+from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.anthropic.message_answer import MessageHead, message
+from kvproxy.wire.anthropic.message_stream import MessageStream
+from kvproxy.wire.chat.chat_response import ChatHead, ChatStream, completion
+from kvproxy.wire.completions.completion_response import CompletionHead, CompletionStream, text_completion
 from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.request import opened
-from kvproxy.wire.responses.stream import ResponseStream
+from kvproxy.wire.responses.parse_response import opened
+from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.response_body import ResponsesBody
+from kvproxy.wire.responses.response_stream import ResponseStream
 from kvproxy.wire.responses.types import Response
+from kvproxy.wire.service.embeddings_body import Embeddings
 
 _USAGE = Usage(9, 2, 0)
 _IDS = Ids("0" * 32)

@@ -38,7 +38,7 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.loop.sequence import Job
 from kvproxy.engine.loop.sequence import Sequence as EngineSequence
-from kvproxy.store.pages import PageStore
+from kvproxy.store.page_store import PageStore
 
 T = TypeVar("T")
 GREEDY = Sampling(temperature=0.0)

@@ -16,7 +16,7 @@ from kvproxy.engine.cache.fair_threads import FairThreads
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.cache.spill_tier import Spill
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.pages import Loaded, Missing, Rejected
+from kvproxy.store.page_store import Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ READ_AHEAD = 4
 
 
 class Store(Protocol):
-    """What the engine needs of ``kvproxy.store.pages.PageStore``."""
+    """What the engine needs of ``kvproxy.store.page_store.PageStore``."""
 
     def put(
         self,

@@ -20,7 +20,7 @@ from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.pages import Loaded, Missing, Rejected
+from kvproxy.store.page_store import Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _SLACK = 2 * 4096
 
 
 class SpillFiles(Protocol):
-    """What the tier needs of ``kvproxy.store.spill.SpillFolder``."""
+    """What the tier needs of ``kvproxy.store.spill_files.SpillFolder``."""
 
     @property
     def max_size(self) -> int: ...

@@ -42,7 +42,7 @@ Check = Callable[[str], str | None]
 
 
 class Writer(Protocol):
-    """What turns a constraint into a grammar's text: ``kvproxy.wire.grammar.grammar_of``."""
+    """What turns a constraint into a grammar's text: ``kvproxy.wire.answer_formats.answer_grammar.grammar_of``."""
 
     def __call__(self, constraint: Constraint, special: Collection[str], check: Check) -> GrammarText: ...
 

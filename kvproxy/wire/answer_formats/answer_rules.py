@@ -1,6 +1,6 @@
 """A whole answer's format as rules of a Lark grammar. Pure.
 
-JSON alone is written by ``wire/grammar.py``, which shares it with the arguments of calls.
+JSON alone is written by ``wire/answer_formats/answer_grammar.py``, which shares it with the arguments of calls.
 """
 
 from __future__ import annotations

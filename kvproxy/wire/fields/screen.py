@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kvproxy.wire.bodies.request_reading import Reading
 from kvproxy.wire.fields.field import Field, Sort, Step, fits, steps_of
-from kvproxy.wire.offered import leave_out_tool
-from kvproxy.wire.reading import Reading
+from kvproxy.wire.tools.offered_tools import leave_out_tool
 
 
 def screen(body: Mapping[str, Any], fields: Sequence[Field], reading: Reading) -> None:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvproxy.wire.given_type import given_type
-from kvproxy.wire.reading import Reading
+from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.request_reading import Reading
 
 _MEDIA = {
     "image": "image",

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kvproxy.core import Message, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest
-from kvproxy.wire.reading import Reading
+from kvproxy.wire.bodies.request_reading import Reading
 
 ORPHAN = "[result of a tool call that is not shown here]"
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kvproxy.core import Tool
-from kvproxy.documents.tools import canonical_tools
-from kvproxy.wire.offered import Offered
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import InputItem
+from kvproxy.documents.prompts.tool_texts import canonical_tools
+from kvproxy.wire.bodies.request_reading import Reading
 from kvproxy.wire.responses.call_types import FoundTools
-from kvproxy.wire.responses.tools import ToolBody, parse_tools
+from kvproxy.wire.responses.response_body import InputItem
+from kvproxy.wire.responses.response_tools import ToolBody, parse_tools
 from kvproxy.wire.responses.types import Item
+from kvproxy.wire.tools.offered_tools import Offered
 
 
 def found_item(item: InputItem, id: str) -> FoundTools:

@@ -8,17 +8,17 @@ from typing import TypeVar
 
 from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest, NotFound
-from kvproxy.wire.document_ref import parse_document_ref
+from kvproxy.wire.bodies.request_reading import Reading
 from kvproxy.wire.history.arguments import NAMELESS
 from kvproxy.wire.history.asked import asked_message
 from kvproxy.wire.history.pairing import paired
 from kvproxy.wire.history.surrogates import unbroken
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import ContentPart, InputItem, ItemRole, UnreadItem, UnreadPart
+from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from kvproxy.wire.responses.call_items import call_of, names_of, output_text
 from kvproxy.wire.responses.found_tools import found_text
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.past_calls import past_call
+from kvproxy.wire.responses.response_body import ContentPart, InputItem, ItemRole, UnreadItem, UnreadPart
 from kvproxy.wire.responses.types import (
     FunctionCall,
     FunctionCallOutput,

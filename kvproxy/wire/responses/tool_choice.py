@@ -9,10 +9,10 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from kvproxy.core import ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.offered import Offered, checked_choice
+from kvproxy.wire.bodies.strict import Strict
 from kvproxy.wire.responses.builtin_calls import BUILTINS
-from kvproxy.wire.responses.tools import spaced_name
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.responses.response_tools import spaced_name
+from kvproxy.wire.tools.offered_tools import Offered, checked_choice
 
 
 class AllowedTool(Strict):

@@ -7,10 +7,10 @@ from typing import Any
 
 from kvproxy.core import Role
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.wire.bodies.request_reading import Reading
 from kvproxy.wire.history.asked import Turn, asked_message
 from kvproxy.wire.history.notes import kind_of, noted
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import ContentPart, InputItem, UnreadItem, UnreadPart
+from kvproxy.wire.responses.response_body import ContentPart, InputItem, UnreadItem, UnreadPart
 from kvproxy.wire.responses.types import InputMessage, OutputMessage
 
 GONE = "[an earlier item is left out: it is no longer stored]"

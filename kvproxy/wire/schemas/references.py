@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
-from kvproxy.wire.whole_number import whole_number
+from kvproxy.wire.bodies.whole_number import whole_number
 
 _ONE = (
     "items additionalItems additionalProperties contains not if then else propertyNames unevaluatedItems "

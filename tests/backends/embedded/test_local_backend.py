@@ -39,7 +39,7 @@ from kvproxy.errors import (
     UnsupportedSchema,
 )
 from kvproxy.events import Event, Finished, Started, TextDelta
-from kvproxy.store.pages import PageStore
+from kvproxy.store.page_store import PageStore
 from tests.engine.constraints import Walk
 from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt, write_vocabulary
 

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from kvproxy.core import Caller, Constraint, GrammarText, JsonFormat, Reasoning, Tool, ToolChoice
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine.decode.compiled_grammars import Check, Grammars
 from kvproxy.errors import InvalidRequest, KVProxyError, UnsupportedSchema
-from kvproxy.wire.grammar import grammar_of
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 from tests.documents.models import write_model
 from tests.engine.schema_corpus import CORPUS
 from tests.engine.walk import Walker

@@ -21,7 +21,7 @@ from kvproxy.engine.decode.grammar_trials.attempt import Attempt
 from kvproxy.engine.decode.grammar_trials.tenant_turns import PER_TENANT
 from kvproxy.engine.decode.grammar_trials.trial_client import TrialClient
 from kvproxy.errors import KVProxyError, Unavailable, UnsupportedSchema
-from kvproxy.wire.grammar import grammar_of, schema_grammar
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of, schema_grammar
 from tests.documents.models import write_model
 
 ALICE = Caller("alice", "a")

@@ -29,7 +29,7 @@ from kvproxy.errors import (
 from kvproxy.events import Finished, Started, TextDelta
 from kvproxy.store.disk import page_name
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.pages import Loaded, Missing, PageStore, Rejected
+from kvproxy.store.page_store import Loaded, Missing, PageStore, Rejected
 from tests.engine.conftest import RigMaker
 from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import VOCAB, Rig, make_model, prompt

@@ -19,14 +19,14 @@ from kvproxy.core.answer_format import (
 )
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.answer_formats.engine_fields import ENFORCED_FIELDS, EngineFormatsBody
-from kvproxy.wire.anthropic.messages import parse_messages
-from kvproxy.wire.chat import parse_chat
-from kvproxy.wire.completions import parse_completions
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.wire.anthropic.parse_messages import parse_messages
+from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.chat.parse_chat import parse_chat
+from kvproxy.wire.completions.parse_completion import parse_completions
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
-from kvproxy.wire.responses.request import to_chat
+from kvproxy.wire.responses.parse_response import to_chat
+from kvproxy.wire.responses.response_body import parse_body
 
 HELLO = [{"role": "user", "content": "Hi"}]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}

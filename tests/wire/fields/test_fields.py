@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from kvproxy.errors import UnsupportedParameter
-from kvproxy.wire.anthropic.body import MessagesBody
-from kvproxy.wire.chat_body import ChatBody
-from kvproxy.wire.completions import CompletionBody
+from kvproxy.wire.anthropic.message_body import MessagesBody
+from kvproxy.wire.bodies.request_reading import Reading, ReadingPolicy
+from kvproxy.wire.chat.chat_body import ChatBody
+from kvproxy.wire.completions.parse_completion import CompletionBody
 from kvproxy.wire.fields.chat_fields import CHAT
 from kvproxy.wire.fields.completion_fields import COMPLETIONS
 from kvproxy.wire.fields.field import Field, Sort, steps_of
@@ -20,8 +21,7 @@ from kvproxy.wire.fields.fields_page import ENDPOINTS, page
 from kvproxy.wire.fields.message_fields import MESSAGES
 from kvproxy.wire.fields.response_fields import RESPONSES
 from kvproxy.wire.fields.screen import screen
-from kvproxy.wire.reading import Reading, ReadingPolicy
-from kvproxy.wire.responses.body import ResponsesBody
+from kvproxy.wire.responses.response_body import ResponsesBody
 from tests.clients.spec.declared_fields import declared
 
 PAGE = Path(__file__).parents[3] / "docs" / "fields.md"

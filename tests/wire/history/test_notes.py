@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from kvproxy.core import LeftOut
+from kvproxy.wire.bodies.request_reading import Reading
 from kvproxy.wire.history.notes import kind_of, note, noted
-from kvproxy.wire.reading import Reading
 
 READS_TEXT = "omitted: this model reads text only]"
 

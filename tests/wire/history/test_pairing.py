@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.core import LeftOut, Message, TextPart, ToolCall
-from kvproxy.documents.history import answered
+from kvproxy.documents.prompts.history import answered
 from kvproxy.errors import InvalidRequest
+from kvproxy.wire.bodies.request_reading import Reading, ReadingPolicy
 from kvproxy.wire.history.pairing import ORPHAN, paired
-from kvproxy.wire.reading import Reading, ReadingPolicy
 
 USER = Message("user", (TextPart("hi"),))
 

@@ -11,15 +11,15 @@ from openai.types.responses import Response as Published
 from kvproxy.core import Message, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest
 from kvproxy.events import Event, Finished, Started, ToolCallDelta, Usage
-from kvproxy.wire.answer import Answer
-from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
-from kvproxy.wire.responses.answer import completed
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.bodies.request_reading import LENIENT, Reading, ReadingPolicy
 from kvproxy.wire.responses.call_items import CallItems
 from kvproxy.wire.responses.items import messages, normal_items
-from kvproxy.wire.responses.stream import ResponseStream
-from tests.wire.responses.test_request import IDS, chat_of, opened_by
-from tests.wire.responses.test_stream import parsed
+from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_stream import ResponseStream
+from tests.wire.responses.test_parse_response import IDS, chat_of, opened_by
+from tests.wire.responses.test_response_stream import parsed
 
 TOOLS: list[dict[str, Any]] = [
     {"type": "namespace", "name": "crm", "description": "", "tools": [

@@ -6,10 +6,10 @@ import pytest
 
 from kvproxy.core import DocumentPart, DocumentRef, Message, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest, KVProxyError, NotFound, UnsupportedParameter
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.wire.bodies.request_reading import Reading
 from kvproxy.wire.responses.ids import Ids, owner
 from kvproxy.wire.responses.items import messages, normal_items, references
+from kvproxy.wire.responses.response_body import parse_body
 from kvproxy.wire.responses.types import Item
 
 IDS = Ids("0123456789abcdef" * 2)

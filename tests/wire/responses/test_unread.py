@@ -6,10 +6,10 @@ import pytest
 
 from kvproxy.core import LeftOut
 from kvproxy.errors import KVProxyError, NotFound
-from kvproxy.wire.reading import Reading, ReadingPolicy
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.wire.bodies.request_reading import Reading, ReadingPolicy
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import messages, normal_items
+from kvproxy.wire.responses.response_body import parse_body
 from kvproxy.wire.responses.unread import GONE
 
 IMAGE = {"type": "input_image", "image_url": "x"}
