@@ -30,7 +30,8 @@ _HARMLESS = frozenset(operation.path for operation in OPERATIONS if operation.op
 def build_app(parts: Parts) -> web.Application:
     """``parts.lifespan`` is entered when the app starts and left when it is cleaned up."""
     app = web.Application(
-        middlewares=[request_ids, watched, metering, errors, cross_origin, admission], client_max_size=parts.max_body
+        middlewares=[request_ids, watched, metering, errors, cross_origin, admission],
+        client_max_size=parts.max_body,
     )
     app[PARTS] = parts
     app[ORIGINS] = Origins.of(parts.cors_origins)

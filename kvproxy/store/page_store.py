@@ -281,11 +281,15 @@ class PageStore:
             used, size = self._shares.used, self._shares.max_size
             why = f"the page store holds {used} of {size} bytes and {length} more are needed"
             if doomed.publishers > 1 and owner != NOBODY:
-                why += f"; your documents hold {doomed.held}, and your share of a full store is {doomed.share}"
+                why += (
+                    f"; your documents hold {doomed.held}, and your share of a full store is {doomed.share}"
+                )
             raise StorageFull(f"{why}; delete documents or raise store.max_size", retry_after_s=60)
         if doomed:
             owners = sorted({self._shares.owner(key) or "no document" for key in doomed})
-            logger.warning("page store full: %d pages of %s made room for %s", len(doomed), ", ".join(owners), owner)
+            logger.warning(
+                "page store full: %d pages of %s made room for %s", len(doomed), ", ".join(owners), owner
+            )
             self._drop(doomed)
 
     def _insert(self, key: bytes, page: PageFile, owner: str | None) -> None:

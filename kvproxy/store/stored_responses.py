@@ -91,7 +91,9 @@ class ResponseStore:
 
     def _open(self) -> diskcache.Cache:
         """Records of before there were seals get them; what then fails its seal is named, a line each."""
-        cache = open_index(self._folder, PageDisk, lambda new, old: copy_sealed_records(new, old, self._ttl_s))
+        cache = open_index(
+            self._folder, PageDisk, lambda new, old: copy_sealed_records(new, old, self._ttl_s)
+        )
         # Written by a version that left it to diskcache; here it never drops a record by itself.
         cache.reset("eviction_policy", "none")
         cache.reset("cull_limit", 0)

@@ -15,7 +15,13 @@ from tests.test_publish import ALICE, BOB, FRAMINGS, LINES, TEXT, Shop, folder
 __all__ = ["folder"]
 
 FILE = "prepared.sqlite3"
-TEXTS = {"rules": TEXT, "lines": "\ufeff\n" + LINES, "short": "a", "spaces": " \n x \n", "mark": "\ufeffa\r\nb\r\n"}
+TEXTS = {
+    "rules": TEXT,
+    "lines": "\ufeff\n" + LINES,
+    "short": "a",
+    "spaces": " \n x \n",
+    "mark": "\ufeffa\r\nb\r\n",
+}
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ NAMES = sorted(path.stem for path in REQUESTS.glob("*.json"))
 
 def request_of(name: str, *, scale: float = 1.0) -> dict[str, Any]:
     """``path``, ``headers`` and ``body``. ``scale``: of the lengths of texts with more than 100 characters."""
-    found: dict[str, Any] = _filled(json.loads((REQUESTS / f"{name}.json").read_text(encoding="utf-8")), scale)
+    found: dict[str, Any] = _filled(
+        json.loads((REQUESTS / f"{name}.json").read_text(encoding="utf-8")), scale
+    )
     return found
 
 

@@ -80,9 +80,10 @@ def test_room_is_made_by_whoever_has_most_and_counts_stay_right() -> None:
             continue
         for doomed in room:
             victim = shares.owner(doomed)
-            assert victim != owner and shares.held(victim) == max(shares.held(o) for o in "abcd" if o != owner)
+            assert victim != owner and shares.held(victim) == max(
+                shares.held(o) for o in "abcd" if o != owner
+            )
             shares.remove(doomed)
         shares.add(step.to_bytes(4, "big"), size, owner)
         assert shares.used == sum(shares.sizes.values()) == sum(shares.held(o) for o in "abcd") <= 1000
         assert shares.held(NOBODY) == 0
-

@@ -31,7 +31,9 @@ def test_a_page_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("asked", [(b"x" * 32, PARENT, IDS), (KEY, b"x" * 32, IDS), (KEY, PARENT, (1, 2))])
-def test_a_page_is_given_for_what_it_is_alone(tmp_path: Path, asked: tuple[bytes, bytes, tuple[int, ...]]) -> None:
+def test_a_page_is_given_for_what_it_is_alone(
+    tmp_path: Path, asked: tuple[bytes, bytes, tuple[int, ...]]
+) -> None:
     files = opened(tmp_path)
     files.put("1", KEY, PARENT, IDS, PAYLOAD)
     assert isinstance(files.get("1", *asked), Rejected)

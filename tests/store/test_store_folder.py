@@ -28,7 +28,9 @@ def test_a_folder_that_others_use_is_refused_and_left_as_it_is(tmp_path: Path) -
     shared.mkdir(mode=0o755)
     (shared / "pages").mkdir()
     (shared / "site.md").write_text("x")
-    with pytest.raises(SetupError, match=r"site\.md.* is no page store; set store\.path to a folder of its own"):
+    with pytest.raises(
+        SetupError, match=r"site\.md.* is no page store; set store\.path to a folder of its own"
+    ):
         PageStore(shared, max_size=2**20, fingerprint="f")
     assert shared.stat().st_mode & 0o777 == 0o755
     assert sorted(p.name for p in shared.iterdir()) == ["pages", "site.md"]
@@ -42,7 +44,9 @@ def test_an_empty_folder_is_taken_as_it_is_and_a_store_stays_one(tmp_path: Path)
         PageStore(volume, max_size=2**20, fingerprint="f").close()
         (volume / "notes.txt").write_text("an operator's")
     assert volume.stat().st_mode & 0o777 == 0o755
-    private = [p for p in volume.rglob("*") if p.name not in ("lost+found", "notes.txt") and p.parent == volume]
+    private = [
+        p for p in volume.rglob("*") if p.name not in ("lost+found", "notes.txt") and p.parent == volume
+    ]
     assert {p.stat().st_mode & 0o077 for p in private} == {0}
 
 

@@ -196,7 +196,9 @@ async def test_records_of_before_there_were_seals_get_them(tmp_path: Path) -> No
         assert store.check() == ["response resp_3 is damaged"]
 
 
-@pytest.mark.parametrize("sql", ["value = x'00' || substr(value, 2)", "key = 'bob' || substr(key, 6)", "value = 7"])
+@pytest.mark.parametrize(
+    "sql", ["value = x'00' || substr(value, 2)", "key = 'bob' || substr(key, 6)", "value = 7"]
+)
 async def test_a_damaged_record_is_nobodys_and_named(
     tmp_path: Path, sql: str, caplog: pytest.LogCaptureFixture
 ) -> None:

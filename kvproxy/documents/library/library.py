@@ -109,7 +109,11 @@ class Library:
             texts.put(core, tuple(sorted((*_others(texts.get(core), ref), match), key=lambda m: m.rank)))
         if before is not None:
             self._quarantined -= before.quarantined is not None
-            kept = {match.tokenized.core for match in known.matches} if _seen_by(before) == _seen_by(known) else set()
+            kept = (
+                {match.tokenized.core for match in known.matches}
+                if _seen_by(before) == _seen_by(known)
+                else set()
+            )
             self._unindex(before, kept)
 
     def remove(self, ref: DocumentRef) -> None:
@@ -172,7 +176,9 @@ class Library:
             found = [private.get(ref.version), public.get(ref.version)]
         else:
             newest = [next(reversed(versions.values())) for versions in (private, public) if versions]
-            newest.sort(key=lambda known: (known.document.owner_scope == caller.scope, known.document.version))
+            newest.sort(
+                key=lambda known: (known.document.owner_scope == caller.scope, known.document.version)
+            )
             found = [*reversed(newest)]
         for known in found:
             if known is not None:
@@ -184,7 +190,9 @@ class Library:
 
         ``text`` starts at a character that is not white space.
         """
-        found = [match for scope in (PUBLIC, caller.scope) if (match := self._longest(text, scope)) is not None]
+        found = [
+            match for scope in (PUBLIC, caller.scope) if (match := self._longest(text, scope)) is not None
+        ]
         return min(found, key=lambda match: match.rank, default=None)
 
     def _longest(self, text: str, scope: str) -> Match | None:

@@ -146,7 +146,8 @@ def coerced(table: Table, values: Sequence[Value]) -> Row | None:
     """``values`` in their columns' types: a whole number in a REAL column is an integer in the file. None where
     that cannot be."""
     same = tuple(
-        float(v) if kind is float and type(v) is int else v for v, kind in zip(values, table.kinds, strict=True)
+        float(v) if kind is float and type(v) is int else v
+        for v, kind in zip(values, table.kinds, strict=True)
     )
     return same if all(type(v) is kind for v, kind in zip(same, table.kinds, strict=True)) else None
 

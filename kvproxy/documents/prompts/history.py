@@ -182,7 +182,9 @@ def _one_at_a_time(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if len(calls) < 2:
             written.append(entry)
             continue
-        behind = itertools.takewhile(lambda e: e["role"] == "tool", (entries[j] for j in range(i + 1, len(entries))))
+        behind = itertools.takewhile(
+            lambda e: e["role"] == "tool", (entries[j] for j in range(i + 1, len(entries)))
+        )
         own = {call["id"] for call in calls}  # a late result of an earlier call stays where it stands
         results |= {e["tool_call_id"]: e for e in behind if e["tool_call_id"] in own}
         for k, call in enumerate(calls):

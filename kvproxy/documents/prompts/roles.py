@@ -182,7 +182,9 @@ def _joined(entry: Entry, text: str) -> Entry:
 def _one_answer(first: Entry, second: Entry) -> Entry:
     merged = {**first, **second, "content": _longer(first["content"], second["content"])}
     if "reasoning_content" in first:
-        merged["reasoning_content"] = _longer(first["reasoning_content"], second.get("reasoning_content") or "")
+        merged["reasoning_content"] = _longer(
+            first["reasoning_content"], second.get("reasoning_content") or ""
+        )
     return merged
 
 
@@ -200,7 +202,9 @@ def _settled(entry: Entry) -> Entry:
     if not lists:
         return entry
     joined = {name: BREAK.join(_said(texts, entry["role"])) for name, texts in lists.items()}
-    return {name: value for name, value in {**entry, **joined}.items() if name != "reasoning_content" or value}
+    return {
+        name: value for name, value in {**entry, **joined}.items() if name != "reasoning_content" or value
+    }
 
 
 def _said(texts: Sequence[str], role: str) -> Iterator[str]:

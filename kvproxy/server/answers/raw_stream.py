@@ -79,7 +79,9 @@ class _Answer:
                 body = b"".join([chunk async for chunk in chunks])
                 return web.Response(body=body, status=opened.status, headers=headers)
             response = web.StreamResponse(status=opened.status, headers=headers)
-            if length is not None and not self._events:  # an error event may come where the upstream broke off
+            if (
+                length is not None and not self._events
+            ):  # an error event may come where the upstream broke off
                 response.content_length = int(length)
             self._request[STREAMING] = True
             self.response = response

@@ -81,9 +81,7 @@ def _served(request: web.Request, at: float, status: int, total_s: float) -> KvR
     )
 
 
-def _outcome(
-    request: web.Request, answered: _Answered | None, status: int
-) -> tuple[Outcome, str | None]:
+def _outcome(request: web.Request, answered: _Answered | None, status: int) -> tuple[Outcome, str | None]:
     if status == LEFT:
         return "left", None
     if status >= 400:

@@ -74,7 +74,10 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
     documents = await request.app[PARTS].publisher.list(request[CALLER])
     pieces: list[bytes] = []
     for at in range(0, len(documents), SLICE):
-        listed: KvDocumentList = {"object": "list", "data": [kv_document(d) for d in documents[at : at + SLICE]]}
+        listed: KvDocumentList = {
+            "object": "list",
+            "data": [kv_document(d) for d in documents[at : at + SLICE]],
+        }
         pieces.append(encode(listed["data"])[1:-1])
         await asyncio.sleep(0)  # The whole of a large library at once would let nobody else have a turn.
     body = b'{"object":"list","data":[' + b",".join(pieces) + b"]}"

@@ -19,7 +19,9 @@ def refuse_endless(body: Mapping[str, Any], max_context: int) -> None:
     Nothing else is judged here."""
     for name in _LISTS:
         items = body.get(name)
-        if not isinstance(items, list) or (name == "prompt" and not isinstance(items[0] if items else 0, int)):
+        if not isinstance(items, list) or (
+            name == "prompt" and not isinstance(items[0] if items else 0, int)
+        ):
             continue
         if len(items) > max_context:
             raise ContextTooLong(

@@ -117,7 +117,9 @@ def type_name(value: object) -> str:
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
-    for begin in range(0, len(pairs), _PAIRS):  # one call for all of them would keep the interpreter's lock throughout
+    for begin in range(
+        0, len(pairs), _PAIRS
+    ):  # one call for all of them would keep the interpreter's lock throughout
         value.update(pairs[begin : begin + _PAIRS])
     if len(value) != len(pairs):
         seen: set[str] = set()

@@ -54,13 +54,18 @@ def test_below_anthropics_paths_it_has_anthropics_body(error: KVProxyError, path
 
 def test_every_error_is_raised_somewhere() -> None:
     """One that nothing raises is a promise in the documentation that nobody keeps."""
-    classes = {c.__name__: c for c in vars(tree).values() if isinstance(c, type) and issubclass(c, KVProxyError)}
+    classes = {
+        c.__name__: c for c in vars(tree).values() if isinstance(c, type) and issubclass(c, KVProxyError)
+    }
     made = {
         name.id
         for path in Path(tree.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
-        for name in (node.func, *(keyword.value for keyword in node.keywords))  # called, or given to who calls it
+        for name in (
+            node.func,
+            *(keyword.value for keyword in node.keywords),
+        )  # called, or given to who calls it
         if isinstance(name, ast.Name)
     }
     parents = {base.__name__ for c in classes.values() for base in c.__mro__[1:]}

@@ -14,7 +14,12 @@ from kvproxy.wire.service.served_requests import KvRequestList, WatchEvent
 from kvproxy.wire.service.service_types import Health, Welcome
 
 _TAG = "Service"
-_LAST = {"type": "integer", "minimum": 0, "maximum": requests_route.MOST_RECENT, "default": requests_route.RECENT}
+_LAST = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": requests_route.MOST_RECENT,
+    "default": requests_route.RECENT,
+}
 
 SERVICE = (
     Operation(
@@ -87,9 +92,7 @@ SERVICE = (
             "text/event-stream` the newest are followed by every further one: events `request`, and `missed` "
             "when the reader is too slow. `kvproxy watch` shows them."
         ),
-        parameters=(
-            Parameter("last", "query", _LAST, "How many that have ended already.", "20"),
-        ),
+        parameters=(Parameter("last", "query", _LAST, "How many that have ended already.", "20"),),
         answers=(Answer(KvRequestList, description="The newest requests, oldest first."),),
         events=WatchEvent,
         errors=(InvalidRequest,),
