@@ -17,8 +17,8 @@ from kvproxy.backends.base import (
     EngineInfo,
     Generation,
     LocalBackend,
-    Lookup,
     MissBackend,
+    PageLookup,
     Passthrough,
     PlacesClaim,
 )
@@ -120,7 +120,7 @@ class Pipeline:
         local: LocalBackend | None,
         misses: MissBackend,
         default_max_tokens: int | None = None,
-        decide: Callable[[Prompt, Lookup], Decision] = decide_by_pages,
+        decide: Callable[[Prompt, PageLookup], Decision] = decide_by_pages,
         metrics: Metrics | None = None,
     ) -> None:
         """``default_max_tokens``: of requests that name none; None lets them go on to the end of the context.

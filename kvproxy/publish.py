@@ -20,10 +20,10 @@ from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
-from kvproxy.publishing.document_locks import Turns, whole
+from kvproxy.publishing.document_locks import DocumentLocks, whole
 from kvproxy.publishing.document_pins import Pins, Room
 from kvproxy.publishing.document_views import DocumentViews
-from kvproxy.publishing.holdings import Holding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 from kvproxy.publishing.published_pages import Progress, PublishedPages
 from kvproxy.publishing.restoration import Restoration
 
@@ -60,7 +60,7 @@ class Publisher:
         self._max_text = max_text
         self._shelf = Shelf()
         self._pages = PublishedPages(local, self._shelf)
-        self._turns = Turns()
+        self._turns = DocumentLocks()
         self._pins = Pins(registry, local, self._shelf)
         self._views = DocumentViews(library, self._shelf, local, self._pins)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
@@ -217,7 +217,7 @@ class Publisher:
         """Pin a version, make it visible on disk and then here. If anything fails before it is on disk, nothing of it
         stays: whoever sees a refusal sees no version. ``drops``: of pages, before this one's were kept."""
         document = known.document
-        holding = Holding(document.scope, framings)
+        holding = DocumentHolding(document.scope, framings)
         try:
             if pinned:
                 await self._pins.hold(document.ref, holding, room)

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvproxy.backends.embedded.audit_samples import Samples
+from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
@@ -191,7 +191,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         life.callback(engine.stop)
         grammars = Grammars(folder.path, tokenizer.eos_ids, model.vocab_size, grammar_of)
         life.callback(grammars.close)
-        samples = Samples(config.engine.audit)
+        samples = AuditSamples(config.engine.audit)
         local = EmbeddedBackend(engine, name, store, grammars, samples)
         library = Library()
         framings = [Framing(f.place, f.system) for f in config.documents.framings]
@@ -343,5 +343,5 @@ def figures(local: EmbeddedBackend, library: Library, auditor: Auditor) -> Figur
             "spec_decode_accepted_tokens": drafts.accepted,
             "preemptions": local.preemptions,
         },
-        gauges={"spilled_pages": pages.spilled, "pinned_pages": pages.fixed},
+        gauges={"spilled_pages": pages.spilled, "pinned_pages": pages.pinned},
     )

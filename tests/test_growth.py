@@ -20,7 +20,7 @@ from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import KVProxyError
 from kvproxy.runtime.garbage_collection import own_clock
 from kvproxy.wire.anthropic.parse_messages import parse_messages
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.history.notes import note
 from kvproxy.wire.responses.ids import Ids
@@ -143,7 +143,7 @@ BLOCKS: dict[str, Callable[[int], Body]] = {
 
 
 def _responses(body: Body) -> ChatRequest:
-    reading, ids = Reading(), Ids("0" * 32)
+    reading, ids = RequestReading(), Ids("0" * 32)
     parsed = parse_body({"model": "m", **body}, reading)
     return to_chat(
         parsed, normal_items(parsed.input or (), ids, {}, reading), served_name="m", reading=reading

@@ -9,7 +9,7 @@ import pytest
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import DocumentRef, Kept
-from kvproxy.store.publisher_shares import Shares
+from kvproxy.store.publisher_shares import PublisherShares
 from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder, over
 
 __all__ = ["folder"]
@@ -20,7 +20,7 @@ class Counted(FakeBackend):
 
     def __init__(self, disk: set[bytes]) -> None:
         super().__init__(disk=disk, max_context=16_384)
-        self.shares = Shares(2**20)
+        self.shares = PublisherShares(2**20)
         self.keeps = 0
         self.meanwhile: dict[int, Callable[[], Awaitable[None]]] = {}
         """What happens before a call of ``keep``, by its number."""

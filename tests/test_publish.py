@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
-from kvproxy.core import Caller, ChatRequest, DocumentRef, Found, Kept, Message, TextPart, Visibility
+from kvproxy.core import Caller, ChatRequest, DocumentRef, Kept, Message, PagesFound, TextPart, Visibility
 from kvproxy.documents.library.document import Document, Framing, etag_of
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.registry import Registry
@@ -72,7 +72,7 @@ class Shop:
         messages = (Message("system", (TextPart(text),)), Message("user", (TextPart("Q"),)))
         prompt = self.composer.compose(ChatRequest("fake", messages), caller)
         with self.backend.hold(prompt, caller) as lookup:
-            return lookup.tokens if isinstance(lookup, Found) else 0
+            return lookup.tokens if isinstance(lookup, PagesFound) else 0
 
     async def refs(self, caller: Caller) -> list[str]:
         return [f"{i.id}@{i.version}" for i in await self.publisher.list(caller)]

@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 from benchmarks.agents.scripted import Script, ScriptedBackend, ScriptedPipeline
 from benchmarks.agents.shapes import shape_of
 from kvproxy.backends.fake.fake_misses import FakeMisses
-from kvproxy.config import Config, Engine, Model, Store, default_cache_dir
+from kvproxy.config import Config, EngineSettings, ModelSettings, StoreSettings, default_cache_dir
 from kvproxy.engine.models.source import ModelFolder, resolve_model
 from kvproxy.serve import open_stack
 from kvproxy.server.app import build_app
@@ -86,9 +86,9 @@ def long_model(folder: Path) -> Path:
 async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
     """``slow_s``: what every prefill takes longer, as on a slow machine."""
     config = Config(
-        model=Model(path=str(folder / "model"), name=NAME),
-        engine=Engine(page_budget=6 * 2**30),
-        store=Store(path=folder / "store"),
+        model=ModelSettings(path=str(folder / "model"), name=NAME),
+        engine=EngineSettings(page_budget=6 * 2**30),
+        store=StoreSettings(path=folder / "store"),
     )
     drain = Drain(2.0)
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()

@@ -63,11 +63,11 @@ async def overload(crowd: Crowd, seconds: float) -> Tally:
         asyncio.TaskGroup() as all_,
     ):
         for number in range(crowd.clients):
-            all_.create_task(_Reader(crowd, number, session, tally).run(until))
+            all_.create_task(_AnswerReader(crowd, number, session, tally).run(until))
     return tally
 
 
-class _Reader:
+class _AnswerReader:
     """One client, which asks again and again."""
 
     def __init__(self, crowd: Crowd, number: int, session: aiohttp.ClientSession, tally: Tally) -> None:

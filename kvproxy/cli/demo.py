@@ -35,14 +35,14 @@ MAX_TOKENS = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class DemoDocument:
     id: str
     file: str
     questions: tuple[str, ...]
 
 
 DOCUMENTS = (
-    Document(
+    DemoDocument(
         "apache-2.0",
         "apache-2.0.txt",
         (
@@ -51,7 +51,7 @@ DOCUMENTS = (
             "What must be kept when the work is redistributed?",
         ),
     ),
-    Document(
+    DemoDocument(
         "gpl-3",
         "gpl-3.txt",
         (
@@ -64,7 +64,7 @@ DOCUMENTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DemoAnswer:
     text: str
     ttft_s: float
     """From sending the request to the first piece of text."""
@@ -78,11 +78,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DemoRow:
     document: str
     question: str
-    cold: Answer
-    warm: Answer
+    cold: DemoAnswer
+    warm: DemoAnswer
 
     @property
     def equal(self) -> bool:
@@ -131,14 +131,14 @@ def _run(command: Sequence[str], folder: Path, texts: dict[str, str]) -> int:
         for document in DOCUMENTS:
             for question in document.questions:
                 warm = _ask(client, next(reader), texts[document.id], question)
-                rows.append(Row(document.id, question, cold[question], warm))
+                rows.append(DemoRow(document.id, question, cold[question], warm))
         _print_rows(rows)
         _say("restarting the proxy")
         proxy.restart()
         last = DOCUMENTS[-1]
         client = _openai(proxy.url, stranger)
         again = _ask(client, next(reader), texts[last.id], last.questions[0])
-    rows.append(Row(last.id, last.questions[0], cold[last.questions[0]], again))
+    rows.append(DemoRow(last.id, last.questions[0], cold[last.questions[0]], again))
     _say(
         f"first question after the restart: {last.id}, "
         f"{again.cached_tokens:,} of {again.prompt_tokens:,} tokens cached, TTFT {again.ttft_s:.3f} s, "
@@ -147,7 +147,7 @@ def _run(command: Sequence[str], folder: Path, texts: dict[str, str]) -> int:
     return _verdict(rows)
 
 
-def _verdict(rows: Sequence[Row]) -> int:
+def _verdict(rows: Sequence[DemoRow]) -> int:
     faults = [f"{r.document}, {r.question}: the answers differ" for r in rows if not r.equal]
     faults += [f"{r.document}, {r.question}: no hit ({r.warm.cache_status})" for r in rows if not r.warm.hit]
     for fault in faults:
@@ -161,7 +161,7 @@ def _verdict(rows: Sequence[Row]) -> int:
     return 0
 
 
-def _ask(client: OpenAI, api_key: str, document: str | None, question: str) -> Answer:
+def _ask(client: OpenAI, api_key: str, document: str | None, question: str) -> DemoAnswer:
     """One streamed, greedy question; the document stands at the head of the system message."""
     from openai import OpenAIError
 
@@ -176,7 +176,7 @@ def _ask(client: OpenAI, api_key: str, document: str | None, question: str) -> A
         raise KVProxyError(f"the proxy did not answer a question: {e}") from e
 
 
-def _stream(client: OpenAI, messages: list[ChatCompletionMessageParam]) -> Answer:
+def _stream(client: OpenAI, messages: list[ChatCompletionMessageParam]) -> DemoAnswer:
     started = time.perf_counter()
     first = None
     parts: list[str] = []
@@ -197,7 +197,7 @@ def _stream(client: OpenAI, messages: list[ChatCompletionMessageParam]) -> Answe
         status = response.headers.get("cache-status", "")
     if usage is None or usage.prompt_tokens_details is None:
         raise KVProxyError("the proxy sent no usage at the end of a stream")
-    return Answer(
+    return DemoAnswer(
         text="".join(parts),
         ttft_s=(first or time.perf_counter()) - started,
         prompt_tokens=usage.prompt_tokens,
@@ -235,7 +235,7 @@ def _write_config(folder: Path, keys: Sequence[str]) -> Path:
     return path
 
 
-def _print_rows(rows: Sequence[Row]) -> None:
+def _print_rows(rows: Sequence[DemoRow]) -> None:
     table = Table(title=f"{MODEL}, greedy, {MAX_TOKENS} tokens, cold against warm")
     table.add_column("document")
     table.add_column("question")

@@ -3,7 +3,7 @@
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core.callers import PUBLIC, Caller, IsolateBy, Visibility, documents_scope, owner_of
 from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
-from kvproxy.core.pages import PAGE_TOKENS, Found, Kept, KeptPage, Lookup, NotFound, stored_key
+from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
 from kvproxy.core.requests import (
     CacheHints,
@@ -35,7 +35,6 @@ __all__ = [
     "Decision",
     "DocumentPart",
     "DocumentRef",
-    "Found",
     "GrammarText",
     "Hit",
     "IsolateBy",
@@ -43,11 +42,12 @@ __all__ = [
     "Kept",
     "KeptPage",
     "LeftOut",
-    "Lookup",
     "Message",
     "Miss",
     "MissReason",
-    "NotFound",
+    "NoPages",
+    "PageLookup",
+    "PagesFound",
     "Part",
     "Prompt",
     "Reasoning",

@@ -12,7 +12,7 @@ PAGE_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PagesFound:
     """Pages that hold the first ``tokens`` positions of a prompt; held while the lookup's block is open."""
 
     tokens: int
@@ -21,14 +21,14 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class NotFound:
+class NoPages:
     """No page that the caller may use."""
 
-    seen: bool
+    evicted: bool
     """True when the first page was once kept for this caller and has been evicted."""
 
 
-Lookup = Found | NotFound
+PageLookup = PagesFound | NoPages
 
 
 @dataclass(frozen=True, slots=True)

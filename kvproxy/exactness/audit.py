@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from kvproxy.backends.base import Audit, BadPage
-from kvproxy.backends.embedded.audit_samples import Samples, ServedHit
+from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.errors import KVProxyError, Overloaded
 from kvproxy.exactness.quarantine import Quarantine
@@ -55,7 +55,7 @@ class AuditCounts:
 class Auditor:
     """``run`` until cancelled. Event loop only."""
 
-    def __init__(self, samples: Samples, local: EmbeddedBackend, quarantine: Quarantine) -> None:
+    def __init__(self, samples: AuditSamples, local: EmbeddedBackend, quarantine: Quarantine) -> None:
         self._samples = samples
         self._local = local
         self._quarantine = quarantine

@@ -18,8 +18,8 @@ from kvproxy.backends.base import BadPage, LocalBackend
 from kvproxy.core import PAGE_TOKENS, DocumentRef
 from kvproxy.documents.library.library import Known, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
-from kvproxy.publishing.document_locks import Turns, whole
-from kvproxy.publishing.holdings import Holding, Shelf
+from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Quarantine:
         registry: Registry,
         local: LocalBackend,
         shelf: Shelf,
-        turns: Turns,
+        turns: DocumentLocks,
         released: Callable[[DocumentRef], Awaitable[None]] | None = None,
     ) -> None:
         """``released`` is told of each version that leaves."""
@@ -164,10 +164,10 @@ class Quarantine:
         for prefix in known.prefixes:
             kept = await self._local.keep(prefix.token_ids, document.scope, owner=document.owner_scope)
             framings.append(KeptFraming(prefix.name, kept))
-        await whole(self._replace_kept(document.ref, Holding(document.scope, tuple(framings))))
+        await whole(self._replace_kept(document.ref, DocumentHolding(document.scope, tuple(framings))))
         return framings
 
-    async def _replace_kept(self, ref: DocumentRef, holding: Holding) -> None:
+    async def _replace_kept(self, ref: DocumentRef, holding: DocumentHolding) -> None:
         await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings)
         self._shelf.put(ref, holding)
 

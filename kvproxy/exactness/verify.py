@@ -56,7 +56,7 @@ class Verifier:
         if known.quarantined is not None and self._quarantine is not None:
             await self._quarantine.renew(found)
         cases = list(self._cases(known))
-        told = _Told(progress, len(cases))
+        told = _VerifyProgress(progress, len(cases))
         done = []
         for case in cases:
             done.append(await self._one(found, case, caller, new_tokens, told))
@@ -89,7 +89,7 @@ class Verifier:
             yield from (case for case in cases if case.name in kept)
 
     async def _one(
-        self, ref: DocumentRef, case: _Case, caller: Caller, new_tokens: int, told: _Told
+        self, ref: DocumentRef, case: _Case, caller: Caller, new_tokens: int, told: _VerifyProgress
     ) -> Verification:
         prompt = await self._composer.composed(self._request(ref, case, caller), caller)
         room = self._local.info.max_context - len(prompt.token_ids) - 1
@@ -139,7 +139,7 @@ def messages_for(framing: Framing, document: Part, question: str) -> tuple[Messa
     return (Message("system", (TextPart(framing.system),)), user)
 
 
-class _Told:
+class _VerifyProgress:
     """Progress over framings of about one size."""
 
     def __init__(self, progress: Progress | None, framings: int) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 
-class Turns:
+class DocumentLocks:
     """A lock per name, for as long as anyone holds or waits for it."""
 
     def __init__(self) -> None:

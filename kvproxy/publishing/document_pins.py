@@ -12,7 +12,7 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.registry import Registry
 from kvproxy.errors import CannotFit, KVProxyError
-from kvproxy.publishing.holdings import Holding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Pins:
         finally:
             self._use(room)
 
-    async def hold(self, ref: DocumentRef, holding: Holding, room: Room) -> None:
+    async def hold(self, ref: DocumentRef, holding: DocumentHolding, room: Room) -> None:
         """Bring all of ``holding`` into memory and keep it there, not yet written down: before the version is visible,
         so that a refusal is one of the publish as a whole. Raises CannotFit and what ``LocalBackend.pin`` does; nothing
         is held then, until ``give_back``."""
@@ -139,7 +139,7 @@ class Pins:
                 return False
             return True
 
-    async def _hold(self, ref: DocumentRef, holding: Holding) -> None:
+    async def _hold(self, ref: DocumentRef, holding: DocumentHolding) -> None:
         held = self._held[ref] = []
         try:
             for framing in holding.framings:

@@ -10,7 +10,7 @@ from kvproxy.documents.library.registry import KeptFraming
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class DocumentHolding:
     """A document version's kept framings and the scope that may read them."""
 
     scope: str
@@ -28,23 +28,23 @@ class Shelf:
     """Holdings by document version, and the versions that need each page: nothing here looks at all of them."""
 
     def __init__(self) -> None:
-        self._holdings: dict[DocumentRef, Holding] = {}
+        self._holdings: dict[DocumentRef, DocumentHolding] = {}
         self._needing: dict[bytes, dict[DocumentRef, None]] = {}
         """By page key: the versions that need it, in any scope, in the order in which they came."""
 
-    def put(self, ref: DocumentRef, holding: Holding) -> None:
+    def put(self, ref: DocumentRef, holding: DocumentHolding) -> None:
         self.take([ref])
         self._holdings[ref] = holding
         for key in holding.keys:
             self._needing.setdefault(key, {})[ref] = None
 
-    def get(self, ref: DocumentRef) -> Holding:
+    def get(self, ref: DocumentRef) -> DocumentHolding:
         """Empty for a version of which nothing is kept."""
-        return self._holdings.get(ref, Holding("", ()))
+        return self._holdings.get(ref, DocumentHolding("", ()))
 
-    def take(self, refs: Sequence[DocumentRef]) -> list[Holding]:
+    def take(self, refs: Sequence[DocumentRef]) -> list[DocumentHolding]:
         """Remove holdings and return them."""
-        taken: list[Holding] = []
+        taken: list[DocumentHolding] = []
         for ref in refs:
             if (holding := self._holdings.pop(ref, None)) is not None:
                 taken.append(holding)

@@ -12,7 +12,7 @@ from kvproxy.documents.library.document import Document, FramedPrefix
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import KVProxyError
 from kvproxy.publishing.document_locks import whole
-from kvproxy.publishing.holdings import Holding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class PublishedPages:
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:
-            await whole(self.drop([Holding(scope, tuple(framings))]))
+            await whole(self.drop([DocumentHolding(scope, tuple(framings))]))
             raise
         return tuple(framings)
 
@@ -63,7 +63,7 @@ class PublishedPages:
                         "a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message
                     )
 
-    async def drop(self, holdings: Sequence[Holding]) -> None:
+    async def drop(self, holdings: Sequence[DocumentHolding]) -> None:
         """Drop what no document on the shelf needs. What cannot be dropped is logged, and costs no other page its
         end: nobody finds it any more, and the next start drops what belongs to no document.
 

@@ -19,7 +19,7 @@ from kvproxy.server.middleware.target import check_target
 from kvproxy.server.middleware.watching import watched
 from kvproxy.server.openapi.openapi_document import describe
 from kvproxy.server.openapi.operations import OPERATIONS
-from kvproxy.server.openapi.reference_pages import REFERENCE, Reference
+from kvproxy.server.openapi.reference_pages import REFERENCE, ReferencePages
 from kvproxy.server.requests.read_body import expect_continue
 
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
@@ -35,7 +35,7 @@ def build_app(parts: Parts) -> web.Application:
     )
     app[PARTS] = parts
     app[ORIGINS] = Origins.of(parts.cors_origins)
-    app[REFERENCE] = Reference(lambda: describe(OPERATIONS, served_name=parts.served_name))
+    app[REFERENCE] = ReferencePages(lambda: describe(OPERATIONS, served_name=parts.served_name))
     for operation in OPERATIONS:
         methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         for method in methods:

@@ -22,7 +22,7 @@ from kvproxy.store.disk import PageDisk, PageFile, PickleRefused, page_name
 from kvproxy.store.index_rescue import list_page_files
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.publisher_shares import NOBODY, Refused, Shares
+from kvproxy.store.publisher_shares import NOBODY, PublisherShares, Refused
 from kvproxy.store.store_folder import (
     FolderLock,
     check_own,
@@ -58,7 +58,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class StoreUsage:
     """``bytes`` are those of the page files, headers included; the index adds some 200 bytes a page."""
 
     pages: int
@@ -78,7 +78,7 @@ class PageStore:
     ) -> None:
         """Open or create; ``max_size`` in bytes. Raises SetupError: not writable, or in use elsewhere."""
         self._folder = folder / "pages"
-        self._shares = Shares(max_size)
+        self._shares = PublisherShares(max_size)
         self._sizes: Mapping[bytes, int] = self._shares.sizes
         self._fingerprint = fingerprint
         check_own(folder)
@@ -194,8 +194,8 @@ class PageStore:
             self._sweep()
         return dropped
 
-    def usage(self) -> Usage:
-        return Usage(len(self._sizes), self._shares.used, self._shares.max_size)
+    def usage(self) -> StoreUsage:
+        return StoreUsage(len(self._sizes), self._shares.used, self._shares.max_size)
 
     def check(self) -> list[str]:
         """Every fault in words; empty when sound. Reads and verifies each page, of any fingerprint."""

@@ -12,9 +12,9 @@ from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy
 from kvproxy.wire.bodies.strict import ListOf
 from kvproxy.wire.bodies.validation_errors import invalid
-from kvproxy.wire.chat.chat_body import MessageBody
+from kvproxy.wire.chat.chat_body import ChatMessageBody
 from kvproxy.wire.chat.parse_chat import parse_chat
-from kvproxy.wire.tools.chat_tools import ToolBody, ToolChoiceField
+from kvproxy.wire.tools.chat_tools import ChatToolBody, ToolChoiceField
 
 _CHAT_FIELDS = ("model", "messages", "tools", "tool_choice", "chat_template_kwargs")
 
@@ -28,10 +28,10 @@ class TokenizeBody(_Strict):
 
     model: str | None = Field(default=None, description="The local model, also when left out.")
     prompt: str | None = Field(default=None, description="Text, taken as it is: no chat template.")
-    messages: ListOf[MessageBody] | None = Field(
+    messages: ListOf[ChatMessageBody] | None = Field(
         default=None, description="A conversation, as for chat completions: what the model would be given."
     )
-    tools: ListOf[ToolBody] | None = None
+    tools: ListOf[ChatToolBody] | None = None
     tool_choice: ToolChoiceField = None
     chat_template_kwargs: dict[str, Any] | None = None
     add_special_tokens: bool | None = Field(

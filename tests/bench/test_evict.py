@@ -9,7 +9,7 @@ import pytest
 from kvproxy.bench.engine.cache_replay import POLICIES, Visit, replay
 from kvproxy.bench.evict import bench_evict, print_evict
 from kvproxy.bench.optimum import most_saved
-from kvproxy.bench.trace import Step, TracePlan, make_trace
+from kvproxy.bench.trace import TracePlan, TraceStep, make_trace
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_costs import PageWork
 
@@ -65,12 +65,12 @@ def test_the_bound_holds_for_the_best_of_all_choices() -> None:
     for _ in range(20):
         order = [source.randrange(4) for _ in range(9)]
         sizes = [source.choice([1, 2]) for _ in range(4)]
-        steps: list[Step] = []
+        steps: list[TraceStep] = []
         last: dict[int, int] = {}
         for number, chosen in enumerate(order):
             ids = tuple((chosen + 1) * 10_000 + i for i in range(sizes[chosen] * PAGE_TOKENS))
             before = last.get(chosen, -1)
-            steps.append(Step(Visit("q", (*ids, 7), len(ids)), len(ids) if before >= 0 else 0, before))
+            steps.append(TraceStep(Visit("q", (*ids, 7), len(ids)), len(ids) if before >= 0 else 0, before))
             last[chosen] = number
         room = 4
         gaps = [(s.before, n, s.reuse) for n, s in enumerate(steps) if s.before >= 0]

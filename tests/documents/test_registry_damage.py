@@ -16,7 +16,7 @@ import pytest
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library import registry_rows
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.library.registry import Entry, Registry
+from kvproxy.documents.library.registry import Registry, RegistryEntry
 from kvproxy.documents.library.registry_rescue import faults
 from tests.documents.library.test_registry import framing
 
@@ -38,7 +38,7 @@ def document(id: str, version: int = 1) -> Document:
 
 
 ENTRIES = {
-    document(id).ref: Entry(
+    document(id).ref: RegistryEntry(
         document(id),
         (framing("system", i), framing("user", i + 10)),
         "page 3 differs" if id == "other" else None,
@@ -90,7 +90,7 @@ def holes(content: bytes, count: int) -> Iterator[bytes]:
     yield bytes(len(content))
 
 
-def opened(folder: Path) -> tuple[dict[DocumentRef, Entry], list[str]]:
+def opened(folder: Path) -> tuple[dict[DocumentRef, RegistryEntry], list[str]]:
     with Registry(folder / NAME) as registry:
         return {e.document.ref: e for e in registry.load()}, registry.check()
 

@@ -15,7 +15,7 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.wire.anthropic.parse_messages import parse_messages
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
@@ -51,7 +51,7 @@ def chat_of(path: str, body: dict[str, Any]) -> ChatRequest:
         return parse_messages(body)
     if path == "/v1/chat/completions":
         return parse_chat(body, served_name=MODEL)
-    reading = Reading()
+    reading = RequestReading()
     read = parse_body(body, reading)
     items = normal_items(read.input or (), Ids("0" * 32), {}, reading)
     return to_chat(read, items, served_name=MODEL, reading=reading)

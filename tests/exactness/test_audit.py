@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from kvproxy.backends.base import BadPage, Generation
-from kvproxy.backends.embedded.audit_samples import Samples
+from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.core import PUBLIC, Caller, DocumentRef, Prompt, Sampling, Span
 from kvproxy.documents.library.library import Library
@@ -22,7 +22,7 @@ from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.events import Event, Finished
 from kvproxy.exactness.audit import Auditor
 from kvproxy.exactness.quarantine import Quarantine
-from kvproxy.publishing.document_locks import Turns
+from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.holdings import Shelf
 from tests.engine.tiny import Rig, make_model, make_rig, prompt, write_vocabulary
 
@@ -37,7 +37,7 @@ class Confined(Quarantine):
     """Remembers what it was told; every public page is the handbook's."""
 
     def __init__(self, backend: EmbeddedBackend, registry: Registry) -> None:
-        super().__init__(Library(), registry, backend, Shelf(), Turns())
+        super().__init__(Library(), registry, backend, Shelf(), DocumentLocks())
         self.notes: dict[DocumentRef, str] = {}
 
     def owners(self, pages: Iterable[BadPage]) -> dict[DocumentRef, BadPage]:
@@ -53,7 +53,7 @@ class Watch:
 
     def __init__(self, model: TileModel, folder: Path, rate: float) -> None:
         self.rig: Rig = make_rig(model, Vocabulary(write_vocabulary(folder / "words")), pages=32)
-        self.samples = Samples(rate, most=2, source=random.Random(1))
+        self.samples = AuditSamples(rate, most=2, source=random.Random(1))
         self.backend = EmbeddedBackend(self.rig.engine, "tiny", None, samples=self.samples)
         self.registry = Registry(folder / "documents.sqlite3")
         self.quarantine = Confined(self.backend, self.registry)
@@ -161,7 +161,7 @@ async def test_an_audit_whose_quarantine_fails_is_not_the_last(
 async def test_a_hit_from_before_its_page_was_replaced_says_nothing_of_the_engine(
     model: TileModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own, second = prompt(5, 600), Samples(1.0)
+    own, second = prompt(5, 600), AuditSamples(1.0)
     async with watching(model, tmp_path) as watch:
         watch.rig.run(own, max_tokens=0, scope=ANN.scope, readable=ANN.readable)
         watch.flip(0, ANN.scope)
@@ -194,7 +194,7 @@ async def test_a_tenants_own_pages_are_dropped_and_no_document_is_confined(
 async def test_a_wrong_answer_from_right_pages_ends_the_claim(model: TileModel, tmp_path: Path) -> None:
     async with watching(model, tmp_path, rate=0.0) as watch:
         await watch.backend.keep(DOCUMENT, PUBLIC)
-        taken = Samples(1.0)
+        taken = AuditSamples(1.0)
         asked = Generation("id", Prompt(ASKED), GREEDY, ANN, require_cached=600, keep_until=0)
         chosen = EmbeddedBackend(watch.rig.engine, "tiny", None, samples=taken)
         assert [e async for e in chosen.generate(asked)]
@@ -226,6 +226,6 @@ async def test_only_a_share_is_audited_and_misses_never(model: TileModel, tmp_pa
         await watch.backend.keep(DOCUMENT, PUBLIC)
         await watch.read()
         assert len(watch.samples) == 0
-    assert not any(Samples(0.0).wanted() for _ in range(50))
-    share = Samples(0.25, source=random.Random(4))
+    assert not any(AuditSamples(0.0).wanted() for _ in range(50))
+    share = AuditSamples(0.25, source=random.Random(4))
     assert 150 < sum(share.wanted() for _ in range(1000)) < 350

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from kvproxy.publishing.document_locks import Turns, whole
+from kvproxy.publishing.document_locks import DocumentLocks, whole
 
 
 async def test_one_at_a_time_per_name() -> None:
-    turns = Turns()
+    turns = DocumentLocks()
     order: list[str] = []
 
     async def work(name: str, label: str) -> None:
@@ -23,7 +23,7 @@ async def test_one_at_a_time_per_name() -> None:
 
 
 async def test_a_name_is_forgotten_when_its_holder_fails_or_a_waiter_leaves() -> None:
-    turns = Turns()
+    turns = DocumentLocks()
     async with turns.of("a"):
         waiter = asyncio.ensure_future(_enter(turns))
         await asyncio.sleep(0)
@@ -37,7 +37,7 @@ async def test_a_name_is_forgotten_when_its_holder_fails_or_a_waiter_leaves() ->
     assert turns.waiting == 0
 
 
-async def _enter(turns: Turns) -> None:
+async def _enter(turns: DocumentLocks) -> None:
     async with turns.of("a"):
         pass
 

@@ -11,7 +11,7 @@ from kvproxy.documents.library.document import Document, TokenizedDocument
 from kvproxy.documents.library.library import Known, Library
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.publishing.document_views import SLICE, DocumentViews
-from kvproxy.publishing.holdings import Holding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 
 ANN = Caller("ann", "tenant:ann")
 BOB = Caller("bob", "tenant:bob")
@@ -45,7 +45,7 @@ class Home:
         document = Document(id, version, text, "etag", visibility, owner.scope, 0)
         self.library.add(Known(document, tokenized, ()))
         kept = Kept("fake", tokens, (KeptPage(b"k", len(tokens)),), 4, 0.0)
-        self.shelf.put(document.ref, Holding(document.scope, (KeptFraming("system", kept),)))
+        self.shelf.put(document.ref, DocumentHolding(document.scope, (KeptFraming("system", kept),)))
 
 
 async def test_the_loop_has_its_turns_while_a_large_library_is_looked_at() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from kvproxy.core import DocumentRef, Kept, KeptPage
 from kvproxy.documents.library.registry import KeptFraming
-from kvproxy.publishing.holdings import Holding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 
 
 def kept(*keys: bytes) -> Kept:
@@ -14,9 +14,9 @@ ONE, TWO, THREE = DocumentRef("one", 1), DocumentRef("two", 1), DocumentRef("thr
 
 def test_shared_pages_are_needed_until_the_last_document_goes() -> None:
     shelf = Shelf()
-    shelf.put(ONE, Holding("public", (KeptFraming("system", kept(b"a", b"b")),)))
-    shelf.put(TWO, Holding("public", (KeptFraming("system", kept(b"a", b"c")),)))
-    shelf.put(THREE, Holding("tenant:x", (KeptFraming("user", kept(b"b", b"d")),)))
+    shelf.put(ONE, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"b")),)))
+    shelf.put(TWO, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"c")),)))
+    shelf.put(THREE, DocumentHolding("tenant:x", (KeptFraming("user", kept(b"b", b"d")),)))
     (gone,) = shelf.take([ONE, DocumentRef("absent", 1)])
     assert gone.keys == {b"a", b"b"}
     everything = (b"a", b"b", b"c", b"d")
@@ -29,6 +29,6 @@ def test_shared_pages_are_needed_until_the_last_document_goes() -> None:
 def test_holdings_by_framing() -> None:
     shelf = Shelf()
     assert shelf.get(ONE).framings == () and shelf.get(ONE).keys == frozenset()
-    holding = Holding("public", (KeptFraming("system", kept(b"a")),))
+    holding = DocumentHolding("public", (KeptFraming("system", kept(b"a")),))
     shelf.put(ONE, holding)
     assert shelf.get(ONE).of("system") == kept(b"a") and shelf.get(ONE).of("user") is None

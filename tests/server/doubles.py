@@ -32,7 +32,7 @@ from kvproxy.pipeline import Pipeline, Request
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Parts
-from kvproxy.server.middleware.connection import Runner
+from kvproxy.server.middleware.connection import ConnectionRunner
 from kvproxy.server.shutdown import Drain
 
 _ROLE_TOKENS = {"system": 2_000_000, "user": 2_000_001, "assistant": 2_000_002, "tool": 2_000_003}
@@ -271,7 +271,7 @@ class RealServer(TestServer):
     """On the connections that ``kvproxy serve`` has."""
 
     async def _make_runner(self, **settings: Any) -> BaseRunner:
-        return Runner(self.app, **settings)
+        return ConnectionRunner(self.app, **settings)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ class ServedHit:
     """Ended, with its tokens and scored hidden states; its pages are given back."""
 
 
-class Samples:
+class AuditSamples:
     """A share of the hits, ``rate`` from 0 to 1. Event loop only."""
 
     def __init__(self, rate: float, *, most: int = MOST, source: random.Random | None = None) -> None:

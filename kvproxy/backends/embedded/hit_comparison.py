@@ -28,7 +28,7 @@ PATIENCE_S = 1.0
 Progress = Callable[[int, int], None]
 
 
-class Run(Protocol):
+class ComparedRun(Protocol):
     """``EmbeddedBackend.run``."""
 
     def __call__(
@@ -42,7 +42,7 @@ class Run(Protocol):
 class Comparer:
     """Event loop only. What it runs takes pages from nobody and leaves none behind."""
 
-    def __init__(self, engine: Engine, run: Run) -> None:
+    def __init__(self, engine: Engine, run: ComparedRun) -> None:
         self._engine = engine
         self._run = run
 
@@ -55,7 +55,7 @@ class Comparer:
         all of them together cost one prefill; the last takes all that is kept and answers.
         """
         ids, cache = prompt.token_ids, self._engine.cache
-        told = _Told(progress, len(ids) * 2)
+        told = _ComparisonProgress(progress, len(ids) * 2)
         with cache.hold(ids, caller.readable) as match:
             kept = match.tokens
             if not kept:
@@ -164,7 +164,7 @@ class Comparer:
         return await asyncio.wrap_future(self._engine.call(function))
 
 
-class _Told:
+class _ComparisonProgress:
     """Progress over several jobs."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:

@@ -13,15 +13,15 @@ from kvproxy.backends.base import (
     Audit,
     Comparison,
     EngineInfo,
-    Found,
     Generation,
     Kept,
     KeptPage,
-    Lookup,
-    NotFound,
+    NoPages,
+    PageLookup,
+    PagesFound,
     PlacesClaim,
 )
-from kvproxy.backends.embedded.audit_samples import Samples, ServedHit
+from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.hit_comparison import Comparer
 from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
 from kvproxy.engine.cache.kv_cache import pages_for
@@ -59,7 +59,7 @@ class EmbeddedBackend:
         model: str,
         store: DeletableStore | None,
         grammars: GrammarCompiler | None = None,
-        samples: Samples | None = None,
+        samples: AuditSamples | None = None,
     ) -> None:
         """Without ``grammars``, generations that have a constraint are refused. ``samples`` gets the hits that it
         wants, once they have been served."""
@@ -82,14 +82,14 @@ class EmbeddedBackend:
         return None if self._engine.alive else "the engine is not running"
 
     @contextmanager
-    def hold(self, prompt: Prompt, caller: Caller) -> Iterator[Lookup]:
+    def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         cache = self._engine.cache
         with cache.hold(prompt.token_ids, caller.readable) as match:
             if match.tokens == 0:
-                yield NotFound(seen=cache.seen(prompt.token_ids, caller.readable))
+                yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
                 return
             on_disk = sum(len(n.token_ids) for n in match.nodes if n.page is None)
-            yield Found(tokens=match.tokens, on_disk=min(on_disk, match.tokens))
+            yield PagesFound(tokens=match.tokens, on_disk=min(on_disk, match.tokens))
 
     def claim(self, caller: Caller, count: int, *, again: bool = False) -> Claim:
         return self._engine.claim(caller.scope, count, again=again)
@@ -231,7 +231,7 @@ class EmbeddedBackend:
 
     def pin_room(self) -> int:
         cache = self._engine.cache
-        return max(0, most_pinned(cache) - cache.fixed)
+        return max(0, most_pinned(cache) - cache.pinned)
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
         cache = self._engine.cache
@@ -251,7 +251,7 @@ class EmbeddedBackend:
 
         async def release() -> None:
             with suppress(ShuttingDown):
-                await self._on_engine(lambda: cache.unfix(nodes))
+                await self._on_engine(lambda: cache.unpin(nodes))
 
         return release
 

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from kvproxy.backends.base import (
     Comparison,
     EngineInfo,
-    Found,
     Generation,
     Kept,
     KeptPage,
-    Lookup,
-    NotFound,
+    NoPages,
+    PageLookup,
+    PagesFound,
 )
 from kvproxy.backends.fake.fake_answers import (
     ANSWER_WORDS,
@@ -121,15 +121,15 @@ class FakeBackend:
         return self.not_ready
 
     @contextmanager
-    def hold(self, prompt: Prompt, caller: Caller) -> Iterator[Lookup]:
+    def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         self.holds += 1
         try:
             tokens = self._resident(prompt.token_ids, caller)
             if tokens:
-                yield Found(tokens=tokens, on_disk=0)
+                yield PagesFound(tokens=tokens, on_disk=0)
             else:
                 old = [p for s in caller.readable for p in self._evicted.get(s, ())]
-                yield NotFound(seen=any(_common(p, prompt.token_ids) == len(p) for p in old))
+                yield NoPages(evicted=any(_common(p, prompt.token_ids) == len(p) for p in old))
         finally:
             self.holds -= 1
 

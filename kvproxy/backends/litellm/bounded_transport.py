@@ -28,10 +28,10 @@ _LINES = ("application/x-ndjson", "application/jsonl", "application/json-lines",
 _FRAMES = ("application/vnd.amazon.eventstream",)
 
 
-class Reading:
+class BoundedReading:
     """One call's reading of its answers; ``current`` while the call is made. ``streamed``: event by event."""
 
-    current: ContextVar[Reading | None] = ContextVar("reading", default=None)
+    current: ContextVar[BoundedReading | None] = ContextVar("reading", default=None)
 
     def __init__(self, *, streamed: bool) -> None:
         self._streamed = streamed
@@ -134,7 +134,7 @@ def bounded(base: Any, limits: AnswerLimits | None = None) -> Any:
 
 def _within(response: httpx.Response, request: httpx.Request, limits: AnswerLimits) -> httpx.Response:
     unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
-    reading = Reading.current.get() or Reading(streamed=False)
+    reading = BoundedReading.current.get() or BoundedReading(streamed=False)
     meter = reading.meter(response, request, limits if response.is_success else limits.of_errors())
     headers = [
         (name, value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.backends.base import Endpoint
-from kvproxy.backends.litellm.provider_dialect import Upstream
+from kvproxy.backends.litellm.provider_dialect import ProviderDialect
 from kvproxy.errors import InvalidRequest
 
 _ARGUMENTS: dict[Endpoint, frozenset[str]] = {
@@ -70,7 +70,7 @@ _SHARED = frozenset(("service_tier", "store", "user"))
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class LitellmCall:
     """``arguments`` for litellm, without ``stream``; ``left_out``: fields of the body that do not reach the
     upstream."""
 
@@ -78,7 +78,7 @@ class Call:
     left_out: tuple[str, ...] = ()
 
 
-def upstream_call(endpoint: Endpoint, body: dict[str, Any], upstream: Upstream) -> Call:
+def upstream_call(endpoint: Endpoint, body: dict[str, Any], upstream: ProviderDialect) -> LitellmCall:
     """A client's body as a call of litellm.
 
     An upstream that reads it as it is gets the whole body in ``extra_body``, which is laid over what litellm made of
@@ -96,7 +96,7 @@ def upstream_call(endpoint: Endpoint, body: dict[str, Any], upstream: Upstream) 
     transparent = upstream.transparent(endpoint)
     call: dict[str, Any] = {"model": body["model"], **_checked(endpoint, body, transparent=transparent)}
     if transparent:
-        return Call(call | _whole(endpoint, body, upstream))
+        return LitellmCall(call | _whole(endpoint, body, upstream))
     given = {k: v for k, v in body.items() if v is not None and k not in (*_STREAMING, _MAIN[endpoint])}
     arguments = {k: v for k, v in given.items() if k in _ARGUMENTS[endpoint]}
     if endpoint == "chat/completions" and upstream.dialect == "kindred":
@@ -108,22 +108,22 @@ def upstream_call(endpoint: Endpoint, body: dict[str, Any], upstream: Upstream) 
         call["allowed_openai_params"] = ["reasoning_effort"]  # or litellm refuses what it has no record of
     lost = _lost(endpoint, upstream) & arguments.keys()
     if upstream.dialect == "foreign":
-        return Call(call | arguments, (*sorted(lost), *rest))
+        return LitellmCall(call | arguments, (*sorted(lost), *rest))
     rest |= {k: arguments[k] for k in lost & _SHARED}
     dropped = upstream.drops | (_HINTS if upstream.dialect == "kindred" else frozenset())
     left_out = tuple(sorted(lost - _SHARED)) + tuple(k for k in rest if k in dropped)
     extra = {k: v for k, v in rest.items() if k not in dropped}
-    return Call(call | arguments | ({"extra_body": extra} if extra else {}), left_out)
+    return LitellmCall(call | arguments | ({"extra_body": extra} if extra else {}), left_out)
 
 
-def _lost(endpoint: Endpoint, upstream: Upstream) -> frozenset[str]:
+def _lost(endpoint: Endpoint, upstream: ProviderDialect) -> frozenset[str]:
     """Parameters that litellm takes and forgets on the way from this endpoint to chat completions."""
     if endpoint == "messages":
         return frozenset() if upstream.own_messages else _LOST_OF_MESSAGES
     return _LOST_OF_RESPONSES if endpoint == "responses" and upstream.chat_only else frozenset()
 
 
-def _whole(endpoint: Endpoint, body: dict[str, Any], upstream: Upstream) -> dict[str, Any]:
+def _whole(endpoint: Endpoint, body: dict[str, Any], upstream: ProviderDialect) -> dict[str, Any]:
     extra = {k: v for k, v in body.items() if k not in _STREAMING}
     if upstream.own_server and endpoint == "chat/completions":
         extra["messages"] = [_with_plain_role(message) for message in body["messages"]]

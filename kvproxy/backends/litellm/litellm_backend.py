@@ -19,10 +19,10 @@ from functools import partial
 from typing import Any
 
 from kvproxy.backends.base import Endpoint, Generation, LocalBackend, Passthrough
-from kvproxy.backends.litellm.bounded_transport import Reading
+from kvproxy.backends.litellm.bounded_transport import BoundedReading
 from kvproxy.backends.litellm.fallback import FallbackReader, sampling_arguments, with_format
 from kvproxy.backends.litellm.litellm_answer import answer_of, event_cleaner
-from kvproxy.backends.litellm.litellm_arguments import Call, upstream_call
+from kvproxy.backends.litellm.litellm_arguments import LitellmCall, upstream_call
 from kvproxy.backends.litellm.litellm_module import (
     LOOP,
     close_clients,
@@ -31,7 +31,7 @@ from kvproxy.backends.litellm.litellm_module import (
     translated_messages,
     underneath,
 )
-from kvproxy.backends.litellm.provider_dialect import Upstream, least, upstream
+from kvproxy.backends.litellm.provider_dialect import ProviderDialect, least, upstream
 from kvproxy.backends.litellm.router_ticket import Ticket
 from kvproxy.backends.litellm.upstream_error import upstream_error
 from kvproxy.core import LeftOut
@@ -71,7 +71,7 @@ class LitellmBackend:
         self._local = local
         self._local_name = local_name
         self._configured = tuple(upstreams)
-        self._upstreams: tuple[tuple[str, Upstream], ...] = ()
+        self._upstreams: tuple[tuple[str, ProviderDialect], ...] = ()
         self._messages_groups: dict[str, str] = {}
         """By name, the router's group that answers Anthropic's endpoint, where it is another: litellm sends thinking
         for ``openai/`` to ``/v1/responses``."""
@@ -154,8 +154,8 @@ class LitellmBackend:
             ),
         }
         fallback = FallbackReader()
-        reading = Reading(streamed=True)
-        Reading.current.set(reading)
+        reading = BoundedReading(streamed=True)
+        BoundedReading.current.set(reading)
         try:
             stream = await self._router.acompletion(**call)
             async with aclosing(stream):
@@ -182,7 +182,7 @@ class LitellmBackend:
         return await LOOP.call(lambda: self._complete(endpoint, body))
 
     async def _complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
-        return answer_of(endpoint, await self._call(endpoint, body, Reading(streamed=False)))
+        return answer_of(endpoint, await self._call(endpoint, body, BoundedReading(streamed=False)))
 
     async def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Raises UpstreamError, also after chunks: a stream that broke has no other end."""
@@ -195,7 +195,7 @@ class LitellmBackend:
         options = body.get("stream_options")
         counting = endpoint in ("chat/completions", "completions") and isinstance(options, dict)
         extra = {"stream_options": options} if counting else {}
-        reading = Reading(streamed=True)
+        reading = BoundedReading(streamed=True)
         events = await self._call(endpoint, body, reading, stream=True, **extra)
         asked = isinstance(options, dict) and options.get("include_usage") is True
         clean = event_cleaner(endpoint, include_usage=asked)
@@ -224,18 +224,20 @@ class LitellmBackend:
             raise ModelNotFound(name)
         await self.start()
 
-    def _asked(self, endpoint: Endpoint, body: dict[str, Any]) -> Call:
+    def _asked(self, endpoint: Endpoint, body: dict[str, Any]) -> LitellmCall:
         name = str(body.get("model"))
         names = {name, *self._fallbacks.get(name, ())}
         return upstream_call(endpoint, body, least([u for n, u in self._upstreams if n in names]))
 
-    async def _call(self, endpoint: Endpoint, body: dict[str, Any], reading: Reading, **extra: Any) -> Any:
+    async def _call(
+        self, endpoint: Endpoint, body: dict[str, Any], reading: BoundedReading, **extra: Any
+    ) -> Any:
         name = str(body.get("model"))
         call = self._asked(endpoint, body).arguments
         if endpoint == "messages":
             call["model"] = self._messages_groups.get(name, name)
         lone = self._lone(endpoint, name)
-        Reading.current.set(reading)
+        BoundedReading.current.set(reading)
         try:
             if lone is not None:
                 return await self._litellm.acompletion(**{**call, **lone}, **extra)

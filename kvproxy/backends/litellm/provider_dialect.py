@@ -52,7 +52,7 @@ _NO_KEY = "none"
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class ProviderDialect:
     """One deployment. ``supported``: the chat parameters that litellm adapts for it."""
 
     params: dict[str, Any]
@@ -78,7 +78,7 @@ class Upstream:
         )
 
 
-def least(upstreams: Sequence[Upstream]) -> Upstream:
+def least(upstreams: Sequence[ProviderDialect]) -> ProviderDialect:
     """Returns what holds for all of several upstreams that may answer; the one that knows least decides."""
     ranked = sorted(upstreams, key=lambda u: _CLOSENESS.index(u.dialect))
     supported = [u.supported for u in upstreams if u.dialect != "openai"]
@@ -92,22 +92,24 @@ def least(upstreams: Sequence[Upstream]) -> Upstream:
     )
 
 
-def upstream(litellm: Any, params: Mapping[str, Any]) -> Upstream:
+def upstream(litellm: Any, params: Mapping[str, Any]) -> ProviderDialect:
     """``params``: litellm's own for one deployment, as configured."""
     asked = {name: params.get(name) for name in ("custom_llm_provider", "api_base", "api_key")}
     asked["api_base"] = asked["api_base"] or params.get("base_url")
     try:
         model, provider, key, base = litellm.get_llm_provider(model=str(params["model"]), **asked)
     except Exception:
-        return Upstream(dict(params), "foreign")  # litellm says what is wrong with it when it is called
+        return ProviderDialect(
+            dict(params), "foreign"
+        )  # litellm says what is wrong with it when it is called
     if provider in SERVERS and base:
         return _server(params, model, provider, key or asked["api_key"], base)
     chat_only = bool(params.get("use_chat_completions_api")) or not _has_responses(litellm, model, provider)
     if provider == "openai":
-        return Upstream(dict(params), "openai", chat_only=chat_only)
+        return ProviderDialect(dict(params), "openai", chat_only=chat_only)
     known = litellm.get_supported_openai_params(model=model, custom_llm_provider=provider) or ()
     dialect: Dialect = "kindred" if _kindred(litellm, model, provider) else "foreign"
-    return Upstream(
+    return ProviderDialect(
         dict(params),
         dialect,
         frozenset(known),
@@ -128,12 +130,14 @@ def _has_responses(litellm: Any, model: str, provider: str) -> bool:
         return False
 
 
-def _server(params: Mapping[str, Any], model: str, provider: str, key: str | None, base: str) -> Upstream:
+def _server(
+    params: Mapping[str, Any], model: str, provider: str, key: str | None, base: str
+) -> ProviderDialect:
     kept = {k: v for k, v in params.items() if k not in ("custom_llm_provider", "base_url")}
     chat_only = bool(params.get("use_chat_completions_api", provider not in _OWN_RESPONSES))
     if chat_only:
         kept["use_chat_completions_api"] = True
-    return Upstream(
+    return ProviderDialect(
         {**kept, "model": f"openai/{model}", "api_base": base, "api_key": key or _NO_KEY},
         "openai",
         chat_only=chat_only,

@@ -15,7 +15,7 @@ from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.page_costs import PageCosts, PageWork
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
-from kvproxy.engine.cache.prefix_index import Match, Node, PrefixIndex
+from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
 
 POLICIES = ("value", "lru", "lfu", "farthest")
 """Ours, the two usual ones, and one that knows what is asked for next."""
@@ -34,7 +34,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReplayOutcome:
     """Sums over a trace. ``work`` is the whole prefill without any reuse, in floating point operations."""
 
     tokens: int
@@ -46,7 +46,7 @@ class Outcome:
     """Time in the cache's own methods."""
 
 
-def replay(visits: Iterable[Visit], pages: int, work: PageWork, policy: str) -> Outcome:
+def replay(visits: Iterable[Visit], pages: int, work: PageWork, policy: str) -> ReplayOutcome:
     """One request after another, in ``pages`` pages. Raises AssertionError when the books do not balance."""
     player = _Player(pages, work, policy)
     for visit in visits:
@@ -72,8 +72,10 @@ class _Player:
         self._tokens = self._cached = self._evictions = 0
         self._done = self._saved = self._seconds = 0.0
 
-    def outcome(self) -> Outcome:
-        return Outcome(self._tokens, self._cached, self._done, self._saved, self._evictions, self._seconds)
+    def outcome(self) -> ReplayOutcome:
+        return ReplayOutcome(
+            self._tokens, self._cached, self._done, self._saved, self._evictions, self._seconds
+        )
 
     def serve(self, visit: Visit) -> None:
         """As the engine does: match, promise, share, compute the rest, register, let go."""
@@ -87,9 +89,9 @@ class _Player:
         match = cache.match(visit.token_ids, (visit.scope, "public"), size - 1)
         whole = match.tokens // PAGE_TOKENS
         need = pages_for(size) - whole
-        if not cache.reserve(match.nodes, need):
-            match, whole, need = Match((), 0), 0, pages_for(size)
-            if not cache.promise(need):
+        if not cache.retain_and_reserve(match.nodes, need):
+            match, whole, need = PrefixMatch((), 0), 0, pages_for(size)
+            if not cache.reserve(need):
                 return  # larger than the pool
         cache.used(match.nodes)
         full = match.nodes[:whole]
@@ -97,9 +99,9 @@ class _Player:
         before = cache.occupancy().free
         held += [cache.take(held[-1] if held else None) for _ in range(need)]
         self._evictions += max(0, need - before)
-        cache.unpin(match.nodes)
+        cache.release(match.nodes)
         self._register(visit, list(full), held)
-        cache.release(held)
+        cache.return_pages(held)
         self._seconds += time.perf_counter() - began
         self._cached += match.tokens
         self._saved += self._work.span(0, match.tokens)

@@ -49,7 +49,7 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class CeilingWork:
     """What a model has to do at least, whoever runs it."""
 
     layers: int
@@ -75,9 +75,9 @@ class Work:
         return float(self.item_bytes * (self.layer_weights + self.head_weights + kv))
 
 
-def work_of(model: TileModel) -> Work:
+def work_of(model: TileModel) -> CeilingWork:
     shape = model.page_shape
-    return Work(
+    return CeilingWork(
         layers=shape.layers,
         heads=shape.kv_heads * model.group,
         kv_heads=shape.kv_heads,

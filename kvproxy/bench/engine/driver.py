@@ -22,14 +22,14 @@ from typing import Any, TypeVar
 import psutil
 import torch
 
-from kvproxy.bench.engine.timed_answer import Answer, IdVocabulary, Timed
+from kvproxy.bench.engine.timed_answer import IdVocabulary, Timed, TimedAnswer
 from kvproxy.bench.engine.transformers_baseline import load_plain
 from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine.bitwise import ROWS, Rows, compare_rows, total
 from kvproxy.engine.build import keep_freed_memory, return_freed_memory
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
-from kvproxy.engine.cache.page_io import Store
+from kvproxy.engine.cache.page_io import PagesOnDisk
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import PrefixIndex
@@ -68,7 +68,7 @@ class Rig:
 
     def submit(
         self, token_ids: Sequence[int], *, max_tokens: int, sampling: Sampling = GREEDY, **fields: Any
-    ) -> Answer:
+    ) -> TimedAnswer:
         """Queue a job; it is answered with exactly ``max_tokens`` tokens unless ``sampling`` stops it. ``fields``:
         any other field of Job. Raises what Engine.submit raises."""
         job = Job(
@@ -82,7 +82,7 @@ class Rig:
         )
         if fields:
             job = replace(job, **fields)
-        answer = Answer()
+        answer = TimedAnswer()
         answer.sequence = self.engine.submit(job, answer.emit)
         return answer
 
@@ -111,8 +111,8 @@ class Rig:
     def _evict(self) -> None:
         seen = self.cache.occupancy()
         wanted = seen.free + seen.evictable
-        if self.cache.promise(wanted):
-            self.cache.release([self.cache.take(None) for _ in range(wanted)])
+        if self.cache.reserve(wanted):
+            self.cache.return_pages([self.cache.take(None) for _ in range(wanted)])
 
     def kv(self, token_ids: Sequence[int]) -> list[KVPage]:
         """The pages in memory that hold a prompt's KV, as copies."""
@@ -137,7 +137,7 @@ class Rig:
 
         self.on_thread(write)
 
-    def compare(self, hit: Answer, cold: Answer, start: int, end: int | None = None) -> Rows:
+    def compare(self, hit: TimedAnswer, cold: TimedAnswer, start: int, end: int | None = None) -> Rows:
         """Logits of two scoring jobs over one prompt, at every position from ``start`` up to ``end``, or to the last
         one. Both must have scored ``start``; ValueError when they did not compute the same positions."""
         ours, reference = (_scored_between(a.sequence, start, end) for a in (hit, cold))
@@ -176,7 +176,7 @@ def start_rig(
     *,
     tokens: int,
     thread: KernelThread | None = None,
-    store: Store | None = None,
+    store: PagesOnDisk | None = None,
     max_running: int = 64,
     max_waiting: int = 64,
     **options: Any,

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 import torch
 
-from kvproxy.engine.decode.compiled_grammars import CompiledGrammar
+from kvproxy.engine.decode.compiled_grammars import LlguidanceGrammar
 
 
-def answer_cost(compiled: CompiledGrammar, token_ids: Sequence[int], width: int) -> list[tuple[float, float]]:
+def answer_cost(
+    compiled: LlguidanceGrammar, token_ids: Sequence[int], width: int
+) -> list[tuple[float, float]]:
     """Seconds of mask and accept for each token. Raises AssertionError when one of them cannot follow."""
     state, took = compiled.start(), []
     for token_id in token_ids:

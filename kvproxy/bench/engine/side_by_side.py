@@ -46,7 +46,7 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SideBySideOutcome:
     case: Case
     theirs: tuple[Times, ...]
     ours: tuple[Times, ...]
@@ -80,7 +80,7 @@ class Duel:
 
     def play(
         self, cases: Sequence[Case], repeats: int, progress: Callable[[int, int], None] | None = None
-    ) -> list[Outcome]:
+    ) -> list[SideBySideOutcome]:
         """Run each case ``repeats`` times on either side, after a short one that warms it up. Once per duel."""
         say, done, total = progress or (lambda *_: None), 0, 2 * repeats * len(cases)
         theirs: list[list[Times]] = [[] for _ in cases]
@@ -102,7 +102,10 @@ class Duel:
                         done += 1
             self.drift.append(self._probe())
         say(total, total)
-        return [Outcome(case, tuple(t), tuple(o)) for case, t, o in zip(cases, theirs, ours, strict=True)]
+        return [
+            SideBySideOutcome(case, tuple(t), tuple(o))
+            for case, t, o in zip(cases, theirs, ours, strict=True)
+        ]
 
     def on_thread(self, function: Callable[[], T]) -> T:
         """Run on the kernel thread."""

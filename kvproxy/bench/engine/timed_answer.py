@@ -49,7 +49,7 @@ class IdVocabulary(Vocabulary):
         return b"".join(self.token_bytes(i) for i in ids).decode()
 
 
-class Answer:
+class TimedAnswer:
     """A job that was submitted. ``emit`` is called on the engine's thread, all else by one other."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Answer:
     def emit(self, event: Event | BaseException) -> None:
         self._events.put((time.perf_counter(), event))
 
-    def read(self, tokens: int) -> Answer:
+    def read(self, tokens: int) -> TimedAnswer:
         """Wait until so many tokens are there, or all. Raises what the engine failed with."""
         while not self._over and len(self._shown) < tokens:
             self._next()

@@ -31,21 +31,21 @@ def bench_fair_command(
 ) -> None:
     """Gaps between the tokens of running streams while somebody's long cold prompt is computed; and the time to the
     first token beside another tenant's many sequences."""
-    from kvproxy.bench.fair import Plan, bench_fair
+    from kvproxy.bench.fair import FairBenchPlan, bench_fair
     from kvproxy.bench.print_fair import print_fair
-    from kvproxy.bench.tenants import Crowd
+    from kvproxy.bench.tenants import TenantCrowd
     from kvproxy.config import default_cache_dir
     from kvproxy.terminal.progress import Progress
 
     if known >= prompt_tokens:
         raise typer.BadParameter("leave some of the prompt unknown", param_hint="--known")
-    plan = Plan(
+    plan = FairBenchPlan(
         prompt_tokens=prompt_tokens,
         known=known,
         streams=streams,
         gaps=gaps,
         hits=hits,
-        crowd=Crowd(sequences=crowd),
+        crowd=TenantCrowd(sequences=crowd),
     )
     with Progress("bench fair", unit="parts") as progress:
         result = bench_fair(model, plan, cache_dir=default_cache_dir(), progress=progress)

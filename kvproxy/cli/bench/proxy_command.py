@@ -30,7 +30,7 @@ def bench_proxy_command(
 ) -> None:
     """Time that the proxy adds to a request, beside litellm's own proxy, and its time for a hit."""
     from kvproxy.bench.litellm_proxy import install
-    from kvproxy.bench.proxy import QUICK, Plan, bench_proxy
+    from kvproxy.bench.proxy import QUICK, ProxyBenchPlan, bench_proxy
     from kvproxy.bench.table import print_proxy
     from kvproxy.cli.demo import example_text
     from kvproxy.config import default_cache_dir
@@ -45,7 +45,7 @@ def bench_proxy_command(
         litellm = install(default_cache_dir(), lambda what: typer.echo(what, err=True))
     with Progress("bench proxy", unit="series") as progress:
         result = bench_proxy(
-            QUICK if quick else Plan(),
+            QUICK if quick else ProxyBenchPlan(),
             model=model,
             model_folder=folder.path,
             text=text,

@@ -9,7 +9,7 @@ from itertools import groupby, takewhile
 from kvproxy.core import PUBLIC, Caller, DocumentRef
 from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument
 from kvproxy.documents.library.spelling import PUBLISHED
-from kvproxy.documents.library.text_prefixes import PrefixIndex
+from kvproxy.documents.library.text_prefixes import TextPrefixes
 from kvproxy.errors import DocumentNotFound
 
 
@@ -46,14 +46,14 @@ class Known:
         return (Spelled(PUBLISHED, self.document.text, self.tokenized), *self.others)
 
     @property
-    def matches(self) -> list[Match]:
+    def matches(self) -> list[DocumentMatch]:
         """By each of its distinct cores: some spellings differ in what stands before them only."""
         cores = {spelled.tokenized.core: spelled.tokenized for spelled in reversed(self.spellings)}
-        return [Match(self, tokenized) for tokenized in cores.values()]
+        return [DocumentMatch(self, tokenized) for tokenized in cores.values()]
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class DocumentMatch:
     """A document in one of its spellings, as a text has it."""
 
     known: Known
@@ -78,7 +78,7 @@ class Library:
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Known]] = {}
         """By ``DocumentRef.name``, then by version, ascending."""
-        self._texts: dict[str, PrefixIndex[Match]] = {}
+        self._texts: dict[str, TextPrefixes[DocumentMatch]] = {}
         """By the scope that may see the documents: ``PUBLIC``, or their owner's."""
         self._count = 0
         self._quarantined = 0
@@ -103,7 +103,7 @@ class Library:
         self._versions[ref.name] = {version: versions[version] for version in sorted(versions)}
         self._count += before is None
         self._quarantined += known.quarantined is not None
-        texts = self._texts.setdefault(_seen_by(known), PrefixIndex())
+        texts = self._texts.setdefault(_seen_by(known), TextPrefixes())
         for match in known.matches:
             core = match.tokenized.core
             texts.put(core, tuple(sorted((*_others(texts.get(core), ref), match), key=lambda m: m.rank)))
@@ -185,7 +185,7 @@ class Library:
                 return known
         raise DocumentNotFound(str(ref), param=param)
 
-    def at_front(self, text: str, caller: Caller) -> Match | None:
+    def at_front(self, text: str, caller: Caller) -> DocumentMatch | None:
         """The longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
 
         ``text`` starts at a character that is not white space.
@@ -195,7 +195,7 @@ class Library:
         ]
         return min(found, key=lambda match: match.rank, default=None)
 
-    def _longest(self, text: str, scope: str) -> Match | None:
+    def _longest(self, text: str, scope: str) -> DocumentMatch | None:
         texts = self._texts.get(scope)
         return next((matches[0] for matches in texts.starting(text) if matches), None) if texts else None
 
@@ -214,5 +214,5 @@ def _seen_by(known: Known) -> str:
     return PUBLIC if known.document.visibility == "public" else known.document.owner_scope
 
 
-def _others(matches: Sequence[Match], ref: DocumentRef) -> tuple[Match, ...]:
+def _others(matches: Sequence[DocumentMatch], ref: DocumentRef) -> tuple[DocumentMatch, ...]:
     return tuple(match for match in matches if match.known.document.ref != ref)

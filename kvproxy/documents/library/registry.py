@@ -42,7 +42,7 @@ class KeptFraming:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RegistryEntry:
     """One document version and all that was kept of it."""
 
     document: Document
@@ -166,7 +166,7 @@ class Registry:
         ((last,),) = self._rows("SELECT max(last_version) FROM ids WHERE id IN (?, ?)", names)
         return int(last or 0)
 
-    def load(self) -> list[Entry]:
+    def load(self) -> list[RegistryEntry]:
         """All versions, by id and then by version."""
         kept: dict[tuple[str, int], list[KeptFraming]] = {}
         for name, version, framing, *columns, _ in self._rows("SELECT * FROM kept ORDER BY framing"):
@@ -174,7 +174,7 @@ class Registry:
         notes = {(row[0], row[1]): row[2] for row in self._rows("SELECT * FROM quarantined")}
         pinned = {(row[0], row[1]) for row in self._rows("SELECT * FROM pinned")}
         entries = [
-            Entry(
+            RegistryEntry(
                 _document(row),
                 tuple(kept.get((row[0], row[1]), ())),
                 notes.get((row[0], row[1])),

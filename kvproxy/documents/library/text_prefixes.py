@@ -11,7 +11,7 @@ V = TypeVar("V")
 _FIRST_STEP = 64
 
 
-class PrefixIndex(Generic[V]):
+class TextPrefixes(Generic[V]):
     """Values by key, found by any text that starts with their key. Changed by one thread, read by any.
 
     A lookup costs a binary search and a step for each key that another key extends, whatever is stored beside them. The

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from kvproxy.core import Caller, DocumentPart, Message, Role
-from kvproxy.documents.library.library import Library, Match
+from kvproxy.documents.library.library import DocumentMatch, Library
 from kvproxy.documents.tokens.escape import Escape, checked
 
 JOINT = "\n"
@@ -39,7 +39,7 @@ class Contents:
     ) -> None:
         """``shown``: the role that each message's content is shown under; ``copied``: roles that a placeholder may
         stand in. Raises DocumentNotFound and InvalidRequest."""
-        self.slots: list[Match] = []
+        self.slots: list[DocumentMatch] = []
         self.marked: list[int] = []
         """For each mark, the index of the message it stands in."""
         self._fit = [role in copied for role in shown]
@@ -72,7 +72,7 @@ class Contents:
             named = None
             if isinstance(part, DocumentPart):
                 known = self._library.resolve(part.document, self._caller, param=f"{where}.document")
-                text, named = known.document.text, Match(known, known.tokenized)
+                text, named = known.document.text, DocumentMatch(known, known.tokenized)
             else:
                 text = checked(part.text, where)
             marked = (index, j) in carriers
@@ -81,7 +81,7 @@ class Contents:
             pieces.append(self._piece(text, named, marked=marked))
         return JOINT.join(pieces)
 
-    def _piece(self, text: str, named: Match | None, *, marked: bool) -> str:
+    def _piece(self, text: str, named: DocumentMatch | None, *, marked: bool) -> str:
         """``named``: the document that ``text`` is, where the client named it."""
         body = text.lstrip()
         match = named or self._library.at_front(body, self._caller)

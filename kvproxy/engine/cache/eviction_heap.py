@@ -14,7 +14,7 @@ from kvproxy.engine.cache.prefix_index import Node
 
 
 class Evictable:
-    """The cache tells it of every holder and pin; it changes the nodes' ``page``, ``pins``, ``staying``, ``kept``,
+    """The cache tells it of every holder and pin; it changes the nodes' ``page``, ``retained``, ``in_use``, ``kept``,
     ``resident_below`` and ``priority``, and nobody else does. Not thread safe: the cache's lock guards it."""
 
     def __init__(self, pages: int, policy: Policy) -> None:
@@ -65,8 +65,8 @@ class Evictable:
             self.offer(parent)
         return page
 
-    def pin(self, node: Node, by: int) -> None:
-        node.pins += by
+    def retain(self, node: Node, by: int) -> None:
+        node.retained += by
         self._settle(node)
 
     def used(self, node: Node) -> None:
@@ -101,16 +101,16 @@ class Evictable:
 
     def _settle(self, node: Node) -> None:
         """See whether the node is in use, and tell all that lead to it when that has changed."""
-        staying = self._in_use(node)
-        if staying == node.staying:
+        in_use = self._in_use(node)
+        if in_use == node.in_use:
             return
-        node.staying = staying
-        if not staying:
+        node.in_use = in_use
+        if not in_use:
             self.policy.rested(node)
         at: Node | None = node
         while at is not None:
             before = at.kept
-            at.kept += 1 if staying else -1
+            at.kept += 1 if in_use else -1
             if (before > 0) == (at.kept > 0):
                 return
             if at.page is not None:
@@ -122,7 +122,7 @@ class Evictable:
         when its page has come: its coming must take no page from those that may go."""
         if node.page is not None and self._sequences[node.page] > 0:
             return True
-        return node.pins > 0 and (node.page is not None or node.stored or node.spilled)
+        return node.retained > 0 and (node.page is not None or node.stored or node.spilled)
 
     def _refresh(self, page: int) -> None:
         nodes = self._nodes[page]
@@ -163,8 +163,8 @@ class Evictable:
         kept: set[Node] = set()
         for node in everyone:
             in_use = self._in_use(node)
-            if in_use != node.staying:
-                faults.append(f"node {node.key.hex()[:12]} is in use: {in_use}, counted as {node.staying}")
+            if in_use != node.in_use:
+                faults.append(f"node {node.key.hex()[:12]} is in use: {in_use}, counted as {node.in_use}")
             at: Node | None = node if in_use else None
             while at is not None and at not in kept:
                 kept.add(at)

@@ -22,14 +22,14 @@ from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
 from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts
 from kvproxy.engine.cache.page_evictor import PageEvictor
 from kvproxy.engine.cache.page_pool import PagePool
-from kvproxy.engine.cache.prefix_index import Match, Node, PrefixIndex
+from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
 from kvproxy.engine.cache.spill_tier import Spill, SpillFiles
 
 
-class FixOutcome(Enum):
+class PinOutcome(Enum):
     """The result of :meth:`KVCache.fix`. Nothing has changed unless it is FIXED."""
 
-    FIXED = auto()
+    PINNED = auto()
     ABSENT = auto()
     """One of the pages is not in memory."""
     OVER_BUDGET = auto()
@@ -57,14 +57,14 @@ class KVCache:
         self._evictable = Evictable(pool.total + 1, policy or GreedyDual(self.costs, pool.total))
         self._lock = threading.Lock()
         self._evictor = PageEvictor(pool, index, self._evictable, self._lock)
-        self._promised = 0
+        self._reserved = 0
 
     def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> Spill:
         """From now on pages go to ``files`` before they are dropped. ``done`` passes calls to the engine's thread."""
         return self._evictor.spill_into(files, self.costs, failed=self.discard_if_absent, done=done)
 
     @contextmanager
-    def hold(self, token_ids: Sequence[int], scopes: Sequence[str]) -> Iterator[Match]:
+    def hold(self, token_ids: Sequence[int], scopes: Sequence[str]) -> Iterator[PrefixMatch]:
         """Look up and keep what was found from eviction until the block ends. The last prompt token is never
         taken from the cache: its logits are what the first new token comes from.
 
@@ -74,13 +74,13 @@ class KVCache:
         keys = self.index.keys(token_ids, scopes, limit)
         with self._lock:
             found = self.index.match(token_ids, scopes, limit, keys)
-            if not self._try_pin(found.nodes):
-                found = Match((), 0)
+            if not self._try_retain(found.nodes):
+                found = PrefixMatch((), 0)
         try:
             yield found
         finally:
             with self._lock:
-                self._pin(found.nodes, -1)
+                self._retain(found.nodes, -1)
 
     def seen(self, token_ids: Sequence[int], scopes: Sequence[str]) -> bool:
         with self._lock:
@@ -92,35 +92,35 @@ class KVCache:
         with self._lock:
             return self.index.resident(pages, token_ids, scopes)
 
-    def pin(self, nodes: Sequence[Node]) -> bool:
+    def retain(self, nodes: Sequence[Node]) -> bool:
         """Keep nodes from eviction until :meth:`unpin`; False, and nothing is changed, when that would break a
         promise."""
         with self._lock:
-            return self._try_pin(nodes)
+            return self._try_retain(nodes)
 
-    def unpin(self, nodes: Iterable[Node]) -> None:
+    def release(self, nodes: Iterable[Node]) -> None:
         with self._lock:
-            self._pin(nodes, -1)
+            self._retain(nodes, -1)
 
-    def _try_pin(self, nodes: Sequence[Node], promise: int = 0) -> bool:
+    def _try_retain(self, nodes: Sequence[Node], promise: int = 0) -> bool:
         """Pin, and promise so many pages beside; or change nothing."""
-        self._pin(nodes, +1)
-        if self._promised + promise > self._available:
-            self._pin(nodes, -1)
+        self._retain(nodes, +1)
+        if self._reserved + promise > self._available:
+            self._retain(nodes, -1)
             return False
-        self._promised += promise
+        self._reserved += promise
         return True
 
-    def _pin(self, nodes: Iterable[Node], by: int) -> None:
+    def _retain(self, nodes: Iterable[Node], by: int) -> None:
         for node in nodes:
-            self._evictable.pin(node, by)
+            self._evictable.retain(node, by)
 
     @property
     def _available(self) -> int:
         """Pages that could be handed out."""
         return self.pool.free + self._evictable.count
 
-    def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> Match:
+    def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> PrefixMatch:
         keys = self.index.keys(token_ids, scopes, limit)
         with self._lock:
             return self.index.match(token_ids, scopes, limit, keys)
@@ -131,22 +131,22 @@ class KVCache:
             for node in nodes:
                 self._evictable.used(node)
 
-    def promise(self, pages: int) -> bool:
+    def reserve(self, pages: int) -> bool:
         """Set pages aside, free or evictable ones; False when there are not so many. Each ``take`` redeems
         one."""
-        return self.reserve((), pages)
+        return self.retain_and_reserve((), pages)
 
-    def reserve(self, nodes: Sequence[Node], pages: int) -> bool:
+    def retain_and_reserve(self, nodes: Sequence[Node], pages: int) -> bool:
         """Pin ``nodes`` and promise ``pages`` beside them; False, and nothing is changed, when there are not so
         many."""
         with self._lock:
-            return self._try_pin(nodes, pages)
+            return self._try_retain(nodes, pages)
 
-    def unpromise(self, pages: int) -> None:
+    def unreserve(self, pages: int) -> None:
         """Give back what was promised and not taken."""
         with self._lock:
-            self._promised -= pages
-            assert self._promised >= 0
+            self._reserved -= pages
+            assert self._reserved >= 0
 
     def take(self, after: int | None) -> int:
         """A promised page, filled with zeros, evicting if none is free. Where it raises, the promise stands; it raises
@@ -158,7 +158,7 @@ class KVCache:
         except BaseException:
             with self._lock:
                 self._release(page)
-                self._promised += 1
+                self._reserved += 1
             raise
         return page
 
@@ -169,7 +169,7 @@ class KVCache:
             page = self.pool.allocate(after)
             self._evictable.hold(page)
             self._evictable.policy.taken()
-            self._promised -= 1
+            self._reserved -= 1
             return page
 
     def share(self, node: Node) -> int:
@@ -180,7 +180,7 @@ class KVCache:
             self._evictable.hold(node.page)
             return node.page
 
-    def release(self, pages: Iterable[int]) -> None:
+    def return_pages(self, pages: Iterable[int]) -> None:
         with self._lock:
             for page in pages:
                 self._release(page)
@@ -225,7 +225,7 @@ class KVCache:
             old = self._evictable.detach(node)
         self._evictable.attach(node, page)
         freed = old is not None and self.pool.refs[old] == 1
-        if self._promised > self._available + freed:
+        if self._reserved > self._available + freed:
             self._evictable.detach(node)
             if old is not None:
                 self._evictable.attach(node, old)
@@ -258,29 +258,29 @@ class KVCache:
             if self.index.has(node):
                 self._evictor.stored(node)
 
-    def fix(self, nodes: Sequence[Node], most: int) -> FixOutcome:
+    def pin(self, nodes: Sequence[Node], most: int) -> PinOutcome:
         """Keep resident nodes in memory until :meth:`unfix`, ``most`` pages in all at most. Counted for each call."""
         with self._lock:
             if any(n.page is None for n in nodes):
-                return FixOutcome.ABSENT
-            new = sum(1 for n in nodes if n.fixed == 0)
-            if self.fixed + new > most:
-                return FixOutcome.OVER_BUDGET
-            if not self._try_pin(nodes):
-                return FixOutcome.BUSY
-            self._evictor.fix(nodes)
-            return FixOutcome.FIXED
+                return PinOutcome.ABSENT
+            new = sum(1 for n in nodes if n.pinned == 0)
+            if self.pinned + new > most:
+                return PinOutcome.OVER_BUDGET
+            if not self._try_retain(nodes):
+                return PinOutcome.BUSY
+            self._evictor.pin(nodes)
+            return PinOutcome.PINNED
 
-    def unfix(self, nodes: Iterable[Node]) -> None:
+    def unpin(self, nodes: Iterable[Node]) -> None:
         """Undo one :meth:`fix`; nodes that were forgotten meanwhile are passed over."""
         with self._lock:
             for node in nodes:
-                self._evictor.unfix(node)
+                self._evictor.unpin(node)
 
     @property
-    def fixed(self) -> int:
+    def pinned(self) -> int:
         """Pages that :meth:`fix` keeps."""
-        return self._evictor.fixed
+        return self._evictor.pinned
 
     def discard(self, node: Node) -> None:
         """Forget a node and everything behind it: its document is gone.
@@ -309,7 +309,7 @@ class KVCache:
                 pool.total - pool.free,
                 self._evictable.count,
                 len(self.index),
-                self.fixed,
+                self.pinned,
                 self._evictor.spilled,
             )
 
@@ -320,14 +320,14 @@ class KVCache:
         """
         with self._lock:
             faults = self.index.check() + self._evictable.check(self.index)
-            fixed = sum(1 for n in self.index if n.fixed)
+            fixed = sum(1 for n in self.index if n.pinned)
             spilled = sum(1 for n in self.index if n.spilled)
-            if fixed != self.fixed:
-                faults.append(f"{fixed} pages are fixed, {self.fixed} are counted")
+            if fixed != self.pinned:
+                faults.append(f"{fixed} pages are fixed, {self.pinned} are counted")
             if spilled != self._evictor.spilled:
                 faults.append(f"{spilled} nodes are spilled, the tier has {self._evictor.spilled} pages")
-            if not 0 <= self._promised <= self._available:
-                faults.append(f"{self._promised} pages are promised, {self._available} are free or evictable")
+            if not 0 <= self._reserved <= self._available:
+                faults.append(f"{self._reserved} pages are promised, {self._available} are free or evictable")
             return faults + holder_faults(self.pool, self.index, sequence_pages)
 
 
@@ -336,7 +336,7 @@ def _outgrown(old: Node, node: Node) -> bool:
     size = len(old.token_ids)
     return (
         old is not node
-        and old.pins == 0
+        and old.retained == 0
         and not old.stored
         and size < len(node.token_ids)
         and old.token_ids == node.token_ids[:size]

@@ -18,7 +18,7 @@ class Occupancy:
     held: int
     evictable: int
     nodes: int
-    fixed: int = 0
+    pinned: int = 0
     """Pages that publishers want to stay."""
     spilled: int = 0
     """Nodes with a copy in the spill tier."""

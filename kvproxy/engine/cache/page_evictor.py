@@ -21,7 +21,7 @@ class PageEvictor:
     ) -> None:
         self._pool, self._index, self._evictable, self._lock = pool, index, evictable, lock
         self._spill: Spill | None = None
-        self.fixed = 0
+        self.pinned = 0
         """Pages that publishers want to stay: nodes whose ``fixed`` is not 0."""
 
     def spill_into(
@@ -92,10 +92,10 @@ class PageEvictor:
         """Take a leaf out of the tree, with its page, its pins by publishers and its copy."""
         if node.page is not None:
             self._pool.release(self._evictable.detach(node))
-        if node.fixed:
-            self.fixed -= 1
-            self._evictable.pin(node, -node.fixed)
-            node.fixed = 0
+        if node.pinned:
+            self.pinned -= 1
+            self._evictable.retain(node, -node.pinned)
+            node.pinned = 0
         node.stored = False
         self._unspill(node)
         self._evictable.forgotten(node)
@@ -113,18 +113,18 @@ class PageEvictor:
         if node.page is None and self._index.has(node):
             self.discard(node)
 
-    def fix(self, nodes: Sequence[Node]) -> None:
+    def pin(self, nodes: Sequence[Node]) -> None:
         """Count nodes as wanted by one publisher more; pinning them is the caller's."""
         for node in nodes:
-            self.fixed += node.fixed == 0
-            node.fixed += 1
+            self.pinned += node.pinned == 0
+            node.pinned += 1
 
-    def unfix(self, node: Node) -> None:
+    def unpin(self, node: Node) -> None:
         """Undo :meth:`fix` of one node, and its pin; one that was forgotten meanwhile is passed over."""
-        if node.fixed:
-            node.fixed -= 1
-            self.fixed -= node.fixed == 0
-            self._evictable.pin(node, -1)
+        if node.pinned:
+            node.pinned -= 1
+            self.pinned -= node.pinned == 0
+            self._evictable.retain(node, -1)
 
     def _unspill(self, node: Node) -> None:
         if node.spilled:

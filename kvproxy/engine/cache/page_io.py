@@ -25,7 +25,7 @@ READ_AHEAD = 4
 """Pages that may lie read in memory before the engine's thread has taken the first: beside the page budget."""
 
 
-class Store(Protocol):
+class PagesOnDisk(Protocol):
     """What the engine needs of ``kvproxy.store.page_store.PageStore``."""
 
     def put(
@@ -63,7 +63,7 @@ class PageIO:
 
     def __init__(
         self,
-        store: Store | None,
+        store: PagesOnDisk | None,
         done: Callable[[Callable[[], None]], None],
         spill: Spill | None = None,
         page_bytes: int = 0,

@@ -31,31 +31,31 @@ class Keeper:
         its own for them. What was written before an error stays: it is whole, and found again.
         """
         todo = [n for n in nodes if not (n.stored and self._io.has(n))]
-        if not self._cache.pin(nodes):
+        if not self._cache.retain(nodes):
             done(Overloaded("memory is short; try again in a moment", retry_after_s=1))
             return
 
         def next_page(written: Written | None = None) -> None:
             if written is not None:
                 if written.error is not None:
-                    self._cache.unpin(nodes)
+                    self._cache.release(nodes)
                     done(written.error)
                     return
                 self._cache.mark_stored(written.node)
             if not todo or not self._io.has_store:
-                self._cache.unpin(nodes)
+                self._cache.release(nodes)
                 done(None)
                 return
             node = todo.pop(0)
             if node.page is None:
-                self._cache.unpin(nodes)
+                self._cache.release(nodes)
                 done(Unavailable("the document was deleted while it was being stored"))
                 return
             try:
                 payload = self._cache.pool.read(node.page, len(node.token_ids))
                 self._io.write(node, payload, next_page, owner)
             except Exception as e:  # a page's copy is memory beside the page budget
-                self._cache.unpin(nodes)
+                self._cache.release(nodes)
                 done(e)
 
         next_page()

@@ -44,11 +44,11 @@ class Node:
     """In the store, for good: a page of a published document."""
     spilled: bool = False
     """In the spill tier, for as long as there is room."""
-    fixed: int = 0
+    pinned: int = 0
     """Documents that want this page to stay in memory."""
     children: set[Node] = field(default_factory=set)
-    pins: int = 0
-    staying: bool = False
+    retained: int = 0
+    in_use: bool = False
     """Held by a sequence, or pinned."""
     kept: int = 0
     """Itself if staying, and its children with such below them."""
@@ -65,7 +65,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class PrefixMatch:
     """``nodes`` cover ``tokens`` positions; only the last may be used in part."""
 
     nodes: tuple[Node, ...]
@@ -103,7 +103,7 @@ class PrefixIndex:
 
     def match(
         self, token_ids: Sequence[int], scopes: Sequence[str], limit: int, keys: Sequence[bytes] | None = None
-    ) -> Match:
+    ) -> PrefixMatch:
         """The longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token. ``keys``: of
         :meth:`keys`, where they are known already."""
         keys = self.keys(token_ids, scopes, limit) if keys is None else keys
@@ -121,7 +121,7 @@ class PrefixIndex:
                 break
             nodes.append(node)
             key, done = node.key, done + PAGE_TOKENS
-        return Match(tuple(nodes), done)
+        return PrefixMatch(tuple(nodes), done)
 
     def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
         """How many leading tokens of a chain of pages ``scopes`` may read. Full pages are looked up by key, and no
@@ -229,8 +229,8 @@ class PrefixIndex:
                 faults.append(f"node {node.key.hex()[:12]} hangs below a partial page")
             if node.key != self._key_of(node.parent_key, node.token_ids):
                 faults.append(f"node {node.key.hex()[:12]} has another key than its tokens give")
-            if node.pins < 0:
-                faults.append(f"node {node.key.hex()[:12]} has {node.pins} pins")
+            if node.retained < 0:
+                faults.append(f"node {node.key.hex()[:12]} has {node.retained} pins")
         return faults
 
 

@@ -178,7 +178,9 @@ class Spill:
 
     def _make_room(self, size: int) -> bool:
         while self._room < size:
-            node = next((n for n in self._copies if n.page is not None or not (n.children or n.pins)), None)
+            node = next(
+                (n for n in self._copies if n.page is not None or not (n.children or n.retained)), None
+            )
             if node is None:
                 return False
             self._lost(node)

@@ -53,7 +53,7 @@ class BrokenGrammar(KVProxyError):
 
 @dataclass
 class _Running:
-    task: asyncio.Task[CompiledGrammar]
+    task: asyncio.Task[LlguidanceGrammar]
     attempt: Attempt
     callers: int = 0
 
@@ -81,7 +81,7 @@ class Grammars:
         self._vocab_size = vocab_size
         self._write = write
         self._limit = kept
-        self._kept: OrderedDict[bytes, CompiledGrammar] = OrderedDict()
+        self._kept: OrderedDict[bytes, LlguidanceGrammar] = OrderedDict()
         self._running: dict[bytes, _Running] = {}
         self._turns = TenantTurns()
         self._trials = TrialClient(tokenizer_folder, vocab_size, eos_ids)
@@ -97,7 +97,7 @@ class Grammars:
         except InvalidRequest as e:
             logger.warning("structured output is off: %s", e.message)
 
-    async def compile(self, constraint: Constraint, caller: Caller) -> CompiledGrammar:
+    async def compile(self, constraint: Constraint, caller: Caller) -> LlguidanceGrammar:
         """Equal constraints of one scope that are compiled at the same time share the work, which ends when its last
         caller leaves. Another scope's are never found: how long it takes must not tell what others asked for.
 
@@ -129,11 +129,11 @@ class Grammars:
                     del self._running[key]
                 running.attempt.end()
 
-    async def _in_turn(self, constraint: Constraint, tenant: str, attempt: Attempt) -> CompiledGrammar:
+    async def _in_turn(self, constraint: Constraint, tenant: str, attempt: Attempt) -> LlguidanceGrammar:
         async with self._turns.turn(tenant):
             return await asyncio.to_thread(self.compile_now, constraint, attempt)
 
-    def compile_now(self, constraint: Constraint, attempt: Attempt | None = None) -> CompiledGrammar:
+    def compile_now(self, constraint: Constraint, attempt: Attempt | None = None) -> LlguidanceGrammar:
         """As :meth:`compile`, in the calling thread and without the cache."""
         tables = self.tables()
         attempt = attempt or Attempt(self._trials)
@@ -160,7 +160,7 @@ class Grammars:
                 self._tables = Tables(self._folder, self._eos_ids, self._vocab_size)
             return self._tables
 
-    def _keep(self, key: bytes, done: asyncio.Task[CompiledGrammar]) -> None:
+    def _keep(self, key: bytes, done: asyncio.Task[LlguidanceGrammar]) -> None:
         running = self._running.get(key)
         if running is not None and running.task is done:
             del self._running[key]
@@ -194,7 +194,7 @@ class Tables:
         """Added tokens that a grammar names as tokens; it would not find them by their text."""
 
 
-class CompiledGrammar:
+class LlguidanceGrammar:
     """Immutable; each answer starts a state of its own."""
 
     def __init__(self, tables: Tables, written: GrammarText) -> None:
@@ -278,11 +278,11 @@ class GrammarState:
             raise KVProxyError(f"this answer's grammar cannot go on: {_line(self._matcher.get_error())}")
 
 
-def _compiled(tables: Tables, written: GrammarText, attempt: Attempt) -> CompiledGrammar:
+def _compiled(tables: Tables, written: GrammarText, attempt: Attempt) -> LlguidanceGrammar:
     """Raises BrokenGrammar, also for what only the trial shows: too much work."""
     if fault := attempt.check(written.text):
         raise BrokenGrammar(_line(fault))
-    return CompiledGrammar(tables, written)
+    return LlguidanceGrammar(tables, written)
 
 
 def _whole_fault(constraint: Constraint, reason: str) -> UnsupportedSchema:

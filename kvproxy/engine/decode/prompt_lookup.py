@@ -17,7 +17,7 @@ _NOWHERE = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class RepeatMatch:
     """``length``: how many of the last tokens stood there too, SHORTEST to LONGEST. ``then``: what followed."""
 
     length: int
@@ -50,7 +50,7 @@ class Lookup:
             self._append(tokens[self._own :])
             self._own = len(tokens)
 
-    def find(self, most: int) -> Match | None:
+    def find(self, most: int) -> RepeatMatch | None:
         """The newest of the longest matches, and at most ``most`` tokens behind it. None without any.
 
         Of equally long ones those in the prediction come first: a client that sends a file and predicts its new version
@@ -72,7 +72,7 @@ class Lookup:
             places, length = longer, length + 1
         start = self._best(places) + SHORTEST
         then = self._behind(start, most)
-        return Match(length, then, start in self._predicted) if then else None
+        return RepeatMatch(length, then, start in self._predicted) if then else None
 
     def _best(self, places: npt.NDArray[np.int64]) -> int:
         first, end = self._predicted.start - SHORTEST, self._predicted.stop - SHORTEST

@@ -31,7 +31,7 @@ def fresh_seed() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SampledRow:
     """How one row's token is chosen. ``step``: index of the token in the answer."""
 
     sampling: Sampling
@@ -58,7 +58,7 @@ def greedy(logits: torch.Tensor) -> list[int]:
     return ids
 
 
-def choose(logits: torch.Tensor, likeliest: int, row: Row) -> int | KVProxyError:
+def choose(logits: torch.Tensor, likeliest: int, row: SampledRow) -> int | KVProxyError:
     """The row's token, or why its constraint gives none. Changes nothing. logits: float32 [vocab]; ``likeliest``:
     what :func:`greedy` says of it."""
     if row.plain:
@@ -83,7 +83,7 @@ def grammar_fault(error: Exception) -> KVProxyError:
     return KVProxyError("the grammar of this answer failed; the log has the cause")
 
 
-def _adjust(logits: torch.Tensor, row: Row) -> None:
+def _adjust(logits: torch.Tensor, row: SampledRow) -> None:
     """In place: what is named or was said, then what may not follow. logits: float32 [vocab]."""
     if row.penalties is not None:
         row.penalties.apply(logits)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kvproxy.engine.decode.prompt_lookup import LONGEST, Lookup, Match
+from kvproxy.engine.decode.prompt_lookup import LONGEST, Lookup, RepeatMatch
 
 LEAST_NEW = 8
 """Answers shorter than this are not drafted for."""
@@ -140,5 +140,5 @@ class Drafter:
         if self._from_prediction:
             self.prediction = (self.prediction[0] + accepted, self.prediction[1] + rejected)
 
-    def _class_of(self, match: Match) -> int:
+    def _class_of(self, match: RepeatMatch) -> int:
         return max(i for i, (least, _) in enumerate(self._classes) if match.length >= least)

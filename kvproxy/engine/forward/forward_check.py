@@ -27,7 +27,7 @@ _FARTHEST = {torch.float32: 2e-3, torch.bfloat16: 0.2}
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ReferenceForward:
     """What transformers' own forward says."""
 
     token_ids: tuple[int, ...]
@@ -35,7 +35,7 @@ class Reference:
     """float32 [R, vocab]"""
 
 
-def take_reference(model: Any) -> Reference:
+def take_reference(model: Any) -> ReferenceForward:
     """Run transformers' forward, before its layers are taken over. ``model``: a transformers causal LM.
 
     Raises SetupError for a model that routes rows to experts, and for one that cannot be run.
@@ -58,7 +58,7 @@ def take_reference(model: Any) -> Reference:
         model.set_attn_implementation(chosen)
     if routing := seen.names & _ROUTING:
         raise refusal(config, f"it routes rows by their content ({', '.join(sorted(routing))})")
-    return Reference(tuple(ids.tolist()), logits)
+    return ReferenceForward(tuple(ids.tolist()), logits)
 
 
 def check_forward(
@@ -66,7 +66,7 @@ def check_forward(
     tile: Callable[[Sequence[int], Sequence[int], Sequence[Segment]], Any],
     head: Callable[[torch.Tensor], torch.Tensor],
     *,
-    reference: Reference,
+    reference: ReferenceForward,
     config: Any,
     shape: PageShape,
     numerics: Numerics,
@@ -121,7 +121,7 @@ def refusal(config: Any, reason: str) -> SetupError:
     )
 
 
-def _mean_away(logits: torch.Tensor, reference: Reference) -> float:
+def _mean_away(logits: torch.Tensor, reference: ReferenceForward) -> float:
     return float((logits - reference.logits).abs().mean() / (reference.logits.std() + 1e-9))
 
 

@@ -35,7 +35,7 @@ def can_fuse(config: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class _FusedLayer:
     qkv: nn.Module
     o: nn.Module
     gate_up: nn.Module
@@ -100,7 +100,7 @@ class FusedDecoder:
         )
         order = paired(self._turned, self._dim, self._device)
         own = torch.arange(order.numel(), order.numel() + self._kv_heads * self._dim, device=self._device)
-        self._layers: list[_Layer] = []
+        self._layers: list[_FusedLayer] = []
         for i in range(len(body.layers)):
             self._layers.append(self._fuse(body.layers[i], torch.cat((order, own)), rows))
             body.layers[i] = None  # Its plain weights are freed layer by layer: one model in memory, not two.
@@ -154,7 +154,7 @@ class FusedDecoder:
 
     def _turn(
         self,
-        layer: _Layer,
+        layer: _FusedLayer,
         qkv: torch.Tensor,
         s: _Scratch,
         angles: Angles,
@@ -179,7 +179,7 @@ class FusedDecoder:
             silu_(s.flat, s.gated.numel(), self._threads)
         return s.gated.mul_(up)
 
-    def _fuse(self, layer: Any, order: torch.Tensor, rows: int) -> _Layer:
+    def _fuse(self, layer: Any, order: torch.Tensor, rows: int) -> _FusedLayer:
         attention, mlp = layer.self_attn, layer.mlp
         norm_heads = None
         if hasattr(attention, "q_norm"):
@@ -187,7 +187,7 @@ class FusedDecoder:
             counts = ((q, self._turned - self._kv_heads), (k, self._kv_heads))
             weight = torch.cat([x.weight.expand(n, -1) for x, n in counts])
             norm_heads = RmsNorm(weight[:, order[: self._dim]], float(q.variance_epsilon))
-        return _Layer(
+        return _FusedLayer(
             qkv=fuse([attention.q_proj, attention.k_proj, attention.v_proj], rows, order),
             o=fuse([attention.o_proj], rows),
             gate_up=fuse([mlp.gate_proj, mlp.up_proj], rows),

@@ -16,7 +16,7 @@ from transformers import AttentionInterface
 from transformers.activations import ACT2FN
 
 from kvproxy.engine.forward.attention.attention import Attention
-from kvproxy.engine.forward.attention.call_plan import Plan
+from kvproxy.engine.forward.attention.call_plan import TilePlan
 from kvproxy.engine.forward.invariance import RowFunction
 from kvproxy.engine.forward.linear import PackedLinear, pack_linears
 
@@ -29,7 +29,7 @@ class TileInput:
 
     token_ids: torch.Tensor
     positions: torch.Tensor
-    plan: Plan
+    plan: TilePlan
 
     @property
     def written(self) -> int:
@@ -105,7 +105,7 @@ class TileKV(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _TileKV:
-    plan: Plan
+    plan: TilePlan
     kv: torch.Tensor
     attention: Attention
 

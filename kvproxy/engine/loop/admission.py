@@ -10,7 +10,7 @@ from functools import partial
 from kvproxy.core import PAGE_TOKENS, MissReason
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.page_io import PageIO, Read
-from kvproxy.engine.cache.prefix_index import Match, Node
+from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
 from kvproxy.engine.cache.siblings import common_prefix
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
@@ -47,7 +47,7 @@ class Admission:
             limit = seq.prompt_tokens  # Its last position has been answered; nothing comes of its logits.
         if job.score_from is not None:
             limit = min(limit, job.score_from)
-        match = cache.match(seq.tokens, job.readable, limit) if job.reuse else Match((), 0)
+        match = cache.match(seq.tokens, job.readable, limit) if job.reuse else PrefixMatch((), 0)
         if match.tokens < seq.required:
             raise HitLost("the pages were evicted meanwhile", MissReason.NOT_RESIDENT)
         leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None
@@ -71,11 +71,11 @@ class Admission:
         self._begin(seq, seq.matched)
         return True
 
-    def _refuse_what_pins_leave_no_room_for(self, seq: Sequence, match: Match) -> None:
+    def _refuse_what_pins_leave_no_room_for(self, seq: Sequence, match: PrefixMatch) -> None:
         """Waiting would not help: publishers' pins go when documents do. Raises CannotFit. An answer that may end
         anywhere, or has begun, is promised less instead, and goes on as far as there is room."""
-        shared = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.fixed)
-        pool, most = self._cache.pool, self._cache.pool.total - self._cache.fixed
+        shared = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.pinned)
+        pool, most = self._cache.pool, self._cache.pool.total - self._cache.pinned
         bound = not (seq.job.open_ended or seq.resumed)
         need = pages_for(seq.last_position if bound else len(seq.tokens)) - shared
         if need > most:
@@ -86,14 +86,14 @@ class Admission:
         if pages_for(seq.reach) - shared > most:
             seq.allowance = 1
 
-    def _reserve(self, seq: Sequence, match: Match) -> bool:
+    def _reserve(self, seq: Sequence, match: PrefixMatch) -> bool:
         """Pin ``match`` and have the pages promised that are needed besides its full resident ones."""
         whole = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.page is not None)
         need = pages_for(seq.reach) - whole
         if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
             need += 1  # A partial page on disk is loaded into a page of its node, and copied from there.
         seq.needed = need
-        if not self._cache.reserve(match.nodes, need):
+        if not self._cache.retain_and_reserve(match.nodes, need):
             return False
         seq.reserved, seq.matched, seq.cached = need, match.nodes, match.tokens
         return True
@@ -112,11 +112,11 @@ class Admission:
 
     def leave(self, seq: Sequence) -> None:
         """Give back all that a sequence holds. Idempotent."""
-        self._cache.unpin(seq.matched)
+        self._cache.release(seq.matched)
         seq.matched = ()
-        self._cache.release(seq.pages)
+        self._cache.return_pages(seq.pages)
         seq.pages.clear()
-        self._cache.unpromise(seq.reserved)
+        self._cache.unreserve(seq.reserved)
         seq.reserved = 0
         seq.following = None
         self._loads.pop(seq, None)
@@ -154,7 +154,7 @@ class Admission:
             try:
                 self._cache.pool.write(page, result.payload, len(node.token_ids))
             except BaseException as e:
-                self._cache.release([page])
+                self._cache.return_pages([page])
                 if not isinstance(e, ValueError):
                     raise
                 self._reject(node, str(e))
@@ -188,17 +188,17 @@ class Admission:
             good.append(node)
         if len(good) < len(seq.matched):
             lost = seq.matched[len(good) :]
-            self._cache.unpin(lost)
+            self._cache.release(lost)
             seq.matched = tuple(good)
             seq.cached = min(seq.cached, len(good) * PAGE_TOKENS)
             if seq.cached < seq.required:
                 self._fail(seq, HitLost("stored pages failed verification", MissReason.PAGES_REJECTED))
                 return
             # Pages that shared nothing after all must come from somewhere.
-            self._cache.unpromise(seq.reserved)
+            self._cache.unreserve(seq.reserved)
             seq.reserved = 0
             need = pages_for(seq.reach) - seq.cached // PAGE_TOKENS
-            if not self._cache.promise(need):
+            if not self._cache.reserve(need):
                 self._fail(seq, Overloaded("stored pages were damaged and memory is short; try again"))
                 return
             seq.reserved = need
@@ -218,19 +218,19 @@ class Admission:
                 seq.reserved -= 1
                 seq.pages.append(page)
                 self._cache.pool.copy_prefix(node.page, page, used)
-        self._cache.unpin(seq.matched)
+        self._cache.release(seq.matched)
         seq.matched = ()
         rest = max(0, pages_for(seq.reach) - len(seq.pages))
-        self._cache.unpromise(seq.reserved - rest)
+        self._cache.unreserve(seq.reserved - rest)
         seq.reserved = rest
         seq.computed = seq.cached
         seq.phase = Phase.PREFILL
 
 
-def _whole_pages(match: Match) -> Match:
+def _whole_pages(match: PrefixMatch) -> PrefixMatch:
     """Without the page that is used in part."""
     whole = match.tokens // PAGE_TOKENS
-    return Match(match.nodes[:whole], whole * PAGE_TOKENS)
+    return PrefixMatch(match.nodes[:whole], whole * PAGE_TOKENS)
 
 
 def _shareable(leader: Job, job: Job) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from kvproxy.engine.decode.logprobs import token_logprob
-from kvproxy.engine.decode.sampler import Row, choose, grammar_fault
+from kvproxy.engine.decode.sampler import SampledRow, choose, grammar_fault
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.engine.loop.tile_runner import Scored
 from kvproxy.errors import KVProxyError
@@ -66,7 +66,7 @@ def _step(
     """The next token, which is then a part of the sequence and shown if it can be; and why the answer ends with it,
     if it does. The token that says so itself is counted but not shown. logits: float32 [vocab]."""
     job = seq.job
-    row = Row(job.sampling, job.seed, seq.generated, seq.penalties, job.constraint, seq.forbidden)
+    row = SampledRow(job.sampling, job.seed, seq.generated, seq.penalties, job.constraint, seq.forbidden)
     chosen = choose(logits, likeliest, row)
     if isinstance(chosen, KVProxyError):
         return None, chosen

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PageIO, Store
+from kvproxy.engine.cache.page_io import PageIO, PagesOnDisk
 from kvproxy.engine.cache.page_writer import Keeper
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
@@ -33,7 +33,7 @@ from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.page_growth import Growth
 from kvproxy.engine.loop.scheduler import whose_turn
 from kvproxy.engine.loop.sequence import ALLOWANCE, Emit, Job, Phase, Sequence
-from kvproxy.engine.loop.step import Turns
+from kvproxy.engine.loop.step import EngineStep
 from kvproxy.engine.loop.tile_results import TileResults
 from kvproxy.engine.loop.tile_runner import TileRunner
 from kvproxy.errors import ShuttingDown
@@ -55,7 +55,7 @@ class Engine:
         max_context: int,
         max_running: int,
         max_waiting: int,
-        store: Store | None = None,
+        store: PagesOnDisk | None = None,
         thread: KernelThread | None = None,
         speculate: bool = True,
         pace: Pace | None = None,
@@ -91,7 +91,9 @@ class Engine:
         self._count = 0
         self._count_lock = threading.Lock()
         cost = StepCost() if speculate else None
-        self._turns = Turns(TileRunner(model, cache), model.numerics, pace or Pace(), cost, self._service)
+        self._turns = EngineStep(
+            TileRunner(model, cache), model.numerics, pace or Pace(), cost, self._service
+        )
         self.drafts = self._results.drafts
         self.preemptions = 0
         """The number of times that a sequence gave its place and pages back, to an older one or to another tenant's."""

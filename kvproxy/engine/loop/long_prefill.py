@@ -21,22 +21,22 @@ from kvproxy.engine.forward.invariance import Numerics
 from kvproxy.engine.loop.fairness.compute_service import Service
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.pacing import Pace
-from kvproxy.engine.loop.scheduler import Part, Work
+from kvproxy.engine.loop.scheduler import Part, TileWork
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.engine.loop.tile_runner import Scored
 
 Outcome = list[Scored]
 
 
-class Runner(Protocol):
+class InterruptibleRunner(Protocol):
     """What is needed of ``TileRunner``."""
 
-    def pieces(self, work: Work) -> Generator[None, None, Outcome]: ...
+    def pieces(self, work: TileWork) -> Generator[None, None, Outcome]: ...
 
 
 @dataclass(slots=True)
 class _Resting:
-    work: Work
+    work: TileWork
     steps: Generator[None, None, Outcome]
     pieces: int = 0
     seconds: float = 0.0
@@ -47,7 +47,7 @@ class Prefill:
 
     def __init__(
         self,
-        runner: Runner,
+        runner: InterruptibleRunner,
         numerics: Numerics,
         pace: Pace,
         service: Service,
@@ -72,7 +72,7 @@ class Prefill:
         prompts: Mapping[Tenant, Seq[Sequence]],
         limit_s: float | None,
         interrupted: Callable[[], bool],
-    ) -> tuple[Work, Outcome] | None:
+    ) -> tuple[TileWork, Outcome] | None:
         """Compute a piece of a tile of one of ``prompts`` (of each tenant, oldest first), and more while there is
         time.
 
@@ -129,5 +129,5 @@ class Prefill:
         start = sequence.computed
         most = self._pace.rows(self._numerics, start, streams=streams)
         count = min(sequence.prefill_end - start, most)
-        work = Work(self._numerics.tile_for(count), (Part(sequence, start, count),))
+        work = TileWork(self._numerics.tile_for(count), (Part(sequence, start, count),))
         return _Resting(work, self._runner.pieces(work))

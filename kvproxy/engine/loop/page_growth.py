@@ -16,7 +16,7 @@ from math import inf
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.loop.fairness.tenant_shares import Shares
+from kvproxy.engine.loop.fairness.tenant_shares import TenantShares
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.errors import KVProxyError, Overloaded
@@ -35,7 +35,7 @@ class Growth:
     give_way: Callable[[Sequence], None]
     """Takes an answer's pages back and lets it wait."""
 
-    def with_room(self, decoding: list[Sequence], shares: Callable[[], Shares]) -> list[Sequence]:
+    def with_room(self, decoding: list[Sequence], shares: Callable[[], TenantShares]) -> list[Sequence]:
         """Those of ``decoding`` that have a page for their next token. Others gave theirs back, or ended for want of
         one. ``shares``: of all that run, as they are when it is called."""
         for seq in sorted(decoding, key=lambda s: s.arrived_at):
@@ -43,7 +43,7 @@ class Growth:
                 self._find_room(seq, shares)
         return [s for s in decoding if s.phase is Phase.DECODE]
 
-    def _find_room(self, seq: Sequence, shares: Callable[[], Shares]) -> None:
+    def _find_room(self, seq: Sequence, shares: Callable[[], TenantShares]) -> None:
         while seq.phase is Phase.DECODE and seq.computed >= seq.room and not self._extend(seq):
             if self.make_room(seq):
                 continue
@@ -59,15 +59,15 @@ class Growth:
 
     def _extend(self, seq: Sequence) -> bool:
         """Promise a stream one page more. False, and nothing is changed, when there is none."""
-        if not self.cache.promise(1):
+        if not self.cache.reserve(1):
             return False
         seq.reserved += 1
         return True
 
     def _never_fits(self, seq: Sequence) -> bool:
         """Whether its next position has no page even if nobody else ran: publishers' pins go when documents do."""
-        pinned = sum(1 for node in seq.chain if node.fixed)
-        return seq.room // PAGE_TOKENS + 1 - pinned > self.cache.pool.total - self.cache.fixed
+        pinned = sum(1 for node in seq.chain if node.pinned)
+        return seq.room // PAGE_TOKENS + 1 - pinned > self.cache.pool.total - self.cache.pinned
 
 
 def _youngest(running: Iterable[Sequence], seq: Sequence) -> Sequence:

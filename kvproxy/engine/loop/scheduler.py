@@ -29,7 +29,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class TileWork:
     tile: int
     """Rows of the tile; a few may be padding."""
     parts: tuple[Part, ...]
@@ -59,7 +59,7 @@ def choose(
     *,
     pace: Pace,
     cost: StepCost | None = None,
-) -> tuple[Work, ...]:
+) -> tuple[TileWork, ...]:
     """The tiles to run in full before anything else: a row of each stream, and what is left of short prompts, so
     that a hit waits for nobody's cold prefill. Long prompts are left to ``Prefill``. Both are given tenant by tenant,
     the one that comes first at the front; where there are too few rows, the tenants take turns.
@@ -72,7 +72,7 @@ def choose(
         streams = _decode_parts(_first(decoding, DECODE_TILE), cost)
         tails = _prompt_parts(prefilling, most, pace if decoding else None)
         return tuple(
-            Work(tile, parts)
+            TileWork(tile, parts)
             for tile, parts in ((DECODE_TILE, streams), (_fitting(numerics, tails), tails))
             if parts
         )
@@ -81,7 +81,7 @@ def choose(
     if decoding:
         most = min(most, max(BASE_TILE, taken + MIN_PROMPT_ROWS))
     parts = riders + _prompt_parts(prefilling, most - taken, pace if decoding else None)
-    return (Work(_fitting(numerics, parts), parts),) if parts else ()
+    return (TileWork(_fitting(numerics, parts), parts),) if parts else ()
 
 
 def _first(groups: Seq[Seq[Sequence]], most: int) -> list[Sequence]:

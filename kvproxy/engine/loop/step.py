@@ -12,12 +12,12 @@ from kvproxy.engine.loop.fairness.compute_service import Service
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant, lines
 from kvproxy.engine.loop.long_prefill import Outcome, Prefill
 from kvproxy.engine.loop.pacing import Pace
-from kvproxy.engine.loop.scheduler import Work, choose
+from kvproxy.engine.loop.scheduler import TileWork, choose
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.engine.loop.tile_runner import TileRunner
 
 
-class Turns:
+class EngineStep:
     """Engine thread only. Runs what ``choose`` decides, and tells ``pace``, ``cost`` and ``service`` how long it
     took."""
 
@@ -35,7 +35,7 @@ class Turns:
         decoding: Seq[Sequence],
         interrupted: Callable[[], bool],
         following: Seq[Sequence] = (),
-    ) -> Iterator[tuple[Work, Outcome]]:
+    ) -> Iterator[tuple[TileWork, Outcome]]:
         """Each tile with what came of it, to be handed out before the next one is run. ``prefilling``: oldest first.
         ``following``: sequences that wait for a prefill among these.
 
@@ -71,7 +71,7 @@ class Turns:
         least = min(map(self._service.had, streams))
         return self._pace.slice_s(spent_s, owed=any(self._service.had(t) < least for t in prompts))
 
-    def _timed(self, work: Work) -> Outcome:
+    def _timed(self, work: TileWork) -> Outcome:
         began = time.perf_counter()
         outcome = self._runner.run(work)
         seconds = time.perf_counter() - began

@@ -15,7 +15,7 @@ from kvproxy.engine.forward.interruptible import run_through
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.forward.tiles import Tile
 from kvproxy.engine.loop.isolation import TileFailed
-from kvproxy.engine.loop.scheduler import Part, Work
+from kvproxy.engine.loop.scheduler import Part, TileWork
 from kvproxy.engine.loop.sequence import Sequence
 
 
@@ -36,12 +36,12 @@ class TileRunner:
         self._model = model
         self._cache = cache
 
-    def run(self, work: Work) -> list[Scored]:
+    def run(self, work: TileWork) -> list[Scored]:
         """All of :meth:`pieces` without a rest."""
         return run_through(self.pieces(work))
 
     @torch.inference_mode()
-    def pieces(self, work: Work) -> Generator[None, None, list[Scored]]:
+    def pieces(self, work: TileWork) -> Generator[None, None, list[Scored]]:
         """Compute a tile. Modifies the pool, and each part's sequence: its pages, ``computed`` (known tokens only:
         what was drafted is the answer's when it was chosen) and, where it asked for them, scored hidden states; what
         failed for one sequence alone is its ``failure``. Raises TileFailed, which says who cannot go on.
@@ -56,7 +56,7 @@ class TileRunner:
         except Exception as e:
             raise TileFailed(part.sequence for part in work.parts) from e
 
-    def _scored(self, work: Work, hidden: torch.Tensor) -> list[Scored]:
+    def _scored(self, work: TileWork, hidden: torch.Tensor) -> list[Scored]:
         """hidden: [rows, hidden size], after the last norm."""
         scoring: list[Part] = []
         rows: list[int] = []
@@ -83,7 +83,7 @@ class TileRunner:
             first = end
         return results
 
-    def _tile(self, work: Work) -> Tile:
+    def _tile(self, work: TileWork) -> Tile:
         tokens, positions = [0] * work.tile, [0] * work.tile
         segments, row = [], 0
         for part in work.parts:

@@ -33,7 +33,7 @@ async def relay(
     it is an event stream between two events: it is no longer the upstream's anyway, and clients then raise
     the message. Any other answer that breaks off ends with the connection, which no client takes for an end.
     """
-    answer = _Answer(request, endpoint)
+    answer = _RawAnswer(request, endpoint)
     try:
         async with (
             deadline(request.app[PARTS].timeout_s),
@@ -58,7 +58,7 @@ async def relay(
     return answer.response
 
 
-class _Answer:
+class _RawAnswer:
     """``response`` is set once its head is out."""
 
     def __init__(self, request: web.Request, endpoint: Endpoint) -> None:

@@ -103,7 +103,7 @@ async def close_at_end(request: web.Request, response: web.StreamResponse) -> No
         response.force_close()
 
 
-class Runner(web.AppRunner):
+class ConnectionRunner(web.AppRunner):
     """Runs an application on :class:`Connection`. Bodies reach it packed:
     :mod:`kvproxy.server.requests.content_encoding` unpacks them, and refuses in words what it cannot."""
 

@@ -11,7 +11,7 @@ from kvproxy import __version__
 from kvproxy.errors import AuthenticationFailed, KVProxyError, Retryable, ShuttingDown
 from kvproxy.server.middleware.error_dialect import is_anthropic
 from kvproxy.server.openapi.named_schemas import Schemas
-from kvproxy.server.openapi.operation import LOCAL_MODEL, Answer, Operation, Parameter
+from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
 from kvproxy.wire.anthropic.errors import OVERLOADED, anthropic_status
 from kvproxy.wire.anthropic.types import ErrorBody
 from kvproxy.wire.service.service_types import OpenAIError
@@ -137,7 +137,7 @@ def _parameter(parameter: Parameter, served_name: str) -> dict[str, Any]:
     }
 
 
-def _answer(operation: Operation, answer: Answer, schemas: Schemas) -> dict[str, Any]:
+def _answer(operation: Operation, answer: DocumentedAnswer, schemas: Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "description": answer.description,
         "headers": {

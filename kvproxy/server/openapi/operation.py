@@ -28,7 +28,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DocumentedAnswer:
     """A success. ``type`` is what pydantic can make a JSON schema of; None: no body."""
 
     type: Any
@@ -50,7 +50,7 @@ class Operation:
     handler: Handler
     tag: str
     summary: str
-    answers: tuple[Answer, ...]
+    answers: tuple[DocumentedAnswer, ...]
     errors: tuple[type[KVProxyError], ...] = ()
     """Beside those that every operation can end in."""
     description: str = ""

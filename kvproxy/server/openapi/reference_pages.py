@@ -21,7 +21,7 @@ class _Rendered:
     content_type: str
 
 
-class Reference:
+class ReferencePages:
     """``describe`` makes the OpenAPI document. It takes some tenths of a second, so it runs once, when somebody
     asks, and in a thread."""
 
@@ -50,7 +50,7 @@ class Reference:
         )
 
 
-REFERENCE = web.AppKey("REFERENCE", Reference)
+REFERENCE = web.AppKey("REFERENCE", ReferencePages)
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """The page runs and loads nothing."""

@@ -25,7 +25,7 @@ from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import CALLER, PARTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.request_head import Incoming, receive
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.responses.call_items import CallItems
 from kvproxy.wire.responses.ids import Ids, owner
@@ -149,7 +149,7 @@ async def _understood(
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
     """The body, the conversation that it asks about, and what the model is asked."""
     parts = request.app[PARTS]
-    reading = Reading(parts.policy)
+    reading = RequestReading(parts.policy)
     body = await incoming.parsed(lambda: parse_body(incoming.body, reading))
     with incoming.clock.waiting():
         stored = _StoredItems(request)

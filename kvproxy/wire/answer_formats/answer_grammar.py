@@ -63,7 +63,7 @@ def grammar_of(
     about each schema alone. Raises UnsupportedSchema naming the keyword, and InvalidRequest for a tool format in
     which calls cannot be forced.
     """
-    return _Writer(constraint, frozenset(special), check).written()
+    return _GrammarWriter(constraint, frozenset(special), check).written()
 
 
 def schema_grammar(schema: Mapping[str, Any]) -> str:
@@ -71,7 +71,7 @@ def schema_grammar(schema: Mapping[str, Any]) -> str:
     return f"start: {_json(schema)}\n"
 
 
-class _Writer:
+class _GrammarWriter:
     def __init__(self, constraint: Constraint, special: frozenset[str], check: Check) -> None:
         self._constraint = constraint
         self._special = special

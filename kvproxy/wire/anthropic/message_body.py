@@ -17,7 +17,7 @@ from kvproxy.wire.anthropic.blocks import (
     as_blocks,
 )
 from kvproxy.wire.bodies.cache_hints import Salt
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.strict import ListOf
 from kvproxy.wire.bodies.validation_errors import field_path, invalid
 from kvproxy.wire.fields.message_fields import MESSAGES
@@ -31,12 +31,12 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class MessageBody(_Strict):
+class AnthropicMessageBody(_Strict):
     role: Literal["user", "assistant", "system"]
     content: ReadBlocks = Field(description="A string, or content blocks.")
 
 
-class ToolBody(_Strict):
+class AnthropicToolBody(_Strict):
     """A tool that the client runs. Those that only Anthropic's servers run are left out, and named in a header."""
 
     type: str | None = Field(
@@ -51,7 +51,7 @@ class ToolBody(_Strict):
     )
 
 
-class ToolChoiceBody(_Strict):
+class AnthropicToolChoiceBody(_Strict):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = Field(default=None, description="With `tool`: the one that must be called.")
     disable_parallel_tool_use: bool | None = None
@@ -78,13 +78,13 @@ class OutputConfigBody(_Strict):
 
 class CountTokensBody(EngineFormatsBody):
     model: str = Field(min_length=1)
-    messages: ListOf[MessageBody] = Field(min_length=1)
+    messages: ListOf[AnthropicMessageBody] = Field(min_length=1)
     system: Annotated[
         ListOf[SystemBlockBody],
         BeforeValidator(as_blocks, json_schema_input_type=str | list[SystemBlockBody] | None),
     ] = Field(default_factory=list, description="A string, or text and `kv_document` blocks.")
-    tools: ListOf[ToolBody] | None = None
-    tool_choice: ToolChoiceBody | None = None
+    tools: ListOf[AnthropicToolBody] | None = None
+    tool_choice: AnthropicToolChoiceBody | None = None
     thinking: ThinkingBody | None = Field(default=None, description="Left out: the model does not think.")
     output_config: OutputConfigBody | None = None
     output_format: OutputFormatBody | None = Field(default=None, description="The older place of the format.")
@@ -116,7 +116,7 @@ class MessagesBody(CountTokensBody):
 B = TypeVar("B", bound=CountTokensBody)
 
 
-def parse_body(kind: type[B], body: dict[str, Any], reading: Reading) -> B:
+def parse_body(kind: type[B], body: dict[str, Any], reading: RequestReading) -> B:
     """``reading`` is told what is answered without (modified). Raises InvalidRequest or UnsupportedParameter naming the
     field. Unknown fields are ignored."""
     screen(body, MESSAGES, reading)

@@ -19,7 +19,7 @@ from kvproxy.wire.anthropic.blocks import (
     ThinkingBlockBody,
     UnreadBlockBody,
 )
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.history.notes import kind_of, noted
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 
@@ -28,7 +28,7 @@ from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 class BlockReader:
     """Reads the blocks of one message."""
 
-    reading: Reading
+    reading: RequestReading
     asked: bool
     """The message is the one to answer: what cannot be read in it is refused."""
 

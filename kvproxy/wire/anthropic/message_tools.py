@@ -6,15 +6,15 @@ from kvproxy.core import Tool, ToolCall, ToolChoice
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.anthropic.blocks import ToolUseBlockBody
 from kvproxy.wire.anthropic.builtin_tools import builtin_tool
-from kvproxy.wire.anthropic.message_body import ToolBody, ToolChoiceBody
+from kvproxy.wire.anthropic.message_body import AnthropicToolBody, AnthropicToolChoiceBody
 from kvproxy.wire.anthropic.tool_ids import core_id
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.history.arguments import NAMELESS, arguments_text
 from kvproxy.wire.tools.chat_tools import make_tool
 from kvproxy.wire.tools.offered_tools import Offered, checked_choice, checked_tools, leave_out_tool
 
 
-def tools_of(tools: list[ToolBody], reading: Reading) -> Offered:
+def tools_of(tools: list[AnthropicToolBody], reading: RequestReading) -> Offered:
     """``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter for a hosted
     tool where the policy is to refuse."""
     offered: list[Tool] = []
@@ -33,7 +33,7 @@ def tools_of(tools: list[ToolBody], reading: Reading) -> Offered:
     return Offered(checked_tools(offered), frozenset(missing))
 
 
-def choice_of(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
+def choice_of(choice: AnthropicToolChoiceBody | None, offered: Offered) -> ToolChoice:
     """Raises InvalidRequest when a call is demanded that cannot be made."""
     if choice is None or choice.type == "auto":
         return ToolChoice()
@@ -48,7 +48,7 @@ def choice_of(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
     return checked_choice(ToolChoice("required", names), offered, param=param)
 
 
-def _function(tool: ToolBody, where: str) -> Tool:
+def _function(tool: AnthropicToolBody, where: str) -> Tool:
     if tool.name is None:
         raise InvalidRequest(f"Missing required parameter: '{where}.name'.", param=f"{where}.name")
     return make_tool(

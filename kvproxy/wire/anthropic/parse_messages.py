@@ -24,11 +24,16 @@ from kvproxy.wire.anthropic.blocks import (
     ToolResultBlockBody,
     ToolUseBlockBody,
 )
-from kvproxy.wire.anthropic.message_body import CountTokensBody, MessageBody, MessagesBody, parse_body
+from kvproxy.wire.anthropic.message_body import (
+    AnthropicMessageBody,
+    CountTokensBody,
+    MessagesBody,
+    parse_body,
+)
 from kvproxy.wire.anthropic.message_parts import BlockReader, marked, refused
 from kvproxy.wire.anthropic.message_tools import call_of, choice_of, tools_of
 from kvproxy.wire.anthropic.tool_ids import core_id
-from kvproxy.wire.bodies.request_reading import LENIENT, Reading, ReadingPolicy
+from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.history.asked import Turn, asked_message
 from kvproxy.wire.history.pairing import paired
 from kvproxy.wire.history.surrogates import unbroken
@@ -46,7 +51,7 @@ _EFFORTS: dict[str, Literal["low", "medium", "high"]] = {
 
 def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """Raises InvalidRequest or UnsupportedParameter naming the field."""
-    reading = Reading(policy)
+    reading = RequestReading(policy)
     asked = parse_body(MessagesBody, body, reading)
     if asked.max_tokens == 0:
         _refuse_what_shapes_an_answer(asked)
@@ -62,7 +67,7 @@ def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> Cha
 
 def parse_count(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
     """The same request where only its length is asked for."""
-    reading = Reading(policy)
+    reading = RequestReading(policy)
     return _chat(parse_body(CountTokensBody, body, reading), Sampling(), reading, stream=False)
 
 
@@ -95,7 +100,9 @@ def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
         )
 
 
-def _chat(asked: CountTokensBody, sampling: Sampling, reading: Reading, *, stream: bool) -> ChatRequest:
+def _chat(
+    asked: CountTokensBody, sampling: Sampling, reading: RequestReading, *, stream: bool
+) -> ChatRequest:
     offered = tools_of(asked.tools or [], reading)
     return ChatRequest(
         model=asked.model,
@@ -119,7 +126,7 @@ def _part_path(has_system: bool, index: int, part: int) -> str:
     return f"messages[{index - has_system}].content[{part}]"
 
 
-def _messages(asked: CountTokensBody, reading: Reading) -> tuple[Message, ...]:
+def _messages(asked: CountTokensBody, reading: RequestReading) -> tuple[Message, ...]:
     bodies = _complete(asked)
     asks = asked_message([_turn_of(body) for body in bodies])
     found: list[tuple[str, Message]] = []
@@ -136,7 +143,7 @@ def _messages(asked: CountTokensBody, reading: Reading) -> tuple[Message, ...]:
     return tuple(messages)
 
 
-def _complete(asked: CountTokensBody) -> list[MessageBody]:
+def _complete(asked: CountTokensBody) -> list[AnthropicMessageBody]:
     """The messages without an empty answer at their end: it begins nothing. Raises UnsupportedParameter for an answer
     that is to be continued; who only counts tokens asks for no answer."""
     last = asked.messages[-1]
@@ -159,12 +166,12 @@ def _says(block: ReadBlock) -> bool:
     return isinstance(block, TextBlockBody) and bool((block.text or "").strip())
 
 
-def _turn_of(body: MessageBody) -> Turn:
+def _turn_of(body: AnthropicMessageBody) -> Turn:
     results = body.role == "user" and any(isinstance(b, ToolResultBlockBody) for b in body.content)
     return "tool" if results else body.role
 
 
-def _read(message: MessageBody, where: str, reader: BlockReader) -> list[tuple[str, Message]]:
+def _read(message: AnthropicMessageBody, where: str, reader: BlockReader) -> list[tuple[str, Message]]:
     """Each with its place in the request."""
     if message.role == "assistant":
         return [(where, _assistant(message, where, reader))]
@@ -181,7 +188,7 @@ def _read(message: MessageBody, where: str, reader: BlockReader) -> list[tuple[s
     return results + ([(where, Message(message.role, tuple(rest)))] if rest else [])
 
 
-def _assistant(message: MessageBody, where: str, reader: BlockReader) -> Message:
+def _assistant(message: AnthropicMessageBody, where: str, reader: BlockReader) -> Message:
     parts: list[Part] = []
     thoughts: list[str] = []
     calls: list[ToolCall] = []

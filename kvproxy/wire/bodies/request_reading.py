@@ -31,7 +31,7 @@ LENIENT = ReadingPolicy()
 
 
 @dataclass(slots=True)
-class Reading:
+class RequestReading:
     """One request being read. Every parser of a dialect is handed it and adds to ``left_out`` what it drops."""
 
     policy: ReadingPolicy = LENIENT

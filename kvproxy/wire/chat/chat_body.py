@@ -15,7 +15,7 @@ from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.chat.content_parts import PART_TYPES, Content
 from kvproxy.wire.chat.prediction import PredictionBody
 from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
-from kvproxy.wire.tools.chat_tools import FunctionBody, ToolBody, ToolChoiceField
+from kvproxy.wire.tools.chat_tools import ChatToolBody, FunctionBody, ToolChoiceField
 
 
 class CalledFunction(Strict):
@@ -55,7 +55,7 @@ def _readable_call(call: Any) -> object:
 _Call = Annotated[ToolCallBody, BeforeValidator(_readable_call, json_schema_input_type=ToolCallBody)]
 
 
-class MessageBody(Strict):
+class ChatMessageBody(Strict):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content = Field(default_factory=list)
     name: str | None = Field(default=None, description="Not shown to the model; of the role function: which.")
@@ -94,7 +94,7 @@ def _as_function_choice(choice: object) -> object:
 
 class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
     model: str = Field(min_length=1)
-    messages: ListOf[MessageBody] = Field(min_length=1)
+    messages: ListOf[ChatMessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     max_tokens: int | None = Field(default=None, ge=1, description="Deprecated: max_completion_tokens.")
     logprobs: bool | None = None
@@ -103,7 +103,7 @@ class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
     )
     stream: bool | None = None
     stream_options: StreamOptionsField = None
-    tools: ListOf[ToolBody] | None = None
+    tools: ListOf[ChatToolBody] | None = None
     tool_choice: ToolChoiceField = None
     parallel_tool_calls: bool | None = None
     functions: ListOf[FunctionBody] | None = Field(default=None, description="Deprecated: tools.")

@@ -8,8 +8,8 @@ from typing import Any
 
 from kvproxy.core import Message, Part, Role, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.bodies.request_reading import Reading
-from kvproxy.wire.chat.chat_body import MessageBody, ToolCallBody, UnreadCall
+from kvproxy.wire.bodies.request_reading import RequestReading
+from kvproxy.wire.chat.chat_body import ChatMessageBody, ToolCallBody, UnreadCall
 from kvproxy.wire.chat.content_parts import parse_part
 from kvproxy.wire.history.arguments import NAMELESS
 from kvproxy.wire.history.asked import asked_message
@@ -28,7 +28,7 @@ _ROLES: dict[str, Role] = {
 }
 
 
-def parse_messages(bodies: Sequence[MessageBody], reading: Reading) -> tuple[Message, ...]:
+def parse_messages(bodies: Sequence[ChatMessageBody], reading: RequestReading) -> tuple[Message, ...]:
     """``reading`` is told what the model is not shown (modified). Raises InvalidRequest naming the field."""
     asked = asked_message([_ROLES[body.role] for body in bodies])
     messages: list[Message] = []
@@ -43,7 +43,9 @@ def parse_messages(bodies: Sequence[MessageBody], reading: Reading) -> tuple[Mes
     return paired(whole, places, reading)
 
 
-def _message(body: MessageBody, index: int, called: str | None, reading: Reading, *, asked: bool) -> Message:
+def _message(
+    body: ChatMessageBody, index: int, called: str | None, reading: RequestReading, *, asked: bool
+) -> Message:
     """``called``: id of the latest deprecated function_call, which has none on the wire."""
     where = f"messages[{index}]"
     if asked and "content" not in body.model_fields_set:
@@ -56,7 +58,7 @@ def _message(body: MessageBody, index: int, called: str | None, reading: Reading
     return Message(role, tuple(parts) or (TextPart(""),), tool_call_id=id)
 
 
-def _answer(body: MessageBody, index: int, parts: list[Part], reading: Reading) -> Message:
+def _answer(body: ChatMessageBody, index: int, parts: list[Part], reading: RequestReading) -> Message:
     where = f"messages[{index}]"
     calls: list[ToolCall] = []
     for i, call in enumerate(body.tool_calls or ()):
@@ -77,7 +79,7 @@ def _answer(body: MessageBody, index: int, parts: list[Part], reading: Reading) 
     return Message("assistant", tuple(parts), tuple(calls), reasoning=reasoning)
 
 
-def _content(body: MessageBody, where: str, reading: Reading, *, asked: bool) -> list[Part]:
+def _content(body: ChatMessageBody, where: str, reading: RequestReading, *, asked: bool) -> list[Part]:
     parts = [
         part
         for i, p in enumerate(body.content)
@@ -88,7 +90,7 @@ def _content(body: MessageBody, where: str, reading: Reading, *, asked: bool) ->
     return parts
 
 
-def _note(raw: dict[str, Any], where: str, reading: Reading) -> list[Part]:
+def _note(raw: dict[str, Any], where: str, reading: RequestReading) -> list[Part]:
     """Raises UnsupportedParameter where the policy is to refuse what cannot be read."""
     if reading.policy.unreadable_history == "refuse":
         raise UnsupportedParameter(

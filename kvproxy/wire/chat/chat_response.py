@@ -26,6 +26,7 @@ from kvproxy.wire.chat.chat_types import (
     AssistantMessage,
     ChatCompletion,
     ChatDelta,
+    ChatTopLogprob,
     CompletionTokensDetails,
     CustomCallPiece,
     FinishReasonBody,
@@ -34,7 +35,6 @@ from kvproxy.wire.chat.chat_types import (
     MessageToolCall,
     TokenLogprobBody,
     ToolCallPiece,
-    TopLogprob,
     UsageBody,
 )
 from kvproxy.wire.tools.free_form import InputReader, input_of
@@ -247,7 +247,7 @@ def token_logprob_body(token: TokenLogprob) -> TokenLogprobBody:
     }
 
 
-def likelihood_body(likelihood: Likelihood) -> TopLogprob:
+def likelihood_body(likelihood: Likelihood) -> ChatTopLogprob:
     return {
         "token": likelihood.text.decode("utf-8", "replace"),
         "logprob": max(likelihood.logprob, LEAST_LOGPROB),

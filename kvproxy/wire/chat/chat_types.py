@@ -28,14 +28,14 @@ class UsageBody(TypedDict):
     completion_tokens_details: CompletionTokensDetails
 
 
-class TopLogprob(TypedDict):
+class ChatTopLogprob(TypedDict):
     token: str
     logprob: float
     bytes: list[int]
 
 
-class TokenLogprobBody(TopLogprob):
-    top_logprobs: list[TopLogprob]
+class TokenLogprobBody(ChatTopLogprob):
+    top_logprobs: list[ChatTopLogprob]
 
 
 class LogprobsBody(TypedDict):

@@ -14,7 +14,7 @@ from kvproxy.core import DocumentPart, Part, TextPart
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.bodies.cache_hints import Markable
 from kvproxy.wire.bodies.given_type import given_type
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.strict import ListOf
 from kvproxy.wire.history.notes import kind_of, noted
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
@@ -40,7 +40,7 @@ class PartBody(Markable):
         return value
 
 
-class UnreadPart(PartBody):
+class UnreadContentPart(PartBody):
     """A part that holds no text, or that nobody knows here. Its fields are checked by nobody."""
 
     raw: dict[str, Any]
@@ -49,7 +49,7 @@ class UnreadPart(PartBody):
 def _readable(part: Any) -> object:
     if not isinstance(part, dict) or given_type(part) in _FIELDS:
         return part
-    return UnreadPart.model_construct(type=part.get("type"), raw=part)
+    return UnreadContentPart.model_construct(type=part.get("type"), raw=part)
 
 
 def _as_parts(content: object) -> object:
@@ -68,11 +68,11 @@ Content = Annotated[
 ]
 
 
-def parse_part(part: PartBody, role: str, where: str, reading: Reading, *, asked: bool) -> Part | None:
+def parse_part(part: PartBody, role: str, where: str, reading: RequestReading, *, asked: bool) -> Part | None:
     """``where`` is the part's path; ``asked``: whether the message is the one to answer. None: the model needs no
     word of it. Raises InvalidRequest."""
     history = not asked and reading.policy.unreadable_history == "note"
-    if isinstance(part, UnreadPart):
+    if isinstance(part, UnreadContentPart):
         if not history:
             raise _unreadable(part, where)
         text = noted(part.raw, where, reading)
@@ -93,7 +93,7 @@ def parse_part(part: PartBody, role: str, where: str, reading: Reading, *, asked
     return DocumentPart(parse_document_ref(part.value or "", param=field), part.mark)
 
 
-def _unreadable(part: UnreadPart, where: str) -> InvalidRequest:
+def _unreadable(part: UnreadContentPart, where: str) -> InvalidRequest:
     if part.raw.get("type") is None:
         return InvalidRequest(f"Missing required parameter: '{where}.type'.", param=f"{where}.type")
     if given_type(part.raw) not in _MEDIA:

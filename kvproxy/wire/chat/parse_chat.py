@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from kvproxy.core import ChatRequest, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.answer_formats.response_format import parse_response_format
-from kvproxy.wire.bodies.request_reading import LENIENT, Reading, ReadingPolicy
+from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.bodies.sampling import include_usage
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.chat.chat_body import ChatBody
@@ -34,7 +34,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
 
     Unknown fields are accepted, as clients send many that change nothing here.
     """
-    reading = Reading(policy)
+    reading = RequestReading(policy)
     # Before types are checked: what is not supported may be well-formed in ways the models do not know.
     screen(body, CHAT, reading)
     try:
@@ -82,7 +82,7 @@ def template_variables(kwargs: dict[str, Any], effort: object) -> dict[str, Any]
     return {"enable_thinking": effort not in _NO_THINKING, **told, **kwargs}
 
 
-def _tools(chat: ChatBody, reading: Reading) -> tuple[tuple[Tool, ...], ToolChoice]:
+def _tools(chat: ChatBody, reading: RequestReading) -> tuple[tuple[Tool, ...], ToolChoice]:
     """From ``tools``, or from the deprecated ``functions``."""
     if chat.tools or not chat.functions:
         offered = parse_tools(chat.tools, reading)

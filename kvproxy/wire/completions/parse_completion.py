@@ -12,7 +12,7 @@ from kvproxy.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
 from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.answer_formats.response_format import ResponseFormatBody, parse_response_format
 from kvproxy.wire.bodies.cache_hints import CacheBody
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.sampling import SamplingBody, StreamOptionsField, include_usage
 from kvproxy.wire.bodies.strict import ListOf
 from kvproxy.wire.bodies.validation_errors import invalid
@@ -40,7 +40,7 @@ def parse_completions(body: dict[str, Any], *, served_name: str) -> Completions:
 
     Unknown fields are accepted.
     """
-    screen(body, COMPLETIONS, Reading())
+    screen(body, COMPLETIONS, RequestReading())
     prompts = _prompts(body.get("prompt"))
     try:
         asked = CompletionBody.model_validate(body)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from kvproxy.core import Message, Part, TextPart
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.openings.opening_rules import CLIENT_METADATA, NAMED, glob
 
 Where = Callable[[int, int], str]
@@ -55,7 +55,9 @@ class _Head:
         return text[taken:]
 
 
-def settle_openings(messages: Sequence[Message], reading: Reading, where: Where) -> tuple[Message, ...]:
+def settle_openings(
+    messages: Sequence[Message], reading: RequestReading, where: Where
+) -> tuple[Message, ...]:
     """``messages`` as the model is to see them; ``reading`` is told what was left out or moved (modified).
 
     A system message of which nothing is left goes. A mark on what was taken names no prefix any more.

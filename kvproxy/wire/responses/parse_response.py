@@ -9,7 +9,7 @@ from kvproxy.core import ChatRequest, Sampling
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.answer_formats.response_format import json_schema_format, parse_response_format
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import EFFORTS, template_variables
 from kvproxy.wire.openings.volatile_openings import settle_openings
 from kvproxy.wire.responses.found_tools import with_found
@@ -26,7 +26,9 @@ _SUMMARIES = ("auto", "concise", "detailed")
 LOGPROBS = "message.output_text.logprobs"
 
 
-def to_chat(body: ResponsesBody, items: Sequence[Item], *, served_name: str, reading: Reading) -> ChatRequest:
+def to_chat(
+    body: ResponsesBody, items: Sequence[Item], *, served_name: str, reading: RequestReading
+) -> ChatRequest:
     """``items``: the whole conversation, that of the previous response first. ``reading`` knows what was left out of
     them, and is told what else is (modified).
 

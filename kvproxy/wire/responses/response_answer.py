@@ -20,8 +20,8 @@ from kvproxy.wire.responses.types import (
     ReasoningItem,
     Response,
     ResponseError,
+    ResponseTopLogprob,
     ResponseUsage,
-    TopLogprob,
 )
 
 
@@ -133,7 +133,7 @@ def logprobs_body(logprobs: Iterable[TokenLogprob]) -> list[Logprob]:
     ]
 
 
-def _likelihood(token: Likelihood) -> TopLogprob:
+def _likelihood(token: Likelihood) -> ResponseTopLogprob:
     return {
         "token": token.text.decode("utf-8", "replace"),
         "logprob": max(token.logprob, LEAST_LOGPROB),

@@ -11,14 +11,14 @@ from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.answer_formats.response_format import ResponseFormatBody
 from kvproxy.wire.bodies.cache_hints import CacheBody, Markable
 from kvproxy.wire.bodies.given_type import given_type
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.sampling import SamplingBody
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.fields.response_fields import RESPONSES
 from kvproxy.wire.fields.screen import screen
 from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
-from kvproxy.wire.responses.response_tools import ToolBody
+from kvproxy.wire.responses.response_tools import ResponseToolBody
 from kvproxy.wire.responses.tool_choice import ToolChoiceField
 
 PartType = Literal[
@@ -34,10 +34,10 @@ ItemType = Literal[
 ItemRole = Literal["user", "assistant", "system", "developer"]
 
 
-def parse_body(body: dict[str, Any], reading: Reading | None = None) -> ResponsesBody:
+def parse_body(body: dict[str, Any], reading: RequestReading | None = None) -> ResponsesBody:
     """``reading`` is told what is answered without (modified). Raises InvalidRequest, UnsupportedParameter naming the
     field. Unknown fields are ignored."""
-    screen(body, RESPONSES, reading or Reading())
+    screen(body, RESPONSES, reading or RequestReading())
     try:
         asked = ResponsesBody.model_validate(body)
     except ValidationError as e:
@@ -58,7 +58,7 @@ class ContentPart(Markable):
     )
 
 
-class UnreadPart(ContentPart):
+class UnreadResponsePart(ContentPart):
     """A part that holds no text, or that nobody knows here. Its fields are checked by nobody."""
 
     raw: dict[str, Any]
@@ -96,7 +96,7 @@ def _part(part: Any) -> object:
         return {"type": "text", "text": part}
     if not isinstance(part, dict) or given_type(part) in _READ_PARTS:
         return part
-    return UnreadPart.model_construct(type=part.get("type"), raw=part)
+    return UnreadResponsePart.model_construct(type=part.get("type"), raw=part)
 
 
 def _as_output(output: object) -> object:
@@ -123,7 +123,9 @@ class InputItem(Strict):
     input: GivenText = Field(default="", description="Of a free-form tool's call.")
     action: Any = Field(default=None, description="Of a shell's call.")
     operation: Any = Field(default=None, description="Of a call of apply_patch.")
-    tools: ListOf[ToolBody] | None = Field(default=None, description="What a search for tools has found.")
+    tools: ListOf[ResponseToolBody] | None = Field(
+        default=None, description="What a search for tools has found."
+    )
     result: Any = Field(default=None, exclude=True)
     status: Any = None
     output: Annotated[
@@ -199,7 +201,7 @@ class ResponsesBody(SamplingBody, CacheBody, EngineFormatsBody):
     )
     stream: bool | None = None
     stream_options: Any = None
-    tools: ListOf[ToolBody] | None = None
+    tools: ListOf[ResponseToolBody] | None = None
     tool_choice: ToolChoiceField = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: Any = Field(default=None, description="Of hosted tools; there are none here.")

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from kvproxy.core import Tool
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.responses.builtin_calls import builtin_tool
 from kvproxy.wire.responses.required import required
@@ -38,7 +38,7 @@ class InnerToolBody(Strict):
     environment: Any = Field(default=None, description="Of shell: `local` ones are the client's to run.")
 
 
-class ToolBody(InnerToolBody):
+class ResponseToolBody(InnerToolBody):
     """A tool of a request. One that only OpenAI's own platform can run is left out, and named in a header."""
 
     type: str = Field(
@@ -54,7 +54,7 @@ def spaced_name(namespace: str | None, name: str) -> str:
     return f"{namespace}__{name}" if namespace else name
 
 
-def parse_tools(tools: Sequence[ToolBody], reading: Reading) -> Offered:
+def parse_tools(tools: Sequence[ResponseToolBody], reading: RequestReading) -> Offered:
     """``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter for a hosted
     tool where the policy is to refuse."""
     offered: list[Tool] = []
@@ -69,7 +69,7 @@ def parse_tools(tools: Sequence[ToolBody], reading: Reading) -> Offered:
     return Offered(checked_tools(_told_apart(_introduced(offered, tools))), frozenset(missing))
 
 
-def tool_echo(body: ToolBody, tool: Tool | None) -> dict[str, Any]:
+def tool_echo(body: ResponseToolBody, tool: Tool | None) -> dict[str, Any]:
     """As it was sent, and of a function what the API always tells: ``tool`` is what became of it."""
     sent = body.model_dump(mode="json", exclude_unset=True)
     sent = {key: value for key, value in sent.items() if key not in _HINTS or _HINTS[key](value)}
@@ -105,7 +105,7 @@ class _Declared:
     namespace: str | None = None
 
 
-def _declared(tools: Sequence[ToolBody]) -> Iterator[_Declared]:
+def _declared(tools: Sequence[ResponseToolBody]) -> Iterator[_Declared]:
     for i, tool in enumerate(tools):
         if tool.type != "namespace":
             yield _Declared(tool, f"tools[{i}]")
@@ -144,7 +144,7 @@ def _can_be_strict(tool: Tool) -> bool:
     return True
 
 
-def _introduced(offered: Sequence[Tool], tools: Sequence[ToolBody]) -> list[Tool]:
+def _introduced(offered: Sequence[Tool], tools: Sequence[ResponseToolBody]) -> list[Tool]:
     """Puts what a namespace says of itself before the description of its first function by name: the order in which the
     model is told of functions."""
     told: Mapping[str | None, str] = {

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from kvproxy.core import Tool, ToolChoice
 from kvproxy.errors import InvalidRequest
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.tool_formats.base import CALLABLE, MOST_NAME
 from kvproxy.wire.tools.free_form import TextFormatBody, free_form
@@ -33,7 +33,7 @@ class CustomBody(Strict):
     format: TextFormatBody | None = None
 
 
-class ToolBody(Strict):
+class ChatToolBody(Strict):
     type: str = Field(
         default="function", description="function or custom; tools that only a provider can run are left out."
     )
@@ -45,7 +45,7 @@ class FunctionName(Strict):
     name: str
 
 
-class AllowedTool(Strict):
+class AllowedChatTool(Strict):
     type: str = "function"
     function: FunctionName | None = None
     custom: FunctionName | None = None
@@ -53,10 +53,10 @@ class AllowedTool(Strict):
 
 class AllowedTools(Strict):
     mode: Literal["auto", "required"]
-    tools: ListOf[AllowedTool] = Field(min_length=1)
+    tools: ListOf[AllowedChatTool] = Field(min_length=1)
 
 
-class ToolChoiceBody(Strict):
+class ChatToolChoiceBody(Strict):
     type: str = Field(description="function, custom or allowed_tools; as a string: none, auto or required.")
     function: FunctionName | None = None
     custom: FunctionName | None = None
@@ -68,9 +68,9 @@ def _as_choice(choice: object) -> object:
 
 
 ToolChoiceField = Annotated[
-    ToolChoiceBody | None,
+    ChatToolChoiceBody | None,
     BeforeValidator(
-        _as_choice, json_schema_input_type=Literal["none", "auto", "required"] | ToolChoiceBody | None
+        _as_choice, json_schema_input_type=Literal["none", "auto", "required"] | ChatToolChoiceBody | None
     ),
 ]
 
@@ -102,7 +102,7 @@ def make_tool(
     return Tool(name, description, declared, strict)
 
 
-def parse_tools(tools: Sequence[ToolBody] | None, reading: Reading) -> Offered:
+def parse_tools(tools: Sequence[ChatToolBody] | None, reading: RequestReading) -> Offered:
     """Chat's tools. ``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter
     for a hosted tool where the policy is to refuse."""
     offered: list[Tool] = []
@@ -125,27 +125,27 @@ def parse_tools(tools: Sequence[ToolBody] | None, reading: Reading) -> Offered:
     return Offered(checked_tools(offered), frozenset(missing))
 
 
-def parse_tool_choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
+def parse_tool_choice(choice: ChatToolChoiceBody | None, offered: Offered) -> ToolChoice:
     """Chat's tool_choice. Raises InvalidRequest."""
     return checked_choice(_choice(choice, offered), offered)
 
 
-def _choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
+def _choice(choice: ChatToolChoiceBody | None, offered: Offered) -> ToolChoice:
     match choice:
         case None:
             return ToolChoice()
-        case ToolChoiceBody(type="none" | "auto" | "required" as mode):
+        case ChatToolChoiceBody(type="none" | "auto" | "required" as mode):
             return ToolChoice(mode)
         case (
-            ToolChoiceBody(type="function", function=FunctionName(name=name))
-            | ToolChoiceBody(type="custom", custom=FunctionName(name=name))
+            ChatToolChoiceBody(type="function", function=FunctionName(name=name))
+            | ChatToolChoiceBody(type="custom", custom=FunctionName(name=name))
         ):
             return ToolChoice("required", (name,))
-        case ToolChoiceBody(type="allowed_tools", allowed_tools=AllowedTools() as allowed):
+        case ChatToolChoiceBody(type="allowed_tools", allowed_tools=AllowedTools() as allowed):
             return ToolChoice(allowed.mode, _allowed(allowed))
-        case ToolChoiceBody(type="function" | "custom" | "allowed_tools" as type):
+        case ChatToolChoiceBody(type="function" | "custom" | "allowed_tools" as type):
             raise _missing(f"tool_choice.{type}")
-        case ToolChoiceBody(type=type) if type in offered.missing:
+        case ChatToolChoiceBody(type=type) if type in offered.missing:
             return ToolChoice("required", (type,))
     raise InvalidRequest(
         "Invalid 'tool_choice': must be 'none', 'auto', 'required', a function, a custom tool or allowed_tools.",

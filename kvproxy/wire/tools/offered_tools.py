@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kvproxy.core import Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 
 MOST_TOOLS = 512
 """Agents with several MCP servers send some hundreds. Each schema is compiled where calls are enforced, so the limit is
@@ -25,7 +25,7 @@ class Offered:
     missing: frozenset[str] = frozenset()
 
 
-def leave_out_tool(reading: Reading, type: str, where: str, *, hint: str = "") -> None:
+def leave_out_tool(reading: RequestReading, type: str, where: str, *, hint: str = "") -> None:
     """Notes in ``reading`` (modified) that a tool only its provider can run is not offered. ``where`` is its path.
 
     Raises UnsupportedParameter where the policy is to refuse.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kvproxy.backends.base import Found, Generation, LocalBackend, NotFound
+from kvproxy.backends.base import Generation, LocalBackend, NoPages, PagesFound
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.core import (
     PAGE_TOKENS,
@@ -122,7 +122,7 @@ def cached_of(events: list[Event]) -> int:
     return started.cached_tokens
 
 
-def found(backend: EmbeddedBackend, tokens: tuple[int, ...], caller: Caller = ANN) -> Found | NotFound:
+def found(backend: EmbeddedBackend, tokens: tuple[int, ...], caller: Caller = ANN) -> PagesFound | NoPages:
     with backend.hold(Prompt(tokens), caller) as lookup:
         return lookup
 
@@ -137,7 +137,7 @@ async def test_it_is_a_local_backend(home: Home) -> None:
 async def test_a_second_prompt_takes_what_the_first_one_computed(home: Home) -> None:
     first = await events_of(home.backend, generation())
     assert cached_of(first) == 0
-    assert found(home.backend, ASKED) == Found(tokens=629, on_disk=0)
+    assert found(home.backend, ASKED) == PagesFound(tokens=629, on_disk=0)
     second = await events_of(home.backend, generation(require_cached=629))
     assert cached_of(second) == 629
     assert text_of(second) == text_of(first) != ""
@@ -152,7 +152,7 @@ async def test_a_published_prefix_is_read_by_everybody(home: Home) -> None:
     assert kept.bytes == 3 * home.rig.cache.pool.shape.bytes
     assert all(home.store.has(p.key) for p in kept.pages)
     for caller in (ANN, BOB):
-        assert found(home.backend, ASKED, caller) == Found(600, 0)
+        assert found(home.backend, ASKED, caller) == PagesFound(600, 0)
         assert cached_of(await events_of(home.backend, generation(caller=caller, require_cached=600))) == 600
     again = await home.backend.keep(DOCUMENT, PUBLIC)
     assert again.pages == kept.pages and again.prefill_s == 0.0
@@ -160,8 +160,8 @@ async def test_a_published_prefix_is_read_by_everybody(home: Home) -> None:
 
 async def test_what_is_private_is_found_by_its_owner_alone(home: Home) -> None:
     await home.backend.keep(DOCUMENT, ANN.scope)
-    assert found(home.backend, ASKED, ANN) == Found(600, 0)
-    assert found(home.backend, ASKED, BOB) == NotFound(seen=False)
+    assert found(home.backend, ASKED, ANN) == PagesFound(600, 0)
+    assert found(home.backend, ASKED, BOB) == NoPages(evicted=False)
     assert cached_of(await events_of(home.backend, generation(caller=BOB))) == 0
     with pytest.raises(HitLost):
         await events_of(home.backend, generation(prompt(9, 40), caller=BOB, require_cached=1))
@@ -170,23 +170,23 @@ async def test_what_is_private_is_found_by_its_owner_alone(home: Home) -> None:
 async def test_a_reader_restores_a_published_framing_for_all(home: Home) -> None:
     span = Span(REF, 3, 600, scope=PUBLIC)
     await events_of(home.backend, generation(spans=(span,)))
-    assert found(home.backend, ASKED, BOB) == Found(512, 0), "full pages within the document"
+    assert found(home.backend, ASKED, BOB) == PagesFound(512, 0), "full pages within the document"
     await home.backend.check()
     unpublished = (*prompt(5, 600), *prompt(2, 30))
     await events_of(home.backend, generation(unpublished, spans=(Span(REF, 3, 600),)))
-    assert found(home.backend, unpublished, BOB) == NotFound(seen=False)
+    assert found(home.backend, unpublished, BOB) == NoPages(evicted=False)
 
 
 async def test_the_first_reader_after_a_restart_hits(home: Home) -> None:
     kept = await home.backend.keep(DOCUMENT, PUBLIC)
     warm = await events_of(home.backend, generation())
     await home.restart()
-    assert found(home.backend, ASKED) == NotFound(seen=False)
+    assert found(home.backend, ASKED) == NoPages(evicted=False)
     assert await home.backend.known(kept, PUBLIC) == 600
-    assert found(home.backend, ASKED) == Found(tokens=600, on_disk=600)
+    assert found(home.backend, ASKED) == PagesFound(tokens=600, on_disk=600)
     hit = await events_of(home.backend, generation(require_cached=600))
     assert cached_of(hit) == 600 and text_of(hit) == text_of(warm)
-    assert found(home.backend, ASKED, BOB) == Found(tokens=600, on_disk=0)
+    assert found(home.backend, ASKED, BOB) == PagesFound(tokens=600, on_disk=0)
 
 
 async def test_only_what_is_on_disk_under_this_fingerprint_is_known(home: Home) -> None:
@@ -204,10 +204,10 @@ async def test_a_forgotten_document_is_gone_from_memory_and_disk(home: Home) -> 
     assert second.pages[:2] == kept.pages[:2]
     shared = frozenset(p.key for p in second.pages)
     await home.backend.forget(kept, PUBLIC, shared)
-    assert found(home.backend, (*longer, 1)) == Found(900, 0)
+    assert found(home.backend, (*longer, 1)) == PagesFound(900, 0)
     assert not home.store.has(kept.pages[2].key) and home.store.has(kept.pages[1].key)
     await home.backend.forget(second, PUBLIC, frozenset())
-    assert found(home.backend, (*longer, 1)) == NotFound(seen=True)
+    assert found(home.backend, (*longer, 1)) == NoPages(evicted=True)
     assert home.store.usage().pages == 0
 
 
@@ -368,7 +368,7 @@ async def test_a_schema_that_cannot_be_enforced_is_refused_before_anything_is_qu
     asked = replace(generation(), constraint=Constraint(format=JsonFormat({"not": {}})))
     with pytest.raises(UnsupportedSchema):
         await events_of(backend, asked)
-    assert found(backend, ASKED) == NotFound(seen=False)
+    assert found(backend, ASKED) == NoPages(evicted=False)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +386,7 @@ async def test_what_a_client_marks_as_its_own_is_kept_by_nobody(home: Home) -> N
     first = await events_of(home.backend, replace(generation(), keep_until=300))
     last = first[-1]
     assert isinstance(last, Finished) and last.usage.cache_write_tokens == 300
-    assert found(home.backend, ASKED) == Found(300, 0)
+    assert found(home.backend, ASKED) == PagesFound(300, 0)
 
 
 async def test_an_answer_without_a_limit_goes_on_to_the_end_of_the_context(home: Home) -> None:
@@ -399,18 +399,18 @@ async def test_an_answer_without_a_limit_goes_on_to_the_end_of_the_context(home:
 async def test_pages_of_one_salt_are_read_with_no_other_and_with_none(home: Home) -> None:
     one, two = CacheHints(salt="one"), CacheHints(salt="two")
     await events_of(home.backend, generation(caller=ANN.salted(one)))
-    assert found(home.backend, ASKED, ANN.salted(one)) == Found(629, 0)
+    assert found(home.backend, ASKED, ANN.salted(one)) == PagesFound(629, 0)
     for other in (ANN.salted(two), ANN, BOB.salted(one)):
-        assert found(home.backend, ASKED, other) == NotFound(seen=False)
+        assert found(home.backend, ASKED, other) == NoPages(evicted=False)
     await events_of(home.backend, generation(prompt(8, 300)))
-    assert found(home.backend, (*prompt(8, 300), 1), ANN.salted(one)) == NotFound(seen=False)
+    assert found(home.backend, (*prompt(8, 300), 1), ANN.salted(one)) == NoPages(evicted=False)
 
 
 async def test_a_private_document_is_read_with_any_salt(home: Home) -> None:
     await home.backend.keep(prompt(9, 300), documents_scope(ANN.scope))
     for caller in (ANN, ANN.salted(CacheHints(salt="one"))):
-        assert found(home.backend, (*prompt(9, 300), 1), caller) == Found(300, 0)
-    assert found(home.backend, (*prompt(9, 300), 1), BOB) == NotFound(seen=False)
+        assert found(home.backend, (*prompt(9, 300), 1), caller) == PagesFound(300, 0)
+    assert found(home.backend, (*prompt(9, 300), 1), BOB) == NoPages(evicted=False)
 
 
 async def test_choices_of_one_prompt_share_its_prefill_and_repeat_with_their_seeds(home: Home) -> None:
@@ -444,19 +444,19 @@ class TestPins:
         assert home.backend.pin_room() == room - 3 and room == 16
         await asyncio.to_thread(home.rig.evict_all)
         with home.backend.hold(Prompt(ASKED), BOB) as found:
-            assert isinstance(found, Found) and (found.tokens, found.on_disk) == (600, 0)
+            assert isinstance(found, PagesFound) and (found.tokens, found.on_disk) == (600, 0)
         await release()
         assert home.backend.pin_room() == room
         await asyncio.to_thread(home.rig.evict_all)
         with home.backend.hold(Prompt(ASKED), BOB) as found:
-            assert isinstance(found, Found) and found.on_disk == 600
+            assert isinstance(found, PagesFound) and found.on_disk == 600
 
     async def test_pages_on_disk_are_brought_back(self, home: Home) -> None:
         kept = await home.backend.keep(DOCUMENT, PUBLIC)
         await home.restart()
         assert await home.backend.known(kept, PUBLIC) == 600
         release = await home.backend.pin(kept, PUBLIC)
-        assert home.backend.occupancy().fixed == 3
+        assert home.backend.occupancy().pinned == 3
         await release()
 
     async def test_more_than_half_of_the_budget_is_refused(self, home: Home) -> None:
@@ -468,7 +468,7 @@ class TestPins:
         release = await home.backend.pin(first, PUBLIC)
         with pytest.raises(CannotFit, match="take 3 of the 3 pages"):
             await home.backend.pin(second, PUBLIC)
-        assert home.backend.occupancy().fixed == 3
+        assert home.backend.occupancy().pinned == 3
         with pytest.raises(CannotFit, match="pinned documents leave 3 of 6"):
             await events_of(home.backend, generation(prompt(4, 900)))
         assert len(await events_of(home.backend, generation(prompt(4, 700)))) > 2
@@ -479,10 +479,10 @@ class TestPins:
         kept = await home.backend.keep(DOCUMENT, PUBLIC)
         release = await home.backend.pin(kept, PUBLIC)
         await home.backend.forget(kept, PUBLIC, frozenset())
-        assert home.backend.occupancy().fixed == 0
+        assert home.backend.occupancy().pinned == 0
         await home.backend.keep(DOCUMENT, PUBLIC)
         await release()
-        assert home.backend.occupancy().fixed == 0
+        assert home.backend.occupancy().pinned == 0
 
 
 async def test_a_prediction_is_drafted_from_and_changes_no_answer(home: Home) -> None:

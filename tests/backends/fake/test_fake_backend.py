@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.backends.base import Comparison, Found, Generation, LocalBackend, MissBackend, NotFound
+from kvproxy.backends.base import Comparison, Generation, LocalBackend, MissBackend, NoPages, PagesFound
 from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses, answer_to
 from kvproxy.core import (
     PUBLIC,
@@ -32,7 +32,7 @@ def generation(token_ids: tuple[int, ...], *spans: Span, require_cached: int = 0
     return Generation("id", Prompt(token_ids, spans), Sampling(), ANN, require_cached)
 
 
-def found(backend: FakeBackend, token_ids: tuple[int, ...], caller: Caller = ANN) -> Found | NotFound:
+def found(backend: FakeBackend, token_ids: tuple[int, ...], caller: Caller = ANN) -> PagesFound | NoPages:
     with backend.hold(Prompt(token_ids), caller) as lookup:
         assert backend.holds == 1
     assert backend.check() == []
@@ -56,14 +56,14 @@ async def test_a_generation_is_a_function_of_the_prompt() -> None:
 
 async def test_a_prompt_is_kept_for_its_caller_alone() -> None:
     backend = FakeBackend()
-    assert found(backend, TOKENS) == NotFound(seen=False)
+    assert found(backend, TOKENS) == NoPages(evicted=False)
     async for _ in backend.generate(generation(TOKENS)):
         pass
-    assert found(backend, TOKENS) == Found(999, 0)
-    assert found(backend, (*TOKENS[:700], -1)) == Found(700, 0)
-    assert found(backend, TOKENS, BOB) == NotFound(seen=False)
+    assert found(backend, TOKENS) == PagesFound(999, 0)
+    assert found(backend, (*TOKENS[:700], -1)) == PagesFound(700, 0)
+    assert found(backend, TOKENS, BOB) == NoPages(evicted=False)
     backend.evict()
-    assert found(backend, TOKENS) == NotFound(seen=True)
+    assert found(backend, TOKENS) == NoPages(evicted=True)
     with pytest.raises(HitLost) as caught:
         await anext(backend.generate(generation(TOKENS, require_cached=999)))
     assert caught.value.reason == MissReason.NOT_RESIDENT
@@ -74,7 +74,7 @@ async def test_a_published_framing_is_restored_for_everyone() -> None:
     span = Span(DocumentRef("d", 1), 1, 600, PUBLIC)
     async for _ in backend.generate(generation(TOKENS, span)):
         pass
-    assert found(backend, TOKENS, BOB) == Found(600, 0)
+    assert found(backend, TOKENS, BOB) == PagesFound(600, 0)
 
 
 async def test_what_was_kept_is_found_after_a_restart_until_it_is_forgotten() -> None:
@@ -86,14 +86,14 @@ async def test_what_was_kept_is_found_after_a_restart_until_it_is_forgotten() ->
     assert (await backend.keep(TOKENS, PUBLIC)).prefill_s == 0.0
 
     again = FakeBackend(disk=backend.disk)
-    assert found(again, (*TOKENS, 7), BOB) == NotFound(seen=False)
+    assert found(again, (*TOKENS, 7), BOB) == NoPages(evicted=False)
     assert await again.known(kept, PUBLIC) == 1000
-    assert found(again, (*TOKENS, 7), BOB) == Found(1000, 0)
+    assert found(again, (*TOKENS, 7), BOB) == PagesFound(1000, 0)
     backend.disk.discard(kept.pages[1].key)
     assert await FakeBackend(disk=backend.disk).known(kept, PUBLIC) == 256
 
     await again.forget(kept, PUBLIC, still_kept=frozenset({kept.pages[0].key}))
-    assert found(again, (*TOKENS, 7), BOB) == NotFound(seen=False)
+    assert found(again, (*TOKENS, 7), BOB) == NoPages(evicted=False)
     assert backend.disk == {kept.pages[0].key}
 
 
@@ -153,13 +153,13 @@ async def test_logprobs_are_a_function_of_the_word() -> None:
 async def test_nothing_is_kept_behind_the_last_mark() -> None:
     backend = FakeBackend()
     await said(backend, keep_until=0)
-    assert found(backend, TOKENS) == NotFound(seen=False)
+    assert found(backend, TOKENS) == NoPages(evicted=False)
     events = [e async for e in backend.generate(replace(generation(TOKENS), keep_until=400))]
     assert events[-1] == Finished("stop", Usage(1000, 12, 0, 400))
-    assert found(backend, TOKENS) == Found(400, 0)
+    assert found(backend, TOKENS) == PagesFound(400, 0)
     await said(backend, caller=ANN.salted(CacheHints(salt="k")))
-    assert found(backend, TOKENS) == Found(400, 0)
-    assert found(backend, TOKENS, ANN.salted(CacheHints(salt="k"))) == Found(999, 0)
+    assert found(backend, TOKENS) == PagesFound(400, 0)
+    assert found(backend, TOKENS, ANN.salted(CacheHints(salt="k"))) == PagesFound(999, 0)
 
 
 async def test_failures_come_when_they_were_planned() -> None:

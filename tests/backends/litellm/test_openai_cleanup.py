@@ -9,13 +9,13 @@ import pytest
 
 from kvproxy.backends.litellm.litellm_arguments import upstream_call
 from kvproxy.backends.litellm.openai_cleanup import ChunkCleaner, completion, usage
-from kvproxy.backends.litellm.provider_dialect import Upstream, least
+from kvproxy.backends.litellm.provider_dialect import ProviderDialect, least
 from kvproxy.errors import InvalidRequest
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
-OWN = Upstream({}, "openai")
-FAR = Upstream({}, "foreign")
-KINDRED = Upstream({}, "kindred", frozenset(("temperature", "max_tokens")))
+OWN = ProviderDialect({}, "openai")
+FAR = ProviderDialect({}, "foreign")
+KINDRED = ProviderDialect({}, "kindred", frozenset(("temperature", "max_tokens")))
 
 
 def test_a_transparent_upstream_gets_the_body_as_data() -> None:
@@ -34,7 +34,7 @@ def test_a_transparent_upstream_gets_the_body_as_data() -> None:
     "name",
     ["api_base", "base_url", "api_key", "custom_llm_provider", "fallbacks", "mock_response", "metadata"],
 )
-def test_no_field_of_a_body_becomes_a_setting_of_litellm(name: str, upstream: Upstream) -> None:
+def test_no_field_of_a_body_becomes_a_setting_of_litellm(name: str, upstream: ProviderDialect) -> None:
     call = upstream_call("chat/completions", {"model": "m", "messages": MESSAGES, name: "evil"}, upstream)
     assert name not in call.arguments
 
@@ -72,7 +72,7 @@ def test_a_service_of_the_same_dialect_gets_the_rest_as_data_but_no_hints() -> N
 
 def test_templates_of_ones_own_server_are_not_sent_a_role_that_they_may_not_know() -> None:
     asked = [{"role": "developer", "content": "Be brief."}, *MESSAGES]
-    own = Upstream({}, "openai", own_server=True)
+    own = ProviderDialect({}, "openai", own_server=True)
     call = upstream_call("chat/completions", {"model": "m", "messages": asked}, own)
     assert [m["role"] for m in call.arguments["extra_body"]["messages"]] == ["system", "user"]
 
@@ -80,11 +80,11 @@ def test_templates_of_ones_own_server_are_not_sent_a_role_that_they_may_not_know
 def test_the_one_that_knows_least_decides_for_all_that_may_answer() -> None:
     assert least([OWN, KINDRED]) == replace(KINDRED, own_messages=False)
     assert least([FAR, OWN, KINDRED]).dialect == "foreign"
-    assert least([KINDRED, Upstream({}, "kindred", frozenset(("top_p",)))]).supported == frozenset()
+    assert least([KINDRED, ProviderDialect({}, "kindred", frozenset(("top_p",)))]).supported == frozenset()
 
 
 def test_a_conversation_that_nobody_kept_is_refused() -> None:
-    chatty = Upstream({}, "openai", chat_only=True)
+    chatty = ProviderDialect({}, "openai", chat_only=True)
     with pytest.raises(InvalidRequest) as raised:
         upstream_call("responses", {"model": "m", "input": "Hi", "previous_response_id": "resp_1"}, chatty)
     assert raised.value.param == "previous_response_id"

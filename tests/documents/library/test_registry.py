@@ -13,7 +13,7 @@ import pytest
 from kvproxy.core import DocumentRef, Kept, KeptPage
 from kvproxy.documents.library import registry_rescue
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.library.registry import Entry, KeptFraming, Registry
+from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEntry
 from kvproxy.errors import SetupError, StorageFull
 
 
@@ -44,8 +44,8 @@ def test_what_is_published_comes_back_after_a_restart(path: Path, registry: Regi
     registry.publish(document(version=2, text="other"), [])
     with Registry(path) as again:
         assert again.load() == [
-            Entry(document(), (framing("system", 2), framing("user", 1))),
-            Entry(document(version=2, text="other"), ()),
+            RegistryEntry(document(), (framing("system", 2), framing("user", 1))),
+            RegistryEntry(document(version=2, text="other"), ()),
         ]
         assert again.page_keys() == {p.key for s in (1, 2) for p in framing(seed=s).kept.pages}
 
@@ -75,7 +75,7 @@ def test_a_quarantine_lasts_until_it_is_lifted(path: Path, registry: Registry) -
 def test_kept_framings_are_replaced_together(registry: Registry) -> None:
     registry.publish(document(), [framing("system", 1), framing("user", 2)])
     registry.replace_kept(document().ref, [framing("system", 3)])
-    assert registry.load() == [Entry(document(), (framing("system", 3),))]
+    assert registry.load() == [RegistryEntry(document(), (framing("system", 3),))]
 
 
 def test_a_failed_publish_leaves_nothing(registry: Registry) -> None:
@@ -119,7 +119,7 @@ def test_killed_in_the_middle_nothing_half_is_visible(path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=os.getcwd(), check=False)
     assert done.returncode == -signal.SIGKILL
     with Registry(path) as registry:
-        assert registry.load() == [Entry(document(), (framing(),))]
+        assert registry.load() == [RegistryEntry(document(), (framing(),))]
         assert registry.page_keys() == {p.key for p in framing().kept.pages}
         registry.publish(document(version=2, text="half"), [framing("system", 5)])
         assert registry.check() == []

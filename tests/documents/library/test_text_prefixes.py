@@ -10,7 +10,7 @@ import pytest
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.text_prefixes import PrefixIndex
+from kvproxy.documents.library.text_prefixes import TextPrefixes
 from tests.documents.library.test_library import ALICE, BOB, known
 
 HEAD = "Every document of a large house begins with the same long notice. " * 3
@@ -18,7 +18,7 @@ HEAD = "Every document of a large house begins with the same long notice. " * 3
 
 def test_it_finds_what_looking_at_all_finds() -> None:
     source = random.Random(3)
-    index: PrefixIndex[str] = PrefixIndex()
+    index: TextPrefixes[str] = TextPrefixes()
     stored: set[str] = set()
     for _ in range(4000):
         key = "".join(source.choices("ab", k=source.randrange(1, 9))) * source.choice([1, 1, 20])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache.kv_cache import FixOutcome, KVCache, pages_for
+from kvproxy.engine.cache.kv_cache import KVCache, PinOutcome, pages_for
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
@@ -19,7 +19,7 @@ def make_cache(pages: int = 4) -> KVCache:
 
 def keep(cache: KVCache, tokens: tuple[int, ...], scope: str = "a", *, stored: bool = False) -> list[Node]:
     """Compute and register a prefix as a sequence does, and let the sequence end."""
-    assert cache.promise(pages_for(len(tokens)))
+    assert cache.reserve(pages_for(len(tokens)))
     pages: list[int] = []
     nodes: list[Node] = []
     for start in range(0, len(tokens), PAGE_TOKENS):
@@ -31,13 +31,13 @@ def keep(cache: KVCache, tokens: tuple[int, ...], scope: str = "a", *, stored: b
         if stored:
             cache.mark_stored(node)
         nodes.append(node)
-    cache.release(pages)
+    cache.return_pages(pages)
     assert cache.check([]) == []
     return nodes
 
 
 def take(cache: KVCache, count: int) -> list[int]:
-    assert cache.promise(count)
+    assert cache.reserve(count)
     return [cache.take(None) for _ in range(count)]
 
 
@@ -49,7 +49,7 @@ def test_free_and_held_are_the_total() -> None:
     assert (seen.total, seen.free, seen.held, seen.evictable, seen.nodes) == (4, 1, 3, 2, 2)
     assert cache.check([[page]]) == []
     assert len(cache.check([])) == 1
-    cache.release([page])
+    cache.return_pages([page])
     assert cache.check([]) == []
 
 
@@ -60,7 +60,7 @@ def test_leaves_are_evicted_before_what_they_need() -> None:
     assert cache.match(TOKENS, ["a"], 999).tokens == 2 * PAGE_TOKENS
     held += take(cache, 1)
     assert cache.match(TOKENS, ["a"], 999).tokens == PAGE_TOKENS
-    cache.release(held)
+    cache.return_pages(held)
     assert cache.check([]) == []
 
 
@@ -74,7 +74,7 @@ def test_the_least_used_goes_first() -> None:
         cache.used(match.nodes)
     held = take(cache, 1)
     assert [cache.match((f, *TOKENS), ["a"], 5).tokens for f in (10, 20, 30)] == [5, 0, 5]
-    cache.release(held)
+    cache.return_pages(held)
 
 
 def test_what_is_pinned_or_held_is_never_evicted() -> None:
@@ -82,17 +82,17 @@ def test_what_is_pinned_or_held_is_never_evicted() -> None:
     (pinned,) = keep(cache, (10, *TOKENS[:9]))
     (used,) = keep(cache, (20, *TOKENS[:9]))
     keep(cache, (30, *TOKENS[:9]))
-    cache.pin([pinned])
+    cache.retain([pinned])
     shared = cache.share(used)
-    assert not cache.promise(2)
+    assert not cache.reserve(2)
     page = take(cache, 1)[0]
     assert cache.match((10, *TOKENS), ["a"], 5).tokens == 5
     assert cache.match((20, *TOKENS), ["a"], 5).tokens == 5
-    assert not cache.promise(1)
+    assert not cache.reserve(1)
     with pytest.raises(MemoryError):
         cache.take(None)
-    cache.unpin([pinned])
-    cache.release([shared, page])
+    cache.release([pinned])
+    cache.return_pages([shared, page])
     assert cache.check([]) == []
 
 
@@ -101,8 +101,8 @@ def test_a_hold_keeps_its_pages_until_its_block_ends() -> None:
     keep(cache, TOKENS[:300])
     with cache.hold(TOKENS[:301], ["a"]) as match:
         assert match.tokens == 300
-        assert not cache.promise(1)
-    assert cache.promise(2)
+        assert not cache.reserve(1)
+    assert cache.reserve(2)
 
 
 def test_a_hold_never_takes_the_last_token() -> None:
@@ -116,11 +116,11 @@ def test_a_hold_cannot_take_pages_that_were_promised() -> None:
     """Else a running request would find no page in the middle of its prompt."""
     cache = make_cache(4)
     keep(cache, TOKENS[:300])
-    assert cache.promise(3)
+    assert cache.reserve(3)
     with cache.hold(TOKENS[:400], ["a"]) as match:
         assert match.tokens == 0
         pages = [cache.take(None) for _ in range(3)]
-    cache.release(pages)
+    cache.return_pages(pages)
     assert cache.check([]) == []
     with cache.hold(TOKENS[:400], ["a"]) as match:
         assert match.tokens == PAGE_TOKENS, "one page was evicted, its parent is still there"
@@ -132,10 +132,10 @@ def test_a_page_below_one_in_use_counts_as_kept() -> None:
     parent, child = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     shared = cache.share(child)
     assert cache.occupancy().evictable == 0
-    assert not cache.promise(2)
+    assert not cache.reserve(2)
     page = take(cache, 1)[0]
     assert parent.page is not None
-    cache.release([shared, page])
+    cache.return_pages([shared, page])
     assert cache.occupancy().evictable == 2
 
 
@@ -146,7 +146,7 @@ def test_a_stored_page_stays_known_after_eviction() -> None:
     match = cache.match(TOKENS, ["a"], 999)
     assert match.nodes == tuple(nodes) and match.tokens == 600
     assert [n.page for n in nodes] == [None] * 3
-    cache.release(held)
+    cache.return_pages(held)
     assert cache.check([]) == []
     assert not cache.seen(TOKENS, ["a"])
 
@@ -157,7 +157,7 @@ def test_an_unstored_page_is_forgotten_and_remembered_as_seen() -> None:
     held = take(cache, 1)
     assert cache.match(TOKENS, ["a"], 999).tokens == 0
     assert cache.seen(TOKENS, ["a"]) and not cache.seen(TOKENS, ["b"])
-    cache.release(held)
+    cache.return_pages(held)
 
 
 def test_children_on_disk_go_with_the_page_that_leads_to_them() -> None:
@@ -166,7 +166,7 @@ def test_children_on_disk_go_with_the_page_that_leads_to_them() -> None:
     cache.mark_stored(second)
     held = take(cache, 3)
     assert cache.occupancy().nodes == 0
-    cache.release(held)
+    cache.return_pages(held)
     assert cache.check([]) == [] and first.page is None
 
 
@@ -179,7 +179,7 @@ def test_discarding_forgets_a_page_and_all_behind_it() -> None:
     assert cache.match(TOKENS, ["a"], 999).tokens == 0
     assert cache.check([[reader]]) == [], "a reader keeps its page"
     assert not any(n.scope == "a" for n in cache.index)
-    cache.release([reader])
+    cache.return_pages([reader])
     cache.discard(first)
     assert cache.occupancy().held == cache.occupancy().evictable == cache.occupancy().nodes
 
@@ -190,7 +190,7 @@ def test_nothing_is_registered_below_a_page_that_was_given_up() -> None:
     cache.discard(first)
     (page,) = take(cache, 1)
     assert cache.register("a", first, TOKENS[PAGE_TOKENS : 2 * PAGE_TOKENS], page) is None
-    cache.release([page])
+    cache.return_pages([page])
     assert cache.check([]) == []
 
 
@@ -202,7 +202,7 @@ def test_a_partial_page_that_grows_replaces_what_it_was() -> None:
         assert len(cache.index) == 1
         assert cache.match(TOKENS, ["a"], 999).tokens == end
         assert cache.check([[page]]) == []
-    cache.release([page])
+    cache.return_pages([page])
     assert cache.occupancy().evictable == 1
 
 
@@ -214,15 +214,15 @@ def test_a_partial_page_that_is_stored_or_pinned_is_not_replaced() -> None:
     cache.mark_stored(stored)
     pinned = cache.register("a", None, TOKENS[:90], page)
     assert pinned is not None
-    cache.pin([pinned])
+    cache.retain([pinned])
     cache.register("a", None, TOKENS[:200], page)
     assert {len(n.token_ids) for n in cache.index} == {10, 90, 200}
-    cache.release([page])
+    cache.return_pages([page])
     assert cache.occupancy().evictable == 0
-    cache.unpin([pinned])
+    cache.release([pinned])
     assert cache.check([]) == []
     assert cache.occupancy().evictable == cache.occupancy().held == 1, "three nodes hold one page"
-    cache.release(take(cache, 2))
+    cache.return_pages(take(cache, 2))
     assert [n.stored for n in cache.index] == [True]
     assert cache.check([]) == []
 
@@ -231,12 +231,12 @@ def test_a_known_page_in_use_stays_when_the_same_is_computed_again() -> None:
     cache = make_cache(3)
     (known,) = keep(cache, TOKENS[:PAGE_TOKENS])
     before = known.page
-    cache.pin([known])
+    cache.retain([known])
     (page,) = take(cache, 1)
     assert cache.register("a", None, TOKENS[:PAGE_TOKENS], page) is known
     assert known.page == before
-    cache.release([page])
-    cache.unpin([known])
+    cache.return_pages([page])
+    cache.release([known])
     assert cache.check([]) == []
 
 
@@ -244,13 +244,13 @@ def test_a_known_page_that_nobody_uses_gives_way_to_the_same_one_computed_again(
     """Else what is registered below would keep it from going, though somebody was promised it."""
     cache = make_cache(3)
     (known,) = keep(cache, TOKENS[:PAGE_TOKENS])
-    assert cache.promise(3)
+    assert cache.reserve(3)
     pages = [cache.take(None), cache.take(None)]
     assert cache.register("a", None, TOKENS[:PAGE_TOKENS], pages[0]) is known
     assert known.page == pages[0]
     cache.register("a", known, TOKENS[PAGE_TOKENS : 2 * PAGE_TOKENS], pages[1])
     pages.append(cache.take(None))
-    cache.release(pages)
+    cache.return_pages(pages)
     assert cache.check([]) == []
 
 
@@ -269,30 +269,30 @@ def test_fixed_pages_stay_up_to_a_share() -> None:
     cache = make_cache(4)
     fixed = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     other = keep(cache, (10, *TOKENS[:9]))
-    assert cache.fix(fixed, 2) is FixOutcome.FIXED and cache.fix(other, 2) is FixOutcome.OVER_BUDGET
-    assert cache.fixed == 2 and not cache.promise(3)
-    cache.release(take(cache, 2))
+    assert cache.pin(fixed, 2) is PinOutcome.PINNED and cache.pin(other, 2) is PinOutcome.OVER_BUDGET
+    assert cache.pinned == 2 and not cache.reserve(3)
+    cache.return_pages(take(cache, 2))
     assert cache.match(TOKENS, ["a"], 999).tokens == 2 * PAGE_TOKENS
-    assert cache.fix(fixed, 2) is FixOutcome.FIXED, (
+    assert cache.pin(fixed, 2) is PinOutcome.PINNED, (
         "a second document on the same pages takes no more of them"
     )
-    cache.unfix(fixed)
-    assert cache.fixed == 2 and not cache.promise(3)
-    cache.unfix(fixed)
-    assert cache.fixed == 0 and cache.promise(4)
+    cache.unpin(fixed)
+    assert cache.pinned == 2 and not cache.reserve(3)
+    cache.unpin(fixed)
+    assert cache.pinned == 0 and cache.reserve(4)
     assert cache.check([]) == []
 
 
 def test_a_page_that_is_not_resident_cannot_be_fixed_and_a_forgotten_one_is_no_more() -> None:
     cache = make_cache(2)
     stored = cache.know("a", None, TOKENS[:PAGE_TOKENS])
-    assert cache.fix([stored], 9) is FixOutcome.ABSENT
+    assert cache.pin([stored], 9) is PinOutcome.ABSENT
     (node,) = keep(cache, (10, *TOKENS[:9]))
-    assert cache.fix([node], 1) is FixOutcome.FIXED
+    assert cache.pin([node], 1) is PinOutcome.PINNED
     cache.discard(node)
-    assert cache.fixed == 0 and cache.check([]) == []
-    cache.unfix([node])
-    assert cache.fixed == 0 and cache.check([]) == []
+    assert cache.pinned == 0 and cache.check([]) == []
+    cache.unpin([node])
+    assert cache.pinned == 0 and cache.check([]) == []
 
 
 def test_a_page_that_arrives_for_a_forgotten_node_is_free_again() -> None:

@@ -36,7 +36,7 @@ class Home:
 
     def keep(self, *firsts: int) -> list[Node]:
         """A chain of full pages, one for each number, which fills the page too."""
-        assert self.cache.promise(len(firsts))
+        assert self.cache.reserve(len(firsts))
         pages: list[int] = []
         nodes: list[Node] = []
         for first in firsts:
@@ -45,13 +45,13 @@ class Home:
             node = self.cache.register("a", nodes[-1] if nodes else None, (first,) * PAGE_TOKENS, pages[-1])
             assert node is not None
             nodes.append(node)
-        self.cache.release(pages)
+        self.cache.return_pages(pages)
         return nodes
 
     def press(self, pages: int) -> None:
         """Take and give back so many pages."""
-        assert self.cache.promise(pages)
-        self.cache.release([self.cache.take(None) for _ in range(pages)])
+        assert self.cache.reserve(pages)
+        self.cache.return_pages([self.cache.take(None) for _ in range(pages)])
         assert self.cache.check([]) == []
 
     def written(self) -> None:
@@ -112,7 +112,7 @@ def test_a_page_that_came_back_is_not_written_again(home: Home) -> None:
     home.press(3)
     home.written()
     names = set(home.files.files)
-    assert home.cache.promise(1)
+    assert home.cache.reserve(1)
     page = home.cache.take(None)
     home.cache.pool.write(page, home.read(node))
     assert home.cache.arrived(node, page)
@@ -136,13 +136,13 @@ def test_a_full_tier_drops_what_left_memory_first_and_leaves_before_roots(home: 
 def test_a_page_that_is_being_read_stays_in_a_full_tier(home: Home) -> None:
     (reading,) = home.keep(1)
     home.press(3)
-    home.cache.pin([reading])
+    home.cache.retain([reading])
     for first in range(2, 8):
         home.keep(first)
         home.press(3)
         home.written()
     assert reading.spilled and home.read(reading) == payload(1)
-    home.cache.unpin([reading])
+    home.cache.release([reading])
 
 
 def test_with_too_many_waiting_a_page_is_dropped() -> None:
@@ -183,7 +183,7 @@ def test_a_failed_write_of_a_page_that_came_back_costs_nothing(home: Home) -> No
     (node,) = home.keep(1)
     home.files.error = OSError("no")
     home.press(3)
-    assert home.cache.promise(1)
+    assert home.cache.reserve(1)
     page = home.cache.take(None)
     home.cache.pool.write(page, home.read(node))
     assert home.cache.arrived(node, page)

@@ -115,7 +115,7 @@ def test_a_hostile_schema_is_refused_or_compiled_within_its_budget(grammars: Gra
     assert cpu_s() - before < 1.2 + 0.3 + 2.0
 
 
-def with_masks(compiled: compiled_grammars.CompiledGrammar) -> None:
+def with_masks(compiled: compiled_grammars.LlguidanceGrammar) -> None:
     """Eight tokens, each the first that may follow."""
     state = compiled.start()
     for _ in range(8):

@@ -11,16 +11,16 @@ from transformers import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWa
 
 from kvproxy.core import Sampling
 from kvproxy.engine.decode.penalties import Penalties
-from kvproxy.engine.decode.sampler import Row, choose, fresh_seed, greedy, uniform
+from kvproxy.engine.decode.sampler import SampledRow, choose, fresh_seed, greedy, uniform
 from kvproxy.errors import InvalidRequest, KVProxyError
 from tests.engine.constraints import Walk
 
 
-def sample(logits: torch.Tensor, rows: list[Row]) -> list[int | KVProxyError]:
+def sample(logits: torch.Tensor, rows: list[SampledRow]) -> list[int | KVProxyError]:
     return [choose(own, best, row) for own, best, row in zip(logits, greedy(logits), rows, strict=True)]
 
 
-def tokens_of(logits: torch.Tensor, rows: list[Row]) -> list[int]:
+def tokens_of(logits: torch.Tensor, rows: list[SampledRow]) -> list[int]:
     """One token a row, none of which fails."""
     chosen = sample(logits, rows)
     assert all(isinstance(c, int) for c in chosen)
@@ -31,7 +31,7 @@ def draw(logits: list[float], count: int = 1, seed: int = 5, **parameters: float
     """``count`` tokens of one answer, all from the same logits."""
     p = Sampling(**parameters)  # type: ignore[arg-type]  # names and values are Sampling's own
     rows = torch.tensor([logits], dtype=torch.float32)
-    return [tokens_of(rows, [Row(p, seed, step)])[0] for step in range(count)]
+    return [tokens_of(rows, [SampledRow(p, seed, step)])[0] for step in range(count)]
 
 
 def test_greedy_takes_the_first_of_equal_logits() -> None:
@@ -47,20 +47,20 @@ def test_hardly_any_temperature_is_greedy(temperature: float, cut: dict[str, flo
 
 def test_hardly_any_repetition_penalty_leaves_tokens_of_the_vocabulary() -> None:
     p = Sampling(repetition_penalty=1e-300)
-    row = Row(p, 1, 0, Penalties(p, [0, 2]))
+    row = SampledRow(p, 1, 0, Penalties(p, [0, 2]))
     assert tokens_of(torch.tensor([[20.0, 30.0, 10.0, -5.0]]), [row])[0] in (0, 2)
 
 
 def test_each_row_has_its_own_parameters() -> None:
     logits = torch.tensor([[0.0, 5.0], [9.0, 0.0], [0.0, 0.0]])
-    greedy = Row(Sampling(temperature=0.0), 1, 0)
-    assert tokens_of(logits, [greedy, greedy, Row(Sampling(top_k=1), 1, 0)]) == [1, 0, 0]
+    greedy = SampledRow(Sampling(temperature=0.0), 1, 0)
+    assert tokens_of(logits, [greedy, greedy, SampledRow(Sampling(top_k=1), 1, 0)]) == [1, 0, 0]
 
 
 def test_a_seed_gives_one_answer_whoever_is_beside_it() -> None:
     logits = torch.randn(4, 50, generator=torch.Generator().manual_seed(1))
     p = Sampling(temperature=1.2)
-    rows = [Row(p, 100 + i, 3) for i in range(4)]
+    rows = [SampledRow(p, 100 + i, 3) for i in range(4)]
     alone = [tokens_of(logits[i : i + 1], [rows[i]])[0] for i in range(4)]
     assert tokens_of(logits, rows) == alone
     assert tokens_of(logits.flip(0), rows[::-1]) == alone[::-1]
@@ -157,7 +157,9 @@ def test_a_wide_vocabulary_is_cut_as_a_sorted_one_is() -> None:
         probabilities, order = torch.softmax(logits.double(), 0).sort(descending=True, stable=True)
         keep = max(1, int((probabilities.cumsum(0) - probabilities < top_p).sum()))
         allowed = set(order[:keep].tolist())
-        drawn = [tokens_of(logits[None], [Row(Sampling(top_p=top_p), 8, step)])[0] for step in range(40)]
+        drawn = [
+            tokens_of(logits[None], [SampledRow(Sampling(top_p=top_p), 8, step)])[0] for step in range(40)
+        ]
         assert set(drawn) <= allowed
         assert len(set(drawn)) > 5 or keep < 40
 
@@ -167,7 +169,8 @@ class TestConstraints:
         logits = torch.tensor([[9.0, 1.0, 2.0, 8.0, 0.0]])
         for p in (Sampling(temperature=0.0), Sampling(temperature=3.0), Sampling(top_p=0.99, top_k=4)):
             drawn = {
-                tokens_of(logits, [Row(p, 1, step, constraint=Walk({1, 2, 4}, 99))])[0] for step in range(80)
+                tokens_of(logits, [SampledRow(p, 1, step, constraint=Walk({1, 2, 4}, 99))])[0]
+                for step in range(80)
             }
             assert drawn == {2} if p.temperature == 0 else drawn <= {1, 2, 4}
         assert torch.equal(logits, torch.tensor([[9.0, 1.0, 2.0, 8.0, 0.0]])), (
@@ -177,13 +180,15 @@ class TestConstraints:
     def test_a_mask_does_not_touch_its_batch_mates(self) -> None:
         logits = torch.tensor([[9.0, 1.0], [9.0, 1.0]])
         greedy = Sampling(temperature=0.0)
-        assert tokens_of(logits, [Row(greedy, 1, 0, constraint=Walk({1}, 9)), Row(greedy, 1, 0)]) == [1, 0]
+        assert tokens_of(
+            logits, [SampledRow(greedy, 1, 0, constraint=Walk({1}, 9)), SampledRow(greedy, 1, 0)]
+        ) == [1, 0]
 
     def test_the_last_of_a_masked_row_is_never_drawn_by_rounding(self) -> None:
         """Seeds whose uniform number is next to 1.0 must not fall behind the last token that is possible."""
         logits = torch.zeros(1, 5000)
         drawn = {
-            tokens_of(logits, [Row(Sampling(), seed, 0, constraint=Walk(range(10), 99))])[0]
+            tokens_of(logits, [SampledRow(Sampling(), seed, 0, constraint=Walk(range(10), 99))])[0]
             for seed in range(300)
         }
         assert drawn <= set(range(10))
@@ -193,24 +198,24 @@ class TestConstraints:
         self, error: Exception, caplog: pytest.LogCaptureFixture
     ) -> None:
         p = Sampling(temperature=0.0)
-        broken = Row(p, 1, 0, constraint=Walk({1}, 9, breaks_at=0, error=error))
-        failed, token = sample(torch.tensor([[0.0, 5.0], [9.0, 0.0]]), [broken, Row(p, 1, 0)])
+        broken = SampledRow(p, 1, 0, constraint=Walk({1}, 9, breaks_at=0, error=error))
+        failed, token = sample(torch.tensor([[0.0, 5.0], [9.0, 0.0]]), [broken, SampledRow(p, 1, 0)])
         assert token == 0
         assert isinstance(failed, KVProxyError)
         assert (failed is error) == isinstance(error, KVProxyError)
         assert ("a library's own" in caplog.text) == isinstance(error, RuntimeError)
 
     def test_a_grammar_without_a_way_on_fails(self) -> None:
-        row = Row(Sampling(temperature=0.0), 1, 0, constraint=Walk({1}, 0))
+        row = SampledRow(Sampling(temperature=0.0), 1, 0, constraint=Walk({1}, 0))
         (failed,) = sample(torch.zeros(1, 4), [row])
         assert isinstance(failed, KVProxyError)
 
     def test_forbidden_ends_give_way_to_a_grammar_that_allows_nothing_else(self) -> None:
         logits = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
         plain = Sampling(temperature=0.0)
-        assert tokens_of(logits, [Row(plain, 1, 0, forbidden={3})]) == [2]
+        assert tokens_of(logits, [SampledRow(plain, 1, 0, forbidden={3})]) == [2]
         open_walk = Walk({0, 3}, 9)
         open_walk.accepted.append(1)  # Both may follow now.
-        assert tokens_of(logits, [Row(plain, 1, 0, constraint=open_walk, forbidden={3})]) == [0]
+        assert tokens_of(logits, [SampledRow(plain, 1, 0, constraint=open_walk, forbidden={3})]) == [0]
         ended = Walk({0}, 0, ends={3})
-        assert tokens_of(logits, [Row(plain, 1, 0, constraint=ended, forbidden={3})]) == [3]
+        assert tokens_of(logits, [SampledRow(plain, 1, 0, constraint=ended, forbidden={3})]) == [3]

@@ -10,7 +10,7 @@ from kvproxy.engine.forward.invariance import TILES, Numerics
 from kvproxy.engine.loop.fairness.compute_service import Service
 from kvproxy.engine.loop.long_prefill import Prefill
 from kvproxy.engine.loop.pacing import GAP, Pace
-from kvproxy.engine.loop.scheduler import Work
+from kvproxy.engine.loop.scheduler import TileWork
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.engine.loop.tile_runner import Scored
 
@@ -32,7 +32,7 @@ class Machine:
     def clock(self) -> float:
         return self.now
 
-    def pieces(self, work: Work) -> Generator[None, None, list[Scored]]:
+    def pieces(self, work: TileWork) -> Generator[None, None, list[Scored]]:
         (part,) = work.parts
         try:
             for piece in range(PIECES):

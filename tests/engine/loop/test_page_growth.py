@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS, Sampling
-from kvproxy.engine.cache.kv_cache import FixOutcome
+from kvproxy.engine.cache.kv_cache import PinOutcome
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import Rig, make_model, prompt
 
@@ -96,13 +96,13 @@ def test_where_pins_leave_no_further_page_the_answer_ends_there(rigs: RigMaker) 
     rig.run(document, max_tokens=0, shared_end=len(document), shared_scope="public")
     with rig.cache.hold((*document, 1), ("public",)) as match:
         nodes = match.nodes
-        assert rig.on_engine(lambda: rig.cache.fix(nodes, 2)) is FixOutcome.FIXED
+        assert rig.on_engine(lambda: rig.cache.pin(nodes, 2)) is PinOutcome.PINNED
     stream = rig.submit(prompt(1, 100), max_tokens=1000, open_ended=True).end()
     assert stream.finished is not None and stream.finished.reason == "length"
     assert len(stream.answer) == 3 * PAGE_TOKENS - 100 + 1
     roomy = rigs()
     assert stream.answer == roomy.run(prompt(1, 100), max_tokens=len(stream.answer)).answer
-    rig.on_engine(lambda: rig.cache.unfix(nodes))
+    rig.on_engine(lambda: rig.cache.unpin(nodes))
 
 
 def test_where_decode_rows_have_bits_of_their_own_it_is_decoded_again(rigs: RigMaker) -> None:

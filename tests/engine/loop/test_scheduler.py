@@ -13,7 +13,7 @@ from kvproxy.engine.decode.draft_cost import StepCost
 from kvproxy.engine.decode.speculation import Drafter
 from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, TILES, Numerics
 from kvproxy.engine.loop.pacing import Pace
-from kvproxy.engine.loop.scheduler import Work, choose
+from kvproxy.engine.loop.scheduler import TileWork, choose
 from kvproxy.engine.loop.sequence import Job, Sequence
 from tests.engine.constraints import Walk
 
@@ -58,11 +58,11 @@ def one(tenants: list[Sequence]) -> list[list[Sequence]]:
 
 def pick(
     prefilling: list[Sequence], decoding: list[Sequence], numerics: Numerics = UNIFIED, rows: int = 1000
-) -> tuple[Work, ...]:
+) -> tuple[TileWork, ...]:
     return choose(one(prefilling), one(decoding), numerics, pace=Told(rows))
 
 
-def rows(*works: Work) -> dict[Sequence, tuple[int, int]]:
+def rows(*works: TileWork) -> dict[Sequence, tuple[int, int]]:
     parts = [p for work in works for p in work.parts]
     assert len({p.sequence for p in parts}) == len(parts)
     return {p.sequence: (p.start, p.count) for p in parts}

@@ -12,7 +12,7 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
@@ -46,7 +46,7 @@ def claude(*history: Any) -> ChatRequest:
 
 
 def responses(*history: Any) -> ChatRequest:
-    body, reading = parse_body({"model": "m", "input": [*history, *ENDED]}), Reading()
+    body, reading = parse_body({"model": "m", "input": [*history, *ENDED]}), RequestReading()
     items = normal_items(body.input or (), Ids("0" * 32), {}, reading)
     return to_chat(body, items, served_name="m", reading=reading)
 

@@ -10,7 +10,7 @@ from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, LeftOut
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.plain_call import plain_call
 from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages
-from kvproxy.wire.bodies.request_reading import LENIENT, Reading, ReadingPolicy
+from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.openings.volatile_openings import settle_openings
 from kvproxy.wire.responses.ids import Ids
@@ -33,7 +33,7 @@ def header(session: str) -> str:
 def settled(*contents: str, policy: ReadingPolicy = LENIENT) -> tuple[list[list[str]], list[LeftOut]]:
     """The texts of the messages, one system message for each of ``contents``, and what was told."""
     messages = [Message("system", (TextPart(text),)) for text in contents]
-    reading = Reading(policy)
+    reading = RequestReading(policy)
     found = settle_openings(
         [*messages, Message("user", (TextPart("What?"),))],
         reading,
@@ -69,14 +69,14 @@ def tokenized(system: list[str], policy: ReadingPolicy) -> ChatRequest:
 def responses(system: list[str], policy: ReadingPolicy) -> ChatRequest:
     content = [{"type": "input_text", "text": text} for text in system]
     body = parse_body({"model": "m", "input": [{"role": "developer", "content": content}, ASK]})
-    reading = Reading(policy)
+    reading = RequestReading(policy)
     items = normal_items(body.input or (), IDS, {}, reading)
     return to_chat(body, items, served_name="m", reading=reading)
 
 
 def instructed(system: list[str], policy: ReadingPolicy) -> ChatRequest:
     body = parse_body({"model": "m", "instructions": "\n".join(system), "input": "What?"})
-    reading = Reading(policy)
+    reading = RequestReading(policy)
     items = normal_items(body.input or (), IDS, {}, reading)
     return to_chat(body, items, served_name="m", reading=reading)
 
@@ -145,13 +145,13 @@ def test_the_white_space_of_what_stays_stays() -> None:
 def test_only_the_head_is_looked_at() -> None:
     text = f"{STABLE}\n{header('1')}\nToday's date is 2026-11-29."
     assert settled(text, header("1"), policy=DATED) == ([[text], [header("1")]], [])
-    reading = Reading()
+    reading = RequestReading()
     asked = (Message("user", (TextPart(header("1")),)),)
     assert settle_openings(asked, reading, lambda i, j: "x") == asked and reading.left_out == []
 
 
 def test_nothing_is_taken_from_behind_a_document() -> None:
-    reading = Reading(DATED)
+    reading = RequestReading(DATED)
     content = (TextPart(header("1")), DocumentPart(DocumentRef("d")), TextPart("Today's date is 2026-11-29."))
     found = settle_openings((Message("system", content),), reading, lambda i, j: f"system[{j}]")
     assert found == (Message("system", content[1:]),)
@@ -181,7 +181,7 @@ def test_a_block_moves_whole() -> None:
 
 def test_where_nothing_would_be_left_the_line_stays() -> None:
     assert settled("Today's date is 2026-11-29.", policy=DATED)[0] == [["Today's date is 2026-11-29."]]
-    reading = Reading()
+    reading = RequestReading()
     alone = (Message("system", (TextPart(header("1")),)),)
     assert settle_openings(alone, reading, lambda i, j: "x") == alone and reading.left_out == []
 

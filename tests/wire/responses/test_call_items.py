@@ -12,7 +12,7 @@ from kvproxy.core import Message, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest
 from kvproxy.events import Event, Finished, Started, ToolCallDelta, Usage
 from kvproxy.wire.answers.answer_reader import Answer
-from kvproxy.wire.bodies.request_reading import LENIENT, Reading, ReadingPolicy
+from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.responses.call_items import CallItems
 from kvproxy.wire.responses.items import messages, normal_items
 from kvproxy.wire.responses.response_answer import completed
@@ -79,7 +79,7 @@ def pieces_of(index: int, name: str, arguments: str, size: int = 3) -> list[Even
 def history(
     *items: dict[str, Any], tools: tuple[Tool, ...] = (), policy: ReadingPolicy = LENIENT
 ) -> list[Message]:
-    reading = Reading(policy)
+    reading = RequestReading(policy)
     body = parse_body({"model": "m", "input": [{"role": "user", "content": "x"}, *items]}, reading)
     return list(messages(normal_items(body.input or (), IDS, {}, reading), None, reading, tools))[1:]
 

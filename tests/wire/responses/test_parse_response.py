@@ -7,7 +7,7 @@ from openai.types.responses import Response as Published
 
 from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, KVProxyError, ModelNotFound, UnsupportedParameter
-from kvproxy.wire.bodies.request_reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
 from kvproxy.wire.responses.parse_response import opened, to_chat
@@ -22,7 +22,7 @@ OTHER = {"type": "function", "name": "other", "parameters": PARAMETERS, "strict"
 
 def chat_of(**fields: Any) -> ChatRequest:
     body = parse_body({"model": "m", "input": "x", **fields})
-    reading = Reading()
+    reading = RequestReading()
     return to_chat(body, normal_items(body.input or (), IDS, {}, reading), served_name="m", reading=reading)
 
 

@@ -9,7 +9,7 @@ from openai.types.responses import Response as Published
 
 from kvproxy.core import LeftOut, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.bodies.request_reading import Reading, ReadingPolicy
+from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
 from kvproxy.wire.responses.items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
@@ -95,7 +95,7 @@ def test_a_container_shell_is_openais_to_run() -> None:
 
 def test_the_policy_may_be_to_refuse() -> None:
     body = parse_body({"model": "m", "input": "x", "tools": [{"type": "web_search"}]})
-    reading = Reading(ReadingPolicy(hosted_tools="refuse"))
+    reading = RequestReading(ReadingPolicy(hosted_tools="refuse"))
     with pytest.raises(UnsupportedParameter) as caught:
         to_chat(body, normal_items(body.input or (), IDS, {}, reading), served_name="m", reading=reading)
     assert caught.value.param == "tools[0].type"

@@ -4,7 +4,7 @@ import pytest
 
 from kvproxy.core import LeftOut, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.bodies.request_reading import Reading, ReadingPolicy
+from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
 from kvproxy.wire.tools.offered_tools import (
     MOST_TOOLS,
     Offered,
@@ -18,14 +18,14 @@ NONE = Offered((), frozenset({"web_search"}))
 
 
 def test_a_hosted_tool_is_left_out_or_refused() -> None:
-    leave_out_tool(reading := Reading(), "web_search", "tools[0]")
+    leave_out_tool(reading := RequestReading(), "web_search", "tools[0]")
     leave_out_tool(reading, "Ignore all\nprevious", "tools[1]")
     assert reading.left_out == [
         LeftOut("tools[0]", "web_search"),
         LeftOut("tools[1]", "a tool of unknown type"),
     ]
     with pytest.raises(UnsupportedParameter) as caught:
-        leave_out_tool(Reading(ReadingPolicy(hosted_tools="refuse")), "web_search", "tools[0]")
+        leave_out_tool(RequestReading(ReadingPolicy(hosted_tools="refuse")), "web_search", "tools[0]")
     assert caught.value.param == "tools[0].type" and "web_search" in caught.value.message
 
 

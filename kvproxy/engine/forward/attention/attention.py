@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.forward.attention.call_plan import SLACK_COLUMNS, Call, Plan
+from kvproxy.engine.forward.attention.call_plan import SLACK_COLUMNS, AttentionCall, TilePlan
 from kvproxy.engine.forward.attention.call_shapes import Positions
 from kvproxy.engine.forward.attention.kernels import LOG2_E, Kernel
 from kvproxy.engine.forward.whole_vectors import slack, whole
@@ -38,7 +38,7 @@ class LayerKV:
         """[kv_heads, pages * PAGE_TOKENS, D]"""
         self._views: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def positions(self, call: Call) -> tuple[Positions, Positions]:
+    def positions(self, call: AttentionCall) -> tuple[Positions, Positions]:
         """K and V of a call: [kv_heads, spans * length, D] each, as views; a view of each page where pages are no
         neighbours."""
         if isinstance(call.pages, int):
@@ -62,7 +62,7 @@ class LayerKV:
 class _Views:
     """A call's share of the buffers. Where its columns are no slice, its results are in memory of its own."""
 
-    call: Call
+    call: AttentionCall
     q: torch.Tensor
     """float32, as the kernel wants it; or all columns' queries, [1, kv_heads, columns, D]"""
     mask: torch.Tensor | None
@@ -86,7 +86,7 @@ class _Buffers:
     """Everything between two layers' matrix products for one plan. Its memory is shared with other plans', so
     that nothing in it outlives a layer."""
 
-    plan: Plan
+    plan: TilePlan
     calls: list[_Views]
     gathered: torch.Tensor
     """float32 [kv_heads, columns, D]: the queries, column by column."""
@@ -144,7 +144,7 @@ class Attention:
         target.copy_(q.unflatten(1, (self._kv_heads, self._group)).transpose(0, 1))
         target.mul_(scale * LOG2_E)
 
-    def write(self, plan: Plan, kv: LayerKV, k: torch.Tensor, v: torch.Tensor) -> None:
+    def write(self, plan: TilePlan, kv: LayerKV, k: torch.Tensor, v: torch.Tensor) -> None:
         """Write a tile's K and V, [M, kv_heads, D], into their pages. Padding rows are not written."""
         for target, x in ((kv.keys, k), (kv.values, v)):
             if plan.indexed is not None:
@@ -153,7 +153,7 @@ class Attention:
             for w in plan.writes:
                 target[:, w.to : w.to + w.count].copy_(x[w.row : w.row + w.count].transpose(0, 1))
 
-    def attend(self, plan: Plan, kv: LayerKV, tile: int) -> torch.Tensor:
+    def attend(self, plan: TilePlan, kv: LayerKV, tile: int) -> torch.Tensor:
         """Attend with what stands in ``queries(tile)`` to what stands in the pages.
 
         Returns [M, heads * D] in the pool's dtype, in memory that the next call reuses.
@@ -211,7 +211,7 @@ class Attention:
             merged = b.merged.index_select(1, plan.scatter)
         b.result.copy_(merged.view(self._kv_heads, plan.rows, self._group, self._dim).transpose(0, 1))
 
-    def _bind(self, plan: Plan, tile: int) -> _Buffers:
+    def _bind(self, plan: TilePlan, tile: int) -> _Buffers:
         heads, dim, columns, slots = self._kv_heads, self._dim, plan.columns, plan.slots
         shape = (slots, heads, columns)
         gathered = self._folded(tile)[:, :columns]

@@ -51,7 +51,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class AttentionCall:
     """One attention call: ``length`` positions of ``pages``, and the query columns that attend to them."""
 
     slot: int
@@ -81,7 +81,7 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TilePlan:
     """What one tile attends to; built once per step and used by every layer.
 
     Columns are query rows with the heads of a KV head's group folded in: row * group + head. Each segment's are
@@ -100,7 +100,7 @@ class Plan:
     rows: int
     """Rows whose result is wanted: up to the last segment's end."""
     columns: int
-    calls: list[Call]
+    calls: list[AttentionCall]
     """Own pages first, then in the order of slots."""
     slots: int
     gaps: list[int]
@@ -109,7 +109,7 @@ class Plan:
 
 def build_plan(
     segments: Sequence[Segment], tile: int, group: int, granule: int, device: torch.device
-) -> Plan:
+) -> TilePlan:
     """Decide the calls for one tile of ``tile`` rows. Pure."""
     starts, total = [], 0
     for seg in segments:
@@ -122,7 +122,7 @@ def build_plan(
     same = gather == list(range(total))
     rows = max((seg.row + seg.count for seg in segments), default=0)
     writes, indexed = _writes(segments, device)
-    return Plan(
+    return TilePlan(
         writes=writes,
         indexed=indexed,
         gather=None if same else torch.tensor(gather, device=device).clamp_(max=tile * group - 1),
@@ -145,7 +145,7 @@ def _blocks(seg: Segment) -> list[tuple[int, int]]:
 
 def _own_calls(
     segments: Sequence[Segment], starts: Sequence[int], group: int, granule: int, device: torch.device
-) -> tuple[list[Call], list[int]]:
+) -> tuple[list[AttentionCall], list[int]]:
     """The masked calls, and the folded row of each column (beyond the last row where it is padding)."""
     found: list[tuple[int, int, list[int], list[int]]] = []  # width, length, pages, first rows of the mask
     gather: list[int] = []
@@ -161,7 +161,7 @@ def _own_calls(
                 found[-1][3].append(first)
             else:
                 found.append((width, length, [page], [first]))
-    calls: list[Call] = []
+    calls: list[AttentionCall] = []
     column, triangle = starts[0] if starts else 0, _triangle(group, device)
     for width, length, pages, firsts in found:
         many = len(pages)
@@ -170,7 +170,7 @@ def _own_calls(
             mask = triangle[torch.tensor([f + i for f in firsts for i in range(width)], device=device)]
         columns = slice(column, column + many * width)
         where = tuple(pages) if many > 1 else pages[0]
-        calls.append(Call(0, many, many > 1, where, length, columns, many * width, mask))
+        calls.append(AttentionCall(0, many, many > 1, where, length, columns, many * width, mask))
         column += many * width
     return calls, gather
 
@@ -186,7 +186,7 @@ def _triangle(group: int, device: torch.device) -> torch.Tensor:
 
 def _earlier_calls(
     segments: Sequence[Segment], starts: Sequence[int], ends: Sequence[int], device: torch.device
-) -> tuple[list[Call], int, list[int]]:
+) -> tuple[list[AttentionCall], int, list[int]]:
     """The unmasked calls, the number of slots, and the slots that some segment does not fill."""
     readers: dict[_Stretch, list[int]] = {}
     for i, seg in enumerate(segments):
@@ -211,7 +211,7 @@ def _earlier_calls(
         count = max(1, len(pages) // SPAN_PAGES)
         length = len(pages) // count * PAGE_TOKENS
         where = pages[0] if _in_a_row(pages) else pages
-        calls.append(Call(slots[span], count, False, where, length, columns, width, None))
+        calls.append(AttentionCall(slots[span], count, False, where, length, columns, width, None))
     return calls, 1 + len(slots), [slots[s] for s, count in sorted(filled.items()) if count < len(segments)]
 
 

@@ -22,7 +22,7 @@ KERNEL = "triton"
 Linear = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Decoder(Protocol):
+class MeasuredDecoder(Protocol):
     def pack(
         self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
     ) -> PagedTile: ...
@@ -34,7 +34,7 @@ class Decoder(Protocol):
 
 @torch.inference_mode()
 def measure(
-    decoder: Decoder,
+    decoder: MeasuredDecoder,
     head: nn.Module,
     shape: PageShape,
     *,
@@ -61,7 +61,9 @@ def measure(
     )
 
 
-def _products(decoder: Decoder, dtype: torch.dtype, generator: torch.Generator) -> tuple[set[int], bool]:
+def _products(
+    decoder: MeasuredDecoder, dtype: torch.dtype, generator: torch.Generator
+) -> tuple[set[int], bool]:
     """The tiles whose products agree with BASE_TILE's, and whether at least those are the same in any place."""
     alike: dict[tuple[int, int, bool], list[nn.Linear]] = {}
     for module in decoder.linears():
@@ -143,7 +145,7 @@ def _attention_keeps(shape: PageShape, group: int, generator: torch.Generator) -
 
 
 def _decoder_keeps(
-    decoder: Decoder, shape: PageShape, vocab: int, context: int, device: torch.device
+    decoder: MeasuredDecoder, shape: PageShape, vocab: int, context: int, device: torch.device
 ) -> set[int]:
     """The tiles in which the whole decoder gives the start of a prompt BASE_TILE's bits, there and in the second
     place of a tile that a stranger begins."""

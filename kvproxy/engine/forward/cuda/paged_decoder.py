@@ -23,7 +23,7 @@ from kvproxy.engine.forward.linear import fuse
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
+class _PagedLayer:
     """Norms are (weight, epsilon)."""
 
     qkv: nn.Module
@@ -45,7 +45,7 @@ class PagedDecoder:
         self._norm = _norm(body.norm)
         self._heads: int = config.num_attention_heads
         self._group = self._heads // config.num_key_value_heads
-        self._layers: list[_Layer] = []
+        self._layers: list[_PagedLayer] = []
         for i in range(len(body.layers)):
             self._layers.append(_fuse_layer(body.layers[i]))
             body.layers[i] = None
@@ -91,12 +91,12 @@ class PagedDecoder:
         return (m for x in self._layers for m in (x.qkv, x.o, x.gate_up, x.down))
 
 
-def _fuse_layer(layer: Any) -> _Layer:
+def _fuse_layer(layer: Any) -> _PagedLayer:
     attention, mlp = layer.self_attn, layer.mlp
     norms = None
     if hasattr(attention, "q_norm"):
         norms = (attention.q_norm.weight.detach(), *_norm(attention.k_norm))
-    return _Layer(
+    return _PagedLayer(
         qkv=_product(attention.q_proj, attention.k_proj, attention.v_proj),
         o=_product(attention.o_proj),
         gate_up=_product(mlp.gate_proj, mlp.up_proj),

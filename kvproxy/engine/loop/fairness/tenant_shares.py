@@ -28,17 +28,17 @@ _MAY_GIVE_WAY = (Phase.FOLLOWING, Phase.PREFILL, Phase.DECODE)
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class TenantHolding:
     places: int = 0
     pages: int = 0
     """Without those that were taken from the cache, which others may be using too."""
 
 
-_NOTHING = Holding()
+_NOTHING = TenantHolding()
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class TenantShares:
     """What each tenant holds at one moment, beside what each may have. ``places``, ``pages``: of the engine."""
 
     places: int
@@ -46,18 +46,20 @@ class Shares:
     running: tuple[Sequence, ...]
     tenants: frozenset[str]
     """That have a sequence, running or waiting."""
-    held: dict[Tenant, Holding]
+    held: dict[Tenant, TenantHolding]
 
     @staticmethod
-    def of(running: Iterable[Sequence], waiting: Iterable[Sequence], *, places: int, pages: int) -> Shares:
+    def of(
+        running: Iterable[Sequence], waiting: Iterable[Sequence], *, places: int, pages: int
+    ) -> TenantShares:
         running = tuple(running)
-        held: dict[Tenant, Holding] = {}
+        held: dict[Tenant, TenantHolding] = {}
         for s in running:
             has = held.get(s.tenant, _NOTHING)
-            held[s.tenant] = Holding(has.places + 1, has.pages + s.own_pages)
-        return Shares(places, pages, running, tenants_of(running) | tenants_of(waiting), held)
+            held[s.tenant] = TenantHolding(has.places + 1, has.pages + s.own_pages)
+        return TenantShares(places, pages, running, tenants_of(running) | tenants_of(waiting), held)
 
-    def holding(self, tenant: Tenant) -> Holding:
+    def holding(self, tenant: Tenant) -> TenantHolding:
         return self.held.get(tenant, _NOTHING)
 
     def dominant(self, tenant: Tenant) -> float:
@@ -125,7 +127,7 @@ def tenants_of(sequences: Iterable[Sequence]) -> frozenset[str]:
 
 
 def next_in_line(
-    waiting: Iterable[Sequence], shares: Shares, had: Callable[[Tenant], float]
+    waiting: Iterable[Sequence], shares: TenantShares, had: Callable[[Tenant], float]
 ) -> Sequence | None:
     """The sequence to be admitted next: the first one of the tenant that holds least; among equals, of the one that
     had less compute (``had``), so that nobody's long line goes before another's first. Work of nobody comes last."""

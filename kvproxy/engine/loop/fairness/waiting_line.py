@@ -10,7 +10,7 @@ from kvproxy.core import MissReason
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.loop.admission import Admission
 from kvproxy.engine.loop.fairness.compute_service import Service
-from kvproxy.engine.loop.fairness.tenant_shares import Shares, next_in_line
+from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, next_in_line
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.errors import HitLost, KVProxyError, Overloaded
@@ -73,9 +73,9 @@ class Line:
         if self.waiting and not self.running:
             self._give_up_a_hit()
 
-    def shares(self) -> Shares:
+    def shares(self) -> TenantShares:
         """As they are now."""
-        return Shares.of(self.running, self.waiting, places=self.places, pages=self.cache.pool.total)
+        return TenantShares.of(self.running, self.waiting, places=self.places, pages=self.cache.pool.total)
 
     def make_room(self, seq: Sequence) -> bool:
         """End the newest of those that run for nobody, where ``seq`` waits for its place or its pages."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.server.openapi.operation import LOCAL_MODEL, Answer, Operation
+from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation
 from kvproxy.server.openapi.operations.common_headers import CACHED, TIMED
 from kvproxy.server.openapi.operations.error_groups import GENERATION, PROMPT
 from kvproxy.server.routes import messages_route
@@ -25,7 +25,9 @@ ANTHROPIC = (
             "named events."
         ),
         body=MessagesBody,
-        answers=(Answer(MessageObject, description="The message.", headers=CACHED, sometimes=TIMED),),
+        answers=(
+            DocumentedAnswer(MessageObject, description="The message.", headers=CACHED, sometimes=TIMED),
+        ),
         events=MessageStreamEvent | ErrorBody,
         errors=GENERATION,
         example={
@@ -45,7 +47,7 @@ ANTHROPIC = (
         summary="Count the input's tokens",
         description="What a message to the same body would count as input, of all three kinds. The local model only.",
         body=CountTokensBody,
-        answers=(Answer(TokenCount, description="The count."),),
+        answers=(DocumentedAnswer(TokenCount, description="The count."),),
         errors=PROMPT,
         example={
             "model": LOCAL_MODEL,

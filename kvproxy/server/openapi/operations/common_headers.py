@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.server.openapi.operation import Answer, Parameter
+from kvproxy.server.openapi.operation import DocumentedAnswer, Parameter
 
 CACHED = ("Cache-Status",)
 """Of every answer of a model."""
@@ -12,4 +12,4 @@ TIMED = ("Server-Timing",)
 IF_NONE_MATCH = Parameter(
     "If-None-Match", "header", {"type": "string"}, "An ETag that is known already.", f'"{"0" * 64}"'
 )
-UNCHANGED = Answer(None, 304, "It still has the ETag that the request named.", ("ETag",))
+UNCHANGED = DocumentedAnswer(None, 304, "It still has the ETag that the request named.", ("ETag",))

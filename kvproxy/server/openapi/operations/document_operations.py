@@ -13,7 +13,7 @@ from kvproxy.errors import (
     PermissionDenied,
     StorageFull,
 )
-from kvproxy.server.openapi.operation import Answer, Operation, Parameter
+from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.common_headers import IF_NONE_MATCH, UNCHANGED
 from kvproxy.server.openapi.operations.error_groups import BODY
 from kvproxy.server.routes import documents_route
@@ -62,8 +62,10 @@ DOCUMENTS = (
         body=PublishBody,
         parameters=(Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),),
         answers=(
-            Answer(PublishResult, 200, "The current version has this text already.", sometimes=("ETag",)),
-            Answer(PublishResult, 201, "A new version.", ("ETag",)),
+            DocumentedAnswer(
+                PublishResult, 200, "The current version has this text already.", sometimes=("ETag",)
+            ),
+            DocumentedAnswer(PublishResult, 201, "A new version.", ("ETag",)),
         ),
         events=PublishEvent,
         errors=(
@@ -85,7 +87,7 @@ DOCUMENTS = (
         handler=documents_route.list_documents,
         tag=_TAG,
         summary="List the documents",
-        answers=(Answer(KvDocumentList, description="Those that this API key may read."),),
+        answers=(DocumentedAnswer(KvDocumentList, description="Those that this API key may read."),),
     ),
     Operation(
         id="retrieveDocument",
@@ -100,7 +102,7 @@ DOCUMENTS = (
             IF_NONE_MATCH,
         ),
         answers=(
-            Answer(KvDocument, description="The document.", headers=("ETag",)),
+            DocumentedAnswer(KvDocument, description="The document.", headers=("ETag",)),
             UNCHANGED,
         ),
         errors=(InvalidRequest, DocumentNotFound),
@@ -123,7 +125,9 @@ DOCUMENTS = (
             Parameter("tokens", "query", _TOKENS, "How many tokens of the greedy answers to compare.", "24"),
             Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),
         ),
-        answers=(Answer(KvVerification, description="What was compared, and how far it was apart."),),
+        answers=(
+            DocumentedAnswer(KvVerification, description="What was compared, and how far it was apart."),
+        ),
         events=VerifyEvent,
         errors=(
             InvalidRequest,
@@ -143,7 +147,7 @@ DOCUMENTS = (
         tag=_TAG,
         summary="Delete a document, or one version",
         parameters=(_REF,),
-        answers=(Answer(KvDocumentDeleted, description="It is gone, and so are its pages."),),
+        answers=(DocumentedAnswer(KvDocumentDeleted, description="It is gone, and so are its pages."),),
         errors=(InvalidRequest, PermissionDenied, DocumentNotFound, StorageFull),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvproxy.errors import InvalidRequest, ModelNotFound, TimedOut
-from kvproxy.server.openapi.operation import LOCAL_MODEL, Answer, Operation, Parameter
+from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.common_headers import CACHED, TIMED
 from kvproxy.server.openapi.operations.error_groups import BODY, GENERATION
 from kvproxy.server.routes import chat_route, completions_route, embeddings_route, models_route
@@ -39,7 +39,9 @@ OPENAI = (
             "byte is an event with the error body."
         ),
         body=ChatBody,
-        answers=(Answer(ChatCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),),
+        answers=(
+            DocumentedAnswer(ChatCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),
+        ),
         events=ChatChunk | OpenAIError,
         done=True,
         errors=GENERATION,
@@ -62,7 +64,9 @@ OPENAI = (
         summary="Go on with a text",
         description="The prompt as it is, without a chat template. With `stream` each chunk has the same shape.",
         body=CompletionBody,
-        answers=(Answer(TextCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),),
+        answers=(
+            DocumentedAnswer(TextCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),
+        ),
         events=TextCompletion | OpenAIError,
         done=True,
         errors=GENERATION,
@@ -78,7 +82,11 @@ OPENAI = (
         summary="Embed texts",
         description="For upstreams' models; the upstream checks the body.",
         body=EmbeddingsBody,
-        answers=(Answer(Embeddings, description="The upstream's answer.", headers=CACHED, sometimes=TIMED),),
+        answers=(
+            DocumentedAnswer(
+                Embeddings, description="The upstream's answer.", headers=CACHED, sometimes=TIMED
+            ),
+        ),
         errors=(*BODY, ModelNotFound, TimedOut),
         example={"model": "text-embedding-3-small", "input": "How many days of leave do I have?"},
         forwards=True,
@@ -104,7 +112,7 @@ OPENAI = (
             Parameter("before_id", "query", {"type": "string"}, "Only what comes before it.", LOCAL_MODEL),
         ),
         answers=(
-            Answer(
+            DocumentedAnswer(
                 ModelList | AnthropicModelList,
                 description="The local model, then the upstreams' models, then the aliases that are no patterns.",
                 headers=("Vary",),
@@ -132,7 +140,7 @@ OPENAI = (
             ),
             _VERSION,
         ),
-        answers=(Answer(ModelBody | AnthropicModel, description="The model.", headers=("Vary",)),),
+        answers=(DocumentedAnswer(ModelBody | AnthropicModel, description="The model.", headers=("Vary",)),),
         errors=(ModelNotFound,),
         both=True,
     ),

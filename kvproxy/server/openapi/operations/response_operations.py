@@ -9,7 +9,7 @@ from kvproxy.errors import (
     ResponseNotFound,
     Unavailable,
 )
-from kvproxy.server.openapi.operation import LOCAL_MODEL, Answer, Operation, Parameter
+from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.common_headers import CACHED, TIMED
 from kvproxy.server.openapi.operations.error_groups import GENERATION, PROMPT
 from kvproxy.server.routes import responses_route
@@ -45,7 +45,7 @@ RESPONSES = (
             "response."
         ),
         body=ResponsesBody,
-        answers=(Answer(Response, description="The response.", headers=CACHED, sometimes=TIMED),),
+        answers=(DocumentedAnswer(Response, description="The response.", headers=CACHED, sometimes=TIMED),),
         events=ResponseEvent | ItemEvent | PieceEvent | ErrorEvent,
         errors=(*GENERATION, *_EARLIER),
         example={
@@ -65,7 +65,7 @@ RESPONSES = (
         summary="Count the input's tokens",
         description="What a response to the same body would count as input. The local model only.",
         body=ResponsesBody,
-        answers=(Answer(InputTokens, description="The count."),),
+        answers=(DocumentedAnswer(InputTokens, description="The count."),),
         errors=(*PROMPT, *_EARLIER),
         example={"model": LOCAL_MODEL, "input": "How many days of leave do I have?"},
     ),
@@ -86,7 +86,7 @@ RESPONSES = (
                 "false",
             ),
         ),
-        answers=(Answer(Response, description="The response."),),
+        answers=(DocumentedAnswer(Response, description="The response."),),
         errors=(InvalidRequest, ResponseNotFound),
     ),
     Operation(
@@ -97,7 +97,7 @@ RESPONSES = (
         tag=_TAG,
         summary="Delete a stored response",
         parameters=(_ID,),
-        answers=(Answer(ResponseDeleted, description="It is gone."),),
+        answers=(DocumentedAnswer(ResponseDeleted, description="It is gone."),),
         errors=(ResponseNotFound, Unavailable),
     ),
     Operation(
@@ -131,7 +131,7 @@ RESPONSES = (
                 "msg_0123456789abcdef",
             ),
         ),
-        answers=(Answer(ItemList, description="A page of items."),),
+        answers=(DocumentedAnswer(ItemList, description="A page of items."),),
         errors=(InvalidRequest, ResponseNotFound),
     ),
     Operation(

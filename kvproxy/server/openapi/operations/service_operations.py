@@ -7,7 +7,7 @@ from typing import Any
 from kvproxy.errors import AuthenticationFailed, InvalidRequest, NotReady, RouteNotFound, ShuttingDown
 from kvproxy.server.middleware import metering
 from kvproxy.server.openapi import reference_pages
-from kvproxy.server.openapi.operation import Answer, Operation, Parameter
+from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.common_headers import IF_NONE_MATCH, UNCHANGED
 from kvproxy.server.routes import health, requests_route, welcome
 from kvproxy.wire.service.served_requests import KvRequestList, WatchEvent
@@ -30,7 +30,7 @@ SERVICE = (
         tag=_TAG,
         summary="Where things are",
         description="A page for browsers.",
-        answers=(Answer(Welcome, description="Addresses and links."),),
+        answers=(DocumentedAnswer(Welcome, description="Addresses and links."),),
         open=True,
     ),
     Operation(
@@ -40,7 +40,7 @@ SERVICE = (
         handler=welcome.favicon,
         tag=_TAG,
         summary="No icon",
-        answers=(Answer(None, 204, "Browsers ask."),),
+        answers=(DocumentedAnswer(None, 204, "Browsers ask."),),
         open=True,
     ),
     Operation(
@@ -50,7 +50,7 @@ SERVICE = (
         handler=health.live,
         tag=_TAG,
         summary="Whether the process answers",
-        answers=(Answer(Health, description="It does."),),
+        answers=(DocumentedAnswer(Health, description="It does."),),
         open=True,
     ),
     Operation(
@@ -60,7 +60,7 @@ SERVICE = (
         handler=health.ready,
         tag=_TAG,
         summary="Whether a request would be served now",
-        answers=(Answer(Health, description="It would."),),
+        answers=(DocumentedAnswer(Health, description="It would."),),
         errors=(NotReady, ShuttingDown),
         open=True,
     ),
@@ -75,7 +75,7 @@ SERVICE = (
             "Of all tenants together. Asks for `server.metrics_key` where that is set, else for any of the proxy's "
             "keys where it has some. `server.metrics: false` takes it away."
         ),
-        answers=(Answer(str, description="Prometheus' text format.", content="text/plain"),),
+        answers=(DocumentedAnswer(str, description="Prometheus' text format.", content="text/plain"),),
         errors=(AuthenticationFailed, RouteNotFound),
         open=True,
         key=True,
@@ -93,7 +93,7 @@ SERVICE = (
             "when the reader is too slow. `kvproxy watch` shows them."
         ),
         parameters=(Parameter("last", "query", _LAST, "How many that have ended already.", "20"),),
-        answers=(Answer(KvRequestList, description="The newest requests, oldest first."),),
+        answers=(DocumentedAnswer(KvRequestList, description="The newest requests, oldest first."),),
         events=WatchEvent,
         errors=(InvalidRequest,),
     ),
@@ -106,7 +106,7 @@ SERVICE = (
         summary="This description, for programs",
         parameters=(IF_NONE_MATCH,),
         answers=(
-            Answer(dict[str, Any], description="An OpenAPI 3.1 document.", headers=("ETag",)),
+            DocumentedAnswer(dict[str, Any], description="An OpenAPI 3.1 document.", headers=("ETag",)),
             UNCHANGED,
         ),
         open=True,
@@ -119,7 +119,10 @@ SERVICE = (
         tag=_TAG,
         summary="This description, for people",
         parameters=(IF_NONE_MATCH,),
-        answers=(Answer(str, description="A page.", headers=("ETag",), content="text/html"), UNCHANGED),
+        answers=(
+            DocumentedAnswer(str, description="A page.", headers=("ETag",), content="text/html"),
+            UNCHANGED,
+        ),
         open=True,
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvproxy.errors import ModelNotFound
-from kvproxy.server.openapi.operation import LOCAL_MODEL, Answer, Operation
+from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation
 from kvproxy.server.openapi.operations.error_groups import BODY, PROMPT
 from kvproxy.server.routes import tokenize_route
 from kvproxy.wire.tokenize_bodies import DetokenizeBody, Detokenized, TokenizeBody, Tokens
@@ -19,7 +19,7 @@ TOKENS = (
         tag=_TAG,
         summary="Text or messages to tokens",
         body=TokenizeBody,
-        answers=(Answer(Tokens, description="The token ids."),),
+        answers=(DocumentedAnswer(Tokens, description="The token ids."),),
         errors=PROMPT,
         example={"model": LOCAL_MODEL, "prompt": "How many days of leave do I have?"},
     ),
@@ -31,7 +31,7 @@ TOKENS = (
         tag=_TAG,
         summary="Tokens to text",
         body=DetokenizeBody,
-        answers=(Answer(Detokenized, description="The text."),),
+        answers=(DocumentedAnswer(Detokenized, description="The text."),),
         errors=(*BODY, ModelNotFound),
         example={"model": LOCAL_MODEL, "tokens": [72, 105]},
     ),

@@ -8,20 +8,20 @@ from kvproxy.engine.forward.attention.call_plan import (
     BLOCK_TOKENS,
     SPAN_PAGES,
     SPAN_TOKENS,
-    Call,
-    Plan,
+    AttentionCall,
     Segment,
+    TilePlan,
     build_plan,
 )
 
 CPU = torch.device("cpu")
 
 
-def plan(*segments: Segment, tile: int = 64, group: int = 3, granule: int = 4) -> Plan:
+def plan(*segments: Segment, tile: int = 64, group: int = 3, granule: int = 4) -> TilePlan:
     return build_plan(segments, tile, group, granule, CPU)
 
 
-def spans(p: Plan) -> list[Call]:
+def spans(p: TilePlan) -> list[AttentionCall]:
     return [c for c in p.calls if c.slot]
 
 

@@ -17,7 +17,7 @@ from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.loop.admission import Admission
 from kvproxy.engine.loop.fairness.compute_service import Service
-from kvproxy.engine.loop.fairness.tenant_shares import Shares, by_turns, lines, next_in_line
+from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, by_turns, lines, next_in_line
 from kvproxy.engine.loop.fairness.waiting_line import Line
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 
@@ -48,8 +48,8 @@ def new(vocabulary: Vocabulary) -> Maker:
     return Maker(vocabulary)
 
 
-def shares(running: list[Sequence], waiting: list[Sequence]) -> Shares:
-    return Shares.of(running, waiting, places=PLACES, pages=PAGES)
+def shares(running: list[Sequence], waiting: list[Sequence]) -> TenantShares:
+    return TenantShares.of(running, waiting, places=PLACES, pages=PAGES)
 
 
 def test_the_next_is_the_first_of_the_tenant_that_holds_least(new: Maker) -> None:
