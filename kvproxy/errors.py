@@ -35,7 +35,7 @@
     ├─ HitLost                        never shown: the hit path turns it into a miss
     └─ SetupError                     never over HTTP: one sentence on the command line
 
-``server/errors.py`` is the only place that turns them into responses.
+``server/middleware/error_responses.py`` is the only place that turns them into responses.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.engine.bundled import PACKAGE, PACKAGE_VERSION, bundled_model, find_gguf
+from kvproxy.engine.models.smollm2 import PACKAGE, PACKAGE_VERSION, bundled_model, find_gguf
 
 
 @pytest.fixture(scope="session")
