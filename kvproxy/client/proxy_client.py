@@ -264,8 +264,11 @@ class Client:
 
 
 def document_path(ref: str) -> str:
-    """A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx
-    nor a proxy on the way then makes ``b`` of it."""
+    """Return the path of a document.
+
+    A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx nor
+    a proxy on the way then makes ``b`` of it.
+    """
     segments = ref.split("/")
     if len(segments) == 1 and ref in _NO_NAMES:
         raise RequestFailed(f"'{ref}' names no document")

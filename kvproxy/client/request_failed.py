@@ -55,14 +55,14 @@ class RequestFailed(KVProxyError):
 
 
 def unreachable(root: str, error: httpx.HTTPError) -> RequestFailed:
-    """The error for a proxy at ``root`` that did not answer, or not to the end."""
+    """Make the error for a proxy at ``root`` that did not answer, or not to the end."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return RequestFailed(f"no proxy answers at {root}; start one with `kvproxy serve`, or give --url")
     return RequestFailed(f"the connection to {root} broke: {error}")
 
 
 def refusal(response: httpx.Response) -> RequestFailed:
-    """The error that a response which was read stands for, in the proxy's own words where it sent some."""
+    """Make the error of a response that was read, in the proxy's own words where it sent some."""
     try:
         body = response.json()
     except (ValueError, RecursionError):
@@ -71,7 +71,10 @@ def refusal(response: httpx.Response) -> RequestFailed:
 
 
 def failure(body: Any, response: httpx.Response, default: str) -> RequestFailed:
-    """The error of an error body: of a response, or of an event in one whose status was good."""
+    """Make the error of an error body: of a response, or of an event in one whose status was good.
+
+    ``default`` is the message of a body without one. Example: ``failure({}, response, "the proxy failed")``.
+    """
     error = body.get("error") if isinstance(body, dict) else None
     fields = error if isinstance(error, dict) else {}
     code, param, retry = fields.get("code"), fields.get("param"), response.headers.get("retry-after", "")
@@ -85,7 +88,7 @@ def failure(body: Any, response: httpx.Response, default: str) -> RequestFailed:
 
 
 def error_message(body: Any) -> str | None:
-    """The words of an error body."""
+    """Return the message of an error body; None where it has none."""
     error = body.get("error") if isinstance(body, dict) else None
     message = error.get("message") if isinstance(error, dict) else None
     return message if isinstance(message, str) else None
