@@ -19,6 +19,7 @@ CITED = re.compile(
     r"(?<![\w/.@:~-])(?:kvproxy|tests|tools|benchmarks|integrations|examples|docs)/[\w./{},-]+"
 )
 LINKED = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")
+NAMED = re.compile(r"`(\w+)(?:\.(\w+))?`,? in\s+`((?:kvproxy|tests|tools)/[\w/]+\.py)`")
 PLACEHOLDER = "NAME"
 """Stands for the name of what a reader adds: the folder that it would be in has to exist."""
 
@@ -47,6 +48,35 @@ def test_paths_exist(page: Path) -> None:
 def test_links_between_files_lead_somewhere(page: Path) -> None:
     targets = LINKED.findall(page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def defines(file: Path, name: str, member: str) -> bool:
+    """Whether a module's source has a class, function or constant of the name, and of its member, if one is given."""
+    text = file.read_text(encoding="utf-8")
+    found = re.search(rf"^(?:class |def |async def ){name}\b|^{name}\b.*=", text, re.MULTILINE)
+    return found is not None and (
+        not member or re.search(rf"^    (?:async )?def {member}\b", text, re.MULTILINE) is not None
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_says_is_in_a_file_is_there(page: Path) -> None:
+    """Of the form: `name` or `Class.method`, then " in ", then a path."""
+    named = [
+        found for found in NAMED.findall(page.read_text(encoding="utf-8")) if PLACEHOLDER not in found[0]
+    ]
+    assert [where for where in named if not defines(ROOT / where[2], where[0], where[1])] == []
+
+
+def test_names_are_looked_for() -> None:
+    here = Path(__file__)
+    assert defines(here, "NAMED", "") and defines(here, "exists", "") and not defines(here, "exists", "gone")
+    assert NAMED.findall("`A.b` in `kvproxy/c.py`, `D` in\n   `tests/e/f.py`") == [
+        ("A", "b", "kvproxy/c.py"),
+        ("D", "", "tests/e/f.py"),
+    ]
+    architecture = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert len(NAMED.findall(architecture)) >= 7
 
 
 def test_paths_are_found_and_missing_ones_noticed() -> None:

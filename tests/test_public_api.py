@@ -171,7 +171,7 @@ def test_a_type_checker_sees_the_types(tmp_path: Path) -> None:
     lines = [line.split(": ", 1)[1] for line in done.stdout.splitlines() if line.startswith("program.py:")]
     told = [line for line in lines if "Revealed" in line or line.startswith("error")]
     assert told == [
-        'note: Revealed type is "type[kvproxy.errors.KVProxyError] | None"',
+        'note: Revealed type is "type[kvproxy.errors.error_base.KVProxyError] | None"',
         'note: Revealed type is "list[dict[str, Any]]"',
         'note: Revealed type is "int"',
         'error: Unexpected keyword argument "document" for "ask" of "Client"; did you mean "documents"?  [call-arg]',
