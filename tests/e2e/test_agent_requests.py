@@ -27,7 +27,7 @@ from tests.server.agent_requests import NAMES, request_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-SCALE = 0.15
+SCALE = 0.05
 """Of the texts' lengths: the model's context has 8,192 positions, and Claude Code's prompt alone 20,000 tokens."""
 LIMITS = {"/v1/messages": "max_tokens", "/v1/responses": "max_output_tokens"}
 

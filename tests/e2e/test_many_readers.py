@@ -25,7 +25,7 @@ from kvproxy.server.run import serve
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document, in_system
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 READERS = 64
 TENANTS = 4
