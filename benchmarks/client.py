@@ -75,7 +75,9 @@ def result(model: str, plan: Plan, reports: list[Report]) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.client", description=__doc__)
     parser.add_argument("url", help="OpenAI base URL, e.g. http://127.0.0.1:8321/v1")
-    parser.add_argument("--tokenizer", type=existing, required=True, help="the model's folder or tokenizer.json")
+    parser.add_argument(
+        "--tokenizer", type=existing, required=True, help="the model's folder or tokenizer.json"
+    )
     parser.add_argument("--model", help="what to ask for; default: the first that the server lists")
     parser.add_argument("--key", default="none", help="API key")
     parser.add_argument(

@@ -29,7 +29,9 @@ def writable(name: str) -> Path:
 
 def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the peers; default: ./.peers")
-    parser.add_argument("--model", type=existing, help="its folder; default: SmolLM2-135M from kvproxy's cache")
+    parser.add_argument(
+        "--model", type=existing, help="its folder; default: SmolLM2-135M from kvproxy's cache"
+    )
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count() or 1, help="of each server; default: all cores"
     )
@@ -44,7 +46,7 @@ def read_place(args: argparse.Namespace) -> Place:
 def bundled() -> Path:
     """The folder that ``kvproxy serve --model smollm2-135m`` serves, converted now when it never was."""
     from kvproxy.config import default_cache_dir
-    from kvproxy.engine.bundled import bundled_model
+    from kvproxy.engine.models.smollm2 import bundled_model
 
     return bundled_model(default_cache_dir())
 

@@ -53,7 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     names = ", ".join(PEERS)
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=names)
-    parser.add_argument("--out", type=writable, required=True, help="every figure, as JSON; stdout gets tables")
+    parser.add_argument(
+        "--out", type=writable, required=True, help="every figure, as JSON; stdout gets tables"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 4 minutes for each")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="for each peer once it has started")
     parser.add_argument(

@@ -1,3 +1,3 @@
-from kvproxy.cli import app
+from kvproxy.cli.app import app
 
 app()

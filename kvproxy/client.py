@@ -101,14 +101,18 @@ class Client:
             if entry["id"] == model or (model is None and entry.get("owned_by") == "kvproxy"):
                 return entry
         names = ", ".join(str(entry["id"]) for entry in models)
-        raise RequestFailed(f"{self._root} serves {names or 'no model'}" + (f", not {model}" if model else ""))
+        raise RequestFailed(
+            f"{self._root} serves {names or 'no model'}" + (f", not {model}" if model else "")
+        )
 
     def requests(self, *, last: int) -> Iterator[dict[str, Any]]:
         """The newest ``last`` requests that have ended, then each as it ends, without an end. An entry that holds
         ``missed`` says how many went by unseen. Raises RequestFailed."""
         headers = {"accept": "text/event-stream"}
         try:
-            with self._http.stream("GET", "/kv/v1/requests", params={"last": str(last)}, headers=headers) as response:
+            with self._http.stream(
+                "GET", "/kv/v1/requests", params={"last": str(last)}, headers=headers
+            ) as response:
                 if response.is_error:
                     response.read()
                     raise refusal(response)

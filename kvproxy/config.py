@@ -82,7 +82,7 @@ class ApiKey(_Section):
     only a request's ``cache_salt`` does."""
 
 
-class Server(_Section):
+class ServerSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8321, ge=0, le=65535)
     api_keys: tuple[ApiKey, ...] = ()
@@ -96,7 +96,7 @@ class Server(_Section):
     metrics_key: str | None = Field(default=None, min_length=16, repr=False)
 
     @model_validator(mode="after")
-    def _distinct(self) -> Server:
+    def _distinct(self) -> ServerSettings:
         for what, values in (
             ("name", [k.name for k in self.api_keys]),
             ("key", [k.key for k in self.api_keys]),
@@ -112,7 +112,7 @@ class Server(_Section):
         return self
 
 
-class Model(_Section):
+class ModelSettings(_Section):
     path: str = "Qwen/Qwen3-4B"
     name: str | None = None
     revision: str | None = None
@@ -126,7 +126,7 @@ class Model(_Section):
         return self.name or self.path.rstrip("/").rsplit("/", 1)[-1].lower()
 
 
-class Engine(_Section):
+class EngineSettings(_Section):
     page_budget: Bytes | Literal["auto"] = "auto"
     max_running: int = Field(default=64, ge=1)
     max_waiting: int = Field(default=256, ge=0)
@@ -137,7 +137,7 @@ class Engine(_Section):
     """Share of the hits that are computed again from scratch, while nothing else is to be done."""
 
 
-class Requests(_Section):
+class RequestSettings(_Section):
     """Settings that say how requests for the local model are read where they ask for what is not to be had here."""
 
     hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
@@ -148,7 +148,7 @@ class Requests(_Section):
     """Lines at the head of a system text that go behind it: date, time, session, env, or a line with ``*``."""
 
     @model_validator(mode="after")
-    def _known_openings(self) -> Requests:
+    def _known_openings(self) -> RequestSettings:
         for entry in self.volatile_openings:
             if re.fullmatch(r"[\w-]+", entry) and entry not in NAMED_OPENINGS:
                 known = ", ".join(NAMED_OPENINGS)
@@ -156,21 +156,21 @@ class Requests(_Section):
         return self
 
 
-class Store(_Section):
+class StoreSettings(_Section):
     path: Path = Field(default_factory=lambda: user_data_path("kvproxy") / "store")
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
     """What is not published goes here before it is dropped from memory, until the next start; 0: nothing does."""
 
 
-class Responses(_Section):
+class ResponseSettings(_Section):
     """Stored responses, which later requests may continue."""
 
     ttl_s: float = Field(default=30 * 86400.0, gt=0)
     max_size: Bytes = 256 * 2**20
 
 
-class Framing(_Section):
+class FramingSettings(_Section):
     """Where a published document is expected to stand, so that its pages can be made ahead of time."""
 
     place: Literal["system", "user", "text"] = "system"
@@ -179,14 +179,14 @@ class Framing(_Section):
     """For ``place: user``: the system prompt before it; None sends no system message."""
 
     @model_validator(mode="after")
-    def _system_only_for_user(self) -> Framing:
+    def _system_only_for_user(self) -> FramingSettings:
         if self.place != "user" and self.system is not None:
             raise ValueError("'system' goes with 'place: user' only")
         return self
 
 
-class Documents(_Section):
-    framings: tuple[Framing, ...] = (Framing(place="system"), Framing(place="user"))
+class DocumentSettings(_Section):
+    framings: tuple[FramingSettings, ...] = (FramingSettings(place="system"), FramingSettings(place="user"))
     default_visibility: Literal["public", "private"] = "public"
     max_text: Bytes = 8 * 2**20
     spellings: Literal["auto", "exact"] = "auto"
@@ -194,7 +194,7 @@ class Documents(_Section):
     it that drop them; ``exact``: as published only."""
 
 
-class Upstream(_Section):
+class UpstreamSettings(_Section):
     """One deployment of another model; ``params`` go to litellm's Router as ``litellm_params``."""
 
     name: str = Field(min_length=1)
@@ -203,7 +203,7 @@ class Upstream(_Section):
     """Byte for byte, without litellm: of ``params`` only model, api_base and api_key count then."""
 
     @model_validator(mode="after")
-    def _has_model(self) -> Upstream:
+    def _has_model(self) -> UpstreamSettings:
         if not isinstance(self.params.get("model"), str):
             raise ValueError("params needs 'model', e.g. openai/gpt-4o-mini")
         if self.passthrough:
@@ -221,14 +221,14 @@ class Upstream(_Section):
 
 
 class Config(_Section):
-    server: Server = Server()
-    model: Model = Model()
-    engine: Engine = Engine()
-    requests: Requests = Requests()
-    store: Store = Field(default_factory=Store)
-    documents: Documents = Documents()
-    responses: Responses = Responses()
-    upstreams: tuple[Upstream, ...] = ()
+    server: ServerSettings = ServerSettings()
+    model: ModelSettings = ModelSettings()
+    engine: EngineSettings = EngineSettings()
+    requests: RequestSettings = RequestSettings()
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    documents: DocumentSettings = DocumentSettings()
+    responses: ResponseSettings = ResponseSettings()
+    upstreams: tuple[UpstreamSettings, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     aliases: dict[str, str] = Field(default_factory=dict)
     """Other names for models, patterns with ``*``, ``?`` and ``[…]`` too; the first that fits counts."""

@@ -35,7 +35,7 @@
     ├─ HitLost                        never shown: the hit path turns it into a miss
     └─ SetupError                     never over HTTP: one sentence on the command line
 
-``server/errors.py`` is the only place that turns them into responses.
+``server/middleware/error_responses.py`` is the only place that turns them into responses.
 """
 
 from __future__ import annotations
@@ -326,7 +326,9 @@ def _cut_fields(error: dict[str, Any]) -> dict[str, Any]:
     """What fits of an upstream's error object: its texts cut, and of what is nested only what is small."""
     kept = dict(list(error.items())[:32])
     told = {cut(k, 64): cut(v, MOST_TOLD) if isinstance(v, str) else v for k, v in kept.items()}
-    return {k: v for k, v in told.items() if not isinstance(v, dict | list | int) or len(repr(v)) <= 4 * MOST_TOLD}
+    return {
+        k: v for k, v in told.items() if not isinstance(v, dict | list | int) or len(repr(v)) <= 4 * MOST_TOLD
+    }
 
 
 class HitLost(KVProxyError):

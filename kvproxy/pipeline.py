@@ -17,8 +17,8 @@ from kvproxy.backends.base import (
     EngineInfo,
     Generation,
     LocalBackend,
-    Lookup,
     MissBackend,
+    PageLookup,
     Passthrough,
     PlacesClaim,
 )
@@ -36,10 +36,10 @@ from kvproxy.core import (
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
-from kvproxy.off_loop import apart
+from kvproxy.runtime.off_loop import apart
 from kvproxy.telemetry.metrics import Meter, Metrics
-from kvproxy.timings import Timings
-from kvproxy.wire.enforced import constraint_of
+from kvproxy.telemetry.request_timer import Timings
+from kvproxy.wire.answer_formats.enforced import constraint_of
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Pipeline:
         local: LocalBackend | None,
         misses: MissBackend,
         default_max_tokens: int | None = None,
-        decide: Callable[[Prompt, Lookup], Decision] = decide_by_pages,
+        decide: Callable[[Prompt, PageLookup], Decision] = decide_by_pages,
         metrics: Metrics | None = None,
     ) -> None:
         """``default_max_tokens``: of requests that name none; None lets them go on to the end of the context.
@@ -161,7 +161,13 @@ class Pipeline:
             return await self._serve(local, request, caller, request_id, clock, claim or own)
 
     async def _serve(
-        self, local: LocalBackend, request: Request, caller: Caller, id: str, clock: Timings, claim: PlacesClaim
+        self,
+        local: LocalBackend,
+        request: Request,
+        caller: Caller,
+        id: str,
+        clock: Timings,
+        claim: PlacesClaim,
     ) -> Reply:
         with clock.measure("compose"):
             prompt = await self._composer.composed(request, caller, local.info.max_context)

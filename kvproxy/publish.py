@@ -11,21 +11,21 @@ from pathlib import Path
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef, Visibility
-from kvproxy.document_views import DocumentViews
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, checked_etag, series
-from kvproxy.documents.info import DocumentInfo, Published
-from kvproxy.documents.library import Known, Library
-from kvproxy.documents.preparation import Preparation, Prepared, SpellingPolicy
-from kvproxy.documents.prepared_texts import PreparedTexts
-from kvproxy.documents.registry import KeptFraming, Registry
-from kvproxy.documents.shelf import Holding, Shelf
-from kvproxy.documents.turns import Turns, whole
+from kvproxy.documents.library.document import Document, checked_etag, series
+from kvproxy.documents.library.document_info import DocumentInfo, Published
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
+from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, PermissionDenied
-from kvproxy.pinning import Pins, Room
+from kvproxy.exactness.quarantine import Quarantine
+from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.document_pins import Pins, Room
+from kvproxy.publishing.document_views import DocumentViews
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 from kvproxy.publishing.published_pages import Progress, PublishedPages
 from kvproxy.publishing.restoration import Restoration
-from kvproxy.quarantine import Quarantine
 
 MARGIN = 256
 """Positions that a document must leave free for the question and the answer."""
@@ -60,7 +60,7 @@ class Publisher:
         self._max_text = max_text
         self._shelf = Shelf()
         self._pages = PublishedPages(local, self._shelf)
-        self._turns = Turns()
+        self._turns = DocumentLocks()
         self._pins = Pins(registry, local, self._shelf)
         self._views = DocumentViews(library, self._shelf, local, self._pins)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
@@ -100,7 +100,9 @@ class Publisher:
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
             if wanted == "public":
-                await turns.enter_async_context(self._turns.of(id))  # of all publishers; nobody waits for private ones
+                await turns.enter_async_context(
+                    self._turns.of(id)
+                )  # of all publishers; nobody waits for private ones
             self._check_free(id, caller, current, wanted)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned)
@@ -114,7 +116,9 @@ class Publisher:
                 drops = self._pages.drops(document.scope)
                 framings = await self._pages.keep_all(document, prepared.prefixes, progress)
                 # From here on all or nothing, and never half of it because the client has left.
-                await whole(self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned))
+                await whole(
+                    self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
+                )
             prefill_s = sum(f.kept.prefill_s for f in framings)
             return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
 
@@ -174,7 +178,9 @@ class Publisher:
 
     def _current(self, id: str, caller: Caller) -> Document | None:
         """The newest version that ``caller`` itself has published."""
-        own = [k.document for k in self._library.versions(id, caller) if k.document.owner_scope == caller.scope]
+        own = [
+            k.document for k in self._library.versions(id, caller) if k.document.owner_scope == caller.scope
+        ]
         return own[-1] if own else None
 
     def _check_free(self, id: str, caller: Caller, current: Document | None, wanted: Visibility) -> None:
@@ -211,7 +217,7 @@ class Publisher:
         """Pin a version, make it visible on disk and then here. If anything fails before it is on disk, nothing of it
         stays: whoever sees a refusal sees no version. ``drops``: of pages, before this one's were kept."""
         document = known.document
-        holding = Holding(document.scope, framings)
+        holding = DocumentHolding(document.scope, framings)
         try:
             if pinned:
                 await self._pins.hold(document.ref, holding, room)
@@ -226,7 +232,9 @@ class Publisher:
         self._library.add(known)
         await self._pins.moved(room.instead_of, document.ref if pinned else None)
         if self._texts is not None:
-            await asyncio.to_thread(self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others))
+            await asyncio.to_thread(
+                self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others)
+            )
         if self._pages.drops(document.scope) != drops:
             await self._pages.keep_dropped(document, framings)
 

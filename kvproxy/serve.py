@@ -10,42 +10,41 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvproxy.audit import Auditor
-from kvproxy.backends.litellm import LitellmBackend
-from kvproxy.backends.local import EmbeddedBackend
-from kvproxy.backends.passthrough import RawUpstream, raw_client
-from kvproxy.backends.samples import Samples
+from kvproxy.backends.embedded.audit_samples import AuditSamples
+from kvproxy.backends.embedded.local_backend import EmbeddedBackend
+from kvproxy.backends.litellm.litellm_backend import LitellmBackend
+from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
 from kvproxy.config import Config, default_cache_dir
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Framing
-from kvproxy.documents.library import Library
-from kvproxy.documents.registry import Registry
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
-from kvproxy.documents.turns import whole
+from kvproxy.documents.library.document import Framing
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine import build
-from kvproxy.engine.grammar import Grammars
-from kvproxy.engine.kernel_settings import kernel_settings, kernel_variables
-from kvproxy.engine.model import TileModel
-from kvproxy.engine.source import ModelFolder, resolve_model
-from kvproxy.engine.thread import KernelThread
-from kvproxy.figures import figures
-from kvproxy.garbage_collection import FULL_COLLECTIONS, set_aside
+from kvproxy.engine.decode.compiled_grammars import Grammars
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.engine.loop.kernel_thread import KernelThread
+from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
+from kvproxy.engine.models.source import ModelFolder, resolve_model
+from kvproxy.exactness.audit import Auditor
+from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
+from kvproxy.publishing.document_locks import whole
+from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS, set_aside
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
 from kvproxy.server.run import serve
+from kvproxy.server.shutdown import Drain
 from kvproxy.store.last_engine import replace_last_engine
-from kvproxy.store.pages import PageStore
-from kvproxy.store.responses import ResponseStore
-from kvproxy.store.spill import SpillFolder
-from kvproxy.telemetry.metrics import Metrics
-from kvproxy.verify import Verifier
-from kvproxy.wire.grammar import grammar_of
-from kvproxy.wire.reading import ReadingPolicy
+from kvproxy.store.page_store import PageStore
+from kvproxy.store.spill_files import SpillFolder
+from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.telemetry.metrics import Figures, Metrics
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of
+from kvproxy.wire.bodies.request_reading import ReadingPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +109,8 @@ async def _serve(
             verifier=stack.verifier,
             responses=stack.responses,
             keyring=Keyring(
-                ((k.name, k.key) for k in settings.api_keys), {k.name: k.isolate_by for k in settings.api_keys}
+                ((k.name, k.key) for k in settings.api_keys),
+                {k.name: k.isolate_by for k in settings.api_keys},
             ),
             drain=drain,
             max_body=settings.max_body,
@@ -191,7 +191,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         life.callback(engine.stop)
         grammars = Grammars(folder.path, tokenizer.eos_ids, model.vocab_size, grammar_of)
         life.callback(grammars.close)
-        samples = Samples(config.engine.audit)
+        samples = AuditSamples(config.engine.audit)
         local = EmbeddedBackend(engine, name, store, grammars, samples)
         library = Library()
         framings = [Framing(f.place, f.system) for f in config.documents.framings]
@@ -326,3 +326,22 @@ async def _trim() -> None:
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         logger.error("background work failed", exc_info=task.exception())
+
+
+def figures(local: EmbeddedBackend, library: Library, auditor: Auditor) -> Figures:
+    """Collect the engine's, the library's and the audits' counters at this moment."""
+    running, waiting = local.load
+    pages, audits, drafts = local.occupancy(), auditor.counts, local.drafts
+    return Figures(
+        running=running,
+        waiting=waiting,
+        pages={"free": pages.free, "used": pages.held - pages.evictable, "evictable": pages.evictable},
+        quarantined=library.quarantined,
+        audits={"passed": audits.passed, "failed": audits.failed, "dropped": audits.dropped},
+        counters={
+            "spec_decode_draft_tokens": drafts.drafted,
+            "spec_decode_accepted_tokens": drafts.accepted,
+            "preemptions": local.preemptions,
+        },
+        gauges={"spilled_pages": pages.spilled, "pinned_pages": pages.pinned},
+    )

@@ -13,7 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 
-from kvproxy.engine.bundled import PACKAGE, PACKAGE_VERSION, bundled_model, find_gguf
+from kvproxy.engine.models.smollm2 import PACKAGE, PACKAGE_VERSION, bundled_model, find_gguf
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling

@@ -10,7 +10,7 @@ import yaml
 
 from kvproxy.config import Config, load_config
 from kvproxy.errors import SetupError
-from kvproxy.wire.reading import ReadingPolicy
+from kvproxy.wire.bodies.request_reading import ReadingPolicy
 
 RAW: dict[str, Any] = {
     "name": "raw",

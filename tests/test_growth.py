@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 
 from kvproxy.core import Caller, ChatRequest
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.library import Library
-from kvproxy.documents.roles import Roles, arranged
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.roles import Roles, arranged
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import KVProxyError
-from kvproxy.garbage_collection import own_clock
-from kvproxy.wire.anthropic.messages import parse_messages
-from kvproxy.wire.chat import parse_chat
+from kvproxy.runtime.garbage_collection import own_clock
+from kvproxy.wire.anthropic.parse_messages import parse_messages
+from kvproxy.wire.bodies.request_reading import RequestReading
+from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.history.notes import note
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import parse_body
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
-from kvproxy.wire.responses.request import to_chat
+from kvproxy.wire.responses.parse_response import to_chat
+from kvproxy.wire.responses.response_body import parse_body
 from tests.documents.models import write_model
 
 FEW, TIMES, MOST = 200, 4, 8.0
@@ -143,7 +143,7 @@ BLOCKS: dict[str, Callable[[int], Body]] = {
 
 
 def _responses(body: Body) -> ChatRequest:
-    reading, ids = Reading(), Ids("0" * 32)
+    reading, ids = RequestReading(), Ids("0" * 32)
     parsed = parse_body({"model": "m", **body}, reading)
     return to_chat(
         parsed, normal_items(parsed.input or (), ids, {}, reading), served_name="m", reading=reading

@@ -6,56 +6,180 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent / "kvproxy"
 
-SHARED = {"answer_format", "core", "events", "errors", "garbage_collection", "off_loop", "timings", "__init__"}
+SHARED = {"core", "errors", "events", "runtime"}
 """May be imported by all."""
 
-ARROWS: dict[str, set[str]] = {
-    "answer_format": set(),
+ALLOWED: dict[str, set[str]] = {
+    "": set(),
+    "__main__": {"cli"},
     "core": set(),
     "events": {"core"},
     "errors": {"core"},
-    "garbage_collection": set(),
-    "off_loop": set(),
-    "config": {"errors"},
-    "ledger": set(),
+    "runtime": set(),
+    "config": set(),
+    "client": set(),
+    "agents": set(),
+    "terminal": set(),
+    "store": {"store.sqlite"},
+    "store.sqlite": set(),
+    "documents": {"store.sqlite"},
+    "wire": {"documents"},
     "telemetry": set(),
-    "store": {"store.sqlite_pages", "store.sqlite_read_only", "store.sqlite_rows"},
-    "store.sqlite_pages": set(),
-    "store.sqlite_read_only": set(),
-    "store.sqlite_rows": {"store.sqlite_pages"},
-    "documents": {"store.sqlite_pages", "store.sqlite_read_only", "store.sqlite_rows"},
-    "wire": {"documents"},  # documents/info.py and parsed references: values only
-    "engine": {"store", "backends.base"},
+    "engine.models": set(),
+    "engine.decode": set(),
+    "engine.cache": {"store"},
+    "engine.forward": {"engine.cache", "engine.models"},
+    "engine.loop": {"backends.base", "engine.cache", "engine.decode", "engine.forward", "store"},
+    "engine.bitwise": {"engine.cache", "engine.loop"},
+    "engine.build": {"engine.cache", "engine.decode", "engine.forward", "engine.loop"},
+    "engine": set(),
+    "backends": set(),
     "backends.base": set(),
-    "backends": {"engine", "wire", "backends.base"},
-    "quarantine": {"documents", "backends.base"},
-    "pinning": {"documents", "backends.base"},
-    "document_views": {"documents", "backends.base"},
-    "publishing": {"documents", "backends.base", "pinning"},
-    "publish": {
-        *("documents", "backends.base", "ledger", "quarantine", "pinning", "document_views", "publishing"),
+    "backends.embedded": {
+        *("backends.base", "engine.bitwise", "engine.cache", "engine.decode", "engine.loop"),
     },
-    "pipeline": {"documents", "backends.base", "ledger", "wire", "telemetry"},
-    "server": {"pipeline", "publish", "wire", "documents", "backends.base", "telemetry"},
+    "backends.raw": {"backends.base"},
+    "backends.litellm": {"backends.base", "backends.raw"},
+    "backends.fake": {"backends.base", "engine.loop", "wire"},
+    "publishing": {"backends.base", "documents"},
+    "pipeline": {"backends.base", "documents", "telemetry", "wire"},
+    "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
+    "publish": {"backends.base", "documents", "exactness", "publishing"},
+    "server": {"backends.base", "documents", "pipeline", "telemetry", "wire"},
+    "mcp_server": {"client"},
+    "serve": {
+        *("backends.embedded", "backends.litellm", "backends.raw", "config", "documents", "engine"),
+        *(
+            "engine.decode",
+            "engine.forward",
+            "engine.loop",
+            "engine.models",
+            "exactness",
+            "pipeline",
+            "publish",
+        ),
+        *("publishing", "server", "store", "telemetry", "wire"),
+    },
+    "bench": {
+        *("backends.fake", "client", "config", "documents", "engine.bitwise", "engine.build", "engine.cache"),
+        *(
+            "engine.decode",
+            "engine.forward",
+            "engine.loop",
+            "engine.models",
+            "exactness",
+            "pipeline",
+            "publish",
+        ),
+        *("serve", "server", "store", "telemetry", "terminal", "wire"),
+    },
+    "cli": {
+        *(
+            "agents",
+            "bench",
+            "client",
+            "config",
+            "documents",
+            "engine.forward",
+            "engine.models",
+            "mcp_server",
+        ),
+        *("serve", "store", "terminal"),
+    },
 }
-"""Who may import whom. What is not named here is a composition root or a command, and may import all."""
+"""The packages that each package may import, besides SHARED and itself. A name with a dot is a package in its own
+right. Every package has a row, and every entry is used: see the tests below."""
+
+WITHIN: dict[str, dict[str, set[str]]] = {
+    "documents": {
+        "library": set(),
+        "matching": set(),
+        "prepared": {"library", "prompts"},
+        "prompts": {"library", "tokens"},
+        "tokens": {"library"},
+    },
+    "server": {
+        "answers": {"components", "middleware", "requests", "shutdown"},
+        "app": {"components", "middleware", "openapi", "requests"},
+        "auth": set(),
+        "components": {"auth", "shutdown"},
+        "middleware": {"auth", "components", "shutdown"},
+        "openapi": {"middleware", "routes"},
+        "requests": {"components", "middleware"},
+        "routes": {"answers", "components", "middleware", "requests", "shutdown"},
+        "run": {"middleware", "shutdown"},
+        "shutdown": set(),
+    },
+    "wire": {
+        "answer_formats": {"bodies", "schemas"},
+        "answers": {"bodies", "tool_formats"},
+        "anthropic": {
+            "answer_formats",
+            "answers",
+            "bodies",
+            "fields",
+            "history",
+            "kv_documents",
+            "openings",
+            "tool_formats",
+            "tools",
+        },
+        "bodies": set(),
+        "chat": {
+            "answer_formats",
+            "answers",
+            "bodies",
+            "fields",
+            "history",
+            "kv_documents",
+            "openings",
+            "tools",
+        },
+        "completions": {"answer_formats", "answers", "bodies", "chat", "fields"},
+        "fields": {"answer_formats", "bodies", "tools"},
+        "history": {"bodies"},
+        "kv_documents": {"service"},
+        "openings": {"bodies"},
+        "responses": {
+            "answer_formats",
+            "answers",
+            "bodies",
+            "chat",
+            "fields",
+            "history",
+            "kv_documents",
+            "openings",
+            "schemas",
+            "tool_formats",
+            "tools",
+        },
+        "schemas": {"bodies"},
+        "service": {"bodies"},
+        "tokenize_bodies": {"bodies", "chat", "tools"},
+        "tool_formats": set(),
+        "tools": {"bodies", "tool_formats"},
+        "upstream_events": {"answers", "anthropic"},
+    },
+}
+"""The packages and loose modules inside of a large package, and which of the others each may import."""
 
 HEAVY: dict[str, set[str]] = {
-    "torch": {"engine", "store"},
-    "transformers": {"engine"},
+    "torch": {"engine", "store", "bench.engine"},
+    "transformers": {"engine", "bench.engine"},
     "safetensors": {"engine", "store"},
-    "gguf": {"engine"},
-    "triton": {"engine.cuda"},
-    "llguidance": {"engine"},
-    "litellm": {"backends.litellm", "backends.litellm_module"},
-    "aiohttp": {"server", "backends.passthrough", "backends.small_reads", "bench"},
-    "typer": {"cli", "options", "bench.commands"},
+    "gguf": {"engine.models"},
+    "triton": {"engine.forward.cuda"},
+    "llguidance": {"engine.decode"},
+    "litellm": {"backends.litellm"},
+    "aiohttp": {"server", "backends.raw", "bench"},
+    "typer": {"cli"},
     "diskcache": {"store"},
     "prometheus_client": {"telemetry"},
     "matplotlib": {"bench.plot"},
@@ -63,6 +187,7 @@ HEAVY: dict[str, set[str]] = {
     "starlette": {"mcp_server"},
     "uvicorn": {"mcp_server"},
 }
+"""The only places where a library may be imported."""
 
 
 def modules() -> list[Path]:
@@ -70,8 +195,12 @@ def modules() -> list[Path]:
 
 
 def dotted(path: Path) -> str:
-    """``kvproxy/store/disk.py`` -> ``store.disk``"""
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    """``kvproxy/store/disk.py`` -> ``store.disk``, and the package itself -> an empty name."""
+    return (
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        .removesuffix(".__init__")
+        .removesuffix("__init__")
+    )
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -88,23 +217,43 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
                 yield (f"kvproxy.{alias.name}" if node.module == "kvproxy" else node.module), node.lineno
 
 
-def layer(name: str) -> str:
-    return name if name in ARROWS else name.split(".")[0]
+def package(name: str) -> str:
+    """The row of ALLOWED that a module belongs to: the longest of its name's beginnings that has one."""
+    parts = name.split(".")
+    names = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+    return next((one for one in names if one in ALLOWED), parts[0])
 
 
-@pytest.mark.parametrize("path", modules(), ids=dotted)
-def test_imports_point_one_way(path: Path) -> None:
-    mine = layer(dotted(path))
-    wrong = []
-    for name, line in imports(path):
-        if name.split(".")[0] != "kvproxy":
-            continue
-        other = layer(name.removeprefix("kvproxy").removeprefix(".") or "__init__")
-        if mine not in ARROWS or other == mine or other in SHARED or name == "kvproxy.__version__":
-            continue
-        if other not in ARROWS[mine]:
-            wrong.append(f"{path.name}:{line} imports {name}")
+@cache
+def measured() -> dict[str, dict[str, list[str]]]:
+    """By package: the packages that it imports, each with the lines that do."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for path in modules():
+        mine = package(dotted(path))
+        arrows = found.setdefault(mine, {})
+        for name, line in imports(path):
+            if name.split(".")[0] != "kvproxy" or name == "kvproxy.__version__":
+                continue
+            other = package(name.removeprefix("kvproxy").removeprefix("."))
+            if other != mine:
+                arrows.setdefault(other, []).append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+    return found
+
+
+def test_every_package_has_a_row_and_every_row_a_package() -> None:
+    assert sorted(measured()) == sorted(ALLOWED)
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_imports_point_one_way(name: str) -> None:
+    allowed = ALLOWED[name] | SHARED
+    wrong = [line for other, lines in measured()[name].items() if other not in allowed for line in lines]
     assert wrong == []
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_no_row_allows_what_is_not_used(name: str) -> None:
+    assert ALLOWED[name] - set(measured()[name]) == set()
 
 
 @pytest.mark.parametrize("path", modules(), ids=dotted)
@@ -119,21 +268,26 @@ def test_heavy_libraries_stay_in_their_quarter(path: Path) -> None:
     assert wrong == []
 
 
-def arrows_of_the_code() -> dict[str, set[str]]:
-    """By layer: the layers that its modules import. What is named in no row of ARROWS is a layer of its own."""
+@cache
+def measured_within(top: str) -> dict[str, set[str]]:
+    """Imports between the packages and loose modules of one package."""
     found: dict[str, set[str]] = {}
-    for path in modules():
-        mine = layer(dotted(path) or "__init__")
+    for path in sorted((ROOT / top).rglob("*.py")):
+        mine = dotted(path).removeprefix(top).removeprefix(".").split(".")[0]
         for name, _ in imports(path):
-            if name.split(".")[0] == "kvproxy" and name != "kvproxy.__version__":
-                other = layer(name.removeprefix("kvproxy").removeprefix(".") or "__init__")
-                found.setdefault(mine, set()).update({other} - {mine})
-    return found
+            other = name.removeprefix(f"kvproxy.{top}.").split(".")[0]
+            if mine and name.startswith(f"kvproxy.{top}."):
+                found.setdefault(mine, set()).add(other)
+        found.setdefault(mine, set()).discard(mine)
+    return {name: others for name, others in found.items() if name}
 
 
-def test_there_are_no_cycles_between_layers() -> None:
-    arrows = arrows_of_the_code()
+@pytest.mark.parametrize("top", WITHIN)
+def test_imports_within_a_large_package(top: str) -> None:
+    assert measured_within(top) == WITHIN[top]
 
+
+def in_cycles(arrows: dict[str, set[str]]) -> list[str]:
     def reach(start: str) -> set[str]:
         seen: set[str] = set()
         stack = list(arrows.get(start, ()))
@@ -144,8 +298,18 @@ def test_there_are_no_cycles_between_layers() -> None:
                 stack += arrows.get(at, ())
         return seen
 
-    assert len(arrows) > 20 and "core" in reach("server")
-    assert [name for name in arrows if name in reach(name)] == []
+    return [name for name in arrows if name in reach(name)]
+
+
+def test_there_are_no_cycles_between_packages() -> None:
+    arrows = {name: set(others) for name, others in measured().items()}
+    assert len(arrows) > 20 and "core" in arrows["server"]
+    assert in_cycles(arrows) == []
+    assert {top: in_cycles(measured_within(top)) for top in WITHIN} == {top: [] for top in WITHIN}
+
+
+def test_a_cycle_is_found() -> None:
+    assert in_cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -165,5 +329,6 @@ def test_the_server_loads_no_heavy_library() -> None:
 
 def test_the_command_line_starts_light() -> None:
     assert (
-        loaded_by("import kvproxy.cli") & {"torch", "transformers", "litellm", "pydantic", "aiohttp"} == set()
+        loaded_by("import kvproxy.cli.app") & {"torch", "transformers", "litellm", "pydantic", "aiohttp"}
+        == set()
     )

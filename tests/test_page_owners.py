@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.backends.fake import FakeBackend
+from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import DocumentRef, Kept
-from kvproxy.store.publisher_shares import Shares
+from kvproxy.store.publisher_shares import PublisherShares
 from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder, over
 
 __all__ = ["folder"]
@@ -20,7 +20,7 @@ class Counted(FakeBackend):
 
     def __init__(self, disk: set[bytes]) -> None:
         super().__init__(disk=disk, max_context=16_384)
-        self.shares = Shares(2**20)
+        self.shares = PublisherShares(2**20)
         self.keeps = 0
         self.meanwhile: dict[int, Callable[[], Awaitable[None]]] = {}
         """What happens before a call of ``keep``, by its number."""
@@ -68,7 +68,9 @@ async def test_pages_are_their_publishers(shop: Shop) -> None:
     await publisher.publish("rules", TEXT, "private", BOB)
     await publisher.publish("rules", TEXT, "public", BOB)
     owners = backend.owners()
-    assert owners == shop.registry.page_owners() and list(owners.values()).count(ALICE.scope) * 3 == len(owners)
+    assert owners == shop.registry.page_owners() and list(owners.values()).count(ALICE.scope) * 3 == len(
+        owners
+    )
     await publisher.quarantine.confine({DocumentRef("rules", 2): "page 1 differs"})
     await publisher.publish("rules", TEXT, "public", BOB)
     assert backend.owners() == owners, "also when they were computed again"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kvproxy.backends.base import Generation
-from kvproxy.backends.fake import FakeBackend, FakeMisses, answer_to
-from kvproxy.backends.fallback import sampling_arguments
+from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses, answer_to
+from kvproxy.backends.litellm.fallback import sampling_arguments
 from kvproxy.core import (
     PUBLIC,
     Caller,
@@ -28,7 +28,7 @@ from kvproxy.core import (
     Tool,
     ToolChoice,
 )
-from kvproxy.engine.places import Places
+from kvproxy.engine.loop.fairness.places import Places
 from kvproxy.errors import (
     CannotFit,
     ContextTooLong,
@@ -40,8 +40,8 @@ from kvproxy.errors import (
 )
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply
-from kvproxy.timings import Timings
-from kvproxy.wire.enforced import constraint_of
+from kvproxy.telemetry.request_timer import Timings
+from kvproxy.wire.answer_formats.enforced import constraint_of
 from tests.server.doubles import CharComposer, eventually
 
 CALLER = Caller("a", "tenant:a")

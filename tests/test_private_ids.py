@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from kvproxy.core import ChatRequest, DocumentPart, DocumentRef, Message, TextPart
-from kvproxy.documents.document import Document, etag_of
-from kvproxy.documents.registry import Registry
+from kvproxy.documents.library.document import Document, etag_of
+from kvproxy.documents.library.registry import Registry
 from kvproxy.errors import DocumentNotFound, KVProxyError, PermissionDenied
-from kvproxy.verify import Verifier
-from tests.documents.test_registry import framing
+from kvproxy.exactness.verify import Verifier
+from tests.documents.library.test_registry import framing
 from tests.documents.test_registry_damage import make_old
 from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.backends.fake import FakeBackend
-from kvproxy.core import Caller, ChatRequest, DocumentRef, Found, Kept, Message, TextPart, Visibility
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, Framing, etag_of
-from kvproxy.documents.library import Library
-from kvproxy.documents.preparation import SpellingPolicy
-from kvproxy.documents.registry import Registry
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.backends.fake.fake_backend import FakeBackend
+from kvproxy.core import Caller, ChatRequest, DocumentRef, Kept, Message, PagesFound, TextPart, Visibility
+from kvproxy.documents.library.document import Document, Framing, etag_of
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prepared.preparation import SpellingPolicy
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, Overloaded, PermissionDenied, StorageFull
 from kvproxy.publish import MARGIN, Publisher
-from kvproxy.wire.document_ref import parse_document_ref
+from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from tests.documents.models import write_model
 
 ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")
@@ -72,7 +72,7 @@ class Shop:
         messages = (Message("system", (TextPart(text),)), Message("user", (TextPart("Q"),)))
         prompt = self.composer.compose(ChatRequest("fake", messages), caller)
         with self.backend.hold(prompt, caller) as lookup:
-            return lookup.tokens if isinstance(lookup, Found) else 0
+            return lookup.tokens if isinstance(lookup, PagesFound) else 0
 
     async def refs(self, caller: Caller) -> list[str]:
         return [f"{i.id}@{i.version}" for i in await self.publisher.list(caller)]
@@ -288,7 +288,9 @@ async def test_pages_that_cannot_be_dropped_keep_no_deletion_from_its_end(
     await shop.publisher.delete(DocumentRef("rules"), ALICE)
     assert await shop.refs(ALICE) == [] and calls == 2 * len(FRAMINGS)
     assert caplog.text.count("could not be dropped: stuck") == 1
-    assert 0 < len(shop.backend.disk) < len(disk), "the first prefix alone is left, for the next start to collect"
+    assert 0 < len(shop.backend.disk) < len(disk), (
+        "the first prefix alone is left, for the next start to collect"
+    )
     shop.backend.disk.clear()
 
 

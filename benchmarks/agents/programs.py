@@ -115,7 +115,13 @@ PROGRAMS: tuple[Program, ...] = (
         lambda question: [
             *("--message", question, "--yes-always", "--no-git", "--no-check-update", "--analytics-disable"),
             *("--no-show-release-notes", "--no-pretty", "--no-auto-commits"),
-            *("--chat-history-file", "{folder}/chat.md", "--input-history-file", "{folder}/input", "note.txt"),
+            *(
+                "--chat-history-file",
+                "{folder}/chat.md",
+                "--input-history-file",
+                "{folder}/input",
+                "note.txt",
+            ),
         ],
         pip=("aider-chat==0.86.2",),
         calls_a_tool=False,

@@ -15,7 +15,7 @@ from kvproxy.backends.base import Generation, LocalBackend, PlacesClaim
 from kvproxy.core import Caller, ChatRequest, TextRequest
 from kvproxy.events import Event, Finished, Started, TextDelta
 from kvproxy.pipeline import Pipeline, Reply, Request
-from kvproxy.timings import Timings
+from kvproxy.telemetry.request_timer import Timings
 
 SAID = "The note says that the launch is on Friday."
 

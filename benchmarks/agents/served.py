@@ -17,16 +17,16 @@ from aiohttp.typedefs import Handler, Middleware
 
 from benchmarks.agents.scripted import Script, ScriptedBackend, ScriptedPipeline
 from benchmarks.agents.shapes import shape_of
-from kvproxy.backends.fake_misses import FakeMisses
-from kvproxy.config import Config, Engine, Model, Store, default_cache_dir
-from kvproxy.engine.source import ModelFolder, resolve_model
+from kvproxy.backends.fake.fake_misses import FakeMisses
+from kvproxy.config import Config, EngineSettings, ModelSettings, StoreSettings, default_cache_dir
+from kvproxy.engine.models.source import ModelFolder, resolve_model
 from kvproxy.serve import open_stack
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
 from kvproxy.server.run import serve
-from kvproxy.wire.served_requests import KvRequest
+from kvproxy.server.shutdown import Drain
+from kvproxy.wire.service.served_requests import KvRequest
 
 CONTEXT = 65_536
 """Claude Code's prompt alone has more tokens than the model was made for; what it says there does not matter here."""
@@ -86,9 +86,9 @@ def long_model(folder: Path) -> Path:
 async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
     """``slow_s``: what every prefill takes longer, as on a slow machine."""
     config = Config(
-        model=Model(path=str(folder / "model"), name=NAME),
-        engine=Engine(page_budget=6 * 2**30),
-        store=Store(path=folder / "store"),
+        model=ModelSettings(path=str(folder / "model"), name=NAME),
+        engine=EngineSettings(page_budget=6 * 2**30),
+        store=StoreSettings(path=folder / "store"),
     )
     drain = Drain(2.0)
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()

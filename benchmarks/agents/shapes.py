@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-KEPT = frozenset("type role model mode object name effort tool_choice namespace summary verbosity ttl keep".split())
+KEPT = frozenset(
+    "type role model mode object name effort tool_choice namespace summary verbosity ttl keep".split()
+)
 """Fields whose text is part of the shape."""
 SHORT = 48
 

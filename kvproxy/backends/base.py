@@ -10,12 +10,12 @@ from typing import Any, Literal, Protocol
 from kvproxy.core import (
     Caller,
     Constraint,
-    Found,
     Kept,
     KeptPage,
     LeftOut,
-    Lookup,
-    NotFound,
+    NoPages,
+    PageLookup,
+    PagesFound,
     Prompt,
     Sampling,
 )
@@ -26,14 +26,14 @@ __all__ = [
     "BadPage",
     "Endpoint",
     "EngineInfo",
-    "Found",
     "Generation",
     "Kept",
     "KeptPage",
     "LocalBackend",
-    "Lookup",
     "MissBackend",
-    "NotFound",
+    "NoPages",
+    "PageLookup",
+    "PagesFound",
     "PlacesClaim",
 ]
 
@@ -175,7 +175,7 @@ class LocalBackend(Protocol):
     def ready(self) -> str | None:
         """None when a request would be served now, else the reason why not."""
 
-    def hold(self, prompt: Prompt, caller: Caller) -> AbstractContextManager[Lookup]:
+    def hold(self, prompt: Prompt, caller: Caller) -> AbstractContextManager[PageLookup]:
         """Look up the prompt's pages and keep them from eviction until the block ends. No I/O, < 1 ms."""
 
     def claim(

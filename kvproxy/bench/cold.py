@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kvproxy.bench.engine.random_models import shape_named
+from kvproxy.bench.engine.side_by_side import Case, open_duel
+from kvproxy.bench.engine.transformers_baseline import Baseline, load_plain
 from kvproxy.bench.machine import engine_machine
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart
-from kvproxy.engine.baseline import Baseline, load_plain
-from kvproxy.engine.duel import Case, open_duel
-from kvproxy.engine.shapes import shape_named
-from kvproxy.engine.source import resolve_model
+from kvproxy.engine.models.source import resolve_model
 from kvproxy.serve import Stack, open_stack
-from kvproxy.timings import Timings
+from kvproxy.telemetry.request_timer import Timings
 
 SIZES = (255, 1024, 3774, 7500)
 """Prompt tokens; the paper's smallest and largest among them."""

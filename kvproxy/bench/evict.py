@@ -7,13 +7,13 @@ from typing import Any
 
 from rich.table import Table
 
+from kvproxy.bench.engine.cache_replay import POLICIES, replay
 from kvproxy.bench.machine import engine_machine
 from kvproxy.bench.optimum import most_saved
-from kvproxy.bench.trace import Step, TracePlan, make_trace
+from kvproxy.bench.trace import TracePlan, TraceStep, make_trace
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.costs import ASSUMED_FLOPS, PageWork
-from kvproxy.engine.replay import POLICIES, replay
-from kvproxy.tables import console
+from kvproxy.engine.cache.page_costs import ASSUMED_FLOPS, PageWork
+from kvproxy.terminal.tables import console
 
 QWEN3_4B = PageWork.of(layers=36, hidden=2560, heads=32, kv_heads=8, head_dim=128, intermediate=9728)
 SHARES = (0.05, 0.15, 0.45)
@@ -59,7 +59,7 @@ def bench_evict(
     }
 
 
-def _replays(steps: list[Step], pages: int, work: PageWork, bound: float) -> list[dict[str, Any]]:
+def _replays(steps: list[TraceStep], pages: int, work: PageWork, bound: float) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for policy in POLICIES:
         got = replay([s.visit for s in steps], pages, work, policy)
@@ -82,7 +82,7 @@ def _replays(steps: list[Step], pages: int, work: PageWork, bound: float) -> lis
     return rows
 
 
-def _distinct_pages(steps: list[Step]) -> int:
+def _distinct_pages(steps: list[TraceStep]) -> int:
     """Pages of documents and conversations that are ever made; questions are left out."""
     pages = 0
     for step in steps:

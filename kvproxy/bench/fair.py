@@ -11,14 +11,14 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
+from kvproxy.bench.engine.driver import GREEDY, SCOPE, Rig, open_rig
 from kvproxy.bench.machine import engine_machine
-from kvproxy.bench.tenants import Crowd, measure_crowd
+from kvproxy.bench.tenants import TenantCrowd, measure_crowd
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.numerics import Numerics
-from kvproxy.engine.pace import Pace
-from kvproxy.engine.rig import GREEDY, SCOPE, Rig, open_rig
-from kvproxy.engine.sequence import Job
-from kvproxy.engine.sequence import Sequence as EngineSequence
+from kvproxy.engine.forward.invariance import Numerics
+from kvproxy.engine.loop.pacing import Pace
+from kvproxy.engine.loop.sequence import Job
+from kvproxy.engine.loop.sequence import Sequence as EngineSequence
 from kvproxy.errors import SetupError
 from kvproxy.events import Event, Finished, TextDelta
 
@@ -31,7 +31,7 @@ _PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FairBenchPlan:
     prompt_tokens: int = 7500
     """Of the cold prompt."""
     known: int = 0
@@ -46,7 +46,7 @@ class Plan:
     """Tokens of their prompt that are kept."""
     tail: int = 25
     """Tokens of their prompt behind it."""
-    crowd: Crowd = field(default_factory=Crowd)
+    crowd: TenantCrowd = field(default_factory=TenantCrowd)
 
 
 class _Either(Pace):
@@ -100,7 +100,7 @@ class _Stream:
 
 def bench_fair(
     model: str,
-    plan: Plan,
+    plan: FairBenchPlan,
     *,
     cache_dir: Path,
     dtype: str = "bfloat16",
@@ -158,15 +158,15 @@ def bench_fair(
     }
 
 
-def _known(rig: Rig, plan: Plan) -> tuple[int, ...]:
+def _known(rig: Rig, plan: FairBenchPlan) -> tuple[int, ...]:
     return rig.prompt(plan.known, -1)
 
 
-def _cold(rig: Rig, plan: Plan, seeds: Iterator[int]) -> tuple[int, ...]:
+def _cold(rig: Rig, plan: FairBenchPlan, seeds: Iterator[int]) -> tuple[int, ...]:
     return (*_known(rig, plan), *rig.prompt(plan.prompt_tokens - plan.known, next(seeds)))
 
 
-def _streams(rig: Rig, plan: Plan, seeds: Iterator[int], alone: float) -> dict[str, Any]:
+def _streams(rig: Rig, plan: FairBenchPlan, seeds: Iterator[int], alone: float) -> dict[str, Any]:
     streams = [_Stream() for _ in range(plan.streams)]
     sequences = [_submit(rig, rig.prompt(plan.stream_prompt, next(seeds)), stream) for stream in streams]
     _reach(streams, 8)
@@ -222,7 +222,7 @@ def _submit(rig: Rig, tokens: tuple[int, ...], stream: _Stream) -> EngineSequenc
     )
 
 
-def _hits(rig: Rig, plan: Plan, seeds: Iterator[int]) -> dict[str, Any]:
+def _hits(rig: Rig, plan: FairBenchPlan, seeds: Iterator[int]) -> dict[str, Any]:
     """Time to the first token of hits, with nobody else and beside a cold prompt."""
     document = rig.prompt(plan.document, next(seeds))
     rig.run(document, max_tokens=1)

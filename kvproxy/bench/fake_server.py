@@ -12,24 +12,24 @@ import sys
 import time
 from pathlib import Path
 
-from kvproxy.backends.fake import FakeBackend, FakeMisses
-from kvproxy.bench.child import announce_to
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Framing
-from kvproxy.documents.library import Library
-from kvproxy.documents.registry import Registry
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
-from kvproxy.garbage_collection import set_aside
+from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
+from kvproxy.bench.server_process import announce_to
+from kvproxy.documents.library.document import Framing
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
+from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
+from kvproxy.runtime.garbage_collection import set_aside
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
 from kvproxy.server.run import serve
-from kvproxy.store.responses import ResponseStore
-from kvproxy.verify import Verifier
+from kvproxy.server.shutdown import Drain
+from kvproxy.store.stored_responses import ResponseStore
 
 MODEL = "fake"
 MAX_CONTEXT = 32_768

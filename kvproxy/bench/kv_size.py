@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kvproxy.bench.engine.driver import KVPage
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.rig import KVPage
 
 
 @dataclass(frozen=True, slots=True)

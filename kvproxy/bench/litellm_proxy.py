@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 import yaml
 from filelock import FileLock
 
-from kvproxy.bench.child import Child
+from kvproxy.bench.server_process import Child
 from kvproxy.errors import SetupError
 
 VERSION = "1.105.3"

@@ -32,7 +32,7 @@ class WrongAnswer(KVProxyError):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LoadTarget:
     """Somewhere to send the same chat request to."""
 
     name: str
@@ -58,7 +58,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Samples:
+class LoadSamples:
     of: dict[str, list[Sample]] = field(default_factory=dict)
     """By target, in the order asked."""
     cpu_s: dict[str, float] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Load:
         self._session = session
         self._order = random.Random(0)
 
-    async def text(self, target: Target, request: Request) -> str:
+    async def text(self, target: LoadTarget, request: Request) -> str:
         """What the target says. Raises WrongAnswer."""
         parts: list[str] = []
         async with self._post(target, request.body(target.model)) as answer:
@@ -100,13 +100,13 @@ class Load:
                     parts += [choice["delta"].get("content") or "" for choice in choices]
         return "".join(parts)
 
-    async def one_by_one(self, targets: Sequence[Target], request: Request, requests: int) -> Samples:
+    async def one_by_one(self, targets: Sequence[LoadTarget], request: Request, requests: int) -> LoadSamples:
         """``requests`` to each target, one at a time, in runs of at most RUN. Raises WrongAnswer.
 
         Taking turns after every single request was rejected: a proxy's work after its answer (litellm's logging)
         and the caches that it filled were then charged to whoever came next.
         """
-        samples = Samples({t.name: [] for t in targets})
+        samples = LoadSamples({t.name: [] for t in targets})
         bodies = {t.name: request.body(t.model) for t in targets}
         for begun in range(0, requests, RUN):
             for target in self._order.sample(targets, len(targets)):
@@ -119,10 +119,10 @@ class Load:
         return samples
 
     async def at_once(
-        self, targets: Sequence[Target], request: Request, *, rounds: int, requests: int, concurrency: int
-    ) -> Samples:
+        self, targets: Sequence[LoadTarget], request: Request, *, rounds: int, requests: int, concurrency: int
+    ) -> LoadSamples:
         """``requests`` to each target per round, ``concurrency`` of them open at any time. Raises WrongAnswer."""
-        samples = Samples({t.name: [] for t in targets})
+        samples = LoadSamples({t.name: [] for t in targets})
         for _ in range(rounds):
             for target in self._order.sample(targets, len(targets)):
                 before = target.cpu_s() if target.cpu_s else None
@@ -132,7 +132,9 @@ class Load:
                     samples.cpu_s[target.name] = samples.cpu_s.get(target.name, 0.0) + used
         return samples
 
-    async def _burst(self, target: Target, request: Request, requests: int, concurrency: int) -> list[Sample]:
+    async def _burst(
+        self, target: LoadTarget, request: Request, requests: int, concurrency: int
+    ) -> list[Sample]:
         body = request.body(target.model)
         samples: list[Sample] = []
         left = iter(range(requests))
@@ -146,7 +148,7 @@ class Load:
                 clients.create_task(client())
         return samples
 
-    async def _ask(self, target: Target, body: bytes, stream: bool) -> Sample:
+    async def _ask(self, target: LoadTarget, body: bytes, stream: bool) -> Sample:
         began = time.perf_counter()
         async with self._post(target, body) as answer:
             first, end = await _read(answer, stream)
@@ -157,7 +159,7 @@ class Load:
         return Sample(total, None if first is None else first - began, float(own[1]) / 1000 if own else None)
 
     @asynccontextmanager
-    async def _post(self, target: Target, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _post(self, target: LoadTarget, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {target.key}"}
         url = f"{target.url}/v1/chat/completions"
         try:

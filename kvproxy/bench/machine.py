@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
 def engine_machine() -> dict[str, Any]:
     """With what the kernels find there. Call it on the kernel thread, whose number of threads it names."""
     # Load generators use this file too, and need no torch.
-    from kvproxy.engine.baseline import kernels_found
+    from kvproxy.bench.engine.transformers_baseline import kernels_found
 
     return machine() | kernels_found()
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kvproxy.bench.trace import Step
+from kvproxy.bench.trace import TraceStep
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.costs import PageWork
+from kvproxy.engine.cache.page_costs import PageWork
 
 Floats = npt.NDArray[np.float64]
 _ROUNDS = 4000
@@ -30,7 +30,7 @@ class _Items:
     value: Floats
 
 
-def most_saved(steps: Sequence[Step], pages: int, work: PageWork) -> float:
+def most_saved(steps: Sequence[TraceStep], pages: int, work: PageWork) -> float:
     """Prefill work that no policy with ``pages`` pages can save more than, whatever it knows of the future.
 
     Offline: maximise the value of what is kept between its uses, where at each request what is kept beside that
@@ -69,7 +69,7 @@ def _descend(items: _Items, value: Floats, room: Floats, prices: Floats) -> floa
     return best
 
 
-def _items(steps: Sequence[Step], work: PageWork) -> _Items:
+def _items(steps: Sequence[TraceStep], work: PageWork) -> _Items:
     rows: list[tuple[int, int, float, float]] = []
     for number, step in enumerate(steps):
         whole, rest = divmod(min(step.reuse, len(step.visit.token_ids) - 1), PAGE_TOKENS)

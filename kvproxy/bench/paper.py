@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kvproxy.bench.engine.driver import Rig, open_rig
+from kvproxy.bench.engine.timed_answer import Timed, TimedAnswer
 from kvproxy.bench.kv_size import Layout, int8_bytes, int8_round_trip, lossless_ratio
 from kvproxy.bench.machine import engine_machine
-from kvproxy.engine.rig import Rig, open_rig
-from kvproxy.engine.timed import Answer, Timed
 from kvproxy.errors import SetupError
 
 SIZES = (255, 512, 1024, 2048, 3774)
@@ -114,7 +114,7 @@ class _Paper:
         row |= self._exactness(cold)
         return row | self._size(cold)
 
-    def _cold(self) -> tuple[Answer, float]:
+    def _cold(self) -> tuple[TimedAnswer, float]:
         """The last of the cold runs, every position scored, and the median time to the first token."""
         times = []
         for _ in range(self.repeats if self.size <= 2048 else 1):
@@ -122,7 +122,7 @@ class _Paper:
             times.append(answer.end().ttft_s)
         return answer, statistics.median(times)
 
-    def _submit(self, score_from: int, **fields: Any) -> Answer:
+    def _submit(self, score_from: int, **fields: Any) -> TimedAnswer:
         return self.rig.submit(self.document, max_tokens=GREEDY_TOKENS, score_from=score_from, **fields)
 
     def _read(self) -> Timed:
@@ -135,7 +135,7 @@ class _Paper:
         self.rig.forget()
         return self._read()
 
-    def _exactness(self, cold: Answer) -> dict[str, Any]:
+    def _exactness(self, cold: TimedAnswer) -> dict[str, Any]:
         """Hits at three boundaries, loaded from disk, against the cold run: every position behind each of them, and
         the answer's."""
         expected = cold.end().tokens
@@ -158,7 +158,7 @@ class _Paper:
             "greedy_tokens": GREEDY_TOKENS,
         }
 
-    def _size(self, cold: Answer) -> dict[str, Any]:
+    def _size(self, cold: TimedAnswer) -> dict[str, Any]:
         """Sizes, and what int8 would do to an answer; the pages are as they were afterwards."""
         rig, n = self.rig, self.size
         pages = rig.kv(self.document)

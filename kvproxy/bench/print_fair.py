@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from kvproxy.tables import console
+from kvproxy.terminal.tables import console
 
 
 def print_fair(result: Mapping[str, Any]) -> None:

@@ -16,11 +16,11 @@ from typing import Any
 
 import yaml
 
-from kvproxy.bench import fake_server, upstream
-from kvproxy.bench.child import Child, announced
+from kvproxy.bench import fake_server, instant_upstream
 from kvproxy.bench.litellm_proxy import VERSION, litellm_proxy
-from kvproxy.bench.load import Load, Request, Samples, Target, WrongAnswer, open_load, quantiles_ms
+from kvproxy.bench.load import Load, LoadSamples, LoadTarget, Request, WrongAnswer, open_load, quantiles_ms
 from kvproxy.bench.machine import machine
+from kvproxy.bench.server_process import Child, announced
 from kvproxy.client import Client
 
 KEY = "sk-kvproxy-bench-0001"
@@ -39,7 +39,7 @@ HIT_WORDS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProxyBenchPlan:
     """How much is asked. Every count is per target."""
 
     sequential: int = 500
@@ -55,7 +55,7 @@ class Plan:
         return self.rounds * self.burst
 
 
-QUICK = Plan(sequential=50, rounds=1, burst=64, warm_up=5)
+QUICK = ProxyBenchPlan(sequential=50, rounds=1, burst=64, warm_up=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Series:
 
 
 def bench_proxy(
-    plan: Plan,
+    plan: ProxyBenchPlan,
     *,
     model: str,
     model_folder: Path,
@@ -83,20 +83,20 @@ def bench_proxy(
     with tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as scratch, ExitStack() as open_children:
         folder = Path(scratch)
         start = open_children.enter_context
-        mock = start(_child("mock-upstream", upstream.__name__, folder))
-        straight = Target(STRAIGHT, mock.url, "bench", KEY)
+        mock = start(_child("mock-upstream", instant_upstream.__name__, folder))
+        straight = LoadTarget(STRAIGHT, mock.url, "bench", KEY)
         ours = start(_kvproxy(folder, model, f"{mock.url}/v1"))
         # Target.cpu_s: raw and SDK share a process, but never a burst.
-        bypass = Target(RAW, ours.url, "raw", KEY, "kvproxy; fwd=bypass", ours.cpu_s)
+        bypass = LoadTarget(RAW, ours.url, "raw", KEY, "kvproxy; fwd=bypass", ours.cpu_s)
         proxies = [bypass, replace(bypass, name=SDK, model="sdk")]
         if litellm is not None:
             theirs = start(litellm_proxy(litellm, folder, upstream=f"{mock.url}/v1", model="bench", key=KEY))
-            proxies.insert(0, Target(LITELLM, theirs.url, "bench", KEY, cpu_s=theirs.cpu_s))
+            proxies.insert(0, LoadTarget(LITELLM, theirs.url, "bench", KEY, cpu_s=theirs.cpu_s))
         fake = start(_child("fake-server", fake_server.__name__, folder, str(model_folder), str(folder)))
         document = text[:DOCUMENT_CHARACTERS]
         with Client(fake.url) as client:
             tokens = client.publish(DOCUMENT, document)["info"]["tokens"]
-        hit = Target(HIT, fake.url, fake_server.MODEL, KEY, "kvproxy; hit", fake.cpu_s)
+        hit = LoadTarget(HIT, fake.url, fake_server.MODEL, KEY, "kvproxy; hit", fake.cpu_s)
         rows, hits = asyncio.run(_measure(plan, straight, proxies, hit, document, progress))
     return {
         "machine": machine(),
@@ -108,16 +108,16 @@ def bench_proxy(
 
 
 async def _measure(
-    plan: Plan,
-    straight: Target,
-    proxies: list[Target],
-    hit: Target,
+    plan: ProxyBenchPlan,
+    straight: LoadTarget,
+    proxies: list[LoadTarget],
+    hit: LoadTarget,
     document: str,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     short = [{"role": "user", "content": "How many days of leave do I have?"}]
     known = [{"role": "system", "content": f"{document}\n\nAnswer briefly."}, *short]
-    upstream_series = _series(plan, short, upstream.WORDS)
+    upstream_series = _series(plan, short, instant_upstream.WORDS)
     hit_series = _series(plan, known, HIT_WORDS)
     total = len(upstream_series) + len(hit_series)
     say = progress or (lambda *_: None)
@@ -137,12 +137,12 @@ async def _measure(
     return rows, hits
 
 
-def _series(plan: Plan, messages: list[dict[str, str]], words: int) -> list[Series]:
+def _series(plan: ProxyBenchPlan, messages: list[dict[str, str]], words: int) -> list[Series]:
     requests = [Request(messages, words, stream) for stream in (False, True)]
     return [Series(request, n) for n in (1, plan.concurrency) for request in requests]
 
 
-async def _run(load: Load, targets: list[Target], series: Series, plan: Plan) -> Samples:
+async def _run(load: Load, targets: list[LoadTarget], series: Series, plan: ProxyBenchPlan) -> LoadSamples:
     request = series.request
     if series.concurrency == 1:
         await load.one_by_one(targets, request, plan.warm_up)
@@ -152,7 +152,9 @@ async def _run(load: Load, targets: list[Target], series: Series, plan: Plan) ->
     return await load.at_once(targets, request, rounds=plan.rounds, requests=plan.burst, concurrency=n)
 
 
-async def _same_answers(load: Load, straight: Target, proxies: list[Target], request: Request) -> None:
+async def _same_answers(
+    load: Load, straight: LoadTarget, proxies: list[LoadTarget], request: Request
+) -> None:
     """Raises WrongAnswer when a proxy's answer is not the upstream's."""
     expected = await load.text(straight, request)
     for proxy in proxies:
@@ -161,7 +163,7 @@ async def _same_answers(load: Load, straight: Target, proxies: list[Target], req
             raise WrongAnswer(f"{proxy.name} says {said!r}, the upstream {expected!r}")
 
 
-def rows_of(series: Series, samples: Samples, proxies: list[str]) -> list[dict[str, Any]]:
+def rows_of(series: Series, samples: LoadSamples, proxies: list[str]) -> list[dict[str, Any]]:
     """One for each metric: the whole answer, and for a stream its first event."""
     rows = []
     for metric in ("first", "total") if series.request.stream else ("total",):
@@ -181,7 +183,7 @@ def rows_of(series: Series, samples: Samples, proxies: list[str]) -> list[dict[s
     return rows
 
 
-def _through(name: str, taken: Mapping[str, Mapping[str, float]], samples: Samples) -> dict[str, Any]:
+def _through(name: str, taken: Mapping[str, Mapping[str, float]], samples: LoadSamples) -> dict[str, Any]:
     def added(of: str) -> dict[str, float]:
         return {q: taken[of][q] - taken[STRAIGHT][q] for q in taken[of]}
 

@@ -15,15 +15,15 @@ from typing import Any
 
 from rich.table import Table
 
+from kvproxy.bench.engine.transformers_baseline import Baseline, Generated, load_plain
 from kvproxy.bench.machine import engine_machine
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart, TextRequest
-from kvproxy.engine.baseline import Baseline, Generated, load_plain
-from kvproxy.engine.sequence import Job, Sequence
-from kvproxy.engine.source import resolve_model
+from kvproxy.engine.loop.sequence import Job, Sequence
+from kvproxy.engine.models.source import resolve_model
 from kvproxy.events import TextDelta
 from kvproxy.serve import Stack, open_stack
-from kvproxy.tables import console
+from kvproxy.terminal.tables import console
 
 LOOKUP = 10
 """transformers' own advice for ``prompt_lookup_num_tokens``."""
@@ -42,7 +42,7 @@ the document and the beginning of a quotation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class QuoteRun:
     tokens: tuple[int, ...]
     seconds: float
     """From the first token to the last."""
@@ -95,11 +95,11 @@ async def _quote(
 async def _row(
     stack: Stack, baseline: Baseline, name: str, token_ids: tuple[int, ...], new: int, repeats: int
 ) -> dict[str, Any]:
-    async def theirs(lookup: int | None) -> Run:
+    async def theirs(lookup: int | None) -> QuoteRun:
         answer = partial(baseline.answer, token_ids, new, lookup=lookup)
         made = await stack.local.on_kernel_thread(answer)
         assert isinstance(made, Generated)
-        return Run(made.tokens, sum(made.gaps_s), 0)
+        return QuoteRun(made.tokens, sum(made.gaps_s), 0)
 
     sides: dict[str, Callable[[], Any]] = {
         "plain": lambda: _ours(stack, token_ids, new, speculate=False),
@@ -107,7 +107,7 @@ async def _row(
         "transformers": lambda: theirs(None),
         "transformers_lookup": lambda: theirs(LOOKUP),
     }
-    runs: dict[str, list[Run]] = {side: [] for side in sides}
+    runs: dict[str, list[QuoteRun]] = {side: [] for side in sides}
     await sides["plain"]()  # The prompt's pages are there from now on.
     for _ in range(repeats):
         for side, run in sides.items():
@@ -131,7 +131,7 @@ async def _row(
     }
 
 
-async def _ours(stack: Stack, token_ids: tuple[int, ...], new: int, *, speculate: bool) -> Run:
+async def _ours(stack: Stack, token_ids: tuple[int, ...], new: int, *, speculate: bool) -> QuoteRun:
     counts = stack.local.drafts
     before = (counts.steps, counts.drafted, counts.accepted)
     job = Job(
@@ -155,7 +155,7 @@ async def _ours(stack: Stack, token_ids: tuple[int, ...], new: int, *, speculate
         now - then for now, then in zip((counts.steps, counts.drafted, counts.accepted), before, strict=True)
     )
     tokens = tuple(seq.tokens[seq.prompt_tokens :])
-    return Run(tokens, times[-1] - times[0] if times else 0.0, steps, drafted, accepted)
+    return QuoteRun(tokens, times[-1] - times[0] if times else 0.0, steps, drafted, accepted)
 
 
 def _prompt(stack: Stack, model: str, ask: str | None, document: str) -> tuple[int, ...]:

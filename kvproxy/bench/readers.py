@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kvproxy.bench.engine.driver import Rig, open_rig, rss_bytes
+from kvproxy.bench.engine.timed_answer import TimedAnswer
 from kvproxy.bench.machine import engine_machine
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.rig import Rig, open_rig, rss_bytes
-from kvproxy.engine.timed import Answer
 
 READERS = (1, 2, 4, 8)
 DOCUMENT = 3774
@@ -130,7 +130,7 @@ def _read_together(
     }
 
 
-def _look(rig: Rig, answers: Sequence[Answer], tokens: int, held: int, rss: int) -> tuple[int, int]:
+def _look(rig: Rig, answers: Sequence[TimedAnswer], tokens: int, held: int, rss: int) -> tuple[int, int]:
     for answer in answers:
         answer.read(tokens)
     return max(held, rig.occupancy().held), max(rss, rss_bytes())

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from kvproxy.bench.engine.ceilings import Ceilings, CeilingWork, measure_ceilings, work_of
+from kvproxy.bench.engine.side_by_side import Case, SideBySideOutcome, open_duel
 from kvproxy.bench.machine import engine_machine
-from kvproxy.engine.duel import Case, Outcome, open_duel
-from kvproxy.engine.roofline import Ceilings, Work, measure_ceilings, work_of
 
 PREFILL = (1024, 3774)
 DECODE = (255, 3774)
@@ -59,8 +59,8 @@ def bench_roofline(
 
 
 def rows(
-    outcomes: Sequence[Outcome],
-    work: Work,
+    outcomes: Sequence[SideBySideOutcome],
+    work: CeilingWork,
     ceilings: Ceilings,
     *,
     prefill: Sequence[int],

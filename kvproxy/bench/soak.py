@@ -17,13 +17,13 @@ import yaml
 from rich.table import Table
 
 from kvproxy.bench import soak_server
-from kvproxy.bench.child import Child, announced
-from kvproxy.bench.crowd import Crowd, Tally, overload
 from kvproxy.bench.machine import machine
+from kvproxy.bench.overload import Crowd, Tally, overload
+from kvproxy.bench.server_process import Child, announced
 from kvproxy.client import Client
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.footprint import read_footprint
-from kvproxy.tables import console
+from kvproxy.engine.models.footprint import read_footprint
+from kvproxy.terminal.tables import console
 
 FIRST_S = 60.0
 """Memory is compared with what it was after so long; or after half of a run that is shorter than twice that."""

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kvproxy.bench.child import announce_to
+from kvproxy.bench.server_process import announce_to
 from kvproxy.config import load_config
 from kvproxy.serve import Stack, run_server
 
@@ -28,13 +28,13 @@ async def _audit(stack: Stack) -> dict[str, Any]:
     until = time.monotonic() + SETTLE_S
     while time.monotonic() < until:
         seen = stack.local.occupancy()
-        if seen.held == seen.evictable + seen.fixed:
+        if seen.held == seen.evictable + seen.pinned:
             break
         await asyncio.sleep(0.05)
     seen = stack.local.occupancy()
     faults = await stack.local.check()
-    if seen.held != seen.evictable + seen.fixed:
-        faults.append(f"{seen.held - seen.evictable - seen.fixed} pages are in use, and nobody is left")
+    if seen.held != seen.evictable + seen.pinned:
+        faults.append(f"{seen.held - seen.evictable - seen.pinned} pages are in use, and nobody is left")
     return {"faults": faults, "occupancy": asdict(seen)}
 
 

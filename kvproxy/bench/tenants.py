@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kvproxy.engine.rig import Rig
+from kvproxy.bench.engine.driver import Rig
 from kvproxy.errors import Overloaded
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class TenantCrowd:
     """``sequences`` of one tenant come at once, more than there are places; those that are refused stay away."""
 
     sequences: int = 400
@@ -26,7 +26,7 @@ class Crowd:
     visits: int = 8
 
 
-def measure_crowd(rig: Rig, crowd: Crowd, seeds: Iterator[int]) -> dict[str, Any]:
+def measure_crowd(rig: Rig, crowd: TenantCrowd, seeds: Iterator[int]) -> dict[str, Any]:
     """Seconds to the first token of another tenant's requests, one after another: alone, and beside the crowd, which
     must not end before they do. The engine's answers are of random tokens, without drafts."""
 

@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from kvproxy.bench.engine.cache_replay import Visit
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.replay import Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class TracePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TraceStep:
     """A request and what of it could have been kept: ``reuse`` leading tokens of request ``before``, which is the
     last one of the same document or conversation (0 and -1: its first)."""
 
@@ -41,16 +41,16 @@ class Step:
     before: int
 
 
-def make_trace(plan: TracePlan) -> list[Step]:
+def make_trace(plan: TracePlan) -> list[TraceStep]:
     """The same for the same plan. Token ids are unique to their subject, so nothing else can be shared."""
-    steps: list[Step] = []
+    steps: list[TraceStep] = []
     last: dict[str, int] = {}
     for number, (subject, visit, reuse) in enumerate(_requests(plan)):
         before = last.get(subject, -1)
         if before >= 0:
             earlier = steps[before]
             steps[before] = replace(earlier, visit=replace(earlier.visit, next_use=float(number)))
-        steps.append(Step(visit, reuse if before >= 0 else 0, before))
+        steps.append(TraceStep(visit, reuse if before >= 0 else 0, before))
         last[subject] = number
     return steps
 

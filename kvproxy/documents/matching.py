@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kvproxy.core import PAGE_TOKENS, Decision, Found, Hit, Lookup, Miss, MissReason, NotFound, Prompt
+from kvproxy.core import PAGE_TOKENS, Decision, Hit, Miss, MissReason, NoPages, PageLookup, PagesFound, Prompt
 
 
-def decide(prompt: Prompt, lookup: Lookup) -> Decision:
+def decide(prompt: Prompt, lookup: PageLookup) -> Decision:
     """Decide from the documents in ``prompt`` and the pages in ``lookup``.
 
     A hit saves at least a page of a known document, or the whole of a shorter one; without a document, at
@@ -21,7 +21,7 @@ def decide(prompt: Prompt, lookup: Lookup) -> Decision:
     first = prompt.documents[0] if prompt.documents else None
     if first is not None and first.quarantined:
         return Miss(MissReason.QUARANTINED, first.document)
-    tokens = lookup.tokens if isinstance(lookup, Found) else 0
+    tokens = lookup.tokens if isinstance(lookup, PagesFound) else 0
     marked = bool(prompt.marks) and tokens >= prompt.marks[0] > 0
     if first is None:
         return Hit(tokens, None) if marked or tokens >= PAGE_TOKENS else Miss(MissReason.NO_DOCUMENT)
@@ -30,7 +30,7 @@ def decide(prompt: Prompt, lookup: Lookup) -> Decision:
     if marked:
         return Hit(tokens, None)
     # A published framing was prefilled once, so its pages can only have gone; elsewhere the lookup remembers.
-    seen = isinstance(lookup, NotFound) and lookup.seen
+    seen = isinstance(lookup, NoPages) and lookup.evicted
     if first.scope is not None or seen:
         return Miss(MissReason.NOT_RESIDENT, first.document)
     return Miss(MissReason.NEW_PREAMBLE, first.document)

@@ -13,17 +13,17 @@ import psutil
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import KVCache
-from kvproxy.engine.costs import PageCosts, PageWork
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.index import PrefixIndex
-from kvproxy.engine.model import TileModel, load_model, pick_device
-from kvproxy.engine.page_io import Store
-from kvproxy.engine.page_key import root_key
-from kvproxy.engine.pool import PagePool, PageShape
-from kvproxy.engine.spill import SpillFiles
-from kvproxy.engine.thread import KernelThread
-from kvproxy.engine.worker import Engine
+from kvproxy.engine.cache.kv_cache import KVCache
+from kvproxy.engine.cache.page_costs import PageCosts, PageWork
+from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_key import root_key
+from kvproxy.engine.cache.page_pool import PagePool, PageShape
+from kvproxy.engine.cache.prefix_index import PrefixIndex
+from kvproxy.engine.cache.spill_tier import SpillFiles
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.tile_model import TileModel, load_model, pick_device
+from kvproxy.engine.loop.engine import Engine
+from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.errors import SetupError
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def start_engine(
     max_context: int | None,
     max_running: int,
     max_waiting: int,
-    store: Store | None,
+    store: PagesOnDisk | None,
     thread: KernelThread | None = None,
     speculate: bool = True,
     spill: SpillFiles | None = None,

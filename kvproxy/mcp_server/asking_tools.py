@@ -13,7 +13,7 @@ from kvproxy.mcp_server.reading_order import canonical, with_documents
 from kvproxy.mcp_server.remote import ChatProgress, Remote
 from kvproxy.mcp_server.tool_arguments import Instructions, ModelName, References
 from kvproxy.mcp_server.tool_errors import as_tool_error
-from kvproxy.mcp_server.tool_results import Answer
+from kvproxy.mcp_server.tool_results import ToolAnswer
 
 _ASKS = ToolAnnotations(read_only_hint=True)  # the model may be another provider's
 
@@ -27,7 +27,7 @@ def add_asking_tools(server: MCPServer[Any], remote: Remote) -> None:
         instructions: Instructions = None,
         model: ModelName = None,
         max_tokens: Annotated[int, Field(ge=1, description="The answer's length at most.")] = 1024,
-    ) -> Answer:
+    ) -> ToolAnswer:
         """Ask a model a question about published documents. Their texts are not sent: they are read from kept KV, so
         that only the question costs a prefill. Tells how many tokens of the prompt were cached, and the time to the
         first token."""
@@ -39,7 +39,7 @@ def add_asking_tools(server: MCPServer[Any], remote: Remote) -> None:
                 "max_tokens": max_tokens,
             }
             answer = await remote.chat(body, waiting(ctx))
-        return Answer(
+        return ToolAnswer(
             answer=answer.text,
             finish_reason=answer.finish_reason,
             model=model,

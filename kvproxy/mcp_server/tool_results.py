@@ -53,7 +53,7 @@ class DeletedDocument(BaseModel):
     deleted: str
 
 
-class Answer(BaseModel):
+class ToolAnswer(BaseModel):
     answer: str
     finish_reason: str | None = Field(description="length: cut off at max_tokens; ask again with more.")
     model: str

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from kvproxy.backends.base import Kept, LocalBackend
-from kvproxy.documents.document import Document, FramedPrefix
-from kvproxy.documents.registry import KeptFraming
-from kvproxy.documents.shelf import Holding, Shelf
-from kvproxy.documents.turns import whole
+from kvproxy.documents.library.document import Document, FramedPrefix
+from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import KVProxyError
+from kvproxy.publishing.document_locks import whole
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class PublishedPages:
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:
-            await whole(self.drop([Holding(scope, tuple(framings))]))
+            await whole(self.drop([DocumentHolding(scope, tuple(framings))]))
             raise
         return tuple(framings)
 
@@ -59,9 +59,11 @@ class PublishedPages:
                 try:
                     await self._local.keep(kept.token_ids, document.scope, owner=document.owner_scope)
                 except KVProxyError as e:
-                    logger.warning("a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message)
+                    logger.warning(
+                        "a prefix of %d tokens is without pages: %s", len(kept.token_ids), e.message
+                    )
 
-    async def drop(self, holdings: Sequence[Holding]) -> None:
+    async def drop(self, holdings: Sequence[DocumentHolding]) -> None:
         """Drop what no document on the shelf needs. What cannot be dropped is logged, and costs no other page its
         end: nobody finds it any more, and the next start drops what belongs to no document.
 

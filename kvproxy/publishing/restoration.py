@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.core import DocumentRef
-from kvproxy.documents.document import FramedPrefix
-from kvproxy.documents.library import Known, Library
-from kvproxy.documents.preparation import Preparation, Prepared
-from kvproxy.documents.prepared_texts import PreparedTexts
-from kvproxy.documents.registry import Entry, KeptFraming, Registry
-from kvproxy.documents.shelf import Holding, Shelf
-from kvproxy.documents.turns import Turns, whole
+from kvproxy.documents.library.document import FramedPrefix
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEntry
+from kvproxy.documents.prepared.preparation import Preparation, Prepared
+from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.errors import KVProxyError, Retryable
-from kvproxy.pinning import Pins
+from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.document_pins import Pins
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
 from kvproxy.publishing.published_pages import tokens_of
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Restoration:
         registry: Registry,
         local: LocalBackend,
         shelf: Shelf,
-        turns: Turns,
+        turns: DocumentLocks,
         pins: Pins,
         texts: PreparedTexts | None,
     ) -> None:
@@ -76,12 +76,12 @@ class Restoration:
                 if entry.quarantined is None:
                     await self._restore_pages(entry, prepared.prefixes)
                 else:
-                    self._shelf.put(entry.document.ref, Holding(entry.document.scope, entry.framings))
+                    self._shelf.put(entry.document.ref, DocumentHolding(entry.document.scope, entry.framings))
                     logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
         if self._texts is not None:
             await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in entries])
 
-    def _prepared(self, entries: Sequence[Entry], limit: int) -> list[tuple[Entry, Prepared]]:
+    def _prepared(self, entries: Sequence[RegistryEntry], limit: int) -> list[tuple[RegistryEntry, Prepared]]:
         """From disk, or anew, and then on disk. On another thread."""
         done = []
         for entry in entries:
@@ -101,12 +101,14 @@ class Restoration:
                 await self._refresh_one(item)
             except KVProxyError as e:
                 logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.name, e.message)
-        await self._pins.restore(lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined)
+        await self._pins.restore(
+            lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined
+        )
 
-    async def _restore_pages(self, entry: Entry, prefixes: Sequence[FramedPrefix]) -> None:
+    async def _restore_pages(self, entry: RegistryEntry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document
         wanted = {p.name: p for p in prefixes}
-        self._shelf.put(document.ref, Holding(document.scope, entry.framings))
+        self._shelf.put(document.ref, DocumentHolding(document.scope, entry.framings))
         for name, prefix in wanted.items():
             kept = self._shelf.get(document.ref).of(name)
             reason = await self._why_missing(kept, prefix, document.scope)
@@ -148,6 +150,6 @@ class Restoration:
         # Framings no longer configured leave here; the store collects their pages at the next start.
         document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
         others = tuple(f for f in self._shelf.get(document.ref).framings if f.framing in names)
-        holding = Holding(document.scope, (*others, framing))
+        holding = DocumentHolding(document.scope, (*others, framing))
         await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
         self._shelf.put(document.ref, holding)

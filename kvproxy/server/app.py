@@ -8,19 +8,19 @@ from contextlib import AbstractAsyncContextManager
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from kvproxy.server.body import expect_continue
-from kvproxy.server.connection import close_at_end
-from kvproxy.server.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
-from kvproxy.server.errors import errors
-from kvproxy.server.metering import metering
-from kvproxy.server.openapi import describe
-from kvproxy.server.operations import OPERATIONS
-from kvproxy.server.origins import Origins
-from kvproxy.server.parts import CALLER, PARTS, Parts
-from kvproxy.server.reference import REFERENCE, Reference
-from kvproxy.server.request_id import add_request_id, request_ids
-from kvproxy.server.target import check_target
-from kvproxy.server.watching import watched
+from kvproxy.server.components import CALLER, PARTS, Parts
+from kvproxy.server.middleware.connection import close_at_end
+from kvproxy.server.middleware.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
+from kvproxy.server.middleware.error_responses import errors
+from kvproxy.server.middleware.metering import metering
+from kvproxy.server.middleware.origins import Origins
+from kvproxy.server.middleware.request_id import add_request_id, request_ids
+from kvproxy.server.middleware.target import check_target
+from kvproxy.server.middleware.watching import watched
+from kvproxy.server.openapi.openapi_document import describe
+from kvproxy.server.openapi.operations import OPERATIONS
+from kvproxy.server.openapi.reference_pages import REFERENCE, ReferencePages
+from kvproxy.server.requests.read_body import expect_continue
 
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 _HARMLESS = frozenset(operation.path for operation in OPERATIONS if operation.open and not operation.key)
@@ -30,11 +30,12 @@ _HARMLESS = frozenset(operation.path for operation in OPERATIONS if operation.op
 def build_app(parts: Parts) -> web.Application:
     """``parts.lifespan`` is entered when the app starts and left when it is cleaned up."""
     app = web.Application(
-        middlewares=[request_ids, watched, metering, errors, cross_origin, admission], client_max_size=parts.max_body
+        middlewares=[request_ids, watched, metering, errors, cross_origin, admission],
+        client_max_size=parts.max_body,
     )
     app[PARTS] = parts
     app[ORIGINS] = Origins.of(parts.cors_origins)
-    app[REFERENCE] = Reference(lambda: describe(OPERATIONS, served_name=parts.served_name))
+    app[REFERENCE] = ReferencePages(lambda: describe(OPERATIONS, served_name=parts.served_name))
     for operation in OPERATIONS:
         methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         for method in methods:

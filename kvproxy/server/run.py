@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from kvproxy.errors import SetupError
-from kvproxy.server.connection import Runner
-from kvproxy.server.drain import Drain
+from kvproxy.server.middleware.connection import ConnectionRunner
+from kvproxy.server.shutdown import Drain
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ async def serve(
     stop = asyncio.Event()
     sys.setswitchinterval(SWITCH_S)
     # Cancellation is how a client that left frees its rows; aiohttp has it off unless asked.
-    runner = Runner(app, handler_cancellation=True, shutdown_timeout=1.0)
+    runner = ConnectionRunner(app, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port, backlog=BACKLOG)

@@ -13,11 +13,11 @@ import diskcache
 
 from kvproxy.store import page_file
 from kvproxy.store.disk import PresentFile, page_name
-from kvproxy.store.index import page_files
 from kvproxy.store.page_record import PageRecord
 from kvproxy.store.sealed_record import unseal
-from kvproxy.store.sqlite_pages import read_image
-from kvproxy.store.sqlite_rows import Value, table_rows
+from kvproxy.store.sqlite.sqlite_pages import read_image
+from kvproxy.store.sqlite.sqlite_rows import Value, table_rows
+from kvproxy.store.store_folder import page_files
 
 _COLUMNS = 12
 """Of diskcache's table: rowid, key, raw, store, expire and access time, access count, tag, size, mode, file, value."""

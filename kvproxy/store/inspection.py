@@ -14,11 +14,11 @@ from diskcache.core import DBNAME
 
 from kvproxy.store import page_file
 from kvproxy.store.disk import page_name
-from kvproxy.store.index import file_fault, structure_faults
 from kvproxy.store.page_record import Torn
-from kvproxy.store.responses import SEALED
 from kvproxy.store.sealed_record import unseal
-from kvproxy.store.sqlite_read_only import read_only
+from kvproxy.store.sqlite.sqlite_read_only import read_only
+from kvproxy.store.store_folder import file_fault, structure_faults
+from kvproxy.store.stored_responses import SEALED
 
 
 @dataclass(frozen=True, slots=True)

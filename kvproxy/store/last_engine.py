@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Engine:
+class _EngineRecord:
     fingerprint: str
     causes: dict[str, str]
 
@@ -30,7 +30,7 @@ def replace_last_engine(folder: Path, fingerprint: str, causes: Mapping[str, str
     cannot be written is left: it explains, and decides nothing.
     """
     before = _read(folder / FILE)
-    now = _Engine(fingerprint, dict(causes))
+    now = _EngineRecord(fingerprint, dict(causes))
     if before == now:
         return None
     _write(folder / FILE, now)
@@ -54,15 +54,15 @@ def _said(value: str | None) -> str:
     return value if len(value) <= 60 else f"{value[:16]}…"
 
 
-def _read(file: Path) -> _Engine | None:
+def _read(file: Path) -> _EngineRecord | None:
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
-        return _Engine(str(kept["fingerprint"]), {str(k): str(v) for k, v in kept["causes"].items()})
+        return _EngineRecord(str(kept["fingerprint"]), {str(k): str(v) for k, v in kept["causes"].items()})
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
-def _write(file: Path, engine: _Engine) -> None:
+def _write(file: Path, engine: _EngineRecord) -> None:
     part = file.with_suffix(".part")
     try:
         part.write_text(json.dumps(asdict(engine), indent=1), encoding="utf-8")

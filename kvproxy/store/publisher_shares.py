@@ -22,7 +22,7 @@ class Refused:
     publishers: int
 
 
-class Shares:
+class PublisherShares:
     """Sizes in bytes of all pages, by key and by publisher. Not thread safe, but that ``in sizes`` is."""
 
     def __init__(self, max_size: int) -> None:

@@ -200,14 +200,14 @@ class Metrics:
 
     def follow(self, figures: Callable[[], Figures]) -> None:
         """Ask for these whenever somebody looks."""
-        self._registry.register(_Engine(figures))
+        self._registry.register(_EngineFigures(figures))
 
     def text(self) -> bytes:
         """In CONTENT_TYPE. Costs some milliseconds."""
         return generate_latest(self._registry)
 
 
-class _Engine(Collector):
+class _EngineFigures(Collector):
     def __init__(self, figures: Callable[[], Figures]) -> None:
         self._figures = figures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from kvproxy.errors import KVProxyError
-from kvproxy.wire import sse
+from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.anthropic.errors import error_type
 
 Dialect = Literal["chat/completions", "completions", "responses", "messages", "embeddings"]
@@ -27,17 +27,17 @@ class UpstreamEvents:
             self._next = number + 1
         name = value.get("type")
         named = self._endpoint in _NAMED and isinstance(name, str) and name.isascii() and name.isprintable()
-        return sse.event(value, str(name) if named else None, finite=True)
+        return event_bytes.event(value, str(name) if named else None, finite=True)
 
     def end(self) -> bytes:
-        return b"" if self._endpoint in _NAMED else sse.DONE
+        return b"" if self._endpoint in _NAMED else event_bytes.DONE
 
     def error(self, error: KVProxyError) -> bytes:
         """The stream ends here, in the way that clients of this endpoint understand."""
         if self._endpoint == "messages":
             kind = error_type(error.http_status)
             body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": error.message}}
-            return sse.event(body, "error")
+            return event_bytes.event(body, "error")
         told = error.body()["error"]
         if self._endpoint == "responses":
             fields = {
@@ -45,5 +45,5 @@ class UpstreamEvents:
                 "message": told["message"],
                 "param": told["param"],
             }
-            return sse.event({"type": "error", **fields, "sequence_number": self._next}, "error")
-        return sse.event(error.body())
+            return event_bytes.event({"type": "error", **fields, "sequence_number": self._next}, "error")
+        return event_bytes.event(error.body())

@@ -91,7 +91,9 @@ class HostileUpstream:
             self.open[way] += 1
             self.asked[way] += 1
             found = re.search(rb"content-length: *([0-9]+)", head.lower())
-            asked = json.loads(await reader.readexactly(int(found[1]))) if found else {}  # redirected: no body
+            asked = (
+                json.loads(await reader.readexactly(int(found[1]))) if found else {}
+            )  # redirected: no body
             answering = asyncio.ensure_future(self._write(way, bool(asked.get("stream")), writer))
             leaving = asyncio.ensure_future(reader.read(1))
             try:

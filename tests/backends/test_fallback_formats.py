@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.backends.fallback import with_format
+from kvproxy.backends.litellm.fallback import with_format
 
 PLAIN = {"messages": [], "structured_outputs": {"regex": "a"}}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kvproxy.backends.base import Endpoint
-from kvproxy.backends.litellm import LitellmBackend
+from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.errors import InvalidRequest, UpstreamError
 from tests.backends.mock_endpoints import EVENTS, MESSAGE, USAGE, WHOLE, MockEndpoints, mock_endpoints
 
@@ -117,7 +117,9 @@ async def test_responses_of_an_upstream_that_has_none_are_translated(
     answer = await backend.complete("responses", {"model": name, "input": "Hi", "store": False, "made_up": 1})
     assert upstream.seen[-1][0] == {"chatty": "chat/completions", "claude": "messages"}[name]
     # What speaks OpenAI's dialect in the end gets it all the same; for others it is named.
-    left_out = await backend.left_out("responses", {"model": name, "input": "Hi", "store": False, "made_up": 1})
+    left_out = await backend.left_out(
+        "responses", {"model": name, "input": "Hi", "store": False, "made_up": 1}
+    )
     assert upstream.body.get("made_up") == {"chatty": 1, "claude": None}[name]
     assert [item.param for item in left_out] == {"chatty": [], "claude": ["store", "made_up"]}[name]
     assert answer["id"].startswith("resp_") and answer["output"][0]["content"][0]["text"] == "Hello."

@@ -9,7 +9,7 @@ import pytest
 
 from kvproxy.core import PUBLIC, Kept, documents_scope
 from kvproxy.errors import Overloaded
-from tests.backends.test_local import ANN, BOB, DOCUMENT, Home, home, model, vocabulary
+from tests.backends.embedded.test_local_backend import ANN, BOB, DOCUMENT, Home, home, model, vocabulary
 
 __all__ = ["home", "model", "vocabulary"]
 
@@ -27,28 +27,28 @@ async def test_pages_promised_to_requests_that_run_are_waited_for_a_while(
         """All pages, between the document's coming into memory and its being pinned."""
         if len(promised) < busy:
             seen = cache.occupancy()
-            assert cache.promise(seen.free + seen.evictable)
+            assert cache.reserve(seen.free + seen.evictable)
             promised.append(seen.free + seen.evictable)
 
     async def keep_and_promise(*args: Any) -> Kept:
         if promised:
-            home.rig.on_engine(lambda: cache.unpromise(promised[-1]))
+            home.rig.on_engine(lambda: cache.unreserve(promised[-1]))
         await keep(*args)
         home.rig.on_engine(promise)
         return kept
 
     monkeypatch.setattr(home.backend, "keep", keep_and_promise)
-    monkeypatch.setattr("kvproxy.backends.local._PIN_PAUSES_S", (0.0,) * 4)
+    monkeypatch.setattr("kvproxy.backends.embedded.local_backend._PIN_PAUSES_S", (0.0,) * 4)
     if busy == 2:
         release = await home.backend.pin(kept, PUBLIC)
-        assert len(promised) == 2 and home.backend.occupancy().fixed == 3
+        assert len(promised) == 2 and home.backend.occupancy().pinned == 3
         await release()
         return
     with pytest.raises(Overloaded, match="promised the memory") as caught:
         await home.backend.pin(kept, PUBLIC)
     assert (caught.value.http_status, caught.value.retry_after_s) == (429, 5)
-    assert len(promised) == 4 and home.backend.occupancy().fixed == 0
-    home.rig.on_engine(lambda: cache.unpromise(promised[-1]))
+    assert len(promised) == 4 and home.backend.occupancy().pinned == 0
+    home.rig.on_engine(lambda: cache.unreserve(promised[-1]))
 
 
 async def test_what_figures_say_is_resident_is_what_a_reader_finds(home: Home) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kvproxy.backends.base import Endpoint
-from kvproxy.backends.litellm import LitellmBackend
+from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from tests.backends.mock_endpoints import EVENTS, WHOLE, MockEndpoints, mock_endpoints
 
 pytestmark = [

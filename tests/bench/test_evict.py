@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from kvproxy.bench.engine.cache_replay import POLICIES, Visit, replay
 from kvproxy.bench.evict import bench_evict, print_evict
 from kvproxy.bench.optimum import most_saved
-from kvproxy.bench.trace import Step, TracePlan, make_trace
+from kvproxy.bench.trace import TracePlan, TraceStep, make_trace
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.costs import PageWork
-from kvproxy.engine.replay import POLICIES, Visit, replay
+from kvproxy.engine.cache.page_costs import PageWork
 
 WORK = PageWork(linear=1.0, attention=0.02)
 PLAN = TracePlan(requests=300, documents=25, median_tokens=1200, longest=6000, open_conversations=6)
@@ -65,19 +65,21 @@ def test_the_bound_holds_for_the_best_of_all_choices() -> None:
     for _ in range(20):
         order = [source.randrange(4) for _ in range(9)]
         sizes = [source.choice([1, 2]) for _ in range(4)]
-        steps: list[Step] = []
+        steps: list[TraceStep] = []
         last: dict[int, int] = {}
         for number, chosen in enumerate(order):
             ids = tuple((chosen + 1) * 10_000 + i for i in range(sizes[chosen] * PAGE_TOKENS))
             before = last.get(chosen, -1)
-            steps.append(Step(Visit("q", (*ids, 7), len(ids)), len(ids) if before >= 0 else 0, before))
+            steps.append(TraceStep(Visit("q", (*ids, 7), len(ids)), len(ids) if before >= 0 else 0, before))
             last[chosen] = number
         room = 4
         gaps = [(s.before, n, s.reuse) for n, s in enumerate(steps) if s.before >= 0]
         best = 0.0
         for kept in itertools.product([False, True], repeat=len(gaps)):
             fits = all(
-                sum(size // PAGE_TOKENS for (a, b, size), k in zip(gaps, kept, strict=True) if k and a < t < b)
+                sum(
+                    size // PAGE_TOKENS for (a, b, size), k in zip(gaps, kept, strict=True) if k and a < t < b
+                )
                 <= room - -(-len(steps[t].visit.token_ids) // PAGE_TOKENS)
                 for t in range(len(steps))
             )

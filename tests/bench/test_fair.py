@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.bench.fair import PLACES, QUEUE, Plan, _quantile, bench_fair
+from kvproxy.bench.fair import PLACES, QUEUE, FairBenchPlan, _quantile, bench_fair
 from kvproxy.bench.print_fair import print_fair
-from kvproxy.bench.tenants import Crowd
+from kvproxy.bench.tenants import TenantCrowd
 
-CROWD = Crowd(sequences=PLACES + QUEUE + 5, prompt=10, answer=200, visitor=100, visits=2)
-SMALL = Plan(
+CROWD = TenantCrowd(sequences=PLACES + QUEUE + 5, prompt=10, answer=200, visitor=100, visits=2)
+SMALL = FairBenchPlan(
     prompt_tokens=1200, streams=2, stream_prompt=20, gaps=20, hits=3, document=300, tail=10, crowd=CROWD
 )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kvproxy.bench.engine.driver import KVPage
 from kvproxy.bench.kv_size import Layout, int8_bytes, int8_round_trip, lossless_ratio
-from kvproxy.engine.rig import KVPage
 
 LAYOUT = Layout(layers=2, kv_heads=3, head_dim=8, item_bytes=2)
 SHAPE = (2, 2, 3, 256, 8)

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kvproxy.bench import upstream
-from kvproxy.bench.load import Load, Request, Target, WrongAnswer, open_load, quantiles_ms
+from kvproxy.bench import instant_upstream
+from kvproxy.bench.load import Load, LoadTarget, Request, WrongAnswer, open_load, quantiles_ms
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 WHOLE, STREAM = Request(MESSAGES, 3, stream=False), Request(MESSAGES, 3, stream=True)
@@ -37,7 +37,7 @@ class Seen:
             await asyncio.sleep(0.001)
             if self.cut:
                 return web.Response(text="data: {}\n\n", content_type="text/event-stream")
-            return await upstream.chat_completions(request)
+            return await instant_upstream.chat_completions(request)
         finally:
             self._at_once -= 1
 
@@ -67,7 +67,7 @@ async def test_targets_take_turns_in_runs_whose_first_request_is_not_counted(
 ) -> None:
     monkeypatch.setattr("kvproxy.bench.load.RUN", 2)
     monkeypatch.setattr("kvproxy.bench.load.SETTLE_S", 0.0)
-    targets = [Target(name, url, name, "k") for name in "abc"]
+    targets = [LoadTarget(name, url, name, "k") for name in "abc"]
     samples = await load.one_by_one(targets, WHOLE, 11)
     assert {name: len(of) for name, of in samples.of.items()} == {"a": 11, "b": 11, "c": 11}
     turns = ["".join(seen.models[i : i + 9]) for i in range(0, 45, 9)]  # the last round's runs are shorter
@@ -79,7 +79,7 @@ async def test_targets_take_turns_in_runs_whose_first_request_is_not_counted(
 
 
 async def test_a_stream_has_a_first_event_and_the_servers_own_time_is_read(load: Load, url: str) -> None:
-    target = Target("a", url, "m", "k", cache_status="kvproxy; hit")
+    target = LoadTarget("a", url, "m", "k", cache_status="kvproxy; hit")
     (whole,) = (await load.one_by_one([target], WHOLE, 1)).of["a"]
     (streamed,) = (await load.one_by_one([target], STREAM, 1)).of["a"]
     assert whole.first_s is None
@@ -89,7 +89,7 @@ async def test_a_stream_has_a_first_event_and_the_servers_own_time_is_read(load:
 
 async def test_a_burst_keeps_so_many_requests_open(load: Load, seen: Seen, url: str) -> None:
     cpu = iter([10.0, 10.5, 20.0, 20.25])
-    targets = [Target("a", url, "a", "k", cpu_s=lambda: next(cpu)), Target("b", url, "b", "k")]
+    targets = [LoadTarget("a", url, "a", "k", cpu_s=lambda: next(cpu)), LoadTarget("b", url, "b", "k")]
     samples = await load.at_once(targets, STREAM, rounds=2, requests=9, concurrency=4)
     assert {name: len(of) for name, of in samples.of.items()} == {"a": 18, "b": 18}
     assert seen.most_at_once == 4
@@ -99,28 +99,28 @@ async def test_a_burst_keeps_so_many_requests_open(load: Load, seen: Seen, url: 
 
 @pytest.mark.parametrize("request_", [WHOLE, STREAM], ids=["whole", "streamed"])
 async def test_what_a_target_says(load: Load, url: str, request_: Request) -> None:
-    assert await load.text(Target("a", url, "m", "k"), request_) == upstream.WORD * 3
+    assert await load.text(LoadTarget("a", url, "m", "k"), request_) == instant_upstream.WORD * 3
 
 
 async def test_an_answer_that_breaks_off_is_no_measurement(load: Load, seen: Seen, url: str) -> None:
     seen.cut = True
     with pytest.raises(WrongAnswer, match="a's answer ends with"):
-        await load.one_by_one([Target("a", url, "m", "k")], STREAM, 1)
+        await load.one_by_one([LoadTarget("a", url, "m", "k")], STREAM, 1)
 
 
 async def test_another_cache_status_is_no_measurement(load: Load, url: str) -> None:
     with pytest.raises(WrongAnswer, match="a answered with Cache-Status 'kvproxy; hit'"):
-        await load.one_by_one([Target("a", url, "m", "k", cache_status="kvproxy; fwd")], WHOLE, 1)
+        await load.one_by_one([LoadTarget("a", url, "m", "k", cache_status="kvproxy; fwd")], WHOLE, 1)
 
 
 async def test_a_refusal_is_no_measurement(load: Load, url: str) -> None:
     with pytest.raises(WrongAnswer, match="a answered with status 404"):
-        await load.one_by_one([Target("a", f"{url}/elsewhere", "m", "k")], WHOLE, 1)
+        await load.one_by_one([LoadTarget("a", f"{url}/elsewhere", "m", "k")], WHOLE, 1)
 
 
 async def test_nobody_there_is_no_measurement(load: Load, unused_tcp_port: int) -> None:
     with pytest.raises(WrongAnswer, match="a did not answer"):
-        await load.one_by_one([Target("a", f"http://127.0.0.1:{unused_tcp_port}", "m", "k")], WHOLE, 1)
+        await load.one_by_one([LoadTarget("a", f"http://127.0.0.1:{unused_tcp_port}", "m", "k")], WHOLE, 1)
 
 
 def test_quantiles_are_in_milliseconds() -> None:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from kvproxy.bench.load import Request, Sample, Samples
-from kvproxy.bench.proxy import HIT, LITELLM, RAW, SDK, STRAIGHT, Plan, Series, bench_proxy, rows_of
-from kvproxy.demo import example_text
+from kvproxy.bench.load import LoadSamples, Request, Sample
+from kvproxy.bench.proxy import HIT, LITELLM, RAW, SDK, STRAIGHT, ProxyBenchPlan, Series, bench_proxy, rows_of
+from kvproxy.cli.demo import example_text
 
 
 def constant(total_ms: float, first_ms: float | None = None, own_ms: float | None = None) -> list[Sample]:
@@ -18,7 +18,7 @@ def constant(total_ms: float, first_ms: float | None = None, own_ms: float | Non
 
 
 def test_what_a_proxy_adds_is_what_the_upstream_takes_less() -> None:
-    samples = Samples(
+    samples = LoadSamples(
         {STRAIGHT: constant(2.0), LITELLM: constant(12.0), RAW: constant(2.5, own_ms=0.3)},
         {LITELLM: 0.08, RAW: 0.004},
     )
@@ -35,7 +35,7 @@ def test_what_a_proxy_adds_is_what_the_upstream_takes_less() -> None:
 
 
 def test_a_stream_is_told_twice() -> None:
-    samples = Samples({STRAIGHT: constant(4.0, 1.0), RAW: constant(6.0, 1.5)})
+    samples = LoadSamples({STRAIGHT: constant(4.0, 1.0), RAW: constant(6.0, 1.5)})
     first, total = rows_of(Series(Request([], 4, stream=True), 1), samples, [RAW])
     assert (first["metric"], first["proxies"][0]["added_ms"]["p50"]) == ("first", 0.5)
     assert (total["metric"], total["proxies"][0]["added_ms"]["p50"]) == ("total", 2.0)
@@ -43,7 +43,7 @@ def test_a_stream_is_told_twice() -> None:
 
 
 def test_there_is_no_ratio_to_nothing() -> None:
-    samples = Samples({STRAIGHT: constant(2.0), LITELLM: constant(2.0), RAW: constant(2.5)})
+    samples = LoadSamples({STRAIGHT: constant(2.0), LITELLM: constant(2.0), RAW: constant(2.5)})
     (row,) = rows_of(Series(Request([], 4, stream=False), 1), samples, [LITELLM, RAW])
     assert row["proxies"][1]["of_litellm"] == {}
 
@@ -51,7 +51,7 @@ def test_there_is_no_ratio_to_nothing() -> None:
 @pytest.mark.e2e
 @pytest.mark.timeout(300)
 def test_it_measures_the_real_proxy(smollm2: Path) -> None:
-    plan = Plan(sequential=3, rounds=1, burst=4, concurrency=2, warm_up=1)
+    plan = ProxyBenchPlan(sequential=3, rounds=1, burst=4, concurrency=2, warm_up=1)
     said: list[tuple[int, int]] = []
     result = bench_proxy(
         plan,

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from kvproxy.bench.quote import Run, print_quote
+from kvproxy.bench.quote import QuoteRun, print_quote
 
 
 def test_a_rate_is_of_the_tokens_behind_the_first() -> None:
-    assert Run((1, 2, 3, 4, 5), 2.0, 5).rate == 2.0
-    assert Run((1,), 0.0, 1).rate == 0.0
+    assert QuoteRun((1, 2, 3, 4, 5), 2.0, 5).rate == 2.0
+    assert QuoteRun((1,), 0.0, 1).rate == 0.0
 
 
 def result(**changes: Any) -> dict[str, Any]:

@@ -11,15 +11,15 @@ import pytest
 from typer.testing import CliRunner
 
 from kvproxy.bench.cold import SIZES, bench_cold
+from kvproxy.bench.engine.ceilings import Ceilings, CeilingWork, Product
+from kvproxy.bench.engine.side_by_side import Case, SideBySideOutcome, Times
 from kvproxy.bench.paper import Prices, bench_paper
 from kvproxy.bench.plot import plot_paper
 from kvproxy.bench.readers import bench_readers
 from kvproxy.bench.roofline import bench_roofline, rows
 from kvproxy.bench.shape_tables import print_paper, print_readers, print_roofline
-from kvproxy.cli import app
+from kvproxy.cli.app import app
 from kvproxy.config import load_config
-from kvproxy.engine.duel import Case, Outcome, Times
-from kvproxy.engine.roofline import Ceilings, Product, Work
 from kvproxy.errors import SetupError
 
 TINY = "shape:tiny"
@@ -125,9 +125,11 @@ def test_readers_share_the_document(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_rows_of_the_roofline_are_what_was_measured_over_what_is_possible() -> None:
-    work = Work(layers=1, heads=1, kv_heads=1, head_dim=4, layer_weights=1000, head_weights=100, item_bytes=2)
+    work = CeilingWork(
+        layers=1, heads=1, kv_heads=1, head_dim=4, layer_weights=1000, head_weights=100, item_bytes=2
+    )
     ceilings = Ceilings(1e-6, 2e-6, (Product("torch", 1, 1, 1, 1e-6),))
-    outcome = Outcome(
+    outcome = SideBySideOutcome(
         Case(10, 3),
         theirs=(Times(50.0, 4.0), Times(60.0, 5.0), Times(55.0, 6.0)),
         ours=(Times(44.0, 2.5), Times(40.0, 2.0), Times(48.0, 3.0)),

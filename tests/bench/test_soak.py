@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from kvproxy.bench.crowd import Crowd, Tally, overload
+from kvproxy.bench.overload import Crowd, Tally, overload
 from kvproxy.bench.soak import SoakPlan, _result, print_soak
 
 PLAN = SoakPlan(seconds=100.0)
@@ -20,7 +20,9 @@ def tally(refused: int = 9, **ended: int) -> Tally:
     return Tally(Counter({"answered": 5, "left": 3, "429": refused, **ended}))
 
 
-def result(samples: list[tuple[float, int]] = STEADY, audit: Any = AUDIT, status: int = 0, **ended: int) -> Any:
+def result(
+    samples: list[tuple[float, int]] = STEADY, audit: Any = AUDIT, status: int = 0, **ended: int
+) -> Any:
     return _result(PLAN, "m", 10, samples, tally(**ended), status, audit)
 
 

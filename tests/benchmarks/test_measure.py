@@ -15,7 +15,7 @@ from benchmarks.client import TEXT, main, measure
 from benchmarks.measure import Measurement, Plan
 from benchmarks.prompts import Cold
 from benchmarks.report import Report
-from kvproxy.bench.child import Child, announced
+from kvproxy.bench.server_process import Child, announced
 
 SMALL = Plan(
     repeats={100: 2, 200: 1},

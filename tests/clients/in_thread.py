@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from kvproxy.server.app import build_app
-from kvproxy.server.connection import Runner
+from kvproxy.server.middleware.connection import ConnectionRunner
 from tests.server.doubles import Proxy
 
 
@@ -20,7 +20,7 @@ def in_thread(proxy: Proxy) -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="fake-proxy")
     thread.start()
-    runner = Runner(build_app(proxy.parts))
+    runner = ConnectionRunner(build_app(proxy.parts))
 
     async def start() -> str:
         await runner.setup()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.server.operations import OPERATIONS
+from kvproxy.server.openapi.operations import OPERATIONS
 from tests.clients.in_thread import in_thread
 from tests.clients.programs import CURRENT, LIMIT_S, run
 from tests.server.doubles import make_proxy

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from tests.documents.models import KINDS, more_models, write_model
 
 MODELS = [*KINDS, "smollm2", *(str(p) for p in more_models())]

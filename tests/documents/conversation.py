@@ -17,11 +17,11 @@ from kvproxy.core import (
     Tool,
     ToolCall,
 )
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, Framing, etag_of
-from kvproxy.documents.library import Known, Library
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.library.document import Document, Framing, etag_of
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from tests.documents.models import TEXTS
 
 ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")

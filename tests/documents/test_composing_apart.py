@@ -12,10 +12,10 @@ import pytest
 import tokenizers
 
 from kvproxy.core import ChatRequest, Message, Prompt, TextPart, TextRequest, ToolCall
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.encoding_budget import ON_LOOP, EncodingBudget, Pending
-from kvproxy.documents.seam import Seam
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.tokens.encoding_budget import ON_LOOP, EncodingBudget, Pending
+from kvproxy.documents.tokens.token_join import Seam
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import ContextTooLong, DocumentNotFound, InvalidRequest
 from tests.documents.conversation import ALICE, APACHE, BOB, LOOKUP, REF, build, chat, publish
 

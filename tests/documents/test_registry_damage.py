@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents import registry_rows
-from kvproxy.documents.document import Document, etag_of
-from kvproxy.documents.registry import Entry, Registry
-from kvproxy.documents.registry_rescue import faults
-from tests.documents.test_registry import framing
+from kvproxy.documents.library import registry_rows
+from kvproxy.documents.library.document import Document, etag_of
+from kvproxy.documents.library.registry import Registry, RegistryEntry
+from kvproxy.documents.library.registry_rescue import faults
+from tests.documents.library.test_registry import framing
 
 NAME = "documents.sqlite3"
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "5"))
@@ -32,11 +32,13 @@ def text_of(id: str) -> str:
 
 def document(id: str, version: int = 1) -> Document:
     text = text_of(id)
-    return Document(id, version, text, etag_of(text), "private" if id == "private" else "public", "tenant:a", 1)
+    return Document(
+        id, version, text, etag_of(text), "private" if id == "private" else "public", "tenant:a", 1
+    )
 
 
 ENTRIES = {
-    document(id).ref: Entry(
+    document(id).ref: RegistryEntry(
         document(id),
         (framing("system", i), framing("user", i + 10)),
         "page 3 differs" if id == "other" else None,
@@ -88,13 +90,15 @@ def holes(content: bytes, count: int) -> Iterator[bytes]:
     yield bytes(len(content))
 
 
-def opened(folder: Path) -> tuple[dict[DocumentRef, Entry], list[str]]:
+def opened(folder: Path) -> tuple[dict[DocumentRef, RegistryEntry], list[str]]:
     with Registry(folder / NAME) as registry:
         return {e.document.ref: e for e in registry.load()}, registry.check()
 
 
 @pytest.mark.parametrize("damage", [flips, cuts, holes])
-@pytest.mark.parametrize(("store", "file"), [("closed", ""), ("killed", ""), ("killed", "-wal"), ("killed", "-shm")])
+@pytest.mark.parametrize(
+    ("store", "file"), [("closed", ""), ("killed", ""), ("killed", "-wal"), ("killed", "-shm")]
+)
 def test_nothing_but_what_was_published_is_known_after_any_damage(
     stores: dict[str, Path],
     store: str,
@@ -130,7 +134,9 @@ def test_nothing_but_what_was_published_is_known_after_any_damage(
         if number % 3:
             continue
         caplog.clear()
-        assert opened(folder)[0] == entries and not [r for r in caplog.records if r.levelno >= logging.WARNING]
+        assert opened(folder)[0] == entries and not [
+            r for r in caplog.records if r.levelno >= logging.WARNING
+        ]
     if file != "-shm":
         assert noticed
 
@@ -165,7 +171,9 @@ def test_one_bit_in_the_log_does_not_undo_what_came_after_it(stores: dict[str, P
     at = content.index(text_of("other").encode()) + 77
     wal.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
     db = sqlite3.connect(shutil.copytree(tmp_path / "store", tmp_path / "copy") / NAME)
-    assert {id for (id,) in db.execute("SELECT id FROM versions")} == {"short", "long"}, "all that SQLite sees"
+    assert {id for (id,) in db.execute("SELECT id FROM versions")} == {"short", "long"}, (
+        "all that SQLite sees"
+    )
     db.close()
     assert opened(tmp_path / "store")[0] == ENTRIES, "there is a later copy of the page"
 
@@ -266,7 +274,9 @@ def test_what_no_row_can_hold_costs_one_version_of_an_old_registry(
 ) -> None:
     make_old(tmp_path / NAME, stores["closed"] / NAME)
     with closing(sqlite3.connect(tmp_path / NAME)) as db:
-        db.executescript(f"PRAGMA ignore_check_constraints = ON; UPDATE versions SET {damage} WHERE id = 'private'")
+        db.executescript(
+            f"PRAGMA ignore_check_constraints = ON; UPDATE versions SET {damage} WHERE id = 'private'"
+        )
     entries, told = opened(tmp_path)
     assert entries == {ref: entry for ref, entry in ENTRIES.items() if ref.id != "private"}
     assert any("is not served: a column is not what was written" in line for line in told), told

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import Caller, ChatRequest, DocumentPart, Message, TextPart, Tool, ToolCall, ToolChoice
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from tests.documents.conversation import ALICE, BOB, LOOKUP, NOW, REF, build, message, publish, result
 from tests.documents.models import TEXTS
 

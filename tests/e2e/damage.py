@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from kvproxy.documents.registry import Registry
+from kvproxy.documents.library.registry import Registry
 from kvproxy.store.disk import page_name
-from kvproxy.store.pages import PageStore
+from kvproxy.store.page_store import PageStore
 
 Damage = Callable[[Path, Path], None]
 

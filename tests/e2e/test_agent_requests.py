@@ -10,17 +10,17 @@ import httpx
 import pytest
 
 from kvproxy.core import Caller, ChatRequest
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.library import Library
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
-from kvproxy.wire.anthropic.messages import parse_messages
-from kvproxy.wire.chat import parse_chat
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
+from kvproxy.wire.anthropic.parse_messages import parse_messages
+from kvproxy.wire.bodies.request_reading import RequestReading
+from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
-from kvproxy.wire.responses.request import to_chat
+from kvproxy.wire.responses.parse_response import to_chat
+from kvproxy.wire.responses.response_body import parse_body
 from tests.e2e.conftest import Fresh
 from tests.e2e.reader import MODEL
 from tests.server.agent_requests import NAMES, request_of
@@ -51,7 +51,7 @@ def chat_of(path: str, body: dict[str, Any]) -> ChatRequest:
         return parse_messages(body)
     if path == "/v1/chat/completions":
         return parse_chat(body, served_name=MODEL)
-    reading = Reading()
+    reading = RequestReading()
     read = parse_body(body, reading)
     items = normal_items(read.input or (), Ids("0" * 32), {}, reading)
     return to_chat(read, items, served_name=MODEL, reading=reading)

@@ -11,13 +11,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from kvproxy.config import Config, Documents, Engine, Framing, Model, Store
+from kvproxy.config import (
+    Config,
+    DocumentSettings,
+    EngineSettings,
+    FramingSettings,
+    ModelSettings,
+    StoreSettings,
+)
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Hit, Message, Miss, MissReason, Sampling, TextPart
-from kvproxy.engine.source import ModelFolder
+from kvproxy.engine.models.source import ModelFolder
 from kvproxy.events import TextDelta
 from kvproxy.serve import Stack, open_stack
-from kvproxy.timings import Timings
-from kvproxy.wire.cache_status import cache_status
+from kvproxy.telemetry.request_timer import Timings
+from kvproxy.wire.answers.cache_status import cache_status
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document
 
@@ -29,10 +36,10 @@ REF = DocumentRef("audited", 1)
 @asynccontextmanager
 async def opened(model: Path, store: Path) -> AsyncIterator[Stack]:
     config = Config(
-        model=Model(path=str(model), name=MODEL),
-        engine=Engine(page_budget=200 * 2**20, audit=1.0),
-        store=Store(path=store),
-        documents=Documents(framings=(Framing(place="system"),)),
+        model=ModelSettings(path=str(model), name=MODEL),
+        engine=EngineSettings(page_budget=200 * 2**20, audit=1.0),
+        store=StoreSettings(path=store),
+        documents=DocumentSettings(framings=(FramingSettings(place="system"),)),
     )
     async with open_stack(config, ModelFolder(model, MODEL)) as stack:
         stack.refresh()

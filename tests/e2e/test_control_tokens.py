@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, TextPart
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, etag_of
-from kvproxy.documents.library import Known, Library
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.library.document import Document, etag_of
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from tests.e2e.conftest import Fresh
 from tests.e2e.reader import MODEL, Reader
 from tests.e2e.texts import document, in_system, in_user

@@ -33,7 +33,10 @@ LOOK_UP = {
 }
 NOTE = {
     "type": "function",
-    "function": {"name": "note", "parameters": {"type": "object", "properties": {"done": {"type": "boolean"}}}},
+    "function": {
+        "name": "note",
+        "parameters": {"type": "object", "properties": {"done": {"type": "boolean"}}},
+    },
 }
 
 

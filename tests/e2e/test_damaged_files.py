@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.documents.registry import Registry
+from kvproxy.documents.library.registry import Registry
 from kvproxy.store.disk import page_name
 from tests.e2e.reader import MODEL, reader
 from tests.e2e.served import Served
@@ -30,7 +30,10 @@ def damage(store: Path) -> None:
         (entry,) = [e for e in registry.load() if e.document.id == "pages"]
         page = store / "pages" / page_name(entry.framings[0].kept.pages[0].key)
     flip(page, page.stat().st_size // 2)
-    for path, what in (("documents.sqlite3", TEXTS["registry"]), ("responses/cache.db", "The second question")):
+    for path, what in (
+        ("documents.sqlite3", TEXTS["registry"]),
+        ("responses/cache.db", "The second question"),
+    ):
         flip(store / path, (store / path).read_bytes().index(what.encode()[:16]) + 5)
 
 

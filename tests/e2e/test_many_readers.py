@@ -14,14 +14,14 @@ import aiohttp
 import psutil
 import pytest
 
-from kvproxy.config import Config, Engine, Model, Store
-from kvproxy.engine.source import ModelFolder
+from kvproxy.config import Config, EngineSettings, ModelSettings, StoreSettings
+from kvproxy.engine.models.source import ModelFolder
 from kvproxy.serve import Stack, open_stack
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
 from kvproxy.server.run import serve
+from kvproxy.server.shutdown import Drain
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document, in_system
 
@@ -118,9 +118,9 @@ def ask(number: int, max_tokens: int) -> dict[str, Any]:
 @asynccontextmanager
 async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
     config = Config(
-        model=Model(path=str(model), name=MODEL),
-        engine=Engine(page_budget=PAGES * PAGE_BYTES, max_running=READERS),
-        store=Store(path=store),
+        model=ModelSettings(path=str(model), name=MODEL),
+        engine=EngineSettings(page_budget=PAGES * PAGE_BYTES, max_running=READERS),
+        store=StoreSettings(path=store),
     )
     tenants = [f"{r}-{i}" for r in ("first", "second") for i in range(TENANTS)] + ["publisher", "alone"]
     drain = Drain(5.0)

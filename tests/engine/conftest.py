@@ -9,11 +9,11 @@ from typing import Protocol
 import pytest
 import torch
 
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.model import TileModel
-from kvproxy.engine.page_io import Store
-from kvproxy.engine.sequence import ALLOWANCE
-from kvproxy.engine.spill import SpillFiles
+from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.spill_tier import SpillFiles
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.engine.loop.sequence import ALLOWANCE
 from tests.engine.tiny import Rig, make_model, make_rig, write_vocabulary
 
 
@@ -28,7 +28,7 @@ class RigMaker(Protocol):
         max_running: int = 64,
         max_waiting: int = 64,
         eos_ids: frozenset[int] = frozenset(),
-        store: Store | None = None,
+        store: PagesOnDisk | None = None,
         spill: SpillFiles | None = None,
         allowance: int = ALLOWANCE,
     ) -> Rig: ...
@@ -74,7 +74,7 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
         max_running: int = 64,
         max_waiting: int = 64,
         eos_ids: frozenset[int] = frozenset(),
-        store: Store | None = None,
+        store: PagesOnDisk | None = None,
         spill: SpillFiles | None = None,
         allowance: int = ALLOWANCE,
     ) -> Rig:

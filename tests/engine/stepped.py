@@ -6,8 +6,8 @@ import threading
 
 import torch
 
-from kvproxy.engine.decoder import Steps
-from kvproxy.engine.tiles import Tile
+from kvproxy.engine.forward.module_decoder import Steps
+from kvproxy.engine.forward.tiles import Tile
 from tests.engine.tiny import make_model
 
 

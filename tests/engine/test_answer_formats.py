@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.answer_format import (
+from kvproxy.core import Constraint
+from kvproxy.core.answer_format import (
     AnswerFormat,
     ChoiceFormat,
     GrammarFormat,
@@ -15,9 +16,8 @@ from kvproxy.answer_format import (
     TaggedJson,
     TagsFormat,
 )
-from kvproxy.core import Constraint
 from kvproxy.errors import InvalidRequest
-from tests.engine.test_grammar import BARE, NOW, admits
+from tests.engine.decode.test_compiled_grammars import BARE, NOW, admits
 from tests.engine.walk import Walker
 
 ARITHMETIC = r"""

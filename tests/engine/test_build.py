@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from kvproxy.engine.build import PRIMITIVES, keep_few_primitives, load, start_engine
-from kvproxy.engine.model import TileModel
-from kvproxy.engine.worker import Engine
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.engine.loop.engine import Engine
 from kvproxy.errors import SetupError
 from tests.engine.tiny import make_module, write_vocabulary
 

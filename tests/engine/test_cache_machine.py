@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import FixOutcome, KVCache, pages_for
-from kvproxy.engine.costs import PageCosts, PageWork
-from kvproxy.engine.index import Match, Node, PrefixIndex
-from kvproxy.engine.page_key import root_key
-from kvproxy.engine.pool import PagePool, PageShape
-from kvproxy.store.pages import Loaded
+from kvproxy.engine.cache.kv_cache import KVCache, PinOutcome, pages_for
+from kvproxy.engine.cache.page_costs import PageCosts, PageWork
+from kvproxy.engine.cache.page_key import root_key
+from kvproxy.engine.cache.page_pool import PagePool, PageShape
+from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
+from kvproxy.store.page_store import Loaded
 from tests.engine.spill_files import MemoryFiles
 
 SHAPE = PageShape(layers=1, kv_heads=1, head_dim=1, dtype=torch.float32)
@@ -73,7 +73,7 @@ class CacheMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.files.go.set()
         for pages in self.sequences:
-            self.cache.release(pages)
+            self.cache.return_pages(pages)
         for hold in self.holds:
             hold.close()
         self.spill.close()
@@ -89,14 +89,14 @@ class CacheMachine(RuleBasedStateMachine):
         need = pages_for(len(tokens)) - resident
         if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
             need += 1
-        if not cache.reserve(match.nodes, need):
+        if not cache.retain_and_reserve(match.nodes, need):
             return multiple()
         cache.used(match.nodes)
         for node in absent:
             need -= self._load(node)
         if any(n.page is None for n in match.nodes):  # lost on the way
-            cache.unpromise(need)
-            cache.unpin(match.nodes)
+            cache.unreserve(need)
+            cache.release(match.nodes)
             return multiple()
         pages = self._attach(match)
         taken = len(pages) - whole
@@ -104,8 +104,8 @@ class CacheMachine(RuleBasedStateMachine):
         while len(pages) < pages_for(len(tokens)):
             pages.append(cache.take(pages[-1] if pages else None))
             taken += 1
-        cache.unpin(match.nodes)
-        cache.unpromise(need - taken)
+        cache.release(match.nodes)
+        cache.unreserve(need - taken)
         self.sequences.append(pages)
         for index in range(whole, len(pages)):
             end = min((index + 1) * PAGE_TOKENS, len(tokens))
@@ -132,7 +132,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.cache.arrived(node, page)
         return 1
 
-    def _attach(self, match: Match) -> list[int]:
+    def _attach(self, match: PrefixMatch) -> list[int]:
         pages: list[int] = []
         for i, node in enumerate(match.nodes):
             used = min(PAGE_TOKENS, match.tokens - i * PAGE_TOKENS)
@@ -148,21 +148,21 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(pages=consumes(running))
     def finish(self, pages: list[int]) -> None:
         self.sequences = [s for s in self.sequences if s is not pages]
-        self.cache.release(pages)
+        self.cache.return_pages(pages)
 
     @rule(share=st.floats(0, 1))
     def press(self, share: float) -> None:
         seen = self.cache.occupancy()
         wanted = int((seen.free + seen.evictable - self.promised) * share)
-        assert self.cache.promise(wanted)
-        self.cache.release([self.cache.take(None) for _ in range(wanted)])
+        assert self.cache.reserve(wanted)
+        self.cache.return_pages([self.cache.take(None) for _ in range(wanted)])
 
     @rule(share=shares)
     def promise(self, share: float) -> None:
         """To a sequence that takes its pages later, with whatever comes between."""
         seen = self.cache.occupancy()
         pages = int((seen.free + seen.evictable - self.promised) * share)
-        assert self.cache.promise(pages)
+        assert self.cache.reserve(pages)
         self.promised += pages
 
     @rule(target=running, share=shares)
@@ -201,21 +201,21 @@ class CacheMachine(RuleBasedStateMachine):
         chain = self._chain(which)
         seen = self.cache.occupancy()
         pages = seen.free + seen.evictable - self.promised
-        assert self.cache.promise(pages)
-        fixed = bool(chain) and self.cache.fix(chain, 3) is FixOutcome.FIXED
-        pinned = self.cache.pin(chain)
+        assert self.cache.reserve(pages)
+        fixed = bool(chain) and self.cache.pin(chain, 3) is PinOutcome.PINNED
+        pinned = self.cache.retain(chain)
         tokens = prefix_of(chain[-1]) if chain else BASE
         with self.cache.hold(tokens, ("public", "a", "b")):
-            self.cache.release([self.cache.take(None) for _ in range(pages)])
+            self.cache.return_pages([self.cache.take(None) for _ in range(pages)])
         if pinned:
-            self.cache.unpin(chain)
+            self.cache.release(chain)
         if fixed:
-            self.cache.unfix(chain)
+            self.cache.unpin(chain)
 
     @rule(share=shares)
     def unpromise(self, share: float) -> None:
         count = int(self.promised * share)
-        self.cache.unpromise(count)
+        self.cache.unreserve(count)
         self.promised -= count
 
     def _chain(self, which: int) -> tuple[Node, ...]:
@@ -247,9 +247,9 @@ class CacheMachine(RuleBasedStateMachine):
     def keep(self, which: int) -> None:
         """Pin as the page writer does, for nodes of any state."""
         nodes = self._chain(which)
-        if self.cache.pin(nodes):
+        if self.cache.retain(nodes):
             stack = ExitStack()
-            stack.callback(self.cache.unpin, nodes)
+            stack.callback(self.cache.release, nodes)
             self.holds.append(stack)
 
     @rule(tokens=prefixes)
@@ -270,12 +270,12 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(target=fixed, which=some)
     def fix(self, which: int) -> object:
         nodes = self._chain(which)
-        fixed = nodes and self.cache.fix(nodes, 3) is FixOutcome.FIXED
+        fixed = nodes and self.cache.pin(nodes, 3) is PinOutcome.PINNED
         return nodes if fixed else multiple()
 
     @rule(nodes=consumes(fixed))
     def unfix(self, nodes: tuple[Node, ...]) -> None:
-        self.cache.unfix(nodes)
+        self.cache.unpin(nodes)
 
     @rule(good=st.booleans())
     def writes_end(self, good: bool) -> None:
@@ -294,7 +294,7 @@ class CacheMachine(RuleBasedStateMachine):
     @invariant()
     def the_books_balance(self) -> None:
         assert self.cache.check(self.sequences) == []
-        assert self.cache.fixed <= 3
+        assert self.cache.pinned <= 3
 
     @invariant()
     def every_page_holds_what_its_node_says(self) -> None:

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import KVCache
-from kvproxy.engine.costs import PageCosts, PageWork
-from kvproxy.engine.index import Match, Node, PrefixIndex
-from kvproxy.engine.page_key import root_key
-from kvproxy.engine.pool import PagePool, PageShape
-from kvproxy.engine.spill import Spill
+from kvproxy.engine.cache.kv_cache import KVCache
+from kvproxy.engine.cache.page_costs import PageCosts, PageWork
+from kvproxy.engine.cache.page_key import root_key
+from kvproxy.engine.cache.page_pool import PagePool, PageShape
+from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
+from kvproxy.engine.cache.spill_tier import Spill
 from tests.engine.spill_files import MemoryFiles
 
 SHAPE = PageShape(layers=1, kv_heads=1, head_dim=2, dtype=torch.float32)
@@ -63,7 +63,7 @@ class Home:
         self.pool.lock = self.cache._lock
 
     def keep(self, *firsts: int) -> list[Node]:
-        assert self.cache.promise(len(firsts))
+        assert self.cache.reserve(len(firsts))
         pages: list[int] = []
         nodes: list[Node] = []
         for first in firsts:
@@ -72,12 +72,12 @@ class Home:
             node = self.cache.register("a", nodes[-1] if nodes else None, (first,) * PAGE_TOKENS, pages[-1])
             assert node is not None
             nodes.append(node)
-        self.cache.release(pages)
+        self.cache.return_pages(pages)
         return nodes
 
-    def hold_during_the_next_move(self, first: int, until: threading.Event) -> list[Match]:
+    def hold_during_the_next_move(self, first: int, until: threading.Event) -> list[PrefixMatch]:
         """Another thread holds a page while the next one is moved, and until then."""
-        found: list[Match] = []
+        found: list[PrefixMatch] = []
         there = threading.Event()
 
         def hold() -> None:
@@ -105,11 +105,11 @@ def home() -> Iterator[Home]:
 
 def test_pages_are_spilled_and_cleared_without_the_lock(home: Home) -> None:
     home.keep(1, 2, 3)
-    assert home.cache.promise(3)
+    assert home.cache.reserve(3)
     pages = [home.cache.take(None) for _ in range(3)]
     assert home.pool.moved.count("spilled") == 3 and home.pool.moved.count("cleared") == 6
     assert all(not home.pool.view(page).any() for page in pages)
-    home.cache.release(pages)
+    home.cache.return_pages(pages)
     assert home.cache.check([]) == []
 
 
@@ -120,31 +120,31 @@ def test_who_finds_a_page_while_it_is_spilled_keeps_it_and_another_goes(home: Ho
     home.cache.used([spare, *home.cache.match((3,) * PAGE_TOKENS, ("a",), PAGE_TOKENS).nodes])
     until = threading.Event()
     found = home.hold_during_the_next_move(1, until)
-    assert home.cache.promise(1)
+    assert home.cache.reserve(1)
     page = home.cache.take(None)
     assert found[0].nodes == (wanted,) and wanted.page is not None
     assert home.pool.read(wanted.page) == bytes([1]) * SHAPE.bytes
     assert wanted.spilled, "its copy is there for the next time"
     assert home.cache.check([[page]]) == []
     until.set()
-    home.cache.release([page])
+    home.cache.return_pages([page])
 
 
 def test_who_finds_a_promised_page_while_it_is_spilled_cannot_keep_it(home: Home) -> None:
     home.keep(1, 2, 3)
-    assert home.cache.promise(3)
+    assert home.cache.reserve(3)
     until = threading.Event()
     found = home.hold_during_the_next_move(1, until)
     pages = [home.cache.take(None) for _ in range(3)]
     assert found[0].nodes == ()
     assert home.cache.check([pages]) == []
     until.set()
-    home.cache.release(pages)
+    home.cache.return_pages(pages)
 
 
 def test_a_copy_that_fails_costs_neither_the_page_nor_the_promise(home: Home) -> None:
     nodes = home.keep(1, 2, 3)
-    assert home.cache.promise(1)
+    assert home.cache.reserve(1)
     home.pool.fail = True
     with pytest.raises(RuntimeError):
         home.cache.take(None)
@@ -154,11 +154,11 @@ def test_a_copy_that_fails_costs_neither_the_page_nor_the_promise(home: Home) ->
     page = home.cache.take(None)
     assert nodes[2].page is None and nodes[2].spilled
     assert home.cache.check([[page]]) == []
-    home.cache.release([page])
+    home.cache.return_pages([page])
     home.pool.fail = True
-    assert home.cache.promise(1)
+    assert home.cache.reserve(1)
     with pytest.raises(RuntimeError):
         home.cache.take(None)
     home.pool.fail = False
     assert home.cache.check([]) == [] and home.cache.occupancy().free == 1
-    home.cache.release([home.cache.take(None)])
+    home.cache.return_pages([home.cache.take(None)])

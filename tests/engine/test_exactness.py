@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine import build
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.model import TileModel
-from kvproxy.engine.sequence import Phase
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.engine.loop.sequence import Phase
 from kvproxy.store.page_record import HEADER_UNIT
-from kvproxy.store.pages import PageStore
+from kvproxy.store.page_store import PageStore
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt
 
@@ -147,7 +147,9 @@ def test_eviction_and_reload_from_the_store_change_no_bit(
         assert hit.cached == 650
         assert torch.equal(hit.logits, cold)
         sizes = sorted(path.stat().st_size for path in tmp_path.rglob("*.page"))
-        assert [size - HEADER_UNIT for size in sizes] == [any_model.page_shape.bytes_of(n) for n in (138, 256, 256)]
+        assert [size - HEADER_UNIT for size in sizes] == [
+            any_model.page_shape.bytes_of(n) for n in (138, 256, 256)
+        ]
         # Their pages were overwritten meanwhile by somebody else's.
         rig.evict_all()
         rig.run(prompt(7, 900))

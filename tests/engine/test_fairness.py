@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.sequence import Phase, Sequence
+from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.errors import Overloaded
 from tests.engine.conftest import RigMaker
 from tests.engine.stepped import SteppedModel

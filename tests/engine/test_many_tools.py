@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from kvproxy.core import Constraint, Tool, ToolChoice
-from kvproxy.wire.free_form import TextFormatBody, free_form
-from kvproxy.wire.offered import MOST_TOOLS
-from tests.engine.test_grammar import admits, real
+from kvproxy.wire.tools.free_form import TextFormatBody, free_form
+from kvproxy.wire.tools.offered_tools import MOST_TOOLS
+from tests.engine.decode.test_compiled_grammars import admits, real
 from tests.engine.walk import Walker
 
 __all__ = ["real"]

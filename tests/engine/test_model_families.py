@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from kvproxy.engine import tiles
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.model import from_module
-from kvproxy.engine.support import check_supported
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward import tiles
+from kvproxy.engine.forward.tile_model import from_module
+from kvproxy.engine.models.supported import check_supported
 from kvproxy.errors import SetupError
 from tests.engine.tiny import DEVICE, VOCAB, make_rig, prompt
 

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.model import TileModel
-from kvproxy.engine.numerics import Numerics
-from kvproxy.engine.pace import Pace
-from kvproxy.engine.sequence import Phase
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.invariance import Numerics
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.engine.loop.pacing import Pace
+from kvproxy.engine.loop.sequence import Phase
 from tests.engine.tiny import Rig, make_rig, prompt
 
 

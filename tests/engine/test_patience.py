@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from kvproxy.core import Sampling
-from kvproxy.engine.detokenize import Detokenizer, Vocabulary
-from kvproxy.engine.scheduler import whose_turn
-from kvproxy.engine.sequence import Job, Phase, Sequence
+from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
+from kvproxy.engine.loop.scheduler import whose_turn
+from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import Overloaded
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import prompt

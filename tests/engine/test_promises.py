@@ -7,16 +7,16 @@ import time
 import pytest
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache import FixOutcome, KVCache
-from kvproxy.engine.keeper import Keeper
-from kvproxy.engine.page_io import PageIO
-from kvproxy.engine.pinning import most_pinned
-from kvproxy.engine.sequence import Phase
+from kvproxy.engine.cache.kv_cache import KVCache, PinOutcome
+from kvproxy.engine.cache.page_io import PageIO
+from kvproxy.engine.cache.page_pins import most_pinned
+from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.loop.sequence import Phase
 from kvproxy.errors import Overloaded
+from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
 from tests.engine.conftest import RigMaker
+from tests.engine.loop.test_engine import stepped
 from tests.engine.stepped import SteppedModel
-from tests.engine.test_cache import TOKENS, keep, make_cache
-from tests.engine.test_worker import stepped
 from tests.engine.tiny import prompt
 
 __all__ = ["stepped"]
@@ -29,53 +29,53 @@ def take_all(cache: KVCache, count: int, *others: int) -> None:
     """Redeem every promise, while sequences hold ``others``."""
     pages = [cache.take(None) for _ in range(count)]
     assert cache.check([pages, others]) == []
-    cache.release(pages)
+    cache.return_pages(pages)
 
 
 def test_pages_that_were_promised_are_not_fixed() -> None:
     cache = make_cache(4)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
-    assert cache.promise(3)
-    assert cache.fix(nodes, 4) is FixOutcome.BUSY
-    assert cache.fixed == 0 and cache.check([]) == []
-    assert cache.fix(nodes[:1], 4) is FixOutcome.FIXED, "one page more than was promised"
+    assert cache.reserve(3)
+    assert cache.pin(nodes, 4) is PinOutcome.BUSY
+    assert cache.pinned == 0 and cache.check([]) == []
+    assert cache.pin(nodes[:1], 4) is PinOutcome.PINNED, "one page more than was promised"
     take_all(cache, 3)
-    cache.unfix(nodes)
+    cache.unpin(nodes)
 
 
 def test_pages_that_were_promised_are_not_pinned() -> None:
     cache = make_cache(4)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
-    assert cache.promise(3)
-    assert not cache.pin(nodes)
+    assert cache.reserve(3)
+    assert not cache.retain(nodes)
     take_all(cache, 3)
 
 
 def test_what_is_reserved_is_all_there_or_nothing_changes() -> None:
     cache = make_cache(4)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
-    assert not cache.reserve(nodes, 3)
-    assert cache.occupancy().evictable == 2 and cache.promise(4)
-    cache.unpromise(4)
-    assert cache.reserve(nodes, 2)
+    assert not cache.retain_and_reserve(nodes, 3)
+    assert cache.occupancy().evictable == 2 and cache.reserve(4)
+    cache.unreserve(4)
+    assert cache.retain_and_reserve(nodes, 2)
     take_all(cache, 2)
-    cache.unpin(nodes)
+    cache.release(nodes)
 
 
 def test_a_page_registered_below_another_copy_does_not_keep_what_was_promised() -> None:
     """Another sequence's copy of the first page leads to it. That sequence has ended, and its page is promised."""
     cache = make_cache(4)
-    assert cache.promise(3)
+    assert cache.reserve(3)
     theirs, ours, second = cache.take(None), cache.take(None), cache.take(None)
     parent = cache.register("a", None, PAGE, theirs)
     assert cache.register("a", None, PAGE, ours) is parent, "theirs is in use, and stays"
-    cache.release([theirs])
-    assert cache.promise(2)
+    cache.return_pages([theirs])
+    assert cache.reserve(2)
     assert cache.register("a", parent, NEXT, second) is None
     assert cache.check([[ours, second]]) == []
     take_all(cache, 2, ours, second)
     assert cache.register("a", None, PAGE, ours) is not None
-    cache.release([ours, second])
+    cache.return_pages([ours, second])
 
 
 def test_a_page_that_arrives_keeps_nothing_more_than_its_pin_did() -> None:
@@ -86,32 +86,32 @@ def test_a_page_that_arrives_keeps_nothing_more_than_its_pin_did() -> None:
     second = cache.know("a", tenant, NEXT)
     match = cache.match((*PAGE, *NEXT), ("public", "a"), 2 * PAGE_TOKENS)
     assert match.nodes == (public, second)
-    assert not cache.reserve(match.nodes, 3), "three pages, beside the two that lead to it"
-    assert cache.reserve(match.nodes, 2)
+    assert not cache.retain_and_reserve(match.nodes, 3), "three pages, beside the two that lead to it"
+    assert cache.retain_and_reserve(match.nodes, 2)
     page = cache.take(None)
     assert cache.arrived(second, page)
     assert cache.check([]) == []
     take_all(cache, 1)
-    cache.unpin(match.nodes)
-    assert cache.check([]) == [] and cache.promise(4)
+    cache.release(match.nodes)
+    assert cache.check([]) == [] and cache.reserve(4)
 
 
 def test_a_pinned_page_that_is_forgotten_keeps_nothing() -> None:
     cache = make_cache(2)
     (first,) = keep(cache, PAGE)
     second = cache.know("a", first, NEXT)
-    assert cache.pin([second])
+    assert cache.retain([second])
     assert cache.occupancy().evictable == 0
     cache.discard_if_absent(second)
     assert cache.occupancy().evictable == 1 and cache.check([]) == []
-    cache.unpin([second])
+    cache.release([second])
     assert cache.check([]) == []
 
 
 def test_what_may_not_be_pinned_now_is_not_written_but_said() -> None:
     cache = make_cache(2)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
-    assert cache.promise(2)
+    assert cache.reserve(2)
     io = PageIO(None, lambda call: None)
     said: list[Exception | None] = []
     Keeper(cache, io).save(nodes, said.append)
@@ -139,19 +139,19 @@ def test_a_publishers_pin_ends_no_request(rigs: RigMaker, stepped: SteppedModel)
     while long.sequence.phase is not Phase.PREFILL:
         time.sleep(0.001)
     other = rig.submit(prompt(3, 100), max_tokens=2)
-    outcomes: list[FixOutcome] = []
-    call = rig.engine.call(lambda: outcomes.append(rig.cache.fix(nodes, most_pinned(rig.cache))))
+    outcomes: list[PinOutcome] = []
+    call = rig.engine.call(lambda: outcomes.append(rig.cache.pin(nodes, most_pinned(rig.cache))))
     stepped.go()
     call.result(30)
     assert long.end().error is None and other.end().error is None
-    assert outcomes == [FixOutcome.BUSY]
+    assert outcomes == [PinOutcome.BUSY]
     assert long.answer == rigs(pages=6).cold(prompt(2, 1300), max_tokens=2).answer
 
 
-@pytest.mark.parametrize("outcome", [FixOutcome.OVER_BUDGET, FixOutcome.ABSENT])
-def test_each_reason_is_told_from_the_others(outcome: FixOutcome) -> None:
+@pytest.mark.parametrize("outcome", [PinOutcome.OVER_BUDGET, PinOutcome.ABSENT])
+def test_each_reason_is_told_from_the_others(outcome: PinOutcome) -> None:
     cache = make_cache(2)
     nodes = keep(cache, PAGE)
     absent = cache.know("b", None, PAGE)
-    asked = {FixOutcome.OVER_BUDGET: (nodes, 0), FixOutcome.ABSENT: ([absent], 2)}[outcome]
-    assert cache.fix(*asked) is outcome
+    asked = {PinOutcome.OVER_BUDGET: (nodes, 0), PinOutcome.ABSENT: ([absent], 2)}[outcome]
+    assert cache.pin(*asked) is outcome

@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvproxy.core import Constraint, JsonFormat, Sampling
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine import build
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.grammar import Grammars
-from kvproxy.engine.model import TileModel
+from kvproxy.engine.decode.compiled_grammars import Grammars
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.events import Finished, FinishReason, TextDelta
-from kvproxy.wire.grammar import grammar_of
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 from tests.engine.conftest import RigMaker
 from tests.engine.constraints import Walk
 from tests.engine.tiny import Rig, Stream, make_rig, prompt

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kvproxy.core import Constraint, JsonFormat
-from kvproxy.engine.grammar import CompiledGrammar
+from kvproxy.engine.decode.compiled_grammars import LlguidanceGrammar
 from kvproxy.errors import UnsupportedSchema
 from tests.engine.walk import Walker
 
@@ -69,7 +69,7 @@ def real(smollm2: Path) -> Walker:
     return Walker(smollm2)
 
 
-def admitted(walker: Walker, compiled: CompiledGrammar, value: Any) -> bool:
+def admitted(walker: Walker, compiled: LlguidanceGrammar, value: Any) -> bool:
     """In any order of its keys, with U+007F written as an escape."""
     return any(_admitted(walker, compiled, text) for text in spellings(value))
 
@@ -81,7 +81,7 @@ def spellings(value: Any) -> Iterator[str]:
             yield json.dumps(dict(order), ensure_ascii=False)
 
 
-def _admitted(walker: Walker, compiled: CompiledGrammar, text: str) -> bool:
+def _admitted(walker: Walker, compiled: LlguidanceGrammar, text: str) -> bool:
     ids, state = walker.encode(text), compiled.start()
     if state.valid(ids) < len(ids):
         return False
@@ -97,7 +97,9 @@ def test_groups(real: Walker, schema: dict[str, Any], valid: list[Any], invalid:
     assert [value for value in invalid if admitted(real, compiled, value)] == []
 
 
-@pytest.mark.skipif(not SUITE, reason="needs the official suite's files, see above; its faults are in the groups")
+@pytest.mark.skipif(
+    not SUITE, reason="needs the official suite's files, see above; its faults are in the groups"
+)
 def test_the_official_suite(real: Walker) -> None:
     """Nothing that a group calls invalid is admitted by a schema that is not refused."""
     wrong, enforced, refused = [], 0, 0

@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS, Constraint, JsonFormat, Sampling
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine import build
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.grammar import Grammars
-from kvproxy.engine.model import TileModel
-from kvproxy.engine.sequence import Phase
-from kvproxy.engine.step_cost import StepCost
+from kvproxy.engine.decode.compiled_grammars import Grammars
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.engine.loop.sequence import Phase
 from kvproxy.events import Finished, TextDelta
-from kvproxy.wire.grammar import grammar_of
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 from tests.engine.conftest import RigMaker
 from tests.engine.constraints import Walk
 from tests.engine.test_sampling_exactness import EOS, samplings

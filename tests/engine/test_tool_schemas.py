@@ -11,7 +11,7 @@ import pytest
 
 from kvproxy.core import Constraint, JsonFormat, Tool, ToolChoice
 from kvproxy.errors import UnsupportedSchema
-from tests.engine.test_grammar import admits
+from tests.engine.decode.test_compiled_grammars import admits
 from tests.engine.walk import Walker
 
 CORPUS: dict[str, dict[str, Any]] = json.loads(

@@ -26,18 +26,18 @@ from transformers import (
 )
 
 from kvproxy.core import Sampling
-from kvproxy.engine.cache import KVCache
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.index import PrefixIndex
-from kvproxy.engine.model import TileModel, from_module
-from kvproxy.engine.pace import Pace
-from kvproxy.engine.page_io import Store
-from kvproxy.engine.page_key import root_key
-from kvproxy.engine.pool import PagePool
-from kvproxy.engine.sequence import ALLOWANCE, Job
-from kvproxy.engine.sequence import Sequence as EngineSequence
-from kvproxy.engine.spill import SpillFiles
-from kvproxy.engine.worker import Engine
+from kvproxy.engine.cache.kv_cache import KVCache
+from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_key import root_key
+from kvproxy.engine.cache.page_pool import PagePool
+from kvproxy.engine.cache.prefix_index import PrefixIndex
+from kvproxy.engine.cache.spill_tier import SpillFiles
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.tile_model import TileModel, from_module
+from kvproxy.engine.loop.engine import Engine
+from kvproxy.engine.loop.pacing import Pace
+from kvproxy.engine.loop.sequence import ALLOWANCE, Job
+from kvproxy.engine.loop.sequence import Sequence as EngineSequence
 from kvproxy.events import Event, Finished, Started, TextDelta
 
 T = TypeVar("T")
@@ -268,8 +268,8 @@ class Rig:
         def evict() -> None:
             free = self.cache.occupancy().free
             wanted = free + self.cache.occupancy().evictable
-            assert self.cache.promise(wanted)
-            self.cache.release([self.cache.take(None) for _ in range(wanted)])
+            assert self.cache.reserve(wanted)
+            self.cache.return_pages([self.cache.take(None) for _ in range(wanted)])
 
         self.on_engine(evict)
 
@@ -283,7 +283,7 @@ class Rig:
             self.wait_for(self.idle)
             self.check()
             seen = self.cache.occupancy()
-            assert self.on_engine(lambda: self.cache.promise(seen.total)), "pages are still promised"
+            assert self.on_engine(lambda: self.cache.reserve(seen.total)), "pages are still promised"
         self.engine.stop()
 
 
@@ -296,7 +296,7 @@ def make_rig(
     max_running: int = 64,
     max_waiting: int = 64,
     eos_ids: frozenset[int] = frozenset(),
-    store: Store | None = None,
+    store: PagesOnDisk | None = None,
     pace: Pace | None = None,
     spill: SpillFiles | None = None,
     allowance: int = ALLOWANCE,

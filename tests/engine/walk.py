@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kvproxy.documents.tokenizer import Tokenizer
-from kvproxy.engine.constraint import TokenConstraint
-from kvproxy.engine.detokenize import Vocabulary
-from kvproxy.engine.grammar import Grammars
-from kvproxy.wire.grammar import grammar_of
+from kvproxy.documents.tokens.tokenizer import Tokenizer
+from kvproxy.engine.decode.compiled_grammars import Grammars
+from kvproxy.engine.decode.constraint import TokenConstraint
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 
 CLOSERS = '"', "}", "]", "}}", '"}', "null", "]}", "[]", "{}", "</", "\n", ">", "@"
 """What brings an answer to its end, where it is allowed."""

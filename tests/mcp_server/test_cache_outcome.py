@@ -6,7 +6,7 @@ import pytest
 
 from kvproxy.core import MissReason
 from kvproxy.mcp_server.cache_outcome import MEANING, CacheOutcome, read_outcome
-from kvproxy.wire.cache_status import BYPASS, PENDING, sf_string
+from kvproxy.wire.answers.cache_status import BYPASS, PENDING, sf_string
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_what_cannot_start_is_one_sentence(options: tuple[str, ...], said: str) 
 
 
 def test_without_the_sdk_it_says_what_to_install() -> None:
-    code = "import sys; sys.modules['mcp'] = None; from kvproxy.cli import app; app()"
+    code = "import sys; sys.modules['mcp'] = None; from kvproxy.cli.app import app; app()"
     done = run("mcp", start=("-c", code))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "kvproxy: `kvproxy mcp` needs the MCP SDK, version 2: pip install 'kvproxy[mcp]'\n"

@@ -11,13 +11,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-REQUESTS = Path(__file__).parent / "requests"
+REQUESTS = Path(__file__).parent / "agent_bodies"
 NAMES = sorted(path.stem for path in REQUESTS.glob("*.json"))
 
 
 def request_of(name: str, *, scale: float = 1.0) -> dict[str, Any]:
     """``path``, ``headers`` and ``body``. ``scale``: of the lengths of texts with more than 100 characters."""
-    found: dict[str, Any] = _filled(json.loads((REQUESTS / f"{name}.json").read_text(encoding="utf-8")), scale)
+    found: dict[str, Any] = _filled(
+        json.loads((REQUESTS / f"{name}.json").read_text(encoding="utf-8")), scale
+    )
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import BaseRunner
 
-from kvproxy.backends.fake import FakeBackend, FakeMisses
+from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.core import (
     HERMES,
     PUBLIC,
@@ -25,15 +25,15 @@ from kvproxy.core import (
     TextRequest,
     Visibility,
 )
-from kvproxy.documents.document import checked_etag
-from kvproxy.documents.info import DocumentInfo, FramingInfo, Published, Verification
+from kvproxy.documents.library.document import checked_etag
+from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.connection import Runner
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
+from kvproxy.server.middleware.connection import ConnectionRunner
+from kvproxy.server.shutdown import Drain
 
 _ROLE_TOKENS = {"system": 2_000_000, "user": 2_000_001, "assistant": 2_000_002, "tool": 2_000_003}
 _END = 2_000_004
@@ -271,7 +271,7 @@ class RealServer(TestServer):
     """On the connections that ``kvproxy serve`` has."""
 
     async def _make_runner(self, **settings: Any) -> BaseRunner:
-        return Runner(self.app, **settings)
+        return ConnectionRunner(self.app, **settings)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.wire.left_out import LEFT_OUT
+from kvproxy.wire.answers.left_out import LEFT_OUT
 from tests.server.agent_requests import NAMES, request_of
 from tests.server.doubles import Http, Proxy, client_of, make_proxy
 

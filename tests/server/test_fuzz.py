@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from kvproxy.server.dialect import is_anthropic
-from kvproxy.server.operations import OPERATIONS
+from kvproxy.server.middleware.error_dialect import is_anthropic
+from kvproxy.server.openapi.operations import OPERATIONS
 from tests.callback_time import callback_time
 from tests.server.agent_requests import NAMES, request_of
 from tests.server.doubles import Http, ask, client_of, make_proxy

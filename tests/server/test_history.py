@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kvproxy.wire.left_out import LEFT_OUT
-from kvproxy.wire.reading import ReadingPolicy
+from kvproxy.wire.answers.left_out import LEFT_OUT
+from kvproxy.wire.bodies.request_reading import ReadingPolicy
 from tests.server.doubles import client_of, make_proxy
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}

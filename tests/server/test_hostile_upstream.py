@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kvproxy.backends.litellm import LitellmBackend
-from kvproxy.backends.passthrough import RawUpstream, raw_client
+from kvproxy.backends.litellm.litellm_backend import LitellmBackend
+from kvproxy.backends.raw.passthrough import RawUpstream, raw_client
 from kvproxy.pipeline import Pipeline
 from tests.backends.hostile_upstream import WAYS, HostileUpstream, hostile_upstream
 from tests.callback_time import callback_time, slowness

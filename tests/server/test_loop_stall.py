@@ -17,10 +17,10 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from kvproxy.bench.stalls.stall_cases import CASES, StallCase, tool_results
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.library import Library
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.pipeline import Pipeline
 from kvproxy.server.app import build_app
 from tests.callback_time import slowness

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kvproxy.wire.left_out import LEFT_OUT
-from kvproxy.wire.reading import ReadingPolicy
+from kvproxy.wire.answers.left_out import LEFT_OUT
+from kvproxy.wire.bodies.request_reading import ReadingPolicy
 from tests.server.doubles import Http, client_of, make_proxy
 
 STABLE = "You are an agent that does what it is asked. " * 20

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from kvproxy.core import Kept, KeptPage, Visibility, stored_key
-from kvproxy.documents.document import Document, etag_of
-from kvproxy.documents.registry import KeptFraming, Registry
-from kvproxy.store.pages import Loaded, PageStore
-from kvproxy.store.spill import SpillFolder
+from kvproxy.documents.library.document import Document, etag_of
+from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.spill_files import SpillFolder
 
 NAME = "documents.sqlite3"
 FINGERPRINT = "f"
@@ -27,7 +27,9 @@ TOKENS = tuple(range(256))
 
 def text_of(id: str, version: int) -> str:
     """Up to 20 kB, with what overflows a database page."""
-    return f"{id}@{version} 世界 " * (1 + int.from_bytes(hashlib.sha256(f"{id}{version}".encode()).digest()[:2]) % 1200)
+    return f"{id}@{version} 世界 " * (
+        1 + int.from_bytes(hashlib.sha256(f"{id}{version}".encode()).digest()[:2]) % 1200
+    )
 
 
 def keys_of(id: str, version: int) -> list[bytes]:
@@ -55,7 +57,9 @@ def stored_keys(id: str, version: int) -> list[bytes]:
 
 def framing(id: str, version: int) -> KeptFraming:
     keys = keys_of(id, version)
-    return KeptFraming("system", Kept(FINGERPRINT, TOKENS * PAGES, tuple(KeptPage(k, 256) for k in keys), 1, 0.5))
+    return KeptFraming(
+        "system", Kept(FINGERPRINT, TOKENS * PAGES, tuple(KeptPage(k, 256) for k in keys), 1, 0.5)
+    )
 
 
 def say(*words: object) -> None:

@@ -13,21 +13,25 @@ from pathlib import Path
 
 import pytest
 
+from kvproxy.cli.store_findings import store_findings
 from kvproxy.core import PUBLIC, Kept, KeptPage, documents_scope, stored_key
-from kvproxy.documents.document import Document, FramedPrefix, TokenizedDocument, etag_of
-from kvproxy.documents.preparation import Prepared
-from kvproxy.documents.prepared_texts import PreparedTexts
-from kvproxy.documents.registry import KeptFraming, Registry
-from kvproxy.store.pages import Loaded, PageStore
-from kvproxy.store.responses import ResponseStore
-from kvproxy.store.spill import SpillFolder
-from kvproxy.store_findings import store_findings
+from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument, etag_of
+from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.documents.prepared.preparation import Prepared
+from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.spill_files import SpillFolder
+from kvproxy.store.stored_responses import ResponseStore
 from tests.documents.test_registry_damage import cuts, flips, holes
 
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "2"))
 """How many places of each file are damaged in each way; some hundreds take many minutes."""
 
-TEXTS = {"short": "the rules\n", "long": "A sentence of a handbook. " * 400, "private": "for one tenant alone " * 30}
+TEXTS = {
+    "short": "the rules\n",
+    "long": "A sentence of a handbook. " * 400,
+    "private": "for one tenant alone " * 30,
+}
 RESPONSES = {f"resp_{i}": b"an answer %d " % i * (500 if i % 3 == 0 else 5) for i in range(9)}
 DELETED = "resp_deleted"
 TOKENS = (1, 2, 3)
@@ -58,7 +62,9 @@ def payload_of(key: bytes) -> bytes:
 def prepared_of(id: str) -> Prepared:
     core = TEXTS[id].strip()
     tokens = tuple(range(len(core) // 4))
-    return Prepared(TokenizedDocument(core, etag_of(core), tokens, (), 0, 0, 0), (FramedPrefix("system", tokens),), ())
+    return Prepared(
+        TokenizedDocument(core, etag_of(core), tokens, (), 0, 0, 0), (FramedPrefix("system", tokens),), ()
+    )
 
 
 class Opened:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kvproxy.store.disk import page_name
-from kvproxy.store.pages import Loaded, PageStore
-from kvproxy.store.responses import ResponseStore
+from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.stored_responses import ResponseStore
 
 KEYS = [hashlib.sha256(b"%d" % i).digest() for i in range(40)]
 
@@ -85,7 +85,9 @@ async def test_records_whose_seals_are_whole_are_recovered(
                 assert await store.get("alice", id) is None
             assert store.check() == []
     (line,) = errors(caplog)
-    assert "set aside in" in line and line.endswith("39 stored responses recovered, 1 that are damaged left behind")
+    assert "set aside in" in line and line.endswith(
+        "39 stored responses recovered, 1 that are damaged left behind"
+    )
 
 
 async def test_what_stands_behind_damage_in_the_log_is_recovered(

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.documents.registry import Registry
-from kvproxy.store.pages import Loaded, PageStore
-from kvproxy.store.spill import SpillFolder
+from kvproxy.documents.library.registry import Registry
+from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.spill_files import SpillFolder
 from tests.documents.test_registry_damage import make_old
 from tests.store.killed_worker import (
     FINGERPRINT,
@@ -53,7 +53,10 @@ class Story:
             begun = (what, *rest) if when == "begin" else None
             if rest:
                 version = (rest[0], int(rest[1]))
-                which = {"publish": (self.publishing, self.published), "delete": (self.deleting, self.deleted)}[what]
+                which = {
+                    "publish": (self.publishing, self.published),
+                    "delete": (self.deleting, self.deleted),
+                }[what]
                 which[when == "done"].add(version)
         where = begun[0] if begun is not None else "between"
         self.cut_short[where] = self.cut_short.get(where, 0) + 1
@@ -118,5 +121,7 @@ def test_kill_9_at_any_moment(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         # A delete that was cut short is ended, and said so, in one line.
         lines = [r.getMessage() for r in caplog.records]
         assert all("pages that lost their files" in line for line in lines) and len(lines) < 2
-    logger.warning("%d kills %s; %d published, %d there", ROUNDS, story.cut_short, len(story.publishing), versions)
+    logger.warning(
+        "%d kills %s; %d published, %d there", ROUNDS, story.cut_short, len(story.publishing), versions
+    )
     assert story.publishing

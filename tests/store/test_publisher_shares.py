@@ -8,8 +8,8 @@ import pytest
 
 from kvproxy.errors import StorageFull
 from kvproxy.store.page_record import HEADER_UNIT
-from kvproxy.store.pages import Missing, PageStore
-from kvproxy.store.publisher_shares import NOBODY, Refused, Shares
+from kvproxy.store.page_store import Missing, PageStore
+from kvproxy.store.publisher_shares import NOBODY, PublisherShares, Refused
 
 PAYLOAD = bytes(1000)
 PAGE = HEADER_UNIT + len(PAYLOAD)
@@ -65,7 +65,7 @@ def test_pages_of_no_document_go_first_and_counts_outlive_a_restart(tmp_path: Pa
 
 def test_room_is_made_by_whoever_has_most_and_counts_stay_right() -> None:
     source = random.Random(7)
-    shares = Shares(1000)
+    shares = PublisherShares(1000)
     for step in range(3000):
         owner = source.choice("abcd")
         size = source.randint(1, 60)
@@ -80,9 +80,10 @@ def test_room_is_made_by_whoever_has_most_and_counts_stay_right() -> None:
             continue
         for doomed in room:
             victim = shares.owner(doomed)
-            assert victim != owner and shares.held(victim) == max(shares.held(o) for o in "abcd" if o != owner)
+            assert victim != owner and shares.held(victim) == max(
+                shares.held(o) for o in "abcd" if o != owner
+            )
             shares.remove(doomed)
         shares.add(step.to_bytes(4, "big"), size, owner)
         assert shares.used == sum(shares.sizes.values()) == sum(shares.held(o) for o in "abcd") <= 1000
         assert shares.held(NOBODY) == 0
-

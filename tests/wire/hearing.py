@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kvproxy.core import Reasoning, Tool
 from kvproxy.events import Event, Finished, FinishReason, TextDelta, Usage
-from kvproxy.wire.answer import AnswerBuilder, AnswerParser
+from kvproxy.wire.answers.answer_reader import AnswerBuilder, AnswerParser
 
 
 @dataclass(frozen=True)

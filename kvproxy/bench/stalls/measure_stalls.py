@@ -15,9 +15,9 @@ from typing import Any
 
 import aiohttp
 
-from kvproxy.bench.child import Child, announced
 from kvproxy.bench.fake_server import MODEL
 from kvproxy.bench.machine import machine
+from kvproxy.bench.server_process import Child, announced
 from kvproxy.bench.stalls import stall_server
 from kvproxy.bench.stalls.stall_cases import CASES, StallCase
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from kvproxy.tables import console
+from kvproxy.terminal.tables import console
 
 
 def stall_line(row: Mapping[str, Any]) -> str:

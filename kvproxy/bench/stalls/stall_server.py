@@ -11,29 +11,29 @@ from pathlib import Path
 
 from aiohttp import web
 
-from kvproxy.backends.fake import FakeBackend, FakeMisses
-from kvproxy.bench.child import announce_to
+from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.bench.fake_server import MODEL
+from kvproxy.bench.server_process import announce_to
 from kvproxy.bench.stalls.loop_watch import LoopWatch
 from kvproxy.bench.stalls.stall_cases import text
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.document import Document, Framing, etag_of
-from kvproxy.documents.library import Library
-from kvproxy.documents.preparation import Preparation
-from kvproxy.documents.registry import Registry
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
-from kvproxy.garbage_collection import FULL_COLLECTIONS, set_aside
+from kvproxy.documents.library.document import Document, Framing, etag_of
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prepared.preparation import Preparation
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
+from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
+from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS, set_aside
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.drain import Drain
-from kvproxy.server.parts import Parts
+from kvproxy.server.components import Parts
 from kvproxy.server.run import serve
-from kvproxy.store.responses import ResponseStore
+from kvproxy.server.shutdown import Drain
+from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Figures, Metrics
-from kvproxy.verify import Verifier
 
 MAX_CONTEXT = 131_072
 MAX_BODY = 2**25

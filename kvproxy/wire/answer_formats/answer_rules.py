@@ -1,6 +1,6 @@
 """A whole answer's format as rules of a Lark grammar. Pure.
 
-JSON alone is written by ``wire/grammar.py``, which shares it with the arguments of calls.
+JSON alone is written by ``wire/answer_formats/answer_grammar.py``, which shares it with the arguments of calls.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvproxy.answer_format import ChoiceFormat, GrammarFormat, RegexFormat, TagsFormat
+from kvproxy.core.answer_format import ChoiceFormat, GrammarFormat, RegexFormat, TagsFormat
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.wire.answer_formats.gbnf import GbnfFault
 from kvproxy.wire.answer_formats.gbnf_lark import gbnf_rules

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from kvproxy.answer_format import AnswerFormat, JsonFormat
+from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.answer_formats.read_format import (
     choice_format,
@@ -17,7 +17,7 @@ from kvproxy.wire.answer_formats.read_format import (
     tags_format,
 )
 from kvproxy.wire.answer_formats.structured_outputs import asks, check_whitespace, structured_outputs_format
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.bodies.strict import Strict
 
 _READERS: Mapping[str, Callable[[object, str], AnswerFormat | None]] = {
     "structured_outputs": structured_outputs_format,

@@ -46,7 +46,7 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class GbnfSequence:
     items: tuple[Node, ...]
 
 
@@ -55,7 +55,7 @@ class Choice:
     branches: tuple[Node, ...]
 
 
-Node = Literal | CharSet | RuleName | Repeat | Sequence | Choice
+Node = Literal | CharSet | RuleName | Repeat | GbnfSequence | Choice
 
 
 def parse_gbnf(text: str) -> dict[str, Node]:
@@ -108,7 +108,7 @@ class _Parser:
                 item = self._repeated(item)
                 self._skip(lines=nested)
             items.append(item)
-        return items[0] if len(items) == 1 else Sequence(tuple(items))
+        return items[0] if len(items) == 1 else GbnfSequence(tuple(items))
 
     def _item(self, c: str) -> Node:
         if c == '"':

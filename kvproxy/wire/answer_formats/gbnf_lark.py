@@ -13,11 +13,11 @@ from kvproxy.wire.answer_formats.gbnf import (
     CharSet,
     Choice,
     GbnfFault,
+    GbnfSequence,
     Literal,
     Node,
     Repeat,
     RuleName,
-    Sequence,
     parse_gbnf,
 )
 
@@ -29,10 +29,10 @@ _META = frozenset('\\.+*?()|[]{}^$#&-~/"')
 
 def gbnf_rules(text: str, start: str) -> list[str]:
     """Lark rules, the first of which is ``start``, a rule's name in lower case. Raises GbnfFault."""
-    return _Writer(parse_gbnf(text)).rules(start)
+    return _LarkWriter(parse_gbnf(text)).rules(start)
 
 
-class _Writer:
+class _LarkWriter:
     def __init__(self, rules: Mapping[str, Node]) -> None:
         self._rules = rules
         self._names = {name: f"g{i}" for i, name in enumerate(rules)}
@@ -56,7 +56,7 @@ class _Writer:
                 return self._names[name]
             case Repeat(item, least, most):
                 return f"({self._body(item)}){_times(least, most)}"
-            case Sequence(items):
+            case GbnfSequence(items):
                 return " ".join(self._body(item) for item in items) or '""'
             case Choice(branches):
                 return "(" + " | ".join(self._body(branch) for branch in branches) + ")"
@@ -81,7 +81,7 @@ class _Writer:
                 return self._regex[name]
             case Repeat(item, least, most):
                 return f"(?:{self._expression(item)}){_times(least, most)}"
-            case Sequence(items):
+            case GbnfSequence(items):
                 return "".join(self._expression(item) for item in items)
             case Choice(branches):
                 return "(?:" + "|".join(self._expression(branch) for branch in branches) + ")"
@@ -108,7 +108,7 @@ def _named(node: Node) -> list[str]:
                 found.append(name)
             case Repeat(item, _, _):
                 open_nodes.append(item)
-            case Sequence(items) | Choice(items):
+            case GbnfSequence(items) | Choice(items):
                 open_nodes += items
             case _:
                 pass

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kvproxy.answer_format import (
+from kvproxy.core.answer_format import (
     ChoiceFormat,
     GrammarFormat,
     JsonFormat,

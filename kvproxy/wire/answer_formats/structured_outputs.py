@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from kvproxy.answer_format import AnswerFormat, JsonFormat
+from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.answer_formats.read_format import (
     choice_format,

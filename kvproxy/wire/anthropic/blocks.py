@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kvproxy.wire.given_type import given_type
+from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.strict import ListOf
 from kvproxy.wire.history.arguments import GivenText, returned
-from kvproxy.wire.strict import ListOf
 
 BLOCK_TYPES = frozenset(
     {

@@ -15,7 +15,7 @@ class CacheCreation(TypedDict):
     ephemeral_1h_input_tokens: int
 
 
-class OutputTokensDetails(TypedDict):
+class AnthropicOutputTokensDetails(TypedDict):
     thinking_tokens: int
 
 
@@ -28,7 +28,7 @@ class MessageUsage(TypedDict):
     """None for an upstream's answer that has only begun."""
     cache_creation: CacheCreation | None
     output_tokens: int
-    output_tokens_details: OutputTokensDetails
+    output_tokens_details: AnthropicOutputTokensDetails
     server_tool_use: None
     service_tier: Literal["standard"]
     inference_geo: None
@@ -41,7 +41,7 @@ class MessageDeltaUsage(TypedDict):
     cache_creation_input_tokens: int
     cache_read_input_tokens: int
     output_tokens: int
-    output_tokens_details: OutputTokensDetails
+    output_tokens_details: AnthropicOutputTokensDetails
     server_tool_use: None
 
 

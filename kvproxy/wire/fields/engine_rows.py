@@ -8,7 +8,9 @@ from kvproxy.wire.fields.neutral import empty, never, number, one_of
 
 STRUCTURED: tuple[Field, ...] = (
     *(enforced(name, "structured output, to the letter", whole=True) for name in sorted(ENFORCED_FIELDS)),
-    enforced("guided_whitespace_pattern", "must admit what is written here: one space behind commas and colons"),
+    enforced(
+        "guided_whitespace_pattern", "must admit what is written here: one space behind commas and colons"
+    ),
     hint("guided_decoding_backend", "there is one way here"),
     refused("grammar_lazy", "a grammar holds from the first token on", empty, example=True),
 )

@@ -64,17 +64,17 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PathStep:
     name: str
     items: str | None = None
     """The pattern that names items of the list that is there; None: the value itself."""
 
 
-def steps_of(path: str) -> Sequence[Step]:
-    steps: list[Step] = []
+def steps_of(path: str) -> Sequence[PathStep]:
+    steps: list[PathStep] = []
     for piece in path.split("."):
         name, bracket, rest = piece.partition("[")
-        steps.append(Step(name, rest.removesuffix("]") if bracket else None))
+        steps.append(PathStep(name, rest.removesuffix("]") if bracket else None))
     return steps
 
 
@@ -83,7 +83,7 @@ def fits(pattern: str, type: object) -> bool:
     return pattern == "" or (isinstance(type, str) and fnmatchcase(type, pattern))
 
 
-def _covers(mine: Step, other: Step, *, list_too: bool) -> bool:
+def _covers(mine: PathStep, other: PathStep, *, list_too: bool) -> bool:
     """``list_too``: a row of a list as a whole speaks for its items."""
     if mine.name != other.name:
         return False

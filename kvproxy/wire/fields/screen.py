@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kvproxy.wire.fields.field import Field, Sort, Step, fits, steps_of
-from kvproxy.wire.offered import leave_out_tool
-from kvproxy.wire.reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
+from kvproxy.wire.fields.field import Field, PathStep, Sort, fits, steps_of
+from kvproxy.wire.tools.offered_tools import leave_out_tool
 
 
-def screen(body: Mapping[str, Any], fields: Sequence[Field], reading: Reading) -> None:
+def screen(body: Mapping[str, Any], fields: Sequence[Field], reading: RequestReading) -> None:
     """Tells ``reading`` what is answered without (modified). Shapes are not checked: they are the parser's.
 
     Raises UnsupportedParameter naming the first field whose value would change the answer.
@@ -21,7 +21,7 @@ def screen(body: Mapping[str, Any], fields: Sequence[Field], reading: Reading) -
                 _judge(row, param, what, value, reading)
 
 
-def _judge(row: Field, param: str, what: str, value: Any, reading: Reading) -> None:
+def _judge(row: Field, param: str, what: str, value: Any, reading: RequestReading) -> None:
     if value is None or (row.passes is not None and row.passes(value)):
         return
     if row.sort is Sort.WITHOUT and row.hosted:
@@ -36,7 +36,7 @@ def _judge(row: Field, param: str, what: str, value: Any, reading: Reading) -> N
         )
 
 
-def _found(value: Any, steps: Sequence[Step], at: str, what: str) -> Iterator[tuple[str, str, Any]]:
+def _found(value: Any, steps: Sequence[PathStep], at: str, what: str) -> Iterator[tuple[str, str, Any]]:
     """Every value at the end of ``steps``: its path, its kind in a word, and itself."""
     if not steps:
         yield at, what, value

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from kvproxy.wire.given_type import given_type
+from kvproxy.wire.bodies.given_type import given_type
 
 
 def arguments_text(value: object) -> str:

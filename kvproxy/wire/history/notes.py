@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvproxy.wire.given_type import given_type
-from kvproxy.wire.reading import Reading
+from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.request_reading import RequestReading
 
 _MEDIA = {
     "image": "image",
@@ -76,7 +76,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _DEEPEST = 16
 
 
-def noted(value: Mapping[str, Any], where: str, reading: Reading) -> str:
+def noted(value: Mapping[str, Any], where: str, reading: RequestReading) -> str:
     """The note for the item at ``where``, of which ``reading`` is told (modified). Empty: the model needs none."""
     if given_type(value) in _SILENT:
         return ""

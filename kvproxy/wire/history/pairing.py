@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kvproxy.core import Message, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest
-from kvproxy.wire.reading import Reading
+from kvproxy.wire.bodies.request_reading import RequestReading
 
 ORPHAN = "[result of a tool call that is not shown here]"
 
@@ -17,7 +17,9 @@ _Waiting = OrderedDict[str, deque[str]]
 of a plain dictionary lies behind the places of all that were deleted before it."""
 
 
-def paired(messages: Sequence[Message], places: Sequence[str], reading: Reading) -> tuple[Message, ...]:
+def paired(
+    messages: Sequence[Message], places: Sequence[str], reading: RequestReading
+) -> tuple[Message, ...]:
     """The same conversation, in which each result answers a call before it, and no two calls of an answer have one id.
 
     A result whose call is not there (clients cut histories) becomes a user message that says so, behind the results
@@ -69,7 +71,7 @@ def _answered(given: str, waiting: _Waiting) -> str | None:
     return id
 
 
-def _orphan(message: Message, place: str, reading: Reading) -> Message:
+def _orphan(message: Message, place: str, reading: RequestReading) -> Message:
     if reading.policy.unreadable_history == "refuse":
         raise InvalidRequest(
             f"Invalid '{place}': a tool's result must answer a tool call before it, once. Send the call too, or leave "

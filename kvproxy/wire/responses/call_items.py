@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvproxy.core import Tool, ToolCall
-from kvproxy.wire.free_form import arguments_of, input_of
 from kvproxy.wire.responses.builtin_calls import BUILTINS, builtin_arguments, builtin_item
 from kvproxy.wire.responses.call_types import BuiltinOutput, CustomToolCall
 from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.tools import spaced_name
+from kvproxy.wire.responses.response_tools import spaced_name
 from kvproxy.wire.responses.types import FunctionCall, Item, OutputItem
+from kvproxy.wire.tools.free_form import arguments_of, input_of
 
 
 class CallItems:

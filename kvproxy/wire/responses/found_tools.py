@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from kvproxy.core import Tool
-from kvproxy.documents.tools import canonical_tools
-from kvproxy.wire.offered import Offered
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import InputItem
+from kvproxy.documents.prompts.tool_texts import canonical_tools
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.responses.call_types import FoundTools
-from kvproxy.wire.responses.tools import ToolBody, parse_tools
+from kvproxy.wire.responses.response_body import InputItem
+from kvproxy.wire.responses.response_tools import ResponseToolBody, parse_tools
 from kvproxy.wire.responses.types import Item
+from kvproxy.wire.tools.offered_tools import Offered
 
 
 def found_item(item: InputItem, id: str) -> FoundTools:
@@ -54,4 +54,6 @@ def with_found(offered: Offered, items: Iterable[Item]) -> Offered:
 
 def _tools(item: FoundTools) -> Sequence[Tool]:
     """The tools of an item. One that only a provider could run is dropped: it was never to be had here."""
-    return parse_tools([ToolBody.model_validate(tool) for tool in item["tools"]], Reading()).tools
+    return parse_tools(
+        [ResponseToolBody.model_validate(tool) for tool in item["tools"]], RequestReading()
+    ).tools

@@ -8,17 +8,23 @@ from typing import TypeVar
 
 from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest, NotFound
-from kvproxy.wire.document_ref import parse_document_ref
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.history.arguments import NAMELESS
 from kvproxy.wire.history.asked import asked_message
 from kvproxy.wire.history.pairing import paired
 from kvproxy.wire.history.surrogates import unbroken
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import ContentPart, InputItem, ItemRole, UnreadItem, UnreadPart
+from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from kvproxy.wire.responses.call_items import call_of, names_of, output_text
 from kvproxy.wire.responses.found_tools import found_text
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.past_calls import past_call
+from kvproxy.wire.responses.response_body import (
+    ContentPart,
+    InputItem,
+    ItemRole,
+    UnreadItem,
+    UnreadResponsePart,
+)
 from kvproxy.wire.responses.types import (
     FunctionCall,
     FunctionCallOutput,
@@ -50,7 +56,7 @@ def references(items: Sequence[InputItem]) -> Iterator[str]:
 
 
 def normal_items(
-    items: Sequence[InputItem], ids: Ids, known: Mapping[str, Item], reading: Reading
+    items: Sequence[InputItem], ids: Ids, known: Mapping[str, Item], reading: RequestReading
 ) -> list[Item]:
     """The request's own items, each with an id. ``known``: what its references may name, by item id; ``reading`` is
     told what the model is not shown (modified).
@@ -65,7 +71,7 @@ def normal_items(
 
 
 def messages(
-    items: Iterable[Item], instructions: str | None, reading: Reading, tools: Sequence[Tool] = ()
+    items: Iterable[Item], instructions: str | None, reading: RequestReading, tools: Sequence[Tool] = ()
 ) -> tuple[Message, ...]:
     """What the model is told. Reasoning, text and calls of one answer become one assistant message.
 
@@ -99,7 +105,7 @@ def messages(
     return _settled(found, reading)
 
 
-def _settled(found: list[Message], reading: Reading) -> tuple[Message, ...]:
+def _settled(found: list[Message], reading: RequestReading) -> tuple[Message, ...]:
     asked = asked_message([message.role for message in found])
     whole = unbroken(found, [str(i) for i in range(len(found))], None if asked is None else str(asked))
     return paired(whole, ["input"] * len(found), reading)
@@ -170,7 +176,7 @@ def _part(part: InputPart) -> Part:
 
 
 def _normal(
-    item: InputItem, index: int, ids: Ids, known: Mapping[str, Item], reading: Reading, *, asked: bool
+    item: InputItem, index: int, ids: Ids, known: Mapping[str, Item], reading: RequestReading, *, asked: bool
 ) -> Item | None:
     """None for what says nothing here."""
     where = f"input[{index}]"
@@ -192,7 +198,7 @@ def _normal(
             return _past_call(item, index, ids, reading)
 
 
-def _past_call(item: InputItem, index: int, ids: Ids, reading: Reading) -> Item | None:
+def _past_call(item: InputItem, index: int, ids: Ids, reading: RequestReading) -> Item | None:
     """A call of a kind of its own, or what is left of one that lost its fields."""
     where = f"input[{index}]"
     try:
@@ -204,7 +210,9 @@ def _past_call(item: InputItem, index: int, ids: Ids, reading: Reading) -> Item 
         return history_note(raw, where, item.id or ids.given("msg", index), reading)
 
 
-def _referenced(item: InputItem, where: str, known: Mapping[str, Item], reading: Reading) -> Item | None:
+def _referenced(
+    item: InputItem, where: str, known: Mapping[str, Item], reading: RequestReading
+) -> Item | None:
     id = _needed(item.id, f"{where}.id")
     if id in known:
         return known[id]
@@ -220,7 +228,7 @@ def _gone(id: str, where: str) -> NotFound:
     return NotFound(f"Item with id '{id}' not found. Stored items expire.", param=f"{where}.id")
 
 
-def _said(item: InputItem, where: str, id: str, reading: Reading, *, asked: bool) -> Item:
+def _said(item: InputItem, where: str, id: str, reading: RequestReading, *, asked: bool) -> Item:
     role: ItemRole = _needed(item.role, f"{where}.role")
     if asked and "content" not in item.model_fields_set:
         raise InvalidRequest(f"Missing required parameter: '{where}.content'.", param=f"{where}.content")
@@ -259,7 +267,7 @@ def _call(item: InputItem, id: str) -> FunctionCall:
     return call
 
 
-def _call_output(item: InputItem, where: str, id: str, reading: Reading) -> FunctionCallOutput:
+def _call_output(item: InputItem, where: str, id: str, reading: RequestReading) -> FunctionCallOutput:
     output: list[InputPart] = []
     for at, part in _parts(item.output, f"{where}.output"):
         if part.type == "kv_document":
@@ -283,14 +291,14 @@ def _parts(parts: list[ContentPart] | None, where: str) -> list[tuple[str, Conte
     return [(f"{where}[{i}]", part) for i, part in enumerate(parts or ())]
 
 
-def _input_part(part: ContentPart, where: str, reading: Reading, *, asked: bool) -> InputPart | None:
+def _input_part(part: ContentPart, where: str, reading: RequestReading, *, asked: bool) -> InputPart | None:
     normal: InputTextPart | KvDocumentPart
     if part.type == "kv_document":
         document = _needed(part.document, f"{where}.document")
         parse_document_ref(document, param=f"{where}.document")
         normal = {"type": "kv_document", "document": document}
     elif asked or reading.policy.unreadable_history == "refuse":
-        if part.type not in _TEXTS or isinstance(part, UnreadPart):
+        if part.type not in _TEXTS or isinstance(part, UnreadResponsePart):
             raise misplaced(part, where)
         normal = {"type": "input_text", "text": _needed(part.text, f"{where}.text")}
     else:
@@ -303,10 +311,10 @@ def _input_part(part: ContentPart, where: str, reading: Reading, *, asked: bool)
     return normal
 
 
-def _output_part(part: ContentPart, where: str, reading: Reading) -> OutputPart | None:
+def _output_part(part: ContentPart, where: str, reading: RequestReading) -> OutputPart | None:
     if part.type == "refusal":
         return {"type": "refusal", "refusal": part.refusal or ""}
-    odd = part.type not in _TEXTS or isinstance(part, UnreadPart)
+    odd = part.type not in _TEXTS or isinstance(part, UnreadResponsePart)
     if part.type == "kv_document" or (odd and reading.policy.unreadable_history == "refuse"):
         raise misplaced(part, where)
     text = part_text(part, where, reading)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from kvproxy.errors import InvalidRequest
-from kvproxy.wire.responses.body import InputItem
 from kvproxy.wire.responses.builtin_calls import BUILTINS, BuiltinCall, builtin_item
 from kvproxy.wire.responses.call_types import BuiltinOutput, CustomToolCall
 from kvproxy.wire.responses.found_tools import found_item
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.required import required
+from kvproxy.wire.responses.response_body import InputItem
 from kvproxy.wire.responses.types import Item
 
 

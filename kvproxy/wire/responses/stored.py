@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kvproxy.errors import InvalidRequest
-from kvproxy.wire.json_text import encode
+from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.responses.types import Item, ItemList, Response
 
 Order = Literal["asc", "desc"]

@@ -9,13 +9,13 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from kvproxy.core import ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.offered import Offered, checked_choice
+from kvproxy.wire.bodies.strict import Strict
 from kvproxy.wire.responses.builtin_calls import BUILTINS
-from kvproxy.wire.responses.tools import spaced_name
-from kvproxy.wire.strict import Strict
+from kvproxy.wire.responses.response_tools import spaced_name
+from kvproxy.wire.tools.offered_tools import Offered, checked_choice
 
 
-class AllowedTool(Strict):
+class AllowedResponseTool(Strict):
     model_config = ConfigDict(extra="allow")
 
     type: str = "function"
@@ -23,12 +23,12 @@ class AllowedTool(Strict):
     namespace: str | None = None
 
 
-class ToolChoiceBody(AllowedTool):
+class ResponseToolChoiceBody(AllowedResponseTool):
     type: str = Field(
         description="function, custom, allowed_tools or a built-in; as a string: none, auto or required."
     )
     mode: Literal["auto", "required"] = Field(default="auto", description="Of allowed_tools.")
-    tools: list[AllowedTool] | None = Field(default=None, description="Of allowed_tools.")
+    tools: list[AllowedResponseTool] | None = Field(default=None, description="Of allowed_tools.")
 
 
 def _as_choice(choice: object) -> object:
@@ -36,19 +36,19 @@ def _as_choice(choice: object) -> object:
 
 
 ToolChoiceField = Annotated[
-    ToolChoiceBody | None,
+    ResponseToolChoiceBody | None,
     BeforeValidator(
-        _as_choice, json_schema_input_type=Literal["none", "auto", "required"] | ToolChoiceBody | None
+        _as_choice, json_schema_input_type=Literal["none", "auto", "required"] | ResponseToolChoiceBody | None
     ),
 ]
 
 
-def parse_choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
+def parse_choice(choice: ResponseToolChoiceBody | None, offered: Offered) -> ToolChoice:
     """Raises InvalidRequest, and UnsupportedParameter for a tool that nobody here can run."""
     return checked_choice(_choice(choice, offered), offered)
 
 
-def choice_echo(choice: ToolChoiceBody | None) -> str | dict[str, Any]:
+def choice_echo(choice: ResponseToolChoiceBody | None) -> str | dict[str, Any]:
     if choice is None:
         return "auto"
     sent: dict[str, Any] = choice.model_dump(mode="json", exclude_unset=True)
@@ -57,18 +57,20 @@ def choice_echo(choice: ToolChoiceBody | None) -> str | dict[str, Any]:
     return choice.type if choice.type in ("none", "auto", "required") else sent
 
 
-def _choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
+def _choice(choice: ResponseToolChoiceBody | None, offered: Offered) -> ToolChoice:
     match choice:
         case None:
             return ToolChoice()
-        case ToolChoiceBody(type="none" | "auto" | "required" as mode):
+        case ResponseToolChoiceBody(type="none" | "auto" | "required" as mode):
             return ToolChoice(mode)
-        case ToolChoiceBody(type="allowed_tools", mode=mode, tools=[_, *_] as tools):
+        case ResponseToolChoiceBody(type="allowed_tools", mode=mode, tools=[_, *_] as tools):
             names = (n for i, t in enumerate(tools) for n in _names(t, f"tool_choice.tools[{i}]", offered))
             return ToolChoice(mode, tuple(dict.fromkeys(names)))
-        case ToolChoiceBody(type="allowed_tools"):
+        case ResponseToolChoiceBody(type="allowed_tools"):
             raise _missing("tool_choice.tools")
-        case ToolChoiceBody(type=type) if type in _NAMED or type in BUILTINS or type in offered.missing:
+        case ResponseToolChoiceBody(type=type) if (
+            type in _NAMED or type in BUILTINS or type in offered.missing
+        ):
             return ToolChoice("required", _names(choice, "tool_choice", offered))
     raise UnsupportedParameter(
         f"Unsupported value: 'tool_choice.type' is '{choice.type[:64]}'. Use 'none', 'auto', 'required', "
@@ -80,7 +82,7 @@ def _choice(choice: ToolChoiceBody | None, offered: Offered) -> ToolChoice:
 _NAMED: Mapping[str, str] = {"function": "name", "custom": "name", "namespace": "name"}
 
 
-def _names(tool: AllowedTool, where: str, offered: Offered) -> tuple[str, ...]:
+def _names(tool: AllowedResponseTool, where: str, offered: Offered) -> tuple[str, ...]:
     """The names that a choice gives, as the model knows them; a hosted tool's is its type."""
     if tool.type not in _NAMED:
         return (BUILTINS.get(tool.type, tool.type),)

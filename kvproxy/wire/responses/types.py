@@ -20,7 +20,7 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus = Literal["completed", "failed", "in_progress", "incomplete"]
 
 
-class TopLogprob(TypedDict):
+class ResponseTopLogprob(TypedDict):
     token: str
     logprob: float
     bytes: list[int]
@@ -30,7 +30,7 @@ class Logprob(TypedDict):
     token: str
     logprob: float
     bytes: list[int]
-    top_logprobs: list[TopLogprob]
+    top_logprobs: list[ResponseTopLogprob]
 
 
 class Breakpoint(TypedDict):
@@ -136,7 +136,7 @@ class InputTokensDetails(TypedDict):
     cache_write_tokens: int
 
 
-class OutputTokensDetails(TypedDict):
+class ResponseOutputTokensDetails(TypedDict):
     reasoning_tokens: int
 
 
@@ -144,7 +144,7 @@ class ResponseUsage(TypedDict):
     input_tokens: int
     input_tokens_details: InputTokensDetails
     output_tokens: int
-    output_tokens_details: OutputTokensDetails
+    output_tokens_details: ResponseOutputTokensDetails
     total_tokens: int
 
 

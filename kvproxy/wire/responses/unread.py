@@ -7,10 +7,10 @@ from typing import Any
 
 from kvproxy.core import Role
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.history.asked import Turn, asked_message
 from kvproxy.wire.history.notes import kind_of, noted
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import ContentPart, InputItem, UnreadItem, UnreadPart
+from kvproxy.wire.responses.response_body import ContentPart, InputItem, UnreadItem, UnreadResponsePart
 from kvproxy.wire.responses.types import InputMessage, OutputMessage
 
 GONE = "[an earlier item is left out: it is no longer stored]"
@@ -25,7 +25,7 @@ def asked_item(items: Sequence[InputItem]) -> int | None:
 
 
 def history_note(
-    item: UnreadItem, where: str, id: str, reading: Reading
+    item: UnreadItem, where: str, id: str, reading: RequestReading
 ) -> InputMessage | OutputMessage | None:
     """A note that stands in the place of an item of unknown kind; None: the model needs no word of it. Raises
     UnsupportedParameter where the policy is to refuse it."""
@@ -57,16 +57,16 @@ def standing_for(text: str, id: str, *, by: Role) -> InputMessage | OutputMessag
     )
 
 
-def part_text(part: ContentPart, where: str, reading: Reading) -> str | None:
+def part_text(part: ContentPart, where: str, reading: RequestReading) -> str | None:
     """The words of a part in history, whatever its type is; None: it needs none."""
-    if isinstance(part, UnreadPart):
+    if isinstance(part, UnreadResponsePart):
         return noted(part.raw, where, reading) or None
     return part.text or part.refusal or ""
 
 
 def misplaced(part: ContentPart, where: str) -> InvalidRequest:
     param = f"{where}.type"
-    if isinstance(part, UnreadPart) and part.raw.get("type") is None:
+    if isinstance(part, UnreadResponsePart) and part.raw.get("type") is None:
         return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
     if part.type in ("input_image", "input_file", "input_audio"):
         what = part.type.removeprefix("input_")
@@ -75,7 +75,7 @@ def misplaced(part: ContentPart, where: str) -> InvalidRequest:
             "Send the text, or a kv_document.",
             param=param,
         )
-    kind = kind_of(part.raw) if isinstance(part, UnreadPart) else part.type
+    kind = kind_of(part.raw) if isinstance(part, UnreadResponsePart) else part.type
     return InvalidRequest(f"Invalid '{param}': '{kind}' cannot stand here.", param=param)
 
 

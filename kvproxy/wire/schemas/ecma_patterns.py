@@ -30,19 +30,19 @@ class UnknownPattern(ValueError):
 
 def translated(pattern: str) -> str:
     """The pattern for the library, still unanchored. Raises UnknownPattern."""
-    return _Reader(pattern).text()
+    return _PatternReader(pattern).text()
 
 
 def fully_matched(pattern: str) -> str:
     """The pattern that a whole text must match, for a place where it is matched as a whole already: without the
     anchors around it. Raises UnknownPattern."""
-    out = _Reader(pattern)
+    out = _PatternReader(pattern)
     text = out.text()
     branches = [text[a:b] for a, b in out.branches(text)]
     return "|".join(_bare(branch) for branch in branches)
 
 
-class _Reader:
+class _PatternReader:
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._at = 0

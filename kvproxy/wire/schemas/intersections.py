@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvproxy.wire.whole_number import whole_number
+from kvproxy.wire.bodies.whole_number import whole_number
 
 MOST_AT_ONCE = 8
 """0.01 s of compilation with the worst patterns found; 12 take 0.7 s, 16 a minute."""

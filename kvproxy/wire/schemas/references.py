@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
-from kvproxy.wire.whole_number import whole_number
+from kvproxy.wire.bodies.whole_number import whole_number
 
 _ONE = (
     "items additionalItems additionalProperties contains not if then else propertyNames unevaluatedItems "
@@ -18,7 +18,7 @@ _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentS
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ReferenceTarget:
     """The schema that a reference stands for. ``base``: the URI that references inside of it are relative to."""
 
     schema: Any
@@ -35,10 +35,10 @@ class References:
         self._id = "id" if isinstance(dialect, str) and "draft-04" in dialect else "$id"
         self._alone = isinstance(dialect, str) and any(f"draft-0{n}" in dialect for n in (3, 4, 6, 7))
         """Beside ``$ref``, older drafts read nothing else, an ``$id`` neither."""
-        self._resources: dict[str, Target] = {}
-        self._anchors: dict[tuple[str, str], Target] = {}
+        self._resources: dict[str, ReferenceTarget] = {}
+        self._anchors: dict[tuple[str, str], ReferenceTarget] = {}
         self.base = self.base_of(root, "")
-        self._resources[self.base] = Target(root, self.base)
+        self._resources[self.base] = ReferenceTarget(root, self.base)
         self._learn(root, "")
 
     def ambiguous(self, node: Mapping[str, Any]) -> bool:
@@ -54,7 +54,7 @@ class References:
             return base
         return urldefrag(_joined(base, own)).url
 
-    def target(self, ref: str, base: str) -> Target | None:
+    def target(self, ref: str, base: str) -> ReferenceTarget | None:
         """None for what is not inside of the schema."""
         url, fragment = urldefrag(_joined(base, ref))
         resource = self._resources.get(url)
@@ -68,21 +68,21 @@ class References:
             if at is None:
                 return None
             base = self.base_of(at, base) if isinstance(at, Mapping) else base
-        return Target(at, base)
+        return ReferenceTarget(at, base)
 
     def _learn(self, node: Any, base: str) -> None:
         if not isinstance(node, Mapping):
             return
         base = self.base_of(node, base)
         if base not in self._resources:
-            self._resources[base] = Target(node, base)
+            self._resources[base] = ReferenceTarget(node, base)
         names = [node.get("$anchor"), node.get("$dynamicAnchor")]
         own = node.get(self._id)
         if isinstance(own, str) and own.startswith("#"):
             names.append(own[1:])
         for name in names:
             if isinstance(name, str):
-                self._anchors.setdefault((base, name), Target(node, base))
+                self._anchors.setdefault((base, name), ReferenceTarget(node, base))
         for inner in subschemas(node):
             self._learn(inner, base)
 

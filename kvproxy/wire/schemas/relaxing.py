@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.json_schema import enforceable
 from kvproxy.wire.schemas.blame import keyword_of
+from kvproxy.wire.schemas.json_schema import enforceable
 
 Check = Callable[[Mapping[str, Any]], str | None]
 """Why the library does not take a schema alone; None where it does."""

@@ -34,7 +34,9 @@ EVENTS: dict[str, Any] = {
     "/v1/responses": ResponseStreamEvent,
 }
 
-ADDED = frozenset({"reasoning_content", "max_model_len", "context_window", "context_length", "root", "parent"})
+ADDED = frozenset(
+    {"reasoning_content", "max_model_len", "context_window", "context_length", "root", "parent"}
+)
 """Keys beside OpenAI's: what clients of reasoning models look for, and what agents read of a model's context."""
 SPECIFIED = frozenset({"store", "bytes", "name", "details"})
 """Keys of the published specifications, or of the services' own answers, that the SDKs' models lack."""

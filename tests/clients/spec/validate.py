@@ -154,7 +154,9 @@ def _exchange(report: Report, exchange: dict[str, Any], where: str) -> None:
         report.claim(value.get("deleted") is True, where, "not deleted")
     elif path.endswith("/input_items"):
         report.check(report.openai, "ResponseItemList", value, where)
-    elif path.startswith("/v1/models") and value.get("object") is None and value.get("type") in (None, "model"):
+    elif (
+        path.startswith("/v1/models") and value.get("object") is None and value.get("type") in (None, "model")
+    ):
         _anthropic_models(report, value, where)
     elif path in WHOLE or path.startswith("/v1/responses/"):
         report.check(report.openai, WHOLE.get(path, "Response"), value, where)

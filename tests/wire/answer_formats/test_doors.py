@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.answer_format import (
+from kvproxy.core.answer_format import (
     AnswerFormat,
     ChoiceFormat,
     GrammarFormat,
@@ -19,14 +19,14 @@ from kvproxy.answer_format import (
 )
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.answer_formats.engine_fields import ENFORCED_FIELDS, EngineFormatsBody
-from kvproxy.wire.anthropic.messages import parse_messages
-from kvproxy.wire.chat import parse_chat
-from kvproxy.wire.completions import parse_completions
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.wire.anthropic.parse_messages import parse_messages
+from kvproxy.wire.bodies.request_reading import RequestReading
+from kvproxy.wire.chat.parse_chat import parse_chat
+from kvproxy.wire.completions.parse_completion import parse_completions
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
-from kvproxy.wire.responses.request import to_chat
+from kvproxy.wire.responses.parse_response import to_chat
+from kvproxy.wire.responses.response_body import parse_body
 
 HELLO = [{"role": "user", "content": "Hi"}]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -50,7 +50,7 @@ def completions(fields: dict[str, Any]) -> AnswerFormat | None:
 
 def responses(fields: dict[str, Any]) -> AnswerFormat | None:
     body = parse_body({"model": "m", "input": "Hi", **fields})
-    reading = Reading()
+    reading = RequestReading()
     items = normal_items(body.input or (), Ids("a" * 32), {}, reading)
     return to_chat(body, items, served_name="m", reading=reading).response_format
 

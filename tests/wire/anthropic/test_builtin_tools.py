@@ -6,8 +6,8 @@ import pytest
 
 from kvproxy.core import ChatRequest, LeftOut, ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
-from kvproxy.wire.anthropic.messages import parse_count, parse_messages
-from kvproxy.wire.reading import ReadingPolicy
+from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages
+from kvproxy.wire.bodies.request_reading import ReadingPolicy
 
 FIND = {"name": "find", "input_schema": {"type": "object"}}
 

@@ -10,9 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from kvproxy.errors import UnsupportedParameter
-from kvproxy.wire.anthropic.body import MessagesBody
-from kvproxy.wire.chat_body import ChatBody
-from kvproxy.wire.completions import CompletionBody
+from kvproxy.wire.anthropic.message_body import MessagesBody
+from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
+from kvproxy.wire.chat.chat_body import ChatBody
+from kvproxy.wire.completions.parse_completion import CompletionBody
 from kvproxy.wire.fields.chat_fields import CHAT
 from kvproxy.wire.fields.completion_fields import COMPLETIONS
 from kvproxy.wire.fields.field import Field, Sort, steps_of
@@ -20,8 +21,7 @@ from kvproxy.wire.fields.fields_page import ENDPOINTS, page
 from kvproxy.wire.fields.message_fields import MESSAGES
 from kvproxy.wire.fields.response_fields import RESPONSES
 from kvproxy.wire.fields.screen import screen
-from kvproxy.wire.reading import Reading, ReadingPolicy
-from kvproxy.wire.responses.body import ResponsesBody
+from kvproxy.wire.responses.response_body import ResponsesBody
 from tests.clients.spec.declared_fields import declared
 
 PAGE = Path(__file__).parents[3] / "docs" / "fields.md"
@@ -83,7 +83,7 @@ def body_with(path: str, value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("endpoint", "row"), ACTING, ids=[f"{e} {row.path}" for e, row in ACTING])
 def test_a_row_does_what_it_says(endpoint: str, row: Field) -> None:
-    fields, reading = ENDPOINTS[endpoint], Reading()
+    fields, reading = ENDPOINTS[endpoint], RequestReading()
     asked = body_with(row.path, row.example)
     assert row.example is not None
     if row.sort is Sort.WITHOUT:
@@ -98,7 +98,7 @@ def test_a_row_does_what_it_says(endpoint: str, row: Field) -> None:
         assert param.replace("[0]", "") == ".".join(step.name for step in steps_of(row.path))
         assert f"'{param}'" in caught.value.message and row.says in caught.value.message
     if "[" not in row.path:
-        screen(body_with(row.path, None), fields, unmoved := Reading())
+        screen(body_with(row.path, None), fields, unmoved := RequestReading())
         assert unmoved.left_out == []
 
 
@@ -110,7 +110,7 @@ def test_hosted_ones_are_refused_where_the_policy_says_so(endpoint: str, row: Fi
         screen(
             body_with(row.path, row.example),
             ENDPOINTS[endpoint],
-            Reading(ReadingPolicy(hosted_tools="refuse")),
+            RequestReading(ReadingPolicy(hosted_tools="refuse")),
         )
     assert caught.value.param == row.path
 
@@ -121,7 +121,7 @@ def test_bodies_of_any_shape_pass_or_are_refused(fields: Sequence[Field]) -> Non
     for value in values:
         for name in {steps_of(row.path)[0].name for row in fields}:
             try:
-                screen({name: value}, fields, Reading())
+                screen({name: value}, fields, RequestReading())
             except UnsupportedParameter as e:
                 assert e.param is not None and e.param.startswith(name)
 
@@ -141,7 +141,7 @@ def test_bodies_of_any_shape_pass_or_are_refused(fields: Sequence[Field]) -> Non
     ],
 )  # fmt: skip
 def test_edits_of_the_context_never_refuse_a_request(edits: list[Any], left_out: list[str]) -> None:
-    screen({"context_management": {"edits": edits}}, MESSAGES, reading := Reading())
+    screen({"context_management": {"edits": edits}}, MESSAGES, reading := RequestReading())
     assert [item.param for item in reading.left_out] == left_out
 
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from openai.types.responses import Response as Published
 
-from kvproxy.wire.anthropic.messages import parse_count, parse_messages
-from kvproxy.wire.chat import parse_chat
-from kvproxy.wire.completions import parse_completions
+from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages
+from kvproxy.wire.chat.parse_chat import parse_chat
+from kvproxy.wire.completions.parse_completion import parse_completions
 from kvproxy.wire.fields.chat_fields import CHAT
 from kvproxy.wire.fields.completion_fields import COMPLETIONS
 from kvproxy.wire.fields.field import Field, Sort
 from kvproxy.wire.fields.message_fields import MESSAGES
 from kvproxy.wire.fields.response_fields import RESPONSES
 from tests.wire.fields.test_fields import body_with
-from tests.wire.responses.test_request import opened_by
+from tests.wire.responses.test_parse_response import opened_by
 
 VALUES: list[Any] = [
     None, True, 0, -1.5, "", "a word", "x" * 1000, [], [1, "a", None], {}, {"type": "new"}, {"a": {"b": [1]}},

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from kvproxy.core import ChatRequest
-from kvproxy.documents.compose import Composer
-from kvproxy.documents.library import Library
-from kvproxy.documents.template import ChatTemplate
-from kvproxy.documents.tokenizer import Tokenizer
-from kvproxy.wire.anthropic.messages import parse_count, parse_messages
-from kvproxy.wire.chat import parse_chat
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
+from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages
+from kvproxy.wire.bodies.request_reading import RequestReading
+from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import normal_items
-from kvproxy.wire.responses.request import to_chat
+from kvproxy.wire.responses.parse_response import to_chat
+from kvproxy.wire.responses.response_body import parse_body
 from tests.documents import templates
 from tests.documents.conversation import ALICE
 from tests.documents.models import SMOLLM2_TEMPLATE, write_model
@@ -46,7 +46,7 @@ def claude(*history: Any) -> ChatRequest:
 
 
 def responses(*history: Any) -> ChatRequest:
-    body, reading = parse_body({"model": "m", "input": [*history, *ENDED]}), Reading()
+    body, reading = parse_body({"model": "m", "input": [*history, *ENDED]}), RequestReading()
     items = normal_items(body.input or (), Ids("0" * 32), {}, reading)
     return to_chat(body, items, served_name="m", reading=reading)
 

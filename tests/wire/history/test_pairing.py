@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.core import LeftOut, Message, TextPart, ToolCall
-from kvproxy.documents.history import answered
+from kvproxy.documents.prompts.history import answered
 from kvproxy.errors import InvalidRequest
+from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
 from kvproxy.wire.history.pairing import ORPHAN, paired
-from kvproxy.wire.reading import Reading, ReadingPolicy
 
 USER = Message("user", (TextPart("hi"),))
 
@@ -19,21 +19,21 @@ def result(id: str | None, text: str = "r") -> Message:
     return Message("tool", (TextPart(text),), tool_call_id=id)
 
 
-def settled(*messages: Message, reading: Reading | None = None) -> tuple[Message, ...]:
-    found = paired(messages, [f"messages[{i}]" for i in range(len(messages))], reading or Reading())
+def settled(*messages: Message, reading: RequestReading | None = None) -> tuple[Message, ...]:
+    found = paired(messages, [f"messages[{i}]" for i in range(len(messages))], reading or RequestReading())
     answered(found)  # which refuses what does not fit
     return found
 
 
 def test_what_fits_stays_as_it_is() -> None:
     messages = (USER, called("a", "b"), result("b"), result("a"), called("a"), result("a"), USER)
-    reading = Reading()
+    reading = RequestReading()
     assert settled(*messages, reading=reading) == messages
     assert reading.left_out == []
 
 
 def test_a_result_whose_call_was_cut_off_stays_in_front_of_the_model() -> None:
-    reading = Reading()
+    reading = RequestReading()
     found = settled(result("gone", "sunny"), USER, reading=reading)
     assert found == (Message("user", (TextPart(ORPHAN), TextPart("sunny"))), USER)
     assert reading.left_out == [LeftOut("messages[0]", "call of a tool result")]
@@ -75,7 +75,7 @@ def test_a_call_needs_no_result() -> None:
 
 
 def test_who_wants_it_refused_is_told_where() -> None:
-    reading = Reading(ReadingPolicy(unreadable_history="refuse"))
+    reading = RequestReading(ReadingPolicy(unreadable_history="refuse"))
     with pytest.raises(InvalidRequest, match="answer a tool call") as caught:
         settled(USER, result("gone"), reading=reading)
     assert caught.value.param == "messages[1]"

@@ -11,15 +11,15 @@ from openai.types.responses import Response as Published
 from kvproxy.core import Message, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest
 from kvproxy.events import Event, Finished, Started, ToolCallDelta, Usage
-from kvproxy.wire.answer import Answer
-from kvproxy.wire.reading import LENIENT, Reading, ReadingPolicy
-from kvproxy.wire.responses.answer import completed
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.responses.call_items import CallItems
 from kvproxy.wire.responses.items import messages, normal_items
-from kvproxy.wire.responses.stream import ResponseStream
-from tests.wire.responses.test_request import IDS, chat_of, opened_by
-from tests.wire.responses.test_stream import parsed
+from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_stream import ResponseStream
+from tests.wire.responses.test_parse_response import IDS, chat_of, opened_by
+from tests.wire.responses.test_response_stream import parsed
 
 TOOLS: list[dict[str, Any]] = [
     {"type": "namespace", "name": "crm", "description": "", "tools": [
@@ -79,7 +79,7 @@ def pieces_of(index: int, name: str, arguments: str, size: int = 3) -> list[Even
 def history(
     *items: dict[str, Any], tools: tuple[Tool, ...] = (), policy: ReadingPolicy = LENIENT
 ) -> list[Message]:
-    reading = Reading(policy)
+    reading = RequestReading(policy)
     body = parse_body({"model": "m", "input": [{"role": "user", "content": "x"}, *items]}, reading)
     return list(messages(normal_items(body.input or (), IDS, {}, reading), None, reading, tools))[1:]
 

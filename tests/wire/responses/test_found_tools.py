@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from kvproxy.core import Message, TextPart, Tool, ToolChoice
-from tests.wire.responses.test_request import chat_of
+from tests.wire.responses.test_parse_response import chat_of
 
 SEARCH = {"type": "tool_search", "execution": "client", "parameters": {"type": "object"}}
 QUESTION = {"role": "user", "content": "x"}

@@ -6,10 +6,10 @@ import pytest
 
 from kvproxy.core import DocumentPart, DocumentRef, Message, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest, KVProxyError, NotFound, UnsupportedParameter
-from kvproxy.wire.reading import Reading
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.responses.ids import Ids, owner
 from kvproxy.wire.responses.items import messages, normal_items, references
+from kvproxy.wire.responses.response_body import parse_body
 from kvproxy.wire.responses.types import Item
 
 IDS = Ids("0123456789abcdef" * 2)
@@ -19,11 +19,11 @@ OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"
 
 def normal(input: Any, known: dict[str, Item] | None = None) -> list[Item]:
     body = parse_body({"model": "m", "input": input})
-    return normal_items(body.input or (), IDS, known or {}, Reading())
+    return normal_items(body.input or (), IDS, known or {}, RequestReading())
 
 
 def told(input: Any, instructions: str | None = None) -> tuple[Message, ...]:
-    return messages(normal(input), instructions, Reading())
+    return messages(normal(input), instructions, RequestReading())
 
 
 def fault(input: Any) -> KVProxyError:
@@ -115,8 +115,11 @@ def test_references_are_replaced_by_what_they_name() -> None:
     known = normal([{"role": "user", "content": "before"}])[0]
     body = parse_body({"model": "m", "input": [{"id": known["id"]}, {"role": "user", "content": "x"}]})
     assert list(references(body.input or ())) == [known["id"]]
-    items = normal_items(body.input or (), IDS, {known["id"]: known}, Reading())
-    assert [m.content for m in messages(items, None, Reading())] == [(TextPart("before"),), (TextPart("x"),)]
+    items = normal_items(body.input or (), IDS, {known["id"]: known}, RequestReading())
+    assert [m.content for m in messages(items, None, RequestReading())] == [
+        (TextPart("before"),),
+        (TextPart("x"),),
+    ]
 
 
 def test_a_reference_to_nothing_is_not_found() -> None:

@@ -5,11 +5,11 @@ from openai.types.responses import ResponseItemList
 
 from kvproxy.errors import InvalidRequest
 from kvproxy.events import Usage
-from kvproxy.wire.answer import Answer
-from kvproxy.wire.responses.answer import completed
+from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.responses.response_answer import completed
 from kvproxy.wire.responses.stored import Stored, page
 from tests.wire.responses.test_items import normal
-from tests.wire.responses.test_request import IDS, opened_by
+from tests.wire.responses.test_parse_response import IDS, opened_by
 
 ITEMS = normal([{"role": "user", "content": text} for text in "abcde"])
 

@@ -6,10 +6,10 @@ import pytest
 
 from kvproxy.core import LeftOut
 from kvproxy.errors import KVProxyError, NotFound
-from kvproxy.wire.reading import Reading, ReadingPolicy
-from kvproxy.wire.responses.body import parse_body
+from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.items import messages, normal_items
+from kvproxy.wire.responses.response_body import parse_body
 from kvproxy.wire.responses.unread import GONE
 
 IMAGE = {"type": "input_image", "image_url": "x"}
@@ -17,7 +17,7 @@ SEARCH = {"type": "web_search_call", "id": "ws_1", "action": {"type": "search", 
 SCREEN = {"type": "computer_call_output", "call_id": "s", "output": [{"stdout": "done", "stderr": ""}]}
 
 
-def read(input: list[Any], reading: Reading) -> list[tuple[str, str]]:
+def read(input: list[Any], reading: RequestReading) -> list[tuple[str, str]]:
     """Roles and texts."""
     items = normal_items(parse_body({"model": "m", "input": input}).input or (), Ids("0" * 32), {}, reading)
     found = messages(items, None, reading)
@@ -25,7 +25,7 @@ def read(input: list[Any], reading: Reading) -> list[tuple[str, str]]:
 
 
 def test_what_the_model_did_is_its_own_and_what_came_back_is_told_to_it() -> None:
-    reading = Reading()
+    reading = RequestReading()
     assert read([SEARCH, SCREEN, {"type": "mcp_list_tools", "tools": []}], reading) == [
         ("assistant", "[web_search_call, shown as text]\nkv"),
         ("user", "[computer_call_output, shown as text]\ndone"),
@@ -38,7 +38,7 @@ def test_what_the_model_did_is_its_own_and_what_came_back_is_told_to_it() -> Non
 
 def test_an_item_keeps_its_id() -> None:
     items = normal_items(
-        parse_body({"model": "m", "input": [SEARCH]}).input or (), Ids("0" * 32), {}, Reading()
+        parse_body({"model": "m", "input": [SEARCH]}).input or (), Ids("0" * 32), {}, RequestReading()
     )
     assert [item["id"] for item in items] == ["ws_1"]
 
@@ -46,7 +46,7 @@ def test_an_item_keeps_its_id() -> None:
 def test_a_tools_image_in_the_user_message_behind_it_is_history() -> None:
     call = {"type": "function_call", "call_id": "c", "name": "view_image", "arguments": "{}"}
     output = {"type": "function_call_output", "call_id": "c", "output": "attached"}
-    reading = Reading()
+    reading = RequestReading()
     told = read(
         [{"role": "user", "content": "Look."}, call, output, {"role": "user", "content": [IMAGE]}], reading
     )
@@ -55,12 +55,12 @@ def test_a_tools_image_in_the_user_message_behind_it_is_history() -> None:
 
 
 def test_references_that_expired() -> None:
-    reading = Reading()
+    reading = RequestReading()
     gone = [{"type": "item_reference", "id": "msg_1"}, {"type": "item_reference", "id": "rs_1"}]
     assert read([*gone, {"role": "user", "content": "x"}], reading) == [("assistant", GONE), ("user", "x")]
     assert reading.left_out == [LeftOut("input[0]", "item_reference")]
     with pytest.raises(NotFound):
-        read(gone, Reading())
+        read(gone, RequestReading())
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,5 @@ def test_references_that_expired() -> None:
 )
 def test_where_the_policy_is_to_refuse(input: list[Any], param: str) -> None:
     with pytest.raises(KVProxyError) as caught:
-        read(input, Reading(ReadingPolicy(unreadable_history="refuse")))
+        read(input, RequestReading(ReadingPolicy(unreadable_history="refuse")))
     assert caught.value.param == param

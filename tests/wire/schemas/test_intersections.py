@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.json_schema import enforceable
 from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, at_once
+from kvproxy.wire.schemas.json_schema import enforceable
 
 A, B = {"type": "string", "pattern": "a"}, {"pattern": "b", "format": "email"}
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.json_schema import enforceable
+from kvproxy.wire.schemas.json_schema import enforceable
 from kvproxy.wire.schemas.references import References
 
 INT = {"type": "integer"}

@@ -1,0 +1,348 @@
+"""The embedded engine as a backend: asyncio on this side, the engine's thread on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from kvproxy.backends.base import (
+    Audit,
+    Comparison,
+    EngineInfo,
+    Generation,
+    Kept,
+    KeptPage,
+    NoPages,
+    PageLookup,
+    PagesFound,
+    PlacesClaim,
+)
+from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
+from kvproxy.backends.embedded.hit_comparison import Comparer
+from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
+from kvproxy.engine.cache.kv_cache import pages_for
+from kvproxy.engine.cache.occupancy import Occupancy
+from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
+from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
+from kvproxy.engine.decode.sampler import fresh_seed
+from kvproxy.engine.decode.speculation import DraftCounts
+from kvproxy.engine.loop.engine import Engine
+from kvproxy.engine.loop.fairness.places import Claim
+from kvproxy.engine.loop.sequence import Job, Sequence
+from kvproxy.errors import InvalidRequest, Overloaded, ShuttingDown
+from kvproxy.events import Event, Finished, Started
+
+T = TypeVar("T")
+
+_PIN_PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Before each attempt to pin: a page may be evicted between its coming into memory and its being pinned, or be
+promised to a request that runs."""
+
+
+class DeletableStore(Protocol):
+    def has(self, key: bytes) -> bool: ...
+
+    def delete(self, keys: list[bytes]) -> int: ...
+
+
+class EmbeddedBackend:
+    """Implements ``LocalBackend``. Belongs to the event loop that first uses it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: str,
+        store: DeletableStore | None,
+        grammars: GrammarCompiler | None = None,
+        samples: AuditSamples | None = None,
+    ) -> None:
+        """Without ``grammars``, generations that have a constraint are refused. ``samples`` gets the hits that it
+        wants, once they have been served."""
+        self._engine = engine
+        self._model = model
+        self._store = store
+        self._grammars = grammars
+        self._samples = samples
+        self._doubted = False
+
+    @property
+    def info(self) -> EngineInfo:
+        numerics = self._engine.model.numerics
+        exact = numerics.exact and not self._doubted
+        pages = self._engine.cache.pool.total
+        context, places = self._engine.max_context, self._engine.places
+        return EngineInfo(self._model, context, PAGE_TOKENS, pages * PAGE_TOKENS, exact, places)
+
+    def ready(self) -> str | None:
+        return None if self._engine.alive else "the engine is not running"
+
+    @contextmanager
+    def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
+        cache = self._engine.cache
+        with cache.hold(prompt.token_ids, caller.readable) as match:
+            if match.tokens == 0:
+                yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
+                return
+            on_disk = sum(len(n.token_ids) for n in match.nodes if n.page is None)
+            yield PagesFound(tokens=match.tokens, on_disk=min(on_disk, match.tokens))
+
+    def claim(self, caller: Caller, count: int, *, again: bool = False) -> Claim:
+        return self._engine.claim(caller.scope, count, again=again)
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        sampling, prompt, caller = generation.sampling, generation.prompt, generation.caller
+        shared = next((s for s in prompt.documents if s.scope is not None), None)
+        grammar = await self._compiled(generation.constraint, caller)
+        hit = generation.require_cached > 0
+        samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
+        job = Job(
+            id=generation.request_id,
+            token_ids=prompt.token_ids,
+            sampling=sampling,
+            max_tokens=sampling.max_tokens or max(1, self.info.room(len(prompt.token_ids))),
+            scope=caller.cache_scope,
+            readable=caller.readable,
+            open_ended=sampling.max_tokens is None,
+            seed=fresh_seed() if sampling.seed is None else sampling.seed,
+            tenant=caller.scope,
+            shared_end=0 if shared is None else shared.end,
+            shared_scope=None if shared is None else shared.scope,
+            require_cached=generation.require_cached,
+            reuse=not generation.fresh,
+            register=not generation.fresh,
+            keep_until=generation.keep_until,
+            score_from=None if samples is None else generation.require_cached,
+            constraint=None if grammar is None else grammar.start(),
+            predicted=generation.predicted,
+        )
+        holder: list[Sequence] = []
+        async with aclosing(self.run(job, started=holder.append, claim=generation.claim)) as events:
+            async for event in events:
+                if samples is not None and isinstance(event, Finished):
+                    samples.put(ServedHit(generation, holder[0]))
+                if isinstance(event, Started) and grammar is not None and grammar.left_out:
+                    event = replace(event, left_out=grammar.left_out)
+                yield event
+
+    async def _compiled(self, constraint: Constraint | None, caller: Caller) -> CompiledGrammar | None:
+        """Each answer has a state of its own; the grammar behind it is compiled once."""
+        if constraint is None:
+            return None
+        if self._grammars is None:
+            raise InvalidRequest(
+                f"The model `{self._model}` cannot be held to a schema or made to call a tool.",
+                param="tools" if constraint.format is None else constraint.format.param,
+            )
+        return await self._grammars.compile(constraint, caller)
+
+    async def run(
+        self,
+        job: Job,
+        progress: Callable[[int, int], None] | None = None,
+        started: Callable[[Sequence], None] | None = None,
+        claim: PlacesClaim | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """Submit a job and yield its events; closing the generator cancels it."""
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
+
+        def emit(event: Event | BaseException) -> None:
+            with suppress(RuntimeError):  # The loop is closed: nobody is left to tell.
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        def on_progress(done: int, total: int) -> None:
+            if progress is not None:
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(progress, done, total)
+
+        sequence = self._engine.submit(job, emit, on_progress if progress is not None else None, claim)
+        if started is not None:
+            started(sequence)
+        try:
+            while True:
+                event = await events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                yield event
+                if isinstance(event, Finished):
+                    return
+        finally:
+            self._engine.cancel(sequence)
+
+    async def keep(
+        self,
+        token_ids: tuple[int, ...],
+        scope: str,
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
+    ) -> Kept:
+        job = Job(
+            id=f"keep-{uuid.uuid4().hex}",
+            token_ids=token_ids,
+            sampling=Sampling(temperature=0.0),
+            max_tokens=0,
+            scope=scope,
+            readable=(scope,),
+            seed=0,
+            tenant=owner or owner_of(scope),
+            shared_end=len(token_ids),
+            shared_scope=scope,
+            persist=self._store is not None,
+            owner=owner,
+        )
+        holder: list[Sequence] = []
+        async with aclosing(self.run(job, progress, holder.append)) as events:
+            async for _ in events:
+                pass
+        sequence = holder[0]
+        page_bytes = self._engine.cache.pool.shape.bytes
+        return Kept(
+            fingerprint=self._engine.model.fingerprint,
+            token_ids=token_ids,
+            pages=tuple(KeptPage(n.key, len(n.token_ids)) for n in sequence.kept),
+            bytes=pages_for(len(token_ids)) * page_bytes,
+            prefill_s=sequence.prefill_s if sequence.cached < len(token_ids) else 0.0,
+        )
+
+    async def known(self, kept: Kept, scope: str) -> int:
+        if kept.fingerprint != self._engine.model.fingerprint or self._store is None:
+            return 0
+        store, cache = self._store, self._engine.cache
+
+        def learn() -> int:
+            parent: Node | None = None
+            done = 0
+            for page in kept.pages:
+                if not store.has(stored_key(page.key, scope)):
+                    break
+                parent = cache.know(scope, parent, kept.token_ids[done : done + page.tokens])
+                done += page.tokens
+            return done
+
+        return await self._on_engine(learn)
+
+    def resident(self, kept: Kept, caller: Caller) -> int:
+        return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
+
+    def pin_room(self) -> int:
+        cache = self._engine.cache
+        return max(0, most_pinned(cache) - cache.pinned)
+
+    async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+        cache = self._engine.cache
+        for pause_s in _PIN_PAUSES_S:
+            await asyncio.sleep(pause_s)
+            await self.keep(kept.token_ids, scope)  # from disk, where it is there
+            pinned = await self._on_engine(lambda: pin_prefix(cache, kept, scope))
+            if isinstance(pinned, tuple):
+                break
+        else:
+            raise Overloaded(
+                "Requests that run now were promised the memory that pinning needs; try again in a moment.",
+                retry_after_s=5,
+                param="pinned",
+            )
+        nodes = pinned
+
+        async def release() -> None:
+            with suppress(ShuttingDown):
+                await self._on_engine(lambda: cache.unpin(nodes))
+
+        return release
+
+    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        cache = self._engine.cache
+
+        def drop() -> int:
+            parent_key, done = cache.index.root, 0
+            for page in kept.pages:
+                tokens = kept.token_ids[done : done + page.tokens]
+                node = cache.find(scope, parent_key, page.key, tokens)
+                if node is None:
+                    break
+                if page.key not in still_kept:
+                    cache.discard(node)
+                    break
+                parent_key, done = page.key, done + page.tokens
+            return 0
+
+        await self._on_engine(drop)
+        if self._store is not None:
+            keys = [stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept]
+            await asyncio.to_thread(self._store.delete, keys)
+
+    async def compare(
+        self,
+        prompt: Prompt,
+        caller: Caller,
+        new_tokens: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Comparison:
+        return await Comparer(self._engine, self.run).compare(prompt, caller, new_tokens, progress)
+
+    async def audit(self, hit: ServedHit) -> Audit:
+        """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.
+
+        Raises Overloaded when requests need its place; what else ``generate`` raises.
+        """
+        grammar = await self._compiled(hit.generation.constraint, hit.generation.caller)
+        constraint = None if grammar is None else grammar.start()
+        audit = await Comparer(self._engine, self.run).audit(hit.sequence, constraint)
+        if audit.bad_pages and self._store is not None:
+            keys = [stored_key(page.key, page.scope) for page in audit.bad_pages]
+            await asyncio.to_thread(self._store.delete, keys)
+        return audit
+
+    def doubt(self) -> None:
+        """Claim no hit as exact from now on: one was not, though its pages were right."""
+        self._doubted = True
+
+    @property
+    def preemptions(self) -> int:
+        """The number of times that a sequence gave its place and pages back, to an older one or to another tenant's,
+        and was computed again."""
+        return self._engine.preemptions
+
+    @property
+    def drafts(self) -> DraftCounts:
+        """What speculation has done so far."""
+        return self._engine.drafts
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request runs or waits."""
+        return self._engine.load == (0, 0)
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Requests that run, and that wait."""
+        return self._engine.load
+
+    def occupancy(self) -> Occupancy:
+        """How the page budget is used at this moment."""
+        return self._engine.cache.occupancy()
+
+    async def check(self) -> list[str]:
+        """Audit the engine's pages between two steps."""
+        faults = await asyncio.wrap_future(self._engine.call(self._engine.check))
+        assert isinstance(faults, list)
+        return faults
+
+    @property
+    def full(self) -> bool:
+        """Whether a request of a tenant that has its share would be told to come back later."""
+        return self._engine.full
+
+    async def on_kernel_thread(self, function: Callable[[], object]) -> object:
+        """Run a function that calls torch where all of it runs, between two steps. Raises ShuttingDown."""
+        return await asyncio.wrap_future(self._engine.call(function))
+
+    async def _on_engine(self, function: Callable[[], T]) -> T:
+        results: list[T] = []
+        await asyncio.wrap_future(self._engine.call(lambda: results.append(function())))
+        return results[0]

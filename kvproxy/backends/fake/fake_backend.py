@@ -1,0 +1,336 @@
+"""A backend without a model, for tests and for trying out clients.
+
+It keeps prefixes by token ids and by scope, as the engine does, so hits, misses and their counts come out as
+they would; the answer is a function of the prompt alone. Answers are planned with ``say_next``, failures with
+``fail_next``. A constraint is obeyed with the smallest answer that fits, and a prediction taken as right as far as the
+answer goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from kvproxy.backends.base import (
+    Comparison,
+    EngineInfo,
+    Generation,
+    Kept,
+    KeptPage,
+    NoPages,
+    PageLookup,
+    PagesFound,
+)
+from kvproxy.backends.fake.fake_answers import (
+    ANSWER_WORDS,
+    answer_to,
+    constrained_answer,
+    cut,
+    logprobs_of,
+    not_enforced,
+    words_of,
+)
+from kvproxy.backends.fake.fake_misses import FakeMisses
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
+from kvproxy.engine.loop.fairness.places import Claim, Places
+from kvproxy.errors import CannotFit, ContextTooLong, HitLost
+from kvproxy.events import Event, Finished, Started, TextDelta, Usage
+
+__all__ = ["ANSWER_WORDS", "FakeBackend", "FakeMisses", "answer_to"]
+
+_Tokens = tuple[int, ...]
+
+
+class FakeBackend:
+    """A :class:`LocalBackend`. ``disk`` is what survives it: give the same set to the next one for a restart.
+
+    ``start_delay_s`` and ``token_delay_s`` slow it down; ``gate``, when given, is waited for before every
+    Started; ``not_ready`` is what ``ready`` answers; ``difference`` is how far a hit's logits are from a
+    prefill's. All may be changed while it runs. ``places`` bounds the generations that run together.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "fake",
+        max_context: int = 4096,
+        exact: bool = True,
+        disk: set[bytes] | None = None,
+        start_delay_s: float = 0.0,
+        token_delay_s: float = 0.0,
+        places: int = 2**20,
+    ) -> None:
+        self.info = EngineInfo(
+            model=model,
+            max_context=max_context,
+            page_tokens=PAGE_TOKENS,
+            max_kv_tokens=max_context,
+            exact=exact,
+            places=places,
+        )
+        self.disk = set() if disk is None else disk
+        self.start_delay_s = start_delay_s
+        self.token_delay_s = token_delay_s
+        self.gate: asyncio.Event | None = None
+        self.not_ready: str | None = None
+        self.collapsed = False
+        self.difference = 0.0
+        self.generations: list[Generation] = []
+        """Every generation asked for, in order."""
+        self.running: set[str] = set()
+        """Ids of the generations that have not ended and were not closed."""
+        self.most_pinned = 2**20
+        self.places = Places(places)
+        """Of generations that run together, shared between callers as the engine's are."""
+        self.pinned: dict[tuple[str, _Tokens], int] = {}
+        """Pages of each prefix that is pinned, by scope and token ids."""
+        self._pins: Counter[tuple[str, _Tokens]] = Counter()
+        self.holds = 0
+        """Lookups whose block is open."""
+        self._failures: deque[tuple[BaseException, int]] = deque()
+        self._answers: deque[str] = deque()
+        self.scripted: Callable[[Generation], str | None] | None = None
+        """A function that chooses what generations say beside those that ``say_next`` planned, None: what they would;
+        for clients in other processes."""
+        self._kept: dict[str, set[_Tokens]] = {}
+        self._evicted: dict[str, set[_Tokens]] = {}
+
+    def fail_next(self, error: BaseException, *, after_words: int = -1) -> None:
+        """The next generation or ``keep`` raises ``error``: before Started, or after so many words."""
+        self._failures.append((error, after_words))
+
+    def say_next(self, text: str) -> None:
+        """The next generation says ``text``, raw as a model would, think blocks and tool calls included."""
+        self._answers.append(text)
+
+    def evict(self) -> None:
+        """Forget all pages in memory, remembering that they were there."""
+        for scope, prefixes in self._kept.items():
+            self._evicted.setdefault(scope, set()).update(prefixes)
+        self._kept.clear()
+
+    def check(self) -> list[str]:
+        """Every fault in words; empty when idle and nothing leaked."""
+        faults = [f"generation {x} was never closed" for x in sorted(self.running)]
+        return faults + ([f"{self.holds} lookups are still held"] if self.holds else [])
+
+    def ready(self) -> str | None:
+        return self.not_ready
+
+    @contextmanager
+    def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
+        self.holds += 1
+        try:
+            tokens = self._resident(prompt.token_ids, caller)
+            if tokens:
+                yield PagesFound(tokens=tokens, on_disk=0)
+            else:
+                old = [p for s in caller.readable for p in self._evicted.get(s, ())]
+                yield NoPages(evicted=any(_common(p, prompt.token_ids) == len(p) for p in old))
+        finally:
+            self.holds -= 1
+
+    def claim(self, caller: Caller, count: int, *, again: bool = False) -> Claim:
+        return self.places.claim(caller.scope, count, again=again)
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        self.generations.append(generation)
+        claim = generation.claim or self.claim(generation.caller, 1)
+        claim.enter()
+        self.running.add(generation.request_id)
+        ended = False
+        try:
+            error, after = self._failures.popleft() if self._failures else (None, -1)
+            if error is not None and after < 0:
+                raise error
+            left_out = not_enforced(generation.constraint, answered=bool(self._answers))
+            cached = await self._prefill(generation)
+            prompt_tokens = len(generation.prompt.token_ids)
+            written = max(0, min(prompt_tokens, _kept_until(generation)) - cached)
+            yield Started(
+                cached,
+                self.collapsed,
+                0.0,
+                0.0,
+                prefill_s=self.start_delay_s,
+                cache_write_tokens=written,
+                left_out=left_out,
+            )
+            words, reason = cut(self._words(generation), generation)
+            for said, word in enumerate(words):
+                if error is not None and said == after:
+                    raise error
+                await asyncio.sleep(self.token_delay_s)
+                yield TextDelta(word, logprobs=logprobs_of(word, generation.sampling.logprobs))
+            new = max(1, len(words))
+            prediction = _drafted(generation.predicted, new)
+            ended = True
+            yield Finished(reason, Usage(prompt_tokens, new, cached, written, prediction=prediction))
+        finally:
+            self.running.discard(generation.request_id)
+            claim.leave(failed=not ended)
+
+    async def keep(
+        self,
+        token_ids: _Tokens,
+        scope: str,
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
+    ) -> Kept:
+        if self._failures:
+            raise self._failures.popleft()[0]
+        if len(token_ids) >= self.info.max_context:
+            raise ContextTooLong(
+                limit=self.info.max_context, prompt_tokens=len(token_ids), completion_tokens=1
+            )
+        done = 0
+        while done < len(token_ids):
+            await asyncio.sleep(self.start_delay_s)
+            done = min(done + PAGE_TOKENS, len(token_ids))
+            if progress is not None:
+                progress(done, len(token_ids))
+        pages = _pages(token_ids)
+        stored = {stored_key(p.key, scope) for p in pages}
+        fresh = not stored <= self.disk
+        self.disk.update(stored)
+        self._kept.setdefault(scope, set()).add(token_ids)
+        return Kept("fake", token_ids, pages, 4 * len(token_ids), self.start_delay_s if fresh else 0.0)
+
+    async def known(self, kept: Kept, scope: str) -> int:
+        tokens = 0
+        for page in kept.pages if kept.fingerprint == "fake" else ():
+            if stored_key(page.key, scope) not in self.disk:
+                break
+            tokens += page.tokens
+        if tokens:
+            self._kept.setdefault(scope, set()).add(kept.token_ids[:tokens])
+        return tokens
+
+    def resident(self, kept: Kept, caller: Caller) -> int:
+        return self._resident((*kept.token_ids, 0), caller)
+
+    def pin_room(self) -> int:
+        return self.most_pinned - sum(self.pinned.values())
+
+    async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+        if (scope, kept.token_ids) not in self.pinned and len(kept.pages) > self.pin_room():
+            raise CannotFit("too many pages are pinned", param="pinned")
+        await self.keep(kept.token_ids, scope)
+        prefix = (scope, kept.token_ids)
+        self.pinned[prefix] = len(kept.pages)
+        self._pins[prefix] += 1
+
+        async def release() -> None:
+            self._pins[prefix] -= 1
+            if self._pins[prefix] <= 0:
+                self.pinned.pop(prefix, None)
+
+        return release
+
+    async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        self._kept.get(scope, set()).discard(kept.token_ids)
+        self.disk.difference_update(stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept)
+
+    async def compare(
+        self,
+        prompt: Prompt,
+        caller: Caller,
+        new_tokens: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Comparison:
+        cached = self._resident(prompt.token_ids, caller)
+        if not cached:
+            raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
+        for done in range(0, len(prompt.token_ids), PAGE_TOKENS):
+            await asyncio.sleep(self.start_delay_s)
+            if progress is not None:
+                progress(done, len(prompt.token_ids))
+        answered = min(new_tokens, ANSWER_WORDS)
+        pages, positions = len(_pages(prompt.token_ids[:cached])), len(prompt.token_ids) + answered
+        wrong = self.difference != 0.0
+        return Comparison(
+            cached_tokens=cached,
+            pages=pages,
+            equal_pages=0 if wrong else pages,
+            positions=positions,
+            equal_positions=0 if wrong else positions,
+            equal_argmax=0 if wrong else positions,
+            largest_difference=self.difference,
+            greedy_tokens=answered,
+            equal_greedy=0 if wrong else answered,
+            first_difference=0 if wrong else None,
+        )
+
+    def _words(self, generation: Generation) -> list[str]:
+        if self._answers:
+            return words_of(self._answers.popleft())
+        if self.scripted is not None and (text := self.scripted(generation)) is not None:
+            return words_of(text)
+        if generation.constraint is not None:
+            text = constrained_answer(generation.constraint)
+            if text is not None:
+                return words_of(text)
+        return answer_to(generation.prompt.token_ids)
+
+    async def _prefill(self, generation: Generation) -> int:
+        """Positions taken from pages. Keeps the prompt for its caller, published framings for their scope."""
+        if self.gate is not None:
+            await self.gate.wait()
+        await asyncio.sleep(self.start_delay_s)
+        token_ids = generation.prompt.token_ids
+        cached = 0 if generation.fresh else self._resident(token_ids, generation.caller)
+        if cached < generation.require_cached:
+            raise HitLost(
+                f"{cached} of {generation.require_cached} positions are there", MissReason.NOT_RESIDENT
+            )
+        until = _kept_until(generation)
+        for span in generation.prompt.documents:
+            if span.scope is not None and span.end <= until:
+                self._kept.setdefault(span.scope, set()).add(token_ids[: span.end])
+        if until > 0:
+            self._kept.setdefault(generation.caller.cache_scope, set()).add(token_ids[:until])
+        return cached
+
+    def _resident(self, token_ids: _Tokens, caller: Caller) -> int:
+        """The longest start shared with a prefix that the caller may read, short of the last token."""
+        prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
+        longest = max((_common(p, token_ids) for p in prefixes), default=0)
+        return min(longest, len(token_ids) - 1)
+
+
+def _drafted(predicted: _Tokens | None, new: int) -> tuple[int, int] | None:
+    """How many tokens of a prediction were accepted, and rejected."""
+    if predicted is None:
+        return None
+    return min(len(predicted), new), max(0, len(predicted) - new)
+
+
+def _kept_until(generation: Generation) -> int:
+    if generation.fresh:
+        return 0
+    until = generation.keep_until
+    return len(generation.prompt.token_ids) if until is None else until
+
+
+def _common(a: _Tokens, b: _Tokens) -> int:
+    """Length of the common start."""
+    shorter = min(len(a), len(b))
+    if a[:shorter] == b[:shorter]:  # The usual case, without a step of Python for each token.
+        return shorter
+    for position, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return position
+    return shorter
+
+
+def _pages(token_ids: _Tokens) -> tuple[KeptPage, ...]:
+    pages: list[KeptPage] = []
+    key = b""
+    for begin in range(0, len(token_ids), PAGE_TOKENS):
+        page = token_ids[begin : begin + PAGE_TOKENS]
+        key = hashlib.sha256(key + repr(page).encode()).digest()
+        pages.append(KeptPage(key, len(page)))
+    return tuple(pages)

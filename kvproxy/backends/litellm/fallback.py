@@ -1,0 +1,140 @@
+"""A miss that an upstream answers in the engine's place: what it is asked, and its chunks as events. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvproxy.backends.litellm.openai_cleanup import usage
+from kvproxy.core import Sampling
+from kvproxy.events import (
+    Event,
+    Finished,
+    FinishReason,
+    Likelihood,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
+
+_REASONS: dict[str, FinishReason] = {
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+_NO_TOKEN = -1
+"""Upstreams name tokens by their text; what needs ids is for the engine's own vocabulary."""
+
+
+class FallbackReader:
+    """Reads one stream. ``cached_tokens`` is known at its end: Started says 0, Finished the true count."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self._usage: dict[str, Any] = {}
+        self._reason: FinishReason = "stop"
+        self._calls = 0
+
+    def read(self, chunk: dict[str, Any]) -> list[Event]:
+        events: list[Event] = []
+        if not self.started:
+            self.started = True
+            events.append(Started(0, False, queue_s=0.0, load_s=0.0, prefill_s=0.0, parsed=True))
+        self._usage = chunk.get("usage") or self._usage
+        for choice in chunk.get("choices") or ():
+            delta = choice.get("delta") or {}
+            if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+                events.append(ReasoningDelta(thought))
+            logprobs = _logprobs(choice.get("logprobs"))
+            # A refusal is said as text, as the engine's own model would say it.
+            if (text := delta.get("content") or delta.get("refusal") or "") or logprobs:
+                events.append(TextDelta(text, max(1, len(logprobs)), logprobs))
+            events += [self._call(call) for call in delta.get("tool_calls") or ()]
+            if reason := choice.get("finish_reason"):
+                self._reason = _REASONS.get(reason, "stop")
+        return events
+
+    def _call(self, call: dict[str, Any]) -> ToolCallDelta:
+        """The first piece of each call has an id; upstreams repeat the name, or leave it empty, in later ones."""
+        function = call.get("function") or {}
+        index = int(call.get("index") or 0)
+        first = index >= self._calls
+        self._calls = max(self._calls, index + 1)
+        return ToolCallDelta(
+            index,
+            (call.get("id") or f"call_{index}") if first else None,
+            (function.get("name") or "") if first else None,
+            function.get("arguments") or "",
+        )
+
+    def finished(self) -> Finished:
+        counts = usage(self._usage)
+        details = counts["prompt_tokens_details"]
+        spent = counts.get("completion_tokens_details") or {}
+        return Finished(
+            self._reason,
+            Usage(
+                prompt_tokens=counts["prompt_tokens"],
+                completion_tokens=counts["completion_tokens"],
+                cached_tokens=details["cached_tokens"],
+                cache_write_tokens=details.get("cache_write_tokens", 0),
+                reasoning_tokens=spent.get("reasoning_tokens", 0),
+            ),
+        )
+
+
+def sampling_arguments(sampling: Sampling, *, transparent: bool) -> dict[str, Any]:
+    """What a fallback upstream is asked for; only what differs from its default.
+
+    ``transparent``: it speaks OpenAI's dialect, so what engines have added to that goes along as data. Token
+    ids are left out: they name tokens of the local vocabulary, and mean others elsewhere.
+    """
+    asked: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+    optional: dict[str, Any] = {
+        "max_tokens": sampling.max_tokens,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop) or None,
+        "presence_penalty": sampling.presence_penalty or None,
+        "frequency_penalty": sampling.frequency_penalty or None,
+        "logprobs": None if sampling.logprobs is None else True,
+        "top_logprobs": sampling.logprobs or None,
+    }
+    added: dict[str, Any] = {
+        "top_k": sampling.top_k or None,
+        "min_p": sampling.min_p or None,
+        "repetition_penalty": None if sampling.repetition_penalty == 1.0 else sampling.repetition_penalty,
+        "min_tokens": sampling.min_tokens or None,
+        "ignore_eos": sampling.ignore_eos or None,
+    }
+    asked |= {k: v for k, v in optional.items() if v is not None}
+    extra = {k: v for k, v in added.items() if v is not None}
+    return asked | ({"extra_body": extra} if transparent and extra else {})
+
+
+def with_format(plain: dict[str, Any], sampling: dict[str, Any], *, transparent: bool) -> dict[str, Any]:
+    """The whole of a fallback's arguments. ``plain`` may have ``structured_outputs``, which only engines of OpenAI's
+    dialect know: where another upstream could answer, none may, rather than one that has not heard of it."""
+    plain = dict(plain)
+    wanted = plain.pop("structured_outputs", None)
+    if wanted is None:
+        return {**plain, **sampling}
+    if not transparent:
+        return {**plain, **sampling, "disable_fallbacks": True}
+    extra = {**sampling.get("extra_body", {}), "structured_outputs": wanted}
+    return {**plain, **sampling, "extra_body": extra}
+
+
+def _logprobs(given: dict[str, Any] | None) -> tuple[TokenLogprob, ...]:
+    tokens = (given or {}).get("content") or ()
+    return tuple(
+        TokenLogprob(_likelihood(t), tuple(map(_likelihood, t.get("top_logprobs") or ()))) for t in tokens
+    )
+
+
+def _likelihood(given: dict[str, Any]) -> Likelihood:
+    text = given.get("bytes")
+    raw = str(given.get("token", "")).encode("utf-8", "replace") if text is None else bytes(text)
+    return Likelihood(_NO_TOKEN, raw, float(given["logprob"]))

@@ -1,0 +1,1 @@
+"""Upstreams that speak the client's own dialect: bytes passed through."""

@@ -1,0 +1,1 @@
+"""Measurement drivers of the engine: token ids in, times and bits out. No HTTP."""

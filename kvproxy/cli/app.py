@@ -1,0 +1,348 @@
+"""The command line. Heavy imports stand inside the commands, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from kvproxy import __version__
+from kvproxy.cli.bench import bench
+from kvproxy.cli.options import ConfigFile, Dtype, Model, StoreFolder, read_config, read_text, write_whole
+from kvproxy.errors import KVProxyError, SetupError
+
+if TYPE_CHECKING:
+    from kvproxy.client import Client
+
+
+class _OneLineErrors(TyperGroup):
+    """A foreseen failure is one line on stderr: status 2 when nothing could be started, else 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KVProxyError as e:
+            typer.echo(f"kvproxy: {e.message}", err=True)
+            raise typer.Exit(2 if isinstance(e, SetupError) else 1) from e
+
+
+app = typer.Typer(
+    cls=_OneLineErrors,
+    name="kvproxy",
+    help="An OpenAI-compatible proxy that makes a document cost its prefill once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+docs = typer.Typer(help="List, show and delete published documents.", no_args_is_help=True)
+app.add_typer(docs, name="docs")
+app.add_typer(bench, name="bench")
+
+Url = Annotated[str, typer.Option(envvar="KVPROXY_URL", help="The running proxy.")]
+Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", help="If it asks for one.")]
+
+HERE = "http://127.0.0.1:8321"
+
+NOT_COMPARED = 3
+"""The exit status of a verification that found no difference, and could not compare all."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"kvproxy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    config: ConfigFile = None,
+    model: Model = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.  [127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one.  [8321]")] = None,
+    store: StoreFolder = None,
+    dtype: Dtype = None,
+    audit: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of hits to check in idle time.  [0]", show_default=False),
+    ] = None,
+    announce_file: Annotated[
+        Path | None, typer.Option(help="Write the base URL here once requests are served.")
+    ] = None,
+) -> None:
+    """Start the proxy; ends on Ctrl-C or SIGTERM after its streams are done."""
+    settings = read_config(
+        config,
+        model__path=model,
+        server__host=host,
+        server__port=port,
+        store__path=store,
+        model__dtype=dtype,
+        engine__audit=audit,
+    )
+    from kvproxy.serve import run_server
+    from kvproxy.terminal.progress import Progress
+
+    def announce(bound_host: str, bound_port: int) -> None:
+        url = _base_url(bound_host, bound_port)
+        typer.echo(f"serving {settings.model.served_name} at {url}/v1", err=True)
+        if announce_file is not None:
+            write_whole(announce_file, url + "\n")
+
+    with Progress(f"preparing {settings.model.path}", unit="tensors") as progress:
+        raise typer.Exit(run_server(settings, announce=announce, progress=progress))
+
+
+def _base_url(host: str, port: int) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@app.command()
+def publish(
+    file: Annotated[
+        str, typer.Argument(help="A text file in UTF-8 (or UTF-16 with its mark), or - for stdin.")
+    ],
+    document: Annotated[str, typer.Option("--id", help="What readers name it by, e.g. handbook.")],
+    url: Url = HERE,
+    api_key: Key = None,
+    private: Annotated[bool, typer.Option("--private", help="For this API key alone.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
+    pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")] = None,
+) -> None:
+    """Publish a text: its prefill is paid now, and by nobody again."""
+    if private and public:
+        raise typer.BadParameter("--private and --public exclude each other")
+    from kvproxy.terminal.progress import Progress
+
+    text = read_text(file)
+    visibility = "private" if private else "public" if public else None
+    with _client(url, api_key) as client, Progress(f"publish {document}") as progress:
+        result = client.publish(document, text, visibility=visibility, pinned=pin, progress=progress)
+    info = result["info"]
+    done = f"in {result['prefill_s']:.1f} s" if result["created"] else "already published"
+    how = f"{info['visibility']}, pinned" if info.get("pinned") else info["visibility"]
+    names = [s["name"] for s in info.get("spellings", ())]
+    spelled = f", {len(names)} spellings ({', '.join(names)})" if len(names) > 1 else ""
+    typer.echo(f"{info['id']}@{info['version']}: {info['tokens']:,} tokens{spelled}, {how}, {done}")
+
+
+def _client(url: str, api_key: str | None) -> Client:
+    from kvproxy.client import Client
+
+    return Client(url, api_key)
+
+
+@docs.command("list")
+def docs_list(
+    url: Url = HERE, api_key: Key = None, as_json: Annotated[bool, typer.Option("--json")] = False
+) -> None:
+    """Every document that this API key may read."""
+    with _client(url, api_key) as client:
+        documents = client.documents()
+    if as_json:
+        typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+        return
+    if not documents:
+        typer.echo("no documents; publish one with `kvproxy publish FILE --id NAME`")
+        return
+    from kvproxy.terminal.tables import print_documents
+
+    print_documents(documents)
+
+
+@docs.command("show")
+def docs_show(
+    document: Annotated[str, typer.Argument(help="handbook, or one version: handbook@3")],
+    text: Annotated[bool, typer.Option("--text", help="Print the text itself instead.")] = False,
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """What is known of one document, as JSON, or its text."""
+    with _client(url, api_key) as client:
+        found = client.document(document, text=text)
+    if text:
+        typer.echo(found["text"], nl=False)
+    else:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+@docs.command("delete")
+def docs_delete(
+    document: Annotated[str, typer.Argument(help="All versions of handbook, or one: handbook@3")],
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """Forget a document and its pages, at once for new readers."""
+    with _client(url, api_key) as client:
+        client.delete(document)
+    typer.echo(f"deleted {document}")
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def env(
+    agent: Annotated[str, typer.Argument(help="claude, codex, opencode, aider, llm, qwen, continue, …")],
+    command: Annotated[
+        list[str] | None, typer.Argument(help="With --run: what to start.", show_default=False)
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Start it: --run -- COMMAND …")] = False,
+    model: Annotated[str | None, typer.Option(help="One of the proxy's models.  [the local one]")] = None,
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """Print the settings with which an agent uses this proxy: eval "$(kvproxy env claude)"."""
+    from kvproxy.agents.launch import run as start
+    from kvproxy.agents.launch import shell_lines
+    from kvproxy.agents.recipe import NO_KEY, Door
+    from kvproxy.agents.recipes import RECIPES
+
+    if agent not in RECIPES:
+        raise typer.BadParameter(f"'{agent}' is none of {', '.join(RECIPES)}")
+    with _client(url, api_key) as client:
+        served = client.served(model)
+    door = Door(client.root, served["id"], served.get("max_model_len") or 32_768, api_key or NO_KEY)
+    recipe = RECIPES[agent](door)
+    if not run:
+        typer.echo(shell_lines(recipe), nl=False)
+        return
+    raise typer.Exit(start(recipe, command or [recipe.command or agent]))
+
+
+@app.command()
+def watch(
+    last: Annotated[int, typer.Option(min=0, max=500, help="How many that have ended already.")] = 20,
+    url: Url = HERE,
+    api_key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object on each line.")] = False,
+) -> None:
+    """Show this API key's requests as they end: who asked, what was cached, why not. Ctrl-C ends it."""
+    from kvproxy.cli.watch import HEAD, line
+    from kvproxy.terminal.tables import console
+
+    shown = console()
+    with _client(url, api_key) as client, suppress(KeyboardInterrupt):
+        if not as_json:
+            shown.print(HEAD, style="bold", highlight=False, no_wrap=True, crop=False)
+        for entry in client.requests(last=last):
+            if as_json:
+                typer.echo(json.dumps(entry, ensure_ascii=False))
+            else:
+                shown.print(line(entry), no_wrap=True, crop=False, soft_wrap=True)
+
+
+@app.command()
+def mcp(
+    http: Annotated[
+        str | None,
+        typer.Option(help="Serve streamable HTTP at HOST:PORT, path /mcp.  [stdio]", show_default=False),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="KVPROXY_MCP_TOKEN", help="With --http: the bearer token to ask for.")
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="With --http: one more name that clients call this host by.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Let it publish files below this folder.")] = None,
+    allow_delete: Annotated[bool, typer.Option("--allow-delete", help="Offer delete_document too.")] = False,
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """Offer a running proxy to agents as an MCP server: publish, list, ask with documents, explain."""
+    from kvproxy.mcp_server.exposure import read_exposure
+    from kvproxy.mcp_server.extra import McpOptions, run_mcp
+
+    if http is None and allow_host:  # a token may stand in the environment for another server
+        raise typer.BadParameter("--allow-host needs --http")
+    exposure = None if http is None else read_exposure(http, token, allow_host or ())
+    with suppress(KeyboardInterrupt):
+        run_mcp(
+            McpOptions(url, api_key, exposure, root, allow_delete),
+            announce=lambda where: typer.echo(f"MCP at {where}", err=True),
+        )
+
+
+@app.command()
+def demo() -> None:
+    """Publish two documents on the bundled model and show what a cold and a warm question cost."""
+    from kvproxy.cli.demo import run_demo
+
+    raise typer.Exit(run_demo())
+
+
+@app.command()
+def verify(
+    documents: Annotated[
+        list[str] | None, typer.Argument(help="Published documents, e.g. handbook@3.", show_default=False)
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every document that this API key may read, all versions.")
+    ] = False,
+    tokens: Annotated[
+        int, typer.Option(min=1, help="How many tokens of the greedy answers to compare.")
+    ] = 24,
+    url: Url = HERE,
+    api_key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Compare hits with a prefill from scratch, every position, cut at every page.
+
+    Status 0: all equal to the bit; 1: something differs; 3: something could not be compared.
+    """
+    if every == bool(documents):
+        raise typer.BadParameter("name documents, or give --all")
+    from kvproxy.terminal.progress import Progress
+    from kvproxy.terminal.tables import print_verifications
+
+    rows: list[dict[str, Any]] = []
+    failed = False
+    try:
+        with _client(url, api_key) as client:
+            if every:
+                documents = [f"{d['id']}@{d['version']}" for d in client.documents()]
+            for document in documents or ():
+                with Progress(f"verify {document}") as progress:
+                    rows += client.verify(document, tokens=tokens, progress=progress)["data"]
+    except KVProxyError as e:
+        typer.echo(f"kvproxy: {e.message}", err=True)
+        failed = True
+    # What was compared before a failure is shown: a difference in it must not be lost.
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+    elif rows or not failed:
+        print_verifications(rows)
+    differs = any(not row["exact"] and not row["note"] for row in rows)
+    missing = failed or any(row["note"] for row in rows)
+    raise typer.Exit(1 if differs else NOT_COMPARED if missing else 0)
+
+
+@app.command()
+def doctor(config: ConfigFile = None, model: Model = None, store: StoreFolder = None) -> None:
+    """Find, before anything is served, what would make a hit impossible, wrong or slow."""
+    from kvproxy.cli.doctor import examine
+    from kvproxy.config import default_cache_dir
+    from kvproxy.terminal.finding import Finding
+    from kvproxy.terminal.progress import Progress
+    from kvproxy.terminal.tables import print_findings
+
+    try:
+        settings = read_config(config, model__path=model, store__path=store)
+    except SetupError as e:
+        findings = [
+            Finding("fail", "config", e.message, "correct it; config.example.yaml shows every setting")
+        ]
+    else:
+        where = str(config) if config is not None else "defaults"
+        with Progress(f"preparing {settings.model.path}", unit="tensors") as progress:
+            findings = [Finding("ok", "config", where), *examine(settings, default_cache_dir(), progress)]
+    print_findings(findings)
+    raise typer.Exit(1 if any(f.level == "fail" for f in findings) else 0)

@@ -1,0 +1,32 @@
+"""``kvproxy bench …``: every figure beside a baseline of the same run. One file per command; heavy imports stand
+inside the functions."""
+
+from kvproxy.cli.bench import (
+    cold_command,
+    evict_command,
+    fair_command,
+    grammar_command,
+    paper_command,
+    proxy_command,
+    quote_command,
+    readers_command,
+    roofline_command,
+    soak_command,
+    stall_command,
+)
+from kvproxy.cli.bench.bench_group import bench
+
+__all__ = [
+    "bench",
+    "cold_command",
+    "evict_command",
+    "fair_command",
+    "grammar_command",
+    "paper_command",
+    "proxy_command",
+    "quote_command",
+    "readers_command",
+    "roofline_command",
+    "soak_command",
+    "stall_command",
+]

@@ -1,0 +1,52 @@
+"""``kvproxy bench paper``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kvproxy.cli.bench.bench_group import bench
+from kvproxy.cli.options import BenchModel, can_write, read_sizes, write_whole
+
+
+@bench.command("paper")
+def bench_paper_command(
+    model: BenchModel = "smollm2-135m",
+    dtype: Annotated[str, typer.Option(help="bfloat16 or float32.")] = "bfloat16",
+    sizes: Annotated[str, typer.Option(help="Tokens of the documents.")] = "255,512,1024,2048,3774",
+    repeats: Annotated[int, typer.Option(min=1, help="Take the median of so many.")] = 3,
+    input_price: Annotated[
+        float, typer.Option(min=1e-9, help="US dollars for a million input tokens.")
+    ] = 5.0,
+    egress_price: Annotated[float, typer.Option(min=0.0, help="US dollars for a GB of egress.")] = 0.09,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write an SVG here (extra: bench).")] = None,
+) -> None:
+    """The measurements of "Can I Buy Your KV Cache?" (arXiv 2606.13361), each beside the paper's."""
+    from kvproxy.bench.paper import Prices, bench_paper
+    from kvproxy.bench.plot import need_matplotlib, plot_paper
+    from kvproxy.bench.shape_tables import print_paper
+    from kvproxy.config import default_cache_dir
+    from kvproxy.terminal.progress import Progress
+
+    can_write(json_file, plot)
+    if plot is not None:
+        need_matplotlib()
+    with Progress("bench paper", unit="sizes") as progress:
+        result = bench_paper(
+            model,
+            cache_dir=default_cache_dir(),
+            dtype=dtype,
+            sizes=read_sizes(sizes),
+            repeats=repeats,
+            prices=Prices(input_price, egress_price),
+            progress=progress,
+        )
+    print_paper(result)
+    if json_file is not None:
+        write_whole(json_file, json.dumps(result, indent=2) + "\n")
+    if plot is not None:
+        plot_paper(result, plot)

@@ -1,0 +1,44 @@
+"""Decisions: hit or miss for one prompt, and the reason of a miss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kvproxy.core.requests import DocumentRef
+
+
+class MissReason(StrEnum):
+    """Why a prompt was not served from kept pages. The list is closed: metrics use it as a label."""
+
+    NO_DOCUMENT = "no-document"
+    """Nothing at the front of the messages is known, and no earlier prompt started the same way."""
+    NEW_PREAMBLE = "new-preamble"
+    """The document is known, but never stood behind this system prompt or these tools for this caller."""
+    NOT_RESIDENT = "not-resident"
+    """The document is known under this preamble, but its pages were evicted."""
+    PAGES_REJECTED = "pages-rejected"
+    """Kept pages failed their checksum or belong to another fingerprint."""
+    QUARANTINED = "quarantined"
+    """An audit found that the document's kept pages differ from a prefill; nothing kept is used until that is
+    settled."""
+    ENGINE_FAILED = "engine-failed"
+    """The hit path failed before the first byte; the request was retried as a miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """The prompt starts with ``cached_tokens`` positions whose KV the caller may use."""
+
+    cached_tokens: int
+    document: DocumentRef | None
+    """The first known document inside those positions; None when only an earlier prompt matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    reason: MissReason
+    document: DocumentRef | None = None
+
+
+Decision = Hit | Miss

@@ -1,0 +1,197 @@
+"""Requests: what a client asked for, in any dialect, as frozen values.
+
+A request travels as a :class:`ChatRequest` or :class:`TextRequest`, becomes a :class:`~kvproxy.core.prompts.Prompt`
+(token ids and the places of documents in them), and comes back as a stream of :data:`~kvproxy.events.Event` values for
+each choice, which ends in exactly one ``Finished`` or an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from kvproxy.core.answer_format import AnswerFormat
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """Names a document, or one version of it: ``handbook`` or ``handbook@3``."""
+
+    id: str
+    version: int | None = None
+    owner: str | None = None
+    """The publisher's scope, of a private version: each publisher has private ids of its own, and nobody can tell
+    which. None of a public one, and in what clients write: the server finds out which they mean."""
+
+    def __str__(self) -> str:
+        return self.id if self.version is None else f"{self.id}@{self.version}"
+
+    @property
+    def name(self) -> str:
+        """Unique among all documents: the public id, or a private one with its owner. No id holds a line end."""
+        return self.id if self.owner is None else f"{self.id}\n{self.owner}"
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    text: str
+    mark: bool = False
+    """The client says that a reusable prefix ends with this part: OpenAI's ``prompt_cache_breakpoint``,
+    Anthropic's ``cache_control``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPart:
+    """``{"type": "kv_document", "document": "handbook@3"}``: stands for the document's text."""
+
+    document: DocumentRef
+    mark: bool = False
+
+
+Part = TextPart | DocumentPart
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that an earlier assistant message made. ``arguments`` is the JSON text that the client sent."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message as the client sent it, with ``developer`` already turned into ``system``."""
+
+    role: Role
+    content: tuple[Part, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Assistant messages only."""
+    tool_call_id: str | None = None
+    """Tool messages only: which call this is the result of."""
+    reasoning: str | None = None
+    """Assistant messages only: what it thought, where the client sends it back."""
+
+
+ToolForm = Literal["function", "custom", "shell", "local_shell", "apply_patch", "tool_search"]
+"""The form in which a tool's client is told of calls: as a function's, free text, or a built-in's own item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call. ``parameters`` is its JSON schema, in the client's own key order."""
+
+    name: str
+    description: str | None = None
+    parameters: Mapping[str, Any] | None = None
+    strict: bool = False
+    """The arguments must follow the schema: enforced while sampling."""
+    assumed: bool = False
+    """``strict`` is the dialect's default, which the client did not ask for: where it cannot be enforced, it is
+    not, and nobody is refused for it."""
+    form: ToolForm = "function"
+    namespace: str | None = None
+    """The group that the client declared it in; ``name`` is then unique among all groups."""
+    bare_name: str | None = None
+    """The client's own name for it inside of its namespace."""
+    found: bool = False
+    """The conversation itself tells of it, as the result of a search for tools: it stands in no list before it, whose
+    change would cost the whole prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """``names``: only these of the tools may be called; empty means all. One named function is ``required`` with
+    one name."""
+
+    mode: Literal["none", "auto", "required"] = "auto"
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheHints:
+    """What the client says about keeping its prompt. It chooses among its own pages only."""
+
+    key: str | None = None
+    """``prompt_cache_key``: where a fleet may best send the request. It separates nothing, unless the operator set
+    that for an API key: agents send a fresh session id here, and would never hit."""
+    salt: str | None = None
+    """``cache_salt``: requests with different salts, or with none, share published documents and nothing else."""
+    explicit: bool = False
+    """``prompt_cache_options.mode: explicit``: keep nothing behind the last mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to choose tokens. The defaults ask for nothing; ``temperature == 0`` is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token id, what to add to its logit), by token id."""
+    seed: int | None = None
+    max_tokens: int | None = None
+    min_tokens: int = 0
+    """No end token and no stop string counts before so many tokens."""
+    ignore_eos: bool = False
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    logprobs: int | None = None
+    """None: no logprobs. Else how many alternatives to give beside each chosen token, 0 to 20."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A piece of a request that the local model is not shown or that is not done, where its dialect allows that."""
+
+    param: str
+    """The path of the field as the client wrote it: ``tools[3]``, ``messages[2].content[0]``."""
+    what: str
+    """Its kind, in a word or two: ``web_search``, ``image``. Never a client's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A validated request in any of the chat dialects."""
+
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    stream: bool = False
+    include_usage: bool = False
+    template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Extra variables for the chat template, e.g. ``{"enable_thinking": False}``."""
+    n: int = 1
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    response_format: AnswerFormat | None = None
+    cache: CacheHints = CacheHints()
+    prediction: str | None = None
+    """What the client expects the answer to be. It changes when tokens come, never which."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Told to the client in a header: see ``wire/answers/left_out.py``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """A validated text completion request: the prompt as it is, without a chat template.
+
+    ``prompt`` is text, or token ids that the client made itself.
+    """
+
+    model: str
+    prompt: str | tuple[int, ...]
+    sampling: Sampling = Sampling()
+    n: int = 1
+    cache: CacheHints = CacheHints()
+    response_format: AnswerFormat | None = None

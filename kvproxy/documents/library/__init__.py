@@ -1,0 +1,1 @@
+"""The library: documents, versions, their registry on disk, and lookup by prefix."""

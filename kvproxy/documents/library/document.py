@@ -1,0 +1,141 @@
+"""A published document: its text, and its tokens with the places where they can be joined to others."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from kvproxy.core import PUBLIC, DocumentRef, Visibility, documents_scope
+from kvproxy.documents.library.spelling import PUBLISHED, bare
+from kvproxy.errors import DocumentRejected
+
+ID_PATTERN = r"^(?=.{1,128}$)[A-Za-z0-9][A-Za-z0-9._-]*(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*$"
+"""For JSON schemas. No segment is empty, ``.`` or ``..``: whoever normalises paths on the way, a client or a proxy in
+between, would make another document's name of it."""
+_ID = re.compile(ID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One version of a document."""
+
+    id: str
+    version: int
+    text: str
+    etag: str
+    """sha256 of the text's UTF-8 bytes, hex."""
+    visibility: Visibility
+    owner_scope: str
+    created: int
+    """Unix seconds."""
+
+    @property
+    def ref(self) -> DocumentRef:
+        return DocumentRef(self.id, self.version, None if self.visibility == "public" else self.owner_scope)
+
+    @property
+    def series(self) -> str:
+        """All versions of this id and publisher: whoever changes one of them takes the turn of this name."""
+        return series(self.id, self.owner_scope)
+
+    @property
+    def scope(self) -> str:
+        """The scope its published pages are kept in."""
+        return PUBLIC if self.visibility == "public" else documents_scope(self.owner_scope)
+
+    def visible_to(self, scope: str) -> bool:
+        return self.visibility == "public" or self.owner_scope == scope
+
+
+def series(id: str, owner_scope: str) -> str:
+    return f"{id}\n{owner_scope}"
+
+
+def etag_of(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def checked_etag(id: str, text: str, max_text: int) -> str:
+    """The ETag of a document that may be published: a valid id, and text of 1 to ``max_text`` bytes of UTF-8.
+
+    Raises DocumentRejected.
+    """
+    if _ID.fullmatch(id) is None:
+        raise DocumentRejected(
+            f"Invalid document id {id[:140]!r}: 1 to 128 letters, digits and . _ - /, the first a letter or digit, "
+            "without '.', '..' or nothing between slashes, and no slash at the end.",
+            param="id",
+        )
+    if not bare(text):
+        raise DocumentRejected(f"The text of '{id}' is empty.", param="text")
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError as e:
+        raise DocumentRejected(
+            f"The text of '{id}' has half of a surrogate pair at character {e.start}.", param="text"
+        ) from e
+    if size > max_text:
+        raise DocumentRejected(
+            f"The text of '{id}' has {size} bytes; at most {max_text} are accepted.", param="text"
+        )
+    return etag_of(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A place near the document's start: its own tokens hold from here, if a piece starts here in context."""
+
+    character: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedDocument:
+    """A document's core (its text without surrounding white space), tokenised once.
+
+    For every tail, ``token_ids[:cut_token]`` are the tokens of ``core[:cut]`` in ``core + tail``. ``entries``
+    is empty and ``cut`` is 0 when that cannot be shown; such a document is encoded with what surrounds it.
+    """
+
+    core: str
+    key: str
+    """sha256 of the core, hex."""
+    token_ids: tuple[int, ...]
+    entries: tuple[Entry, ...]
+    lead: int
+    """Characters of the core that must be looked at to find an entry."""
+    cut: int
+    cut_token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """Where a published document is expected to stand: what its pages are made for ahead of time."""
+
+    place: Literal["system", "user", "text"]
+    """At the head of the system message, of the first user message, or of a text completion's prompt."""
+    system: str | None = None
+    """For ``user``: the system prompt before it; None sends no system message."""
+
+    @property
+    def name(self) -> str:
+        """``system``, ``user``, ``text``, or ``user-`` and a digest of the system prompt."""
+        if self.system is None:
+            return self.place
+        return f"{self.place}-{etag_of(self.system)[:12]}"
+
+
+@dataclass(frozen=True, slots=True)
+class FramedPrefix:
+    """The tokens from position 0 to the document's cut under one framing, in one spelling."""
+
+    framing: str
+    token_ids: tuple[int, ...]
+    spelling: str = PUBLISHED
+
+    @property
+    def name(self) -> str:
+        """The name that it is kept under: ``system`` for the text as published, ``system:lf`` for another spelling."""
+        return self.framing if self.spelling == PUBLISHED else f"{self.framing}:{self.spelling}"

@@ -1,0 +1,320 @@
+"""What is done before a registry is opened: damage is found wherever it sits, and a sound database put in its place.
+
+A damaged file is never repaired: it is set aside whole, in a folder beside the registry, with a report of what was
+lost. What can be verified row by row goes into a new database that replaces it, and the start goes on with that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kvproxy.documents.library import registry_rows as rows
+from kvproxy.documents.library.registry_rows import Row, Table, Value
+from kvproxy.errors import SetupError
+from kvproxy.store.sqlite.sqlite_pages import read_image, read_wal
+from kvproxy.store.sqlite.sqlite_read_only import read_only
+from kvproxy.store.sqlite.sqlite_rows import table_rows
+
+logger = logging.getLogger(__name__)
+
+_REPORT = "report.txt"
+_NOT_DAMAGE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_READONLY",
+               "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR")  # fmt: skip
+"""Beginnings of error names that say nothing against the file itself."""
+
+
+@dataclass(slots=True)
+class _Rescued:
+    """Verified rows by table and key, and what is known to be lost, in words."""
+
+    found: dict[str, dict[Row, Row]] = field(default_factory=lambda: {t.name: {} for t in rows.TABLES})
+    lost: list[str] = field(default_factory=list)
+
+    def add(self, table: Table, values: Row) -> None:
+        self.found[table.name].setdefault(values[: table.key], values)
+
+
+def make_sound(path: Path) -> None:
+    """Leave at ``path`` a sound registry of this version, or none. Raises SetupError, OSError and, where the file is
+    not at fault, sqlite3.Error."""
+    _finish(path)
+    if not path.exists():
+        return
+    wal = read_wal(path)
+    if wal.hides_commits:
+        _rescue(path, str(wal.fault))
+        return
+    if wal.fault is not None:
+        copy = _aside(path, [f"the last transaction is undone: {wal.fault}"])
+        shutil.copy2(f"{path}-wal", copy)
+        logger.error("document registry %s: the last change is undone: %s; see %s", path, wal.fault, copy)
+    if path.stat().st_size == 0:
+        if wal.frames:  # SQLite would remove the log of an empty file
+            _rescue(path, "the file is empty")
+            return
+        logger.warning("document registry %s is an empty file: no document is known", path)
+        return
+    try:
+        with closing(sqlite3.connect(path)) as db:
+            version, faults = _examine(path, db)
+            old = _read(db) if version == 1 and not faults else None
+            if old is not None:
+                # Whatever is in the log goes into the file, so that the log may be removed before the file is replaced.
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except (sqlite3.Error, UnicodeDecodeError) as e:
+        if (getattr(e, "sqlite_errorname", None) or "").startswith(_NOT_DAMAGE):
+            raise
+        _rescue(path, str(e))
+        return
+    if faults or (old is not None and old.lost):
+        _rescue(path, faults[0] if faults else f"{len(old.lost) if old else 0} rows fail")
+    elif old is not None:
+        part = _write(path, old)
+        for name in _files(path):
+            if name != path:
+                name.unlink()
+        part.replace(path)
+        _sync(path.parent)
+        logger.info("document registry %s: written anew, each row with its digest and its owner", path)
+
+
+def set_aside(path: Path) -> list[str]:
+    """The reports of what lies aside, a line for each loss: until its folder is removed, pages that belong to no
+    document are kept, for whoever restores one."""
+    lines = []
+    for folder in sorted(path.parent.glob(f"{path.name}.damaged-*")):
+        try:
+            report = (folder / _REPORT).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            report = ["its report cannot be read"]
+        lines += [f"{folder.name}: {line}" for line in report]
+    return lines
+
+
+def faults(path: Path) -> list[str]:
+    """Every fault of a registry in words, nothing changed; what lies aside included."""
+    found = set_aside(path)
+    if not path.exists():
+        return found
+    wal = read_wal(path)
+    found += [] if wal.fault is None else [wal.fault]
+    if path.stat().st_size == 0:
+        return found
+    try:
+        with closing(read_only(path)) as db:
+            found += _examine(path, db)[1]
+    except (sqlite3.Error, UnicodeDecodeError, SetupError) as e:
+        found.append(str(e))
+    return found
+
+
+def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
+    """The schema's version, 0 for a database without tables, and all faults. Raises sqlite3.Error, and SetupError
+    for a database that is not this project's, or newer."""
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    schema = {
+        name: sql for name, sql in db.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
+    }
+    wanted = {t.name: t.sql for t in rows.TABLES}
+    if not schema and version == 0:
+        return 0, []
+    if schema != wanted and version not in (1, rows.SCHEMA_VERSION):
+        raise SetupError(f"{path} was written by another version of kvproxy (schema {version})")
+    faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
+    if schema == wanted:
+        faults += ["the schema's version is damaged"] if version != rows.SCHEMA_VERSION else []
+        for table in rows.TABLES:
+            for row in db.execute(f"SELECT * FROM {table.name}"):
+                reason = rows.row_fault(table, row)
+                faults += [] if reason is None else [f"{rows.row_name(table, row)}: {reason}"]
+        faults += [
+            f"row {r[1]} of {r[0]} has no parent" for r in db.execute("PRAGMA foreign_key_check").fetchall()
+        ]
+        return rows.SCHEMA_VERSION, faults
+    names = {t.name for t in rows.TABLES}
+    if version == 1 and {"ids", "versions", "kept"} <= set(schema) <= names:
+        return 1, faults
+    return version, [*faults, "the schema is damaged"]
+
+
+def _read(db: sqlite3.Connection) -> _Rescued:
+    """The rows of a database without digests. Raises sqlite3.Error."""
+    rescued = _Rescued()
+    there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
+    for table in rows.TABLES:
+        if table.name not in there:
+            continue
+        for row in db.execute(f"SELECT {', '.join(table.columns)} FROM {table.name}"):
+            _sort(rescued, table, row, with_digest=False)
+    rescued.found = rows.named_by_owner(rescued.found)
+    return rescued
+
+
+def _sort(rescued: _Rescued, table: Table, row: tuple[Value, ...], *, with_digest: bool) -> bool:
+    reason = rows.row_fault(table, row, with_digest=with_digest)
+    if reason is None:
+        values = rows.coerced(table, row[: len(table.columns)])
+        assert values is not None
+        rescued.add(table, values)
+        return True
+    rescued.lost.append(_loss(table, row, reason))
+    return False
+
+
+def _loss(table: Table, row: tuple[Value, ...], reason: str) -> str:
+    name = rows.row_name(table, row)
+    if table is rows.VERSIONS:
+        return f"{name} is not served: {reason}"
+    if table is rows.KEPT:
+        return f"{name} is prefilled again: {reason}"
+    return f"{name} has lost its row in {table.name}: {reason}"
+
+
+def _salvage(path: Path) -> _Rescued:
+    """What can be verified in a damaged file, from whatever page of it can be read."""
+    rescued = _Rescued()
+    found = list(table_rows(read_image(path)))
+    doubtful = []
+    for row in found:
+        tables = [t for t in rows.TABLES if len(t.columns) + 1 == len(row)]
+        sound = next((t for t in tables if rows.row_fault(t, row) is None), None)
+        if sound is not None:
+            rescued.add(sound, rows.coerced(sound, row[:-1]) or ())
+        else:
+            doubtful.append((tables, row))
+    if not any(rescued.found.values()) and _without_digests(path):
+        for row in found:
+            for table in (t for t in rows.TABLES if len(t.columns) == len(row)):
+                _sort(rescued, table, row, with_digest=False)
+        _add_readable_ids(path, rescued)
+        rescued.found = rows.named_by_owner(rescued.found)
+    else:
+        for tables, row in doubtful:
+            # What does not end in a digest is no row of ours, or past recognition.
+            alike = [t for t in tables if isinstance(row[-1], bytes) and _alike(t, row)]
+            if len(alike) == 1:
+                _sort(rescued, alike[0], row, with_digest=True)
+            elif alike:
+                where = " or ".join(t.name for t in alike)
+                rescued.lost.append(f"{rows.row_name(rows.IDS, row)} has lost a row in {where}")
+    return rescued
+
+
+def _alike(table: Table, row: tuple[Value, ...]) -> bool:
+    """Whether most columns have the table's types."""
+    same = sum(type(v) is kind or kind is float for v, kind in zip(row, table.kinds, strict=False))
+    return same >= len(table.kinds) - 1
+
+
+def _without_digests(path: Path) -> bool:
+    try:
+        with closing(read_only(path)) as db:
+            return bool(db.execute("PRAGMA user_version").fetchone()[0] == 1)
+    except (sqlite3.Error, UnicodeDecodeError):
+        return False
+
+
+def _add_readable_ids(path: Path, rescued: _Rescued) -> None:
+    """Of a database without digests, whose table of ids is an index of its own kind."""
+    with suppress(sqlite3.Error, UnicodeDecodeError), closing(read_only(path)) as db:
+        for row in db.execute("SELECT id, last_version FROM ids"):
+            _sort(rescued, rows.IDS, row, with_digest=False)
+
+
+def _rescue(path: Path, why: str) -> None:
+    """Put what can be verified in the place of a damaged database, and that aside. A line in the log for the file,
+    and one for each loss that has a name."""
+    why = " ".join(why.split())
+    rescued = _salvage(path)
+    versions = rescued.found["versions"]
+    for table in (rows.KEPT, rows.QUARANTINED, rows.PINNED):
+        for key in {key[:2] for key in rescued.found[table.name]} - versions.keys():
+            line = _loss(rows.VERSIONS, key, "")
+            if not any(lost.startswith(line) for lost in rescued.lost):
+                rescued.lost.append(f"{line}its text cannot be read")
+    lost = sorted(set(rescued.lost))
+    _write(path, rescued).replace(_recovered(path))
+    _sync(path.parent)
+    aside = _aside(path, [why, f"{len(versions)} document versions were recovered", *lost])
+    _replace(path, aside)
+    logger.error(
+        "document registry %s is damaged (%s): %d document versions recovered, the file set aside in %s",
+        path, why, len(versions), aside,
+    )  # fmt: skip
+    for line in lost:
+        logger.error("document registry: %s", line)
+
+
+def _write(path: Path, rescued: _Rescued) -> Path:
+    """Write a sound database beside ``path``, under another name; it is on the medium when this returns."""
+    part = _recovered(path).with_suffix(".part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    versions = rescued.found["versions"]
+    last = {key[0]: values[1] for key, values in rescued.found["ids"].items()}
+    for id, version in versions:
+        last[id] = max(version, last.get(id, 0))  # type: ignore[type-var]  # row_fault has seen to the types
+    with closing(sqlite3.connect(part, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous = FULL")
+        db.executescript(rows.SCHEMA)
+        db.execute("BEGIN")
+        _insert(db, rows.IDS, last.items())
+        _insert(db, rows.VERSIONS, versions.values())
+        for table in (rows.KEPT, rows.QUARANTINED, rows.PINNED):
+            _insert(db, table, (v for key, v in rescued.found[table.name].items() if key[:2] in versions))
+        db.execute("COMMIT")
+    _sync(part)
+    return part
+
+
+def _insert(db: sqlite3.Connection, table: Table, values: Iterable[Row]) -> None:
+    db.executemany(table.insert, (rows.sealed(table, v) for v in values))
+
+
+def _replace(path: Path, aside: Path) -> None:
+    """Put the recovered database in place. A kill on the way leaves what :func:`_finish` ends."""
+    for name in _files(path):
+        name.rename(aside / name.name)
+    _recovered(path).rename(path)
+    _sync(path.parent)
+
+
+def _finish(path: Path) -> None:
+    """End a replacement that a kill cut short."""
+    _recovered(path).with_suffix(".part").unlink(missing_ok=True)
+    if _recovered(path).exists():
+        _replace(path, _aside(path, ["it was being replaced when the process ended"]))
+
+
+def _aside(path: Path, report: list[str]) -> Path:
+    folder = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+    folder.mkdir(mode=0o700)
+    (folder / _REPORT).write_text("".join(f"{line}\n" for line in report), encoding="utf-8")
+    return folder
+
+
+def _files(path: Path) -> Iterator[Path]:
+    for suffix in ("", "-wal", "-shm"):
+        file = path.with_name(path.name + suffix)
+        if file.exists():
+            yield file
+
+
+def _recovered(path: Path) -> Path:
+    return path.with_name(f"{path.name}.recovered")
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

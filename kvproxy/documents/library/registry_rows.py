@@ -1,0 +1,205 @@
+"""The registry's tables, and the digest that each row carries: pure, no I/O.
+
+A database checks how its pages hang together, not what they hold. Every row ends with a sha256 over its table's name
+and all of its columns; a text stands in it by its ETag, which is itself the sha256 of the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kvproxy.core import DocumentRef
+
+SCHEMA_VERSION = 2
+"""1 had no digests, and private documents had no owner in their ``id``; it is imported."""
+
+PAGE = struct.Struct("<32sI")
+"""A page's key and its tokens, in ``kept.pages``."""
+
+Value = None | int | float | str | bytes
+Row = tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """``columns`` are those in front of the digest; ``kinds`` their types; ``key`` how many of them name a row."""
+
+    name: str
+    columns: tuple[str, ...]
+    kinds: tuple[type, ...]
+    key: int
+    sql: str
+
+    @property
+    def insert(self) -> str:
+        return f"INSERT INTO {self.name} VALUES ({', '.join('?' * (len(self.columns) + 1))})"
+
+
+# `ids` outlives its versions, so that a deleted handbook@3 never comes back with another text.
+IDS = Table(
+    "ids",
+    ("id", "last_version"),
+    (str, int),
+    1,
+    """CREATE TABLE ids (id TEXT PRIMARY KEY, last_version INTEGER NOT NULL, digest BLOB NOT NULL)""",
+)
+VERSIONS = Table(
+    "versions",
+    ("id", "version", "text", "etag", "visibility", "owner_scope", "created"),
+    (str, int, bytes, str, str, str, int),
+    2,
+    """CREATE TABLE versions (
+    id TEXT NOT NULL REFERENCES ids (id),
+    version INTEGER NOT NULL CHECK (version > 0),
+    text BLOB NOT NULL,
+    etag TEXT NOT NULL,
+    visibility TEXT NOT NULL CHECK (visibility IN ('public', 'private')),
+    owner_scope TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (id, version)
+)""",
+)
+KEPT = Table(
+    "kept",
+    ("id", "version", "framing", "fingerprint", "token_ids", "pages", "bytes", "prefill_s"),
+    (str, int, str, str, bytes, bytes, int, float),
+    3,
+    """CREATE TABLE kept (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    framing TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    token_ids BLOB NOT NULL,
+    pages BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    prefill_s REAL NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (id, version, framing),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+)""",
+)
+QUARANTINED = Table(
+    "quarantined",
+    ("id", "version", "note"),
+    (str, int, str),
+    2,
+    """CREATE TABLE quarantined (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (id, version),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+)""",
+)
+PINNED = Table(
+    "pinned",
+    ("id", "version"),
+    (str, int),
+    2,
+    """CREATE TABLE pinned (
+    id TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY (id, version),
+    FOREIGN KEY (id, version) REFERENCES versions (id, version) ON DELETE CASCADE
+)""",
+)
+TABLES = (IDS, VERSIONS, KEPT, QUARANTINED, PINNED)
+"""Parents before children."""
+
+SCHEMA = f"BEGIN; {'; '.join(t.sql for t in TABLES)}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+
+
+def sealed(table: Table, values: Sequence[Value]) -> Row:
+    """The row to write: ``values``, one for each column, and their digest."""
+    return (*values, _digest(table, values))
+
+
+def row_fault(table: Table, row: Sequence[Value], *, with_digest: bool = True) -> str | None:
+    """Why a row must not be used; None for what was written. Without digests (schema 1) texts are held against their
+    ETags, and other columns have the right type only."""
+    if len(row) != len(table.columns) + with_digest:
+        return "it has lost columns"
+    values = coerced(table, row[: len(table.columns)])
+    if values is None:
+        return "a column has another type"
+    if with_digest and row[-1] != _digest(table, values):
+        return "a column is not what was written"
+    if table is VERSIONS:
+        version, text, etag = values[1:4]
+        assert isinstance(version, int) and isinstance(text, bytes)
+        if hashlib.sha256(text).hexdigest() != etag:
+            return "the text does not match its ETag"
+        if version < 1 or values[4] not in ("public", "private"):
+            return "a column is not what was written"
+    if table is KEPT and (len(_blob(values[4])) % 4 or len(_blob(values[5])) % PAGE.size):
+        return "tokens or pages are cut off"
+    return None
+
+
+def coerced(table: Table, values: Sequence[Value]) -> Row | None:
+    """``values`` in their columns' types: a whole number in a REAL column is an integer in the file. None where
+    that cannot be."""
+    same = tuple(
+        float(v) if kind is float and type(v) is int else v
+        for v, kind in zip(values, table.kinds, strict=True)
+    )
+    return same if all(type(v) is kind for v, kind in zip(same, table.kinds, strict=True)) else None
+
+
+def id_of(name: str) -> str:
+    """A document's id, of the name that its rows lie under (``DocumentRef.name``)."""
+    return name.partition("\n")[0]
+
+
+def named_by_owner(found: Mapping[str, Mapping[Row, Row]]) -> dict[str, dict[Row, Row]]:
+    """The rows of schema 1, by table and key, with private versions under their owner's name, as ``DocumentRef.name``
+    has it. An id that only private versions had is nobody's any more: its number would tell that somebody has it."""
+    names: dict[Row, str] = {}
+    for key, row in found[VERSIONS.name].items():
+        id, visibility, owner = row[0], row[4], row[5]
+        assert isinstance(id, str) and isinstance(owner, str)
+        if visibility == "private" and id_of(id) == id:
+            names[key] = DocumentRef(id, owner=owner).name
+    renamed: dict[str, dict[Row, Row]] = {}
+    for table in (VERSIONS, KEPT, QUARANTINED, PINNED):
+        rows = [(names.get(row[:2], row[0]), *row[1:]) for row in found[table.name].values()]
+        renamed[table.name] = {row[: table.key]: row for row in rows}
+    last = {row[0]: row[1] for row in found[IDS.name].values()}
+    private = {key[0] for key in names}
+    public = {key[0] for key in renamed[VERSIONS.name]}
+    numbers = {id: number for id, number in last.items() if id in public or id not in private}
+    for key, name in names.items():
+        if key[0] in last:
+            numbers[name] = last[key[0]]  # also of versions that were deleted
+    return {IDS.name: {(id,): (id, number) for id, number in numbers.items()}, **renamed}
+
+
+def row_name(table: Table, row: Sequence[Value]) -> str:
+    """Words for what a row is about: ``handbook@2``, ``notes@1 of tenant:a``, ``handbook@2 (system)``, ``handbook``."""
+    name, *more = map(str, row[: table.key])
+    id, owner = [*name.split("\n"), ""][:2]
+    parts = [id[:140] + (f"@{more[0]}" if more else "")]
+    parts += [f"of {owner[:140]}"] if owner else []
+    parts += [f"({more[1][:140]})"] if len(more) > 1 else []
+    return " ".join(parts)
+
+
+def _blob(value: Value) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _digest(table: Table, values: Sequence[Value]) -> bytes:
+    digest = hashlib.sha256(table.name.encode())
+    for column, value in zip(table.columns, values, strict=True):
+        if table is VERSIONS and column == "text":
+            continue
+        data = value if isinstance(value, bytes) else repr(value).encode("utf-8", "surrogatepass")
+        digest.update(f"\0{column}:{len(data)}:".encode())
+        digest.update(data)
+    return digest.digest()

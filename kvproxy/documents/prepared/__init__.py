@@ -1,0 +1,1 @@
+"""Prepared documents: their tokens under every framing, kept for the next start."""

@@ -1,0 +1,73 @@
+"""Everything about a text that publishing it needs and no page has to be computed for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kvproxy import __version__
+from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument
+from kvproxy.documents.library.library import Known, Spelled
+from kvproxy.documents.library.spelling import PUBLISHED, spellings
+from kvproxy.documents.prompts.compose import Composer
+
+SpellingPolicy = Literal["auto", "exact"]
+"""``auto``: all spellings of a text that differ; ``exact``: as it was published, and no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A text's tokens, its other spellings, and the prefixes to prefill of all of them."""
+
+    tokenized: TokenizedDocument
+    prefixes: tuple[FramedPrefix, ...]
+    others: tuple[Spelled, ...]
+
+    def known(self, document: Document, quarantined: str | None = None) -> Known:
+        return Known(document, self.tokenized, self.prefixes, quarantined, self.others)
+
+
+class Preparation:
+    """Prepares texts. Safe in any thread."""
+
+    def __init__(self, composer: Composer, policy: SpellingPolicy = "auto") -> None:
+        self._composer = composer
+        self._policy = policy
+
+    def recipe(self, limit: int) -> str:
+        """All that ``prepare`` follows from, beside the text."""
+        return f"{__version__} {self._composer.digest} {self._policy} {limit}"
+
+    def prepare(self, text: str, limit: int, token_ids: Sequence[int] | None = None) -> Prepared:
+        """Tokenise every spelling of ``text``. ``token_ids``: those of the stripped text, if known.
+
+        Prefixes of more than ``limit`` tokens are left out, but for those of the text as published: whoever asks
+        refuses it then.
+        """
+        tokenized = self._composer.tokenize(text, token_ids)
+        prefixes = list(self._framed(text, tokenized, PUBLISHED))
+        others: list[Spelled] = []
+        cores = {tokenized.core: tokenized}
+        for spelling in spellings(text)[1:] if self._policy == "auto" else ():
+            core = spelling.text.strip()
+            if core not in cores:
+                cores[core] = self._composer.tokenize(core)
+            other = Spelled(spelling.name, spelling.text, cores[core])
+            others.append(other)
+            for prefix in self._framed(other.text, other.tokenized, other.name):
+                if len(prefix.token_ids) <= limit and not any(_covers(kept, prefix) for kept in prefixes):
+                    prefixes.append(prefix)
+        return Prepared(tokenized, tuple(prefixes), tuple(others))
+
+    def _framed(self, text: str, tokenized: TokenizedDocument, spelling: str) -> Iterator[FramedPrefix]:
+        for framing in self._composer.framings:
+            prefix = self._composer.framed(text, tokenized, framing, spelling)
+            if prefix.token_ids:
+                yield prefix
+
+
+def _covers(kept: FramedPrefix, other: FramedPrefix) -> bool:
+    """Whether the pages of one are those of the other too: two spellings may differ behind the cut only, and a
+    template may trim what differs in front."""
+    return kept.framing == other.framing and kept.token_ids[: len(other.token_ids)] == other.token_ids

@@ -1,0 +1,226 @@
+"""Prepared texts on disk: the tokens of published documents, so that a start need not tokenise them again.
+
+A cache beside the registry. What is missing, damaged, or was made by another recipe (tokenizer, template, framings) is
+prepared again, and nothing else is lost with the file. Each publisher's version has a row of its own, which is read at
+a start and never while publishing: that somebody has the same text already must not make a publish faster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sqlite3
+import threading
+from array import array
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from kvproxy.core import DocumentRef
+from kvproxy.documents.library.document import Document, Entry, FramedPrefix, TokenizedDocument, etag_of
+from kvproxy.documents.library.library import Spelled
+from kvproxy.documents.library.spelling import spellings
+from kvproxy.documents.prepared.preparation import Prepared
+from kvproxy.store.sqlite.sqlite_read_only import read_only
+
+logger = logging.getLogger(__name__)
+
+_DAMAGE = (
+    "SQLITE_CORRUPT",
+    "SQLITE_NOTADB",
+    "SQLITE_ERROR",
+    "SQLITE_SCHEMA",
+    "SQLITE_MISMATCH",
+    "SQLITE_CONSTRAINT",
+)
+"""Beginnings of error names that speak against the file itself."""
+
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = NORMAL;
+PRAGMA secure_delete = ON;
+CREATE TABLE IF NOT EXISTS prepared (
+    name TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    recipe TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (name, version)
+);
+"""
+_ROWS = "SELECT name, version, recipe, digest, data FROM prepared"
+
+
+class PreparedTexts:
+    """Blocking; safe from several threads, one at a time. A damaged file is made anew; a disk that fails costs time at
+    the next start. Either is logged, once."""
+
+    def __init__(self, path: Path, recipe: str) -> None:
+        """Open or create the file; one that is no database is replaced. ``recipe``: all that the tokens follow from,
+        beside the text."""
+        self._lock = threading.Lock()
+        self._path = path
+        self._recipe = recipe
+        self._db: sqlite3.Connection | None = None
+        try:
+            self._db = _opened(path)
+        except (OSError, sqlite3.Error) as e:
+            self._renew(e)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def get(self, document: Document) -> Prepared | None:
+        """What was put for this version, if it is whole and belongs to its text and this recipe."""
+        sql = f"{_ROWS} WHERE name = ? AND version = ? AND recipe = ?"
+        rows = self._run(
+            lambda db: db.execute(sql, (document.ref.name, document.version, self._recipe)).fetchall()
+        )
+        return _decoded(rows[0][4], document.text) if rows and _whole(rows[0]) else None
+
+    def put(self, document: Document, prepared: Prepared) -> None:
+        data = _encoded(prepared)
+        key = (document.ref.name, document.version, self._recipe)
+        row = (*key, _digest(*key, data), data)
+        self._run(
+            lambda db: db.execute("INSERT OR REPLACE INTO prepared VALUES (?, ?, ?, ?, ?)", row).fetchall()
+        )
+
+    def drop(self, refs: Sequence[DocumentRef]) -> None:
+        keys = [(ref.name, ref.version) for ref in refs]
+        self._run(
+            lambda db: db.executemany("DELETE FROM prepared WHERE name = ? AND version = ?", keys).fetchall()
+        )
+
+    def keep_only(self, refs: Sequence[DocumentRef]) -> None:
+        """Drop what belongs to other versions: a process may have ended before it did."""
+        wanted = {(ref.name, ref.version) for ref in refs}
+        there = self._run(lambda db: db.execute("SELECT name, version FROM prepared").fetchall())
+        self.drop([DocumentRef(name, version) for name, version in there if (name, version) not in wanted])
+
+    def _run(self, work: Callable[[sqlite3.Connection], list[Any]]) -> list[Any]:
+        with self._lock:
+            if self._db is None:
+                return []
+            try:
+                return work(self._db)
+            except (sqlite3.Error, UnicodeDecodeError) as e:
+                self._db.close()
+                self._db = None
+                if (getattr(e, "sqlite_errorname", None) or "SQLITE_CORRUPT").startswith(_DAMAGE):
+                    self._renew(e)
+                else:
+                    logger.warning("prepared texts are not used until the next start: %s", e)
+                return []
+
+    def _renew(self, why: Exception) -> None:
+        """Put an empty file in the place of a damaged one."""
+        for part in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                self._path.with_name(self._path.name + part).unlink()
+        try:
+            self._db = _opened(self._path)
+        except (OSError, sqlite3.Error) as e:
+            logger.warning("documents will be tokenised anew at every start: %s: %s", self._path, e)
+        else:
+            logger.warning("prepared texts %s were damaged (%s): they are made anew", self._path, why)
+
+
+def damaged_texts(path: Path) -> list[str]:
+    """Every fault of the file in words, nothing changed."""
+    try:
+        with closing(read_only(path)) as db:
+            faults = [str(row[0]) for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
+            for row in db.execute(_ROWS):
+                if not _whole(row):
+                    id = str(row[0]).partition("\n")[0]
+                    faults.append(f"{id[:140]}@{row[1]} is not what was written")
+            return faults
+    except (sqlite3.Error, UnicodeDecodeError) as e:
+        return [str(e)]
+
+
+def _whole(row: tuple[object, ...]) -> bool:
+    """Whether a row of ``_ROWS`` is what was put, and still under the name it was put under."""
+    name, version, recipe, digest, data = row
+    return isinstance(data, bytes) and digest == _digest(name, version, recipe, data)
+
+
+def _digest(name: object, version: object, recipe: object, data: bytes) -> bytes:
+    key = repr((name, version, recipe)).encode("utf-8", "backslashreplace")
+    return hashlib.sha256(b"%d:" % len(key) + key + data).digest()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.touch(0o600)
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    try:
+        db.executescript(_SCHEMA)
+        db.execute(f"{_ROWS} LIMIT 1").fetchall()
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _encoded(prepared: Prepared) -> bytes:
+    """A line of JSON, and behind it the token ids of all its parts as uint32, little-endian."""
+    tokens = array("I")
+    distinct = {t.key: t for t in (prepared.tokenized, *(other.tokenized for other in prepared.others))}
+
+    def count(ids: Sequence[int]) -> int:
+        tokens.extend(ids)
+        return len(ids)
+
+    head = {
+        "tokenized": [
+            [
+                t.key,
+                [[e.character, e.token] for e in t.entries],
+                t.lead,
+                t.cut,
+                t.cut_token,
+                count(t.token_ids),
+            ]
+            for t in distinct.values()
+        ],
+        "others": [[other.name, other.tokenized.key] for other in prepared.others],
+        "prefixes": [[p.framing, p.spelling, count(p.token_ids)] for p in prepared.prefixes],
+    }
+    return json.dumps(head).encode() + b"\n" + tokens.tobytes()
+
+
+def _decoded(data: bytes, text: str) -> Prepared | None:
+    """None when the text is not the one that was prepared."""
+    line, _, rest = data.partition(b"\n")
+    head, tokens, at = json.loads(line), array("I"), 0
+    tokens.frombytes(rest)
+
+    def take(count: int) -> tuple[int, ...]:
+        nonlocal at
+        at += count
+        return tuple(tokens[at - count : at])
+
+    texts = {spelling.name: spelling.text for spelling in spellings(text)[1:]} if head["others"] else {}
+    cores = {etag_of(core): core for core in (text.strip(), *(spelled.strip() for spelled in texts.values()))}
+    tokenized: dict[str, TokenizedDocument] = {}
+    for key, entries, lead, cut, cut_token, count in head["tokenized"]:
+        if key not in cores:
+            return None
+        ids, places = take(count), tuple(Entry(character, token) for character, token in entries)
+        tokenized[key] = TokenizedDocument(cores[key], key, ids, places, lead, cut, cut_token)
+    prefixes = tuple(
+        FramedPrefix(framing, take(count), spelling) for framing, spelling, count in head["prefixes"]
+    )
+    others = tuple(
+        Spelled(name, texts[name], tokenized[key]) for name, key in head["others"] if name in texts
+    )
+    if len(others) != len(head["others"]):
+        return None
+    return Prepared(next(iter(tokenized.values())), prefixes, others)

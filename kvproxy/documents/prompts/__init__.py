@@ -1,0 +1,1 @@
+"""Prompts: from messages, tools and documents to exact tokens."""

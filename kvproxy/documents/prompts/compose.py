@@ -1,0 +1,326 @@
+"""From a request to the exact tokens the model sees, and where the known documents stand in them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kvproxy.core import Caller, ChatRequest, DocumentPart, Prompt, Role, Span, TextRequest
+from kvproxy.documents.library.document import FramedPrefix, Framing, TokenizedDocument
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.spelling import PUBLISHED
+from kvproxy.documents.prompts.history import History
+from kvproxy.documents.prompts.message_contents import Contents
+from kvproxy.documents.prompts.model_format import model_format
+from kvproxy.documents.prompts.plain_call import asked_format, plain_call
+from kvproxy.documents.prompts.request_weight import request_weight
+from kvproxy.documents.prompts.roles import arranged, shown_as
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.prompts.text_prompt import TextPrompts
+from kvproxy.documents.prompts.think_state import reasoning_state
+from kvproxy.documents.prompts.tool_texts import ToolTexts
+from kvproxy.documents.tokens.encoding_budget import ON_LOOP, EncodingBudget, Pending
+from kvproxy.documents.tokens.escape import RESERVED, Escape, checked
+from kvproxy.documents.tokens.token_join import Mark, Seam
+from kvproxy.documents.tokens.tokenizer import Tokenizer
+from kvproxy.errors import InvalidRequest, SetupError
+from kvproxy.runtime.off_loop import SMALL, off_loop
+
+logger = logging.getLogger(__name__)
+
+# What may follow a document; without cuts, what all of these leave untouched is taken as its own.
+_TAILS = ("", "\n", "\n\nQ", " x", "x", ".", "'s", "1", "\u0301")
+
+_PREDICTED_CHARACTERS = 32
+"""Per token of a prediction: more than any text has on average, so that what is cut off costs nothing."""
+
+
+@dataclass(slots=True)
+class _Placed:
+    """Tokens of a rendered conversation, and the slot and position of every document and mark in it."""
+
+    token_ids: list[int] = field(default_factory=list)
+    marks: list[tuple[int, Mark]] = field(default_factory=list)
+    stops: list[tuple[int, int, bool]] = field(default_factory=list)
+    """(mark, position, whether the position lies behind the start of the region that the mark stands in)."""
+
+
+class Composer:
+    """Renders and tokenises. One per model. Safe in any thread, but for ``composed`` and ``predicted``, which belong to
+    the event loop and leave it what it has no time for."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        library: Library,
+        framings: Sequence[Framing] = (),
+    ) -> None:
+        """Framings that the template cannot express are left out and logged."""
+        if RESERVED.search(template.source):
+            raise SetupError("the model's chat template contains characters that are reserved here")
+        self._tokenizer = tokenizer
+        self._template = template
+        self.library = library
+        self._escape = Escape(tokenizer.control)
+        self._seam = Seam(tokenizer)
+        self.format = model_format(template, tokenizer.special_tokens, self._escape)
+        self._history = History(self._escape, self.format)
+        self._tools = ToolTexts(self._escape)
+        self._texts = TextPrompts(tokenizer, library)
+        self.framings = tuple(framing for framing in framings if self._expressible(framing))
+
+    @property
+    def digest(self) -> str:
+        """All that a document's tokens follow from, beside its text and the version of this code."""
+        framings = " ".join(framing.name for framing in self.framings)
+        return f"{self._tokenizer.digest} {self._template.digest} {framings}"
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a document's text alone, without surrounding white space. Safe in any thread."""
+        return self._tokenizer.encode_text(text.strip())
+
+    def tokenize(self, text: str, token_ids: Sequence[int] | None = None) -> TokenizedDocument:
+        """Tokenise a document for keeps; ``token_ids`` from ``encode``, if at hand. Safe in any thread."""
+        return Seam(self._tokenizer).tokenize(text, token_ids)
+
+    def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Tokens of a text completion's prompt. ``add_special_tokens``: with the bos token, where this
+        tokenizer has one. Control tokens in ``text`` stay text. Raises InvalidRequest."""
+        return self._texts.encode(text, begin=add_special_tokens)
+
+    async def predicted(self, text: str, most: int) -> tuple[int, ...]:
+        """The first tokens of an answer as a client expects it, ``most`` at most; a long one is encoded on another
+        thread. Control tokens in it stay text, which no answer has. Raises InvalidRequest."""
+        text = checked(text, "prediction.content")[: most * _PREDICTED_CHARACTERS]
+        encode = self._tokenizer.encode_text
+        ids = await off_loop(len(text), lambda: encode(text)) if len(text) > ON_LOOP else encode(text)
+        return tuple(ids[:most])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, control tokens included. Raises InvalidRequest for ids out of range."""
+        return self._tokenizer.decode(self._texts.checked_ids(ids, "tokens"), skip_special=False)
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """Each token's own text; part of a character is U+FFFD. Raises InvalidRequest for ids out of range."""
+        return self._tokenizer.token_texts(self._texts.checked_ids(ids, "tokens"))
+
+    def plain_call(self, request: ChatRequest | TextRequest, caller: Caller) -> dict[str, Any]:
+        """What another model is sent in this one's place: OpenAI messages with string content, documents
+        replaced by their text, tools and response format as the client gave them. A text prompt becomes a
+        user's message. Raises DocumentNotFound and InvalidRequest."""
+        if isinstance(request, ChatRequest):
+            return plain_call(request, self.library, caller)
+        text = request.prompt if isinstance(request.prompt, str) else self.decode(request.prompt)
+        asked = {} if request.response_format is None else asked_format(request.response_format)
+        return {"messages": [{"role": "user", "content": text}], **asked}
+
+    def compose(
+        self, request: ChatRequest | TextRequest, caller: Caller, budget: EncodingBudget | None = None
+    ) -> Prompt:
+        """The prompt for the local model.
+
+        A document is known by its reference anywhere, and by its text at the front of any part of a system,
+        user or tool message, or of a text prompt; text and reference give the same tokens. ``budget`` counts what
+        is encoded (modified). Raises DocumentNotFound, InvalidRequest, and what ``budget`` raises.
+        """
+        budget = budget or EncodingBudget()
+        if isinstance(request, TextRequest):
+            return self._compose_text(request, caller, budget)
+        shown = shown_as(request.messages, self.format.roles)
+        self._expect(request, shown, caller, budget)
+        contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
+        listed = [tool for tool in request.tools if not tool.found]
+        tools = self._tools.of(listed, caller.scope) if listed else None
+        messages = self._history.render(request.messages, contents.texts, tools)
+        variables = self._escape.variables(request.template_kwargs)
+        rendered = self._render(messages, variables, tools.values if tools is not None else ())
+        documents = [match.tokenized for match in contents.slots]
+        placed = self._place(rendered, documents, self._seam, caller.scope, budget)
+        token_ids = tuple(placed.token_ids)
+        begun = {id(match.known): _begun(match.known, token_ids) for match in contents.slots}
+        spans = [
+            _span(known := contents.slots[slot].known, mark, begun[id(known)]) for slot, mark in placed.marks
+        ]
+        ends = {mark.end: span.end for (_, mark), span in zip(placed.marks, spans, strict=True)}
+        # A mark of which only the template's own words are decided names nothing of the client's.
+        stops = [ends.get(p, p) for m, p, own in placed.stops if own or contents.marked[m] > 0]
+        return Prompt(
+            token_ids,
+            tuple(span for span in spans if span.end > span.start),
+            marks=tuple(sorted({stop for stop in stops if stop > 0})),
+            reasoning=reasoning_state(rendered, thinks=self.format.thinks),
+            tool_format=self.format.tool_format,
+        )
+
+    async def composed(
+        self, request: ChatRequest | TextRequest, caller: Caller, limit: int | None = None
+    ) -> Prompt:
+        """As ``compose``. What is large, or to be encoded anew to more than a few thousand characters, is composed on a
+        thread, as a whole. ``limit``: tokens that fit; raises ContextTooLong for a prompt that is far longer, before
+        it is encoded where its length alone shows that."""
+        weight = request_weight(request)
+        if weight <= SMALL:
+            try:
+                return self.compose(request, caller, EncodingBudget(characters=ON_LOOP, limit=limit))
+            except Pending:
+                pass
+        return await off_loop(weight, lambda: self.compose(request, caller, EncodingBudget(limit=limit)))
+
+    def framed(
+        self, text: str, tokenized: TokenizedDocument, framing: Framing, spelling: str = PUBLISHED
+    ) -> FramedPrefix:
+        """The tokens from 0 to the document's cut under ``framing``, whatever follows. ``spelling`` names that of
+        ``text``. Safe in any thread."""
+        seam = Seam(self._tokenizer)
+        kept: list[int] | None = None
+        for tail in _TAILS:
+            placed = self._framed(framing, text, tail, tokenized, seam)
+            end = placed.marks[0][1].end if placed.marks else 0
+            prefix = placed.token_ids[:end]
+            kept = prefix if kept is None else kept[: _agreeing(kept, prefix)]
+        return FramedPrefix(framing.name, tuple(kept or ()), spelling)
+
+    def _expect(
+        self, request: ChatRequest, shown: Sequence[Role], caller: Caller, budget: EncodingBudget
+    ) -> None:
+        """Tell ``budget`` (modified) of the texts that every template shows, before anything is made of them: contents
+        that are copied, documents, and the arguments of calls, however they are spaced."""
+        least = self._tokenizer.least_tokens
+        for i, (message, role) in enumerate(zip(request.messages, shown, strict=True)):
+            for j, part in enumerate(message.content):
+                if isinstance(part, DocumentPart):
+                    known = self.library.resolve(
+                        part.document, caller, param=f"messages[{i}].content[{j}].document"
+                    )
+                    budget.expect(least(known.tokenized.core))
+                elif role in self.format.copied:
+                    budget.expect(least(part.text.strip()))
+            for call in message.tool_calls:
+                budget.expect(least(call.arguments.strip()))
+
+    def _compose_text(self, request: TextRequest, caller: Caller, budget: EncodingBudget) -> Prompt:
+        spans: tuple[Span, ...] = ()
+        if isinstance(request.prompt, str):
+            budget.expect(self._tokenizer.least_tokens(request.prompt))
+            tokens, known, mark = self._texts.place(request.prompt, caller, self._seam, budget)
+            token_ids = tuple(tokens)
+            if known is not None and mark is not None:
+                spans = (_span(known, mark, _begun(known, token_ids)),)
+        else:
+            budget.check(len(request.prompt))
+            token_ids = self._texts.checked_ids(request.prompt, "prompt")
+        if not token_ids:
+            raise InvalidRequest("Invalid 'prompt': it must hold at least one token.", param="prompt")
+        return Prompt(
+            token_ids,
+            tuple(span for span in spans if span.end > span.start),
+            tool_format=self.format.tool_format,
+        )
+
+    def _framed(
+        self, framing: Framing, text: str, tail: str, tokenized: TokenizedDocument, seam: Seam
+    ) -> _Placed:
+        leading = text[: len(text) - len(text.lstrip())]
+        content = self._escape.text(leading) + self._escape.slot(0) + self._escape.text(tail)
+        if framing.place == "text":
+            placed = _Placed(list(self._tokenizer.begin))
+            self._append(placed, content, [tokenized], seam)
+            return placed
+        messages = [{"role": framing.place, "content": content}]
+        if framing.place == "system":
+            messages.append({"role": "user", "content": "Q"})
+        elif framing.system is not None:
+            messages.insert(0, {"role": "system", "content": self._escape.text(framing.system)})
+        rendered = self._render(arranged(messages, self.format.roles), {})
+        return self._place(rendered, [tokenized], seam)
+
+    def _render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any],
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
+        names = {**self._tokenizer.special_tokens, **variables}
+        return self._template.render(messages, names, self._escape.restore, tools=tools)
+
+    def _place(
+        self,
+        rendered: str,
+        documents: Sequence[TokenizedDocument],
+        seam: Seam,
+        scope: str | None = None,
+        budget: EncodingBudget | None = None,
+    ) -> _Placed:
+        budget = budget or EncodingBudget()
+        placed = _Placed()
+        for piece in self._tokenizer.pieces(rendered):
+            if isinstance(piece, int):
+                placed.token_ids.append(piece)
+            else:
+                self._append(placed, piece, documents, seam, scope, budget)
+            budget.check(len(placed.token_ids))
+        return placed
+
+    def _append(
+        self,
+        placed: _Placed,
+        region: str,
+        documents: Sequence[TokenizedDocument],
+        seam: Seam,
+        scope: str | None = None,
+        budget: EncodingBudget | None = None,
+    ) -> None:
+        """Add a region's tokens to ``placed`` (modified)."""
+        cut = self._escape.segments(region)
+        joined = seam.encode(cut.texts, [documents[slot] for slot in cut.slots], cut.stops, scope, budget)
+        base = len(placed.token_ids)
+        placed.token_ids.extend(joined.token_ids)
+        for slot, mark in zip(cut.slots, joined.marks, strict=True):
+            placed.marks.append((slot, Mark(base + mark.start, base + mark.end)))
+        placed.stops += [(mark, base + position, position > 0) for mark, position in joined.stops]
+
+    def _expressible(self, framing: Framing) -> bool:
+        if framing.place == "text":
+            return True
+        roles: set[str] = {framing.place} if framing.system is None else {framing.place, "system"}
+        if not self.format.roles.system:
+            roles = {"user"}  # A system message becomes the beginning of the user's.
+        if roles <= self.format.copied:
+            return True
+        logger.warning(
+            "framing %s is not used: this model's chat template does not take %s messages as they are",
+            framing.name,
+            " and ".join(sorted(roles - self.format.copied)),
+        )
+        return False
+
+
+def _begun(known: Known, token_ids: tuple[int, ...]) -> int:
+    """Tokens of the longest published prefix of a document that ``token_ids`` begin with."""
+    begun = [len(prefix.token_ids) for prefix in known.prefixes if _starts(token_ids, prefix.token_ids)]
+    return max(begun, default=0)
+
+
+def _span(known: Known, mark: Mark, begun: int) -> Span:
+    """The span, in the document's own scope when a published prefix of it is what the prompt starts with. ``begun``:
+    tokens of that prefix."""
+    bad = known.quarantined is not None
+    if begun > mark.start:
+        return Span(known.document.ref, mark.start, begun, known.document.scope, bad)
+    return Span(known.document.ref, mark.start, mark.end, quarantined=bad)
+
+
+def _starts(token_ids: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
+    """The last token is looked at first: most prefixes of other spellings differ there, and cost no copy."""
+    length = len(prefix)
+    return length <= len(token_ids) and token_ids[length - 1] == prefix[-1] and token_ids[:length] == prefix
+
+
+def _agreeing(one: list[int], other: list[int]) -> int:
+    """How many tokens both start with."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )

@@ -1,0 +1,102 @@
+"""The parts of messages as escaped text, with a placeholder for each known document and each mark."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from kvproxy.core import Caller, DocumentPart, Message, Role
+from kvproxy.documents.library.library import DocumentMatch, Library
+from kvproxy.documents.tokens.escape import Escape, checked
+
+JOINT = "\n"
+"""Between the parts of one message, texts and documents alike."""
+
+
+def plain_text(index: int, message: Message, library: Library, caller: Caller) -> str:
+    """A message's text, documents in full. Raises DocumentNotFound and InvalidRequest."""
+    texts: list[str] = []
+    for j, part in enumerate(message.content):
+        where = f"messages[{index}].content[{j}]"
+        if isinstance(part, DocumentPart):
+            known = library.resolve(part.document, caller, param=f"{where}.document")
+            texts.append(known.document.text)
+        else:
+            texts.append(checked(part.text, where))
+    return JOINT.join(texts)
+
+
+class Contents:
+    """The contents of one request's messages; collects the documents and marks they hold."""
+
+    def __init__(
+        self,
+        messages: Sequence[Message],
+        shown: Sequence[Role],
+        copied: Collection[str],
+        library: Library,
+        escape: Escape,
+        caller: Caller,
+    ) -> None:
+        """``shown``: the role that each message's content is shown under; ``copied``: roles that a placeholder may
+        stand in. Raises DocumentNotFound and InvalidRequest."""
+        self.slots: list[DocumentMatch] = []
+        self.marked: list[int] = []
+        """For each mark, the index of the message it stands in."""
+        self._fit = [role in copied for role in shown]
+        self._library = library
+        self._escape = escape
+        self._caller = caller
+        carriers = self._carriers(messages)
+        self.texts = [self._text(i, message, carriers) for i, message in enumerate(messages)]
+
+    def _carriers(self, messages: Sequence[Message]) -> set[tuple[int, int]]:
+        """(message, part) that carry a mark. A mark on a part that cannot moves to the one before it that
+        can: the prefix gets shorter, never wrong."""
+        carriers: set[tuple[int, int]] = set()
+        last: tuple[int, int] | None = None
+        for i, message in enumerate(messages):
+            for j, part in enumerate(message.content):
+                if self._fit[i] and (isinstance(part, DocumentPart) or part.text.strip()):
+                    last = (i, j)
+                if part.mark and last is not None:
+                    carriers.add(last)
+        return carriers
+
+    def _text(self, index: int, message: Message, carriers: Collection[tuple[int, int]]) -> str:
+        if not self._fit[index]:
+            text = plain_text(index, message, self._library, self._caller)
+            return self._escape.assistant(text) if message.role == "assistant" else self._escape.text(text)
+        pieces: list[str] = []
+        for j, part in enumerate(message.content):
+            where = f"messages[{index}].content[{j}]"
+            named = None
+            if isinstance(part, DocumentPart):
+                known = self._library.resolve(part.document, self._caller, param=f"{where}.document")
+                text, named = known.document.text, DocumentMatch(known, known.tokenized)
+            else:
+                text = checked(part.text, where)
+            marked = (index, j) in carriers
+            if marked:
+                self.marked.append(index)
+            pieces.append(self._piece(text, named, marked=marked))
+        return JOINT.join(pieces)
+
+    def _piece(self, text: str, named: DocumentMatch | None, *, marked: bool) -> str:
+        """``named``: the document that ``text`` is, where the client named it."""
+        body = text.lstrip()
+        match = named or self._library.at_front(body, self._caller)
+        if match is None:
+            return self._stopped(text, marked=marked)
+        self.slots.append(match)
+        leading = text[: len(text) - len(body)]
+        # White space around a document stays outside of its placeholder, where templates can trim it.
+        tail = self._stopped(body[len(match.tokenized.core) :], marked=marked)
+        return self._escape.text(leading) + self._escape.slot(len(self.slots) - 1) + tail
+
+    def _stopped(self, text: str, *, marked: bool) -> str:
+        """The mark stands before white space at the end, for the same reason."""
+        if not marked:
+            return self._escape.text(text)
+        body = text.rstrip()
+        mark = self._escape.mark(len(self.marked) - 1)
+        return self._escape.text(body) + mark + self._escape.text(text[len(body) :])

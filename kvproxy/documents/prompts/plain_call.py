@@ -1,0 +1,90 @@
+"""What another model is sent in the local one's place: an OpenAI chat completion body, documents in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from kvproxy.core import Caller, ChatRequest, Message, Tool, ToolChoice
+from kvproxy.core.answer_format import (
+    AnswerFormat,
+    ChoiceFormat,
+    GrammarFormat,
+    JsonFormat,
+    RegexFormat,
+    TagsFormat,
+)
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.message_contents import plain_text
+
+
+def plain_call(request: ChatRequest, library: Library, caller: Caller) -> dict[str, Any]:
+    """Without model, sampling and streaming parameters. Raises DocumentNotFound and InvalidRequest.
+
+    What was thought in earlier answers is left out: it is this model's own, and others refuse the field.
+    """
+    call: dict[str, Any] = {
+        "messages": [_message(i, message, library, caller) for i, message in enumerate(request.messages)]
+    }
+    if request.tools:
+        call |= _tools(request.tools, request.tool_choice)
+        if not request.parallel_tool_calls:
+            call["parallel_tool_calls"] = False
+    if request.response_format is not None:
+        call |= asked_format(request.response_format)
+    return call
+
+
+def _message(index: int, message: Message, library: Library, caller: Caller) -> dict[str, Any]:
+    text = plain_text(index, message, library, caller)
+    plain: dict[str, Any] = {"role": message.role, "content": text}
+    if message.tool_calls:
+        plain["content"] = text or None
+        plain["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        plain["tool_call_id"] = message.tool_call_id
+    return plain
+
+
+def _tools(tools: Sequence[Tool], choice: ToolChoice) -> dict[str, Any]:
+    """A choice among some of the tools becomes those tools: few providers know ``allowed_tools``."""
+    named = choice.mode == "required" and len(choice.names) == 1
+    offered = [tool for tool in tools if named or not choice.names or tool.name in choice.names]
+    chosen: Any = {"type": "function", "function": {"name": choice.names[0]}} if named else choice.mode
+    return {"tools": [_tool(tool) for tool in offered], "tool_choice": chosen}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.parameters is not None:
+        function["parameters"] = tool.parameters
+    if tool.strict and not tool.assumed:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def asked_format(wanted: AnswerFormat) -> dict[str, Any]:
+    """The fields of a call that ask another model for the format. What OpenAI has no name for is asked as vLLM has
+    it, by ``structured_outputs``: whoever sends the call has to see that its receiver knows that."""
+    match wanted:
+        case JsonFormat(None):
+            return {"response_format": {"type": "json_object"}}
+        case JsonFormat(schema, strict):
+            described = {"name": "answer", "schema": schema, **({"strict": True} if strict else {})}
+            return {"response_format": {"type": "json_schema", "json_schema": described}}
+        case RegexFormat(pattern):
+            return {"structured_outputs": {"regex": pattern}}
+        case ChoiceFormat(choices):
+            return {"structured_outputs": {"choice": list(choices)}}
+        case GrammarFormat(text):
+            return {"structured_outputs": {"grammar": text}}
+        case TagsFormat(structures, triggers):
+            tags = [{"begin": s.begin, "schema": s.schema, "end": s.end} for s in structures]
+            asked = {"type": "structural_tag", "structures": tags, "triggers": list(triggers)}
+            return {"structured_outputs": {"structural_tag": json.dumps(asked, ensure_ascii=False)}}

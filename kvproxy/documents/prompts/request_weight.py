@@ -1,0 +1,41 @@
+"""The weight of a request: what composing it costs, told without composing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kvproxy.core import ChatRequest, TextRequest
+from kvproxy.runtime.off_loop import SMALL
+
+_EACH = 64
+"""Characters that a message, a part, a call or a value of a schema weighs beside its text: each is looked at."""
+
+
+def request_weight(request: ChatRequest | TextRequest) -> int:
+    """In characters. Of values that were sent as JSON (schemas, template variables) no more is looked at than it takes
+    to see that a request is not small."""
+    if isinstance(request, TextRequest):
+        return len(request.prompt)
+    weight = 0
+    for message in request.messages:
+        weight += _EACH + len(message.reasoning or "")
+        for part in message.content:
+            weight += _EACH + len(getattr(part, "text", ""))
+        for call in message.tool_calls:
+            weight += _EACH + len(call.arguments)
+    values: list[Any] = [request.template_kwargs]
+    for tool in request.tools:
+        weight += _EACH + len(tool.description or "")
+        values.append(tool.parameters)
+    while values and weight <= SMALL:
+        value = values.pop()
+        weight += _EACH
+        if isinstance(value, str):
+            weight += len(value)
+        elif isinstance(value, Mapping):
+            weight += sum(map(len, value))
+            values += value.values()
+        elif isinstance(value, list | tuple):
+            values += value
+    return weight

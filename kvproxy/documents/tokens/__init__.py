@@ -1,0 +1,1 @@
+"""Tokens: the tokenizer, joining kept tokens to new text, and memos of encodings."""

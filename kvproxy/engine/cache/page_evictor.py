@@ -1,0 +1,133 @@
+"""Takes pages out of memory and nodes out of the tree: evicts the page that goes first, to the spill tier or for good,
+and forgets what is deleted or damaged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from kvproxy.engine.cache.eviction_heap import Evictable
+from kvproxy.engine.cache.page_costs import PageCosts
+from kvproxy.engine.cache.page_pool import PagePool
+from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
+from kvproxy.engine.cache.spill_tier import Spill, SpillFiles
+
+
+class PageEvictor:
+    """A part of the cache, for the engine's thread. :meth:`evict_one` takes the lock; all else is called under it."""
+
+    def __init__(
+        self, pool: PagePool, index: PrefixIndex, evictable: Evictable, lock: threading.Lock
+    ) -> None:
+        self._pool, self._index, self._evictable, self._lock = pool, index, evictable, lock
+        self._spill: Spill | None = None
+        self.pinned = 0
+        """Pages that publishers want to stay: nodes whose ``fixed`` is not 0."""
+
+    def spill_into(
+        self,
+        files: SpillFiles,
+        costs: PageCosts,
+        *,
+        failed: Callable[[Node], None],
+        done: Callable[[Callable[[], None]], None],
+    ) -> Spill:
+        """From now on pages go to ``files`` before they are dropped; ``failed`` and ``done`` as in ``Spill``."""
+        self._spill = Spill(files, self._pool, costs, lost=self.lost, failed=failed, done=done)
+        return self._spill
+
+    @property
+    def spilled(self) -> int:
+        """Nodes with a copy in the spill tier."""
+        return 0 if self._spill is None else len(self._spill)
+
+    def evict_one(self) -> None:
+        """Evict the page that goes first. What the spill tier takes is copied without the lock, while the node has its
+        page still: whoever finds it meanwhile keeps it, and its copy is there already for the next time.
+
+        Raises MemoryError when no page may go.
+        """
+        with self._lock:
+            victim = self._evictable.first()
+            spill, copy = self._spill, None
+            if spill is not None and not (victim.stored or victim.spilled):
+                copy = spill.reserve(victim)
+            if spill is None or copy is None:
+                self._evict(victim)
+                return
+        assert victim.page is not None
+        try:
+            spill.fill(copy, victim.page)
+        except BaseException:
+            with self._lock:
+                spill.abandon(copy)
+                self._evictable.offer(victim)
+            raise
+        with self._lock:
+            spill.keep(copy)
+            victim.spilled = True
+            if self._evictable.is_next(victim):
+                self._evict(victim)
+
+    def _evict(self, victim: Node) -> None:
+        self._evictable.policy.evicted(victim)
+        if self._spill is not None and victim.spilled:
+            self._spill.left(victim)
+        if victim.stored or victim.spilled:
+            self._pool.release(self._evictable.detach(victim))
+        else:
+            # Children that are only on disk are unreachable without this page; they go with it.
+            self.discard(victim)
+
+    def discard(self, node: Node) -> None:
+        """Forget a node and everything behind it, leaves first. A loop, since a chain of pages may be longer than the
+        stack is deep."""
+        order = [node]
+        for at in order:
+            order += at.children
+        for at in reversed(order):
+            self.forget(at)
+
+    def forget(self, node: Node) -> None:
+        """Take a leaf out of the tree, with its page, its pins by publishers and its copy."""
+        if node.page is not None:
+            self._pool.release(self._evictable.detach(node))
+        if node.pinned:
+            self.pinned -= 1
+            self._evictable.retain(node, -node.pinned)
+            node.pinned = 0
+        node.stored = False
+        self._unspill(node)
+        self._evictable.forgotten(node)
+        self._index.remove(node)
+
+    def stored(self, node: Node) -> None:
+        """The node is in the store, and needs no copy beside it."""
+        node.stored = True
+        self._unspill(node)
+
+    def lost(self, node: Node) -> None:
+        """Every copy on disk is no good. Without its page, the node and all behind it are forgotten."""
+        node.stored = False
+        self._unspill(node)
+        if node.page is None and self._index.has(node):
+            self.discard(node)
+
+    def pin(self, nodes: Sequence[Node]) -> None:
+        """Count nodes as wanted by one publisher more; pinning them is the caller's."""
+        for node in nodes:
+            self.pinned += node.pinned == 0
+            node.pinned += 1
+
+    def unpin(self, node: Node) -> None:
+        """Undo :meth:`fix` of one node, and its pin; one that was forgotten meanwhile is passed over."""
+        if node.pinned:
+            node.pinned -= 1
+            self.pinned -= node.pinned == 0
+            self._evictable.retain(node, -1)
+
+    def _unspill(self, node: Node) -> None:
+        if node.spilled:
+            node.spilled = False
+            assert self._spill is not None
+            self._spill.forget(node)

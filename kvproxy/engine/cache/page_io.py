@@ -1,0 +1,147 @@
+"""Moves pages between the pool and a store, off the engine's thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from typing import Protocol
+
+from kvproxy.core import owner_of, stored_key
+from kvproxy.engine.cache.fair_threads import FairThreads
+from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.engine.cache.spill_tier import Spill
+from kvproxy.store.page_file import Buffer
+from kvproxy.store.page_store import Loaded, Missing, Rejected
+
+logger = logging.getLogger(__name__)
+
+_THREADS = 2
+READ_AHEAD = 4
+"""Pages that may lie read in memory before the engine's thread has taken the first: beside the page budget."""
+
+
+class PagesOnDisk(Protocol):
+    """What the engine needs of ``kvproxy.store.page_store.PageStore``."""
+
+    def put(
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: bytes,
+        owner: str | None = None,
+    ) -> None: ...
+
+    def get(
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+    ) -> Loaded | Missing | Rejected: ...
+
+    def has(self, key: bytes) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    node: Node
+    result: Loaded | Missing | Rejected
+    seconds: float = field(default=0.0, compare=False)
+    """The reading alone, its checksum included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    node: Node
+    error: Exception | None
+
+
+class PageIO:
+    """``done`` is called on an I/O thread with each result; the engine passes it to its own thread."""
+
+    def __init__(
+        self,
+        store: PagesOnDisk | None,
+        done: Callable[[Callable[[], None]], None],
+        spill: Spill | None = None,
+        page_bytes: int = 0,
+    ) -> None:
+        """With ``page_bytes`` pages are read into READ_AHEAD buffers, for good: memory for each read would be taken
+        from a heap that never closes its gaps, beside the page budget."""
+        self._store = store
+        self._done = done
+        self._spill = spill
+        self._buffers: SimpleQueue[bytearray | None] = SimpleQueue()
+        for _ in range(READ_AHEAD):
+            self._buffers.put(bytearray(page_bytes) if page_bytes else None)
+        self._closing = False
+        self._threads = FairThreads(_THREADS, "kvproxy-pages")
+
+    @property
+    def has_store(self) -> bool:
+        return self._store is not None
+
+    def has(self, node: Node) -> bool:
+        return self._store is not None and self._store.has(stored_key(node.key, node.scope))
+
+    def read(self, node: Node, then: Callable[[Read], None], tenant: str | None = None) -> None:
+        """Read a stored or spilled page; ``then`` runs on the engine's thread, and the payload is another page's
+        once it has returned. A tenant's reads begin in the order asked, in turn with others'."""
+        read = self._reader(node)
+
+        def work() -> None:
+            buffer = self._buffers.get()
+            if self._closing:
+                self._buffers.put(
+                    buffer
+                )  # Nobody takes results any more; the next one must not wait for that.
+                return
+            began = time.perf_counter()
+            try:
+                result = read(buffer)
+            except Exception as e:
+                result = Rejected(f"reading failed: {e}")
+            seconds = time.perf_counter() - began
+            self._done(lambda: take(result, seconds, buffer))
+
+        def take(result: Loaded | Missing | Rejected, seconds: float, buffer: bytearray | None) -> None:
+            try:
+                then(Read(node, result, seconds))
+            finally:
+                self._buffers.put(buffer)
+
+        self._threads.submit(tenant, work)
+
+    def _reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
+        if node.spilled and not node.stored:
+            assert self._spill is not None
+            return self._spill.reader(node)
+        assert self._store is not None
+        return partial(self._store.get, stored_key(node.key, node.scope), node.parent_key, node.token_ids)
+
+    def write(
+        self, node: Node, payload: bytes, then: Callable[[Written], None], owner: str | None = None
+    ) -> None:
+        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed. ``owner`` as in
+        ``PageStore.put``."""
+        assert self._store is not None
+        key, tenant = stored_key(node.key, node.scope), owner or owner_of(node.scope)
+        put = self._store.put
+        future = self._threads.submit(tenant, put, key, node.parent_key, node.token_ids, payload, owner)
+
+        def finish(done: Future[None]) -> None:
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is not None and not isinstance(error, Exception):
+                raise error
+            self._done(lambda: then(Written(node, error)))
+
+        future.add_done_callback(finish)
+
+    def close(self) -> None:
+        self._closing = True
+        self._buffers.put(None)
+        self._threads.shutdown()

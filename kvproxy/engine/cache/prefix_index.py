@@ -1,0 +1,243 @@
+"""The prefix index: which token prefixes have KV, in which scope, in memory or on disk.
+
+A tree of pages. A node is found by its page key and confirmed by comparing token ids. Scopes are separate name
+spaces over one tree: a tenant's page may hang below a public one, and is seen by that tenant only. No I/O, no
+tensors, not thread safe: the cache's lock guards it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from kvproxy.core import PAGE_TOKENS, KeptPage
+from kvproxy.engine.cache.page_key import page_key
+from kvproxy.engine.cache.siblings import Siblings
+
+_REMEMBERED = 16_384
+"""How many forgotten pages are remembered, so that a miss can say 'not-resident' and not 'never seen', and so that
+a page that comes back is not taken for one that nobody ever asked for. Some 250 bytes each."""
+
+
+_AHEAD = 16
+"""Pages whose keys are computed before the index is asked whether there is any of them."""
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """KV of ``len(token_ids)`` positions from ``index * PAGE_TOKENS`` on, behind the prefix that ``parent``
+    ends.
+
+    ``page`` is None while the node is only on disk; a node that is neither in memory nor on disk is not kept.
+    The last block is :class:`~kvproxy.engine.cache.eviction_heap.Evictable`'s and the policy's, who alone change it.
+    """
+
+    scope: str
+    key: bytes
+    parent_key: bytes
+    parent: Node | None
+    index: int
+    token_ids: tuple[int, ...]
+    page: int | None = None
+    stored: bool = False
+    """In the store, for good: a page of a published document."""
+    spilled: bool = False
+    """In the spill tier, for as long as there is room."""
+    pinned: int = 0
+    """Documents that want this page to stay in memory."""
+    children: set[Node] = field(default_factory=set)
+    retained: int = 0
+    in_use: bool = False
+    """Held by a sequence, or pinned."""
+    kept: int = 0
+    """Itself if staying, and its children with such below them."""
+    resident_below: int = 0
+    """Children that have a page."""
+    priority: float = 0.0
+    frequency: float = 0.0
+    counted_at: int = 0
+    base: float = 0.0
+
+    @property
+    def full(self) -> bool:
+        return len(self.token_ids) == PAGE_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixMatch:
+    """``nodes`` cover ``tokens`` positions; only the last may be used in part."""
+
+    nodes: tuple[Node, ...]
+    tokens: int
+
+
+class PrefixIndex:
+    def __init__(self, root: bytes, key_of: Callable[[bytes, Sequence[int]], bytes] = page_key) -> None:
+        """``key_of`` may collide: what is found is confirmed by token ids, from the first page on."""
+        self.root = root
+        self._key_of = key_of
+        self._full: dict[tuple[str, bytes], Node] = {}
+        self._open: dict[tuple[str, bytes, int], Siblings[Node]] = {}
+        self._all: set[Node] = set()
+        self._evicted: OrderedDict[tuple[str, bytes], tuple[float, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._all)
+
+    def keys(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> list[bytes]:
+        """The keys of the full pages of ``token_ids[:limit]``, up to some way behind the last that there is. Hashing is
+        most of a match's work, and this much of it needs no lock: a page that comes or goes meanwhile makes the list
+        longer or shorter than it need be."""
+        keys: list[bytes] = []
+        key = self.root
+        for start in range(0, limit - limit % PAGE_TOKENS, PAGE_TOKENS):
+            if keys and len(keys) % _AHEAD == 0 and not any((scope, key) in self._full for scope in scopes):
+                break
+            key = self._key_of(key, token_ids[start : start + PAGE_TOKENS])
+            keys.append(key)
+        return keys
+
+    def match(
+        self, token_ids: Sequence[int], scopes: Sequence[str], limit: int, keys: Sequence[bytes] | None = None
+    ) -> PrefixMatch:
+        """The longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token. ``keys``: of
+        :meth:`keys`, where they are known already."""
+        keys = self.keys(token_ids, scopes, limit) if keys is None else keys
+        nodes: list[Node] = []
+        key, done = self.root, 0
+        while done < limit:
+            want = tuple(token_ids[done : done + PAGE_TOKENS])
+            before = nodes[-1] if nodes else None
+            node = self._find_full(keys[len(nodes)], want, scopes, before) if len(nodes) < len(keys) else None
+            if node is None:
+                node, taken = self._find_partial(key, want[: limit - done], scopes, before)
+                if node is not None:
+                    nodes.append(node)
+                    done += taken
+                break
+            nodes.append(node)
+            key, done = node.key, done + PAGE_TOKENS
+        return PrefixMatch(tuple(nodes), done)
+
+    def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
+        """How many leading tokens of a chain of pages ``scopes`` may read. Full pages are looked up by key, and no
+        token ids compared but those of the page behind them."""
+        node: Node | None = None
+        done = 0
+        full = self._full
+        for page in pages:
+            following = None
+            for scope in scopes:
+                following = full.get((scope, page.key))
+                if following is not None:
+                    break
+            if following is None:  # A partial page is never among the full ones.
+                break
+            node, done = following, done + PAGE_TOKENS
+        key = self.root if node is None else node.key
+        return done + self._find_partial(key, tuple(token_ids[done : done + PAGE_TOKENS]), scopes, node)[1]
+
+    def _find_full(
+        self, key: bytes, want: tuple[int, ...], scopes: Sequence[str], before: Node | None
+    ) -> Node | None:
+        for scope in scopes:
+            node = self._full.get((scope, key))
+            if node is not None and node.token_ids == want and _same_prefix(node.parent, before):
+                return node
+        return None
+
+    def _find_partial(
+        self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str], before: Node | None
+    ) -> tuple[Node | None, int]:
+        """The child that shares the most leading tokens with ``want``, and how many."""
+        best, most = None, 0
+        if not want:
+            return best, most
+        for scope in scopes:
+            siblings = self._open.get((scope, parent_key, want[0]))
+            if siblings is not None:
+                node, shared = siblings.closest(want, lambda n: _same_prefix(n.parent, before))
+                if shared > most or (shared == most and best is not None and best.page is None):
+                    best, most = node, shared
+        return best, most
+
+    def seen(self, token_ids: Sequence[int], scopes: Sequence[str]) -> bool:
+        """Whether the first page of this prompt was kept once and has been evicted since."""
+        key = self._key_of(self.root, tuple(token_ids[:PAGE_TOKENS]))
+        return any((scope, key) in self._evicted for scope in scopes)
+
+    def add(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> tuple[Node, bool]:
+        """The node for this page, made if absent; True when it was made."""
+        parent_key = self.root if parent is None else parent.key
+        key = self._key_of(parent_key, token_ids)
+        siblings = self._open.setdefault((scope, parent_key, token_ids[0]), Siblings())
+        for existing in siblings.equal(token_ids):
+            if _same_prefix(existing.parent, parent):
+                return existing, False
+        node = Node(scope, key, parent_key, parent, 0 if parent is None else parent.index + 1, token_ids)
+        self._all.add(node)
+        if parent is not None:
+            parent.children.add(node)
+        if node.full:
+            self._full[scope, key] = node
+        siblings.add(node)
+        node.frequency, node.counted_at = self._evicted.pop((scope, key), (0.0, 0))
+        return node, True
+
+    def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
+        """The node of exactly this page."""
+        siblings = self._open.get((scope, parent_key, token_ids[0]), Siblings())
+        return next((node for node in siblings.equal(token_ids) if node.key == key), None)
+
+    def has(self, node: Node) -> bool:
+        return node in self._all
+
+    def shorter(self, node: Node) -> list[Node]:
+        """Nodes of the same scope and parent that ``node`` goes on from."""
+        return self._open[node.scope, node.parent_key, node.token_ids[0]].prefixes(node.token_ids)
+
+    def remove(self, node: Node) -> None:
+        """Take out a leaf. Its page, if any, is the caller's to release."""
+        assert not node.children, "children would become unreachable"
+        self._all.discard(node)
+        if node.parent is not None:
+            node.parent.children.discard(node)
+        if node.full:
+            if self._full.get((node.scope, node.key)) is node:
+                del self._full[node.scope, node.key]
+        where = (node.scope, node.parent_key, node.token_ids[0])
+        siblings = self._open[where]
+        siblings.remove(node)
+        if not siblings:
+            del self._open[where]
+        self._evicted[node.scope, node.key] = node.frequency, node.counted_at
+        while len(self._evicted) > _REMEMBERED:
+            self._evicted.popitem(last=False)
+
+    def check(self) -> list[str]:
+        faults = []
+        for node in self._all:
+            if node.page is None and not node.stored and not node.spilled:
+                faults.append(f"node {node.key.hex()[:12]} is neither in memory nor on disk")
+            if node.parent is not None and node.parent not in self._all:
+                faults.append(f"node {node.key.hex()[:12]} hangs below a removed node")
+            if node.parent is not None and not node.parent.full:
+                faults.append(f"node {node.key.hex()[:12]} hangs below a partial page")
+            if node.key != self._key_of(node.parent_key, node.token_ids):
+                faults.append(f"node {node.key.hex()[:12]} has another key than its tokens give")
+            if node.retained < 0:
+                faults.append(f"node {node.key.hex()[:12]} has {node.retained} pins")
+        return faults
+
+
+def _same_prefix(a: Node | None, b: Node | None) -> bool:
+    """Whether two nodes end the same tokens. Most often it is one and the same node."""
+    while a is not b:
+        if a is None or b is None or a.token_ids != b.token_ids:
+            return False
+        a, b = a.parent, b.parent
+    return True

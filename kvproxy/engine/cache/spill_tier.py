@@ -1,0 +1,200 @@
+"""The tier below memory: pages that would be dropped go to disk first, and come back as the bits they were.
+
+Kept for this run only: what is in the index is lost with the process, and so is the right to read a page, which is
+its node's, not its file's. Each node has a file of its own: two tenants who sent the same text share nothing that
+one of them could notice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+from kvproxy.engine.cache.page_costs import PageCosts
+from kvproxy.engine.cache.page_pool import PagePool
+from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.store.page_file import Buffer
+from kvproxy.store.page_store import Loaded, Missing, Rejected
+
+logger = logging.getLogger(__name__)
+
+PENDING = 4
+"""Pages that may wait to be written; with as many waiting, a page is dropped rather than waited for. Their memory is
+taken at the start: it is beside the page budget, and must not be found missing under pressure."""
+
+RETRY_S = 10.0
+"""After a failed write (a full disk), nothing is written for so long."""
+
+_SLACK = 2 * 4096
+"""Bytes of a file beside its payload, generously."""
+
+
+class SpillFiles(Protocol):
+    """What the tier needs of ``kvproxy.store.spill_files.SpillFolder``."""
+
+    @property
+    def max_size(self) -> int: ...
+
+    def put(
+        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer
+    ) -> None: ...
+
+    def get(
+        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+    ) -> Loaded | Missing | Rejected: ...
+
+    def delete(self, name: str) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class SpillCopy:
+    """One node's copy in the tier."""
+
+    node: Node
+    name: str
+    bytes: int
+    """Those of its payload: the used positions alone."""
+    pending: bytearray | None
+    """The page until it is on disk; its first ``bytes`` bytes count."""
+
+
+class Spill:
+    """Engine thread only; one thread of its own writes and deletes, in the order in which it was asked.
+
+    When the tier is full, pages that left memory longest ago go, if nothing hangs below them: chains leave
+    memory last page first, so they leave the tier in that order too. What leaves memory leaves it in the order of
+    its value, and reads cost alike, so there is no better order to be had from costs.
+    """
+
+    def __init__(
+        self,
+        files: SpillFiles,
+        pool: PagePool,
+        costs: PageCosts,
+        *,
+        lost: Callable[[Node], None],
+        failed: Callable[[Node], None],
+        done: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """``lost`` and ``failed`` forget what only the tier had, and call :meth:`forget`: ``lost`` from within
+        :meth:`reserve`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
+        self._files, self._pool, self._costs = files, pool, costs
+        self._lost, self._failed, self._done = lost, failed, done
+        self._room = files.max_size
+        self._copies: OrderedDict[Node, SpillCopy] = OrderedDict()
+        self._buffers = [bytearray(pool.shape.bytes) for _ in range(PENDING)]
+        self._waiting = 0
+        self._names = count()
+        self._closed = False
+        self._resumes_at = 0.0
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kvproxy-spill")
+
+    def __len__(self) -> int:
+        return len(self._copies)
+
+    @property
+    def pending(self) -> int:
+        """Pages that wait to be written."""
+        return self._waiting
+
+    def reserve(self, node: Node) -> SpillCopy | None:
+        """Make room for a copy of the node's page, which :meth:`fill`, then :meth:`keep`, or :meth:`abandon` must
+        follow. None: it is not worth it, or cannot be done now."""
+        worth = self._costs.worth_spilling(node.index, len(node.token_ids))
+        if not worth or self._waiting >= PENDING or time.monotonic() < self._resumes_at:
+            return None
+        size = self._pool.shape.bytes_of(len(node.token_ids))
+        if not self._make_room(size + _SLACK):
+            return None
+        self._room -= size + _SLACK
+        self._waiting += 1
+        return SpillCopy(node, f"{next(self._names):x}", size, self._buffers.pop())
+
+    def fill(self, copy: SpillCopy, page: int) -> None:
+        """Copy the page. Long, and to be called without the cache's lock: it touches nothing that is shared."""
+        assert copy.pending is not None
+        self._pool.read_into(page, copy.pending, len(copy.node.token_ids))
+
+    def keep(self, copy: SpillCopy) -> None:
+        """From here on the node has its copy, which is written to disk."""
+        node = copy.node
+        assert copy.pending is not None
+        payload = memoryview(copy.pending)[: copy.bytes]
+        future = self._writer.submit(
+            self._files.put, copy.name, node.key, node.parent_key, node.token_ids, payload
+        )
+
+        def finish(done: Future[None]) -> None:
+            if not done.cancelled():
+                self._done(lambda: self._written(copy, done.exception()))
+
+        self._copies[node] = copy
+        future.add_done_callback(finish)
+
+    def abandon(self, copy: SpillCopy) -> None:
+        """It could not be filled."""
+        self._room += copy.bytes + _SLACK
+        self._waiting -= 1
+        assert copy.pending is not None
+        self._buffers.append(copy.pending)
+
+    def left(self, node: Node) -> None:
+        """A node that has a copy has left memory again."""
+        self._copies.move_to_end(node)
+
+    def reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
+        """What reads the node's page, on any thread, into a buffer of a page's size if it is given one."""
+        copy = self._copies.get(node)
+        if copy is None:
+            return lambda into: Missing()
+        if copy.pending is not None:
+            loaded = Loaded(memoryview(copy.pending[: copy.bytes]))  # the buffer will be another page's
+            return lambda into: loaded
+        name, files = copy.name, self._files
+        return lambda into: files.get(name, node.key, node.parent_key, node.token_ids, into)
+
+    def forget(self, node: Node) -> None:
+        copy = self._copies.pop(node)
+        self._room += copy.bytes + _SLACK
+        if not self._closed:
+            self._writer.submit(self._files.delete, copy.name)
+
+    def close(self) -> None:
+        """Forget all. Idempotent. Nobody else may be calling."""
+        self._closed = True
+        self._writer.shutdown(wait=True, cancel_futures=True)
+        try:
+            self._files.clear()
+        except OSError as e:
+            logger.warning("spilled pages stay until the next start: %s", e.strerror)
+
+    def _make_room(self, size: int) -> bool:
+        while self._room < size:
+            node = next(
+                (n for n in self._copies if n.page is not None or not (n.children or n.retained)), None
+            )
+            if node is None:
+                return False
+            self._lost(node)
+        return True
+
+    def _written(self, copy: SpillCopy, error: BaseException | None) -> None:
+        self._waiting -= 1
+        assert copy.pending is not None
+        self._buffers.append(copy.pending)
+        copy.pending = None
+        if error is None:
+            return
+        if time.monotonic() >= self._resumes_at:
+            logger.warning("pages are dropped, not spilled, for %.0f s: %s", RETRY_S, error)
+        self._resumes_at = time.monotonic() + RETRY_S
+        if self._copies.get(copy.node) is copy:
+            self._failed(copy.node)

@@ -1,0 +1,1 @@
+"""From logits to text: sampling, grammars, speculation and detokenising. No cache, no kernels."""

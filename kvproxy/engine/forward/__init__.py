@@ -1,0 +1,1 @@
+"""The forward pass over tiles: the same bits for a row in every tile shape."""

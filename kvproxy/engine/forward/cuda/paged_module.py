@@ -1,0 +1,80 @@
+"""Any other supported family on a CUDA device: transformers' own forward, with our products and our attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.forward.attention.call_plan import Segment
+from kvproxy.engine.forward.cuda.paged_attention import attend
+from kvproxy.engine.forward.cuda.tile_layout import SPLIT_ROWS, PagedTile, pack
+from kvproxy.engine.forward.cuda.tile_linear import tiled
+from kvproxy.engine.forward.cuda.upload import Staging, TileViews
+
+
+@dataclass(frozen=True, slots=True)
+class PagedKV:
+    """Rides through transformers' forward as a keyword argument, to our attention function."""
+
+    kv: torch.Tensor
+    tile: TileViews
+    pages: torch.Tensor
+    """[M] int64: the page of each row's own position."""
+    offsets: torch.Tensor
+    """[M] int64: the position inside that page."""
+    spans: int | None
+
+    def attend(
+        self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        """Write K and V, then attend. q: [M, heads, D]; k, v: [M, kv_heads, D]. Returns [M, heads, D]."""
+        kv = self.kv[layer]
+        kv[0].transpose(0, 1)[self.pages, :, self.offsets] = k
+        kv[1].transpose(0, 1)[self.pages, :, self.offsets] = v
+        return attend(q.contiguous(), kv, self.tile, scale=scale, spans=self.spans)
+
+
+class PagedModule:
+    """Takes ``body`` over: its linear layers are replaced. Norms and activations stay transformers'."""
+
+    def __init__(self, body: Any, config: Any) -> None:
+        self._body = body
+        self._group: int = config.num_attention_heads // config.num_key_value_heads
+        for parent in list(body.modules()):
+            for name, child in list(parent.named_children()):
+                if type(child) is nn.Linear:
+                    setattr(parent, name, tiled(child))
+        self._staging = Staging(next(body.parameters()).device)
+
+    def compiled(self) -> None:
+        """Nothing is recorded: transformers' forward may do what cannot be."""
+
+    def pack(
+        self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
+    ) -> PagedTile:
+        return pack(token_ids, positions, segments, group=self._group)
+
+    def forward(self, tile: PagedTile, kv: torch.Tensor) -> torch.Tensor:
+        """As PagedDecoder's."""
+        self._staging.put(tile.ints)
+        views = self._staging.views(tile.shape)
+        positions = views.positions.long()
+        pages = views.tables[views.row_tables + positions // PAGE_TOKENS].long()
+        out = self._body(
+            input_ids=views.token_ids.unsqueeze(0),
+            position_ids=positions.unsqueeze(0),
+            use_cache=False,
+            kv_tile=PagedKV(kv, views, pages, positions % PAGE_TOKENS, tile.shape.spans),
+        )
+        hidden: torch.Tensor = out.last_hidden_state[0]
+        if tile.shape.rows > SPLIT_ROWS and hidden.is_cuda:
+            torch.cuda.current_stream().synchronize()
+        return hidden
+
+    def linears(self) -> Iterator[nn.Module]:
+        return (m for m in self._body.modules() if isinstance(m, nn.Linear))

@@ -1,0 +1,1 @@
+"""The engine thread: admission, scheduling, running tiles, and emitting answers."""

@@ -1,0 +1,247 @@
+"""From waiting to running: reserve pages, take what is cached, load what is on disk, follow who is ahead."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from kvproxy.core import PAGE_TOKENS, MissReason
+from kvproxy.engine.cache.kv_cache import KVCache, pages_for
+from kvproxy.engine.cache.page_io import PageIO, Read
+from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
+from kvproxy.engine.cache.siblings import common_prefix
+from kvproxy.engine.loop.isolation import isolated
+from kvproxy.engine.loop.sequence import Job, Phase, Sequence
+from kvproxy.errors import CannotFit, HitLost, KVProxyError, Overloaded
+from kvproxy.store.page_store import Loaded, Missing
+
+logger = logging.getLogger(__name__)
+
+WORTH_FOLLOWING = PAGE_TOKENS
+"""Positions that another's prefill must be about to save before it is waited for."""
+
+
+class Admission:
+    """Engine thread only. Changes sequences and their pages; sends no events but failures."""
+
+    def __init__(self, cache: KVCache, io: PageIO, fail: Callable[[Sequence, KVProxyError], None]) -> None:
+        """``fail`` ends a sequence whose pages turned out bad after it was admitted."""
+        self._cache = cache
+        self._io = io
+        self._fail = fail
+        self._loads: dict[Sequence, int] = {}
+
+    def try_admit(self, seq: Sequence, running: Iterable[Sequence]) -> bool:
+        """Move a WAITING sequence on. False when pages are short: it stays, and so does all behind it.
+
+        Raises HitLost when the job insists on more cached positions than there are. Where nobody runs who
+        could give pages back, the partial page of its match is given up, since it would be there twice; then
+        HitLost or CannotFit, when the pages that its own hold keeps are what it lacks.
+        """
+        job, cache = seq.job, self._cache
+        # The last prompt token's logits are needed unless nothing is to be generated.
+        limit = seq.prefill_end - (1 if job.max_tokens or job.score_from is not None else 0)
+        if seq.resumed and seq.prefill_end < len(seq.tokens):
+            limit = seq.prompt_tokens  # Its last position has been answered; nothing comes of its logits.
+        if job.score_from is not None:
+            limit = min(limit, job.score_from)
+        match = cache.match(seq.tokens, job.readable, limit) if job.reuse else PrefixMatch((), 0)
+        if match.tokens < seq.required:
+            raise HitLost("the pages were evicted meanwhile", MissReason.NOT_RESIDENT)
+        leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None
+        if leader is not None:
+            seq.phase, seq.following = Phase.FOLLOWING, leader
+            return True
+        if not self._reserve(seq, match):
+            self._refuse_what_pins_leave_no_room_for(seq, match)
+            if any(True for _ in running):
+                return False
+            match = _whole_pages(match)
+            if match.tokens < seq.required or not self._reserve(seq, match):
+                if seq.required:
+                    raise HitLost("its pages leave no room for its own", MissReason.NOT_RESIDENT)
+                if not job.reuse:
+                    raise CannotFit(
+                        "The page budget has no room to compute this beside its kept pages. Raise "
+                        "engine.page_budget."
+                    )
+                return False
+        self._begin(seq, seq.matched)
+        return True
+
+    def _refuse_what_pins_leave_no_room_for(self, seq: Sequence, match: PrefixMatch) -> None:
+        """Waiting would not help: publishers' pins go when documents do. Raises CannotFit. An answer that may end
+        anywhere, or has begun, is promised less instead, and goes on as far as there is room."""
+        shared = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.pinned)
+        pool, most = self._cache.pool, self._cache.pool.total - self._cache.pinned
+        bound = not (seq.job.open_ended or seq.resumed)
+        need = pages_for(seq.last_position if bound else len(seq.tokens)) - shared
+        if need > most:
+            raise CannotFit(
+                f"This request needs {need} pages of KV, and pinned documents leave {most} of {pool.total}. Shorten "
+                "it, lower max_tokens, unpin a document, or raise engine.page_budget."
+            )
+        if pages_for(seq.reach) - shared > most:
+            seq.allowance = 1
+
+    def _reserve(self, seq: Sequence, match: PrefixMatch) -> bool:
+        """Pin ``match`` and have the pages promised that are needed besides its full resident ones."""
+        whole = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.page is not None)
+        need = pages_for(seq.reach) - whole
+        if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
+            need += 1  # A partial page on disk is loaded into a page of its node, and copied from there.
+        seq.needed = need
+        if not self._cache.retain_and_reserve(match.nodes, need):
+            return False
+        seq.reserved, seq.matched, seq.cached = need, match.nodes, match.tokens
+        return True
+
+    def _begin(self, seq: Sequence, nodes: tuple[Node, ...]) -> None:
+        seq.admitted_at = time.perf_counter()
+        self._cache.used(nodes)
+        missing = [n for n in nodes if n.page is None]
+        if not missing:
+            self._attach(seq)
+            return
+        seq.phase = Phase.LOADING
+        self._loads[seq] = len(missing)
+        for node in missing:
+            self._io.read(node, partial(self._page_read, seq), seq.tenant)
+
+    def leave(self, seq: Sequence) -> None:
+        """Give back all that a sequence holds. Idempotent."""
+        self._cache.release(seq.matched)
+        seq.matched = ()
+        self._cache.return_pages(seq.pages)
+        seq.pages.clear()
+        self._cache.unreserve(seq.reserved)
+        seq.reserved = 0
+        seq.following = None
+        self._loads.pop(seq, None)
+        seq.phase = Phase.ENDED
+
+    def _leader(self, seq: Sequence, matched: int, running: Iterable[Sequence]) -> Sequence | None:
+        """Somebody who is computing what this sequence needs next, in a scope that it may read."""
+        for other in running:
+            if other is seq or other.phase not in (Phase.PREFILL, Phase.LOADING):
+                continue
+            shared = _shareable(other.job, seq.job)
+            if shared - matched >= WORTH_FOLLOWING and other.computed < shared:
+                return other
+        return None
+
+    def leader_done(self, seq: Sequence) -> bool:
+        """Whether a FOLLOWING sequence has nothing more to wait for."""
+        leader = seq.following
+        if leader is None or leader.phase not in (Phase.PREFILL, Phase.LOADING):
+            return True
+        return leader.computed >= _shareable(leader.job, seq.job)
+
+    def _page_read(self, seq: Sequence, read: Read) -> None:
+        if seq.phase is Phase.LOADING:
+            with isolated(seq, self._fail):
+                self._take_page(seq, read)
+
+    def _take_page(self, seq: Sequence, read: Read) -> None:
+        node, result = read.node, read.result
+        if isinstance(result, Loaded):
+            self._cache.costs.loaded(read.seconds)
+        if isinstance(result, Loaded) and node.page is None:
+            page = self._cache.take(None)
+            seq.reserved -= 1  # Where it is not kept after all, _loaded counts anew.
+            try:
+                self._cache.pool.write(page, result.payload, len(node.token_ids))
+            except BaseException as e:
+                self._cache.return_pages([page])
+                if not isinstance(e, ValueError):
+                    raise
+                self._reject(node, str(e))
+            else:
+                # The page now belongs to the node; the sequence's share of it is counted at _attach.
+                self._cache.arrived(node, page)
+        elif not isinstance(result, Loaded):
+            self._reject(node, "it is missing" if isinstance(result, Missing) else result.reason)
+        self._loads[seq] -= 1
+        if self._loads[seq] == 0:
+            del self._loads[seq]
+            seq.load_s = time.perf_counter() - seq.admitted_at
+            self._loaded(seq)
+
+    def _reject(self, node: Node, reason: str) -> None:
+        logger.warning(
+            "stored page %s (tokens %d-%d) is not used: %s",
+            node.key.hex()[:16],
+            node.index * PAGE_TOKENS,
+            node.index * PAGE_TOKENS + len(node.token_ids),
+            reason,
+        )
+        self._cache.discard_if_absent(node)
+
+    def _loaded(self, seq: Sequence) -> None:
+        """All reads have ended. Cut the match at the first page that did not arrive."""
+        good: list[Node] = []
+        for node in seq.matched:
+            if node.page is None:
+                break
+            good.append(node)
+        if len(good) < len(seq.matched):
+            lost = seq.matched[len(good) :]
+            self._cache.release(lost)
+            seq.matched = tuple(good)
+            seq.cached = min(seq.cached, len(good) * PAGE_TOKENS)
+            if seq.cached < seq.required:
+                self._fail(seq, HitLost("stored pages failed verification", MissReason.PAGES_REJECTED))
+                return
+            # Pages that shared nothing after all must come from somewhere.
+            self._cache.unreserve(seq.reserved)
+            seq.reserved = 0
+            need = pages_for(seq.reach) - seq.cached // PAGE_TOKENS
+            if not self._cache.reserve(need):
+                self._fail(seq, Overloaded("stored pages were damaged and memory is short; try again"))
+                return
+            seq.reserved = need
+        self._attach(seq)
+
+    def _attach(self, seq: Sequence) -> None:
+        """Share the full pages, copy the used part of a partial one, and start computing."""
+        for i, node in enumerate(seq.matched):
+            used = min(PAGE_TOKENS, seq.cached - i * PAGE_TOKENS)
+            if used == PAGE_TOKENS and node.full:
+                seq.pages.append(self._cache.share(node))
+                seq.chain.append(node)
+                seq.registered += 1
+            elif used > 0:
+                assert node.page is not None
+                page = self._cache.take(seq.pages[-1] if seq.pages else None)
+                seq.reserved -= 1
+                seq.pages.append(page)
+                self._cache.pool.copy_prefix(node.page, page, used)
+        self._cache.release(seq.matched)
+        seq.matched = ()
+        rest = max(0, pages_for(seq.reach) - len(seq.pages))
+        self._cache.unreserve(seq.reserved - rest)
+        seq.reserved = rest
+        seq.computed = seq.cached
+        seq.phase = Phase.PREFILL
+
+
+def _whole_pages(match: PrefixMatch) -> PrefixMatch:
+    """Without the page that is used in part."""
+    whole = match.tokens // PAGE_TOKENS
+    return PrefixMatch(match.nodes[:whole], whole * PAGE_TOKENS)
+
+
+def _shareable(leader: Job, job: Job) -> int:
+    """How many leading positions of ``leader``'s prefill ``job`` can take from it: what the leader leaves to
+    others, and where ``job`` may not read all of that, the full pages of what is shared."""
+    shared = common_prefix(leader.token_ids, job.token_ids[:-1])
+    if leader.registers_until is not None:
+        shared = min(shared, leader.registers_until)
+    if leader.scope in job.readable:
+        return shared
+    if leader.shared_scope not in job.readable:
+        return 0
+    shared = min(shared, leader.shared_end)
+    return shared - shared % PAGE_TOKENS

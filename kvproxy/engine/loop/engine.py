@@ -1,0 +1,313 @@
+"""The engine: one thread that owns the model, the pages and every sequence.
+
+Other threads talk to it by putting calls into its inbox; it answers through callbacks that must not block.
+``_step`` is the whole loop: take the inbox, admit, run a tile, hand out tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from kvproxy.backends.base import PlacesClaim
+from kvproxy.engine.cache.kv_cache import KVCache
+from kvproxy.engine.cache.page_io import PageIO, PagesOnDisk
+from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.cache.spill_tier import SpillFiles
+from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
+from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.engine.loop.admission import Admission
+from kvproxy.engine.loop.fairness.compute_service import Service
+from kvproxy.engine.loop.fairness.places import Claim, Places
+from kvproxy.engine.loop.fairness.tenant_shares import tenants_of
+from kvproxy.engine.loop.fairness.waiting_line import Line
+from kvproxy.engine.loop.inbox import Inbox
+from kvproxy.engine.loop.isolation import TileFailed, engine_failure, isolated
+from kvproxy.engine.loop.kernel_thread import KernelThread
+from kvproxy.engine.loop.limits import Limits
+from kvproxy.engine.loop.pacing import Pace
+from kvproxy.engine.loop.page_growth import Growth
+from kvproxy.engine.loop.scheduler import whose_turn
+from kvproxy.engine.loop.sequence import ALLOWANCE, Emit, Job, Phase, Sequence
+from kvproxy.engine.loop.step import EngineStep
+from kvproxy.engine.loop.tile_results import TileResults
+from kvproxy.engine.loop.tile_runner import TileRunner
+from kvproxy.errors import ShuttingDown
+from kvproxy.events import Finished
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """Start with :meth:`start`, end with :meth:`stop`. Public methods may be called from any thread."""
+
+    def __init__(
+        self,
+        model: TileModel,
+        cache: KVCache,
+        vocabulary: Vocabulary,
+        *,
+        eos_ids: frozenset[int],
+        max_context: int,
+        max_running: int,
+        max_waiting: int,
+        store: PagesOnDisk | None = None,
+        thread: KernelThread | None = None,
+        speculate: bool = True,
+        pace: Pace | None = None,
+        spill: SpillFiles | None = None,
+        allowance: int = ALLOWANCE,
+    ) -> None:
+        """``thread``: the one on which the model was loaded; the engine closes it when it stops. ``speculate``: draft
+        tokens where it pays; it changes no answer. ``allowance``: tokens of an answer whose pages are promised before
+        it begins."""
+        self.model, self.cache = model, cache
+        self.max_context = max_context
+        self._limits = Limits(max_context, cache.pool.total, model.vocab_size)
+        self._vocabulary, self._eos_ids = vocabulary, eos_ids
+        self._allowance = allowance
+        self._inbox = Inbox()
+        self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
+        self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
+        self._admission = Admission(cache, self.io, self._end)
+        self._results = TileResults(cache, Keeper(cache, self.io), model.numerics, self._end)
+        self._running: list[Sequence] = []
+        self._service = Service()
+        self._line = Line(
+            cache,
+            self._admission,
+            self._service,
+            self._running,
+            max_running,
+            self._end,
+            self._give_way,
+        )
+        self._growth = Growth(cache, self._line.make_room, self._end, self._results.finish, self._give_way)
+        self._places = Places(max_running + max_waiting)
+        self._count = 0
+        self._count_lock = threading.Lock()
+        cost = StepCost() if speculate else None
+        self._turns = EngineStep(
+            TileRunner(model, cache), model.numerics, pace or Pace(), cost, self._service
+        )
+        self.drafts = self._results.drafts
+        self.preemptions = 0
+        """The number of times that a sequence gave its place and pages back, to an older one or to another tenant's."""
+        self._stopping = False
+        self._thread = thread or KernelThread()
+        self._ended: Future[None] | None = None
+
+    def start(self) -> None:
+        self._ended = self._thread.submit(self._loop)
+
+    def stop(self) -> None:
+        """End every sequence with ShuttingDown, then the thread. Idempotent."""
+        self._inbox.put(self._begin_stop)
+        if self._ended is not None:
+            self._ended.result()
+        self._thread.close()
+        self.io.close()
+        if self.spill is not None:
+            self.spill.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._ended is not None and not self._ended.done() and not self._stopping
+
+    @property
+    def full(self) -> bool:
+        """Whether a request of a tenant that has its share would be refused with Overloaded."""
+        return self._places.full
+
+    @property
+    def places(self) -> int:
+        """Sequences that may run or wait at a time."""
+        return self._places.total
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Requests that run, and that wait."""
+        running, count = len(self._running), self._count
+        return running, max(0, count - running)
+
+    def claim(self, tenant: str, count: int, *, again: bool = False) -> Claim:
+        """Places for the sequences of one request: see :meth:`Places.claim`."""
+        return self._places.claim(tenant, count, again=again)
+
+    def submit(
+        self,
+        job: Job,
+        emit: Emit,
+        on_progress: Callable[[int, int], None] | None = None,
+        claim: PlacesClaim | None = None,
+    ) -> Sequence:
+        """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine's thread.
+        ``claim``: the request's that it is a sequence of; without one it is a request by itself.
+
+        Raises ContextTooLong, CannotFit, InvalidRequest, Overloaded or ShuttingDown at once.
+        """
+        self._limits.check(job)
+        with self._count_lock:
+            if not self.alive:
+                raise ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5)
+            stop, least = job.sampling.stop, job.sampling.min_tokens
+            seq = Sequence(job, emit, Detokenizer(self._vocabulary, stop, min_tokens=least), self._eos_ids)
+            seq.on_progress, seq.allowance = on_progress, self._allowance
+            with self._places.claim(seq.tenant, 1) as own:
+                seq.claim = claim or own
+                seq.claim.enter()
+            self._count += 1
+            # Under the lock, so that it is in the inbox before the thread takes its last look there.
+            self._inbox.put(lambda: self._arrive(seq))
+        return seq
+
+    def cancel(self, seq: Sequence) -> None:
+        """The reader has left: rows and pages are free at the next step. Nothing more is emitted."""
+        seq.cancelled = True
+        self._inbox.put(lambda: None)
+
+    def call(self, function: Callable[[], object]) -> Future[object]:
+        """Run a function between two steps, on the engine's thread. Fails with ShuttingDown when no step
+        follows."""
+        with self._count_lock:
+            if self.alive:
+                return self._inbox.ask(function)
+        refused: Future[object] = Future()
+        refused.set_exception(ShuttingDown("the engine is not running"))
+        return refused
+
+    def check(self) -> list[str]:
+        """Audit pages against their holders; [] when sound. Engine thread only: use
+        ``call(engine.check)``."""
+        return self.cache.check([s.pages for s in self._running])
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            try:
+                self._step()
+            except Exception:
+                logger.exception("the engine's step failed; its sequences end with an error")
+                for seq in [*self._running, *self._line.waiting]:
+                    self._end(seq, engine_failure())
+
+    def _step(self) -> None:
+        self._take_inbox()
+        self._drop_cancelled()
+        self._wake_followers()
+        self._service.meet(tenants_of(self._running) | tenants_of(self._line.waiting))
+        self._line.admit()
+        for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prefill_end]:
+            with isolated(seq, self._end):
+                self._results.computed(
+                    seq
+                )  # A prefill-only job, cached to its end, or an answer that resumes.
+        turn = whose_turn(self._running, time.perf_counter())
+        decoding = self._growth.with_room([s for s in turn if s.phase is Phase.DECODE], self._line.shares)
+        prefilling = [s for s in turn if s.phase is Phase.PREFILL]
+        following = [s for s in self._running if s.phase is Phase.FOLLOWING]
+        served = self._compute(prefilling, decoding, following)
+        if any(s not in served for s in decoding):
+            # Streams that found no row go first next time.
+            self._running.sort(key=lambda s: s.phase is Phase.DECODE and s in served)
+
+    def _compute(
+        self, prefilling: list[Sequence], decoding: list[Sequence], following: list[Sequence]
+    ) -> set[Sequence]:
+        """Run a step's tiles and hand out what came of them; those that had a row."""
+        served: set[Sequence] = set()
+        try:
+            tiles = self._turns.take(prefilling, decoding, lambda: self._inbox.waiting, following)
+            for work, scored in tiles:
+                for part in work.parts:
+                    with isolated(part.sequence, self._end):
+                        self._results.computed(part.sequence)
+                    served.add(part.sequence)
+                for rows in scored:
+                    if rows.sequence.phase is not Phase.ENDED:
+                        with isolated(rows.sequence, self._end):
+                            self._results.deliver(rows)
+        except TileFailed as e:
+            logger.exception("a tile failed; %d sequences end with an error", len(e.sequences))
+            for seq in e.sequences:
+                self._end(seq, engine_failure())
+        return served
+
+    def _take_inbox(self) -> None:
+        """Wait for a call only when there is nothing to compute; look again soon while somebody waits for
+        pages, which another thread's ``hold`` may be keeping."""
+        busy = any(
+            s.phase in (Phase.PREFILL, Phase.DECODE)
+            or (s.phase is Phase.FOLLOWING and self._admission.leader_done(s))
+            for s in self._running
+        )
+        self._inbox.take(wait=not busy, timeout_s=0.02 if self._line.waiting else None)
+
+    def _arrive(self, seq: Sequence) -> None:
+        if self._stopping:
+            self._end(seq, ShuttingDown("the engine is stopping; try again in a moment", retry_after_s=5))
+            return
+        self._line.waiting.append(seq)
+
+    def _drop_cancelled(self) -> None:
+        for seq in [s for s in (*self._running, *self._line.waiting) if s.cancelled]:
+            # What a reader who left had computed is kept for the next one.
+            with isolated(seq, lambda seq, _: self._end(seq, None)):
+                if seq.phase in (Phase.PREFILL, Phase.DECODE):
+                    self._results.register(seq, partial=True)
+            self._end(seq, None)
+
+    def _wake_followers(self) -> None:
+        for seq in [s for s in self._running if s.phase is Phase.FOLLOWING]:
+            if self._admission.leader_done(seq):
+                leader = seq.following
+                if leader is not None and leader.phase is Phase.PREFILL:
+                    with isolated(leader, self._end):
+                        self._results.register(leader, partial=True)
+                seq.following, seq.collapsed, seq.phase = None, True, Phase.WAITING
+                self._running.remove(seq)
+                self._line.waiting.insert(0, seq)
+
+    def _give_way(self, seq: Sequence) -> None:
+        """A sequence gives its place and its pages back and waits, before all that came after it, to be computed
+        again."""
+        with isolated(seq, self._end):
+            self._results.register(seq, partial=True)
+        if seq.phase is Phase.ENDED:
+            return
+        self._turns.drop(seq)
+        self._admission.leave(seq)
+        seq.give_way(unified=self.model.numerics.unified)
+        self._running.remove(seq)
+        self._line.back(seq)
+        self.preemptions += 1
+        logger.info("%s gave way behind %d tokens of its answer", seq.job.id, seq.generated)
+
+    def _end(self, seq: Sequence, last: Finished | BaseException | None) -> None:
+        """Give back all that the sequence holds, then emit its last event: whoever hears that a request has
+        ended may send the next one at once, and must find its place and its pages free."""
+        if seq.phase is Phase.ENDED:
+            return
+        self._admission.leave(seq)
+        if seq in self._running:
+            self._running.remove(seq)
+        if seq in self._line.waiting:
+            self._line.waiting.remove(seq)
+        with self._count_lock:
+            self._count -= 1
+        if seq.claim is not None:
+            seq.claim.leave(failed=isinstance(last, BaseException))
+        if last is not None:
+            try:
+                seq.emit(last)
+            except Exception:
+                logger.exception("%s has ended, and nobody could be told", seq.job.id)
+
+    def _begin_stop(self) -> None:
+        for seq in [*self._running, *self._line.waiting]:
+            self._end(seq, ShuttingDown("the proxy is shutting down; try again in a moment", retry_after_s=5))
+        with self._count_lock:
+            self._stopping = True

@@ -1,0 +1,1 @@
+"""Shares of the engine between tenants: places, pages, compute, and the waiting line."""

@@ -1,0 +1,131 @@
+"""What goes into the next tiles. Pure: takes sequences, returns a value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+from itertools import islice
+
+from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.decode.speculation import share
+from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, Numerics
+from kvproxy.engine.loop.fairness.tenant_shares import by_turns
+from kvproxy.engine.loop.pacing import Pace
+from kvproxy.engine.loop.sequence import Phase, Sequence
+
+MIN_PROMPT_ROWS = 16
+"""Short prompts find this many rows in a tile, however many sequences decode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """``count`` rows of one sequence, from position ``start``; the last of them may be a draft."""
+
+    sequence: Sequence
+    start: int
+    count: int
+    draft: tuple[int, ...] = ()
+    """Token ids that are guessed to follow the last known one: the last rows of ``count``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileWork:
+    tile: int
+    """Rows of the tile; a few may be padding."""
+    parts: tuple[Part, ...]
+
+    @property
+    def reach(self) -> int:
+        """Positions that its rows attend to, summed, without those of the rows' own parts."""
+        return sum(p.count * p.start for p in self.parts)
+
+    @property
+    def decodes(self) -> bool:
+        """Whether no row is of a prompt."""
+        return all(p.start >= p.sequence.prefill_end for p in self.parts)
+
+
+def whose_turn(running: Seq[Sequence], now: float) -> list[Sequence]:
+    """Those of ``running`` that have something to compute, without the ones that let others go first, unless
+    nobody else has or their patience has ended. ``now``: of ``time.perf_counter``."""
+    ready = [s for s in running if s.phase in (Phase.PREFILL, Phase.DECODE)]
+    return [s for s in ready if now - s.served_at >= s.job.patience_s] or ready
+
+
+def choose(
+    prefilling: Seq[Seq[Sequence]],
+    decoding: Seq[Seq[Sequence]],
+    numerics: Numerics,
+    *,
+    pace: Pace,
+    cost: StepCost | None = None,
+) -> tuple[TileWork, ...]:
+    """The tiles to run in full before anything else: a row of each stream, and what is left of short prompts, so
+    that a hit waits for nobody's cold prefill. Long prompts are left to ``Prefill``. Both are given tenant by tenant,
+    the one that comes first at the front; where there are too few rows, the tenants take turns.
+
+    Where decode rows share the prompt tile's bits all stand in one tile; elsewhere they have one each. While
+    anybody decodes, prompts get as much as ``pace`` allows. ``cost``: of a draft's rows; None drafts nothing.
+    """
+    most = numerics.tiles[-1]
+    if not numerics.unified:
+        streams = _decode_parts(_first(decoding, DECODE_TILE), cost)
+        tails = _prompt_parts(prefilling, most, pace if decoding else None)
+        return tuple(
+            TileWork(tile, parts)
+            for tile, parts in ((DECODE_TILE, streams), (_fitting(numerics, tails), tails))
+            if parts
+        )
+    riders = _decode_parts(_first(decoding, most - MIN_PROMPT_ROWS if prefilling else most), cost)
+    taken = sum(p.count for p in riders)
+    if decoding:
+        most = min(most, max(BASE_TILE, taken + MIN_PROMPT_ROWS))
+    parts = riders + _prompt_parts(prefilling, most - taken, pace if decoding else None)
+    return (TileWork(_fitting(numerics, parts), parts),) if parts else ()
+
+
+def _first(groups: Seq[Seq[Sequence]], most: int) -> list[Sequence]:
+    return list(islice(by_turns(groups), most))
+
+
+def _fitting(numerics: Numerics, parts: Seq[Part]) -> int:
+    return numerics.tile_for(sum(p.count for p in parts))
+
+
+def _decode_parts(decoding: Seq[Sequence], cost: StepCost | None) -> tuple[Part, ...]:
+    """A row for each, and drafts in the rows that are left of a multiple of DECODE_TILE: those need no larger tile
+    and no further product with the output head, whose tiles have as many rows."""
+    free = -len(decoding) % DECODE_TILE
+    if cost is None or not free:
+        return tuple(Part(s, s.computed, 1) for s in decoding)
+    reach, streams = sum(s.computed for s in decoding), len(decoding)
+    drafts = [s.draft(free, row_cost=cost.row(s.computed, reach), streams=streams) for s in decoding]
+    given = share([len(d) for d in drafts], free)
+    return tuple(
+        Part(s, s.computed, 1 + rows, draft[:rows])
+        for s, draft, rows in zip(decoding, drafts, given, strict=True)
+    )
+
+
+def _prompt_parts(prefilling: Seq[Seq[Sequence]], rows: int, pace: Pace | None) -> tuple[Part, ...]:
+    """All that is left of short prompts, of each tenant the shortest first; of equal ones, the oldest."""
+    parts: dict[Sequence, Part] = {}
+    full: set[int] = set()
+    """Tenants whose next prompt was too long, and so are those behind it."""
+    taken = reach = 0
+    turns = by_turns([[(n, s) for s in sorted(group, key=_remaining)] for n, group in enumerate(prefilling)])
+    for tenant, sequence in turns:
+        if tenant in full or sequence in parts:
+            continue
+        count = _remaining(sequence)
+        rows_then, reach_then = taken + count, reach + count * sequence.computed
+        if count > BASE_TILE or rows_then > rows or (pace and not pace.may_ride(rows_then, reach_then)):
+            full.add(tenant)
+            continue
+        taken, reach = rows_then, reach_then
+        parts[sequence] = Part(sequence, sequence.computed, count)
+    return tuple(parts.values())
+
+
+def _remaining(sequence: Sequence) -> int:
+    return sequence.prefill_end - sequence.computed

@@ -1,0 +1,161 @@
+"""From what a person wrote as the model to a folder with its files: local, bundled, or from the hub."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvproxy.engine.models.smollm2 import BUNDLED_NAME, bundled_model
+from kvproxy.errors import SetupError
+
+Progress = Callable[[int, int], None]
+
+Bundled = Callable[[Path, "Progress | None"], Path]
+Download = Callable[[str, "str | None", bool], Path]
+"""``download(repo, revision, offline)``; ``offline`` looks into the local cache alone.
+
+Raises LookupError with one sentence when it cannot give the model."""
+
+SHAPE_PREFIX = "shape:"
+"""Before the name of a shape; see bench/engine/random_models.py."""
+HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder that holds config.json, tokenizer.json and every safetensors file of one model."""
+
+    path: Path
+    name: str
+
+
+def resolve_model(
+    path_or_name: str,
+    *,
+    revision: str | None = None,
+    cache_dir: Path,
+    progress: Progress | None = None,
+    download: Download | None = None,
+    bundled: Bundled = bundled_model,
+) -> ModelFolder:
+    """Find the model, converting or downloading it when needed; ``progress`` counts converted tensors.
+
+    Raises SetupError with one sentence that names the choices.
+    """
+    if path_or_name.startswith(SHAPE_PREFIX):
+        raise SetupError(
+            f"{path_or_name} has random weights and no tokenizer: only benches of the engine take it"
+        )
+    local = _local(path_or_name)
+    if local is not None:
+        return _complete(ModelFolder(local, local.name))
+    if path_or_name.lower() == BUNDLED_NAME:
+        return ModelFolder(bundled(cache_dir, progress), BUNDLED_NAME)
+    return _from_hub(path_or_name, revision, download or hub_download)
+
+
+def model_on_disk(
+    path_or_name: str,
+    *,
+    revision: str | None = None,
+    cache_dir: Path,
+    progress: Progress | None = None,
+    download: Download | None = None,
+    bundled: Bundled = bundled_model,
+) -> ModelFolder | None:
+    """As `resolve_model`, but never over the network: None for a hub model that is not here yet."""
+    if _local(path_or_name) is not None or path_or_name.lower() == BUNDLED_NAME:
+        return resolve_model(path_or_name, cache_dir=cache_dir, progress=progress, bundled=bundled)
+    try:
+        folder = (download or hub_download)(path_or_name, revision, True)
+    except LookupError:
+        return None
+    return None if missing_files(folder) else ModelFolder(folder, path_or_name)
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Names of files that a model folder needs and ``folder`` lacks; [] when it is whole."""
+    missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, AttributeError):
+            return [*missing, f"a readable {index.name}"]
+        missing += sorted(name for name in shards if not (folder / name).is_file())
+    elif not any(folder.glob("*.safetensors")):
+        missing.append("*.safetensors")
+    return missing
+
+
+def _local(path_or_name: str) -> Path | None:
+    path = Path(path_or_name).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.is_absolute() or path_or_name.startswith((".", "~")):
+        raise SetupError(f"there is no model folder {path}; a hub model is named like Qwen/Qwen3-4B")
+    return None
+
+
+def _complete(folder: ModelFolder) -> ModelFolder:
+    missing = missing_files(folder.path)
+    if missing:
+        raise SetupError(
+            f"the model folder {folder.path} lacks {', '.join(missing)}: "
+            "kvproxy reads the files that transformers' save_pretrained writes"
+        )
+    return folder
+
+
+def _from_hub(repo: str, revision: str | None, download: Download) -> ModelFolder:
+    # The local cache first: a model that is here must start without a network.
+    try:
+        folder = download(repo, revision, True)
+        if not missing_files(folder):
+            return ModelFolder(folder, repo)
+    except LookupError:
+        pass
+    try:
+        folder = download(repo, revision, False)
+    except LookupError as e:
+        raise SetupError(
+            f"cannot get the model {repo} ({e.args[0]}): set HF_HOME to a cache that has it, "
+            f"or give the path of a folder with its files, or use --model {BUNDLED_NAME}"
+        ) from e
+    return _complete(ModelFolder(folder, repo))
+
+
+def hub_download(repo: str, revision: str | None, offline: bool) -> Path:
+    """A snapshot of ``repo`` in the hub's own cache; its progress bars are the hub's."""
+    import httpx
+    import huggingface_hub as hub
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        path = hub.snapshot_download(
+            repo, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=offline
+        )
+    except HFValidationError as e:
+        raise LookupError("that is neither a folder nor the name of a hub model") from e
+    except GatedRepoError as e:
+        raise LookupError("its owner must grant access first; then set HF_TOKEN") from e
+    except RevisionNotFoundError as e:
+        raise LookupError(f"it has no revision {revision}") from e
+    except RepositoryNotFoundError as e:
+        raise LookupError("the hub has no such model, or it is private and HF_TOKEN is not set") from e
+    except HfHubHTTPError as e:
+        raise LookupError(f"the hub answered {e.response.status_code}") from e
+    # LocalEntryNotFoundError and OfflineModeIsEnabled are among these.
+    except (OSError, httpx.HTTPError) as e:
+        where = os.environ.get("HF_ENDPOINT", "huggingface.co")
+        raise LookupError("it is not in the local cache" if offline else f"{where} is not reachable") from e
+    return Path(path)

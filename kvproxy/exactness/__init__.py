@@ -1,0 +1,1 @@
+"""Exactness checks: verify on request, audit in the background, quarantine on a difference."""

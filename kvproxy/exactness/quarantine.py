@@ -1,0 +1,185 @@
+"""Documents whose kept pages turned out to differ from a prefill: out of use until they are shown right.
+
+A version in quarantine stays known and is answered, as a miss, from scratch and leaving nothing behind. Its pages
+are dropped from memory and disk. It gets out by being published again or by a verification that finds its
+recomputed pages exact; a restart does not change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+
+from kvproxy.backends.base import BadPage, LocalBackend
+from kvproxy.core import PAGE_TOKENS, DocumentRef
+from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
+
+logger = logging.getLogger(__name__)
+
+
+class Quarantine:
+    """Event loop only. Shares its parts with the publisher, which is the only other writer of them."""
+
+    def __init__(
+        self,
+        library: Library,
+        registry: Registry,
+        local: LocalBackend,
+        shelf: Shelf,
+        turns: DocumentLocks,
+        released: Callable[[DocumentRef], Awaitable[None]] | None = None,
+    ) -> None:
+        """``released`` is told of each version that leaves."""
+        self._library = library
+        self._registry = registry
+        self._local = local
+        self._shelf = shelf
+        self._turns = turns
+        self._released = released
+        self._confined_at: dict[DocumentRef, float] = {}
+        self._writing = asyncio.Lock()
+        """Of notes and their ends: they reach the disk in the order in which they were decided."""
+
+    def owners(self, pages: Iterable[BadPage]) -> dict[DocumentRef, BadPage]:
+        """The published versions that these pages belong to, with the first bad one of each."""
+        found: dict[DocumentRef, BadPage] = {}
+        for page in pages:
+            for ref in self._shelf.needing(page.key, page.scope):
+                found.setdefault(ref, page)
+        return found
+
+    def owners_at(self, ref: DocumentRef, framing: str, position: int) -> list[DocumentRef]:
+        """The published versions that share the page of ``ref``'s position under ``framing``, itself included. A
+        page's key follows from all before it: they share every later page of it that anybody shares."""
+        holding = self._shelf.get(ref)
+        kept, index = holding.of(framing), position // PAGE_TOKENS
+        if kept is None or index >= len(kept.pages):
+            return [ref]
+        return [ref, *(o for o in self._shelf.needing(kept.pages[index].key, holding.scope) if o != ref)]
+
+    async def confine(self, notes: Mapping[DocumentRef, str], *, spare: bool = True) -> None:
+        """Use nothing kept of these versions any more. A note says why, to whoever looks the document up.
+
+        No new reader takes their pages from the moment this is called; one that no longer exists is no error.
+        ``spare`` keeps the pages that versions in use need too: right where all owners of each bad page are named.
+        """
+        # All of them before anything is waited for: what is spared must not be a page of the next one.
+        there = {
+            ref: replace(known, quarantined=notes[ref]) for ref in notes if (known := self._library.find(ref))
+        }
+        for ref, known in there.items():
+            self._library.add(known)
+            logger.error("%s is in quarantine, and every reader of it a miss: %s", ref, known.quarantined)
+        if there:
+            await whole(self._confine(there, spare=spare))
+
+    def confined_since(self, ref: DocumentRef, moment: float) -> bool:
+        """Whether its pages were dropped by :meth:`confine` after ``moment``, of ``time.perf_counter``."""
+        return self._confined_at.get(ref, float("-inf")) >= moment
+
+    async def settle(self, ref: DocumentRef) -> float:
+        """In the caller's turn: prefill a version in quarantine anew and let it out. Seconds of engine time; 0.0
+        where it was not in quarantine. Raises what ``LocalBackend.keep`` does; it then stays where it was."""
+        known = self._library.find(ref)
+        if known is None or known.quarantined is None:
+            return 0.0
+        framings = await self._recompute(known)
+        await whole(self._lift(known))
+        return sum(framing.kept.prefill_s for framing in framings)
+
+    async def renew(self, ref: DocumentRef) -> None:
+        """Prefill a version in quarantine anew; it stays there. For whoever wants to see whether it may leave."""
+        async with self._turn(ref):
+            known = self._library.find(ref)
+            if known is not None and known.quarantined is not None:
+                await self._recompute(known)
+
+    async def conclude(self, ref: DocumentRef, *, exact: bool) -> None:
+        """What was renewed has been compared: let it out, or drop it again."""
+        async with self._turn(ref):
+            known = self._library.find(ref)
+            if known is None or known.quarantined is None:
+                return
+            await whole(self._lift(known) if exact else self._drop_all(ref))
+
+    def _turn(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
+        known = self._library.find(ref)
+        return self._turns.of(known.document.series if known is not None else ref.name)
+
+    async def _confine(self, there: Mapping[DocumentRef, Known], *, spare: bool) -> None:
+        """Every note on disk before the first page is dropped: a process that ends, or a drop that fails, leaves no
+        version of them in use at the next start."""
+        try:
+            async with self._writing:
+                await asyncio.to_thread(
+                    self._registry.quarantine_all,
+                    {ref: known.quarantined or "" for ref, known in there.items()},
+                )
+        except Exception as e:  # whatever it is, the pages must go
+            for ref in there:
+                logger.error(
+                    "the quarantine of %s is not written down and ends with this process: %s", ref, e
+                )
+        for ref, known in there.items():
+            async with self._turns.of(known.document.series):
+                if self._library.find(ref) is known:  # neither deleted nor let out meanwhile
+                    for fault in await self._drop(ref, spare=spare):
+                        logger.error("%s: pages that nobody may use could not be dropped: %s", ref, fault)
+                    self._confined_at[ref] = time.perf_counter()
+
+    async def _drop(self, ref: DocumentRef, *, spare: bool = True) -> Sequence[Exception]:
+        """Memory and disk. Without ``spare`` also where a version in use needs the same pages: its next reader makes
+        them again, and the next start puts them back on disk. Returns what failed; the other framings are dropped all
+        the same."""
+        holding = self._shelf.get(ref)
+        needed = self._shelf.needed(holding.keys, holding.scope, self._in_use) if spare else frozenset()
+        faults: list[Exception] = []
+        for framing in holding.framings:
+            try:
+                await self._local.forget(framing.kept, holding.scope, needed)
+            except Exception as e:  # a disk's or the engine's: none of them may keep the next framing's pages
+                faults.append(e)
+        return faults
+
+    async def _drop_all(self, ref: DocumentRef) -> None:
+        """Raises the first failure, of a version whose pages must be gone before others are computed."""
+        for fault in await self._drop(ref):
+            raise fault
+
+    def _in_use(self, ref: DocumentRef) -> bool:
+        known = self._library.find(ref)
+        return known is not None and known.quarantined is None
+
+    async def _recompute(self, known: Known) -> Sequence[KeptFraming]:
+        document = known.document
+        await whole(self._drop_all(document.ref))
+        framings = []
+        for prefix in known.prefixes:
+            kept = await self._local.keep(prefix.token_ids, document.scope, owner=document.owner_scope)
+            framings.append(KeptFraming(prefix.name, kept))
+        await whole(self._replace_kept(document.ref, DocumentHolding(document.scope, tuple(framings))))
+        return framings
+
+    async def _replace_kept(self, ref: DocumentRef, holding: DocumentHolding) -> None:
+        await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings)
+        self._shelf.put(ref, holding)
+
+    async def _lift(self, known: Known) -> None:
+        """Let it out, unless it was confined again since it was looked at."""
+        ref = known.document.ref
+        async with self._writing:
+            if self._library.find(ref) is known:
+                await asyncio.to_thread(self._registry.quarantine, ref, None)
+            if self._library.find(ref) is not known:
+                return  # its new note is written after this
+            self._library.add(replace(known, quarantined=None))
+        logger.warning("%s is out of quarantine", ref)
+        if self._released is not None:
+            await self._released(ref)

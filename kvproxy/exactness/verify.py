@@ -1,0 +1,178 @@
+"""Is a hit the same as a prefill from scratch? Measured for a document, under each framing it is kept in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from kvproxy.backends.base import Comparison, LocalBackend
+from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, Part, TextPart, TextRequest
+from kvproxy.documents.library.document import FramedPrefix, Framing
+from kvproxy.documents.library.document_info import Verification
+from kvproxy.documents.library.library import Known, Library, Spelled
+from kvproxy.documents.library.spelling import PUBLISHED
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.errors import ContextTooLong, HitLost
+from kvproxy.exactness.quarantine import Quarantine
+from kvproxy.pipeline import Request
+
+NEW_TOKENS = 24
+"""As many greedy tokens as the paper compares (arXiv 2606.13361)."""
+
+QUESTION = "In one paragraph, what is this text about, whom does it concern, and what does it ask of them?"
+
+
+Progress = Callable[[int, int], None]
+
+
+class Verifier:
+    def __init__(
+        self,
+        composer: Composer,
+        library: Library,
+        local: LocalBackend,
+        model: str,
+        quarantine: Quarantine | None = None,
+    ) -> None:
+        """``quarantine``: where documents go whose pages turn out to differ, and leave when they no longer do."""
+        self._composer = composer
+        self._library = library
+        self._local = local
+        self._model = model
+        self._quarantine = quarantine
+
+    async def verify(
+        self, ref: DocumentRef, caller: Caller, new_tokens: int = NEW_TOKENS, progress: Progress | None = None
+    ) -> list[Verification]:
+        """One verification per framing and spelling; each takes about two cold prefills. ``progress(done, total)``
+        counts tokens over all of them, as far as their sizes are known.
+
+        A version in quarantine is prefilled anew first, and leaves it when all of it is exact. Raises
+        DocumentNotFound, ContextTooLong, CannotFit, Overloaded.
+        """
+        known = self._library.resolve(ref, caller)
+        found = known.document.ref
+        if known.quarantined is not None and self._quarantine is not None:
+            await self._quarantine.renew(found)
+        cases = list(self._cases(known))
+        told = _VerifyProgress(progress, len(cases))
+        done = []
+        for case in cases:
+            done.append(await self._one(found, case, caller, new_tokens, told))
+        await self._conclude(found, done, was_confined=known.quarantined is not None)
+        return done
+
+    async def _conclude(self, ref: DocumentRef, done: list[Verification], *, was_confined: bool) -> None:
+        if self._quarantine is None:
+            return
+        different = [v for v in done if v.first_difference is not None]
+        if was_confined:
+            await self._quarantine.conclude(ref, exact=bool(done) and all(v.exact for v in done))
+        elif different and self._local.info.exact:
+            notes: dict[DocumentRef, str] = {}
+            for v in different:
+                assert v.first_difference is not None
+                at = v.first_difference
+                note = f"under framing {v.framing} its pages differ from a prefill from position {at} on"
+                for owner in self._quarantine.owners_at(ref, v.framing, at):
+                    notes.setdefault(owner, note)
+            await self._quarantine.confine(notes)
+
+    def _cases(self, known: Known) -> Iterator[_Case]:
+        """The text as published under every framing, and each other spelling where it has pages of its own."""
+        for framing in self._composer.framings:
+            yield _Case(framing)
+        kept = {prefix.name for prefix in known.prefixes}
+        for spelled in known.others:
+            cases = (_Case(framing, spelled) for framing in self._composer.framings)
+            yield from (case for case in cases if case.name in kept)
+
+    async def _one(
+        self, ref: DocumentRef, case: _Case, caller: Caller, new_tokens: int, told: _VerifyProgress
+    ) -> Verification:
+        prompt = await self._composer.composed(self._request(ref, case, caller), caller)
+        room = self._local.info.max_context - len(prompt.token_ids) - 1
+        if room < 1:
+            raise ContextTooLong(
+                limit=self._local.info.max_context,
+                prompt_tokens=len(prompt.token_ids),
+                completion_tokens=new_tokens,
+            )
+        try:
+            comparison = await self._local.compare(prompt, caller, min(new_tokens, room), told.begin())
+        except HitLost as e:
+            return Verification(str(ref), case.name, exact=False, note=e.message)
+        return _judge(ref, case, comparison)
+
+    def _request(self, ref: DocumentRef, case: _Case, caller: Caller) -> Request:
+        """References stand for the text as published; other spellings are known by their text."""
+        if case.framing.place == "text":
+            text = case.spelled.text if case.spelled else self._library.resolve(ref, caller).document.text
+            return TextRequest(self._model, f"{text}\n{QUESTION}")
+        document = TextPart(case.spelled.text) if case.spelled else DocumentPart(ref)
+        return ChatRequest(self._model, messages_for(case.framing, document, QUESTION))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A framing and a spelling that are compared at a time."""
+
+    framing: Framing
+    spelled: Spelled | None = None
+    """None: as published."""
+
+    @property
+    def name(self) -> str:
+        """As ``FramedPrefix`` has it."""
+        return FramedPrefix(self.framing.name, (), self.spelled.name if self.spelled else PUBLISHED).name
+
+
+def messages_for(framing: Framing, document: Part, question: str) -> tuple[Message, ...]:
+    """A conversation in which the document stands as a framing of messages has it."""
+    ask = TextPart(question)
+    if framing.place == "system":
+        return (Message("system", (document,)), Message("user", (ask,)))
+    user = Message("user", (document, ask))
+    if framing.system is None:
+        return (user,)
+    return (Message("system", (TextPart(framing.system),)), user)
+
+
+class _VerifyProgress:
+    """Progress over framings of about one size."""
+
+    def __init__(self, progress: Progress | None, framings: int) -> None:
+        self._progress = progress
+        self._framings = framings
+        self._begun = 0
+
+    def begin(self) -> Progress | None:
+        """For the next framing's comparison."""
+        before, self._begun = self._begun, self._begun + 1
+        if self._progress is None:
+            return None
+        return lambda done, total: self._tell(before * total + done, self._framings * total)
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(done, total)
+
+
+def _judge(ref: DocumentRef, case: _Case, c: Comparison) -> Verification:
+    return Verification(
+        document=str(ref),
+        framing=case.name,
+        exact=c.exact,
+        note="",
+        cached_tokens=c.cached_tokens,
+        pages=c.pages,
+        equal_pages=c.equal_pages,
+        positions=c.positions,
+        equal_positions=c.equal_positions,
+        equal_argmax=c.equal_argmax,
+        largest_difference=c.largest_difference if math.isfinite(c.largest_difference) else None,
+        greedy_tokens=c.greedy_tokens,
+        equal_greedy=c.equal_greedy,
+        first_difference=c.first_difference,
+    )

@@ -1,0 +1,84 @@
+"""`DocumentInfo` views of the library, for a caller: what a document's API returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Container, Iterable, Mapping
+
+from kvproxy.backends.base import LocalBackend
+from kvproxy.core import Caller, DocumentRef
+from kvproxy.documents.library.document import Document
+from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
+from kvproxy.documents.library.library import Known, Library, Spelled
+from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.errors import DocumentNotFound
+from kvproxy.publishing.holdings import Shelf
+
+SLICE = 16
+"""Documents between two turns of the event loop: some 3 ms, where each has two framings of 50,000 tokens."""
+
+
+class DocumentViews:
+    """Event loop only. Callers see only documents that they may read."""
+
+    def __init__(
+        self, library: Library, shelf: Shelf, local: LocalBackend, pinned: Container[DocumentRef]
+    ) -> None:
+        self._library, self._shelf, self._local, self._pinned = library, shelf, local, pinned
+
+    def of(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
+        """Exactly this version, as the library names it. Raises DocumentNotFound."""
+        known = self._library.find(ref)
+        if known is None:
+            raise DocumentNotFound(str(ref))
+        versions = [other.document for other in self._library.versions(ref.id, caller)]
+        return self._view(known, _newest(versions), caller)
+
+    async def all(self, caller: Caller) -> list[DocumentInfo]:
+        """All versions, by id and then by version, as they are while it looks: others have their turns between."""
+        views: list[DocumentInfo] = []
+        looked = 0
+        for id in self._library.ids(caller):
+            versions = [known.document for known in self._library.versions(id, caller)]
+            newest = _newest(versions)
+            for document in versions:
+                known = self._library.find(document.ref)
+                if known is not None:
+                    views.append(self._view(known, newest, caller))
+                looked += 1
+                if looked % SLICE == 0:
+                    await asyncio.sleep(0)
+        return views
+
+    def _view(self, known: Known, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
+        document = known.document
+        return DocumentInfo(
+            id=document.id,
+            version=document.version,
+            current=document.version == newest[document.owner_scope],
+            etag=document.etag,
+            visibility=document.visibility,
+            characters=len(document.text),
+            tokens=len(known.tokenized.token_ids),
+            created=document.created,
+            framings=tuple(self._framing(f, caller) for f in self._shelf.get(document.ref).framings),
+            quarantined=known.quarantined,
+            pinned=document.ref in self._pinned,
+            spellings=tuple(_spelling(spelled) for spelled in known.spellings),
+        )
+
+    def _framing(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
+        kept = framing.kept
+        found = self._local.resident(kept, caller)
+        return FramingInfo(framing.framing, len(kept.token_ids), found, kept.bytes)
+
+
+def _newest(versions: Iterable[Document]) -> Mapping[str, int]:
+    """The newest version of each publisher. ``versions``: of one id, each publisher's oldest first."""
+    return {document.owner_scope: document.version for document in versions}
+
+
+def _spelling(spelled: Spelled) -> SpellingInfo:
+    tokenized = spelled.tokenized
+    core, tokens = tokenized.core, len(tokenized.token_ids)
+    return SpellingInfo(spelled.name, len(core), tokens, spelled.leading, tokenized.key)

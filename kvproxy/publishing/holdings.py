@@ -1,0 +1,72 @@
+"""What of each document is kept right now, and which pages are shared between documents. Pure bookkeeping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kvproxy.core import DocumentRef, Kept
+from kvproxy.documents.library.registry import KeptFraming
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentHolding:
+    """A document version's kept framings and the scope that may read them."""
+
+    scope: str
+    framings: tuple[KeptFraming, ...]
+
+    def of(self, framing: str) -> Kept | None:
+        return next((f.kept for f in self.framings if f.framing == framing), None)
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        return frozenset(page.key for f in self.framings for page in f.kept.pages)
+
+
+class Shelf:
+    """Holdings by document version, and the versions that need each page: nothing here looks at all of them."""
+
+    def __init__(self) -> None:
+        self._holdings: dict[DocumentRef, DocumentHolding] = {}
+        self._needing: dict[bytes, dict[DocumentRef, None]] = {}
+        """By page key: the versions that need it, in any scope, in the order in which they came."""
+
+    def put(self, ref: DocumentRef, holding: DocumentHolding) -> None:
+        self.take([ref])
+        self._holdings[ref] = holding
+        for key in holding.keys:
+            self._needing.setdefault(key, {})[ref] = None
+
+    def get(self, ref: DocumentRef) -> DocumentHolding:
+        """Empty for a version of which nothing is kept."""
+        return self._holdings.get(ref, DocumentHolding("", ()))
+
+    def take(self, refs: Sequence[DocumentRef]) -> list[DocumentHolding]:
+        """Remove holdings and return them."""
+        taken: list[DocumentHolding] = []
+        for ref in refs:
+            if (holding := self._holdings.pop(ref, None)) is not None:
+                taken.append(holding)
+                for key in holding.keys:
+                    self._let_go(key, ref)
+        return taken
+
+    def needed(
+        self, keys: Iterable[bytes], scope: str, among: Callable[[DocumentRef], bool] = lambda _: True
+    ) -> frozenset[bytes]:
+        """Those of ``keys`` that documents of ``scope`` need, ``among`` these."""
+        return frozenset(key for key in keys if any(among(ref) for ref in self._of_scope(key, scope)))
+
+    def needing(self, key: bytes, scope: str) -> list[DocumentRef]:
+        """Document versions of ``scope`` that one page belongs to."""
+        return list(self._of_scope(key, scope))
+
+    def _of_scope(self, key: bytes, scope: str) -> Iterator[DocumentRef]:
+        return (ref for ref in self._needing.get(key, ()) if self._holdings[ref].scope == scope)
+
+    def _let_go(self, key: bytes, ref: DocumentRef) -> None:
+        needing = self._needing[key]
+        del needing[ref]
+        if not needing:
+            del self._needing[key]

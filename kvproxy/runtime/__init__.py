@@ -1,0 +1,1 @@
+"""Services of this process: worker threads and garbage collection."""

@@ -1,0 +1,1 @@
+"""Writing answers: whole, streamed, or relayed from an upstream."""

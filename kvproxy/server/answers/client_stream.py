@@ -1,0 +1,150 @@
+"""One event stream to one client, from the first byte to an honest end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from kvproxy.errors import KVProxyError
+from kvproxy.server.components import PARTS, REQUEST_ID, STREAMING
+from kvproxy.server.middleware.error_responses import unexpected
+from kvproxy.server.shutdown import shutting_down
+from kvproxy.wire.answers import event_bytes
+
+logger = logging.getLogger(__name__)
+
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+
+LAST_WORDS_S = 1.0
+"""How long the closing error event of a stream that is cut may take: its client may not be reading."""
+
+
+def keepalive() -> bytes:
+    return event_bytes.KEEPALIVE
+
+
+def error_event(error: KVProxyError) -> bytes:
+    """OpenAI's body as an event without a name."""
+    return event_bytes.event(error.body())
+
+
+class SseStream:
+    """An async context manager around everything that feeds the stream, the work before its first event too.
+
+    Whenever nothing was written for ``interval_s``, what ``pulse`` gives is written: the client, and every
+    proxy between, sees that the stream lives. The first pulse starts the response, with the headers that
+    ``early`` gives, if nothing else did. Before the response has started, exceptions pass through and become
+    plain error responses. Afterwards they end the stream with an error event and are not raised. A client
+    that left ends it silently.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        *,
+        interval_s: float,
+        pulse: Callable[[], bytes] = keepalive,
+        early: Callable[[], Mapping[str, str]] = dict,
+        on_error: Callable[[KVProxyError], bytes] = error_event,
+    ) -> None:
+        self._request = request
+        self._interval_s = interval_s
+        self._pulse = pulse
+        self._early = early
+        self._on_error = on_error
+        self._clock = asyncio.get_running_loop().time
+        self._wrote = self._clock()
+        self._preparing = asyncio.Lock()
+        self.response = web.StreamResponse(headers=_HEADERS)
+
+    async def start(self, headers: Mapping[str, str]) -> bool:
+        """Send the headers. False when a pulse has already sent others, and these were not."""
+        async with self._preparing:
+            if self.response.prepared:
+                return False
+            self.response.headers.update(headers)
+            self._request[STREAMING] = True
+            await self.response.prepare(self._request)
+            return True
+
+    async def send(self, data: bytes) -> None:
+        """Whole events only. Waits while the client is slow, so that nothing piles up here."""
+        self._wrote = self._clock()
+        await self.response.write(data)
+
+    async def __aenter__(self) -> Self:
+        self._beat = asyncio.create_task(self._beats(), name="sse-pulse")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._beat.cancel()
+        await asyncio.wait([self._beat])
+        if error is None:
+            await self._end()
+            return True
+        if not self.response.prepared:
+            return False
+        return await self._fail(error)
+
+    async def _beats(self) -> None:
+        try:
+            while True:
+                idle_s = self._clock() - self._wrote
+                if idle_s < self._interval_s:
+                    await asyncio.sleep(self._interval_s - idle_s)
+                    continue
+                await self.start(self._early())
+                await self.send(self._pulse())
+        except ConnectionError:
+            logger.debug("%s: client left", self._request[REQUEST_ID])
+
+    async def _end(self) -> None:
+        try:
+            await self.response.write_eof()
+        except ConnectionError:
+            logger.debug("%s: client left before the end", self._request[REQUEST_ID])
+
+    async def _fail(self, error: BaseException) -> bool:
+        """Whether the exception ends here."""
+        request_id = self._request[REQUEST_ID]
+        if isinstance(error, ConnectionError):
+            logger.debug("%s: client left", request_id)
+            return True
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if not self._request.app[PARTS].drain.expired or task is None:
+                return False
+            task.uncancel()
+            told: KVProxyError = shutting_down()
+        elif isinstance(error, KVProxyError):
+            logger.warning("%s: stream ended with an error: %s", request_id, error.message)
+            told = error
+        elif isinstance(error, Exception):
+            logger.error("%s: stream failed", request_id, exc_info=error)
+            told = unexpected(request_id)
+        else:
+            return False
+        await self._last_words(self._on_error(told))
+        return True
+
+    async def _last_words(self, words: bytes) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self.response.write(words)
+                await self.response.write_eof()
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            # aiohttp shares one future among all writes that wait for a slow client: the write that was
+            # cancelled has cancelled it for this one too. Either way the client is not reading.
+            if self._request.transport is not None:
+                self._request.transport.abort()

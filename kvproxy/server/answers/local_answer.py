@@ -1,0 +1,218 @@
+"""From a request for the local model to its answer, whole or streamed; the dialects differ only in encoding."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+from aiohttp import web
+
+from kvproxy.backends.base import PlacesClaim
+from kvproxy.core import ChatRequest
+from kvproxy.errors import KVProxyError
+from kvproxy.events import Event, Finished, Started, TextDelta, Usage
+from kvproxy.pipeline import Reply, Request
+from kvproxy.server.answers.client_stream import SseStream
+from kvproxy.server.components import CALLER, PARTS, REQUEST_ID
+from kvproxy.server.middleware.deadline import deadline
+from kvproxy.server.middleware.watching import note_reply
+from kvproxy.telemetry.request_timer import Timings
+from kvproxy.wire.answers import event_bytes
+from kvproxy.wire.answers.answer_reader import Answer, AnswerBuilder, AnswerParser
+from kvproxy.wire.answers.cache_status import cache_status, early_status, server_timing
+from kvproxy.wire.answers.left_out import left_out_header
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All choices of a reply, its headers, and the usage of all of them together."""
+
+    choices: tuple[Answer, ...]
+    usage: Usage
+    headers: Mapping[str, str]
+
+
+class StreamEncoder(Protocol):
+    """A dialect's events as bytes. Called in this order: begin, event any number of times, end."""
+
+    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        """The prompt is prefilled and every choice has its first token."""
+
+    def event(self, index: int, event: Event) -> bytes:
+        """A piece of choice ``index``; its Finished is the last one, with the usage of that choice alone."""
+
+    def end(self, usage: Usage) -> bytes:
+        """All choices have finished; ``usage`` is that of all of them."""
+
+    def error(self, error: KVProxyError) -> bytes:
+        """The stream ends here, at any point after its headers."""
+
+    def pulse(self) -> bytes:
+        """Something that clients skip, while there is nothing to say."""
+
+
+async def whole(
+    request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
+) -> Answers:
+    """Serve a request to its end. ``id`` must be unique in this process; ``claim`` is ``Pipeline.serve``'s. Raises what
+    that does, TimedOut, and whatever broke the answer off."""
+    parts = request.app[PARTS]
+    async with deadline(parts.timeout_s):
+        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock, claim)
+        note_reply(request, reply)
+        _log_left_out(request, asked, reply.started)
+        gathered = [AnswerBuilder() for _ in reply.choices]
+        finished: dict[int, Finished] = {}
+        async with aclosing(reply):
+            with clock.waiting():
+                async with aclosing(events_of(reply, asked)) as events:
+                    async for index, event in events:
+                        if isinstance(event, Finished):
+                            finished[index] = event
+                        else:
+                            gathered[index].add(event)
+    choices = tuple(g.answer(finished[i].reason, finished[i].stopped_by) for i, g in enumerate(gathered))
+    return Answers(choices, total([finished[i].usage for i in sorted(finished)]), reply_headers(reply, asked))
+
+
+async def stream(
+    request: web.Request, asked: Request, id: str, clock: Timings, encoder: StreamEncoder
+) -> web.StreamResponse:
+    """Serve a request as an event stream. Errors before its first byte pass through and become responses;
+    later ones become the encoder's last event."""
+    parts = request.app[PARTS]
+
+    def early() -> dict[str, str]:
+        return {"Cache-Status": early_status(clock.decision), **left_out_of(asked)}
+
+    sending = SseStream(
+        request, interval_s=parts.keepalive_s, early=early, pulse=encoder.pulse, on_error=encoder.error
+    )
+    async with sending as out, deadline(parts.timeout_s):
+        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
+        note_reply(request, reply)
+        _log_left_out(request, asked, reply.started)
+        async with aclosing(reply):
+            headers = reply_headers(reply, asked)
+            late = b""
+            if not await out.start(headers):
+                late = b"".join(event_bytes.comment(f"{name}: {value}") for name, value in headers.items())
+            prompt_tokens = len(reply.prompt.token_ids)
+            first = encoder.begin(reply.started, prompt_tokens=prompt_tokens, choices=len(reply.choices))
+            await out.send(late + first)
+            usages: dict[int, Usage] = {}
+            async with aclosing(events_of(reply, asked)) as events:
+                async for index, event in events:
+                    if isinstance(event, Finished):
+                        usages[index] = event.usage
+                    data = encoder.event(index, event)
+                    if len(usages) == len(reply.choices):
+                        data += encoder.end(total([usages[i] for i in sorted(usages)]))
+                    if data:
+                        await out.send(data)
+    return sending.response
+
+
+async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, Event], None]:
+    """The parsed events of all choices as they come, each with its choice's index. Must be closed."""
+    choices = [
+        _parsed(choice, None if parsed else _parser(reply, asked), partial(reply.meter.event, index))
+        for index, (choice, parsed) in enumerate(zip(reply.choices, reply.parsed, strict=True))
+    ]
+    if len(choices) == 1:
+        async with aclosing(choices[0]) as only:
+            async for event in only:
+                yield 0, event
+        return
+    async with aclosing(_merged(choices)) as events:
+        async for pair in events:
+            yield pair
+
+
+def total(usages: list[Usage]) -> Usage:
+    """The prompt counts once, as the first choice had it; what was said counts for every choice."""
+    drafted = [u.prediction for u in usages if u.prediction is not None]
+    return replace(
+        usages[0],
+        completion_tokens=sum(u.completion_tokens for u in usages),
+        reasoning_tokens=sum(u.reasoning_tokens for u in usages),
+        prediction=(sum(a for a, _ in drafted), sum(r for _, r in drafted)) if drafted else None,
+    )
+
+
+def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
+    return {
+        "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact),
+        "Server-Timing": server_timing(reply.timings.report(reply.started)),
+        **left_out_of(asked, reply.started),
+    }
+
+
+def left_out_of(asked: Request, started: Started | None = None) -> Mapping[str, str]:
+    """The header that names what ``asked`` is answered without; empty where nothing was left out. ``started``: what
+    was found out since it was read."""
+    read = asked.left_out if isinstance(asked, ChatRequest) else ()
+    return left_out_header((*read, *(started.left_out if started is not None else ())))
+
+
+def _log_left_out(request: web.Request, asked: Request, started: Started) -> None:
+    for value in left_out_of(asked, started).values():
+        logger.info("%s: answered without %s", request[REQUEST_ID], value)
+
+
+def _parser(reply: Reply, asked: Request) -> AnswerParser | None:
+    """None where there is nothing to parse: a text completion."""
+    if not isinstance(asked, ChatRequest):
+        return None
+    calls = bool(asked.tools) and asked.tool_choice.mode != "none"
+    return AnswerParser(
+        reasoning=reply.prompt.reasoning,
+        tool_format=reply.prompt.tool_format if calls else None,
+        tools=asked.tools,
+    )
+
+
+async def _parsed(
+    choice: AsyncGenerator[Event, None], parser: AnswerParser | None, count: Callable[[Event], None]
+) -> AsyncGenerator[Event, None]:
+    finished = False
+    async for event in choice:
+        count(event)
+        finished = finished or isinstance(event, Finished)
+        if parser is not None and isinstance(event, TextDelta):
+            for parsed in parser.push(event):
+                yield parsed
+        elif parser is not None and isinstance(event, Finished):
+            for parsed in parser.finish(event):
+                yield parsed
+        else:
+            yield event
+    if not finished:
+        raise RuntimeError("a generation ended without its final event")
+
+
+async def _merged(choices: list[AsyncGenerator[Event, None]]) -> AsyncGenerator[tuple[int, Event], None]:
+    """As each has something to say; ends with the last of them, or with the first failure."""
+    waiting = {asyncio.ensure_future(anext(choice, None)): i for i, choice in enumerate(choices)}
+    try:
+        while waiting:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=waiting.__getitem__):
+                index = waiting.pop(task)
+                event = task.result()
+                if event is not None:
+                    yield index, event
+                    waiting[asyncio.ensure_future(anext(choices[index], None))] = index
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for choice in choices:
+            await choice.aclose()

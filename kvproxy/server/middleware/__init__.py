@@ -1,0 +1,1 @@
+"""Middleware and the connection below it: keys, deadlines, errors, metering, shutdown."""

@@ -1,0 +1,92 @@
+"""Pages in browsers: which may read answers (CORS), and which may not even ask."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from kvproxy.errors import OriginRefused
+from kvproxy.server.components import PARTS, REQUEST_ID
+from kvproxy.server.middleware.origins import Origins
+
+logger = logging.getLogger(__name__)
+
+ORIGINS = web.AppKey("ORIGINS", Origins)
+
+EXPOSED = "Cache-Status, ETag, request-id, Retry-After, Server-Timing, x-kvproxy-left-out, x-request-id, x-should-retry"
+_METHODS = "DELETE, GET, HEAD, OPTIONS, POST"
+_MAX_AGE_S = "600"
+_HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+_HINT = (
+    "Pages of other sites may not use a proxy that asks for no key. List what may in server.cors_origins, or set "
+    "server.api_keys."
+)
+
+
+@web.middleware
+async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers preflights, which never carry a key. The path is not asked for: a page sees why it was refused only
+    when its preflight was not."""
+    origin = request.headers.get("Origin")
+    asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    if asks and origin is not None and request.app[ORIGINS].allow(origin):
+        return web.Response(status=204, headers=_preflight(request))
+    return await handler(request)
+
+
+def refuse_foreign(request: web.Request) -> None:
+    """Refuses a foreign page's request where no key is asked for: there everything on this machine may ask, and so
+    might what a browser on it has loaded from anywhere, with bodies that need no preflight. Raises OriginRefused."""
+    origins = request.app[ORIGINS]
+    if not request.app[PARTS].keyring.empty or origins.anyone:
+        return
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site")
+    if origin is not None:
+        refused = origins.foreign(origin)
+    else:
+        refused = site in ("cross-site", "same-site") and request.method not in ("GET", "HEAD", "OPTIONS")
+    if not refused and _came_by_loopback(request):
+        refused = not origins.host_allowed(request.headers.get("Host", ""))
+    if refused:
+        logger.warning("%s: refused by its Origin or Host: see server.cors_origins", request[REQUEST_ID])
+        raise OriginRefused(_HINT)
+
+
+async def add_cors(request: web.Request, response: web.StreamResponse) -> None:
+    """An ``on_response_prepare`` signal: errors and event streams have it too."""
+    origins = request.app[ORIGINS]
+    origin = request.headers.get("Origin")
+    if not origins.anyone:
+        _vary(response)
+    if origin is None or not origins.allow(origin):
+        return
+    response.headers["Access-Control-Allow-Origin"] = "*" if origins.anyone else origin
+    response.headers["Access-Control-Expose-Headers"] = EXPOSED
+
+
+def _preflight(request: web.Request) -> dict[str, str]:
+    headers = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": _MAX_AGE_S}
+    wanted = request.headers.get("Access-Control-Request-Headers", "")
+    if _HEADER_NAMES.fullmatch(wanted):
+        headers["Access-Control-Allow-Headers"] = wanted
+    if request.headers.get("Access-Control-Request-Private-Network") == "true":
+        headers["Access-Control-Allow-Private-Network"] = "true"
+    return headers
+
+
+def _vary(response: web.StreamResponse) -> None:
+    before = response.headers.get("Vary")
+    response.headers["Vary"] = "Origin" if before is None else f"{before}, Origin"
+
+
+def _came_by_loopback(request: web.Request) -> bool:
+    name = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    try:
+        return isinstance(name, tuple) and ipaddress.ip_address(name[0]).is_loopback
+    except ValueError:
+        return False

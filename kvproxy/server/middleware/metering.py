@@ -1,0 +1,66 @@
+"""Every request counted, and ``/metrics``, where the counts are shown."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from kvproxy.errors import AuthenticationFailed, RouteNotFound
+from kvproxy.server.auth import presented
+from kvproxy.server.components import PARTS
+from kvproxy.server.middleware.error_dialect import is_anthropic
+from kvproxy.telemetry.metrics import CONTENT_TYPE
+
+LEFT = 499
+"""nginx's status of a request whose client closed the connection first."""
+
+
+@web.middleware
+async def metering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """By route, not by path: clients make up paths."""
+    began = time.perf_counter()
+    status = LEFT
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception:
+        status = 500
+        raise
+    finally:
+        resource = request.match_info.route.resource
+        endpoint = "none" if resource is None else resource.canonical
+        metrics = request.app[PARTS].pipeline.metrics
+        metrics.request(endpoint, _dialect(endpoint), status, time.perf_counter() - began)
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """The figures are of all tenants together. Where the proxy has keys, one of them, or the one that was made for
+    this, is asked for."""
+    parts = request.app[PARTS]
+    if not parts.show_metrics:
+        raise RouteNotFound(f"Invalid URL ({request.method} {request.path}): server.metrics is off.")
+    if parts.metrics_key is None:
+        parts.keyring.caller(request.headers)
+    elif not any(
+        [hmac.compare_digest(_bytes(k), _bytes(parts.metrics_key)) for k in presented(request.headers)]
+    ):
+        raise AuthenticationFailed("Send the server's metrics_key as a header: Authorization: Bearer KEY.")
+    return web.Response(body=parts.pipeline.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _bytes(key: str) -> bytes:
+    """A header's bytes may be no UTF-8."""
+    return key.encode("utf-8", "surrogateescape")
+
+
+def _dialect(endpoint: str) -> str:
+    if is_anthropic(endpoint):
+        return "anthropic"
+    return "openai" if endpoint.startswith("/v1/") else "kvproxy"

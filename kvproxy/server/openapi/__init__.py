@@ -1,0 +1,1 @@
+"""The HTTP surface described: operations, their OpenAPI document and its pages."""

@@ -1,0 +1,13 @@
+"""Every operation. A path comes before the patterns that would match it too."""
+
+from __future__ import annotations
+
+from kvproxy.server.openapi.operation import Operation
+from kvproxy.server.openapi.operations.anthropic_operations import ANTHROPIC
+from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
+from kvproxy.server.openapi.operations.openai_operations import OPENAI
+from kvproxy.server.openapi.operations.response_operations import RESPONSES
+from kvproxy.server.openapi.operations.service_operations import SERVICE
+from kvproxy.server.openapi.operations.token_operations import TOKENS
+
+OPERATIONS: tuple[Operation, ...] = (*OPENAI, *RESPONSES, *ANTHROPIC, *TOKENS, *DOCUMENTS, *SERVICE)

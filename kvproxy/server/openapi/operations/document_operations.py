@@ -1,0 +1,153 @@
+"""Publishing documents and looking after them."""
+
+from __future__ import annotations
+
+from kvproxy.errors import (
+    CannotFit,
+    ContextTooLong,
+    DocumentNotFound,
+    DocumentRejected,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+    PermissionDenied,
+    StorageFull,
+)
+from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
+from kvproxy.server.openapi.operations.common_headers import IF_NONE_MATCH, UNCHANGED
+from kvproxy.server.openapi.operations.error_groups import BODY
+from kvproxy.server.routes import documents_route
+from kvproxy.wire.kv_documents.document_bodies import PublishBody
+from kvproxy.wire.kv_documents.document_ref import REF_PATTERN
+from kvproxy.wire.kv_documents.document_types import (
+    KvDocument,
+    KvDocumentDeleted,
+    KvDocumentList,
+    KvVerification,
+    PublishEvent,
+    PublishResult,
+    VerifyEvent,
+)
+
+_TAG = "Documents"
+_PATH = "/kv/v1/documents"
+_SWITCH = {"type": "string", "enum": list(documents_route.SWITCH)}
+_TOKENS = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": documents_route.MOST_TOKENS,
+    "default": documents_route.DEFAULT_TOKENS,
+}
+_REF = Parameter(
+    "document",
+    "path",
+    {"type": "string", "pattern": REF_PATTERN},
+    "`handbook`, or one version of it: `handbook@3`.",
+    "handbook",
+    slashes=True,
+)
+
+DOCUMENTS = (
+    Operation(
+        id="publishDocument",
+        method="POST",
+        path=_PATH,
+        handler=documents_route.publish,
+        tag=_TAG,
+        summary="Publish a document",
+        description=(
+            "Computes and keeps its KV; returns when it is kept. With `stream` (or `Accept: text/event-stream`) the "
+            "answer is a sequence of `progress` events, then `result` or `error`."
+        ),
+        body=PublishBody,
+        parameters=(Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),),
+        answers=(
+            DocumentedAnswer(
+                PublishResult, 200, "The current version has this text already.", sometimes=("ETag",)
+            ),
+            DocumentedAnswer(PublishResult, 201, "A new version.", ("ETag",)),
+        ),
+        events=PublishEvent,
+        errors=(
+            *BODY,
+            DocumentRejected,
+            ContextTooLong,
+            CannotFit,
+            PermissionDenied,
+            Overloaded,
+            NotReady,
+            StorageFull,
+        ),
+        example={"id": "handbook", "text": "Everyone has 25 days of leave.", "visibility": "public"},
+    ),
+    Operation(
+        id="listDocuments",
+        method="GET",
+        path=_PATH,
+        handler=documents_route.list_documents,
+        tag=_TAG,
+        summary="List the documents",
+        answers=(DocumentedAnswer(KvDocumentList, description="Those that this API key may read."),),
+    ),
+    Operation(
+        id="retrieveDocument",
+        method="GET",
+        path=f"{_PATH}/{{document}}",
+        handler=documents_route.get_document,
+        tag=_TAG,
+        summary="Look a document up",
+        parameters=(
+            _REF,
+            Parameter("text", "query", _SWITCH, "Send the text along.", "true"),
+            IF_NONE_MATCH,
+        ),
+        answers=(
+            DocumentedAnswer(KvDocument, description="The document.", headers=("ETag",)),
+            UNCHANGED,
+        ),
+        errors=(InvalidRequest, DocumentNotFound),
+    ),
+    Operation(
+        id="verifyDocument",
+        method="POST",
+        path=f"{_PATH}/{{document}}/verify",
+        handler=documents_route.verify_document,
+        tag=_TAG,
+        summary="Compare hits with prefills from scratch",
+        description=(
+            "Every position's logits, every kept page and the greedy answer, cut at each page. Takes about two cold "
+            "prefills for each framing; other requests go first. A document whose pages differ goes into quarantine: "
+            "from then on its readers are misses. Verifying it there prefills it anew, and lets it out when all is "
+            "exact. With `stream` the answer is a sequence of `progress` events, then `result` or `error`."
+        ),
+        parameters=(
+            _REF,
+            Parameter("tokens", "query", _TOKENS, "How many tokens of the greedy answers to compare.", "24"),
+            Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),
+        ),
+        answers=(
+            DocumentedAnswer(KvVerification, description="What was compared, and how far it was apart."),
+        ),
+        events=VerifyEvent,
+        errors=(
+            InvalidRequest,
+            ContextTooLong,
+            CannotFit,
+            DocumentNotFound,
+            Overloaded,
+            NotReady,
+            StorageFull,
+        ),
+    ),
+    Operation(
+        id="deleteDocument",
+        method="DELETE",
+        path=f"{_PATH}/{{document}}",
+        handler=documents_route.delete_document,
+        tag=_TAG,
+        summary="Delete a document, or one version",
+        parameters=(_REF,),
+        answers=(DocumentedAnswer(KvDocumentDeleted, description="It is gone, and so are its pages."),),
+        errors=(InvalidRequest, PermissionDenied, DocumentNotFound, StorageFull),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Reading a request: its bytes, its model, its start time."""

@@ -1,0 +1,195 @@
+"""``/kv/v1/documents``: publish, list, get, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import ETag, web
+from pydantic import ValidationError
+
+from kvproxy.core import DocumentRef
+from kvproxy.documents.library.document_info import Published
+from kvproxy.errors import InvalidRequest, KVProxyError
+from kvproxy.server.answers.client_stream import SseStream
+from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.read_body import read_object
+from kvproxy.wire.answers import event_bytes
+from kvproxy.wire.bodies.json_text import encode
+from kvproxy.wire.bodies.validation_errors import invalid
+from kvproxy.wire.bodies.whole_number import whole_number
+from kvproxy.wire.kv_documents.document_bodies import (
+    PublishBody,
+    kv_document,
+    kv_verification,
+    publish_result,
+)
+from kvproxy.wire.kv_documents.document_ref import parse_document_ref
+from kvproxy.wire.kv_documents.document_types import (
+    KvDocumentDeleted,
+    KvDocumentList,
+    KvVerification,
+    PublishProgress,
+    PublishResult,
+)
+
+SWITCH = ("true", "false", "1", "0", "yes", "no")
+"""How a query says whether."""
+
+PROGRESS_S = 0.25
+"""How often a streamed publish or verification tells how far it is."""
+
+DEFAULT_TOKENS = 24
+"""As many greedy tokens as the paper compares (arXiv 2606.13361)."""
+
+MOST_TOKENS = 2**20
+
+SLICE = 64
+"""Documents of a list that are written between two turns of the event loop: some 2 ms."""
+
+Progress = Callable[[int, int], None]
+
+
+async def publish(request: web.Request) -> web.StreamResponse:
+    body = await read_object(request)
+    try:
+        wanted = PublishBody.model_validate(body)
+    except ValidationError as e:
+        raise invalid(e) from e
+    if _wants_events(request):
+
+        async def result(progress: Progress) -> PublishResult:
+            return publish_result(await _publish(request, wanted, progress))
+
+        return await _progressing(request, result)
+    published = await _publish(request, wanted, None)
+    headers = {"ETag": f'"{published.info.etag}"'}
+    status = 201 if published.created else 200
+    return json_response(publish_result(published), status=status, headers=headers)
+
+
+async def list_documents(request: web.Request) -> web.StreamResponse:
+    documents = await request.app[PARTS].publisher.list(request[CALLER])
+    pieces: list[bytes] = []
+    for at in range(0, len(documents), SLICE):
+        listed: KvDocumentList = {
+            "object": "list",
+            "data": [kv_document(d) for d in documents[at : at + SLICE]],
+        }
+        pieces.append(encode(listed["data"])[1:-1])
+        await asyncio.sleep(0)  # The whole of a large library at once would let nobody else have a turn.
+    body = b'{"object":"list","data":[' + b",".join(pieces) + b"]}"
+    return web.Response(body=body, content_type="application/json")
+
+
+async def get_document(request: web.Request) -> web.StreamResponse:
+    """The ETag is the text's, whether or not the text is sent along."""
+    publisher = request.app[PARTS].publisher
+    info = await publisher.get(_ref(request), request[CALLER])
+    headers = {"ETag": f'"{info.etag}"'}
+    if _unchanged(request.if_none_match or (), info.etag):
+        return web.Response(status=304, headers=headers)
+    document = kv_document(info)
+    if _true(request, "text"):
+        # The version that was found, not the reference: another may have become current since.
+        document["text"] = await publisher.text(DocumentRef(info.id, info.version), request[CALLER])
+    return json_response(document, headers=headers)
+
+
+async def delete_document(request: web.Request) -> web.StreamResponse:
+    ref = _ref(request)
+    await request.app[PARTS].publisher.delete(ref, request[CALLER])
+    deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
+    return json_response(deleted)
+
+
+async def verify_document(request: web.Request) -> web.StreamResponse:
+    """Long: about two cold prefills per framing and spelling. Other requests go first."""
+    ref, tokens = _ref(request), _tokens(request)
+    if _wants_events(request):
+        return await _progressing(request, lambda progress: _verify(request, ref, tokens, progress))
+    return json_response(await _verify(request, ref, tokens, None))
+
+
+async def _verify(
+    request: web.Request, ref: DocumentRef, tokens: int, progress: Progress | None
+) -> KvVerification:
+    verifier = request.app[PARTS].verifier
+    return kv_verification(await verifier.verify(ref, request[CALLER], tokens, progress))
+
+
+async def _publish(request: web.Request, wanted: PublishBody, progress: Progress | None) -> Published:
+    publisher = request.app[PARTS].publisher
+    return await publisher.publish(
+        wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned
+    )
+
+
+async def _progressing(
+    request: web.Request, work: Callable[[Progress], Awaitable[PublishResult | KvVerification]]
+) -> web.StreamResponse:
+    """Events ``progress``, then ``result`` or ``error``."""
+    progress = _Progress()
+    async with SseStream(
+        request, interval_s=PROGRESS_S, pulse=progress.event, on_error=_error_event
+    ) as stream:
+        result = await work(progress)
+        await stream.start({})
+        await stream.send(progress.event() + event_bytes.event(result, "result"))
+    return stream.response
+
+
+def _error_event(error: KVProxyError) -> bytes:
+    return event_bytes.event(error.body(), "error")
+
+
+class _Progress:
+    """The latest ``(done, total)``; those between two events are not sent."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._counts: tuple[int, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._counts is None:
+            self._began = time.monotonic()
+        self._counts = (done, total)
+
+    def event(self) -> bytes:
+        """A keepalive while there is nothing to tell."""
+        if self._counts is None:
+            return event_bytes.KEEPALIVE
+        done, total = self._counts
+        rate = done / max(time.monotonic() - self._began, 1e-3)
+        progress: PublishProgress = {"done": done, "total": total, "tokens_per_s": round(rate, 1)}
+        return event_bytes.event(progress, "progress")
+
+
+def _ref(request: web.Request) -> DocumentRef:
+    return parse_document_ref(request.match_info["document"], param="document")
+
+
+def _tokens(request: web.Request) -> int:
+    """How many tokens of the answers are compared. Raises InvalidRequest."""
+    tokens = whole_number(request.query.get("tokens", str(DEFAULT_TOKENS)), MOST_TOKENS)
+    if not tokens:
+        raise InvalidRequest(f"Invalid 'tokens': must be an integer of 1 to {MOST_TOKENS}.", param="tokens")
+    return tokens
+
+
+def _wants_events(request: web.Request) -> bool:
+    return _true(request, "stream") or "text/event-stream" in request.headers.get("Accept", "")
+
+
+def _true(request: web.Request, name: str) -> bool:
+    """Raises InvalidRequest for what is neither."""
+    value = request.query.get(name, "false").lower()
+    if value not in SWITCH:
+        raise InvalidRequest(f"Invalid '{name}': must be true or false.", param=name)
+    return value in ("true", "1", "yes")
+
+
+def _unchanged(known: tuple[ETag, ...], etag: str) -> bool:
+    return any(tag.value in ("*", etag) for tag in known)

@@ -1,0 +1,27 @@
+"""``/health/live``: the process answers. ``/health/ready``: a request would be served now."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from kvproxy.errors import NotReady
+from kvproxy.server.components import PARTS
+from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.shutdown import shutting_down
+from kvproxy.wire.service.service_types import Health
+
+
+async def live(request: web.Request) -> web.StreamResponse:
+    health: Health = {"status": "live"}
+    return json_response(health)
+
+
+async def ready(request: web.Request) -> web.StreamResponse:
+    parts = request.app[PARTS]
+    if parts.drain.draining:
+        raise shutting_down()
+    reason = parts.ready()
+    if reason is not None:
+        raise NotReady(f"Not ready: {reason}.")
+    health: Health = {"status": "ready"}
+    return json_response(health)

@@ -1,0 +1,57 @@
+"""``GET /kv/v1/requests``: the caller's requests as they end, listed or as events."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from kvproxy.errors import InvalidRequest
+from kvproxy.server.answers.client_stream import SseStream
+from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.telemetry.feed import Follower
+from kvproxy.wire.answers import event_bytes
+from kvproxy.wire.bodies.whole_number import whole_number
+from kvproxy.wire.service.served_requests import KvRequest, KvRequestList, KvRequestsMissed
+
+MOST_RECENT = 500
+RECENT = 20
+
+_LOOK_S = 1.0
+"""The time within which a watcher's stream notices that the proxy is shutting down."""
+
+
+async def requests(request: web.Request) -> web.StreamResponse:
+    """The newest as a list; with ``Accept: text/event-stream`` they and all that follow come as events."""
+    feed, scope = request.app[PARTS].feed, request[CALLER].scope
+    recent = feed.recent(scope, _most(request))
+    if "text/event-stream" not in request.headers.get("Accept", ""):
+        listed: KvRequestList = {"object": "list", "data": recent}
+        return json_response(listed)
+    drain = request.app[PARTS].drain
+    sending = SseStream(request, interval_s=request.app[PARTS].keepalive_s)
+    with feed.following(scope) as follower:
+        async with sending as out:
+            await out.start({})
+            await out.send(b"".join(map(_event, recent)) or event_bytes.KEEPALIVE)
+            while not drain.draining:
+                await follower.wait(_LOOK_S)
+                if data := _news(follower):
+                    await out.send(data)
+    return sending.response
+
+
+def _news(follower: Follower[KvRequest]) -> bytes:
+    taken, missed = follower.take()
+    dropped = event_bytes.event(KvRequestsMissed(missed=missed), "missed") if missed else b""
+    return dropped + b"".join(map(_event, taken))
+
+
+def _event(served: KvRequest) -> bytes:
+    return event_bytes.event(served, "request")
+
+
+def _most(request: web.Request) -> int:
+    last = whole_number(request.query.get("last", str(RECENT)), MOST_RECENT)
+    if last is None:
+        raise InvalidRequest(f"Invalid 'last': must be an integer of 0 to {MOST_RECENT}.", param="last")
+    return last

@@ -1,0 +1,257 @@
+"""``/v1/responses``: make one, whole or streamed; read, list and delete what was stored; count a prompt's tokens."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from kvproxy.core import ChatRequest
+from kvproxy.errors import (
+    ContextTooLong,
+    InvalidRequest,
+    KVProxyError,
+    PreviousResponseNotFound,
+    ResponseNotFound,
+)
+from kvproxy.events import Event, Started, Usage
+from kvproxy.runtime.off_loop import apart
+from kvproxy.server.answers.local_answer import stream, whole
+from kvproxy.server.answers.upstream_answer import serve_upstream
+from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.request_head import Incoming, receive
+from kvproxy.wire.bodies.request_reading import RequestReading
+from kvproxy.wire.bodies.whole_number import whole_number
+from kvproxy.wire.responses.call_items import CallItems
+from kvproxy.wire.responses.ids import Ids, owner
+from kvproxy.wire.responses.items import normal_items, references
+from kvproxy.wire.responses.parse_response import opened, to_chat
+from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.response_body import ResponsesBody, parse_body
+from kvproxy.wire.responses.response_stream import ResponseStream
+from kvproxy.wire.responses.stored import Order, Stored, page
+from kvproxy.wire.responses.types import InputTokens, Item, Response, ResponseDeleted
+
+logger = logging.getLogger(__name__)
+
+MOST_ITEMS = 100
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    incoming = await receive(request)
+    if not incoming.local:
+        return await serve_upstream(request, "responses", incoming)
+    clock = incoming.clock
+    ids = Ids(uuid.uuid4().hex)
+    with _about_input():
+        body, items, chat = await _understood(request, incoming, ids)
+        response = opened(body, chat, ids, created=int(time.time()))
+        keeper = _Keeper(request, items) if response["store"] else None
+        calls = CallItems(chat.tools)
+        if chat.stream:
+            encoder = _KeepingStream(ResponseStream(response, ids, time.time, calls), keeper)
+            return await stream(request, chat, ids.response, clock, encoder)
+        answers = await whole(request, chat, ids.response, clock)
+    done = completed(response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls)
+    if keeper is not None:
+        keeper.keep(done)
+    return json_response(done, headers=dict(answers.headers))
+
+
+async def count(request: web.Request) -> web.StreamResponse:
+    incoming = await receive(request)
+    if not incoming.local:
+        raise InvalidRequest("Tokens are counted for the local model only.", param="model")
+    with _about_input():
+        _, _, chat = await _understood(request, incoming, Ids(uuid.uuid4().hex))
+        prompt = await request.app[PARTS].pipeline.composed(chat, request[CALLER])
+    counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
+    return json_response(counted)
+
+
+async def retrieve(request: web.Request) -> web.StreamResponse:
+    if request.query.get("stream", "false").lower() not in ("false", "0"):
+        raise InvalidRequest(
+            "A stored response cannot be streamed again. Leave 'stream' out.", param="stream"
+        )
+    return json_response((await _stored(request)).response)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    id = request.match_info["id"]
+    if not await request.app[PARTS].responses.delete(request[CALLER].scope, id):
+        raise ResponseNotFound(id)
+    deleted: ResponseDeleted = {"id": id, "object": "response", "deleted": True}
+    return json_response(deleted)
+
+
+async def input_items(request: web.Request) -> web.StreamResponse:
+    limit = _limit(request.query.get("limit", "20"))
+    order = _order(request.query.get("order", "desc"))
+    items = (await _stored(request)).input
+    return json_response(page(items, limit=limit, order=order, after=request.query.get("after")))
+
+
+async def cancel(request: web.Request) -> web.StreamResponse:
+    await _stored(request)
+    raise InvalidRequest(
+        "Cannot cancel a synchronous response: only background responses can be, and there are none here. "
+        "Close the connection instead."
+    )
+
+
+class _Keeper:
+    """Stores a finished response with what it answered, for its caller alone."""
+
+    def __init__(self, request: web.Request, items: list[Item]) -> None:
+        self._store = request.app[PARTS].responses
+        self._scope = request[CALLER].scope
+        self._items = items
+
+    def keep(self, response: Response) -> None:
+        """The write has begun when this returns: a client that continues at once finds it."""
+        self._store.put(self._scope, response["id"], Stored(response, self._items).encode())
+
+
+class _KeepingStream:
+    """A stream whose response is stored before its last event is sent. A client that left stores nothing."""
+
+    def __init__(self, inner: ResponseStream, keeper: _Keeper | None) -> None:
+        self._inner = inner
+        self._keeper = keeper
+
+    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        return self._inner.begin(started, prompt_tokens=prompt_tokens, choices=choices)
+
+    def event(self, index: int, event: Event) -> bytes:
+        return self._inner.event(index, event)
+
+    def end(self, usage: Usage) -> bytes:
+        data = self._inner.end(usage)
+        if self._keeper is not None and self._inner.response is not None:
+            self._keeper.keep(self._inner.response)
+        return data
+
+    def error(self, error: KVProxyError) -> bytes:
+        return self._inner.error(error)
+
+    def pulse(self) -> bytes:
+        return self._inner.pulse()
+
+
+async def _understood(
+    request: web.Request, incoming: Incoming, ids: Ids
+) -> tuple[ResponsesBody, list[Item], ChatRequest]:
+    """The body, the conversation that it asks about, and what the model is asked."""
+    parts = request.app[PARTS]
+    reading = RequestReading(parts.policy)
+    body = await incoming.parsed(lambda: parse_body(incoming.body, reading))
+    with incoming.clock.waiting():
+        stored = _StoredItems(request)
+        before = await stored.before(body)
+        known = {item["id"]: item for item in before} | await stored.referenced(body, before)
+
+    def understood() -> tuple[list[Item], ChatRequest]:
+        items = before + normal_items(body.input or (), ids, known, reading)
+        return items, to_chat(body, items, served_name=parts.served_name, reading=reading)
+
+    with incoming.clock.measure("parse"):
+        items, chat = await apart(len(incoming.raw) + stored.size, understood)
+    return body, items, chat
+
+
+class _StoredItems:
+    """What the stored responses that a request stands on hold. Their items are no more than the model takes tokens."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._store = request.app[PARTS].responses
+        self._scope = request[CALLER].scope
+        self._limit = request.app[PARTS].pipeline.max_context
+        self._items = 0
+        self.size = 0
+        """Bytes that were read."""
+
+    async def before(self, body: ResponsesBody) -> list[Item]:
+        """The conversation that the request continues. Raises PreviousResponseNotFound, ContextTooLong."""
+        id = body.previous_response_id
+        if id is None:
+            return []
+        found = await self._conversation(id)
+        if found is None:
+            raise PreviousResponseNotFound(id)
+        return found
+
+    async def referenced(self, body: ResponsesBody, before: list[Item]) -> dict[str, Item]:
+        """What the stored responses hold whose items the request names, by item id. Raises ContextTooLong."""
+        missing = set(references(body.input or ())) - {item["id"] for item in before}
+        found: dict[str, Item] = {}
+        for response_id in sorted({id for item in missing if (id := owner(item)) is not None}):
+            conversation = await self._conversation(response_id)
+            found |= {item["id"]: item for item in conversation or ()}
+        return found
+
+    async def _conversation(self, response_id: str) -> list[Item] | None:
+        record = await self._store.get(self._scope, response_id)
+        stored = None if record is None else await _decoded(response_id, record)
+        if record is None or stored is None:
+            return None
+        self.size += len(record)
+        conversation = stored.conversation
+        self._items += len(conversation)
+        if self._items > self._limit:
+            raise ContextTooLong(
+                limit=self._limit,
+                prompt_tokens=self._items,
+                completion_tokens=1,
+                at_least=True,
+                param="previous_response_id",
+            )
+        return conversation
+
+
+async def _decoded(id: str, record: bytes) -> Stored | None:
+    """None, and a line in the log, for a record that cannot be read: it is no longer there, as far as anybody can
+    tell."""
+    stored = await apart(len(record), lambda: Stored.decode(record))
+    if stored is None:
+        logger.error("response %s is not served: its record cannot be read", id)
+    return stored
+
+
+async def _stored(request: web.Request) -> Stored:
+    id = request.match_info["id"]
+    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
+    stored = None if record is None else await _decoded(id, record)
+    if stored is None:
+        raise ResponseNotFound(id)
+    return stored
+
+
+@contextmanager
+def _about_input() -> Iterator[None]:
+    """Faults of the messages are faults of ``input`` here: the client sent no messages."""
+    try:
+        yield
+    except KVProxyError as e:
+        if e.param is not None and e.param.split("[")[0] == "messages":
+            e.param = "input"
+        raise
+
+
+def _limit(text: str) -> int:
+    limit = whole_number(text, MOST_ITEMS)
+    if not limit:
+        raise InvalidRequest(f"Invalid 'limit': must be from 1 to {MOST_ITEMS}.", param="limit")
+    return limit
+
+
+def _order(text: str) -> Order:
+    orders: dict[str, Order] = {"asc": "asc", "desc": "desc"}
+    if text in orders:
+        return orders[text]
+    raise InvalidRequest("Invalid 'order': must be 'asc' or 'desc'.", param="order")

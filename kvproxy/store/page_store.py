@@ -1,0 +1,351 @@
+"""The page store: what a killed, torn or tampered disk may do is lose a page, never change one."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import diskcache
+
+from kvproxy.errors import StorageFull, Unavailable
+from kvproxy.store import page_file, page_record
+from kvproxy.store.disk import PageDisk, PageFile, PickleRefused, page_name
+from kvproxy.store.index_rescue import list_page_files
+from kvproxy.store.page_file import Buffer
+from kvproxy.store.page_record import PageRecord, Torn
+from kvproxy.store.publisher_shares import NOBODY, PublisherShares, Refused
+from kvproxy.store.store_folder import (
+    FolderLock,
+    check_own,
+    index_faults,
+    make_folder,
+    open_index,
+    page_files,
+)
+
+logger = logging.getLogger(__name__)
+
+KEY_BYTES = 32
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A page that is what was asked for, to the bit. ``payload`` is writable and belongs to the caller."""
+
+    payload: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No page under this key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """There was a page, and it must not be used. A damaged one is dropped, so that it can be put again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUsage:
+    """``bytes`` are those of the page files, headers included; the index adds some 200 bytes a page."""
+
+    pages: int
+    bytes: int
+    max_size: int
+
+
+class PageStore:
+    """Pages of published documents by page key. All methods may be called from any thread.
+
+    ``has`` and ``usage`` do no I/O. ``get`` from several threads runs in parallel (reading and hashing
+    release the GIL). Writers wait for one another.
+    """
+
+    def __init__(
+        self, folder: Path, *, max_size: int, fingerprint: str, disk: type[PageDisk] = PageDisk
+    ) -> None:
+        """Open or create; ``max_size`` in bytes. Raises SetupError: not writable, or in use elsewhere."""
+        self._folder = folder / "pages"
+        self._shares = PublisherShares(max_size)
+        self._sizes: Mapping[bytes, int] = self._shares.sizes
+        self._fingerprint = fingerprint
+        check_own(folder)
+        make_folder(folder)
+        make_folder(self._folder)
+        self._lock = FolderLock(folder)
+        self._write = threading.RLock()
+        try:
+            self._cache: diskcache.Cache = open_index(
+                self._folder, disk, lambda cache, _: list_page_files(cache, self._folder)
+            )
+            self._read_sizes()
+            self._sweep()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def put(
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: Buffer | Sequence[Buffer],
+        owner: str | None = None,
+    ) -> None:
+        """Write a page; it is on the medium when this returns. A sound equal page is left as it is.
+
+        ``owner``: the publisher that it is counted for; without one, who it was counted for before. A full store
+        makes room as ``shares`` says.
+
+        ``payload``: contiguous buffers of any item type, written in order without copying. Raises
+        StorageFull (``max_size``, or the disk) and Unavailable (the disk fails otherwise); either way the
+        store is as it was. ValueError for a key that is not 32 bytes or ids outside uint32.
+        """
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a page key has {KEY_BYTES} bytes, not {len(key)}")
+        buffers = page_file.flat(payload)
+        digest = hashlib.sha256()
+        for buffer in buffers:
+            digest.update(buffer)
+        length = sum(len(b) for b in buffers)
+        record = PageRecord(self._fingerprint, key, parent, tuple(token_ids), length, digest.digest())
+        page = PageFile((page_record.encode(record), *buffers))
+        with self._write:
+            if self.has(key):
+                old = self._open_page(key)
+                if isinstance(old, FileIO):
+                    with old:
+                        if page_file.read_whole(old) == record:
+                            return
+                self._drop([key])
+            self._admit(page.bytes, self._shares.owner(key) if owner is None else owner)
+            self._insert(key, page, owner)
+
+    def get(
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+    ) -> Loaded | Missing | Rejected:
+        """Read a page and verify all of it: fingerprint, key, parent, token ids, checksums.
+
+        ``into``: a writable contiguous buffer to read into, which saves the page faults of a fresh one (half of
+        the time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded
+        is returned.
+        """
+        file = self._open_page(key)
+        if file is None:
+            return Missing()
+        if isinstance(file, str):
+            return self._reject(key, file, None)
+        with file:
+            identity = page_file.identity(file)
+            record = page_file.read_record(file)
+            if isinstance(record, Torn):
+                return self._reject(key, record.reason, identity)
+            if record.key != key:
+                return self._reject(key, "the file holds another page's key", identity)
+            fault = self._mismatch(record, parent, token_ids)
+            if fault is not None:
+                # The page may be sound and the question wrong: it stays.
+                return self._reject(key, fault, None, drop=False)
+            target = page_file.target(record, into)
+            if isinstance(target, Torn):
+                return self._reject(key, target.reason, None, drop=False)
+            torn = page_file.read_payload(file, record, target)
+            return Loaded(target) if torn is None else self._reject(key, torn.reason, identity)
+
+    def has(self, key: bytes) -> bool:
+        """Whether the index lists the page; only ``get`` says whether it is sound."""
+        return key in self._sizes
+
+    def delete(self, keys: Iterable[bytes]) -> int:
+        """Returns how many there were. Raises Unavailable when the index cannot be written."""
+        with self._write:
+            dropped = list(keys)
+            number = self._drop([k for k in dropped if self.has(k)])
+            for key in dropped:
+                self._shares.forget(key)
+            return number
+
+    def assign(self, owners: Mapping[bytes, str]) -> None:
+        """Count the pages for these publishers. Others' belong to no document, and make room for any that does."""
+        with self._write:
+            self._shares.assign(owners)
+
+    def collect(self, keep: Collection[bytes]) -> int:
+        """Drop every page outside ``keep``, whatever its fingerprint, and all that is no page of this store.
+
+        Returns the number of pages. Call it when no publish is running: its pages are in no manifest yet.
+        """
+        wanted = keep if isinstance(keep, set | frozenset) else frozenset(keep)
+        with self._write:
+            doomed = [k for k in self._rows() if k not in wanted or k not in self._sizes]
+            dropped = self._drop(doomed)
+            self._sweep()
+        return dropped
+
+    def usage(self) -> StoreUsage:
+        return StoreUsage(len(self._sizes), self._shares.used, self._shares.max_size)
+
+    def check(self) -> list[str]:
+        """Every fault in words; empty when sound. Reads and verifies each page, of any fingerprint."""
+        with self._write:
+            faults = [f"index: {x}" for x in index_faults(self._folder)]
+            rows = self._rows()
+            strays = set(page_files(self._folder)) - {page_name(k) for k in self._sizes}
+        faults += [f"row {key!r} is no page of this store" for key in rows if key not in self._sizes]
+        faults += [f"page {key.hex()} is listed, but has no row" for key in set(self._sizes) - set(rows)]
+        faults += [f"file {x} belongs to no page" for x in sorted(strays)]
+        for key in tuple(self._sizes):
+            reason = self._fault(key)
+            faults += [] if reason is None else [f"page {key.hex()}: {reason}"]
+        return faults
+
+    def close(self) -> None:
+        """Idempotent. Other threads must be done."""
+        self._cache.close()
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open_page(self, key: bytes) -> FileIO | str | None:
+        """The page's file, None when there is no row, or why it cannot be opened."""
+        try:
+            value = self._cache.get(key, read=True)
+        except (PickleRefused, sqlite3.Error, diskcache.Timeout) as e:
+            return str(e) or type(e).__name__
+        if value is None:
+            # diskcache hides a file that cannot be opened; a page deleted meanwhile is in neither place.
+            return "its file is gone or cannot be opened" if self.has(key) else None
+        return value if isinstance(value, FileIO) else "its row holds no page file"
+
+    def _fault(self, key: bytes) -> str | None:
+        """Why a listed page is not sound; None when it is, or was deleted meanwhile."""
+        file = self._open_page(key)
+        if not isinstance(file, FileIO):
+            return file
+        with file:
+            record = page_file.read_whole(file)
+        if isinstance(record, Torn):
+            return record.reason
+        return None if record.key == key else "the file holds another page's key"
+
+    def _mismatch(self, record: PageRecord, parent: bytes, token_ids: Sequence[int]) -> str | None:
+        if record.fingerprint != self._fingerprint:
+            return f"fingerprint {record.fingerprint[:16]}, this engine is {self._fingerprint[:16]}"
+        if record.parent != parent:
+            return "it continues another page"
+        return None if record.token_ids == tuple(token_ids) else "it holds other token ids"
+
+    def _reject(
+        self, key: bytes, reason: str, identity: tuple[int, int] | None, *, drop: bool = True
+    ) -> Rejected:
+        logger.warning("page %s rejected: %s", key.hex(), reason)
+        if drop:
+            with self._write:
+                # A page put anew since it was read is another file and stays.
+                file = self._open_page(key)
+                same = not isinstance(file, FileIO) or page_file.identity(file) == identity
+                if isinstance(file, FileIO):
+                    file.close()
+                if same:
+                    self._try_drop(key)
+        return Rejected(reason)
+
+    def _try_drop(self, key: bytes) -> None:
+        try:
+            self._drop([key])
+        except Unavailable:
+            logger.exception("cannot drop rejected page %s", key.hex())
+
+    def _admit(self, length: int, owner: str) -> None:
+        """Make room for a page. Raises StorageFull."""
+        doomed = self._shares.make_room(length, owner)
+        if isinstance(doomed, Refused):
+            used, size = self._shares.used, self._shares.max_size
+            why = f"the page store holds {used} of {size} bytes and {length} more are needed"
+            if doomed.publishers > 1 and owner != NOBODY:
+                why += (
+                    f"; your documents hold {doomed.held}, and your share of a full store is {doomed.share}"
+                )
+            raise StorageFull(f"{why}; delete documents or raise store.max_size", retry_after_s=60)
+        if doomed:
+            owners = sorted({self._shares.owner(key) or "no document" for key in doomed})
+            logger.warning(
+                "page store full: %d pages of %s made room for %s", len(doomed), ", ".join(owners), owner
+            )
+            self._drop(doomed)
+
+    def _insert(self, key: bytes, page: PageFile, owner: str | None) -> None:
+        try:
+            self._cache.set(key, page)
+        except (OSError, sqlite3.Error, diskcache.Timeout) as e:
+            # Closing ends a transaction that a failed COMMIT may have left open; the next call reopens.
+            self._cache.close()
+            self._cache.disk.remove(page_name(key))
+            if getattr(e, "errno", None) in _FULL or getattr(e, "sqlite_errorname", "") == "SQLITE_FULL":
+                raise StorageFull("the disk of the page store is full", retry_after_s=60) from e
+            reason = str(e) or type(e).__name__
+            raise Unavailable(f"the page store cannot write: {reason}", retry_after_s=60) from e
+        self._shares.add(key, page.bytes, owner)
+
+    def _rows(self) -> list[object]:
+        """Keys of all rows, those that this class did not write included."""
+        try:
+            return list(self._cache)
+        except sqlite3.Error as e:
+            raise Unavailable(f"the index of the page store cannot be read: {e}", retry_after_s=60) from e
+
+    def _drop(self, keys: Sequence[object]) -> int:
+        """One transaction. A kill within it leaves rows without files, which opening drops."""
+        if not keys:
+            return 0
+        try:
+            with self._cache.transact():
+                dropped = sum(bool(self._cache.delete(k)) for k in keys)
+        except (sqlite3.Error, diskcache.Timeout) as e:
+            self._cache.close()
+            reason = str(e) or type(e).__name__
+            raise Unavailable(f"the page store cannot delete: {reason}", retry_after_s=60) from e
+        for key in keys:
+            if isinstance(key, bytes):
+                self._shares.remove(key)
+        return dropped
+
+    def _read_sizes(self) -> None:
+        """List the rows that have a file and drop those that lost it; ``check`` names foreign rows."""
+        lost = []
+        for key in self._rows():
+            if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+                logger.warning("page store %s: a row that is no page is left alone", self._folder)
+                continue
+            try:
+                self._shares.add(key, (self._folder / page_name(key)).stat().st_size, None)
+            except FileNotFoundError:
+                lost.append(key)
+        if lost:
+            logger.warning("page store %s: dropped %d pages that lost their files", self._folder, len(lost))
+            self._drop(lost)
+
+    def _sweep(self) -> None:
+        """Remove files that this class made and no row shows: the rest of killed writes."""
+        names = {page_name(k) for k in self._sizes}
+        for name in page_files(self._folder, own=True):
+            if name not in names:
+                (self._folder / name).unlink(missing_ok=True)

@@ -1,0 +1,99 @@
+"""Pages of this run alone: files that make room in memory, and mean nothing to the next process."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from io import FileIO
+from pathlib import Path
+
+from kvproxy.errors import SetupError
+from kvproxy.store import page_file, page_record
+from kvproxy.store.page_file import Buffer
+from kvproxy.store.page_record import PageRecord, Torn
+from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.store_folder import make_folder
+
+logger = logging.getLogger(__name__)
+
+
+class SpillFolder:
+    """Named page files in the page store's format, checksums included, but without its index and its fsync: which
+    page a file holds is known in memory only, so a restart has nothing to find them by, and empties the folder.
+
+    All methods may be called from any thread; for one name, one at a time. The page store's lock on the folder
+    above keeps other processes away.
+    """
+
+    def __init__(self, folder: Path, *, max_size: int, fingerprint: str) -> None:
+        """Create ``folder``, or empty it. ``max_size`` in bytes is the caller's to keep. Raises SetupError."""
+        self.max_size = max_size
+        self._folder = folder
+        self._fingerprint = fingerprint
+        make_folder(folder)
+        try:
+            self.clear()
+        except OSError as e:
+            raise SetupError(f"cannot empty the spill folder {folder} ({e.strerror}); remove it") from e
+
+    def put(self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer) -> None:
+        """Write one page. Raises OSError, and leaves nothing behind."""
+        (data,) = page_file.flat(payload)
+        digest = hashlib.sha256(data).digest()
+        record = PageRecord(self._fingerprint, key, parent, tuple(token_ids), len(data), digest)
+        path = self._path(name)
+        try:
+            with FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                for buffer in (page_record.encode(record), data):
+                    self.fill(file, memoryview(buffer))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise
+
+    def fill(self, file: FileIO, rest: memoryview) -> None:
+        """Append ``rest``. A seam of its own: tests put a full disk here."""
+        while rest:
+            rest = rest[file.write(rest) :]
+
+    def get(
+        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+    ) -> Loaded | Missing | Rejected:
+        """Read a page and verify all of it. ``into`` as in ``PageStore.get``."""
+        try:
+            file = FileIO(self._path(name))
+        except FileNotFoundError:
+            return Missing()
+        except OSError as e:
+            return Rejected(f"it cannot be opened: {e.strerror}")
+        with file:
+            record = page_file.read_record(file)
+            if isinstance(record, Torn):
+                return Rejected(record.reason)
+            if (record.key, record.parent, record.token_ids) != (key, parent, tuple(token_ids)):
+                return Rejected("the file holds another page")
+            if record.fingerprint != self._fingerprint:
+                return Rejected("another engine wrote it")
+            target = page_file.target(record, into)
+            if isinstance(target, Torn):
+                return Rejected(target.reason)
+            torn = page_file.read_payload(file, record, target)
+        return Loaded(target) if torn is None else Rejected(torn.reason)
+
+    def delete(self, name: str) -> None:
+        """Nothing happens when there is no such page; what cannot be removed is logged, and goes at a start."""
+        try:
+            self._path(name).unlink(missing_ok=True)
+        except OSError as e:
+            logger.warning("spilled page %s cannot be removed: %s", name, e.strerror)
+
+    def clear(self) -> None:
+        """Remove every page. Raises OSError."""
+        for path in self._folder.glob("*.page"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.page"

@@ -1,0 +1,195 @@
+"""Opening the folder of a page store: one process at a time, and a broken index set aside, not obeyed."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import diskcache
+from diskcache.core import DBNAME
+
+from kvproxy.errors import SetupError
+from kvproxy.store.disk import PageDisk
+from kvproxy.store.sqlite.sqlite_pages import read_wal
+
+logger = logging.getLogger(__name__)
+
+_OWN_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]+\.(page|part)")
+ASIDE = "broken-"
+"""Beginning of the names of folders in which damaged indexes lie."""
+_STORE_NAMES = (
+    "lock",
+    "pages",
+    "responses",
+    "spill",
+    "documents.sqlite3",
+    "prepared.sqlite3",
+    ".probe-",
+    "lost+found",
+)
+"""Beginnings of the names in a store's own folder, and of what an empty file system has."""
+_HARMLESS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_READONLY",
+             "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR")  # fmt: skip
+"""Beginnings of error names that say nothing against the file itself: it is left where it is."""
+
+Rescue = Callable[[diskcache.Cache, Path], str]
+"""Puts into a new, empty index what can be verified of a damaged one, whose file is given; says what that was."""
+
+
+class FolderLock:
+    """Held while a store is open. Files without a row are swept at open, so nobody else may be writing."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises SetupError when another process holds it. The kernel frees it however the process ends."""
+        self._fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            os.close(self._fd)
+            raise SetupError(
+                f"the page store {folder} is in use by another kvproxy; stop it, or set another store.path"
+            ) from e
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def make_folder(folder: Path) -> None:
+    """Create it for its owner alone, or take it as it is: the mode of a folder that somebody else made is not ours to
+    change. What lies in it is private all the same. Raises SetupError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch(mode=0o600)
+        probe.unlink()
+    except OSError as e:
+        raise SetupError(
+            f"cannot write to the page store {folder} ({e.strerror}); set store.path to a folder you own"
+        ) from e
+
+
+def check_own(folder: Path) -> None:
+    """Raises SetupError when a folder holds other things and no store: one that is shared, or named by mistake."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as e:
+        raise SetupError(f"cannot read the page store {folder} ({e.strerror}); set store.path") from e
+    ours = "documents.sqlite3" in names or (folder / "pages" / DBNAME).exists()
+    others = sorted(name for name in names if not name.startswith(_STORE_NAMES))
+    if others and not ours:
+        raise SetupError(
+            f"{folder} holds other things ({', '.join(others[:3])}) and is no page store; set store.path to a folder "
+            f"of its own, such as {folder / 'kvproxy'}"
+        )
+
+
+def open_index(folder: Path, disk: type[PageDisk], rescue: Rescue | None = None) -> diskcache.Cache:
+    """The index of an existing folder. A damaged one is set aside whole, and a new one made with what ``rescue`` finds.
+
+    Raises SetupError when the fault is not the file's own: locked by a foreign program, disk full.
+    """
+    try:
+        return _open(folder, disk)
+    except (sqlite3.Error, TypeError, ValueError, AttributeError) as e:
+        # Beside sqlite's own errors: what diskcache makes of settings rows it did not write.
+        if (getattr(e, "sqlite_errorname", None) or "").startswith(_HARMLESS):
+            raise SetupError(f"cannot open the page store {folder}: {e}; free the disk or the file") from e
+        aside, why = _set_aside(folder), " ".join(str(e).split())
+    try:
+        cache = _open(folder, disk)
+    except (sqlite3.Error, OSError) as e:
+        raise SetupError(f"cannot make an index in the page store {folder}: {e}") from e
+    saved = _saved(cache, aside, rescue)
+    logger.error("index %s is damaged (%s): set aside in %s, %s", folder / DBNAME, why, aside, saved)
+    return cache
+
+
+def _saved(cache: diskcache.Cache, aside: Path, rescue: Rescue | None) -> str:
+    if rescue is None:
+        return "starting empty"
+    try:
+        return rescue(cache, aside / DBNAME)
+    except (sqlite3.Error, OSError) as e:
+        cache.close()  # ends what was begun
+        return f"starting empty, since nothing could be recovered: {e}"
+
+
+def _open(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
+    if (folder / DBNAME).exists():
+        log = read_wal(folder / DBNAME)  # before SQLite, which removes it when the last connection ends
+        if faults := index_faults(folder):
+            raise sqlite3.DatabaseError(faults[0])
+        if log.fault is not None:
+            logger.error("index %s: the last change is undone: %s", folder / DBNAME, log.fault)
+    # cull_limit 0 and policy none: diskcache never drops a page by itself; the store refuses instead.
+    return diskcache.Cache(
+        str(folder),
+        disk=disk,
+        eviction_policy="none",
+        cull_limit=0,
+        size_limit=2**62,
+        statistics=0,
+        tag_index=0,
+        disk_min_file_size=0,
+        disk_pickle_protocol=0,
+        sqlite_journal_mode="wal",
+        sqlite_synchronous=2,
+        sqlite_secure_delete=1,  # what was deleted is in no page of the file that a rescue could find
+    )
+
+
+def index_faults(folder: Path) -> list[str]:
+    """What is damaged in the index file; it holds no payloads, so this takes milliseconds. For whoever has the folder
+    locked. Raises sqlite3.Error for a file that cannot be read."""
+    fault = file_fault(folder / DBNAME)
+    if fault is not None:
+        return [fault]
+    with closing(sqlite3.connect(folder / DBNAME, timeout=1)) as db:
+        return structure_faults(db)
+
+
+def file_fault(path: Path) -> str | None:
+    """What can be told of an index file and its log before SQLite, which begins to use them without what it cannot
+    verify."""
+    if not path.is_file():
+        return "it is no file"
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    wal = read_wal(path)
+    return wal.fault if wal.hides_commits else None
+
+
+def structure_faults(db: sqlite3.Connection) -> list[str]:
+    """What SQLite says against a database."""
+    rows = [str(row[0]) for row in db.execute("PRAGMA quick_check")]
+    return [] if rows == ["ok"] else rows
+
+
+def _set_aside(folder: Path) -> Path:
+    """The index and its log. Page files stay where they are: those that no new index lists are swept."""
+    aside = folder / f"{ASIDE}{time.time_ns()}"
+    aside.mkdir(mode=0o700)
+    for path in folder.glob(f"{DBNAME}*"):
+        path.rename(aside / path.name)
+    return aside
+
+
+def page_files(folder: Path, *, own: bool = False) -> Iterator[str]:
+    """Paths below ``folder`` of all files but the index; with ``own`` only names that a PageDisk gives."""
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith((DBNAME, ASIDE)) or not path.is_file():
+            continue
+        if not own or _OWN_FILE.fullmatch(name):
+            yield name

@@ -1,0 +1,1 @@
+"""Answers of every dialect: parsing the model's text, headers, and server-sent events."""

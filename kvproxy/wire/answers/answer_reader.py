@@ -1,0 +1,171 @@
+"""From the model's raw text to what it means: reasoning, the answer's own text, tool calls. Incremental."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from kvproxy.core import Reasoning, Tool, ToolCall
+from kvproxy.events import (
+    Event,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+)
+from kvproxy.wire.answers.think_blocks import ReasoningSplitter, Thought
+from kvproxy.wire.tool_formats.base import Heard, Prose
+from kvproxy.wire.tool_formats.known_formats import FORMATS
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One choice, whole."""
+
+    text: str
+    reasoning: str
+    calls: tuple[ToolCall, ...]
+    logprobs: tuple[TokenLogprob, ...]
+    """Of the tokens of ``text``."""
+    reason: FinishReason
+    stopped_by: str | None = None
+    """The stop string that ended it, where it is known to be one."""
+
+
+class AnswerBuilder:
+    """Puts the parsed events of one choice together."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, ToolCall] = {}
+        self._logprobs: list[TokenLogprob] = []
+
+    def add(self, event: Event) -> None:
+        match event:
+            case TextDelta():
+                self._text.append(event.text)
+                self._logprobs += event.logprobs
+            case ReasoningDelta():
+                self._reasoning.append(event.text)
+            case ToolCallDelta():
+                call = self._calls.get(event.index) or ToolCall("", "", "")
+                self._calls[event.index] = ToolCall(
+                    event.id or call.id, event.name or call.name, call.arguments + event.arguments
+                )
+
+    def answer(self, reason: FinishReason, stopped_by: str | None = None) -> Answer:
+        calls = tuple(self._calls[i] for i in sorted(self._calls))
+        text, thoughts = "".join(self._text), "".join(self._reasoning)
+        return Answer(text, thoughts, calls, tuple(self._logprobs), reason, stopped_by)
+
+
+class AnswerParser:
+    """One choice of one answer. Feed it each TextDelta, then the Finished.
+
+    However the text is split, the result is the same. Tokens and their logprobs go with the first character
+    of their own text; those of marks, layout and calls are not given out.
+    """
+
+    def __init__(self, *, reasoning: Reasoning, tool_format: str | None, tools: Sequence[Tool] = ()) -> None:
+        """``tool_format``: key of the tool format registry, or None when the request has no tools to call."""
+        self._splitter = ReasoningSplitter(reasoning)
+        self._calls = FORMATS[tool_format].parser(tools) if tool_format is not None else None
+        self._plain = reasoning == "none" and self._calls is None
+        self._tokens = _Tokens()
+        self._answer_at: int | None = None
+        """Where the answer's own text begins, in characters."""
+        self._reasoning_tokens = 0
+        self._called = False
+
+    def push(self, delta: TextDelta) -> list[Event]:
+        """What can be told by now: TextDelta, ReasoningDelta, ToolCallDelta, in order. May be empty, when the
+        text could still become a mark."""
+        if self._plain:
+            return [delta]
+        self._tokens.add(delta)
+        events = self._thought(self._splitter.push(delta.text))
+        if self._splitter.thinking:
+            self._reasoning_tokens += self._tokens.before(None)
+        return events
+
+    def finish(self, finished: Finished) -> list[Event]:
+        """What was withheld, then Finished: its reason is ``tool_calls`` when there were calls and the model
+        stopped by itself, and its usage counts the reasoning tokens."""
+        if self._plain:
+            return [finished]
+        events = self._thought(self._splitter.finish())
+        if self._calls is not None:
+            events += self._heard(self._calls.finish())
+        reason: FinishReason = "tool_calls" if self._called and finished.reason == "stop" else finished.reason
+        usage = replace(finished.usage, reasoning_tokens=self._reasoning_tokens)
+        events.append(replace(finished, reason=reason, usage=usage))
+        return events
+
+    def _thought(self, thought: Thought) -> list[Event]:
+        events: list[Event] = [ReasoningDelta(thought.thought)] if thought.thought else []
+        if not thought.said:
+            return events
+        if self._answer_at is None:
+            self._answer_at = thought.at
+            self._reasoning_tokens += self._tokens.before(thought.at)
+        heard: list[Heard] = [Prose(thought.said, thought.at - self._answer_at)]
+        return events + self._heard(heard if self._calls is None else self._calls.push(thought.said))
+
+    def _heard(self, heard: list[Heard]) -> list[Event]:
+        events: list[Event] = []
+        for piece in heard:
+            if isinstance(piece, ToolCallDelta):
+                self._called = True
+                events.append(piece)
+            else:
+                at = (self._answer_at or 0) + piece.at
+                self._tokens.before(at)
+                events.append(self._tokens.take(piece.text, at))
+        return events
+
+
+class _Tokens:
+    """Which tokens a piece of the raw text stands for."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[int, int, tuple[TokenLogprob, ...]]] = deque()
+        """(first character, how many tokens, their logprobs), in order."""
+        self._end = 0
+
+    def add(self, delta: TextDelta) -> None:
+        spelled = [len(x.chosen.text) for x in delta.logprobs]
+        if len(spelled) == delta.tokens and sum(spelled) == len(delta.text.encode("utf-8", "surrogatepass")):
+            starts = _starts(delta.text, spelled)
+            for start, logprob in zip(starts, delta.logprobs, strict=True):
+                self._waiting.append((self._end + start, 1, (logprob,)))
+        else:
+            self._waiting.append((self._end, delta.tokens, delta.logprobs))
+        self._end += len(delta.text)
+
+    def before(self, at: int | None) -> int:
+        """Drops the tokens that begin before a character, or all; returns how many they were."""
+        count = 0
+        while self._waiting and (at is None or self._waiting[0][0] < at):
+            count += self._waiting.popleft()[1]
+        return count
+
+    def take(self, text: str, at: int) -> TextDelta:
+        count = 0
+        logprobs: list[TokenLogprob] = []
+        while self._waiting and self._waiting[0][0] < at + len(text):
+            _, tokens, own = self._waiting.popleft()
+            count += tokens
+            logprobs += own
+        return TextDelta(text, count, tuple(logprobs))
+
+
+def _starts(text: str, spelled: Sequence[int]) -> list[int]:
+    """The character in which each token's first byte lies. ``spelled``: their lengths in UTF-8 bytes."""
+    ends = list(accumulate(len(char.encode("utf-8", "surrogatepass")) for char in text))
+    return [bisect_right(ends, begin) for begin in accumulate(spelled[:-1], initial=0)]

@@ -1,0 +1,100 @@
+"""Tells what a model thinks from what it says: ``<think>`` … ``</think>`` at the front of an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kvproxy.core import Reasoning
+from kvproxy.wire.tool_formats.base import overlap
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """``thought`` is without the line ends around it; ``said`` starts at ``at`` in all that was pushed."""
+
+    thought: str = ""
+    said: str = ""
+    at: int = 0
+
+
+class ReasoningSplitter:
+    """Line ends around the block are layout and come out nowhere. A block that is never closed is all thought."""
+
+    def __init__(self, reasoning: Reasoning) -> None:
+        self._state = {"none": self._said, "may": self._before, "open": self._opening}[reasoning]
+        self._buffer = ""
+        self._at = 0
+        self._begun = False
+
+    @property
+    def thinking(self) -> bool:
+        """Whether all that was pushed is thought, or layout around it."""
+        return self._state not in (self._said, self._before)
+
+    def push(self, text: str) -> Thought:
+        self._buffer += text
+        return self._state()
+
+    def finish(self) -> Thought:
+        """What was withheld."""
+        rest, self._buffer = self._buffer, ""
+        if self._state == self._before:
+            self._state = self._said
+            return Thought(said=rest)
+        if self._state == self._opening:
+            rest = rest.lstrip()
+        return Thought(thought=rest.rstrip("\n")) if self.thinking else Thought()
+
+    def _before(self) -> Thought:
+        """A block may begin here."""
+        rest = self._buffer.lstrip()
+        if rest.startswith(OPEN):
+            return self._opening()
+        if OPEN.startswith(rest):
+            return Thought()
+        self._state = self._said
+        return self._said()
+
+    def _opening(self) -> Thought:
+        """Inside of the block already; its mark may be said once more."""
+        rest = self._buffer.lstrip()
+        if OPEN.startswith(rest) and rest != OPEN:
+            return Thought()
+        self._keep(rest.removeprefix(OPEN))
+        self._state = self._thinking
+        return self._thinking()
+
+    def _thinking(self) -> Thought:
+        if not self._begun:
+            self._keep(self._buffer.lstrip("\n"))
+        found = self._buffer.find(CLOSE)
+        end = found if found >= 0 else len(self._buffer) - overlap(self._buffer, CLOSE)
+        thought = self._buffer[:end].rstrip("\n")
+        self._begun = self._begun or bool(thought)
+        if found < 0:
+            self._keep(self._buffer[len(thought) :])
+            return Thought(thought)
+        self._keep(self._buffer[found + len(CLOSE) :])
+        self._state = self._behind
+        behind = self._behind()
+        return Thought(thought, behind.said, behind.at)
+
+    def _behind(self) -> Thought:
+        self._keep(self._buffer.lstrip("\n"))
+        if not self._buffer:
+            return Thought()
+        self._state = self._said
+        return self._said()
+
+    def _said(self) -> Thought:
+        at = self._at
+        said, self._buffer = self._buffer, ""
+        self._at += len(said)
+        return Thought(said=said, at=at)
+
+    def _keep(self, rest: str) -> None:
+        """All of the buffer before ``rest`` is done with."""
+        self._at += len(self._buffer) - len(rest)
+        self._buffer = rest

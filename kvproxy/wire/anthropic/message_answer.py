@@ -1,0 +1,155 @@
+"""A whole answer as Anthropic's ``message`` object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+from kvproxy.core import ToolCall
+from kvproxy.events import FinishReason, Started, Usage
+from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.anthropic.tool_ids import anthropic_id
+from kvproxy.wire.anthropic.types import (
+    ContentBlock,
+    MessageDeltaUsage,
+    MessageObject,
+    MessageUsage,
+    StopReason,
+    TextBlock,
+    ThinkingBlock,
+    ToolUseBlock,
+)
+
+_STOP_REASONS: dict[FinishReason, StopReason] = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "refusal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHead:
+    """What an answer is called. ``show_thinking`` false: thinking blocks come without their text."""
+
+    id: str
+    model: str
+    show_thinking: bool = True
+
+
+def message(head: MessageHead, answer: Answer, usage: Usage) -> MessageObject:
+    content: list[ContentBlock] = []
+    if answer.reasoning:
+        content.append(thinking_block(answer.reasoning if head.show_thinking else ""))
+    if answer.text.strip() or (answer.text and not answer.calls):
+        content.append(text_block(answer.text))
+    content += [_called(call) for call in answer.calls]
+    return message_object(head, content, message_usage(usage), *stop_of(answer.reason, answer.stopped_by))
+
+
+def warmed(head: MessageHead, usage: Usage) -> MessageObject:
+    """What a request for ``max_tokens`` 0 gets: its prompt is kept, nothing was said."""
+    silent = replace(usage, completion_tokens=0, reasoning_tokens=0)
+    return message_object(head, [], message_usage(silent), *stop_of("length", None))
+
+
+def message_object(
+    head: MessageHead,
+    content: list[ContentBlock],
+    usage: MessageUsage,
+    stop_reason: StopReason | None,
+    stop_sequence: str | None,
+) -> MessageObject:
+    return {
+        "id": head.id,
+        "type": "message",
+        "role": "assistant",
+        "model": head.model,
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": stop_sequence,
+        "stop_details": None,
+        "container": None,
+        "usage": usage,
+    }
+
+
+def stop_of(reason: FinishReason, stopped_by: str | None) -> tuple[StopReason, str | None]:
+    """The stop reason, and the stop sequence where one ended the answer."""
+    if reason == "stop" and stopped_by is not None:
+        return "stop_sequence", stopped_by
+    return _STOP_REASONS[reason], None
+
+
+def delta_usage(usage: Usage) -> MessageDeltaUsage:
+    """Anthropic's three input counts are disjoint; OpenAI's total is their sum."""
+    fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
+    return {
+        "input_tokens": max(0, fresh),
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cached_tokens,
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
+        "server_tool_use": None,
+    }
+
+
+def message_usage(usage: Usage) -> MessageUsage:
+    """What was newly kept counts as kept for five minutes, Anthropic's default: pages have no set lifetime."""
+    return {
+        **delta_usage(usage),
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens,
+            "ephemeral_1h_input_tokens": 0,
+        },
+        "service_tier": "standard",
+        "inference_geo": None,
+    }
+
+
+def start_usage(started: Started, prompt_tokens: int) -> MessageUsage:
+    """Usage before the first word. The cache counts of an upstream are null: it has not told them yet."""
+    counts = Usage(prompt_tokens, 0, started.cached_tokens, started.cache_write_tokens)
+    usage = message_usage(counts)
+    if started.parsed:
+        usage["cache_creation_input_tokens"] = usage["cache_read_input_tokens"] = usage["cache_creation"] = (
+            None
+        )
+    return usage
+
+
+def text_block(text: str) -> TextBlock:
+    return {"type": "text", "text": text}
+
+
+def thinking_block(thinking: str) -> ThinkingBlock:
+    return {"type": "thinking", "thinking": thinking, "signature": ""}
+
+
+def tool_block(id: str, name: str, input: dict[str, Any]) -> ToolUseBlock:
+    return {
+        "type": "tool_use",
+        "id": anthropic_id(id),
+        "name": name,
+        "input": input,
+        "caller": {"type": "direct"},
+    }
+
+
+def _called(call: ToolCall) -> ContentBlock:
+    """A call whose arguments are no JSON object, mostly one that was cut off, comes as text.
+
+    An agent would run it with an empty input otherwise, and its text would be lost.
+    """
+    try:
+        input = json.loads(call.arguments or "{}", parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        input = None
+    if isinstance(input, dict):
+        return tool_block(call.id, call.name, input)
+    return text_block(f"{call.name}({call.arguments})")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,254 @@
+"""A Messages request to a :class:`ChatRequest` for the local model.
+
+What Anthropic puts into one user message becomes several of ours: each tool result a tool message of its own,
+in front of the rest, which stays a user message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, Literal
+
+from kvproxy.core import CacheHints, ChatRequest, Message, Part, Sampling, TextPart, ToolCall
+from kvproxy.core.answer_format import AnswerFormat, JsonFormat
+from kvproxy.errors import InvalidRequest
+from kvproxy.wire.answer_formats.engine_fields import ENFORCED_FIELDS
+from kvproxy.wire.answer_formats.response_format import parse_response_format
+from kvproxy.wire.answer_formats.structured_outputs import asks
+from kvproxy.wire.anthropic.blocks import (
+    ReadBlock,
+    RedactedThinkingBlockBody,
+    TextBlockBody,
+    ThinkingBlockBody,
+    ToolResultBlockBody,
+    ToolUseBlockBody,
+)
+from kvproxy.wire.anthropic.message_body import (
+    AnthropicMessageBody,
+    CountTokensBody,
+    MessagesBody,
+    parse_body,
+)
+from kvproxy.wire.anthropic.message_parts import BlockReader, marked, refused
+from kvproxy.wire.anthropic.message_tools import call_of, choice_of, tools_of
+from kvproxy.wire.anthropic.tool_ids import core_id
+from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
+from kvproxy.wire.history.asked import Turn, asked_message
+from kvproxy.wire.history.pairing import paired
+from kvproxy.wire.history.surrogates import unbroken
+from kvproxy.wire.openings.volatile_openings import settle_openings
+
+_EFFORTS: dict[str, Literal["low", "medium", "high"]] = {
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
+"""Chat templates that know an effort know three."""
+
+
+def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
+    """Raises InvalidRequest or UnsupportedParameter naming the field."""
+    reading = RequestReading(policy)
+    asked = parse_body(MessagesBody, body, reading)
+    if asked.max_tokens == 0:
+        _refuse_what_shapes_an_answer(asked)
+    sampling = Sampling(
+        temperature=1.0 if asked.temperature is None else asked.temperature,
+        top_p=1.0 if asked.top_p is None else asked.top_p,
+        top_k=asked.top_k or 0,
+        max_tokens=asked.max_tokens or 1,  # the engine's least: it comes out of the prefill, and is not told
+        stop=tuple(asked.stop_sequences or ()),
+    )
+    return _chat(asked, sampling, reading, stream=bool(asked.stream))
+
+
+def parse_count(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
+    """The same request where only its length is asked for."""
+    reading = RequestReading(policy)
+    return _chat(parse_body(CountTokensBody, body, reading), Sampling(), reading, stream=False)
+
+
+def warms_only(body: dict[str, Any]) -> bool:
+    """Whether the prompt is to be computed and kept, and nothing answered. For a body that was parsed before."""
+    return body.get("max_tokens") == 0
+
+
+def thinking_shown(body: dict[str, Any]) -> bool:
+    """Whether the answer may hold what the model thought. For a body that was parsed before."""
+    thinking = body.get("thinking")
+    return not (isinstance(thinking, dict) and thinking.get("display") == "omitted")
+
+
+def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
+    """As Anthropic does: none of it has a meaning where there is no answer."""
+    choice, thinking, config = asked.tool_choice, asked.thinking, asked.output_config
+    given = {
+        "stream": bool(asked.stream),
+        "thinking": thinking is not None and thinking.type != "disabled",
+        "tool_choice": choice is not None and choice.type in ("any", "tool"),
+        "output_config.format": config is not None and config.format is not None,
+        "output_format": asked.output_format is not None,
+    }
+    given |= {name: asks(getattr(asked, name)) for name in (*ENFORCED_FIELDS, "response_format")}
+    for name in (name for name, is_given in given.items() if is_given):
+        raise InvalidRequest(
+            f"Invalid '{name}': with 'max_tokens' 0 there is no answer for it to shape. Leave it out.",
+            param=name,
+        )
+
+
+def _chat(
+    asked: CountTokensBody, sampling: Sampling, reading: RequestReading, *, stream: bool
+) -> ChatRequest:
+    offered = tools_of(asked.tools or [], reading)
+    return ChatRequest(
+        model=asked.model,
+        messages=settle_openings(_messages(asked, reading), reading, partial(_part_path, bool(asked.system))),
+        sampling=sampling,
+        stream=stream,
+        template_kwargs=_template_kwargs(asked),
+        tools=offered.tools,
+        tool_choice=choice_of(asked.tool_choice, offered),
+        parallel_tool_calls=not (asked.tool_choice and asked.tool_choice.disable_parallel_tool_use),
+        response_format=_format(asked),
+        cache=CacheHints(salt=asked.cache_salt),
+        left_out=tuple(reading.left_out),
+    )
+
+
+def _part_path(has_system: bool, index: int, part: int) -> str:
+    """The path of the field that a part of a message came from; ``system`` for those at the front."""
+    if has_system and index == 0:
+        return f"system[{part}]"
+    return f"messages[{index - has_system}].content[{part}]"
+
+
+def _messages(asked: CountTokensBody, reading: RequestReading) -> tuple[Message, ...]:
+    bodies = _complete(asked)
+    asks = asked_message([_turn_of(body) for body in bodies])
+    found: list[tuple[str, Message]] = []
+    if asked.system:
+        reader = BlockReader(reading, asked=True)
+        found.append(("system", Message("system", reader.all(asked.system, "system"))))
+    for index, body in enumerate(bodies):
+        found += _read(body, f"messages[{index}]", BlockReader(reading, index == asks))
+    places = [place for place, _ in found]
+    whole = unbroken([m for _, m in found], places, None if asks is None else f"messages[{asks}]")
+    messages = list(paired(whole, places, reading))
+    if asked.cache_control is not None:
+        messages[-1] = replace(messages[-1], content=marked(messages[-1].content))
+    return tuple(messages)
+
+
+def _complete(asked: CountTokensBody) -> list[AnthropicMessageBody]:
+    """The messages without an empty answer at their end: it begins nothing. Raises UnsupportedParameter for an answer
+    that is to be continued; who only counts tokens asks for no answer."""
+    last = asked.messages[-1]
+    if last.role != "assistant":
+        return asked.messages
+    if isinstance(asked, MessagesBody) and last.content and _says(last.content[-1]):
+        raise refused(
+            f"messages[{len(asked.messages) - 1}].role",
+            "the local model does not continue an assistant message that has been begun. End with a user message; "
+            "to shape the answer's beginning say so there, or use output_config.format",
+        )
+    empty = not any(_says(block) or block.type not in _WORDLESS for block in last.content)
+    return asked.messages[:-1] if empty and len(asked.messages) > 1 else asked.messages
+
+
+_WORDLESS = ("text", "thinking", "redacted_thinking")
+
+
+def _says(block: ReadBlock) -> bool:
+    return isinstance(block, TextBlockBody) and bool((block.text or "").strip())
+
+
+def _turn_of(body: AnthropicMessageBody) -> Turn:
+    results = body.role == "user" and any(isinstance(b, ToolResultBlockBody) for b in body.content)
+    return "tool" if results else body.role
+
+
+def _read(message: AnthropicMessageBody, where: str, reader: BlockReader) -> list[tuple[str, Message]]:
+    """Each with its place in the request."""
+    if message.role == "assistant":
+        return [(where, _assistant(message, where, reader))]
+    rest: list[Part] = []
+    results: list[tuple[str, Message]] = []
+    for index, block in enumerate(message.content):
+        at = f"{where}.content[{index}]"
+        if isinstance(block, ToolResultBlockBody) and message.role == "user":
+            results.append((at, _result(block, at, BlockReader(reader.reading, asked=False))))
+        else:
+            rest += reader.parts(block, at)
+    if not rest and not results:
+        rest.append(TextPart(""))
+    return results + ([(where, Message(message.role, tuple(rest)))] if rest else [])
+
+
+def _assistant(message: AnthropicMessageBody, where: str, reader: BlockReader) -> Message:
+    parts: list[Part] = []
+    thoughts: list[str] = []
+    calls: list[ToolCall] = []
+    for index, block in enumerate(message.content):
+        at = f"{where}.content[{index}]"
+        match block:
+            case ThinkingBlockBody():
+                thoughts.append(block.thinking)
+            case RedactedThinkingBlockBody():
+                pass
+            case ToolUseBlockBody():
+                calls.append(call_of(block))
+            case _ if block.type == "kv_document" or not (block.type == "text" or reader.lenient):
+                raise refused(f"{at}.type", f"an assistant message has no blocks of type '{block.type}'")
+            case _:
+                parts += reader.parts(block, at)
+    if not parts and not calls:
+        parts.append(TextPart(""))  # An answer may have been empty, and comes back as it was.
+    return Message(
+        "assistant",
+        tuple(parts),
+        tool_calls=tuple(calls),
+        reasoning="\n".join(t for t in thoughts if t) or None,
+    )
+
+
+def _result(block: ToolResultBlockBody, where: str, reader: BlockReader) -> Message:
+    parts: tuple[Part, ...] = (TextPart("Error:"),) if block.is_error else ()
+    parts += reader.all(block.content, f"{where}.content") or (TextPart(""),)
+    if block.cache_control is not None:
+        parts = marked(parts)
+    return Message("tool", parts, tool_call_id=core_id(block.tool_use_id))
+
+
+def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:
+    """Thinking is off unless it is asked for, as Anthropic has it; templates without the switch ignore it."""
+    kwargs: dict[str, Any] = {
+        "enable_thinking": asked.thinking is not None and asked.thinking.type != "disabled"
+    }
+    effort = asked.output_config.effort if asked.output_config is not None else None
+    if isinstance(effort, str) and effort in _EFFORTS:
+        kwargs["reasoning_effort"] = _EFFORTS[effort]
+    return kwargs
+
+
+def _format(asked: CountTokensBody) -> AnswerFormat | None:
+    """Anthropic promises that a schema is kept, so it is enforced to the letter. Raises InvalidRequest."""
+    inner = asked.output_config.format if asked.output_config is not None else None
+    given: list[tuple[str, AnswerFormat]] = [
+        (name, JsonFormat(format.json_schema, param=f"{name}.schema"))
+        for name, format in (("output_config.format", inner), ("output_format", asked.output_format))
+        if format is not None
+    ]
+    if (chats := parse_response_format(asked.response_format)) is not None:
+        given.append(("response_format", chats))
+    for name, wanted in given[1:]:
+        if wanted != given[0][1]:
+            raise InvalidRequest(
+                f"Invalid '{name}': it and '{given[0][0]}' ask for two different answers. Send one of them.",
+                param=name,
+            )
+    own_param, own = given[0] if given else ("output_config.format", None)
+    return asked.answer_format(own, own_param)

@@ -1,0 +1,49 @@
+"""What a client says about keeping its prompt: OpenAI's fields, and Anthropic's mark where people send it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from kvproxy.core import CacheHints
+from kvproxy.wire.bodies.strict import HintText, Strict
+
+Salt = Annotated[str | None, Field(min_length=1, max_length=4096)]
+"""Isolation is asked for, so what cannot be one is refused, unlike a hint."""
+
+
+class CacheOptions(Strict):
+    mode: Literal["implicit", "explicit"] | None = Field(
+        default=None, description="explicit: keep nothing behind the last mark."
+    )
+    ttl: HintText = Field(default=None, description="Accepted; pages are kept as long as there is room.")
+    cache_salt: Salt = Field(default=None, description="Another place of cache_salt.")
+
+
+class CacheBody(Strict):
+    prompt_cache_key: HintText = Field(
+        default=None, description="A hint where to send the request. It separates nothing: see cache_salt."
+    )
+    cache_salt: Salt = Field(
+        default=None,
+        description="Requests with different salts, or with none, share nothing but published documents.",
+    )
+    prompt_cache_options: CacheOptions | None = None
+    prompt_cache_retention: HintText = Field(default=None, description="Accepted; see ttl.")
+
+    def hints(self) -> CacheHints:
+        options = self.prompt_cache_options
+        salt = self.cache_salt or (options.cache_salt if options is not None else None)
+        return CacheHints(self.prompt_cache_key, salt, options is not None and options.mode == "explicit")
+
+
+class Markable(Strict):
+    """A body that may end a reusable prefix. Marks count in any shape: what they say beside that is a hint."""
+
+    prompt_cache_breakpoint: Any = None
+    cache_control: Any = None
+
+    @property
+    def mark(self) -> bool:
+        return self.prompt_cache_breakpoint is not None or self.cache_control is not None

@@ -1,0 +1,42 @@
+"""The reading of a request for the local model: the operator's policy, and a list of what was left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kvproxy.core import LeftOut
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPolicy:
+    """The ``requests`` section of the config: where a request asks for what is not to be had here, and can be
+    answered without it, it either is (and the answer says so) or is refused with a 400 that names the field."""
+
+    hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
+    """Tools that only their provider's servers can run, such as ``web_search``."""
+    unreadable_history: Literal["note", "refuse"] = "note"
+    """Images and other items that the model cannot read, before the last user message: ``note`` puts a short note to
+    the model in their place."""
+    client_metadata: tuple[str, ...] = ("x-anthropic-billing-header:*",)
+    """Lines at the head of the system text that are for a client's own servers, and kept out of the prompt. ``*``
+    stands for anything."""
+    volatile_openings: tuple[str, ...] = ()
+    """Lines at the head of the system text that are put at its end: names of ``opening_rules.NAMED``, or lines with
+    ``*``."""
+
+
+LENIENT = ReadingPolicy()
+"""The default: whatever can be answered is answered."""
+
+
+@dataclass(slots=True)
+class RequestReading:
+    """One request being read. Every parser of a dialect is handed it and adds to ``left_out`` what it drops."""
+
+    policy: ReadingPolicy = LENIENT
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    def leave_out(self, param: str, what: str) -> None:
+        """Note that the field at ``param`` is not honoured. ``what`` is its kind, never a client's text."""
+        self.left_out.append(LeftOut(param, what))

@@ -1,0 +1,1 @@
+"""Chat completions: bodies to requests, events to answers."""

@@ -1,0 +1,134 @@
+"""A chat completion request as OpenAI defines it, and what engines have added to it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
+from kvproxy.wire.answer_formats.response_format import ResponseFormatBody
+from kvproxy.wire.bodies.cache_hints import CacheBody
+from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptionsField
+from kvproxy.wire.bodies.strict import ListOf, Strict
+from kvproxy.wire.chat.content_parts import PART_TYPES, Content
+from kvproxy.wire.chat.prediction import PredictionBody
+from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
+from kvproxy.wire.tools.chat_tools import ChatToolBody, FunctionBody, ToolChoiceField
+
+
+class CalledFunction(Strict):
+    name: GivenText = ""
+    arguments: ArgumentsText = ""
+
+
+class CalledCustom(Strict):
+    name: GivenText = ""
+    input: GivenText = ""
+
+
+class ToolCallBody(Strict):
+    id: GivenText = ""
+    type: str = Field(default="function", description="function or custom")
+    function: CalledFunction | None = None
+    custom: CalledCustom | None = Field(default=None, description="Of a free-form tool.")
+
+
+class UnreadCall(ToolCallBody):
+    """A call of a kind that nobody knows here, or that lost its function."""
+
+    raw: dict[str, Any]
+
+
+def _readable_call(call: Any) -> object:
+    if not isinstance(call, dict):
+        return call
+    kind = given_type(call) or ("function" if not call.get("type") else "unknown")
+    if kind in ToolCallBody.model_fields and isinstance(call.get(kind), dict):
+        return {**call, "type": kind}
+    inner = call.get(kind) if isinstance(kind, str) else None
+    raw = {**call, **(inner if isinstance(inner, dict) else {}), "type": kind}
+    return UnreadCall.model_construct(id="", type=str(kind), raw=raw)
+
+
+_Call = Annotated[ToolCallBody, BeforeValidator(_readable_call, json_schema_input_type=ToolCallBody)]
+
+
+class ChatMessageBody(Strict):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Content = Field(default_factory=list)
+    name: str | None = Field(default=None, description="Not shown to the model; of the role function: which.")
+    refusal: str | None = None
+    tool_calls: ListOf[_Call] | None = None
+    tool_call_id: str | None = Field(default=None, description="Of a tool message: which call it answers.")
+    reasoning_content: str | None = Field(default=None, description="What the assistant thought.")
+    reasoning: str | None = Field(default=None, description="Another name of reasoning_content.")
+    function_call: CalledFunction | None = Field(default=None, description="Deprecated: tool_calls.")
+    cache_control: Any = Field(default=None, description="Marks the last part.")
+    audio: Any = Field(
+        default=None, description="Of an earlier answer; the model is told that there was one."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_result(cls, body: Any) -> Any:
+        """Reads what a tool returned, whatever it is."""
+        if (
+            not isinstance(body, dict)
+            or body.get("role") not in ("tool", "function")
+            or "content" not in body
+        ):
+            return body
+        return {**body, "content": returned(body["content"], PART_TYPES)}
+
+
+class FunctionChoice(Strict):
+    mode: Literal["none", "auto"] | None = None
+    name: str | None = None
+
+
+def _as_function_choice(choice: object) -> object:
+    return {"mode": choice} if isinstance(choice, str) else choice
+
+
+class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
+    model: str = Field(min_length=1)
+    messages: ListOf[ChatMessageBody] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, description="Deprecated: max_completion_tokens.")
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(
+        default=None, ge=0, le=MOST_TOP_LOGPROBS, description="Alternatives beside each token."
+    )
+    stream: bool | None = None
+    stream_options: StreamOptionsField = None
+    tools: ListOf[ChatToolBody] | None = None
+    tool_choice: ToolChoiceField = None
+    parallel_tool_calls: bool | None = None
+    functions: ListOf[FunctionBody] | None = Field(default=None, description="Deprecated: tools.")
+    function_call: Annotated[
+        FunctionChoice | None,
+        BeforeValidator(
+            _as_function_choice, json_schema_input_type=Literal["none", "auto"] | FunctionChoice | None
+        ),
+    ] = Field(default=None, description="Deprecated: tool_choice.")
+    response_format: ResponseFormatBody | None = None
+    reasoning_effort: Any = Field(
+        default=None,
+        description="none and minimal: the model does not think, if its template lets it choose.",
+    )
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        default=None, description="Extra variables for the chat template, such as enable_thinking."
+    )
+    prediction: PredictionBody | None = Field(
+        default=None, description="What the answer will be like: it comes sooner, and stays the same."
+    )
+    # Accepted for the client's sake, in any shape; they change nothing here.
+    modalities: Any = Field(default=None, description="text")
+    metadata: Any = None
+    safety_identifier: Any = None
+    service_tier: Any = None
+    store: Any = None
+    user: Any = None
+    verbosity: Any = None

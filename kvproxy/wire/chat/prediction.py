@@ -1,0 +1,35 @@
+"""``prediction``: what the client expects the answer to be, as OpenAI's predicted outputs define it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from kvproxy.wire.bodies.strict import Strict
+
+
+class PredictedPart(Strict):
+    type: Literal["text"]
+    text: str
+
+
+def _as_parts(content: object) -> object:
+    """A string is one part: after this there is one shape, so faults have one path."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise ValueError("must be a string or an array of text parts")
+    return content
+
+
+class PredictionBody(Strict):
+    type: Literal["content"]
+    content: Annotated[
+        list[PredictedPart], BeforeValidator(_as_parts, json_schema_input_type=str | list[PredictedPart])
+    ] = Field(description="The text, or its pieces in order.")
+
+
+def parse_prediction(body: PredictionBody | None) -> str | None:
+    """The whole text. Its parts are pieces of one answer, so nothing stands between them."""
+    return None if body is None else "".join(part.text for part in body.content)

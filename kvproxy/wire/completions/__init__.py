@@ -1,0 +1,1 @@
+"""Text completions: bodies to requests, events to answers."""

@@ -1,1 +1,0 @@
-"""How model families write tool calls: one module for each, chosen through ``wire/tool_formats.py``."""

@@ -1,0 +1,114 @@
+"""Documents on the wire: what publishes one, and what is told about one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvproxy.core import Visibility
+from kvproxy.documents.library.document import ID_PATTERN
+from kvproxy.documents.library.document_info import DocumentInfo, Published, SpellingInfo, Verification
+from kvproxy.wire.kv_documents.document_types import (
+    DocumentBody,
+    KvDocument,
+    KvVerification,
+    PublishResult,
+    SpellingBody,
+    VerificationBody,
+)
+
+
+class PublishBody(BaseModel):
+    """A field that nobody knows is refused: a misspelt ``visibility`` must not publish to everyone."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    id: str = Field(
+        min_length=1,
+        description="1 to 128 letters, digits and . _ - /, the first a letter or digit; nothing between slashes is "
+        "empty, '.' or '..'.",
+        json_schema_extra={"pattern": ID_PATTERN},
+    )
+    text: str = Field(
+        description="The whole text. The one of the current version changes nothing; another is a new version.",
+        json_schema_extra={"pattern": r"\S"},
+    )
+    visibility: Visibility | None = Field(
+        default=None, description="private: for this API key alone. Default: the configured one."
+    )
+    pinned: bool | None = Field(
+        default=None,
+        description="Keep its KV in memory, whoever else needs room. Default: as the version before it. "
+        "Documents may pin half of the page budget together.",
+    )
+
+
+def document_body(info: DocumentInfo) -> DocumentBody:
+    return {
+        "id": info.id,
+        "version": info.version,
+        "current": info.current,
+        "etag": info.etag,
+        "visibility": info.visibility,
+        "characters": info.characters,
+        "tokens": info.tokens,
+        "created": info.created,
+        "framings": [
+            {"name": f.name, "tokens": f.tokens, "resident_tokens": f.resident_tokens, "bytes": f.bytes}
+            for f in info.framings
+        ],
+        "quarantined": info.quarantined,
+        "pinned": info.pinned,
+        "spellings": [_spelling_body(s) for s in info.spellings],
+    }
+
+
+def _spelling_body(spelling: SpellingInfo) -> SpellingBody:
+    return {
+        "name": spelling.name,
+        "characters": spelling.characters,
+        "tokens": spelling.tokens,
+        "leading": spelling.leading,
+        "sha256": spelling.sha256,
+    }
+
+
+def kv_document(info: DocumentInfo) -> KvDocument:
+    document: KvDocument = {"object": "kv_document", **document_body(info)}  # type: ignore[typeddict-item]  # mypy takes ``text``, which is not required, for missing
+    return document
+
+
+def publish_result(published: Published) -> PublishResult:
+    return {
+        "info": document_body(published.info),
+        "created": published.created,
+        "prefill_s": published.prefill_s,
+    }
+
+
+def verification_body(verification: Verification) -> VerificationBody:
+    return {
+        "document": verification.document,
+        "framing": verification.framing,
+        "exact": verification.exact,
+        "note": verification.note,
+        "cached_tokens": verification.cached_tokens,
+        "pages": verification.pages,
+        "equal_pages": verification.equal_pages,
+        "positions": verification.positions,
+        "equal_positions": verification.equal_positions,
+        "equal_argmax": verification.equal_argmax,
+        "largest_difference": verification.largest_difference,
+        "greedy_tokens": verification.greedy_tokens,
+        "equal_greedy": verification.equal_greedy,
+        "first_difference": verification.first_difference,
+    }
+
+
+def kv_verification(verifications: Sequence[Verification]) -> KvVerification:
+    return {
+        "object": "kv_verification",
+        "exact": bool(verifications) and all(v.exact for v in verifications),
+        "data": [verification_body(v) for v in verifications],
+    }

@@ -1,0 +1,126 @@
+"""What ``/kv/v1/documents`` answers."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
+
+from kvproxy.core import Visibility
+from kvproxy.wire.service.service_types import OpenAIError
+
+
+class FramingBody(TypedDict):
+    """One place where the document was prefilled ahead of time: ``tokens`` to its end, how many of them are kept
+    now, and in how many bytes. Behind a colon in its name stands the spelling, unless it is the published one."""
+
+    name: str
+    tokens: int
+    resident_tokens: int
+    bytes: int
+
+
+class SpellingBody(TypedDict):
+    """One way in which programs send the document's text, and in which it is recognised: ``published``, or what is
+    done to it: ``no-bom`` or ``stripped`` (at its front), ``lf`` (its line ends), ``stripped+lf``. ``leading`` is the
+    white space before it; the other fields are of the text without white space around it."""
+
+    name: str
+    characters: int
+    tokens: int
+    leading: str
+    sha256: str
+
+
+class DocumentBody(TypedDict):
+    """One version. ``etag`` is the sha256 of the text, ``tokens`` those of the text alone. ``quarantined`` says why
+    its kept pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory."""
+
+    id: str
+    version: int
+    current: bool
+    etag: str
+    visibility: Visibility
+    characters: int
+    tokens: int
+    created: int
+    framings: list[FramingBody]
+    quarantined: str | None
+    pinned: bool
+    spellings: list[SpellingBody]
+
+
+class KvDocument(DocumentBody):
+    object: Literal["kv_document"]
+    text: NotRequired[str]
+
+
+class KvDocumentList(TypedDict):
+    object: Literal["list"]
+    data: list[KvDocument]
+
+
+class KvDocumentDeleted(TypedDict):
+    id: str
+    object: Literal["kv_document.deleted"]
+    deleted: Literal[True]
+
+
+class PublishResult(TypedDict):
+    """``created`` is false when the current version had this text already."""
+
+    info: DocumentBody
+    created: bool
+    prefill_s: float
+
+
+class PublishProgress(TypedDict):
+    """Tokens over all framings and spellings."""
+
+    done: int
+    total: int
+    tokens_per_s: float
+
+
+class VerifyProgress(TypedDict):
+    """Tokens computed, of about so many."""
+
+    done: int
+    total: int
+    tokens_per_s: float
+
+
+PublishEvent = PublishProgress | PublishResult | OpenAIError
+"""Of the events ``progress``, ``result`` and ``error``."""
+
+
+class VerificationBody(TypedDict):
+    """Hits, cut at every page, beside a prefill from scratch. ``positions``: all of document, question and answer;
+    at ``equal_positions`` of them every logit has the same bits. ``pages``: kept pages beside recomputed ones.
+    ``largest_difference`` of any logit: null where nothing could be compared (``note`` says why) or where there is
+    no such number. ``first_difference``: the first position whose kept key or value differs."""
+
+    document: str
+    framing: str
+    exact: bool
+    note: str
+    cached_tokens: int
+    pages: int
+    equal_pages: int
+    positions: int
+    equal_positions: int
+    equal_argmax: int
+    largest_difference: float | None
+    greedy_tokens: int
+    equal_greedy: int
+    first_difference: int | None
+
+
+class KvVerification(TypedDict):
+    object: Literal["kv_verification"]
+    exact: bool
+    data: list[VerificationBody]
+
+
+VerifyEvent = VerifyProgress | KvVerification | OpenAIError
+"""Of the events ``progress``, ``result`` and ``error``."""

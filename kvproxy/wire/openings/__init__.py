@@ -1,0 +1,1 @@
+"""Volatile openings of system texts, moved behind the stable text so that it can hit."""

@@ -1,0 +1,141 @@
+"""A whole response object, and the pieces that the stream shares with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded
+from kvproxy.events import FinishReason, Likelihood, TokenLogprob, Usage
+from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.chat.chat_response import LEAST_LOGPROB
+from kvproxy.wire.responses.builtin_calls import WHOLE
+from kvproxy.wire.responses.call_items import CallItems
+from kvproxy.wire.responses.ids import Ids
+from kvproxy.wire.responses.types import (
+    ItemStatus,
+    Logprob,
+    OutputItem,
+    OutputMessage,
+    OutputTextPart,
+    ReasoningItem,
+    Response,
+    ResponseError,
+    ResponseTopLogprob,
+    ResponseUsage,
+)
+
+
+def completed(
+    response: Response, ids: Ids, answer: Answer, usage: Usage, *, at: int, calls: CallItems | None = None
+) -> Response:
+    """``response`` as it was opened, with its one answer. ``at``: Unix time in seconds."""
+    return ended(response, output_items(ids, answer, calls or CallItems()), answer.reason, usage, at=at)
+
+
+def ended(
+    response: Response, output: list[OutputItem], reason: FinishReason, usage: Usage, *, at: int
+) -> Response:
+    """A new object; ``response`` stays as it is."""
+    done = response.copy()
+    done["output"] = output
+    done["usage"] = usage_body(usage)
+    if reason in ("length", "content_filter"):
+        done["status"] = "incomplete"
+        done["incomplete_details"] = {
+            "reason": "max_output_tokens" if reason == "length" else "content_filter"
+        }
+    else:
+        done["status"] = "completed"
+        done["completed_at"] = at
+    return done
+
+
+def failed(response: Response, output: list[OutputItem], error: KVProxyError) -> Response:
+    done = response.copy()
+    done["output"] = output
+    done["status"] = "failed"
+    done["error"] = error_body(error)
+    return done
+
+
+def error_body(error: KVProxyError) -> ResponseError:
+    """The codes of a response's own error are a short closed list of OpenAI's."""
+    if isinstance(error, Overloaded):
+        return {"code": "rate_limit_exceeded", "message": error.message}
+    if isinstance(error, InvalidRequest):
+        return {"code": "invalid_prompt", "message": error.message}
+    return {"code": "server_error", "message": error.message}
+
+
+def output_items(ids: Ids, answer: Answer, calls: CallItems) -> list[OutputItem]:
+    """Reasoning, message, calls: what is empty is left out, but an answer of nothing is an empty message.
+
+    Only the last one can be incomplete, and no call of a built-in: one that was cut off is told as a function's.
+    """
+    items: list[OutputItem] = []
+    if answer.reasoning:
+        items.append(reasoning_item(ids, len(items), answer.reasoning))
+    if answer.text or not (items or answer.calls):
+        items.append(message_item(ids, len(items), answer.text, logprobs_body(answer.logprobs)))
+    for call in answer.calls:
+        items.append(calls.item(ids, len(items), call))
+    if items[-1]["type"] not in WHOLE:
+        items[-1]["status"] = last_status(answer.reason)
+    return items
+
+
+def last_status(reason: FinishReason) -> ItemStatus:
+    return "incomplete" if reason in ("length", "content_filter") else "completed"
+
+
+def reasoning_item(ids: Ids, index: int, text: str) -> ReasoningItem:
+    return {
+        "type": "reasoning",
+        "id": ids.made("rs", index),
+        "summary": [],
+        "content": [{"type": "reasoning_text", "text": text}],
+        "status": "completed",
+    }
+
+
+def message_item(ids: Ids, index: int, text: str, logprobs: list[Logprob]) -> OutputMessage:
+    return {
+        "type": "message",
+        "id": ids.made("msg", index),
+        "status": "completed",
+        "role": "assistant",
+        "content": [text_part(text, logprobs)],
+    }
+
+
+def text_part(text: str, logprobs: list[Logprob]) -> OutputTextPart:
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
+
+
+def usage_body(usage: Usage) -> ResponseUsage:
+    """``cached_tokens`` and ``cache_write_tokens`` are always there, 0 included."""
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        },
+        "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+
+
+def logprobs_body(logprobs: Iterable[TokenLogprob]) -> list[Logprob]:
+    return [
+        {**_likelihood(token.chosen), "top_logprobs": [_likelihood(top) for top in token.top]}
+        for token in logprobs
+    ]
+
+
+def _likelihood(token: Likelihood) -> ResponseTopLogprob:
+    return {
+        "token": token.text.decode("utf-8", "replace"),
+        "logprob": max(token.logprob, LEAST_LOGPROB),
+        "bytes": list(token.text),
+    }

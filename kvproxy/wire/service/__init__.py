@@ -1,0 +1,1 @@
+"""Bodies of the endpoints around the models: lists, health, tokens, embeddings."""

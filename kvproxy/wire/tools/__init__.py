@@ -1,0 +1,1 @@
+"""Tools that a request offers to the model."""

@@ -1,0 +1,63 @@
+"""``kvproxy watch``: a line for each request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kvproxy.cli.watch import HEAD, line
+
+
+def entry(**fields: Any) -> dict[str, Any]:
+    plain = {
+        "at": 1_700_000_000.0,
+        "client": "codex_exec/0.171.0",
+        "model": "smollm2-135m",
+        "status": 200,
+        "outcome": "hit",
+        "reason": None,
+        "document": None,
+        "prompt_tokens": 7481,
+        "cached_tokens": 7470,
+        "completion_tokens": 48,
+        "ttft_s": 0.1,
+        "total_s": 0.9,
+    }
+    return plain | fields
+
+
+def test_a_hit_says_how_much_was_cached() -> None:
+    told = line(entry(document="handbook@3")).plain
+    assert "codex_exec/0.171.0" in told and "7,470 of 7,481 (99 %)" in told
+    assert "0.10 s" in told and "0.90 s" in told and told.endswith("handbook@3")
+
+
+def test_columns_stand_below_their_heads() -> None:
+    told = line(entry()).plain
+    assert told.index("(99 %)") + len("(99 %)") == HEAD.index("cached of prompt") + len("cached of prompt")
+
+
+@pytest.mark.parametrize(
+    ("fields", "end"),
+    [
+        ({"outcome": "miss", "reason": "new-preamble", "document": "h@1"}, "h@1 new-preamble"),
+        ({"outcome": "refused", "status": 404, "reason": "model_not_found"}, "404 model_not_found"),
+    ],
+)
+def test_a_miss_and_a_refusal_say_why(fields: dict[str, Any], end: str) -> None:
+    assert line(entry(**fields)).plain.endswith(end)
+
+
+def test_another_models_request_has_no_counts() -> None:
+    none = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "ttft_s"))
+    assert "None" not in line(entry(outcome="bypass", **none)).plain
+
+
+def test_what_went_by_is_told() -> None:
+    assert "7 requests" in line({"missed": 7}).plain
+
+
+def test_long_names_are_cut() -> None:
+    told = line(entry(client="x" * 60, model="y" * 60)).plain
+    assert "x" * 24 not in told and "…" in told

@@ -1,0 +1,78 @@
+"""Texts are found by how they begin, however many of them begin alike."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from kvproxy.core import Caller, DocumentRef
+from kvproxy.documents.library.document import Document
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.text_prefixes import TextPrefixes
+from tests.documents.library.test_library import ALICE, BOB, known
+
+HEAD = "Every document of a large house begins with the same long notice. " * 3
+
+
+def test_it_finds_what_looking_at_all_finds() -> None:
+    source = random.Random(3)
+    index: TextPrefixes[str] = TextPrefixes()
+    stored: set[str] = set()
+    for _ in range(4000):
+        key = "".join(source.choices("ab", k=source.randrange(1, 9))) * source.choice([1, 1, 20])
+        if source.random() < 0.4:
+            index.put(key, ())
+            stored.discard(key)
+        else:
+            index.put(key, (key,))
+            stored.add(key)
+        text = "".join(source.choices("ab", k=source.randrange(12))) * source.choice([1, 20])
+        expected = sorted((k for k in stored if text.startswith(k)), key=len, reverse=True)
+        assert list(index.starting(text)) == [(k,) for k in expected]
+        assert len(index) == len(stored)
+
+
+def test_a_lookup_looks_at_few_of_many_that_begin_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = Library()
+    for number in range(1000):
+        library.add(known(f"d{number}", f"{HEAD}Document {number:05d}."))
+    looked: list[str] = []
+    visible = Document.visible_to
+
+    def spy(document: Document, scope: str) -> bool:
+        looked.append(document.id)
+        return visible(document, scope)
+
+    monkeypatch.setattr(Document, "visible_to", spy)
+    found = library.at_front(f"{HEAD}Document 00999. And a question.", BOB)
+    assert found is not None and found.known.document.id == "d999"
+    assert library.at_front(f"{HEAD}Document 0099x.", BOB) is None
+    assert len(looked) <= 10
+
+
+def test_counts_follow_what_is_known() -> None:
+    library = Library()
+    for number in range(9):
+        library.add(known("d", f"Text {number}", number + 1))
+    bad = replace(known("d", "Text 3", 4), quarantined="differs")
+    library.add(bad)
+    library.add(bad)
+    assert (len(library), library.quarantined) == (9, 1)
+    library.add(known("d", "Text 3", 4))
+    assert (len(library), library.quarantined) == (9, 0)
+    library.add(bad)
+    library.remove(bad.document.ref)
+    assert (len(library), library.quarantined) == (8, 0)
+
+
+def test_a_version_that_becomes_private_is_nobody_elses_any_more() -> None:
+    library = Library()
+    library.add(known("plan", "The plan."))
+    assert library.at_front("The plan. Why?", BOB) is not None
+    library.remove(DocumentRef("plan", 1))
+    library.add(known("plan", "The plan.", visibility="private"))
+    assert library.at_front("The plan. Why?", BOB) is None
+    assert library.at_front("The plan. Why?", ALICE) is not None
+    assert library.at_front("The plan. Why?", Caller("x", "tenant:x")) is None

@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache.kv_cache import KVCache, PinOutcome, pages_for
+from kvproxy.engine.cache.page_key import root_key
+from kvproxy.engine.cache.page_pool import PagePool, PageShape
+from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
+
+SHAPE = PageShape(layers=1, kv_heads=1, head_dim=2, dtype=torch.float32)
+TOKENS = tuple(range(1, 4 * PAGE_TOKENS + 1))
+
+
+def make_cache(pages: int = 4) -> KVCache:
+    return KVCache(PagePool(SHAPE, pages + 1, torch.device("cpu")), PrefixIndex(root_key("test")))
+
+
+def keep(cache: KVCache, tokens: tuple[int, ...], scope: str = "a", *, stored: bool = False) -> list[Node]:
+    """Compute and register a prefix as a sequence does, and let the sequence end."""
+    assert cache.reserve(pages_for(len(tokens)))
+    pages: list[int] = []
+    nodes: list[Node] = []
+    for start in range(0, len(tokens), PAGE_TOKENS):
+        pages.append(cache.take(pages[-1] if pages else None))
+        node = cache.register(
+            scope, nodes[-1] if nodes else None, tokens[start : start + PAGE_TOKENS], pages[-1]
+        )
+        assert node is not None
+        if stored:
+            cache.mark_stored(node)
+        nodes.append(node)
+    cache.return_pages(pages)
+    assert cache.check([]) == []
+    return nodes
+
+
+def take(cache: KVCache, count: int) -> list[int]:
+    assert cache.reserve(count)
+    return [cache.take(None) for _ in range(count)]
+
+
+def test_free_and_held_are_the_total() -> None:
+    cache = make_cache(4)
+    keep(cache, TOKENS[:300])
+    (page,) = take(cache, 1)
+    seen = cache.occupancy()
+    assert (seen.total, seen.free, seen.held, seen.evictable, seen.nodes) == (4, 1, 3, 2, 2)
+    assert cache.check([[page]]) == []
+    assert len(cache.check([])) == 1
+    cache.return_pages([page])
+    assert cache.check([]) == []
+
+
+def test_leaves_are_evicted_before_what_they_need() -> None:
+    cache = make_cache(4)
+    keep(cache, TOKENS[: 3 * PAGE_TOKENS])
+    held = take(cache, 2)
+    assert cache.match(TOKENS, ["a"], 999).tokens == 2 * PAGE_TOKENS
+    held += take(cache, 1)
+    assert cache.match(TOKENS, ["a"], 999).tokens == PAGE_TOKENS
+    cache.return_pages(held)
+    assert cache.check([]) == []
+
+
+def test_the_least_used_goes_first() -> None:
+    cache = make_cache(3)
+    for first in (20, 10, 30):
+        keep(cache, (first, *TOKENS[:9]))
+    for first in (10, 30):
+        match = cache.match((first, *TOKENS), ["a"], 5)
+        assert match.tokens == 5
+        cache.used(match.nodes)
+    held = take(cache, 1)
+    assert [cache.match((f, *TOKENS), ["a"], 5).tokens for f in (10, 20, 30)] == [5, 0, 5]
+    cache.return_pages(held)
+
+
+def test_what_is_pinned_or_held_is_never_evicted() -> None:
+    cache = make_cache(3)
+    (pinned,) = keep(cache, (10, *TOKENS[:9]))
+    (used,) = keep(cache, (20, *TOKENS[:9]))
+    keep(cache, (30, *TOKENS[:9]))
+    cache.retain([pinned])
+    shared = cache.share(used)
+    assert not cache.reserve(2)
+    page = take(cache, 1)[0]
+    assert cache.match((10, *TOKENS), ["a"], 5).tokens == 5
+    assert cache.match((20, *TOKENS), ["a"], 5).tokens == 5
+    assert not cache.reserve(1)
+    with pytest.raises(MemoryError):
+        cache.take(None)
+    cache.release([pinned])
+    cache.return_pages([shared, page])
+    assert cache.check([]) == []
+
+
+def test_a_hold_keeps_its_pages_until_its_block_ends() -> None:
+    cache = make_cache(2)
+    keep(cache, TOKENS[:300])
+    with cache.hold(TOKENS[:301], ["a"]) as match:
+        assert match.tokens == 300
+        assert not cache.reserve(1)
+    assert cache.reserve(2)
+
+
+def test_a_hold_never_takes_the_last_token() -> None:
+    cache = make_cache(2)
+    keep(cache, TOKENS[:300])
+    with cache.hold(TOKENS[:300], ["a"]) as match:
+        assert match.tokens == 299
+
+
+def test_a_hold_cannot_take_pages_that_were_promised() -> None:
+    """Else a running request would find no page in the middle of its prompt."""
+    cache = make_cache(4)
+    keep(cache, TOKENS[:300])
+    assert cache.reserve(3)
+    with cache.hold(TOKENS[:400], ["a"]) as match:
+        assert match.tokens == 0
+        pages = [cache.take(None) for _ in range(3)]
+    cache.return_pages(pages)
+    assert cache.check([]) == []
+    with cache.hold(TOKENS[:400], ["a"]) as match:
+        assert match.tokens == PAGE_TOKENS, "one page was evicted, its parent is still there"
+
+
+def test_a_page_below_one_in_use_counts_as_kept() -> None:
+    """A parent whose child is in use cannot go, though nobody uses the parent itself."""
+    cache = make_cache(3)
+    parent, child = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    shared = cache.share(child)
+    assert cache.occupancy().evictable == 0
+    assert not cache.reserve(2)
+    page = take(cache, 1)[0]
+    assert parent.page is not None
+    cache.return_pages([shared, page])
+    assert cache.occupancy().evictable == 2
+
+
+def test_a_stored_page_stays_known_after_eviction() -> None:
+    cache = make_cache(3)
+    nodes = keep(cache, TOKENS[:600], stored=True)
+    held = take(cache, 3)
+    match = cache.match(TOKENS, ["a"], 999)
+    assert match.nodes == tuple(nodes) and match.tokens == 600
+    assert [n.page for n in nodes] == [None] * 3
+    cache.return_pages(held)
+    assert cache.check([]) == []
+    assert not cache.seen(TOKENS, ["a"])
+
+
+def test_an_unstored_page_is_forgotten_and_remembered_as_seen() -> None:
+    cache = make_cache(1)
+    keep(cache, TOKENS[:PAGE_TOKENS])
+    held = take(cache, 1)
+    assert cache.match(TOKENS, ["a"], 999).tokens == 0
+    assert cache.seen(TOKENS, ["a"]) and not cache.seen(TOKENS, ["b"])
+    cache.return_pages(held)
+
+
+def test_children_on_disk_go_with_the_page_that_leads_to_them() -> None:
+    cache = make_cache(3)
+    first, second = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    cache.mark_stored(second)
+    held = take(cache, 3)
+    assert cache.occupancy().nodes == 0
+    cache.return_pages(held)
+    assert cache.check([]) == [] and first.page is None
+
+
+def test_discarding_forgets_a_page_and_all_behind_it() -> None:
+    cache = make_cache(4)
+    first, *_ = keep(cache, TOKENS[:700])
+    keep(cache, (*TOKENS[:PAGE_TOKENS], 0, 0), scope="b")
+    reader = cache.share(first)
+    cache.discard(first)
+    assert cache.match(TOKENS, ["a"], 999).tokens == 0
+    assert cache.check([[reader]]) == [], "a reader keeps its page"
+    assert not any(n.scope == "a" for n in cache.index)
+    cache.return_pages([reader])
+    cache.discard(first)
+    assert cache.occupancy().held == cache.occupancy().evictable == cache.occupancy().nodes
+
+
+def test_nothing_is_registered_below_a_page_that_was_given_up() -> None:
+    cache = make_cache(4)
+    (first,) = keep(cache, TOKENS[:PAGE_TOKENS])
+    cache.discard(first)
+    (page,) = take(cache, 1)
+    assert cache.register("a", first, TOKENS[PAGE_TOKENS : 2 * PAGE_TOKENS], page) is None
+    cache.return_pages([page])
+    assert cache.check([]) == []
+
+
+def test_a_partial_page_that_grows_replaces_what_it_was() -> None:
+    cache = make_cache(2)
+    (page,) = take(cache, 1)
+    for end in (10, 90, 256):
+        cache.register("a", None, TOKENS[:end], page)
+        assert len(cache.index) == 1
+        assert cache.match(TOKENS, ["a"], 999).tokens == end
+        assert cache.check([[page]]) == []
+    cache.return_pages([page])
+    assert cache.occupancy().evictable == 1
+
+
+def test_a_partial_page_that_is_stored_or_pinned_is_not_replaced() -> None:
+    cache = make_cache(2)
+    (page,) = take(cache, 1)
+    stored = cache.register("a", None, TOKENS[:10], page)
+    assert stored is not None
+    cache.mark_stored(stored)
+    pinned = cache.register("a", None, TOKENS[:90], page)
+    assert pinned is not None
+    cache.retain([pinned])
+    cache.register("a", None, TOKENS[:200], page)
+    assert {len(n.token_ids) for n in cache.index} == {10, 90, 200}
+    cache.return_pages([page])
+    assert cache.occupancy().evictable == 0
+    cache.release([pinned])
+    assert cache.check([]) == []
+    assert cache.occupancy().evictable == cache.occupancy().held == 1, "three nodes hold one page"
+    cache.return_pages(take(cache, 2))
+    assert [n.stored for n in cache.index] == [True]
+    assert cache.check([]) == []
+
+
+def test_a_known_page_in_use_stays_when_the_same_is_computed_again() -> None:
+    cache = make_cache(3)
+    (known,) = keep(cache, TOKENS[:PAGE_TOKENS])
+    before = known.page
+    cache.retain([known])
+    (page,) = take(cache, 1)
+    assert cache.register("a", None, TOKENS[:PAGE_TOKENS], page) is known
+    assert known.page == before
+    cache.return_pages([page])
+    cache.release([known])
+    assert cache.check([]) == []
+
+
+def test_a_known_page_that_nobody_uses_gives_way_to_the_same_one_computed_again() -> None:
+    """Else what is registered below would keep it from going, though somebody was promised it."""
+    cache = make_cache(3)
+    (known,) = keep(cache, TOKENS[:PAGE_TOKENS])
+    assert cache.reserve(3)
+    pages = [cache.take(None), cache.take(None)]
+    assert cache.register("a", None, TOKENS[:PAGE_TOKENS], pages[0]) is known
+    assert known.page == pages[0]
+    cache.register("a", known, TOKENS[PAGE_TOKENS : 2 * PAGE_TOKENS], pages[1])
+    pages.append(cache.take(None))
+    cache.return_pages(pages)
+    assert cache.check([]) == []
+
+
+def test_a_partial_page_computed_further_elsewhere_is_replaced_too() -> None:
+    cache = make_cache(3)
+    (old,) = keep(cache, TOKENS[:40])
+    cache.used([old])
+    (new,) = keep(cache, TOKENS[:90])
+    assert list(cache.index) == [new] and cache.occupancy().held == 1
+    assert new.frequency >= 1.0, "what it was used for counts on"
+    keep(cache, (*TOKENS[:50], 0))
+    assert len(cache.index) == 2, "another continuation is another page"
+
+
+def test_fixed_pages_stay_up_to_a_share() -> None:
+    cache = make_cache(4)
+    fixed = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    other = keep(cache, (10, *TOKENS[:9]))
+    assert cache.pin(fixed, 2) is PinOutcome.PINNED and cache.pin(other, 2) is PinOutcome.OVER_BUDGET
+    assert cache.pinned == 2 and not cache.reserve(3)
+    cache.return_pages(take(cache, 2))
+    assert cache.match(TOKENS, ["a"], 999).tokens == 2 * PAGE_TOKENS
+    assert cache.pin(fixed, 2) is PinOutcome.PINNED, (
+        "a second document on the same pages takes no more of them"
+    )
+    cache.unpin(fixed)
+    assert cache.pinned == 2 and not cache.reserve(3)
+    cache.unpin(fixed)
+    assert cache.pinned == 0 and cache.reserve(4)
+    assert cache.check([]) == []
+
+
+def test_a_page_that_is_not_resident_cannot_be_fixed_and_a_forgotten_one_is_no_more() -> None:
+    cache = make_cache(2)
+    stored = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    assert cache.pin([stored], 9) is PinOutcome.ABSENT
+    (node,) = keep(cache, (10, *TOKENS[:9]))
+    assert cache.pin([node], 1) is PinOutcome.PINNED
+    cache.discard(node)
+    assert cache.pinned == 0 and cache.check([]) == []
+    cache.unpin([node])
+    assert cache.pinned == 0 and cache.check([]) == []
+
+
+def test_a_page_that_arrives_for_a_forgotten_node_is_free_again() -> None:
+    cache = make_cache(2)
+    node = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    (page,) = take(cache, 1)
+    cache.discard(node)
+    assert not cache.arrived(node, page)
+    assert cache.check([]) == [] and cache.occupancy().free == 2
+
+
+def test_the_second_of_two_arrivals_is_free_again() -> None:
+    cache = make_cache(2)
+    node = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    first, second = take(cache, 2)
+    assert cache.arrived(node, first) and not cache.arrived(node, second)
+    assert node.page == first and cache.check([]) == []
+
+
+def test_a_bad_stored_copy_is_forgotten_unless_memory_has_the_page() -> None:
+    cache = make_cache(2)
+    (resident,) = keep(cache, TOKENS[:10], stored=True)
+    cache.discard_if_absent(resident)
+    assert cache.match(TOKENS, ["a"], 10).tokens == 10
+    absent = cache.know("b", None, TOKENS[:PAGE_TOKENS])
+    cache.know("b", absent, TOKENS[PAGE_TOKENS:300])
+    cache.discard_if_absent(absent)
+    assert cache.match(TOKENS, ["b"], 300).tokens == 0
+    assert cache.check([]) == []
+
+
+def test_pages_for_rounds_up() -> None:
+    assert [pages_for(n) for n in (0, 1, 255, 256, 257)] == [0, 1, 1, 1, 2]

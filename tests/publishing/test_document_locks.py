@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kvproxy.publishing.document_locks import DocumentLocks, whole
+
+
+async def test_one_at_a_time_per_name() -> None:
+    turns = DocumentLocks()
+    order: list[str] = []
+
+    async def work(name: str, label: str) -> None:
+        async with turns.of(name):
+            order.append(f"{label}+")
+            await asyncio.sleep(0)
+            order.append(f"{label}-")
+
+    await asyncio.gather(work("a", "1"), work("a", "2"), work("b", "3"))
+    assert order == ["1+", "3+", "1-", "3-", "2+", "2-"]
+    assert turns.waiting == 0
+
+
+async def test_a_name_is_forgotten_when_its_holder_fails_or_a_waiter_leaves() -> None:
+    turns = DocumentLocks()
+    async with turns.of("a"):
+        waiter = asyncio.ensure_future(_enter(turns))
+        await asyncio.sleep(0)
+        assert turns.waiting == 2
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+    with pytest.raises(ValueError, match="x"):
+        async with turns.of("a"):
+            raise ValueError("x")
+    assert turns.waiting == 0
+
+
+async def _enter(turns: DocumentLocks) -> None:
+    async with turns.of("a"):
+        pass
+
+
+async def test_whole_work_ends_before_its_cancellation() -> None:
+    steps: list[int] = []
+
+    async def work() -> None:
+        for i in range(5):
+            await asyncio.sleep(0)
+            steps.append(i)
+
+    task = asyncio.ensure_future(whole(work()))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert steps == [0, 1, 2, 3, 4]
+
+
+async def test_whole_work_raises_its_own_error() -> None:
+    async def work() -> None:
+        raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        await whole(work())

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from kvproxy.core import DocumentRef, Kept, KeptPage
+from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.publishing.holdings import DocumentHolding, Shelf
+
+
+def kept(*keys: bytes) -> Kept:
+    return Kept("f", (1, 2), tuple(KeptPage(key, 1) for key in keys), 8, 0.0)
+
+
+ONE, TWO, THREE = DocumentRef("one", 1), DocumentRef("two", 1), DocumentRef("three", 1)
+
+
+def test_shared_pages_are_needed_until_the_last_document_goes() -> None:
+    shelf = Shelf()
+    shelf.put(ONE, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"b")),)))
+    shelf.put(TWO, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"c")),)))
+    shelf.put(THREE, DocumentHolding("tenant:x", (KeptFraming("user", kept(b"b", b"d")),)))
+    (gone,) = shelf.take([ONE, DocumentRef("absent", 1)])
+    assert gone.keys == {b"a", b"b"}
+    everything = (b"a", b"b", b"c", b"d")
+    assert shelf.needed(everything, "public") == {b"a", b"c"}
+    assert shelf.needed(everything, "tenant:x") == {b"b", b"d"}
+    assert shelf.needed(everything, "public", lambda ref: ref != TWO) == frozenset()
+    assert shelf.needing(b"c", "public") == [TWO] and shelf.needing(b"c", "tenant:x") == []
+
+
+def test_holdings_by_framing() -> None:
+    shelf = Shelf()
+    assert shelf.get(ONE).framings == () and shelf.get(ONE).keys == frozenset()
+    holding = DocumentHolding("public", (KeptFraming("system", kept(b"a")),))
+    shelf.put(ONE, holding)
+    assert shelf.get(ONE).of("system") == kept(b"a") and shelf.get(ONE).of("user") is None

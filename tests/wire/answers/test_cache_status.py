@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from kvproxy.core import Decision, DocumentRef, Hit, Miss, MissReason
+from kvproxy.events import Started
+from kvproxy.wire.answers.cache_status import cache_status, server_timing, sf_string
+
+HANDBOOK = DocumentRef("handbook", 3)
+
+
+def started(cached: int = 0, *, collapsed: bool = False) -> Started:
+    return Started(cached, collapsed, queue_s=0.0, load_s=0.0, prefill_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("decision", "first", "exact", "value"),
+    [
+        (
+            Hit(3774, HANDBOOK),
+            started(3774),
+            True,
+            'kvproxy; hit; key="handbook@3"; detail="tokens=3774,exact"',
+        ),
+        (Hit(9, None), started(12), True, 'kvproxy; hit; detail="tokens=12,exact"'),
+        (Hit(9, None), started(9), False, 'kvproxy; hit; detail="tokens=9"'),
+        (Miss(MissReason.NO_DOCUMENT), started(), True, 'kvproxy; fwd=miss; detail="no-document"'),
+        (
+            Miss(MissReason.NEW_PREAMBLE, HANDBOOK),
+            started(5, collapsed=True),
+            True,
+            'kvproxy; fwd=miss; collapsed; key="handbook@3"; detail="new-preamble"',
+        ),
+    ],
+)
+def test_values(decision: Decision, first: Started, exact: bool, value: str) -> None:
+    assert cache_status(decision, first, exact=exact) == value
+
+
+def test_strings_are_those_of_rfc_8941() -> None:
+    assert sf_string('a"b\\c\r\né') == '"a\\"b\\\\c%0D%0A%C3%A9"'
+
+
+def test_server_timing_counts_in_milliseconds() -> None:
+    assert server_timing({"match": 0.00041, "load": 0.0}) == "match;dur=0.410, load;dur=0.000"
