@@ -31,7 +31,9 @@ def test_help_has_a_line_for_every_target() -> None:
     assert PHONY - set(shown) == {"help"}
 
 
-@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md", ".ci/run", "docs/clients.md", "docs/benchmarks.md"])
+@pytest.mark.parametrize(
+    "file", ["README.md", "CONTRIBUTING.md", ".ci/run", "docs/clients.md", "docs/benchmarks.md"]
+)
 def test_what_a_text_says_to_make_is_a_target(file: str) -> None:
     path = ROOT / file
     if not path.exists():
