@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Processes that share the cores: OpenMP's idle threads would hold them in busy loops, which makes everything five times
-# slower. Must be set before torch is imported; the programs that tests start inherit it.
+# Set before torch is imported, and inherited by the programs that tests start. Idle OpenMP threads sleep: by default
+# they hold their cores in busy loops, which makes everything five times slower where others use those cores too.
+# Processes of pytest-xdist are as many as the cores already.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
