@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROBE = ROOT / "tests" / "backends" / "litellm_tools_probe.py"
+PROBE = Path(__file__).with_name("litellm_tools_probe.py")
 
 
 @pytest.fixture(scope="module")
