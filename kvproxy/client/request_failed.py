@@ -96,7 +96,11 @@ def error_message(body: Any) -> str | None:
 
 def _by_code(root: type[KVProxyError]) -> dict[str, type[KVProxyError]]:
     """The classes of `kvproxy.errors` by code; of two with one code, the more general one."""
-    found = {} if root.code is None or not root.__module__.startswith(f"{errors.__name__}.") else {root.code: root}
+    found = (
+        {}
+        if root.code is None or not root.__module__.startswith(f"{errors.__name__}.")
+        else {root.code: root}
+    )
     for child in root.__subclasses__():
         found = _by_code(child) | found
     return found
