@@ -25,7 +25,7 @@ from kvproxy.server.shutdown import Drain
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document, in_system
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 READERS = 64
 TENANTS = 4
@@ -146,7 +146,7 @@ async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
 
         server = asyncio.create_task(serve(build_app(parts), "127.0.0.1", 0, drain, announce))
         try:
-            url = await asyncio.wait_for(bound, 10)
+            url = await asyncio.wait_for(bound, 120)
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
                 yield Proxy(stack, drain, url, session)
         finally:

@@ -284,7 +284,7 @@ async def client_of(proxy: Proxy) -> AsyncIterator[Http]:
     assert proxy.drain.in_flight == 0
 
 
-async def eventually(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
     """Wait for what another task brings about."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  any state of the proxy may be waited for, not all have events

@@ -33,7 +33,7 @@ async def test_sigterm_lets_a_stream_finish_then_cleans_up() -> None:
         await eventually(lambda: proxy.drain.draining)
         assert (await session.get(f"{url}/health/ready")).status == 503
         assert (await stream.text()).endswith("data: [DONE]\n\n")
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
     assert proxy.events == ["start", "stop"]
     assert proxy.backend.check() == []
 
@@ -48,7 +48,7 @@ async def test_a_second_signal_does_not_wait() -> None:
         assert not task.done()
         os.kill(os.getpid(), signal.SIGINT)
         assert "shutting_down" in await stream.text()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
     assert proxy.events == ["start", "stop"]
 
 
@@ -61,7 +61,7 @@ async def test_a_client_that_leaves_is_noticed_by_the_real_runner() -> None:
         stream.close()
         await eventually(lambda: proxy.backend.check() == [])
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
 
 
 async def test_a_port_in_use_is_one_sentence() -> None:

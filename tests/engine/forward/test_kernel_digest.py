@@ -167,6 +167,7 @@ def bits_of_a_start() -> list[str]:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow  # two processes more, for one more reason that the tests above know others of
 def test_an_instruction_set_that_an_environment_variable_forbids_is_another_fingerprint() -> None:
     """Starts in the same environment are alike; one under a limit that torch's own capability does not show is not."""
     program = "from tests.engine.forward.test_kernel_digest import bits_of_a_start as f; print(*f())"
