@@ -44,6 +44,7 @@ def test_a_file_with_carriage_returns_is_read_without_them(fresh: Fresh, tmp_pat
     assert status == 0 and "8 of 8 exact" in out, out + err
 
 
+@pytest.mark.slow  # the spellings of a shorter text are above; this one has 2,200 tokens
 def test_the_shipped_licence_is_found_when_it_was_stripped(fresh: Fresh, publisher: Reader) -> None:
     assert APACHE.startswith("\n")
     info = publisher.publish("licence", APACHE)["info"]
