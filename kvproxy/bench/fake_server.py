@@ -1,7 +1,7 @@
 """``python -m kvproxy.bench.fake_server MODEL_FOLDER STORE ANNOUNCE_FILE``: the proxy without an engine.
 
 Everything on a hit's way is the real thing (HTTP, tokenizer, chat template, known documents, pipeline), but the
-answer comes from the fake backend at once: what is left is the proxy's own time.
+answer comes from the fake backend at once: the proxy's own time is left.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ PAPER: dict[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class Prices:
     """In US dollars. The paper's abstract has 80 million prefills of 3,774 tokens cost about $1.5M, which is $5 for a
-    million input tokens; $0.09 is what large clouds list for a GB of traffic to the internet."""
+    million input tokens; $0.09 is the list price of large clouds for a GB of traffic to the internet."""
 
     input_per_million: float = 5.0
     egress_per_gb: float = 0.09
@@ -115,7 +115,7 @@ class _Paper:
         return row | self._size(cold)
 
     def _cold(self) -> tuple[TimedAnswer, float]:
-        """The last of the cold runs, every position scored, and the median time to the first token."""
+        """Return the last of the cold runs, every position scored, and the median time to the first token."""
         times = []
         for _ in range(self.repeats if self.size <= 2048 else 1):
             answer = self._submit(0, reuse=False, register=False)
@@ -159,7 +159,7 @@ class _Paper:
         }
 
     def _size(self, cold: TimedAnswer) -> dict[str, Any]:
-        """Sizes, and what int8 would do to an answer; the pages are as they were afterwards."""
+        """Measure sizes, and the effect of int8 on an answer; the pages are as they were afterwards."""
         rig, n = self.rig, self.size
         pages = rig.kv(self.document)
         plain = sum(self.layout.used(p).nbytes for p in pages)
@@ -188,5 +188,5 @@ class _Paper:
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens are the same before the first that differs."""
+    """Count the tokens before the first that differs."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

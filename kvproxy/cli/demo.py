@@ -1,6 +1,6 @@
 """The demo: two real documents, three questions each, asked cold, warm, and after a restart.
 
-It drives a proxy of its own with the stock openai client, so what it measures is what an agent would see.
+It drives a proxy of its own with the stock openai client, so it measures the times that an agent would see.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hits beside prefills from scratch, as jobs of a running engine: what ``verify`` and the audits are made of."""
+"""Comparison of hits with prefills from scratch, as jobs of a running engine; used by ``verify`` and the audits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kvproxy.errors import HitLost, KVProxyError
 from kvproxy.events import Event, Finished
 
 PATIENCE_S = 1.0
-"""How long a verification lets requests go first between two of its tiles: beside endless traffic it still ends."""
+"""Seconds for which a verification lets requests go first between two of its tiles: it ends beside endless traffic."""
 
 Progress = Callable[[int, int], None]
 
@@ -40,7 +40,7 @@ class ComparedRun(Protocol):
 
 
 class Comparer:
-    """Event loop only. What it runs takes pages from nobody and leaves none behind."""
+    """Event loop only. Its jobs evict no page and leave none behind."""
 
     def __init__(self, engine: Engine, run: ComparedRun) -> None:
         self._engine = engine
@@ -96,7 +96,7 @@ class Comparer:
         )
 
     async def audit(self, hit: Sequence, constraint: TokenConstraint | None) -> Audit:
-        """Compute again what was served, from scratch and while nobody else computes; compare the pages that it
+        """Compute a served hit again, from scratch and while the engine is idle; compare the pages that it
         took and are still in memory, its own logits, and its answer. Pages that differ are forgotten.
 
         ``constraint``: a new one of the same grammar. Raises Overloaded when a request needs the place.

@@ -45,10 +45,10 @@ _Tokens = tuple[int, ...]
 
 
 class FakeBackend:
-    """A :class:`LocalBackend`. ``disk`` is what survives it: give the same set to the next one for a restart.
+    """A :class:`LocalBackend` without a model. ``disk`` survives it: give the same set to the next one for a restart.
 
     ``start_delay_s`` and ``token_delay_s`` slow it down; ``gate``, when given, is waited for before every
-    Started; ``not_ready`` is what ``ready`` answers; ``difference`` is how far a hit's logits are from a
+    Started; ``not_ready`` is the answer of ``ready``; ``difference`` is the distance of a hit's logits from a
     prefill's. All may be changed while it runs. ``places`` bounds the generations that run together.
     """
 
@@ -89,21 +89,21 @@ class FakeBackend:
         """Pages of each prefix that is pinned, by scope and token ids."""
         self._pins: Counter[tuple[str, _Tokens]] = Counter()
         self.holds = 0
-        """Lookups whose block is open."""
+        """Lookups with an open block."""
         self._failures: deque[tuple[BaseException, int]] = deque()
         self._answers: deque[str] = deque()
         self.scripted: Callable[[Generation], str | None] | None = None
-        """A function that chooses what generations say beside those that ``say_next`` planned, None: what they would;
-        for clients in other processes."""
+        """A function that chooses the answers of generations that ``say_next`` did not plan, for clients in other
+        processes. None of it: the usual answer."""
         self._kept: dict[str, set[_Tokens]] = {}
         self._evicted: dict[str, set[_Tokens]] = {}
 
     def fail_next(self, error: BaseException, *, after_words: int = -1) -> None:
-        """The next generation or ``keep`` raises ``error``: before Started, or after so many words."""
+        """Make the next generation or ``keep`` raise ``error``: before Started, or after so many words."""
         self._failures.append((error, after_words))
 
     def say_next(self, text: str) -> None:
-        """The next generation says ``text``, raw as a model would, think blocks and tool calls included."""
+        """Make the next generation say ``text``, raw as a model would, think blocks and tool calls included."""
         self._answers.append(text)
 
     def evict(self) -> None:
@@ -295,14 +295,14 @@ class FakeBackend:
         return cached
 
     def _resident(self, token_ids: _Tokens, caller: Caller) -> int:
-        """The longest start shared with a prefix that the caller may read, short of the last token."""
+        """Return the longest start shared with a prefix that the caller may read, short of the last token."""
         prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
         longest = max((_common(p, token_ids) for p in prefixes), default=0)
         return min(longest, len(token_ids) - 1)
 
 
 def _drafted(predicted: _Tokens | None, new: int) -> tuple[int, int] | None:
-    """How many tokens of a prediction were accepted, and rejected."""
+    """Count the accepted and the rejected tokens of a prediction."""
     if predicted is None:
         return None
     return min(len(predicted), new), max(0, len(predicted) - new)
