@@ -45,7 +45,9 @@ class Served:
         command += ["--announce-file", str(announced), *arguments]
         own = dict(os.environ)
         if "PYTEST_XDIST_WORKER" in own:
-            own.pop("OMP_NUM_THREADS", None)  # one for the tests of tiny models; a person's proxy has all cores
+            own.pop(
+                "OMP_NUM_THREADS", None
+            )  # one for the tests of tiny models; a person's proxy has all cores
         with self._log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log

@@ -12,7 +12,7 @@ from tests.e2e.reader import Reader
 from tests.e2e.test_command_line import Shell
 from tests.e2e.texts import document, in_system, in_user
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 QUESTION = "What is this text about?"
 
@@ -44,7 +44,6 @@ def test_a_file_with_carriage_returns_is_read_without_them(fresh: Fresh, tmp_pat
     assert status == 0 and "8 of 8 exact" in out, out + err
 
 
-@pytest.mark.slow  # the spellings of a shorter text are above; this one has 2,200 tokens
 def test_the_shipped_licence_is_found_when_it_was_stripped(fresh: Fresh, publisher: Reader) -> None:
     assert APACHE.startswith("\n")
     info = publisher.publish("licence", APACHE)["info"]
