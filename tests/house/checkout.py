@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -77,6 +78,12 @@ class SourceFile:
         return list(_definitions(self.tree, ""))
 
     @property
+    def statements(self) -> Iterator[ast.stmt]:
+        """Every statement, in source order within its block; expressions are not gone into."""
+        for scope in (self.tree, *(d.node for d in self.definitions)):
+            yield from _statements(scope)
+
+    @property
     def functions(self) -> list[Definition]:
         return [d for d in self.definitions if isinstance(d.node, Function)]
 
@@ -85,15 +92,21 @@ class SourceFile:
         return [d for d in self.definitions if isinstance(d.node, ast.ClassDef)]
 
 
+def _statements(parent: ast.AST) -> Iterator[ast.stmt]:
+    """The statements inside ``parent`` at every depth; of the classes and functions there, not their bodies."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for node in getattr(parent, field, ()):
+            if isinstance(node, ast.stmt):
+                yield node
+            if not isinstance(node, ast.ClassDef | Function):
+                yield from _statements(node)
+
+
 def _definitions(parent: Documented, prefix: str) -> Iterator[Definition]:
-    stack: list[ast.AST] = list(reversed(list(ast.iter_child_nodes(parent))))
-    while stack:
-        node = stack.pop()
+    for node in _statements(parent):
         if isinstance(node, ast.ClassDef | Function):
             yield Definition(prefix + node.name, node, parent)
             yield from _definitions(node, f"{prefix}{node.name}.")
-        else:
-            stack.extend(reversed(list(ast.iter_child_nodes(node))))
 
 
 class Checkout:
@@ -114,6 +127,17 @@ class Checkout:
             for path in sorted((self.root / folder).rglob("*.py"))
             if left_out.isdisjoint(path.relative_to(self.root / folder).parts)
         ]
+
+    def parse(self) -> None:
+        """Parse all source and tests at once, with the collector of cycles paused: it would look at every tree."""
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            for file in (*(f for files in self.packages.values() for f in files), *self.tests):
+                _ = file.tree
+        finally:
+            if collects:
+                gc.enable()
 
     @cached_property
     def packages(self) -> dict[str, list[SourceFile]]:

@@ -12,7 +12,7 @@ Graph = dict[str, set[str]]
 
 def imported(file: SourceFile) -> Iterator[str]:
     """Every full name that an import may bind: ``from a import b`` yields ``a`` and ``a.b``; relative ones in full."""
-    for node in ast.walk(file.tree):
+    for node in file.statements:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -49,7 +49,9 @@ def grouped(graph: Mapping[str, set[str]], under: str) -> Graph:
     """
 
     def group(name: str) -> str:
-        return name.removeprefix(under).removeprefix(".").split(".")[0] if name.startswith(f"{under}.") else ""
+        return (
+            name.removeprefix(under).removeprefix(".").split(".")[0] if name.startswith(f"{under}.") else ""
+        )
 
     result: Graph = {group(name): set() for name in graph if group(name)}
     for name, others in graph.items():
@@ -65,7 +67,9 @@ def edges(graph: Mapping[str, set[str]]) -> int:
 def cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     """Groups of nodes that reach each other."""
     reach = {name: _reach(graph, name) for name in graph}
-    groups = {tuple(sorted(o for o in reach[name] if name in reach[o])) for name in graph if name in reach[name]}
+    groups = {
+        tuple(sorted(o for o in reach[name] if name in reach[o])) for name in graph if name in reach[name]
+    }
     return sorted(map(list, groups))
 
 

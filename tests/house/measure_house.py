@@ -39,7 +39,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--root", type=Path, help="the checkout to measure; this one by default")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--no-trace", action="store_true", help="leave out the traced ways")
-    parser.add_argument("--write-tables", nargs="*", choices=sorted(TABLES), metavar="TABLE", help=", ".join(TABLES))
+    parser.add_argument(
+        "--write-tables", nargs="*", choices=sorted(TABLES), metavar="TABLE", help=", ".join(TABLES)
+    )
     return parser.parse_args()
 
 

@@ -93,7 +93,12 @@ def imports(files: Sequence[SourceFile]) -> Figures:
 
 def _of_graph(graph: Graph, nodes: str, kind: str) -> Figures:
     found = cycles(graph)
-    return {nodes: len(graph), f"{kind} edges": edges(graph), f"{kind} levels": levels(graph), f"{kind} cycles": len(found)}
+    return {
+        nodes: len(graph),
+        f"{kind} edges": edges(graph),
+        f"{kind} levels": levels(graph),
+        f"{kind} cycles": len(found),
+    }
 
 
 def engine(checkout: Checkout) -> Figures:

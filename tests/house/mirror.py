@@ -12,7 +12,12 @@ from .import_graph import Graph, imported
 MIRRORED = 60
 """A module of more lines has a test of its own name."""
 
-Imports = dict[str, set[str]]
+NEAR = 4
+"""A test covers a module that it reaches by at most so many imports; by any number where it has the module's name, or
+is in the folder of its tests."""
+
+NONE = "none"
+"""Stands in the table for a module that no test covers yet."""
 
 
 def mirror_of(module: SourceFile) -> Path:
@@ -28,18 +33,22 @@ def unmirrored(checkout: Checkout) -> list[SourceFile]:
 
 
 class Coverage:
-    """What each test file imports: directly, by the helpers of tests that it uses, or by the modules behind both.
+    """The imports of each test file: its own, those of the helpers that it uses, and of the modules behind both.
+
+    Tests of this folder are left out: they only read source.
 
     Example: ``Coverage(checkout).distance("tests/store/test_disk.py", "kvproxy.store.disk")`` is 1
     """
 
     def __init__(self, checkout: Checkout) -> None:
         self._modules = {file.dotted: file for file in checkout.packages["kvproxy"]}
-        helpers = {file.dotted: file for file in checkout.files("tests")}
+        helpers = {file.dotted: file for file in checkout.files("tests", skip=("house",))}
         self._files = {**self._modules, **helpers}
         self._imports: Graph = {name: self._known(file) for name, file in self._files.items()}
         for name, file in helpers.items():
-            self._imports[name] |= {conftest for conftest in _conftests(name) if conftest in helpers and conftest != name}
+            self._imports[name] |= {
+                conftest for conftest in _conftests(name) if conftest in helpers and conftest != name
+            }
             self._imports[name] |= self._named(file)
         self.tests = [file for file in helpers.values() if file.path.name.startswith("test_")]
         self._distances: dict[str, dict[str, int]] = {}
@@ -50,14 +59,34 @@ class Coverage:
             self._distances[test] = self._walk(Path(test).with_suffix("").as_posix().replace("/", "."))
         return self._distances[test].get(module)
 
+    def covers(self, test: Path, module: SourceFile) -> bool:
+        """Whether the table may name ``test`` for ``module``."""
+        distance, mirror = self.distance(str(test), module.dotted), mirror_of(module)
+        return distance is not None and (
+            distance <= NEAR or test.parent == mirror.parent or test.name == mirror.name
+        )
+
     def best(self, module: SourceFile) -> Path | None:
-        """The test that is nearest by imports; among those, the one that uses most of the module's names."""
+        """The test in the folder of its tests, then anywhere, that imports the module and uses most of its names; where
+        none imports it, the nearest one by imports, in the same order."""
+        mirror = mirror_of(module)
+
+        def rank(test: SourceFile, distance: int) -> tuple[bool, bool, int, int, int]:
+            elsewhere = test.path.parent != mirror.parent
+            return (
+                distance > 1,
+                elsewhere,
+                distance,
+                -self._uses(test, module),
+                -_common_words(test.path, mirror),
+            )
+
         ranked = [
-            (distance, -self._uses(test, module), -_alike(test.path, mirror_of(module)), test.name)
+            (rank(test, self.distance(test.name, module.dotted) or 0), test.name)
             for test in self.tests
-            if (distance := self.distance(test.name, module.dotted)) is not None
+            if self.covers(test.path, module)
         ]
-        return Path(min(ranked)[-1]) if ranked else None
+        return Path(min(ranked)[1]) if ranked else None
 
     def _walk(self, start: str) -> dict[str, int]:
         found, front, steps = {start: 0}, [start], 0
@@ -87,17 +116,17 @@ def _conftests(name: str) -> Iterator[str]:
         yield ".".join([*parts[:end], "conftest"])
 
 
-def _alike(one: Path, other: Path) -> float:
-    """A higher figure for the same folder, and for names with words in common."""
+def _common_words(one: Path, other: Path) -> int:
+    """Words that two names have in common."""
     words = [set(p.stem.removeprefix("test_").split("_")) for p in (one, other)]
-    return 2 * (one.parent == other.parent) + len(words[0] & words[1])
+    return len(words[0] & words[1])
 
 
 def mirror_table(checkout: Checkout) -> dict[str, str]:
     """By path of a module without a test of its name: the test that covers it."""
     coverage = Coverage(checkout)
     found = {module.name: coverage.best(module) for module in unmirrored(checkout)}
-    return {name: str(test) if test is not None else "" for name, test in found.items()}
+    return {name: str(test) if test is not None else NONE for name, test in found.items()}
 
 
 def mirror_faults(checkout: Checkout, table: Mapping[str, str]) -> Iterable[str]:
@@ -109,7 +138,7 @@ def mirror_faults(checkout: Checkout, table: Mapping[str, str]) -> Iterable[str]
     for name, test in table.items():
         if name not in needed:
             yield f"{name} needs no entry any more: write the table anew"
-        elif not (checkout.root / test).is_file():
-            yield f"{name}: {test or 'no file'} does not exist; name the test that covers the module"
-        elif coverage.distance(test, needed[name].dotted) is None:
+        elif test != NONE and not (checkout.root / test).is_file():
+            yield f"{name}: {test} does not exist; name the test that covers the module"
+        elif test != NONE and not coverage.covers(Path(test), needed[name]):
             yield f"{name}: {test} does not import it; name the test that covers the module"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from .checkout import Definition, Function, SourceFile
 
@@ -29,7 +30,7 @@ WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 def docstrings(file: SourceFile) -> Iterator[tuple[str, str]]:
     """Name and docstring of the module (an empty name) and of each class and function in it."""
     for name, node in [("", file.tree), *((d.name, d.node) for d in file.definitions)]:
-        text = ast.get_docstring(node)  # type: ignore[arg-type]  # a list of pairs widens the node's type
+        text = ast.get_docstring(node)
         if text is not None:
             yield name, text
 
@@ -37,8 +38,10 @@ def docstrings(file: SourceFile) -> Iterator[tuple[str, str]]:
 def field_docstrings(file: SourceFile) -> Iterator[str]:
     """Strings that stand behind a field or a constant."""
     for node in ast.walk(file.tree):
-        body: list[ast.stmt] = getattr(node, "body", []) if isinstance(node, ast.Module | ast.ClassDef) else []
-        for before, after in zip(body, body[1:], strict=False):
+        body: list[ast.stmt] = (
+            getattr(node, "body", []) if isinstance(node, ast.Module | ast.ClassDef) else []
+        )
+        for before, after in pairwise(body):
             if isinstance(before, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr):
                 if isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
                     yield after.value.value
@@ -88,5 +91,7 @@ def without_example(file: SourceFile) -> list[str]:
 
 def without_docstring(file: SourceFile) -> list[str]:
     """Public classes, functions and methods that have no docstring; the module itself by its path alone."""
-    missing = [f"{file.name}:{d.name}" for d in file.definitions if d.public and not ast.get_docstring(d.node)]
+    missing = [
+        f"{file.name}:{d.name}" for d in file.definitions if d.public and not ast.get_docstring(d.node)
+    ]
     return missing if ast.get_docstring(file.tree) or not file.text.strip() else [file.name, *missing]

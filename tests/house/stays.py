@@ -7,7 +7,7 @@ Rules, so that the figures are those of a careful reader:
   yields is one, to its consumer, and so is the next request for a value.
 - A return that the caller passes on in the same line (``return f(x)``) is no stay of that caller.
 - A loop is read once: a call that was made before, by the same function in the same line, is no stay, nor is the
-  return from it. Within such a call only what was not called before counts.
+  return from it, unless something within it was not called before.
 - A property is data: to read it is no stay.
 - Each task, and each thread without one, is a lane of its own.
 """
@@ -136,7 +136,11 @@ class StayTracer:
         thread = threading.current_thread()
         key: object = thread if task is None else task
         if key not in self.lanes:
-            name = f"thread {thread.name}" if task is None else f"task {getattr(task.get_coro(), '__qualname__', '?')}"
+            name = (
+                f"thread {thread.name}"
+                if task is None
+                else f"task {getattr(task.get_coro(), '__qualname__', '?')}"
+            )
             self.lanes[key] = Lane(name)
         return self.lanes[key]
 
@@ -211,16 +215,21 @@ def stays(lane: Lane, moves: Sequence[Move]) -> list[Stay]:
 
 
 def _first_time(lane: Lane, moves: Sequence[Move]) -> Iterator[Move]:
+    """Without the calls that were made before and hold nothing new."""
     seen: set[tuple[Place | None, int, Place]] = set()
-    again: set[int] = set()
+    again: dict[int, Move] = {}  # open calls that were made before, outermost first
     for move in moves:
         if move.kind == "call":
             caller = lane.places[move.stack[-2]] if len(move.stack) > 1 else None
             site = (caller, move.line, move.place)
             if site in seen:
-                again.add(move.number)
-            seen.add(site)
-        if move.number not in again and not move.passed_on:
+                again[move.number] = move
+            else:
+                seen.add(site)
+                yield from again.values()
+                again.clear()
+                yield move
+        elif again.pop(move.number, None) is None and not move.passed_on:
             yield move
 
 

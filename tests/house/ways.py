@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def way(found: Sequence[Stay]) -> Way:
-    """Counts of stays. ``back``: those begun by a return; ``climbs`` are returns to a module that was entered before."""
+    """Counts of stays, and the stays as lines. ``forward``: begun by a call; ``back``: by a return, a climb back up."""
     return {
         "stays": len(found),
         "rooms": len({stay.module for stay in found}),
@@ -86,7 +86,7 @@ def only_forwards(place: Place) -> bool:
     spec = importlib.util.find_spec(place[0])
     assert spec is not None and spec.origin is not None
     file = SourceFile(Path(spec.origin), Path(spec.origin).read_text(encoding="utf-8"))
-    found = {d.name: d.node for d in file.functions}
+    found = {d.name: d.node for d in file.functions if isinstance(d.node, Function)}
     node = found.get(place[1].replace("<locals>.", ""))
     return node is not None and _one_call(node)
 
