@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,17 +126,6 @@ class Checkout:
             for path in sorted((self.root / folder).rglob("*.py"))
             if left_out.isdisjoint(path.relative_to(self.root / folder).parts)
         ]
-
-    def parse(self) -> None:
-        """Parse all source and tests at once, with the collector of cycles paused: it would look at every tree."""
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            for file in (*(f for files in self.packages.values() for f in files), *self.tests):
-                _ = file.tree
-        finally:
-            if collects:
-                gc.enable()
 
     @cached_property
     def packages(self) -> dict[str, list[SourceFile]]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import pytest
 
 from tests.house.checkout import Checkout, here
 
 
 @pytest.fixture(scope="package")
-def checkout() -> Checkout:
-    found = here()
-    found.parse()
-    return found
+def checkout() -> Iterator[Checkout]:
+    """Files are parsed when they are first looked at. Cycles are not collected meanwhile: every collection would go
+    through all the trees, which takes seconds."""
+    gc.disable()
+    try:
+        yield here()
+    finally:
+        gc.enable()

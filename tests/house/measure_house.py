@@ -48,18 +48,18 @@ def _options() -> argparse.Namespace:
 def table(figures: Mapping[str, Figures]) -> Iterable[str]:
     """Lines: a figure by row, a package by column."""
     packages = [name for name in figures if name != "whole"]
-    yield "".join([f"{'':44}", *(f"{name.removeprefix('integrations/'):>15}" for name in packages)])
+    yield "".join([f"{'':46}", *(f"{name.removeprefix('integrations/'):>15}" for name in packages)])
     for row in dict.fromkeys(key for name in packages for key in figures[name]):
         cells = (figures[name].get(row, "") for name in packages)
-        yield "".join([f"{row:44}", *(f"{cell:>15}" for cell in cells)])
+        yield "".join([f"{row:46}", *(f"{cell:>15}" for cell in cells)])
     for row, value in figures["whole"].items():
-        yield f"{row:44}{value:>15}"
+        yield f"{row:46}{value:>15}"
 
 
 def listed(ways: Mapping[str, Way]) -> Iterable[str]:
     """Lines: the counts of each way, then its stays in order (``->`` by a call, ``<-`` by a return)."""
     for name, counts in compact(ways).items():
-        yield f"{name:44}" + ", ".join(f"{key} {value}" for key, value in counts.items())
+        yield f"{name:46}" + ", ".join(f"{key} {value}" for key, value in counts.items())
     for name, found in ways.items():
         yield from ("", f"{name}:", *(f"{i:4} {stay}" for i, stay in enumerate(found["list"], 1)))
 

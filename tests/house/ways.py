@@ -17,6 +17,8 @@ from .stays import Place, Stay
 
 Way = dict[str, Any]
 
+ARROW = {"call": "->", "return": "<-"}
+
 BOOT = """
 import importlib.util, sys
 folder = sys.argv[1]
@@ -71,8 +73,13 @@ def way(found: Sequence[Stay]) -> Way:
         "rooms": len({stay.module for stay in found}),
         "forward": sum(stay.kind == "call" for stay in found),
         "back": sum(stay.kind == "return" for stay in found),
-        "list": [f"{'->' if s.kind == 'call' else '<-'} {s.module}: {', '.join(s.functions)}" for s in found],
+        "list": [f"{ARROW[s.kind]} {s.module}: {', '.join(_named(s.functions))}" for s in found],
     }
+
+
+def _named(functions: Sequence[str]) -> Sequence[str]:
+    """Without comprehensions and generator expressions, where there is anything else."""
+    return [name for name in functions if not name.endswith(("comp>", "genexpr>"))] or functions
 
 
 def within(found: Sequence[Stay], packages: Sequence[str]) -> list[Stay]:
