@@ -20,7 +20,7 @@ JS_CLIENTS := .js-clients
 # Processes that share the tests out between them (tests/scheduling.py): as many as there are cores to spare.
 WORKERS ?= 2
 
-.PHONY: help demo serve test test-slow lint types check agents peers clean
+.PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
@@ -94,7 +94,7 @@ types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 
 check: lint types test
 
-.PHONY: coverage release
+.PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
 
 # Apart from `make test`, which it would slow down. The floor is what this command reached (91.2), less some tenths.
 coverage: $(READY)
