@@ -27,8 +27,7 @@ class Client:
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
-    the environment's ``KVPROXY_URL`` and ``KVPROXY_API_KEY``, as on the command line. Not for use by several threads
-    at once. Example::
+    the environment's ``KVPROXY_URL`` and ``KVPROXY_API_KEY``, as on the command line. Example::
 
         with Client() as client:
             client.publish("handbook", Path("handbook.md").read_text())
