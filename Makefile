@@ -13,7 +13,7 @@ CLIENTS_OPENAI2 := .venv-clients-openai2
 INTEGRATIONS := integrations/langchain integrations/openai-agents integrations/pydantic-ai
 AI_SDK := examples/ai-sdk
 # Per cent of lines and branches of kvproxy.wire and kvproxy.documents, by the tests of tests/wire and tests/documents.
-COVERAGE_FLOOR := 91
+COVERAGE_FLOOR := 90.5
 # The JavaScript clients, and a Node for them out of a wheel: their newest versions need Node 22.
 JS_CLIENTS := .js-clients
 
@@ -96,7 +96,7 @@ check: lint types test
 
 .PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
 
-# Apart from `make test`, which it would slow down. The floor is what this command reached (91.2), less some tenths.
+# Apart from `make test`, which it would slow down. This command reached 91.1 and 91.2 (tests with random examples vary).
 coverage: $(READY)
 	$(BIN)/python -m pytest tests/wire tests/documents --cov --cov-branch --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
