@@ -10,7 +10,7 @@ MOST_TOLD = 1000
 
 
 def cut(text: str, most: int) -> str:
-    """The first ``most`` characters of ``text``, with a mark where any were left out."""
+    """Return the first ``most`` characters of ``text``, with a mark where any were left out."""
     return text if len(text) <= most else f"{text[: max(0, most - 1)]}…"
 
 
@@ -31,6 +31,7 @@ class KVProxyError(Exception):
 
     @property
     def http_status(self) -> int:
+        """The status that the answer has."""
         return int(self.status)
 
     @property
@@ -52,4 +53,5 @@ class Retryable(KVProxyError):
 
     @property
     def retry_after_s(self) -> int | None:
+        """Seconds for ``Retry-After``."""
         return self._retry_after_s
