@@ -100,6 +100,8 @@ class Reply:
     exact: bool
     timings: Timings
     prompt: Prompt
+    ttft_s: float
+    """Seconds from the request's arrival to the first token of every choice."""
     meter: Meter
     """Is told every event of the engine's, and counts them when the reply is closed."""
 
@@ -211,8 +213,9 @@ class Pipeline:
                 await choice.aclose()
             raise
         exact = local.info.exact
-        meter = self.metrics.reply(decision, started, len(prompt.token_ids), clock.elapsed_s)
-        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, meter)
+        ttft_s = clock.elapsed_s
+        meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
+        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter)
 
     async def composed(self, request: Request, caller: Caller) -> Prompt:
         """What ``serve`` would send to the local model; for counting tokens, twice as many as fit at least. Raises as

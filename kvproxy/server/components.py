@@ -11,7 +11,7 @@ from aiohttp import web
 
 from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.documents.library.document_info import DocumentInfo, Published, Verification
-from kvproxy.pipeline import Pipeline
+from kvproxy.pipeline import Pipeline, Reply
 from kvproxy.server.auth import Keyring
 from kvproxy.server.shutdown import Drain
 from kvproxy.telemetry.feed import Feed
@@ -73,7 +73,7 @@ class ResponseStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     served_name: str
     """The local model's name. Every other name is an upstream's or unknown."""
     created: int
@@ -107,7 +107,7 @@ class Parts:
     """Entered in this order at start, left in reverse at the end."""
 
 
-PARTS = web.AppKey("PARTS", Parts)
+COMPONENTS = web.AppKey("COMPONENTS", Components)
 CALLER = web.RequestKey("CALLER", Caller)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 MODEL = web.RequestKey("MODEL", str)
@@ -116,3 +116,5 @@ ERROR_CODE = web.RequestKey("ERROR_CODE", str)
 """Of the error that was the answer, or its type where it has no code."""
 STREAMING = web.RequestKey("STREAMING", bool)
 """Set once a stream's headers are out: no other response may follow."""
+REPLY = web.RequestKey("REPLY", Reply)
+"""The local model's reply, once its first token is known; the first one where the request has several prompts."""

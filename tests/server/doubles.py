@@ -31,7 +31,7 @@ from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.components import Parts
+from kvproxy.server.components import Components
 from kvproxy.server.middleware.connection import ConnectionRunner
 from kvproxy.server.shutdown import Drain
 
@@ -214,7 +214,7 @@ class Proxy:
     publisher: DictPublisher
     responses: DictResponses
     drain: Drain
-    parts: Parts
+    components: Components
     events: list[str] = field(default_factory=list)
 
 
@@ -244,7 +244,7 @@ def make_proxy(
         yield
         events.append("stop")
 
-    parts = Parts(
+    components = Components(
         served_name="fake",
         created=1_700_000_000,
         pipeline=pipeline,
@@ -261,7 +261,7 @@ def make_proxy(
         aliases=aliases or {},
         lifespan=(lifespan,),
     )
-    return Proxy(backend, misses, composer, publisher, responses, drain, parts, events)
+    return Proxy(backend, misses, composer, publisher, responses, drain, components, events)
 
 
 Http = TestClient[Any, Any]
@@ -277,7 +277,7 @@ class RealServer(TestServer):
 @asynccontextmanager
 async def client_of(proxy: Proxy) -> AsyncIterator[Http]:
     """Real HTTP on loopback. At the end nothing may have leaked."""
-    async with TestClient(RealServer(build_app(proxy.parts))) as client:
+    async with TestClient(RealServer(build_app(proxy.components))) as client:
         yield client
         await eventually(lambda: proxy.backend.check() == [])
     assert proxy.backend.check() == []
