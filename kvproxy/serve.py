@@ -35,7 +35,7 @@ from kvproxy.publishing.document_locks import whole
 from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS, set_aside
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.components import Parts
+from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.last_engine import replace_last_engine
@@ -100,7 +100,7 @@ async def _serve(
     settings = config.server
     async with open_stack(config, folder) as stack:
         drain = Drain(settings.drain_timeout_s)
-        parts = Parts(
+        components = Components(
             served_name=config.model.served_name,
             created=int(time.time()),
             pipeline=stack.pipeline,
@@ -123,7 +123,7 @@ async def _serve(
             metrics_key=settings.metrics_key,
         )
         stack.refresh()
-        await serve(build_app(parts), settings.host, settings.port, drain, announce)
+        await serve(build_app(components), settings.host, settings.port, drain, announce)
         if ended is not None:
             await ended(stack)
 

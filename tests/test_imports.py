@@ -52,7 +52,9 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": {"backends.base", "documents", "telemetry", "wire"},
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
     "publish": {"backends.base", "documents", "exactness", "publishing"},
-    "server": {"backends.base", "documents", "pipeline", "telemetry", "wire"},
+    "server": {
+        *("backends.base", "documents", "exactness", "pipeline", "publish", "store", "telemetry", "wire"),
+    },
     "mcp_server": {"client"},
     "serve": {
         *("backends.embedded", "backends.litellm", "backends.raw", "config", "documents", "engine"),

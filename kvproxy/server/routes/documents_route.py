@@ -13,9 +13,9 @@ from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document_info import Published
 from kvproxy.errors import InvalidRequest, KVProxyError
 from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.read_body import read_object
+from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.bodies.validation_errors import invalid
@@ -71,7 +71,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 
 async def list_documents(request: web.Request) -> web.StreamResponse:
-    documents = await request.app[PARTS].publisher.list(request[CALLER])
+    documents = await request.app[COMPONENTS].publisher.list(request[CALLER])
     pieces: list[bytes] = []
     for at in range(0, len(documents), SLICE):
         listed: KvDocumentList = {
@@ -86,7 +86,7 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
 
 async def get_document(request: web.Request) -> web.StreamResponse:
     """The ETag is the text's, whether or not the text is sent along."""
-    publisher = request.app[PARTS].publisher
+    publisher = request.app[COMPONENTS].publisher
     info = await publisher.get(_ref(request), request[CALLER])
     headers = {"ETag": f'"{info.etag}"'}
     if _unchanged(request.if_none_match or (), info.etag):
@@ -100,7 +100,7 @@ async def get_document(request: web.Request) -> web.StreamResponse:
 
 async def delete_document(request: web.Request) -> web.StreamResponse:
     ref = _ref(request)
-    await request.app[PARTS].publisher.delete(ref, request[CALLER])
+    await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
     deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
     return json_response(deleted)
 
@@ -116,12 +116,12 @@ async def verify_document(request: web.Request) -> web.StreamResponse:
 async def _verify(
     request: web.Request, ref: DocumentRef, tokens: int, progress: Progress | None
 ) -> KvVerification:
-    verifier = request.app[PARTS].verifier
+    verifier = request.app[COMPONENTS].verifier
     return kv_verification(await verifier.verify(ref, request[CALLER], tokens, progress))
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: Progress | None) -> Published:
-    publisher = request.app[PARTS].publisher
+    publisher = request.app[COMPONENTS].publisher
     return await publisher.publish(
         wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned
     )
