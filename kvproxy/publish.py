@@ -20,12 +20,13 @@ from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
-from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import Pins, Room
 from kvproxy.publishing.document_views import DocumentViews
 from kvproxy.publishing.holdings import DocumentHolding, Shelf
 from kvproxy.publishing.published_pages import Progress, PublishedPages
 from kvproxy.publishing.restoration import Restoration
+from kvproxy.runtime.run_to_completion import run_to_completion
 
 MARGIN = 256
 """Positions that a document must leave free for the question and the answer."""
@@ -116,7 +117,7 @@ class Publisher:
                 drops = self._pages.drops(document.scope)
                 framings = await self._pages.keep_all(document, prepared.prefixes, progress)
                 # From here on all or nothing, and never half of it because the client has left.
-                await whole(
+                await run_to_completion(
                     self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
                 )
             prefill_s = sum(f.kept.prefill_s for f in framings)
@@ -130,9 +131,9 @@ class Publisher:
         async with self._pins.room(lengths, None) as room:
             prefill_s = await self.quarantine.settle(ref)
             if pin:
-                await whole(self._pins.pin(ref, room))
+                await run_to_completion(self._pins.pin(ref, room))
         if pinned is False:
-            await whole(self._pins.unpin(ref))
+            await run_to_completion(self._pins.unpin(ref))
         return Published(self._views.of(ref, caller), created=False, prefill_s=prefill_s)
 
     async def list(self, caller: Caller) -> builtins.list[DocumentInfo]:
@@ -161,7 +162,7 @@ class Publisher:
                 raise DocumentNotFound(str(ref))
             if not own:
                 raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
-            await whole(self._delete(own))
+            await run_to_completion(self._delete(own))
 
     def close(self) -> None:
         """Idempotent; when nothing else is asked of it."""

@@ -18,8 +18,9 @@ from kvproxy.backends.base import BadPage, LocalBackend
 from kvproxy.core import PAGE_TOKENS, DocumentRef
 from kvproxy.documents.library.library import Known, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
-from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Quarantine:
             self._library.add(known)
             logger.error("%s is in quarantine, and every reader of it a miss: %s", ref, known.quarantined)
         if there:
-            await whole(self._confine(there, spare=spare))
+            await run_to_completion(self._confine(there, spare=spare))
 
     def confined_since(self, ref: DocumentRef, moment: float) -> bool:
         """Whether its pages were dropped by :meth:`confine` after ``moment``, of ``time.perf_counter``."""
@@ -91,7 +92,7 @@ class Quarantine:
         if known is None or known.quarantined is None:
             return 0.0
         framings = await self._recompute(known)
-        await whole(self._lift(known))
+        await run_to_completion(self._lift(known))
         return sum(framing.kept.prefill_s for framing in framings)
 
     async def renew(self, ref: DocumentRef) -> None:
@@ -107,7 +108,7 @@ class Quarantine:
             known = self._library.find(ref)
             if known is None or known.quarantined is None:
                 return
-            await whole(self._lift(known) if exact else self._drop_all(ref))
+            await run_to_completion(self._lift(known) if exact else self._drop_all(ref))
 
     def _turn(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
         known = self._library.find(ref)
@@ -159,12 +160,14 @@ class Quarantine:
 
     async def _recompute(self, known: Known) -> Sequence[KeptFraming]:
         document = known.document
-        await whole(self._drop_all(document.ref))
+        await run_to_completion(self._drop_all(document.ref))
         framings = []
         for prefix in known.prefixes:
             kept = await self._local.keep(prefix.token_ids, document.scope, owner=document.owner_scope)
             framings.append(KeptFraming(prefix.name, kept))
-        await whole(self._replace_kept(document.ref, DocumentHolding(document.scope, tuple(framings))))
+        await run_to_completion(
+            self._replace_kept(document.ref, DocumentHolding(document.scope, tuple(framings)))
+        )
         return framings
 
     async def _replace_kept(self, ref: DocumentRef, holding: DocumentHolding) -> None:

@@ -11,8 +11,8 @@ from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.documents.library.document import Document, FramedPrefix
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import KVProxyError
-from kvproxy.publishing.document_locks import whole
 from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class PublishedPages:
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:
-            await whole(self.drop([DocumentHolding(scope, tuple(framings))]))
+            await run_to_completion(self.drop([DocumentHolding(scope, tuple(framings))]))
             raise
         return tuple(framings)
 

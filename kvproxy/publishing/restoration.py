@@ -15,10 +15,11 @@ from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEn
 from kvproxy.documents.prepared.preparation import Preparation, Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.errors import KVProxyError, Retryable
-from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import Pins
 from kvproxy.publishing.holdings import DocumentHolding, Shelf
 from kvproxy.publishing.published_pages import tokens_of
+from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class Restoration:
                         raise
                     delay = e.retry_after_s or 0
                 else:
-                    await whole(self._replace(known, KeptFraming(item.prefix.name, kept)))
+                    await run_to_completion(self._replace(known, KeptFraming(item.prefix.name, kept)))
                     return
             await asyncio.sleep(delay)
 
