@@ -47,18 +47,18 @@ from typing import Any, ClassVar
 from kvproxy.core import MissReason
 
 MOST_TOLD = 1000
-"""Characters of a message: what a client or an upstream wrote may stand in one, and goes into the log with it."""
+"""Characters of a message: it may quote a client or an upstream, and goes into the log."""
 
 
 def cut(text: str, most: int) -> str:
-    """The first ``most`` characters of ``text``, with a mark where any were left out."""
+    """Cut ``text`` to its first ``most`` characters, with a mark where any were left out."""
     return text if len(text) <= most else f"{text[: max(0, most - 1)]}…"
 
 
 class KVProxyError(Exception):
     """Base of all errors with a meaning outside this process.
 
-    ``message`` says what to change; ``param`` names the offending field, as OpenAI does. Both are cut.
+    ``message`` states the fault and the remedy; ``param`` names the offending field, as OpenAI does. Both are cut.
     """
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -80,7 +80,7 @@ class KVProxyError(Exception):
         return None
 
     def body(self) -> dict[str, Any]:
-        """OpenAI's error body; all four keys are required by its spec."""
+        """Return OpenAI's error body; all four keys are required by its spec."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
@@ -90,8 +90,11 @@ class InvalidRequest(KVProxyError):
 
 
 class ContextTooLong(InvalidRequest):
-    """The message ends with the code: agents that then shorten their history look for it there, since openai's
-    client from version 3 on tells them nothing but the message."""
+    """A prompt longer than the model's context.
+
+    The message ends with the code: agents that then shorten their history look for it there, since openai's client
+    from version 3 on shows them the message alone.
+    """
 
     code = "context_length_exceeded"
 
@@ -104,7 +107,12 @@ class ContextTooLong(InvalidRequest):
         at_least: bool = False,
         param: str = "messages",
     ) -> None:
-        """``at_least``: the prompt was not tokenized to its end, so ``prompt_tokens`` are fewer than it has."""
+        """Compose the message. With ``at_least`` the prompt was not tokenized to its end, and has more than
+        ``prompt_tokens``.
+
+        Example:
+            ``raise ContextTooLong(limit=32768, prompt_tokens=40000, completion_tokens=100)``
+        """
         needs = "needs at least" if at_least else "needs"
         super().__init__(
             f"This model's maximum context length is {limit} tokens. However, your request {needs} "
@@ -123,7 +131,8 @@ class UnsupportedParameter(InvalidRequest):
 
 
 class UnsupportedThread(UnsupportedParameter):
-    """Anthropic's server-held conversations. Its clients know the code, and send the whole conversation then."""
+    """A request for Anthropic's server-held conversations. Its clients know the code, and then send the whole
+    conversation."""
 
     code = "thread_unsupported_request"
 
@@ -135,13 +144,13 @@ class UnsupportedSchema(InvalidRequest):
 
 
 class CannotFit(InvalidRequest):
-    """The request needs more pages than the whole page budget has."""
+    """A request that needs more pages than the whole page budget has."""
 
     code = "page_budget_exceeded"
 
 
 class PreviousResponseNotFound(InvalidRequest):
-    """As OpenAI has it: the request is at fault, not its address."""
+    """An unknown ``previous_response_id``. As in OpenAI's API it is a fault of the request, not of its address."""
 
     code = "previous_response_not_found"
 
@@ -154,13 +163,14 @@ class DocumentRejected(InvalidRequest):
 
 
 class UnreadableBody(InvalidRequest):
-    """The body broke off, or is not packed as it says. Nothing that follows on its connection can be trusted."""
+    """A body that broke off, or is not packed as its headers say. Its connection cannot be used for another
+    request."""
 
     code = "unreadable_body"
 
 
 class UnsupportedEncoding(InvalidRequest):
-    """A Content-Encoding that is not undone here."""
+    """A Content-Encoding that this server does not decode."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     code = "unsupported_encoding"
@@ -172,7 +182,7 @@ class ExpectationFailed(InvalidRequest):
 
 
 class HeadTooLarge(InvalidRequest):
-    """The URL, a header or all of them together."""
+    """A URL, a header or a head that is too large."""
 
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     code = "request_head_too_large"
@@ -191,7 +201,7 @@ class PermissionDenied(KVProxyError):
 
 
 class OriginRefused(PermissionDenied):
-    """A page of somebody else asks a proxy that asks for no key."""
+    """A request from another site's page to a proxy without API keys."""
 
     code = "origin_refused"
 
@@ -202,7 +212,7 @@ class NotFound(KVProxyError):
 
 
 class ModelNotFound(NotFound):
-    """``served`` are the names to choose from, the first of which are told."""
+    """A model name that is not served; the message lists the first of the ``served`` names."""
 
     code = "model_not_found"
     MOST_TOLD: ClassVar[int] = 20
@@ -224,7 +234,7 @@ class DocumentNotFound(NotFound):
 
 
 class ResponseNotFound(NotFound):
-    """A stored response that never was, has expired, was deleted, or belongs to somebody else."""
+    """A stored response that never existed, has expired, was deleted, or belongs to another tenant."""
 
     code = "response_not_found"
 
@@ -249,7 +259,11 @@ class BodyTooLarge(KVProxyError):
 
 
 class Retryable(KVProxyError):
-    """Carries ``Retry-After``."""
+    """An error with ``Retry-After``.
+
+    Example:
+        ``raise Overloaded("The engine's queue is full.", retry_after_s=2)``
+    """
 
     def __init__(self, message: str, *, retry_after_s: int = 1, param: str | None = None) -> None:
         super().__init__(message, param=param)
@@ -267,7 +281,7 @@ class Overloaded(Retryable):
 
 
 class TimedOut(KVProxyError):
-    """The request took longer than ``server.timeout_s``; trying again would take as long."""
+    """A request that took longer than ``server.timeout_s``; another try would take as long."""
 
     status = HTTPStatus.GATEWAY_TIMEOUT
     type = "server_error"
@@ -293,7 +307,11 @@ class StorageFull(Unavailable):
 
 
 class UpstreamError(KVProxyError):
-    """An upstream's failure, with the upstream's status and, where it had one, its error body."""
+    """An upstream's failure, with the upstream's status and, where it had one, its error body.
+
+    Example:
+        ``raise UpstreamError("The upstream is overloaded.", status=529, retry_after_s=5)``
+    """
 
     def __init__(
         self,
@@ -323,7 +341,7 @@ class UpstreamError(KVProxyError):
 
 
 def _cut_fields(error: dict[str, Any]) -> dict[str, Any]:
-    """What fits of an upstream's error object: its texts cut, and of what is nested only what is small."""
+    """Return an upstream's error object in bounded size: its texts cut, its large nested values left out."""
     kept = dict(list(error.items())[:32])
     told = {cut(k, 64): cut(v, MOST_TOLD) if isinstance(v, str) else v for k, v in kept.items()}
     return {
@@ -332,7 +350,7 @@ def _cut_fields(error: dict[str, Any]) -> dict[str, Any]:
 
 
 class HitLost(KVProxyError):
-    """Pages that a lookup promised could not be used; nothing was sent yet."""
+    """Pages that a lookup promised and that could not be used; nothing was sent yet."""
 
     def __init__(self, message: str, reason: MissReason) -> None:
         super().__init__(message)
@@ -340,4 +358,4 @@ class HitLost(KVProxyError):
 
 
 class SetupError(KVProxyError):
-    """Start-up cannot go on. The message is one sentence with the choices the person has."""
+    """A failed start. The message is one sentence with the choices of the operator."""
