@@ -56,19 +56,12 @@ ALLOWED: dict[str, set[str]] = {
         *("backends.base", "documents", "exactness", "pipeline", "publish", "store", "telemetry", "wire"),
     },
     "mcp_server": {"client"},
-    "serve": {
+    "stack": {
         *("backends.embedded", "backends.litellm", "backends.raw", "config", "documents", "engine"),
-        *(
-            "engine.decode",
-            "engine.forward",
-            "engine.loop",
-            "engine.models",
-            "exactness",
-            "pipeline",
-            "publish",
-        ),
-        *("publishing", "server", "store", "telemetry", "wire"),
+        *("engine.decode", "engine.forward", "engine.loop", "engine.models", "exactness", "pipeline"),
+        *("publish", "store", "telemetry", "wire"),
     },
+    "serve": {"config", "engine.models", "server", "stack", "wire"},
     "bench": {
         *("backends.fake", "client", "config", "documents", "engine.bitwise", "engine.build", "engine.cache"),
         *(
@@ -80,7 +73,7 @@ ALLOWED: dict[str, set[str]] = {
             "pipeline",
             "publish",
         ),
-        *("serve", "server", "store", "telemetry", "terminal", "wire"),
+        *("serve", "server", "stack", "store", "telemetry", "terminal", "wire"),
     },
     "cli": {
         *(

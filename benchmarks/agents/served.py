@@ -20,12 +20,12 @@ from benchmarks.agents.shapes import shape_of
 from kvproxy.backends.fake.fake_misses import FakeMisses
 from kvproxy.config import Config, EngineSettings, ModelSettings, StoreSettings, default_cache_dir
 from kvproxy.engine.models.source import ModelFolder, resolve_model
-from kvproxy.serve import open_stack
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
+from kvproxy.stack.open_stack import open_stack
 from kvproxy.wire.service.served_requests import KvRequest
 
 CONTEXT = 65_536

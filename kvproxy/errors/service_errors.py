@@ -82,7 +82,7 @@ class UpstreamError(KVProxyError):
 
 
 def _cut_fields(error: dict[str, Any]) -> dict[str, Any]:
-    """What fits of an upstream's error object: its texts cut, and of what is nested only what is small."""
+    """Return an upstream's error object in bounded size: its texts cut, its large nested values left out."""
     kept = dict(list(error.items())[:32])
     told = {cut(k, 64): cut(v, MOST_TOLD) if isinstance(v, str) else v for k, v in kept.items()}
     return {

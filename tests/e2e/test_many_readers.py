@@ -16,12 +16,12 @@ import pytest
 
 from kvproxy.config import Config, EngineSettings, ModelSettings, StoreSettings
 from kvproxy.engine.models.source import ModelFolder
-from kvproxy.serve import Stack, open_stack
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
+from kvproxy.stack.open_stack import Stack, open_stack
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document, in_system
 

@@ -10,7 +10,8 @@ from aiohttp import ETag, web
 from pydantic import ValidationError
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.document_info import Published
+from kvproxy.core.progress import ReportProgress
+from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published
 from kvproxy.errors import InvalidRequest, KVProxyError
 from kvproxy.server.answers.client_stream import SseStream
 from kvproxy.server.components import CALLER, COMPONENTS
@@ -41,15 +42,10 @@ SWITCH = ("true", "false", "1", "0", "yes", "no")
 PROGRESS_S = 0.25
 """How often a streamed publish or verification tells how far it is."""
 
-DEFAULT_TOKENS = 24
-"""As many greedy tokens as the paper compares (arXiv 2606.13361)."""
-
 MOST_TOKENS = 2**20
 
 SLICE = 64
 """Documents of a list that are written between two turns of the event loop: some 2 ms."""
-
-Progress = Callable[[int, int], None]
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
@@ -60,7 +56,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
         raise invalid(e) from e
     if _wants_events(request):
 
-        async def result(progress: Progress) -> PublishResult:
+        async def result(progress: ReportProgress) -> PublishResult:
             return publish_result(await _publish(request, wanted, progress))
 
         return await _progressing(request, result)
@@ -114,13 +110,13 @@ async def verify_document(request: web.Request) -> web.StreamResponse:
 
 
 async def _verify(
-    request: web.Request, ref: DocumentRef, tokens: int, progress: Progress | None
+    request: web.Request, ref: DocumentRef, tokens: int, progress: ReportProgress | None
 ) -> KvVerification:
     verifier = request.app[COMPONENTS].verifier
     return kv_verification(await verifier.verify(ref, request[CALLER], tokens, progress))
 
 
-async def _publish(request: web.Request, wanted: PublishBody, progress: Progress | None) -> Published:
+async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
     publisher = request.app[COMPONENTS].publisher
     return await publisher.publish(
         wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned
@@ -128,7 +124,7 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: Progress
 
 
 async def _progressing(
-    request: web.Request, work: Callable[[Progress], Awaitable[PublishResult | KvVerification]]
+    request: web.Request, work: Callable[[ReportProgress], Awaitable[PublishResult | KvVerification]]
 ) -> web.StreamResponse:
     """Events ``progress``, then ``result`` or ``error``."""
     progress = _Progress()
@@ -173,7 +169,7 @@ def _ref(request: web.Request) -> DocumentRef:
 
 def _tokens(request: web.Request) -> int:
     """How many tokens of the answers are compared. Raises InvalidRequest."""
-    tokens = whole_number(request.query.get("tokens", str(DEFAULT_TOKENS)), MOST_TOKENS)
+    tokens = whole_number(request.query.get("tokens", str(GREEDY_TOKENS)), MOST_TOKENS)
     if not tokens:
         raise InvalidRequest(f"Invalid 'tokens': must be an integer of 1 to {MOST_TOKENS}.", param="tokens")
     return tokens
