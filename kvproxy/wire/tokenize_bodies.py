@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
 from kvproxy.core import ChatRequest
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy
-from kvproxy.wire.bodies.strict import ListOf
+from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.chat.chat_body import ChatMessageBody
 from kvproxy.wire.chat.parse_chat import parse_chat
@@ -19,11 +19,7 @@ from kvproxy.wire.tools.chat_tools import ChatToolBody, ToolChoiceField
 _CHAT_FIELDS = ("model", "messages", "tools", "tool_choice", "chat_template_kwargs")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class TokenizeBody(_Strict):
+class TokenizeBody(Strict):
     """Either ``prompt`` or ``messages``."""
 
     model: str | None = Field(default=None, description="The local model, also when left out.")
@@ -43,7 +39,7 @@ class TokenizeBody(_Strict):
     return_token_strs: bool | None = None
 
 
-class DetokenizeBody(_Strict):
+class DetokenizeBody(Strict):
     model: str | None = Field(default=None, description="The local model, also when left out.")
     tokens: ListOf[Annotated[int, Field(ge=0)]]
 

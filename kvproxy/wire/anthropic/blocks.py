@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from kvproxy.wire.bodies.cache_hints import CacheControlled
 from kvproxy.wire.bodies.given_type import given_type
-from kvproxy.wire.bodies.strict import ListOf
+from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.history.arguments import GivenText, returned
 
 BLOCK_TYPES = frozenset(
@@ -24,10 +25,6 @@ BLOCK_TYPES = frozenset(
     }
 )
 """The block types that are known here."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
 
 
 def as_blocks(content: object) -> object:
@@ -55,27 +52,23 @@ def _read(block: Any) -> object:
     return {"type": UNREAD, "raw": block}
 
 
-class _Block(_Strict):
-    cache_control: Any = Field(default=None, description="A reusable prefix ends here. Any shape will do.")
-
-
-class TextBlockBody(_Block):
+class TextBlockBody(CacheControlled):
     type: Literal["text"]
     text: str | None = Field(default=None, description="Needed; null in history is an empty text.")
 
 
-class KvDocumentBlockBody(_Block):
+class KvDocumentBlockBody(CacheControlled):
     """Stands for the text of a published document."""
 
     type: Literal["kv_document"]
     document: str = Field(description="`handbook`, or one version of it: `handbook@3`.")
 
 
-class CitationsBody(_Strict):
+class CitationsBody(Strict):
     enabled: bool | None = Field(default=None, description="Not supported.")
 
 
-class ImageBlockBody(_Block):
+class ImageBlockBody(CacheControlled):
     """Refused: the local model reads text only."""
 
     type: Literal["image"]
@@ -84,7 +77,7 @@ class ImageBlockBody(_Block):
 UNREAD = "unread"
 
 
-class UnreadBlockBody(_Block):
+class UnreadBlockBody(CacheControlled):
     """A block of a kind that nobody knows here, as it came."""
 
     type: Literal["unread"]
@@ -97,7 +90,7 @@ _ReadSourceBlocks = ListOf[
 ]
 
 
-class SourceBody(_Strict):
+class SourceBody(Strict):
     """Text: ``text`` with ``data``, or ``content`` with a string or text blocks. Others are refused, and in history
     left out with a note to the model."""
 
@@ -108,7 +101,7 @@ class SourceBody(_Strict):
     ] = None
 
 
-class DocumentBlockBody(_Block):
+class DocumentBlockBody(CacheControlled):
     type: Literal["document"]
     source: SourceBody
     title: str | None = None
@@ -116,7 +109,7 @@ class DocumentBlockBody(_Block):
     citations: CitationsBody | None = None
 
 
-class SearchResultBlockBody(_Block):
+class SearchResultBlockBody(CacheControlled):
     type: Literal["search_result"]
     source: GivenText = ""
     title: GivenText = ""
@@ -126,7 +119,7 @@ class SearchResultBlockBody(_Block):
     citations: CitationsBody | None = None
 
 
-class ToolUseBlockBody(_Block):
+class ToolUseBlockBody(CacheControlled):
     type: Literal["tool_use"]
     id: GivenText = ""
     name: GivenText = ""
@@ -151,7 +144,7 @@ def _as_result(content: object) -> object:
     return _as_read(returned(content, BLOCK_TYPES))
 
 
-class ToolResultBlockBody(_Block):
+class ToolResultBlockBody(CacheControlled):
     type: Literal["tool_result"]
     tool_use_id: GivenText = ""
     content: Annotated[
@@ -161,13 +154,13 @@ class ToolResultBlockBody(_Block):
     is_error: bool | None = None
 
 
-class ThinkingBlockBody(_Block):
+class ThinkingBlockBody(CacheControlled):
     type: Literal["thinking"]
     thinking: GivenText = ""
     signature: str | None = Field(default=None, description="Accepted, not checked.")
 
 
-class RedactedThinkingBlockBody(_Block):
+class RedactedThinkingBlockBody(CacheControlled):
     """Dropped: nobody but its maker can read it."""
 
     type: Literal["redacted_thinking"]

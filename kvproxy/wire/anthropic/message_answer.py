@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any
 
 from kvproxy.core import ToolCall
+from kvproxy.core.finite_json import loads_finite
 from kvproxy.events import FinishReason, Started, Usage
 from kvproxy.wire.answers.answer_reader import Answer
 from kvproxy.wire.anthropic.tool_ids import anthropic_id
@@ -143,13 +143,9 @@ def _called(call: ToolCall) -> ContentBlock:
     An agent would run it with an empty input otherwise, and its text would be lost.
     """
     try:
-        input = json.loads(call.arguments or "{}", parse_constant=_no_constant)
+        input = loads_finite(call.arguments or "{}")
     except (ValueError, RecursionError):
         input = None
     if isinstance(input, dict):
         return tool_block(call.id, call.name, input)
     return text_block(f"{call.name}({call.arguments})")
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -38,11 +38,16 @@ class CacheBody(Strict):
         return CacheHints(self.prompt_cache_key, salt, options is not None and options.mode == "explicit")
 
 
-class Markable(Strict):
-    """A body that may end a reusable prefix. Marks count in any shape: what they say beside that is a hint."""
+class CacheControlled(Strict):
+    """A body that ends a reusable prefix where it has Anthropic's ``cache_control``, whatever the mark's shape."""
+
+    cache_control: Any = Field(default=None, description="A reusable prefix ends here. Any shape will do.")
+
+
+class Markable(CacheControlled):
+    """A body that may end a reusable prefix by either mark. A mark counts in any shape: its contents are a hint."""
 
     prompt_cache_breakpoint: Any = None
-    cache_control: Any = None
 
     @property
     def mark(self) -> bool:

@@ -82,7 +82,7 @@ def _loads(text: str) -> Any:
     return json.loads(
         text,
         object_pairs_hook=_distinct,
-        parse_constant=_no_constant,
+        parse_constant=_refuse_constant,
         parse_float=_finite,
         parse_int=json_integer,
     )
@@ -94,7 +94,7 @@ def _read_patiently(text: str) -> Any:
         most_containers=MOST_CONTAINERS,
         object_pairs_hook=_distinct,
         parse_float=_finite,
-        parse_constant=_no_constant,
+        parse_constant=_refuse_constant,
         parse_int=json_integer,
     )
     return reader.read(text)
@@ -140,5 +140,5 @@ def _finite(digits: str) -> float:
     return value
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise InvalidRequest(f"{name} is not JSON. Send a finite number.")

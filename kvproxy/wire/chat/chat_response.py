@@ -11,7 +11,6 @@ from kvproxy.events import (
     Event,
     Finished,
     FinishReason,
-    Likelihood,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -21,26 +20,22 @@ from kvproxy.events import (
 )
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.answers.logprob_bodies import token_logprob_body
 from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.chat.chat_types import (
     AssistantMessage,
     ChatCompletion,
     ChatDelta,
-    ChatTopLogprob,
     CompletionTokensDetails,
     CustomCallPiece,
     FinishReasonBody,
     LogprobsBody,
     MessageCustomCall,
     MessageToolCall,
-    TokenLogprobBody,
     ToolCallPiece,
     UsageBody,
 )
 from kvproxy.wire.tools.free_form import InputReader, input_of
-
-LEAST_LOGPROB = -9999.0
-"""OpenAI's own way to say that a token was as good as impossible: JSON has no infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,22 +229,3 @@ def _logprobs(logprobs: Sequence[TokenLogprob]) -> LogprobsBody | None:
     if not logprobs:
         return None
     return {"content": [token_logprob_body(x) for x in logprobs], "refusal": None}
-
-
-def token_logprob_body(token: TokenLogprob) -> TokenLogprobBody:
-    """Chat's shape, which Responses shares."""
-    chosen = likelihood_body(token.chosen)
-    return {
-        "token": chosen["token"],
-        "logprob": chosen["logprob"],
-        "bytes": chosen["bytes"],
-        "top_logprobs": [likelihood_body(x) for x in token.top],
-    }
-
-
-def likelihood_body(likelihood: Likelihood) -> ChatTopLogprob:
-    return {
-        "token": likelihood.text.decode("utf-8", "replace"),
-        "logprob": max(likelihood.logprob, LEAST_LOGPROB),
-        "bytes": list(likelihood.text),
-    }

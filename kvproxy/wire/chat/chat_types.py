@@ -6,6 +6,8 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own cannot be read by pydantic on Python 3.11
 
+from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
+
 FinishReasonBody = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
 
@@ -26,16 +28,6 @@ class UsageBody(TypedDict):
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails
-
-
-class ChatTopLogprob(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class TokenLogprobBody(ChatTopLogprob):
-    top_logprobs: list[ChatTopLogprob]
 
 
 class LogprobsBody(TypedDict):

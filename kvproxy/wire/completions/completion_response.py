@@ -11,7 +11,8 @@ from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, FinishReason, Likelihood, Started, TextDelta, TokenLogprob, Usage
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.answers.answer_reader import Answer
-from kvproxy.wire.chat.chat_response import LEAST_LOGPROB, usage_body
+from kvproxy.wire.answers.logprob_bodies import LEAST_LOGPROB
+from kvproxy.wire.chat.chat_response import usage_body
 from kvproxy.wire.completions.completion_types import CompletionChoice, CompletionLogprobs, TextCompletion
 
 

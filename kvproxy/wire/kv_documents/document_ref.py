@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from kvproxy.core import DocumentRef
+from kvproxy.core import NAMEABLE_ID, DocumentRef
 from kvproxy.errors import InvalidRequest
 
-_REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,127})(?:@([1-9][0-9]{0,8}))?", re.ASCII)
+_REF = re.compile(rf"({NAMEABLE_ID})(?:@([1-9][0-9]{{0,8}}))?", re.ASCII)
 REF_PATTERN = f"^{_REF.pattern}$"
 """For JSON schemas."""
 

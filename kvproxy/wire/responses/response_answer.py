@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded
-from kvproxy.events import FinishReason, Likelihood, TokenLogprob, Usage
+from kvproxy.events import FinishReason, TokenLogprob, Usage
 from kvproxy.wire.answers.answer_reader import Answer
-from kvproxy.wire.chat.chat_response import LEAST_LOGPROB
+from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody, token_logprob_body
 from kvproxy.wire.responses.builtin_calls import WHOLE
 from kvproxy.wire.responses.call_items import CallItems
 from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.types import (
     ItemStatus,
-    Logprob,
     OutputItem,
     OutputMessage,
     OutputTextPart,
     ReasoningItem,
     Response,
     ResponseError,
-    ResponseTopLogprob,
     ResponseUsage,
 )
 
@@ -98,7 +96,7 @@ def reasoning_item(ids: Ids, index: int, text: str) -> ReasoningItem:
     }
 
 
-def message_item(ids: Ids, index: int, text: str, logprobs: list[Logprob]) -> OutputMessage:
+def message_item(ids: Ids, index: int, text: str, logprobs: list[TokenLogprobBody]) -> OutputMessage:
     return {
         "type": "message",
         "id": ids.made("msg", index),
@@ -108,7 +106,7 @@ def message_item(ids: Ids, index: int, text: str, logprobs: list[Logprob]) -> Ou
     }
 
 
-def text_part(text: str, logprobs: list[Logprob]) -> OutputTextPart:
+def text_part(text: str, logprobs: list[TokenLogprobBody]) -> OutputTextPart:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
 
 
@@ -126,16 +124,5 @@ def usage_body(usage: Usage) -> ResponseUsage:
     }
 
 
-def logprobs_body(logprobs: Iterable[TokenLogprob]) -> list[Logprob]:
-    return [
-        {**_likelihood(token.chosen), "top_logprobs": [_likelihood(top) for top in token.top]}
-        for token in logprobs
-    ]
-
-
-def _likelihood(token: Likelihood) -> ResponseTopLogprob:
-    return {
-        "token": token.text.decode("utf-8", "replace"),
-        "logprob": max(token.logprob, LEAST_LOGPROB),
-        "bytes": list(token.text),
-    }
+def logprobs_body(logprobs: Iterable[TokenLogprob]) -> list[TokenLogprobBody]:
+    return [token_logprob_body(token) for token in logprobs]

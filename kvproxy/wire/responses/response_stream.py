@@ -18,6 +18,7 @@ from kvproxy.events import (
     Usage,
 )
 from kvproxy.wire.answers import event_bytes
+from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
 from kvproxy.wire.responses.call_items import CallItems, custom_item, function_item
 from kvproxy.wire.responses.call_types import CustomToolCall
 from kvproxy.wire.responses.ids import Ids
@@ -33,7 +34,6 @@ from kvproxy.wire.responses.response_answer import (
 from kvproxy.wire.responses.types import (
     FunctionCall,
     ItemStatus,
-    Logprob,
     OutputItem,
     ReasoningTextPart,
     Response,
@@ -60,7 +60,7 @@ class ResponseStream:
         self._output: list[OutputItem] = []
         self._growing: OutputItem | None = None
         self._texts: list[str] = []
-        self._logprobs: list[Logprob] = []
+        self._logprobs: list[TokenLogprobBody] = []
         self._calls: dict[int, int] = {}
         self._reason: FinishReason = "stop"
         self.response: Response | None = None

@@ -6,6 +6,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
+from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
 from kvproxy.wire.responses.call_types import (
     ApplyPatchCall,
     BuiltinOutput,
@@ -18,19 +19,6 @@ from kvproxy.wire.responses.call_types import (
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus = Literal["completed", "failed", "in_progress", "incomplete"]
-
-
-class ResponseTopLogprob(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class Logprob(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: list[ResponseTopLogprob]
 
 
 class Breakpoint(TypedDict):
@@ -53,7 +41,7 @@ class OutputTextPart(TypedDict):
     type: Literal["output_text"]
     text: str
     annotations: list[Any]
-    logprobs: list[Logprob]
+    logprobs: list[TokenLogprobBody]
 
 
 class RefusalPart(TypedDict):
@@ -258,7 +246,7 @@ class PieceEvent(TypedDict):
     name: NotRequired[str]
     arguments: NotRequired[str]
     input: NotRequired[str]
-    logprobs: NotRequired[list[Logprob]]
+    logprobs: NotRequired[list[TokenLogprobBody]]
 
 
 class ErrorEvent(TypedDict):

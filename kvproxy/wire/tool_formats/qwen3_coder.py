@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from kvproxy.core import Tool, ToolCall
+from kvproxy.core.finite_json import loads_finite
 from kvproxy.wire.tool_formats.base import MOST_NAME, NAME, ToolParser
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -85,7 +86,7 @@ class Qwen3CoderParser(ToolParser):
         kind = schema.get("type") if isinstance(schema, Mapping) else None
         if kind != "string":
             try:
-                parsed = json.loads(value, parse_constant=_no_constant)
+                parsed = loads_finite(value)
                 if kind is not None or not isinstance(parsed, str):
                     return value.strip()
             except (ValueError, RecursionError):
@@ -114,10 +115,6 @@ class Qwen3CoderParser(ToolParser):
             self._say(OPEN + rest)
         elif self._state in (self._in_function, self._in_broken):
             self._argue(rest)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def write(calls: Sequence[ToolCall]) -> str:
