@@ -56,7 +56,7 @@ class Detokenized(TypedDict):
 
 
 def parse_tokenize(body: dict[str, Any]) -> TokenizeBody:
-    """Raises InvalidRequest, UnsupportedParameter."""
+    """Parse a body of ``/tokenize``. Raises InvalidRequest, UnsupportedParameter."""
     try:
         asked = TokenizeBody.model_validate(body)
     except ValidationError as e:
@@ -75,14 +75,16 @@ def parse_tokenize(body: dict[str, Any]) -> TokenizeBody:
 
 
 def tokenized_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy = LENIENT) -> ChatRequest:
-    """The conversation of a body that was parsed before, read as ``policy`` has it. Raises what a chat completion
-    would."""
+    """Return the conversation of a parsed body, read under ``policy``. Raises a chat completion's errors.
+
+    Example: ``tokenized_chat(body, served_name="qwen").messages``.
+    """
     fields = {name: body[name] for name in _CHAT_FIELDS if name in body}
     return parse_chat({**fields, "model": served_name}, served_name=served_name, policy=policy)
 
 
 def parse_detokenize(body: dict[str, Any]) -> DetokenizeBody:
-    """Raises InvalidRequest."""
+    """Parse a body of ``/detokenize``. Raises InvalidRequest."""
     try:
         return DetokenizeBody.model_validate(body)
     except ValidationError as e:

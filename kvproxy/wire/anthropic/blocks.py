@@ -1,4 +1,4 @@
-"""The content blocks that a Messages request is made of, each under its own ``type``."""
+"""Content blocks of a Messages request, each under its own ``type``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ BLOCK_TYPES = frozenset(
         "redacted_thinking",
     }
 )
-"""The block types that are known here."""
+"""The supported block types."""
 
 
 def as_blocks(content: object) -> object:
-    """A string is one text block: after this there is one shape, so faults have one path."""
+    """Return a list of blocks; a string is one text block. After this there is one shape, so errors have one path."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if content is None:
@@ -39,7 +39,7 @@ def as_blocks(content: object) -> object:
 
 
 def _as_read(content: object) -> object:
-    """As ``as_blocks``, with what nobody knows here wrapped up: it may stand in history."""
+    """Return a list of blocks with unknown ones wrapped: they may stand in history."""
     blocks = as_blocks(content)
     return [_read(block) for block in blocks] if isinstance(blocks, list) else blocks
 
@@ -78,7 +78,7 @@ UNREAD = "unread"
 
 
 class UnreadBlockBody(CacheControlled):
-    """A block of a kind that nobody knows here, as it came."""
+    """A block of an unknown type, as it came."""
 
     type: Literal["unread"]
     raw: dict[str, Any]
@@ -91,8 +91,10 @@ _ReadSourceBlocks = ListOf[
 
 
 class SourceBody(Strict):
-    """Text: ``text`` with ``data``, or ``content`` with a string or text blocks. Others are refused, and in history
-    left out with a note to the model."""
+    """A document's source: ``text`` with ``data``, or ``content`` with a string or text blocks.
+
+    Others are refused, and in history left out with a note to the model.
+    """
 
     type: str
     data: str | None = None
@@ -161,7 +163,7 @@ class ThinkingBlockBody(CacheControlled):
 
 
 class RedactedThinkingBlockBody(CacheControlled):
-    """Dropped: nobody but its maker can read it."""
+    """Dropped: only its provider can read it."""
 
     type: Literal["redacted_thinking"]
 
@@ -192,7 +194,7 @@ ReadBlock = Annotated[
     | UnreadBlockBody,
     Field(discriminator="type"),
 ]
-"""Every block, those that nobody knows here wrapped up: see ``ReadBlocks``."""
+"""Any block; unknown ones are wrapped as ``UnreadBlockBody`` by ``ReadBlocks``."""
 
 ReadBlocks = Annotated[
     ListOf[ReadBlock], BeforeValidator(_as_read, json_schema_input_type=str | list[ContentBlockBody] | None)

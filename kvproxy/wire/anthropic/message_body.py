@@ -33,7 +33,7 @@ class AnthropicMessageBody(Strict):
 
 
 class AnthropicToolBody(Strict):
-    """A tool that the client runs. Those that only Anthropic's servers run are left out, and named in a header."""
+    """A tool that the client runs. Tools that only Anthropic's servers run are left out, and named in a header."""
 
     type: str | None = Field(
         default=None,
@@ -113,8 +113,11 @@ B = TypeVar("B", bound=CountTokensBody)
 
 
 def parse_body(kind: type[B], body: dict[str, Any], reading: RequestReading) -> B:
-    """``reading`` is told what is answered without (modified). Raises InvalidRequest or UnsupportedParameter naming the
-    field. Unknown fields are ignored."""
+    """Check a body against the field table and parse it. ``reading`` records the fields left out (modified).
+
+    Raises InvalidRequest or UnsupportedParameter naming the field. Unknown fields are ignored. Example:
+    ``parse_body(MessagesBody, body, RequestReading())``.
+    """
     screen(body, MESSAGES, reading)
     try:
         return kind.model_validate(body)
@@ -123,7 +126,7 @@ def parse_body(kind: type[B], body: dict[str, Any], reading: RequestReading) -> 
 
 
 def _fault(error: ValidationError) -> InvalidRequest:
-    """The first fault, its path without the block types that pydantic puts into it."""
+    """Return the first error, its path without the block types that pydantic puts into it."""
     first = error.errors(include_url=False)[0]
     steps = first["loc"]
     path = field_path(

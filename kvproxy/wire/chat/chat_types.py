@@ -1,4 +1,4 @@
-"""Chat completion answers as OpenAI's specification has them."""
+"""Types of chat completion answers, as OpenAI's specification has them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class CustomCallPiece(TypedDict):
 
 
 class ToolCallPiece(TypedDict):
-    """Of a function, or of a free-form tool: one of the two is there."""
+    """A piece of a call: of a function, or of a free-form tool. One of the two is there."""
 
     index: int
     id: NotRequired[str]

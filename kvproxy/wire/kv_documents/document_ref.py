@@ -1,7 +1,7 @@
 """The name of a document in text: ``handbook`` for its current version, ``handbook@3`` for one version.
 
-More can be named than can be published now: older stores have ids with ``..`` or ``//`` in them, which must be found
-to be deleted. A name is never normalised, so it means the document that is called so to the letter, or none.
+More can be named than can be published now: older stores have ids with ``..`` or ``//`` in them, which must be found to
+be deleted. A name is never normalised: it means the document with exactly this name, or none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REF_PATTERN = f"^{_REF.pattern}$"
 
 
 def parse_document_ref(text: str, *, param: str) -> DocumentRef:
-    """Raises InvalidRequest when ``text`` cannot name a document."""
+    """Parse a reference. Raises InvalidRequest when ``text`` cannot name a document."""
     match = _REF.fullmatch(text)
     if match is None:
         raise InvalidRequest(

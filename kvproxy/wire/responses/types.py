@@ -1,4 +1,4 @@
-"""What the Responses endpoints answer, as it stands on the wire."""
+"""Types of the answers of the Responses endpoints, as they stand on the wire."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ OutputItem = (
     | ToolSearchCall
 )
 Item = InputMessage | OutputItem | FunctionCallOutput | BuiltinOutput | FoundTools
-"""Everything that a conversation is made of, each with an id: what is stored and listed."""
+"""Everything that a conversation is made of, each with an id: the items that are stored and listed."""
 
 
 class InputTokensDetails(TypedDict):
@@ -161,7 +161,7 @@ class CacheOptionsEcho(TypedDict):
 
 
 class Response(TypedDict):
-    """``usage`` is absent until the response has ended, the optional strings where the request had none."""
+    """A response. ``usage`` is absent until it has ended, the optional strings where the request had none."""
 
     id: str
     object: Literal["response"]
@@ -233,7 +233,7 @@ class ItemEvent(TypedDict):
 
 
 class PieceEvent(TypedDict):
-    """A part of an item begins, grows or ends; which of the optional keys are there depends on ``type``."""
+    """A part of an item begins, grows or ends; the optional keys depend on ``type``."""
 
     type: str
     sequence_number: int

@@ -19,9 +19,9 @@ _HEAD_BEGINS = re.compile(rf"\s*(?:<function={NAME}{{0,{MOST_NAME}}})?")
 
 
 class Qwen3CoderParser(ToolParser):
-    """Values have no types here: a tool's schema says which are text; without one, what is JSON is JSON.
+    """Parses Qwen3-Coder's calls. Each value is given out when it is complete.
 
-    Each value is given out when it is complete.
+    Values have no types here: a tool's schema says which are text; without one, a value that is JSON is JSON.
     """
 
     def __init__(self, tools: Sequence[Tool] = ()) -> None:
@@ -94,7 +94,7 @@ class Qwen3CoderParser(ToolParser):
         return json.dumps(value, ensure_ascii=False)
 
     def _in_broken(self) -> bool:
-        """Behind the name of a call that went wrong: nothing tells its arguments from text."""
+        """Read behind the name of a broken call: nothing separates its arguments from text."""
         self._argue(self._take(len(self._buffer)))
         return False
 
