@@ -67,7 +67,7 @@ def test_its_references_lead_somewhere_and_its_schemas_are_schemas() -> None:
     for schema in DOCUMENT["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
     names = DOCUMENT["components"]["schemas"]
-    assert {"ChatToolBody", "AnthropicToolBody", "ResponseToolBody"} <= set(names)
+    assert names.keys() >= {"ChatToolBody", "AnthropicToolBody", "ResponseToolBody"}
     assert not any("__" in name for name in names)
     assert DOCUMENT["openapi"] == "3.1.0" and DOCUMENT["info"]["version"] == __version__
 
