@@ -91,7 +91,7 @@ class CacheMachine(RuleBasedStateMachine):
             need += 1
         if not cache.retain_and_reserve(match.nodes, need):
             return multiple()
-        cache.used(match.nodes)
+        cache.note_use(match.nodes)
         for node in absent:
             need -= self._load(node)
         if any(n.page is None for n in match.nodes):  # lost on the way
@@ -129,7 +129,7 @@ class CacheMachine(RuleBasedStateMachine):
             found = bytes(result.payload)
         page = self.cache.take(None)
         self.cache.pool.write(page, found)
-        self.cache.arrived(node, page)
+        self.cache.attach_loaded(node, page)
         return 1
 
     def _attach(self, match: PrefixMatch) -> list[int]:
@@ -205,7 +205,7 @@ class CacheMachine(RuleBasedStateMachine):
         fixed = bool(chain) and self.cache.pin(chain, 3) is PinOutcome.PINNED
         pinned = self.cache.retain(chain)
         tokens = prefix_of(chain[-1]) if chain else BASE
-        with self.cache.hold(tokens, ("public", "a", "b")):
+        with self.cache.retain_match(tokens, ("public", "a", "b")):
             self.cache.return_pages([self.cache.take(None) for _ in range(pages)])
         if pinned:
             self.cache.release(chain)
@@ -235,7 +235,7 @@ class CacheMachine(RuleBasedStateMachine):
         if chain:
             tokens = (*prefix_of(chain[-1]), *([0] if more else []))
             stack = ExitStack()
-            stack.enter_context(self.cache.hold(tokens, ("public", chain[-1].scope)))
+            stack.enter_context(self.cache.retain_match(tokens, ("public", chain[-1].scope)))
             self.holds.append(stack)
 
     @rule()

@@ -10,7 +10,7 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache, PinOutcome
 from kvproxy.engine.cache.page_io import PageIO
 from kvproxy.engine.cache.page_pins import most_pinned
-from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.loop.sequence import Phase
 from kvproxy.errors import Overloaded
 from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
@@ -83,13 +83,13 @@ def test_a_page_that_arrives_keeps_nothing_more_than_its_pin_did() -> None:
     cache = make_cache(4)
     (public,) = keep(cache, PAGE, "public")
     (tenant,) = keep(cache, PAGE, "a")
-    second = cache.know("a", tenant, NEXT)
+    second = cache.add_stored("a", tenant, NEXT)
     match = cache.match((*PAGE, *NEXT), ("public", "a"), 2 * PAGE_TOKENS)
     assert match.nodes == (public, second)
     assert not cache.retain_and_reserve(match.nodes, 3), "three pages, beside the two that lead to it"
     assert cache.retain_and_reserve(match.nodes, 2)
     page = cache.take(None)
-    assert cache.arrived(second, page)
+    assert cache.attach_loaded(second, page)
     assert cache.check([]) == []
     take_all(cache, 1)
     cache.release(match.nodes)
@@ -99,7 +99,7 @@ def test_a_page_that_arrives_keeps_nothing_more_than_its_pin_did() -> None:
 def test_a_pinned_page_that_is_forgotten_keeps_nothing() -> None:
     cache = make_cache(2)
     (first,) = keep(cache, PAGE)
-    second = cache.know("a", first, NEXT)
+    second = cache.add_stored("a", first, NEXT)
     assert cache.retain([second])
     assert cache.occupancy().evictable == 0
     cache.discard_if_absent(second)
@@ -114,7 +114,7 @@ def test_what_may_not_be_pinned_now_is_not_written_but_said() -> None:
     assert cache.reserve(2)
     io = PageIO(None, lambda call: None)
     said: list[Exception | None] = []
-    Keeper(cache, io).save(nodes, said.append)
+    PageWriter(cache, io).save(nodes, said.append)
     io.close()
     assert isinstance(said[0], Overloaded) and said[0].retry_after_s == 1
     take_all(cache, 2)
@@ -122,9 +122,9 @@ def test_what_may_not_be_pinned_now_is_not_written_but_said() -> None:
 
 def test_a_chain_longer_than_the_stack_is_deep_is_forgotten() -> None:
     cache = make_cache(1)
-    first = node = cache.know("a", None, PAGE)
+    first = node = cache.add_stored("a", None, PAGE)
     for _ in range(3000):
-        node = cache.know("a", node, PAGE)
+        node = cache.add_stored("a", node, PAGE)
     cache.discard(first)
     assert len(cache.index) == 0 and cache.check([]) == []
 
@@ -152,6 +152,6 @@ def test_a_publishers_pin_ends_no_request(rigs: RigMaker, stepped: SteppedModel)
 def test_each_reason_is_told_from_the_others(outcome: PinOutcome) -> None:
     cache = make_cache(2)
     nodes = keep(cache, PAGE)
-    absent = cache.know("b", None, PAGE)
+    absent = cache.add_stored("b", None, PAGE)
     asked = {PinOutcome.OVER_BUDGET: (nodes, 0), PinOutcome.ABSENT: ([absent], 2)}[outcome]
     assert cache.pin(*asked) is outcome

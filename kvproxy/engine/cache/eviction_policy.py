@@ -1,6 +1,6 @@
 """Which page goes first: GreedyDual-Size-Frequency over pages, and the two that it is measured against.
 
-Cherkasova, "Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching Policy" (HP Labs,
+Cherkasova, "Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching EvictionPolicy" (HP Labs,
 HPL-98-69R1, 1998): an object's priority is ``clock + frequency * cost / size``; the smallest goes first, and the
 clock becomes the priority of what went, so that whatever is not used again is overtaken in the end.
 """
@@ -21,22 +21,22 @@ FIRST_USE = 0.2
 and worse for documents."""
 
 
-class Policy(Protocol):
+class EvictionPolicy(Protocol):
     """Orders the pages that may go. Called under the cache's lock; changes the nodes' own figures alone."""
 
-    def used(self, node: Node) -> None:
+    def note_use(self, node: Node) -> None:
         """A request took its KV, or it was just computed."""
 
-    def rested(self, node: Node) -> None:
+    def note_idle(self, node: Node) -> None:
         """Its last reader has let go."""
 
     def priority(self, node: Node) -> float:
         """The smallest goes first. A function of what ``used`` and ``rested`` left in the node."""
 
-    def evicted(self, node: Node) -> None:
+    def note_eviction(self, node: Node) -> None:
         """It went, with ``node.priority``."""
 
-    def taken(self) -> None:
+    def note_allocation(self) -> None:
         """A page of the pool was taken: the time that ageing goes by."""
 
 
@@ -62,12 +62,12 @@ class GreedyDual:
         self._tick = 0
         self._clock = 0.0
 
-    def used(self, node: Node) -> None:
+    def note_use(self, node: Node) -> None:
         node.frequency = self._aged(node) + (1.0 if node.frequency else FIRST_USE)
         node.counted_at = self._tick
         node.base = self._clock
 
-    def rested(self, node: Node) -> None:
+    def note_idle(self, node: Node) -> None:
         node.base = self._clock
 
     def priority(self, node: Node) -> float:
@@ -84,10 +84,10 @@ class GreedyDual:
         cost = self._costs.again_s(node.index, len(node.token_ids), on_disk=node.stored or node.spilled)
         return node.base + node.frequency * cost / self._costs.compute_s(0)
 
-    def evicted(self, node: Node) -> None:
+    def note_eviction(self, node: Node) -> None:
         self._clock = max(self._clock, node.priority)
 
-    def taken(self) -> None:
+    def note_allocation(self) -> None:
         self._tick += 1
 
     def _aged(self, node: Node) -> float:
@@ -100,28 +100,28 @@ class LeastRecent:
     def __init__(self) -> None:
         self._uses = 0
 
-    def used(self, node: Node) -> None:
+    def note_use(self, node: Node) -> None:
         self._uses += 1
         node.base = float(self._uses)
 
-    def rested(self, node: Node) -> None:
+    def note_idle(self, node: Node) -> None:
         pass
 
     def priority(self, node: Node) -> float:
         return node.base
 
-    def evicted(self, node: Node) -> None:
+    def note_eviction(self, node: Node) -> None:
         pass
 
-    def taken(self) -> None:
+    def note_allocation(self) -> None:
         pass
 
 
 class LeastFrequent(LeastRecent):
     """The page with the fewest uses since it came; of equals, the one whose last use lies furthest back."""
 
-    def used(self, node: Node) -> None:
-        super().used(node)
+    def note_use(self, node: Node) -> None:
+        super().note_use(node)
         node.frequency += 1.0
 
     def priority(self, node: Node) -> float:
@@ -138,5 +138,5 @@ class FarthestNext(LeastRecent):
         self.never = ""
         """The scope of pages that nobody takes again."""
 
-    def used(self, node: Node) -> None:
+    def note_use(self, node: Node) -> None:
         node.base = -math.inf if node.scope == self.never else -self.next_use

@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from enum import Enum, auto
 
 from kvproxy.core import PAGE_TOKENS, KeptPage
-from kvproxy.engine.cache.eviction_heap import Evictable
-from kvproxy.engine.cache.eviction_policy import GreedyDual, Policy
+from kvproxy.engine.cache.eviction_heap import EvictionHeap
+from kvproxy.engine.cache.eviction_policy import GreedyDual, EvictionPolicy
 from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
 from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts
 from kvproxy.engine.cache.page_evictor import PageEvictor
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
-from kvproxy.engine.cache.spill_tier import Spill, SpillFiles
+from kvproxy.engine.cache.spill_tier import SpillTier, SpillFiles
 
 
 class PinOutcome(Enum):
@@ -48,23 +48,23 @@ class KVCache:
         pool: PagePool,
         index: PrefixIndex,
         costs: PageCosts | None = None,
-        policy: Policy | None = None,
+        policy: EvictionPolicy | None = None,
     ) -> None:
         """Without ``costs`` all pages cost alike; without ``policy`` it is GreedyDual over ``costs``."""
         self.pool = pool
         self.index = index
         self.costs = costs or PageCosts(UNIFORM, pool.shape.bytes)
-        self._evictable = Evictable(pool.total + 1, policy or GreedyDual(self.costs, pool.total))
+        self._eviction = EvictionHeap(pool.total + 1, policy or GreedyDual(self.costs, pool.total))
         self._lock = threading.Lock()
-        self._evictor = PageEvictor(pool, index, self._evictable, self._lock)
+        self._evictor = PageEvictor(pool, index, self._eviction, self._lock)
         self._reserved = 0
 
-    def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> Spill:
+    def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> SpillTier:
         """From now on pages go to ``files`` before they are dropped. ``done`` passes calls to the engine's thread."""
         return self._evictor.spill_into(files, self.costs, failed=self.discard_if_absent, done=done)
 
     @contextmanager
-    def hold(self, token_ids: Sequence[int], scopes: Sequence[str]) -> Iterator[PrefixMatch]:
+    def retain_match(self, token_ids: Sequence[int], scopes: Sequence[str]) -> Iterator[PrefixMatch]:
         """Look up and keep what was found from eviction until the block ends. The last prompt token is never
         taken from the cache: its logits are what the first new token comes from.
 
@@ -113,23 +113,23 @@ class KVCache:
 
     def _retain(self, nodes: Iterable[Node], by: int) -> None:
         for node in nodes:
-            self._evictable.retain(node, by)
+            self._eviction.retain(node, by)
 
     @property
     def _available(self) -> int:
         """Pages that could be handed out."""
-        return self.pool.free + self._evictable.count
+        return self.pool.free + self._eviction.count
 
     def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> PrefixMatch:
         keys = self.index.keys(token_ids, scopes, limit)
         with self._lock:
             return self.index.match(token_ids, scopes, limit, keys)
 
-    def used(self, nodes: Iterable[Node]) -> None:
+    def note_use(self, nodes: Iterable[Node]) -> None:
         """A request takes these nodes' KV: they are worth more from now on. Once for each request."""
         with self._lock:
             for node in nodes:
-                self._evictable.used(node)
+                self._eviction.note_use(node)
 
     def reserve(self, pages: int) -> bool:
         """Set pages aside, free or evictable ones; False when there are not so many. Each ``take`` redeems
@@ -157,7 +157,7 @@ class KVCache:
             self.pool.clear(page)
         except BaseException:
             with self._lock:
-                self._release(page)
+                self._return_page(page)
                 self._reserved += 1
             raise
         return page
@@ -167,8 +167,8 @@ class KVCache:
             if self.pool.free == 0:
                 return None
             page = self.pool.allocate(after)
-            self._evictable.hold(page)
-            self._evictable.policy.taken()
+            self._eviction.add_sequence(page)
+            self._eviction.policy.note_allocation()
             self._reserved -= 1
             return page
 
@@ -176,19 +176,19 @@ class KVCache:
         """Hold a resident node's page for a sequence."""
         with self._lock:
             assert node.page is not None
-            self.pool.hold(node.page)
-            self._evictable.hold(node.page)
+            self.pool.add_holder(node.page)
+            self._eviction.add_sequence(node.page)
             return node.page
 
     def return_pages(self, pages: Iterable[int]) -> None:
         with self._lock:
             for page in pages:
-                self._release(page)
+                self._return_page(page)
 
-    def _release(self, page: int) -> None:
+    def _return_page(self, page: int) -> None:
         """A sequence lets go."""
-        self._evictable.release(page)
-        self.pool.release(page)
+        self._eviction.remove_sequence(page)
+        self.pool.remove_holder(page)
 
     def register(self, scope: str, parent: Node | None, token_ids: tuple[int, ...], page: int) -> Node | None:
         """Make a sequence's page findable; the node becomes one of its holders.
@@ -208,7 +208,7 @@ class KVCache:
                     self.index.remove(node)
                 return None
             if made:
-                self._evictable.used(node)
+                self._eviction.note_use(node)
             for old in self.index.shorter(node):
                 if _outgrown(old, node):
                     node.frequency = max(node.frequency, old.frequency)
@@ -220,37 +220,37 @@ class KVCache:
         would break a promise."""
         old = None
         if node.page is not None:
-            if node.page == page or not self._evictable.may_go(node.page):
+            if node.page == page or not self._eviction.is_evictable(node.page):
                 return True
-            old = self._evictable.detach(node)
-        self._evictable.attach(node, page)
+            old = self._eviction.detach(node)
+        self._eviction.attach(node, page)
         freed = old is not None and self.pool.refs[old] == 1
         if self._reserved > self._available + freed:
-            self._evictable.detach(node)
+            self._eviction.detach(node)
             if old is not None:
-                self._evictable.attach(node, old)
+                self._eviction.attach(node, old)
             return False
-        self.pool.hold(page)
+        self.pool.add_holder(page)
         if old is not None:
-            self.pool.release(old)
+            self.pool.remove_holder(old)
         return True
 
-    def know(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> Node:
+    def add_stored(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> Node:
         """Make a page that is on disk findable."""
         with self._lock:
             node, _ = self.index.add(scope, parent, token_ids)
             self._evictor.stored(node)
             return node
 
-    def arrived(self, node: Node, page: int) -> bool:
+    def attach_loaded(self, node: Node, page: int) -> bool:
         """A stored page was read into ``page``, which becomes the node's. False, and the page is free again,
         when the node has one by now or was forgotten."""
         with self._lock:
             kept = node.page is None and self.index.has(node)
             if kept:
-                self._evictable.attach(node, page)
-                self.pool.hold(page)
-            self._release(page)
+                self._eviction.attach(node, page)
+                self.pool.add_holder(page)
+            self._return_page(page)
             return kept
 
     def mark_stored(self, node: Node) -> None:
@@ -307,7 +307,7 @@ class KVCache:
                 pool.total,
                 pool.free,
                 pool.total - pool.free,
-                self._evictable.count,
+                self._eviction.count,
                 len(self.index),
                 self.pinned,
                 self._evictor.spilled,
@@ -319,7 +319,7 @@ class KVCache:
         ``sequence_pages``: the pages of every live sequence.
         """
         with self._lock:
-            faults = self.index.check() + self._evictable.check(self.index)
+            faults = self.index.check() + self._eviction.check(self.index)
             fixed = sum(1 for n in self.index if n.pinned)
             spilled = sum(1 for n in self.index if n.spilled)
             if fixed != self.pinned:

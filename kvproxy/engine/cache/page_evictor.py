@@ -6,21 +6,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from kvproxy.engine.cache.eviction_heap import Evictable
+from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
-from kvproxy.engine.cache.spill_tier import Spill, SpillFiles
+from kvproxy.engine.cache.spill_tier import SpillTier, SpillFiles
 
 
 class PageEvictor:
     """A part of the cache, for the engine's thread. :meth:`evict_one` takes the lock; all else is called under it."""
 
     def __init__(
-        self, pool: PagePool, index: PrefixIndex, evictable: Evictable, lock: threading.Lock
+        self, pool: PagePool, index: PrefixIndex, eviction: EvictionHeap, lock: threading.Lock
     ) -> None:
-        self._pool, self._index, self._evictable, self._lock = pool, index, evictable, lock
-        self._spill: Spill | None = None
+        self._pool, self._index, self._eviction, self._lock = pool, index, eviction, lock
+        self._spill: SpillTier | None = None
         self.pinned = 0
         """Pages that publishers want to stay: nodes whose ``fixed`` is not 0."""
 
@@ -31,9 +31,9 @@ class PageEvictor:
         *,
         failed: Callable[[Node], None],
         done: Callable[[Callable[[], None]], None],
-    ) -> Spill:
-        """From now on pages go to ``files`` before they are dropped; ``failed`` and ``done`` as in ``Spill``."""
-        self._spill = Spill(files, self._pool, costs, lost=self.lost, failed=failed, done=done)
+    ) -> SpillTier:
+        """From now on pages go to ``files`` before they are dropped; ``failed`` and ``done`` as in ``SpillTier``."""
+        self._spill = SpillTier(files, self._pool, costs, lost=self.lost, failed=failed, done=done)
         return self._spill
 
     @property
@@ -48,10 +48,10 @@ class PageEvictor:
         Raises MemoryError when no page may go.
         """
         with self._lock:
-            victim = self._evictable.first()
+            victim = self._eviction.next_victim()
             spill, copy = self._spill, None
             if spill is not None and not (victim.stored or victim.spilled):
-                copy = spill.reserve(victim)
+                copy = spill.begin_copy(victim)
             if spill is None or copy is None:
                 self._evict(victim)
                 return
@@ -61,20 +61,20 @@ class PageEvictor:
         except BaseException:
             with self._lock:
                 spill.abandon(copy)
-                self._evictable.offer(victim)
+                self._eviction.offer(victim)
             raise
         with self._lock:
-            spill.keep(copy)
+            spill.commit(copy)
             victim.spilled = True
-            if self._evictable.is_next(victim):
+            if self._eviction.is_candidate(victim):
                 self._evict(victim)
 
     def _evict(self, victim: Node) -> None:
-        self._evictable.policy.evicted(victim)
+        self._eviction.policy.note_eviction(victim)
         if self._spill is not None and victim.spilled:
-            self._spill.left(victim)
+            self._spill.note_eviction(victim)
         if victim.stored or victim.spilled:
-            self._pool.release(self._evictable.detach(victim))
+            self._pool.remove_holder(self._eviction.detach(victim))
         else:
             # Children that are only on disk are unreachable without this page; they go with it.
             self.discard(victim)
@@ -91,14 +91,14 @@ class PageEvictor:
     def forget(self, node: Node) -> None:
         """Take a leaf out of the tree, with its page, its pins by publishers and its copy."""
         if node.page is not None:
-            self._pool.release(self._evictable.detach(node))
+            self._pool.remove_holder(self._eviction.detach(node))
         if node.pinned:
             self.pinned -= 1
-            self._evictable.retain(node, -node.pinned)
+            self._eviction.retain(node, -node.pinned)
             node.pinned = 0
         node.stored = False
         self._unspill(node)
-        self._evictable.forgotten(node)
+        self._eviction.node_removed(node)
         self._index.remove(node)
 
     def stored(self, node: Node) -> None:
@@ -124,7 +124,7 @@ class PageEvictor:
         if node.pinned:
             node.pinned -= 1
             self.pinned -= node.pinned == 0
-            self._evictable.retain(node, -1)
+            self._eviction.retain(node, -1)
 
     def _unspill(self, node: Node) -> None:
         if node.spilled:

@@ -14,7 +14,7 @@ from typing import Protocol
 from kvproxy.core import owner_of, stored_key
 from kvproxy.engine.cache.fair_threads import FairThreads
 from kvproxy.engine.cache.prefix_index import Node
-from kvproxy.engine.cache.spill_tier import Spill
+from kvproxy.engine.cache.spill_tier import SpillTier
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_store import Loaded, Missing, Rejected
 
@@ -25,7 +25,7 @@ READ_AHEAD = 4
 """Pages that may lie read in memory before the engine's thread has taken the first: beside the page budget."""
 
 
-class PagesOnDisk(Protocol):
+class DurablePages(Protocol):
     """What the engine needs of ``kvproxy.store.page_store.PageStore``."""
 
     def put(
@@ -45,7 +45,7 @@ class PagesOnDisk(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class PageRead:
     node: Node
     result: Loaded | Missing | Rejected
     seconds: float = field(default=0.0, compare=False)
@@ -53,7 +53,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class PageWritten:
     node: Node
     error: Exception | None
 
@@ -63,9 +63,9 @@ class PageIO:
 
     def __init__(
         self,
-        store: PagesOnDisk | None,
+        store: DurablePages | None,
         done: Callable[[Callable[[], None]], None],
-        spill: Spill | None = None,
+        spill: SpillTier | None = None,
         page_bytes: int = 0,
     ) -> None:
         """With ``page_bytes`` pages are read into READ_AHEAD buffers, for good: memory for each read would be taken
@@ -86,8 +86,8 @@ class PageIO:
     def has(self, node: Node) -> bool:
         return self._store is not None and self._store.has(stored_key(node.key, node.scope))
 
-    def read(self, node: Node, then: Callable[[Read], None], tenant: str | None = None) -> None:
-        """Read a stored or spilled page; ``then`` runs on the engine's thread, and the payload is another page's
+    def read(self, node: Node, then: Callable[[PageRead], None], tenant: str | None = None) -> None:
+        """PageRead a stored or spilled page; ``then`` runs on the engine's thread, and the payload is another page's
         once it has returned. A tenant's reads begin in the order asked, in turn with others'."""
         read = self._reader(node)
 
@@ -108,7 +108,7 @@ class PageIO:
 
         def take(result: Loaded | Missing | Rejected, seconds: float, buffer: bytearray | None) -> None:
             try:
-                then(Read(node, result, seconds))
+                then(PageRead(node, result, seconds))
             finally:
                 self._buffers.put(buffer)
 
@@ -122,7 +122,7 @@ class PageIO:
         return partial(self._store.get, stored_key(node.key, node.scope), node.parent_key, node.token_ids)
 
     def write(
-        self, node: Node, payload: bytes, then: Callable[[Written], None], owner: str | None = None
+        self, node: Node, payload: bytes, then: Callable[[PageWritten], None], owner: str | None = None
     ) -> None:
         """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed. ``owner`` as in
         ``PageStore.put``."""
@@ -137,7 +137,7 @@ class PageIO:
             error = done.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
-            self._done(lambda: then(Written(node, error)))
+            self._done(lambda: then(PageWritten(node, error)))
 
         future.add_done_callback(finish)
 

@@ -91,11 +91,11 @@ class PagePool:
             self.view(page).zero_()
         self._is_blank[page] = False
 
-    def hold(self, page: int) -> None:
+    def add_holder(self, page: int) -> None:
         assert self.refs[page] > 0, "only a held page can get another holder"
         self.refs[page] += 1
 
-    def release(self, page: int) -> None:
+    def remove_holder(self, page: int) -> None:
         self.refs[page] -= 1
         assert self.refs[page] >= 0 and page != SCRATCH
         if self.refs[page] == 0:

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Sequence
 
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PageIO, Written
+from kvproxy.engine.cache.page_io import PageIO, PageWritten
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.errors import Overloaded, Unavailable
 
 logger = logging.getLogger(__name__)
 
 
-class Keeper:
+class PageWriter:
     """Engine thread only; the writing itself happens on the I/O threads."""
 
     def __init__(self, cache: KVCache, io: PageIO) -> None:
@@ -35,7 +35,7 @@ class Keeper:
             done(Overloaded("memory is short; try again in a moment", retry_after_s=1))
             return
 
-        def next_page(written: Written | None = None) -> None:
+        def next_page(written: PageWritten | None = None) -> None:
             if written is not None:
                 if written.error is not None:
                     self._cache.release(nodes)

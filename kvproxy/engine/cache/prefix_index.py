@@ -30,7 +30,7 @@ class Node:
     ends.
 
     ``page`` is None while the node is only on disk; a node that is neither in memory nor on disk is not kept.
-    The last block is :class:`~kvproxy.engine.cache.eviction_heap.Evictable`'s and the policy's, who alone change it.
+    The last block is :class:`~kvproxy.engine.cache.eviction_heap.EvictionHeap`'s and the policy's, who alone change it.
     """
 
     scope: str
@@ -50,7 +50,7 @@ class Node:
     retained: int = 0
     in_use: bool = False
     """Held by a sequence, or pinned."""
-    kept: int = 0
+    in_use_below: int = 0
     """Itself if staying, and its children with such below them."""
     resident_below: int = 0
     """Children that have a page."""

@@ -66,7 +66,7 @@ class SpillCopy:
     """The page until it is on disk; its first ``bytes`` bytes count."""
 
 
-class Spill:
+class SpillTier:
     """Engine thread only; one thread of its own writes and deletes, in the order in which it was asked.
 
     When the tier is full, pages that left memory longest ago go, if nothing hangs below them: chains leave
@@ -85,7 +85,7 @@ class Spill:
         done: Callable[[Callable[[], None]], None],
     ) -> None:
         """``lost`` and ``failed`` forget what only the tier had, and call :meth:`forget`: ``lost`` from within
-        :meth:`reserve`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
+        :meth:`begin_copy`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
         self._files, self._pool, self._costs = files, pool, costs
         self._lost, self._failed, self._done = lost, failed, done
         self._room = files.max_size
@@ -105,8 +105,8 @@ class Spill:
         """Pages that wait to be written."""
         return self._waiting
 
-    def reserve(self, node: Node) -> SpillCopy | None:
-        """Make room for a copy of the node's page, which :meth:`fill`, then :meth:`keep`, or :meth:`abandon` must
+    def begin_copy(self, node: Node) -> SpillCopy | None:
+        """Make room for a copy of the node's page, which :meth:`fill`, then :meth:`commit`, or :meth:`abandon` must
         follow. None: it is not worth it, or cannot be done now."""
         worth = self._costs.worth_spilling(node.index, len(node.token_ids))
         if not worth or self._waiting >= PENDING or time.monotonic() < self._resumes_at:
@@ -123,7 +123,7 @@ class Spill:
         assert copy.pending is not None
         self._pool.read_into(page, copy.pending, len(copy.node.token_ids))
 
-    def keep(self, copy: SpillCopy) -> None:
+    def commit(self, copy: SpillCopy) -> None:
         """From here on the node has its copy, which is written to disk."""
         node = copy.node
         assert copy.pending is not None
@@ -146,7 +146,7 @@ class Spill:
         assert copy.pending is not None
         self._buffers.append(copy.pending)
 
-    def left(self, node: Node) -> None:
+    def note_eviction(self, node: Node) -> None:
         """A node that has a copy has left memory again."""
         self._copies.move_to_end(node)
 

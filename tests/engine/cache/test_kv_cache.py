@@ -71,7 +71,7 @@ def test_the_least_used_goes_first() -> None:
     for first in (10, 30):
         match = cache.match((first, *TOKENS), ["a"], 5)
         assert match.tokens == 5
-        cache.used(match.nodes)
+        cache.note_use(match.nodes)
     held = take(cache, 1)
     assert [cache.match((f, *TOKENS), ["a"], 5).tokens for f in (10, 20, 30)] == [5, 0, 5]
     cache.return_pages(held)
@@ -99,7 +99,7 @@ def test_what_is_pinned_or_held_is_never_evicted() -> None:
 def test_a_hold_keeps_its_pages_until_its_block_ends() -> None:
     cache = make_cache(2)
     keep(cache, TOKENS[:300])
-    with cache.hold(TOKENS[:301], ["a"]) as match:
+    with cache.retain_match(TOKENS[:301], ["a"]) as match:
         assert match.tokens == 300
         assert not cache.reserve(1)
     assert cache.reserve(2)
@@ -108,7 +108,7 @@ def test_a_hold_keeps_its_pages_until_its_block_ends() -> None:
 def test_a_hold_never_takes_the_last_token() -> None:
     cache = make_cache(2)
     keep(cache, TOKENS[:300])
-    with cache.hold(TOKENS[:300], ["a"]) as match:
+    with cache.retain_match(TOKENS[:300], ["a"]) as match:
         assert match.tokens == 299
 
 
@@ -117,12 +117,12 @@ def test_a_hold_cannot_take_pages_that_were_promised() -> None:
     cache = make_cache(4)
     keep(cache, TOKENS[:300])
     assert cache.reserve(3)
-    with cache.hold(TOKENS[:400], ["a"]) as match:
+    with cache.retain_match(TOKENS[:400], ["a"]) as match:
         assert match.tokens == 0
         pages = [cache.take(None) for _ in range(3)]
     cache.return_pages(pages)
     assert cache.check([]) == []
-    with cache.hold(TOKENS[:400], ["a"]) as match:
+    with cache.retain_match(TOKENS[:400], ["a"]) as match:
         assert match.tokens == PAGE_TOKENS, "one page was evicted, its parent is still there"
 
 
@@ -257,7 +257,7 @@ def test_a_known_page_that_nobody_uses_gives_way_to_the_same_one_computed_again(
 def test_a_partial_page_computed_further_elsewhere_is_replaced_too() -> None:
     cache = make_cache(3)
     (old,) = keep(cache, TOKENS[:40])
-    cache.used([old])
+    cache.note_use([old])
     (new,) = keep(cache, TOKENS[:90])
     assert list(cache.index) == [new] and cache.occupancy().held == 1
     assert new.frequency >= 1.0, "what it was used for counts on"
@@ -285,7 +285,7 @@ def test_fixed_pages_stay_up_to_a_share() -> None:
 
 def test_a_page_that_is_not_resident_cannot_be_fixed_and_a_forgotten_one_is_no_more() -> None:
     cache = make_cache(2)
-    stored = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    stored = cache.add_stored("a", None, TOKENS[:PAGE_TOKENS])
     assert cache.pin([stored], 9) is PinOutcome.ABSENT
     (node,) = keep(cache, (10, *TOKENS[:9]))
     assert cache.pin([node], 1) is PinOutcome.PINNED
@@ -297,18 +297,18 @@ def test_a_page_that_is_not_resident_cannot_be_fixed_and_a_forgotten_one_is_no_m
 
 def test_a_page_that_arrives_for_a_forgotten_node_is_free_again() -> None:
     cache = make_cache(2)
-    node = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    node = cache.add_stored("a", None, TOKENS[:PAGE_TOKENS])
     (page,) = take(cache, 1)
     cache.discard(node)
-    assert not cache.arrived(node, page)
+    assert not cache.attach_loaded(node, page)
     assert cache.check([]) == [] and cache.occupancy().free == 2
 
 
 def test_the_second_of_two_arrivals_is_free_again() -> None:
     cache = make_cache(2)
-    node = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    node = cache.add_stored("a", None, TOKENS[:PAGE_TOKENS])
     first, second = take(cache, 2)
-    assert cache.arrived(node, first) and not cache.arrived(node, second)
+    assert cache.attach_loaded(node, first) and not cache.attach_loaded(node, second)
     assert node.page == first and cache.check([]) == []
 
 
@@ -317,8 +317,8 @@ def test_a_bad_stored_copy_is_forgotten_unless_memory_has_the_page() -> None:
     (resident,) = keep(cache, TOKENS[:10], stored=True)
     cache.discard_if_absent(resident)
     assert cache.match(TOKENS, ["a"], 10).tokens == 10
-    absent = cache.know("b", None, TOKENS[:PAGE_TOKENS])
-    cache.know("b", absent, TOKENS[PAGE_TOKENS:300])
+    absent = cache.add_stored("b", None, TOKENS[:PAGE_TOKENS])
+    cache.add_stored("b", absent, TOKENS[PAGE_TOKENS:300])
     cache.discard_if_absent(absent)
     assert cache.match(TOKENS, ["b"], 300).tokens == 0
     assert cache.check([]) == []
