@@ -11,11 +11,11 @@ import torch
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.eviction_policy import (
+    EvictionPolicy,
     FarthestNext,
     GreedyDual,
     LeastFrequent,
     LeastRecent,
-    EvictionPolicy,
 )
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.page_costs import PageCosts, PageWork

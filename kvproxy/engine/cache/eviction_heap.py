@@ -1,7 +1,7 @@
-"""Which resident pages may go, and which goes first: kept up to date by every change, never looked for.
+"""A heap of evictable pages, updated incrementally on each change of holders, retained and pinned nodes.
 
-A page may go when only index nodes hold it, none of them is pinned, and nothing that hangs below them is in use: a
-page is of no use without those before it. Each change costs its way up the tree at most, an eviction O(log pages).
+A page is evictable when only index nodes hold it, none of them is retained or pinned, and no node below them is in use:
+a page is of no use without those before it. Each change costs its way up the tree at most, an eviction O(log pages).
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from kvproxy.engine.cache.prefix_index import Node
 
 
 class EvictionHeap:
-    """The cache tells it of every holder and pin; it changes the nodes' ``page``, ``retained``, ``in_use``, ``kept``,
-    ``resident_below`` and ``priority``, and nobody else does. Not thread safe: the cache's lock guards it."""
+    """Evictable pages in the order in which they are to be evicted.
+
+    The cache reports every holder and every retained node; this class alone changes the nodes' ``page``, ``retained``,
+    ``in_use``, ``in_use_below``, ``resident_below`` and ``priority``. Not thread safe: the cache's lock guards it.
+    """
 
     def __init__(self, pages: int, policy: EvictionPolicy) -> None:
-        """``pages``: the pool's, with its scratch page."""
+        """Start without nodes; ``pages``: size of the pool, its scratch page included."""
         self.policy = policy
         self.count = 0
-        """Pages that may go."""
+        """Number of evictable pages."""
         self._nodes: list[list[Node]] = [[] for _ in range(pages)]
         self._sequences = [0] * pages
         self._evictable = bytearray(pages)
@@ -29,21 +32,23 @@ class EvictionHeap:
         self._entries = 0
 
     def is_evictable(self, page: int) -> bool:
+        """Return whether the page may be evicted, once those below it are."""
         return bool(self._evictable[page])
 
     def add_sequence(self, page: int) -> None:
-        """One more sequence holds the page."""
+        """Count one more sequence that holds the page."""
         self._sequences[page] += 1
         if self._sequences[page] == 1:
             self._update_nodes_of(page)
 
     def remove_sequence(self, page: int) -> None:
+        """Count one sequence less that holds the page."""
         self._sequences[page] -= 1
         if self._sequences[page] == 0:
             self._update_nodes_of(page)
 
     def attach(self, node: Node, page: int) -> None:
-        """The page is the node's from now on."""
+        """Make ``page`` the node's."""
         node.page = page
         self._nodes[page].append(node)
         if node.parent is not None:
@@ -52,7 +57,7 @@ class EvictionHeap:
         self._update_evictable(page)
 
     def detach(self, node: Node) -> int:
-        """The page that was the node's."""
+        """Take the node's page from it and return the page."""
         page = node.page
         assert page is not None
         node.page = None
@@ -66,41 +71,43 @@ class EvictionHeap:
         return page
 
     def retain(self, node: Node, by: int) -> None:
+        """Add ``by`` (negative to release) to the node's retained count."""
         node.retained += by
         self._update_in_use(node)
 
     def note_use(self, node: Node) -> None:
-        """A request took the node's KV, or it was just computed."""
+        """Record that a request took the node's KV, or that it was just computed."""
         self.policy.note_use(node)
         self.offer(node)
 
     def next_victim(self) -> Node:
-        """The node whose page goes first. It stays in the tree and keeps its page: what follows is the cache's, which
-        evicts it or offers it again.
+        """Return the node of the page to evict first.
 
-        Raises MemoryError when no page may go.
+        The node stays in the tree and keeps its page: the cache then evicts it, or offers it again. Raises MemoryError
+        when no page is evictable.
         """
         while self._heap:
             value, _, _, node = heapq.heappop(self._heap)
             if value != node.priority or not self.is_candidate(node):
                 continue
             now = self.policy.priority(node)
-            if now > value:  # what it hangs on is worth more since
+            if now > value:  # the pages above it are worth more since
                 self._push(node, now)
                 continue
             return node
         raise MemoryError("every page is in use")
 
     def node_removed(self, node: Node) -> None:
-        """The node leaves the tree: whoever pins it still keeps nothing above it."""
+        """Stop counting a node that leaves the tree: still retained, it keeps no page above it."""
         self._update_in_use(node)
 
     def _update_nodes_of(self, page: int) -> None:
+        """Update all nodes that share the page."""
         for node in self._nodes[page]:
             self._update_in_use(node)
 
     def _update_in_use(self, node: Node) -> None:
-        """See whether the node is in use, and tell all that lead to it when that has changed."""
+        """Recompute whether the node is in use, and update all nodes above it when that has changed."""
         in_use = self._in_use(node)
         if in_use == node.in_use:
             return
@@ -118,33 +125,37 @@ class EvictionHeap:
             at = at.parent
 
     def _in_use(self, node: Node) -> bool:
-        """One that is on disk, and pinned since it is about to be read, keeps what leads to it as much as it will
-        when its page has come: its coming must take no page from those that may go."""
+        """Return whether the node must not be evicted.
+
+        A retained node that is on disk is about to be read. It counts as in use already, as it will when its page has
+        come: attaching that page must not make fewer pages evictable.
+        """
         if node.page is not None and self._sequences[node.page] > 0:
             return True
         return node.retained > 0 and (node.page is not None or node.stored or node.spilled)
 
     def _update_evictable(self, page: int) -> None:
+        """Recompute whether the page is evictable, and queue its nodes when it is."""
         nodes = self._nodes[page]
-        may = bool(nodes) and not any(n.in_use_below for n in nodes)
-        if may != self._evictable[page]:
-            self._evictable[page] = may
-            self.count += 1 if may else -1
-        if may:
+        evictable = bool(nodes) and not any(n.in_use_below for n in nodes)
+        if evictable != self._evictable[page]:
+            self._evictable[page] = evictable
+            self.count += 1 if evictable else -1
+        if evictable:
             for node in nodes:
                 self.offer(node)
 
     def is_candidate(self, node: Node) -> bool:
-        """Whether the node's page may go now, before any other."""
+        """Return whether the node's page is evictable now: no child of it is resident."""
         return node.page is not None and node.resident_below == 0 and bool(self._evictable[node.page])
 
     def offer(self, node: Node) -> None:
-        """Queue a node that may have become one that can go, or has another value."""
+        """Queue a node that may have become a candidate, or has another priority."""
         if self.is_candidate(node):
             self._push(node, self.policy.priority(node))
 
     def _push(self, node: Node, priority: float) -> None:
-        """Old entries of a node stay and are skipped, until there are too many of them."""
+        """Queue the node. Its old entries stay and are skipped, until there are too many of them."""
         node.priority = priority
         if len(self._heap) > 8 * len(self._nodes) + 64:
             leaves = {n for nodes in self._nodes for n in nodes if n is not node and self.is_candidate(n)}
@@ -157,20 +168,20 @@ class EvictionHeap:
         return node.priority, -node.index, self._entries, node
 
     def check(self, nodes: Iterable[Node]) -> list[str]:
-        """Count everything anew from the tree; every difference in words."""
+        """Recount everything from the tree and return every difference in words."""
         faults: list[str] = []
-        everyone = list(nodes)
-        kept: set[Node] = set()
-        for node in everyone:
+        all_nodes = list(nodes)
+        in_use_below: set[Node] = set()
+        for node in all_nodes:
             in_use = self._in_use(node)
             if in_use != node.in_use:
                 faults.append(f"node {node.key.hex()[:12]} is in use: {in_use}, counted as {node.in_use}")
             at: Node | None = node if in_use else None
-            while at is not None and at not in kept:
-                kept.add(at)
+            while at is not None and at not in in_use_below:
+                in_use_below.add(at)
                 at = at.parent
         holders: dict[int, list[Node]] = {}
-        for node in everyone:
+        for node in all_nodes:
             if node.page is not None:
                 holders.setdefault(node.page, []).append(node)
             below = sum(c.page is not None for c in node.children)
@@ -178,21 +189,24 @@ class EvictionHeap:
                 faults.append(
                     f"node {node.key.hex()[:12]} has {below} resident children, not {node.resident_below}"
                 )
-            if (node in kept) != (node.in_use_below > 0):
+            if (node in in_use_below) != (node.in_use_below > 0):
                 faults.append(
-                    f"node {node.key.hex()[:12]} is kept: {node in kept}, its count is {node.in_use_below}"
+                    f"node {node.key.hex()[:12]} is in use, or a node below it: {node in in_use_below}, "
+                    f"its count is {node.in_use_below}"
                 )
-        may_go = {page for page, of in holders.items() if not kept.intersection(of)}
-        listed = {page for page, may in enumerate(self._evictable) if may}
-        if may_go != listed or self.count != len(may_go):
-            faults.append(f"{len(may_go)} pages may go, {len(listed)} are listed and {self.count} counted")
+        evictable = {page for page, of in holders.items() if not in_use_below.intersection(of)}
+        listed = {page for page, is_listed in enumerate(self._evictable) if is_listed}
+        if evictable != listed or self.count != len(evictable):
+            faults.append(
+                f"{len(evictable)} pages are evictable, {len(listed)} are listed and {self.count} counted"
+            )
         for page, of in enumerate(self._nodes):
             if set(of) != set(holders.get(page, ())) or len(of) != len(set(of)):
                 faults.append(
                     f"page {page} is listed for {len(of)} nodes, {len(holders.get(page, ()))} have it"
                 )
         queued = {(node, value) for value, _, _, node in self._heap}
-        for node in everyone:
+        for node in all_nodes:
             if self.is_candidate(node) and (node, node.priority) not in queued:
-                faults.append(f"node {node.key.hex()[:12]} may go next and is in no queue")
+                faults.append(f"node {node.key.hex()[:12]} is a candidate and has no entry in the heap")
         return faults

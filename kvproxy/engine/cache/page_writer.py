@@ -1,4 +1,4 @@
-"""Writes registered pages to the store, one after another, so that a long document is never in memory twice."""
+"""`PageWriter`: writes registered pages to the store, one after another, so that a long document is in memory once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class PageWriter:
-    """Engine thread only; the writing itself happens on the I/O threads."""
+    """Writes nodes' pages. Engine thread only; the writing itself happens on the I/O threads."""
 
     def __init__(self, cache: KVCache, io: PageIO) -> None:
         self._cache = cache
@@ -24,11 +24,11 @@ class PageWriter:
     def save(
         self, nodes: Sequence[Node], done: Callable[[Exception | None], None], owner: str | None = None
     ) -> None:
-        """Write all nodes that are not stored; then call ``done``, with the first error if there was one. ``owner`` as
-        in ``PageStore.put``.
+        """Write all nodes that are not stored; then call ``done``, with the first error if there was one.
 
-        The nodes are pinned meanwhile; Overloaded, where that would break a promise: the sequence may have pages of
-        its own for them. What was written before an error stays: it is whole, and found again.
+        ``owner`` as in ``PageStore.put``. The nodes are retained meanwhile; where that would break a reservation,
+        ``done`` gets Overloaded: the sequence may have pages of its own for them. Pages written before an error stay:
+        they are whole, and found again. Example: ``writer.save(nodes, done=publication.stored, owner="tenant:a")``
         """
         todo = [n for n in nodes if not (n.stored and self._io.has(n))]
         if not self._cache.retain(nodes):
@@ -61,7 +61,7 @@ class PageWriter:
         next_page()
 
     def restore(self, nodes: Sequence[Node]) -> None:
-        """Write pages of a published document that a reader had to compute again. Best effort."""
+        """Write pages of a published document that a request had to compute again. Best effort."""
         new = [n for n in nodes if not n.stored and n not in self._restoring]
         if not new or not self._io.has_store:
             return

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PageIO, DurablePages
+from kvproxy.engine.cache.page_io import DurablePages, PageIO
 from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
