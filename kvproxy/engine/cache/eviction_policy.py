@@ -43,11 +43,12 @@ class EvictionPolicy(Protocol):
 class GreedyDual:
     """GreedyDual-Size-Frequency: ``priority = clock + frequency * cost``; all pages have one size, so it is 1.
 
-    - cost: seconds to have the page again, in units of a first page's prefill (so that a better measurement of the machine
-      does not move pages against one another). It grows with a page's depth by the attention that is added; for a page that
-      is on disk, or would go there, it is its read, if that is cheaper.
+    - cost: seconds to have the page again, in units of a first page's prefill (so that a better measurement of the
+      machine does not move pages against one another). It grows with a page's depth by the attention that is added; for
+      a page that is on disk, or would go there, it is its read, if that is cheaper.
     - frequency: requests that took the page, each counting half after TURNOVERS turnovers of the pool, and the first
-      FIRST_USE. The paper's counter never falls: a page that was popular once would stay. It outlives the page for a while.
+      FIRST_USE. The paper's counter never falls: a page that was popular once would stay. It outlives the page for a
+      while.
     - clock: as in the paper, and read when the last request releases the page rather than when the first one came.
 
     A page is of no use without those before it, and leaves are evicted first, which the cache sees to. The worth per

@@ -62,8 +62,10 @@ class PageCosts:
     """
 
     def __init__(self, work: PageWork, page_bytes: int, *, spills: bool = False) -> None:
-        """Start with assumed speeds; ``page_bytes``: of one page; ``spills``: whether pages go to disk before they are
-        dropped."""
+        """Start with assumed speeds.
+
+        ``page_bytes``: bytes of one page; ``spills``: whether pages go to disk before they are dropped.
+        """
         self._work, self._spills = work, spills
         self._flops: deque[float] = deque([ASSUMED_FLOPS], _REMEMBERED)
         self._loads: deque[float] = deque([page_bytes / ASSUMED_BYTES], _REMEMBERED)

@@ -131,7 +131,7 @@ class PagePool:
         self.kv[:, :, :, target, :positions].copy_(self.kv[:, :, :, source, :positions])
 
     def read(self, page: int, positions: int = PAGE_TOKENS) -> bytes:
-        """Return the first ``positions`` of a page as bytes, in the order [layers, 2, kv_heads, positions, head_dim]."""
+        """Return the first ``positions`` of a page as bytes, ordered [layers, 2, kv_heads, positions, head_dim]."""
         return self.kv[:, :, :, page, :positions].contiguous().cpu().view(torch.uint8).numpy().tobytes()
 
     def read_into(self, page: int, target: bytearray, positions: int = PAGE_TOKENS) -> memoryview:
@@ -146,8 +146,7 @@ class PagePool:
         return written
 
     def write(self, page: int, payload: bytes | bytearray | memoryview, positions: int = PAGE_TOKENS) -> None:
-        """Write the bytes of :meth:`read` to a page that :meth:`allocate` just gave; the positions behind them stay
-        zeros.
+        """Write the bytes of :meth:`read` to a page that :meth:`allocate` just gave; later positions stay zeros.
 
         A whole page is taken for any ``positions``: partial pages were once stored whole. Raises ValueError when the
         length is neither. Example: ``pool.write(page, loaded.payload, positions=len(node.token_ids))``
