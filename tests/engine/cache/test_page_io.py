@@ -16,7 +16,7 @@ from kvproxy.store.page_store import Loaded, Missing, Rejected
 
 
 class Slow:
-    """A store whose calls wait for ``go``."""
+    """A store that answers once ``go`` is set."""
 
     def __init__(self) -> None:
         self.go = threading.Event()

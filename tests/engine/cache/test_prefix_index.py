@@ -187,7 +187,7 @@ def test_a_match_is_the_longest_shared_start_of_all_that_may_be_read(seed: int) 
 
 
 class TestResident:
-    """What figures say of a kept prefix is what a lookup finds."""
+    """`PrefixIndex.resident`, for figures, counts the tokens that a lookup finds."""
 
     TOKENS = tuple(range(1, 3 * PAGE_TOKENS + 41))
 
