@@ -27,7 +27,7 @@ from transformers import (
 
 from kvproxy.core import Sampling
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import PrefixIndex
@@ -296,7 +296,7 @@ def make_rig(
     max_running: int = 64,
     max_waiting: int = 64,
     eos_ids: frozenset[int] = frozenset(),
-    store: PagesOnDisk | None = None,
+    store: DurablePages | None = None,
     pace: Pace | None = None,
     spill: SpillFiles | None = None,
     allowance: int = ALLOWANCE,

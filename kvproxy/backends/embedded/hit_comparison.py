@@ -55,7 +55,7 @@ class Comparer:
         """
         ids, cache = prompt.token_ids, self._engine.cache
         told = _ComparisonProgress(progress, len(ids) * 2)
-        with cache.hold(ids, caller.readable) as match:
+        with cache.retain_match(ids, caller.readable) as match:
             kept = match.tokens
             if not kept:
                 raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
@@ -101,7 +101,7 @@ class Comparer:
         ``constraint``: a new one of the same grammar. Raises Overloaded when a request needs the place.
         """
         cache = self._engine.cache
-        with cache.hold(hit.job.token_ids, hit.job.readable) as match:
+        with cache.retain_match(hit.job.token_ids, hit.job.readable) as match:
             taken = min(hit.cached, match.tokens)
             watch = PageWatch(cache, match.nodes[: pages_for(taken)], taken)
             job = replace(

@@ -14,8 +14,8 @@ from concurrent.futures import Future
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PageIO, PagesOnDisk
-from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.cache.page_io import DurablePages, PageIO
+from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.decode.draft_cost import StepCost
@@ -55,7 +55,7 @@ class Engine:
         max_context: int,
         max_running: int,
         max_waiting: int,
-        store: PagesOnDisk | None = None,
+        store: DurablePages | None = None,
         thread: KernelThread | None = None,
         speculate: bool = True,
         pace: Pace | None = None,
@@ -74,7 +74,7 @@ class Engine:
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
         self._admission = Admission(cache, self.io, self._end)
-        self._results = TileResults(cache, Keeper(cache, self.io), model.numerics, self._end)
+        self._results = TileResults(cache, PageWriter(cache, self.io), model.numerics, self._end)
         self._running: list[Sequence] = []
         self._service = Service()
         self._line = Line(

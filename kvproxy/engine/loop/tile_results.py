@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.decode.speculation import DraftCounts
 from kvproxy.engine.forward.invariance import Numerics
@@ -26,7 +26,7 @@ class TileResults:
     def __init__(
         self,
         cache: KVCache,
-        keeper: Keeper,
+        keeper: PageWriter,
         numerics: Numerics,
         end: Callable[[Sequence, Finished | BaseException | None], None],
     ) -> None:
