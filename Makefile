@@ -19,16 +19,19 @@ JS_CLIENTS := .js-clients
 
 # Processes that share the tests out between them (tests/scheduling.py): as many as there are cores to spare.
 WORKERS ?= 2
+# Every process that a test starts would compile our modules again, and every run the tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
 	@echo "make serve  the proxy on 127.0.0.1:8321 with the small bundled model"
-	@echo "make test   the tests that are not slow: @TEST@ on 2 cores; WORKERS=4 for 4 of them"
-	@echo "make test-slow  real clients in environments of their own, soak, kills: @SLOW@ on 2 cores"
+	@echo "make test   the tests that are not slow, in two processes (WORKERS=4: in four)"
+	@echo "make test-slow  the slow ones: real clients in environments of their own, soak, kills"
 	@echo "make lint   ruff               make types  mypy --strict"
-	@echo "make check  lint, types, test  make clean  remove what these made"
+	@echo "make check  what CI runs: lint, types, test, test-slow"
+	@echo "make clean  remove what these made"
 	@echo "make agents the real agents, twice each, and what their second session reuses (minutes)"
 	@echo "make peers  vLLM, transformers, llama.cpp and kvproxy side by side (minutes; 6 GB in .peers)"
 	@echo "make coverage  branch coverage of wire and documents, with a floor"
@@ -92,7 +95,7 @@ types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	  (cd integrations/$${package%%:*} && $(abspath $(BIN))/mypy --python-executable "$(CURDIR)/$${package#*:}/bin/python"); \
 	done
 
-check: lint types test
+check: lint types test test-slow
 
 .PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
 

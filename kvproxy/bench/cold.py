@@ -19,7 +19,7 @@ from kvproxy.bench.machine import engine_machine
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart
 from kvproxy.engine.models.source import resolve_model
-from kvproxy.serve import Stack, open_stack
+from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.telemetry.request_timer import Timings
 
 SIZES = (255, 1024, 3774, 7500)

@@ -22,7 +22,7 @@ from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart, TextR
 from kvproxy.engine.loop.sequence import Job, Sequence
 from kvproxy.engine.models.source import resolve_model
 from kvproxy.events import TextDelta
-from kvproxy.serve import Stack, open_stack
+from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.terminal.tables import console
 
 LOOKUP = 10

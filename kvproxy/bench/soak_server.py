@@ -13,7 +13,8 @@ from typing import Any
 
 from kvproxy.bench.server_process import announce_to
 from kvproxy.config import load_config
-from kvproxy.serve import Stack, run_server
+from kvproxy.serve import run_server
+from kvproxy.stack.open_stack import Stack
 
 SETTLE_S = 10.0
 """Seconds for readers that left with the last requests, and for pages that are still being written."""

@@ -6,18 +6,18 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 MOST_TOLD = 1000
-"""Characters of a message: what a client or an upstream wrote may stand in one, and goes into the log with it."""
+"""Characters of a message: it may quote a client or an upstream, and goes into the log."""
 
 
 def cut(text: str, most: int) -> str:
-    """Return the first ``most`` characters of ``text``, with a mark where any were left out."""
+    """Cut ``text`` to its first ``most`` characters, with a mark where any were left out."""
     return text if len(text) <= most else f"{text[: max(0, most - 1)]}…"
 
 
 class KVProxyError(Exception):
     """Base of all errors with a meaning outside this process.
 
-    ``message`` says what to change; ``param`` names the offending field, as OpenAI does. Both are cut.
+    ``message`` states the fault and the remedy; ``param`` names the offending field, as OpenAI does. Both are cut.
     """
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -31,7 +31,6 @@ class KVProxyError(Exception):
 
     @property
     def http_status(self) -> int:
-        """The status that the answer has."""
         return int(self.status)
 
     @property
@@ -40,7 +39,7 @@ class KVProxyError(Exception):
         return None
 
     def body(self) -> dict[str, Any]:
-        """OpenAI's error body; all four keys are required by its spec."""
+        """Return OpenAI's error body; all four keys are required by its spec."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
@@ -53,5 +52,4 @@ class Retryable(KVProxyError):
 
     @property
     def retry_after_s(self) -> int | None:
-        """Seconds for ``Retry-After``."""
         return self._retry_after_s

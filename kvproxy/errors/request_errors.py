@@ -34,7 +34,12 @@ class ContextTooLong(InvalidRequest):
         at_least: bool = False,
         param: str = "messages",
     ) -> None:
-        """``at_least``: the prompt was not tokenized to its end, so ``prompt_tokens`` are fewer than it has."""
+        """Compose the message. With ``at_least`` the prompt was not tokenized to its end, and has more than
+        ``prompt_tokens``.
+
+        Example:
+            ``raise ContextTooLong(limit=32768, prompt_tokens=40000, completion_tokens=100)``
+        """
         needs = "needs at least" if at_least else "needs"
         super().__init__(
             f"This model's maximum context length is {limit} tokens. However, your request {needs} "

@@ -69,23 +69,20 @@ class UpstreamError(KVProxyError):
 
     @property
     def http_status(self) -> int:
-        """The upstream's own status."""
         return self._status
 
     @property
     def retry_after_s(self) -> int | None:
-        """Seconds that the upstream asked to wait; None where it named none."""
         return self._retry_after_s
 
     def body(self) -> dict[str, Any]:
-        """Return OpenAI's error body, with the upstream's own fields where it had some."""
         error = {"message": self.message, "type": "upstream_error", "param": None, "code": None}
         error.update(self._error)
         return {"error": error}
 
 
 def _cut_fields(error: dict[str, Any]) -> dict[str, Any]:
-    """Return an upstream's error object with its texts cut, and of what is nested only what is small."""
+    """Return an upstream's error object in bounded size: its texts cut, its large nested values left out."""
     kept = dict(list(error.items())[:32])
     told = {cut(k, 64): cut(v, MOST_TOLD) if isinstance(v, str) else v for k, v in kept.items()}
     return {

@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
-from kvproxy.core import Visibility
+from kvproxy.core import NAMEABLE_ID, Visibility
 from kvproxy.errors import InvalidRequest
 from kvproxy.mcp_server.remote import Remote
 from kvproxy.mcp_server.root_folder import RootFolder
@@ -37,7 +37,7 @@ _Id = Annotated[
     Field(
         description="What readers name it by, e.g. handbook: 1 to 128 letters, digits and . _ - /, the first a letter "
         "or digit.",
-        pattern="^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$",
+        pattern=f"^{NAMEABLE_ID}$",
     ),
 ]
 _Visibility = Annotated[

@@ -26,7 +26,7 @@ TOKENS = tuple(range(256))
 
 
 def text_of(id: str, version: int) -> str:
-    """Up to 20 kB, with what overflows a database page."""
+    """Return up to 20 kB, so that some overflow a database page."""
     return f"{id}@{version} 世界 " * (
         1 + int.from_bytes(hashlib.sha256(f"{id}{version}".encode()).digest()[:2]) % 1200
     )
@@ -51,7 +51,7 @@ def owner_of(id: str) -> str:
 
 
 def stored_keys(id: str, version: int) -> list[bytes]:
-    """Where its pages lie in the page store."""
+    """Return the keys of its pages in the page store."""
     return [stored_key(key, document(id, version).scope) for key in keys_of(id, version)]
 
 

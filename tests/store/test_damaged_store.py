@@ -25,7 +25,7 @@ from kvproxy.store.stored_responses import ResponseStore
 from tests.documents.test_registry_damage import cuts, flips, holes
 
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "2"))
-"""How many places of each file are damaged in each way; some hundreds take many minutes."""
+"""Number of places of each file that are damaged in each way; some hundreds take many minutes."""
 
 TEXTS = {
     "short": "the rules\n",
@@ -85,7 +85,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was found of what had been put."""
+    """Counts of the things found again."""
 
     documents: int
     pages: int
@@ -112,7 +112,7 @@ async def fill(store: Opened) -> None:
 
 
 async def read(store: Opened) -> Held:
-    """Holds whatever can be read against what was put."""
+    """Compare everything that can be read with the things that were put, and count them."""
     known = {e.document.ref: e.document for e in store.registry.load()}
     for ref, found in known.items():
         assert found == document(ref.id)

@@ -1,4 +1,4 @@
-"""A damaged index costs neither the pages, which say themselves what they are, nor the records, which have seals."""
+"""A damaged index costs neither the pages, which carry their own keys, nor the records, which have seals."""
 
 from __future__ import annotations
 

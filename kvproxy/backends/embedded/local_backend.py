@@ -84,7 +84,7 @@ class EmbeddedBackend:
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         cache = self._engine.cache
-        with cache.hold(prompt.token_ids, caller.readable) as match:
+        with cache.retain_match(prompt.token_ids, caller.readable) as match:
             if match.tokens == 0:
                 yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
                 return
@@ -220,7 +220,7 @@ class EmbeddedBackend:
             for page in kept.pages:
                 if not store.has(stored_key(page.key, scope)):
                     break
-                parent = cache.know(scope, parent, kept.token_ids[done : done + page.tokens])
+                parent = cache.add_stored(scope, parent, kept.token_ids[done : done + page.tokens])
                 done += page.tokens
             return done
 

@@ -35,6 +35,7 @@ from kvproxy.backends.fake.fake_answers import (
 )
 from kvproxy.backends.fake.fake_misses import FakeMisses
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.loop.fairness.places import Claim, Places
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
@@ -129,7 +130,7 @@ class FakeBackend:
                 yield PagesFound(tokens=tokens, on_disk=0)
             else:
                 old = [p for s in caller.readable for p in self._evicted.get(s, ())]
-                yield NoPages(evicted=any(_common(p, prompt.token_ids) == len(p) for p in old))
+                yield NoPages(evicted=any(common_prefix(p, prompt.token_ids) == len(p) for p in old))
         finally:
             self.holds -= 1
 
@@ -297,7 +298,7 @@ class FakeBackend:
     def _resident(self, token_ids: _Tokens, caller: Caller) -> int:
         """Return the longest start shared with a prefix that the caller may read, short of the last token."""
         prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
-        longest = max((_common(p, token_ids) for p in prefixes), default=0)
+        longest = max((common_prefix(p, token_ids) for p in prefixes), default=0)
         return min(longest, len(token_ids) - 1)
 
 
@@ -313,17 +314,6 @@ def _kept_until(generation: Generation) -> int:
         return 0
     until = generation.keep_until
     return len(generation.prompt.token_ids) if until is None else until
-
-
-def _common(a: _Tokens, b: _Tokens) -> int:
-    """Length of the common start."""
-    shorter = min(len(a), len(b))
-    if a[:shorter] == b[:shorter]:  # The usual case, without a step of Python for each token.
-        return shorter
-    for position, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return position
-    return shorter
 
 
 def _pages(token_ids: _Tokens) -> tuple[KeptPage, ...]:

@@ -29,7 +29,7 @@ from kvproxy.engine.bitwise import ROWS, Rows, compare_rows, total
 from kvproxy.engine.build import keep_freed_memory, return_freed_memory
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
-from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import PrefixIndex
@@ -176,7 +176,7 @@ def start_rig(
     *,
     tokens: int,
     thread: KernelThread | None = None,
-    store: PagesOnDisk | None = None,
+    store: DurablePages | None = None,
     max_running: int = 64,
     max_waiting: int = 64,
     **options: Any,

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from kvproxy.core import PAGE_TOKENS, MissReason
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
-from kvproxy.engine.cache.page_io import PageIO, Read
+from kvproxy.engine.cache.page_io import PageIO, PageRead
 from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
-from kvproxy.engine.cache.siblings import common_prefix
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import CannotFit, HitLost, KVProxyError, Overloaded
@@ -100,7 +100,7 @@ class Admission:
 
     def _begin(self, seq: Sequence, nodes: tuple[Node, ...]) -> None:
         seq.admitted_at = time.perf_counter()
-        self._cache.used(nodes)
+        self._cache.note_use(nodes)
         missing = [n for n in nodes if n.page is None]
         if not missing:
             self._attach(seq)
@@ -139,12 +139,12 @@ class Admission:
             return True
         return leader.computed >= _shareable(leader.job, seq.job)
 
-    def _page_read(self, seq: Sequence, read: Read) -> None:
+    def _page_read(self, seq: Sequence, read: PageRead) -> None:
         if seq.phase is Phase.LOADING:
             with isolated(seq, self._fail):
                 self._take_page(seq, read)
 
-    def _take_page(self, seq: Sequence, read: Read) -> None:
+    def _take_page(self, seq: Sequence, read: PageRead) -> None:
         node, result = read.node, read.result
         if isinstance(result, Loaded):
             self._cache.costs.loaded(read.seconds)
@@ -160,7 +160,7 @@ class Admission:
                 self._reject(node, str(e))
             else:
                 # The page now belongs to the node; the sequence's share of it is counted at _attach.
-                self._cache.arrived(node, page)
+                self._cache.attach_loaded(node, page)
         elif not isinstance(result, Loaded):
             self._reject(node, "it is missing" if isinstance(result, Missing) else result.reason)
         self._loads[seq] -= 1

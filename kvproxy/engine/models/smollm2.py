@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from kvproxy.core.progress import ReportProgress
 from kvproxy.errors import SetupError
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ _BLOCK_NAMES = {
 }
 _TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
-Progress = Callable[[int, int], None]
 """``progress(done, total)``, in tensors."""
 
 
@@ -60,7 +60,7 @@ def find_gguf() -> Path | None:
 
 
 def bundled_model(
-    cache_dir: Path, progress: Progress | None = None, find: Callable[[], Path | None] = find_gguf
+    cache_dir: Path, progress: ReportProgress | None = None, find: Callable[[], Path | None] = find_gguf
 ) -> Path:
     """The converted model's folder below ``cache_dir``, converting it first when it is not there.
 
@@ -96,7 +96,7 @@ def _digest(gguf: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _build(gguf: Path, target: Path, progress: Progress | None) -> None:
+def _build(gguf: Path, target: Path, progress: ReportProgress | None) -> None:
     """Convert in a folder of another name, then rename it: no killed conversion is taken for a model."""
     for left_over in target.parent.glob(f".{BUNDLED_NAME}.tmp-*"):  # the lock is ours: nobody works there
         shutil.rmtree(left_over, ignore_errors=True)
@@ -120,7 +120,7 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def convert(gguf: Path, folder: Path, progress: Progress | None = None) -> None:
+def convert(gguf: Path, folder: Path, progress: ReportProgress | None = None) -> None:
     """Write the model in ``gguf`` (Llama architecture, GPT-2 style BPE) into the existing ``folder``."""
     from gguf import GGUFReader
     from safetensors.torch import save_file
@@ -137,7 +137,7 @@ def convert(gguf: Path, folder: Path, progress: Progress | None = None) -> None:
 
 
 def _weights(
-    reader: GGUFReader, meta: dict[str, Any], progress: Progress | None
+    reader: GGUFReader, meta: dict[str, Any], progress: ReportProgress | None
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """(name, bf16 tensor of shape [out, in] or [hidden]) under the names that transformers' Llama uses."""
     import numpy as np

@@ -1,4 +1,4 @@
-"""What ``kvproxy serve`` does beside answering; the rest of it is tested end to end."""
+"""The tasks that serve no request; the rest of the stack is tested end to end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from kvproxy import serve
 from kvproxy.engine import build
+from kvproxy.stack import background
 
 
-async def test_freed_memory_is_given_back_again_and_again_off_the_event_loop(
+async def test_freed_memory_is_given_back_periodically_off_the_event_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     threads: list[int] = []
@@ -23,10 +23,10 @@ async def test_freed_memory_is_given_back_again_and_again_off_the_event_loop(
         if len(threads) == 2:
             loop.call_soon_threadsafe(twice.set)
 
-    monkeypatch.setattr(serve, "TRIM_S", 0.001)
+    monkeypatch.setattr(background, "TRIM_S", 0.001)
     monkeypatch.setattr(build, "return_freed_memory", trimmed)
-    async with serve._background() as background:
-        background(serve._trim())
+    async with background.open_background() as tasks:
+        tasks.start(background.trim_memory())
         await twice.wait()
     count = len(threads)
     assert threading.get_ident() not in threads
@@ -34,7 +34,7 @@ async def test_freed_memory_is_given_back_again_and_again_off_the_event_loop(
     assert len(threads) <= count + 1, "it ends with the server"
 
 
-async def test_a_cancellation_that_comes_while_background_work_ends_is_heard() -> None:
+async def test_a_cancellation_while_background_tasks_end_is_raised_after_them() -> None:
     ending, go_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def slow_to_end() -> None:
@@ -46,8 +46,8 @@ async def test_a_cancellation_that_comes_while_background_work_ends_is_heard() -
             ended.set()
 
     async def life() -> None:
-        async with serve._background() as begin:
-            begin(slow_to_end())
+        async with background.open_background() as tasks:
+            tasks.start(slow_to_end())
             await asyncio.sleep(0)
 
     task = asyncio.ensure_future(life())
@@ -58,3 +58,19 @@ async def test_a_cancellation_that_comes_while_background_work_ends_is_heard() -
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set(), "what it waits for has ended first"
+
+
+async def test_a_failed_task_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    done = asyncio.Event()
+
+    async def fail() -> None:
+        raise ValueError("no such pages")
+
+    async def go_on() -> None:
+        await asyncio.sleep(0.001)
+        done.set()
+
+    async with background.open_background() as tasks:
+        tasks.start(fail(), go_on())
+        await done.wait()
+    assert "a background task failed" in caplog.text and "no such pages" in caplog.text

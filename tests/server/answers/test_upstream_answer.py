@@ -52,7 +52,7 @@ async def served(upstream: MockEndpoints, **options: Any) -> AsyncIterator[tuple
         pipeline = Pipeline(
             composer=proxy.composer, local=proxy.backend, misses=misses, default_max_tokens=64
         )
-        proxy.parts = replace(proxy.parts, pipeline=pipeline)
+        proxy.components = replace(proxy.components, pipeline=pipeline)
         async with client_of(proxy) as http:
             yield http, proxy
 

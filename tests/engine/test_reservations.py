@@ -1,4 +1,4 @@
-"""Pages that were promised to a running sequence stay there to be taken, whatever others do between."""
+"""Pages that are reserved for a running sequence stay there to be taken, whatever other requests do between."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache, PinOutcome
 from kvproxy.engine.cache.page_io import PageIO
 from kvproxy.engine.cache.page_pins import most_pinned
-from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.loop.sequence import Phase
 from kvproxy.errors import Overloaded
 from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
@@ -26,24 +26,24 @@ NEXT = TOKENS[PAGE_TOKENS : 2 * PAGE_TOKENS]
 
 
 def take_all(cache: KVCache, count: int, *others: int) -> None:
-    """Redeem every promise, while sequences hold ``others``."""
+    """Redeem every reservation, while sequences hold ``others``."""
     pages = [cache.take(None) for _ in range(count)]
     assert cache.check([pages, others]) == []
     cache.return_pages(pages)
 
 
-def test_pages_that_were_promised_are_not_fixed() -> None:
+def test_reserved_pages_are_not_pinned() -> None:
     cache = make_cache(4)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     assert cache.reserve(3)
     assert cache.pin(nodes, 4) is PinOutcome.BUSY
     assert cache.pinned == 0 and cache.check([]) == []
-    assert cache.pin(nodes[:1], 4) is PinOutcome.PINNED, "one page more than was promised"
+    assert cache.pin(nodes[:1], 4) is PinOutcome.PINNED, "one page more than was reserved"
     take_all(cache, 3)
     cache.unpin(nodes)
 
 
-def test_pages_that_were_promised_are_not_pinned() -> None:
+def test_reserved_pages_are_not_retained() -> None:
     cache = make_cache(4)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     assert cache.reserve(3)
@@ -62,8 +62,8 @@ def test_what_is_reserved_is_all_there_or_nothing_changes() -> None:
     cache.release(nodes)
 
 
-def test_a_page_registered_below_another_copy_does_not_keep_what_was_promised() -> None:
-    """Another sequence's copy of the first page leads to it. That sequence has ended, and its page is promised."""
+def test_a_page_registered_below_another_copy_does_not_keep_reserved_pages() -> None:
+    """Its parent's page is another sequence's copy. That sequence has ended, and its page is reserved."""
     cache = make_cache(4)
     assert cache.reserve(3)
     theirs, ours, second = cache.take(None), cache.take(None), cache.take(None)
@@ -78,28 +78,28 @@ def test_a_page_registered_below_another_copy_does_not_keep_what_was_promised() 
     cache.return_pages([ours, second])
 
 
-def test_a_page_that_arrives_keeps_nothing_more_than_its_pin_did() -> None:
+def test_a_loaded_page_keeps_nothing_more_than_retaining_its_node_did() -> None:
     """It hangs below a tenant's copy of a page that its reader takes from a public document."""
     cache = make_cache(4)
     (public,) = keep(cache, PAGE, "public")
     (tenant,) = keep(cache, PAGE, "a")
-    second = cache.know("a", tenant, NEXT)
+    second = cache.add_stored("a", tenant, NEXT)
     match = cache.match((*PAGE, *NEXT), ("public", "a"), 2 * PAGE_TOKENS)
     assert match.nodes == (public, second)
     assert not cache.retain_and_reserve(match.nodes, 3), "three pages, beside the two that lead to it"
     assert cache.retain_and_reserve(match.nodes, 2)
     page = cache.take(None)
-    assert cache.arrived(second, page)
+    assert cache.attach_loaded(second, page)
     assert cache.check([]) == []
     take_all(cache, 1)
     cache.release(match.nodes)
     assert cache.check([]) == [] and cache.reserve(4)
 
 
-def test_a_pinned_page_that_is_forgotten_keeps_nothing() -> None:
+def test_a_retained_page_that_is_forgotten_keeps_nothing() -> None:
     cache = make_cache(2)
     (first,) = keep(cache, PAGE)
-    second = cache.know("a", first, NEXT)
+    second = cache.add_stored("a", first, NEXT)
     assert cache.retain([second])
     assert cache.occupancy().evictable == 0
     cache.discard_if_absent(second)
@@ -108,13 +108,13 @@ def test_a_pinned_page_that_is_forgotten_keeps_nothing() -> None:
     assert cache.check([]) == []
 
 
-def test_what_may_not_be_pinned_now_is_not_written_but_said() -> None:
+def test_pages_that_cannot_be_retained_now_are_not_written_and_the_error_says_so() -> None:
     cache = make_cache(2)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     assert cache.reserve(2)
     io = PageIO(None, lambda call: None)
     said: list[Exception | None] = []
-    Keeper(cache, io).save(nodes, said.append)
+    PageWriter(cache, io).save(nodes, said.append)
     io.close()
     assert isinstance(said[0], Overloaded) and said[0].retry_after_s == 1
     take_all(cache, 2)
@@ -122,9 +122,9 @@ def test_what_may_not_be_pinned_now_is_not_written_but_said() -> None:
 
 def test_a_chain_longer_than_the_stack_is_deep_is_forgotten() -> None:
     cache = make_cache(1)
-    first = node = cache.know("a", None, PAGE)
+    first = node = cache.add_stored("a", None, PAGE)
     for _ in range(3000):
-        node = cache.know("a", node, PAGE)
+        node = cache.add_stored("a", node, PAGE)
     cache.discard(first)
     assert len(cache.index) == 0 and cache.check([]) == []
 
@@ -152,6 +152,6 @@ def test_a_publishers_pin_ends_no_request(rigs: RigMaker, stepped: SteppedModel)
 def test_each_reason_is_told_from_the_others(outcome: PinOutcome) -> None:
     cache = make_cache(2)
     nodes = keep(cache, PAGE)
-    absent = cache.know("b", None, PAGE)
+    absent = cache.add_stored("b", None, PAGE)
     asked = {PinOutcome.OVER_BUDGET: (nodes, 0), PinOutcome.ABSENT: ([absent], 2)}[outcome]
     assert cache.pin(*asked) is outcome
