@@ -82,10 +82,11 @@ def docstring_faults(checkout: Checkout) -> dict[str, list[str]]:
         for name, text in prose.docstrings(file)
         if prose.begins_with_a_riddle(text)
     ]
+    contracts = prose.Contracts(files)
     return {
-        "no docstring": [name for file in files for name in prose.without_docstring(file)],
+        "no docstring": [name for file in files for name in prose.without_docstring(file, contracts)],
         "riddle": riddles,
-        "no example": [name for file in files for name in prose.without_example(file)],
+        "no example": [name for file in files for name in prose.without_example(file, contracts)],
     }
 
 
