@@ -34,6 +34,10 @@ class _Encoder(Protocol):
 
 
 def upstream_answer(endpoint: Endpoint, model: str, text: str) -> dict[str, Any]:
+    """Return a whole answer with ``text``, in the endpoint's own format.
+
+    Example: ``upstream_answer("chat/completions", "up-1", "Hello")``
+    """
     answer = Answer(text, "", (), (), "stop")
     match endpoint:
         case "chat/completions":
@@ -55,6 +59,10 @@ def upstream_answer(endpoint: Endpoint, model: str, text: str) -> dict[str, Any]
 
 
 def upstream_chunks(endpoint: Endpoint, model: str, text: str) -> Iterator[dict[str, Any]]:
+    """Yield a streamed answer with ``text``, in the endpoint's own format.
+
+    Example: ``list(upstream_chunks("chat/completions", "up-1", "Hello"))``
+    """
     match endpoint:
         case "chat/completions":
             yield from _chunks(ChatStream(_chat_head(model), include_usage=True), text)
