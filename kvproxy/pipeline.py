@@ -207,7 +207,7 @@ class Pipeline:
     async def composed(self, request: Request, caller: Caller) -> Prompt:
         """Compose the prompt that ``serve`` would send to the local model, for counting its tokens.
 
-        Prompts of up to at least twice the context are counted. Raises what ``serve`` does.
+        Prompts of up to at least twice the context are counted. Raises as ``serve`` does.
         """
         if self._local is None:
             raise ModelNotFound(request.model)
@@ -223,7 +223,7 @@ class Pipeline:
         return self._tokens().decode(ids)
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """Return the text of each token by itself. Raises what ``decode`` does."""
+        """Return the text of each token by itself. Raises as ``decode`` does."""
         return self._tokens().token_texts(ids)
 
     @property

@@ -41,7 +41,7 @@ def error_event(error: KVProxyError) -> bytes:
 
 @asynccontextmanager
 async def deadline(seconds: float) -> AsyncIterator[None]:
-    """Raise TimedOut when the block takes longer; timeouts of others inside it stay what they are.
+    """Raise TimedOut when the block takes longer; other timeouts inside it pass through.
 
     Belongs inside of an :class:`SseStream`, which sends the error as its last event.
     """

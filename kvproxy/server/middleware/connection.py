@@ -44,7 +44,7 @@ class Connection(web.RequestHandler):
     def _break_bodies(self) -> None:
         """Fail the bodies that end in unreadable bytes, so that their handlers do not wait for ever.
 
-        aiohttp queues an unreadable message behind the request whose body it interrupts, and forgets that body.
+        aiohttp queues an unreadable message behind the request with the interrupted body, and forgets that body.
         Only its protocol has both, so its private names are used.
         """
         if not self._messages or not isinstance(
