@@ -52,8 +52,8 @@ class Incoming:
 async def receive(request: web.Request) -> Incoming:
     """Read the body, decode it, resolve its model.
 
-    Raises what ``read_body`` does, InvalidRequest, ModelNotFound for a name that no model is served by, and
-    ContextTooLong for a conversation of more messages than the local model takes tokens.
+    Raises as ``read_body`` does, and InvalidRequest, ModelNotFound, and ContextTooLong for a conversation of more
+    messages than the local model takes tokens.
     """
     components = request.app[COMPONENTS]
     clock = Timings()
@@ -69,7 +69,7 @@ async def receive(request: web.Request) -> Incoming:
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """Read a body that is one JSON object. Raises what ``read_body`` does, and InvalidRequest.
+    """Read a body that is one JSON object. Raises as ``read_body`` does, and InvalidRequest.
 
     The content type is not checked: requests of foreign pages are refused by their origin, and curl sends
     every body as a form.
@@ -94,10 +94,13 @@ async def read_body(request: web.Request) -> bytes:
     except (web.HTTPRequestEntityTooLarge, TooMuch) as e:
         raise _too_large(limit) from e
     except (web.RequestPayloadError, HttpProcessingError) as e:
-        raise UnreadableBody("The request's body breaks off, or its chunks cannot be read.") from e
+        raise UnreadableBody(
+            "The request's body breaks off, or its chunks cannot be read. Send the whole body again."
+        ) from e
     except TimeoutError as e:
         raise UnreadableBody(
-            "The request's body is shorter than its Content-Length, or came too slowly."
+            "The request's body is shorter than its Content-Length, or came too slowly. Send all of it, or raise "
+            "server.timeout_s."
         ) from e
 
 
@@ -114,7 +117,7 @@ async def expect_continue(request: web.Request) -> web.StreamResponse | None:
         return error_response(e, request)
     if request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The interim answer is no part of the response proper, whose size is counted from here.
+        # The interim answer is not part of the response proper: its size is counted from here.
         request.writer.output_size = 0
     return None
 

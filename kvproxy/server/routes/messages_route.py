@@ -1,4 +1,4 @@
-"""``POST /v1/messages`` and ``/v1/messages/count_tokens``, Anthropic's API."""
+"""Handlers of Anthropic's ``POST /v1/messages`` and ``/v1/messages/count_tokens``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from kvproxy.wire.anthropic.types import TokenCount
 
 
 async def create(request: web.Request) -> web.StreamResponse:
+    """Answer a message, whole or streamed, by the local model or an upstream's."""
     incoming = await receive(request)
     if not incoming.local:
         return await serve_upstream(request, "messages", incoming)
@@ -31,14 +32,14 @@ async def create(request: web.Request) -> web.StreamResponse:
         return await stream(request, asked, head.id, clock, encoder)
     answers = await whole(request, asked, head.id, clock)
     if warms_only(incoming.body):
-        told = warmed(head, answers.usage)
+        answer = warmed(head, answers.usage)
     else:
-        told = message(head, answers.choices[0], answers.usage)
-    return json_response(told, headers=dict(answers.headers))
+        answer = message(head, answers.choices[0], answers.usage)
+    return json_response(answer, headers=dict(answers.headers))
 
 
 async def count_tokens(request: web.Request) -> web.StreamResponse:
-    """Exactly what ``create`` would count as input, of all three kinds."""
+    """Count the input tokens that ``create`` would count, of all three kinds together."""
     incoming = await receive(request)
     if not incoming.local:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""``/v1/responses``: make one, whole or streamed; read, list and delete what was stored; count a prompt's tokens."""
+"""Handlers of ``/v1/responses``: answer, whole or streamed; read and delete stored responses; count input tokens."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ MOST_ITEMS = 100
 
 
 async def create(request: web.Request) -> web.StreamResponse:
+    """Answer a request of the Responses API, by the local model or an upstream's; store the response unless
+    ``store`` is false."""
     incoming = await receive(request)
     if not incoming.local:
         return await serve_upstream(request, "responses", incoming)
@@ -64,6 +66,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 
 async def count(request: web.Request) -> web.StreamResponse:
+    """Count the input tokens that ``create`` would count."""
     incoming = await receive(request)
     if not incoming.local:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
@@ -75,6 +78,7 @@ async def count(request: web.Request) -> web.StreamResponse:
 
 
 async def retrieve(request: web.Request) -> web.StreamResponse:
+    """Return a stored response."""
     if request.query.get("stream", "false").lower() not in ("false", "0"):
         raise InvalidRequest(
             "A stored response cannot be streamed again. Leave 'stream' out.", param="stream"
@@ -83,6 +87,7 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
+    """Delete a stored response."""
     id = request.match_info["id"]
     if not await request.app[COMPONENTS].responses.delete(request[CALLER].scope, id):
         raise ResponseNotFound(id)
@@ -91,6 +96,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 
 
 async def input_items(request: web.Request) -> web.StreamResponse:
+    """Return a page of a stored response's input items."""
     limit = _limit(request.query.get("limit", "20"))
     order = _order(request.query.get("order", "desc"))
     items = (await _stored(request)).input
@@ -98,15 +104,16 @@ async def input_items(request: web.Request) -> web.StreamResponse:
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:
+    """Refuse to cancel: no response runs in the background."""
     await _stored(request)
     raise InvalidRequest(
-        "Cannot cancel a synchronous response: only background responses can be, and there are none here. "
+        "Cannot cancel a synchronous response: only background responses can be cancelled, and kvproxy has none. "
         "Close the connection instead."
     )
 
 
 class _Keeper:
-    """Stores a finished response with what it answered, for its caller alone."""
+    """Stores a finished response with its input items, readable by its caller only."""
 
     def __init__(self, request: web.Request, items: list[Item]) -> None:
         self._store = request.app[COMPONENTS].responses
@@ -114,12 +121,12 @@ class _Keeper:
         self._items = items
 
     def keep(self, response: Response) -> None:
-        """The write has begun when this returns: a client that continues at once finds it."""
+        """Begin the write: a client that continues at once finds the response."""
         self._store.put(self._scope, response["id"], Stored(response, self._items).encode())
 
 
 class _KeepingStream:
-    """A stream whose response is stored before its last event is sent. A client that left stores nothing."""
+    """A stream encoder that stores the response before its last event is sent. A client that leaves stores nothing."""
 
     def __init__(self, inner: ResponseStream, keeper: _Keeper | None) -> None:
         self._inner = inner
@@ -147,7 +154,7 @@ class _KeepingStream:
 async def _understood(
     request: web.Request, incoming: Incoming, ids: Ids
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
-    """The body, the conversation that it asks about, and what the model is asked."""
+    """Return the parsed body, the items of the whole conversation, and the chat request to the model."""
     components = request.app[COMPONENTS]
     reading = RequestReading(components.policy)
     body = await incoming.parsed(parse_body, reading)
@@ -166,7 +173,8 @@ async def _understood(
 
 
 class _StoredItems:
-    """What the stored responses that a request stands on hold. Their items are no more than the model takes tokens."""
+    """The items of the stored responses that a request continues or references: no more items than the model takes
+    tokens."""
 
     def __init__(self, request: web.Request) -> None:
         self._store = request.app[COMPONENTS].responses
@@ -174,10 +182,10 @@ class _StoredItems:
         self._limit = request.app[COMPONENTS].pipeline.max_context
         self._items = 0
         self.size = 0
-        """Bytes that were read."""
+        """Bytes of the records that were read."""
 
     async def before(self, body: ResponsesBody) -> list[Item]:
-        """The conversation that the request continues. Raises PreviousResponseNotFound, ContextTooLong."""
+        """Return the conversation that the request continues. Raises PreviousResponseNotFound, ContextTooLong."""
         id = body.previous_response_id
         if id is None:
             return []
@@ -187,7 +195,8 @@ class _StoredItems:
         return found
 
     async def referenced(self, body: ResponsesBody, before: list[Item]) -> dict[str, Item]:
-        """What the stored responses hold whose items the request names, by item id. Raises ContextTooLong."""
+        """Return the items of all stored responses from which the request references items, by item id. Raises
+        ContextTooLong."""
         missing = set(references(body.input or ())) - {item["id"] for item in before}
         found: dict[str, Item] = {}
         for response_id in sorted({id for item in missing if (id := owner(item)) is not None}):
@@ -215,8 +224,7 @@ class _StoredItems:
 
 
 async def _decoded(id: str, record: bytes) -> Stored | None:
-    """None, and a line in the log, for a record that cannot be read: it is no longer there, as far as anybody can
-    tell."""
+    """Decode a record. One that cannot be read is logged and None: the API treats it as deleted."""
     stored = await apart(len(record), lambda: Stored.decode(record))
     if stored is None:
         logger.error("response %s is not served: its record cannot be read", id)
@@ -234,7 +242,7 @@ async def _stored(request: web.Request) -> Stored:
 
 @contextmanager
 def _about_input() -> Iterator[None]:
-    """Faults of the messages are faults of ``input`` here: the client sent no messages."""
+    """Name ``input`` in errors about ``messages``: the client sent no messages."""
     try:
         yield
     except KVProxyError as e:
