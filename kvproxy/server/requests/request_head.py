@@ -14,7 +14,7 @@ from kvproxy.server.components import MODEL, PARTS
 from kvproxy.server.requests.model_names import model_names
 from kvproxy.server.requests.read_body import decoded, read_body
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.bodies.body_bounds import refuse_endless
+from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ async def receive(request: web.Request) -> Incoming:
         model = body["model"] = request[MODEL] = resolve(request, _model(body))
     local = model == parts.served_name
     if local:
-        refuse_endless(body, parts.pipeline.max_context)
+        refuse_oversized_lists(body, parts.pipeline.max_context)
     return Incoming(raw, body, model, local, clock)
 
 

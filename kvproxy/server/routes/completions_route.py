@@ -26,7 +26,7 @@ from kvproxy.wire.answers.cache_status import early_status
 from kvproxy.wire.completions.completion_response import (
     CompletionHead,
     CompletionStream,
-    summed,
+    sum_usages,
     text_completion,
 )
 from kvproxy.wire.completions.parse_completion import Completions, parse_completions
@@ -60,7 +60,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     body = text_completion(
         head,
         [choice for answer in answers for choice in answer.choices],
-        summed([answer.usage for answer in answers]),
+        sum_usages([answer.usage for answer in answers]),
         logprobs=logprobs,
         echoes=None if echoes is None else [echo for echo in echoes for _ in range(first.n)],
     )
@@ -121,7 +121,7 @@ async def _stream_each(
                     await _stream_one(request, prompt, f"{id}.{number}", clock, encoder, out, claim)
                 )
                 clock = Timings()
-            await out.send(encoder.end(summed(counted)))
+            await out.send(encoder.end(sum_usages(counted)))
     return sending.response
 
 

@@ -10,7 +10,7 @@ from kvproxy.server.components import CALLER, PARTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.read_body import read_object
 from kvproxy.server.requests.request_head import resolve
-from kvproxy.wire.bodies.body_bounds import refuse_endless
+from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 from kvproxy.wire.tokenize_bodies import (
     Detokenized,
     Tokens,
@@ -24,7 +24,7 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
     """A document named in the messages is only there for those who may read it."""
     parts = request.app[PARTS]
     body = await read_object(request)
-    refuse_endless(body, parts.pipeline.max_context)
+    refuse_oversized_lists(body, parts.pipeline.max_context)
     size = request.content_length or LARGE
     asked = await apart(size, lambda: parse_tokenize(body))
     _local(request, asked.model)
