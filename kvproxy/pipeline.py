@@ -40,7 +40,7 @@ from kvproxy.events import Event, Started
 from kvproxy.runtime.off_loop import apart
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.answer_formats.enforced import constraint_of
+from kvproxy.wire.answer_formats.answer_constraint import constraint_of
 
 logger = logging.getLogger(__name__)
 

@@ -41,7 +41,7 @@ from kvproxy.errors import (
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.answer_formats.enforced import constraint_of
+from kvproxy.wire.answer_formats.answer_constraint import constraint_of
 from tests.server.doubles import CharComposer, eventually
 
 CALLER = Caller("a", "tenant:a")

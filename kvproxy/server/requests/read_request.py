@@ -18,7 +18,7 @@ from kvproxy.server.middleware.error_responses import error_response
 from kvproxy.server.requests.content_encoding import TooMuch, unpacked
 from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.bodies.body_bounds import refuse_endless
+from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 from kvproxy.wire.bodies.json_text import decode_object, is_small
 
 P = ParamSpec("P")
@@ -64,7 +64,7 @@ async def receive(request: web.Request) -> Incoming:
         model = body["model"] = request[MODEL] = resolve_model(request, _model(body))
     local = model == components.served_name
     if local:
-        refuse_endless(body, components.pipeline.max_context)
+        refuse_oversized_lists(body, components.pipeline.max_context)
     return Incoming(raw, body, model, local, clock)
 
 

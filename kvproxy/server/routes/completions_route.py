@@ -30,7 +30,7 @@ from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.completions.completion_response import (
     CompletionHead,
     CompletionStream,
-    summed,
+    sum_usages,
     text_completion,
 )
 from kvproxy.wire.completions.parse_completion import Completions, parse_completions
@@ -65,7 +65,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     body = text_completion(
         head,
         [choice for answer in answers for choice in answer.choices],
-        summed([answer.usage for answer in answers]),
+        sum_usages([answer.usage for answer in answers]),
         logprobs=logprobs,
         echoes=None if echoes is None else [echo for echo in echoes for _ in range(first.n)],
     )
@@ -111,7 +111,7 @@ async def _stream_each(
 
     def end(usage: Usage) -> bytes:
         counted.append(usage)
-        return encoder.end(summed(counted)) if len(counted) == len(asked.prompts) else b""
+        return encoder.end(sum_usages(counted)) if len(counted) == len(asked.prompts) else b""
 
     with request.app[COMPONENTS].pipeline.claim(first, request[CALLER], 1) as claim:
         async with answer_stream(request, first, clock, encoder) as out:

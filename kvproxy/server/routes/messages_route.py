@@ -13,7 +13,7 @@ from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.middleware.request_id import request_id_of
 from kvproxy.server.requests.read_request import receive
-from kvproxy.wire.anthropic.message_answer import MessageHead, message, warmed
+from kvproxy.wire.anthropic.message_answer import MessageHead, message, warmed_message
 from kvproxy.wire.anthropic.message_stream import MessageStream
 from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages, thinking_shown, warms_only
 from kvproxy.wire.anthropic.types import TokenCount
@@ -32,7 +32,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         return await stream(request, asked, head.id, clock, encoder)
     answers = await whole(request, asked, head.id, clock)
     if warms_only(incoming.body):
-        answer = warmed(head, answers.usage)
+        answer = warmed_message(head, answers.usage)
     else:
         answer = message(head, answers.choices[0], answers.usage)
     return json_response(answer, headers=dict(answers.headers))

@@ -28,13 +28,13 @@ from kvproxy.server.requests.read_request import Incoming, receive
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.responses.call_items import CallItems
-from kvproxy.wire.responses.ids import Ids, owner
-from kvproxy.wire.responses.items import normal_items, references
-from kvproxy.wire.responses.parse_response import opened, to_chat
-from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.conversation_items import normal_items, references
+from kvproxy.wire.responses.parse_response import open_response, to_chat
+from kvproxy.wire.responses.response_answer import complete_response
 from kvproxy.wire.responses.response_body import ResponsesBody, parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds, owner
 from kvproxy.wire.responses.response_stream import ResponseStream
-from kvproxy.wire.responses.stored import Order, Stored, page
+from kvproxy.wire.responses.stored_response import Order, StoredResponse, page
 from kvproxy.wire.responses.types import InputTokens, Item, Response, ResponseDeleted
 
 logger = logging.getLogger(__name__)
@@ -49,17 +49,19 @@ async def create(request: web.Request) -> web.StreamResponse:
     if not incoming.local:
         return await serve_upstream(request, "responses", incoming)
     clock = incoming.clock
-    ids = Ids(uuid.uuid4().hex)
+    ids = ResponseIds(uuid.uuid4().hex)
     with _about_input():
         body, items, chat = await _understood(request, incoming, ids)
-        response = opened(body, chat, ids, created=int(time.time()))
+        response = open_response(body, chat, ids, created=int(time.time()))
         keeper = _Keeper(request, items) if response["store"] else None
         calls = CallItems(chat.tools)
         if chat.stream:
             encoder = _KeepingStream(ResponseStream(response, ids, time.time, calls), keeper)
             return await stream(request, chat, ids.response, clock, encoder)
         answers = await whole(request, chat, ids.response, clock)
-    done = completed(response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls)
+    done = complete_response(
+        response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls
+    )
     if keeper is not None:
         keeper.keep(done)
     return json_response(done, headers=dict(answers.headers))
@@ -71,7 +73,7 @@ async def count(request: web.Request) -> web.StreamResponse:
     if not incoming.local:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
-        _, _, chat = await _understood(request, incoming, Ids(uuid.uuid4().hex))
+        _, _, chat = await _understood(request, incoming, ResponseIds(uuid.uuid4().hex))
         prompt = await request.app[COMPONENTS].pipeline.composed(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
@@ -122,7 +124,7 @@ class _Keeper:
 
     def keep(self, response: Response) -> None:
         """Begin the write: a client that continues at once finds the response."""
-        self._store.put(self._scope, response["id"], Stored(response, self._items).encode())
+        self._store.put(self._scope, response["id"], StoredResponse(response, self._items).encode())
 
 
 class _KeepingStream:
@@ -152,7 +154,7 @@ class _KeepingStream:
 
 
 async def _understood(
-    request: web.Request, incoming: Incoming, ids: Ids
+    request: web.Request, incoming: Incoming, ids: ResponseIds
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
     """Return the parsed body, the items of the whole conversation, and the chat request to the model."""
     components = request.app[COMPONENTS]
@@ -223,15 +225,15 @@ class _StoredItems:
         return conversation
 
 
-async def _decoded(id: str, record: bytes) -> Stored | None:
+async def _decoded(id: str, record: bytes) -> StoredResponse | None:
     """Decode a record. One that cannot be read is logged and None: the API treats it as deleted."""
-    stored = await apart(len(record), lambda: Stored.decode(record))
+    stored = await apart(len(record), lambda: StoredResponse.decode(record))
     if stored is None:
         logger.error("response %s is not served: its record cannot be read", id)
     return stored
 
 
-async def _stored(request: web.Request) -> Stored:
+async def _stored(request: web.Request) -> StoredResponse:
     id = request.match_info["id"]
     record = await request.app[COMPONENTS].responses.get(request[CALLER].scope, id)
     stored = None if record is None else await _decoded(id, record)

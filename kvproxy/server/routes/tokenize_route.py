@@ -10,7 +10,7 @@ from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.server.requests.read_request import read_object
-from kvproxy.wire.bodies.body_bounds import refuse_endless
+from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 from kvproxy.wire.tokenize_bodies import (
     Detokenized,
     Tokens,
@@ -25,7 +25,7 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
     read."""
     components = request.app[COMPONENTS]
     body = await read_object(request)
-    refuse_endless(body, components.pipeline.max_context)
+    refuse_oversized_lists(body, components.pipeline.max_context)
     size = request.content_length or LARGE
     asked = await apart(size, lambda: parse_tokenize(body))
     _local(request, asked.model)

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from kvproxy.backends.fake.fake_backend import answer_to
 from kvproxy.errors import Overloaded
-from kvproxy.wire.responses.stored import Stored
+from kvproxy.wire.responses.stored_response import StoredResponse
 from tests.server.doubles import Http, Proxy, client_of, eventually, make_proxy
 
 PATH = "/v1/responses"
@@ -413,7 +413,7 @@ async def test_what_is_stored_holds_the_whole_conversation() -> None:
     async with running() as (proxy, client):
         first = await client.responses.create(model="fake", input="one")
         second = await client.responses.create(model="fake", input="two", previous_response_id=first.id)
-    records = {id: Stored.decode(record) for (_, id), record in proxy.responses.records.items()}
+    records = {id: StoredResponse.decode(record) for (_, id), record in proxy.responses.records.items()}
     one, two = records[first.id], records[second.id]
     assert one is not None and two is not None
     assert two.input[:2] == one.conversation
