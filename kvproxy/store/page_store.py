@@ -145,7 +145,9 @@ class PageStore:
 
         ``into``: a writable contiguous buffer to read into, which saves the page faults of a fresh one (half of the
         time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded is
-        returned. Example: ``match store.get(key, parent_key, token_ids): case Loaded(payload): ...``
+        returned.
+
+        Example: ``match store.get(key, parent_key, token_ids): case Loaded(payload): ...``
         """
         file = self._open_page(key)
         if file is None:

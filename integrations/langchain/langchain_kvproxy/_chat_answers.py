@@ -59,7 +59,9 @@ class ReportingChat(ChatConnection):
         info = dict(base_generation_info or {})
         answer = self._answer or AnswerHeaders(keep_headers=True)
         answer.headers = info.get("headers", answer.headers)
-        made = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, self._without_headers(info))
+        made = super()._convert_chunk_to_generation_chunk(
+            chunk, default_chunk_class, self._without_headers(info)
+        )
         if made is None:
             return None
         inner = chunk.get("chunk") or chunk  # openai's own events of structured streams have the chunk inside
@@ -73,7 +75,9 @@ class ReportingChat(ChatConnection):
             self._attach_report(answer, message, usage.get("prompt_tokens_details") or {} if usage else None)
         return made
 
-    def _attach_report(self, answer: AnswerHeaders, message: BaseMessage, details: dict[str, Any] | None) -> None:
+    def _attach_report(
+        self, answer: AnswerHeaders, message: BaseMessage, details: dict[str, Any] | None
+    ) -> None:
         """Once for each stream: chunks are added up, and texts in their metadata with them."""
         report = cache_report(answer.headers or {})
         if report is not None and details is not None:

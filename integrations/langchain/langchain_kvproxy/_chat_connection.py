@@ -26,7 +26,9 @@ class ChatConnection(BaseChatOpenAI):
         alias="api_key", default_factory=lambda: SecretStr(_protocol.api_key_of(None))
     )
     """Read from `KVPROXY_API_KEY` where not given."""
-    openai_api_base: str | None = Field(alias="base_url", default_factory=lambda: _protocol.root_of(None) + "/v1")
+    openai_api_base: str | None = Field(
+        alias="base_url", default_factory=lambda: _protocol.root_of(None) + "/v1"
+    )
     """The proxy, with or without `/v1`. Read from `KVPROXY_BASE_URL` where not given."""
     openai_proxy: str | None = None
     """An HTTP proxy on the way to the kvproxy; those of the environment are not used."""
@@ -109,7 +111,9 @@ class ChatConnection(BaseChatOpenAI):
         self._ensure_sync_client_available()
         with self._advised_errors():
             url = _protocol.root_of(self.openai_api_base) + "/tokenize"
-            answer = self.root_client.post(url, cast_to=object, body={**body, "model": self._requested_model({})})
+            answer = self.root_client.post(
+                url, cast_to=object, body={**body, "model": self._requested_model({})}
+            )
         return _protocol.field(answer, "tokens", list, _protocol.root_of(self.openai_api_base))
 
 

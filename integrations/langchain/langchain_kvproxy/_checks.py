@@ -37,7 +37,9 @@ class Finding:
         return f"{self.level:7}  {where}{self.what}" + (f"\n           -> {self.do}" if self.do else "")
 
 
-def position(found: Sequence[PromptPart], documents: Sequence[PromptPart], *, tools: bool) -> Iterator[Finding]:
+def position(
+    found: Sequence[PromptPart], documents: Sequence[PromptPart], *, tools: bool
+) -> Iterator[Finding]:
     """Documents belong at the head of the system message, and together."""
     if not documents:
         yield Finding(

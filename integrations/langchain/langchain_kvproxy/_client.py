@@ -106,7 +106,9 @@ class KVProxyClient:
         return self._json("GET", _protocol.document_path(ref), params={"text": "true"} if text else None)
 
     async def adocument(self, ref: str, *, text: bool = False) -> dict[str, Any]:
-        return await self._ajson("GET", _protocol.document_path(ref), params={"text": "true"} if text else None)
+        return await self._ajson(
+            "GET", _protocol.document_path(ref), params={"text": "true"} if text else None
+        )
 
     def publish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None

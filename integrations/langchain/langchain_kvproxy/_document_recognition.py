@@ -90,7 +90,9 @@ def ref_of(info: Info) -> str:
     return f"{info['id']}@{info['version']}"
 
 
-def document_pieces(found: Sequence[PromptPart], published: Iterable[DocumentReport] = ()) -> list[PromptPart]:
+def document_pieces(
+    found: Sequence[PromptPart], published: Iterable[DocumentReport] = ()
+) -> list[PromptPart]:
     """The pieces that are documents: references, what is in ``published``, texts that end in a mark or stand
     before such a text in its message, and long texts."""
     places = {report.place for report in published if report.status != "unknown"}

@@ -54,7 +54,10 @@ class KVCache:
         costs: PageCosts | None = None,
         policy: EvictionPolicy | None = None,
     ) -> None:
-        """Build a cache. Without ``costs`` all pages cost alike; without ``policy`` it is GreedyDual over ``costs``."""
+        """Build a cache. Without ``costs`` all pages cost alike; without ``policy`` it is GreedyDual over ``costs``.
+
+        Example: ``KVCache(PagePool(shape, 1024, device), PrefixIndex(root_key(model.fingerprint)), costs)``
+        """
         self.pool = pool
         self.index = index
         self.costs = costs or PageCosts(UNIFORM, pool.shape.bytes)
@@ -66,7 +69,9 @@ class KVCache:
     def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> SpillTier:
         """Copy pages to ``files`` before they are dropped, from now on.
 
-        ``done`` passes calls to the engine's thread. Example: ``cache.spill_into(SpillFolder(path, ...), engine.call)``
+        ``done`` passes calls to the engine's thread.
+
+        Example: ``cache.spill_into(SpillFolder(path, ...), engine.call)``
         """
         return self._evictor.spill_into(files, self.costs, failed=self.discard_if_absent, done=done)
 
@@ -99,8 +104,9 @@ class KVCache:
     def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
         """Count the tokens of a kept prefix that a lookup would find, in memory or on disk.
 
-        For figures: full pages are found by their keys alone. Example: ``cache.resident(kept.pages, kept.token_ids,
-        scopes)``
+        For figures: full pages are found by their keys alone.
+
+        Example: ``cache.resident(kept.pages, kept.token_ids, scopes)``
         """
         with self._lock:
             return self.index.resident(pages, token_ids, scopes)
@@ -338,7 +344,10 @@ class KVCache:
             self._evictor.lost(node)
 
     def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
-        """Return the node of exactly this page, or None."""
+        """Return the node of exactly this page, or None.
+
+        Example: ``cache.find("public", cache.index.root, kept.pages[0].key, kept.token_ids[:256])``
+        """
         with self._lock:
             return self.index.find(scope, parent_key, key, token_ids)
 

@@ -35,7 +35,7 @@ class Home:
         self.spill: SpillTier = self.cache.spill_into(self.files, self.files.calls.append)
 
     def keep(self, *firsts: int) -> list[Node]:
-        """A chain of full pages, one for each number, which fills the page too."""
+        """Register a chain of full pages, one for each number, which fills the page too."""
         assert self.cache.reserve(len(firsts))
         pages: list[int] = []
         nodes: list[Node] = []

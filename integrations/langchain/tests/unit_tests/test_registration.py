@@ -79,7 +79,9 @@ def test_a_refused_document_is_logged_and_tried_again_only_where_that_may_help(
 ) -> None:
     proxy, now = FakeProxy(), [0.0]
     proxy.refuses["a"] = refusal(status, code)
-    registration = Registration(proxy.client, DocumentCatalogue(proxy.client, 30.0), None, clock=lambda: now[0])
+    registration = Registration(
+        proxy.client, DocumentCatalogue(proxy.client, 30.0), None, clock=lambda: now[0]
+    )
     for at in (0.0, 1.0, 60.0):
         now[0] = at
         registration.offer(TEXTS["a"])
@@ -184,7 +186,9 @@ def test_a_refusal_told_in_the_middle_of_a_publish_is_final_too(proxy: FakeProxy
     error = {"error": {"message": "too long", "code": "document_rejected"}}
     proxy.refuses["a"] = httpx.Response(200, content=f"event: error\ndata: {json.dumps(error)}\n\n")
     now = [0.0]
-    registration = Registration(proxy.client, DocumentCatalogue(proxy.client, 30.0), None, clock=lambda: now[0])
+    registration = Registration(
+        proxy.client, DocumentCatalogue(proxy.client, 30.0), None, clock=lambda: now[0]
+    )
     for at in (0.0, 60.0):
         now[0] = at
         registration.offer(TEXTS["a"])
