@@ -15,7 +15,7 @@ from kvproxy.engine.cache.siblings import common_prefix
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import CannotFit, HitLost, KVProxyError, Overloaded
-from kvproxy.store.page_store import Loaded, Missing
+from kvproxy.store.page_results import Loaded, Missing
 
 logger = logging.getLogger(__name__)
 
