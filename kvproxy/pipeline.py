@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from kvproxy.backends.base import (
     Endpoint,
@@ -34,6 +34,7 @@ from kvproxy.core import (
     TextRequest,
 )
 from kvproxy.documents.matching import decide as decide_by_pages
+from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
 from kvproxy.runtime.off_loop import apart
@@ -59,30 +60,6 @@ ROOM_SHARE = 8
 Request = ChatRequest | TextRequest
 
 
-class Composer(Protocol):
-    """Turns a request into the tokens that the model sees."""
-
-    async def composed(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
-        """1 to 3 ms for a known document; what is long is composed on another thread. ``limit``: tokens that fit.
-        Raises DocumentNotFound, InvalidRequest, and ContextTooLong where the prompt is far longer."""
-
-    def plain_call(self, request: Request, caller: Caller) -> dict[str, Any]:
-        """The same for another model: a chat completion body in which each referenced document stands as its
-        text, with tools and response_format but without model, sampling and streaming parameters."""
-
-    def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """The ids of a text alone; control tokens written in it stay text."""
-
-    async def predicted(self, text: str, most: int) -> tuple[int, ...]:
-        """At most ``most`` ids of an answer as a client expects it. Raises InvalidRequest."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Raises InvalidRequest for an id that is no token."""
-
-    def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """What each token stands for by itself. Raises InvalidRequest for an id that is no token."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
     """One generation or several, whose first tokens are known.
@@ -100,6 +77,8 @@ class Reply:
     exact: bool
     timings: Timings
     prompt: Prompt
+    ttft_s: float
+    """Seconds from the request's arrival to the first token of every choice."""
     meter: Meter
     """Is told every event of the engine's, and counts them when the reply is closed."""
 
@@ -211,8 +190,9 @@ class Pipeline:
                 await choice.aclose()
             raise
         exact = local.info.exact
-        meter = self.metrics.reply(decision, started, len(prompt.token_ids), clock.elapsed_s)
-        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, meter)
+        ttft_s = clock.elapsed_s
+        meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
+        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter)
 
     async def composed(self, request: Request, caller: Caller) -> Prompt:
         """What ``serve`` would send to the local model; for counting tokens, twice as many as fit at least. Raises as

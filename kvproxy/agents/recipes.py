@@ -60,7 +60,7 @@ def opencode(door: Door) -> Recipe:
 
 
 def aider(door: Door) -> Recipe:
-    """aider, through litellm. What it does not know of the model it would ask about: the file tells it."""
+    """Return the recipe of aider, through litellm. The file has the facts of the model that aider would ask about."""
     name = f"openai/{door.model}"
     about = {
         name: {

@@ -30,8 +30,8 @@ _NAMES = {
 def bench_evict(
     plan: TracePlan, *, progress: Callable[[int, int], None] | None = None, work: PageWork = QWEN3_4B
 ) -> dict[str, Any]:
-    """Replays one trace against the real cache for each policy and size of memory. Only the model is missing: work
-    is counted, not done. ``*_share`` are of what a server that keeps nothing would do."""
+    """Replay one trace against the real cache for each policy and size of memory. Only the model is missing: work
+    is counted, not done. ``*_share`` are shares of the work of a server that keeps nothing."""
     say = progress or (lambda *_: None)
     steps = make_trace(plan)
     distinct = _distinct_pages(steps)

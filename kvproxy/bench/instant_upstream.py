@@ -1,7 +1,7 @@
 """``python -m kvproxy.bench.instant_upstream ANNOUNCE_FILE``: a model behind OpenAI's API that takes no time to think.
 
 The answer has ``max_tokens`` words, the same ones every time; streamed, each word is an event and a write of
-its own. What it costs is measured too, and taken off what stands in front of it.
+its own. Its own cost is measured too, and subtracted from the cost of the proxies in front of it.
 """
 
 from __future__ import annotations

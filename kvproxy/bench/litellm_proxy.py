@@ -44,7 +44,7 @@ PRODUCTION = {
 def install(
     cache: Path, say: Callable[[str], None], run: Callable[[tuple[str, ...]], None] | None = None
 ) -> Path:
-    """The ``litellm`` command, from ``cache`` or installed there now; ``run`` runs a command line. pip's own
+    """Return the ``litellm`` command, from ``cache`` or installed there now; ``run`` runs a command line. pip's own
     configuration decides where from. Raises SetupError."""
     run = run or _run
     folder = cache / "bench" / f"litellm-proxy-{VERSION}"
@@ -94,7 +94,7 @@ def _run(command: tuple[str, ...]) -> None:
 
 
 def _free_port() -> int:
-    """It takes a number only, and says nowhere which one it took for 0."""
+    """Find a free port: litellm's proxy takes a number only, and never reports the one that it took for 0."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])

@@ -41,7 +41,7 @@ class LoadTarget:
     model: str
     key: str
     cache_status: str = ""
-    """What the answer's Cache-Status must start with."""
+    """The required beginning of the answer's Cache-Status."""
     cpu_s: Callable[[], float] | None = None
     """Processor seconds that the server has used so far."""
 
@@ -54,7 +54,7 @@ class Sample:
     first_s: float | None
     """Until the first event; None where nothing was streamed."""
     proxy_s: float | None
-    """What the server itself says that its own work took (``Server-Timing``)."""
+    """The server's own account of its work (``Server-Timing``)."""
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class LoadSamples:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What every target is sent. ``max_tokens`` is the length of a mock's answer."""
+    """The request that every target is sent. ``max_tokens`` is the length of a mock's answer."""
 
     messages: Sequence[Mapping[str, Any]]
     max_tokens: int
@@ -89,7 +89,7 @@ class Load:
         self._order = random.Random(0)
 
     async def text(self, target: LoadTarget, request: Request) -> str:
-        """What the target says. Raises WrongAnswer."""
+        """Ask the target and check its answer. Raises WrongAnswer."""
         parts: list[str] = []
         async with self._post(target, request.body(target.model)) as answer:
             if not request.stream:
@@ -101,10 +101,10 @@ class Load:
         return "".join(parts)
 
     async def one_by_one(self, targets: Sequence[LoadTarget], request: Request, requests: int) -> LoadSamples:
-        """``requests`` to each target, one at a time, in runs of at most RUN. Raises WrongAnswer.
+        """Send ``requests`` to each target, one at a time, in runs of at most RUN. Raises WrongAnswer.
 
         Taking turns after every single request was rejected: a proxy's work after its answer (litellm's logging)
-        and the caches that it filled were then charged to whoever came next.
+        and the caches that it filled were then charged to the next target.
         """
         samples = LoadSamples({t.name: [] for t in targets})
         bodies = {t.name: request.body(t.model) for t in targets}
@@ -121,7 +121,7 @@ class Load:
     async def at_once(
         self, targets: Sequence[LoadTarget], request: Request, *, rounds: int, requests: int, concurrency: int
     ) -> LoadSamples:
-        """``requests`` to each target per round, ``concurrency`` of them open at any time. Raises WrongAnswer."""
+        """Send ``requests`` to each target per round, ``concurrency`` of them open at any time. Raises WrongAnswer."""
         samples = LoadSamples({t.name: [] for t in targets})
         for _ in range(rounds):
             for target in self._order.sample(targets, len(targets)):

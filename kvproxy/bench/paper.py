@@ -12,17 +12,18 @@ from kvproxy.bench.engine.driver import Rig, open_rig
 from kvproxy.bench.engine.timed_answer import Timed, TimedAnswer
 from kvproxy.bench.kv_size import Layout, int8_bytes, int8_round_trip, lossless_ratio
 from kvproxy.bench.machine import engine_machine
+from kvproxy.core.common_prefix import common_prefix
+from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import SetupError
 
 SIZES = (255, 512, 1024, 2048, 3774)
-GREEDY_TOKENS = 24
 
 PAPER: dict[str, Any] = {
     "source": "arXiv 2606.13361: Qwen3-4B, fp16, one laptop (Apple M1 Pro)",
     "ratio": {255: 9.0, 3774: 49.7},
     "mb_per_token": 0.148,
     "largest_difference": 0.02,
-    "equal_greedy": 24,
+    "equal_greedy": GREEDY_TOKENS,
     "egress_ratio": 2.6,
 }
 
@@ -30,7 +31,7 @@ PAPER: dict[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class Prices:
     """In US dollars. The paper's abstract has 80 million prefills of 3,774 tokens cost about $1.5M, which is $5 for a
-    million input tokens; $0.09 is what large clouds list for a GB of traffic to the internet."""
+    million input tokens; $0.09 is the list price of large clouds for a GB of traffic to the internet."""
 
     input_per_million: float = 5.0
     egress_per_gb: float = 0.09
@@ -115,7 +116,7 @@ class _Paper:
         return row | self._size(cold)
 
     def _cold(self) -> tuple[TimedAnswer, float]:
-        """The last of the cold runs, every position scored, and the median time to the first token."""
+        """Return the last of the cold runs, every position scored, and the median time to the first token."""
         times = []
         for _ in range(self.repeats if self.size <= 2048 else 1):
             answer = self._submit(0, reuse=False, register=False)
@@ -149,7 +150,7 @@ class _Paper:
             rows = self.rig.compare(hit, cold, boundary)
             positions, argmax = positions + rows.positions, argmax + rows.equal_argmax
             largest = max(largest, rows.largest) if rows.largest == rows.largest else float("inf")
-            greedy = min(greedy, _common(timed.tokens, expected))
+            greedy = min(greedy, common_prefix(timed.tokens, expected))
         return {
             "positions": positions,
             "equal_argmax": argmax,
@@ -159,7 +160,7 @@ class _Paper:
         }
 
     def _size(self, cold: TimedAnswer) -> dict[str, Any]:
-        """Sizes, and what int8 would do to an answer; the pages are as they were afterwards."""
+        """Measure sizes, and the effect of int8 on an answer; the pages are as they were afterwards."""
         rig, n = self.rig, self.size
         pages = rig.kv(self.document)
         plain = sum(self.layout.used(p).nbytes for p in pages)
@@ -167,7 +168,7 @@ class _Paper:
         small = int8_bytes(pages, self.layout)
         rig.overwrite([int8_round_trip(p, self.layout) for p in pages])
         lossy = self._submit(n - 1, register=False)
-        equal = _common(lossy.end().tokens, cold.end().tokens)
+        equal = common_prefix(lossy.end().tokens, cold.end().tokens)
         # Behind the first other token the two answers are no longer answers to the same thing.
         difference = rig.compare(lossy, cold, n - 1, n + equal).largest
         rig.forget()
@@ -185,8 +186,3 @@ class _Paper:
             "egress_of_prefill": round(egress_usd / prefill_usd, 2),
             "lossless_egress_of_prefill": round(lossless * egress_usd / prefill_usd, 2),
         }
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens are the same before the first that differs."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -1,4 +1,4 @@
-"""What ``kvproxy bench fair`` prints."""
+"""Output of ``kvproxy bench fair``."""
 
 from __future__ import annotations
 

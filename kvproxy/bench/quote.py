@@ -1,4 +1,4 @@
-"""``kvproxy bench quote``: what drafts from the prompt bring, on answers that quote it and on one that does not."""
+"""``kvproxy bench quote``: the gain of drafts from the prompt, on answers that quote it and on one that does not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart, TextR
 from kvproxy.engine.loop.sequence import Job, Sequence
 from kvproxy.engine.models.source import resolve_model
 from kvproxy.events import TextDelta
-from kvproxy.serve import Stack, open_stack
+from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.terminal.tables import console
 
 LOOKUP = 10
@@ -37,7 +37,7 @@ TASKS = (
     ("summarises", "{document}\n\nSummarise this document in a few sentences."),
     ("quotes nothing", "Write a short story about a lighthouse keeper and a storm."),
 )
-"""(what the answer does, or should, as far as a small model can; what it is asked). The first is a text completion of
+"""(the answer's kind, as far as a small model can; its question). The first is a text completion of
 the document and the beginning of a quotation."""
 
 
@@ -64,10 +64,10 @@ def bench_quote(
     repeats: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Tokens per second behind the first token: this engine without drafts and with, and transformers'
+    """Measure tokens per second behind the first token: this engine without drafts and with, and transformers'
     ``generate()`` without and with ``prompt_lookup_num_tokens``, on the same weights and token ids, greedy, in turn.
 
-    Medians of ``repeats``. ``equal``: whether all answers of this engine are the same, tokens being what is compared.
+    Medians of ``repeats``. ``equal``: whether all answers of this engine have the same tokens.
     """
     return asyncio.run(_quote(config, text, new_tokens, repeats, progress or (lambda *_: None)))
 

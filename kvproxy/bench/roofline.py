@@ -1,4 +1,4 @@
-"""``kvproxy bench roofline``: prefill and decode beside what the machine could do at best, and beside transformers."""
+"""``kvproxy bench roofline``: prefill and decode beside the machine's ceilings, and beside transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``kvproxy bench roofline``, ``readers`` and ``paper`` print."""
+"""Output of ``kvproxy bench roofline``, ``readers`` and ``paper``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``kvproxy bench soak``: overload for minutes, and what is left of memory, pages and promises after it."""
+"""``kvproxy bench soak``: overload for minutes; memory, pages and reservations after it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kvproxy.engine.models.footprint import read_footprint
 from kvproxy.terminal.tables import console
 
 FIRST_S = 60.0
-"""Memory is compared with what it was after so long; or after half of a run that is shorter than twice that."""
+"""Seconds after which memory is read for the comparison; half of a run that is shorter than twice that."""
 WINDOW_S = 10.0
 """Memory at a moment is the median of the samples of so long before it."""
 MOST_GROWTH = 0.05
@@ -129,7 +129,7 @@ def _result(
 async def _run(
     child: Child, crowd: Crowd, seconds: float, progress: Callable[[int, int], None]
 ) -> tuple[list[tuple[float, int]], Tally]:
-    """(seconds since the start, resident bytes) once a second, and what became of the requests."""
+    """Return (seconds since the start, resident bytes) once a second, and the outcomes of the requests."""
     samples: list[tuple[float, int]] = []
     began = time.monotonic()
 

@@ -1,5 +1,5 @@
 """``python -m kvproxy.bench.soak_server CONFIG RESULT ANNOUNCE_FILE``: ``kvproxy serve``, which at its end audits
-its pages and writes down what it found."""
+its pages and writes down the findings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any
 
 from kvproxy.bench.server_process import announce_to
 from kvproxy.config import load_config
-from kvproxy.serve import Stack, run_server
+from kvproxy.serve import run_server
+from kvproxy.stack.open_stack import Stack
 
 SETTLE_S = 10.0
-"""For readers who left with the last requests, and for pages that are still being written."""
+"""Seconds for readers that left with the last requests, and for pages that are still being written."""
 
 
 async def audit(stack: Stack, result: Path) -> None:

@@ -1,4 +1,4 @@
-"""One tenant with all the sequences that an engine takes, and what another's request costs beside them."""
+"""One tenant with all the sequences that an engine takes, and the cost of another's request beside them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The demo: two real documents, three questions each, asked cold, warm, and after a restart.
 
-It drives a proxy of its own with the stock openai client, so what it measures is what an agent would see.
+It drives a proxy of its own with the stock openai client, so it measures the times that an agent would see.
 """
 
 from __future__ import annotations
@@ -260,9 +260,9 @@ def _say(line: str) -> None:
 
 
 def example_text(file: str) -> str:
-    """From the wheel, or from the checkout that this file stands in."""
-    here = Path(__file__).parent
-    for folder in (here / "examples", here.parent / "examples" / "documents"):
+    """Read an example document from the wheel, or from the checkout that this file stands in."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "examples", package.parent / "examples" / "documents"):
         if (folder / file).is_file():
             return (folder / file).read_text(encoding="utf-8")
     raise SetupError(f"the demo's document {file} is missing from this installation; install kvproxy again")

@@ -1,4 +1,4 @@
-"""What would make a hit impossible, wrong or slow here, found before anything is served.
+"""Examination of an installation for causes of impossible, wrong or slow hits, before anything is served.
 
 A finding is made by a pure function from values; :func:`examine` reads the values.
 """
@@ -233,7 +233,7 @@ def port_finding(host: str, port: int) -> Finding:
 
 
 def access_finding(host: str, *, keys: int) -> Finding:
-    """Whether whoever reaches the port may use it: ``host`` as it is listened on."""
+    """Report whether the port is open to callers without an API key: ``host`` as it is listened on."""
     if keys:
         return Finding("ok", "access", f"{keys} API key{'s' if keys > 1 else ''}")
     if is_loopback(host):

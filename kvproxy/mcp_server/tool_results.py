@@ -96,7 +96,7 @@ class Explanation(BaseModel):
 
 
 def summary(info: dict[str, Any]) -> DocumentSummary:
-    """The summary of a document as the proxy tells it."""
+    """Return the summary of a document as the proxy tells it."""
     reference = f"{info['id']}@{info['version']}"
     kept = {framing["name"]: framing.get("resident_tokens", 0) for framing in info["framings"]}
     return DocumentSummary(

@@ -1,4 +1,4 @@
-"""Restoration of published documents after a restart: known at once, what is missing of their pages made again."""
+"""`Restoration`: makes published documents known after a restart, and computes their missing pages again."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEn
 from kvproxy.documents.prepared.preparation import Preparation, Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.errors import KVProxyError, Retryable
-from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import Pins
 from kvproxy.publishing.holdings import DocumentHolding, Shelf
 from kvproxy.publishing.published_pages import tokens_of
+from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
 _AT_ONCE = 64
-"""Documents that are read between two turns of the event loop."""
+"""Documents read between two yields to the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stale:
-    """A published prefix whose pages must be made again."""
+    """A published prefix whose pages must be computed again."""
 
     ref: DocumentRef
     series: str
@@ -38,7 +39,12 @@ class _Stale:
 
 
 class Restoration:
-    """The publisher's: shares its parts. ``restore`` once, before anything else; then ``refresh``."""
+    """Restores the publisher's documents, with the publisher's own parts: ``restore`` once at the start, then
+    ``refresh``.
+
+    Example:
+        ``await restoration.restore(limit=32512)``
+    """
 
     def __init__(
         self,
@@ -52,7 +58,7 @@ class Restoration:
         pins: Pins,
         texts: PreparedTexts | None,
     ) -> None:
-        """Without ``texts`` every document is tokenised anew."""
+        """Take the publisher's parts. Without ``texts`` every document is tokenised again."""
         self._preparation = preparation
         self._library = library
         self._registry = registry
@@ -64,8 +70,10 @@ class Restoration:
         self._stale: list[_Stale] = []
 
     async def restore(self, limit: int) -> None:
-        """Make registered documents known and their pages findable; what is missing waits for ``refresh``. Prefixes
-        of other spellings with more than ``limit`` tokens are left out."""
+        """Make registered documents known and their pages findable; missing pages wait for ``refresh``.
+
+        Prefixes of other spellings with more than ``limit`` tokens are left out.
+        """
         entries = await asyncio.to_thread(self._registry.load)
         for begin in range(0, len(entries), _AT_ONCE):
             some = entries[begin : begin + _AT_ONCE]
@@ -77,12 +85,16 @@ class Restoration:
                     await self._restore_pages(entry, prepared.prefixes)
                 else:
                     self._shelf.put(entry.document.ref, DocumentHolding(entry.document.scope, entry.framings))
-                    logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
+                    logger.error(
+                        "%s stays in quarantine; run `kvproxy verify` or publish it again: %s",
+                        entry.document.ref,
+                        entry.quarantined,
+                    )
         if self._texts is not None:
             await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in entries])
 
     def _prepared(self, entries: Sequence[RegistryEntry], limit: int) -> list[tuple[RegistryEntry, Prepared]]:
-        """From disk, or anew, and then on disk. On another thread."""
+        """Read prepared texts from disk, or prepare and write them. Runs on a worker thread."""
         done = []
         for entry in entries:
             prepared = self._texts.get(entry.document) if self._texts is not None else None
@@ -94,13 +106,18 @@ class Restoration:
         return done
 
     async def refresh(self) -> None:
-        """Prefill again what ``restore`` found missing. Ends by itself; failures are logged and left."""
+        """Prefill the pages that ``restore`` found missing. Ends by itself; failures are logged."""
         stale, self._stale = self._stale, []
         for item in stale:
             try:
                 await self._refresh_one(item)
             except KVProxyError as e:
-                logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.name, e.message)
+                logger.warning(
+                    "%s (%s) stays without pages, so its readers are prefilled; publish it again: %s",
+                    item.ref,
+                    item.prefix.name,
+                    e.message,
+                )
         await self._pins.restore(
             lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined
         )
@@ -142,12 +159,12 @@ class Restoration:
                         raise
                     delay = e.retry_after_s or 0
                 else:
-                    await whole(self._replace(known, KeptFraming(item.prefix.name, kept)))
+                    await run_to_completion(self._replace(known, KeptFraming(item.prefix.name, kept)))
                     return
             await asyncio.sleep(delay)
 
     async def _replace(self, known: Known, framing: KeptFraming) -> None:
-        # Framings no longer configured leave here; the store collects their pages at the next start.
+        # Framings no longer configured end here; the store collects their pages at the next start.
         document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
         others = tuple(f for f in self._shelf.get(document.ref).framings if f.framing in names)
         holding = DocumentHolding(document.scope, (*others, framing))

@@ -14,4 +14,4 @@ class Finding:
     check: str
     what: str
     advice: str = ""
-    """What to do about it; empty for ``ok``."""
+    """The remedy; empty for ``ok``."""

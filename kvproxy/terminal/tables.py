@@ -1,4 +1,4 @@
-"""What the command line prints as tables. Without a terminal they are as wide as they need to be."""
+"""Tables that the command line prints. Without a terminal they are as wide as they need to be."""
 
 from __future__ import annotations
 

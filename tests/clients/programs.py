@@ -17,7 +17,8 @@ OPENAI2 = ".venv-clients-openai2"
 OWN = "own"
 """kvproxy's own environment."""
 
-LIMIT_S = 240.0
+LIMIT_S = 900
+"""Seconds. Ten times what the longest takes here, so that a slow and busy machine does not end it."""
 
 
 def python_of(environment: str) -> Path:

@@ -22,7 +22,7 @@ from kvproxy.config import (
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Hit, Message, Miss, MissReason, Sampling, TextPart
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.events import TextDelta
-from kvproxy.serve import Stack, open_stack
+from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answers.cache_status import cache_status
 from tests.e2e.reader import MODEL
@@ -42,7 +42,7 @@ async def opened(model: Path, store: Path) -> AsyncIterator[Stack]:
         documents=DocumentSettings(framings=(FramingSettings(place="system"),)),
     )
     async with open_stack(config, ModelFolder(model, MODEL)) as stack:
-        stack.refresh()
+        stack.start_background()
         yield stack
         assert await stack.local.check() == []
 
@@ -60,7 +60,7 @@ async def ask(stack: Stack, question: str) -> tuple[str, Hit | Miss, str]:
 async def audits(stack: Stack, result: str, count: int) -> None:
     """Until so many audits have ended like that."""
     wanted = f'kvproxy_audits_total{{result="{result}"}} {count}.0'
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while wanted not in stack.pipeline.metrics.text().decode():  # noqa: ASYNC110  figures are polled
             await asyncio.sleep(0.02)
 
@@ -73,7 +73,8 @@ def flip(stack: Stack) -> None:
             cache.pool.view(node.page).view(torch.int16)[:, 1, :, 40:200, :8].bitwise_xor_(0x0100)
 
 
-@pytest.mark.timeout(180)  # two starts of the real model, and a verification
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # two starts of the real model, and a verification
 async def test_a_page_that_rots_costs_a_prefill_and_never_an_answer(
     smollm2: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

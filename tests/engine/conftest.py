@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 import torch
 
+from kvproxy.engine import build
 from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Vocabulary
@@ -45,9 +46,15 @@ def vocabulary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 MODELS = [(k, d) for k in ("llama", "qwen2", "qwen3") for d in (torch.bfloat16, torch.float32)]
+PAIRED = {("llama", torch.bfloat16), ("qwen2", torch.float32), ("qwen3", torch.bfloat16)}
+"""Each architecture once and each dtype: the other pairings are slow."""
 
 
-@pytest.fixture(scope="session", params=MODELS, ids=lambda m: f"{m[0]}-{str(m[1]).removeprefix('torch.')}")
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(m, marks=() if m in PAIRED else pytest.mark.slow) for m in MODELS],
+    ids=lambda m: f"{m[0]}-{str(m[1]).removeprefix('torch.')}",
+)
 def any_model(request: pytest.FixtureRequest) -> TileModel:
     kind, dtype = request.param
     return make_model(kind, dtype)
@@ -57,6 +64,16 @@ def any_model(request: pytest.FixtureRequest) -> TileModel:
 def llama() -> TileModel:
     """The one model of tests in which the architecture plays no part."""
     return make_model("llama", torch.bfloat16)
+
+
+@pytest.fixture(scope="module")
+def small_model(smollm2: Path) -> Iterator[TileModel]:
+    """The real small model on two threads, as on the smallest machine that serves it, whatever the rest has here."""
+    before = torch.get_num_threads()
+    yield build.load(
+        smollm2, dtype="bfloat16", device="cpu", threads=2, tokenizer_digest="t", template_digest="c"
+    )
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS, Sampling
-from kvproxy.engine import build
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.sequence import Phase
@@ -278,13 +277,6 @@ def test_any_mix_gives_each_its_cold_answer(mixing: Rig, mix: list[tuple[int, in
         assert torch.equal(stream.logits[:1], cold.logits[:1])
     rig.settle()
     rig.check()
-
-
-@pytest.fixture(scope="module")
-def small_model(smollm2: Path) -> TileModel:
-    return build.load(
-        smollm2, dtype="bfloat16", device="cpu", threads=None, tokenizer_digest="t", template_digest="c"
-    )
 
 
 def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: RigMaker) -> None:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from kvproxy.core import Constraint, JsonFormat, Sampling
 from kvproxy.documents.tokens.tokenizer import Tokenizer
-from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
@@ -135,13 +134,6 @@ def test_the_parameters_do_something(shared_rig: Rig) -> None:
     assert all(heard(asked.submit(shared_rig)) != own for asked in changed)
 
 
-@pytest.fixture(scope="module")
-def small_model(smollm2: Path) -> TileModel:
-    return build.load(
-        smollm2, dtype="bfloat16", device="cpu", threads=None, tokenizer_digest="t", template_digest="c"
-    )
-
-
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"}},
@@ -149,6 +141,7 @@ SCHEMA = {
 }
 
 
+@pytest.mark.slow  # test_exactness has the real model too
 def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: RigMaker) -> None:
     eos_ids = Tokenizer.load(smollm2).eos_ids
     rig = rigs(small_model, vocabulary=Vocabulary(smollm2), pages=24, eos_ids=eos_ids)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS, Constraint, JsonFormat, Sampling
 from kvproxy.documents.tokens.tokenizer import Tokenizer
-from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.decode.draft_cost import StepCost
@@ -315,13 +314,7 @@ def test_no_draft_where_it_is_switched_off_or_the_answer_is_short(rig: Rig) -> N
     assert rig.engine.drafts.drafted > 0
 
 
-@pytest.fixture(scope="module")
-def small_model(smollm2: Path) -> TileModel:
-    return build.load(
-        smollm2, dtype="bfloat16", device="cpu", threads=None, tokenizer_digest="t", template_digest="c"
-    )
-
-
+@pytest.mark.slow  # test_exactness has the real model too
 def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: RigMaker) -> None:
     tokenizer = Tokenizer.load(smollm2)
     rig = rigs(small_model, vocabulary=Vocabulary(smollm2), pages=24, eos_ids=tokenizer.eos_ids)

@@ -69,7 +69,7 @@ class Watch:
         return "".join(getattr(e, "text", "") for e in events)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():  # noqa: ASYNC110  counts tell nobody that they change
                 await asyncio.sleep(0.005)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.document_locks import DocumentLocks
 
 
 async def test_one_at_a_time_per_name() -> None:
@@ -22,7 +22,7 @@ async def test_one_at_a_time_per_name() -> None:
     assert turns.waiting == 0
 
 
-async def test_a_name_is_forgotten_when_its_holder_fails_or_a_waiter_leaves() -> None:
+async def test_a_lock_is_dropped_when_its_holder_fails_or_a_waiter_is_cancelled() -> None:
     turns = DocumentLocks()
     async with turns.of("a"):
         waiter = asyncio.ensure_future(_enter(turns))
@@ -40,29 +40,3 @@ async def test_a_name_is_forgotten_when_its_holder_fails_or_a_waiter_leaves() ->
 async def _enter(turns: DocumentLocks) -> None:
     async with turns.of("a"):
         pass
-
-
-async def test_whole_work_ends_before_its_cancellation() -> None:
-    steps: list[int] = []
-
-    async def work() -> None:
-        for i in range(5):
-            await asyncio.sleep(0)
-            steps.append(i)
-
-    task = asyncio.ensure_future(whole(work()))
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert steps == [0, 1, 2, 3, 4]
-
-
-async def test_whole_work_raises_its_own_error() -> None:
-    async def work() -> None:
-        raise ValueError("x")
-
-    with pytest.raises(ValueError, match="x"):
-        await whole(work())

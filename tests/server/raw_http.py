@@ -60,7 +60,7 @@ async def exchange(http: Http, *pieces: bytes, quiet_s: float = 0.5) -> Raw:
             await writer.drain()
             await asyncio.sleep(0.05 if len(pieces) > 1 else 0)
         while not closed:
-            chunk = await asyncio.wait_for(reader.read(65536), 10.0 if not received else quiet_s)
+            chunk = await asyncio.wait_for(reader.read(65536), 30.0 if not received else quiet_s)
             received += chunk
             closed = not chunk
     except TimeoutError:

@@ -284,7 +284,7 @@ async def cached_in_turn(fields: Sequence[dict[str, Any]], isolate_by: IsolateBy
     proxy = make_proxy()
     key = "key-of-ann-0123456789"
     keyring = Keyring([("ann", key)], {"ann": isolate_by})
-    proxy = replace(proxy, parts=replace(proxy.parts, keyring=keyring))
+    proxy = replace(proxy, components=replace(proxy.components, keyring=keyring))
     counts: list[int] = []
     async with client_of(proxy) as http:
         for more in fields:

@@ -109,7 +109,7 @@ async def test_where_the_policy_is_to_refuse_the_field_is_named(
     path: str, body: Callable[[list[Any]], dict[str, Any]], turns: Turns, named: str
 ) -> None:
     proxy = make_proxy()
-    proxy.parts = replace(proxy.parts, policy=ReadingPolicy(unreadable_history="refuse"))
+    proxy.components = replace(proxy.components, policy=ReadingPolicy(unreadable_history="refuse"))
     async with client_of(proxy) as http:
         response = await http.post(path, json=body(turns[0]))
         assert response.status == 400

@@ -68,7 +68,7 @@ async def served(
         pipeline = Pipeline(
             composer=proxy.composer, local=proxy.backend, misses=backend, default_max_tokens=64
         )
-        proxy.parts = replace(proxy.parts, pipeline=pipeline)
+        proxy.components = replace(proxy.components, pipeline=pipeline)
         try:
             async with client_of(proxy) as http:
                 yield http

@@ -72,11 +72,11 @@ async def test_no_callback_is_long(
     proxy = make_proxy(max_body=2 * BODY)
     proxy.backend.info = replace(proxy.backend.info, max_context=8192, max_kv_tokens=8192)
     pipeline = Pipeline(composer=composer, local=proxy.backend, misses=proxy.misses, default_max_tokens=4)
-    parts = replace(proxy.parts, pipeline=pipeline)
+    components = replace(proxy.components, pipeline=pipeline)
     assert case.body is not None
     body = case.body(BODY)
     slower = slowness()
-    async with TestClient(TestServer(build_app(parts))) as http:
+    async with TestClient(TestServer(build_app(components))) as http:
         await (await http.post(case.path, data=b"{}")).read()
         with longest_callback(monkeypatch) as longest:
             answer = await http.post(case.path, data=io.BytesIO(body))

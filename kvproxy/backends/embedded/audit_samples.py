@@ -37,7 +37,7 @@ class AuditSamples:
         return len(self._waiting)
 
     def wanted(self) -> bool:
-        """Whether to keep what the next hit computes. Decided before it runs."""
+        """Decide, before the next hit runs, whether its logits and tokens are kept for an audit."""
         return self._rate > 0 and self._source.random() < self._rate
 
     def put(self, hit: ServedHit) -> None:
@@ -48,7 +48,7 @@ class AuditSamples:
         self._arrived.set()
 
     async def get(self) -> ServedHit:
-        """The one that has waited longest."""
+        """Return the sample that has waited longest."""
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()

@@ -1,4 +1,4 @@
-"""Hits beside prefills from scratch, as jobs of a running engine: what ``verify`` and the audits are made of."""
+"""Comparison of hits with prefills from scratch, as jobs of a running engine; used by ``verify`` and the audits."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from typing import Protocol
 
 from kvproxy.backends.base import Audit, BadPage, Comparison
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling
+from kvproxy.core.common_prefix import common_prefix
+from kvproxy.core.progress import ReportProgress
 from kvproxy.engine.bitwise import ROWS, PageWatch, Rows, compare_rows, total
 from kvproxy.engine.cache.kv_cache import pages_for
-from kvproxy.engine.cache.siblings import common_prefix
 from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.sequence import Job, Sequence
@@ -23,9 +24,7 @@ from kvproxy.errors import HitLost, KVProxyError
 from kvproxy.events import Event, Finished
 
 PATIENCE_S = 1.0
-"""How long a verification lets requests go first between two of its tiles: beside endless traffic it still ends."""
-
-Progress = Callable[[int, int], None]
+"""Seconds for which a verification lets requests go first between two of its tiles: it ends beside endless traffic."""
 
 
 class ComparedRun(Protocol):
@@ -34,20 +33,20 @@ class ComparedRun(Protocol):
     def __call__(
         self,
         job: Job,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         started: Callable[[Sequence], None] | None = None,
     ) -> AsyncGenerator[Event, None]: ...
 
 
 class Comparer:
-    """Event loop only. What it runs takes pages from nobody and leaves none behind."""
+    """Event loop only. Its jobs evict no page and leave none behind."""
 
     def __init__(self, engine: Engine, run: ComparedRun) -> None:
         self._engine = engine
         self._run = run
 
     async def compare(
-        self, prompt: Prompt, caller: Caller, new_tokens: int, progress: Progress | None = None
+        self, prompt: Prompt, caller: Caller, new_tokens: int, progress: ReportProgress | None = None
     ) -> Comparison:
         """As ``LocalBackend.compare``.
 
@@ -96,7 +95,7 @@ class Comparer:
         )
 
     async def audit(self, hit: Sequence, constraint: TokenConstraint | None) -> Audit:
-        """Compute again what was served, from scratch and while nobody else computes; compare the pages that it
+        """Compute a served hit again, from scratch and while the engine is idle; compare the pages that it
         took and are still in memory, its own logits, and its answer. Pages that differ are forgotten.
 
         ``constraint``: a new one of the same grammar. Raises Overloaded when a request needs the place.
@@ -138,7 +137,7 @@ class Comparer:
             equal_tokens=equal,
         )
 
-    async def _ended(self, job: Job, progress: Progress | None = None) -> Sequence:
+    async def _ended(self, job: Job, progress: ReportProgress | None = None) -> Sequence:
         holder: list[Sequence] = []
         finished = False
         async with aclosing(self._run(job, progress, holder.append)) as events:
@@ -165,9 +164,9 @@ class Comparer:
 
 
 class _ComparisonProgress:
-    """Progress over several jobs."""
+    """ReportProgress over several jobs."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: ReportProgress | None, total: int) -> None:
         self._progress = progress
         self._total = total
         self._done = 0

@@ -288,7 +288,7 @@ class EmbeddedBackend:
     async def audit(self, hit: ServedHit) -> Audit:
         """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.
 
-        Raises Overloaded when requests need its place; what else ``generate`` raises.
+        Raises Overloaded when requests need its place, and the errors of ``generate``.
         """
         grammar = await self._compiled(hit.generation.constraint, hit.generation.caller)
         constraint = None if grammar is None else grammar.start()
@@ -310,7 +310,7 @@ class EmbeddedBackend:
 
     @property
     def drafts(self) -> DraftCounts:
-        """What speculation has done so far."""
+        """Counts of drafted and accepted tokens so far."""
         return self._engine.drafts
 
     @property
@@ -324,7 +324,7 @@ class EmbeddedBackend:
         return self._engine.load
 
     def occupancy(self) -> Occupancy:
-        """How the page budget is used at this moment."""
+        """Return the use of the page budget at this moment."""
         return self._engine.cache.occupancy()
 
     async def check(self) -> list[str]:

@@ -35,6 +35,7 @@ from kvproxy.backends.fake.fake_answers import (
 )
 from kvproxy.backends.fake.fake_misses import FakeMisses
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.loop.fairness.places import Claim, Places
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
@@ -45,10 +46,10 @@ _Tokens = tuple[int, ...]
 
 
 class FakeBackend:
-    """A :class:`LocalBackend`. ``disk`` is what survives it: give the same set to the next one for a restart.
+    """A :class:`LocalBackend` without a model. ``disk`` survives it: give the same set to the next one for a restart.
 
     ``start_delay_s`` and ``token_delay_s`` slow it down; ``gate``, when given, is waited for before every
-    Started; ``not_ready`` is what ``ready`` answers; ``difference`` is how far a hit's logits are from a
+    Started; ``not_ready`` is the answer of ``ready``; ``difference`` is the distance of a hit's logits from a
     prefill's. All may be changed while it runs. ``places`` bounds the generations that run together.
     """
 
@@ -89,21 +90,21 @@ class FakeBackend:
         """Pages of each prefix that is pinned, by scope and token ids."""
         self._pins: Counter[tuple[str, _Tokens]] = Counter()
         self.holds = 0
-        """Lookups whose block is open."""
+        """Lookups with an open block."""
         self._failures: deque[tuple[BaseException, int]] = deque()
         self._answers: deque[str] = deque()
         self.scripted: Callable[[Generation], str | None] | None = None
-        """A function that chooses what generations say beside those that ``say_next`` planned, None: what they would;
-        for clients in other processes."""
+        """A function that chooses the answers of generations that ``say_next`` did not plan, for clients in other
+        processes. None of it: the usual answer."""
         self._kept: dict[str, set[_Tokens]] = {}
         self._evicted: dict[str, set[_Tokens]] = {}
 
     def fail_next(self, error: BaseException, *, after_words: int = -1) -> None:
-        """The next generation or ``keep`` raises ``error``: before Started, or after so many words."""
+        """Make the next generation or ``keep`` raise ``error``: before Started, or after so many words."""
         self._failures.append((error, after_words))
 
     def say_next(self, text: str) -> None:
-        """The next generation says ``text``, raw as a model would, think blocks and tool calls included."""
+        """Make the next generation say ``text``, raw as a model would, think blocks and tool calls included."""
         self._answers.append(text)
 
     def evict(self) -> None:
@@ -129,7 +130,7 @@ class FakeBackend:
                 yield PagesFound(tokens=tokens, on_disk=0)
             else:
                 old = [p for s in caller.readable for p in self._evicted.get(s, ())]
-                yield NoPages(evicted=any(_common(p, prompt.token_ids) == len(p) for p in old))
+                yield NoPages(evicted=any(common_prefix(p, prompt.token_ids) == len(p) for p in old))
         finally:
             self.holds -= 1
 
@@ -295,14 +296,14 @@ class FakeBackend:
         return cached
 
     def _resident(self, token_ids: _Tokens, caller: Caller) -> int:
-        """The longest start shared with a prefix that the caller may read, short of the last token."""
+        """Return the longest start shared with a prefix that the caller may read, short of the last token."""
         prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
-        longest = max((_common(p, token_ids) for p in prefixes), default=0)
+        longest = max((common_prefix(p, token_ids) for p in prefixes), default=0)
         return min(longest, len(token_ids) - 1)
 
 
 def _drafted(predicted: _Tokens | None, new: int) -> tuple[int, int] | None:
-    """How many tokens of a prediction were accepted, and rejected."""
+    """Count the accepted and the rejected tokens of a prediction."""
     if predicted is None:
         return None
     return min(len(predicted), new), max(0, len(predicted) - new)
@@ -313,17 +314,6 @@ def _kept_until(generation: Generation) -> int:
         return 0
     until = generation.keep_until
     return len(generation.prompt.token_ids) if until is None else until
-
-
-def _common(a: _Tokens, b: _Tokens) -> int:
-    """Length of the common start."""
-    shorter = min(len(a), len(b))
-    if a[:shorter] == b[:shorter]:  # The usual case, without a step of Python for each token.
-        return shorter
-    for position, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return position
-    return shorter
 
 
 def _pages(token_ids: _Tokens) -> tuple[KeptPage, ...]:

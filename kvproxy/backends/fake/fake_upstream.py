@@ -1,4 +1,4 @@
-"""What an upstream without a model answers, in each endpoint's own format."""
+"""Answers of an upstream without a model, in each endpoint's own format."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def upstream_chunks(endpoint: Endpoint, model: str, text: str) -> Iterator[dict[
 
 
 def _chunks(encoder: _Encoder, text: str) -> Iterator[dict[str, Any]]:
-    """What the encoder writes, read again: an upstream's chunks come decoded."""
+    """Decode the bytes of the encoder: an upstream's chunks come decoded."""
     started = Started(0, False, 0.0, 0.0, 0.0)
     written = [
         encoder.begin(started, prompt_tokens=_USAGE.prompt_tokens, choices=1),

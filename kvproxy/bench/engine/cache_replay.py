@@ -24,13 +24,13 @@ from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
 
 POLICIES = ("value", "lru", "lfu", "farthest")
-"""Ours, the two usual ones, and one that knows what is asked for next."""
+"""The default policy, LRU, LFU, and the one that knows the next use of each page."""
 _SHAPE = PageShape(layers=1, kv_heads=1, head_dim=1, dtype=torch.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request. Whole pages within ``token_ids[:shared_end]`` are everybody's, the rest is ``scope``'s; behind
+    """One request. Whole pages within ``token_ids[:shared_end]`` are public, the rest is ``scope``'s; behind
     shared pages the rest is never asked for again. ``next_use``: the number of the request that takes it again."""
 
     scope: str

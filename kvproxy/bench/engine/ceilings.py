@@ -1,4 +1,4 @@
-"""What this machine could do at best, measured: memory bandwidth and matrix products."""
+"""Ceilings of this machine, measured: memory bandwidth and matrix products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kvproxy.engine.forward.tile_model import TileModel
 _COPY_BYTES = 256 * 2**20
 """Larger than any cache."""
 _SECONDS = 1.0
-"""How long each thing is tried; the best counts."""
+"""Seconds for which each measurement is repeated; the best counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class CeilingWork:
-    """What a model has to do at least, whoever runs it."""
+    """The least work of a model, in bytes and operations, in any engine."""
 
     layers: int
     heads: int

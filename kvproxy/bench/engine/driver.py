@@ -70,7 +70,7 @@ class Rig:
         self, token_ids: Sequence[int], *, max_tokens: int, sampling: Sampling = GREEDY, **fields: Any
     ) -> TimedAnswer:
         """Queue a job; it is answered with exactly ``max_tokens`` tokens unless ``sampling`` stops it. ``fields``:
-        any other field of Job. Raises what Engine.submit raises."""
+        any other field of Job. Raises the errors of Engine.submit."""
         job = Job(
             id=f"rig-{next(self._ids)}",
             token_ids=tuple(token_ids),
@@ -105,7 +105,7 @@ class Rig:
         return self.model.page_shape.bytes
 
     def forget(self) -> None:
-        """Drop every page that nobody uses from memory; stored ones stay known, and are read again on demand."""
+        """Drop every unused page from memory; stored ones stay indexed, and are read again on demand."""
         self.on_thread(self._evict)
 
     def _evict(self) -> None:
@@ -115,7 +115,7 @@ class Rig:
             self.cache.return_pages([self.cache.take(None) for _ in range(wanted)])
 
     def kv(self, token_ids: Sequence[int]) -> list[KVPage]:
-        """The pages in memory that hold a prompt's KV, as copies."""
+        """Return the pages in memory that hold a prompt's KV, as copies."""
 
         def read() -> list[KVPage]:
             match = self.cache.match(token_ids, (SCOPE,), len(token_ids))
@@ -128,8 +128,8 @@ class Rig:
         return self.on_thread(read)
 
     def overwrite(self, pages: Sequence[KVPage]) -> None:
-        """Put other KV in the place of pages that :meth:`kv` gave and that nobody has evicted since: what a lossy
-        codec would do to whoever reads them. :meth:`forget` brings stored ones back."""
+        """Put other KV in the place of pages that :meth:`kv` gave and that were not evicted since: the effect of a
+        lossy codec on its readers. :meth:`forget` brings stored ones back."""
 
         def write() -> None:
             for p in pages:
@@ -181,7 +181,7 @@ def start_rig(
     max_waiting: int = 64,
     **options: Any,
 ) -> Rig:
-    """An engine around a model in memory. ``tokens``: positions of KV that all pages together hold, one page for
+    """Return an engine around a model in memory. ``tokens``: positions of KV that all pages together hold, one page for
     the tail included. ``options``: any other of Engine's. End it with ``rig.engine.stop()``."""
     pool = PagePool(model.page_shape, pages_for(tokens) + 2, model.device)
     cache = KVCache(pool, PrefixIndex(root_key(model.fingerprint)))
@@ -243,7 +243,7 @@ def open_rig(
 
 @contextmanager
 def scratch_store(model: TileModel) -> Iterator[PageStore]:
-    """A page store that is gone afterwards."""
+    """Open a page store that is gone afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as folder,
         PageStore(Path(folder), max_size=2**40, fingerprint=model.fingerprint) as store,

@@ -1,4 +1,4 @@
-"""What following a grammar costs, token by token; for ``kvproxy bench grammar``."""
+"""Cost of following a grammar, token by token; for ``kvproxy bench grammar``."""
 
 from __future__ import annotations
 

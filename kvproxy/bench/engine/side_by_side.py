@@ -177,7 +177,8 @@ def open_duel(
 
 
 def product_gflops(rows: int = 1024, inner: int = 2048, columns: int = 2048, repeats: int = 5) -> float:
-    """The best of ``repeats`` bf16 products [rows, inner] x [inner, columns] by ``torch.nn.functional.linear``."""
+    """Return the best of ``repeats`` bf16 products [rows, inner] x [inner, columns] by
+    ``torch.nn.functional.linear``."""
     x = torch.randn(rows, inner).bfloat16()
     weight = torch.randn(columns, inner).bfloat16()
     best = float("inf")

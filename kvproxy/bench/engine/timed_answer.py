@@ -66,13 +66,13 @@ class TimedAnswer:
         self._events.put((time.perf_counter(), event))
 
     def read(self, tokens: int) -> TimedAnswer:
-        """Wait until so many tokens are there, or all. Raises what the engine failed with."""
+        """Wait until so many tokens have arrived, or all. Raises the engine's error."""
         while not self._over and len(self._shown) < tokens:
             self._next()
         return self
 
     def end(self) -> Timed:
-        """Wait for the last token. Raises what the engine failed with."""
+        """Wait for the last token. Raises the engine's error."""
         while not self._over:
             self._next()
         seq, started = self.sequence, self._started

@@ -22,9 +22,9 @@ from kvproxy.bench.stalls import stall_server
 from kvproxy.bench.stalls.stall_cases import CASES, StallCase
 
 QUIET_S = 5.0
-"""How long the streams are watched alone."""
+"""Seconds for which the streams are watched alone."""
 SETTLE_S = 0.3
-"""After each case: what it left behind belongs to it."""
+"""Seconds of watching after each case: the work that it left behind belongs to it."""
 _ANSWER = 200
 """Tokens of a stream, of which the server sends one every 20 ms."""
 
@@ -101,7 +101,7 @@ async def _longest(session: aiohttp.ClientSession) -> dict[str, Any]:
 
 
 async def _send(session: aiohttp.ClientSession, case: StallCase, body: bytes | None) -> str:
-    """What became of it, in a few words."""
+    """Describe the outcome in a few words."""
     try:
         async with session.request(case.method, case.path, data=body) as answer:
             told = await answer.read()

@@ -25,7 +25,7 @@ class StallCase:
     body: Callable[[int], bytes] | None = None
     method: str = "POST"
     times: int = 1
-    """How often it is sent, one after the other."""
+    """The number of times that it is sent, one after the other."""
 
 
 def text(characters: int, seed: int = 1) -> str:
@@ -52,7 +52,7 @@ def _repeated(head: bytes, item: bytes, tail: bytes, size: int) -> bytes:
 
 
 def _items(head: str, item: str, tail: str = "]}") -> Callable[[int], bytes]:
-    """A body that consists of one thing over and over."""
+    """Return a body that repeats one piece."""
     return lambda size: _repeated(f'{{"model":"{MODEL}",{head}'.encode(), item.encode(), tail.encode(), size)
 
 
@@ -98,7 +98,7 @@ def long_arguments(size: int) -> bytes:
 
 
 def object_arguments(size: int) -> bytes:
-    """A call whose arguments came as an object."""
+    """Make a call with arguments that came as an object."""
     count = size // 24
     arguments = {"a": [{"n": i} for i in range(count)]}
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}

@@ -47,7 +47,7 @@ class PageLedger:
         assert self.reserved >= 0
 
     def take_free(self, after: int | None) -> int | None:
-        """Redeem a reservation with a free page, whose holder is a sequence; None when a page must be evicted first."""
+        """Redeem a reservation: give a free page to a sequence, or None when a page must be evicted first."""
         if self._pool.free == 0:
             return None
         page = self._pool.allocate(after)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
+
+from kvproxy.core.common_prefix import common_prefix
 
 
 class Page(Protocol):
@@ -92,15 +94,3 @@ class Siblings(Generic[N]):
                     if best is not None and best.page is not None and shared == most:
                         break
         return best, most
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Return the number of leading items that are equal."""
-    size = min(len(a), len(b))
-    if a[:size] == b[:size]:
-        return size
-    low, high = 0, size
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle)
-    return low

@@ -6,8 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,14 +19,13 @@ from transformers.utils import logging as hf_logging
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import PageShape
-from kvproxy.engine.forward.attention.call_plan import Segment
 from kvproxy.engine.forward.forward_check import check_forward, refusal, take_reference
 from kvproxy.engine.forward.fused_decoder import can_fuse
 from kvproxy.engine.forward.interruptible import run_through
 from kvproxy.engine.forward.invariance import DECODE_TILE, Numerics, agreeing_tiles
 from kvproxy.engine.forward.kernel_digest import kernel_digest
 from kvproxy.engine.forward.linear import PackedLinear, fuse
-from kvproxy.engine.forward.module_decoder import ATTENTION, Steps, register_attention
+from kvproxy.engine.forward.module_decoder import ATTENTION, register_attention
 from kvproxy.engine.forward.tiles import Tile, has_triton, open_tiles
 from kvproxy.engine.models.supported import check_supported
 from kvproxy.errors import SetupError
@@ -37,7 +35,7 @@ FORMAT = 3
 
 
 class TileModel:
-    """A loaded model. Built by :func:`load_model`. Meant for one thread; several take turns, layer by layer."""
+    """A loaded model: its ``tiles`` and its output head. Built by :func:`load_model`; for one thread."""
 
     def __init__(self, model: nn.Module, config: Any, fingerprint_base: str, threads: int) -> None:
         """Take a transformers model over, measure it, and check its forward where that is transformers' own.
@@ -64,18 +62,16 @@ class TileModel:
         # A head tied to the embedding gets a packed copy of its own; the embedding keeps the plain weight.
         self._head = fuse([head], DECODE_TILE)
         try:
-            self._tiles = open_tiles(loaded.get_decoder(), self._head, config, self.page_shape, self.device)
+            self.tiles = open_tiles(loaded.get_decoder(), self._head, config, self.page_shape, self.device)
         except (AttributeError, TypeError, AssertionError) as e:
             if reference is None:
                 raise
             raise refusal(config, f"its layers are not built as tiles need them ({e})") from e
         self._head_tiles = agreeing_tiles(self._head, head.in_features, self.dtype, self.device)
-        self._layer = threading.Lock()
-        """Held while a layer is computed: all tiles share the memory for what stands between its products."""
         if reference is not None:
             check_forward(
                 self.forward,
-                self.tile,
+                self.tiles.tile,
                 self.logits,
                 reference=reference,
                 config=config,
@@ -87,7 +83,7 @@ class TileModel:
             {
                 **_causes(fingerprint_base, self.dtype, self.device, self.numerics, threads),
                 "results": kernel_digest(
-                    self._tiles,
+                    self.tiles,
                     self.logits,
                     self.page_shape,
                     vocab=self.vocab_size,
@@ -102,40 +98,19 @@ class TileModel:
 
     @property
     def numerics(self) -> Numerics:
-        """The measured invariances. Fewer tiles than these serve the same answers."""
-        return self._tiles.numerics
+        """The measured tile sizes and their exactness. Fewer tiles than these serve the same answers."""
+        return self.tiles.numerics
 
     @numerics.setter
     def numerics(self, numerics: Numerics) -> None:
-        self._tiles.numerics = numerics
-
-    def tile(self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]) -> Tile:
-        """Make a tile.
-
-        ``token_ids`` and ``positions``: one for each row of the tile, padding rows included.
-
-        Example: ``model.tile(ids, range(len(ids)), [Segment(0, 0, len(ids), pages)])``
-        """
-        return self._tiles.tile(token_ids, positions, segments)
+        self.tiles.numerics = numerics
 
     def forward(self, tile: Tile, kv: torch.Tensor) -> torch.Tensor:
-        """Run all layers over a tile, writing its K and V into ``kv`` (the pool's tensor).
+        """Run all layers over a tile of ``tiles.tile``, writing its K and V into ``kv`` (the pool's tensor).
 
         Returns hidden states after the last norm, [M, hidden].
         """
-        return run_through(self.steps(tile, kv))
-
-    def steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
-        """As ``forward``, resting between two layers wherever it yields; other tiles may run meanwhile."""
-        inner = self._tiles.steps(tile, kv)
-        while True:
-            with self._layer:
-                try:
-                    next(inner)
-                except StopIteration as done:
-                    hidden: torch.Tensor = done.value
-                    return hidden
-            yield
+        return run_through(self.tiles.steps(tile, kv))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Apply the head: [R, hidden] -> float32 [R, vocab], computed in tiles of at most DECODE_TILE rows."""
@@ -149,7 +124,7 @@ class TileModel:
 
     def linears(self) -> list[PackedLinear | nn.Linear]:
         """Return every matrix that a tile is multiplied with, layer by layer, without the output head."""
-        return [m for m in self._tiles.linears() if isinstance(m, PackedLinear | nn.Linear)]
+        return [m for m in self.tiles.linears() if isinstance(m, PackedLinear | nn.Linear)]
 
 
 def load_model(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from kvproxy.core import PAGE_TOKENS, MissReason
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.page_io import PageIO, PageRead
 from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
-from kvproxy.engine.cache.siblings import common_prefix
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import CannotFit, HitLost, KVProxyError, Overloaded

@@ -225,15 +225,14 @@ class Sequence:
             return None
         return (0, 0) if self.drafter is None else self.drafter.prediction
 
-    def append(self, token: int) -> None:
-        """The next token of the answer."""
+    def append(self, token: int) -> bool:
+        """Append the next token of the answer, and return whether it is the answer's end rather than a part of it.
+
+        A grammar's end is always one: nothing can follow it.
+        """
         self.tokens.append(token)
         if self.penalties is not None:
             self.penalties.add(token)
-
-    def ends_with(self, token: int) -> bool:
-        """Whether this token is the end of the answer rather than a part of it. A grammar's end is always one:
-        nothing can follow it."""
         sampling = self.job.sampling
         if token in sampling.stop_token_ids:
             return True

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from kvproxy.core.progress import ReportProgress
 from kvproxy.errors import SetupError
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ _BLOCK_NAMES = {
 }
 _TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 
-Progress = Callable[[int, int], None]
 """``progress(done, total)``, in tensors."""
 
 
@@ -60,7 +60,7 @@ def find_gguf() -> Path | None:
 
 
 def bundled_model(
-    cache_dir: Path, progress: Progress | None = None, find: Callable[[], Path | None] = find_gguf
+    cache_dir: Path, progress: ReportProgress | None = None, find: Callable[[], Path | None] = find_gguf
 ) -> Path:
     """Return the converted model's folder below ``cache_dir``, converting it first when it is not there.
 
@@ -98,11 +98,10 @@ def _digest(gguf: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _build(gguf: Path, target: Path, progress: Progress | None) -> None:
+def _build(gguf: Path, target: Path, progress: ReportProgress | None) -> None:
     """Convert in a folder of another name, then rename it: no killed conversion is taken for a model."""
-    for left_over in target.parent.glob(
-        f".{BUNDLED_NAME}.tmp-*"
-    ):  # the lock is ours: no conversion runs there
+    # The lock is ours: no conversion runs there.
+    for left_over in target.parent.glob(f".{BUNDLED_NAME}.tmp-*"):
         shutil.rmtree(left_over, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{BUNDLED_NAME}.tmp-", dir=target.parent))
     try:
@@ -124,7 +123,7 @@ def _sync(path: Path) -> None:
         os.close(fd)
 
 
-def convert(gguf: Path, folder: Path, progress: Progress | None = None) -> None:
+def convert(gguf: Path, folder: Path, progress: ReportProgress | None = None) -> None:
     """Write the model in ``gguf`` (Llama architecture, GPT-2 style BPE) into the existing ``folder``.
 
     Example: ``convert(find_gguf(), Path("smollm2"))``
@@ -144,7 +143,7 @@ def convert(gguf: Path, folder: Path, progress: Progress | None = None) -> None:
 
 
 def _weights(
-    reader: GGUFReader, meta: dict[str, Any], progress: Progress | None
+    reader: GGUFReader, meta: dict[str, Any], progress: ReportProgress | None
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield (name, bf16 tensor of shape [out, in] or [hidden]) under the names that transformers' Llama uses."""
     import numpy as np

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvproxy.core.progress import ReportProgress
 from kvproxy.engine.models.smollm2 import BUNDLED_NAME, bundled_model
 from kvproxy.errors import SetupError
 
-Progress = Callable[[int, int], None]
-
-Bundled = Callable[[Path, "Progress | None"], Path]
+Bundled = Callable[[Path, "ReportProgress | None"], Path]
 Download = Callable[[str, "str | None", bool], Path]
 """``download(repo, revision, offline)``; ``offline`` looks into the local cache alone.
 
@@ -38,7 +37,7 @@ def resolve_model(
     *,
     revision: str | None = None,
     cache_dir: Path,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     download: Download | None = None,
     bundled: Bundled = bundled_model,
 ) -> ModelFolder:
@@ -65,7 +64,7 @@ def model_on_disk(
     *,
     revision: str | None = None,
     cache_dir: Path,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
     download: Download | None = None,
     bundled: Bundled = bundled_model,
 ) -> ModelFolder | None:

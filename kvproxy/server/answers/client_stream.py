@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
-from kvproxy.errors import KVProxyError
-from kvproxy.server.components import PARTS, REQUEST_ID, STREAMING
+from kvproxy.errors import KVProxyError, TimedOut
+from kvproxy.server.components import COMPONENTS, REQUEST_ID, STREAMING
 from kvproxy.server.middleware.error_responses import unexpected
 from kvproxy.server.shutdown import shutting_down
 from kvproxy.wire.answers import event_bytes
@@ -35,6 +36,24 @@ def keepalive() -> bytes:
 def error_event(error: KVProxyError) -> bytes:
     """OpenAI's body as an event without a name."""
     return event_bytes.event(error.body())
+
+
+@asynccontextmanager
+async def deadline(seconds: float) -> AsyncIterator[None]:
+    """Raise TimedOut when the block takes longer; timeouts of others inside it stay what they are.
+
+    Belongs inside of an :class:`SseStream`, which sends the error as its last event.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise TimedOut(
+            f"The request took longer than {seconds:g} s. Lower max_tokens, or raise server.timeout_s."
+        ) from None
 
 
 class SseStream:
@@ -75,6 +94,12 @@ class SseStream:
             self._request[STREAMING] = True
             await self.response.prepare(self._request)
             return True
+
+    async def announce(self, headers: Mapping[str, str]) -> None:
+        """Send the headers, or the same as comments where a pulse has already sent others."""
+        if not await self.start(headers):
+            comments = [event_bytes.comment(f"{name}: {value}") for name, value in headers.items()]
+            await self.send(b"".join(comments))
 
     async def send(self, data: bytes) -> None:
         """Whole events only. Waits while the client is slow, so that nothing piles up here."""
@@ -123,7 +148,7 @@ class SseStream:
             return True
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if not self._request.app[PARTS].drain.expired or task is None:
+            if not self._request.app[COMPONENTS].drain.expired or task is None:
                 return False
             task.uncancel()
             told: KVProxyError = shutting_down()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -13,16 +13,13 @@ from typing import Protocol
 from aiohttp import web
 
 from kvproxy.backends.base import PlacesClaim
-from kvproxy.core import ChatRequest
+from kvproxy.core import ChatRequest, LeftOut
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import Reply, Request
-from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.components import CALLER, PARTS, REQUEST_ID
-from kvproxy.server.middleware.deadline import deadline
-from kvproxy.server.middleware.watching import note_reply
+from kvproxy.server.answers.client_stream import SseStream, deadline
+from kvproxy.server.components import CALLER, COMPONENTS, REPLY, REQUEST_ID
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.answers.answer_reader import Answer, AnswerBuilder, AnswerParser
 from kvproxy.wire.answers.cache_status import cache_status, early_status, server_timing
 from kvproxy.wire.answers.left_out import left_out_header
@@ -61,16 +58,15 @@ class StreamEncoder(Protocol):
 async def whole(
     request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
 ) -> Answers:
-    """Serve a request to its end. ``id`` must be unique in this process; ``claim`` is ``Pipeline.serve``'s. Raises what
-    that does, TimedOut, and whatever broke the answer off."""
-    parts = request.app[PARTS]
-    async with deadline(parts.timeout_s):
-        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock, claim)
-        note_reply(request, reply)
-        _log_left_out(request, asked, reply.started)
-        gathered = [AnswerBuilder() for _ in reply.choices]
-        finished: dict[int, Finished] = {}
-        async with aclosing(reply):
+    """Serve a request to its end. ``id`` must be unique in this process; ``claim`` is ``Pipeline.serve``'s.
+
+    Raises what ``Pipeline.serve`` does, TimedOut, and whatever broke the answer off.
+    Example: ``answers = await whole(request, chat, "chatcmpl-1", incoming.clock)``
+    """
+    async with deadline(request.app[COMPONENTS].timeout_s):
+        async with served(request, asked, id, clock, claim) as reply:
+            gathered = [AnswerBuilder() for _ in reply.choices]
+            finished: dict[int, Finished] = {}
             with clock.waiting():
                 async with aclosing(events_of(reply, asked)) as events:
                     async for index, event in events:
@@ -85,39 +81,84 @@ async def whole(
 async def stream(
     request: web.Request, asked: Request, id: str, clock: Timings, encoder: StreamEncoder
 ) -> web.StreamResponse:
-    """Serve a request as an event stream. Errors before its first byte pass through and become responses;
-    later ones become the encoder's last event."""
-    parts = request.app[PARTS]
+    """Serve a request as an event stream. ``id`` must be unique in this process.
+
+    Errors before the stream's first byte pass through and become responses; later ones become the encoder's
+    last event. Example: ``return await stream(request, chat, head.id, incoming.clock, ChatStream(head))``
+    """
+    async with answer_stream(request, asked, clock, encoder) as out:
+        async with served(request, asked, id, clock) as reply:
+            await out.announce(reply_headers(reply, asked))
+            await send_events(out, reply, asked, encoder, encoder.end)
+    return out.response
+
+
+@asynccontextmanager
+async def answer_stream(
+    request: web.Request, asked: Request, clock: Timings, encoder: StreamEncoder
+) -> AsyncIterator[SseStream]:
+    """Open an event stream with a deadline, whose pulses and errors are the encoder's.
+
+    Example: ``async with answer_stream(request, chat, clock, ChatStream(head)) as out: ...``
+    """
+    components = request.app[COMPONENTS]
 
     def early() -> dict[str, str]:
-        return {"Cache-Status": early_status(clock.decision), **left_out_of(asked)}
+        return {"Cache-Status": early_status(clock.decision), **left_out_header(_left_out(asked))}
 
     sending = SseStream(
-        request, interval_s=parts.keepalive_s, early=early, pulse=encoder.pulse, on_error=encoder.error
+        request,
+        interval_s=components.keepalive_s,
+        early=early,
+        pulse=encoder.pulse,
+        on_error=encoder.error,
     )
-    async with sending as out, deadline(parts.timeout_s):
-        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
-        note_reply(request, reply)
-        _log_left_out(request, asked, reply.started)
-        async with aclosing(reply):
-            headers = reply_headers(reply, asked)
-            late = b""
-            if not await out.start(headers):
-                late = b"".join(event_bytes.comment(f"{name}: {value}") for name, value in headers.items())
-            prompt_tokens = len(reply.prompt.token_ids)
-            first = encoder.begin(reply.started, prompt_tokens=prompt_tokens, choices=len(reply.choices))
-            await out.send(late + first)
-            usages: dict[int, Usage] = {}
-            async with aclosing(events_of(reply, asked)) as events:
-                async for index, event in events:
-                    if isinstance(event, Finished):
-                        usages[index] = event.usage
-                    data = encoder.event(index, event)
-                    if len(usages) == len(reply.choices):
-                        data += encoder.end(total([usages[i] for i in sorted(usages)]))
-                    if data:
-                        await out.send(data)
-    return sending.response
+    async with sending as out, deadline(components.timeout_s):
+        yield out
+
+
+@asynccontextmanager
+async def served(
+    request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
+) -> AsyncIterator[Reply]:
+    """Serve ``asked`` up to its first token, and close the reply at the end. Raises what ``Pipeline.serve`` does.
+
+    The first reply of a request is the one that ``GET /kv/v1/requests`` shows.
+    Example: ``async with served(request, chat, "chatcmpl-1", clock) as reply: ...``
+    """
+    reply = await request.app[COMPONENTS].pipeline.serve(asked, request[CALLER], id, clock, claim)
+    request.setdefault(REPLY, reply)
+    async with aclosing(reply):
+        if left_out := _left_out(asked, reply.started):
+            told = left_out_header(left_out).values()
+            logger.info("%s: answered without %s", request[REQUEST_ID], ", ".join(told))
+        yield reply
+
+
+async def send_events(
+    out: SseStream,
+    reply: Reply,
+    asked: Request,
+    encoder: StreamEncoder,
+    end: Callable[[Usage], bytes],
+) -> None:
+    """Send the events of all choices as they come, from the encoder's first to ``end(usage)``, which is called with
+    the usage of all choices together when the last one has finished.
+
+    Example: ``await send_events(out, reply, chat, encoder, encoder.end)``
+    """
+    choices, usages = len(reply.choices), dict[int, Usage]()
+    if first := encoder.begin(reply.started, prompt_tokens=len(reply.prompt.token_ids), choices=choices):
+        await out.send(first)
+    async with aclosing(events_of(reply, asked)) as events:
+        async for index, event in events:
+            if isinstance(event, Finished):
+                usages[index] = event.usage
+            data = encoder.event(index, event)
+            if len(usages) == choices:
+                data += end(total([usages[i] for i in sorted(usages)]))
+            if data:
+                await out.send(data)
 
 
 async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, Event], None]:
@@ -148,23 +189,18 @@ def total(usages: list[Usage]) -> Usage:
 
 
 def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
+    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and ``x-kvproxy-left-out``."""
     return {
         "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact),
         "Server-Timing": server_timing(reply.timings.report(reply.started)),
-        **left_out_of(asked, reply.started),
+        **left_out_header(_left_out(asked, reply.started)),
     }
 
 
-def left_out_of(asked: Request, started: Started | None = None) -> Mapping[str, str]:
-    """The header that names what ``asked`` is answered without; empty where nothing was left out. ``started``: what
-    was found out since it was read."""
+def _left_out(asked: Request, started: Started | None = None) -> tuple[LeftOut, ...]:
+    """Return the parts of a request that its answer does without: those found by reading it, and by ``started``."""
     read = asked.left_out if isinstance(asked, ChatRequest) else ()
-    return left_out_header((*read, *(started.left_out if started is not None else ())))
-
-
-def _log_left_out(request: web.Request, asked: Request, started: Started) -> None:
-    for value in left_out_of(asked, started).values():
-        logger.info("%s: answered without %s", request[REQUEST_ID], value)
+    return (*read, *(started.left_out if started is not None else ()))
 
 
 def _parser(reply: Reply, asked: Request) -> AnswerParser | None:

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.errors import OriginRefused
-from kvproxy.server.components import PARTS, REQUEST_ID
+from kvproxy.server.components import COMPONENTS, REQUEST_ID
 from kvproxy.server.middleware.origins import Origins
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def refuse_foreign(request: web.Request) -> None:
     """Refuses a foreign page's request where no key is asked for: there everything on this machine may ask, and so
     might what a browser on it has loaded from anywhere, with bodies that need no preflight. Raises OriginRefused."""
     origins = request.app[ORIGINS]
-    if not request.app[PARTS].keyring.empty or origins.anyone:
+    if not request.app[COMPONENTS].keyring.empty or origins.anyone:
         return
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site")

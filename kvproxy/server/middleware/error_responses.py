@@ -21,7 +21,7 @@ from kvproxy.errors import (
     UnsupportedEncoding,
     UpstreamError,
 )
-from kvproxy.server.components import ERROR_CODE, PARTS, REQUEST_ID, STREAMING
+from kvproxy.server.components import COMPONENTS, ERROR_CODE, REQUEST_ID, STREAMING
 from kvproxy.server.middleware.error_dialect import speaks_anthropic
 from kvproxy.server.middleware.request_id import request_id_of
 from kvproxy.server.middleware.wrong_url import shown_path, wrong_url
@@ -84,7 +84,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return refused_by_framework(request, e)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if not request.app[PARTS].drain.expired or task is None or request.get(STREAMING):
+        if not request.app[COMPONENTS].drain.expired or task is None or request.get(STREAMING):
             raise
         task.uncancel()
         error = shutting_down()

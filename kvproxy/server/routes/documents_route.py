@@ -10,12 +10,13 @@ from aiohttp import ETag, web
 from pydantic import ValidationError
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.document_info import Published
+from kvproxy.core.progress import ReportProgress
+from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published
 from kvproxy.errors import InvalidRequest, KVProxyError
 from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.read_body import read_object
+from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.bodies.validation_errors import invalid
@@ -41,15 +42,10 @@ SWITCH = ("true", "false", "1", "0", "yes", "no")
 PROGRESS_S = 0.25
 """How often a streamed publish or verification tells how far it is."""
 
-DEFAULT_TOKENS = 24
-"""As many greedy tokens as the paper compares (arXiv 2606.13361)."""
-
 MOST_TOKENS = 2**20
 
 SLICE = 64
 """Documents of a list that are written between two turns of the event loop: some 2 ms."""
-
-Progress = Callable[[int, int], None]
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
@@ -60,7 +56,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
         raise invalid(e) from e
     if _wants_events(request):
 
-        async def result(progress: Progress) -> PublishResult:
+        async def result(progress: ReportProgress) -> PublishResult:
             return publish_result(await _publish(request, wanted, progress))
 
         return await _progressing(request, result)
@@ -71,7 +67,7 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 
 async def list_documents(request: web.Request) -> web.StreamResponse:
-    documents = await request.app[PARTS].publisher.list(request[CALLER])
+    documents = await request.app[COMPONENTS].publisher.list(request[CALLER])
     pieces: list[bytes] = []
     for at in range(0, len(documents), SLICE):
         listed: KvDocumentList = {
@@ -86,7 +82,7 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
 
 async def get_document(request: web.Request) -> web.StreamResponse:
     """The ETag is the text's, whether or not the text is sent along."""
-    publisher = request.app[PARTS].publisher
+    publisher = request.app[COMPONENTS].publisher
     info = await publisher.get(_ref(request), request[CALLER])
     headers = {"ETag": f'"{info.etag}"'}
     if _unchanged(request.if_none_match or (), info.etag):
@@ -100,7 +96,7 @@ async def get_document(request: web.Request) -> web.StreamResponse:
 
 async def delete_document(request: web.Request) -> web.StreamResponse:
     ref = _ref(request)
-    await request.app[PARTS].publisher.delete(ref, request[CALLER])
+    await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
     deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
     return json_response(deleted)
 
@@ -114,21 +110,21 @@ async def verify_document(request: web.Request) -> web.StreamResponse:
 
 
 async def _verify(
-    request: web.Request, ref: DocumentRef, tokens: int, progress: Progress | None
+    request: web.Request, ref: DocumentRef, tokens: int, progress: ReportProgress | None
 ) -> KvVerification:
-    verifier = request.app[PARTS].verifier
+    verifier = request.app[COMPONENTS].verifier
     return kv_verification(await verifier.verify(ref, request[CALLER], tokens, progress))
 
 
-async def _publish(request: web.Request, wanted: PublishBody, progress: Progress | None) -> Published:
-    publisher = request.app[PARTS].publisher
+async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
+    publisher = request.app[COMPONENTS].publisher
     return await publisher.publish(
         wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned
     )
 
 
 async def _progressing(
-    request: web.Request, work: Callable[[Progress], Awaitable[PublishResult | KvVerification]]
+    request: web.Request, work: Callable[[ReportProgress], Awaitable[PublishResult | KvVerification]]
 ) -> web.StreamResponse:
     """Events ``progress``, then ``result`` or ``error``."""
     progress = _Progress()
@@ -173,7 +169,7 @@ def _ref(request: web.Request) -> DocumentRef:
 
 def _tokens(request: web.Request) -> int:
     """How many tokens of the answers are compared. Raises InvalidRequest."""
-    tokens = whole_number(request.query.get("tokens", str(DEFAULT_TOKENS)), MOST_TOKENS)
+    tokens = whole_number(request.query.get("tokens", str(GREEDY_TOKENS)), MOST_TOKENS)
     if not tokens:
         raise InvalidRequest(f"Invalid 'tokens': must be an integer of 1 to {MOST_TOKENS}.", param="tokens")
     return tokens

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
 from kvproxy.server.answers.upstream_answer import serve_upstream
-from kvproxy.server.requests.request_head import receive
+from kvproxy.server.requests.read_request import receive
 
 
 async def embeddings(request: web.Request) -> web.StreamResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from kvproxy.errors import NotReady
-from kvproxy.server.components import PARTS
+from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.shutdown import shutting_down
 from kvproxy.wire.service.service_types import Health
@@ -17,10 +17,10 @@ async def live(request: web.Request) -> web.StreamResponse:
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
-    parts = request.app[PARTS]
-    if parts.drain.draining:
+    components = request.app[COMPONENTS]
+    if components.drain.draining:
         raise shutting_down()
-    reason = parts.ready()
+    reason = components.ready()
     if reason is not None:
         raise NotReady(f"Not ready: {reason}.")
     health: Health = {"status": "ready"}

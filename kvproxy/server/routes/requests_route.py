@@ -6,7 +6,7 @@ from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
 from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.telemetry.feed import Follower
 from kvproxy.wire.answers import event_bytes
@@ -22,13 +22,13 @@ _LOOK_S = 1.0
 
 async def requests(request: web.Request) -> web.StreamResponse:
     """The newest as a list; with ``Accept: text/event-stream`` they and all that follow come as events."""
-    feed, scope = request.app[PARTS].feed, request[CALLER].scope
+    feed, scope = request.app[COMPONENTS].feed, request[CALLER].scope
     recent = feed.recent(scope, _most(request))
     if "text/event-stream" not in request.headers.get("Accept", ""):
         listed: KvRequestList = {"object": "list", "data": recent}
         return json_response(listed)
-    drain = request.app[PARTS].drain
-    sending = SseStream(request, interval_s=request.app[PARTS].keepalive_s)
+    drain = request.app[COMPONENTS].drain
+    sending = SseStream(request, interval_s=request.app[COMPONENTS].keepalive_s)
     with feed.following(scope) as follower:
         async with sending as out:
             await out.start({})

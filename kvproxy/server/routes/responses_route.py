@@ -22,9 +22,9 @@ from kvproxy.events import Event, Started, Usage
 from kvproxy.runtime.off_loop import apart
 from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
-from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.request_head import Incoming, receive
+from kvproxy.server.requests.read_request import Incoming, receive
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.responses.call_items import CallItems
@@ -69,7 +69,7 @@ async def count(request: web.Request) -> web.StreamResponse:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
         _, _, chat = await _understood(request, incoming, Ids(uuid.uuid4().hex))
-        prompt = await request.app[PARTS].pipeline.composed(chat, request[CALLER])
+        prompt = await request.app[COMPONENTS].pipeline.composed(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
 
@@ -84,7 +84,7 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
 
 async def delete(request: web.Request) -> web.StreamResponse:
     id = request.match_info["id"]
-    if not await request.app[PARTS].responses.delete(request[CALLER].scope, id):
+    if not await request.app[COMPONENTS].responses.delete(request[CALLER].scope, id):
         raise ResponseNotFound(id)
     deleted: ResponseDeleted = {"id": id, "object": "response", "deleted": True}
     return json_response(deleted)
@@ -109,7 +109,7 @@ class _Keeper:
     """Stores a finished response with what it answered, for its caller alone."""
 
     def __init__(self, request: web.Request, items: list[Item]) -> None:
-        self._store = request.app[PARTS].responses
+        self._store = request.app[COMPONENTS].responses
         self._scope = request[CALLER].scope
         self._items = items
 
@@ -148,9 +148,9 @@ async def _understood(
     request: web.Request, incoming: Incoming, ids: Ids
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
     """The body, the conversation that it asks about, and what the model is asked."""
-    parts = request.app[PARTS]
-    reading = RequestReading(parts.policy)
-    body = await incoming.parsed(lambda: parse_body(incoming.body, reading))
+    components = request.app[COMPONENTS]
+    reading = RequestReading(components.policy)
+    body = await incoming.parsed(parse_body, reading)
     with incoming.clock.waiting():
         stored = _StoredItems(request)
         before = await stored.before(body)
@@ -158,7 +158,7 @@ async def _understood(
 
     def understood() -> tuple[list[Item], ChatRequest]:
         items = before + normal_items(body.input or (), ids, known, reading)
-        return items, to_chat(body, items, served_name=parts.served_name, reading=reading)
+        return items, to_chat(body, items, served_name=components.served_name, reading=reading)
 
     with incoming.clock.measure("parse"):
         items, chat = await apart(len(incoming.raw) + stored.size, understood)
@@ -169,9 +169,9 @@ class _StoredItems:
     """What the stored responses that a request stands on hold. Their items are no more than the model takes tokens."""
 
     def __init__(self, request: web.Request) -> None:
-        self._store = request.app[PARTS].responses
+        self._store = request.app[COMPONENTS].responses
         self._scope = request[CALLER].scope
-        self._limit = request.app[PARTS].pipeline.max_context
+        self._limit = request.app[COMPONENTS].pipeline.max_context
         self._items = 0
         self.size = 0
         """Bytes that were read."""
@@ -225,7 +225,7 @@ async def _decoded(id: str, record: bytes) -> Stored | None:
 
 async def _stored(request: web.Request) -> Stored:
     id = request.match_info["id"]
-    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
+    record = await request.app[COMPONENTS].responses.get(request[CALLER].scope, id)
     stored = None if record is None else await _decoded(id, record)
     if stored is None:
         raise ResponseNotFound(id)

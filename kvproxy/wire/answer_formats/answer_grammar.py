@@ -1,4 +1,4 @@
-"""What an answer must look like, as the text of a grammar: llguidance's Lark with JSON schemas in it. Pure.
+"""The text of the grammar that an answer must match: llguidance's Lark with JSON schemas in it. Pure.
 
 Inside JSON the separators are those of ``json.dumps`` and no other white space is admitted: where it is free, small
 models write nothing else. Properties come in the schema's own order.
@@ -31,12 +31,12 @@ _OPTIONS = {
 _ESCAPES = 'nrbtf\\"'
 
 Check = Callable[[str], str | None]
-"""Whether a library takes the text of a grammar: None, or its message."""
+"""Returns None where the library compiles the text of a grammar, or its message."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallFormat:
-    """How a model family writes one call. ``begin`` and ``end`` are marks that may be single tokens."""
+    """The text around one tool call of a model family. ``begin`` and ``end`` are marks that may be single tokens."""
 
     begin: str
     before_name: str
@@ -44,30 +44,32 @@ class CallFormat:
     after_arguments: str
     end: str
     between: str | None
-    """What stands between two calls; None: an answer holds one call only."""
+    """The text between two calls; None: an answer holds one call only."""
 
 
 CALL_FORMATS: Mapping[str, CallFormat] = {
     HERMES: CallFormat("<tool_call>", '\n{"name": ', ', "arguments": ', "}\n", "</tool_call>", "\n"),
     "llama3_json": CallFormat("", '{"name": ', ', "parameters": ', "}", "", None),
 }
-"""The generating side of ``tool_formats.py``, by the same names."""
+"""The generating side of ``tool_formats/known_formats.py``, by the same names."""
 
 
 def grammar_of(
     constraint: Constraint, special: Collection[str] = (), check: Check = lambda grammar: None
 ) -> GrammarText:
-    """The grammar of everything the answer may be, from its first token to its end.
+    """Return the grammar of everything the answer may be, from its first token to its end.
 
-    ``special``: the marks that are single tokens of the model; others are matched as text. ``check`` is asked
-    about each schema alone. Raises UnsupportedSchema naming the keyword, and InvalidRequest for a tool format in
-    which calls cannot be forced.
+    ``special``: the marks that are single tokens of the model; others are matched as text. ``check`` compiles each
+    schema alone. Raises UnsupportedSchema naming the keyword, and InvalidRequest for a tool format in which calls
+    cannot be forced.
+
+    Example: ``grammar_of(Constraint(format=JsonFormat()), {"<think>"}).text``.
     """
     return _GrammarWriter(constraint, frozenset(special), check).written()
 
 
 def schema_grammar(schema: Mapping[str, Any]) -> str:
-    """The grammar of one schema alone, rewritten already."""
+    """Return the grammar of one schema alone. ``schema`` has been rewritten by ``enforceable_schema``."""
     return f"start: {_json(schema)}\n"
 
 
@@ -140,7 +142,7 @@ class _GrammarWriter:
         return "TEXT"
 
     def _prose_and_calls(self) -> str:
-        """Free text, which holds no mark of a call, alone or with calls behind it."""
+        """Write free text without a mark of a call, alone or with calls behind it."""
         begin = self._format().begin
         if not begin:
             # Such a call is the whole answer, and text that begins like one would be taken for one.
@@ -152,7 +154,7 @@ class _GrammarWriter:
         return f"(TEXT | {self._calls(self._until('before_call', begin))})"
 
     def _calls(self, opening: str | None = None) -> str:
-        """One call or several; ``opening``: what stands for the first one's opening mark."""
+        """Write one call or several; ``opening`` replaces the first call's opening mark."""
         form = self._format()
         self._rules.append("call: " + " | ".join(self._call(form, i, tool) for i, tool in self._tools))
         begin, end = self._mark(form.begin), self._mark(form.end)
@@ -167,8 +169,11 @@ class _GrammarWriter:
         return f"{_literal(head)} {arguments} {_literal(form.after_arguments)}"
 
     def _arguments(self, index: int, tool: Tool) -> Mapping[str, Any]:
-        """A strict tool's arguments follow its schema always, another's as far as possible where calls are
-        forced."""
+        """Return the schema of a tool's arguments.
+
+        A strict tool's arguments always follow its schema; another tool's follow it as far as possible, where calls are
+        forced.
+        """
         if not (tool.strict or self._forced):
             return ANY_OBJECT
         if tool.parameters is None or no_arguments(tool.parameters):
@@ -181,7 +186,7 @@ class _GrammarWriter:
         return self._wished({**tool.parameters, "type": "object"}, where=where, param=param)
 
     def _wished(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
-        """As much of the schema as can be enforced."""
+        """Return as much of the schema as can be enforced, and record the rest as left out."""
         found = relaxed(schema, where=where, param=param, check=lambda s: self._check(schema_grammar(s)))
         self._left_out |= dict.fromkeys(LeftOut(param, keyword) for keyword in found.left_out)
         return found.schema
@@ -212,7 +217,7 @@ class _GrammarWriter:
         return mark if mark in self._special else _literal(mark)
 
     def _until(self, rule: str, mark: str) -> str:
-        """Free text that ends with the first ``mark``."""
+        """Write free text that ends with the first ``mark``."""
         if mark in self._special:
             self._rules.append(f"{rule.upper()}: {_without(mark)}")
             return f"{rule.upper()} {mark}"
@@ -240,5 +245,5 @@ def _literal(text: str) -> str:
 
 
 def _without(mark: str) -> str:
-    """A terminal: valid text in which ``mark`` does not occur."""
+    """Return a terminal for valid text in which ``mark`` does not occur."""
     return f"/(?s:.*)/ & ~(/(?s:.*)/ {_literal(mark)} /(?s:.*)/)"

@@ -1,4 +1,4 @@
-"""What a request demands of its answer that the engine has to enforce. Pure."""
+"""The constraint that a request puts on its answer, for the engine to enforce. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kvproxy.wire.answer_formats.answer_grammar import CALL_FORMATS
 
 
 def constraint_of(request: ChatRequest | TextRequest, prompt: Prompt) -> Constraint | None:
-    """What the engine must enforce, or None where the model may say what it likes."""
+    """Return the constraint that the engine must enforce, or None for a free answer."""
     if not isinstance(request, ChatRequest):
         return None if request.response_format is None else Constraint(format=request.response_format)
     calls = request.tools if request.tool_choice.mode != "none" else ()

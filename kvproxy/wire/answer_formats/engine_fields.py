@@ -1,4 +1,4 @@
-"""The fields by which clients of vLLM, SGLang and llama.cpp ask for an answer of a certain shape, on every door."""
+"""Fields with which clients of vLLM, SGLang and llama.cpp constrain an answer, accepted by every endpoint."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _GRAMMAR_TYPES: Mapping[str, Callable[[object, str], AnswerFormat]] = {
 
 
 class EngineFormatsBody(Strict):
-    """Fields that say what the whole answer must look like, in the words of other engines. One of them at most."""
+    """Fields of other engines that constrain the whole answer. A request may use one of them."""
 
     structured_outputs: Any = Field(
         default=None,
@@ -71,7 +71,7 @@ class EngineFormatsBody(Strict):
     grammar_lazy: Any = Field(default=None, description="Not supported.")
 
     def answer_format(self, own: AnswerFormat | None, own_param: str) -> AnswerFormat | None:
-        """The one constraint of a request; ``own``: that of the dialect's own field, which is ``own_param``.
+        """Return the one constraint of a request. ``own`` is that of the endpoint's own field, ``own_param`` its name.
 
         Raises InvalidRequest naming both fields where two differ, UnsupportedParameter.
         """
@@ -98,8 +98,10 @@ class EngineFormatsBody(Strict):
 
 
 def grammar_field(value: object, param: str) -> AnswerFormat:
-    """A grammar's text, or TGI's ``{"type": "json" | "regex", "value": …}``. Raises InvalidRequest,
-    UnsupportedParameter."""
+    """Read a grammar's text, or TGI's ``{"type": "json" | "regex", "value": …}``.
+
+    Raises InvalidRequest, UnsupportedParameter.
+    """
     if not isinstance(value, dict):
         return grammar_format(value, param)
     read = _GRAMMAR_TYPES.get(str(value.get("type")))

@@ -1,4 +1,4 @@
-"""``response_format``: what the whole answer has to look like, in OpenAI's words and in those of other engines."""
+"""``response_format``: the format of the whole answer, as OpenAI and other engines spell it."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ _READ: Mapping[str, tuple[str, ...]] = {
     "ebnf": ("grammar", "value"),
     "structural_tag": ("structures", "triggers", "format"),
 }
-"""The fields that each type reads. Another of these fields beside it would be a constraint that is lost."""
+"""The fields that each type reads. Another of these fields beside the type would be a constraint that is lost."""
 _CARRIERS = tuple(dict.fromkeys(name for names in _READ.values() for name in names))
 
 
 def parse_response_format(body: ResponseFormatBody | None) -> AnswerFormat | None:
-    """Raises InvalidRequest, UnsupportedParameter."""
+    """Read the ``response_format`` of a body. Raises InvalidRequest, UnsupportedParameter."""
     if body is None:
         return None
     given = {name: _field(body, name) for name in _CARRIERS if _field(body, name) is not None}
@@ -120,7 +120,11 @@ def _of_type(body: ResponseFormatBody, name: str | None) -> AnswerFormat | None:
 def json_schema_format(
     name: str, schema: dict[str, Any] | None, *, where: str, strict: bool = False
 ) -> JsonFormat:
-    """``where`` is the path of the object that has the fields. Raises InvalidRequest."""
+    """Read OpenAI's named JSON schema. ``where`` is the path of the object that has the fields.
+
+    Raises InvalidRequest. Example: ``json_schema_format("answer", {"type": "object"}, where="text.format",
+    strict=True)``.
+    """
     if _NAME.fullmatch(name) is None:
         raise InvalidRequest(
             f"Invalid '{where}.name': must be 1 to 64 letters, digits, underscores and dashes.",
@@ -132,7 +136,7 @@ def json_schema_format(
 
 
 def _object_format(value: object, where: str) -> JsonFormat:
-    """``json_object`` with a schema, which llama.cpp, Together and Fireworks know: an object that follows it."""
+    """Read ``json_object`` with a schema, as llama.cpp, Together and Fireworks accept it: an object that follows it."""
     schema = schema_of(value, where)
     if not schema:
         return JsonFormat()

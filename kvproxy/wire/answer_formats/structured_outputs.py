@@ -1,4 +1,4 @@
-"""vLLM's ``structured_outputs``: one constraint of several kinds, and how JSON is laid out."""
+"""vLLM's ``structured_outputs``: one constraint of several kinds, and the layout of JSON."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ KINDS: Mapping[str, Callable[[object, str], AnswerFormat]] = {
     "structural_tag": tags_format,
 }
 _HINTS = frozenset(("disable_fallback", "disable_any_whitespace", "backend"))
-"""The answer's JSON has one space behind each comma and colon and no other, whoever writes the masks."""
+"""Accepted and ignored: the answer's JSON has one space behind each comma and colon and no other, with any backend."""
 _LAYOUT = ("whitespace_pattern", "disable_additional_properties")
 
 
 def structured_outputs_format(value: object, param: str) -> AnswerFormat | None:
-    """Raises InvalidRequest for two kinds at once, UnsupportedParameter for a key that nobody here knows."""
+    """Read the one constraint of ``structured_outputs``.
+
+    Raises InvalidRequest for two kinds at once, UnsupportedParameter for an unknown key.
+    """
     if not isinstance(value, dict):
         raise InvalidRequest(f"Invalid '{param}': must be an object.", param=param)
     asked = {key: v for key, v in value.items() if asks(v)}
@@ -59,13 +62,15 @@ def structured_outputs_format(value: object, param: str) -> AnswerFormat | None:
 
 
 def asks(value: object) -> bool:
-    """Whether a field asks for anything: engines' clients send ``null`` and ``false`` for what they do not want."""
+    """Return whether a field asks for anything: engines' clients send ``null`` and ``false`` for unused fields."""
     return value is not None and value is not False
 
 
 def check_whitespace(pattern: object, param: str) -> None:
-    """Between the parts of JSON stand one space or nothing here: a pattern is fine that takes both. Raises
-    UnsupportedParameter."""
+    """Accept a whitespace pattern that admits both one space and none.
+
+    JSON is written with either between its parts. Raises UnsupportedParameter.
+    """
     try:
         fits = isinstance(pattern, str) and all(re.fullmatch(pattern, text) for text in ("", " "))
     except re.error:
@@ -79,7 +84,7 @@ def check_whitespace(pattern: object, param: str) -> None:
 
 
 def _closed(value: Any) -> Any:
-    """A schema whose objects have no properties but those they name."""
+    """Return a schema whose objects have no properties but those they name."""
     if isinstance(value, list):
         return [_closed(item) for item in value]
     if not isinstance(value, dict):

@@ -1,5 +1,7 @@
-"""Content blocks to the parts of a message. What is no text is refused where it is asked about, and a note in
-history."""
+"""Content blocks to the parts of a message.
+
+A block without text is refused in the message to answer, and replaced by a note in history.
+"""
 
 from __future__ import annotations
 
@@ -30,16 +32,16 @@ class BlockReader:
 
     reading: RequestReading
     asked: bool
-    """The message is the one to answer: what cannot be read in it is refused."""
+    """True for the message to answer: unreadable blocks in it are refused."""
 
     @property
     def lenient(self) -> bool:
         return not self.asked and self.reading.policy.unreadable_history == "note"
 
     def parts(self, block: ReadBlock, where: str) -> tuple[Part, ...]:
-        """Returns what a block says as text; ``cache_control`` marks its last part.
+        """Return a block's text as parts; ``cache_control`` marks the last one.
 
-        Raises UnsupportedParameter for what is no text, InvalidRequest for a block that has no place here.
+        Raises UnsupportedParameter for a block without text, InvalidRequest for a block that has no place here.
         """
         match block:
             case TextBlockBody():
@@ -93,7 +95,7 @@ class BlockReader:
         return block.text or ""
 
     def _document(self, block: DocumentBlockBody, where: str) -> tuple[Part, ...]:
-        """The text first, what is said about it behind: a known document is recognised by its beginning."""
+        """Return a document's text, its title and context behind: a known document is recognised by its start."""
         self._no_citations(block, where)
         source = block.source
         if source.type == "text" and source.data is not None:

@@ -1,7 +1,7 @@
-"""A Messages request to a :class:`ChatRequest` for the local model.
+"""Messages requests to :class:`ChatRequest` values for the local model.
 
-What Anthropic puts into one user message becomes several of ours: each tool result a tool message of its own,
-in front of the rest, which stays a user message.
+One user message of Anthropic's becomes several of ours: each tool result a tool message of its own, in front of the
+rest, which stays a user message.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _EFFORTS: dict[str, Literal["low", "medium", "high"]] = {
 
 
 def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
-    """Raises InvalidRequest or UnsupportedParameter naming the field."""
+    """Parse a Messages body. Raises InvalidRequest or UnsupportedParameter naming the field."""
     reading = RequestReading(policy)
     asked = parse_body(MessagesBody, body, reading)
     if asked.max_tokens == 0:
@@ -66,24 +66,24 @@ def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> Cha
 
 
 def parse_count(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
-    """The same request where only its length is asked for."""
+    """Parse a body of ``count_tokens`` to the same request, of which only the length is used."""
     reading = RequestReading(policy)
     return _chat(parse_body(CountTokensBody, body, reading), Sampling(), reading, stream=False)
 
 
 def warms_only(body: dict[str, Any]) -> bool:
-    """Whether the prompt is to be computed and kept, and nothing answered. For a body that was parsed before."""
+    """Return whether the prompt is to be computed and kept, and nothing answered. ``body`` has been parsed before."""
     return body.get("max_tokens") == 0
 
 
 def thinking_shown(body: dict[str, Any]) -> bool:
-    """Whether the answer may hold what the model thought. For a body that was parsed before."""
+    """Return whether the answer may hold the model's reasoning. ``body`` has been parsed before."""
     thinking = body.get("thinking")
     return not (isinstance(thinking, dict) and thinking.get("display") == "omitted")
 
 
 def _refuse_what_shapes_an_answer(asked: MessagesBody) -> None:
-    """As Anthropic does: none of it has a meaning where there is no answer."""
+    """Refuse fields that shape an answer where there is none, as Anthropic does."""
     choice, thinking, config = asked.tool_choice, asked.thinking, asked.output_config
     given = {
         "stream": bool(asked.stream),
@@ -120,7 +120,7 @@ def _chat(
 
 
 def _part_path(has_system: bool, index: int, part: int) -> str:
-    """The path of the field that a part of a message came from; ``system`` for those at the front."""
+    """Return the path of the field that a part of a message came from; ``system`` for those at the front."""
     if has_system and index == 0:
         return f"system[{part}]"
     return f"messages[{index - has_system}].content[{part}]"
@@ -144,8 +144,10 @@ def _messages(asked: CountTokensBody, reading: RequestReading) -> tuple[Message,
 
 
 def _complete(asked: CountTokensBody) -> list[AnthropicMessageBody]:
-    """The messages without an empty answer at their end: it begins nothing. Raises UnsupportedParameter for an answer
-    that is to be continued; who only counts tokens asks for no answer."""
+    """Return the messages without an empty answer at their end: it begins nothing.
+
+    Raises UnsupportedParameter for an answer to continue; a token count has no answer, and is never refused.
+    """
     last = asked.messages[-1]
     if last.role != "assistant":
         return asked.messages
@@ -172,7 +174,7 @@ def _turn_of(body: AnthropicMessageBody) -> Turn:
 
 
 def _read(message: AnthropicMessageBody, where: str, reader: BlockReader) -> list[tuple[str, Message]]:
-    """Each with its place in the request."""
+    """Return the messages of one body, each with its path in the request."""
     if message.role == "assistant":
         return [(where, _assistant(message, where, reader))]
     rest: list[Part] = []
@@ -224,7 +226,10 @@ def _result(block: ToolResultBlockBody, where: str, reader: BlockReader) -> Mess
 
 
 def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:
-    """Thinking is off unless it is asked for, as Anthropic has it; templates without the switch ignore it."""
+    """Return the template's variables.
+
+    Thinking is off by default, as with Anthropic; templates without the switch ignore it.
+    """
     kwargs: dict[str, Any] = {
         "enable_thinking": asked.thinking is not None and asked.thinking.type != "disabled"
     }
@@ -235,7 +240,10 @@ def _template_kwargs(asked: CountTokensBody) -> dict[str, Any]:
 
 
 def _format(asked: CountTokensBody) -> AnswerFormat | None:
-    """Anthropic promises that a schema is kept, so it is enforced to the letter. Raises InvalidRequest."""
+    """Return the answer's format. Anthropic promises that a schema is kept, so it is enforced to the letter.
+
+    Raises InvalidRequest.
+    """
     inner = asked.output_config.format if asked.output_config is not None else None
     given: list[tuple[str, AnswerFormat]] = [
         (name, JsonFormat(format.json_schema, param=f"{name}.schema"))

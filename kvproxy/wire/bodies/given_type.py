@@ -1,4 +1,4 @@
-"""The ``type`` of an object of a client's, which may be anything JSON can say."""
+"""The ``type`` of a client's object, which may be any JSON value."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Any
 
 
 def given_type(value: Mapping[str, Any]) -> str | None:
-    """The text of ``type``; None where it is no text, which no set or table of types can be asked for."""
+    """Return the text of ``type``; None for any other value, which may be unhashable."""
     kind = value.get("type")
     return kind if isinstance(kind, str) else None

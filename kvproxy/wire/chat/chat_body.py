@@ -1,4 +1,4 @@
-"""A chat completion request as OpenAI defines it, and what engines have added to it."""
+"""A chat completion request as OpenAI defines it, and the fields that engines have added to it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ToolCallBody(Strict):
 
 
 class UnreadCall(ToolCallBody):
-    """A call of a kind that nobody knows here, or that lost its function."""
+    """A call of an unknown kind, or one that lost its function."""
 
     raw: dict[str, Any]
 
@@ -73,7 +73,7 @@ class ChatMessageBody(Strict):
     @model_validator(mode="before")
     @classmethod
     def _with_result(cls, body: Any) -> Any:
-        """Reads what a tool returned, whatever it is."""
+        """Read a tool's result, which may be any JSON value."""
         if (
             not isinstance(body, dict)
             or body.get("role") not in ("tool", "function")

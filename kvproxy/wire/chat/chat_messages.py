@@ -29,7 +29,10 @@ _ROLES: dict[str, Role] = {
 
 
 def parse_messages(bodies: Sequence[ChatMessageBody], reading: RequestReading) -> tuple[Message, ...]:
-    """``reading`` is told what the model is not shown (modified). Raises InvalidRequest naming the field."""
+    """Parse the messages. ``reading`` records the parts that the model is not shown (modified).
+
+    Raises InvalidRequest naming the field.
+    """
     asked = asked_message([_ROLES[body.role] for body in bodies])
     messages: list[Message] = []
     called: str | None = None
@@ -46,7 +49,7 @@ def parse_messages(bodies: Sequence[ChatMessageBody], reading: RequestReading) -
 def _message(
     body: ChatMessageBody, index: int, called: str | None, reading: RequestReading, *, asked: bool
 ) -> Message:
-    """``called``: id of the latest deprecated function_call, which has none on the wire."""
+    """Parse one message. ``called``: id of the latest deprecated function_call, which has none on the wire."""
     where = f"messages[{index}]"
     if asked and "content" not in body.model_fields_set:
         raise InvalidRequest(f"Missing required parameter: '{where}.content'.", param=f"{where}.content")
@@ -91,7 +94,7 @@ def _content(body: ChatMessageBody, where: str, reading: RequestReading, *, aske
 
 
 def _note(raw: dict[str, Any], where: str, reading: RequestReading) -> list[Part]:
-    """Raises UnsupportedParameter where the policy is to refuse what cannot be read."""
+    """Return a note for an unreadable item. Raises UnsupportedParameter where the policy is to refuse it."""
     if reading.policy.unreadable_history == "refuse":
         raise UnsupportedParameter(
             f"Unsupported parameter: '{where}' is not supported by the local model. Leave it out.",

@@ -1,7 +1,8 @@
-"""Content parts of chat messages. What is no text is refused where it is asked about, and a note in history.
+"""Content parts of chat messages.
 
-Parts of a message stay apart here. They are joined with one newline when they are rendered, so that a text
-and a reference to it give the same tokens.
+A part without text is refused in the message to answer, and replaced by a note in history. Parts of a message stay
+apart here. They are joined with one newline when they are rendered, so that a text and a reference to it give the same
+tokens.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class PartBody(Markable):
 
 
 class UnreadContentPart(PartBody):
-    """A part that holds no text, or that nobody knows here. Its fields are checked by nobody."""
+    """A part without text, or of an unknown type. Its fields are not checked."""
 
     raw: dict[str, Any]
 
@@ -53,7 +54,10 @@ def _readable(part: Any) -> object:
 
 
 def _as_parts(content: object) -> object:
-    """A string is one text part, null is none: after this there is one shape, so faults have one path."""
+    """Return a list of parts; a string is one text part, null is none.
+
+    After this there is one shape, so errors have one path.
+    """
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if content is None:
@@ -69,8 +73,11 @@ Content = Annotated[
 
 
 def parse_part(part: PartBody, role: str, where: str, reading: RequestReading, *, asked: bool) -> Part | None:
-    """``where`` is the part's path; ``asked``: whether the message is the one to answer. None: the model needs no
-    word of it. Raises InvalidRequest."""
+    """Return a part of the message; None for a part that the model needs no word of.
+
+    ``where`` is the part's path; ``is_question``: whether the message is the one to answer. Raises InvalidRequest.
+    Example: ``parse_part(part, "user", "messages[0].content[1]", reading, is_question=True)``.
+    """
     history = not asked and reading.policy.unreadable_history == "note"
     if isinstance(part, UnreadContentPart):
         if not history:

@@ -1,4 +1,4 @@
-"""A text completion body, as OpenAI defines it, to :class:`TextRequest` values for the local model."""
+"""Text completion bodies, as OpenAI defines them, to :class:`TextRequest` values for the local model."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from kvproxy.wire.fields.screen import screen
 
 MAX_PROMPTS = 128
 DEFAULT_MAX_TOKENS = 16
-"""OpenAI's, for this endpoint alone."""
+"""OpenAI's default, for this endpoint alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """A request with its prompts, each of which is served by itself: choice ``i`` of prompt ``p`` has index
-    ``p * n + i``."""
+    """A request with its prompts, each of which is served by itself.
+
+    Choice ``i`` of prompt ``p`` has index ``p * n + i``.
+    """
 
     prompts: tuple[TextRequest, ...]
     stream: bool
@@ -36,9 +38,10 @@ class Completions:
 
 
 def parse_completions(body: dict[str, Any], *, served_name: str) -> Completions:
-    """Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model.
+    """Parse a text completion body.
 
-    Unknown fields are accepted.
+    Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model. Unknown fields are
+    accepted.
     """
     screen(body, COMPLETIONS, RequestReading())
     prompts = _prompts(body.get("prompt"))
@@ -87,7 +90,7 @@ class CompletionBody(SamplingBody, CacheBody, EngineFormatsBody):
 
 
 def _prompts(prompt: object) -> list[str | tuple[int, ...]]:
-    """Checked by hand: what pydantic says of a union is no help to anyone. Ranges are pydantic's."""
+    """Return the prompts. Checked by hand: pydantic's error for a union does not help. Ranges are pydantic's."""
     if prompt is None:
         raise InvalidRequest("Missing required parameter: 'prompt'.", param="prompt")
     if isinstance(prompt, str):

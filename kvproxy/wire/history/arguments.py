@@ -1,4 +1,4 @@
-"""A call's arguments and its result as a client remembers them: text, or the value that it stands for."""
+"""A call's arguments and its result as a client sends them back: text, or the value that it stands for."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from kvproxy.wire.bodies.given_type import given_type
 
 
 def arguments_text(value: object) -> str:
-    """``value`` as JSON text, spaced as models write it. Text stays what it is, JSON or not; null is no text."""
+    """Return ``value`` as JSON text, spaced as models write it.
+
+    Text stays as it is, JSON or not; null is an empty text.
+    """
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def returned(value: object, part_types: Collection[str]) -> object:
-    """The result of a tool, as text or as parts. A value of the tool's own making, which is neither, is its JSON.
+    """Return the result of a tool as text or as parts. A value that is neither is its JSON.
 
-    ``part_types``: those of the dialect; other types in a list are parts that nobody knows here.
+    ``part_types``: those of the dialect; other types in a list are parts of an unknown type.
     """
     if value is None or isinstance(value, str):
         return value
@@ -44,7 +47,7 @@ ArgumentsText = Annotated[
 
 
 def as_given(value: object) -> object:
-    """Null where a text may stand is an empty one."""
+    """Return an empty text for null, in a place for text."""
     return "" if value is None else value
 
 

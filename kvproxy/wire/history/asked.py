@@ -1,4 +1,4 @@
-"""The message that asks: the one whose content the model must be able to read. All else is history."""
+"""``open_question``: the user message to answer, which the model must be able to read. All else is history."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Turn = Literal["user", "assistant", "tool", "system"]
 
 
 def asked_message(turns: Sequence[Turn]) -> int | None:
-    """Index of the last user message, if nobody has answered it yet and no tool results stand in its turn.
+    """Return the index of the last user message without an answer and without tool results in its turn.
 
-    A user message behind tool results is part of them: many programs put there the image that a tool has read, since
-    a tool message of OpenAI's holds text only. To refuse it would end the conversation for good.
+    A user message behind tool results is part of them: many programs put there the image that a tool has read, since a
+    tool message of OpenAI's holds text only. To refuse it would end the conversation for good.
     """
     last: int | None = None
     results = False

@@ -9,7 +9,7 @@ _T = TypeVar("_T", bound=str)
 
 
 def one_of(value: Any, *known: _T) -> _T | None:
-    """The value, where it is one that the specification has."""
+    """Return the value, where it is one that the specification has."""
     return next((word for word in known if word == value), None)
 
 
@@ -18,6 +18,6 @@ def text(value: Any) -> str | None:
 
 
 def metadata_echo(metadata: Any) -> dict[str, str]:
-    """As it came, values that are no text as JSON."""
+    """Return metadata as it came, with JSON for values that are no text."""
     entries = metadata if isinstance(metadata, dict) else {}
     return {key: text(value) or "" for key, value in entries.items()}

@@ -10,7 +10,7 @@ _ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})[01][0-9a-f]{4,}")
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """``key``: 32 hex digits, random: whoever knows an id was given it."""
+    """Makes the ids of one response. ``key``: 32 random hex digits, so that an id cannot be guessed."""
 
     key: str
 
@@ -19,15 +19,15 @@ class Ids:
         return f"resp_{self.key}"
 
     def given(self, prefix: str, index: int) -> str:
-        """Of an item of the request that came without an id."""
+        """Return the id of an item of the request that came without one."""
         return f"{prefix}_{self.key}0{index:04x}"
 
     def made(self, prefix: str, index: int) -> str:
-        """Of an item of the answer."""
+        """Return the id of an item of the answer."""
         return f"{prefix}_{self.key}1{index:04x}"
 
 
 def owner(item_id: str) -> str | None:
-    """The response that an item came with; None when the id was not made here."""
+    """Return the response that an item came with; None when the id was not made here."""
     match = _ITEM.fullmatch(item_id)
     return None if match is None else f"resp_{match[1]}"

@@ -51,17 +51,19 @@ _ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "sys
 
 
 def references(items: Sequence[InputItem]) -> Iterator[str]:
-    """Ids of the stored items that the request names without sending them."""
+    """Return ids of the stored items that the request names without sending them."""
     return (item.id for item in items if item.type == "item_reference" and item.id)
 
 
 def normal_items(
     items: Sequence[InputItem], ids: Ids, known: Mapping[str, Item], reading: RequestReading
 ) -> list[Item]:
-    """The request's own items, each with an id. ``known``: what its references may name, by item id; ``reading`` is
-    told what the model is not shown (modified).
+    """Return the request's own items, each with an id.
 
-    Raises InvalidRequest or UnsupportedParameter naming the field, and NotFound for a reference to nothing.
+    ``known``: the items that its references may name, by id; ``reading`` records the items that the model is not shown
+    (modified). Raises InvalidRequest or UnsupportedParameter naming the field, and NotFound for a reference to nothing.
+
+    Example: ``normal_items(parse_body(body).input or [], ResponseIds(uuid4().hex), {}, RequestReading())``.
     """
     asked = asked_item(items)
     if items and all(item.type == "item_reference" and item.id not in known for item in items):
@@ -73,17 +75,19 @@ def normal_items(
 def messages(
     items: Iterable[Item], instructions: str | None, reading: RequestReading, tools: Sequence[Tool] = ()
 ) -> tuple[Message, ...]:
-    """What the model is told. Reasoning, text and calls of one answer become one assistant message.
+    """Return the model's messages. Reasoning, text and calls of one answer become one assistant message.
 
-    Texts, arguments and ids stay as they are, so that a later prompt begins with the tokens of an earlier one.
-    Raises InvalidRequest for the result of a call that nobody made where the policy is to refuse it.
+    Texts, arguments and ids stay as they are, so that a later prompt begins with the tokens of an earlier one. Raises
+    InvalidRequest for a result without a call where the policy is to refuse it.
+
+    Example: ``messages(items, "Be brief.", RequestReading(), offered.tools)``.
     """
     found: list[Message] = []
     if instructions:
         found.append(Message("system", (TextPart(instructions),)))
     turn = _Turn(names_of(tools))
     called: dict[str, str] = {}
-    """Ids of calls, by all that a result may name them by."""
+    """Ids of calls, by every id that a result may use for them."""
     for item in items:
         if (call := call_of(item, {})) is not None:
             called |= {call.id: call.id, item["id"]: call.id}
@@ -113,7 +117,7 @@ def _settled(found: list[Message], reading: RequestReading) -> tuple[Message, ..
 
 @dataclass(slots=True)
 class _Turn:
-    """One answer of the model, as its items are put together again."""
+    """One answer of the model, put together again from its items."""
 
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     thoughts: list[str] = field(default_factory=list)
@@ -121,7 +125,7 @@ class _Turn:
     calls: list[ToolCall] = field(default_factory=list)
 
     def takes(self, item: Item) -> bool:
-        """False when ``item`` belongs to another turn: the next one, or nobody's."""
+        """Add ``item`` to the turn; return False where it belongs to another turn, or to none."""
         if item["type"] == "reasoning":
             if self.parts or self.calls:
                 return False
@@ -139,7 +143,7 @@ class _Turn:
         return True
 
     def ended(self) -> list[Message]:
-        """The message, if there is one; the turn is empty afterwards."""
+        """Return the message, if there is one; the turn is empty afterwards."""
         reasoning = "\n".join(thought for thought in self.thoughts if thought) or None
         message = Message("assistant", tuple(self.parts), tuple(self.calls), reasoning=reasoning)
         self.thoughts, self.parts, self.calls = [], [], []
@@ -153,7 +157,7 @@ class _Result:
 
 
 def _result(item: Item) -> _Result | None:
-    """The result that a client tells of a call that it made; None for another item."""
+    """Return a client's result of a call; None for another item."""
     match item["type"]:
         case "function_call_output" | "custom_tool_call_output":
             return _Result(item["call_id"], tuple(_part(p) for p in item["output"]) or (TextPart(""),))
@@ -178,7 +182,7 @@ def _part(part: InputPart) -> Part:
 def _normal(
     item: InputItem, index: int, ids: Ids, known: Mapping[str, Item], reading: RequestReading, *, asked: bool
 ) -> Item | None:
-    """None for what says nothing here."""
+    """Return an item's normal form; None for an item without content here."""
     where = f"input[{index}]"
     if isinstance(item, UnreadItem):
         id = item.raw.get("id")
@@ -199,7 +203,7 @@ def _normal(
 
 
 def _past_call(item: InputItem, index: int, ids: Ids, reading: RequestReading) -> Item | None:
-    """A call of a kind of its own, or what is left of one that lost its fields."""
+    """Return a call of a kind of its own, or a note for one that lost its fields."""
     where = f"input[{index}]"
     try:
         return past_call(item, where, index, ids)
@@ -243,7 +247,7 @@ def _said(item: InputItem, where: str, id: str, reading: RequestReading, *, aske
 
 
 def _reasoning(item: InputItem, id: str) -> ReasoningItem:
-    """The reasoning that can be read. What others made unreadable is left out: it is nobody's but its maker's."""
+    """Return the readable reasoning. Encrypted reasoning is left out: only its provider can read it."""
     return {
         "type": "reasoning",
         "id": id,
@@ -287,7 +291,7 @@ _EMPTY: InputTextPart = {"type": "input_text", "text": ""}
 
 
 def _parts(parts: list[ContentPart] | None, where: str) -> list[tuple[str, ContentPart]]:
-    """Each part with its path."""
+    """Return each part with its path."""
     return [(f"{where}[{i}]", part) for i, part in enumerate(parts or ())]
 
 

@@ -1,4 +1,4 @@
-"""A responses body and the items it stands on, to a :class:`ChatRequest` and to the object that answers it."""
+"""A responses body and its conversation, to a :class:`ChatRequest` and to the response object that is filled in."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ LOGPROBS = "message.output_text.logprobs"
 def to_chat(
     body: ResponsesBody, items: Sequence[Item], *, served_name: str, reading: RequestReading
 ) -> ChatRequest:
-    """``items``: the whole conversation, that of the previous response first. ``reading`` knows what was left out of
-    them, and is told what else is (modified).
+    """Return the chat request of a body and its conversation.
 
-    Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model.
+    ``items``: the whole conversation, that of the previous response first. ``reading`` holds the fields left out of
+    them, and records further ones (modified). Raises InvalidRequest or UnsupportedParameter naming the field;
+    ModelNotFound for another model.
+
+    Example: ``to_chat(body, items, served_name="qwen", reading=RequestReading())``.
     """
     if body.model != served_name:
         raise ModelNotFound(body.model)
@@ -60,7 +63,10 @@ def to_chat(
 
 
 def opened(body: ResponsesBody, chat: ChatRequest, ids: Ids, *, created: int) -> Response:
-    """The response before its first word. ``created``: Unix time in seconds."""
+    """Return the response before its first word. ``created``: Unix time in seconds.
+
+    Example: ``open_response(body, chat, ids, created=1700000000)["status"] == "in_progress"``.
+    """
     response = Response(
         id=ids.response,
         object="response",

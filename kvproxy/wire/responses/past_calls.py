@@ -1,4 +1,4 @@
-"""Earlier calls that are no functions', and what clients say of them, from the request to their normal form."""
+"""Earlier calls other than function calls, and their results, from the request to their normal form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from kvproxy.wire.responses.types import Item
 
 
 def past_call(item: InputItem, where: str, index: int, ids: Ids) -> Item:
-    """``where`` is the item's path. Raises InvalidRequest naming the field, ValueError for items of other types."""
+    """Return a past call or result in its normal form. ``where`` is the item's path.
+
+    Raises InvalidRequest naming the field, ValueError for items of other types. Example: ``past_call(item, "input[3]",
+    3, ids)``.
+    """
     match item.type:
         case "custom_tool_call":
             return _custom_call(item, where, item.id or ids.given("ctc", index))
@@ -45,7 +49,7 @@ def _custom_call(item: InputItem, where: str, id: str) -> CustomToolCall:
 
 
 def _builtin_call(item: InputItem, where: str, id: str) -> BuiltinCall:
-    """In the form in which it was told, whatever a client has left out of it."""
+    """Return the call in the form in which it was sent, with fields that a client has left out of it restored."""
     form = BUILTINS[item.type.removesuffix("_call")]
     field = {"apply_patch": "operation", "tool_search": "arguments"}.get(form, "action")
     said = {"operation": item.operation, "arguments": item.result, "action": item.action}[field]
@@ -59,7 +63,7 @@ def _builtin_call(item: InputItem, where: str, id: str) -> BuiltinCall:
 
 
 def _builtin_output(item: InputItem, where: str, id: str) -> BuiltinOutput:
-    """A local shell's output names its call by ``id``; all others by ``call_id``."""
+    """Return a built-in's output. A local shell's names its call by ``id``; all others by ``call_id``."""
     return {
         "type": _BUILTIN_OUTPUTS[item.type],
         "id": id,

@@ -1,4 +1,4 @@
-"""A field that its item or tool cannot be without."""
+"""``required``: the value of a field that its item or tool cannot be without."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 def required(value: _T | None, where: str) -> _T:
-    """Raises InvalidRequest naming the path where nothing was sent."""
+    """Return ``value``. Raises InvalidRequest naming the path where it is missing."""
     if value is None:
         raise InvalidRequest(f"Missing required parameter: '{where}'.", param=where)
     return value

@@ -1,4 +1,4 @@
-"""The body of ``POST /v1/responses``. Items are one flat model: which fields one needs depends on its type."""
+"""The body of ``POST /v1/responses``. Items are one flat model: the fields that one needs depend on its type."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ ItemRole = Literal["user", "assistant", "system", "developer"]
 
 
 def parse_body(body: dict[str, Any], reading: RequestReading | None = None) -> ResponsesBody:
-    """``reading`` is told what is answered without (modified). Raises InvalidRequest, UnsupportedParameter naming the
-    field. Unknown fields are ignored."""
+    """Check a body against the field table and parse it. ``reading`` records the fields left out (modified).
+
+    Raises InvalidRequest, UnsupportedParameter naming the field. Unknown fields are ignored.
+    """
     screen(body, RESPONSES, reading or RequestReading())
     try:
         asked = ResponsesBody.model_validate(body)
@@ -59,7 +61,7 @@ class ContentPart(Markable):
 
 
 class UnreadResponsePart(ContentPart):
-    """A part that holds no text, or that nobody knows here. Its fields are checked by nobody."""
+    """A part without text, or of an unknown type. Its fields are not checked."""
 
     raw: dict[str, Any]
 
@@ -69,8 +71,10 @@ _BUILTIN_OUTPUTS = ("local_shell_call_output", "shell_call_output", "apply_patch
 
 
 def _typed(item: object) -> object:
-    """``type`` may be left out for messages, and for references, which are an id and nothing else. An item that
-    nobody knows here is wrapped up: it may stand in history."""
+    """Return an item with its type, which may be left out for messages and for references by id alone.
+
+    An item of an unknown type is wrapped: it may stand in history.
+    """
     if not isinstance(item, dict):
         return item
     if item.get("type") in _BUILTIN_OUTPUTS:
@@ -85,7 +89,7 @@ def _typed(item: object) -> object:
 
 
 def _as_parts(content: object) -> object:
-    """A string is one text part: after this there is one shape, so faults have one path."""
+    """Return a list of parts; a string is one text part. After this there is one shape, so errors have one path."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [_part(part) for part in content] if isinstance(content, list) else content
@@ -137,13 +141,13 @@ class InputItem(Strict):
 
 
 class UnreadItem(InputItem):
-    """An item of a kind that nobody knows here, as it came."""
+    """An item of an unknown type, as it came."""
 
     raw: dict[str, Any]
 
 
 def _as_items(value: object) -> object:
-    """A string is one user message."""
+    """Return a list of items; a string is one user message."""
     if isinstance(value, str):
         return [{"type": "message", "role": "user", "content": value}]
     return [_typed(item) for item in value] if isinstance(value, list) else value

@@ -49,14 +49,18 @@ class ResponseToolBody(InnerToolBody):
 
 
 def spaced_name(namespace: str | None, name: str) -> str:
-    """The name by which the model knows a function of a namespace: always both names, whatever else there is, so that a
-    further tool changes no token of the others, and history needs no tools to be understood."""
+    """Return the model's name of a function of a namespace: always both names.
+
+    A further tool then changes no token of the others, and history needs no tools to be understood.
+    """
     return f"{namespace}__{name}" if namespace else name
 
 
 def parse_tools(tools: Sequence[ResponseToolBody], reading: RequestReading) -> Offered:
-    """``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter for a hosted
-    tool where the policy is to refuse."""
+    """Return the request's tools. ``reading`` records those left out (modified).
+
+    Raises InvalidRequest, and UnsupportedParameter for a hosted tool where the policy is to refuse.
+    """
     offered: list[Tool] = []
     missing: set[str] = set()
     for declared in _declared(tools):
@@ -70,7 +74,7 @@ def parse_tools(tools: Sequence[ResponseToolBody], reading: RequestReading) -> O
 
 
 def tool_echo(body: ResponseToolBody, tool: Tool | None) -> dict[str, Any]:
-    """As it was sent, and of a function what the API always tells: ``tool`` is what became of it."""
+    """Return the tool as it was sent, and for a function the fields that the API always has from ``tool``."""
     sent = body.model_dump(mode="json", exclude_unset=True)
     sent = {key: value for key, value in sent.items() if key not in _HINTS or _HINTS[key](value)}
     if body.type == "namespace":
@@ -134,7 +138,10 @@ def _tool(declared: _Declared) -> Tool | None:
 
 
 def _can_be_strict(tool: Tool) -> bool:
-    """Here functions are strict unless told otherwise; who did not ask must not be refused for it."""
+    """Return whether a function can be strict.
+
+    In this API functions are strict by default; a request that did not set it must not be refused for it.
+    """
     if not tool.parameters:
         return False
     try:
@@ -145,8 +152,7 @@ def _can_be_strict(tool: Tool) -> bool:
 
 
 def _introduced(offered: Sequence[Tool], tools: Sequence[ResponseToolBody]) -> list[Tool]:
-    """Puts what a namespace says of itself before the description of its first function by name: the order in which the
-    model is told of functions."""
+    """Put a namespace's description before that of its first function by name, the first that the model sees."""
     told: Mapping[str | None, str] = {
         tool.name: tool.description for tool in tools if tool.type == "namespace" and tool.description
     }
@@ -162,7 +168,7 @@ def _introduced(offered: Sequence[Tool], tools: Sequence[ResponseToolBody]) -> l
 
 
 def _told_apart(offered: Sequence[Tool]) -> list[Tool]:
-    """A function of a namespace whose name is taken by another tool gets a number, by its place in the request."""
+    """Add a number to a function of a namespace where another tool has its name, by their order in the request."""
     taken = {tool.name for tool in offered if tool.namespace is None}
     seen: dict[str, Tool] = {}
     told: list[Tool] = []

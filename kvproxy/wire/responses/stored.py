@@ -1,4 +1,4 @@
-"""What is kept of a response: the object itself, and everything that it was an answer to."""
+"""The stored record of a response: the object itself, and the conversation that it answered."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Order = Literal["asc", "desc"]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Whole: ``input`` holds the items of the responses before it too, so it outlives them."""
+    """A response with its whole conversation: ``input`` holds earlier responses' items too, so it outlives them."""
 
     response: Response
     input: list[Item]
 
     @property
     def conversation(self) -> list[Item]:
-        """What a response that continues this one stands on."""
+        """Return the conversation that a response continuing this one begins with."""
         return [*self.input, *self.response["output"]]
 
     def encode(self) -> bytes:
@@ -31,7 +31,7 @@ class Stored:
 
     @classmethod
     def decode(cls, record: bytes) -> Stored | None:
-        """What ``encode`` was given; None for a record that it did not make, or whose disk has changed it."""
+        """Return the value that ``encode`` wrote; None for another record, or one that was changed on disk."""
         try:
             value = json.loads(record)
             response, items = value["response"], value["input"]
@@ -42,7 +42,10 @@ class Stored:
 
 
 def page(items: Sequence[Item], *, limit: int, order: Order, after: str | None) -> ItemList:
-    """Up to ``limit`` items behind the one with the id ``after``. Raises InvalidRequest when there is none."""
+    """Return up to ``limit`` items behind the one with the id ``after``. Raises InvalidRequest when there is none.
+
+    Example: ``page(items, limit=20, order="desc", after=None)["has_more"]``.
+    """
     ordered = list(items) if order == "asc" else list(reversed(items))
     start = 0
     if after is not None:

@@ -1,4 +1,4 @@
-"""The choice among tools, in the flat form of the Responses API."""
+"""The tool choice, in the flat form of the Responses API."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ToolChoiceField = Annotated[
 
 
 def parse_choice(choice: ResponseToolChoiceBody | None, offered: Offered) -> ToolChoice:
-    """Raises InvalidRequest, and UnsupportedParameter for a tool that nobody here can run."""
+    """Read the tool choice. Raises InvalidRequest, and UnsupportedParameter for a tool that cannot be run here."""
     return checked_choice(_choice(choice, offered), offered)
 
 
@@ -83,7 +83,7 @@ _NAMED: Mapping[str, str] = {"function": "name", "custom": "name", "namespace": 
 
 
 def _names(tool: AllowedResponseTool, where: str, offered: Offered) -> tuple[str, ...]:
-    """The names that a choice gives, as the model knows them; a hosted tool's is its type."""
+    """Return the names that a choice gives, as the model knows them; a hosted tool's is its type."""
     if tool.type not in _NAMED:
         return (BUILTINS.get(tool.type, tool.type),)
     if tool.name is None:

@@ -1,4 +1,4 @@
-"""Items and parts of the Responses API that the local model cannot read, as messages that stand for them."""
+"""Notes and messages in the place of Responses items and parts that the local model cannot read."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from kvproxy.wire.responses.types import InputMessage, OutputMessage
 GONE = "[an earlier item is left out: it is no longer stored]"
 
 _RETURNS = ("_output", "_response")
-"""Endings of the types that are handed to the model, as the results of tools are."""
+"""Endings of the types that are the results of tools."""
 
 
 def asked_item(items: Sequence[InputItem]) -> int | None:
-    """Index of the user message that is to be answered: see ``asked_message``."""
+    """Return the index of the user message to answer: see ``open_question``."""
     return asked_message([_turn(item) for item in items])
 
 
 def history_note(
     item: UnreadItem, where: str, id: str, reading: RequestReading
 ) -> InputMessage | OutputMessage | None:
-    """A note that stands in the place of an item of unknown kind; None: the model needs no word of it. Raises
-    UnsupportedParameter where the policy is to refuse it."""
+    """Return a note in the place of an item of unknown type; None for one that the model needs no word of.
+
+    Raises UnsupportedParameter where the policy is to refuse it. Example: ``history_note(item, "input[2]", "msg_1",
+    reading)``.
+    """
     if reading.policy.unreadable_history == "refuse":
         kind = kind_of(item.raw)
         raise UnsupportedParameter(
@@ -40,6 +43,10 @@ def history_note(
 
 
 def standing_for(text: str, id: str, *, by: Role) -> InputMessage | OutputMessage:
+    """Return a message that stands in the place of an item.
+
+    Example: ``stand_in_message(GONE, "msg_1", by="assistant")``.
+    """
     if by == "assistant":
         return OutputMessage(
             type="message",
@@ -58,7 +65,10 @@ def standing_for(text: str, id: str, *, by: Role) -> InputMessage | OutputMessag
 
 
 def part_text(part: ContentPart, where: str, reading: RequestReading) -> str | None:
-    """The words of a part in history, whatever its type is; None: it needs none."""
+    """Return the text of a part in history, of any type; None for one that needs none.
+
+    Example: ``part_text(part, "input[0].content[1]", reading)``.
+    """
     if isinstance(part, UnreadResponsePart):
         return noted(part.raw, where, reading) or None
     return part.text or part.refusal or ""

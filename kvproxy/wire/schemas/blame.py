@@ -1,4 +1,4 @@
-"""The keyword that is behind a compiler's message. Pure."""
+"""Finds the schema keyword behind a compiler's message. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _SOURCE = re.compile(r"^ *[0-9]+ \| ", re.MULTILINE)
 
 
 def blamed(reason: str, culprit: str | None = None) -> str:
-    """A compiler's message in one line, with the keyword behind it in front: ``culprit`` where it names none."""
+    """Return a compiler's message in one line, the keyword behind it in front.
+
+    ``culprit`` is used where the message names none.
+    """
     said = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", _SOURCE.split(reason)[0].strip())
     line = said.splitlines()[0].rstrip(":") if said else "it cannot be compiled"
     why = re.search(r"^error: (.+)$", said, re.MULTILINE)

@@ -1,7 +1,7 @@
-"""Whether control characters may be written in an answer, as ``\\u0001``. Pure.
+"""Decides whether control characters may be written in an answer, as ``\\u0001``. Pure.
 
-The library knows them by that spelling alone. Where it is on and an object has keys that nobody named beside keys
-that somebody did, it also takes ``\\u0061`` for a new key beside ``a``, whose value it would then replace.
+The library knows them by that spelling alone. Where it is on and an object has free keys beside named ones, it also
+takes ``\\u0061`` for a new key beside ``a``, whose value it would then replace.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BESIDE = ("properties", "required", "patternProperties")
 
 
 def controls_allowed(schema: Mapping[str, Any]) -> bool:
-    """Of a schema as it goes to the library: whether no key can be written twice in disguise."""
+    """Return whether no key of an object can be written twice in disguise. ``schema`` is as the library gets it."""
     return not any(
         any(node.get(keyword) for keyword in _BESIDE) and node.get("additionalProperties") is not False
         for node in _schemas(schema)
@@ -25,7 +25,7 @@ def controls_allowed(schema: Mapping[str, Any]) -> bool:
 
 
 def needs_controls(schema: Mapping[str, Any]) -> str | None:
-    """The keyword that asks for a control character by itself; the library would pass over it silently."""
+    """Return the keyword that demands a control character, which the library would skip silently; None without one."""
     for node in _schemas(schema):
         for keyword in ("const", "enum"):
             if keyword in node and _holds(node[keyword]):
@@ -39,7 +39,7 @@ def needs_controls(schema: Mapping[str, Any]) -> str | None:
 
 
 def _asks(pattern: str) -> bool:
-    """In a set they are some of many, and the library leaves them out of it."""
+    """Return whether a pattern demands one. In a set they are some of many, and the library leaves them out of it."""
     outside = re.sub(r"\\.|\[(?:\\.|[^\]\\])*\]", lambda m: m[0] if m[0][0] == "\\" else "", pattern)
     return any(m[1] is None or _CONTROLS.match(chr(int(m[1], 16))) for m in _IN_PATTERN.finditer(outside))
 
@@ -61,7 +61,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _schemas(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """Every schema in it; the values of ``const`` and ``enum`` are none."""
+    """Yield every schema in one; the values of ``const`` and ``enum`` are none."""
     if isinstance(schema, list):
         for item in schema:
             yield from _schemas(item)

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS, KeptPage
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.cache.page_key import page_key, root_key
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
-from kvproxy.engine.cache.siblings import common_prefix
 
 ROOT = root_key("test")
 LONG = tuple(range(1, 3 * PAGE_TOKENS + 101))

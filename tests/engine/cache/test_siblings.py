@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.cache import siblings
-from kvproxy.engine.cache.siblings import Siblings, common_prefix
+from kvproxy.engine.cache.siblings import Siblings
 
 
 @dataclass(eq=False)

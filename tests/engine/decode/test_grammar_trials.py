@@ -170,7 +170,7 @@ async def test_a_compilation_ends_with_the_last_request_that_wants_it(patient: G
     assert not running.task.done()
     two.cancel()
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(running.task, 20)
+        await asyncio.wait_for(running.task, 60)
     assert patient._running == {}
 
 
@@ -185,7 +185,7 @@ async def test_a_tenants_compilations_wait_behind_its_own(patient: Grammars) -> 
     assert not behind.done()
     for task in hostile:
         task.cancel()
-    await asyncio.wait_for(behind, 20)
+    await asyncio.wait_for(behind, 60)
 
 
 async def test_shutting_down_waits_for_no_compilation(patient: Grammars) -> None:
@@ -194,32 +194,36 @@ async def test_shutting_down_waits_for_no_compilation(patient: Grammars) -> None
     await under_way(patient)
     server = patient._trials._process
     assert server is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (children := psutil.Process(server.pid).children()):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.01)
     patient.close()
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert [child for child in alive if child.status() != "zombie"] == []
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
     with pytest.raises(Unavailable):
         await patient.compile(wanted(CITY), BOB)
 
 
-async def test_a_process_that_died_is_started_again(patient: Grammars) -> None:
+async def test_a_process_that_died_is_started_again(
+    patient: Grammars, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where its child was forked already, that one holds the pipe until its own limit ends it.
+    monkeypatch.setattr(attempt, "TRIAL_CPU_S", 1.0)
     task = asyncio.create_task(patient.compile(wanted(ENDLESS), ALICE))
     await under_way(patient)
     process = patient._trials._process
     assert process is not None
     process.kill()
     with pytest.raises(Unavailable):
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
     await patient.compile(wanted(CITY), ALICE)
 
 
 async def under_way(grammars: Grammars) -> list[compiled_grammars._Running]:
     """What is being compiled, once each has a trial."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not grammars._running or any(  # noqa: ASYNC110 - it begins on another thread
             one.attempt._current is None for one in grammars._running.values()
         ):

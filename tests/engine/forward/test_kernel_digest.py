@@ -161,12 +161,13 @@ def bits_of_a_start() -> list[str]:
             model = from_module(random_module(SHAPE, torch.bfloat16), "tiny")
             pool = PagePool(model.page_shape, 2, torch.device("cpu"))
             ids = [(7 * i + 3) % 512 for i in range(64)]
-            model.forward(model.tile(ids, list(range(64)), [Segment(0, 0, 64, [1])]), pool.kv)
+            model.forward(model.tiles.tile(ids, list(range(64)), [Segment(0, 0, 64, [1])]), pool.kv)
             return [model.fingerprint, hashlib.sha256(pool.read(1)).hexdigest()]
     finally:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow  # two processes more, for one more reason that the tests above know others of
 def test_an_instruction_set_that_an_environment_variable_forbids_is_another_fingerprint() -> None:
     """Starts in the same environment are alike; one under a limit that torch's own capability does not show is not."""
     program = "from tests.engine.forward.test_kernel_digest import bits_of_a_start as f; print(*f())"

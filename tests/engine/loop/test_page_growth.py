@@ -13,10 +13,10 @@ from kvproxy.engine.cache.kv_cache import PinOutcome
 from tests.engine.conftest import RigMaker
 from tests.engine.tiny import Rig, make_model, prompt
 
-PAGES = 5
+PAGES = 3
 """Room for several answers of LONG tokens to begin, and for one to end."""
 
-LONG = 650
+LONG = 250
 PROMISED = 32
 
 
@@ -26,9 +26,9 @@ def rig(rigs: RigMaker) -> Rig:
 
 
 def test_what_an_answer_may_need_at_most_is_not_promised_to_it(rig: Rig) -> None:
-    one = rig.submit(prompt(1, 200), max_tokens=1000).begin()
+    one = rig.submit(prompt(1, 200), max_tokens=500).begin()
     assert rig.on_engine(lambda: one.sequence.reserved + len(one.sequence.pages)) < PAGES
-    two = rig.submit(prompt(2, 200), max_tokens=1000).begin()  # either may need all pages
+    two = rig.submit(prompt(2, 200), max_tokens=500).begin()  # either may need all pages
     assert two.started is not None and one.finished is None
 
 
@@ -53,13 +53,13 @@ def test_sampling_with_a_seed_and_penalties_goes_on_too(rig: Rig) -> None:
 def test_its_usage_is_that_of_its_first_admission(rig: Rig) -> None:
     shared = prompt(5, PAGE_TOKENS)
     rig.run(shared, max_tokens=1)
-    streams = [rig.submit((*shared, *prompt(n, 20)), max_tokens=700) for n in (1, 2, 3)]
+    streams = [rig.submit((*shared, *prompt(n, 20)), max_tokens=LONG) for n in (1, 2, 3)]
     usages = [stream.end().finished for stream in streams]
     assert rig.engine.preemptions >= 1
     for stream, finished in zip(streams, usages, strict=True):
         assert finished is not None and stream.started is not None
         assert finished.usage.cached_tokens == stream.started.cached_tokens == PAGE_TOKENS
-        assert finished.usage.completion_tokens == 700
+        assert finished.usage.completion_tokens == LONG
 
 
 def test_each_reader_hears_of_a_beginning_once(rig: Rig) -> None:
@@ -91,15 +91,15 @@ def test_one_that_left_while_it_waited_for_pages_leaves_nothing_behind(rig: Rig)
 
 def test_where_pins_leave_no_further_page_the_answer_ends_there(rigs: RigMaker) -> None:
     """Nobody will give any back: it ends as one whose length is used up, not as a failure."""
-    rig = rigs(pages=PAGES, allowance=PROMISED)
+    rig = rigs(pages=4, allowance=PROMISED)
     document = prompt(9, 2 * PAGE_TOKENS)
     rig.run(document, max_tokens=0, shared_end=len(document), shared_scope="public")
     with rig.cache.retain_match((*document, 1), ("public",)) as match:
         nodes = match.nodes
         assert rig.on_engine(lambda: rig.cache.pin(nodes, 2)) is PinOutcome.PINNED
-    stream = rig.submit(prompt(1, 100), max_tokens=1000, open_ended=True).end()
+    stream = rig.submit(prompt(1, 100), max_tokens=900, open_ended=True).end()
     assert stream.finished is not None and stream.finished.reason == "length"
-    assert len(stream.answer) == 3 * PAGE_TOKENS - 100 + 1
+    assert len(stream.answer) == 2 * PAGE_TOKENS - 100 + 1
     roomy = rigs()
     assert stream.answer == roomy.run(prompt(1, 100), max_tokens=len(stream.answer)).answer
     rig.on_engine(lambda: rig.cache.unpin(nodes))

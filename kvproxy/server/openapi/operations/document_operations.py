@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import (
     CannotFit,
     ContextTooLong,
@@ -36,7 +37,7 @@ _TOKENS = {
     "type": "integer",
     "minimum": 1,
     "maximum": documents_route.MOST_TOKENS,
-    "default": documents_route.DEFAULT_TOKENS,
+    "default": GREEDY_TOKENS,
 }
 _REF = Parameter(
     "document",
@@ -122,7 +123,13 @@ DOCUMENTS = (
         ),
         parameters=(
             _REF,
-            Parameter("tokens", "query", _TOKENS, "How many tokens of the greedy answers to compare.", "24"),
+            Parameter(
+                "tokens",
+                "query",
+                _TOKENS,
+                "How many tokens of the greedy answers to compare.",
+                str(GREEDY_TOKENS),
+            ),
             Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),
         ),
         answers=(

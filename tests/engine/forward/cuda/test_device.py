@@ -37,7 +37,7 @@ def run(model: TileModel, kv: torch.Tensor, tokens: tuple[int, ...], start: int,
     padding = [0] * (rows - count)
     segments = [Segment(0, start, count, PAGES)]
     positions = [*range(start, start + count), *padding]
-    tile = model.tile([*tokens[start : start + count], *padding], positions, segments)
+    tile = model.tiles.tile([*tokens[start : start + count], *padding], positions, segments)
     return model.forward(tile, kv)[:count]
 
 
