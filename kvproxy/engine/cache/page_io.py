@@ -15,7 +15,7 @@ from kvproxy.engine.cache.fair_threads import FairThreads
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.cache.spill_tier import SpillTier
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 _THREADS = 2
 READ_AHEAD = 4

@@ -20,7 +20,7 @@ from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
 

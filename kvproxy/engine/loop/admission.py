@@ -16,7 +16,7 @@ from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost, InvalidRequest, KVProxyError, Overloaded
-from kvproxy.store.page_store import Loaded, Missing
+from kvproxy.store.page_results import Loaded, Missing
 
 logger = logging.getLogger(__name__)
 

@@ -100,9 +100,8 @@ def _digest(gguf: Path) -> str:
 
 def _build(gguf: Path, target: Path, progress: ReportProgress | None) -> None:
     """Convert in a folder of another name, then rename it: no killed conversion is taken for a model."""
-    for left_over in target.parent.glob(
-        f".{BUNDLED_NAME}.tmp-*"
-    ):  # the lock is ours: no conversion runs there
+    # The lock is ours: no conversion runs there.
+    for left_over in target.parent.glob(f".{BUNDLED_NAME}.tmp-*"):
         shutil.rmtree(left_over, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{BUNDLED_NAME}.tmp-", dir=target.parent))
     try:

@@ -14,7 +14,7 @@ from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
 from kvproxy.engine.cache.spill_tier import PENDING, SpillTier
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.store.page_store import Loaded, Missing
+from kvproxy.store.page_results import Loaded, Missing
 from kvproxy.store.spill_files import SpillFolder
 from tests.engine.conftest import RigMaker
 from tests.engine.spill_files import MemoryFiles

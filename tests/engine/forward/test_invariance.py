@@ -112,7 +112,7 @@ for family, threads in (("llama", 3), ("llama", 6), ("llama", 7), ("other", 3)):
     model = from_module(LlamaForCausalLM(wide), "wide")
     x = torch.randn(64, 2 * 9728)
     order = torch.randperm(64)
-    gate, width = next(iter(model._tiles._decoder.rowwise()))
+    gate, width = next(iter(model.tiles._decoder.rowwise()))
     x = x[:, :width]
     print(family, threads, model.numerics.exact, torch.equal(gate(x)[order], gate(x[order])))
 """
@@ -145,7 +145,7 @@ def test_an_activation_does_not_depend_on_its_place(
 def test_an_activation_that_depends_on_its_place_is_not_called_exact(
     by_threads: dict[tuple[str, int], tuple[str, str]],
 ) -> None:
-    """In a family whose forward is transformers' own."""
+    """In a family that runs transformers' own forward."""
     assert by_threads["other", 3] != ("True", "False")
 
 
