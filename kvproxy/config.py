@@ -1,6 +1,6 @@
-"""The configuration: read once, frozen, unknown names rejected with the nearest known one.
+"""The configuration: read once, frozen; an unknown name is rejected with the nearest known one.
 
-Lower layers never see these classes; the composition root hands them plain arguments.
+Only :mod:`kvproxy.stack`, ``serve``, ``cli`` and ``bench`` use these classes; other packages get plain arguments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "m
 
 
 def parse_bytes(value: object) -> object:
-    """``"4GiB"`` -> 4294967296. Plain integers are bytes; anything else is left for pydantic to refuse."""
+    """Parse ``"4GiB"`` to 4294967296. Plain integers are bytes; any other value is left for pydantic to refuse."""
     if not isinstance(value, str):
         return value
     match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([a-zA-Z]*)\s*", value)
@@ -37,7 +37,7 @@ def parse_bytes(value: object) -> object:
 NAMED_OPENINGS = ("date", "time", "session", "env")
 
 OpeningLine = Annotated[str, Field(max_length=200, pattern=r"[^\s*]")]
-"""One line, in which ``*`` stands for anything; never everything."""
+"""One line of text, in which ``*`` stands for any text; never ``*`` alone."""
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
 
@@ -46,7 +46,7 @@ _ORIGIN = re.compile(r"\*|loopback|null|[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s*,]+")
 
 
 def _as_list(value: object) -> object:
-    """One text stands for a list of it."""
+    """Turn one text into a list of it."""
     return [value] if isinstance(value, str) else value
 
 
@@ -68,21 +68,23 @@ class _Section(BaseModel):
                 near = difflib.get_close_matches(str(name), list(cls.model_fields), n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(cls.model_fields)}"
                 raise ValueError(f"unknown setting '{name}'; {hint}")
-        # What is left empty, as a section is whose lines are all comments, is left out.
+        # An empty value counts as absent, like a section with only comments in it.
         return {name: value for name, value in data.items() if value is not None}
 
 
 class ApiKey(_Section):
-    """One tenant. Its KV that is not a public document is seen by this key alone."""
+    """One tenant's API key. Only this key reads the tenant's KV, except for public documents."""
 
     name: str = Field(min_length=1, max_length=64)
     key: str = Field(min_length=16, repr=False)
     isolate_by: Literal["prompt_cache_key"] | None = None
-    """A gateway that asks for several people with one key and names them in this field keeps them apart so; None:
-    only a request's ``cache_salt`` does."""
+    """The request field by which a gateway separates people who share this key; None: only a request's
+    ``cache_salt`` does."""
 
 
 class ServerSettings(_Section):
+    """The HTTP server: its address, tenants, limits in bytes and seconds, and metrics."""
+
     host: str = "127.0.0.1"
     port: int = Field(default=8321, ge=0, le=65535)
     api_keys: tuple[ApiKey, ...] = ()
@@ -91,18 +93,18 @@ class ServerSettings(_Section):
     keepalive_s: float = Field(default=10.0, gt=0)
     timeout_s: float = Field(default=600.0, gt=0)
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ("loopback",)
-    """The origins whose pages may ask by a browser, or ``loopback``, or ``*``."""
+    """Origins of the browser pages that may send requests, or ``loopback``, or ``*``."""
     metrics: bool = True
     metrics_key: str | None = Field(default=None, min_length=16, repr=False)
 
     @model_validator(mode="after")
     def _distinct(self) -> ServerSettings:
-        for what, values in (
+        for field, values in (
             ("name", [k.name for k in self.api_keys]),
             ("key", [k.key for k in self.api_keys]),
         ):
             if len(set(values)) != len(values):
-                raise ValueError(f"two api_keys have the same {what}")
+                raise ValueError(f"two api_keys have the same {field}; give each its own")
         for origin in self.cors_origins:
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(
@@ -113,6 +115,8 @@ class ServerSettings(_Section):
 
 
 class ModelSettings(_Section):
+    """The local model: a folder or a repository name, and the device and type that it is computed with."""
+
     path: str = "Qwen/Qwen3-4B"
     name: str | None = None
     revision: str | None = None
@@ -123,29 +127,32 @@ class ModelSettings(_Section):
 
     @property
     def served_name(self) -> str:
+        """The model's name in the API: ``name``, else the last part of ``path`` in lower case."""
         return self.name or self.path.rstrip("/").rsplit("/", 1)[-1].lower()
 
 
 class EngineSettings(_Section):
+    """The engine's page budget in bytes, its queue in requests, speculation and audits."""
+
     page_budget: Bytes | Literal["auto"] = "auto"
     max_running: int = Field(default=64, ge=1)
     max_waiting: int = Field(default=256, ge=0)
     default_max_tokens: int | None = Field(default=None, ge=1)
-    """Of requests that name none; None: to the end of the context, as OpenAI does it."""
+    """The limit of requests that set none; None: to the end of the context, as in OpenAI's API."""
     speculation: Literal["auto", "off"] = "auto"
     audit: float = Field(default=0.0, ge=0, le=1)
-    """Share of the hits that are computed again from scratch, while nothing else is to be done."""
+    """Share of the hits, 0 to 1, that are computed again from scratch while the engine is idle."""
 
 
 class RequestSettings(_Section):
-    """Settings that say how requests for the local model are read where they ask for what is not to be had here."""
+    """The reading of requests for the local model that ask for unavailable features."""
 
     hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
     unreadable_history: Literal["note", "refuse"] = "note"
     client_metadata: tuple[OpeningLine, ...] = ("x-anthropic-billing-header:*",)
     """Lines at the head of a system text that its client wrote for its own servers: kept out of the prompt."""
     volatile_openings: tuple[OpeningLine, ...] = ()
-    """Lines at the head of a system text that go behind it: date, time, session, env, or a line with ``*``."""
+    """Lines at the head of a system text that are moved behind it: date, time, session, env, or a line with ``*``."""
 
     @model_validator(mode="after")
     def _known_openings(self) -> RequestSettings:
@@ -157,10 +164,13 @@ class RequestSettings(_Section):
 
 
 class StoreSettings(_Section):
+    """The folder of kept pages, and the bytes that it and its spill files may take."""
+
     path: Path = Field(default_factory=lambda: user_data_path("kvproxy") / "store")
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
-    """What is not published goes here before it is dropped from memory, until the next start; 0: nothing does."""
+    """Bytes for pages of no published document that are dropped from memory, until the next start; 0: none are
+    kept."""
 
 
 class ResponseSettings(_Section):
@@ -171,7 +181,7 @@ class ResponseSettings(_Section):
 
 
 class FramingSettings(_Section):
-    """Where a published document is expected to stand, so that its pages can be made ahead of time."""
+    """An expected place of published documents, for which their pages are computed ahead of time."""
 
     place: Literal["system", "user", "text"] = "system"
     """At the head of the system message, of the first user message, or of a text completion's prompt."""
@@ -186,12 +196,14 @@ class FramingSettings(_Section):
 
 
 class DocumentSettings(_Section):
+    """Published documents: the framings and spellings that are prefilled, and the defaults of publishing."""
+
     framings: tuple[FramingSettings, ...] = (FramingSettings(place="system"), FramingSettings(place="user"))
     default_visibility: Literal["public", "private"] = "public"
     max_text: Bytes = 8 * 2**20
     spellings: Literal["auto", "exact"] = "auto"
-    """``auto``: a text with a byte order mark, CR LF or white space at its front is also prefilled as programs send
-    it that drop them; ``exact``: as published only."""
+    """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
+    programs that drop them; ``exact``: as published only."""
 
 
 class UpstreamSettings(_Section):
@@ -200,7 +212,8 @@ class UpstreamSettings(_Section):
     name: str = Field(min_length=1)
     params: dict[str, Any]
     passthrough: bool = False
-    """Byte for byte, without litellm: of ``params`` only model, api_base and api_key count then."""
+    """Pass requests through byte for byte, without litellm: then only model, api_base and api_key of ``params``
+    count."""
 
     @model_validator(mode="after")
     def _has_model(self) -> UpstreamSettings:
@@ -212,7 +225,7 @@ class UpstreamSettings(_Section):
 
     def _check_passthrough(self) -> None:
         if not self.params["model"].startswith(("openai/", "anthropic/")):
-            raise ValueError("passthrough needs a model that starts with openai/ or anthropic/")
+            raise ValueError("passthrough needs a 'model' in params that starts with openai/ or anthropic/")
         for name in ("api_base", "api_key"):
             if not isinstance(self.params.get(name), str) or not self.params[name]:
                 raise ValueError(f"passthrough needs '{name}' in params")
@@ -221,6 +234,12 @@ class UpstreamSettings(_Section):
 
 
 class Config(_Section):
+    """All settings, one attribute for each section of config.example.yaml.
+
+    Example:
+        ``load_config(Path("kvproxy.yaml"), {"server.port": 0}).server.host``
+    """
+
     server: ServerSettings = ServerSettings()
     model: ModelSettings = ModelSettings()
     engine: EngineSettings = EngineSettings()
@@ -231,7 +250,7 @@ class Config(_Section):
     upstreams: tuple[UpstreamSettings, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     aliases: dict[str, str] = Field(default_factory=dict)
-    """Other names for models, patterns with ``*``, ``?`` and ``[…]`` too; the first that fits counts."""
+    """Other names of models, also patterns with ``*``, ``?`` and ``[…]``; the first that fits counts."""
 
     @model_validator(mode="after")
     def _aliases_lead_somewhere(self) -> Config:
@@ -270,7 +289,7 @@ class Config(_Section):
 
 
 def default_cache_dir() -> Path:
-    """Where converted models are kept."""
+    """Return the folder of converted models."""
     return user_cache_path("kvproxy")
 
 
@@ -284,8 +303,8 @@ def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> C
         try:
             loaded = yaml.safe_load(_expand(path.read_text(encoding="utf-8"), str(path)))
         except OSError as e:
-            raise SetupError(f"cannot read {path}: {e.strerror}") from e
-        except (yaml.YAMLError, ValueError, RecursionError) as e:  # no UTF-8, a number or date that is none
+            raise SetupError(f"cannot read the configuration {path}: {e.strerror}") from e
+        except (yaml.YAMLError, ValueError, RecursionError) as e:  # no UTF-8, or an impossible number or date
             raise SetupError(f"{path} is not valid YAML: {e}") from e
         if loaded is not None and not isinstance(loaded, dict):
             raise SetupError(f"{path} must hold settings by section, see config.example.yaml")
@@ -300,7 +319,7 @@ def load_config(path: Path | None, overrides: dict[str, Any] | None = None) -> C
 
 
 def _lay_over(data: dict[str, Any], names: list[str], value: Any) -> None:
-    """A parent that holds no settings is left as it is, and refused with the rest."""
+    """Set one dotted name. A parent that is no mapping is left unchanged, and validation refuses it."""
     section: Any = data
     for parent in names[:-1]:
         if section.get(parent) is None:
@@ -311,16 +330,16 @@ def _lay_over(data: dict[str, Any], names: list[str], value: Any) -> None:
     section[names[-1]] = value
 
 
-def _fault(where: tuple[int | str, ...], what: str) -> str:
-    return f"{'.'.join(str(x) for x in where) or 'config'}: {what.removeprefix('Value error, ')}"
+def _fault(path: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(str(x) for x in path) or 'config'}: {message.removeprefix('Value error, ')}"
 
 
-def _expand(text: str, where: str) -> str:
+def _expand(text: str, source: str) -> str:
     def value(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
-            raise SetupError(f"{where} uses ${{{match[1]}}}, which is not set in the environment")
+            raise SetupError(f"{source} uses ${{{match[1]}}}, which is not set in the environment; set it")
         return os.environ[match[1]]
 
-    # Whole-line comments are left alone, so an example in a comment needs no variable.
+    # Whole-line comments are left unchanged, so an example in a comment needs no variable.
     lines = text.splitlines(keepends=True)
     return "".join(x if x.lstrip().startswith("#") else re.sub(r"\$\{(\w+)\}", value, x) for x in lines)

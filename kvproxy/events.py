@@ -1,4 +1,4 @@
-"""What an answer consists of, as it comes: events, and the usage that ends them."""
+"""Events of an answer in the order in which they come, and the usage that ends them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Counts in tokens. ``prompt_tokens`` includes ``cached_tokens``, as OpenAI counts."""
+    """Token counts of one answer. ``prompt_tokens`` includes ``cached_tokens``, as OpenAI counts."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -21,17 +21,18 @@ class Usage:
     cache_write_tokens: int = 0
     """Positions of the prompt that were computed and kept for later readers."""
     reasoning_tokens: int = 0
-    """Of ``completion_tokens``."""
+    """Part of ``completion_tokens``."""
     prediction: tuple[int, int] | None = None
-    """Tokens drafted out of the request's prediction: accepted, rejected. None where it had none."""
+    """Tokens drafted from the request's prediction: accepted, rejected. None where it had none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
     """First event of a generation: the prompt is prefilled and the first token is known.
 
-    ``cached_tokens`` is what was really taken from pages, which a lookup can only promise. With ``cache_write_tokens``
-    it is what the usage at the end says too; where ``parsed``, that is the upstream's, and not known yet.
+    ``cached_tokens`` counts positions really taken from pages, where a lookup only predicts. Together with
+    ``cache_write_tokens`` it equals the final usage; where ``parsed`` is True both are the upstream's and not known
+    yet.
     """
 
     cached_tokens: int
@@ -41,9 +42,9 @@ class Started:
     load_s: float
     prefill_s: float
     parsed: bool = False
-    """True when whoever answers has told reasoning, text and tool calls apart itself (an upstream)."""
+    """True when an upstream answers and has already separated reasoning, text and tool calls."""
     cache_write_tokens: int = 0
-    """As :attr:`Usage.cache_write_tokens`: settled by now, since what follows is no part of the prompt."""
+    """As :attr:`Usage.cache_write_tokens`: final by now, since later tokens are no part of the prompt."""
     left_out: tuple[LeftOut, ...] = ()
     """The parts of the request's schemas that are not enforced, as its dialect allows."""
 
@@ -54,12 +55,14 @@ class Likelihood:
 
     token_id: int
     text: bytes
-    """UTF-8 bytes of the token, which need not be whole characters."""
+    """UTF-8 bytes of the token, which may be part of a character."""
     logprob: float
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
+    """The logprob of one chosen token, with its alternatives."""
+
     chosen: Likelihood
     top: tuple[Likelihood, ...] = ()
     """The likeliest tokens at this place, most likely first."""
@@ -67,18 +70,19 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """Whole characters only. From the engine: raw text, never empty. After parsing: the answer's own text."""
+    """Answer text in whole characters. From the engine: raw text, never empty. After parsing: the answer's own
+    text."""
 
     text: str
     tokens: int = 1
     """Completion tokens that this text stands for."""
     logprobs: tuple[TokenLogprob, ...] = ()
-    """Of those tokens, where they were asked for."""
+    """Logprobs of those tokens, where the request asks for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """What the model thinks before it answers."""
+    """A piece of the model's reasoning before its answer."""
 
     text: str
 
@@ -95,6 +99,8 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
+    """Last event of every answer that does not fail."""
+
     reason: FinishReason
     usage: Usage
     stopped_by: str | None = None

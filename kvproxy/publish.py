@@ -1,4 +1,4 @@
-"""Learn a document: tokenise, prefill under every framing, keep the pages, and only then make it known."""
+"""`Publisher`: tokenises a document, prefills it under every framing, keeps its pages, and then makes it visible."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef, Visibility
+from kvproxy.core.progress import ReportProgress
 from kvproxy.documents.library.document import Document, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
 from kvproxy.documents.library.library import Known, Library
@@ -20,21 +21,25 @@ from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
-from kvproxy.publishing.document_locks import DocumentLocks, whole
-from kvproxy.publishing.document_pins import Pins, Room
+from kvproxy.publishing.document_locks import DocumentLocks
+from kvproxy.publishing.document_pins import PinRoom, Pins
 from kvproxy.publishing.document_views import DocumentViews
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
-from kvproxy.publishing.published_pages import Progress, PublishedPages
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
+from kvproxy.publishing.published_pages import PublishedPages
 from kvproxy.publishing.restoration import Restoration
+from kvproxy.runtime.run_to_completion import run_to_completion
 
 MARGIN = 256
 """Positions that a document must leave free for the question and the answer."""
 
 
 class Publisher:
-    """Publishes, lists and deletes; the only writer of library, registry and published pages.
+    """Publishes, lists and deletes documents; the only writer of library, registry and published pages.
 
     Call ``restore`` once before serving, then run ``refresh`` in the background.
+
+    Example:
+        ``published = await publisher.publish("handbook", text, "public", caller)``
     """
 
     def __init__(
@@ -49,8 +54,12 @@ class Publisher:
         spellings: SpellingPolicy = "auto",
         texts: Path | None = None,
     ) -> None:
-        """``max_text`` is in bytes of UTF-8. ``spellings``: which of a text's are prefilled and recognised. ``texts``:
-        a file for what is prepared of them, so that ``restore`` tokenises nothing again; ``close`` closes it."""
+        """Take the parts that this publisher alone writes.
+
+        ``max_text`` is in bytes of UTF-8. ``spellings`` selects the spellings of a text that are prefilled and
+        recognised. ``texts`` is the file of prepared texts, so that ``restore`` tokenises nothing again; ``close``
+        closes it.
+        """
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
         self._library = library
@@ -58,23 +67,23 @@ class Publisher:
         self._local = local
         self._default_visibility = default_visibility
         self._max_text = max_text
-        self._shelf = Shelf()
-        self._pages = PublishedPages(local, self._shelf)
-        self._turns = DocumentLocks()
-        self._pins = Pins(registry, local, self._shelf)
-        self._views = DocumentViews(library, self._shelf, local, self._pins)
+        self._holdings = Holdings()
+        self._pages = PublishedPages(local, self._holdings)
+        self._locks = DocumentLocks()
+        self._pins = Pins(registry, local, self._holdings)
+        self._views = DocumentViews(library, self._holdings, local, self._pins)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
         self._restoration = Restoration(
             preparation=self._preparation,
             library=library,
             registry=registry,
             local=local,
-            shelf=self._shelf,
-            turns=self._turns,
+            holdings=self._holdings,
+            locks=self._locks,
             pins=self._pins,
             texts=self._texts,
         )
-        self.quarantine = Quarantine(library, registry, local, self._shelf, self._turns, self._pins.renew)
+        self.quarantine = Quarantine(library, registry, local, self._holdings, self._locks, self._pins.renew)
 
     async def publish(
         self,
@@ -82,27 +91,29 @@ class Publisher:
         text: str,
         visibility: Visibility | None,
         caller: Caller,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         *,
         pinned: bool | None = None,
     ) -> Published:
-        """Returns when the pages are on disk and the version is visible; until then nothing is.
+        """Publish a text, and return when its pages are on disk and the version is visible; until then nothing is.
 
-        Without ``visibility`` a new version has that of the one before it. The same text again changes
-        nothing, but that a version in quarantine is prefilled anew and let out. ``progress(done, total)`` counts
-        tokens over all framings and spellings. ``pinned`` keeps the pages in memory; without it, a new version
-        takes over the pin of the one before it. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit,
-        StorageFull.
+        Without ``visibility`` a new version has that of the one before it. The same text again changes nothing,
+        except that a version in quarantine is prefilled again and released. ``progress(done, total)`` counts tokens
+        over all framings and spellings. ``pinned`` keeps the pages in memory; without it, a new version takes over
+        the pin of the one before it. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
+
+        Example:
+            ``await publisher.publish("handbook", text, "private", caller, pinned=True)``
         """
         etag = checked_etag(id, text, self._max_text)
-        async with AsyncExitStack() as turns:
-            await turns.enter_async_context(self._turns.of(series(id, caller.scope)))
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self._locks.of(series(id, caller.scope)))
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
             if wanted == "public":
-                await turns.enter_async_context(
-                    self._turns.of(id)
-                )  # of all publishers; nobody waits for private ones
+                await held.enter_async_context(
+                    self._locks.of(id)
+                )  # of all publishers; a private version needs no such lock
             self._check_free(id, caller, current, wanted)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned)
@@ -110,47 +121,49 @@ class Publisher:
             before = current.ref if current is not None and current.ref in self._pins else None
             pinned = before is not None if pinned is None else pinned
             lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
-            async with self._pins.room(lengths, before) as room:
+            async with self._pins.reserve(lengths, before) as room:
                 version = await asyncio.to_thread(self._registry.last_version, id, caller.scope) + 1
                 document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
                 drops = self._pages.drops(document.scope)
                 framings = await self._pages.keep_all(document, prepared.prefixes, progress)
-                # From here on all or nothing, and never half of it because the client has left.
-                await whole(
+                # From here on all or nothing, even if the client disconnects.
+                await run_to_completion(
                     self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
                 )
             prefill_s = sum(f.kept.prefill_s for f in framings)
             return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
 
     async def _again(self, ref: DocumentRef, caller: Caller, pinned: bool | None) -> Published:
-        """The current version has been published with its own text."""
+        """Publish the current version's own text again: only its quarantine and its pin can change."""
         known = self._library.find(ref)
         pin = bool(pinned) and not self._pins.holds(ref)
         lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
-        async with self._pins.room(lengths, None) as room:
+        async with self._pins.reserve(lengths, None) as room:
             prefill_s = await self.quarantine.settle(ref)
             if pin:
-                await whole(self._pins.pin(ref, room))
+                await run_to_completion(self._pins.pin(ref, room))
         if pinned is False:
-            await whole(self._pins.unpin(ref))
+            await run_to_completion(self._pins.unpin(ref))
         return Published(self._views.of(ref, caller), created=False, prefill_s=prefill_s)
 
     async def list(self, caller: Caller) -> builtins.list[DocumentInfo]:
-        """All versions that ``caller`` may see, by id and then by version."""
+        """List all versions that ``caller`` may see, by id and then by version."""
         return await self._views.all(caller)
 
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
-        """Raises DocumentNotFound."""
+        """Return the view of one version, the current one when ``ref`` names none. Raises DocumentNotFound."""
         return self._views.of(self._library.resolve(ref, caller).document.ref, caller)
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
-        """Raises DocumentNotFound."""
+        """Return the text as published. Raises DocumentNotFound."""
         return self._library.resolve(ref, caller).document.text
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
-        """All versions when ``ref`` names none. Raises DocumentNotFound; PermissionDenied where only others' public
-        ones are found."""
-        async with self._turns.of(series(ref.id, caller.scope)):
+        """Delete one version, or all of them when ``ref`` names none.
+
+        Raises DocumentNotFound; PermissionDenied where only versions of other publishers are found.
+        """
+        async with self._locks.of(series(ref.id, caller.scope)):
             found = [
                 known
                 for known in self._library.versions(ref.id, caller)
@@ -161,46 +174,47 @@ class Publisher:
                 raise DocumentNotFound(str(ref))
             if not own:
                 raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
-            await whole(self._delete(own))
+            await run_to_completion(self._delete(own))
 
     def close(self) -> None:
-        """Idempotent; when nothing else is asked of it."""
+        """Close the file of prepared texts, after the last call. Idempotent."""
         if self._texts is not None:
             self._texts.close()
 
     async def restore(self) -> None:
-        """Make registered documents known and their pages findable; what is missing waits for ``refresh``."""
+        """Make registered documents known and their pages findable; missing pages wait for ``refresh``."""
         await self._restoration.restore(self._longest)
 
     async def refresh(self) -> None:
-        """Prefill again what ``restore`` found missing. Ends by itself; failures are logged and left."""
+        """Prefill the pages that ``restore`` found missing. Ends by itself; failures are logged."""
         await self._restoration.refresh()
 
     def _current(self, id: str, caller: Caller) -> Document | None:
-        """The newest version that ``caller`` itself has published."""
+        """Return the newest version that ``caller`` itself has published."""
         own = [
             k.document for k in self._library.versions(id, caller) if k.document.owner_scope == caller.scope
         ]
         return own[-1] if own else None
 
     def _check_free(self, id: str, caller: Caller, current: Document | None, wanted: Visibility) -> None:
-        """A public id belongs to the publisher whose public versions have it; what others have privately counts for
-        nothing. Raises PermissionDenied."""
+        """Check that the id is free. A public id belongs to the publisher of its public versions; private versions
+        of others do not count. Raises PermissionDenied."""
         taken = self._library.owner(id) not in (None, caller.scope)
         if taken and (current is None or wanted == "public"):
             raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
 
     @property
     def _longest(self) -> int:
-        """Tokens that a prefix may have."""
+        """The most tokens that a prefix may have."""
         return self._local.info.max_context - MARGIN
 
     def _prepare(self, id: str, text: str) -> Prepared:
-        """Raises DocumentRejected when the document leaves no room for a question."""
+        """Tokenise the text and its prefixes. Raises DocumentRejected when the document leaves no room for a
+        question."""
         limit = self._longest
         token_ids = self._composer.encode(text)
         longest = len(token_ids)
-        if longest <= limit:  # a text far too long is not worth cutting
+        if longest <= limit:  # a far longer text is rejected without being cut
             prepared = self._preparation.prepare(text, limit, token_ids)
             longest = max([longest, *(len(p.token_ids) for p in prepared.prefixes)])
             if longest <= limit:
@@ -212,25 +226,28 @@ class Publisher:
         )
 
     async def _make_visible(
-        self, known: Known, framings: tuple[KeptFraming, ...], room: Room, drops: int, *, pinned: bool
+        self, known: Known, framings: tuple[KeptFraming, ...], room: PinRoom, drops: int, *, pinned: bool
     ) -> None:
-        """Pin a version, make it visible on disk and then here. If anything fails before it is on disk, nothing of it
-        stays: whoever sees a refusal sees no version. ``drops``: of pages, before this one's were kept."""
+        """Pin a version, then make it visible on disk and in this process.
+
+        If anything fails before it is on disk, all of it is undone: a refused publish leaves no version. ``drops`` is
+        the count of page drops before this version's pages were kept.
+        """
         document = known.document
         holding = DocumentHolding(document.scope, framings)
         try:
             if pinned:
                 await self._pins.hold(document.ref, holding, room)
             await asyncio.to_thread(
-                self._registry.publish, document, framings, pinned=pinned, unpinned=room.instead_of
+                self._registry.publish, document, framings, pinned=pinned, unpinned=room.replaced
             )
         except BaseException:
-            await self._pins.give_back(document.ref, room)
+            await self._pins.undo_hold(document.ref, room)
             await self._pages.drop([holding])
             raise
-        self._shelf.put(document.ref, holding)
+        self._holdings.put(document.ref, holding)
         self._library.add(known)
-        await self._pins.moved(room.instead_of, document.ref if pinned else None)
+        await self._pins.follow_publish(room.replaced, document.ref if pinned else None)
         if self._texts is not None:
             await asyncio.to_thread(
                 self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others)
@@ -239,7 +256,7 @@ class Publisher:
             await self._pages.keep_dropped(document, framings)
 
     async def _delete(self, found: Sequence[Known]) -> None:
-        """Hidden first, so that no new reader finds what is being dropped."""
+        """Delete versions: hidden first, so that no new reader finds pages that are being dropped."""
         refs = [known.document.ref for known in found]
         for ref in refs:
             self._library.remove(ref)
@@ -252,4 +269,4 @@ class Publisher:
         await self._pins.drop(refs)
         if self._texts is not None:
             await asyncio.to_thread(self._texts.drop, refs)
-        await self._pages.drop(self._shelf.take(refs))
+        await self._pages.drop(self._holdings.take(refs))

@@ -45,7 +45,7 @@ def by_cost(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-class Scheduling(LoadScopeScheduling):
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """xdist's scheduling of scopes, where a scope is a unit."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -17,7 +17,7 @@ SHARED = {"core", "errors", "events", "runtime"}
 """May be imported by all."""
 
 ALLOWED: dict[str, set[str]] = {
-    "": set(),
+    "": {"client"},
     "__main__": {"cli"},
     "core": set(),
     "events": {"core"},
@@ -52,21 +52,16 @@ ALLOWED: dict[str, set[str]] = {
     "pipeline": {"backends.base", "documents", "telemetry", "wire"},
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
     "publish": {"backends.base", "documents", "exactness", "publishing"},
-    "server": {"backends.base", "documents", "pipeline", "telemetry", "wire"},
-    "mcp_server": {"client"},
-    "serve": {
-        *("backends.embedded", "backends.litellm", "backends.raw", "config", "documents", "engine"),
-        *(
-            "engine.decode",
-            "engine.forward",
-            "engine.loop",
-            "engine.models",
-            "exactness",
-            "pipeline",
-            "publish",
-        ),
-        *("publishing", "server", "store", "telemetry", "wire"),
+    "server": {
+        *("backends.base", "documents", "exactness", "pipeline", "publish", "store", "telemetry", "wire"),
     },
+    "mcp_server": {"client"},
+    "stack": {
+        *("backends.embedded", "backends.litellm", "backends.raw", "config", "documents", "engine"),
+        *("engine.decode", "engine.forward", "engine.loop", "engine.models", "exactness", "pipeline"),
+        *("publish", "store", "telemetry", "wire"),
+    },
+    "serve": {"config", "engine.models", "server", "stack", "wire"},
     "bench": {
         *("backends.fake", "client", "config", "documents", "engine.bitwise", "engine.build", "engine.cache"),
         *(
@@ -78,7 +73,7 @@ ALLOWED: dict[str, set[str]] = {
             "pipeline",
             "publish",
         ),
-        *("serve", "server", "store", "telemetry", "terminal", "wire"),
+        *("serve", "server", "stack", "store", "telemetry", "terminal", "wire"),
     },
     "cli": {
         *(
@@ -171,9 +166,9 @@ WITHIN: dict[str, dict[str, set[str]]] = {
 """The packages and loose modules inside of a large package, and which of the others each may import."""
 
 HEAVY: dict[str, set[str]] = {
-    "torch": {"engine", "store", "bench.engine"},
+    "torch": {"engine", "bench.engine"},
     "transformers": {"engine", "bench.engine"},
-    "safetensors": {"engine", "store"},
+    "safetensors": {"engine"},
     "gguf": {"engine.models"},
     "triton": {"engine.forward.cuda"},
     "llguidance": {"engine.decode"},

@@ -19,7 +19,7 @@ from kvproxy.bench.machine import engine_machine
 from kvproxy.config import Config, default_cache_dir
 from kvproxy.core import Caller, ChatRequest, Message, Sampling, TextPart
 from kvproxy.engine.models.source import resolve_model
-from kvproxy.serve import Stack, open_stack
+from kvproxy.stack.open_stack import Stack, open_stack
 from kvproxy.telemetry.request_timer import Timings
 
 SIZES = (255, 1024, 3774, 7500)
@@ -34,6 +34,8 @@ def bench_cold(
     taken in turn. Times in seconds.
 
     A ``shape:NAME`` has no tokenizer: there the engine alone is measured, on random tokens, without the proxy.
+
+    Example: ``await bench_cold(config, text=text, repeats=3)``
     """
     if shape_named(config.model.path) is not None:
         return _cold_shape(config, repeats, progress)

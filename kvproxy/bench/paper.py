@@ -12,17 +12,18 @@ from kvproxy.bench.engine.driver import Rig, open_rig
 from kvproxy.bench.engine.timed_answer import Timed, TimedAnswer
 from kvproxy.bench.kv_size import Layout, int8_bytes, int8_round_trip, lossless_ratio
 from kvproxy.bench.machine import engine_machine
+from kvproxy.core.common_prefix import common_prefix
+from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import SetupError
 
 SIZES = (255, 512, 1024, 2048, 3774)
-GREEDY_TOKENS = 24
 
 PAPER: dict[str, Any] = {
     "source": "arXiv 2606.13361: Qwen3-4B, fp16, one laptop (Apple M1 Pro)",
     "ratio": {255: 9.0, 3774: 49.7},
     "mb_per_token": 0.148,
     "largest_difference": 0.02,
-    "equal_greedy": 24,
+    "equal_greedy": GREEDY_TOKENS,
     "egress_ratio": 2.6,
 }
 
@@ -50,6 +51,8 @@ def bench_paper(
     seconds; MB and GB are 10^6 and 10^9 bytes, as the paper's. Sizes beyond the model's context are ``left_out``.
 
     Raises SetupError when the model is not to be had or no size can be measured.
+
+    Example: ``bench_paper("shape:qwen3-4b", cache_dir=folder, sizes=(255, 1024))``
     """
     if min(sizes) < 2:
         raise SetupError("a document of one token leaves nothing to be reused: take 2 or more")
@@ -149,7 +152,7 @@ class _Paper:
             rows = self.rig.compare(hit, cold, boundary)
             positions, argmax = positions + rows.positions, argmax + rows.equal_argmax
             largest = max(largest, rows.largest) if rows.largest == rows.largest else float("inf")
-            greedy = min(greedy, _common(timed.tokens, expected))
+            greedy = min(greedy, common_prefix(timed.tokens, expected))
         return {
             "positions": positions,
             "equal_argmax": argmax,
@@ -167,7 +170,7 @@ class _Paper:
         small = int8_bytes(pages, self.layout)
         rig.overwrite([int8_round_trip(p, self.layout) for p in pages])
         lossy = self._submit(n - 1, register=False)
-        equal = _common(lossy.end().tokens, cold.end().tokens)
+        equal = common_prefix(lossy.end().tokens, cold.end().tokens)
         # Behind the first other token the two answers are no longer answers to the same thing.
         difference = rig.compare(lossy, cold, n - 1, n + equal).largest
         rig.forget()
@@ -185,8 +188,3 @@ class _Paper:
             "egress_of_prefill": round(egress_usd / prefill_usd, 2),
             "lossless_egress_of_prefill": round(lossless * egress_usd / prefill_usd, 2),
         }
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Count the tokens before the first that differs."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -13,13 +13,15 @@ from typing import Any
 
 from kvproxy.bench.server_process import announce_to
 from kvproxy.config import load_config
-from kvproxy.serve import Stack, run_server
+from kvproxy.serve import run_server
+from kvproxy.stack.open_stack import Stack
 
 SETTLE_S = 10.0
 """Seconds for readers that left with the last requests, and for pages that are still being written."""
 
 
 async def audit(stack: Stack, result: Path) -> None:
+    """Count the holders of every page anew and write the differences to ``result``."""
     found = await _audit(stack)
     await asyncio.to_thread(result.write_text, json.dumps(found), encoding="utf-8")
 
@@ -39,6 +41,10 @@ async def _audit(stack: Stack) -> dict[str, Any]:
 
 
 def main(config: Path, result: Path, announce_file: Path) -> int:
+    """Serve, then audit the pages and write the findings to ``result``. Returns the exit status.
+
+    Example: ``main(config, result, announce_file)``
+    """
     return run_server(
         load_config(config),
         announce=announce_to(announce_file),

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from kvproxy import __version__
 from kvproxy.cli.bench import bench
 from kvproxy.cli.options import ConfigFile, Dtype, Model, StoreFolder, read_config, read_text, write_whole
+from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def _version(wanted: bool) -> None:
 def main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    pass
+    """Handle the options in front of a command."""
 
 
 @app.command()
@@ -289,7 +290,7 @@ def verify(
     ] = False,
     tokens: Annotated[
         int, typer.Option(min=1, help="How many tokens of the greedy answers to compare.")
-    ] = 24,
+    ] = GREEDY_TOKENS,
     url: Url = HERE,
     api_key: Key = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,

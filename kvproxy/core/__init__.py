@@ -1,4 +1,9 @@
-"""Shared values: requests, callers, prompts, pages and decisions. Standard library only, no I/O."""
+"""Shared values: requests, callers, prompts, pages and decisions. Standard library only, no I/O.
+
+Read ``requests`` first, then ``prompts``: the wire layer parses a body into a request, the composer turns it into a
+prompt, the pipeline makes a decision about it, and the engine computes it. ``callers`` has the scopes that separate
+tenants, ``pages`` the units of kept KV. Every package may import this one; it imports none.
+"""
 
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core.callers import PUBLIC, Caller, IsolateBy, Visibility, documents_scope, owner_of
@@ -6,6 +11,7 @@ from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
 from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
 from kvproxy.core.requests import (
+    NAMEABLE_ID,
     CacheHints,
     ChatRequest,
     DocumentPart,
@@ -25,6 +31,7 @@ from kvproxy.core.requests import (
 
 __all__ = [
     "HERMES",
+    "NAMEABLE_ID",
     "PAGE_TOKENS",
     "PUBLIC",
     "AnswerFormat",

@@ -1,4 +1,4 @@
-"""Formats that a whole answer may be asked to have: values only."""
+"""Formats that a request demands of the whole answer: values only."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class JsonFormat:
     strict: bool = True
     """True: a schema that cannot be enforced in full is refused; else the rest is left out, and the answer says so."""
     param: str = field(default="response_format", compare=False)
-    """The client's field, for messages."""
+    """The client's field, for error messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegexFormat:
-    """The whole answer must match."""
+    """The whole answer must match ``pattern``."""
 
     pattern: str
     param: str = field(default="response_format", compare=False)
@@ -48,7 +48,7 @@ class GrammarFormat:
 
 @dataclass(frozen=True, slots=True)
 class TaggedJson:
-    """``begin``, JSON under ``schema``, ``end``."""
+    """One structure: ``begin``, then JSON under ``schema``, then ``end``."""
 
     begin: str
     schema: Mapping[str, Any]
@@ -57,7 +57,7 @@ class TaggedJson:
 
 @dataclass(frozen=True, slots=True)
 class TagsFormat:
-    """Free text, in which whatever begins with one of the triggers is one of the structures."""
+    """Free text, in which each text that begins with a trigger is one of the structures."""
 
     structures: tuple[TaggedJson, ...]
     triggers: tuple[str, ...]

@@ -18,40 +18,46 @@ _DOCUMENTS = "/documents"
 
 
 def documents_scope(scope: str) -> str:
-    """The scope of the pages of ``scope``'s private documents: apart from its prompts, so that a salted request reads
-    the ones and not the others."""
+    """Return the scope of the pages of ``scope``'s private documents.
+
+    It differs from the scope of its prompts, so that a salted request reads the documents and not the prompts.
+    """
     return f"{scope}{_DOCUMENTS}"
 
 
 def owner_of(scope: str) -> str:
-    """Whose documents are kept in this scope: the tenant's, or PUBLIC, which is one by itself where the engine is
-    shared."""
+    """Return the owner of the documents in this scope: the tenant, or PUBLIC, which counts as one owner where the
+    engine is shared."""
     return scope.removesuffix(_DOCUMENTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking. ``scope`` is derived by the server from the API key; no caller can choose it."""
+    """The sender of a request. The server derives ``scope`` from the API key; no caller can choose it."""
 
     name: str
     scope: str
     isolate_by: IsolateBy | None = None
     """The operator's choice for this API key: the request's field that is a salt where it has no ``cache_salt``."""
     salt: str | None = None
-    """A digest of the salt that this request's pages are kept apart by: see :meth:`salted`."""
+    """A digest of the salt that separates this request's pages: see :meth:`salted`."""
 
     @property
     def cache_scope(self) -> str:
-        """Where pages are kept that belong to no published document."""
+        """The scope of pages that belong to no published document."""
         return self.scope if self.salt is None else f"{self.scope}#{self.salt}"
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """Scopes whose pages this caller may read, in the order they are tried."""
+        """Scopes with pages that this caller may read, in the order in which they are tried."""
         return (PUBLIC, documents_scope(self.scope), self.cache_scope)
 
     def salted(self, hints: CacheHints) -> Caller:
-        """This caller, keeping its pages apart from those with another salt, and without one. No salt: as it is."""
+        """Return this caller with the request's salt, which separates its pages from those of any other salt and of
+        none.
+
+        Without a salt the caller is returned unchanged.
+        """
         salt = hints.salt or (hints.key if self.isolate_by == "prompt_cache_key" else None)
         if not salt:
             return self

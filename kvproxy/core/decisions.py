@@ -9,7 +9,7 @@ from kvproxy.core.requests import DocumentRef
 
 
 class MissReason(StrEnum):
-    """Why a prompt was not served from kept pages. The list is closed: metrics use it as a label."""
+    """The reason that a prompt was not served from kept pages. The list is closed: metrics use it as a label."""
 
     NO_DOCUMENT = "no-document"
     """Nothing at the front of the messages is known, and no earlier prompt started the same way."""
@@ -20,15 +20,14 @@ class MissReason(StrEnum):
     PAGES_REJECTED = "pages-rejected"
     """Kept pages failed their checksum or belong to another fingerprint."""
     QUARANTINED = "quarantined"
-    """An audit found that the document's kept pages differ from a prefill; nothing kept is used until that is
-    settled."""
+    """An audit found that the document's kept pages differ from a prefill; none is used until a check passes."""
     ENGINE_FAILED = "engine-failed"
     """The hit path failed before the first byte; the request was retried as a miss."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """The prompt starts with ``cached_tokens`` positions whose KV the caller may use."""
+    """A prompt that starts with ``cached_tokens`` positions of KV that the caller may use."""
 
     cached_tokens: int
     document: DocumentRef | None
@@ -37,6 +36,8 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
+    """A prompt that is not served from kept pages, and the known document at its front, if any."""
+
     reason: MissReason
     document: DocumentRef | None = None
 

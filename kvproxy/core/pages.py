@@ -13,16 +13,16 @@ PAGE_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class PagesFound:
-    """Pages that hold the first ``tokens`` positions of a prompt; held while the lookup's block is open."""
+    """Pages that hold the first ``tokens`` positions of a prompt; retained while the lookup's block is open."""
 
     tokens: int
     on_disk: int
-    """How many of those positions must be loaded first."""
+    """The part of those positions that must be loaded first."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoPages:
-    """No page that the caller may use."""
+    """The result of a lookup that found no page for the caller."""
 
     evicted: bool
     """True when the first page was once kept for this caller and has been evicted."""
@@ -33,21 +33,25 @@ PageLookup = PagesFound | NoPages
 
 @dataclass(frozen=True, slots=True)
 class KeptPage:
+    """A page in the record of a published prefix."""
+
     key: bytes
     """sha256 page key, 32 bytes."""
     tokens: int
 
 
 def stored_key(key: bytes, scope: str) -> bytes:
-    """The key, 32 bytes, of a page in the page store. Pages that not everybody may read lie there once for each scope:
-    whether another publisher has the same text is told neither by how long it takes to write or drop them, nor by the
-    room they take."""
+    """Return the key, 32 bytes, of a page in the page store.
+
+    A page that is not public is stored once for each scope, so that neither the time to write or drop it nor the room
+    that it takes shows whether another publisher has the same text.
+    """
     return key if scope == PUBLIC else hashlib.sha256(key + scope.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is written down of one published prefix: enough to find its pages again after a restart."""
+    """The record of one published prefix: enough to find its pages again after a restart."""
 
     fingerprint: str
     token_ids: tuple[int, ...]

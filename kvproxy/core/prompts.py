@@ -9,26 +9,26 @@ from kvproxy.core.answer_format import AnswerFormat
 from kvproxy.core.requests import DocumentRef, LeftOut, Tool, ToolChoice
 
 Reasoning = Literal["none", "may", "open"]
-"""Where an answer stands when it begins: the model does not think, may open a think block, or is in one."""
+"""The state in which an answer begins: the model does not think, may open a think block, or is inside of one."""
 
 HERMES = "hermes"
-"""How most model families write a tool call: ``<tool_call>`` around a JSON object. Names of other ways are keys of
-the registry in ``wire/tool_formats/known_formats.py``."""
+"""The tool call format of most model families: ``<tool_call>`` around a JSON object. Names of other formats are
+keys of the registry in ``wire/tool_formats/known_formats.py``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A known document inside a prompt: its tokens are ``token_ids[start:end]``.
 
-    ``end`` is the last position whose token belongs to the document alone, whatever text follows.
+    ``end`` is the last position whose token belongs to the document alone, for any text that follows.
     """
 
     document: DocumentRef
     start: int
     end: int
     scope: str | None = None
-    """The document's own scope when ``token_ids[:end]`` is one of its published framings, so that whoever
-    prefills it restores the published pages; None under any other preamble (the caller's scope then)."""
+    """The document's own scope when ``token_ids[:end]`` is one of its published framings, so that a prefill
+    restores the published pages; None under any other preamble (the caller's scope then)."""
     quarantined: bool = False
     """Its kept pages are not trusted: the prompt is computed from scratch."""
 
@@ -47,10 +47,10 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What the answer has to look like. The engine turns it into a grammar that masks its sampling.
+    """The required form of an answer. The engine turns it into a grammar that masks its sampling.
 
-    Forced calls (``choice.mode == "required"``), strict tools and ``format`` are enforced; where none of them
-    applies there is no constraint.
+    Forced calls (``choice.mode == "required"``), strict tools and ``format`` are enforced; where none of them applies
+    there is no constraint.
     """
 
     tools: tuple[Tool, ...] = ()
@@ -64,7 +64,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class GrammarText:
-    """A constraint as the text of a grammar, and what it does not enforce though a client asked for it."""
+    """A constraint as the text of a grammar, with the requested parts that it does not enforce."""
 
     text: str
     left_out: tuple[LeftOut, ...] = ()

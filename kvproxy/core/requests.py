@@ -1,8 +1,8 @@
-"""Requests: what a client asked for, in any dialect, as frozen values.
+"""Requests of all dialects as frozen values.
 
 A request travels as a :class:`ChatRequest` or :class:`TextRequest`, becomes a :class:`~kvproxy.core.prompts.Prompt`
-(token ids and the places of documents in them), and comes back as a stream of :data:`~kvproxy.events.Event` values for
-each choice, which ends in exactly one ``Finished`` or an exception.
+(token ids and the places of documents in them), and comes back as a stream of :data:`~kvproxy.events.Event` values
+for each choice, which ends in exactly one ``Finished`` or an exception.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ from kvproxy.core.answer_format import AnswerFormat
 Role = Literal["system", "user", "assistant", "tool"]
 
 
+NAMEABLE_ID = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
+"""Regular expression of a document's id in a reference. ``ID_PATTERN`` of the documents, the ids that can be published
+now, is narrower: older stores hold ids with ``..`` or ``//``."""
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
-    """Names a document, or one version of it: ``handbook`` or ``handbook@3``."""
+    """The name of a document, or of one version of it: ``handbook`` or ``handbook@3``."""
 
     id: str
     version: int | None = None
     owner: str | None = None
-    """The publisher's scope, of a private version: each publisher has private ids of its own, and nobody can tell
-    which. None of a public one, and in what clients write: the server finds out which they mean."""
+    """The publisher's scope, for a private version: each publisher has private ids of its own, invisible to
+    others. None for a public one and in clients' references, which the server resolves."""
 
     def __str__(self) -> str:
         return self.id if self.version is None else f"{self.id}@{self.version}"
@@ -37,15 +42,17 @@ class DocumentRef:
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
+    """A part that is text."""
+
     text: str
     mark: bool = False
-    """The client says that a reusable prefix ends with this part: OpenAI's ``prompt_cache_breakpoint``,
-    Anthropic's ``cache_control``."""
+    """True where a reusable prefix ends with this part: OpenAI's ``prompt_cache_breakpoint``, Anthropic's
+    ``cache_control``."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentPart:
-    """``{"type": "kv_document", "document": "handbook@3"}``: stands for the document's text."""
+    """A part that stands for a document's text: ``{"type": "kv_document", "document": "handbook@3"}``."""
 
     document: DocumentRef
     mark: bool = False
@@ -72,13 +79,14 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     """Assistant messages only."""
     tool_call_id: str | None = None
-    """Tool messages only: which call this is the result of."""
+    """Tool messages only: the id of the call that this is the result of."""
     reasoning: str | None = None
-    """Assistant messages only: what it thought, where the client sends it back."""
+    """Assistant messages only: the reasoning of an earlier answer, where the client sends it back."""
 
 
 ToolForm = Literal["function", "custom", "shell", "local_shell", "apply_patch", "tool_search"]
-"""The form in which a tool's client is told of calls: as a function's, free text, or a built-in's own item."""
+"""The form in which a tool's calls are returned to the client: as a function's, free text, or a built-in's own
+item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +99,21 @@ class Tool:
     strict: bool = False
     """The arguments must follow the schema: enforced while sampling."""
     assumed: bool = False
-    """``strict`` is the dialect's default, which the client did not ask for: where it cannot be enforced, it is
-    not, and nobody is refused for it."""
+    """True where ``strict`` is the dialect's default and not the client's choice: a schema that cannot be enforced
+    is then left unenforced, and the request is not refused."""
     form: ToolForm = "function"
     namespace: str | None = None
     """The group that the client declared it in; ``name`` is then unique among all groups."""
     bare_name: str | None = None
     """The client's own name for it inside of its namespace."""
     found: bool = False
-    """The conversation itself tells of it, as the result of a search for tools: it stands in no list before it, whose
-    change would cost the whole prompt."""
+    """True for a tool that the conversation itself declares, as the result of a search for tools. It stands in no
+    tool list at the front of the prompt, whose change would cost the whole prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """``names``: only these of the tools may be called; empty means all. One named function is ``required`` with
-    one name."""
+    """The tools that may be called. Empty ``names`` allow all; one named function is ``required`` with one name."""
 
     mode: Literal["none", "auto", "required"] = "auto"
     names: tuple[str, ...] = ()
@@ -114,20 +121,20 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class CacheHints:
-    """What the client says about keeping its prompt. It chooses among its own pages only."""
+    """The client's hints about keeping its prompt. They choose among its own pages only."""
 
     key: str | None = None
-    """``prompt_cache_key``: where a fleet may best send the request. It separates nothing, unless the operator set
-    that for an API key: agents send a fresh session id here, and would never hit."""
+    """``prompt_cache_key``: the client's hint for routing in a fleet. It separates no pages, unless the operator
+    set that for an API key: agents send a fresh session id here, and would never hit."""
     salt: str | None = None
     """``cache_salt``: requests with different salts, or with none, share published documents and nothing else."""
     explicit: bool = False
-    """``prompt_cache_options.mode: explicit``: keep nothing behind the last mark."""
+    """``prompt_cache_options.mode: explicit``: keep no page behind the last mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to choose tokens. The defaults ask for nothing; ``temperature == 0`` is greedy."""
+    """Sampling parameters. The defaults change nothing; ``temperature == 0`` is greedy."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -137,21 +144,21 @@ class Sampling:
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: tuple[tuple[int, float], ...] = ()
-    """(token id, what to add to its logit), by token id."""
+    """Pairs of token id and the value added to its logit, by token id."""
     seed: int | None = None
     max_tokens: int | None = None
     min_tokens: int = 0
-    """No end token and no stop string counts before so many tokens."""
+    """End tokens and stop strings count only after so many tokens."""
     ignore_eos: bool = False
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     logprobs: int | None = None
-    """None: no logprobs. Else how many alternatives to give beside each chosen token, 0 to 20."""
+    """The number of alternatives beside each chosen token, 0 to 20; None for no logprobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A piece of a request that the local model is not shown or that is not done, where its dialect allows that."""
+    """A piece of a request that the local model is not shown, or that is not done, where the dialect allows that."""
 
     param: str
     """The path of the field as the client wrote it: ``tools[3]``, ``messages[2].content[0]``."""
@@ -177,9 +184,9 @@ class ChatRequest:
     response_format: AnswerFormat | None = None
     cache: CacheHints = CacheHints()
     prediction: str | None = None
-    """What the client expects the answer to be. It changes when tokens come, never which."""
+    """The answer that the client expects. It changes when tokens come, never their choice."""
     left_out: tuple[LeftOut, ...] = ()
-    """Told to the client in a header: see ``wire/answers/left_out.py``."""
+    """Named to the client in a header: see ``wire/answers/left_out.py``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Hit or miss, and why: a pure function of what was found in the prompt and in the pages."""
+"""`decide`: hit or miss with its reason, a pure function of the prompt's documents and the pages found."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from kvproxy.core import PAGE_TOKENS, Decision, Hit, Miss, MissReason, NoPages, 
 def decide(prompt: Prompt, lookup: PageLookup) -> Decision:
     """Decide from the documents in ``prompt`` and the pages in ``lookup``.
 
-    A hit saves at least a page of a known document, or the whole of a shorter one; without a document, at
-    least a page of an earlier prompt. Less is what strangers have in common: role markers, the template's own
-    system prompt, the first words of another text. The document is what readers pay for, so its miss keeps
-    its reason and its way through the fallbacks; the plain prefill uses those pages anyway.
+    A hit saves at least a page of a known document, or the whole of a shorter one; without a document, at least a
+    page of an earlier prompt. Unrelated prompts have less in common: role markers, the template's own system prompt,
+    the first words of another text. Readers pay for the document, so its miss keeps its reason and its way through
+    the fallbacks; the plain prefill uses those pages anyway.
 
-    A client that marks the end of a prefix names what it pays for: the whole of the first marked prefix is a
-    hit, however short it is and whether or not a document follows it.
+    A client that marks the end of a prefix names the part that it pays for: the whole of the first marked prefix is a
+    hit, even a short one, whether or not a document follows it.
 
-    A document in quarantine is a miss, whatever is kept.
+    A document in quarantine is always a miss.
     """
     first = prompt.documents[0] if prompt.documents else None
     if first is not None and first.quarantined:
@@ -29,7 +29,7 @@ def decide(prompt: Prompt, lookup: PageLookup) -> Decision:
         return Hit(tokens, first.document)
     if marked:
         return Hit(tokens, None)
-    # A published framing was prefilled once, so its pages can only have gone; elsewhere the lookup remembers.
+    # A published framing was prefilled once, so missing pages were evicted; elsewhere the lookup remembers that.
     seen = isinstance(lookup, NoPages) and lookup.evicted
     if first.scope is not None or seen:
         return Miss(MissReason.NOT_RESIDENT, first.document)

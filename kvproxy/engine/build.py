@@ -15,7 +15,7 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_costs import PageCosts, PageWork
-from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import PrefixIndex
@@ -69,7 +69,7 @@ def start_engine(
     max_context: int | None,
     max_running: int,
     max_waiting: int,
-    store: PagesOnDisk | None,
+    store: DurablePages | None,
     thread: KernelThread | None = None,
     speculate: bool = True,
     spill: SpillFiles | None = None,

@@ -1,8 +1,8 @@
-"""Checks a share of the hits that were served, while nothing else is to be computed.
+"""`Auditor`: recomputes a share of the served hits while the engine is idle.
 
-What was wrong is told to the log, counted, and acted upon: pages that differ are dropped, and where they are a
-published document's, it goes into quarantine. An engine that could not be shown exact is measured and not punished:
-there a difference says nothing about the pages.
+A difference is logged, counted and acted upon: pages that differ are dropped, and the published documents that they
+belong to go into quarantine. For an engine that could not be shown exact the difference is counted only: there it
+says nothing about the pages.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from kvproxy.exactness.quarantine import Quarantine
 logger = logging.getLogger(__name__)
 
 IDLE_S = 0.05
-"""How often is looked whether requests still run."""
+"""Seconds between two checks whether requests still run."""
 
 
 REMEMBERED = 64
-"""Bad pages that hits from before they were dropped may still have taken."""
+"""Dropped bad pages that are remembered: hits admitted before the drop may have used them."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Dropped:
-    """A bad page, by the tokens up to its first wrong position."""
+    """A bad page, identified by the tokens up to its first wrong position."""
 
     tokens: tuple[int, ...]
     at: float
 
     def explains(self, hit: ServedHit) -> bool:
-        """Whether the hit took what was wrong with it."""
+        """Return whether the hit used the wrong positions of this page."""
         sequence, size = hit.sequence, len(self.tokens)
         taken = sequence.admitted_at <= self.at and sequence.cached >= size
         return taken and sequence.job.token_ids[:size] == self.tokens
@@ -45,15 +45,21 @@ class _Dropped:
 
 @dataclass(slots=True)
 class AuditCounts:
+    """The outcomes of audits since the start."""
+
     passed: int = 0
     failed: int = 0
-    """A page, a logit or a token differed."""
+    """Hits with a page, a logit or a token that differed."""
     dropped: int = 0
-    """Chosen, but not compared: too many waited, or it could not be computed again."""
+    """Hits chosen but not compared: too many waited, or a recomputation was not possible."""
 
 
 class Auditor:
-    """``run`` until cancelled. Event loop only."""
+    """Audits served hits one by one: ``run`` it until it is cancelled. Event loop only.
+
+    Example:
+        ``await Auditor(samples, local, publisher.quarantine).run()``
+    """
 
     def __init__(self, samples: AuditSamples, local: EmbeddedBackend, quarantine: Quarantine) -> None:
         self._samples = samples
@@ -64,14 +70,15 @@ class Auditor:
 
     @property
     def counts(self) -> AuditCounts:
+        """The outcomes so far, with the hits that were dropped before their audit."""
         counted = self._counts
         return AuditCounts(counted.passed, counted.failed, counted.dropped + self._samples.dropped)
 
     async def run(self) -> None:
-        """One hit after another. A failure of one is logged and costs no other."""
+        """Audit hits as they come. The failure of one audit is logged and does not stop the next."""
         while True:
             hit = await self._samples.get()
-            while not self._local.idle:  # noqa: ASYNC110  the engine tells nobody that it has nothing to do
+            while not self._local.idle:  # noqa: ASYNC110  the engine has no event for being idle
                 await asyncio.sleep(IDLE_S)
             await self._one(hit)
 
@@ -80,7 +87,7 @@ class Auditor:
         try:
             audit = await self._local.audit(hit)
         except Overloaded:
-            self._samples.put(hit)  # A request came; it counts as dropped where too many wait by now.
+            self._samples.put(hit)  # A request came. The hit counts as dropped where too many wait by now.
             return
         except KVProxyError as e:
             self._counts.dropped += 1
@@ -98,7 +105,10 @@ class Auditor:
         try:
             await self._act(hit, audit)
         except Exception:
-            logger.exception("%s: what was wrong with this hit could not be acted upon in full", name)
+            logger.exception(
+                "%s: the pages of this hit could not all be dropped; run `kvproxy verify` on its documents",
+                name,
+            )
 
     async def _act(self, hit: ServedHit, audit: Audit) -> None:
         documents = ", ".join(str(d.document) for d in hit.generation.prompt.documents) or "no document"
@@ -120,18 +130,23 @@ class Auditor:
         tokens, now = hit.sequence.job.token_ids, time.perf_counter()
         self._dropped.extend(_Dropped(tokens[: page.position + 1], now) for page in audit.bad_pages)
         if not audit.bad_pages and self._explained(hit):
-            # The pages in their place now are others: neither they nor the engine can be judged by this hit.
-            logger.error("%s: it was served before its pages were found bad and dropped", name_of(hit))
+            # The pages in place now are other ones: this hit proves nothing about them or about the engine.
+            logger.error(
+                "%s: this hit was served before its pages were found bad and dropped; nothing is left to do",
+                name_of(hit),
+            )
             return
         if not audit.bad_pages and not audit.missing_pages:
-            # All that it took is right: then what was shown of the engine at its start does not hold.
+            # All pages that it used are right, so the engine is not exact, against the measurement at its start.
             self._local.doubt()
-            logger.error("no hit is claimed exact any more until the next start; see `kvproxy verify`")
+            logger.error(
+                "no hit is claimed exact until the next start; measure the difference with `kvproxy verify`"
+            )
             return
         notes = {ref: note_of(page) for ref, page in self._quarantine.owners(audit.bad_pages).items()}
         published = [d.document for d in hit.generation.prompt.documents[:1] if d.scope is not None]
         if not audit.bad_pages and published:
-            # Its pages have left memory since: nobody can say any more which of them it was.
+            # Its pages have left memory since, so the bad one among them cannot be named.
             notes[published[0]] = "a hit on it was not a prefill's answer"
         await self._quarantine.confine(notes, spare=bool(audit.bad_pages))
         if not notes:
@@ -146,7 +161,7 @@ class Auditor:
 
 
 def note_of(page: BadPage) -> str:
-    """For people."""
+    """Describe a bad page for the document's views and the log."""
     return (
         f"page {page.index} differs from a prefill from position {page.position} on, "
         f"by up to {page.largest_difference:.6g}"
@@ -154,4 +169,5 @@ def note_of(page: BadPage) -> str:
 
 
 def name_of(hit: ServedHit) -> str:
+    """Return the request id, which names the hit in the log."""
     return hit.generation.request_id

@@ -1,7 +1,7 @@
-"""Documents whose kept pages turned out to differ from a prefill: out of use until they are shown right.
+"""`Quarantine`: stops the use of a document's pages after a failed exactness check, until a new check passes.
 
-A version in quarantine stays known and is answered, as a miss, from scratch and leaving nothing behind. Its pages
-are dropped from memory and disk. It gets out by being published again or by a verification that finds its
+A version in quarantine stays known. Its readers get misses, computed from scratch and leaving no pages behind. Its
+pages are dropped from memory and disk. It is released when it is published again, or when a verification finds its
 recomputed pages exact; a restart does not change it.
 """
 
@@ -18,138 +18,165 @@ from kvproxy.backends.base import BadPage, LocalBackend
 from kvproxy.core import PAGE_TOKENS, DocumentRef
 from kvproxy.documents.library.library import Known, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
-from kvproxy.publishing.document_locks import DocumentLocks, whole
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.document_locks import DocumentLocks
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
+from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
 
 class Quarantine:
-    """Event loop only. Shares its parts with the publisher, which is the only other writer of them."""
+    """Confines and releases document versions. Event loop only.
+
+    It shares its parts with the publisher, which is the only other writer of them.
+
+    Example:
+        ``await quarantine.confine({ref: "page 3 differs from a prefill from position 801 on"})``
+    """
 
     def __init__(
         self,
         library: Library,
         registry: Registry,
         local: LocalBackend,
-        shelf: Shelf,
-        turns: DocumentLocks,
+        holdings: Holdings,
+        locks: DocumentLocks,
         released: Callable[[DocumentRef], Awaitable[None]] | None = None,
     ) -> None:
-        """``released`` is told of each version that leaves."""
+        """Take the publisher's parts. ``released`` is awaited for each version that is released."""
         self._library = library
         self._registry = registry
         self._local = local
-        self._shelf = shelf
-        self._turns = turns
+        self._holdings = holdings
+        self._locks = locks
         self._released = released
         self._confined_at: dict[DocumentRef, float] = {}
         self._writing = asyncio.Lock()
-        """Of notes and their ends: they reach the disk in the order in which they were decided."""
+        """Orders the writes of notes: they reach the disk in the order in which they were decided."""
 
     def owners(self, pages: Iterable[BadPage]) -> dict[DocumentRef, BadPage]:
-        """The published versions that these pages belong to, with the first bad one of each."""
+        """Return the published versions that these pages belong to, with the first bad page of each."""
         found: dict[DocumentRef, BadPage] = {}
         for page in pages:
-            for ref in self._shelf.needing(page.key, page.scope):
+            for ref in self._holdings.needing(page.key, page.scope):
                 found.setdefault(ref, page)
         return found
 
     def owners_at(self, ref: DocumentRef, framing: str, position: int) -> list[DocumentRef]:
-        """The published versions that share the page of ``ref``'s position under ``framing``, itself included. A
-        page's key follows from all before it: they share every later page of it that anybody shares."""
-        holding = self._shelf.get(ref)
+        """Return the published versions that share the page of ``ref``'s position under ``framing``, itself included.
+
+        A page's key follows from all before it, so versions that share a later page share this one too.
+
+        Example:
+            ``quarantine.owners_at(DocumentRef("handbook", 3), "system", 801)``
+        """
+        holding = self._holdings.get(ref)
         kept, index = holding.of(framing), position // PAGE_TOKENS
         if kept is None or index >= len(kept.pages):
             return [ref]
-        return [ref, *(o for o in self._shelf.needing(kept.pages[index].key, holding.scope) if o != ref)]
+        return [ref, *(o for o in self._holdings.needing(kept.pages[index].key, holding.scope) if o != ref)]
 
     async def confine(self, notes: Mapping[DocumentRef, str], *, spare: bool = True) -> None:
-        """Use nothing kept of these versions any more. A note says why, to whoever looks the document up.
+        """Stop using any kept page of these versions. A note is the reason, shown in the views of the document.
 
-        No new reader takes their pages from the moment this is called; one that no longer exists is no error.
+        No new reader gets their pages from the moment of this call. A version that no longer exists is skipped.
         ``spare`` keeps the pages that versions in use need too: right where all owners of each bad page are named.
         """
-        # All of them before anything is waited for: what is spared must not be a page of the next one.
+        # All are marked before the first await: a page to spare must not belong to the next of them.
         there = {
             ref: replace(known, quarantined=notes[ref]) for ref in notes if (known := self._library.find(ref))
         }
         for ref, known in there.items():
             self._library.add(known)
-            logger.error("%s is in quarantine, and every reader of it a miss: %s", ref, known.quarantined)
+            logger.error(
+                "%s is in quarantine: its readers are prefilled until it is published again "
+                "or verified exact: %s",
+                ref,
+                known.quarantined,
+            )
         if there:
-            await whole(self._confine(there, spare=spare))
+            await run_to_completion(self._confine(there, spare=spare))
 
     def confined_since(self, ref: DocumentRef, moment: float) -> bool:
-        """Whether its pages were dropped by :meth:`confine` after ``moment``, of ``time.perf_counter``."""
+        """Return whether its pages were dropped by :meth:`confine` after ``moment``, of ``time.perf_counter``."""
         return self._confined_at.get(ref, float("-inf")) >= moment
 
     async def settle(self, ref: DocumentRef) -> float:
-        """In the caller's turn: prefill a version in quarantine anew and let it out. Seconds of engine time; 0.0
-        where it was not in quarantine. Raises what ``LocalBackend.keep`` does; it then stays where it was."""
+        """Prefill a version in quarantine again and release it, under the caller's document lock.
+
+        Returns seconds of engine time, 0.0 where it was not in quarantine. Raises the errors of
+        ``LocalBackend.keep``; the version then stays in quarantine.
+        """
         known = self._library.find(ref)
         if known is None or known.quarantined is None:
             return 0.0
         framings = await self._recompute(known)
-        await whole(self._lift(known))
+        await run_to_completion(self._lift(known))
         return sum(framing.kept.prefill_s for framing in framings)
 
     async def renew(self, ref: DocumentRef) -> None:
-        """Prefill a version in quarantine anew; it stays there. For whoever wants to see whether it may leave."""
-        async with self._turn(ref):
+        """Prefill a version in quarantine again, for a check; it stays in quarantine."""
+        async with self._lock_of(ref):
             known = self._library.find(ref)
             if known is not None and known.quarantined is not None:
                 await self._recompute(known)
 
     async def conclude(self, ref: DocumentRef, *, exact: bool) -> None:
-        """What was renewed has been compared: let it out, or drop it again."""
-        async with self._turn(ref):
+        """End the check of a renewed version: release it when ``exact``, else drop its pages again."""
+        async with self._lock_of(ref):
             known = self._library.find(ref)
             if known is None or known.quarantined is None:
                 return
-            await whole(self._lift(known) if exact else self._drop_all(ref))
+            await run_to_completion(self._lift(known) if exact else self._drop_all(ref))
 
-    def _turn(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
+    def _lock_of(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
         known = self._library.find(ref)
-        return self._turns.of(known.document.series if known is not None else ref.name)
+        return self._locks.of(known.document.series if known is not None else ref.name)
 
     async def _confine(self, there: Mapping[DocumentRef, Known], *, spare: bool) -> None:
-        """Every note on disk before the first page is dropped: a process that ends, or a drop that fails, leaves no
-        version of them in use at the next start."""
+        """Write every note to disk before the first page is dropped: after a crash or a failed drop, no version of
+        them is in use at the next start."""
         try:
             async with self._writing:
                 await asyncio.to_thread(
                     self._registry.quarantine_all,
                     {ref: known.quarantined or "" for ref, known in there.items()},
                 )
-        except Exception as e:  # whatever it is, the pages must go
+        except Exception as e:  # any failure: the pages must be dropped all the same
             for ref in there:
                 logger.error(
-                    "the quarantine of %s is not written down and ends with this process: %s", ref, e
+                    "the quarantine of %s could not be written to disk and ends with this process: %s", ref, e
                 )
         for ref, known in there.items():
-            async with self._turns.of(known.document.series):
-                if self._library.find(ref) is known:  # neither deleted nor let out meanwhile
+            async with self._locks.of(known.document.series):
+                if self._library.find(ref) is known:  # neither deleted nor released meanwhile
                     for fault in await self._drop(ref, spare=spare):
-                        logger.error("%s: pages that nobody may use could not be dropped: %s", ref, fault)
+                        logger.error(
+                            "%s: pages in quarantine could not be dropped; they are not used: %s", ref, fault
+                        )
                     self._confined_at[ref] = time.perf_counter()
 
     async def _drop(self, ref: DocumentRef, *, spare: bool = True) -> Sequence[Exception]:
-        """Memory and disk. Without ``spare`` also where a version in use needs the same pages: its next reader makes
-        them again, and the next start puts them back on disk. Returns what failed; the other framings are dropped all
-        the same."""
-        holding = self._shelf.get(ref)
-        needed = self._shelf.needed(holding.keys, holding.scope, self._in_use) if spare else frozenset()
+        """Drop a version's pages from memory and disk, and return the failures; one framing's failure does not stop
+        the next.
+
+        Without ``spare`` pages that a version in use needs are dropped too: its next reader computes them again, and
+        the next start puts them back on disk.
+        """
+        holding = self._holdings.get(ref)
+        needed = self._holdings.needed(holding.keys, holding.scope, self._in_use) if spare else frozenset()
         faults: list[Exception] = []
         for framing in holding.framings:
             try:
                 await self._local.forget(framing.kept, holding.scope, needed)
-            except Exception as e:  # a disk's or the engine's: none of them may keep the next framing's pages
+            except (
+                Exception
+            ) as e:  # an error of the disk or of the engine must not keep the next framing's pages
                 faults.append(e)
         return faults
 
     async def _drop_all(self, ref: DocumentRef) -> None:
-        """Raises the first failure, of a version whose pages must be gone before others are computed."""
+        """Drop the pages of a version that must be gone before others are computed. Raises the first failure."""
         for fault in await self._drop(ref):
             raise fault
 
@@ -159,20 +186,22 @@ class Quarantine:
 
     async def _recompute(self, known: Known) -> Sequence[KeptFraming]:
         document = known.document
-        await whole(self._drop_all(document.ref))
+        await run_to_completion(self._drop_all(document.ref))
         framings = []
         for prefix in known.prefixes:
             kept = await self._local.keep(prefix.token_ids, document.scope, owner=document.owner_scope)
             framings.append(KeptFraming(prefix.name, kept))
-        await whole(self._replace_kept(document.ref, DocumentHolding(document.scope, tuple(framings))))
+        await run_to_completion(
+            self._replace_kept(document.ref, DocumentHolding(document.scope, tuple(framings)))
+        )
         return framings
 
     async def _replace_kept(self, ref: DocumentRef, holding: DocumentHolding) -> None:
         await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings)
-        self._shelf.put(ref, holding)
+        self._holdings.put(ref, holding)
 
     async def _lift(self, known: Known) -> None:
-        """Let it out, unless it was confined again since it was looked at."""
+        """Release a version, unless it was confined again since it was read."""
         ref = known.document.ref
         async with self._writing:
             if self._library.find(ref) is known:

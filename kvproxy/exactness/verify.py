@@ -1,15 +1,16 @@
-"""Is a hit the same as a prefill from scratch? Measured for a document, under each framing it is kept in."""
+"""`Verifier`: compares hits on a document with prefills from scratch, under each framing that is kept."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kvproxy.backends.base import Comparison, LocalBackend
 from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, Part, TextPart, TextRequest
+from kvproxy.core.progress import ReportProgress
 from kvproxy.documents.library.document import FramedPrefix, Framing
-from kvproxy.documents.library.document_info import Verification
+from kvproxy.documents.library.document_info import GREEDY_TOKENS, Verification
 from kvproxy.documents.library.library import Known, Library, Spelled
 from kvproxy.documents.library.spelling import PUBLISHED
 from kvproxy.documents.prompts.compose import Composer
@@ -17,16 +18,12 @@ from kvproxy.errors import ContextTooLong, HitLost
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.pipeline import Request
 
-NEW_TOKENS = 24
-"""As many greedy tokens as the paper compares (arXiv 2606.13361)."""
-
 QUESTION = "In one paragraph, what is this text about, whom does it concern, and what does it ask of them?"
 
 
-Progress = Callable[[int, int], None]
-
-
 class Verifier:
+    """Compares hits with prefills, document by document. Event loop only."""
+
     def __init__(
         self,
         composer: Composer,
@@ -35,7 +32,8 @@ class Verifier:
         model: str,
         quarantine: Quarantine | None = None,
     ) -> None:
-        """``quarantine``: where documents go whose pages turn out to differ, and leave when they no longer do."""
+        """Take the document's parts. ``quarantine`` receives the versions with different pages, and releases exact
+        ones."""
         self._composer = composer
         self._library = library
         self._local = local
@@ -43,13 +41,20 @@ class Verifier:
         self._quarantine = quarantine
 
     async def verify(
-        self, ref: DocumentRef, caller: Caller, new_tokens: int = NEW_TOKENS, progress: Progress | None = None
+        self,
+        ref: DocumentRef,
+        caller: Caller,
+        new_tokens: int = GREEDY_TOKENS,
+        progress: ReportProgress | None = None,
     ) -> list[Verification]:
-        """One verification per framing and spelling; each takes about two cold prefills. ``progress(done, total)``
-        counts tokens over all of them, as far as their sizes are known.
+        """Verify every framing and spelling of a version; each takes about two cold prefills.
 
-        A version in quarantine is prefilled anew first, and leaves it when all of it is exact. Raises
-        DocumentNotFound, ContextTooLong, CannotFit, Overloaded.
+        ``progress(done, total)`` counts tokens over all of them, as far as their sizes are known. A version in
+        quarantine is prefilled again first, and is released when all of it is exact. Raises DocumentNotFound,
+        ContextTooLong, CannotFit, Overloaded.
+
+        Example:
+            ``found = await verifier.verify(DocumentRef("handbook"), caller, new_tokens=24)``
         """
         known = self._library.resolve(ref, caller)
         found = known.document.ref
@@ -80,7 +85,7 @@ class Verifier:
             await self._quarantine.confine(notes)
 
     def _cases(self, known: Known) -> Iterator[_Case]:
-        """The text as published under every framing, and each other spelling where it has pages of its own."""
+        """Yield the text as published under every framing, and each other spelling that has pages of its own."""
         for framing in self._composer.framings:
             yield _Case(framing)
         kept = {prefix.name for prefix in known.prefixes}
@@ -106,7 +111,8 @@ class Verifier:
         return _judge(ref, case, comparison)
 
     def _request(self, ref: DocumentRef, case: _Case, caller: Caller) -> Request:
-        """References stand for the text as published; other spellings are known by their text."""
+        """Make the request of a case: a reference stands for the text as published; another spelling is given as
+        text."""
         if case.framing.place == "text":
             text = case.spelled.text if case.spelled else self._library.resolve(ref, caller).document.text
             return TextRequest(self._model, f"{text}\n{QUESTION}")
@@ -116,20 +122,24 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A framing and a spelling that are compared at a time."""
+    """One comparison: a framing and a spelling."""
 
     framing: Framing
     spelled: Spelled | None = None
-    """None: as published."""
+    """None stands for the text as published."""
 
     @property
     def name(self) -> str:
-        """As ``FramedPrefix`` has it."""
+        """The name of its kept prefix, as :attr:`FramedPrefix.name`."""
         return FramedPrefix(self.framing.name, (), self.spelled.name if self.spelled else PUBLISHED).name
 
 
 def messages_for(framing: Framing, document: Part, question: str) -> tuple[Message, ...]:
-    """A conversation in which the document stands as a framing of messages has it."""
+    """Return a conversation in which the document stands as ``framing`` has it.
+
+    Example:
+        ``messages_for(Framing("system"), DocumentPart(ref), "Who signs?")``
+    """
     ask = TextPart(question)
     if framing.place == "system":
         return (Message("system", (document,)), Message("user", (ask,)))
@@ -140,15 +150,15 @@ def messages_for(framing: Framing, document: Part, question: str) -> tuple[Messa
 
 
 class _VerifyProgress:
-    """Progress over framings of about one size."""
+    """Adds up progress over framings of about the same size."""
 
-    def __init__(self, progress: Progress | None, framings: int) -> None:
+    def __init__(self, progress: ReportProgress | None, framings: int) -> None:
         self._progress = progress
         self._framings = framings
         self._begun = 0
 
-    def begin(self) -> Progress | None:
-        """For the next framing's comparison."""
+    def begin(self) -> ReportProgress | None:
+        """Return the progress callback of the next framing's comparison."""
         before, self._begun = self._begun, self._begun + 1
         if self._progress is None:
             return None

@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
-from kvproxy.core import Visibility
+from kvproxy.core import NAMEABLE_ID, Visibility
 from kvproxy.errors import InvalidRequest
 from kvproxy.mcp_server.remote import Remote
 from kvproxy.mcp_server.root_folder import RootFolder
@@ -37,7 +37,7 @@ _Id = Annotated[
     Field(
         description="What readers name it by, e.g. handbook: 1 to 128 letters, digits and . _ - /, the first a letter "
         "or digit.",
-        pattern="^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$",
+        pattern=f"^{NAMEABLE_ID}$",
     ),
 ]
 _Visibility = Annotated[
@@ -62,7 +62,10 @@ def add_document_tools(
     server: MCPServer[Any], remote: Remote, root: RootFolder | None, *, allow_delete: bool
 ) -> None:
     """``publish_document`` takes files only where there is a ``root`` for them; ``delete_document`` is there only if
-    allowed."""
+    allowed.
+
+    Example: ``add_document_tools(server, remote, None, allow_delete=False)``
+    """
     if root is None:
         _add_publish_text(server, remote)
     else:

@@ -1,4 +1,4 @@
-"""`DocumentInfo` views of the library, for a caller: what a document's API returns."""
+"""`DocumentViews`: the views of the library's documents that the documents API returns to a caller."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, S
 from kvproxy.documents.library.library import Known, Library, Spelled
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import DocumentNotFound
-from kvproxy.publishing.holdings import Shelf
+from kvproxy.publishing.holdings import Holdings
 
 SLICE = 16
-"""Documents between two turns of the event loop: some 3 ms, where each has two framings of 50,000 tokens."""
+"""Documents between two yields to the event loop: some 3 ms, where each has two framings of 50,000 tokens."""
 
 
 class DocumentViews:
-    """Event loop only. Callers see only documents that they may read."""
+    """Makes :class:`DocumentInfo` values of the documents that a caller may read. Event loop only.
+
+    Example:
+        ``info = DocumentViews(library, holdings, local, pins).of(ref, caller)``
+    """
 
     def __init__(
-        self, library: Library, shelf: Shelf, local: LocalBackend, pinned: Container[DocumentRef]
+        self, library: Library, holdings: Holdings, local: LocalBackend, pinned: Container[DocumentRef]
     ) -> None:
-        self._library, self._shelf, self._local, self._pinned = library, shelf, local, pinned
+        self._library, self._holdings, self._local, self._pinned = library, holdings, local, pinned
 
     def of(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
-        """Exactly this version, as the library names it. Raises DocumentNotFound."""
+        """Return the view of exactly this version, as the library names it. Raises DocumentNotFound."""
         known = self._library.find(ref)
         if known is None:
             raise DocumentNotFound(str(ref))
@@ -35,7 +39,8 @@ class DocumentViews:
         return self._view(known, _newest(versions), caller)
 
     async def all(self, caller: Caller) -> list[DocumentInfo]:
-        """All versions, by id and then by version, as they are while it looks: others have their turns between."""
+        """Return the views of all versions, by id and then by version; other tasks run in between and may change
+        them."""
         views: list[DocumentInfo] = []
         looked = 0
         for id in self._library.ids(caller):
@@ -61,7 +66,7 @@ class DocumentViews:
             characters=len(document.text),
             tokens=len(known.tokenized.token_ids),
             created=document.created,
-            framings=tuple(self._framing(f, caller) for f in self._shelf.get(document.ref).framings),
+            framings=tuple(self._framing(f, caller) for f in self._holdings.get(document.ref).framings),
             quarantined=known.quarantined,
             pinned=document.ref in self._pinned,
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),
@@ -74,7 +79,7 @@ class DocumentViews:
 
 
 def _newest(versions: Iterable[Document]) -> Mapping[str, int]:
-    """The newest version of each publisher. ``versions``: of one id, each publisher's oldest first."""
+    """Return the newest version number of each publisher. ``versions``: of one id, each publisher's oldest first."""
     return {document.owner_scope: document.version for document in versions}
 
 

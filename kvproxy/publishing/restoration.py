@@ -1,4 +1,4 @@
-"""Restoration of published documents after a restart: known at once, what is missing of their pages made again."""
+"""`Restoration`: makes published documents known after a restart, and computes their missing pages again."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEn
 from kvproxy.documents.prepared.preparation import Preparation, Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.errors import KVProxyError, Retryable
-from kvproxy.publishing.document_locks import DocumentLocks, whole
+from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import Pins
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import tokens_of
+from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
 
 _ATTEMPTS = 8
 _AT_ONCE = 64
-"""Documents that are read between two turns of the event loop."""
+"""Documents read between two yields to the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stale:
-    """A published prefix whose pages must be made again."""
+    """A published prefix whose pages must be computed again."""
 
     ref: DocumentRef
     series: str
@@ -38,7 +39,12 @@ class _Stale:
 
 
 class Restoration:
-    """The publisher's: shares its parts. ``restore`` once, before anything else; then ``refresh``."""
+    """Restores the publisher's documents, with the publisher's own parts: ``restore`` once at the start, then
+    ``refresh``.
+
+    Example:
+        ``await restoration.restore(limit=32512)``
+    """
 
     def __init__(
         self,
@@ -47,25 +53,27 @@ class Restoration:
         library: Library,
         registry: Registry,
         local: LocalBackend,
-        shelf: Shelf,
-        turns: DocumentLocks,
+        holdings: Holdings,
+        locks: DocumentLocks,
         pins: Pins,
         texts: PreparedTexts | None,
     ) -> None:
-        """Without ``texts`` every document is tokenised anew."""
+        """Take the publisher's parts. Without ``texts`` every document is tokenised again."""
         self._preparation = preparation
         self._library = library
         self._registry = registry
         self._local = local
-        self._shelf = shelf
-        self._turns = turns
+        self._holdings = holdings
+        self._locks = locks
         self._pins = pins
         self._texts = texts
         self._stale: list[_Stale] = []
 
     async def restore(self, limit: int) -> None:
-        """Make registered documents known and their pages findable; what is missing waits for ``refresh``. Prefixes
-        of other spellings with more than ``limit`` tokens are left out."""
+        """Make registered documents known and their pages findable; missing pages wait for ``refresh``.
+
+        Prefixes of other spellings with more than ``limit`` tokens are left out.
+        """
         entries = await asyncio.to_thread(self._registry.load)
         for begin in range(0, len(entries), _AT_ONCE):
             some = entries[begin : begin + _AT_ONCE]
@@ -76,13 +84,19 @@ class Restoration:
                 if entry.quarantined is None:
                     await self._restore_pages(entry, prepared.prefixes)
                 else:
-                    self._shelf.put(entry.document.ref, DocumentHolding(entry.document.scope, entry.framings))
-                    logger.error("%s stays in quarantine: %s", entry.document.ref, entry.quarantined)
+                    self._holdings.put(
+                        entry.document.ref, DocumentHolding(entry.document.scope, entry.framings)
+                    )
+                    logger.error(
+                        "%s stays in quarantine; run `kvproxy verify` or publish it again: %s",
+                        entry.document.ref,
+                        entry.quarantined,
+                    )
         if self._texts is not None:
             await asyncio.to_thread(self._texts.keep_only, [entry.document.ref for entry in entries])
 
     def _prepared(self, entries: Sequence[RegistryEntry], limit: int) -> list[tuple[RegistryEntry, Prepared]]:
-        """From disk, or anew, and then on disk. On another thread."""
+        """Read prepared texts from disk, or prepare and write them. Runs on a worker thread."""
         done = []
         for entry in entries:
             prepared = self._texts.get(entry.document) if self._texts is not None else None
@@ -94,13 +108,18 @@ class Restoration:
         return done
 
     async def refresh(self) -> None:
-        """Prefill again what ``restore`` found missing. Ends by itself; failures are logged and left."""
+        """Prefill the pages that ``restore`` found missing. Ends by itself; failures are logged."""
         stale, self._stale = self._stale, []
         for item in stale:
             try:
                 await self._refresh_one(item)
             except KVProxyError as e:
-                logger.warning("%s (%s) stays without pages: %s", item.ref, item.prefix.name, e.message)
+                logger.warning(
+                    "%s (%s) stays without pages, so its readers are prefilled; publish it again: %s",
+                    item.ref,
+                    item.prefix.name,
+                    e.message,
+                )
         await self._pins.restore(
             lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined
         )
@@ -108,9 +127,9 @@ class Restoration:
     async def _restore_pages(self, entry: RegistryEntry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document
         wanted = {p.name: p for p in prefixes}
-        self._shelf.put(document.ref, DocumentHolding(document.scope, entry.framings))
+        self._holdings.put(document.ref, DocumentHolding(document.scope, entry.framings))
         for name, prefix in wanted.items():
-            kept = self._shelf.get(document.ref).of(name)
+            kept = self._holdings.get(document.ref).of(name)
             reason = await self._why_missing(kept, prefix, document.scope)
             if reason is not None:
                 logger.info("%s (%s) will be prefilled again: %s", document.ref, name, reason)
@@ -128,7 +147,7 @@ class Restoration:
 
     async def _refresh_one(self, item: _Stale) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
-            async with self._turns.of(item.series):
+            async with self._locks.of(item.series):
                 known = self._library.find(item.ref)
                 if known is None:
                     return
@@ -142,14 +161,14 @@ class Restoration:
                         raise
                     delay = e.retry_after_s or 0
                 else:
-                    await whole(self._replace(known, KeptFraming(item.prefix.name, kept)))
+                    await run_to_completion(self._replace(known, KeptFraming(item.prefix.name, kept)))
                     return
             await asyncio.sleep(delay)
 
     async def _replace(self, known: Known, framing: KeptFraming) -> None:
-        # Framings no longer configured leave here; the store collects their pages at the next start.
+        # Framings no longer configured end here; the store collects their pages at the next start.
         document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
-        others = tuple(f for f in self._shelf.get(document.ref).framings if f.framing in names)
+        others = tuple(f for f in self._holdings.get(document.ref).framings if f.framing in names)
         holding = DocumentHolding(document.scope, (*others, framing))
         await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
-        self._shelf.put(document.ref, holding)
+        self._holdings.put(document.ref, holding)

@@ -1,1 +1,1 @@
-"""Services of this process: worker threads and garbage collection."""
+"""Services of this process: worker threads, garbage collection, and work that outlives a cancellation."""

@@ -1,15 +1,15 @@
-"""Garbage collection by this process's own clock, not by how much a request allocates.
+"""Garbage collection on a timer of this process, independent of the allocations of requests.
 
-Reference counting frees a request and all that was made of it; only cycles need the collector. A full collection looks
-at every living object under the interpreter's lock, and Python begins one when a quarter more objects have grown old:
-in the midst of a body of many values, whose every value it looks at, 130 ms in which no stream goes on. So:
+Reference counting frees a request and everything made for it; only cycles need the collector. A full collection
+visits every living object under the interpreter's lock, and Python starts one when a quarter more objects have grown
+old: in the middle of a body of many values, all of which it visits, that is 130 ms in which no stream moves. So:
 
-- What lives as long as the process is set aside once it is there, and never looked at again.
-- Young objects are collected as ever, some thousands at a time, about a millisecond.
-- A full collection comes every ten seconds, when no thread works on a large request or did a moment ago; after a minute
-  it waits no more.
-- Python's own stays as the last bound, a thousand times later than by default, which is more than one large request
-  comes to: cycles cannot grow without end, even where the event loop never comes to its clock.
+- Objects that live as long as the process are frozen once they exist, and never visited again.
+- Young objects are collected as by default, some thousands at a time, about a millisecond.
+- A full collection runs every ten seconds, when no thread works on a large request or did a moment ago; after a
+  minute it waits no longer.
+- Python's own full collection stays as the last bound, a thousand times later than by default, which is more than one
+  large request comes to: cycles cannot grow without end, even where the event loop never reaches its timer.
 
 Switching the collector off while a large body is read was rejected: young collections cost little, and they bound the
 cycles that such work leaves behind.
@@ -25,25 +25,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 EVERY_S = 10.0
-"""Between two full collections."""
+"""Seconds between two full collections."""
 LOOK_S = 0.2
-"""Between two looks for the end of large work."""
+"""Seconds between two checks whether large work has ended."""
 OVERDUE_S = 60.0
-"""After so long a full collection waits for nobody."""
+"""Seconds after which a full collection is postponed no longer."""
 PYTHONS_OWN = 10_000
-"""Collections of the middle generation, some 8,000 objects each at most, before Python begins a full one itself."""
+"""Collections of the middle generation, some 8,000 objects each at most, before Python starts a full one itself."""
 
 
 def set_aside() -> None:
-    """Collect, and count what is left as living for ever. For the start, when nothing is served yet that will be
-    garbage."""
+    """Collect, and freeze the objects that are left. For the start, when no request's garbage exists yet."""
     gc.collect()
     gc.freeze()
 
 
 @contextmanager
 def own_clock() -> Iterator[None]:
-    """Within the block, Python begins a full collection itself only as the last bound."""
+    """Let Python start a full collection only as the last bound, within the block."""
     before = gc.get_threshold()
     gc.set_threshold(*before[:2], PYTHONS_OWN)
     try:
@@ -53,7 +52,7 @@ def own_clock() -> Iterator[None]:
 
 
 class FullCollections:
-    """Decides when a full collection is run. ``clock``: seconds."""
+    """Decides when a full collection runs. ``clock``: seconds."""
 
     def __init__(
         self, collect: Callable[[], object] = gc.collect, clock: Callable[[], float] = time.monotonic
@@ -63,12 +62,13 @@ class FullCollections:
         self._last = clock()
         self._postponing = 0
         self._changes = self._seen = 0
-        """How often large work began or ended, and had at the last look."""
+        """Starts and ends of large work, in total and at the last check."""
         self._lock = threading.Lock()
 
     @contextmanager
     def postponed(self) -> Iterator[None]:
-        """Within the block, many objects are alive. In any thread; blocks may overlap."""
+        """Postpone full collections within the block, because many objects are alive. In any thread; blocks may
+        overlap."""
         with self._lock:
             self._postponing += 1
             self._changes += 1
@@ -80,8 +80,11 @@ class FullCollections:
                 self._changes += 1
 
     def collect_if_idle(self) -> bool:
-        """Run a full collection, unless nothing has grown old since the last one. Returns False where it is
-        postponed: by large work, or by such that ended since the last look, whose values are still there."""
+        """Run a full collection, unless no object has grown old since the last one.
+
+        Returns False where it is postponed: by large work, or by large work that ended since the last check and has
+        values still alive.
+        """
         now = self._clock()
         changes, seen, self._seen = self._changes, self._seen, self._changes
         if (self._postponing or changes != seen) and now - self._last < OVERDUE_S:
@@ -92,8 +95,10 @@ class FullCollections:
         return True
 
     async def run(self) -> None:
-        """Collect at ``EVERY_S`` until cancelled; meanwhile Python's own full collections are the last bound. On the
-        event loop: finalizers run where what they close is used."""
+        """Collect every ``EVERY_S`` until cancelled; Python's own full collections are the last bound meanwhile.
+
+        Runs on the event loop, so that finalizers run where the objects that they close are used.
+        """
         self._last = self._clock()
         postponed = False
         with own_clock():
@@ -103,4 +108,4 @@ class FullCollections:
 
 
 FULL_COLLECTIONS = FullCollections()
-"""Those of this process: its garbage is one, whatever makes it."""
+"""The one instance of this process, because the process has one heap."""

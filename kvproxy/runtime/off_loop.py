@@ -1,9 +1,9 @@
-"""Work that would hold the event loop, on threads.
+"""Runs work on threads that would hold the event loop.
 
-A thread that runs Python shares the interpreter's lock with the loop, which waits for it a few milliseconds for each
-such thread. So what is about much text shares two threads, and everything else has the loop's own pool: a small
-request never waits behind large ones. A process for large requests was rejected: their values would have to be
-unpickled under the same lock.
+A thread that runs Python shares the interpreter's lock with the loop, which waits a few milliseconds for each such
+thread. So work on large texts shares two threads, and everything else has the loop's own pool: a small request never
+waits behind large ones. A process for large requests was rejected: their values would have to be unpickled under the
+same lock.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ T = TypeVar("T")
 LARGE = 1 << 20
 """Bytes or characters from which work is large."""
 SMALL = 1 << 16
-"""Bytes or characters up to which work is done where it is asked for: it costs less than a few milliseconds."""
+"""Bytes or characters up to which work runs on the event loop: it costs less than a few milliseconds."""
 
 _LARGE_WORK = ThreadPoolExecutor(2, thread_name_prefix="large-request")
 
 
 async def off_loop(size: int, work: Callable[[], T]) -> T:
-    """Run ``work`` on a thread and return what it returns. ``size``: the bytes or characters that it is about. A caller
-    that is cancelled leaves it running to its end. Full garbage collections wait for it."""
+    """Run ``work`` on a thread and return its result. ``size``: the bytes or characters that it reads.
+
+    A cancelled caller leaves it running to its end. Full garbage collections wait for it.
+    """
 
     def postponing() -> T:
         with FULL_COLLECTIONS.postponed():
@@ -39,5 +41,5 @@ async def off_loop(size: int, work: Callable[[], T]) -> T:
 
 
 async def apart(size: int, work: Callable[[], T]) -> T:
-    """As :func:`off_loop`, but that work of at most ``SMALL`` is done at once."""
+    """Run ``work`` as :func:`off_loop` does, but at once where ``size`` is at most ``SMALL``."""
     return work() if size <= SMALL else await off_loop(size, work)

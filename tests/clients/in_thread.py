@@ -20,7 +20,7 @@ def in_thread(proxy: Proxy) -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="fake-proxy")
     thread.start()
-    runner = ConnectionRunner(build_app(proxy.parts))
+    runner = ConnectionRunner(build_app(proxy.components))
 
     async def start() -> str:
         await runner.setup()

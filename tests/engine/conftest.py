@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kvproxy.engine import build
-from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
@@ -29,7 +29,7 @@ class RigMaker(Protocol):
         max_running: int = 64,
         max_waiting: int = 64,
         eos_ids: frozenset[int] = frozenset(),
-        store: PagesOnDisk | None = None,
+        store: DurablePages | None = None,
         spill: SpillFiles | None = None,
         allowance: int = ALLOWANCE,
     ) -> Rig: ...
@@ -91,7 +91,7 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
         max_running: int = 64,
         max_waiting: int = 64,
         eos_ids: frozenset[int] = frozenset(),
-        store: PagesOnDisk | None = None,
+        store: DurablePages | None = None,
         spill: SpillFiles | None = None,
         allowance: int = ALLOWANCE,
     ) -> Rig:

@@ -64,7 +64,7 @@ def test_pieces_add_up() -> None:
 
 def watched(rig: Rig, tokens: tuple[int, ...], kept: int) -> PageWatch:
     """Compute ``tokens`` from scratch beside its kept pages."""
-    with rig.cache.hold(tokens, ("public", "a")) as match:
+    with rig.cache.retain_match(tokens, ("public", "a")) as match:
         assert match.tokens == kept
         watch = PageWatch(rig.cache, match.nodes, kept)
         rig.cold(tokens, inspect=watch)

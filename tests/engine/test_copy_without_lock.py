@@ -14,7 +14,7 @@ from kvproxy.engine.cache.page_costs import PageCosts, PageWork
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
-from kvproxy.engine.cache.spill_tier import Spill
+from kvproxy.engine.cache.spill_tier import SpillTier
 from tests.engine.spill_files import MemoryFiles
 
 SHAPE = PageShape(layers=1, kv_heads=1, head_dim=2, dtype=torch.float32)
@@ -59,7 +59,7 @@ class Home:
         self.files = MemoryFiles(4, SHAPE.bytes)
         costs = PageCosts(PageWork(linear=1e12, attention=0.0), SHAPE.bytes, spills=True)
         self.cache = KVCache(self.pool, PrefixIndex(root_key("test")), costs)
-        self.spill: Spill = self.cache.spill_into(self.files, self.files.calls.append)
+        self.spill: SpillTier = self.cache.spill_into(self.files, self.files.calls.append)
         self.pool.lock = self.cache._lock
 
     def keep(self, *firsts: int) -> list[Node]:
@@ -81,7 +81,7 @@ class Home:
         there = threading.Event()
 
         def hold() -> None:
-            with self.cache.hold((first,) * (PAGE_TOKENS + 1), ("a",)) as match:
+            with self.cache.retain_match((first,) * (PAGE_TOKENS + 1), ("a",)) as match:
                 found.append(match)
                 there.set()
                 assert until.wait(10)
@@ -117,7 +117,7 @@ def test_who_finds_a_page_while_it_is_spilled_keeps_it_and_another_goes(home: Ho
     (wanted,) = home.keep(1)
     (spare,) = home.keep(2)
     home.keep(3)
-    home.cache.used([spare, *home.cache.match((3,) * PAGE_TOKENS, ("a",), PAGE_TOKENS).nodes])
+    home.cache.note_use([spare, *home.cache.match((3,) * PAGE_TOKENS, ("a",), PAGE_TOKENS).nodes])
     until = threading.Event()
     found = home.hold_during_the_next_move(1, until)
     assert home.cache.reserve(1)

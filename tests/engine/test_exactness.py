@@ -158,7 +158,7 @@ def test_eviction_and_reload_from_the_store_change_no_bit(
         again = rigs(any_model, store=store)
         node = None
         for start in range(0, 650, PAGE_TOKENS):
-            node = again.cache.know("a", node, tokens[start : min(start + PAGE_TOKENS, 650)])
+            node = again.cache.add_stored("a", node, tokens[start : min(start + PAGE_TOKENS, 650)])
         hit = again.score(tokens, 650)
         assert hit.cached == 650
         assert torch.equal(hit.logits, cold)

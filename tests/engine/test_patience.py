@@ -10,7 +10,7 @@ import torch
 
 from kvproxy.core import Sampling
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
-from kvproxy.engine.loop.scheduler import whose_turn
+from kvproxy.engine.loop.scheduler import ready
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import Overloaded
 from tests.engine.conftest import RigMaker
@@ -31,11 +31,11 @@ def test_the_patient_wait_for_the_others(vocabulary: Vocabulary) -> None:
     stale = sequence(vocabulary, Phase.PREFILL, now - 2, patience_s=1.0)
     loading = sequence(vocabulary, Phase.LOADING)
     stream = sequence(vocabulary, Phase.DECODE, now)
-    assert whose_turn([idler, fresh, stale, loading, stream], now) == [stale, stream]
-    assert whose_turn([idler, fresh, stream], now) == [stream]
-    assert whose_turn([idler, loading], now) == [idler], "who only loads computes nothing"
-    assert whose_turn([idler, fresh], now) == [idler, fresh]
-    assert whose_turn([loading], now) == []
+    assert ready([idler, fresh, stale, loading, stream], now) == [stale, stream]
+    assert ready([idler, fresh, stream], now) == [stream]
+    assert ready([idler, loading], now) == [idler], "who only loads computes nothing"
+    assert ready([idler, fresh], now) == [idler, fresh]
+    assert ready([loading], now) == []
 
 
 def test_an_audit_ends_after_the_streams_that_came_behind_it(rigs: RigMaker) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,13 +28,15 @@ from transformers import (
 
 from kvproxy.core import Sampling
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import PrefixIndex
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.module_decoder import Steps
 from kvproxy.engine.forward.tile_model import TileModel, from_module
+from kvproxy.engine.forward.tiles import Tile
 from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import ALLOWANCE, Job
@@ -84,10 +87,31 @@ def make_model(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: in
     """:func:`make_module` on tiles."""
     module = make_module(kind, dtype, seed=seed, intermediate=intermediate)
     model = from_module(on_device(module), f"{kind}-{seed}")
+    tiles: Any = model.tiles
+    tiles.steps = layers_in_turn(tiles.steps)
     if DEVICE != "cpu":
         # As many tiles for a prompt as on a CPU.
         model.numerics = replace(model.numerics, tiles=tuple(t for t in model.numerics.tiles if t <= 256))
     return model
+
+
+def layers_in_turn(steps: Callable[[Tile, torch.Tensor], Steps]) -> Callable[[Tile, torch.Tensor], Steps]:
+    """``steps``, one layer of one tile at a time: the engines of several threads share a model, whose tiles share the
+    memory for intermediate results."""
+    lock = threading.Lock()
+
+    def run(tile: Tile, kv: torch.Tensor) -> Steps:
+        layers = steps(tile, kv)
+        while True:
+            with lock:
+                try:
+                    next(layers)
+                except StopIteration as done:
+                    hidden: torch.Tensor = done.value
+                    return hidden
+            yield
+
+    return run
 
 
 def on_device(module: nn.Module, device: str = DEVICE, dtype: torch.dtype | None = None) -> nn.Module:
@@ -296,7 +320,7 @@ def make_rig(
     max_running: int = 64,
     max_waiting: int = 64,
     eos_ids: frozenset[int] = frozenset(),
-    store: PagesOnDisk | None = None,
+    store: DurablePages | None = None,
     pace: Pace | None = None,
     spill: SpillFiles | None = None,
     allowance: int = ALLOWANCE,

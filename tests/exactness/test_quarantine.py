@@ -94,7 +94,7 @@ async def test_pages_that_a_version_in_use_needs_are_spared(shop: Shop) -> None:
     assert shop.backend.disk < healthy
 
 
-async def test_all_who_share_a_page_that_differs_are_confined(shop: Shop) -> None:
+async def test_all_versions_that_share_a_differing_page_are_confined(shop: Shop) -> None:
     await shop.publish("rules", TEXT)
     await shop.publish("rules", MORE)
     quarantine = shop.publisher.quarantine
@@ -141,7 +141,9 @@ async def test_every_note_is_on_disk_though_no_page_can_be_dropped(
         await publisher.publish("rules", text, None, ALICE)
     both = {REF: "page 1 differs", DocumentRef("rules", 2): "page 1 differs"}
     await publisher.quarantine.confine(both)
-    assert caplog.text.count("could not be dropped: the page store cannot delete") == 2 * len(FRAMINGS)
+    assert caplog.text.count(
+        "could not be dropped; they are not used: the page store cannot delete"
+    ) == 2 * len(FRAMINGS)
     again = shop.reopen()
     await again.publisher.restore()
     await again.publisher.refresh()

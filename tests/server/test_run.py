@@ -20,7 +20,7 @@ async def start(proxy: Proxy) -> tuple[asyncio.Task[None], str]:
     def announce(host: str, port: int) -> None:
         bound.set_result(f"http://{host}:{port}")
 
-    task = asyncio.create_task(serve(build_app(proxy.parts), "127.0.0.1", 0, proxy.drain, announce))
+    task = asyncio.create_task(serve(build_app(proxy.components), "127.0.0.1", 0, proxy.drain, announce))
     return task, await bound
 
 
@@ -69,5 +69,5 @@ async def test_a_port_in_use_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SetupError, match=f"cannot listen on 127.0.0.1 port {port}"):
-            await serve(build_app(proxy.parts), "127.0.0.1", port, proxy.drain, lambda host, port: None)
+            await serve(build_app(proxy.components), "127.0.0.1", port, proxy.drain, lambda host, port: None)
     assert proxy.events == ["start", "stop"]

@@ -13,9 +13,10 @@ from typing import Protocol
 
 from kvproxy.backends.base import Audit, BadPage, Comparison
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling
+from kvproxy.core.common_prefix import common_prefix
+from kvproxy.core.progress import ReportProgress
 from kvproxy.engine.bitwise import ROWS, PageWatch, Rows, compare_rows, total
 from kvproxy.engine.cache.kv_cache import pages_for
-from kvproxy.engine.cache.siblings import common_prefix
 from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.sequence import Job, Sequence
@@ -25,8 +26,6 @@ from kvproxy.events import Event, Finished
 PATIENCE_S = 1.0
 """Seconds for which a verification lets requests go first between two of its tiles: it ends beside endless traffic."""
 
-Progress = Callable[[int, int], None]
-
 
 class ComparedRun(Protocol):
     """``EmbeddedBackend.run``."""
@@ -34,7 +33,7 @@ class ComparedRun(Protocol):
     def __call__(
         self,
         job: Job,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
         started: Callable[[Sequence], None] | None = None,
     ) -> AsyncGenerator[Event, None]: ...
 
@@ -47,16 +46,18 @@ class Comparer:
         self._run = run
 
     async def compare(
-        self, prompt: Prompt, caller: Caller, new_tokens: int, progress: Progress | None = None
+        self, prompt: Prompt, caller: Caller, new_tokens: int, progress: ReportProgress | None = None
     ) -> Comparison:
         """As ``LocalBackend.compare``.
 
         A hit for each cut: the one that takes the pages before page i computes the positions of page i, so that
         all of them together cost one prefill; the last takes all that is kept and answers.
+
+        Example: ``await comparer.compare(prompt, caller, 24)``
         """
         ids, cache = prompt.token_ids, self._engine.cache
         told = _ComparisonProgress(progress, len(ids) * 2)
-        with cache.hold(ids, caller.readable) as match:
+        with cache.retain_match(ids, caller.readable) as match:
             kept = match.tokens
             if not kept:
                 raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
@@ -102,7 +103,7 @@ class Comparer:
         ``constraint``: a new one of the same grammar. Raises Overloaded when a request needs the place.
         """
         cache = self._engine.cache
-        with cache.hold(hit.job.token_ids, hit.job.readable) as match:
+        with cache.retain_match(hit.job.token_ids, hit.job.readable) as match:
             taken = min(hit.cached, match.tokens)
             watch = PageWatch(cache, match.nodes[: pages_for(taken)], taken)
             job = replace(
@@ -138,7 +139,7 @@ class Comparer:
             equal_tokens=equal,
         )
 
-    async def _ended(self, job: Job, progress: Progress | None = None) -> Sequence:
+    async def _ended(self, job: Job, progress: ReportProgress | None = None) -> Sequence:
         holder: list[Sequence] = []
         finished = False
         async with aclosing(self._run(job, progress, holder.append)) as events:
@@ -165,9 +166,9 @@ class Comparer:
 
 
 class _ComparisonProgress:
-    """Progress over several jobs."""
+    """ReportProgress over several jobs."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: ReportProgress | None, total: int) -> None:
         self._progress = progress
         self._total = total
         self._done = 0

@@ -45,9 +45,13 @@ promised to a request that runs."""
 
 
 class DeletableStore(Protocol):
-    def has(self, key: bytes) -> bool: ...
+    """A page store that can delete pages."""
 
-    def delete(self, keys: list[bytes]) -> int: ...
+    def has(self, key: bytes) -> bool:
+        """Tell whether a page is stored under ``key``."""
+
+    def delete(self, keys: list[bytes]) -> int:
+        """Delete the page under ``key``, if there is one."""
 
 
 class EmbeddedBackend:
@@ -84,7 +88,7 @@ class EmbeddedBackend:
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         cache = self._engine.cache
-        with cache.hold(prompt.token_ids, caller.readable) as match:
+        with cache.retain_match(prompt.token_ids, caller.readable) as match:
             if match.tokens == 0:
                 yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
                 return
@@ -147,7 +151,10 @@ class EmbeddedBackend:
         started: Callable[[Sequence], None] | None = None,
         claim: PlacesClaim | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """Submit a job and yield its events; closing the generator cancels it."""
+        """Submit a job and yield its events; closing the generator cancels it.
+
+        Example: ``async for event in backend.run(job): ...``
+        """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
 
@@ -220,7 +227,7 @@ class EmbeddedBackend:
             for page in kept.pages:
                 if not store.has(stored_key(page.key, scope)):
                     break
-                parent = cache.know(scope, parent, kept.token_ids[done : done + page.tokens])
+                parent = cache.add_stored(scope, parent, kept.token_ids[done : done + page.tokens])
                 done += page.tokens
             return done
 

@@ -35,6 +35,7 @@ from kvproxy.backends.fake.fake_answers import (
 )
 from kvproxy.backends.fake.fake_misses import FakeMisses
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.loop.fairness.places import Claim, Places
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
@@ -118,10 +119,12 @@ class FakeBackend:
         return faults + ([f"{self.holds} lookups are still held"] if self.holds else [])
 
     def ready(self) -> str | None:
+        """See ``LocalBackend.ready``."""
         return self.not_ready
 
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
+        """See ``LocalBackend.hold``."""
         self.holds += 1
         try:
             tokens = self._resident(prompt.token_ids, caller)
@@ -129,14 +132,19 @@ class FakeBackend:
                 yield PagesFound(tokens=tokens, on_disk=0)
             else:
                 old = [p for s in caller.readable for p in self._evicted.get(s, ())]
-                yield NoPages(evicted=any(_common(p, prompt.token_ids) == len(p) for p in old))
+                yield NoPages(evicted=any(common_prefix(p, prompt.token_ids) == len(p) for p in old))
         finally:
             self.holds -= 1
 
     def claim(self, caller: Caller, count: int, *, again: bool = False) -> Claim:
+        """See ``LocalBackend.claim``.
+
+        Example: ``with backend.claim(caller, 2) as claim: ...``
+        """
         return self.places.claim(caller.scope, count, again=again)
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        """See ``LocalBackend.generate``."""
         self.generations.append(generation)
         claim = generation.claim or self.claim(generation.caller, 1)
         claim.enter()
@@ -180,6 +188,10 @@ class FakeBackend:
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
     ) -> Kept:
+        """See ``LocalBackend.keep``.
+
+        Example: ``kept = await backend.keep(token_ids, PUBLIC)``
+        """
         if self._failures:
             raise self._failures.popleft()[0]
         if len(token_ids) >= self.info.max_context:
@@ -200,6 +212,7 @@ class FakeBackend:
         return Kept("fake", token_ids, pages, 4 * len(token_ids), self.start_delay_s if fresh else 0.0)
 
     async def known(self, kept: Kept, scope: str) -> int:
+        """See ``LocalBackend.known``."""
         tokens = 0
         for page in kept.pages if kept.fingerprint == "fake" else ():
             if stored_key(page.key, scope) not in self.disk:
@@ -210,12 +223,15 @@ class FakeBackend:
         return tokens
 
     def resident(self, kept: Kept, caller: Caller) -> int:
+        """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
 
     def pin_room(self) -> int:
+        """See ``LocalBackend.pin_room``."""
         return self.most_pinned - sum(self.pinned.values())
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+        """See ``LocalBackend.pin``."""
         if (scope, kept.token_ids) not in self.pinned and len(kept.pages) > self.pin_room():
             raise CannotFit("too many pages are pinned", param="pinned")
         await self.keep(kept.token_ids, scope)
@@ -231,6 +247,10 @@ class FakeBackend:
         return release
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        """See ``LocalBackend.forget``.
+
+        Example: ``await backend.forget(kept, PUBLIC, frozenset())``
+        """
         self._kept.get(scope, set()).discard(kept.token_ids)
         self.disk.difference_update(stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept)
 
@@ -241,6 +261,10 @@ class FakeBackend:
         new_tokens: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> Comparison:
+        """See ``LocalBackend.compare``.
+
+        Example: ``await backend.compare(prompt, caller, 24)``
+        """
         cached = self._resident(prompt.token_ids, caller)
         if not cached:
             raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
@@ -297,7 +321,7 @@ class FakeBackend:
     def _resident(self, token_ids: _Tokens, caller: Caller) -> int:
         """Return the longest start shared with a prefix that the caller may read, short of the last token."""
         prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
-        longest = max((_common(p, token_ids) for p in prefixes), default=0)
+        longest = max((common_prefix(p, token_ids) for p in prefixes), default=0)
         return min(longest, len(token_ids) - 1)
 
 
@@ -313,17 +337,6 @@ def _kept_until(generation: Generation) -> int:
         return 0
     until = generation.keep_until
     return len(generation.prompt.token_ids) if until is None else until
-
-
-def _common(a: _Tokens, b: _Tokens) -> int:
-    """Length of the common start."""
-    shorter = min(len(a), len(b))
-    if a[:shorter] == b[:shorter]:  # The usual case, without a step of Python for each token.
-        return shorter
-    for position, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return position
-    return shorter
 
 
 def _pages(token_ids: _Tokens) -> tuple[KeptPage, ...]:

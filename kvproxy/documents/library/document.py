@@ -1,4 +1,4 @@
-"""A published document: its text, and its tokens with the places where they can be joined to others."""
+"""A published document: its text, and its tokens with the places at which they can be joined to others."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kvproxy.documents.library.spelling import PUBLISHED, bare
 from kvproxy.errors import DocumentRejected
 
 ID_PATTERN = r"^(?=.{1,128}$)[A-Za-z0-9][A-Za-z0-9._-]*(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*$"
-"""For JSON schemas. No segment is empty, ``.`` or ``..``: whoever normalises paths on the way, a client or a proxy in
-between, would make another document's name of it."""
+"""The pattern of a document id, for JSON schemas. No segment is empty, ``.`` or ``..``: a client or a proxy in
+between that normalises paths would turn it into another document's name."""
 _ID = re.compile(ID_PATTERN)
 
 
@@ -33,34 +33,41 @@ class Document:
 
     @property
     def ref(self) -> DocumentRef:
+        """The reference to exactly this version."""
         return DocumentRef(self.id, self.version, None if self.visibility == "public" else self.owner_scope)
 
     @property
     def series(self) -> str:
-        """All versions of this id and publisher: whoever changes one of them takes the turn of this name."""
+        """The lock name of all versions of this id and publisher; each change of one of them holds that lock."""
         return series(self.id, self.owner_scope)
 
     @property
     def scope(self) -> str:
-        """The scope its published pages are kept in."""
+        """The scope of its published pages."""
         return PUBLIC if self.visibility == "public" else documents_scope(self.owner_scope)
 
     def visible_to(self, scope: str) -> bool:
+        """Return whether callers of ``scope`` may see it."""
         return self.visibility == "public" or self.owner_scope == scope
 
 
 def series(id: str, owner_scope: str) -> str:
+    """Return the lock name of all versions of this id and publisher. No id or scope holds a line end."""
     return f"{id}\n{owner_scope}"
 
 
 def etag_of(text: str) -> str:
+    """Return the sha256 of the text's UTF-8 bytes, hex."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def checked_etag(id: str, text: str, max_text: int) -> str:
-    """The ETag of a document that may be published: a valid id, and text of 1 to ``max_text`` bytes of UTF-8.
+    """Return the ETag of a document that may be published: a valid id, and text of 1 to ``max_text`` bytes of UTF-8.
 
     Raises DocumentRejected.
+
+    Example:
+        ``etag = checked_etag("handbook", text, 8 * 2**20)``
     """
     if _ID.fullmatch(id) is None:
         raise DocumentRejected(
@@ -69,7 +76,7 @@ def checked_etag(id: str, text: str, max_text: int) -> str:
             param="id",
         )
     if not bare(text):
-        raise DocumentRejected(f"The text of '{id}' is empty.", param="text")
+        raise DocumentRejected(f"The text of '{id}' is empty; publish a text with words.", param="text")
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError as e:
@@ -78,14 +85,16 @@ def checked_etag(id: str, text: str, max_text: int) -> str:
         ) from e
     if size > max_text:
         raise DocumentRejected(
-            f"The text of '{id}' has {size} bytes; at most {max_text} are accepted.", param="text"
+            f"The text of '{id}' has {size} bytes; at most {max_text} are accepted. Publish it in parts, or raise "
+            "documents.max_text.",
+            param="text",
         )
     return etag_of(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A place near the document's start: its own tokens hold from here, if a piece starts here in context."""
+    """A place near the document's start: from here its own tokens are right, if a piece starts here in context."""
 
     character: int
     token: int
@@ -95,8 +104,8 @@ class Entry:
 class TokenizedDocument:
     """A document's core (its text without surrounding white space), tokenised once.
 
-    For every tail, ``token_ids[:cut_token]`` are the tokens of ``core[:cut]`` in ``core + tail``. ``entries``
-    is empty and ``cut`` is 0 when that cannot be shown; such a document is encoded with what surrounds it.
+    For every tail, ``token_ids[:cut_token]`` are the tokens of ``core[:cut]`` in ``core + tail``. ``entries`` is
+    empty and ``cut`` is 0 when that cannot be shown; such a document is encoded with the surrounding text.
     """
 
     core: str
@@ -112,7 +121,7 @@ class TokenizedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """Where a published document is expected to stand: what its pages are made for ahead of time."""
+    """An expected place of published documents, for which their pages are computed ahead of time."""
 
     place: Literal["system", "user", "text"]
     """At the head of the system message, of the first user message, or of a text completion's prompt."""
@@ -137,5 +146,5 @@ class FramedPrefix:
 
     @property
     def name(self) -> str:
-        """The name that it is kept under: ``system`` for the text as published, ``system:lf`` for another spelling."""
+        """The name of its kept pages: ``system`` for the text as published, ``system:lf`` for another spelling."""
         return self.framing if self.spelling == PUBLISHED else f"{self.framing}:{self.spelling}"

@@ -1,4 +1,4 @@
-"""What is told about a document to those who may know of it."""
+"""`DocumentInfo`: the view of a document that its API returns to a caller allowed to see it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from dataclasses import dataclass
 
 from kvproxy.core import Visibility
 
+GREEDY_TOKENS = 24
+"""Greedy tokens that a verification compares by default, as many as the paper does (arXiv 2606.13361)."""
+
 
 @dataclass(frozen=True, slots=True)
 class FramingInfo:
     """One place where a document version was prefilled ahead of time."""
 
     name: str
-    """``system``, and behind a colon the spelling, where it is not that of the published text: ``system:lf``."""
+    """``system``, with the spelling behind a colon where it is not that of the published text: ``system:lf``."""
     tokens: int
     """Positions from 0 to the end of the document under this framing."""
     resident_tokens: int
-    """How many of them a reader would find now, in memory or on disk."""
+    """The part of them with pages in memory or on disk now."""
     bytes: int
 
 
@@ -25,15 +28,16 @@ class SpellingInfo:
     """One spelling in which a document version is recognised."""
 
     name: str
-    """``published``, or what programs do to the text: see ``documents/library/spelling.py``."""
+    """``published``, or the change that programs make to the text: see ``documents/library/spelling.py``."""
     characters: int
-    """Without white space around it."""
+    """Characters without the white space around them."""
     tokens: int
-    """Of as much."""
+    """Tokens of those characters."""
     leading: str
     """The white space before it."""
     sha256: str
-    """Of the UTF-8 text without white space around it, hex: whoever has a text can tell which spelling it is in."""
+    """Digest of the UTF-8 text without white space around it, hex. A client finds the spelling of its own text by
+    it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,17 @@ class DocumentInfo:
     """Unix time in seconds."""
     framings: tuple[FramingInfo, ...]
     quarantined: str | None = None
-    """Why its kept pages are not used; None while they are."""
+    """The reason that its kept pages are not used; None while they are."""
     pinned: bool = False
-    """Its pages stay in memory."""
+    """True while its pages stay in memory."""
     spellings: tuple[SpellingInfo, ...] = ()
-    """As published first. One that needs pages of its own has framings of its own."""
+    """The spelling as published comes first. A spelling that needs pages of its own has framings of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
+    """The result of publishing a document."""
+
     info: DocumentInfo
     created: bool
     """False when the current version already had this text."""
@@ -71,26 +77,27 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Hits on a document beside a prefill from scratch, under one framing in one spelling."""
+    """The comparison of hits on a document with a prefill from scratch, under one framing in one spelling."""
 
     document: str
     framing: str
     exact: bool
-    """Every page and every logit equal to the bit, every greedy token the same; False when nothing could be
-    compared."""
+    """True when every page and every logit is equal to the bit and every greedy token is the same; False when no
+    comparison was possible."""
     note: str
-    """Why nothing could be compared; empty otherwise."""
+    """The reason that no comparison was possible; empty otherwise."""
     cached_tokens: int = 0
     pages: int = 0
     """Kept pages that were compared with recomputed ones."""
     equal_pages: int = 0
     positions: int = 0
-    """Positions whose logits were compared, the whole vocabulary each: all of document, question and answer."""
+    """Positions with compared logits, the whole vocabulary each: all of document, question and answer."""
     equal_positions: int = 0
     equal_argmax: int = 0
     largest_difference: float | None = None
-    """Of any logit at any position; 0.0 where all are equal. None when there is no such number."""
+    """The largest difference of any logit at any position; 0.0 where all are equal. None when there is no such
+    number."""
     greedy_tokens: int = 0
     equal_greedy: int = 0
     first_difference: int | None = None
-    """The first position whose kept key or value differs; None where no page does."""
+    """The first position with another kept key or value; None where no page differs."""

@@ -1,4 +1,4 @@
-"""The documents this process knows, and which of them a text starts with."""
+"""`Library`: the documents that this process knows, found by reference or at the front of a text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kvproxy.errors import DocumentNotFound
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """A document's text in another spelling than it was published in."""
+    """A document's text in another spelling than the published one."""
 
     name: str
     text: str
@@ -29,50 +29,50 @@ class Spelled:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A document version as compose needs it."""
+    """A document version with its tokens, as the composer needs it."""
 
     document: Document
     tokenized: TokenizedDocument
     prefixes: tuple[FramedPrefix, ...]
     """Its published framings, of all its spellings."""
     quarantined: str | None = None
-    """Why its kept pages are not used, in words for its readers; None while they are."""
+    """The reason that its kept pages are not used, for its readers; None while they are."""
     others: tuple[Spelled, ...] = ()
     """Its other spellings."""
 
     @property
     def spellings(self) -> tuple[Spelled, ...]:
-        """All of them, as published first."""
+        """All spellings, the published one first."""
         return (Spelled(PUBLISHED, self.document.text, self.tokenized), *self.others)
 
     @property
     def matches(self) -> list[DocumentMatch]:
-        """By each of its distinct cores: some spellings differ in what stands before them only."""
+        """One match for each distinct core: some spellings differ only in the text before it."""
         cores = {spelled.tokenized.core: spelled.tokenized for spelled in reversed(self.spellings)}
         return [DocumentMatch(self, tokenized) for tokenized in cores.values()]
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentMatch:
-    """A document in one of its spellings, as a text has it."""
+    """A document in one of its spellings, as found in a text."""
 
     known: Known
     tokenized: TokenizedDocument
 
     @property
     def rank(self) -> tuple[int, bool, bool, int]:
-        """The longest match is the best one; of equal texts the public one, whose pages all readers share, then the
-        one that was published in this spelling, then the newest."""
+        """The sort key, best first: the longest match; of equal texts the public one, whose pages all readers
+        share, then the one published in this spelling, then the newest."""
         document, respelled = self.known.document, self.tokenized is not self.known.tokenized
         return (-len(self.tokenized.core), document.visibility != "public", respelled, -document.version)
 
 
 class Library:
-    """Known documents by reference and by how their text starts. Changed on the event loop only, read in any thread:
-    what a reader has in hand is replaced, never changed.
+    """Known documents by reference and by the start of their text.
 
-    Every version stays matchable. A document that a caller may not see is to that caller as one that does not
-    exist, in results and, since its text lies in an index of its owner's, in time.
+    Changed on the event loop only, read in any thread: a value that a reader holds is replaced, never changed. Every
+    version stays matchable. A document that a caller may not see is to that caller as one that does not exist, in
+    results and, since its text lies in an index of its owner's, in time.
     """
 
     def __init__(self) -> None:
@@ -87,17 +87,17 @@ class Library:
         return self._count
 
     def __iter__(self) -> Iterator[Known]:
-        """All versions, by id and then by version."""
+        """Yield all versions, by id and then by version."""
         for _, names in groupby(sorted(self._versions), key=_id_of):
             versions = (known for name in names for known in self._versions[name].values())
             yield from sorted(versions, key=lambda known: (known.document.version, known.document.ref.name))
 
     def ids(self, caller: Caller) -> list[str]:
-        """Ids of which ``caller`` may see a version, sorted."""
+        """Return the ids with a version that ``caller`` may see, sorted."""
         return sorted({_id_of(name) for name in self._versions if _owner_in(name) in ("", caller.scope)})
 
     def add(self, known: Known) -> None:
-        """Make a version findable, replacing the same version if it is there: no reader sees neither."""
+        """Make a version findable, replacing the same version if present: a reader sees the one or the other."""
         ref, before = known.document.ref, self.find(known.document.ref)
         versions = {**self._versions.get(ref.name, {}), known.document.version: known}
         self._versions[ref.name] = {version: versions[version] for version in sorted(versions)}
@@ -117,7 +117,7 @@ class Library:
             self._unindex(before, kept)
 
     def remove(self, ref: DocumentRef) -> None:
-        """Forget one version, or all of them when ``ref`` names none. Unknown ones are no error."""
+        """Remove one version, or all of them when ``ref`` names none. Unknown ones are no error."""
         versions = self._versions.get(ref.name, {})
         left = {v: known for v, known in versions.items() if ref.version not in (None, v)}
         if left:
@@ -131,7 +131,7 @@ class Library:
                 self._unindex(known, ())
 
     def _unindex(self, known: Known, kept: Collection[str]) -> None:
-        """``kept``: texts that still stand for this version."""
+        """Remove a version's texts from the index, except for those in ``kept``."""
         scope, ref = _seen_by(known), known.document.ref
         texts = self._texts[scope]
         for match in known.matches:
@@ -142,18 +142,19 @@ class Library:
             del self._texts[scope]
 
     def find(self, ref: DocumentRef) -> Known | None:
-        """Exactly this version, whoever may see it."""
+        """Return exactly this version, whether or not a caller may see it."""
         return self._versions.get(ref.name, {}).get(ref.version or 0)
 
     @property
     def quarantined(self) -> int:
-        """How many versions are in quarantine."""
+        """The number of versions in quarantine."""
         return self._quarantined
 
     def versions(self, document_id: str, caller: Caller) -> list[Known]:
-        """The versions of a document that ``caller`` may see, oldest first, its own behind another publisher's.
+        """Return the versions of a document that ``caller`` may see, oldest first, its own behind another
+        publisher's.
 
-        What others have under this id and ``caller`` may not see is not even looked at.
+        Private versions of other owners under this id are not even looked at.
         """
         public = self._versions.get(document_id, {})
         private = self._versions.get(DocumentRef(document_id, owner=caller.scope).name, {})
@@ -163,13 +164,19 @@ class Library:
         )
 
     def owner(self, document_id: str) -> str | None:
-        """The scope whose public versions have this id; None when there are none."""
+        """Return the scope of the publisher with public versions under this id; None when there are none."""
         versions = self._versions.get(document_id)
         return next(iter(versions.values())).document.owner_scope if versions else None
 
     def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> Known:
-        """The version ``ref`` names, or the newest that ``caller`` may see; its own before another publisher's. Raises
-        DocumentNotFound."""
+        """Return the version ``ref`` names, or the newest that ``caller`` may see; its own before another
+        publisher's.
+
+        Raises DocumentNotFound.
+
+        Example:
+            ``known = library.resolve(DocumentRef("handbook"), caller, param="messages[0].content")``
+        """
         public = self._versions.get(ref.id, {})
         private = self._versions.get(DocumentRef(ref.id, owner=caller.scope).name, {})
         if ref.version is not None:
@@ -186,7 +193,7 @@ class Library:
         raise DocumentNotFound(str(ref), param=param)
 
     def at_front(self, text: str, caller: Caller) -> DocumentMatch | None:
-        """The longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
+        """Return the longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
 
         ``text`` starts at a character that is not white space.
         """
@@ -205,12 +212,12 @@ def _id_of(name: str) -> str:
 
 
 def _owner_in(name: str) -> str:
-    """The scope of a private document's owner; empty for a public one."""
+    """Return the scope of a private document's owner; empty for a public one."""
     return name.partition("\n")[2]
 
 
 def _seen_by(known: Known) -> str:
-    """The scope whose callers see a document."""
+    """Return the scope that a document is visible to."""
     return PUBLIC if known.document.visibility == "public" else known.document.owner_scope
 
 

@@ -1,7 +1,7 @@
-"""Published documents on disk: texts, versions, and which pages were kept of them. SQLite, no pickles.
+"""`Registry`: published documents on disk, with their texts, versions and kept pages. SQLite, no pickles.
 
-A version is written in one transaction, after its pages: a process killed earlier leaves no trace here, and
-its pages belong to nobody (``page_owners`` tells the store which do).
+A version is written in one transaction, after its pages: a process killed earlier leaves no trace here, and its pages
+have no owner (``page_owners`` gives the store those that have one).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from kvproxy.errors import SetupError, StorageFull, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class KeptFraming:
-    """What was kept of a document version under one framing."""
+    """The kept pages of a document version under one framing."""
 
     framing: str
     kept: Kept
@@ -43,36 +43,45 @@ class KeptFraming:
 
 @dataclass(frozen=True, slots=True)
 class RegistryEntry:
-    """One document version and all that was kept of it."""
+    """One document version with all of its kept pages."""
 
     document: Document
     framings: tuple[KeptFraming, ...]
     quarantined: str | None = None
-    """Why its pages are not used; None while they are."""
+    """The reason that its pages are not used; None while they are."""
     pinned: bool = False
-    """Its pages are to stay in memory."""
+    """True when its pages are to stay in memory."""
 
 
 class Registry:
-    """Blocking; safe from several threads, one at a time. Owns its connection until ``close``."""
+    """The database of published documents. Owns its connection until ``close``.
+
+    Blocking; safe from several threads, one at a time.
+
+    Example:
+        ``with Registry(folder / "documents.sqlite3") as registry: entries = registry.load()``
+    """
 
     def __init__(self, path: Path) -> None:
-        """Open or create the database file; damage is dealt with as ``registry_rescue`` says, and every row that is
-        left is what was written. Raises SetupError when the file cannot be used."""
+        """Open or create the database file. ``registry_rescue`` handles damage, and every row that is left is as
+        written.
+
+        Raises SetupError when the file cannot be used.
+        """
         self._lock = threading.Lock()
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             registry_rescue.make_sound(path)
-            # Texts are private data, whoever may look into the folder; the log takes over the file's mode.
+            # Texts are private data, also where others can read the folder; the log takes over the file's mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             path.chmod(0o600)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
-            # FULL: what was answered as published survives a power cut.
+            # FULL: an answered publish survives a power cut.
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.execute("PRAGMA foreign_keys = ON")
-            # What is deleted leaves no readable row in the file, neither for others nor for a rescue.
+            # A deleted row stays readable nowhere in the file, neither for other users nor for a rescue.
             self._db.execute("PRAGMA secure_delete = ON")
             if self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
                 self._db.executescript(SCHEMA)
@@ -88,6 +97,7 @@ class Registry:
         self.close()
 
     def close(self) -> None:
+        """Close the connection. Idempotent."""
         with self._lock:
             self._db.close()
 
@@ -104,8 +114,13 @@ class Registry:
         pinned: bool = False,
         unpinned: DocumentRef | None = None,
     ) -> None:
-        """Make a version exist, with its pages, and ``pinned`` in the place of ``unpinned``; durable on return. Raises
-        StorageFull, nothing changed."""
+        """Add a version with its pages, and move a pin from ``unpinned`` to it if ``pinned``; durable on return.
+
+        Raises StorageFull, nothing changed.
+
+        Example:
+            ``registry.publish(document, framings, pinned=True, unpinned=DocumentRef("handbook", 2))``
+        """
         with self._transaction() as db:
             _note_number(db, document.ref.name, document.version)
             version = (
@@ -125,21 +140,22 @@ class Registry:
             _pin(db, document.ref, pinned)
 
     def replace_kept(self, ref: DocumentRef, framings: Sequence[KeptFraming]) -> None:
-        """Write down what is kept now of a version, instead of what was. Raises StorageFull."""
+        """Replace the record of a version's kept pages. Raises StorageFull."""
         with self._transaction() as db:
             db.execute("DELETE FROM kept WHERE id = ? AND version = ?", (ref.name, ref.version))
             for framing in framings:
                 _insert_kept(db, ref, framing)
 
     def quarantine(self, ref: DocumentRef, note: str | None) -> None:
-        """Write down that the kept pages of a version are not to be used, and why; None lifts that."""
+        """Record that the kept pages of a version are not to be used, with the reason; None ends that."""
         with self._transaction() as db:
             db.execute("DELETE FROM quarantined WHERE id = ? AND version = ?", (ref.name, ref.version))
             if note is not None:
                 db.execute(QUARANTINED.insert, sealed(QUARANTINED, (ref.name, ref.version, note)))
 
     def quarantine_all(self, notes: Mapping[DocumentRef, str]) -> None:
-        """Write down several notes, all or none; durable on return. A version that is gone is no error."""
+        """Record several quarantine notes, all or none; durable on return. A version that no longer exists is no
+        error."""
         with self._transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO quarantined SELECT ?1, ?2, ?3, ?4 "
@@ -148,26 +164,26 @@ class Registry:
             )
 
     def pin(self, ref: DocumentRef, pinned: bool) -> None:
-        """Write down whether the pages of a version are to stay in memory."""
+        """Record whether the pages of a version are to stay in memory."""
         with self._transaction() as db:
             _pin(db, ref, pinned)
 
     def delete(self, refs: Sequence[DocumentRef]) -> None:
-        """Make versions not exist, all or none. Their numbers are never used again."""
+        """Delete versions, all or none. Their numbers are never used again."""
         with self._transaction() as db:
             db.executemany(
                 "DELETE FROM versions WHERE id = ? AND version = ?", [(r.name, r.version) for r in refs]
             )
 
     def last_version(self, document_id: str, owner_scope: str | None = None) -> int:
-        """The highest version number ever used for this id, by anybody's public versions or this owner's private ones,
-        deleted ones included; 0 for a new id."""
+        """Return the highest version number ever used for this id, by public versions of any publisher or private
+        ones of this owner, deleted ones included; 0 for a new id."""
         names = (document_id, DocumentRef(document_id, owner=owner_scope).name)
         ((last,),) = self._rows("SELECT max(last_version) FROM ids WHERE id IN (?, ?)", names)
         return int(last or 0)
 
     def load(self) -> list[RegistryEntry]:
-        """All versions, by id and then by version."""
+        """Read all versions, by id and then by version."""
         kept: dict[tuple[str, int], list[KeptFraming]] = {}
         for name, version, framing, *columns, _ in self._rows("SELECT * FROM kept ORDER BY framing"):
             kept.setdefault((name, version), []).append(KeptFraming(framing, _kept(columns)))
@@ -185,12 +201,12 @@ class Registry:
         return sorted(entries, key=lambda e: (e.document.id, e.document.version, e.document.ref.name))
 
     def page_keys(self) -> frozenset[bytes]:
-        """Keys in the page store of all pages that belong to a document."""
+        """Return the keys in the page store of all pages that belong to a document."""
         return frozenset(self.page_owners())
 
     def page_owners(self) -> dict[bytes, str]:
-        """The publisher's scope for each page that belongs to a document, by its key in the page store: of the oldest
-        that needs it."""
+        """Return, for each page that belongs to a document, the scope of its oldest publisher, by its key in the
+        page store."""
         owners: dict[bytes, str] = {}
         for visibility, owner, blob in self._rows(
             "SELECT visibility, owner_scope, pages FROM versions JOIN kept USING (id, version) ORDER BY versions.rowid"
@@ -201,11 +217,12 @@ class Registry:
         return owners
 
     def set_aside(self) -> list[str]:
-        """What was lost to damage and lies beside the database, in words."""
+        """Return a line for each loss of the damaged databases that lie beside this one."""
         return registry_rescue.set_aside(self.path)
 
     def check(self) -> list[str]:
-        """Every fault in words; empty when sound. What lies aside is one too, until its folder is removed."""
+        """Return every fault as a line of text; empty when sound. A database set aside is one, until its folder is
+        removed."""
         faults = [f"registry: {fault}" for fault in registry_rescue.faults(self.path)]
         for name, version in self._rows("SELECT id, version FROM versions"):
             if self._rows("SELECT 1 FROM ids WHERE id = ? AND last_version < ?", (name, version)):

@@ -1,7 +1,7 @@
-"""What is done before a registry is opened: damage is found wherever it sits, and a sound database put in its place.
+"""Checks a registry before it is opened, and replaces a damaged one with a database of its verified rows.
 
-A damaged file is never repaired: it is set aside whole, in a folder beside the registry, with a report of what was
-lost. What can be verified row by row goes into a new database that replaces it, and the start goes on with that.
+A damaged file is never repaired: it is set aside whole, in a folder beside the registry, with a report of the losses.
+The rows that can be verified go into a new database that replaces it, and the start goes on with that.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 _REPORT = "report.txt"
 _NOT_DAMAGE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_READONLY",
                "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR")  # fmt: skip
-"""Beginnings of error names that say nothing against the file itself."""
+"""Beginnings of error names that are no evidence against the file itself."""
 
 
 @dataclass(slots=True)
 class _Rescued:
-    """Verified rows by table and key, and what is known to be lost, in words."""
+    """Verified rows by table and key, and a line of text for each known loss."""
 
     found: dict[str, dict[Row, Row]] = field(default_factory=lambda: {t.name: {} for t in rows.TABLES})
     lost: list[str] = field(default_factory=list)
@@ -43,8 +43,10 @@ class _Rescued:
 
 
 def make_sound(path: Path) -> None:
-    """Leave at ``path`` a sound registry of this version, or none. Raises SetupError, OSError and, where the file is
-    not at fault, sqlite3.Error."""
+    """Leave at ``path`` a sound registry of this version, or none.
+
+    Raises SetupError, OSError and, where the file is not at fault, sqlite3.Error.
+    """
     _finish(path)
     if not path.exists():
         return
@@ -60,14 +62,17 @@ def make_sound(path: Path) -> None:
         if wal.frames:  # SQLite would remove the log of an empty file
             _rescue(path, "the file is empty")
             return
-        logger.warning("document registry %s is an empty file: no document is known", path)
+        logger.warning(
+            "document registry %s is an empty file, so no document is known; restore it or publish again",
+            path,
+        )
         return
     try:
         with closing(sqlite3.connect(path)) as db:
             version, faults = _examine(path, db)
             old = _read(db) if version == 1 and not faults else None
             if old is not None:
-                # Whatever is in the log goes into the file, so that the log may be removed before the file is replaced.
+                # The log's content goes into the file, so that the log may be removed before the file is replaced.
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except (sqlite3.Error, UnicodeDecodeError) as e:
         if (getattr(e, "sqlite_errorname", None) or "").startswith(_NOT_DAMAGE):
@@ -87,8 +92,11 @@ def make_sound(path: Path) -> None:
 
 
 def set_aside(path: Path) -> list[str]:
-    """The reports of what lies aside, a line for each loss: until its folder is removed, pages that belong to no
-    document are kept, for whoever restores one."""
+    """Return the reports of the databases set aside, a line for each loss.
+
+    Until such a folder is removed, pages that belong to no document are kept, because restoring the database would
+    need them.
+    """
     lines = []
     for folder in sorted(path.parent.glob(f"{path.name}.damaged-*")):
         try:
@@ -100,7 +108,7 @@ def set_aside(path: Path) -> list[str]:
 
 
 def faults(path: Path) -> list[str]:
-    """Every fault of a registry in words, nothing changed; what lies aside included."""
+    """Return every fault of a registry as a line of text, databases set aside included. Changes nothing."""
     found = set_aside(path)
     if not path.exists():
         return found
@@ -117,8 +125,10 @@ def faults(path: Path) -> list[str]:
 
 
 def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
-    """The schema's version, 0 for a database without tables, and all faults. Raises sqlite3.Error, and SetupError
-    for a database that is not this project's, or newer."""
+    """Return the schema's version, 0 for a database without tables, and all faults.
+
+    Raises sqlite3.Error, and SetupError for a database that is not this project's, or newer.
+    """
     (version,) = db.execute("PRAGMA user_version").fetchone()
     schema = {
         name: sql for name, sql in db.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
@@ -127,7 +137,9 @@ def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
     if not schema and version == 0:
         return 0, []
     if schema != wanted and version not in (1, rows.SCHEMA_VERSION):
-        raise SetupError(f"{path} was written by another version of kvproxy (schema {version})")
+        raise SetupError(
+            f"{path} was written by another version of kvproxy (schema {version}); use that version"
+        )
     faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     if schema == wanted:
         faults += ["the schema's version is damaged"] if version != rows.SCHEMA_VERSION else []
@@ -146,7 +158,7 @@ def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
 
 
 def _read(db: sqlite3.Connection) -> _Rescued:
-    """The rows of a database without digests. Raises sqlite3.Error."""
+    """Read the rows of a database without digests. Raises sqlite3.Error."""
     rescued = _Rescued()
     there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
     for table in rows.TABLES:
@@ -179,7 +191,7 @@ def _loss(table: Table, row: tuple[Value, ...], reason: str) -> str:
 
 
 def _salvage(path: Path) -> _Rescued:
-    """What can be verified in a damaged file, from whatever page of it can be read."""
+    """Recover the verifiable rows of a damaged file, from each page of it that can be read."""
     rescued = _Rescued()
     found = list(table_rows(read_image(path)))
     doubtful = []
@@ -198,7 +210,7 @@ def _salvage(path: Path) -> _Rescued:
         rescued.found = rows.named_by_owner(rescued.found)
     else:
         for tables, row in doubtful:
-            # What does not end in a digest is no row of ours, or past recognition.
+            # A row of this schema ends in a digest; another one is foreign, or past recognition.
             alike = [t for t in tables if isinstance(row[-1], bytes) and _alike(t, row)]
             if len(alike) == 1:
                 _sort(rescued, alike[0], row, with_digest=True)
@@ -209,7 +221,7 @@ def _salvage(path: Path) -> _Rescued:
 
 
 def _alike(table: Table, row: tuple[Value, ...]) -> bool:
-    """Whether most columns have the table's types."""
+    """Return whether most columns have the table's types."""
     same = sum(type(v) is kind or kind is float for v, kind in zip(row, table.kinds, strict=False))
     return same >= len(table.kinds) - 1
 
@@ -223,15 +235,15 @@ def _without_digests(path: Path) -> bool:
 
 
 def _add_readable_ids(path: Path, rescued: _Rescued) -> None:
-    """Of a database without digests, whose table of ids is an index of its own kind."""
+    """Add the ids of a database without digests, in which the table of ids is an index of its own kind."""
     with suppress(sqlite3.Error, UnicodeDecodeError), closing(read_only(path)) as db:
         for row in db.execute("SELECT id, last_version FROM ids"):
             _sort(rescued, rows.IDS, row, with_digest=False)
 
 
 def _rescue(path: Path, why: str) -> None:
-    """Put what can be verified in the place of a damaged database, and that aside. A line in the log for the file,
-    and one for each loss that has a name."""
+    """Set a damaged database aside, and put its verified rows in its place. Logs a line for the file, and one for
+    each named loss."""
     why = " ".join(why.split())
     rescued = _salvage(path)
     versions = rescued.found["versions"]
@@ -254,7 +266,7 @@ def _rescue(path: Path, why: str) -> None:
 
 
 def _write(path: Path, rescued: _Rescued) -> Path:
-    """Write a sound database beside ``path``, under another name; it is on the medium when this returns."""
+    """Write a sound database beside ``path``, under another name; it is on the medium on return."""
     part = _recovered(path).with_suffix(".part")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -280,7 +292,7 @@ def _insert(db: sqlite3.Connection, table: Table, values: Iterable[Row]) -> None
 
 
 def _replace(path: Path, aside: Path) -> None:
-    """Put the recovered database in place. A kill on the way leaves what :func:`_finish` ends."""
+    """Put the recovered database in place. After a kill on the way, :func:`_finish` completes it."""
     for name in _files(path):
         name.rename(aside / name.name)
     _recovered(path).rename(path)
@@ -288,7 +300,7 @@ def _replace(path: Path, aside: Path) -> None:
 
 
 def _finish(path: Path) -> None:
-    """End a replacement that a kill cut short."""
+    """Complete a replacement that a kill interrupted."""
     _recovered(path).with_suffix(".part").unlink(missing_ok=True)
     if _recovered(path).exists():
         _replace(path, _aside(path, ["it was being replaced when the process ended"]))

@@ -1,7 +1,7 @@
 """The registry's tables, and the digest that each row carries: pure, no I/O.
 
-A database checks how its pages hang together, not what they hold. Every row ends with a sha256 over its table's name
-and all of its columns; a text stands in it by its ETag, which is itself the sha256 of the text.
+SQLite checks the links between its pages, not their content. So every row ends with a sha256 over its table's name
+and all of its columns; a text counts in it by its ETag, which is itself the sha256 of the text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from kvproxy.core import DocumentRef
 
 SCHEMA_VERSION = 2
-"""1 had no digests, and private documents had no owner in their ``id``; it is imported."""
+"""Schema 1 had no digests, and private documents had no owner in their ``id``; it is imported."""
 
 PAGE = struct.Struct("<32sI")
 """A page's key and its tokens, in ``kept.pages``."""
@@ -25,7 +25,8 @@ Row = tuple[Value, ...]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``columns`` are those in front of the digest; ``kinds`` their types; ``key`` how many of them name a row."""
+    """A table: ``columns`` in front of the digest, their types ``kinds``, and ``key``, the number of columns that
+    name a row."""
 
     name: str
     columns: tuple[str, ...]
@@ -35,6 +36,7 @@ class Table:
 
     @property
     def insert(self) -> str:
+        """The INSERT statement of one row, digest included."""
         return f"INSERT INTO {self.name} VALUES ({', '.join('?' * (len(self.columns) + 1))})"
 
 
@@ -116,13 +118,18 @@ SCHEMA = f"BEGIN; {'; '.join(t.sql for t in TABLES)}; PRAGMA user_version = {SCH
 
 
 def sealed(table: Table, values: Sequence[Value]) -> Row:
-    """The row to write: ``values``, one for each column, and their digest."""
+    """Return the row to write: ``values``, one for each column, and their digest."""
     return (*values, _digest(table, values))
 
 
 def row_fault(table: Table, row: Sequence[Value], *, with_digest: bool = True) -> str | None:
-    """Why a row must not be used; None for what was written. Without digests (schema 1) texts are held against their
-    ETags, and other columns have the right type only."""
+    """Return the reason that a row must not be used; None for a row as it was written.
+
+    Without digests (schema 1) texts are compared with their ETags, and other columns are checked for their type only.
+
+    Example:
+        ``reason = row_fault(VERSIONS, row, with_digest=False)``
+    """
     if len(row) != len(table.columns) + with_digest:
         return "it has lost columns"
     values = coerced(table, row[: len(table.columns)])
@@ -143,8 +150,8 @@ def row_fault(table: Table, row: Sequence[Value], *, with_digest: bool = True) -
 
 
 def coerced(table: Table, values: Sequence[Value]) -> Row | None:
-    """``values`` in their columns' types: a whole number in a REAL column is an integer in the file. None where
-    that cannot be."""
+    """Convert ``values`` to their columns' types: a whole number in a REAL column is an integer in the file. None
+    where that is not possible."""
     same = tuple(
         float(v) if kind is float and type(v) is int else v
         for v, kind in zip(values, table.kinds, strict=True)
@@ -153,13 +160,17 @@ def coerced(table: Table, values: Sequence[Value]) -> Row | None:
 
 
 def id_of(name: str) -> str:
-    """A document's id, of the name that its rows lie under (``DocumentRef.name``)."""
+    """Return the document id in the name that its rows are stored under (``DocumentRef.name``)."""
     return name.partition("\n")[0]
 
 
 def named_by_owner(found: Mapping[str, Mapping[Row, Row]]) -> dict[str, dict[Row, Row]]:
-    """The rows of schema 1, by table and key, with private versions under their owner's name, as ``DocumentRef.name``
-    has it. An id that only private versions had is nobody's any more: its number would tell that somebody has it."""
+    """Return the rows of schema 1, by table and key, with private versions under their owner's name, as in
+    ``DocumentRef.name``.
+
+    An id that only private versions had is dropped from the public ids: its number would show that another tenant
+    uses it.
+    """
     names: dict[Row, str] = {}
     for key, row in found[VERSIONS.name].items():
         id, visibility, owner = row[0], row[4], row[5]
@@ -181,7 +192,7 @@ def named_by_owner(found: Mapping[str, Mapping[Row, Row]]) -> dict[str, dict[Row
 
 
 def row_name(table: Table, row: Sequence[Value]) -> str:
-    """Words for what a row is about: ``handbook@2``, ``notes@1 of tenant:a``, ``handbook@2 (system)``, ``handbook``."""
+    """Name a row for messages: ``handbook@2``, ``notes@1 of tenant:a``, ``handbook@2 (system)``, ``handbook``."""
     name, *more = map(str, row[: table.key])
     id, owner = [*name.split("\n"), ""][:2]
     parts = [id[:140] + (f"@{more[0]}" if more else "")]

@@ -1,14 +1,14 @@
-"""Spellings of one text: the ways in which programs that read the same file send it.
+"""Spellings of one text: the variants in which programs that read the same file send it.
 
 Python's ``open().read()`` turns CR LF into LF and keeps a byte order mark, other languages keep the one and drop the
 other, and text splitters strip white space. All of them are the same text to a person and other tokens to a model.
 
-The set is closed, and goes one way only, from what was published to what programs drop from it: a text has one
-spelling unless it has a byte order mark, a carriage return or white space at its front. Adding the other direction
-(CR LF for every text) was rejected: it would double the price of every document for a few readers. What stands
-behind the last character that is not white space makes no spelling: a prefix ends before it.
+The set is closed, and leads one way only, from the published text to texts with less in them: a text has one spelling
+unless it has a byte order mark, a carriage return or white space at its front. Adding the other direction (CR LF for
+every text) was rejected: it would double the price of every document for a few readers. White space at the end makes
+no spelling: a prefix ends before it.
 
-Left alone is what changes the text itself: Unicode normal forms (tokenizers that normalise make them the same
+Not covered are changes of the text itself: Unicode normal forms (tokenizers that normalise make them the same
 anyway), tabs, white space at the ends of lines, and typographic quotes.
 """
 
@@ -25,21 +25,23 @@ MARK = "\ufeff"
 """The byte order mark. White space to JavaScript, a letter to Python."""
 
 MOST = 6
-"""Spellings of one text."""
+"""The most spellings of one text."""
 
 _CARRIAGE_RETURN = re.compile("\r\n?")
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
+    """One spelling of a text, under its name."""
+
     name: str
-    """``published``, or what was done to the text: ``no-bom`` or ``stripped``, ``lf``, or one and the other as in
+    """The name of this spelling: ``published``, or the changes: ``no-bom`` or ``stripped``, ``lf``, or
     ``stripped+lf``."""
     text: str
 
 
 def spellings(text: str) -> tuple[Spelling, ...]:
-    """The distinct spellings of ``text``, as published first; ``MOST`` at most."""
+    """Return the distinct spellings of ``text``, the published one first; ``MOST`` at most."""
     found: dict[str, Spelling] = {}
     for name, spelled in _candidates(text):
         if spelled.strip():
@@ -48,7 +50,7 @@ def spellings(text: str) -> tuple[Spelling, ...]:
 
 
 def bare(text: str) -> str:
-    """``text`` without byte order marks and white space at its front."""
+    """Return ``text`` without byte order marks and white space at its front."""
     while (shorter := text.lstrip().lstrip(MARK)) != text:
         text = shorter
     return text

@@ -1,4 +1,4 @@
-"""Texts by how they begin: all stored texts that a text starts with, however many begin alike."""
+"""`TextPrefixes`: an index that finds all stored texts that a text starts with, also where many begin alike."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-V = TypeVar("V")
+from kvproxy.core.common_prefix import common_prefix
 
-_FIRST_STEP = 64
+V = TypeVar("V")
 
 
 class TextPrefixes(Generic[V]):
     """Values by key, found by any text that starts with their key. Changed by one thread, read by any.
 
-    A lookup costs a binary search and a step for each key that another key extends, whatever is stored beside them. The
-    keys lie sorted: a text's neighbour before it starts with each key that the text starts with.
+    A lookup costs a binary search and a step for each key that another key extends, for any number of other keys. The
+    keys are sorted: a text's neighbour before it starts with each key that the text starts with.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class TextPrefixes(Generic[V]):
         return len(self._keys)
 
     def put(self, key: str, values: tuple[V, ...]) -> None:
-        """Set the values of ``key``; none of them removes it."""
+        """Set the values of ``key``; an empty tuple removes it."""
         known = key in self._values
         if values:
             self._values[key] = values
@@ -39,15 +39,16 @@ class TextPrefixes(Generic[V]):
             self._remove(key)
 
     def get(self, key: str) -> tuple[V, ...]:
+        """Return the values of exactly ``key``; empty where it has none."""
         return self._values.get(key, ())
 
     def starting(self, text: str) -> Iterator[tuple[V, ...]]:
-        """The values of each key that ``text`` starts with, the longest key first."""
+        """Yield the values of each key that ``text`` starts with, the longest key first."""
         keys = self._keys
         at = bisect_right(keys, text)
         key = keys[at - 1] if at else None
         if key is not None and not text.startswith(key):
-            common = _common(key, text)
+            common = common_prefix(key, text)
             while key is not None and len(key) > common:
                 key = self._shorter.get(key)
         while key is not None:
@@ -62,7 +63,7 @@ class TextPrefixes(Generic[V]):
         self._shorter[key] = shorter
         self._keys = [*self._keys[:at], key, *self._keys[at:]]
         for longer in self._extending(key, at + 1):
-            # Keys between the two are shorter than what the longer one has already.
+            # Keys between the two are shorter than the part that the longer one shares.
             if len(self._shorter[longer] or "") < len(key):
                 self._shorter[longer] = key
 
@@ -76,26 +77,8 @@ class TextPrefixes(Generic[V]):
         del self._values[key], self._shorter[key]
 
     def _extending(self, key: str, start: int) -> Iterator[str]:
-        """The keys that start with ``key``: they lie behind it."""
+        """Yield the keys that start with ``key``: they are sorted behind it."""
         for at in range(start, len(self._keys)):
             if not self._keys[at].startswith(key):
                 return
             yield self._keys[at]
-
-
-def _common(one: str, other: str) -> int:
-    """Characters that both start with."""
-    begin, step = 0, _FIRST_STEP
-    while one[begin : begin + step] == other[begin : begin + step]:
-        begin += step
-        step *= 2
-        if begin >= min(len(one), len(other)):
-            return min(len(one), len(other))
-    end = min(begin + step, len(one), len(other))
-    while begin < end:
-        middle = (begin + end + 1) // 2
-        if one[begin:middle] == other[begin:middle]:
-            begin = middle
-        else:
-            end = middle - 1
-    return begin

@@ -1,4 +1,4 @@
-"""Everything about a text that publishing it needs and no page has to be computed for."""
+"""`Preparation`: the part of publishing that computes no page: spellings, tokens and prefixes of a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kvproxy.documents.library.spelling import PUBLISHED, spellings
 from kvproxy.documents.prompts.compose import Composer
 
 SpellingPolicy = Literal["auto", "exact"]
-"""``auto``: all spellings of a text that differ; ``exact``: as it was published, and no other."""
+"""``auto``: all distinct spellings of a text; ``exact``: the published one alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Prepared:
     others: tuple[Spelled, ...]
 
     def known(self, document: Document, quarantined: str | None = None) -> Known:
+        """Make the library's value of ``document``, with these tokens."""
         return Known(document, self.tokenized, self.prefixes, quarantined, self.others)
 
 
@@ -36,14 +37,17 @@ class Preparation:
         self._policy = policy
 
     def recipe(self, limit: int) -> str:
-        """All that ``prepare`` follows from, beside the text."""
+        """Return a digest of all inputs of ``prepare`` beside the text."""
         return f"{__version__} {self._composer.digest} {self._policy} {limit}"
 
     def prepare(self, text: str, limit: int, token_ids: Sequence[int] | None = None) -> Prepared:
         """Tokenise every spelling of ``text``. ``token_ids``: those of the stripped text, if known.
 
-        Prefixes of more than ``limit`` tokens are left out, but for those of the text as published: whoever asks
-        refuses it then.
+        Prefixes of more than ``limit`` tokens are left out, except for those of the published text, which the
+        publisher then rejects.
+
+        Example:
+            ``prepared = preparation.prepare(text, limit=32512)``
         """
         tokenized = self._composer.tokenize(text, token_ids)
         prefixes = list(self._framed(text, tokenized, PUBLISHED))
@@ -68,6 +72,6 @@ class Preparation:
 
 
 def _covers(kept: FramedPrefix, other: FramedPrefix) -> bool:
-    """Whether the pages of one are those of the other too: two spellings may differ behind the cut only, and a
-    template may trim what differs in front."""
+    """Return whether the pages of one prefix are those of the other too: two spellings may differ behind the cut
+    only, and a template may trim their difference in front."""
     return kept.framing == other.framing and kept.token_ids[: len(other.token_ids)] == other.token_ids

@@ -1,8 +1,9 @@
-"""Prepared texts on disk: the tokens of published documents, so that a start need not tokenise them again.
+"""`PreparedTexts`: the tokens of published documents on disk, so that a start need not tokenise them again.
 
-A cache beside the registry. What is missing, damaged, or was made by another recipe (tokenizer, template, framings) is
-prepared again, and nothing else is lost with the file. Each publisher's version has a row of its own, which is read at
-a start and never while publishing: that somebody has the same text already must not make a publish faster.
+A cache beside the registry. A text that is missing, damaged, or made by another recipe (tokenizer, template,
+framings) is prepared again, and nothing else is lost with the file. Each publisher's version has a row of its own,
+which is read at a start and never while publishing: a text that another tenant has already published must not make a
+publish faster.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _DAMAGE = (
     "SQLITE_MISMATCH",
     "SQLITE_CONSTRAINT",
 )
-"""Beginnings of error names that speak against the file itself."""
+"""Beginnings of error names that are evidence against the file itself."""
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -54,12 +55,16 @@ _ROWS = "SELECT name, version, recipe, digest, data FROM prepared"
 
 
 class PreparedTexts:
-    """Blocking; safe from several threads, one at a time. A damaged file is made anew; a disk that fails costs time at
-    the next start. Either is logged, once."""
+    """The file of prepared texts. Blocking; safe from several threads, one at a time.
+
+    A damaged file is replaced by an empty one; a failing disk costs time at the next start. Either is logged, once.
+    """
 
     def __init__(self, path: Path, recipe: str) -> None:
-        """Open or create the file; one that is no database is replaced. ``recipe``: all that the tokens follow from,
-        beside the text."""
+        """Open or create the file; one that is no database is replaced.
+
+        ``recipe``: a digest of all inputs of the tokens beside the text.
+        """
         self._lock = threading.Lock()
         self._path = path
         self._recipe = recipe
@@ -70,13 +75,14 @@ class PreparedTexts:
             self._renew(e)
 
     def close(self) -> None:
+        """Close the connection."""
         with self._lock:
             if self._db is not None:
                 self._db.close()
                 self._db = None
 
     def get(self, document: Document) -> Prepared | None:
-        """What was put for this version, if it is whole and belongs to its text and this recipe."""
+        """Return the tokens stored for this version, if the row is whole and belongs to its text and this recipe."""
         sql = f"{_ROWS} WHERE name = ? AND version = ? AND recipe = ?"
         rows = self._run(
             lambda db: db.execute(sql, (document.ref.name, document.version, self._recipe)).fetchall()
@@ -84,6 +90,7 @@ class PreparedTexts:
         return _decoded(rows[0][4], document.text) if rows and _whole(rows[0]) else None
 
     def put(self, document: Document, prepared: Prepared) -> None:
+        """Store the tokens of a version."""
         data = _encoded(prepared)
         key = (document.ref.name, document.version, self._recipe)
         row = (*key, _digest(*key, data), data)
@@ -92,13 +99,14 @@ class PreparedTexts:
         )
 
     def drop(self, refs: Sequence[DocumentRef]) -> None:
+        """Drop the rows of versions."""
         keys = [(ref.name, ref.version) for ref in refs]
         self._run(
             lambda db: db.executemany("DELETE FROM prepared WHERE name = ? AND version = ?", keys).fetchall()
         )
 
     def keep_only(self, refs: Sequence[DocumentRef]) -> None:
-        """Drop what belongs to other versions: a process may have ended before it did."""
+        """Drop the rows of all other versions: an earlier process may have ended before it did."""
         wanted = {(ref.name, ref.version) for ref in refs}
         there = self._run(lambda db: db.execute("SELECT name, version FROM prepared").fetchall())
         self.drop([DocumentRef(name, version) for name, version in there if (name, version) not in wanted])
@@ -119,7 +127,7 @@ class PreparedTexts:
                 return []
 
     def _renew(self, why: Exception) -> None:
-        """Put an empty file in the place of a damaged one."""
+        """Replace a damaged file by an empty one."""
         for part in ("", "-wal", "-shm"):
             with suppress(OSError):
                 self._path.with_name(self._path.name + part).unlink()
@@ -132,7 +140,7 @@ class PreparedTexts:
 
 
 def damaged_texts(path: Path) -> list[str]:
-    """Every fault of the file in words, nothing changed."""
+    """Return every fault of the file as a line of text. Changes nothing."""
     try:
         with closing(read_only(path)) as db:
             faults = [str(row[0]) for row in db.execute("PRAGMA quick_check") if row[0] != "ok"]
@@ -146,7 +154,7 @@ def damaged_texts(path: Path) -> list[str]:
 
 
 def _whole(row: tuple[object, ...]) -> bool:
-    """Whether a row of ``_ROWS`` is what was put, and still under the name it was put under."""
+    """Return whether a row of ``_ROWS`` is as it was stored, under its own name."""
     name, version, recipe, digest, data = row
     return isinstance(data, bytes) and digest == _digest(name, version, recipe, data)
 
@@ -170,7 +178,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _encoded(prepared: Prepared) -> bytes:
-    """A line of JSON, and behind it the token ids of all its parts as uint32, little-endian."""
+    """Encode as a line of JSON, followed by the token ids of all parts as uint32, little-endian."""
     tokens = array("I")
     distinct = {t.key: t for t in (prepared.tokenized, *(other.tokenized for other in prepared.others))}
 
@@ -197,7 +205,7 @@ def _encoded(prepared: Prepared) -> bytes:
 
 
 def _decoded(data: bytes, text: str) -> Prepared | None:
-    """None when the text is not the one that was prepared."""
+    """Decode a row; None when it was made for another text."""
     line, _, rest = data.partition(b"\n")
     head, tokens, at = json.loads(line), array("I"), 0
     tokens.frombytes(rest)

@@ -1,4 +1,5 @@
-"""From a request to the exact tokens the model sees, and where the known documents stand in them."""
+"""`Composer`: turns a request into the exact tokens of the model's prompt and the places of known documents in
+them."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kvproxy.core import Caller, ChatRequest, DocumentPart, Prompt, Role, Span, TextRequest
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.documents.library.document import FramedPrefix, Framing, TokenizedDocument
 from kvproxy.documents.library.library import Known, Library
 from kvproxy.documents.library.spelling import PUBLISHED
@@ -30,11 +32,11 @@ from kvproxy.runtime.off_loop import SMALL, off_loop
 
 logger = logging.getLogger(__name__)
 
-# What may follow a document; without cuts, what all of these leave untouched is taken as its own.
+# Texts that may follow a document; without cuts, the tokens that all of these leave unchanged are its own.
 _TAILS = ("", "\n", "\n\nQ", " x", "x", ".", "'s", "1", "\u0301")
 
 _PREDICTED_CHARACTERS = 32
-"""Per token of a prediction: more than any text has on average, so that what is cut off costs nothing."""
+"""Characters taken per token of a prediction: more than any text has on average, so the cut loses nothing."""
 
 
 @dataclass(slots=True)
@@ -44,12 +46,18 @@ class _Placed:
     token_ids: list[int] = field(default_factory=list)
     marks: list[tuple[int, Mark]] = field(default_factory=list)
     stops: list[tuple[int, int, bool]] = field(default_factory=list)
-    """(mark, position, whether the position lies behind the start of the region that the mark stands in)."""
+    """Triples of a mark, its position, and whether the position lies behind the start of the mark's region."""
 
 
 class Composer:
-    """Renders and tokenises. One per model. Safe in any thread, but for ``composed`` and ``predicted``, which belong to
-    the event loop and leave it what it has no time for."""
+    """Renders and tokenises the requests of one model.
+
+    Safe in any thread, except for ``composed`` and ``predicted``: these belong to the event loop, and hand long work
+    to a thread.
+
+    Example:
+        ``prompt = Composer(tokenizer, template, library, [Framing("system")]).compose(request, caller)``
+    """
 
     def __init__(
         self,
@@ -58,9 +66,11 @@ class Composer:
         library: Library,
         framings: Sequence[Framing] = (),
     ) -> None:
-        """Framings that the template cannot express are left out and logged."""
+        """Probe the template. Framings that it cannot express are left out and logged."""
         if RESERVED.search(template.source):
-            raise SetupError("the model's chat template contains characters that are reserved here")
+            raise SetupError(
+                "the model's chat template contains characters that kvproxy reserves; use another template"
+            )
         self._tokenizer = tokenizer
         self._template = template
         self.library = library
@@ -74,43 +84,51 @@ class Composer:
 
     @property
     def digest(self) -> str:
-        """All that a document's tokens follow from, beside its text and the version of this code."""
+        """A digest of all inputs of a document's tokens beside its text and the version of this code."""
         framings = " ".join(framing.name for framing in self.framings)
         return f"{self._tokenizer.digest} {self._template.digest} {framings}"
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a document's text alone, without surrounding white space. Safe in any thread."""
+        """Return the tokens of a document's text alone, without surrounding white space. Safe in any thread."""
         return self._tokenizer.encode_text(text.strip())
 
     def tokenize(self, text: str, token_ids: Sequence[int] | None = None) -> TokenizedDocument:
-        """Tokenise a document for keeps; ``token_ids`` from ``encode``, if at hand. Safe in any thread."""
+        """Tokenise a document for the library; ``token_ids`` from ``encode``, if at hand. Safe in any thread."""
         return Seam(self._tokenizer).tokenize(text, token_ids)
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Tokens of a text completion's prompt. ``add_special_tokens``: with the bos token, where this
-        tokenizer has one. Control tokens in ``text`` stay text. Raises InvalidRequest."""
+        """Return the tokens of a text completion's prompt.
+
+        ``add_special_tokens``: with the bos token, where this tokenizer has one. Control tokens in ``text`` stay
+        text. Raises InvalidRequest.
+        """
         return self._texts.encode(text, begin=add_special_tokens)
 
     async def predicted(self, text: str, most: int) -> tuple[int, ...]:
-        """The first tokens of an answer as a client expects it, ``most`` at most; a long one is encoded on another
-        thread. Control tokens in it stay text, which no answer has. Raises InvalidRequest."""
+        """Return the first tokens of an answer that a client predicts, ``most`` at most; a long one is encoded on
+        another thread.
+
+        Control tokens in it stay text, and so match no answer. Raises InvalidRequest.
+        """
         text = checked(text, "prediction.content")[: most * _PREDICTED_CHARACTERS]
         encode = self._tokenizer.encode_text
         ids = await off_loop(len(text), lambda: encode(text)) if len(text) > ON_LOOP else encode(text)
         return tuple(ids[:most])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, control tokens included. Raises InvalidRequest for ids out of range."""
+        """Return the text of token ids, control tokens included. Raises InvalidRequest for ids out of range."""
         return self._tokenizer.decode(self._texts.checked_ids(ids, "tokens"), skip_special=False)
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """Each token's own text; part of a character is U+FFFD. Raises InvalidRequest for ids out of range."""
+        """Return each token's own text; part of a character is U+FFFD. Raises InvalidRequest for ids out of range."""
         return self._tokenizer.token_texts(self._texts.checked_ids(ids, "tokens"))
 
     def plain_call(self, request: ChatRequest | TextRequest, caller: Caller) -> dict[str, Any]:
-        """What another model is sent in this one's place: OpenAI messages with string content, documents
-        replaced by their text, tools and response format as the client gave them. A text prompt becomes a
-        user's message. Raises DocumentNotFound and InvalidRequest."""
+        """Return the fields of the same request for another model.
+
+        These are OpenAI messages with string content, documents replaced by their text, tools and response format as
+        the client gave them. A text prompt becomes a user's message. Raises DocumentNotFound and InvalidRequest.
+        """
         if isinstance(request, ChatRequest):
             return plain_call(request, self.library, caller)
         text = request.prompt if isinstance(request.prompt, str) else self.decode(request.prompt)
@@ -120,11 +138,14 @@ class Composer:
     def compose(
         self, request: ChatRequest | TextRequest, caller: Caller, budget: EncodingBudget | None = None
     ) -> Prompt:
-        """The prompt for the local model.
+        """Compose the prompt for the local model.
 
-        A document is known by its reference anywhere, and by its text at the front of any part of a system,
-        user or tool message, or of a text prompt; text and reference give the same tokens. ``budget`` counts what
-        is encoded (modified). Raises DocumentNotFound, InvalidRequest, and what ``budget`` raises.
+        A document is recognised by its reference anywhere, and by its text at the front of any part of a system, user
+        or tool message, or of a text prompt; text and reference give the same tokens. ``budget`` counts the encoded
+        characters (modified). Raises DocumentNotFound, InvalidRequest, and the errors of ``budget``.
+
+        Example:
+            ``prompt = composer.compose(request, caller, EncodingBudget(limit=32768))``
         """
         budget = budget or EncodingBudget()
         if isinstance(request, TextRequest):
@@ -145,7 +166,7 @@ class Composer:
             _span(known := contents.slots[slot].known, mark, begun[id(known)]) for slot, mark in placed.marks
         ]
         ends = {mark.end: span.end for (_, mark), span in zip(placed.marks, spans, strict=True)}
-        # A mark of which only the template's own words are decided names nothing of the client's.
+        # A mark that decides only the template's own words marks no text of the client's.
         stops = [ends.get(p, p) for m, p, own in placed.stops if own or contents.marked[m] > 0]
         return Prompt(
             token_ids,
@@ -158,9 +179,15 @@ class Composer:
     async def composed(
         self, request: ChatRequest | TextRequest, caller: Caller, limit: int | None = None
     ) -> Prompt:
-        """As ``compose``. What is large, or to be encoded anew to more than a few thousand characters, is composed on a
-        thread, as a whole. ``limit``: tokens that fit; raises ContextTooLong for a prompt that is far longer, before
-        it is encoded where its length alone shows that."""
+        """Compose as ``compose`` does, on a thread where the request is large or has more than some thousand new
+        characters.
+
+        ``limit``: tokens that fit; raises ContextTooLong for a prompt that is far longer, before it is encoded where
+        its length alone shows that.
+
+        Example:
+            ``prompt = await composer.composed(request, caller, limit=32768)``
+        """
         weight = request_weight(request)
         if weight <= SMALL:
             try:
@@ -172,22 +199,28 @@ class Composer:
     def framed(
         self, text: str, tokenized: TokenizedDocument, framing: Framing, spelling: str = PUBLISHED
     ) -> FramedPrefix:
-        """The tokens from 0 to the document's cut under ``framing``, whatever follows. ``spelling`` names that of
-        ``text``. Safe in any thread."""
+        """Return the tokens from 0 to the document's cut under ``framing``, which are the same for any text behind
+        them.
+
+        ``spelling`` is the name of that of ``text``. Safe in any thread.
+
+        Example:
+            ``prefix = composer.framed(text, composer.tokenize(text), Framing("system"))``
+        """
         seam = Seam(self._tokenizer)
         kept: list[int] | None = None
         for tail in _TAILS:
             placed = self._framed(framing, text, tail, tokenized, seam)
             end = placed.marks[0][1].end if placed.marks else 0
             prefix = placed.token_ids[:end]
-            kept = prefix if kept is None else kept[: _agreeing(kept, prefix)]
+            kept = prefix if kept is None else kept[: common_prefix(kept, prefix)]
         return FramedPrefix(framing.name, tuple(kept or ()), spelling)
 
     def _expect(
         self, request: ChatRequest, shown: Sequence[Role], caller: Caller, budget: EncodingBudget
     ) -> None:
-        """Tell ``budget`` (modified) of the texts that every template shows, before anything is made of them: contents
-        that are copied, documents, and the arguments of calls, however they are spaced."""
+        """Announce to ``budget`` (modified) the texts that every template shows, before any of them is processed:
+        copied contents, documents, and the arguments of calls in any spacing."""
         least = self._tokenizer.least_tokens
         for i, (message, role) in enumerate(zip(request.messages, shown, strict=True)):
             for j, part in enumerate(message.content):
@@ -287,7 +320,7 @@ class Composer:
             return True
         roles: set[str] = {framing.place} if framing.system is None else {framing.place, "system"}
         if not self.format.roles.system:
-            roles = {"user"}  # A system message becomes the beginning of the user's.
+            roles = {"user"}  # A system message becomes the beginning of the user's message.
         if roles <= self.format.copied:
             return True
         logger.warning(
@@ -299,14 +332,14 @@ class Composer:
 
 
 def _begun(known: Known, token_ids: tuple[int, ...]) -> int:
-    """Tokens of the longest published prefix of a document that ``token_ids`` begin with."""
+    """Return the length in tokens of the longest published prefix of a document that ``token_ids`` begin with."""
     begun = [len(prefix.token_ids) for prefix in known.prefixes if _starts(token_ids, prefix.token_ids)]
     return max(begun, default=0)
 
 
 def _span(known: Known, mark: Mark, begun: int) -> Span:
-    """The span, in the document's own scope when a published prefix of it is what the prompt starts with. ``begun``:
-    tokens of that prefix."""
+    """Return the span, in the document's own scope when the prompt starts with a published prefix of ``begun``
+    tokens."""
     bad = known.quarantined is not None
     if begun > mark.start:
         return Span(known.document.ref, mark.start, begun, known.document.scope, bad)
@@ -314,13 +347,7 @@ def _span(known: Known, mark: Mark, begun: int) -> Span:
 
 
 def _starts(token_ids: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
-    """The last token is looked at first: most prefixes of other spellings differ there, and cost no copy."""
+    """Return whether ``token_ids`` start with ``prefix``. The last token is compared first: most prefixes of other
+    spellings differ there, and cost no copy."""
     length = len(prefix)
     return length <= len(token_ids) and token_ids[length - 1] == prefix[-1] and token_ids[:length] == prefix
-
-
-def _agreeing(one: list[int], other: list[int]) -> int:
-    """How many tokens both start with."""
-    return next(
-        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )

@@ -1,7 +1,7 @@
-"""Earlier messages as the template takes them: calls, their results, thoughts.
+"""`History`: writes earlier messages as the template takes them: tool calls, their results, and reasoning.
 
-A call stands in the history as the model wrote it, so that the next turn reuses its answer's tokens too. Where
-the template knows no tools, calls and results are written as Qwen3's template writes them.
+A call stands in the history as the model wrote it, so that the next turn reuses its answer's tokens too. Where the
+template has no tools, calls and results are written in the format of Qwen3's template.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from kvproxy.core import Message, ToolCall
+from kvproxy.core.finite_json import loads_finite
 from kvproxy.documents.prompts.model_format import ModelFormat
 from kvproxy.documents.prompts.roles import arranged, front_merged
 from kvproxy.documents.prompts.tool_texts import RenderedTools
@@ -30,13 +31,16 @@ class Answered:
     """The call that a tool message is the result of."""
 
     number: int
-    """Of all calls of the conversation, from 1."""
+    """Number of the call among all calls of the conversation, from 1."""
     name: str
 
 
 def answered(messages: Sequence[Message]) -> dict[int, Answered]:
-    """For the index of each tool message, its call. Raises InvalidRequest, in OpenAI's words, where there is
-    none. A call needs no result: an agent may have been interrupted."""
+    """Return, for the index of each tool message, its call.
+
+    Raises InvalidRequest, in OpenAI's words, where there is none. A call needs no result: an agent may have been
+    interrupted.
+    """
     waiting: dict[str | None, Answered] = {}
     found: dict[int, Answered] = {}
     number = 0
@@ -73,7 +77,7 @@ def _unasked(index: int, message: Message, called: bool) -> NoReturn:
 
 
 class History:
-    """Writes conversations for one model."""
+    """Writes conversations for one model's template."""
 
     def __init__(self, escape: Escape, format: ModelFormat) -> None:
         self._escape = escape
@@ -82,7 +86,11 @@ class History:
     def render(
         self, messages: Sequence[Message], contents: Sequence[str], tools: RenderedTools | None
     ) -> list[dict[str, Any]]:
-        """The template's messages. ``contents``: those of ``messages``, escaped. Raises InvalidRequest."""
+        """Return the template's messages. ``contents``: those of ``messages``, escaped. Raises InvalidRequest.
+
+        Example:
+            ``messages = history.render(request.messages, contents.texts, tools)``
+        """
         results = answered(messages)
         roles = self._format.roles
         if self._format.native_tools:
@@ -153,8 +161,8 @@ class History:
         return f"<tool_call>\n{self._escape.text(text)}\n</tool_call>"
 
     def _introduced(self, written: list[dict[str, Any]], block: str) -> list[dict[str, Any]]:
-        """The tools behind the system text, so that a document at its head keeps its place; where the
-        template takes no system message, before the user's first words."""
+        """Add the tools behind the system text, so that a document at its head keeps its place; where the template
+        takes no system message, before the user's first words."""
         if written and written[0]["role"] == "system":
             content = written[0]["content"]
             first = {"role": "system", "content": f"{content}\n\n{block}" if content else block}
@@ -172,7 +180,7 @@ class History:
 
 
 def _one_at_a_time(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each answer with several calls as several with one, and each call's result behind it."""
+    """Split each answer with several calls into several with one, each call's result behind it."""
     written: list[dict[str, Any]] = []
     results: dict[str, dict[str, Any]] = {}
     for i, entry in enumerate(entries):
@@ -195,12 +203,14 @@ def _one_at_a_time(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def spaced(arguments: str) -> str | None:
-    """A JSON object's text as models write it: ``", "`` and ``": "``, all else as it came. No text at all is
-    an empty object; None when it is something else than one object."""
+    """Rewrite a JSON object's text as models write it, with ``", "`` and ``": "`` and no other change.
+
+    An empty text is an empty object; None for any text that is not one object.
+    """
     if not arguments.strip():
         return "{}"
     try:
-        value = json.loads(arguments, parse_constant=_refused)
+        value = loads_finite(arguments)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -213,16 +223,14 @@ def _respaced(match: re.Match[str]) -> str:
     return "" if text.isspace() else _SPACED.get(text, text)
 
 
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
 def _before_calls(content: str) -> str:
-    """What was said before a call, without the line break that templates put between the two."""
+    """Return the text before a call, without the line break that templates put between the two."""
     return content.removesuffix("\n")
 
 
 def _canonical_id(number: int) -> str:
-    """By place, so that equal conversations give equal tokens where a template shows ids. Nine digits:
-    Mistral's templates insist on that."""
+    """Return an id by place, so that equal conversations give equal tokens where a template shows ids.
+
+    It has nine digits, because Mistral's templates insist on that.
+    """
     return f"{number:09d}"

@@ -1,4 +1,4 @@
-"""The parts of messages as escaped text, with a placeholder for each known document and each mark."""
+"""`Contents`: the parts of messages as escaped text, with a placeholder for each known document and each mark."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from kvproxy.documents.library.library import DocumentMatch, Library
 from kvproxy.documents.tokens.escape import Escape, checked
 
 JOINT = "\n"
-"""Between the parts of one message, texts and documents alike."""
+"""The text between the parts of one message, texts and documents alike."""
 
 
 def plain_text(index: int, message: Message, library: Library, caller: Caller) -> str:
-    """A message's text, documents in full. Raises DocumentNotFound and InvalidRequest."""
+    """Return a message's text, with documents in full. Raises DocumentNotFound and InvalidRequest.
+
+    Example:
+        ``text = plain_text(0, request.messages[0], library, caller)``
+    """
     texts: list[str] = []
     for j, part in enumerate(message.content):
         where = f"messages[{index}].content[{j}]"
@@ -26,7 +30,11 @@ def plain_text(index: int, message: Message, library: Library, caller: Caller) -
 
 
 class Contents:
-    """The contents of one request's messages; collects the documents and marks they hold."""
+    """The contents of one request's messages, with the documents and marks in them.
+
+    Example:
+        ``Contents(request.messages, shown, format.copied, library, escape, caller).texts``
+    """
 
     def __init__(
         self,
@@ -37,11 +45,12 @@ class Contents:
         escape: Escape,
         caller: Caller,
     ) -> None:
-        """``shown``: the role that each message's content is shown under; ``copied``: roles that a placeholder may
-        stand in. Raises DocumentNotFound and InvalidRequest."""
+        """Replace documents and marks by placeholders. ``shown``: the role that each message's content is shown
+        under; ``copied``: the roles that may have a placeholder in their content. Raises DocumentNotFound and
+        InvalidRequest."""
         self.slots: list[DocumentMatch] = []
         self.marked: list[int] = []
-        """For each mark, the index of the message it stands in."""
+        """For each mark, the index of its message."""
         self._fit = [role in copied for role in shown]
         self._library = library
         self._escape = escape
@@ -50,8 +59,8 @@ class Contents:
         self.texts = [self._text(i, message, carriers) for i, message in enumerate(messages)]
 
     def _carriers(self, messages: Sequence[Message]) -> set[tuple[int, int]]:
-        """(message, part) that carry a mark. A mark on a part that cannot moves to the one before it that
-        can: the prefix gets shorter, never wrong."""
+        """Return the (message, part) pairs that carry a mark. A mark on a part that cannot carry it moves to the
+        one before: the prefix gets shorter, never wrong."""
         carriers: set[tuple[int, int]] = set()
         last: tuple[int, int] | None = None
         for i, message in enumerate(messages):
@@ -82,7 +91,8 @@ class Contents:
         return JOINT.join(pieces)
 
     def _piece(self, text: str, named: DocumentMatch | None, *, marked: bool) -> str:
-        """``named``: the document that ``text`` is, where the client named it."""
+        """Return the escaped text of a part. ``named``: the document that ``text`` is, where the client referenced
+        it."""
         body = text.lstrip()
         match = named or self._library.at_front(body, self._caller)
         if match is None:
@@ -94,7 +104,7 @@ class Contents:
         return self._escape.text(leading) + self._escape.slot(len(self.slots) - 1) + tail
 
     def _stopped(self, text: str, *, marked: bool) -> str:
-        """The mark stands before white space at the end, for the same reason."""
+        """Put the mark before white space at the end, which the template may trim."""
         if not marked:
             return self._escape.text(text)
         body = text.rstrip()

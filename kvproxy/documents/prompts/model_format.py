@@ -1,4 +1,5 @@
-"""What a model's chat template can do, found out once by rendering probes, never by the model's name."""
+"""`ModelFormat`: the abilities of a model's chat template, found once by rendering probes, never by the model's
+name."""
 
 from __future__ import annotations
 
@@ -30,30 +31,34 @@ Messages = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ModelFormat:
-    """One template's abilities. Where it has none for tools, ours stand in: see ``history.py``."""
+    """One template's abilities. Where it cannot write tools, ``history.py`` does."""
 
     native_tools: bool
-    """It renders tools, calls and results itself, in a way of writing calls that is known here."""
+    """True when it renders tools, calls and results itself, in a call format that is known here."""
     tool_format: str
-    """How the model is taught to write a call."""
+    """The format in which the model is taught to write a call."""
     arguments_as_text: bool
-    """A call's arguments may be text, which stands in the prompt as it is; else they must be an object."""
+    """True when a call's arguments may be text, which stands unchanged in the prompt; else they must be an object."""
     one_call: bool
-    """It refuses an answer with several calls, so that they become several answers."""
+    """True when it refuses an answer with several calls, so that they become several answers."""
     reasoning_content: bool
-    """It takes what an earlier answer thought apart from what it said."""
+    """True when it takes the reasoning of an earlier answer apart from its text."""
     thinks: bool
-    """It knows think blocks at all."""
+    """True when it has think blocks."""
     default_system: str | None
-    """What it says where the conversation has no system message, in the place of one."""
+    """The text that it puts in place of a missing system message."""
     copied: frozenset[str]
-    """Roles whose content it copies as it is, so that a placeholder may stand in it."""
+    """Roles with content that it copies unchanged, so that a placeholder may stand in it."""
     roles: Roles
     """The orders of messages that it takes."""
 
 
 def model_format(template: ChatTemplate, names: Mapping[str, Any], escape: Escape) -> ModelFormat:
-    """Pure. ``names``: the tokenizer's special tokens, by the names that templates use."""
+    """Probe a template. Pure. ``names``: the tokenizer's special tokens, by the names that templates use.
+
+    Example:
+        ``format = model_format(template, tokenizer.special_tokens, escape)``
+    """
     probe = _Probe(template, names)
     tool_format = _tool_format(probe)
     native = tool_format is not None
@@ -78,7 +83,7 @@ class _Probe:
         self._names = names
 
     def render(self, messages: Messages, *, tools: Messages = (), **variables: Any) -> str:
-        """What the template makes of it; empty when it refuses."""
+        """Render messages; empty when the template refuses them."""
         try:
             return self._template.render(messages, {**self._names, **variables}, tools=tools)
         except InvalidRequest:
@@ -95,7 +100,8 @@ def _called(arguments: object, result: str = _RESULT, calls: int = 1) -> list[di
 
 
 def _tool_format(probe: _Probe) -> str | None:
-    """None when the template lacks one of tools, calls and results, or writes calls in a way unknown here."""
+    """Return the tool format; None when the template lacks one of tools, calls and results, or writes calls in an
+    unknown format."""
     rendered = probe.render(_called(_ARGUMENTS), tools=_TOOLS)
     call = rendered.partition(_ASK)[2].partition(_RESULT)[0]
     if not (_ABOUT in rendered and _VALUE in call and _RESULT in rendered):
@@ -136,7 +142,8 @@ def _default_system(probe: _Probe) -> str | None:
 
 
 def _copies(probe: _Probe, role: str, escape: Escape, native: bool) -> bool:
-    """A tool's result becomes part of a user message where the template knows no tools."""
+    """Return whether a role's content is copied. A tool's result becomes part of a user message where the template
+    has no tools."""
     if role == "tool" and not native:
         return _copies(probe, "user", escape, native)
 

@@ -1,4 +1,4 @@
-"""What another model is sent in the local one's place: an OpenAI chat completion body, documents in full."""
+"""`plain_call`: the same request for another model, as an OpenAI chat completion body with documents in full."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from kvproxy.documents.prompts.message_contents import plain_text
 
 
 def plain_call(request: ChatRequest, library: Library, caller: Caller) -> dict[str, Any]:
-    """Without model, sampling and streaming parameters. Raises DocumentNotFound and InvalidRequest.
+    """Return the body, without model, sampling and streaming parameters. Raises DocumentNotFound and InvalidRequest.
 
-    What was thought in earlier answers is left out: it is this model's own, and others refuse the field.
+    Reasoning of earlier answers is left out: it is this model's own, and other models refuse the field.
+
+    Example:
+        ``body = plain_call(request, library, caller)``
     """
     call: dict[str, Any] = {
         "messages": [_message(i, message, library, caller) for i, message in enumerate(request.messages)]
@@ -51,7 +54,8 @@ def _message(index: int, message: Message, library: Library, caller: Caller) -> 
 
 
 def _tools(tools: Sequence[Tool], choice: ToolChoice) -> dict[str, Any]:
-    """A choice among some of the tools becomes those tools: few providers know ``allowed_tools``."""
+    """Return the tools that may be called: few providers support ``allowed_tools``, so a choice among some becomes
+    those tools."""
     named = choice.mode == "required" and len(choice.names) == 1
     offered = [tool for tool in tools if named or not choice.names or tool.name in choice.names]
     chosen: Any = {"type": "function", "function": {"name": choice.names[0]}} if named else choice.mode
@@ -70,8 +74,11 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def asked_format(wanted: AnswerFormat) -> dict[str, Any]:
-    """The fields of a call that ask another model for the format. What OpenAI has no name for is asked as vLLM has
-    it, by ``structured_outputs``: whoever sends the call has to see that its receiver knows that."""
+    """Return the fields that ask another model for the format.
+
+    A format without a field in OpenAI's API is asked for as in vLLM's, by ``structured_outputs``; the caller has to
+    make sure that its receiver supports that.
+    """
     match wanted:
         case JsonFormat(None):
             return {"response_format": {"type": "json_object"}}

@@ -1,4 +1,4 @@
-"""The weight of a request: what composing it costs, told without composing it."""
+"""The weight of a request: an estimate of the cost of composing it, in characters."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from kvproxy.core import ChatRequest, TextRequest
 from kvproxy.runtime.off_loop import SMALL
 
 _EACH = 64
-"""Characters that a message, a part, a call or a value of a schema weighs beside its text: each is looked at."""
+"""Characters that a message, a part, a call or a value of a schema weighs beside its text, because each is
+visited."""
 
 
 def request_weight(request: ChatRequest | TextRequest) -> int:
-    """In characters. Of values that were sent as JSON (schemas, template variables) no more is looked at than it takes
-    to see that a request is not small."""
+    """Return the weight in characters.
+
+    Of values that were sent as JSON (schemas, template variables) only as much is visited as shows that a request is
+    not small.
+    """
     if isinstance(request, TextRequest):
         return len(request.prompt)
     weight = 0

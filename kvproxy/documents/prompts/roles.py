@@ -1,8 +1,9 @@
-"""Orders of roles that a chat template takes, found by rendering probes, and conversations brought into one.
+"""`Roles`: the orders of roles that a chat template takes, found by rendering probes, and conversations brought into
+one.
 
-What a template takes stays as it is. A later message never moves to the front: the next turn's prompt must begin with
-this turn's tokens. So where system messages cannot stand in the middle, they become part of the message before them,
-or of the next user message.
+An order that a template takes stays unchanged. A later message never moves to the front: the next turn's prompt must
+begin with this turn's tokens. So where system messages cannot stand in the middle, they become part of the message
+before them, or of the next user message.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any
 from kvproxy.core import Message, Role
 
 JOINT = "\n"
-"""Between system messages that become one, as between the parts of one message."""
+"""The text between system messages that become one, as between the parts of one message."""
 BREAK = "\n\n"
-"""Between messages of different meaning that become one."""
+"""The text between messages of different meaning that become one."""
 LATE = "<system>\n{}\n</system>"
 """The form of a system message that stands in a user's or a tool's message."""
 CUT = "[the conversation's beginning is not shown]"
@@ -26,7 +27,7 @@ SILENCE = "[no answer]"
 """The assistant's words where a template wants an answer between a tool's result and the user."""
 
 ONWARD = "[go on]"
-"""The user's words where a template wants the user between an answer and what follows on its calls."""
+"""The user's words where a template wants the user between an answer and its calls' continuation."""
 
 Entry = dict[str, Any]
 """A message as templates take it."""
@@ -36,27 +37,31 @@ Render = Callable[[Sequence[Mapping[str, Any]]], str]
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The defaults are of a template that takes everything."""
+    """The orders that one template takes. The defaults are of a template that takes everything."""
 
     system: bool = True
-    """It shows a system message at the front."""
+    """True when it shows a system message at the front."""
     several_systems: bool = True
-    """It shows more than one there."""
+    """True when it shows several system messages at the front."""
     late_system: bool = True
-    """It shows a system message behind other messages."""
+    """True when it shows a system message behind other messages."""
     lone_system: bool = True
-    """It needs no user message."""
+    """True when it needs no user message."""
     repeated_user: bool = True
     repeated_assistant: bool = True
-    """Two of one role may follow each other."""
+    """True when two assistant messages may follow each other."""
     assistant_first: bool = True
     user_behind_call: bool = True
-    """A user message may stand right behind a call or its result. Where not, calls and results are no turns."""
+    """True when a user message may stand right behind a call or its result. Where not, calls and results are no
+    turns."""
 
 
 def roles_taken(render: Render, call: Sequence[Entry]) -> Roles:
-    """``call``: an assistant's call and its result in the template's own way, none where it knows no tools. A message
-    that is dropped without a word counts as not taken."""
+    """Probe a template. ``call``: an assistant's call and its result in the template's own form, none where it has no
+    tools.
+
+    A message that is silently dropped counts as not taken.
+    """
     s, t, u, v, a, b = (
         {"role": role, "content": f"zq_{role}_{n}"}
         for role, n in [
@@ -89,7 +94,7 @@ def roles_taken(render: Render, call: Sequence[Entry]) -> Roles:
 
 
 def shown_as(messages: Sequence[Message], roles: Roles) -> list[Role]:
-    """For each message, the role of the message that its content ends up in: see ``arranged``."""
+    """Return, for each message, the role of the message that its content ends up in: see ``arranged``."""
     shown: list[Role] = []
     front = True
     for message in messages:
@@ -102,7 +107,7 @@ def shown_as(messages: Sequence[Message], roles: Roles) -> list[Role]:
 
 
 def front_merged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
-    """With one system message at the front where the template takes no more."""
+    """Merge the system messages at the front into one, where the template takes no more."""
     front = next((i for i, entry in enumerate(entries) if entry["role"] != "system"), len(entries))
     if front < 2 or roles.several_systems:
         return list(entries)
@@ -111,10 +116,10 @@ def front_merged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
 
 
 def arranged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
-    """In an order that the template takes. ``entries``: as ``front_merged`` gives them."""
+    """Arrange messages in an order that the template takes. ``entries``: the result of ``front_merged``."""
     done: list[Entry] = []
     front = True
-    continued = False  # The last entry is a system text that the next user message goes on with.
+    continued = False  # The last entry is a system text that the next user message continues.
     for entry in entries:
         system = entry["role"] == "system"
         if system and (roles.system if front else roles.late_system):
@@ -133,7 +138,7 @@ def arranged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
 
 
 def _fold(done: list[Entry], text: str, roles: Roles, *, continued: bool) -> bool:
-    """Put a system text into ``done`` (modified). Whether the next user message goes on with it."""
+    """Put a system text into ``done`` (modified). Returns whether the next user message continues it."""
     if done and done[-1]["role"] in ("user", "tool"):
         done[-1] = _joined(done[-1], text)
         return continued
@@ -164,18 +169,19 @@ def _add(done: list[Entry], entry: Entry, roles: Roles, *, continued: bool) -> N
 
 
 def _merges(entry: Entry, roles: Roles) -> bool:
-    """Whether an answer must become part of the answer before it. One with calls need not where they are no turn, and
-    such templates may not show what is said beside calls."""
+    """Return whether an answer must become part of the answer before it. One with calls need not where they are no
+    turn, and such templates may not show the text beside calls."""
     return not roles.repeated_assistant and (roles.user_behind_call or bool(_turn(entry)))
 
 
 def _turn(entry: Entry) -> str:
-    """The role whose turn a message is, where calls and their results are nobody's; empty for those."""
+    """Return the role that takes the turn with a message; empty for calls and results where they are no turn."""
     return entry["role"] if entry["role"] in ("user", "assistant") and "tool_calls" not in entry else ""
 
 
 def _joined(entry: Entry, text: str) -> Entry:
-    """``entry``, with one more text. Texts are a list until ``_settled`` joins them: that of many costs no more."""
+    """Return ``entry`` with one more text. Texts are a list until ``_settled`` joins them, so that joining many
+    costs no more."""
     return {**entry, "content": _longer(entry["content"], text)}
 
 
@@ -189,7 +195,7 @@ def _one_answer(first: Entry, second: Entry) -> Entry:
 
 
 def _longer(texts: str | list[str], text: str) -> list[str]:
-    """A list that is handed on grows in place: nobody else has it."""
+    """Append to a list in place; its previous owner has passed it on."""
     if isinstance(texts, str):
         return [texts, text]
     texts.append(text)
@@ -197,7 +203,8 @@ def _longer(texts: str | list[str], text: str) -> list[str]:
 
 
 def _settled(entry: Entry) -> Entry:
-    """With its texts joined. What an answer says is nothing where it is empty; others begin with their first text."""
+    """Return ``entry`` with its texts joined. An answer's empty text is left out; other entries begin with their
+    first text."""
     lists = {name: texts for name, texts in entry.items() if isinstance(texts, list) and name != "tool_calls"}
     if not lists:
         return entry

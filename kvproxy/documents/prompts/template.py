@@ -1,4 +1,4 @@
-"""The model's chat template, rendered byte for byte as transformers' ``apply_chat_template`` renders it."""
+"""`ChatTemplate`: renders the model's chat template byte for byte as transformers' ``apply_chat_template`` does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESERVED = frozenset({"messages", "tools", "documents", "add_generation_prompt"}
 
 
 class ChatTemplate:
-    """Compiled once; ``render`` is pure unless ``uses_clock``."""
+    """A compiled chat template; ``render`` is pure unless ``uses_clock``."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -38,7 +38,7 @@ class ChatTemplate:
 
     @classmethod
     def load(cls, folder: Path) -> ChatTemplate:
-        """chat_template.jinja, else tokenizer_config.json's: a string, or the ``default`` of a list."""
+        """Read chat_template.jinja, else tokenizer_config.json's: a string, or the ``default`` of a list."""
         try:
             return cls((folder / "chat_template.jinja").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -60,10 +60,13 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> str:
-        """The prompt's text, ending where the assistant's answer starts.
+        """Return the prompt's text, ending where the assistant's answer starts.
 
-        ``tools`` in OpenAI's form; empty means none. ``describe`` turns a text of the template's into what a
-        person may read. Raises InvalidRequest with the template's own message when it refuses the conversation.
+        ``tools`` in OpenAI's form; empty means none. ``describe`` makes a template's text readable for an error
+        message. Raises InvalidRequest with the template's own message when it refuses the conversation.
+
+        Example:
+            ``text = template.render(messages, {"enable_thinking": False}, escape.restore, tools=tools)``
         """
         taken = {name: value for name, value in variables.items() if name not in RESERVED}
         try:
@@ -79,8 +82,8 @@ class ChatTemplate:
                 f"The model's chat template refuses these messages: {describe(str(e))}", param="messages"
             ) from e
         except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError) as e:
-            # Contents are always strings here, so only the request's own variables, or a tool whose schema the
-            # template reads, can cause this.
+            # Contents are always strings here, so the cause is one of the request's own variables, or a schema that
+            # the template reads.
             what, param = ("tools", "tools") if tools else ("variables", "chat_template_kwargs")
             raise InvalidRequest(
                 f"The model's chat template fails with these {what}: {describe(str(e))}", param=param
@@ -88,7 +91,7 @@ class ChatTemplate:
 
 
 class _Generation(jinja2.ext.Extension):
-    """``{% generation %}`` marks assistant text for training; rendering passes through it."""
+    """The tag ``{% generation %}``, which marks assistant text for training; rendering passes through it."""
 
     tags = {"generation"}  # noqa: RUF012 - jinja2 declares it as a plain set
 
@@ -104,7 +107,7 @@ class _Generation(jinja2.ext.Extension):
 
 
 class _PlainDict:
-    """``dict`` without its class attributes, so that a template cannot leave the sandbox through it."""
+    """A ``dict`` without its class attributes, so that a template cannot leave the sandbox through it."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         return dict(*args, **kwargs)
@@ -140,7 +143,7 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """jinja2's own ``tojson`` escapes HTML, which models have not seen in training."""
+    """Write JSON without jinja2's HTML escapes of ``tojson``, which models have not seen in training."""
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )

@@ -1,4 +1,4 @@
-"""Prompts without a chat template: text as it is, or the client's own token ids."""
+"""`TextPrompts`: prompts without a chat template, from unchanged text or the client's own token ids."""
 
 from __future__ import annotations
 
@@ -14,22 +14,33 @@ from kvproxy.errors import InvalidRequest
 
 
 class TextPrompts:
-    """Tokenises them. Text controls nothing here either: who wants control tokens sends token ids."""
+    """Tokenises text prompts. Text never acts as a control token; a client that wants control tokens sends token
+    ids."""
 
     def __init__(self, tokenizer: Tokenizer, library: Library) -> None:
         self._tokenizer = tokenizer
         self._library = library
 
     def encode(self, text: str, *, begin: bool, param: str = "prompt") -> list[int]:
-        """``begin``: with what the tokenizer puts before every text. Raises InvalidRequest."""
+        """Return the tokens of ``text``. ``begin``: with the tokens that the tokenizer puts before every text. Raises
+        InvalidRequest.
+
+        Example:
+            ``ids = prompts.encode("Once", begin=True, param="prompt")``
+        """
         start = self._tokenizer.begin if begin else ()
         return [*start, *self._tokenizer.encode_text(checked(text, param))]
 
     def place(
         self, text: str, caller: Caller, seam: Seam, budget: EncodingBudget
     ) -> tuple[list[int], Known | None, Mark | None]:
-        """Tokens, and the known document that the text starts with. ``budget`` is told what is encoded (modified).
-        Raises InvalidRequest, and what ``budget`` raises."""
+        """Return the tokens, and the known document that the text starts with, with its place.
+
+        ``budget`` counts the encoded characters (modified). Raises InvalidRequest, and the errors of ``budget``.
+
+        Example:
+            ``tokens, known, mark = prompts.place(text, caller, seam, EncodingBudget())``
+        """
         body = checked(text, "prompt").lstrip()
         match = self._library.at_front(body, caller)
         begin = self._tokenizer.begin
@@ -42,7 +53,7 @@ class TextPrompts:
         return tokens, match.known, Mark(len(begin) + mark.start, len(begin) + mark.end)
 
     def checked_ids(self, ids: Sequence[int], param: str) -> tuple[int, ...]:
-        """Token ids of this tokenizer. Raises InvalidRequest."""
+        """Return the ids if this tokenizer has all of them. Raises InvalidRequest."""
         size = self._tokenizer.size
         for i, token in enumerate(ids):
             if not 0 <= token < size:

@@ -1,4 +1,4 @@
-"""Tools in one canonical form: the order and white space of a client's JSON must not cost a hit."""
+"""`ToolTexts`: tools in one canonical form, so that the order and white space of a client's JSON cost no hit."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _FIRST = (
 _LAST = ("definitions", "$defs")
 _RANK = {name: i for i, name in enumerate(_FIRST)} | {name: 1000 + i for i, name in enumerate(_LAST)}
 _MEANINGLESS = frozenset({"$schema", "$id", "$comment", "strict"})
-"""Keywords that say nothing to a model."""
+"""Keywords without meaning for a model."""
 _BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas", "definitions", "$defs"})
-"""Keywords whose value holds schemas by name; every name counts there, also one that is a keyword."""
+"""Keywords that hold schemas by name; every name counts there, also one that is a keyword."""
 _VALUES = frozenset({"enum", "const", "default", "examples"})
-"""Keywords whose value is data."""
+"""Keywords that hold data."""
 
-# Qwen3's and Hermes' words. The marks of a call are the model's own where its tokenizer has them.
+# The words of Qwen3 and Hermes. The marks of a call are the model's own where its tokenizer has them.
 _HEAD = (
     "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
     "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
@@ -42,12 +42,12 @@ _FOOT = (
 
 
 def canonical_tools(tools: Sequence[Tool]) -> list[dict[str, Any]]:
-    """OpenAI's form, by name, without ``strict``. Equal tools give equal JSON text, whatever their order."""
+    """Return tools in OpenAI's form, by name, without ``strict``. Equal tools give equal JSON text in any order."""
     return [_canonical_tool(tool) for tool in sorted(tools, key=lambda tool: tool.name)]
 
 
 def canonical_schema(schema: Any) -> Any:
-    """A JSON schema with its keys in one order and ``required`` by name. Lists keep their order otherwise."""
+    """Return a JSON schema with its keys in one order and ``required`` by name. Lists keep their order otherwise."""
     if not isinstance(schema, Mapping):
         return schema
     keys = sorted(schema.keys() - _MEANINGLESS, key=lambda key: (_RANK.get(key, 100), key))
@@ -56,15 +56,19 @@ def canonical_schema(schema: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RenderedTools:
-    """Canonical and escaped: as values for the template, and as a block of text for a system message."""
+    """Canonical and escaped tools: as values for the template, and as a block of text for a system message."""
 
     values: tuple[dict[str, Any], ...]
     block: str
 
 
 class ToolTexts:
-    """Renders tools for one model. Agents send the same tools with every request: the last ones of each scope are kept.
-    No scope finds another one's: how long a prompt takes must not tell which tools others use. Safe in any thread."""
+    """Renders tools for one model, and remembers the latest ones of each scope: agents send the same tools with every
+    request.
+
+    No scope finds another one's: the time that a prompt takes must not show which tools other tenants use. Safe in
+    any thread.
+    """
 
     ENTRIES = 64
     CHARACTERS = 1 << 16
@@ -76,8 +80,10 @@ class ToolTexts:
         self._lock = threading.Lock()
 
     def of(self, tools: Sequence[Tool], scope: str) -> RenderedTools:
-        """``scope``: whose tools they are. Raises InvalidRequest for schemas nested too deeply, and for text that is
-        no Unicode."""
+        """Return the rendered tools of a scope.
+
+        Raises InvalidRequest for schemas nested too deeply, and for text that is no Unicode.
+        """
         try:
             key = (scope, json.dumps([(tool.name, tool.description, tool.parameters) for tool in tools]))
             with self._lock:

@@ -1,4 +1,5 @@
-"""The bounds of composing one prompt: characters that may be encoded on the event loop, and tokens that fit at all."""
+"""`EncodingBudget`: bounds the composing of one prompt by encoded characters on the event loop and by tokens that
+fit."""
 
 from __future__ import annotations
 
@@ -8,21 +9,27 @@ ON_LOOP = 1 << 13
 """Characters that one prompt may have encoded on the event loop: about 2,000 tokens, 10 ms at worst."""
 
 TIMES_TOO_LONG = 2
-"""How many times its limit a prompt may be long before composing it ends; up to there its exact length is told."""
+"""A prompt of more than this many times its limit is refused before its exact length is known."""
 
 
 class Pending(Exception):
-    """More is to be encoded than the event loop has time for. On a thread, composing begins anew."""
+    """Raised when a prompt needs more encoding than the event loop has time for. Composing then starts again on a
+    thread."""
 
     def __init__(self) -> None:
         super().__init__("this prompt is to be composed on a thread")
 
 
 class EncodingBudget:
-    """Counts what one prompt costs as it is composed. One composition's own; without bounds it never refuses."""
+    """Counts the cost of one prompt as it is composed. One composition's own; without bounds it never refuses.
+
+    Example:
+        ``EncodingBudget(characters=ON_LOOP, limit=32768).encode(text)``
+    """
 
     def __init__(self, *, characters: int | None = None, limit: int | None = None) -> None:
-        """``characters``: how many may be encoded; None: all. ``limit``: how many tokens fit; None: any number."""
+        """Set the bounds. ``characters``: the most to be encoded; None: no bound. ``limit``: tokens that fit;
+        None: no bound."""
         self._characters = characters
         self._limit = limit
         self._expected = 0
@@ -35,14 +42,16 @@ class EncodingBudget:
                 raise Pending
 
     def expect(self, tokens: int) -> None:
-        """Count tokens that the prompt will have at least, before anything is encoded. Raises ContextTooLong when
-        they cannot fit."""
+        """Count the least tokens that the prompt will have, before it is encoded.
+
+        Raises ContextTooLong when they cannot fit.
+        """
         self._expected += tokens
         if self._limit is not None and self._expected > self._limit:
             raise _too_long(self._limit, self._expected)
 
     def check(self, tokens: int) -> None:
-        """Raises ContextTooLong when a prompt of which so many tokens are there is far too long."""
+        """Raise ContextTooLong when a prompt that has ``tokens`` tokens so far is far too long."""
         if self._limit is not None and tokens > self._limit * TIMES_TOO_LONG:
             raise _too_long(self._limit, tokens)
 

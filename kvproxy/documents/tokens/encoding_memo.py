@@ -1,4 +1,4 @@
-"""Tokens of texts that were encoded a moment ago: tools, instructions and earlier turns come back each time."""
+"""`TextMemo`: tokens of recently encoded texts: tools, instructions and earlier turns come back with each request."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ Encode = Callable[[], tuple[Sequence[int], Sequence[int]]]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A text's tokens, and how many of them stand at each of its stops whatever follows."""
+    """A text's tokens, and for each of its stops the number of them that no later text changes."""
 
     token_ids: array[int]
     decided: tuple[int, ...]
 
 
 class TextMemo:
-    """The latest texts of each scope, by their digests: tokens are held, texts are not. A scope never finds what
-    another one sent: how long a prompt takes must not tell what others wrote. Safe in any thread."""
+    """The latest texts of each scope, by their digests: tokens are held, texts are not.
+
+    A scope never finds another scope's texts: the time that a prompt takes must not show the texts of other tenants.
+    Safe in any thread.
+    """
 
     SHORTEST, LONGEST = 8, 1 << 18
-    """In characters; a shorter text is encoded as fast as it is found."""
+    """Bounds in characters; a shorter text is encoded as fast as it is found."""
     CHARACTERS = 1 << 23
-    """Of all texts together, ``OVERHEAD`` added for each: about as many bytes are held."""
+    """Characters of all texts together, with ``OVERHEAD`` added for each: about as many bytes are held."""
     OVERHEAD = 512
 
     def __init__(self) -> None:
@@ -40,11 +43,15 @@ class TextMemo:
 
     @property
     def characters(self) -> int:
-        """Of all texts that are held, with the overhead of each."""
+        """Characters of all held texts, with the overhead of each."""
         return self._characters
 
     def encoded(self, scope: str, text: str, stops: tuple[int, ...], encode: Encode) -> Encoded:
-        """What ``encode`` gives for ``text`` with stops at these offsets; it is called when that is not held."""
+        """Return the result of ``encode`` for ``text`` with stops at these offsets; calls it when that is not held.
+
+        Example:
+            ``found = memo.encoded(scope, text, (12,), encode)``
+        """
         if not self.SHORTEST <= len(text) <= self.LONGEST:
             return _encoded(encode)
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -60,7 +67,7 @@ class TextMemo:
         return found
 
     def _put(self, key: tuple[str, bytes, tuple[int, ...]], found: Encoded, size: int) -> None:
-        if key in self._entries:  # another thread was as far
+        if key in self._entries:  # another thread has encoded it meanwhile
             return
         self._entries[key] = found, size
         self._characters += size

@@ -1,10 +1,10 @@
-"""Client text stays text: what a message says can never act as a control token or as template input.
+"""`Escape`: keeps client text from acting as a control token or as template input.
 
-Before rendering, the first character of every control token (``<`` in most models) is replaced, wherever a
-client wrote it, by a private stand-in; known documents are replaced whole by a placeholder, and the ends of
-prefixes that the client marked get one without width. After rendering, the only control strings left are the
-template's own. Replacing single characters rather than whole control
-strings also covers a string that a template would assemble out of two contents.
+Before rendering, the first character of every control token (``<`` in most models) is replaced, wherever a client
+wrote it, by a private stand-in; known documents are replaced whole by a placeholder, and the ends of prefixes that
+the client marked get one without width. After rendering, the only control strings left are the template's own.
+Replacing single characters rather than whole control strings also covers a string that a template would assemble out
+of two contents.
 
 The stand-ins are Unicode noncharacters U+FDD0 to U+FDEF; in client text they are escaped themselves.
 """
@@ -26,13 +26,13 @@ RESERVED = re.compile("[\ufdd0-\ufdef]")
 _VARIABLES = "chat_template_kwargs"
 _PLACEHOLDER = re.compile(f"([{_SLOT}{_MARK}])([{_DIGITS}]+)\\1")
 
-# Templates take an assistant's earlier message apart at these, so there they keep their meaning.
+# Templates split an assistant's earlier message at these, so there they keep their meaning.
 _ASSISTANT_MARKS = re.compile("(</?think>|</?tool_call>)")
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A mark in a region: it stands behind ``offset`` characters of the region's text number ``text``."""
+    """A mark in a region, behind ``offset`` characters of the region's text number ``text``."""
 
     mark: int
     text: int
@@ -54,7 +54,9 @@ class Escape:
     def __init__(self, control: Collection[str]) -> None:
         firsts = sorted({text[0] for text in control})
         if len(firsts) > _LAST - _FIRST_STAND_IN + 1:
-            raise SetupError("this tokenizer's control tokens start with too many different characters")
+            raise SetupError(
+                "this tokenizer's control tokens start with too many different characters; use another model"
+            )
         self._stand_ins = {first: chr(_FIRST_STAND_IN + i) for i, first in enumerate(firsts)}
         self._originals = {stand_in: first for first, stand_in in self._stand_ins.items()}
         stand_ins = "".join(self._originals)
@@ -62,7 +64,7 @@ class Escape:
         self._coded = re.compile(f"{coded}|([{stand_ins}])" if stand_ins else coded)
 
     def text(self, text: str) -> str:
-        """Client text in a form that the template cannot mistake for its own."""
+        """Escape client text, so that the template cannot mistake it for its own."""
         if not text.isascii():
             text = RESERVED.sub(lambda m: _ESCAPE + _number(ord(m[0]) - ord(_ESCAPE), width=3), text)
         for first, stand_in in self._stand_ins.items():
@@ -70,16 +72,16 @@ class Escape:
         return text
 
     def assistant(self, text: str) -> str:
-        """As ``text``, but ``<think>`` and ``<tool_call>`` marks stay what they are."""
+        """Escape as ``text`` does, but keep ``<think>`` and ``<tool_call>`` marks."""
         parts = _ASSISTANT_MARKS.split(text)
         return "".join(part if i % 2 else self.text(part) for i, part in enumerate(parts))
 
     def variables(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A request's template variables with every string in them escaped. Raises InvalidRequest."""
+        """Escape every string in a request's template variables. Raises InvalidRequest."""
         return {checked(name, _VARIABLES): self.value(value, _VARIABLES) for name, value in values.items()}
 
     def value(self, value: Any, param: str) -> Any:
-        """A JSON value with every string in it escaped, keys included. Raises InvalidRequest."""
+        """Escape every string in a JSON value, keys included. Raises InvalidRequest."""
         try:
             return self._value(value, param)
         except RecursionError as e:
@@ -95,7 +97,7 @@ class Escape:
         return value
 
     def restore(self, text: str) -> str:
-        """The text that the client wrote. Placeholders must have been taken out before."""
+        """Return the text that the client wrote. Placeholders must have been taken out before."""
         if text.isascii():
             return text
         return self._coded.sub(self._original, text)
@@ -104,15 +106,15 @@ class Escape:
         return chr(ord(_ESCAPE) + _parse(match[1])) if match[1] else self._originals[match[2]]
 
     def slot(self, index: int) -> str:
-        """The placeholder of a known document."""
+        """Return the placeholder of a known document."""
         return f"{_SLOT}{_number(index)}{_SLOT}"
 
     def mark(self, index: int) -> str:
-        """A placeholder without width, behind the last character of a prefix that the client marked."""
+        """Return a placeholder without width, for the end of a prefix that the client marked."""
         return f"{_MARK}{_number(index)}{_MARK}"
 
     def segments(self, region: str) -> Segments:
-        """Cut ``region`` at its placeholders and restore what stands between them."""
+        """Cut ``region`` at its placeholders and restore the texts between them."""
         pieces = _PLACEHOLDER.split(region)
         found = Segments([self.restore(pieces[0])], [], [])
         for kind, digits, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
@@ -126,7 +128,7 @@ class Escape:
 
 
 def checked(text: str, param: str) -> str:
-    """``text``. Raises InvalidRequest for half a surrogate pair, which JSON can carry and UTF-8 cannot."""
+    """Return ``text``. Raises InvalidRequest for half a surrogate pair, which JSON can carry and UTF-8 cannot."""
     if not text.isascii():
         try:
             text.encode("utf-8")

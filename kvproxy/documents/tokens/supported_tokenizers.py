@@ -1,14 +1,14 @@
-"""Which tokenizers can be cut and joined exactly: a closed list, because a wrong guess is a wrong token.
+"""The tokenizer types supported by ``token_join``. A closed list: an unsupported one would yield wrong tokens.
 
-The seam (``seam.py``) needs three properties, and every pattern below has them:
+``token_join`` needs three properties, and every pattern below has them:
 
 * the pattern is matched left to right, without look-behind, and covers every character;
-* whether a piece ends where it does is decided by the characters up to three beyond its end (contractions are
-  the longest) or by a run of spaces, letters, digits or punctuation that stops there;
+* the end of a piece is decided by the characters up to three beyond it (contractions are the longest) or by a run of
+spaces, letters, digits or punctuation that stops there;
 * a piece is turned into tokens by itself.
 
-Anything else (Metaspace, Unigram, word pieces, patterns that group digits from the right) is encoded whole:
-slower, never wrong. Add a pattern here only with its property test.
+Anything else (Metaspace, Unigram, word pieces, patterns that group digits from the right) is encoded whole: slower,
+never wrong. Add a pattern here only with its property test.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PATTERNS = frozenset(
 
 
 def why_unsupported(spec: dict[str, Any]) -> str | None:
-    """None when ``spec`` (a parsed tokenizer.json) can be cut and joined exactly, else why not."""
+    """Return None when ``spec`` (a parsed tokenizer.json) can be cut and joined exactly, else the reason."""
     model = spec.get("model") or {}
     if model.get("type") != "BPE":
         return f"its model is {model.get('type')}, not byte-level BPE"

@@ -1,20 +1,20 @@
-"""Joins kept tokens to new text, exactly: ``encode(before + document + after)`` without the document's part.
+"""`Seam`: joins kept tokens to new text: ``encode(before + document + after)`` without encoding the document.
 
-Byte-level BPE first cuts text into pieces by a pattern, left to right, then encodes each piece by itself. So
-the tokens of a text are those of any two halves of it, if the cut between them is a piece boundary in the
-whole. Two facts give such cuts (the patterns are those of ``kind.py``):
+Byte-level BPE first cuts text into pieces by a pattern, left to right, then encodes each piece by itself. So the
+tokens of a text are those of any two halves of it, if the cut between them is a piece boundary in the whole. Two
+facts give such cuts (the patterns are those of ``supported_tokenizers.py``):
 
-* END. A boundary ``c`` in the document's own pieces stays one whatever follows, when every piece before it
-  was decided by characters of the document alone: ``HORIZON`` more characters follow ``c``, not all of them
-  white space (a run of spaces is decided by what ends it).
-* START. With any text in front, some boundary near the document's start is soon common to both ways of
-  cutting; from there on the same pattern sees the same characters.
+* END. A boundary ``c`` in the document's own pieces stays one for every text behind it, when every piece before it
+was decided by characters of the document alone: ``HORIZON`` more characters follow ``c``, not all of them white space
+(a run of spaces is decided by the character that ends it).
+* START. With any text in front, some boundary near the document's start is soon common to both ways of cutting; from
+there on the same pattern sees the same characters.
 
-NFC composes across a cut unless the character behind it starts a new composition, so with a normaliser only
-such characters are cut at, and the last of them in the document bounds what is decided.
+NFC composes across a cut unless the character behind it starts a new composition, so with a normaliser only such
+characters are cut at, and the last of them in the document bounds the decided part.
 
-Wherever nothing can be shown the whole region is encoded: slower, never wrong. Cutting the last few tokens
-and encoding them again was rejected: one piece can be any number of tokens.
+Without such a proof the whole region is encoded: slower, never wrong. Cutting the last few tokens and encoding them
+again was rejected: one piece can be any number of tokens.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _LEAD = 320
 _LONGEST_PIECE = 4096
 
 Encoding = tuple[Sequence[int], Sequence[int]]
-"""A text's tokens, and how many of them each of its stops decides."""
+"""A text's tokens, and for each of its stops the number of them that it decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a document stands in a region: its tokens are ``[start:end)`` of the region's."""
+    """The place of a document in a region: its tokens are ``[start:end)`` of the region's."""
 
     start: int
     end: int
@@ -53,18 +53,18 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A region's tokens, where its documents stand in them, and where its stops do."""
+    """A region's tokens, with the places of its documents and its stops."""
 
     token_ids: list[int]
     marks: list[Mark]
     stops: list[tuple[int, int]]
-    """(mark's index, position): the tokens before the position are the same whatever follows the stop. 0 where
-    that cannot be shown of any token."""
+    """Pairs (mark's index, position): the tokens before the position are the same for any text behind the stop. 0
+    where that cannot be shown of any token."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Lead:
-    """What to put before ``document.token_ids[resume:]``; the document starts at token ``start`` of it."""
+    """The tokens to put before ``document.token_ids[resume:]``; the document starts at token ``start`` of them."""
 
     token_ids: tuple[int, ...]
     resume: int
@@ -72,8 +72,11 @@ class _Lead:
 
 
 class Seam:
-    """Joins documents to text. Its only state are two memos: what stood before which document, and what was
-    encoded lately, of each scope by itself. Safe in any thread."""
+    """Joins documents to text.
+
+    Its only state are two memos, each separated by scope: the texts before documents, and the latest encoded texts.
+    Safe in any thread.
+    """
 
     MEMO_ENTRIES = 512
     MEMO_CHARACTERS = 4096
@@ -112,8 +115,11 @@ class Seam:
     ) -> Joined:
         """Encode ``texts[0] + documents[0].core + texts[1] + …`` as one; one more text than documents.
 
-        ``scope``: whose text it is; what this scope sends again is not encoded again. None: nobody's. ``budget`` is
-        told what is encoded (modified). Raises what it raises.
+        ``scope``: the owner of the text; texts that the same scope sends again are not encoded again. None: remember
+        nothing. ``budget`` counts the encoded characters (modified). Raises the errors of ``budget``.
+
+        Example:
+            ``joined = seam.encode(["Read: ", " Who signs?"], [tokenized], scope=caller.scope)``
         """
         budget = budget or EncodingBudget()
         tokens: list[int] = []
@@ -163,7 +169,7 @@ class Seam:
         return found.token_ids, found.decided
 
     def _encoded(self, text: str, offsets: Sequence[int], budget: EncodingBudget) -> Encoding:
-        """``offsets``: of the stops."""
+        """Encode one text, from the memo where it has it. ``offsets``: of the stops."""
         budget.encode(len(text))
         if not offsets:
             return self._tokenizer.encode_text(text), ()
@@ -171,10 +177,11 @@ class Seam:
         return encoding.ids, [self._decided_tokens(text, offset, encoding) for offset in offsets]
 
     def _decided_tokens(self, text: str, end: int, encoding: tokenizers.Encoding) -> int:
-        """How many of ``encoding``'s tokens (those of ``text``) any text that starts with ``text[:end]`` has.
+        """Return how many of ``encoding``'s tokens (those of ``text``) every text that starts with ``text[:end]``
+        has.
 
-        The same rule as the END cut, on the pieces of a longer text: a boundary that ``text[:end]`` decides is
-        one in all of them or in none.
+        The same rule as the END cut, on the pieces of a longer text: a boundary that ``text[:end]`` decides is one in
+        all of them or in none.
         """
         if not self._tokenizer.seam_supported:
             return 0
@@ -192,7 +199,7 @@ class Seam:
         return 0
 
     def _measured(self, tokens: list[int], base: int, text: str, document: TokenizedDocument) -> Mark:
-        """Where a document without cuts ended up: as far as its own tokens agree with the region's."""
+        """Find the place of a document without cuts: as far as its own tokens agree with the region's."""
         alone = self._tokenizer.encode_text(text)
         end = next(
             (i for i, token in enumerate(alone) if base + i >= len(tokens) or tokens[base + i] != token),
@@ -202,14 +209,14 @@ class Seam:
         return Mark(base + min(start, end), base + end)
 
     def _separable(self, text: str, index: int) -> bool:
-        """Whether NFC treats ``text[:index]`` and ``text[index:]`` apart, whatever precedes or follows."""
+        """Return whether NFC treats ``text[:index]`` and ``text[index:]`` apart, in any context."""
         if not self._tokenizer.normalizes or index >= len(text):
             return not self._tokenizer.normalizes
         char = text[index]
         return char.isascii() or _starts_composition(char)
 
     def _end_cut(self, core: str) -> int:
-        """The last cut that no tail can move, or 0."""
+        """Return the last cut that no tail can move, or 0."""
         decided = len(core)
         if self._tokenizer.normalizes:
             decided = next((i for i in range(len(core) - 1, 0, -1) if self._separable(core, i)), 0)
@@ -223,7 +230,7 @@ class Seam:
         return 0
 
     def _entries(self, core: str, lead: int) -> tuple[Entry, ...]:
-        """Boundaries of the document that hold whatever precedes it, if they are boundaries there too."""
+        """Return the boundaries of the document that hold behind any text, if they are boundaries there too."""
         starts = self._tokenizer.boundaries(self._tokenizer.normalize(core[:lead]))
         total = len(self._tokenizer.encode_text(core[:lead]))
         entries: list[Entry] = []
@@ -260,7 +267,7 @@ class Seam:
         starts = tokenizer.boundaries(tokenizer.normalize(whole))
         for entry in document.entries:
             if len(tokenizer.normalize(before + document.core[: entry.character])) in starts:
-                # Counted from behind: white space before a cut is split otherwise when nothing follows.
+                # Counted from the end: white space before a cut is split otherwise when nothing follows.
                 behind = tokenizer.encode_text(document.core[entry.character : document.lead])
                 tokens = tokenizer.encode_text(whole)
                 kept = tuple(tokens[: len(tokens) - len(behind)])
@@ -270,10 +277,10 @@ class Seam:
 
 
 def _starts_composition(char: str) -> bool:
-    """Whether NFC never joins ``char`` to what stands before it. Errs on the side of no.
+    """Return whether NFC never joins ``char`` to the text before it. False where that is not known.
 
-    Joined are combining marks, Hangul vowels and finals, Kirat Rai vowels, and whatever this Python's Unicode
-    tables do not know yet or write differently in NFC.
+    Joined are combining marks, Hangul vowels and finals, Kirat Rai vowels, and characters that this Python's Unicode
+    tables do not have yet or write differently in NFC.
     """
     code = ord(char)
     if 0x1100 <= code <= 0x11FF or 0xA960 <= code <= 0xA97F or 0xD7B0 <= code <= 0xD7FF:

@@ -1,4 +1,5 @@
-"""The model's tokenizer, split in two: text that can never become a control token, and the control tokens."""
+"""`Tokenizer`: the model's tokenizer, split into plain text that never becomes a control token, and the control
+tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from kvproxy.documents.tokens.supported_tokenizers import why_unsupported
 from kvproxy.errors import SetupError
 
 _LONG = 4096
-"""Characters; about 5 ms."""
+"""Characters from which text is encoded without the interpreter's lock; about 5 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +38,24 @@ class Tokenizer:
     """
 
     def __init__(self, source: bytes, settings: Mapping[str, Any], eos_ids: frozenset[int]) -> None:
-        """``source``: tokenizer.json's bytes; ``settings``: tokenizer_config.json's. Raises SetupError."""
+        """Split the tokenizer. ``source``: tokenizer.json's bytes; ``settings``: tokenizer_config.json's. Raises
+        SetupError.
+
+        Example:
+            ``Tokenizer(Path("tokenizer.json").read_bytes(), {"bos_token": "<s>"}, frozenset({2}))``
+        """
         spec = json.loads(source)
         self.digest = hashlib.sha256(source).hexdigest()
         self.special_tokens = _special_tokens(settings)
-        """Names the chat template may use, e.g. ``bos_token``, and their text."""
+        """Names that the chat template may use, e.g. ``bos_token``, and their text."""
         self.eos_ids = eos_ids
         self.seam_unsupported = why_unsupported(spec)
-        """None, or why documents of this tokenizer are encoded together with what surrounds them."""
+        """None, or the reason that documents of this tokenizer are encoded together with the surrounding text."""
         self._full = tokenizers.Tokenizer.from_str(source.decode("utf-8"))
         self.size = max(self._full.get_vocab(with_added_tokens=True).values()) + 1
         """One more than the largest token id."""
         self.begin = _begin(self._full)
-        """What the post-processor puts before every text, e.g. a bos token; mostly nothing."""
+        """Tokens that the post-processor puts before every text, e.g. a bos token; mostly none."""
         controls = _take_controls(spec)
         self.control: Mapping[str, int] = {c.text: c.id for c in controls}
         """Text -> id of every added token, longest first."""
@@ -91,23 +97,23 @@ class Tokenizer:
 
     @property
     def seam_supported(self) -> bool:
-        """Whether known documents are never tokenised again."""
+        """True when known documents are never tokenised again."""
         return self.seam_unsupported is None
 
     def encode_text(self, text: str) -> list[int]:
-        """Token ids of ``text`` as one region; no control token, whatever it says, and none added."""
+        """Return the token ids of ``text`` as one region: never a control token, and none added."""
         ids: list[int] = self.encoding(text).ids
         return ids
 
     def encoding(self, text: str) -> tokenizers.Encoding:
-        """As ``encode_text``, with the pieces and characters that the tokens come from."""
+        """Encode as ``encode_text`` does, with the pieces and characters that the tokens come from."""
         if len(text) < _LONG:
             return self._plain.encode(text, add_special_tokens=False)
         # ``encode`` holds the interpreter's lock all the while, which stops every other thread, the engine's too.
         return self._plain.encode_batch([text], add_special_tokens=False)[0]
 
     def least_tokens(self, text: str) -> int:
-        """A number of tokens that ``text`` has at least, by its length alone; 0 where that tells nothing of it."""
+        """Return a lower bound of the tokens of ``text`` from its length alone; 0 where there is none."""
         if self._longest is None:
             return 0
         # NFC makes one character of four at most.
@@ -126,30 +132,31 @@ class Tokenizer:
             yield rendered[position:]
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
-        """Text of ``ids``; an incomplete character at the end comes out as U+FFFD."""
+        """Return the text of ``ids``; an incomplete character at the end comes out as U+FFFD."""
         text: str = self._full.decode(list(ids), skip_special_tokens=skip_special)
         return text
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """Each token by itself; part of a character comes out as U+FFFD, a control token as its own text."""
+        """Return each token's text; part of a character comes out as U+FFFD, a control token as its own text."""
         return [str(self._full.decode([token], skip_special_tokens=False)) for token in ids]
 
     def normalize(self, text: str) -> str:
-        """What the tokenizer makes of ``text`` before cutting it: NFC, or the text as it is."""
+        """Normalise ``text`` as the tokenizer does before cutting it: to NFC, or not at all."""
         normalizer = self._plain.normalizer
         return text if normalizer is None else str(normalizer.normalize_str(text))
 
     @property
     def normalizes(self) -> bool:
+        """True when the tokenizer normalises text to NFC."""
         return self._plain.normalizer is not None
 
     def boundaries(self, normalized: str) -> set[int]:
-        """Character positions in ``normalized`` where the pre-tokenizer starts a piece."""
+        """Return the character positions in ``normalized`` where the pre-tokenizer starts a piece."""
         return {start for _, (start, _) in self._plain.pre_tokenizer.pre_tokenize_str(normalized)}
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one when there is no such file. Raises SetupError when it cannot be read."""
+    """Read a JSON object, an empty one when there is no such file. Raises SetupError when it cannot be read."""
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -160,8 +167,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _pattern(controls: Sequence[_Control]) -> re.Pattern[str] | None:
-    """Finds any of ``controls``, the first in order. Groups tell which one, where the text alone does not;
-    without them, ``re`` skips to the characters that control tokens start with: 50 times faster."""
+    """Compile a pattern that finds any of ``controls``, the first in order.
+
+    Groups tell the match apart where the text alone does not; without groups, ``re`` skips to the characters that
+    control tokens start with: 50 times faster.
+    """
     if all(c.pattern == re.escape(c.text) for c in controls):
         return re.compile("|".join(c.pattern for c in controls)) if controls else None
     return re.compile("|".join(f"({c.pattern})" for c in controls))
@@ -188,9 +198,9 @@ def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
 def _take_controls(spec: dict[str, Any]) -> list[_Control]:
     """Remove the added tokens from ``spec`` (modified) and return them, longest first.
 
-    White-space-only added tokens stay: they abbreviate text and control nothing. They enter the vocabulary,
-    without which they would be numbered anew. A control token's text leaves it: models that look up whole
-    words first would find it there.
+    White-space-only added tokens stay: they abbreviate text and control nothing. They enter the vocabulary, without
+    which they would be numbered anew. A control token's text leaves it: models that look up whole words first would
+    find it there.
     """
     controls: list[_Control] = []
     kept: list[dict[str, Any]] = []
@@ -214,7 +224,8 @@ def _take_controls(spec: dict[str, Any]) -> list[_Control]:
 
 
 def _longest_token(tokenizer: tokenizers.Tokenizer) -> int | None:
-    """Characters of text that one token stands for at most; None where some bytes have no token, and so no bound."""
+    """Return the most characters of text that one token stands for; None where some bytes have no token, so that
+    there is no bound."""
     vocab = tokenizer.get_vocab(with_added_tokens=True)
     if not all(character in vocab for character in _byte_alphabet().values()):
         return None
@@ -223,7 +234,7 @@ def _longest_token(tokenizer: tokenizers.Tokenizer) -> int | None:
 
 @cache
 def _byte_alphabet() -> dict[int, str]:
-    """GPT-2's printable stand-in for each byte."""
+    """Return GPT-2's printable stand-in for each byte."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     table = {b: chr(b) for b in printable}
     table.update({b: chr(256 + i) for i, b in enumerate(x for x in range(256) if x not in table)})

@@ -14,24 +14,22 @@ from concurrent.futures import Future
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PageIO, PagesOnDisk
-from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.cache.page_io import DurablePages, PageIO
+from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.decode.draft_cost import StepCost
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.engine.loop.admission import Admission
+from kvproxy.engine.loop.admission import Admission, Limits
 from kvproxy.engine.loop.fairness.compute_service import Service
 from kvproxy.engine.loop.fairness.places import Claim, Places
-from kvproxy.engine.loop.fairness.tenant_shares import tenants_of
 from kvproxy.engine.loop.fairness.waiting_line import Line
 from kvproxy.engine.loop.inbox import Inbox
 from kvproxy.engine.loop.isolation import TileFailed, engine_failure, isolated
 from kvproxy.engine.loop.kernel_thread import KernelThread
-from kvproxy.engine.loop.limits import Limits
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.page_growth import Growth
-from kvproxy.engine.loop.scheduler import whose_turn
+from kvproxy.engine.loop.scheduler import ready
 from kvproxy.engine.loop.sequence import ALLOWANCE, Emit, Job, Phase, Sequence
 from kvproxy.engine.loop.step import EngineStep
 from kvproxy.engine.loop.tile_results import TileResults
@@ -55,7 +53,7 @@ class Engine:
         max_context: int,
         max_running: int,
         max_waiting: int,
-        store: PagesOnDisk | None = None,
+        store: DurablePages | None = None,
         thread: KernelThread | None = None,
         speculate: bool = True,
         pace: Pace | None = None,
@@ -74,7 +72,7 @@ class Engine:
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
         self._admission = Admission(cache, self.io, self._end)
-        self._results = TileResults(cache, Keeper(cache, self.io), model.numerics, self._end)
+        self._results = TileResults(cache, PageWriter(cache, self.io), model.numerics, self._end)
         self._running: list[Sequence] = []
         self._service = Service()
         self._line = Line(
@@ -198,43 +196,29 @@ class Engine:
         self._take_inbox()
         self._drop_cancelled()
         self._wake_followers()
-        self._service.meet(tenants_of(self._running) | tenants_of(self._line.waiting))
         self._line.admit()
         for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prefill_end]:
             with isolated(seq, self._end):
-                self._results.computed(
-                    seq
-                )  # A prefill-only job, cached to its end, or an answer that resumes.
-        turn = whose_turn(self._running, time.perf_counter())
+                # A prefill-only job that is cached to its end, or an answer that resumes.
+                if (finished := self._results.computed(seq)) is not None:
+                    self._end(seq, finished)
+        turn = ready(self._running, time.perf_counter())
         decoding = self._growth.with_room([s for s in turn if s.phase is Phase.DECODE], self._line.shares)
         prefilling = [s for s in turn if s.phase is Phase.PREFILL]
         following = [s for s in self._running if s.phase is Phase.FOLLOWING]
-        served = self._compute(prefilling, decoding, following)
-        if any(s not in served for s in decoding):
-            # Streams that found no row go first next time.
-            self._running.sort(key=lambda s: s.phase is Phase.DECODE and s in served)
-
-    def _compute(
-        self, prefilling: list[Sequence], decoding: list[Sequence], following: list[Sequence]
-    ) -> set[Sequence]:
-        """Run a step's tiles and hand out what came of them; those that had a row."""
         served: set[Sequence] = set()
         try:
-            tiles = self._turns.take(prefilling, decoding, lambda: self._inbox.waiting, following)
-            for work, scored in tiles:
-                for part in work.parts:
-                    with isolated(part.sequence, self._end):
-                        self._results.computed(part.sequence)
-                    served.add(part.sequence)
-                for rows in scored:
-                    if rows.sequence.phase is not Phase.ENDED:
-                        with isolated(rows.sequence, self._end):
-                            self._results.deliver(rows)
+            for work, scored in self._turns.take(prefilling, decoding, following, self._inbox.has_calls):
+                for seq, last in self._results.hand_out(work, scored):
+                    self._end(seq, last)
+                served.update(part.sequence for part in work.parts)
         except TileFailed as e:
             logger.exception("a tile failed; %d sequences end with an error", len(e.sequences))
             for seq in e.sequences:
                 self._end(seq, engine_failure())
-        return served
+        if any(s not in served for s in decoding):
+            # Streams that found no row go first next time.
+            self._running.sort(key=lambda s: s.phase is Phase.DECODE and s in served)
 
     def _take_inbox(self) -> None:
         """Wait for a call only when there is nothing to compute; look again soon while somebody waits for

@@ -16,8 +16,7 @@ class Inbox:
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-    @property
-    def waiting(self) -> bool:
+    def has_calls(self) -> bool:
         """Whether there is a call to be taken."""
         return not self._calls.empty()
 

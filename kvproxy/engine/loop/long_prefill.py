@@ -12,10 +12,9 @@ sequence ends, the tile is dropped, and with it nobody else's work.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
-from typing import Protocol
 
 from kvproxy.engine.forward.invariance import Numerics
 from kvproxy.engine.loop.fairness.compute_service import Service
@@ -23,21 +22,13 @@ from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.scheduler import Part, TileWork
 from kvproxy.engine.loop.sequence import Phase, Sequence
-from kvproxy.engine.loop.tile_runner import Scored
-
-Outcome = list[Scored]
-
-
-class InterruptibleRunner(Protocol):
-    """What is needed of ``TileRunner``."""
-
-    def pieces(self, work: TileWork) -> Generator[None, None, Outcome]: ...
+from kvproxy.engine.loop.tile_runner import Scored, TilePieces
 
 
 @dataclass(slots=True)
 class _Resting:
     work: TileWork
-    steps: Generator[None, None, Outcome]
+    steps: TilePieces
     pieces: int = 0
     seconds: float = 0.0
 
@@ -47,24 +38,21 @@ class Prefill:
 
     def __init__(
         self,
-        runner: InterruptibleRunner,
+        pieces: Callable[[TileWork], TilePieces],
         numerics: Numerics,
         pace: Pace,
         service: Service,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._runner, self._numerics, self._pace, self._clock = runner, numerics, pace, clock
+        self._pieces, self._numerics, self._pace, self._clock = pieces, numerics, pace, clock
         self._service = service
-        self._resting: dict[Sequence, _Resting] = {}
+        self.resting: dict[Sequence, _Resting] = {}
+        """Sequences whose tile has begun: their next rows must be in no other."""
         self._oldest_next: set[Tenant] = set()
-
-    def has(self, sequence: Sequence) -> bool:
-        """Whether a tile of this sequence has begun: its next rows must be in no other."""
-        return sequence in self._resting
 
     def drop(self, sequence: Sequence) -> None:
         """Forget a tile that has begun, if there is one."""
-        if tile := self._resting.pop(sequence, None):
+        if tile := self.resting.pop(sequence, None):
             tile.steps.close()
 
     def advance(
@@ -72,23 +60,23 @@ class Prefill:
         prompts: Mapping[Tenant, Seq[Sequence]],
         limit_s: float | None,
         interrupted: Callable[[], bool],
-    ) -> tuple[TileWork, Outcome] | None:
+    ) -> tuple[TileWork, list[Scored]] | None:
         """Compute a piece of a tile of one of ``prompts`` (of each tenant, oldest first), and more while there is
         time.
 
         ``limit_s``: for all of it, where streams wait; one piece is computed in any case. Ends early when
         ``interrupted`` says that there is news. Returns the tile that has ended, if one has, as it was run.
         """
-        for ended in [s for s in self._resting if s.phase is not Phase.PREFILL]:
+        for ended in [s for s in self.resting if s.phase is not Phase.PREFILL]:
             self.drop(ended)
         if not prompts:
             return None
         self._oldest_next &= prompts.keys()
         tenant = min(prompts, key=self._service.had)
         sequence = self._whose(tenant, prompts[tenant])
-        tile = self._resting.get(sequence)
+        tile = self.resting.get(sequence)
         if tile is None:
-            tile = self._resting[sequence] = self._begin(sequence, streams=limit_s is not None)
+            tile = self.resting[sequence] = self._begin(sequence, streams=limit_s is not None)
         began = last = self._clock()
         while True:
             outcome = self._piece(tile)
@@ -97,22 +85,22 @@ class Prefill:
             tile.seconds += now - last
             self._service.charge([(tenant, 1)], now - last)
             if outcome is not None:
-                del self._resting[sequence]
+                del self.resting[sequence]
                 self._pace.prefilled(tile.work.tile, tile.work.reach, tile.seconds, tile.pieces)
                 return tile.work, outcome
             if interrupted() or (limit_s is not None and now + (now - last) - began > limit_s):
                 return None
             last = now
 
-    def _piece(self, tile: _Resting) -> Outcome | None:
+    def _piece(self, tile: _Resting) -> list[Scored] | None:
         try:
             next(tile.steps)
         except StopIteration as done:
-            outcome: Outcome = done.value
+            outcome: list[Scored] = done.value
             return outcome
         except BaseException:
             # What broke will not go on; the sequences hear of it from the engine.
-            del self._resting[tile.work.parts[0].sequence]
+            del self.resting[tile.work.parts[0].sequence]
             raise
         return None
 
@@ -130,4 +118,4 @@ class Prefill:
         most = self._pace.rows(self._numerics, start, streams=streams)
         count = min(sequence.prefill_end - start, most)
         work = TileWork(self._numerics.tile_for(count), (Part(sequence, start, count),))
-        return _Resting(work, self._runner.pieces(work))
+        return _Resting(work, self._pieces(work))

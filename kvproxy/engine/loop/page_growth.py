@@ -19,8 +19,9 @@ from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.loop.fairness.tenant_shares import TenantShares
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Phase, Sequence
-from kvproxy.errors import KVProxyError, Overloaded
-from kvproxy.events import FinishReason
+from kvproxy.engine.loop.tile_results import LastEvent
+from kvproxy.errors import Overloaded
+from kvproxy.events import Finished, FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Growth:
     cache: KVCache
     make_room: Callable[[Sequence], bool]
     """Ends one of those that run for nobody; False when there is none."""
-    end: Callable[[Sequence, KVProxyError], None]
-    finish: Callable[[Sequence, FinishReason], None]
+    end: Callable[[Sequence, LastEvent], None]
+    finish: Callable[[Sequence, FinishReason], Finished]
     give_way: Callable[[Sequence], None]
     """Takes an answer's pages back and lets it wait."""
 
@@ -39,8 +40,9 @@ class Growth:
         """Those of ``decoding`` that have a page for their next token. Others gave theirs back, or ended for want of
         one. ``shares``: of all that run, as they are when it is called."""
         for seq in sorted(decoding, key=lambda s: s.arrived_at):
-            with isolated(seq, self.end):
-                self._find_room(seq, shares)
+            if seq.computed >= seq.room:
+                with isolated(seq, self.end):
+                    self._find_room(seq, shares)
         return [s for s in decoding if s.phase is Phase.DECODE]
 
     def _find_room(self, seq: Sequence, shares: Callable[[], TenantShares]) -> None:
@@ -50,7 +52,7 @@ class Growth:
             if seq.job.patience_s == inf:
                 self.end(seq, Overloaded("it gave way to a request", retry_after_s=1))
             elif self._never_fits(seq):
-                self.finish(seq, "length")
+                self.end(seq, self.finish(seq, "length"))
             else:
                 seen = shares()
                 giver = seen.outgrown(seq) or _youngest(seen.running, seq)

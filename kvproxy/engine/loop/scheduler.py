@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from kvproxy.engine.decode.draft_cost import StepCost
 from kvproxy.engine.decode.speculation import share
 from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, Numerics
-from kvproxy.engine.loop.fairness.tenant_shares import by_turns
+from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import Phase, Sequence
+
+T = TypeVar("T")
 
 MIN_PROMPT_ROWS = 16
 """Short prompts find this many rows in a tile, however many sequences decode."""
@@ -45,14 +49,14 @@ class TileWork:
         return all(p.start >= p.sequence.prefill_end for p in self.parts)
 
 
-def whose_turn(running: Seq[Sequence], now: float) -> list[Sequence]:
+def ready(running: Seq[Sequence], now: float) -> list[Sequence]:
     """Those of ``running`` that have something to compute, without the ones that let others go first, unless
     nobody else has or their patience has ended. ``now``: of ``time.perf_counter``."""
     ready = [s for s in running if s.phase in (Phase.PREFILL, Phase.DECODE)]
     return [s for s in ready if now - s.served_at >= s.job.patience_s] or ready
 
 
-def choose(
+def plan_tiles(
     prefilling: Seq[Seq[Sequence]],
     decoding: Seq[Seq[Sequence]],
     numerics: Numerics,
@@ -82,6 +86,35 @@ def choose(
         most = min(most, max(BASE_TILE, taken + MIN_PROMPT_ROWS))
     parts = riders + _prompt_parts(prefilling, most - taken, pace if decoding else None)
     return (TileWork(_fitting(numerics, parts), parts),) if parts else ()
+
+
+def by_tenant(
+    sequences: Iterable[Sequence], followers: Iterable[Sequence] = ()
+) -> dict[Tenant, list[Sequence]]:
+    """``sequences`` by tenant, in order. One whose prefill ``followers`` wait for is theirs as well: theirs is the
+    turn in which it is computed when its own tenant has to wait."""
+    found: dict[Tenant, list[Sequence]] = {}
+    backers: dict[Sequence, list[Tenant]] = {}
+    for f in followers:
+        if f.following is not None:
+            backers.setdefault(f.following, []).append(f.tenant)
+    for seq in sequences:
+        for tenant in dict.fromkeys((seq.tenant, *backers.get(seq, ()))):
+            found.setdefault(tenant, []).append(seq)
+    return found
+
+
+def by_turns(groups: Iterable[Seq[T]]) -> Iterator[T]:
+    """The first of each group, then the second of each, and so on."""
+    left = [iter(group) for group in groups]
+    while left:
+        still = []
+        for group in left:
+            for item in group:
+                yield item
+                still.append(group)
+                break
+        left = still
 
 
 def _first(groups: Seq[Seq[Sequence]], most: int) -> list[Sequence]:

@@ -1,4 +1,4 @@
-"""GBNF, llama.cpp's grammars (SGLang and xgrammar call them EBNF), read into a tree. Pure."""
+"""Parser of GBNF, llama.cpp's grammar format (SGLang and xgrammar call it EBNF), into a tree. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "[": "[", "]":
 
 
 class GbnfFault(ValueError):
-    """A fault in a grammar's text, told with the line."""
+    """A syntax error in a grammar's text, with its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ Node = Literal | CharSet | RuleName | Repeat | GbnfSequence | Choice
 
 
 def parse_gbnf(text: str) -> dict[str, Node]:
-    """The rules by name; ``root`` is among them. Raises GbnfFault."""
+    """Parse a grammar into its rules by name; ``root`` is among them. Raises GbnfFault."""
     return _Parser(text).rules()
 
 
@@ -208,7 +208,7 @@ class _Parser:
         return found[0]
 
     def _begins_rule(self) -> bool:
-        """Whether what stands here is the head of the next rule, on a line of its own or not."""
+        """Return whether the next rule's head begins here, on a line of its own or not."""
         found = _NAME.match(self._text, self._at)
         assert found is not None
         blank = _BLANK.match(self._text, found.end())

@@ -50,7 +50,7 @@ class SamplingBody(Strict):
     n: int | None = Field(default=None, ge=1, le=MOST_CHOICES, description="How many choices.")
 
     def sampling(self, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
-        """``logprobs`` as :attr:`Sampling.logprobs`. Raises InvalidRequest."""
+        """Return the sampling settings. ``logprobs`` as :attr:`Sampling.logprobs`. Raises InvalidRequest."""
         min_tokens = self.min_tokens or 0
         if max_tokens is not None and min_tokens > max_tokens:
             raise InvalidRequest(
@@ -90,7 +90,10 @@ StreamOptionsField = Annotated[
 
 
 def include_usage(stream: bool | None, options: StreamOptions | None) -> bool:
-    """Options of a stream ask for nothing where nothing is streamed: OpenAI refuses them, adapters send them."""
+    """Return whether a stream ends with its usage.
+
+    Options of a stream ask for nothing where nothing is streamed: OpenAI refuses them, adapters send them.
+    """
     return bool(stream) and options is not None and bool(options.include_usage)
 
 

@@ -14,7 +14,7 @@ STRUCTURED: tuple[Field, ...] = (
     hint("guided_decoding_backend", "there is one way here"),
     refused("grammar_lazy", "a grammar holds from the first token on", empty, example=True),
 )
-"""Fields that say what the whole answer must look like, in engines' own words, on every door."""
+"""Fields of engines that constrain the whole answer, accepted by every endpoint."""
 
 SAMPLING = (
     enforced("top_k", "0 and -1: all tokens"),

@@ -1,4 +1,4 @@
-"""docs/fields.md, made from the table: ``python -m kvproxy.wire.fields.fields_page > docs/fields.md``."""
+"""Generator of docs/fields.md: ``python -m kvproxy.wire.fields.fields_page > docs/fields.md``."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _section(title: str, fields: Sequence[Field]) -> str:
 
 
 def _in_order(fields: Sequence[Field]) -> Iterator[Field]:
-    """By name, what is inside of a field behind it."""
+    """Return the rows by name, the inner fields of a field behind it."""
     yield from sorted(fields, key=lambda field: field.path.replace("[", ".[").replace("*", "~").split("."))
 
 

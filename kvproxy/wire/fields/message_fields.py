@@ -1,4 +1,4 @@
-"""``/v1/messages`` and ``/v1/messages/count_tokens``, beta headers' fields included."""
+"""Field table of ``/v1/messages`` and ``/v1/messages/count_tokens``, beta headers' fields included."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/v1/responses``."""
+"""Field table of ``/v1/responses``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A request's tools as the model gets them, and which of the client's nobody here can run."""
+"""A request's tools as the model gets them, and the names of those that only a provider can run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ _KIND = re.compile(r"[a-z0-9_.-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """``missing``: names and types of the tools that were left out, as a choice would name them."""
+    """The tools of a request. ``missing``: names and types of those left out, as a choice would name them."""
 
     tools: tuple[Tool, ...] = ()
     missing: frozenset[str] = frozenset()
 
 
 def leave_out_tool(reading: RequestReading, type: str, where: str, *, hint: str = "") -> None:
-    """Notes in ``reading`` (modified) that a tool only its provider can run is not offered. ``where`` is its path.
+    """Record in ``reading`` (modified) that a tool only its provider can run is not offered. ``where`` is its path.
 
-    Raises UnsupportedParameter where the policy is to refuse.
+    Raises UnsupportedParameter where the policy is to refuse. Example: ``leave_out_tool(reading, "web_search",
+    "tools[3]")``.
     """
     kind = type if _KIND.fullmatch(type) else "a tool of unknown type"
     if reading.policy.hosted_tools == "refuse":
@@ -41,7 +42,10 @@ def leave_out_tool(reading: RequestReading, type: str, where: str, *, hint: str 
 
 
 def checked_tools(tools: Sequence[Tool], *, param: str = "tools") -> tuple[Tool, ...]:
-    """One that is sent twice counts once. Raises InvalidRequest when two have one name, or when they are too many."""
+    """Return the tools, repeated ones once.
+
+    Raises InvalidRequest when two have one name, or when there are too many.
+    """
     if len(tools) > MOST_TOOLS:
         raise InvalidRequest(
             f"Invalid '{param}': {len(tools)} tools, but at most {MOST_TOOLS} are allowed.", param=param
@@ -58,10 +62,12 @@ def checked_tools(tools: Sequence[Tool], *, param: str = "tools") -> tuple[Tool,
 def checked_choice(
     choice: ToolChoice, offered: Offered, *, param: str = "tool_choice", tools_param: str = "tools"
 ) -> ToolChoice:
-    """``none`` and ``auto`` ask for nothing where there are no tools; clients send them all the same. Of several
-    allowed tools those that were left out are dropped.
+    """Return the choice among the offered tools.
 
-    Raises InvalidRequest for a choice among tools that are not there.
+    ``none`` and ``auto`` ask for nothing where there are no tools; clients send them all the same. Of several allowed
+    tools those that were left out are dropped. Raises InvalidRequest for a choice among tools that are not there.
+
+    Example: ``checked_choice(ToolChoice("required", ("find",)), offered)``.
     """
     known = {tool.name for tool in offered.tools}
     named = known | offered.missing

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS, KeptPage
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.cache.page_key import page_key, root_key
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
-from kvproxy.engine.cache.siblings import common_prefix
 
 ROOT = root_key("test")
 LONG = tuple(range(1, 3 * PAGE_TOKENS + 101))
@@ -139,7 +139,7 @@ def test_check_names_every_kind_of_fault() -> None:
     assert "neither in memory nor on disk" in index.check()[0]
     tail.stored = True
     tail.retained = -1
-    assert "-1 pins" in index.check()[0]
+    assert "is retained -1 times" in index.check()[0]
     tail.retained = 0
     full.token_ids = full.token_ids[:-1]
     assert len(index.check()) == 2
@@ -187,7 +187,7 @@ def test_a_match_is_the_longest_shared_start_of_all_that_may_be_read(seed: int) 
 
 
 class TestResident:
-    """What figures say of a kept prefix is what a lookup finds."""
+    """`PrefixIndex.resident`, for figures, counts the tokens that a lookup finds."""
 
     TOKENS = tuple(range(1, 3 * PAGE_TOKENS + 41))
 

@@ -29,7 +29,8 @@ from kvproxy.errors import (
 from kvproxy.events import Finished, Started, TextDelta
 from kvproxy.store.disk import page_name
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, PageStore, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_store import PageStore
 from tests.engine.conftest import RigMaker
 from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import VOCAB, Rig, make_model, prompt
@@ -87,7 +88,7 @@ def know(rig: Rig, tokens: Sequence[int], scope: str = "a") -> None:
     def learn() -> None:
         node = None
         for start in range(0, len(tokens), PAGE_TOKENS):
-            node = rig.cache.know(scope, node, tuple(tokens[start : start + PAGE_TOKENS]))
+            node = rig.cache.add_stored(scope, node, tuple(tokens[start : start + PAGE_TOKENS]))
 
     rig.on_engine(learn)
 
@@ -340,7 +341,7 @@ class TestPressure:
         long = rig.submit(prompt(2, 1300), max_tokens=2)
         while long.sequence.phase is not Phase.PREFILL:
             time.sleep(0.001)
-        with rig.cache.hold((*document, 1), ("a",)) as match:
+        with rig.cache.retain_match((*document, 1), ("a",)) as match:
             stepped.go()
             assert long.end().error is None, f"with {match.tokens} tokens held"
 
@@ -350,7 +351,7 @@ class TestPressure:
         document = prompt(1, 900)
         rig.run(document, max_tokens=0)
         asked = (*document, *prompt(2, 50))
-        with rig.cache.hold(asked, ("a",)) as match:
+        with rig.cache.retain_match(asked, ("a",)) as match:
             assert match.tokens == 900
             stream = rig.run(asked, require_cached=match.tokens)
             assert isinstance(stream.error, HitLost)
@@ -364,7 +365,7 @@ class TestPressure:
         rig.run(document, max_tokens=0)
         stepped.hold()
         busy = rig.submit(prompt(3, 20), max_tokens=2, register=False)
-        with rig.cache.hold((*document, 1), ("a",)) as match:
+        with rig.cache.retain_match((*document, 1), ("a",)) as match:
             large = rig.submit(prompt(2, 1400), max_tokens=2)
             hit = rig.submit((*document, 1), require_cached=match.tokens)
             stepped.go()
@@ -386,7 +387,7 @@ class TestPressure:
         rig = rigs(pages=4)
         document = prompt(1, 700)
         rig.run(document, max_tokens=0)
-        with rig.cache.hold((*document, 1), ("a",)):
+        with rig.cache.retain_match((*document, 1), ("a",)):
             assert isinstance(rig.cold((*document, 1)).error, CannotFit)
 
     def test_evicted_pages_are_computed_again(self, rigs: RigMaker) -> None:

@@ -15,7 +15,7 @@ from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.decode.speculation import Drafter
 from kvproxy.engine.decode.text_deltas import Deltas
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.engine.loop import emit, tile_results
+from kvproxy.engine.loop import tile_results
 from kvproxy.engine.loop.admission import Admission
 from kvproxy.engine.loop.page_growth import Growth
 from kvproxy.engine.loop.sequence import Phase, Sequence
@@ -84,8 +84,8 @@ PLACES = [
     (Growth, "_extend"),
     (Sequence, "score"),
     (Deltas, "push"),
-    (emit, "choose"),
-    (tile_results, "finish"),
+    (tile_results, "choose"),
+    (tile_results, "_last_event"),
     (Admission, "_attach"),
 ]
 
@@ -182,14 +182,14 @@ def test_a_tile_that_fails_ends_those_with_rows_in_it(
     """A piece of a long prompt fails; the streams have tiles of their own."""
     rig = rigs(llama)
     alone = [rig.cold(prompt(seed, 20), max_tokens=60).answer for seed in SEEDS[:2]]
-    steps = llama.steps
+    steps = llama.tiles.steps
 
     def broken(tile: Any, kv: Any) -> Any:
         if tile.written > PAGE_TOKENS // 2:
             raise RuntimeError("broken on purpose")
         return (yield from steps(tile, kv))
 
-    monkeypatch.setattr(llama, "steps", broken)
+    monkeypatch.setattr(llama.tiles, "steps", broken)
     with resting(rig):
         streams = [rig.submit(prompt(seed, 20), max_tokens=60) for seed in SEEDS[:2]]
         long = rig.submit(prompt(7, 1500), max_tokens=6)

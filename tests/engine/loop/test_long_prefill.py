@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import pytest
 
 from kvproxy.core import Sampling
@@ -12,7 +10,7 @@ from kvproxy.engine.loop.long_prefill import Prefill
 from kvproxy.engine.loop.pacing import GAP, Pace
 from kvproxy.engine.loop.scheduler import TileWork
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
-from kvproxy.engine.loop.tile_runner import Scored
+from kvproxy.engine.loop.tile_runner import TilePieces
 
 NUMERICS = Numerics(tiles=TILES, unified=True, granule=4, exact=True, kernel="flash-cpu")
 PIECES = 10
@@ -32,7 +30,7 @@ class Machine:
     def clock(self) -> float:
         return self.now
 
-    def pieces(self, work: TileWork) -> Generator[None, None, list[Scored]]:
+    def pieces(self, work: TileWork) -> TilePieces:
         (part,) = work.parts
         try:
             for piece in range(PIECES):
@@ -56,7 +54,7 @@ def machine() -> Machine:
 
 @pytest.fixture
 def prefill(machine: Machine) -> Prefill:
-    return Prefill(machine, NUMERICS, Pace(), Service(), machine.clock)
+    return Prefill(machine.pieces, NUMERICS, Pace(), Service(), machine.clock)
 
 
 @pytest.fixture
@@ -89,7 +87,7 @@ def test_a_lone_prompt_is_computed_by_whole_tiles(prefill: Prefill, machine: Mac
     assert ended is not None
     work, _ = ended
     assert work.tile == 256 and (work.parts[0].start, work.parts[0].count) == (0, 256)
-    assert machine.done == [prompt] * PIECES and not prefill.has(prompt)
+    assert machine.done == [prompt] * PIECES and prompt not in prefill.resting
     ended = prefill.advance({"": [prompt]}, None, never)
     assert ended is not None and ended[0].tile == 64 and prompt.computed == 300
 
@@ -97,11 +95,11 @@ def test_a_lone_prompt_is_computed_by_whole_tiles(prefill: Prefill, machine: Mac
 def test_it_rests_before_the_time_is_over(prefill: Prefill, machine: Machine, new: Maker) -> None:
     prompt = new(5000)
     assert prefill.advance({"": [prompt]}, 3.5 * PIECE_S, never) is None
-    assert machine.now == 3 * PIECE_S and prefill.has(prompt) and prompt.computed == 0
+    assert machine.now == 3 * PIECE_S and prompt in prefill.resting and prompt.computed == 0
     assert prefill.advance({"": [prompt]}, 4 * PIECE_S, never) is None
     assert machine.now == 7 * PIECE_S
     assert prefill.advance({"": [prompt]}, 4 * PIECE_S, never) is not None
-    assert machine.now == PIECES * PIECE_S and prompt.computed > 0 and not prefill.has(prompt)
+    assert machine.now == PIECES * PIECE_S and prompt.computed > 0 and prompt not in prefill.resting
 
 
 def test_a_piece_is_computed_however_short_the_time(prefill: Prefill, machine: Machine, new: Maker) -> None:
@@ -140,7 +138,7 @@ def test_the_tile_of_a_sequence_that_ended_is_dropped(prefill: Prefill, machine:
     prefill.advance({"": [other]}, 0.0, never)
     gone.phase = Phase.ENDED
     prefill.advance({}, None, never)
-    assert machine.closed == 1 and not prefill.has(gone) and prefill.has(other)
+    assert machine.closed == 1 and gone not in prefill.resting and other in prefill.resting
     assert prefill.advance({"": [other]}, None, never) is not None
     assert machine.done.count(gone) == 1 and gone.computed == 0
 
@@ -151,12 +149,12 @@ def test_a_tile_that_broke_is_not_gone_on_with(prefill: Prefill, machine: Machin
     machine.breaks = True
     with pytest.raises(RuntimeError, match="kernel"):
         prefill.advance({"": [prompt]}, None, never)
-    assert not prefill.has(prompt)
+    assert prompt not in prefill.resting
 
 
 def test_while_streams_run_tiles_are_cut_to_what_a_gap_allows(machine: Machine, new: Maker) -> None:
     pace = Pace()
-    prefill = Prefill(machine, NUMERICS, pace, Service(), machine.clock)
+    prefill = Prefill(machine.pieces, NUMERICS, pace, Service(), machine.clock)
     for rows in (64, 256):
         pace.prefilled(rows, 0, rows / 1000, PIECES)
     pace.decoded(0.0095 / (GAP - 1))
@@ -167,7 +165,7 @@ def test_while_streams_run_tiles_are_cut_to_what_a_gap_allows(machine: Machine, 
 def test_tenants_share_the_time_whoever_has_more_or_shorter_prompts(machine: Machine, new: Maker) -> None:
     service = Service()
     service.meet({"a", "b"})
-    prefill = Prefill(machine, NUMERICS, Pace(), service, machine.clock)
+    prefill = Prefill(machine.pieces, NUMERICS, Pace(), service, machine.clock)
     many, one = [new(600) for _ in range(20)], new(900)
     while one.computed < 900:
         left = [p for p in many if p.computed < 600]
@@ -180,7 +178,7 @@ def test_a_tenants_oldest_prompt_has_its_turns_beside_another_tenant(machine: Ma
     """Its short ones come without end, and every second turn is another tenant's."""
     service = Service()
     service.meet({"a", "b"})
-    prefill = Prefill(machine, NUMERICS, Pace(), service, machine.clock)
+    prefill = Prefill(machine.pieces, NUMERICS, Pace(), service, machine.clock)
     oldest, other = new(256), new(10**5)
     for _ in range(10 * PIECES):
         prefill.advance({"a": [oldest, new(100)], "b": [other]}, 0.0, never)
@@ -193,5 +191,5 @@ def test_the_tile_of_one_that_gave_way_is_dropped_at_once(
     prompt = new(5000)
     prefill.advance({"": [prompt]}, 0.0, never)
     prefill.drop(prompt)
-    assert machine.closed == 1 and not prefill.has(prompt)
+    assert machine.closed == 1 and prompt not in prefill.resting
     prefill.drop(prompt)

@@ -94,7 +94,7 @@ def test_where_pins_leave_no_further_page_the_answer_ends_there(rigs: RigMaker) 
     rig = rigs(pages=4, allowance=PROMISED)
     document = prompt(9, 2 * PAGE_TOKENS)
     rig.run(document, max_tokens=0, shared_end=len(document), shared_scope="public")
-    with rig.cache.hold((*document, 1), ("public",)) as match:
+    with rig.cache.retain_match((*document, 1), ("public",)) as match:
         nodes = match.nodes
         assert rig.on_engine(lambda: rig.cache.pin(nodes, 2)) is PinOutcome.PINNED
     stream = rig.submit(prompt(1, 100), max_tokens=900, open_ended=True).end()

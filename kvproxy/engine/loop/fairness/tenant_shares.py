@@ -13,14 +13,11 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from collections.abc import Sequence as Seq
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from kvproxy.engine.loop.sequence import Phase, Sequence
 
-T = TypeVar("T")
 Tenant = str | None
 
 _MAY_GIVE_WAY = (Phase.FOLLOWING, Phase.PREFILL, Phase.DECODE)
@@ -139,33 +136,6 @@ def next_in_line(
         key=lambda s: (s.tenant is None, shares.dominant(s.tenant), had(s.tenant), s.arrived_at),
         default=None,
     )
-
-
-def lines(sequences: Iterable[Sequence], followers: Iterable[Sequence] = ()) -> dict[Tenant, list[Sequence]]:
-    """``sequences`` by tenant, in order. One whose prefill ``followers`` wait for is theirs as well: theirs is the
-    turn in which it is computed when its own tenant has to wait."""
-    found: dict[Tenant, list[Sequence]] = {}
-    backers: dict[Sequence, list[Tenant]] = {}
-    for f in followers:
-        if f.following is not None:
-            backers.setdefault(f.following, []).append(f.tenant)
-    for seq in sequences:
-        for tenant in dict.fromkeys((seq.tenant, *backers.get(seq, ()))):
-            found.setdefault(tenant, []).append(seq)
-    return found
-
-
-def by_turns(groups: Iterable[Seq[T]]) -> Iterator[T]:
-    """The first of each group, then the second of each, and so on."""
-    left = [iter(group) for group in groups]
-    while left:
-        still = []
-        for group in left:
-            for item in group:
-                yield item
-                still.append(group)
-                break
-        left = still
 
 
 def _most_first(amounts: dict[Tenant, int]) -> list[Tenant]:

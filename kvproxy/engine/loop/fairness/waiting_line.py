@@ -10,7 +10,7 @@ from kvproxy.core import MissReason
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.loop.admission import Admission
 from kvproxy.engine.loop.fairness.compute_service import Service
-from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, next_in_line
+from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, next_in_line, tenants_of
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.errors import HitLost, KVProxyError, Overloaded
@@ -39,6 +39,7 @@ class Line:
         Where pages are short, all wait for the one that is next, as long as that is within its tenant's share:
         otherwise whoever needs many pages would never get them. One that is not lets other tenants pass.
         """
+        self.service.meet(tenants_of([*self.running, *self.waiting]))
         left = list(self.waiting)
         while left:
             shares = self.shares()

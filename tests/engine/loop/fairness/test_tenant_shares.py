@@ -17,7 +17,7 @@ from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.loop.admission import Admission
 from kvproxy.engine.loop.fairness.compute_service import Service
-from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, by_turns, lines, next_in_line
+from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, next_in_line
 from kvproxy.engine.loop.fairness.waiting_line import Line
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 
@@ -112,14 +112,6 @@ def test_a_stream_grows_at_the_cost_of_who_is_above_its_share(new: Maker) -> Non
     assert shares([first, big, last], []).outgrown(first) is big
     assert shares([first, last], []).outgrown(last) is None, "of two single ones age decides"
     assert shares([first, big], []).outgrown(big) is None, "and so it does within a tenant"
-
-
-def test_a_prefill_that_others_wait_for_is_theirs_too(new: Maker) -> None:
-    leader, other = new("a", phase=Phase.PREFILL), new("a", phase=Phase.PREFILL)
-    follower = new("b", phase=Phase.FOLLOWING)
-    follower.following = leader
-    assert lines([leader, other], [follower]) == {"a": [leader, other], "b": [leader]}
-    assert list(by_turns([[1, 2, 3], [], [4], [5, 6]])) == [1, 4, 5, 2, 6, 3]
 
 
 class _Gate:

@@ -1,0 +1,73 @@
+"""Opens the published documents: the library with its composer and publisher, and the checks of their exactness."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+
+from kvproxy.config import DocumentSettings
+from kvproxy.documents.library.document import Framing
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.exactness.audit import Auditor
+from kvproxy.exactness.verify import Verifier
+from kvproxy.publish import Publisher
+from kvproxy.stack.open_engine import LoadedModel, OpenStores, RunningEngine
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedDocuments:
+    """The documents of this process: found by the composer, written by the publisher alone."""
+
+    library: Library
+    composer: Composer
+    publisher: Publisher
+
+
+@dataclass(frozen=True, slots=True)
+class ExactnessChecks:
+    """The two checks of hits against prefills: on request, and of a share of the served hits."""
+
+    verifier: Verifier
+    auditor: Auditor
+
+
+@asynccontextmanager
+async def open_documents(
+    settings: DocumentSettings, model: LoadedModel, stores: OpenStores, engine: RunningEngine
+) -> AsyncIterator[PublishedDocuments]:
+    """Restore the registered documents and open their publisher.
+
+    Example:
+        ``async with open_documents(config.documents, model, stores, engine) as documents: ...``
+    """
+    library = Library()
+    framings = [Framing(f.place, f.system) for f in settings.framings]
+    composer = Composer(model.tokenizer, model.template, library, framings)
+    publisher = Publisher(
+        composer=composer,
+        library=library,
+        registry=stores.registry,
+        local=engine.local,
+        default_visibility=settings.default_visibility,
+        max_text=settings.max_text,
+        spellings=settings.spellings,
+        texts=stores.prepared,
+    )
+    with closing(publisher):
+        await publisher.restore()
+        yield PublishedDocuments(library, composer, publisher)
+
+
+def make_checks(name: str, engine: RunningEngine, documents: PublishedDocuments) -> ExactnessChecks:
+    """Make the verifier and the auditor, which share the publisher's quarantine. Neither has anything to close.
+
+    Example:
+        ``checks = make_checks("qwen3-4b", engine, documents)``
+    """
+    quarantine = documents.publisher.quarantine
+    return ExactnessChecks(
+        Verifier(documents.composer, documents.library, engine.local, name, quarantine),
+        Auditor(engine.samples, engine.local, quarantine),
+    )

@@ -1,0 +1,86 @@
+"""`open_stack`: every component between HTTP and the model, in the order in which they open; they close in reverse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from kvproxy.backends.embedded.local_backend import EmbeddedBackend
+from kvproxy.backends.litellm.litellm_backend import LitellmBackend
+from kvproxy.config import Config
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.engine.models.source import ModelFolder
+from kvproxy.exactness.verify import Verifier
+from kvproxy.pipeline import Pipeline
+from kvproxy.publish import Publisher
+from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS
+from kvproxy.stack.background import open_background, trim_memory, warm_up
+from kvproxy.stack.figures import collect_figures
+from kvproxy.stack.open_backends import open_backends
+from kvproxy.stack.open_documents import make_checks, open_documents
+from kvproxy.stack.open_engine import open_engine, open_model, open_stores
+from kvproxy.store.stored_responses import ResponseStore
+from kvproxy.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Every component between HTTP and the model, ready to be used."""
+
+    composer: Composer
+    local: EmbeddedBackend
+    misses: LitellmBackend
+    pipeline: Pipeline
+    publisher: Publisher
+    verifier: Verifier
+    responses: ResponseStore
+    start_background: Callable[[], None]
+    """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
+    ready: Callable[[], str | None]
+    """Returns None when a request would be served now, else the reason why not."""
+
+
+@asynccontextmanager
+async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack]:
+    """Open every component from the configuration and a resolved model folder; close all in reverse."""
+    async with AsyncExitStack() as life:
+        model = await life.enter_async_context(open_model(config.model, folder))
+        stores = await life.enter_async_context(open_stores(config, model))
+        engine = await life.enter_async_context(open_engine(config, model, stores))
+        documents = await life.enter_async_context(open_documents(config.documents, model, stores, engine))
+        misses = await life.enter_async_context(open_backends(config, engine.local))
+        checks = make_checks(model.name, engine, documents)
+        metrics = Metrics()
+        metrics.follow(lambda: collect_figures(engine.local, documents.library, checks.auditor))
+        background = await life.enter_async_context(open_background())
+        yield Stack(
+            composer=documents.composer,
+            local=engine.local,
+            misses=misses,
+            pipeline=Pipeline(
+                composer=documents.composer,
+                local=engine.local,
+                misses=misses,
+                default_max_tokens=config.engine.default_max_tokens,
+                metrics=metrics,
+            ),
+            publisher=documents.publisher,
+            verifier=checks.verifier,
+            responses=stores.responses,
+            start_background=lambda: background.start(
+                warm_up(misses, documents.publisher, engine.grammars),
+                checks.auditor.run(),
+                trim_memory(),
+                FULL_COLLECTIONS.run(),
+            ),
+            ready=_readiness(engine.local, tenants=len(config.server.api_keys)),
+        )
+
+
+def _readiness(local: EmbeddedBackend, *, tenants: int) -> Callable[[], str | None]:
+    """Return the ``ready`` of a stack. A full queue counts only where there is one tenant: of several, one that fills
+    its own share leaves the others theirs, and a load balancer must not send them away."""
+    if tenants > 1:
+        return local.ready
+    return lambda: local.ready() or ("its queue is full" if local.full else None)
