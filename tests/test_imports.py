@@ -166,9 +166,9 @@ WITHIN: dict[str, dict[str, set[str]]] = {
 """The packages and loose modules inside of a large package, and which of the others each may import."""
 
 HEAVY: dict[str, set[str]] = {
-    "torch": {"engine", "store", "bench.engine"},
+    "torch": {"engine", "bench.engine"},
     "transformers": {"engine", "bench.engine"},
-    "safetensors": {"engine", "store"},
+    "safetensors": {"engine"},
     "gguf": {"engine.models"},
     "triton": {"engine.forward.cuda"},
     "llguidance": {"engine.decode"},

@@ -36,6 +36,10 @@ MAX_CONTEXT = 32_768
 
 
 async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
+    """Serve until SIGTERM; writes the address to ``announce_file`` once it is bound.
+
+    Example: ``run(model_folder, store, announce_file)``
+    """
     tokenizer = Tokenizer.load(model_folder)
     library = Library()
     composer = Composer(tokenizer, ChatTemplate.load(model_folder), library, [Framing("system", None)])
@@ -65,7 +69,11 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
 
 
 def main(model_folder: Path, store: Path, announce_file: Path) -> None:
-    # As `kvproxy serve` logs: a line for each request is part of what a request costs.
+    """Run the server as a process of its own.
+
+    Example: ``main(model_folder, store, announce_file)``
+    """
+    # As `kvproxy serve` logs: a line for each request is a part of its cost.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(run(model_folder, store, announce_file))
 

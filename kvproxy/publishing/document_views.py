@@ -12,7 +12,7 @@ from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, S
 from kvproxy.documents.library.library import Known, Library, Spelled
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import DocumentNotFound
-from kvproxy.publishing.holdings import Shelf
+from kvproxy.publishing.holdings import Holdings
 
 SLICE = 16
 """Documents between two yields to the event loop: some 3 ms, where each has two framings of 50,000 tokens."""
@@ -22,13 +22,13 @@ class DocumentViews:
     """Makes :class:`DocumentInfo` values of the documents that a caller may read. Event loop only.
 
     Example:
-        ``info = DocumentViews(library, shelf, local, pins).of(ref, caller)``
+        ``info = DocumentViews(library, holdings, local, pins).of(ref, caller)``
     """
 
     def __init__(
-        self, library: Library, shelf: Shelf, local: LocalBackend, pinned: Container[DocumentRef]
+        self, library: Library, holdings: Holdings, local: LocalBackend, pinned: Container[DocumentRef]
     ) -> None:
-        self._library, self._shelf, self._local, self._pinned = library, shelf, local, pinned
+        self._library, self._holdings, self._local, self._pinned = library, holdings, local, pinned
 
     def of(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Return the view of exactly this version, as the library names it. Raises DocumentNotFound."""
@@ -66,7 +66,7 @@ class DocumentViews:
             characters=len(document.text),
             tokens=len(known.tokenized.token_ids),
             created=document.created,
-            framings=tuple(self._framing(f, caller) for f in self._shelf.get(document.ref).framings),
+            framings=tuple(self._framing(f, caller) for f in self._holdings.get(document.ref).framings),
             quarantined=known.quarantined,
             pinned=document.ref in self._pinned,
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),

@@ -73,7 +73,10 @@ class PageDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no type
         return bytes(key) if isinstance(key, memoryview) else key
 
     def store(self, value: Any, read: bool, key: Any = diskcache.UNKNOWN) -> tuple[int, int, str | None, Any]:
-        """Write a value; return its size, mode, file name and column value. Raises PickleRefused."""
+        """Write a value; return its size, mode, file name and column value. Raises PickleRefused.
+
+        Example: ``disk.store(PageBuffers((header, payload)), read=False, key=key)``
+        """
         if isinstance(value, PageBuffers):
             name = page_name(key)
             self.write(self.folder / name, value)
@@ -87,6 +90,8 @@ class PageDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no type
         """Read a value back. Raises PickleRefused for a row that this class did not write.
 
         A page comes back as an open unbuffered file, for any ``read``; other values as they are.
+
+        Example: ``disk.fetch(MODE_BINARY, page_name(key), None, read=True)``
         """
         if mode == MODE_RAW:
             return bytes(value) if isinstance(value, memoryview) else value

@@ -58,8 +58,9 @@ def list_page_files(cache: diskcache.Cache, folder: Path) -> str:
 def copy_sealed_records(cache: diskcache.Cache, index: Path, ttl_s: float) -> str:
     """Copy the records with sound seals from a damaged index to a new one, for at most ``ttl_s`` seconds more.
 
-    Return a sentence about the result. Raises OSError, sqlite3.Error. Example: ``copy_sealed_records(cache, folder /
-    "broken-1" / "cache.db", ttl_s=86_400)``
+    Return a sentence about the result. Raises OSError, sqlite3.Error.
+
+    Example: ``copy_sealed_records(cache, folder / "broken-1" / "cache.db", ttl_s=86_400)``
     """
     newest: dict[str, SealedRow] = {}
     unsound: set[str] = set()

@@ -28,8 +28,9 @@ def replace_last_engine(folder: Path, fingerprint: str, causes: Mapping[str, str
     """Note the engine that opens the store in ``folder``; return a sentence on its differences from the one before.
 
     None without a former engine, or with one of the same fingerprint. A file that cannot be read counts as none, and
-    one that cannot be written is left: it explains, and decides nothing. Example: ``replace_last_engine(folder,
-    model.fingerprint, model.identity)``
+    one that cannot be written is left: it explains, and decides nothing.
+
+    Example: ``replace_last_engine(folder, model.fingerprint, model.identity)``
     """
     before = _read(folder / FILE)
     now = _EngineRecord(fingerprint, dict(causes))

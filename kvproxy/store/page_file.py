@@ -62,8 +62,9 @@ def target(record: PageRecord, into: Buffer | None) -> memoryview | Torn:
 def read_payload(file: FileIO, record: PageRecord, target: memoryview) -> Torn | None:
     """Read the payload into ``target``, which has its length, and compare its checksum; None when it is sound.
 
-    Not mapped: a medium that fails would end the process by SIGBUS instead of rejecting one page. Example: ``torn =
-    read_payload(file, record, memoryview(bytearray(record.payload_bytes)))``
+    Not mapped: a medium that fails would end the process by SIGBUS instead of rejecting one page.
+
+    Example: ``torn = read_payload(file, record, memoryview(bytearray(record.payload_bytes)))``
     """
     digest = hashlib.sha256()
     done = 0

@@ -8,7 +8,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +21,7 @@ from kvproxy.store.disk import PageBuffers, PageDisk, PickleRefused, page_name
 from kvproxy.store.index_rescue import list_page_files
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
+from kvproxy.store.page_results import Loaded, Missing, Rejected, StoreUsage
 from kvproxy.store.publisher_shares import NO_OWNER, NoRoom, PublisherShares
 from kvproxy.store.store_folder import (
     FolderLock,
@@ -36,34 +36,6 @@ logger = logging.getLogger(__name__)
 
 KEY_BYTES = 32
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The page that was asked for, to the bit. ``payload`` is writable and belongs to the caller."""
-
-    payload: memoryview
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """No page under this key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """There was a page, and it must not be used. A damaged one is dropped, so that it can be put again."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoreUsage:
-    """``bytes`` are those of the page files, headers included; the index adds some 200 bytes a page."""
-
-    pages: int
-    bytes: int
-    max_size: int
 
 
 class PageStore:
@@ -145,7 +117,9 @@ class PageStore:
 
         ``into``: a writable contiguous buffer to read into, which saves the page faults of a fresh one (half of the
         time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded is
-        returned. Example: ``match store.get(key, parent_key, token_ids): case Loaded(payload): ...``
+        returned.
+
+        Example: ``match store.get(key, parent_key, token_ids): case Loaded(payload): ...``
         """
         file = self._open_page(key)
         if file is None:
@@ -306,7 +280,10 @@ class PageStore:
             self._cache.close()
             self._cache.disk.remove(page_name(key))
             if getattr(e, "errno", None) in _FULL or getattr(e, "sqlite_errorname", "") == "SQLITE_FULL":
-                raise StorageFull("the disk of the page store is full", retry_after_s=60) from e
+                raise StorageFull(
+                    "the disk of the page store is full; free space on it, or delete documents",
+                    retry_after_s=60,
+                ) from e
             reason = str(e) or type(e).__name__
             raise Unavailable(f"the page store cannot write: {reason}", retry_after_s=60) from e
         self._shares.add(key, page.bytes, owner)

@@ -14,7 +14,7 @@ from kvproxy.errors import SetupError
 from kvproxy.store import page_file, page_record
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 from kvproxy.store.store_folder import make_folder
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,9 @@ class SpillFolder:
         try:
             self._path(name).unlink(missing_ok=True)
         except OSError as e:
-            logger.warning("spilled page %s cannot be removed until the next start: %s", name, e.strerror)
+            logger.warning(
+                "spilled page %s cannot be removed now; the next start removes it: %s", name, e.strerror
+            )
 
     def clear(self) -> None:
         """Remove every page. Raises OSError."""

@@ -167,7 +167,7 @@ class ResponseStore:
             self._shares.remove(_key(scope, id))
             return bool(self._cache.delete(_key(scope, id)))
         except _FAULTS as e:
-            raise Unavailable("Stored responses cannot be reached at the moment.") from e
+            raise Unavailable("Stored responses cannot be reached at the moment. Try again later.") from e
 
     def _check(self) -> list[str]:
         faults = index_faults(self._folder)

@@ -58,20 +58,20 @@ class Detokenized(TypedDict):
 def parse_tokenize(body: dict[str, Any]) -> TokenizeBody:
     """Parse a body of ``/tokenize``. Raises InvalidRequest, UnsupportedParameter."""
     try:
-        asked = TokenizeBody.model_validate(body)
+        request = TokenizeBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    if (asked.prompt is None) == (asked.messages is None):
+    if (request.prompt is None) == (request.messages is None):
         raise InvalidRequest("Give either 'prompt' or 'messages'.", param="prompt")
-    if asked.continue_final_message:
+    if request.continue_final_message:
         raise _unsupported("continue_final_message")
-    if asked.messages is not None and asked.add_generation_prompt is False:
+    if request.messages is not None and request.add_generation_prompt is False:
         raise _unsupported("add_generation_prompt")
-    if asked.messages is not None and asked.add_special_tokens:
+    if request.messages is not None and request.add_special_tokens:
         raise _unsupported("add_special_tokens")
     if body.get("chat_template") is not None:
         raise _unsupported("chat_template")
-    return asked
+    return request
 
 
 def tokenized_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy = LENIENT) -> ChatRequest:

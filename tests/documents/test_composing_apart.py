@@ -52,7 +52,7 @@ def compositions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def spy(composer: Composer, *arguments: object) -> Prompt:
         threads.append(threading.get_ident())
-        return compose(composer, *arguments)  # type: ignore[arg-type]  # a spy passes on what it gets
+        return compose(composer, *arguments)  # type: ignore[arg-type]  # a spy that passes on
 
     monkeypatch.setattr(Composer, "compose", spy)
     return threads
@@ -86,18 +86,18 @@ async def test_the_loop_encodes_little_of_a_request_however_its_text_is_cut(
     assert len(compositions) <= 2 and compositions[-1] != threading.get_ident()
 
 
-async def test_what_is_known_and_short_takes_no_thread(composer: Composer, compositions: list[int]) -> None:
+async def test_a_known_short_prompt_takes_no_thread(composer: Composer, compositions: list[int]) -> None:
     await composer.composed(chat(("system", APACHE), ("user", "Why? " * 99)), ALICE)
     assert compositions == [threading.get_ident()]
 
 
-async def test_what_was_sent_lately_is_not_encoded_again(composer: Composer, encoded: Counter[int]) -> None:
+async def test_a_recently_sent_text_is_not_encoded_again(composer: Composer, encoded: Counter[int]) -> None:
     request = chat(("system", OTHERS), ("user", OTHERS[7:]))
     await composer.composed(request, ALICE)
     first = encoded.total()
     await composer.composed(request, ALICE)
     assert encoded.total() - first < 100
-    await composer.composed(request, BOB)  # nobody finds what another one sent
+    await composer.composed(request, BOB)  # no scope finds another one's text
     assert encoded.total() - first > first - 100
 
 
@@ -118,7 +118,7 @@ async def test_what_was_sent_lately_is_not_encoded_again(composer: Composer, enc
     ],
     ids=["one message", "messages", "documents", "text", "arguments"],
 )
-async def test_what_cannot_fit_is_refused_before_it_is_encoded(
+async def test_a_prompt_that_cannot_fit_is_refused_before_it_is_encoded(
     composer: Composer, encoded: Counter[int], request_: ChatRequest | TextRequest
 ) -> None:
     with pytest.raises(ContextTooLong) as refused:
@@ -144,14 +144,14 @@ def test_a_length_promises_no_more_tokens_than_there_are(composer: Composer, tex
     assert 0 < least <= len(composer._tokenizer.encode_text(text))
 
 
-def test_who_used_which_tools_cannot_be_told(composer: Composer) -> None:
+def test_tools_of_other_scopes_do_not_show(composer: Composer) -> None:
     tools = composer._tools
     first = tools.of([LOOKUP], ALICE.scope)
     assert tools.of([LOOKUP], ALICE.scope) is first
     assert tools.of([LOOKUP], BOB.scope) is not first
 
 
-def test_what_stood_before_a_document_is_remembered_for_its_sender_alone(
+def test_the_text_before_a_document_is_remembered_within_its_scope_alone(
     composer: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[str] = []
@@ -159,7 +159,7 @@ def test_what_stood_before_a_document_is_remembered_for_its_sender_alone(
 
     def spy(seam: Seam, before: str, document: object) -> object:
         found.append(before)
-        return find(seam, before, document)  # type: ignore[arg-type]  # a spy passes on what it gets
+        return find(seam, before, document)  # type: ignore[arg-type]  # a spy that passes on
 
     monkeypatch.setattr(Seam, "_find_lead", spy)
     request = chat(("user", ["My own words before it.", REF, "Why?"]))
@@ -169,7 +169,7 @@ def test_what_stood_before_a_document_is_remembered_for_its_sender_alone(
 
 
 async def test_others_compose_meanwhile(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for a thread keeps nobody from composing."""
+    """A prompt that waits for a thread delays no other prompt."""
     go, encoding = threading.Event(), Tokenizer.encoding
 
     def held(tokenizer: Tokenizer, text: str) -> tokenizers.Encoding:
@@ -204,7 +204,7 @@ async def test_documents_come_and_go_while_prompts_are_composed(composer: Compos
     assert len({(await task).token_ids for task in tasks}) == 1
 
 
-def test_a_budget_ends_what_goes_beyond_it() -> None:
+def test_a_budget_ends_an_encoding_beyond_it() -> None:
     budget = EncodingBudget(characters=10, limit=5)
     budget.encode(10)
     with pytest.raises(Pending):

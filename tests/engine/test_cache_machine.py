@@ -20,7 +20,7 @@ from kvproxy.engine.cache.page_costs import PageCosts, PageWork
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
-from kvproxy.store.page_store import Loaded
+from kvproxy.store.page_results import Loaded
 from tests.engine.spill_files import MemoryFiles
 
 SHAPE = PageShape(layers=1, kv_heads=1, head_dim=1, dtype=torch.float32)

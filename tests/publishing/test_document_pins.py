@@ -136,7 +136,7 @@ async def test_room_set_aside_is_given_back_when_the_publisher_leaves(
 async def test_a_refused_pin_is_a_refused_publish(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, rooms: int
 ) -> None:
-    """Whatever the backend says at the last moment: nobody sees a version whose publisher was told of a failure."""
+    """A refused publish leaves no visible version, for every error that the backend raises at the last moment."""
     await pin(shop)
     before = dict(shop.backend.pinned)
     shop.backend.most_pinned = rooms * sum(before.values())

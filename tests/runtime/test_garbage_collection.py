@@ -56,7 +56,7 @@ def grow_old() -> None:
 
 @pytest.fixture
 def kept() -> Iterator[None]:
-    """What was set aside is given back after the test, for those that follow."""
+    """Gives frozen objects back after the test, for the tests that follow."""
     yield
     gc.unfreeze()
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from kvproxy.core import Kept, KeptPage, Visibility, stored_key
 from kvproxy.documents.library.document import Document, etag_of
 from kvproxy.documents.library.registry import KeptFraming, Registry
-from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.page_results import Loaded
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 
 NAME = "documents.sqlite3"

@@ -19,7 +19,8 @@ from kvproxy.documents.library.document import Document, FramedPrefix, Tokenized
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
-from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.page_results import Loaded
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 from kvproxy.store.stored_responses import ResponseStore
 from tests.documents.test_registry_damage import cuts, flips, holes

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from kvproxy.documents.library.registry import Registry
-from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.page_results import Loaded
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 from tests.documents.test_registry_damage import make_old
 from tests.store.killed_worker import (

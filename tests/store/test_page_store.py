@@ -21,7 +21,8 @@ import pytest
 from kvproxy.errors import SetupError, StorageFull, Unavailable
 from kvproxy.store.disk import PageBuffers, PageDisk, page_name
 from kvproxy.store.page_record import HEADER_UNIT
-from kvproxy.store.page_store import Loaded, Missing, PageStore, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_store import PageStore
 
 KEY = hashlib.sha256(b"one").digest()
 OTHER = hashlib.sha256(b"two").digest()

@@ -8,7 +8,8 @@ import pytest
 
 from kvproxy.errors import StorageFull
 from kvproxy.store.page_record import HEADER_UNIT
-from kvproxy.store.page_store import Missing, PageStore
+from kvproxy.store.page_results import Missing
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.publisher_shares import NO_OWNER, NoRoom, PublisherShares
 
 PAYLOAD = bytes(1000)

@@ -52,6 +52,8 @@ class Comparer:
 
         A hit for each cut: the one that takes the pages before page i computes the positions of page i, so that
         all of them together cost one prefill; the last takes all that is kept and answers.
+
+        Example: ``await comparer.compare(prompt, caller, 24)``
         """
         ids, cache = prompt.token_ids, self._engine.cache
         told = _ComparisonProgress(progress, len(ids) * 2)

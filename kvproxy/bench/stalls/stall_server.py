@@ -45,7 +45,10 @@ HEAD = "Every document of a large house begins with the same long notice. " * 2
 
 
 def fill(library: Library, composer: Composer, documents: int) -> None:
-    """Make so many documents known, none of which has pages."""
+    """Make so many documents known, none of which has pages.
+
+    Example: ``fill(library, composer, 10_000)``
+    """
     preparation = Preparation(composer)
     for number in range(documents):
         body = f"{HEAD}Document {number}. {text(200, number)}"
@@ -54,6 +57,10 @@ def fill(library: Library, composer: Composer, documents: int) -> None:
 
 
 async def run(model_folder: Path, store: Path, documents: int, announce_file: Path) -> None:
+    """Serve until SIGTERM under a watch of the event loop.
+
+    Example: ``run(model_folder, store, 10_000, announce_file)``
+    """
     tokenizer = Tokenizer.load(model_folder)
     library = Library()
     composer = Composer(tokenizer, ChatTemplate.load(model_folder), library, [Framing("system", None)])

@@ -76,7 +76,7 @@ def checked_etag(id: str, text: str, max_text: int) -> str:
             param="id",
         )
     if not bare(text):
-        raise DocumentRejected(f"The text of '{id}' is empty.", param="text")
+        raise DocumentRejected(f"The text of '{id}' is empty; publish a text with words.", param="text")
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError as e:
@@ -85,7 +85,9 @@ def checked_etag(id: str, text: str, max_text: int) -> str:
         ) from e
     if size > max_text:
         raise DocumentRejected(
-            f"The text of '{id}' has {size} bytes; at most {max_text} are accepted.", param="text"
+            f"The text of '{id}' has {size} bytes; at most {max_text} are accepted. Publish it in parts, or raise "
+            "documents.max_text.",
+            param="text",
         )
     return etag_of(text)
 

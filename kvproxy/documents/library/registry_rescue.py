@@ -62,7 +62,10 @@ def make_sound(path: Path) -> None:
         if wal.frames:  # SQLite would remove the log of an empty file
             _rescue(path, "the file is empty")
             return
-        logger.warning("document registry %s is an empty file: no document is known", path)
+        logger.warning(
+            "document registry %s is an empty file, so no document is known; restore it or publish again",
+            path,
+        )
         return
     try:
         with closing(sqlite3.connect(path)) as db:
@@ -134,7 +137,9 @@ def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
     if not schema and version == 0:
         return 0, []
     if schema != wanted and version not in (1, rows.SCHEMA_VERSION):
-        raise SetupError(f"{path} was written by another version of kvproxy (schema {version})")
+        raise SetupError(
+            f"{path} was written by another version of kvproxy (schema {version}); use that version"
+        )
     faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     if schema == wanted:
         faults += ["the schema's version is damaged"] if version != rows.SCHEMA_VERSION else []

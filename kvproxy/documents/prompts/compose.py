@@ -68,7 +68,9 @@ class Composer:
     ) -> None:
         """Probe the template. Framings that it cannot express are left out and logged."""
         if RESERVED.search(template.source):
-            raise SetupError("the model's chat template contains characters that are reserved here")
+            raise SetupError(
+                "the model's chat template contains characters that kvproxy reserves; use another template"
+            )
         self._tokenizer = tokenizer
         self._template = template
         self.library = library

@@ -54,7 +54,9 @@ class Escape:
     def __init__(self, control: Collection[str]) -> None:
         firsts = sorted({text[0] for text in control})
         if len(firsts) > _LAST - _FIRST_STAND_IN + 1:
-            raise SetupError("this tokenizer's control tokens start with too many different characters")
+            raise SetupError(
+                "this tokenizer's control tokens start with too many different characters; use another model"
+            )
         self._stand_ins = {first: chr(_FIRST_STAND_IN + i) for i, first in enumerate(firsts)}
         self._originals = {stand_in: first for first, stand_in in self._stand_ins.items()}
         stand_ins = "".join(self._originals)

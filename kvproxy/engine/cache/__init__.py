@@ -3,9 +3,10 @@
 Orientation, from a lookup to an eviction:
 
 1. `KVCache` (kv_cache) is the only entry point. It holds the lock, finds prefixes in `PrefixIndex` (prefix_index,
-   siblings, page_key) and takes pages from `PagePool` (page_pool).
-2. `KVCache` reports each change of holders, retained and pinned nodes to `EvictionHeap` (eviction_heap), which keeps
-   the evictable pages ordered by `EvictionPolicy.priority` (eviction_policy).
+   siblings, page_key) and takes pages from `PagePool` (page_pool) by `PageLedger` (page_ledger), which counts
+   reservations.
+2. Both report each change of holders and of retained nodes to `EvictionHeap` (eviction_heap), which keeps the evictable
+   pages ordered by `EvictionPolicy.priority` (eviction_policy).
 3. `GreedyDual`, the default policy, weighs a page's uses with the seconds that `PageCosts` (page_costs) expects for
    computing it again or reading it back.
 4. Without a free page, `KVCache.take` calls `PageEvictor.evict_one` (page_evictor): it asks the heap for the victim,

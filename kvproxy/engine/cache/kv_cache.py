@@ -21,6 +21,7 @@ from kvproxy.engine.cache.eviction_policy import EvictionPolicy, GreedyDual
 from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
 from kvproxy.engine.cache.page_costs import UNIFORM, PageCosts
 from kvproxy.engine.cache.page_evictor import PageEvictor
+from kvproxy.engine.cache.page_ledger import PageLedger
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
 from kvproxy.engine.cache.spill_tier import SpillFiles, SpillTier
@@ -54,19 +55,24 @@ class KVCache:
         costs: PageCosts | None = None,
         policy: EvictionPolicy | None = None,
     ) -> None:
-        """Build a cache. Without ``costs`` all pages cost alike; without ``policy`` it is GreedyDual over ``costs``."""
+        """Build a cache. Without ``costs`` all pages cost alike; without ``policy`` it is GreedyDual over ``costs``.
+
+        Example: ``KVCache(PagePool(shape, 1024, device), PrefixIndex(root_key(model.fingerprint)), costs)``
+        """
         self.pool = pool
         self.index = index
         self.costs = costs or PageCosts(UNIFORM, pool.shape.bytes)
         self._eviction = EvictionHeap(pool.total + 1, policy or GreedyDual(self.costs, pool.total))
         self._lock = threading.Lock()
+        self._ledger = PageLedger(pool, self._eviction)
         self._evictor = PageEvictor(pool, index, self._eviction, self._lock)
-        self._reserved = 0
 
     def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> SpillTier:
         """Copy pages to ``files`` before they are dropped, from now on.
 
-        ``done`` passes calls to the engine's thread. Example: ``cache.spill_into(SpillFolder(path, ...), engine.call)``
+        ``done`` passes calls to the engine's thread.
+
+        Example: ``cache.spill_into(SpillFolder(path, ...), engine.call)``
         """
         return self._evictor.spill_into(files, self.costs, failed=self.discard_if_absent, done=done)
 
@@ -83,13 +89,13 @@ class KVCache:
         keys = self.index.keys(token_ids, scopes, limit)
         with self._lock:
             found = self.index.match(token_ids, scopes, limit, keys)
-            if not self._try_retain(found.nodes):
+            if not self._ledger.retain(found.nodes):
                 found = PrefixMatch((), 0)
         try:
             yield found
         finally:
             with self._lock:
-                self._retain(found.nodes, -1)
+                self._ledger.release(found.nodes)
 
     def seen(self, token_ids: Sequence[int], scopes: Sequence[str]) -> bool:
         """Return whether the first page of this prompt was kept once and has been evicted since."""
@@ -99,8 +105,9 @@ class KVCache:
     def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
         """Count the tokens of a kept prefix that a lookup would find, in memory or on disk.
 
-        For figures: full pages are found by their keys alone. Example: ``cache.resident(kept.pages, kept.token_ids,
-        scopes)``
+        For figures: full pages are found by their keys alone.
+
+        Example: ``cache.resident(kept.pages, kept.token_ids, scopes)``
         """
         with self._lock:
             return self.index.resident(pages, token_ids, scopes)
@@ -111,30 +118,12 @@ class KVCache:
         Return False, with nothing changed, when that would break a reservation.
         """
         with self._lock:
-            return self._try_retain(nodes)
+            return self._ledger.retain(nodes)
 
     def release(self, nodes: Iterable[Node]) -> None:
         """Undo one :meth:`retain` of these nodes."""
         with self._lock:
-            self._retain(nodes, -1)
-
-    def _try_retain(self, nodes: Sequence[Node], reserve: int = 0) -> bool:
-        """Retain nodes and reserve so many pages beside them; or change nothing and return False."""
-        self._retain(nodes, +1)
-        if self._reserved + reserve > self._available:
-            self._retain(nodes, -1)
-            return False
-        self._reserved += reserve
-        return True
-
-    def _retain(self, nodes: Iterable[Node], by: int) -> None:
-        for node in nodes:
-            self._eviction.retain(node, by)
-
-    @property
-    def _available(self) -> int:
-        """Pages that could be handed out."""
-        return self.pool.free + self._eviction.count
+            self._ledger.release(nodes)
 
     def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> PrefixMatch:
         """Return the longest prefix of ``token_ids[:limit]`` that ``scopes`` may read; nothing is retained.
@@ -161,58 +150,42 @@ class KVCache:
     def retain_and_reserve(self, nodes: Sequence[Node], pages: int) -> bool:
         """Retain ``nodes`` and reserve ``pages`` beside them; or change nothing and return False."""
         with self._lock:
-            return self._try_retain(nodes, pages)
+            return self._ledger.retain(nodes, pages)
 
     def unreserve(self, pages: int) -> None:
         """Give back pages that were reserved and not taken."""
         with self._lock:
-            self._reserved -= pages
-            assert self._reserved >= 0
+            self._ledger.unreserve(pages)
 
     def take(self, after: int | None) -> int:
         """Take a reserved page, filled with zeros, evicting if none is free; its neighbour ``after`` where possible.
 
         Where it raises, the reservation stands; it raises MemoryError only if nothing was reserved.
         """
-        while (page := self._take_free(after)) is None:
+        while True:
+            with self._lock:
+                page = self._ledger.take_free(after)
+            if page is not None:
+                break
             self._evictor.evict_one()
         try:
             self.pool.clear(page)
         except BaseException:
             with self._lock:
-                self._return_page(page)
-                self._reserved += 1
+                self._ledger.undo_take(page)
             raise
         return page
-
-    def _take_free(self, after: int | None) -> int | None:
-        with self._lock:
-            if self.pool.free == 0:
-                return None
-            page = self.pool.allocate(after)
-            self._eviction.add_sequence(page)
-            self._eviction.policy.note_allocation()
-            self._reserved -= 1
-            return page
 
     def share(self, node: Node) -> int:
         """Add a sequence to the holders of a resident node's page, and return the page."""
         with self._lock:
-            assert node.page is not None
-            self.pool.add_holder(node.page)
-            self._eviction.add_sequence(node.page)
-            return node.page
+            return self._ledger.share(node)
 
     def return_pages(self, pages: Iterable[int]) -> None:
         """Remove a sequence from the holders of these pages."""
         with self._lock:
             for page in pages:
-                self._return_page(page)
-
-    def _return_page(self, page: int) -> None:
-        """Remove a sequence from the page's holders; the lock is held."""
-        self._eviction.remove_sequence(page)
-        self.pool.remove_holder(page)
+                self._ledger.return_page(page)
 
     def register(self, scope: str, parent: Node | None, token_ids: tuple[int, ...], page: int) -> Node | None:
         """Make a sequence's page findable and return its node, which becomes one of the page's holders.
@@ -230,7 +203,7 @@ class KVCache:
             if parent is not None and not self.index.has(parent):
                 return None
             node, made = self.index.add(scope, parent, token_ids)
-            if not self._attach(node, page):
+            if not self._ledger.attach(node, page):
                 if made:
                     self.index.remove(node)
                 return None
@@ -241,28 +214,6 @@ class KVCache:
                     node.frequency = max(node.frequency, old.frequency)
                     self._evictor.forget(old)
             return node
-
-    def _attach(self, node: Node, page: int) -> bool:
-        """Give a node a page that a sequence holds, unless it has one in use.
-
-        Return False, with nothing changed, when that would break a reservation.
-        """
-        old = None
-        if node.page is not None:
-            if node.page == page or not self._eviction.is_evictable(node.page):
-                return True
-            old = self._eviction.detach(node)
-        self._eviction.attach(node, page)
-        freed = old is not None and self.pool.refs[old] == 1
-        if self._reserved > self._available + freed:
-            self._eviction.detach(node)
-            if old is not None:
-                self._eviction.attach(node, old)
-            return False
-        self.pool.add_holder(page)
-        if old is not None:
-            self.pool.remove_holder(old)
-        return True
 
     def add_stored(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> Node:
         """Make a page that is on disk findable, and return its node.
@@ -282,9 +233,8 @@ class KVCache:
         with self._lock:
             attached = node.page is None and self.index.has(node)
             if attached:
-                self._eviction.attach(node, page)
-                self.pool.add_holder(page)
-            self._return_page(page)
+                self._ledger.attach_loaded(node, page)
+            self._ledger.return_page(page)
             return attached
 
     def mark_stored(self, node: Node) -> None:
@@ -304,7 +254,7 @@ class KVCache:
             new = sum(1 for n in nodes if n.pinned == 0)
             if self.pinned + new > most:
                 return PinOutcome.OVER_BUDGET
-            if not self._try_retain(nodes):
+            if not self._ledger.retain(nodes):
                 return PinOutcome.BUSY
             self._evictor.pin(nodes)
             return PinOutcome.PINNED
@@ -338,7 +288,10 @@ class KVCache:
             self._evictor.lost(node)
 
     def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
-        """Return the node of exactly this page, or None."""
+        """Return the node of exactly this page, or None.
+
+        Example: ``cache.find("public", cache.index.root, kept.pages[0].key, kept.token_ids[:256])``
+        """
         with self._lock:
             return self.index.find(scope, parent_key, key, token_ids)
 
@@ -362,15 +315,13 @@ class KVCache:
         ``sequence_pages``: the pages of every live sequence.
         """
         with self._lock:
-            faults = self.index.check() + self._eviction.check(self.index)
+            faults = self.index.check() + self._eviction.check(self.index) + self._ledger.check()
             pinned = sum(1 for n in self.index if n.pinned)
             spilled = sum(1 for n in self.index if n.spilled)
             if pinned != self.pinned:
                 faults.append(f"{pinned} pages are pinned, {self.pinned} are counted")
             if spilled != self._evictor.spilled:
                 faults.append(f"{spilled} nodes are spilled, the tier has {self._evictor.spilled} pages")
-            if not 0 <= self._reserved <= self._available:
-                faults.append(f"{self._reserved} pages are reserved, {self._available} are free or evictable")
             return faults + holder_faults(self.pool, self.index, sequence_pages)
 
 

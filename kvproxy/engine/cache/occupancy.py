@@ -33,8 +33,9 @@ def holder_faults(
 ) -> list[str]:
     """Return every difference between the pool's holder counts and the holders that exist, in words.
 
-    ``sequence_pages``: the pages of every live sequence. Example: ``holder_faults(pool, index, [s.pages for s in
-    live])``
+    ``sequence_pages``: the pages of every live sequence.
+
+    Example: ``holder_faults(pool, index, [s.pages for s in live])``
     """
     faults: list[str] = []
     expected = [0] * len(pool.refs)

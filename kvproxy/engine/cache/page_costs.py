@@ -34,6 +34,7 @@ class PageWork:
         """Count the operations of a decoder with gated MLP: q and o, k and v, then gate, up and down.
 
         Attention is two products of [PAGE_TOKENS, head_dim] and [head_dim, PAGE_TOKENS] for each head and earlier page.
+
         Example: ``PageWork.of(layers=28, hidden=1024, heads=16, kv_heads=8, head_dim=128, intermediate=3072)``
         """
         weights = hidden * head_dim * 2 * (heads + kv_heads) + 3 * hidden * intermediate
@@ -65,6 +66,8 @@ class PageCosts:
         """Start with assumed speeds.
 
         ``page_bytes``: bytes of one page; ``spills``: whether pages go to disk before they are dropped.
+
+        Example: ``PageCosts(UNIFORM, page_bytes=shape.bytes, spills=True)``
         """
         self._work, self._spills = work, spills
         self._flops: deque[float] = deque([ASSUMED_FLOPS], _REMEMBERED)
@@ -94,7 +97,10 @@ class PageCosts:
         return self.load_s < self.compute_s(index, tokens)
 
     def computed(self, first: int, end: int, seconds: float) -> None:
-        """Record that a prefill of the positions ``first`` to ``end - 1`` took ``seconds``."""
+        """Record that a prefill of the positions ``first`` to ``end - 1`` took ``seconds``.
+
+        Example: ``costs.computed(0, 512, seconds=0.8)``
+        """
         if end - first < LEAST_TIMED or seconds <= 0:
             return
         if not self._timed_compute:

@@ -21,6 +21,10 @@ class PageEvictor:
     def __init__(
         self, pool: PagePool, index: PrefixIndex, eviction: EvictionHeap, lock: threading.Lock
     ) -> None:
+        """Work on the cache's own parts, under its lock.
+
+        Example: ``PageEvictor(pool, index, eviction_heap, lock)``
+        """
         self._pool, self._index, self._eviction, self._lock = pool, index, eviction, lock
         self._spill: SpillTier | None = None
         self.pinned = 0

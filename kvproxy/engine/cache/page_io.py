@@ -15,7 +15,7 @@ from kvproxy.engine.cache.fair_threads import FairThreads
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.cache.spill_tier import SpillTier
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 _THREADS = 2
 READ_AHEAD = 4
@@ -35,13 +35,16 @@ class DurablePages(Protocol):
         token_ids: Sequence[int],
         payload: bytes,
         owner: str | None = None,
-    ) -> None: ...
+    ) -> None:
+        """See ``PageStore.put``."""
 
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
-    ) -> Loaded | Missing | Rejected: ...
+    ) -> Loaded | Missing | Rejected:
+        """See ``PageStore.get``."""
 
-    def has(self, key: bytes) -> bool: ...
+    def has(self, key: bytes) -> bool:
+        """See ``PageStore.has``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class PageIO:
 
         With ``page_bytes`` pages are read into READ_AHEAD buffers that are kept: memory for each read would be taken
         from a heap that never closes its gaps, beside the page budget.
+
+        Example: ``PageIO(store, engine.call, spill=None, page_bytes=pool.shape.bytes)``
         """
         self._store = store
         self._done = done
@@ -99,7 +104,9 @@ class PageIO:
         """Read a stored or spilled page; ``then`` runs on the engine's thread.
 
         The payload is overwritten by another page once ``then`` has returned. A tenant's reads begin in the order
-        asked, in turn with other tenants'. Example: ``io.read(node, admission.page_read, tenant="tenant:a")``
+        asked, in turn with other tenants'.
+
+        Example: ``io.read(node, admission.page_read, tenant="tenant:a")``
         """
         read = self._reader(node)
 

@@ -19,8 +19,9 @@ def most_pinned(cache: KVCache) -> int:
 def pin_prefix(cache: KVCache, kept: Kept, scope: str) -> tuple[Node, ...] | PinOutcome:
     """Pin the pages of ``kept``; return its nodes, or ABSENT or BUSY when that is not possible now. Engine thread only.
 
-    Raises CannotFit when pinned pages would take more than their share. Example: ``nodes = pin_prefix(cache,
-    framing.kept, scope="public")``
+    Raises CannotFit when pinned pages would take more than their share.
+
+    Example: ``nodes = pin_prefix(cache, framing.kept, scope="public")``
     """
     nodes: list[Node] = []
     parent_key, done = cache.index.root, 0

@@ -137,7 +137,9 @@ class PagePool:
     def read_into(self, page: int, target: bytearray, positions: int = PAGE_TOKENS) -> memoryview:
         """Do :meth:`read` into ``target``, of ``shape.bytes`` bytes, with nothing allocated on the way.
 
-        Return the bytes of ``target`` that were written. Example: ``pool.read_into(page, buffer, positions=88)``
+        Return the bytes of ``target`` that were written.
+
+        Example: ``pool.read_into(page, buffer, positions=88)``
         """
         s = self.shape
         written = memoryview(target)[: s.bytes_of(positions)]
@@ -149,7 +151,9 @@ class PagePool:
         """Write the bytes of :meth:`read` to a page that :meth:`allocate` just gave; later positions stay zeros.
 
         A whole page is taken for any ``positions``: partial pages were once stored whole. Raises ValueError when the
-        length is neither. Example: ``pool.write(page, loaded.payload, positions=len(node.token_ids))``
+        length is neither.
+
+        Example: ``pool.write(page, loaded.payload, positions=len(node.token_ids))``
         """
         s = self.shape
         if len(payload) not in (s.bytes_of(positions), s.bytes):

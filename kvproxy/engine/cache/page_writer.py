@@ -28,11 +28,18 @@ class PageWriter:
 
         ``owner`` as in ``PageStore.put``. The nodes are retained meanwhile; where that would break a reservation,
         ``done`` gets Overloaded: the sequence may have pages of its own for them. Pages written before an error stay:
-        they are whole, and found again. Example: ``writer.save(nodes, done=publication.stored, owner="tenant:a")``
+        they are whole, and found again.
+
+        Example: ``writer.save(nodes, done=publication.stored, owner="tenant:a")``
         """
         todo = [n for n in nodes if not (n.stored and self._io.has(n))]
         if not self._cache.retain(nodes):
-            done(Overloaded("memory is short; try again in a moment", retry_after_s=1))
+            done(
+                Overloaded(
+                    "running requests need the memory that storing these pages takes; try again in a moment",
+                    retry_after_s=1,
+                )
+            )
             return
 
         def next_page(written: PageWritten | None = None) -> None:

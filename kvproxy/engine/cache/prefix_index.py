@@ -101,12 +101,12 @@ class PrefixIndex:
         return iter(self._all)
 
     def keys(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> list[bytes]:
-        """Return the keys of the full pages of ``token_ids[:limit]``, up to some way behind the last that the index
-        has.
+        """Return the keys of the full pages of ``token_ids[:limit]``, to some way behind the last that there is.
 
         Hashing is most of a match's work, and this much of it needs no lock: a page that comes or goes meanwhile makes
-        the list longer or shorter than it need be. Example: ``index.keys(token_ids, ("public",), limit=len(token_ids) -
-        1)``
+        the list longer or shorter than it need be.
+
+        Example: ``index.keys(token_ids, ("public",), limit=len(token_ids) - 1)``
         """
         keys: list[bytes] = []
         key = self.root
@@ -122,8 +122,9 @@ class PrefixIndex:
     ) -> PrefixMatch:
         """Return the longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token.
 
-        ``keys``: those of :meth:`keys`, where they were computed already. Example: ``index.match(token_ids,
-        ("public",), limit=len(token_ids) - 1)``
+        ``keys``: those of :meth:`keys`, where they were computed already.
+
+        Example: ``index.match(token_ids, ("public",), limit=len(token_ids) - 1)``
         """
         keys = self.keys(token_ids, scopes, limit) if keys is None else keys
         nodes: list[Node] = []

@@ -52,7 +52,7 @@ class Siblings(Generic[N]):
                 del self._pages[at]
                 return
             at += 1
-        raise ValueError("no such page")
+        raise ValueError("the page is not among these siblings")
 
     def equal(self, token_ids: tuple[int, ...]) -> Iterator[N]:
         """Yield the pages of exactly these token ids: one, unless keys collide."""

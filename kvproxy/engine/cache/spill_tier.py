@@ -20,7 +20,7 @@ from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +39,22 @@ class SpillFiles(Protocol):
     """Protocol of the tier's files, as ``kvproxy.store.spill_files.SpillFolder`` implements it."""
 
     @property
-    def max_size(self) -> int: ...
+    def max_size(self) -> int:
+        """Bytes that the files may take in all."""
 
-    def put(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer
-    ) -> None: ...
+    def put(self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer) -> None:
+        """See ``SpillFolder.put``."""
 
     def get(
         self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
-    ) -> Loaded | Missing | Rejected: ...
+    ) -> Loaded | Missing | Rejected:
+        """See ``SpillFolder.get``."""
 
-    def delete(self, name: str) -> None: ...
+    def delete(self, name: str) -> None:
+        """See ``SpillFolder.delete``."""
 
-    def clear(self) -> None: ...
+    def clear(self) -> None:
+        """See ``SpillFolder.clear``."""
 
 
 @dataclass(eq=False, slots=True)
@@ -90,6 +93,8 @@ class SpillTier:
 
         ``lost`` and ``failed`` forget nodes of which the tier had the only copy, and call :meth:`forget`: ``lost`` from
         within :meth:`begin_copy`, ``failed`` from the engine's thread, to which ``done`` passes calls.
+
+        Example: ``SpillTier(files, pool, costs, lost=evictor.lost, failed=cache.discard_if_absent, done=engine.call)``
         """
         self._files, self._pool, self._costs = files, pool, costs
         self._lost, self._failed, self._done = lost, failed, done

@@ -55,6 +55,10 @@ class Vocabulary:
         fallback = _BYTE_FALLBACK.fullmatch(token)
         return bytes((int(fallback[1], 16),)) if fallback else token.replace("\u2581", " ").encode()
 
+    def literals(self, ids: Sequence[int]) -> list[bytes]:
+        """Return the :meth:`literal_bytes` of each id."""
+        return [self.literal_bytes(token_id) for token_id in ids]
+
     def decode(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text

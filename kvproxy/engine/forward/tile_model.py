@@ -1,4 +1,4 @@
-"""A transformers model that runs on tiles: its own modules, our linear kernels and our attention."""
+"""`TileModel`: a transformers model that runs on tiles, with its own modules, our linear kernels and our attention."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ class TileModel:
     """A loaded model: its ``tiles`` and its output head. Built by :func:`load_model`; for one thread."""
 
     def __init__(self, model: nn.Module, config: Any, fingerprint_base: str, threads: int) -> None:
+        """Take a transformers model over, measure it, and check its forward where that is transformers' own.
+
+        Example: ``TileModel(model, model.config, fingerprint_base, torch.get_num_threads())``
+        """
         self.config = config
         self.device = next(model.parameters()).device
         self.dtype: torch.dtype = next(model.parameters()).dtype
@@ -109,7 +113,7 @@ class TileModel:
         return run_through(self.tiles.steps(tile, kv))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """hidden: [R, hidden] -> float32 [R, vocab], computed in tiles of at most DECODE_TILE rows."""
+        """Apply the head: [R, hidden] -> float32 [R, vocab], computed in tiles of at most DECODE_TILE rows."""
         chunks = []
         for start in range(0, hidden.shape[0], DECODE_TILE):
             rows = hidden[start : start + DECODE_TILE]
@@ -119,7 +123,7 @@ class TileModel:
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def linears(self) -> list[PackedLinear | nn.Linear]:
-        """Every matrix that a tile is multiplied with, layer by layer; the output head is not among them."""
+        """Return every matrix that a tile is multiplied with, layer by layer, without the output head."""
         return [m for m in self.tiles.linears() if isinstance(m, PackedLinear | nn.Linear)]
 
 
@@ -133,7 +137,10 @@ def load_model(
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> TileModel:
-    """Load a model folder for serving. Raises SetupError when it cannot be served or read."""
+    """Load a model folder for serving. Raises SetupError when it cannot be served or read.
+
+    Example: ``load_model(folder, dtype=dtype, device=pick_device("auto"), tokenizer_digest=a, template_digest=b)``
+    """
     say = progress or (lambda _: None)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -161,7 +168,7 @@ def load_model(
 
 
 def from_module(model: nn.Module, name: str) -> TileModel:
-    """A TileModel around a model that was made in memory (random weights; tests and benchmarks)."""
+    """Make a TileModel of a model that was made in memory (random weights; tests and benchmarks)."""
     register_attention()
     config: Any = model.config
     check_supported(config)
@@ -171,6 +178,7 @@ def from_module(model: nn.Module, name: str) -> TileModel:
 
 
 def read_config(folder: Path) -> Any:
+    """Read a model folder's transformers config. Raises SetupError."""
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as e:
@@ -178,7 +186,10 @@ def read_config(folder: Path) -> Any:
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one, else the CPU. A CUDA device has its number. Raises SetupError."""
+    """Return the device of that name: ``auto`` is CUDA where there is one, else the CPU.
+
+    A CUDA device has its number. Raises SetupError.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -195,7 +206,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def config_digest(config: Any) -> str:
-    """Of everything in the configuration that changes the computation; names and versions are left out."""
+    """Return a digest of everything in the configuration that changes the computation.
+
+    Names and versions are left out.
+    """
     fields = {
         k: v
         for k, v in config.to_dict().items()
@@ -205,7 +219,7 @@ def config_digest(config: Any) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """sha256 over the weight files, in name order; 8 GB take a few seconds, and are worth it."""
+    """Return sha256 over the weight files, in name order; 8 GB take a few seconds, and are worth it."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise SetupError(
@@ -219,14 +233,14 @@ def weights_digest(folder: Path) -> str:
 
 
 def _fingerprint(parts: Mapping[str, str]) -> str:
-    """All that the bits depend on, as one hex digest."""
+    """Return one hex digest of everything that the bits depend on."""
     return hashlib.sha256("|".join(f"{k}={v}" for k, v in parts.items()).encode()).hexdigest()
 
 
 def _causes(
     base: str, dtype: torch.dtype, device: torch.device, numerics: Numerics, threads: int
 ) -> Mapping[str, str]:
-    """What is known to change bits, by name; ``kernel_digest`` covers what is not."""
+    """Return the known causes of other bits, by name; ``kernel_digest`` covers the unknown ones."""
     return {
         "format": str(FORMAT),
         "model": base,

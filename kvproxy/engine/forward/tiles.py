@@ -1,4 +1,4 @@
-"""How tiles run: which decoder, which attention and which tile sizes, on the device that the model is on."""
+"""`Tiles`: runs tiles on the model's device, with the decoder, the attention and the tile sizes that fit it."""
 
 from __future__ import annotations
 
@@ -25,23 +25,33 @@ Tile = TileInput | PagedTile
 
 
 class Tiles(Protocol):
+    """Protocol of a model's tiles on one device."""
+
     numerics: Numerics
 
     def tile(self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]) -> Tile:
-        """``token_ids`` and ``positions``: one for each row, padding rows included."""
+        """Make a tile.
+
+        ``token_ids`` and ``positions``: one for each row, padding rows included.
+
+        Example: ``tiles.tile(ids, range(len(ids)), [Segment(0, 0, len(ids), pages)])``
+        """
 
     def steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
         """See ``Decoder.steps``."""
 
     def linears(self) -> Iterator[nn.Module]:
-        """Every linear layer that a tile goes through."""
+        """Yield every linear layer that a tile goes through."""
 
     def shallow(self) -> tuple[Tiles, int]:
-        """Tiles that run each kernel of these in as few layers as they can, and the number of layers."""
+        """Return tiles that run each kernel of these in as few layers as they can, and the number of layers."""
 
 
 def open_tiles(body: Any, head: nn.Module, config: Any, shape: PageShape, device: torch.device) -> Tiles:
-    """Takes ``body`` (the model without its output head) over, and measures."""
+    """Make the device's tiles, and measure them. Takes ``body`` (the model without its output head) over.
+
+    Example: ``open_tiles(model.get_decoder(), head, model.config, shape, torch.device("cpu"))``
+    """
     if device.type == "cuda" and has_triton():
         from kvproxy.engine.forward.cuda.paged_tiles import PagedTiles, can_page
 
@@ -51,7 +61,7 @@ def open_tiles(body: Any, head: nn.Module, config: Any, shape: PageShape, device
 
 
 def has_triton() -> bool:
-    """It comes with torch's builds for CUDA devices, and with no other."""
+    """Return whether Triton is installed: it comes with torch's builds for CUDA devices, and with no other."""
     return importlib.util.find_spec("triton") is not None
 
 
@@ -59,6 +69,7 @@ class PlainTiles:
     """A ``Tiles`` of torch's own operations."""
 
     def __init__(self, body: Any, config: Any, shape: PageShape, device: torch.device) -> None:
+        """Take ``body`` over, and measure it. See :func:`open_tiles` for the arguments."""
         self._group: int = config.num_attention_heads // config.num_key_value_heads
         self._shape, self._device = shape, device
         self._decoder = make_decoder(body, config, BASE_TILE)
@@ -78,6 +89,7 @@ class PlainTiles:
     def tile(
         self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
     ) -> TileInput:
+        """Make a tile. See ``Tiles.tile``."""
         plan = build_plan(segments, len(token_ids), self._group, self.numerics.granule, self._device)
         ids, at = (torch.tensor(list(x), device=self._device) for x in (token_ids, positions))
         return TileInput(ids, at, plan)

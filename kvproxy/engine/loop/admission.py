@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 from kvproxy.core import PAGE_TOKENS, MissReason
@@ -14,13 +15,49 @@ from kvproxy.engine.cache.page_io import PageIO, PageRead
 from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
-from kvproxy.errors import CannotFit, HitLost, KVProxyError, Overloaded
-from kvproxy.store.page_store import Loaded, Missing
+from kvproxy.errors import CannotFit, ContextTooLong, HitLost, InvalidRequest, KVProxyError, Overloaded
+from kvproxy.store.page_results import Loaded, Missing
 
 logger = logging.getLogger(__name__)
 
 WORTH_FOLLOWING = PAGE_TOKENS
 """Positions that another's prefill must be about to save before it is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``pages``: the whole page budget. ``vocabulary``: width of the model's logits."""
+
+    max_context: int
+    pages: int
+    vocabulary: int
+
+    def check(self, job: Job) -> None:
+        """Raises ContextTooLong, CannotFit or InvalidRequest."""
+        prompt, new = len(job.token_ids), job.max_tokens
+        if prompt + new > self.max_context or prompt >= self.max_context:
+            raise ContextTooLong(limit=self.max_context, prompt_tokens=prompt, completion_tokens=new)
+        need = pages_for(prompt + max(new - 1, 0))
+        if need > self.pages:
+            raise CannotFit(
+                f"This request needs {need} pages of KV ({prompt} prompt tokens and up to {new} new ones), "
+                f"and the whole page budget is {self.pages} pages. Shorten it, lower max_tokens, or raise "
+                "engine.page_budget."
+            )
+        # An id out of range would break the whole tile, and everybody in it.
+        for ids, param in ((job.token_ids, "prompt"), (job.predicted, "prediction")):
+            self._check_ids((min(ids), max(ids)) if ids else (), param)
+        self._check_ids([i for i, _ in job.sampling.logit_bias], "logit_bias")
+        self._check_ids(job.sampling.stop_token_ids, "stop_token_ids")
+
+    def _check_ids(self, ids: tuple[int, ...] | list[int], param: str) -> None:
+        wrong = next((i for i in ids if not 0 <= i < self.vocabulary), None)
+        if wrong is not None:
+            raise InvalidRequest(
+                f"Invalid '{param}': {wrong} is no token of this model, whose ids are 0 to "
+                f"{self.vocabulary - 1}.",
+                param=param,
+            )
 
 
 class Admission:

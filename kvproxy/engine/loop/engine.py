@@ -20,14 +20,13 @@ from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.decode.draft_cost import StepCost
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.engine.loop.admission import Admission
+from kvproxy.engine.loop.admission import Admission, Limits
 from kvproxy.engine.loop.fairness.compute_service import Service
 from kvproxy.engine.loop.fairness.places import Claim, Places
 from kvproxy.engine.loop.fairness.waiting_line import Line
 from kvproxy.engine.loop.inbox import Inbox
 from kvproxy.engine.loop.isolation import TileFailed, engine_failure, isolated
 from kvproxy.engine.loop.kernel_thread import KernelThread
-from kvproxy.engine.loop.limits import Limits
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.page_growth import Growth
 from kvproxy.engine.loop.scheduler import ready

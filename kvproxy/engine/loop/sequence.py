@@ -304,10 +304,9 @@ class Sequence:
         self.chain.clear()
         self.prefill_end = len(self.tokens) if unified else self.prompt_tokens
 
-    def scope_of(self, end: int) -> str:
-        """The scope of a page that ends at position ``end``."""
+    def page_entry(self, index: int, end: int) -> tuple[str, tuple[int, ...]]:
+        """Return the scope and the token ids under which page ``index``, computed up to position ``end``, is
+        registered."""
         job = self.job
-        return job.shared_scope if job.shared_scope is not None and end <= job.shared_end else job.scope
-
-    def page_tokens(self, index: int, end: int) -> tuple[int, ...]:
-        return tuple(self.tokens[index * PAGE_TOKENS : min((index + 1) * PAGE_TOKENS, end)])
+        scope = job.scope if job.shared_scope is None or end > job.shared_end else job.shared_scope
+        return scope, tuple(self.tokens[index * PAGE_TOKENS : min((index + 1) * PAGE_TOKENS, end)])

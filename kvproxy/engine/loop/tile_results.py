@@ -130,7 +130,8 @@ class TileResults:
 
     def _register_page(self, seq: Sequence, index: int, end: int) -> Node | None:
         parent = seq.chain[-1] if seq.chain else None
-        return self._cache.register(seq.scope_of(end), parent, seq.page_tokens(index, end), seq.pages[index])
+        scope, token_ids = seq.page_entry(index, end)
+        return self._cache.register(scope, parent, token_ids, seq.pages[index])
 
     def _persist(self, seq: Sequence, last: Node | None) -> Finished | None:
         """Write the sequence's pages to the store; it ends when the store has them all."""

@@ -1,4 +1,4 @@
-"""JSON schemas of the types that are read and written, under names that people can tell apart."""
+"""`Schemas`: JSON schemas of the request and response types, under short distinct names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic_core import core_schema
 
 _REF = "#/components/schemas/"
 _LONG = re.compile(r"kvproxy__wire__(?:(anthropic|responses)__)?\w*__(\w+)")
-"""pydantic's name of a type whose own name another one has too: its module in front."""
+"""pydantic's name of a type that shares its own name with another type: the module in front."""
 
 _DIALECTS = {"anthropic": "Anthropic", "responses": "Responses", None: "OpenAI"}
 
@@ -20,10 +20,10 @@ _MARKUP = re.compile(r":\w+:(?=`)")
 
 
 class Schemas:
-    """Every type is in ``components`` once, referred to by name."""
+    """The schemas of all types; each stands in ``components`` once and is referred to by name."""
 
     def __init__(self, types: tuple[Sequence[Any], Sequence[Any]]) -> None:
-        """``types``: what is read, what is written."""
+        """``types``: the request types, and the response types."""
         modes: tuple[JsonSchemaMode, ...] = ("validation", "serialization")
         inputs: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
             (repr(kind), mode, TypeAdapter(kind))
@@ -44,9 +44,11 @@ class Schemas:
         self._schemas = {key: self._tidy(schema) for key, schema in schemas.items()}
 
     def read(self, kind: Any) -> dict[str, Any]:
+        """Return the schema of a request type."""
         return self._of(kind, "validation")
 
     def written(self, kind: Any) -> dict[str, Any]:
+        """Return the schema of a response type."""
         return self._of(kind, "serialization")
 
     def _of(self, kind: Any, mode: Literal["validation", "serialization"]) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class Schemas:
         return found
 
     def _tidy(self, schema: Any) -> Any:
-        """References by the short names, descriptions with Markdown's backticks."""
+        """Return a schema with short names in its references and Markdown's backticks in its descriptions."""
         if isinstance(schema, Mapping):
             return {key: self._tidy_value(key, value) for key, value in schema.items()}
         if isinstance(schema, list):
@@ -70,7 +72,7 @@ class Schemas:
 
 
 class _Generator(GenerateJsonSchema):
-    """Without titles, which only repeat names."""
+    """pydantic's generator, without titles, which only repeat names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False

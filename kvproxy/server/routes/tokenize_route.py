@@ -1,4 +1,4 @@
-"""``POST /tokenize`` and ``/detokenize``: the local model's tokens."""
+"""Handlers of ``POST /tokenize`` and ``/detokenize``, for the local model's tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.server.requests.read_request import read_object
-from kvproxy.wire.bodies.body_bounds import refuse_endless
+from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 from kvproxy.wire.tokenize_bodies import (
     Detokenized,
     Tokens,
@@ -21,10 +21,11 @@ from kvproxy.wire.tokenize_bodies import (
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
-    """A document named in the messages is only there for those who may read it."""
+    """Encode a prompt, or messages by the chat template. Raises DocumentNotFound for a document that the caller may not
+    read."""
     components = request.app[COMPONENTS]
     body = await read_object(request)
-    refuse_endless(body, components.pipeline.max_context)
+    refuse_oversized_lists(body, components.pipeline.max_context)
     size = request.content_length or LARGE
     asked = await apart(size, lambda: parse_tokenize(body))
     _local(request, asked.model)
@@ -54,12 +55,12 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
 
 
 async def detokenize(request: web.Request) -> web.StreamResponse:
-    """Raises InvalidRequest for more tokens than the model takes."""
+    """Decode token ids. Raises InvalidRequest for more tokens than the model takes."""
     components = request.app[COMPONENTS]
     body = await read_object(request)
     tokens, most = body.get("tokens"), components.pipeline.max_context
     if isinstance(tokens, list) and len(tokens) > most:
-        raise InvalidRequest(f"Invalid 'tokens': at most {most} of them.", param="tokens")
+        raise InvalidRequest(f"Invalid 'tokens': must have at most {most} items.", param="tokens")
     asked = await apart(request.content_length or LARGE, lambda: parse_detokenize(body))
     _local(request, asked.model)
     text = await apart(len(asked.tokens) * _TOKEN_BYTES, lambda: components.pipeline.decode(asked.tokens))
@@ -68,11 +69,12 @@ async def detokenize(request: web.Request) -> web.StreamResponse:
 
 
 _TOKEN_BYTES = 8
-"""Of a token in JSON, or of its text."""
+"""Bytes of a token in JSON, or of its text."""
 
 
 def _local(request: web.Request, model: str | None) -> None:
-    """Raises InvalidRequest for an upstream's model, whose tokens are unknown here, ModelNotFound."""
+    """Check that ``model`` is the local one: tokens of upstream models are unknown. Raises InvalidRequest,
+    ModelNotFound."""
     served = request.app[COMPONENTS].served_name
     if model is not None and resolve_model(request, model) != served:
         raise InvalidRequest(

@@ -82,7 +82,7 @@ def parse_wal(data: bytes) -> Wal:
     salts = (salt1, salt2)
     step = _FRAME_HEADER.size + page_size
     if not sound_header:
-        # As the first frame has them that zeros have left: those of an earlier log stand behind.
+        # Take the salts of the first frame that is not all zeros: frames of an earlier log may follow it.
         heads = (
             _FRAME_HEADER.unpack_from(data, at) for at in range(_WAL_HEADER.size, len(data) - step + 1, step)
         )

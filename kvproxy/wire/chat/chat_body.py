@@ -9,27 +9,27 @@ from pydantic import BeforeValidator, Field, model_validator
 from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.answer_formats.response_format import ResponseFormatBody
 from kvproxy.wire.bodies.cache_hints import CacheBody
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 from kvproxy.wire.bodies.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptionsField
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.chat.content_parts import PART_TYPES, Content
 from kvproxy.wire.chat.prediction import PredictionBody
-from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
+from kvproxy.wire.history.arguments import ArgumentsText, TextOrEmpty, tool_result_content
 from kvproxy.wire.tools.chat_tools import ChatToolBody, FunctionBody, ToolChoiceField
 
 
 class CalledFunction(Strict):
-    name: GivenText = ""
+    name: TextOrEmpty = ""
     arguments: ArgumentsText = ""
 
 
 class CalledCustom(Strict):
-    name: GivenText = ""
-    input: GivenText = ""
+    name: TextOrEmpty = ""
+    input: TextOrEmpty = ""
 
 
 class ToolCallBody(Strict):
-    id: GivenText = ""
+    id: TextOrEmpty = ""
     type: str = Field(default="function", description="function or custom")
     function: CalledFunction | None = None
     custom: CalledCustom | None = Field(default=None, description="Of a free-form tool.")
@@ -44,7 +44,7 @@ class UnreadCall(ToolCallBody):
 def _readable_call(call: Any) -> object:
     if not isinstance(call, dict):
         return call
-    kind = given_type(call) or ("function" if not call.get("type") else "unknown")
+    kind = declared_type(call) or ("function" if not call.get("type") else "unknown")
     if kind in ToolCallBody.model_fields and isinstance(call.get(kind), dict):
         return {**call, "type": kind}
     inner = call.get(kind) if isinstance(kind, str) else None
@@ -80,7 +80,7 @@ class ChatMessageBody(Strict):
             or "content" not in body
         ):
             return body
-        return {**body, "content": returned(body["content"], PART_TYPES)}
+        return {**body, "content": tool_result_content(body["content"], PART_TYPES)}
 
 
 class FunctionChoice(Strict):

@@ -83,8 +83,8 @@ def template_variables(kwargs: dict[str, Any], effort: object) -> dict[str, Any]
             )
     if not isinstance(effort, str):
         return kwargs
-    told = {"reasoning_effort": effort} if effort in EFFORTS else {}
-    return {"enable_thinking": effort not in _NO_THINKING, **told, **kwargs}
+    published = {"reasoning_effort": effort} if effort in EFFORTS else {}
+    return {"enable_thinking": effort not in _NO_THINKING, **published, **kwargs}
 
 
 def _tools(chat: ChatBody, reading: RequestReading) -> tuple[tuple[Tool, ...], ToolChoice]:

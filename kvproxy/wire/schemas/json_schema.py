@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
+from kvproxy.wire.schemas.control_characters import controls_allowed, needs_controls
 from kvproxy.wire.schemas.ecma_patterns import UnknownPattern, translated
-from kvproxy.wire.schemas.escapes import controls_allowed, needs_controls
-from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, at_once
+from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, expressions_at_once
 from kvproxy.wire.schemas.keywords import (
     BESIDE,
     BRANCHING,
@@ -27,12 +27,12 @@ from kvproxy.wire.schemas.keywords import (
     SHARING,
     Schema,
     are_names,
-    inside,
+    asserts_only,
+    beyond_exact_int,
+    exact_bound,
     nodes,
-    opens,
-    says_just,
+    shares_objects,
     size_of,
-    too_exact,
 )
 from kvproxy.wire.schemas.references import References
 from kvproxy.wire.schemas.string_formats import EQUAL_PATTERNS, FORMATS, UNENFORCED, WRITTEN
@@ -44,7 +44,7 @@ each definition names the next one twice would be gigabytes."""
 _PLAIN_REF = re.compile(r"#/(\$defs|definitions)/[A-Za-z0-9_.-]+")
 
 
-def enforceable(
+def enforceable_schema(
     schema: Schema, *, where: str, param: str, relaxed: dict[str, None] | None = None
 ) -> dict[str, Any]:
     """Return the schema to compile. ``where`` names it in messages: ``response_format`` or ``function 'find'``.
@@ -76,7 +76,7 @@ class _Rewriter:
         self._where = where
         self._param = param
         self._relaxed = relaxed
-        self._closing = not any(opens(node) for node in nodes(schema))
+        self._closing = not any(shares_objects(node) for node in nodes(schema))
         self._references = References(schema)
         self._reached: dict[str, Any] = {}
         self._names: dict[tuple[str, int], str] = {}
@@ -91,7 +91,7 @@ class _Rewriter:
             out.setdefault(group, {})[name] = definition
         if size_of(out, {}) > MOST_NODES:
             raise self._refusal(f"a schema of more than {MOST_NODES} parts, its 'oneOf' written out,", "")
-        if at_once(out) > MOST_AT_ONCE:
+        if expressions_at_once(out) > MOST_AT_ONCE:
             raise self._refusal(f"'allOf' of more than {MOST_AT_ONCE} patterns and formats", "")
         if (keyword := needs_controls(out)) and not controls_allowed(out):
             raise self._refusal(
@@ -159,9 +159,9 @@ class _Rewriter:
             case "pattern":
                 self._pattern(out, value, at)
             case "minimum" | "exclusiveMinimum":
-                out[key] = inside(value, above=True)
+                out[key] = exact_bound(value, above=True)
             case "maximum" | "exclusiveMaximum":
-                out[key] = inside(value, above=False)
+                out[key] = exact_bound(value, above=False)
             case _:
                 out[key] = value
 
@@ -257,9 +257,9 @@ class _Rewriter:
         if target is not None and isinstance(target.schema, Mapping):
             names = target.schema
         free = out.get("additionalProperties", {})
-        if says_just(names, "enum") and are_names(names["enum"]):
+        if asserts_only(names, "enum") and are_names(names["enum"]):
             out["properties"] = {name: free for name in names["enum"]}
-        elif says_just(names, "pattern") and isinstance(names["pattern"], str):
+        elif asserts_only(names, "pattern") and isinstance(names["pattern"], str):
             out["patternProperties"] = {names["pattern"]: free}
         else:
             return
@@ -268,7 +268,7 @@ class _Rewriter:
 
     def _check(self, node: dict[str, Any], at: str) -> None:
         for keyword in ("const", "enum"):
-            if keyword in node and too_exact(node[keyword]):
+            if keyword in node and beyond_exact_int(node[keyword]):
                 self._refuse(f"'{keyword}' with an integer beyond 2**53", at, keyword)
                 del node[keyword]
         least = node.get("minProperties", 0)

@@ -39,7 +39,7 @@ def registry(path: Path) -> Iterator[Registry]:
         assert registry.check() == []
 
 
-def test_what_is_published_comes_back_after_a_restart(path: Path, registry: Registry) -> None:
+def test_published_versions_come_back_after_a_restart(path: Path, registry: Registry) -> None:
     registry.publish(document(), [framing("user", 1), framing("system", 2)])
     registry.publish(document(version=2, text="other"), [])
     with Registry(path) as again:

@@ -39,7 +39,7 @@ def test_most_texts_have_one(text: str) -> None:
         ),
     ],
 )
-def test_what_programs_drop_makes_others(text: str, others: dict[str, str]) -> None:
+def test_each_change_that_programs_make_is_a_spelling(text: str, others: dict[str, str]) -> None:
     found = spellings(text)
     assert (found[0].name, found[0].text) == ("published", text)
     assert {s.name: s.text for s in found[1:]} == others

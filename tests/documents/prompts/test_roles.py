@@ -57,7 +57,7 @@ def test_templates_that_take_everything(source: str) -> None:
     assert roles_of(source) == Roles()
 
 
-def test_what_strict_templates_take() -> None:
+def test_orders_that_strict_templates_take() -> None:
     turns = {"repeated_user": False, "repeated_assistant": False, "assistant_first": False}
     assert roles_of(templates.GEMMA) == Roles(system=False, several_systems=False, late_system=False, **turns)
     assert roles_of(templates.GEMMA3) == Roles(
@@ -74,7 +74,7 @@ def test_a_template_that_shows_nothing_is_left_alone() -> None:
     assert roles_of("{{ messages | length }}") == Roles()
 
 
-def test_what_a_template_takes_stays_as_it_is() -> None:
+def test_an_order_that_a_template_takes_stays_unchanged() -> None:
     entries: list[dict[str, Any]] = [{"role": r, "content": r} for r in ("system", "system", "user", "user")]
     entries += [{"role": r, "content": r} for r in ("system", "assistant", "assistant", "system")]
     assert arranged(front_merged(entries, Roles()), Roles()) == entries

@@ -14,8 +14,8 @@ from kvproxy.documents.tokens.escape import Stop
 from kvproxy.documents.tokens.token_join import Mark, Seam
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 
-# What patterns, normalisers and byte-level BPE decide on: all kinds of white space, contractions, digits,
-# punctuation, control strings, marks that compose with what precedes them, scripts without spaces, emoji.
+# The subjects of patterns, normalisers and byte-level BPE: all kinds of white space, contractions, digits,
+# punctuation, control strings, marks that compose with the text before, scripts without spaces, emoji.
 ATOMS = [
     *(" ", "  ", "\n", "\n\n", "\r\n", "\r", "\t", "\u00a0", "\u3000", "\u2028", "\x85", "\x1c", "\u2003"),
     *("a", "e", "the", " cat", "THE", "'", "'s", "'r", "'re", "'l", "'v", "'ve", "\u2019", "'S", "\u017f"),
@@ -79,7 +79,7 @@ def long(text: str) -> str:
 
 
 # One line for each way in which a simpler rule (cut at the last piece, keep all but the last token, encode
-# what precedes by itself) gives other tokens.
+# the text before by itself) gives other tokens.
 @pytest.mark.parametrize(
     ("before", "text", "after"),
     [
@@ -129,7 +129,7 @@ def test_a_known_document_is_not_encoded_again(folder: Path, tokenizer: Tokenize
     assert counting.encoded < 100, "what stands before it is remembered"
 
 
-def test_what_stood_before_is_remembered_only_so_long(tokenizer: Tokenizer) -> None:
+def test_the_memo_of_texts_before_documents_is_bounded(tokenizer: Tokenizer) -> None:
     seam = Seam(tokenizer)
     document = seam.tokenize(long(""))
     for i in range(seam.MEMO_ENTRIES + 20):
@@ -162,7 +162,7 @@ def test_an_unknown_kind_of_tokenizer_is_slow_and_right(folder: Path, tokenizer:
 
 @quick
 @given(text=DOCUMENT, one=TEXT, other=TEXT)
-def test_no_tail_moves_what_stands_before_a_stop(
+def test_no_tail_changes_the_tokens_before_a_stop(
     tokenizer: Tokenizer, text: str, one: str, other: str
 ) -> None:
     seam, stop = Seam(tokenizer), [Stop(7, 0, len(text))]

@@ -21,7 +21,7 @@ def test_text_never_becomes_a_control_token(tokenizer: Tokenizer) -> None:
             assert tokenizer.decode(ids) == context
 
 
-def test_pieces_are_what_the_whole_tokenizer_sees(folder: Path, tokenizer: Tokenizer) -> None:
+def test_pieces_equal_those_of_the_whole_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     full = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     text = "a".join(f" {c}\n" for c in tokenizer.control) + "<|im_start|>user\nit's 12 <| end"
     ids = [

@@ -12,7 +12,7 @@ from kvproxy.core import PUBLIC
 from kvproxy.engine.cache.page_io import READ_AHEAD, PageIO, PageRead, PageWritten
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 
 class Slow:

@@ -14,7 +14,7 @@ from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
 from kvproxy.engine.cache.spill_tier import PENDING, SpillTier
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.store.page_store import Loaded, Missing
+from kvproxy.store.page_results import Loaded, Missing
 from kvproxy.store.spill_files import SpillFolder
 from tests.engine.conftest import RigMaker
 from tests.engine.spill_files import MemoryFiles
@@ -35,7 +35,7 @@ class Home:
         self.spill: SpillTier = self.cache.spill_into(self.files, self.files.calls.append)
 
     def keep(self, *firsts: int) -> list[Node]:
-        """A chain of full pages, one for each number, which fills the page too."""
+        """Register a chain of full pages, one for each number, which fills the page too."""
         assert self.cache.reserve(len(firsts))
         pages: list[int] = []
         nodes: list[Node] = []

@@ -26,7 +26,7 @@ SIZES: dict[str, Any] = {
 
 
 def unfused(kind: str, dtype: torch.dtype) -> PreTrainedModel:
-    """A model whose forward is not one of those that are known."""
+    """Make a model of a family without a native forward."""
     torch.manual_seed(3)
     model: PreTrainedModel
     if kind == "llama with biases":

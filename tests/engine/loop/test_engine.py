@@ -29,7 +29,8 @@ from kvproxy.errors import (
 from kvproxy.events import Finished, Started, TextDelta
 from kvproxy.store.disk import page_name
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, PageStore, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_store import PageStore
 from tests.engine.conftest import RigMaker
 from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import VOCAB, Rig, make_model, prompt

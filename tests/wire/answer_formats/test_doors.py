@@ -23,10 +23,10 @@ from kvproxy.wire.anthropic.parse_messages import parse_messages
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.completions.parse_completion import parse_completions
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 
 HELLO = [{"role": "user", "content": "Hi"}]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -51,7 +51,7 @@ def completions(fields: dict[str, Any]) -> AnswerFormat | None:
 def responses(fields: dict[str, Any]) -> AnswerFormat | None:
     body = parse_body({"model": "m", "input": "Hi", **fields})
     reading = RequestReading()
-    items = normal_items(body.input or (), Ids("a" * 32), {}, reading)
+    items = normal_items(body.input or (), ResponseIds("a" * 32), {}, reading)
     return to_chat(body, items, served_name="m", reading=reading).response_format
 
 

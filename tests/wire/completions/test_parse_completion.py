@@ -14,7 +14,7 @@ from kvproxy.wire.answers.answer_reader import Answer
 from kvproxy.wire.completions.completion_response import (
     CompletionHead,
     CompletionStream,
-    summed,
+    sum_usages,
     text_completion,
     token_text,
 )
@@ -201,7 +201,7 @@ def test_token_texts() -> None:
 
 
 def test_usages_are_summed() -> None:
-    assert summed([Usage(1, 2, 3, 4, 5), Usage(10, 20, 30, 40, 50)]) == Usage(11, 22, 33, 44, 55)
+    assert sum_usages([Usage(1, 2, 3, 4, 5), Usage(10, 20, 30, 40, 50)]) == Usage(11, 22, 33, 44, 55)
 
 
 def events(data: bytes) -> list[Any]:

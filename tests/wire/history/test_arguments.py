@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.wire.history.arguments import arguments_text, returned
+from kvproxy.wire.history.arguments import arguments_text, tool_result_content
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_arguments_are_text(value: object, text: str) -> None:
     ],
 )
 def test_what_a_tool_returned(value: object, expected: object) -> None:
-    assert returned(value, {"text"}) == expected
+    assert tool_result_content(value, {"text"}) == expected

@@ -6,7 +6,7 @@ from kvproxy.core import LeftOut, Message, TextPart, ToolCall
 from kvproxy.documents.prompts.history import answered
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
-from kvproxy.wire.history.pairing import ORPHAN, paired
+from kvproxy.wire.history.pairing import ORPHAN, pair_results
 
 USER = Message("user", (TextPart("hi"),))
 
@@ -20,7 +20,9 @@ def result(id: str | None, text: str = "r") -> Message:
 
 
 def settled(*messages: Message, reading: RequestReading | None = None) -> tuple[Message, ...]:
-    found = paired(messages, [f"messages[{i}]" for i in range(len(messages))], reading or RequestReading())
+    found = pair_results(
+        messages, [f"messages[{i}]" for i in range(len(messages))], reading or RequestReading()
+    )
     answered(found)  # which refuses what does not fit
     return found
 

@@ -13,16 +13,16 @@ from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.openings.volatile_openings import settle_openings
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.tokenize_bodies import tokenized_chat
 
 STABLE = "You are an agent.\n\nDo what is asked, and nothing else."
 HEADER = "x-anthropic-billing-header: cc_version=2.1.197.{}; cc_entrypoint=cli; cch={};"
 DATED = ReadingPolicy(volatile_openings=("date", "time", "env", "session", "Build: *"))
-IDS = Ids("0" * 32)
+IDS = ResponseIds("0" * 32)
 ASK = {"role": "user", "content": "What?"}
 
 

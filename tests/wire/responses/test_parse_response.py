@@ -8,13 +8,13 @@ from openai.types.responses import Response as Published
 from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, KVProxyError, ModelNotFound, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import RequestReading
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
-from kvproxy.wire.responses.parse_response import opened, to_chat
+from kvproxy.wire.responses.conversation_items import normal_items
+from kvproxy.wire.responses.parse_response import open_response, to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.types import Response
 
-IDS = Ids("a" * 32)
+IDS = ResponseIds("a" * 32)
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 FIND = {"type": "function", "name": "find", "parameters": PARAMETERS}
 OTHER = {"type": "function", "name": "other", "parameters": PARAMETERS, "strict": False}
@@ -28,7 +28,7 @@ def chat_of(**fields: Any) -> ChatRequest:
 
 def opened_by(**fields: Any) -> Response:
     body = parse_body({"model": "m", "input": "x", **fields})
-    response = opened(body, chat_of(**fields), IDS, created=1_700_000_000)
+    response = open_response(body, chat_of(**fields), IDS, created=1_700_000_000)
     Published.model_validate(response, strict=True)
     return response
 

@@ -10,7 +10,7 @@ from openai.types.responses import Response as Published
 from kvproxy.core import LeftOut, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
 from tests.wire.responses.test_parse_response import IDS, chat_of, opened_by

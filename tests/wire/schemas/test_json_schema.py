@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.schemas.json_schema import enforceable, no_arguments
+from kvproxy.wire.schemas.json_schema import enforceable_schema, no_arguments
 
 
 def rewritten(schema: dict[str, Any]) -> dict[str, Any]:
-    return enforceable(schema, where="response_format", param="response_format")
+    return enforceable_schema(schema, where="response_format", param="response_format")
 
 
 def test_what_asserts_nothing_is_left_out_at_every_depth() -> None:
@@ -113,7 +113,7 @@ def test_a_branch_that_refers_to_itself_stays_a_reference() -> None:
 )
 def test_a_refusal_says_what_and_where(schema: dict[str, Any], at: str, keyword: str) -> None:
     with pytest.raises(UnsupportedSchema) as caught:
-        enforceable(schema, where="function 'f'", param="tools[0].function.parameters")
+        enforceable_schema(schema, where="function 'f'", param="tools[0].function.parameters")
     assert keyword in caught.value.message
     assert f"(at {at})" in caught.value.message
     assert "function 'f'" in caught.value.message

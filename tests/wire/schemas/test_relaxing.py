@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kvproxy.wire.schemas.relaxing import relaxed
+from kvproxy.wire.schemas.relaxing import relax_schema
 
 
 def accepts(schema: Mapping[str, Any]) -> str | None:
@@ -14,7 +14,7 @@ def accepts(schema: Mapping[str, Any]) -> str | None:
 
 
 def run(schema: dict[str, Any], check: Any = accepts) -> tuple[dict[str, Any], tuple[str, ...]]:
-    found = relaxed(schema, where="f", param="p", check=check)
+    found = relax_schema(schema, where="f", param="p", check=check)
     return found.schema, found.left_out
 
 

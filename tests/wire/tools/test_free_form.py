@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvproxy.wire.tools.free_form import InputReader, TextFormatBody, arguments_of, free_form, input_of
-from tests.wire.hearing import cuts, pieces
+from tests.wire.answer_parsing import cuts, pieces
 
 
 def read(arguments: str, at: list[int]) -> tuple[str, str]:

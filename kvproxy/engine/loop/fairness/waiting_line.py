@@ -39,7 +39,7 @@ class Line:
         Where pages are short, all wait for the one that is next, as long as that is within its tenant's share:
         otherwise whoever needs many pages would never get them. One that is not lets other tenants pass.
         """
-        self.service.meet(tenants_of(self.running) | tenants_of(self.waiting))
+        self.service.meet(tenants_of([*self.running, *self.waiting]))
         left = list(self.waiting)
         while left:
             shares = self.shares()

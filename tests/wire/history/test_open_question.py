@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.wire.history.asked import Turn, asked_message
+from kvproxy.wire.history.open_question import Turn, open_question
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from kvproxy.wire.history.asked import Turn, asked_message
     ],
 )
 def test_the_message_that_asks(turns: list[Turn], asked: int | None) -> None:
-    assert asked_message(turns) == asked
+    assert open_question(turns) == asked

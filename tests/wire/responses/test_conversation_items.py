@@ -7,12 +7,12 @@ import pytest
 from kvproxy.core import DocumentPart, DocumentRef, Message, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest, KVProxyError, NotFound, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import RequestReading
-from kvproxy.wire.responses.ids import Ids, owner
-from kvproxy.wire.responses.items import messages, normal_items, references
+from kvproxy.wire.responses.conversation_items import messages, normal_items, references
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds, owner
 from kvproxy.wire.responses.types import Item
 
-IDS = Ids("0123456789abcdef" * 2)
+IDS = ResponseIds("0123456789abcdef" * 2)
 CALL = {"type": "function_call", "call_id": "call_1", "name": "find", "arguments": '{"c":"LA"}'}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
 
@@ -107,8 +107,8 @@ def test_items_keep_their_ids_or_get_one_that_names_the_response() -> None:
     assert owner(mine["id"]) == IDS.response
     assert given["id"] == "fc_own"
     assert owner("fc_own") is None
-    assert owner(IDS.made("msg", 3)) == IDS.response
-    assert len({IDS.made("msg", 0), IDS.given("msg", 0), IDS.made("msg", 1)}) == 3
+    assert owner(IDS.for_output("msg", 3)) == IDS.response
+    assert len({IDS.for_output("msg", 0), IDS.for_input("msg", 0), IDS.for_output("msg", 1)}) == 3
 
 
 def test_references_are_replaced_by_what_they_name() -> None:
