@@ -19,7 +19,7 @@ from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
 from kvproxy.engine.decode.detokenizer import Vocabulary
-from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.sequence import Phase
 from kvproxy.events import Finished, TextDelta
@@ -36,7 +36,7 @@ GREEDY = Sampling(temperature=0.0)
 def known_cost() -> Iterator[None]:
     """What a row costs is learned from timings, and how much is drafted follows from it: never twice the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StepCost, "row", lambda self, depth, reach: 0.005)
+        patch.setattr(DraftCost, "row", lambda self, depth, reach: 0.005)
         yield
 
 

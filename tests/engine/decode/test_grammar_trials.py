@@ -240,6 +240,6 @@ def test_an_answer_whose_masks_take_too_long_is_ended(
 
     monkeypatch.setattr(state, "_mask", slow)
     state.mask(torch.zeros(3000))
-    with pytest.raises(KVProxyError, match="takes too long to be followed"):
+    with pytest.raises(KVProxyError, match="takes too much time to enforce"):
         for _ in range(2):
             state.mask(torch.zeros(3000))

@@ -13,11 +13,11 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.decode.speculation import Drafter
-from kvproxy.engine.decode.text_deltas import Deltas
+from kvproxy.engine.decode.text_deltas import TextDeltas
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop import tile_results
 from kvproxy.engine.loop.admission import Admission
-from kvproxy.engine.loop.page_growth import Growth
+from kvproxy.engine.loop.page_growth import PageGrowth
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Finished
@@ -81,9 +81,9 @@ PLACES = [
     (KVCache, "register"),
     (PagePool, "clear"),
     (PagePool, "copy_prefix"),
-    (Growth, "_extend"),
+    (PageGrowth, "_extend"),
     (Sequence, "score"),
-    (Deltas, "push"),
+    (TextDeltas, "push"),
     (tile_results, "choose"),
     (tile_results, "_last_event"),
     (Admission, "_attach"),
@@ -125,7 +125,7 @@ def test_a_reader_who_cannot_be_told_ends_alone(rigs: RigMaker, caplog: pytest.L
     assert [s.end().answer for s in streams] == alone
     rig.wait_for(lambda: victim.phase is Phase.ENDED)
     rig.wait_for(rig.idle)
-    assert "nobody could be told" in caplog.text and rig.engine.load == (0, 0)
+    assert "could not be delivered" in caplog.text and rig.engine.load == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["inspect", "on_progress"])

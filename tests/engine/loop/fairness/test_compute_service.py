@@ -6,11 +6,11 @@ from math import inf
 
 import pytest
 
-from kvproxy.engine.loop.fairness.compute_service import MOST_OWED_S, Service
+from kvproxy.engine.loop.fairness.compute_service import MOST_OWED_S, ComputeService
 
 
 def test_a_tile_is_paid_for_by_its_rows() -> None:
-    service = Service()
+    service = ComputeService()
     service.meet({"a", "b"})
     service.charge([("a", 30), ("b", 1), ("a", 1), (None, 8)], 4.0)
     assert service.had("a") == pytest.approx(3.1) and service.had("b") == pytest.approx(0.1)
@@ -18,7 +18,7 @@ def test_a_tile_is_paid_for_by_its_rows() -> None:
 
 
 def test_one_who_comes_owes_nothing_and_is_owed_nothing() -> None:
-    service = Service()
+    service = ComputeService()
     service.meet({"a", "b"})
     service.charge([("a", 1)], 0.5)
     service.charge([("b", 1)], 0.2)
@@ -27,7 +27,7 @@ def test_one_who_comes_owes_nothing_and_is_owed_nothing() -> None:
 
 
 def test_what_is_owed_is_bounded() -> None:
-    service = Service()
+    service = ComputeService()
     service.meet({"a", "b"})
     service.charge([("a", 1)], 3600.0)
     service.meet({"a", "b"})
@@ -35,7 +35,7 @@ def test_what_is_owed_is_bounded() -> None:
 
 
 def test_those_who_left_are_forgotten() -> None:
-    service = Service()
+    service = ComputeService()
     service.meet({"a"})
     service.charge([("a", 1)], 10.0)
     service.meet(set())

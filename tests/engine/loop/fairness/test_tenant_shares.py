@@ -16,9 +16,9 @@ from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.loop.admission import Admission
-from kvproxy.engine.loop.fairness.compute_service import Service
+from kvproxy.engine.loop.fairness.compute_service import ComputeService
 from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, next_in_line
-from kvproxy.engine.loop.fairness.waiting_line import Line
+from kvproxy.engine.loop.fairness.waiting_line import WaitingLine
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 
 PLACES, PAGES = 6, 60
@@ -149,7 +149,9 @@ def test_nobody_waits_for_what_others_have_beyond_their_share_and_all_end(
     def end(seq: Sequence, error: Exception) -> None:
         raise AssertionError(error)
 
-    line = Line(cast(KVCache, gate), cast(Admission, gate), Service(), gate.running, PLACES, end, give_way)
+    line = WaitingLine(
+        cast(KVCache, gate), cast(Admission, gate), ComputeService(), gate.running, PLACES, end, give_way
+    )
     all_ = [new(f"t{dice.randrange(tenants)}", phase=Phase.WAITING) for _ in range(40)]
     for seq in all_:
         seq.reserved, seq.prefill_end = 0, dice.choice((1, 2, 5, 9, 40))
