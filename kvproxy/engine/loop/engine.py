@@ -178,7 +178,7 @@ class Engine:
         return seq
 
     def cancel(self, seq: Sequence) -> None:
-        """End a sequence when its client has left: rows and pages are free at the next step. Nothing more is emitted."""
+        """End a sequence when its client has left: its pages are free at the next step. Nothing more is emitted."""
         seq.cancelled = True
         self._inbox.put(lambda: None)
 

@@ -218,7 +218,7 @@ async def test_a_process_that_died_is_started_again(patient: Grammars) -> None:
 
 
 async def under_way(grammars: Grammars) -> list[compiled_grammars._Running]:
-    """What is being compiled, once each has a trial."""
+    """Return the compilations under way, once each has a trial."""
     async with asyncio.timeout(30):
         while not grammars._running or any(  # noqa: ASYNC110 - it begins on another thread
             one.attempt._current is None for one in grammars._running.values()

@@ -40,7 +40,7 @@ def said(
 
 
 def positions(delta: TextDelta) -> list[int]:
-    """Which tokens of the answer a delta has."""
+    """Return the answer's tokens that a delta has."""
     return [int(-t.chosen.logprob) for t in delta.logprobs]
 
 

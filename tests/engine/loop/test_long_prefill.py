@@ -23,7 +23,7 @@ class Machine:
     def __init__(self) -> None:
         self.now = 0.0
         self.done: list[Sequence] = []
-        """Whose tile each piece was of."""
+        """The sequence of each piece's tile."""
         self.closed = 0
         self.breaks = False
 
@@ -77,7 +77,7 @@ def never() -> bool:
     return False
 
 
-def test_nobody_waits_for_a_prompt_that_is_not_there(prefill: LongPrefill) -> None:
+def test_without_prompts_nothing_is_computed(prefill: LongPrefill) -> None:
     assert prefill.advance({}, None, never) is None
 
 
@@ -166,7 +166,9 @@ def test_while_streams_run_tiles_are_cut_to_what_a_gap_allows(machine: Machine, 
     assert ended is not None and ended[0].tile == 64
 
 
-def test_tenants_share_the_time_whoever_has_more_or_shorter_prompts(machine: Machine, new: Maker) -> None:
+def test_tenants_share_the_time_whatever_the_number_and_length_of_their_prompts(
+    machine: Machine, new: Maker
+) -> None:
     service = ComputeService()
     service.meet({"a", "b"})
     prefill = LongPrefill(machine.pieces, NUMERICS, Pace(), service, machine.clock)
