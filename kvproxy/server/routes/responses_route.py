@@ -18,7 +18,7 @@ from kvproxy.errors import (
     PreviousResponseNotFound,
     ResponseNotFound,
 )
-from kvproxy.events import Event, Started, Usage
+from kvproxy.events import Usage
 from kvproxy.runtime.off_loop import apart
 from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
@@ -56,8 +56,16 @@ async def create(request: web.Request) -> web.StreamResponse:
         keeper = _Keeper(request, items) if response["store"] else None
         calls = CallItems(chat.tools)
         if chat.stream:
-            encoder = _KeepingStream(ResponseStream(response, ids, time.time, calls), keeper)
-            return await stream(request, chat, ids.response, clock, encoder)
+            encoder = ResponseStream(response, ids, time.time, calls)
+
+            def end(usage: Usage) -> bytes:
+                """Store the response before its last event is sent. A client that leaves stores nothing."""
+                data = encoder.end(usage)
+                if keeper is not None and encoder.response is not None:
+                    keeper.keep(encoder.response)
+                return data
+
+            return await stream(request, chat, ids.response, clock, encoder, end)
         answers = await whole(request, chat, ids.response, clock)
     done = complete_response(
         response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls
@@ -125,32 +133,6 @@ class _Keeper:
     def keep(self, response: Response) -> None:
         """Begin the write: a client that continues at once finds the response."""
         self._store.put(self._scope, response["id"], StoredResponse(response, self._items).encode())
-
-
-class _KeepingStream:
-    """A stream encoder that stores the response before its last event is sent. A client that leaves stores nothing."""
-
-    def __init__(self, inner: ResponseStream, keeper: _Keeper | None) -> None:
-        self._inner = inner
-        self._keeper = keeper
-
-    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
-        return self._inner.begin(started, prompt_tokens=prompt_tokens, choices=choices)
-
-    def event(self, index: int, event: Event) -> bytes:
-        return self._inner.event(index, event)
-
-    def end(self, usage: Usage) -> bytes:
-        data = self._inner.end(usage)
-        if self._keeper is not None and self._inner.response is not None:
-            self._keeper.keep(self._inner.response)
-        return data
-
-    def error(self, error: KVProxyError) -> bytes:
-        return self._inner.error(error)
-
-    def pulse(self) -> bytes:
-        return self._inner.pulse()
 
 
 async def _understood(
