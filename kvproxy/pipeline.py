@@ -36,7 +36,7 @@ from kvproxy.core import (
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
-from kvproxy.runtime.off_loop import apart
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answer_formats.enforced import constraint_of
@@ -62,7 +62,7 @@ Request = ChatRequest | TextRequest
 class Composer(Protocol):
     """Turns a request into the tokens that the model sees."""
 
-    async def composed(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
+    async def compose_async(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
         """1 to 3 ms for a known document; what is long is composed on another thread. ``limit``: tokens that fit.
         Raises DocumentNotFound, InvalidRequest, and ContextTooLong where the prompt is far longer."""
 
@@ -170,7 +170,7 @@ class Pipeline:
         claim: PlacesClaim,
     ) -> Reply:
         with clock.measure("compose"):
-            prompt = await self._composer.composed(request, caller, local.info.max_context)
+            prompt = await self._composer.compose_async(request, caller, local.info.max_context)
             sampling = self._fit(prompt, request.sampling, local.info)
             predicted = await self._predicted(
                 request, sampling.max_tokens or local.info.room(len(prompt.token_ids))
@@ -193,7 +193,7 @@ class Pipeline:
         if started is None or events is None:
             with clock.measure("compose"):
                 size = len(prompt.token_ids) * _TOKEN_CHARACTERS
-                call = await apart(size, lambda: self._composer.plain_call(request, caller))
+                call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
             events = self._misses.miss(generation, call)
             started = await _first(events, clock)
         choices, parsed = [events], [started.parsed]
@@ -214,12 +214,12 @@ class Pipeline:
         meter = self.metrics.reply(decision, started, len(prompt.token_ids), clock.elapsed_s)
         return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, meter)
 
-    async def composed(self, request: Request, caller: Caller) -> Prompt:
+    async def compose_async(self, request: Request, caller: Caller) -> Prompt:
         """What ``serve`` would send to the local model; for counting tokens, twice as many as fit at least. Raises as
         ``serve`` does."""
         if self._local is None:
             raise ModelNotFound(request.model)
-        return await self._composer.composed(request, caller, self._local.info.max_context)
+        return await self._composer.compose_async(request, caller, self._local.info.max_context)
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The local model's tokens of a text without a chat template. Raises ModelNotFound where there is none."""

@@ -168,11 +168,11 @@ def memory_finding(footprint: Footprint, free: int, budget: int | Literal["auto"
 def _tokenizer(_: Config, folder: Path) -> Finding:
     from kvproxy.documents.tokens.tokenizer import Tokenizer
 
-    return tokenizer_finding(Tokenizer.load(folder).seam_supported)
+    return tokenizer_finding(Tokenizer.load(folder).join_supported)
 
 
-def tokenizer_finding(seam_supported: bool) -> Finding:
-    if seam_supported:
+def tokenizer_finding(join_supported: bool) -> Finding:
+    if join_supported:
         return Finding("ok", "tokenizer", "known documents are tokenised once")
     return Finding(
         "warn",

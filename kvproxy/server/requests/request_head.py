@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, ModelNotFound
-from kvproxy.runtime.off_loop import apart
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.components import MODEL, PARTS
 from kvproxy.server.requests.model_names import model_names
 from kvproxy.server.requests.read_body import decoded, read_body
@@ -35,7 +35,7 @@ class Incoming:
     async def parsed(self, parse: Callable[[], T]) -> T:
         """What ``parse`` makes of the body: on a thread where the body is large."""
         with self.clock.measure("parse"):
-            return await apart(len(self.raw), parse)
+            return await off_loop_if_large(len(self.raw), parse)
 
 
 async def receive(request: web.Request) -> Incoming:

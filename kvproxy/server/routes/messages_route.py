@@ -48,6 +48,6 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
         )
     parts = request.app[PARTS]
     asked = await incoming.parsed(lambda: parse_count(incoming.body, parts.policy))
-    prompt = await parts.pipeline.composed(asked, request[CALLER])
+    prompt = await parts.pipeline.compose_async(asked, request[CALLER])
     count: TokenCount = {"input_tokens": len(prompt.token_ids)}
     return json_response(count)

@@ -19,7 +19,7 @@ from kvproxy.errors import (
     ResponseNotFound,
 )
 from kvproxy.events import Event, Started, Usage
-from kvproxy.runtime.off_loop import apart
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import CALLER, PARTS
@@ -69,7 +69,7 @@ async def count(request: web.Request) -> web.StreamResponse:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
         _, _, chat = await _understood(request, incoming, Ids(uuid.uuid4().hex))
-        prompt = await request.app[PARTS].pipeline.composed(chat, request[CALLER])
+        prompt = await request.app[PARTS].pipeline.compose_async(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
 
@@ -161,7 +161,7 @@ async def _understood(
         return items, to_chat(body, items, served_name=parts.served_name, reading=reading)
 
     with incoming.clock.measure("parse"):
-        items, chat = await apart(len(incoming.raw) + stored.size, understood)
+        items, chat = await off_loop_if_large(len(incoming.raw) + stored.size, understood)
     return body, items, chat
 
 
@@ -217,7 +217,7 @@ class _StoredItems:
 async def _decoded(id: str, record: bytes) -> Stored | None:
     """None, and a line in the log, for a record that cannot be read: it is no longer there, as far as anybody can
     tell."""
-    stored = await apart(len(record), lambda: Stored.decode(record))
+    stored = await off_loop_if_large(len(record), lambda: Stored.decode(record))
     if stored is None:
         logger.error("response %s is not served: its record cannot be read", id)
     return stored

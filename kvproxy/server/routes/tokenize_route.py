@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
-from kvproxy.runtime.off_loop import LARGE, apart, off_loop
+from kvproxy.runtime.off_loop import LARGE, off_loop, off_loop_if_large
 from kvproxy.server.components import CALLER, PARTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.read_body import read_object
@@ -26,7 +26,7 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
     body = await read_object(request)
     refuse_endless(body, parts.pipeline.max_context)
     size = request.content_length or LARGE
-    asked = await apart(size, lambda: parse_tokenize(body))
+    asked = await off_loop_if_large(size, lambda: parse_tokenize(body))
     _local(request, asked.model)
     prompt = asked.prompt
     if prompt is not None:
@@ -35,12 +35,12 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
             len(prompt), lambda: parts.pipeline.encode_prompt(prompt, add_special_tokens=begin)
         )
     else:
-        chat = await apart(
+        chat = await off_loop_if_large(
             size, lambda: tokenized_chat(body, served_name=parts.served_name, policy=parts.policy)
         )
-        ids = list((await parts.pipeline.composed(chat, request[CALLER])).token_ids)
+        ids = list((await parts.pipeline.compose_async(chat, request[CALLER])).token_ids)
     texts = asked.return_token_strs
-    return await apart(
+    return await off_loop_if_large(
         len(ids) * _TOKEN_BYTES,
         lambda: json_response(
             Tokens(
@@ -60,9 +60,11 @@ async def detokenize(request: web.Request) -> web.StreamResponse:
     tokens, most = body.get("tokens"), parts.pipeline.max_context
     if isinstance(tokens, list) and len(tokens) > most:
         raise InvalidRequest(f"Invalid 'tokens': at most {most} of them.", param="tokens")
-    asked = await apart(request.content_length or LARGE, lambda: parse_detokenize(body))
+    asked = await off_loop_if_large(request.content_length or LARGE, lambda: parse_detokenize(body))
     _local(request, asked.model)
-    text = await apart(len(asked.tokens) * _TOKEN_BYTES, lambda: parts.pipeline.decode(asked.tokens))
+    text = await off_loop_if_large(
+        len(asked.tokens) * _TOKEN_BYTES, lambda: parts.pipeline.decode(asked.tokens)
+    )
     answer: Detokenized = {"prompt": text}
     return json_response(answer)
 
