@@ -38,7 +38,7 @@ from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
-from kvproxy.runtime.off_loop import apart
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answer_formats.answer_constraint import constraint_of
@@ -168,7 +168,7 @@ class Pipeline:
         if started is None or events is None:
             with clock.measure("compose"):
                 size = len(prompt.token_ids) * _TOKEN_CHARACTERS
-                call = await apart(size, lambda: self._composer.plain_call(request, caller))
+                call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
             events = self._misses.miss(generation, call)
             started = await _first(events, clock)
             if started.parsed:
@@ -193,7 +193,7 @@ class Pipeline:
         self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim
     ) -> Generation:
         """Compose the prompt; return the request's first choice. A quarantined document is prefilled afresh."""
-        prompt = await self._composer.composed(request, caller, info.max_context)
+        prompt = await self._composer.compose_async(request, caller, info.max_context)
         sampling = self._fit(prompt, request.sampling, info)
         most = sampling.max_tokens or info.room(len(prompt.token_ids))
         return Generation(
@@ -208,14 +208,14 @@ class Pipeline:
             claim=claim,
         )
 
-    async def composed(self, request: Request, caller: Caller) -> Prompt:
+    async def compose_async(self, request: Request, caller: Caller) -> Prompt:
         """Compose the prompt that ``serve`` would send to the local model, for counting its tokens.
 
         Prompts of up to at least twice the context are counted. Raises as ``serve`` does.
         """
         if self._local is None:
             raise ModelNotFound(request.model)
-        return await self._composer.composed(request, caller, self._local.info.max_context)
+        return await self._composer.compose_async(request, caller, self._local.info.max_context)
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Encode a text without a chat template. Raises ModelNotFound where there is no local model."""

@@ -55,7 +55,7 @@ class CharComposer(Composer):
         self.reasoning: Reasoning = "none"
         self.tool_format = HERMES
 
-    async def composed(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
+    async def compose_async(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
         if isinstance(request, TextRequest):
             text = request.prompt
             return Prompt(tuple(map(ord, text)) if isinstance(text, str) else text)

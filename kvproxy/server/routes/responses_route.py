@@ -19,7 +19,7 @@ from kvproxy.errors import (
     ResponseNotFound,
 )
 from kvproxy.events import Usage
-from kvproxy.runtime.off_loop import apart
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import CALLER, COMPONENTS
@@ -82,7 +82,7 @@ async def count(request: web.Request) -> web.StreamResponse:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
         _, _, chat = await _understood(request, incoming, ResponseIds(uuid.uuid4().hex))
-        prompt = await request.app[COMPONENTS].pipeline.composed(chat, request[CALLER])
+        prompt = await request.app[COMPONENTS].pipeline.compose_async(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
 
@@ -152,7 +152,7 @@ async def _understood(
         return items, to_chat(body, items, served_name=components.served_name, reading=reading)
 
     with incoming.clock.measure("parse"):
-        items, chat = await apart(len(incoming.raw) + stored.size, understood)
+        items, chat = await off_loop_if_large(len(incoming.raw) + stored.size, understood)
     return body, items, chat
 
 
@@ -209,7 +209,7 @@ class _StoredItems:
 
 async def _decoded(id: str, record: bytes) -> StoredResponse | None:
     """Decode a record. One that cannot be read is logged and None: the API treats it as deleted."""
-    stored = await apart(len(record), lambda: StoredResponse.decode(record))
+    stored = await off_loop_if_large(len(record), lambda: StoredResponse.decode(record))
     if stored is None:
         logger.error("response %s is not served: its record cannot be read", id)
     return stored
