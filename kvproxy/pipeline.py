@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from kvproxy.backends.base import (
@@ -37,7 +38,7 @@ from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
-from kvproxy.runtime.off_loop import apart
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answer_formats.answer_constraint import constraint_of
@@ -159,59 +160,62 @@ class Pipeline:
         claim: PlacesClaim,
     ) -> Reply:
         with clock.measure("compose"):
-            prompt = await self._composer.composed(request, caller, local.info.max_context)
-            sampling = self._fit(prompt, request.sampling, local.info)
-            predicted = await self._predicted(
-                request, sampling.max_tokens or local.info.room(len(prompt.token_ids))
-            )
-        generation = Generation(
-            id,
-            prompt,
-            sampling,
-            caller.salted(request.cache),
-            constraint=constraint_of(request, prompt),
-            keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
-            predicted=predicted,
-            claim=claim,
-        )
-        if any(document.quarantined for document in prompt.documents[:1]):
-            generation = replace(generation, fresh=True)
+            generation = await self._generation(local.info, request, caller, id, claim)
         decision, started, events = await self._hit(local, generation, clock)
         clock.decision = decision
-        call: dict[str, Any] | None = None
+        prompt = generation.prompt
+        further: Callable[[Generation], AsyncGenerator[Event, None]] = local.generate
         if started is None or events is None:
             with clock.measure("compose"):
                 size = len(prompt.token_ids) * _TOKEN_CHARACTERS
-                call = await apart(size, lambda: self._composer.plain_call(request, caller))
+                call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
             events = self._misses.miss(generation, call)
             started = await _first(events, clock)
+            if started.parsed:
+                further = partial(self._misses.miss, call=call)
         choices, parsed = [events], [started.parsed]
         try:
             for index in range(1, request.n):
                 # The prompt's pages are in memory by now, so each further choice costs its answer only, unless
                 # the client asked that no pages be kept.
-                again = replace(generation, request_id=f"{id}-{index}", sampling=_varied(sampling, index))
-                upstream = call is not None and started.parsed
-                more = self._misses.miss(again, call or {}) if upstream else local.generate(again)
-                choices.append(more)
-                parsed.append((await _first(more, clock)).parsed)
+                varied = _varied(generation.sampling, index)
+                choices.append(further(replace(generation, request_id=f"{id}-{index}", sampling=varied)))
+                parsed.append((await _first(choices[-1], clock)).parsed)
         except BaseException:
             for choice in choices:
                 await choice.aclose()
             raise
-        exact = local.info.exact
-        ttft_s = clock.elapsed_s
+        exact, ttft_s = local.info.exact, clock.elapsed_s
         meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
         return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter)
 
-    async def composed(self, request: Request, caller: Caller) -> Prompt:
+    async def _generation(
+        self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim
+    ) -> Generation:
+        """Compose the prompt; return the request's first choice. A quarantined document is prefilled afresh."""
+        prompt = await self._composer.compose_async(request, caller, info.max_context)
+        sampling = self._fit(prompt, request.sampling, info)
+        most = sampling.max_tokens or info.room(len(prompt.token_ids))
+        return Generation(
+            id,
+            prompt,
+            sampling,
+            caller.salted(request.cache),
+            fresh=any(document.quarantined for document in prompt.documents[:1]),
+            constraint=constraint_of(request, prompt),
+            keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
+            predicted=await self._predicted(request, most),
+            claim=claim,
+        )
+
+    async def compose_async(self, request: Request, caller: Caller) -> Prompt:
         """Compose the prompt that ``serve`` would send to the local model, for counting its tokens.
 
         Prompts of up to at least twice the context are counted. Raises as ``serve`` does.
         """
         if self._local is None:
             raise ModelNotFound(request.model)
-        return await self._composer.composed(request, caller, self._local.info.max_context)
+        return await self._composer.compose_async(request, caller, self._local.info.max_context)
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Encode a text without a chat template. Raises ModelNotFound where there is no local model."""

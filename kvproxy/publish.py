@@ -7,14 +7,15 @@ import builtins
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef, Visibility
-from kvproxy.core.progress import ReportProgress
+from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
@@ -54,12 +55,9 @@ class Publisher:
         spellings: SpellingPolicy = "auto",
         texts: Path | None = None,
     ) -> None:
-        """Take the parts that this publisher alone writes.
-
-        ``max_text`` is in bytes of UTF-8. ``spellings`` selects the spellings of a text that are prefilled and
-        recognised. ``texts`` is the file of prepared texts, so that ``restore`` tokenises nothing again; ``close``
-        closes it.
-        """
+        """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
+        text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
+        of tokenising, and ``close`` closes."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
         self._library = library
@@ -111,27 +109,39 @@ class Publisher:
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
             if wanted == "public":
-                await held.enter_async_context(
-                    self._locks.of(id)
-                )  # of all publishers; a private version needs no such lock
+                # All publishers share a public id; a private version needs no such lock.
+                await held.enter_async_context(self._locks.of(id))
             self._check_free(id, caller, current, wanted)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned)
-            prepared = await asyncio.to_thread(self._prepare, id, text)
             before = current.ref if current is not None and current.ref in self._pins else None
+            draft = Document(id, 0, text, etag, wanted, caller.scope, 0)
             pinned = before is not None if pinned is None else pinned
-            lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
-            async with self._pins.reserve(lengths, before) as room:
-                version = await asyncio.to_thread(self._registry.last_version, id, caller.scope) + 1
-                document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
-                drops = self._pages.drops(document.scope)
-                framings = await self._pages.keep_all(document, prepared.prefixes, progress)
-                # From here on all or nothing, even if the client disconnects.
-                await run_to_completion(
-                    self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
-                )
-            prefill_s = sum(f.kept.prefill_s for f in framings)
-            return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
+            return await self._publish_new(draft, before, caller, progress, pinned=pinned)
+
+    async def _publish_new(
+        self,
+        draft: Document,
+        before: DocumentRef | None,
+        caller: Caller,
+        progress: ReportProgress | None,
+        *,
+        pinned: bool,
+    ) -> Published:
+        """Publish a draft, which has no version yet. ``before``: the pinned version that it takes the place of."""
+        prepared = await asyncio.to_thread(self._prepare, draft.id, draft.text)
+        lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
+        async with self._pins.reserve(lengths, before) as room:
+            version = await asyncio.to_thread(self._registry.last_version, draft.id, caller.scope) + 1
+            document = replace(draft, version=version, created=int(time.time()))
+            drops = self._pages.drops(document.scope)
+            framings = await self._pages.keep_all(document, prepared.prefixes, progress)
+            # From here on all or nothing, even if the client disconnects.
+            await run_to_completion(
+                self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
+            )
+        prefill_s = sum(f.kept.prefill_s for f in framings)
+        return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
 
     async def _again(self, ref: DocumentRef, caller: Caller, pinned: bool | None) -> Published:
         """Publish the current version's own text again: only its quarantine and its pin can change."""
@@ -226,7 +236,13 @@ class Publisher:
         )
 
     async def _make_visible(
-        self, known: Known, framings: tuple[KeptFraming, ...], room: PinRoom, drops: int, *, pinned: bool
+        self,
+        known: KnownDocument,
+        framings: tuple[KeptFraming, ...],
+        room: PinRoom,
+        drops: int,
+        *,
+        pinned: bool,
     ) -> None:
         """Pin a version, then make it visible on disk and in this process.
 
@@ -255,7 +271,7 @@ class Publisher:
         if self._pages.drops(document.scope) != drops:
             await self._pages.keep_dropped(document, framings)
 
-    async def _delete(self, found: Sequence[Known]) -> None:
+    async def _delete(self, found: Sequence[KnownDocument]) -> None:
         """Delete versions: hidden first, so that no new reader finds pages that are being dropped."""
         refs = [known.document.ref for known in found]
         for ref in refs:

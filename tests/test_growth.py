@@ -14,7 +14,7 @@ import pytest
 from kvproxy.core import Caller, ChatRequest
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.documents.prompts.roles import Roles, arranged
+from kvproxy.documents.prompts.roles import Roles, arrange
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import KVProxyError
@@ -228,7 +228,7 @@ def test_merging_of_messages_is_linear() -> None:
             for role in ("user", "assistant", "system")
             for _ in range(10 * count)
         ]
-        return lambda: arranged(entries, roles)
+        return lambda: arrange(entries, roles)
 
     assert growth(work) < MOST
 

@@ -40,7 +40,7 @@ Call = Callable[[Shop], Awaitable[Any]]
 async def read(shop: Shop, ref: DocumentRef) -> int:
     """A request that names a document."""
     messages = (Message("user", (DocumentPart(ref), TextPart("Q"))),)
-    return len((await shop.composer.composed(ChatRequest("fake", messages), BOB)).token_ids)
+    return len((await shop.composer.compose_async(ChatRequest("fake", messages), BOB)).token_ids)
 
 
 async def verified(shop: Shop, ref: DocumentRef) -> Any:

@@ -23,7 +23,7 @@ from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
-from kvproxy.runtime.garbage_collection import set_aside
+from kvproxy.runtime.garbage_collection import collect_and_freeze
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
@@ -64,7 +64,7 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
             keepalive_s=10.0,
             timeout_s=60.0,
         )
-        set_aside()  # as `kvproxy serve` does once litellm is loaded
+        collect_and_freeze()  # as `kvproxy serve` does once litellm is loaded
         await serve(build_app(components), "127.0.0.1", 0, drain, announce_to(announce_file))
 
 

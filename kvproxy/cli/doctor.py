@@ -180,12 +180,12 @@ def memory_finding(footprint: Footprint, free: int, budget: int | Literal["auto"
 def _tokenizer(_: Config, folder: Path) -> Finding:
     from kvproxy.documents.tokens.tokenizer import Tokenizer
 
-    return tokenizer_finding(Tokenizer.load(folder).seam_supported)
+    return tokenizer_finding(Tokenizer.load(folder).join_supported)
 
 
-def tokenizer_finding(seam_supported: bool) -> Finding:
+def tokenizer_finding(join_supported: bool) -> Finding:
     """Report whether the tokenizer can be cut and joined exactly."""
-    if seam_supported:
+    if join_supported:
         return Finding("ok", "tokenizer", "known documents are tokenised once")
     return Finding(
         "warn",

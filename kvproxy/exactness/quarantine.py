@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from kvproxy.backends.base import BadPage, LocalBackend
 from kvproxy.core import PAGE_TOKENS, DocumentRef
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
@@ -133,7 +133,7 @@ class Quarantine:
         known = self._library.find(ref)
         return self._locks.of(known.document.series if known is not None else ref.name)
 
-    async def _confine(self, there: Mapping[DocumentRef, Known], *, spare: bool) -> None:
+    async def _confine(self, there: Mapping[DocumentRef, KnownDocument], *, spare: bool) -> None:
         """Write every note to disk before the first page is dropped: after a crash or a failed drop, no version of
         them is in use at the next start."""
         try:
@@ -184,7 +184,7 @@ class Quarantine:
         known = self._library.find(ref)
         return known is not None and known.quarantined is None
 
-    async def _recompute(self, known: Known) -> Sequence[KeptFraming]:
+    async def _recompute(self, known: KnownDocument) -> Sequence[KeptFraming]:
         document = known.document
         await run_to_completion(self._drop_all(document.ref))
         framings = []
@@ -200,7 +200,7 @@ class Quarantine:
         await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings)
         self._holdings.put(ref, holding)
 
-    async def _lift(self, known: Known) -> None:
+    async def _lift(self, known: KnownDocument) -> None:
         """Release a version, unless it was confined again since it was read."""
         ref = known.document.ref
         async with self._writing:

@@ -179,8 +179,8 @@ class Pins:
         left = max(0, self._local.pin_room() - self._reserved + given)
         if room.pages > left:
             raise CannotFit(
-                f"Pinning this document would take {room.pages} pages of KV, and {left} are left of what documents may "
-                "pin. Publish it unpinned, unpin another document, or raise engine.page_budget.",
+                f"Pinning this document would take {room.pages} pages of KV, and documents may pin {left} more. "
+                "Publish it unpinned, unpin another document, or raise engine.page_budget.",
                 param="pinned",
             )
         room.reserved = max(0, room.pages - given)

@@ -9,7 +9,7 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
-from kvproxy.documents.library.library import Known, Library, Spelled
+from kvproxy.documents.library.library import KnownDocument, Library, SpelledText
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import DocumentNotFound
 from kvproxy.publishing.holdings import Holdings
@@ -55,7 +55,7 @@ class DocumentViews:
                     await asyncio.sleep(0)
         return views
 
-    def _view(self, known: Known, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
+    def _view(self, known: KnownDocument, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
         document = known.document
         return DocumentInfo(
             id=document.id,
@@ -83,7 +83,7 @@ def _newest(versions: Iterable[Document]) -> Mapping[str, int]:
     return {document.owner_scope: document.version for document in versions}
 
 
-def _spelling(spelled: Spelled) -> SpellingInfo:
+def _spelling(spelled: SpelledText) -> SpellingInfo:
     tokenized = spelled.tokenized
     core, tokens = tokenized.core, len(tokenized.token_ids)
     return SpellingInfo(spelled.name, len(core), tokens, spelled.leading, tokenized.key)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from kvproxy.backends.base import Kept, LocalBackend
-from kvproxy.core.progress import ReportProgress
+from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import KVProxyError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import FramedPrefix
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEntry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
@@ -165,7 +165,7 @@ class Restoration:
                     return
             await asyncio.sleep(delay)
 
-    async def _replace(self, known: Known, framing: KeptFraming) -> None:
+    async def _replace(self, known: KnownDocument, framing: KeptFraming) -> None:
         # Framings no longer configured end here; the store collects their pages at the next start.
         document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
         others = tuple(f for f in self._holdings.get(document.ref).framings if f.framing in names)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -130,54 +131,42 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
-        self._requests = Counter(
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        self._requests = counter(
             "kvproxy_requests",
             "Requests by endpoint, dialect and status; 499: the client left before the answer",
             ("endpoint", "dialect", "status"),
-            registry=self._registry,
         )
-        self._duration = Histogram(
+        self._duration = histogram(
             "kvproxy_request_duration_seconds",
             "From a request's arrival to the last byte of its answer",
             ("endpoint",),
             buckets=TOTAL_S,
-            registry=self._registry,
         )
-        self._hits = Counter(
+        self._hits = counter(
             "kvproxy_hits",
             "Answers with a prompt from kept pages; collapsed: from a prefill that ran for another request",
             ("kind",),
-            registry=self._registry,
         )
-        self._misses = Counter(
+        self._misses = counter(
             "kvproxy_misses",
             "Answers with a prompt that was not taken from kept pages, by reason",
             ("reason",),
-            registry=self._registry,
         )
-        self._ttft = Histogram(
+        self._ttft = histogram(
             "kvproxy_time_to_first_token_seconds",
             "From a request's arrival to its first token, by whether it was a hit",
             ("cache",),
             buckets=TTFT_S,
-            registry=self._registry,
         )
-        self._prompt_tokens = Counter(
+        self._prompt_tokens = counter(
             "kvproxy_prompt_tokens",
             "Tokens of prompts, by the source of their KV",
             ("source",),
-            registry=self._registry,
         )
-        self._generation_tokens = Counter(
-            "kvproxy_generation_tokens", "Tokens of answers", registry=self._registry
-        )
-        # Rates are computed from series that exist from the start: a missing series is not read as zero.
-        for kind in ("hit", "collapsed"):
-            self._hits.labels(kind)
-        for reason in MissReason:
-            self._misses.labels(reason.value)
-        for source in ("cached", "prefilled", "upstream"):
-            self._prompt_tokens.labels(source)
+        self._generation_tokens = counter("kvproxy_generation_tokens", "Tokens of answers")
+        self._begin_series()
 
     def request(self, endpoint: str, dialect: str, status: int, seconds: float) -> None:
         """Count a request. ``endpoint`` is a route's pattern, never the client's path, so labels stay bounded.
@@ -199,6 +188,15 @@ class Metrics:
             self._hits.labels("collapsed" if started.collapsed else "hit").inc()
         self._ttft.labels("miss" if missed else "hit").observe(ttft_s)
         return Meter(started, prompt_tokens, self._ended)
+
+    def _begin_series(self) -> None:
+        # Rates are computed from series that exist from the start: a missing series is not read as zero.
+        for kind in ("hit", "collapsed"):
+            self._hits.labels(kind)
+        for reason in MissReason:
+            self._misses.labels(reason.value)
+        for source in ("cached", "prefilled", "upstream"):
+            self._prompt_tokens.labels(source)
 
     def _ended(self, meter: Meter) -> None:
         for source, tokens in meter.prompt_tokens.items():

@@ -25,14 +25,15 @@ class TokenizeBody(Strict):
     model: str | None = Field(default=None, description="The local model, also when left out.")
     prompt: str | None = Field(default=None, description="Text, taken as it is: no chat template.")
     messages: ListOf[ChatMessageBody] | None = Field(
-        default=None, description="A conversation, as for chat completions: what the model would be given."
+        default=None,
+        description="A conversation, as for chat completions: the prompt that the model would get.",
     )
     tools: ListOf[ChatToolBody] | None = None
     tool_choice: ToolChoiceField = None
     chat_template_kwargs: dict[str, Any] | None = None
     add_special_tokens: bool | None = Field(
         default=None,
-        description="With `prompt`, true by default: what the tokenizer adds by itself, if anything.",
+        description="With `prompt`, true by default: the special tokens that the tokenizer adds by itself, if any.",
     )
     add_generation_prompt: bool | None = Field(default=None, description="With `messages`: true only.")
     continue_final_message: bool | None = Field(default=None, description="Not supported.")

@@ -280,7 +280,7 @@ def test_a_value_that_no_row_can_hold_costs_one_version_of_an_old_registry(
         )
     entries, told = opened(tmp_path)
     assert entries == {ref: entry for ref, entry in ENTRIES.items() if ref.id != "private"}
-    assert any("is not served: a column is not what was written" in line for line in told), told
+    assert any("is not served: a column differs from the row as written" in line for line in told), told
 
 
 def test_each_publishers_loss_is_a_line_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -293,7 +293,7 @@ def test_each_publishers_loss_is_a_line_of_its_own(tmp_path: Path, caplog: pytes
         db.commit()
     entries, _ = opened(tmp_path)
     assert [(ref.owner, entry.framings) for ref, entry in entries.items()] == [("tenant:c", ())]
-    reason = "a column is not what was written"
+    reason = "a column differs from the row as written"
     assert [r.getMessage().partition(": ")[2] for r in caplog.records[1:]] == [
         f"private@1 of tenant:a is not served: {reason}",
         f"private@1 of tenant:b is not served: {reason}",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import Caller, DocumentRef, Kept, KeptPage, Visibility
 from kvproxy.documents.library.document import Document, TokenizedDocument
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.publishing.document_views import SLICE, DocumentViews
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
@@ -43,7 +43,7 @@ class Home:
         tokenized = TokenizedDocument(text.strip(), "", tokens, (), 0, 0, 0)
         visibility: Visibility = "private" if private else "public"
         document = Document(id, version, text, "etag", visibility, owner.scope, 0)
-        self.library.add(Known(document, tokenized, ()))
+        self.library.add(KnownDocument(document, tokenized, ()))
         kept = Kept("fake", tokens, (KeptPage(b"k", len(tokens)),), 4, 0.0)
         self.holdings.put(document.ref, DocumentHolding(document.scope, (KeptFraming("system", kept),)))
 

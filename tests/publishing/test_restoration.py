@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.library import Known
+from kvproxy.documents.library.library import KnownDocument
 from kvproxy.documents.prompts.compose import Composer
 from tests.test_publish import ALICE, BOB, FRAMINGS, LINES, TEXT, Shop, folder
 
@@ -46,7 +46,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return texts
 
 
-async def restarted(shop: Shop) -> list[Known]:
+async def restarted(shop: Shop) -> list[KnownDocument]:
     again = shop.reopen()
     await again.publisher.restore()
     known = list(again.library)

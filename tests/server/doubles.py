@@ -55,7 +55,7 @@ class CharComposer(Composer):
         self.reasoning: Reasoning = "none"
         self.tool_format = HERMES
 
-    async def composed(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
+    async def compose_async(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
         if isinstance(request, TextRequest):
             text = request.prompt
             return Prompt(tuple(map(ord, text)) if isinstance(text, str) else text)
@@ -110,7 +110,7 @@ class DictPublisher(Publisher):
     """A publisher with one version for each id in a dictionary; keeps its prefix in the fake backend."""
 
     def __init__(self, composer: CharComposer, backend: FakeBackend) -> None:
-        self._char_composer = composer
+        self._characters = composer
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
@@ -128,10 +128,10 @@ class DictPublisher(Publisher):
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)
         known = ref in self._infos
-        kept = await self._backend.keep(self._char_composer.framing(text), PUBLIC, progress)
+        kept = await self._backend.keep(self._characters.framing(text), PUBLIC, progress)
         if self.refuse is not None:
             raise self.refuse
-        self._char_composer.texts[ref] = text
+        self._characters.texts[ref] = text
         framing = FramingInfo("system", len(kept.token_ids), len(kept.token_ids), kept.bytes)
         self._infos[ref] = DocumentInfo(
             id, 1, True, etag, visibility or "public", len(text), len(text), 1_700_000_000, (framing,)
@@ -150,7 +150,7 @@ class DictPublisher(Publisher):
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
         info = await self.get(ref, caller)
-        return self._char_composer.texts[DocumentRef(info.id, info.version)]
+        return self._characters.texts[DocumentRef(info.id, info.version)]
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
         info = await self.get(ref, caller)
@@ -161,7 +161,7 @@ class OneFramingVerifier(Verifier):
     """A verifier of the documents of a :class:`DictPublisher`, at the head of the system message only."""
 
     def __init__(self, composer: CharComposer, publisher: DictPublisher, backend: FakeBackend) -> None:
-        self._char_composer = composer
+        self._characters = composer
         self._publisher = publisher
         self._backend = backend
 
@@ -174,7 +174,7 @@ class OneFramingVerifier(Verifier):
     ) -> list[Verification]:
         info = await self._publisher.get(ref, caller)
         found = DocumentRef(info.id, info.version)
-        prompt = Prompt((*self._char_composer.framing(self._char_composer.texts[found]), _END))
+        prompt = Prompt((*self._characters.framing(self._characters.texts[found]), _END))
         c = await self._backend.compare(prompt, caller, new_tokens, progress)
         return [
             Verification(

@@ -82,16 +82,21 @@ def make_sound(path: Path) -> None:
     if faults or (old is not None and old.lost):
         _rescue(path, faults[0] if faults else f"{len(old.lost) if old else 0} rows fail")
     elif old is not None:
-        part = _write(path, old)
-        for name in _files(path):
-            if name != path:
-                name.unlink()
-        part.replace(path)
-        _sync(path.parent)
-        logger.info("document registry %s: written anew, each row with its digest and its owner", path)
+        _import(path, old)
 
 
-def set_aside(path: Path) -> list[str]:
+def _import(path: Path, old: _Rescued) -> None:
+    """Replace a sound database of schema 1 by one with digests."""
+    part = _write(path, old)
+    for name in _files(path):
+        if name != path:
+            name.unlink()
+    part.replace(path)
+    _sync(path.parent)
+    logger.info("document registry %s: written anew, each row with its digest and its owner", path)
+
+
+def damage_reports(path: Path) -> list[str]:
     """Return the reports of the databases set aside, a line for each loss.
 
     Until such a folder is removed, pages that belong to no document are kept, because restoring the database would
@@ -109,7 +114,7 @@ def set_aside(path: Path) -> list[str]:
 
 def faults(path: Path) -> list[str]:
     """Return every fault of a registry as a line of text, databases set aside included. Changes nothing."""
-    found = set_aside(path)
+    found = damage_reports(path)
     if not path.exists():
         return found
     wal = read_wal(path)

@@ -79,9 +79,14 @@ async def whole(
 
 
 async def stream(
-    request: web.Request, asked: Request, id: str, clock: Timings, encoder: StreamEncoder
+    request: web.Request,
+    asked: Request,
+    id: str,
+    clock: Timings,
+    encoder: StreamEncoder,
+    end: Callable[[Usage], bytes] | None = None,
 ) -> web.StreamResponse:
-    """Serve a request as an event stream. ``id`` must be unique in this process.
+    """Serve a request as an event stream. ``id`` must be unique in this process; ``end`` replaces ``encoder.end``.
 
     Errors before the stream's first byte pass through and become responses; later ones become the encoder's
     last event. Example: ``return await stream(request, chat, head.id, incoming.clock, ChatStream(head))``
@@ -89,7 +94,7 @@ async def stream(
     async with answer_stream(request, asked, clock, encoder) as out:
         async with served(request, asked, id, clock) as reply:
             await out.announce(reply_headers(reply, asked))
-            await send_events(out, reply, asked, encoder, encoder.end)
+            await send_events(out, reply, asked, encoder, end or encoder.end)
     return out.response
 
 

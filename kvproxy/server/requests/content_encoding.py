@@ -53,7 +53,7 @@ def _members(raw: bytes, limit: int, bits: int = _GZIP) -> bytes:
         members += 1
         if members > _MOST_MEMBERS:
             raise UnreadableBody(
-                f"The gzip body has more than {_MOST_MEMBERS} members. Compress it as a whole."
+                f"The gzip body has too many members (more than {_MOST_MEMBERS}). Compress it as a whole."
             )
         unpacker = zlib.decompressobj(bits)
         feed = memoryview(raw)[at : at + _PIECE]

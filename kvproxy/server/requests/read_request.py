@@ -12,7 +12,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from kvproxy.errors import BodyTooLarge, ExpectationFailed, InvalidRequest, UnreadableBody
-from kvproxy.runtime.off_loop import apart, off_loop
+from kvproxy.runtime.off_loop import off_loop, off_loop_if_large
 from kvproxy.server.components import COMPONENTS, MODEL
 from kvproxy.server.middleware.error_responses import error_response
 from kvproxy.server.requests.content_encoding import TooMuch, unpacked
@@ -46,7 +46,7 @@ class Incoming:
         Example: ``chat = await incoming.parsed(parse_chat, served_name="local", policy=LENIENT)``
         """
         with self.clock.measure("parse"):
-            return await apart(len(self.raw), partial(parse, self.body, *args, **kwargs))
+            return await off_loop_if_large(len(self.raw), partial(parse, self.body, *args, **kwargs))
 
 
 async def receive(request: web.Request) -> Incoming:

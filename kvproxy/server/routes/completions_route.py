@@ -11,7 +11,7 @@ from aiohttp import web
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import TextRequest
 from kvproxy.events import Usage
-from kvproxy.runtime.off_loop import apart
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.answers.client_stream import deadline
 from kvproxy.server.answers.local_answer import (
     Answers,
@@ -53,7 +53,9 @@ async def completions(request: web.Request) -> web.StreamResponse:
     logprobs = first.sampling.logprobs is not None
     echoes: list[str] | None = None
     if asked.echo:
-        echoes = await apart(len(incoming.raw), lambda: [_echo(request, prompt) for prompt in asked.prompts])
+        echoes = await off_loop_if_large(
+            len(incoming.raw), lambda: [_echo(request, prompt) for prompt in asked.prompts]
+        )
     if asked.stream:
         encoder = CompletionStream(
             head, n=first.n, include_usage=asked.include_usage, logprobs=logprobs, echoes=echoes

@@ -49,6 +49,6 @@ async def count_tokens(request: web.Request) -> web.StreamResponse:
         )
     components = request.app[COMPONENTS]
     asked = await incoming.parsed(parse_count, components.policy)
-    prompt = await components.pipeline.composed(asked, request[CALLER])
+    prompt = await components.pipeline.compose_async(asked, request[CALLER])
     count: TokenCount = {"input_tokens": len(prompt.token_ids)}
     return json_response(count)

@@ -18,8 +18,8 @@ from kvproxy.errors import (
     PreviousResponseNotFound,
     ResponseNotFound,
 )
-from kvproxy.events import Event, Started, Usage
-from kvproxy.runtime.off_loop import apart
+from kvproxy.events import Usage
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import CALLER, COMPONENTS
@@ -56,8 +56,16 @@ async def create(request: web.Request) -> web.StreamResponse:
         keeper = _Keeper(request, items) if response["store"] else None
         calls = CallItems(chat.tools)
         if chat.stream:
-            encoder = _KeepingStream(ResponseStream(response, ids, time.time, calls), keeper)
-            return await stream(request, chat, ids.response, clock, encoder)
+            encoder = ResponseStream(response, ids, time.time, calls)
+
+            def end(usage: Usage) -> bytes:
+                """Store the response before its last event is sent. A client that leaves stores nothing."""
+                data = encoder.end(usage)
+                if keeper is not None and encoder.response is not None:
+                    keeper.keep(encoder.response)
+                return data
+
+            return await stream(request, chat, ids.response, clock, encoder, end)
         answers = await whole(request, chat, ids.response, clock)
     done = complete_response(
         response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls
@@ -74,7 +82,7 @@ async def count(request: web.Request) -> web.StreamResponse:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
         _, _, chat = await _understood(request, incoming, ResponseIds(uuid.uuid4().hex))
-        prompt = await request.app[COMPONENTS].pipeline.composed(chat, request[CALLER])
+        prompt = await request.app[COMPONENTS].pipeline.compose_async(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
 
@@ -127,32 +135,6 @@ class _Keeper:
         self._store.put(self._scope, response["id"], StoredResponse(response, self._items).encode())
 
 
-class _KeepingStream:
-    """A stream encoder that stores the response before its last event is sent. A client that leaves stores nothing."""
-
-    def __init__(self, inner: ResponseStream, keeper: _Keeper | None) -> None:
-        self._inner = inner
-        self._keeper = keeper
-
-    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
-        return self._inner.begin(started, prompt_tokens=prompt_tokens, choices=choices)
-
-    def event(self, index: int, event: Event) -> bytes:
-        return self._inner.event(index, event)
-
-    def end(self, usage: Usage) -> bytes:
-        data = self._inner.end(usage)
-        if self._keeper is not None and self._inner.response is not None:
-            self._keeper.keep(self._inner.response)
-        return data
-
-    def error(self, error: KVProxyError) -> bytes:
-        return self._inner.error(error)
-
-    def pulse(self) -> bytes:
-        return self._inner.pulse()
-
-
 async def _understood(
     request: web.Request, incoming: Incoming, ids: ResponseIds
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
@@ -170,7 +152,7 @@ async def _understood(
         return items, to_chat(body, items, served_name=components.served_name, reading=reading)
 
     with incoming.clock.measure("parse"):
-        items, chat = await apart(len(incoming.raw) + stored.size, understood)
+        items, chat = await off_loop_if_large(len(incoming.raw) + stored.size, understood)
     return body, items, chat
 
 
@@ -227,7 +209,7 @@ class _StoredItems:
 
 async def _decoded(id: str, record: bytes) -> StoredResponse | None:
     """Decode a record. One that cannot be read is logged and None: the API treats it as deleted."""
-    stored = await apart(len(record), lambda: StoredResponse.decode(record))
+    stored = await off_loop_if_large(len(record), lambda: StoredResponse.decode(record))
     if stored is None:
         logger.error("response %s is not served: its record cannot be read", id)
     return stored

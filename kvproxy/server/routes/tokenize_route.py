@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
-from kvproxy.runtime.off_loop import LARGE, apart, off_loop
+from kvproxy.runtime.off_loop import LARGE, off_loop, off_loop_if_large
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.model_names import resolve_model
@@ -27,7 +27,7 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
     body = await read_object(request)
     refuse_oversized_lists(body, components.pipeline.max_context)
     size = request.content_length or LARGE
-    asked = await apart(size, lambda: parse_tokenize(body))
+    asked = await off_loop_if_large(size, lambda: parse_tokenize(body))
     _local(request, asked.model)
     prompt = asked.prompt
     if prompt is not None:
@@ -36,12 +36,12 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
             len(prompt), lambda: components.pipeline.encode_prompt(prompt, add_special_tokens=begin)
         )
     else:
-        chat = await apart(
+        chat = await off_loop_if_large(
             size, lambda: tokenized_chat(body, served_name=components.served_name, policy=components.policy)
         )
-        ids = list((await components.pipeline.composed(chat, request[CALLER])).token_ids)
+        ids = list((await components.pipeline.compose_async(chat, request[CALLER])).token_ids)
     texts = asked.return_token_strs
-    return await apart(
+    return await off_loop_if_large(
         len(ids) * _TOKEN_BYTES,
         lambda: json_response(
             Tokens(
@@ -61,9 +61,11 @@ async def detokenize(request: web.Request) -> web.StreamResponse:
     tokens, most = body.get("tokens"), components.pipeline.max_context
     if isinstance(tokens, list) and len(tokens) > most:
         raise InvalidRequest(f"Invalid 'tokens': must have at most {most} items.", param="tokens")
-    asked = await apart(request.content_length or LARGE, lambda: parse_detokenize(body))
+    asked = await off_loop_if_large(request.content_length or LARGE, lambda: parse_detokenize(body))
     _local(request, asked.model)
-    text = await apart(len(asked.tokens) * _TOKEN_BYTES, lambda: components.pipeline.decode(asked.tokens))
+    text = await off_loop_if_large(
+        len(asked.tokens) * _TOKEN_BYTES, lambda: components.pipeline.decode(asked.tokens)
+    )
     answer: Detokenized = {"prompt": text}
     return json_response(answer)
 

@@ -145,7 +145,7 @@ class _GrammarWriter:
         """Write free text without a mark of a call, alone or with calls behind it."""
         begin = self._format().begin
         if not begin:
-            # Such a call is the whole answer, and text that begins like one would be taken for one.
+            # Such a call is the whole answer, and text that begins like a call would be parsed as one.
             self._rules.append(r"TEXT: /(\s*[^{\s](?s:.*))?/")
             return f"(TEXT | {self._calls()})"
         self._rules.append(f"TEXT: {_without(begin)}")

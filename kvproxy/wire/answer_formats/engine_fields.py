@@ -59,7 +59,7 @@ class EngineFormatsBody(Strict):
     guided_json_object: Any = Field(default=None, description="vLLM's older name: any JSON object.")
     guided_decoding_backend: Any = Field(default=None, description="A hint; there is one way here.")
     guided_whitespace_pattern: Any = Field(
-        default=None, description="Must admit what is written here: one space behind commas and colons."
+        default=None, description="Must admit the layout of JSON here: one space behind commas and colons."
     )
     structural_tag: Any = Field(default=None, description="SGLang's: structures and triggers, or their text.")
     json_schema: Any = Field(

@@ -48,7 +48,7 @@ class ResponseFormatBody(Strict):
     pattern: Any = None
     value: Any = Field(default=None, description="TGI's name of a schema or a regex.")
     structures: Any = Field(default=None, description="Of structural_tag: begin, schema and end of each.")
-    triggers: Any = Field(default=None, description="Of structural_tag: what begins a structure.")
+    triggers: Any = Field(default=None, description="Of structural_tag: the texts that begin a structure.")
     format: Any = Field(default=None, description="Of structural_tag: not supported.")
 
 
@@ -75,7 +75,7 @@ def parse_response_format(body: ResponseFormatBody | None) -> AnswerFormat | Non
     for name in present:
         if name not in _READ[body.type]:
             raise InvalidRequest(
-                f"Invalid 'response_format.{name}': it says nothing beside the type '{body.type}'. "
+                f"Invalid 'response_format.{name}': it has no effect with the type '{body.type}'. "
                 "Leave it out, or change the type.",
                 param=f"response_format.{name}",
             )
@@ -84,7 +84,7 @@ def parse_response_format(body: ResponseFormatBody | None) -> AnswerFormat | Non
     if len(present) > 1:
         first, second = list(present)[:2]
         raise InvalidRequest(
-            f"Invalid 'response_format': '{first}' and '{second}' say what the answer is like; send one of them.",
+            f"Invalid 'response_format': '{first}' and '{second}' both constrain the answer. Send one of them.",
             param=f"response_format.{second}",
         )
     return _of_type(body, next(iter(present), None))

@@ -75,7 +75,8 @@ class BlockReader:
             return self.note(raw, where)
         if block.type == "image":
             raise unsupported_block(
-                f"{where}.type", "the local model reads text only, no images. Describe what it shows"
+                f"{where}.type",
+                "the local model reads text only, no images. Send a description of it as text",
             )
         if isinstance(block, UnreadBlockBody):
             if block.raw.get("type") is None:
@@ -85,7 +86,7 @@ class BlockReader:
                 f"{where}.type", f"Blocks of type '{kind}' are not supported by the local model here"
             )
         raise InvalidRequest(
-            f"Invalid '{where}.type': a block of type '{block.type}' does not belong into this message.",
+            f"Invalid '{where}.type': a block of type '{block.type}' is not allowed in this message.",
             param=f"{where}.type",
         )
 

@@ -62,12 +62,12 @@ class ChatMessageBody(Strict):
     refusal: str | None = None
     tool_calls: ListOf[_Call] | None = None
     tool_call_id: str | None = Field(default=None, description="Of a tool message: which call it answers.")
-    reasoning_content: str | None = Field(default=None, description="What the assistant thought.")
+    reasoning_content: str | None = Field(default=None, description="The reasoning of the assistant.")
     reasoning: str | None = Field(default=None, description="Another name of reasoning_content.")
     function_call: CalledFunction | None = Field(default=None, description="Deprecated: tool_calls.")
     cache_control: Any = Field(default=None, description="Marks the last part.")
     audio: Any = Field(
-        default=None, description="Of an earlier answer; the model is told that there was one."
+        default=None, description="Of an earlier answer; a note to the model stands in its place."
     )
 
     @model_validator(mode="before")
@@ -122,9 +122,9 @@ class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
         default=None, description="Extra variables for the chat template, such as enable_thinking."
     )
     prediction: PredictionBody | None = Field(
-        default=None, description="What the answer will be like: it comes sooner, and stays the same."
+        default=None, description="The expected answer: the answer comes sooner, and stays the same."
     )
-    # Accepted for the client's sake, in any shape; they change nothing here.
+    # Accepted in any shape, since clients send them; they change nothing here.
     modalities: Any = Field(default=None, description="text")
     metadata: Any = None
     safety_identifier: Any = None

@@ -97,7 +97,8 @@ def parse_part(
         return TextPart(part.value or "", part.mark)
     if role not in ("system", "developer", "user"):
         raise InvalidRequest(
-            f"Invalid '{where}.type': a document stands in a system or user message.", param=f"{where}.type"
+            f"Invalid '{where}.type': a document must stand in a system or user message.",
+            param=f"{where}.type",
         )
     return DocumentPart(parse_document_ref(part.value or "", param=field), part.mark)
 
@@ -107,12 +108,12 @@ def _unreadable(part: UnreadContentPart, where: str) -> InvalidRequest:
         return InvalidRequest(f"Missing required parameter: '{where}.type'.", param=f"{where}.type")
     if declared_type(part.raw) not in _MEDIA:
         return InvalidRequest(
-            f"Invalid '{where}.type': '{kind_of(part.raw)}' is no type of a content part here. Send a part of the type "
-            "'text'.",
+            f"Invalid '{where}.type': '{kind_of(part.raw)}' is not a supported type of content part. Send a part "
+            "of the type 'text'.",
             param=f"{where}.type",
         )
     return InvalidRequest(
         f"Invalid '{where}': the local model reads text only; it takes no {_MEDIA[part.type]}. Leave the part out, or "
-        "send what it says as text.",
+        "send its content as text.",
         param=where,
     )

@@ -117,7 +117,7 @@ def _lines(value: object, depth: int) -> Iterator[str]:
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
-        # A data URL is a file in other clothes.
+        # A data URL is an encoded file, not text.
         if value.strip() and not value.startswith("data:"):
             yield value
     elif isinstance(value, list):

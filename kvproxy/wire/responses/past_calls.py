@@ -57,7 +57,7 @@ def _builtin_call(item: InputItem, where: str, id: str) -> BuiltinCall:
     call = builtin_item(form, id, item.call_id or id, arguments)
     if call is None:
         raise InvalidRequest(
-            f"Invalid '{where}.{field}': it is no call of '{form}'.", param=f"{where}.{field}"
+            f"Invalid '{where}.{field}': it is not a valid call of '{form}'.", param=f"{where}.{field}"
         )
     return call
 

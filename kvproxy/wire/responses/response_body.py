@@ -128,14 +128,14 @@ class InputItem(Strict):
     action: Any = Field(default=None, description="Of a shell's call.")
     operation: Any = Field(default=None, description="Of a call of apply_patch.")
     tools: ListOf[ResponseToolBody] | None = Field(
-        default=None, description="What a search for tools has found."
+        default=None, description="The tools that a search has found."
     )
     result: Any = Field(default=None, exclude=True)
     status: Any = None
     output: Annotated[
         ListOf[ContentPart] | None,
         BeforeValidator(_as_output, json_schema_input_type=str | list[ContentPart] | None),
-    ] = Field(default=None, description="What the called function returned.")
+    ] = Field(default=None, description="The result of the called function.")
     summary: _Parts = None
     encrypted_content: str | None = Field(default=None, description="Not read: reasoning is sent in clear.")
 
@@ -187,7 +187,7 @@ def _input_required(schema: dict[str, Any]) -> None:
 class ResponsesBody(SamplingBody, CacheBody, EngineFormatsBody):
     """A request for a response by the local model."""
 
-    # Checked by hand, behind what is not supported: a stored prompt would stand in its place.
+    # Checked by hand after unsupported fields: a stored prompt would stand in its place.
     model_config = ConfigDict(json_schema_extra=_input_required)
 
     model: str = Field(min_length=1)

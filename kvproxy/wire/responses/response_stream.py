@@ -162,7 +162,7 @@ class ResponseStream:
         if item is self._growing:
             self._texts.append(arguments)
         else:
-            # An upstream that writes two calls at a time: late, but in the finished object.
+            # An upstream interleaves two calls: the late arguments still reach the finished object.
             item["arguments"] += arguments
         return self._piece("response.function_call_arguments.delta", place, delta=arguments)
 

@@ -45,7 +45,7 @@ class ResponseToolBody(InnerToolBody):
         default="function",
         description="function, custom, namespace, or a built-in that the client runs; hosted tools are left out.",
     )
-    tools: ListOf[InnerToolBody] | None = Field(default=None, description="Of a namespace: what is in it.")
+    tools: ListOf[InnerToolBody] | None = Field(default=None, description="Of a namespace: its tools.")
 
 
 def namespaced_name(namespace: str | None, name: str) -> str:

@@ -86,7 +86,7 @@ def misplaced_part(part: ContentPart, where: str) -> InvalidRequest:
             param=param,
         )
     kind = kind_of(part.raw) if isinstance(part, UnreadResponsePart) else part.type
-    return InvalidRequest(f"Invalid '{param}': '{kind}' cannot stand here.", param=param)
+    return InvalidRequest(f"Invalid '{param}': '{kind}' is not allowed here.", param=param)
 
 
 def _turn(item: InputItem) -> Turn:

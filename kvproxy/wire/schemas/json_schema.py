@@ -170,12 +170,12 @@ class _Rewriter:
             self._refuse(f"'{key}' that is not a list of schemas", at, key)
             return
         branches = [self._node(branch, f"{at}/{key}/{i}", base) for i, branch in enumerate(value)]
-        # The library tells branches of oneOf apart by what they say themselves, not behind a reference.
+        # The library distinguishes branches of oneOf by their own keywords, not by those behind a reference.
         out[key] = [self._resolved(branch) if key == "oneOf" else branch for branch in branches]
 
     def _pattern(self, out: dict[str, Any], value: Any, at: str) -> None:
         if not isinstance(value, str):
-            out["pattern"] = value  # The library says what is wrong with it.
+            out["pattern"] = value  # The library refuses it with a reason.
             return
         try:
             out["pattern"] = translated(EQUAL_PATTERNS.get(value, value))
@@ -191,7 +191,7 @@ class _Rewriter:
                 self._refuse(f"'patternProperties' with {e}", at, "patternProperties")
                 out["additionalProperties"] = {}
                 return
-            while text in found:  # Two patterns may be one in the library's words; both schemas count.
+            while text in found:  # Two patterns may have one translation; both schemas count.
                 text = f"(?:{text})"
             found[text] = self._node(schema, f"{at}/patternProperties/{pattern}", base)
         out["patternProperties"] = found
@@ -207,7 +207,7 @@ class _Rewriter:
         key = (str(target.schema), 0) if isinstance(target.schema, bool) else ("", id(target.schema))
         if key not in self._names:
             name = self._names[key] = self._named(ref)
-            self._reached[name] = True  # what refers to itself finds itself visited
+            self._reached[name] = True  # a reference to itself finds the definition visited
             place = ref if ref.startswith("#") else ""
             self._reached[name] = self._node(target.schema, place.removeprefix("#"), target.base)
         out["$ref"] = self._names[key]

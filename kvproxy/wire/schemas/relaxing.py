@@ -117,7 +117,7 @@ def _dropped(value: Any, keys: tuple[str, ...], ids: set[int]) -> Any:
         if id(value) not in ids or key not in keys:
             out[key] = kept
         elif key == "oneOf" and "anyOf" not in value:
-            out["anyOf"] = kept  # whichever of them: more than one may hold
+            out["anyOf"] = kept  # relaxed: more than one branch may hold
     return out
 
 

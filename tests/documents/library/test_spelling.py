@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.documents.library.document import checked_etag
-from kvproxy.documents.library.spelling import MOST, bare, spellings
+from kvproxy.documents.library.spelling import MOST, spellings, strip_front
 from kvproxy.errors import DocumentRejected
 
 
@@ -48,6 +48,6 @@ def test_each_change_that_programs_make_is_a_spelling(text: str, others: dict[st
 
 @pytest.mark.parametrize("text", ["", " \n", "\ufeff", "\ufeff\n\ufeff "])
 def test_marks_and_blanks_alone_are_no_text(text: str) -> None:
-    assert bare(text) == ""
+    assert strip_front(text) == ""
     with pytest.raises(DocumentRejected, match="is empty"):
         checked_etag("x", text, 100)

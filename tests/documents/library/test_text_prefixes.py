@@ -46,9 +46,9 @@ def test_a_lookup_looks_at_few_of_many_that_begin_alike(monkeypatch: pytest.Monk
         return visible(document, scope)
 
     monkeypatch.setattr(Document, "visible_to", spy)
-    found = library.at_front(f"{HEAD}Document 00999. And a question.", BOB)
+    found = library.find_at_front(f"{HEAD}Document 00999. And a question.", BOB)
     assert found is not None and found.known.document.id == "d999"
-    assert library.at_front(f"{HEAD}Document 0099x.", BOB) is None
+    assert library.find_at_front(f"{HEAD}Document 0099x.", BOB) is None
     assert len(looked) <= 10
 
 
@@ -70,9 +70,9 @@ def test_counts_equal_the_known_versions() -> None:
 def test_a_version_that_becomes_private_is_visible_to_its_owner_only() -> None:
     library = Library()
     library.add(known("plan", "The plan."))
-    assert library.at_front("The plan. Why?", BOB) is not None
+    assert library.find_at_front("The plan. Why?", BOB) is not None
     library.remove(DocumentRef("plan", 1))
     library.add(known("plan", "The plan.", visibility="private"))
-    assert library.at_front("The plan. Why?", BOB) is None
-    assert library.at_front("The plan. Why?", ALICE) is not None
-    assert library.at_front("The plan. Why?", Caller("x", "tenant:x")) is None
+    assert library.find_at_front("The plan. Why?", BOB) is None
+    assert library.find_at_front("The plan. Why?", ALICE) is not None
+    assert library.find_at_front("The plan. Why?", Caller("x", "tenant:x")) is None

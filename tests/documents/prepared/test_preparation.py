@@ -9,7 +9,7 @@ import pytest
 
 from kvproxy.core import ChatRequest, Message, TextPart, TextRequest
 from kvproxy.documents.library.document import Document, Framing, etag_of
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.prepared.preparation import Preparation, SpellingPolicy
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
@@ -32,7 +32,7 @@ def composer(folder: Path) -> Composer:
     return Composer(Tokenizer.load(folder), ChatTemplate.load(folder), Library(), FRAMINGS)
 
 
-def publish(composer: Composer, id: str, text: str, policy: SpellingPolicy = "auto") -> Known:
+def publish(composer: Composer, id: str, text: str, policy: SpellingPolicy = "auto") -> KnownDocument:
     document = Document(id, 1, text, etag_of(text), "public", ALICE.scope, 0)
     known = Preparation(composer, policy).prepare(text, LIMIT).known(document)
     composer.library.add(known)
@@ -144,4 +144,4 @@ def test_one_text_published_in_two_spellings(composer: Composer) -> None:
     composer.library.remove(two.document.ref)
     assert (found(lines), found(bare)) == ("crlf", "crlf")
     composer.library.remove(one.document.ref)
-    assert len(composer.library) == 0 and composer.library.at_front(bare, BOB) is None
+    assert len(composer.library) == 0 and composer.library.find_at_front(bare, BOB) is None

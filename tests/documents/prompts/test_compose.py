@@ -253,7 +253,7 @@ def test_a_template_that_rewrites_content_gets_the_text_itself(qwen3: Path) -> N
 
 
 def test_a_template_with_reserved_characters_is_refused(qwen3: Path) -> None:
-    with pytest.raises(SetupError, match="reserved"):
+    with pytest.raises(SetupError, match="reserves"):
         Composer(Tokenizer.load(qwen3), ChatTemplate("\ufdd1"), Library())
 
 

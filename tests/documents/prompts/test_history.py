@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kvproxy.core import ChatRequest, Message, ToolCall
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.documents.prompts.history import Answered, answered, spaced
+from kvproxy.documents.prompts.history import AnsweredCall, answered, spaced
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import InvalidRequest
@@ -40,9 +40,9 @@ def shown(tokenizer: Tokenizer, source: str, *messages: Message, tools: bool = F
 def test_results_find_their_calls() -> None:
     messages = [ASKED, CALLED, result("call_b", "noon"), result("call_a", "y"), CALLED, result("call_a", "z")]
     assert answered(messages) == {
-        2: Answered(2, "now"),
-        3: Answered(1, "lookup"),
-        5: Answered(3, "lookup"),
+        2: AnsweredCall(2, "now"),
+        3: AnsweredCall(1, "lookup"),
+        5: AnsweredCall(3, "lookup"),
     }
 
 

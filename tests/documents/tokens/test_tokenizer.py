@@ -77,7 +77,7 @@ def test_white_space_tokens_stay_text(qwen3: Path) -> None:
     spaces = {**spec["added_tokens"][0], "id": 5000, "content": "        ", "special": False}
     tokenizer = Tokenizer(edited(qwen3, added_tokens=[*spec["added_tokens"], spaces]), {}, frozenset())
     assert tokenizer.encode_text("        ") == [5000]
-    assert tokenizer.seam_supported is False
+    assert tokenizer.join_supported is False
 
 
 def test_swallowed_white_space_goes_with_its_token(qwen3: Path) -> None:

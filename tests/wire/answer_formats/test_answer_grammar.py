@@ -1,4 +1,4 @@
-"""The text of a grammar; what it admits is tested on vocabularies in tests/engine/decode/test_compiled_grammars.py."""
+"""The text of a grammar; its language is tested on vocabularies in tests/engine/decode/test_compiled_grammars.py."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_formats_without_a_generating_side_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", CALL_FORMATS)
-def test_what_is_generated_is_what_is_parsed(name: str) -> None:
+def test_generated_calls_are_parsed_back(name: str) -> None:
     form = CALL_FORMATS[name]
 
     def call(name: str, arguments: str) -> str:

@@ -209,7 +209,7 @@ def test_two_constraints_are_a_refusal_that_names_both(
         ({"response_format": {"type": "json_object", "schema": {"type": "array"}}}, "response_format.schema"),
     ],
 )
-def test_what_cannot_be_had_is_named(door: Door, fields: dict[str, Any], param: str) -> None:
+def test_an_unsupported_constraint_is_named(door: Door, fields: dict[str, Any], param: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:
         door(fields)
     assert caught.value.param == param
@@ -231,7 +231,7 @@ def test_what_cannot_be_had_is_named(door: Door, fields: dict[str, Any], param: 
         ({"structural_tag": {**TAGS, "triggers": ["<", "<a"]}}, "structural_tag.triggers"),
     ],
 )
-def test_what_is_malformed_is_named(door: Door, fields: dict[str, Any], param: str) -> None:
+def test_a_malformed_constraint_is_named(door: Door, fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         door(fields)
     assert caught.value.param == param

@@ -117,7 +117,9 @@ def test_logprobs_stay_with_their_own_text() -> None:
     together=st.integers(1, 4),
 )
 @settings(deadline=None, max_examples=50)
-def test_each_token_of_the_text_is_told_once_however_deltas_are_cut(words: list[str], together: int) -> None:
+def test_each_token_of_the_text_comes_out_once_for_any_split_of_deltas(
+    words: list[str], together: int
+) -> None:
     def told(size: int) -> tuple[list[bytes], int]:
         parser = AnswerParser(reasoning="none", tool_format="hermes")
         events: list[Event] = []

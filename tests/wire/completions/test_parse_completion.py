@@ -115,7 +115,7 @@ def test_every_field() -> None:
         ({"prompt_logprobs": 1}, "prompt_logprobs"),
     ],
 )
-def test_what_is_not_supported_is_named(body: dict[str, Any], param: str) -> None:
+def test_an_unsupported_field_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(UnsupportedParameter) as raised:
         parse(**body)
     assert raised.value.param == param
@@ -133,7 +133,7 @@ def test_what_is_not_supported_is_named(body: dict[str, Any], param: str) -> Non
         ({"logit_bias": {"a": 1}}, "logit_bias"),
     ],
 )
-def test_what_is_wrong_is_named(body: dict[str, Any], param: str) -> None:
+def test_a_wrong_field_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         parse(**body)
     assert raised.value.param == param

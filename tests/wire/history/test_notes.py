@@ -115,7 +115,7 @@ def test_a_type_is_named_only_if_it_is_a_name() -> None:
     assert kind_of({"type": "x" * 65}) == "item of an unknown type"
 
 
-def test_what_is_noted_is_named_and_what_says_nothing_is_not() -> None:
+def test_a_noted_item_is_recorded_and_a_silent_one_is_not() -> None:
     reading = RequestReading()
     assert record_note({"type": "image"}, "messages[0].content[1]", reading).startswith("[image")
     assert record_note({"type": "mcp_list_tools", "tools": [{"name": "f"}]}, "input[1]", reading) == ""

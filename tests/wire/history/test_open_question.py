@@ -21,5 +21,5 @@ from kvproxy.wire.history.open_question import Turn, open_question
         ([], None),
     ],
 )
-def test_the_message_that_asks(turns: list[Turn], asked: int | None) -> None:
+def test_the_index_of_the_open_question(turns: list[Turn], asked: int | None) -> None:
     assert open_question(turns) == asked

@@ -87,7 +87,7 @@ def history(
 
 
 @pytest.mark.parametrize(("name", "arguments", "told"), CALLS, ids=[f"{c[0]} {c[1][:12]}" for c in CALLS])
-def test_a_call_is_told_in_its_own_shape(name: str, arguments: str, told: dict[str, Any]) -> None:
+def test_a_call_is_written_in_its_own_shape(name: str, arguments: str, told: dict[str, Any]) -> None:
     [item] = answered(ToolCall("call_0", name, arguments))
     assert told.items() <= item.items()
     assert (item["call_id"], item["status"]) == ("call_0", "completed")
@@ -95,7 +95,7 @@ def test_a_call_is_told_in_its_own_shape(name: str, arguments: str, told: dict[s
 
 
 @pytest.mark.parametrize("index", range(len(CALLS)))
-def test_a_stream_tells_the_same(index: int) -> None:
+def test_a_stream_writes_the_same_item(index: int) -> None:
     name, arguments, _ = CALLS[index]
     events = streamed(*pieces_of(0, name, arguments))
     [whole] = answered(ToolCall("call_0", name, arguments))

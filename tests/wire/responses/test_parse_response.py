@@ -74,7 +74,7 @@ def test_the_clients_own_variables_win() -> None:
     assert chat.template_kwargs["enable_thinking"] is False
 
 
-def test_tools_are_strict_where_they_can_be_unless_told_otherwise() -> None:
+def test_tools_are_strict_by_default_where_they_can_be() -> None:
     loose = {"type": "function", "name": "loose", "parameters": {**PARAMETERS, "if": {}, "then": {}}}
     bare = {"type": "function", "name": "bare"}
     tools = chat_of(tools=[FIND, OTHER, loose, bare]).tools
@@ -120,7 +120,7 @@ def test_cache_hints() -> None:
     assert opened_by(**fields)["prompt_cache_options"] == {"mode": "explicit", "ttl": "30m"}
 
 
-def test_the_opened_response_repeats_what_was_asked() -> None:
+def test_the_opened_response_repeats_the_requests_fields() -> None:
     response = opened_by(
         instructions="Be brief.",
         metadata={"a": "b"},

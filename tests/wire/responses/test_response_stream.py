@@ -52,7 +52,7 @@ def parsed(data: bytes) -> list[dict[str, Any]]:
 
 
 def run(*events: Event, reason: FinishReason = "stop") -> list[dict[str, Any]]:
-    """A whole stream, whose last event holds the same object as an answer that was not streamed."""
+    """Encode a whole stream; its last event holds the same object as an answer that was not streamed."""
     encoder, builder = stream(), AnswerBuilder()
     data = encoder.begin(STARTED, prompt_tokens=10, choices=1)
     for event in events:

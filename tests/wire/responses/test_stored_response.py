@@ -22,7 +22,7 @@ def letters(**fields: object) -> str:
     return "".join(text["text"] for text in texts if text["type"] == "input_text") + "+" * found["has_more"]
 
 
-def test_what_was_stored_comes_back() -> None:
+def test_a_stored_response_comes_back() -> None:
     response = complete_response(
         opened_by(), IDS, Answer("\udc80 é", "", (), (), "stop"), Usage(1, 1, 0), at=1
     )

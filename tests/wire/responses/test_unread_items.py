@@ -26,7 +26,7 @@ def read(input: list[Any], reading: RequestReading) -> list[tuple[str, str]]:
     return [(m.role, " ".join(getattr(part, "text", "") for part in m.content)) for m in found]
 
 
-def test_what_the_model_did_is_its_own_and_what_came_back_is_told_to_it() -> None:
+def test_notes_of_calls_are_the_assistants_and_notes_of_results_the_users() -> None:
     reading = RequestReading()
     assert read([SEARCH, SCREEN, {"type": "mcp_list_tools", "tools": []}], reading) == [
         ("assistant", "[web_search_call, shown as text]\nkv"),

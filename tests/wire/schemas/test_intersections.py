@@ -28,7 +28,7 @@ A, B = {"type": "string", "pattern": "a"}, {"pattern": "b", "format": "email"}
     ],
     ids=str,
 )
-def test_what_one_text_has_to_match(schema: dict[str, Any], count: int) -> None:
+def test_the_number_of_expressions_that_one_text_has_to_match(schema: dict[str, Any], count: int) -> None:
     assert expressions_at_once(schema) == count
 
 

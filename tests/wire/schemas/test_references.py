@@ -12,7 +12,7 @@ INT = {"type": "integer"}
 
 
 def resolved(schema: dict[str, Any]) -> Any:
-    """The schema that the reference under ``properties/x`` leads to, in the schema that is compiled."""
+    """Return the target of the reference under ``properties/x``, in the schema that is compiled."""
     out = enforceable_schema(schema, where="f", param="p")
     at: Any = out["properties"]["x"]
     for _ in range(5):
@@ -69,7 +69,7 @@ def test_a_reference_inside_of_a_resource_is_relative_to_it() -> None:
 @pytest.mark.parametrize(
     "ref", ["#/$defs/none", "#none", "https://b.example/", "#/properties/y/type", "#/$defs/a/9"]
 )
-def test_what_is_not_inside_is_named(ref: str) -> None:
+def test_a_reference_to_the_outside_is_named(ref: str) -> None:
     with pytest.raises(UnsupportedSchema, match="which is not inside the schema"):
         enforceable_schema(referring(ref, **{"$defs": {"a": {}}}), where="f", param="p")
 

@@ -108,9 +108,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     arguments=st.lists(st.dictionaries(st.text(max_size=5), json_values), min_size=1, max_size=3), cuts=cuts
 )
 @settings(deadline=None, max_examples=50)
-def test_what_a_model_writes_is_what_is_heard(
-    name: str, arguments: list[dict[str, Any]], cuts: list[int]
-) -> None:
+def test_written_calls_are_parsed_back(name: str, arguments: list[dict[str, Any]], cuts: list[int]) -> None:
     calls = [ToolCall("", f"f-{i}", json.dumps(x, ensure_ascii=False)) for i, x in enumerate(arguments)]
     got = parsed_answer(pieces(FORMATS[name].write(calls), cuts), tool_format=name)
     assert got.calls == [(call.name, call.arguments) for call in calls]
@@ -118,12 +116,12 @@ def test_what_a_model_writes_is_what_is_heard(
 
 
 @pytest.mark.parametrize("text", BROKEN)
-def test_what_is_no_call_comes_out_as_text(text: str) -> None:
+def test_text_without_a_call_comes_out_as_text(text: str) -> None:
     got = parsed_answer(list(text))
     assert (got.text, got.calls, got.reason) == (text, [], "stop")
 
 
-def test_a_name_is_told_before_its_arguments_and_these_as_they_come() -> None:
+def test_a_name_comes_out_before_its_arguments_and_these_as_they_come() -> None:
     texts = [
         "Sure.\n",
         "<tool",
