@@ -51,8 +51,8 @@ class TileResults:
     def hand_out(self, work: TileWork, scored: Seq[Scored]) -> Iterator[tuple[Sequence, LastEvent]]:
         """Register the KV of a tile that was run, choose and emit the next tokens, and yield each sequence that ends.
 
-        The caller ends a sequence before it takes the next one. Example: ``for seq, last in results.hand_out(work,
-        scored): end(seq, last)``
+        The caller ends a sequence before it takes the next one.
+        Example: ``for seq, last in results.hand_out(work, scored): end(seq, last)``
         """
         for part in work.parts:
             try:
