@@ -149,7 +149,9 @@ class TileResults:
                 self._end(seq, self.finish(seq, "length"))
 
         if sum(len(n.token_ids) for n in nodes) < seq.prompt_tokens:
-            raise Unavailable("its pages were given up while it was being published; publish it again")
+            raise Unavailable(
+                "the document's pages were dropped while it was being published; publish it again"
+            )
         self._keeper.save(nodes, stored, seq.job.owner)
 
     @torch.inference_mode()
