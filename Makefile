@@ -97,8 +97,6 @@ types: $(READY) $(CLIENTS)/.ready $(CLIENTS_OPENAI2)/.ready
 
 check: lint types test test-slow
 
-.PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
-
 # Apart from `make test`, which it would slow down. This command reached 91.1 and 91.2 (tests with random examples vary).
 coverage: $(READY)
 	$(BIN)/python -m pytest tests/wire tests/documents --cov --cov-branch --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)

@@ -7,14 +7,15 @@ import builtins
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef, Visibility
-from kvproxy.core.progress import ReportProgress
+from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
@@ -22,9 +23,9 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.publishing.document_locks import DocumentLocks
-from kvproxy.publishing.document_pins import Pins, Room
+from kvproxy.publishing.document_pins import PinRoom, Pins
 from kvproxy.publishing.document_views import DocumentViews
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import PublishedPages
 from kvproxy.publishing.restoration import Restoration
 from kvproxy.runtime.run_to_completion import run_to_completion
@@ -54,12 +55,9 @@ class Publisher:
         spellings: SpellingPolicy = "auto",
         texts: Path | None = None,
     ) -> None:
-        """Take the parts that this publisher alone writes.
-
-        ``max_text`` is in bytes of UTF-8. ``spellings`` selects the spellings of a text that are prefilled and
-        recognised. ``texts`` is the file of prepared texts, so that ``restore`` tokenises nothing again; ``close``
-        closes it.
-        """
+        """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
+        text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
+        of tokenising, and ``close`` closes."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
         self._library = library
@@ -67,23 +65,23 @@ class Publisher:
         self._local = local
         self._default_visibility = default_visibility
         self._max_text = max_text
-        self._shelf = Shelf()
-        self._pages = PublishedPages(local, self._shelf)
-        self._turns = DocumentLocks()
-        self._pins = Pins(registry, local, self._shelf)
-        self._views = DocumentViews(library, self._shelf, local, self._pins)
+        self._holdings = Holdings()
+        self._pages = PublishedPages(local, self._holdings)
+        self._locks = DocumentLocks()
+        self._pins = Pins(registry, local, self._holdings)
+        self._views = DocumentViews(library, self._holdings, local, self._pins)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
         self._restoration = Restoration(
             preparation=self._preparation,
             library=library,
             registry=registry,
             local=local,
-            shelf=self._shelf,
-            turns=self._turns,
+            holdings=self._holdings,
+            locks=self._locks,
             pins=self._pins,
             texts=self._texts,
         )
-        self.quarantine = Quarantine(library, registry, local, self._shelf, self._turns, self._pins.renew)
+        self.quarantine = Quarantine(library, registry, local, self._holdings, self._locks, self._pins.renew)
 
     async def publish(
         self,
@@ -106,39 +104,51 @@ class Publisher:
             ``await publisher.publish("handbook", text, "private", caller, pinned=True)``
         """
         etag = checked_etag(id, text, self._max_text)
-        async with AsyncExitStack() as turns:
-            await turns.enter_async_context(self._turns.of(series(id, caller.scope)))
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self._locks.of(series(id, caller.scope)))
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
             if wanted == "public":
-                await turns.enter_async_context(
-                    self._turns.of(id)
-                )  # of all publishers; a private version needs no such lock
+                # All publishers share a public id; a private version needs no such lock.
+                await held.enter_async_context(self._locks.of(id))
             self._check_free(id, caller, current, wanted)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned)
-            prepared = await asyncio.to_thread(self._prepare, id, text)
             before = current.ref if current is not None and current.ref in self._pins else None
+            draft = Document(id, 0, text, etag, wanted, caller.scope, 0)
             pinned = before is not None if pinned is None else pinned
-            lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
-            async with self._pins.room(lengths, before) as room:
-                version = await asyncio.to_thread(self._registry.last_version, id, caller.scope) + 1
-                document = Document(id, version, text, etag, wanted, caller.scope, int(time.time()))
-                drops = self._pages.drops(document.scope)
-                framings = await self._pages.keep_all(document, prepared.prefixes, progress)
-                # From here on all or nothing, even if the client disconnects.
-                await run_to_completion(
-                    self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
-                )
-            prefill_s = sum(f.kept.prefill_s for f in framings)
-            return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
+            return await self._publish_new(draft, before, caller, progress, pinned=pinned)
+
+    async def _publish_new(
+        self,
+        draft: Document,
+        before: DocumentRef | None,
+        caller: Caller,
+        progress: ReportProgress | None,
+        *,
+        pinned: bool,
+    ) -> Published:
+        """Publish a draft, which has no version yet. ``before``: the pinned version that it takes the place of."""
+        prepared = await asyncio.to_thread(self._prepare, draft.id, draft.text)
+        lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
+        async with self._pins.reserve(lengths, before) as room:
+            version = await asyncio.to_thread(self._registry.last_version, draft.id, caller.scope) + 1
+            document = replace(draft, version=version, created=int(time.time()))
+            drops = self._pages.drops(document.scope)
+            framings = await self._pages.keep_all(document, prepared.prefixes, progress)
+            # From here on all or nothing, even if the client disconnects.
+            await run_to_completion(
+                self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
+            )
+        prefill_s = sum(f.kept.prefill_s for f in framings)
+        return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
 
     async def _again(self, ref: DocumentRef, caller: Caller, pinned: bool | None) -> Published:
         """Publish the current version's own text again: only its quarantine and its pin can change."""
         known = self._library.find(ref)
         pin = bool(pinned) and not self._pins.holds(ref)
         lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
-        async with self._pins.room(lengths, None) as room:
+        async with self._pins.reserve(lengths, None) as room:
             prefill_s = await self.quarantine.settle(ref)
             if pin:
                 await run_to_completion(self._pins.pin(ref, room))
@@ -163,7 +173,7 @@ class Publisher:
 
         Raises DocumentNotFound; PermissionDenied where only versions of other publishers are found.
         """
-        async with self._turns.of(series(ref.id, caller.scope)):
+        async with self._locks.of(series(ref.id, caller.scope)):
             found = [
                 known
                 for known in self._library.versions(ref.id, caller)
@@ -226,7 +236,13 @@ class Publisher:
         )
 
     async def _make_visible(
-        self, known: Known, framings: tuple[KeptFraming, ...], room: Room, drops: int, *, pinned: bool
+        self,
+        known: KnownDocument,
+        framings: tuple[KeptFraming, ...],
+        room: PinRoom,
+        drops: int,
+        *,
+        pinned: bool,
     ) -> None:
         """Pin a version, then make it visible on disk and in this process.
 
@@ -239,15 +255,15 @@ class Publisher:
             if pinned:
                 await self._pins.hold(document.ref, holding, room)
             await asyncio.to_thread(
-                self._registry.publish, document, framings, pinned=pinned, unpinned=room.instead_of
+                self._registry.publish, document, framings, pinned=pinned, unpinned=room.replaced
             )
         except BaseException:
-            await self._pins.give_back(document.ref, room)
+            await self._pins.undo_hold(document.ref, room)
             await self._pages.drop([holding])
             raise
-        self._shelf.put(document.ref, holding)
+        self._holdings.put(document.ref, holding)
         self._library.add(known)
-        await self._pins.moved(room.instead_of, document.ref if pinned else None)
+        await self._pins.follow_publish(room.replaced, document.ref if pinned else None)
         if self._texts is not None:
             await asyncio.to_thread(
                 self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others)
@@ -255,7 +271,7 @@ class Publisher:
         if self._pages.drops(document.scope) != drops:
             await self._pages.keep_dropped(document, framings)
 
-    async def _delete(self, found: Sequence[Known]) -> None:
+    async def _delete(self, found: Sequence[KnownDocument]) -> None:
         """Delete versions: hidden first, so that no new reader finds pages that are being dropped."""
         refs = [known.document.ref for known in found]
         for ref in refs:
@@ -269,4 +285,4 @@ class Publisher:
         await self._pins.drop(refs)
         if self._texts is not None:
             await asyncio.to_thread(self._texts.drop, refs)
-        await self._pages.drop(self._shelf.take(refs))
+        await self._pages.drop(self._holdings.take(refs))

@@ -14,8 +14,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kvproxy.engine.models.smollm2 import PACKAGE, PACKAGE_VERSION, bundled_model, find_gguf
+
+# For properties that set no number themselves: KVPROXY_EXAMPLES=1000 looks longer. How long an example took is no
+# property of what it shows.
+settings.register_profile(
+    "kvproxy",
+    max_examples=int(os.environ.get("KVPROXY_EXAMPLES", "50")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("kvproxy")
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling

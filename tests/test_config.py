@@ -1,4 +1,4 @@
-"""What of the configuration is checked before anything starts."""
+"""The checks of the configuration before anything starts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_raw_upstream(tmp_path: Path) -> None:
         ({"model": 5}, "needs 'model'"),
     ],
 )
-def test_what_a_raw_upstream_needs(tmp_path: Path, params: dict[str, Any], told: str) -> None:
+def test_settings_that_a_raw_upstream_needs(tmp_path: Path, params: dict[str, Any], told: str) -> None:
     with pytest.raises(SetupError, match=told):
         loaded(tmp_path, {"upstreams": [{**RAW, "params": {**RAW["params"], **params}}]})
 
@@ -78,12 +78,12 @@ def test_origins(tmp_path: Path, origins: Any, kept: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "origin", ["chat.example.com", "https://a/", "https://a/b", "localhost:3000", "https://*", "", "a, b"]
 )
-def test_what_is_no_origin(tmp_path: Path, origin: str) -> None:
+def test_values_that_are_no_origin(tmp_path: Path, origin: str) -> None:
     with pytest.raises(SetupError, match="without a path"):
         loaded(tmp_path, {"server": {"cors_origins": [origin]}})
 
 
-def test_aliases_lead_to_what_is_served(tmp_path: Path) -> None:
+def test_aliases_lead_to_served_models(tmp_path: Path) -> None:
     aliases = {"claude-*": "qwen3-4b", "Small": "other", "*": "qwen3-4b"}
     assert loaded(tmp_path, {"upstreams": [OTHER], "aliases": aliases}).aliases == aliases
 
@@ -137,7 +137,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("section", sorted(Config.model_fields))
-def test_a_section_whose_lines_are_all_comments_is_as_if_left_out(tmp_path: Path, section: str) -> None:
+def test_a_section_of_comments_alone_is_as_if_left_out(tmp_path: Path, section: str) -> None:
     path = written(tmp_path, f"{section}:\n  # {section}: commented out\n")
     assert load_config(path) == load_config(None)
     assert load_config(path, {"server.port": 0, "model.path": "x", "engine.audit": 1.0}) == load_config(
@@ -184,7 +184,7 @@ def test_the_whole_message_of_a_fault(
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe\xff", b"a: " + b"9" * 5000, b"a: 2026-99-99", b"[" * 5000])
-def test_what_is_no_yaml(tmp_path: Path, data: bytes) -> None:
+def test_files_that_are_no_yaml(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(data)
     with pytest.raises(SetupError, match="is not valid YAML"):

@@ -18,6 +18,7 @@ PAGES = sorted(
 CITED = re.compile(
     r"(?<![\w/.@:~-])(?:kvproxy|tests|tools|benchmarks|integrations|examples|docs)/[\w./{},-]+"
 )
+BARE = re.compile(r"`([a-z_0-9]+\.py)`")
 LINKED = re.compile(r"\]\(([^)#\s:]+)(?:#[^)]*)?\)")
 NAMED = re.compile(r"`(\w+)(?:\.(\w+))?`,? in\s+`((?:kvproxy|tests|tools)/[\w/]+\.py)`")
 PLACEHOLDER = "NAME"
@@ -42,6 +43,17 @@ def exists(path: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_paths_exist(page: Path) -> None:
     assert [path for path in cited(page.read_text(encoding="utf-8")) if not exists(path)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_without_their_folder_exist(page: Path) -> None:
+    names = {
+        path.name
+        for folder in ("kvproxy", "tests", "benchmarks", "tools")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert len(names) > 500
+    assert set(BARE.findall(page.read_text(encoding="utf-8"))) - names == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

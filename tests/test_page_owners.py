@@ -1,4 +1,4 @@
-"""Every page on disk is counted for the publisher whose document it belongs to, whatever wrote it there."""
+"""Every page on disk counts for the publisher of its document, for each way in which it was written."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["folder"]
 
 
 class Counted(FakeBackend):
-    """Counts pages as the page store does: one that is written without an owner is nobody's once it was dropped."""
+    """Counts pages as the page store does: a page written without an owner after a drop has none."""
 
     def __init__(self, disk: set[bytes]) -> None:
         super().__init__(disk=disk, max_context=16_384)
         self.shares = PublisherShares(2**20)
         self.keeps = 0
         self.meanwhile: dict[int, Callable[[], Awaitable[None]]] = {}
-        """What happens before a call of ``keep``, by its number."""
+        """Hooks that run before a call of ``keep``, by its number."""
 
     async def keep(
         self,
@@ -78,7 +78,7 @@ async def test_pages_are_their_publishers(shop: Shop) -> None:
 
 
 async def test_pages_made_again_after_a_deletion_are_the_new_documents(shop: Shop) -> None:
-    """Whose publish found them there, and lost them to the deletion of the document they belonged to."""
+    """The publish found the pages there, and lost them to the deletion of the document that they belonged to."""
     backend = Counted(shop.backend.disk)
     publisher = over(shop, backend)
     await publisher.publish("rules", TEXT, None, ALICE)

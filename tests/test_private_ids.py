@@ -1,4 +1,4 @@
-"""Whether another publisher has a private document cannot be told: not by an answer, and not by the work behind it."""
+"""Private documents of another publisher are invisible: in answers, and in the work behind them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Call = Callable[[Shop], Awaitable[Any]]
 async def read(shop: Shop, ref: DocumentRef) -> int:
     """A request that names a document."""
     messages = (Message("user", (DocumentPart(ref), TextPart("Q"))),)
-    return len((await shop.composer.composed(ChatRequest("fake", messages), BOB)).token_ids)
+    return len((await shop.composer.compose_async(ChatRequest("fake", messages), BOB)).token_ids)
 
 
 async def verified(shop: Shop, ref: DocumentRef) -> Any:
@@ -70,7 +70,7 @@ CALLS: dict[str, Call] = {
 
 
 def counted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Every call on the backend and on the registry, with its arguments, and what comes back."""
+    """Every call on the backend and on the registry, with its arguments and its result."""
     calls: list[tuple[str, str]] = []
 
     def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -105,7 +105,7 @@ async def outcome(work: Awaitable[Any]) -> str:
 
 
 def writes(shop: Shop, before: set[bytes]) -> tuple[int, int]:
-    """How many pages were written, and how many were dropped."""
+    """The numbers of pages written and pages dropped."""
     return len(shop.backend.disk - before), len(before - shop.backend.disk)
 
 
@@ -132,7 +132,7 @@ SEQUENCES = [
 async def test_same_answer_and_same_work(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[str]
 ) -> None:
-    """Whoever asks sees the same in a house where somebody else has it privately, in three versions."""
+    """A caller sees the same in a proxy where another publisher has it privately, in three versions."""
     seen = []
     for somebody in (False, True):
         shop = Shop(folder, tmp_path / str(somebody), set(), FRAMINGS)
@@ -145,7 +145,9 @@ async def test_same_answer_and_same_work(
     assert seen[0] == seen[1]
 
 
-async def test_nobody_waits_for_a_private_publish(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_publishers_do_not_wait_for_a_private_publish(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     entered, go_on, keep = asyncio.Event(), asyncio.Event(), shop.backend.keep
 
     async def slowly(tokens: tuple[int, ...], scope: str, *more: Any, **options: Any) -> Any:

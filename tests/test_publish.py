@@ -68,7 +68,7 @@ class Shop:
         return DocumentRef(info.id, info.version)
 
     def cached(self, text: str, caller: Caller) -> int:
-        """How many tokens a reader of ``text`` at the head of the system message would find."""
+        """Return the number of tokens that a reader of ``text`` at the head of the system message would find."""
         messages = (Message("system", (TextPart(text),)), Message("user", (TextPart("Q"),)))
         prompt = self.composer.compose(ChatRequest("fake", messages), caller)
         with self.backend.hold(prompt, caller) as lookup:
@@ -303,7 +303,7 @@ async def test_one_publisher_per_id_at_a_time(shop: Shop) -> None:
     assert [d.created for d in done].count(False) == 1
 
 
-async def test_deletion_keeps_what_others_need(shop: Shop) -> None:
+async def test_deletion_keeps_pages_that_other_documents_need(shop: Shop) -> None:
     await shop.publish("rules", TEXT)
     await shop.publish("rules", TEXT + "One more rule, and then the last.\n" * 20)
     await shop.publish("twin", TEXT, caller=BOB)
@@ -373,7 +373,7 @@ async def test_restart(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("lost", ["pages", "fingerprint", "tokens", "framing"])
-async def test_what_a_restart_misses_is_made_again(
+async def test_pages_that_a_restart_misses_are_computed_again(
     shop: Shop, lost: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ref = await shop.publish("rules", TEXT)
@@ -438,7 +438,7 @@ LINES = TEXT.replace("\n", "\r\n")
 """The same text as it stands in a file of another system."""
 
 
-async def test_every_spelling_is_prefilled_and_told(shop: Shop) -> None:
+async def test_every_spelling_is_prefilled_and_in_the_view(shop: Shop) -> None:
     progress: list[tuple[int, int]] = []
     text = "\n" + LINES
     info = (

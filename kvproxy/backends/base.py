@@ -46,9 +46,11 @@ class PlacesClaim(Protocol):
     """Places in the engine for the choices of one request, taken as a whole with the first of them. Belongs to the
     backend that made it."""
 
-    def enter(self) -> None: ...
+    def enter(self) -> None:
+        """Take one of the claimed places."""
 
-    def leave(self, *, failed: bool) -> None: ...
+    def leave(self, *, failed: bool) -> None:
+        """Give the place back; ``failed``: the generation ended with an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Comparison:
 
     @property
     def exact(self) -> bool:
+        """True when no page, logit or token differs."""
         return (self.equal_pages, self.equal_positions, self.equal_greedy) == (
             self.pages,
             self.positions,
@@ -140,6 +143,7 @@ class Audit:
 
     @property
     def passed(self) -> bool:
+        """True when no page, logit or token of the served hit differs."""
         return not self.bad_pages and (self.equal_positions, self.equal_tokens) == (
             self.positions,
             self.tokens,
@@ -170,7 +174,8 @@ class LocalBackend(Protocol):
     """The engine that holds the KV, in this process or elsewhere."""
 
     @property
-    def info(self) -> EngineInfo: ...
+    def info(self) -> EngineInfo:
+        """Constants of the running engine."""
 
     def ready(self) -> str | None:
         """None when a request would be served now, else the reason why not."""

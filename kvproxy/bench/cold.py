@@ -34,6 +34,8 @@ def bench_cold(
     taken in turn. Times in seconds.
 
     A ``shape:NAME`` has no tokenizer: there the engine alone is measured, on random tokens, without the proxy.
+
+    Example: ``await bench_cold(config, text=text, repeats=3)``
     """
     if shape_named(config.model.path) is not None:
         return _cold_shape(config, repeats, progress)

@@ -32,6 +32,8 @@ _PATIENCE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class FairBenchPlan:
+    """Sizes and counts of ``kvproxy bench fair``. Tokens, unless said otherwise."""
+
     prompt_tokens: int = 7500
     """Of the cold prompt."""
     known: int = 0
@@ -110,6 +112,8 @@ def bench_fair(
 
     Raises SetupError when the model is not to be had or the prompt is too short to be seen, ContextTooLong when it is
     too long for the model.
+
+    Example: ``bench_fair("smollm2-135m", FairBenchPlan(), cache_dir=folder)``
     """
     told, pace = progress or (lambda *_: None), _Either()
     seeds = count()

@@ -23,7 +23,7 @@ from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
-from kvproxy.runtime.garbage_collection import set_aside
+from kvproxy.runtime.garbage_collection import collect_and_freeze
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
@@ -36,6 +36,10 @@ MAX_CONTEXT = 32_768
 
 
 async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
+    """Serve until SIGTERM; writes the address to ``announce_file`` once it is bound.
+
+    Example: ``run(model_folder, store, announce_file)``
+    """
     tokenizer = Tokenizer.load(model_folder)
     library = Library()
     composer = Composer(tokenizer, ChatTemplate.load(model_folder), library, [Framing("system", None)])
@@ -60,12 +64,16 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
             keepalive_s=10.0,
             timeout_s=60.0,
         )
-        set_aside()  # as `kvproxy serve` does once litellm is loaded
+        collect_and_freeze()  # as `kvproxy serve` does once litellm is loaded
         await serve(build_app(components), "127.0.0.1", 0, drain, announce_to(announce_file))
 
 
 def main(model_folder: Path, store: Path, announce_file: Path) -> None:
-    # As `kvproxy serve` logs: a line for each request is part of what a request costs.
+    """Run the server as a process of its own.
+
+    Example: ``main(model_folder, store, announce_file)``
+    """
+    # As `kvproxy serve` logs: a line for each request is a part of its cost.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(run(model_folder, store, announce_file))
 

@@ -33,7 +33,10 @@ class Layout:
 
 def lossless_ratio(pages: Sequence[KVPage], layout: Layout, most_bytes: int = 64 * 2**20) -> float:
     """Compressed over plain size of the first pages, up to ``most_bytes`` of them: zlib at level 6 over byte planes,
-    all first bytes of the numbers, then all second ones: exponents compress, mantissas hardly do."""
+    all first bytes of the numbers, then all second ones: exponents compress, mantissas hardly do.
+
+    Example: ``lossless_ratio(pages, layout)``
+    """
     plain = packed = 0
     for page in pages:
         numbers = np.ascontiguousarray(layout.used(page))

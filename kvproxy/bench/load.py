@@ -59,6 +59,8 @@ class Sample:
 
 @dataclass(slots=True)
 class LoadSamples:
+    """Samples of requests by target, in the order asked."""
+
     of: dict[str, list[Sample]] = field(default_factory=dict)
     """By target, in the order asked."""
     cpu_s: dict[str, float] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Request:
     stream: bool
 
     def body(self, model: str) -> bytes:
+        """Return the JSON body of the request to ``model``."""
         fields = {"model": model, "messages": self.messages, "max_tokens": self.max_tokens}
         return json.dumps(fields | {"stream": self.stream}).encode()
 
@@ -105,6 +108,8 @@ class Load:
 
         Taking turns after every single request was rejected: a proxy's work after its answer (litellm's logging)
         and the caches that it filled were then charged to the next target.
+
+        Example: ``await load.one_by_one(targets, request, 200)``
         """
         samples = LoadSamples({t.name: [] for t in targets})
         bodies = {t.name: request.body(t.model) for t in targets}
@@ -121,7 +126,10 @@ class Load:
     async def at_once(
         self, targets: Sequence[LoadTarget], request: Request, *, rounds: int, requests: int, concurrency: int
     ) -> LoadSamples:
-        """Send ``requests`` to each target per round, ``concurrency`` of them open at any time. Raises WrongAnswer."""
+        """Send ``requests`` to each target per round, ``concurrency`` of them open at any time. Raises WrongAnswer.
+
+        Example: ``await load.at_once(targets, request, rounds=5, requests=64, concurrency=32)``
+        """
         samples = LoadSamples({t.name: [] for t in targets})
         for _ in range(rounds):
             for target in self._order.sample(targets, len(targets)):
@@ -176,6 +184,7 @@ class Load:
 
 @asynccontextmanager
 async def open_load() -> AsyncIterator[Load]:
+    """Open a client session for the load."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=TIMEOUT_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:

@@ -39,6 +39,8 @@ def most_saved(steps: Sequence[TraceStep], pages: int, work: PageWork) -> float:
     keep fractions of pages and pages without those before them, at the mean value of their chain: both only raise
     it. Any prices >= 0 per request give an upper bound by weak duality, so the bound holds wherever the descent
     stops. A request that is larger than the memory is refused, and pushes nothing out.
+
+    Example: ``most_saved(make_trace(plan), 512, QWEN3_4B)``
     """
     items = _items(steps, work)
     if not len(items.value):

@@ -47,6 +47,7 @@ class Tally:
     """The first few that ended in no way that was promised."""
 
     def fault(self, what: str) -> None:
+        """Count a wrong answer, and keep the descriptions of the first few."""
         self.ended["wrong"] += 1
         if len(self.wrong) < _EXAMPLES:
             self.wrong.append(what)

@@ -51,6 +51,8 @@ def bench_paper(
     seconds; MB and GB are 10^6 and 10^9 bytes, as the paper's. Sizes beyond the model's context are ``left_out``.
 
     Raises SetupError when the model is not to be had or no size can be measured.
+
+    Example: ``bench_paper("shape:qwen3-4b", cache_dir=folder, sizes=(255, 1024))``
     """
     if min(sizes) < 2:
         raise SetupError("a document of one token leaves nothing to be reused: take 2 or more")

@@ -52,6 +52,7 @@ class ProxyBenchPlan:
 
     @property
     def concurrent(self) -> int:
+        """Requests that are open at the same time."""
         return self.rounds * self.burst
 
 
@@ -79,6 +80,8 @@ def bench_proxy(
     tokenizer; ``litellm`` is the command of litellm's proxy, or None to leave it out. Times in milliseconds.
 
     Raises SetupError when a server does not start, WrongAnswer when one does not do its work.
+
+    Example: ``await bench_proxy(plan, model="smollm2-135m", model_folder=folder, text=text, litellm=None)``
     """
     with tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as scratch, ExitStack() as open_children:
         folder = Path(scratch)
@@ -164,7 +167,10 @@ async def _same_answers(
 
 
 def rows_of(series: Series, samples: LoadSamples, proxies: list[str]) -> list[dict[str, Any]]:
-    """One for each metric: the whole answer, and for a stream its first event."""
+    """One for each metric: the whole answer, and for a stream its first event.
+
+    Example: ``rows_of(series, samples, ["kvproxy"])``
+    """
     rows = []
     for metric in ("first", "total") if series.request.stream else ("total",):
         taken = {

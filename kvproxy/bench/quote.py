@@ -43,6 +43,8 @@ the document and the beginning of a quotation."""
 
 @dataclass(frozen=True, slots=True)
 class QuoteRun:
+    """One answer: its tokens, their time, and the drafts behind them."""
+
     tokens: tuple[int, ...]
     seconds: float
     """From the first token to the last."""
@@ -53,6 +55,7 @@ class QuoteRun:
 
     @property
     def rate(self) -> float:
+        """Tokens per second behind the first token."""
         return (len(self.tokens) - 1) / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -68,6 +71,8 @@ def bench_quote(
     ``generate()`` without and with ``prompt_lookup_num_tokens``, on the same weights and token ids, greedy, in turn.
 
     Medians of ``repeats``. ``equal``: whether all answers of this engine have the same tokens.
+
+    Example: ``bench_quote(config, text=text, new_tokens=128, repeats=3)``
     """
     return asyncio.run(_quote(config, text, new_tokens, repeats, progress or (lambda *_: None)))
 
@@ -169,6 +174,7 @@ def _prompt(stack: Stack, model: str, ask: str | None, document: str) -> tuple[i
 
 
 def print_quote(result: dict[str, Any]) -> None:
+    """Print the table of ``kvproxy bench quote``."""
     machine = result["machine"]
     table = Table(
         "the answer",

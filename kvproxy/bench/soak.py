@@ -59,6 +59,8 @@ def bench_soak(
 
     ``ok`` when every request ended as promised, memory at the end is within MOST_GROWTH of its size after the
     first minute, and the audit of the pages found nothing. Raises SetupError when the server does not start.
+
+    Example: ``bench_soak(SoakPlan(), model="smollm2-135m", folder=folder, text=text)``
     """
     footprint = read_footprint(folder, 2)
     page_bytes = footprint.kv_bytes_per_token * PAGE_TOKENS
@@ -185,6 +187,7 @@ def _child(home: Path, config: Mapping[str, Any]) -> Child:
 
 
 def print_soak(result: Mapping[str, Any]) -> None:
+    """Print the summary of ``kvproxy bench soak``."""
     out = console()
     table = Table("requests", "answered", "client left", "429", "503", "wrong", "cached, of tokens")
     ended = result["ended"]

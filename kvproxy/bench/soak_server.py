@@ -21,6 +21,7 @@ SETTLE_S = 10.0
 
 
 async def audit(stack: Stack, result: Path) -> None:
+    """Count the holders of every page anew and write the differences to ``result``."""
     found = await _audit(stack)
     await asyncio.to_thread(result.write_text, json.dumps(found), encoding="utf-8")
 
@@ -40,6 +41,10 @@ async def _audit(stack: Stack) -> dict[str, Any]:
 
 
 def main(config: Path, result: Path, announce_file: Path) -> int:
+    """Serve, then audit the pages and write the findings to ``result``. Returns the exit status.
+
+    Example: ``main(config, result, announce_file)``
+    """
     return run_server(
         load_config(config),
         announce=announce_to(announce_file),

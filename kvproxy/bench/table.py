@@ -11,6 +11,7 @@ from kvproxy.terminal.tables import console
 
 
 def print_proxy(result: Mapping[str, Any]) -> None:
+    """Print the table of ``kvproxy bench proxy``."""
     out = console()
     machine, plan = result["machine"], result["plan"]
     out.print(_upstream_table(result["upstream"]))

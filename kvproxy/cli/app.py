@@ -62,7 +62,7 @@ def _version(wanted: bool) -> None:
 def main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    pass
+    """Handle the options in front of a command."""
 
 
 @app.command()

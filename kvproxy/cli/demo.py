@@ -36,6 +36,8 @@ MAX_TOKENS = 48
 
 @dataclass(frozen=True, slots=True)
 class DemoDocument:
+    """A document of the demo, and the questions about it."""
+
     id: str
     file: str
     questions: tuple[str, ...]
@@ -65,6 +67,8 @@ DOCUMENTS = (
 
 @dataclass(frozen=True, slots=True)
 class DemoAnswer:
+    """An answer, its TTFT in seconds, and its token counts."""
+
     text: str
     ttft_s: float
     """From sending the request to the first piece of text."""
@@ -74,11 +78,14 @@ class DemoAnswer:
 
     @property
     def hit(self) -> bool:
+        """True when prompt tokens came from kept KV."""
         return self.cached_tokens > 0 and "; hit" in self.cache_status
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRow:
+    """One question, asked cold and warm."""
+
     document: str
     question: str
     cold: DemoAnswer
@@ -86,10 +93,12 @@ class DemoRow:
 
     @property
     def equal(self) -> bool:
+        """True when both answers are the same text."""
         return self.cold.text == self.warm.text
 
     @property
     def ratio(self) -> float:
+        """Cold TTFT over warm TTFT."""
         return self.cold.ttft_s / self.warm.ttft_s
 
 

@@ -61,7 +61,7 @@ def _guarded(check: str, examine: Callable[[], Finding]) -> Iterator[Finding]:
 
 
 def _documents(path: Path) -> Finding:
-    faults = registry_rescue.faults(path)[len(registry_rescue.set_aside(path)) :]
+    faults = registry_rescue.faults(path)[len(registry_rescue.damage_reports(path)) :]
     if not faults:
         return Finding("ok", "documents", "every row of the registry is what was written")
     advice = (

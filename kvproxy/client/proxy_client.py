@@ -209,7 +209,7 @@ class Client:
     def _streamed(
         self, path: str, body: dict[str, Any] | None, query: dict[str, str], progress: Progress | None
     ) -> dict[str, Any] | None:
-        """The ``result`` event; None when the stream ended without one."""
+        """Return the ``result`` event; None when the stream ended without one."""
         headers = {"accept": "text/event-stream"}
         try:
             with self._http.stream("POST", path, json=body, params=query, headers=headers) as response:
@@ -238,7 +238,7 @@ class Client:
         params: dict[str, str] | None = None,
         body: dict[str, Any] | None = None,
     ) -> tuple[dict[str, Any], httpx.Response]:
-        """The answer's JSON object, and the answer."""
+        """Return the answer's JSON object, and the answer."""
         try:
             response = self._http.request(method, path, params=params, json=body)
         except httpx.HTTPError as e:

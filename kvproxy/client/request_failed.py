@@ -95,7 +95,7 @@ def error_message(body: Any) -> str | None:
 
 
 def _by_code(root: type[KVProxyError]) -> dict[str, type[KVProxyError]]:
-    """The classes of `kvproxy.errors` by code; of two with one code, the more general one."""
+    """Return the classes of `kvproxy.errors` by code; of two with one code, the more general one."""
     found: dict[str, type[KVProxyError]] = {}
     for child in root.__subclasses__():
         found |= _by_code(child)

@@ -34,7 +34,7 @@ def event_objects(chunks: Iterator[bytes]) -> Iterator[tuple[str, dict[str, Any]
 
 
 def _event_object(data: str) -> dict[str, Any]:
-    """Raises RequestFailed for what no kvproxy sends: something else answers, or changes what passes through it."""
+    """Return the object. Raises `RequestFailed` for another value: something else than a kvproxy answered."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):

@@ -111,20 +111,7 @@ class Auditor:
             )
 
     async def _act(self, hit: ServedHit, audit: Audit) -> None:
-        documents = ", ".join(str(d.document) for d in hit.generation.prompt.documents) or "no document"
-        logger.error(
-            "%s: this hit (%s) was not a prefill's answer: %d of %d pages differ, logits at %d of %d positions "
-            "(by up to %g), tokens from the %dth of %d on",
-            audit.request_id,
-            documents,
-            len(audit.bad_pages),
-            audit.pages,
-            audit.positions - audit.equal_positions,
-            audit.positions,
-            audit.largest_difference,
-            audit.equal_tokens + 1,
-            audit.tokens,
-        )
+        _log_difference(hit, audit)
         if not self._local.info.exact:
             return
         tokens, now = hit.sequence.job.token_ids, time.perf_counter()
@@ -158,6 +145,23 @@ class Auditor:
             self._quarantine.confined_since(d.document, hit.sequence.admitted_at) for d in documents
         )
         return confined or any(dropped.explains(hit) for dropped in self._dropped)
+
+
+def _log_difference(hit: ServedHit, audit: Audit) -> None:
+    documents = ", ".join(str(d.document) for d in hit.generation.prompt.documents) or "no document"
+    logger.error(
+        "%s: this hit (%s) was not a prefill's answer: %d of %d pages differ, logits at %d of %d positions "
+        "(by up to %g), tokens from the %dth of %d on",
+        audit.request_id,
+        documents,
+        len(audit.bad_pages),
+        audit.pages,
+        audit.positions - audit.equal_positions,
+        audit.positions,
+        audit.largest_difference,
+        audit.equal_tokens + 1,
+        audit.tokens,
+    )
 
 
 def note_of(page: BadPage) -> str:

@@ -16,10 +16,10 @@ from dataclasses import replace
 
 from kvproxy.backends.base import BadPage, LocalBackend
 from kvproxy.core import PAGE_TOKENS, DocumentRef
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.publishing.document_locks import DocumentLocks
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -39,16 +39,16 @@ class Quarantine:
         library: Library,
         registry: Registry,
         local: LocalBackend,
-        shelf: Shelf,
-        turns: DocumentLocks,
+        holdings: Holdings,
+        locks: DocumentLocks,
         released: Callable[[DocumentRef], Awaitable[None]] | None = None,
     ) -> None:
         """Take the publisher's parts. ``released`` is awaited for each version that is released."""
         self._library = library
         self._registry = registry
         self._local = local
-        self._shelf = shelf
-        self._turns = turns
+        self._holdings = holdings
+        self._locks = locks
         self._released = released
         self._confined_at: dict[DocumentRef, float] = {}
         self._writing = asyncio.Lock()
@@ -58,7 +58,7 @@ class Quarantine:
         """Return the published versions that these pages belong to, with the first bad page of each."""
         found: dict[DocumentRef, BadPage] = {}
         for page in pages:
-            for ref in self._shelf.needing(page.key, page.scope):
+            for ref in self._holdings.needing(page.key, page.scope):
                 found.setdefault(ref, page)
         return found
 
@@ -70,11 +70,11 @@ class Quarantine:
         Example:
             ``quarantine.owners_at(DocumentRef("handbook", 3), "system", 801)``
         """
-        holding = self._shelf.get(ref)
+        holding = self._holdings.get(ref)
         kept, index = holding.of(framing), position // PAGE_TOKENS
         if kept is None or index >= len(kept.pages):
             return [ref]
-        return [ref, *(o for o in self._shelf.needing(kept.pages[index].key, holding.scope) if o != ref)]
+        return [ref, *(o for o in self._holdings.needing(kept.pages[index].key, holding.scope) if o != ref)]
 
     async def confine(self, notes: Mapping[DocumentRef, str], *, spare: bool = True) -> None:
         """Stop using any kept page of these versions. A note is the reason, shown in the views of the document.
@@ -116,24 +116,24 @@ class Quarantine:
 
     async def renew(self, ref: DocumentRef) -> None:
         """Prefill a version in quarantine again, for a check; it stays in quarantine."""
-        async with self._turn(ref):
+        async with self._lock_of(ref):
             known = self._library.find(ref)
             if known is not None and known.quarantined is not None:
                 await self._recompute(known)
 
     async def conclude(self, ref: DocumentRef, *, exact: bool) -> None:
         """End the check of a renewed version: release it when ``exact``, else drop its pages again."""
-        async with self._turn(ref):
+        async with self._lock_of(ref):
             known = self._library.find(ref)
             if known is None or known.quarantined is None:
                 return
             await run_to_completion(self._lift(known) if exact else self._drop_all(ref))
 
-    def _turn(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
+    def _lock_of(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
         known = self._library.find(ref)
-        return self._turns.of(known.document.series if known is not None else ref.name)
+        return self._locks.of(known.document.series if known is not None else ref.name)
 
-    async def _confine(self, there: Mapping[DocumentRef, Known], *, spare: bool) -> None:
+    async def _confine(self, there: Mapping[DocumentRef, KnownDocument], *, spare: bool) -> None:
         """Write every note to disk before the first page is dropped: after a crash or a failed drop, no version of
         them is in use at the next start."""
         try:
@@ -148,7 +148,7 @@ class Quarantine:
                     "the quarantine of %s could not be written to disk and ends with this process: %s", ref, e
                 )
         for ref, known in there.items():
-            async with self._turns.of(known.document.series):
+            async with self._locks.of(known.document.series):
                 if self._library.find(ref) is known:  # neither deleted nor released meanwhile
                     for fault in await self._drop(ref, spare=spare):
                         logger.error(
@@ -163,8 +163,8 @@ class Quarantine:
         Without ``spare`` pages that a version in use needs are dropped too: its next reader computes them again, and
         the next start puts them back on disk.
         """
-        holding = self._shelf.get(ref)
-        needed = self._shelf.needed(holding.keys, holding.scope, self._in_use) if spare else frozenset()
+        holding = self._holdings.get(ref)
+        needed = self._holdings.needed(holding.keys, holding.scope, self._in_use) if spare else frozenset()
         faults: list[Exception] = []
         for framing in holding.framings:
             try:
@@ -184,7 +184,7 @@ class Quarantine:
         known = self._library.find(ref)
         return known is not None and known.quarantined is None
 
-    async def _recompute(self, known: Known) -> Sequence[KeptFraming]:
+    async def _recompute(self, known: KnownDocument) -> Sequence[KeptFraming]:
         document = known.document
         await run_to_completion(self._drop_all(document.ref))
         framings = []
@@ -198,9 +198,9 @@ class Quarantine:
 
     async def _replace_kept(self, ref: DocumentRef, holding: DocumentHolding) -> None:
         await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings)
-        self._shelf.put(ref, holding)
+        self._holdings.put(ref, holding)
 
-    async def _lift(self, known: Known) -> None:
+    async def _lift(self, known: KnownDocument) -> None:
         """Release a version, unless it was confined again since it was read."""
         ref = known.document.ref
         async with self._writing:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from kvproxy.backends.base import Comparison, LocalBackend
 from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, Part, TextPart, TextRequest
-from kvproxy.core.progress import ReportProgress
+from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import FramedPrefix, Framing
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, Verification
-from kvproxy.documents.library.library import Known, Library, Spelled
+from kvproxy.documents.library.library import KnownDocument, Library, SpelledText
 from kvproxy.documents.library.spelling import PUBLISHED
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import ContextTooLong, HitLost
@@ -61,10 +61,10 @@ class Verifier:
         if known.quarantined is not None and self._quarantine is not None:
             await self._quarantine.renew(found)
         cases = list(self._cases(known))
-        told = _VerifyProgress(progress, len(cases))
+        counted = _VerifyProgress(progress, len(cases))
         done = []
         for case in cases:
-            done.append(await self._one(found, case, caller, new_tokens, told))
+            done.append(await self._one(found, case, caller, new_tokens, counted))
         await self._conclude(found, done, was_confined=known.quarantined is not None)
         return done
 
@@ -84,7 +84,7 @@ class Verifier:
                     notes.setdefault(owner, note)
             await self._quarantine.confine(notes)
 
-    def _cases(self, known: Known) -> Iterator[_Case]:
+    def _cases(self, known: KnownDocument) -> Iterator[_Case]:
         """Yield the text as published under every framing, and each other spelling that has pages of its own."""
         for framing in self._composer.framings:
             yield _Case(framing)
@@ -94,9 +94,9 @@ class Verifier:
             yield from (case for case in cases if case.name in kept)
 
     async def _one(
-        self, ref: DocumentRef, case: _Case, caller: Caller, new_tokens: int, told: _VerifyProgress
+        self, ref: DocumentRef, case: _Case, caller: Caller, new_tokens: int, counted: _VerifyProgress
     ) -> Verification:
-        prompt = await self._composer.composed(self._request(ref, case, caller), caller)
+        prompt = await self._composer.compose_async(self._request(ref, case, caller), caller)
         room = self._local.info.max_context - len(prompt.token_ids) - 1
         if room < 1:
             raise ContextTooLong(
@@ -105,7 +105,7 @@ class Verifier:
                 completion_tokens=new_tokens,
             )
         try:
-            comparison = await self._local.compare(prompt, caller, min(new_tokens, room), told.begin())
+            comparison = await self._local.compare(prompt, caller, min(new_tokens, room), counted.begin())
         except HitLost as e:
             return Verification(str(ref), case.name, exact=False, note=e.message)
         return _judge(ref, case, comparison)
@@ -125,7 +125,7 @@ class _Case:
     """One comparison: a framing and a spelling."""
 
     framing: Framing
-    spelled: Spelled | None = None
+    spelled: SpelledText | None = None
     """None stands for the text as published."""
 
     @property

@@ -35,6 +35,8 @@ async def read_answer(
     header, which a comment of the stream corrects where it came too early.
 
     Raises RequestFailed for an error event and for a stream that ends without its usage.
+
+    Example: ``await read_answer(time.perf_counter(), headers["Cache-Status"], events, progress)``
     """
     reading = _Reading(began, cache_status)
     async for record in events:

@@ -62,7 +62,10 @@ def add_document_tools(
     server: MCPServer[Any], remote: Remote, root: RootFolder | None, *, allow_delete: bool
 ) -> None:
     """``publish_document`` takes files only where there is a ``root`` for them; ``delete_document`` is there only if
-    allowed."""
+    allowed.
+
+    Example: ``add_document_tools(server, remote, None, allow_delete=False)``
+    """
     if root is None:
         _add_publish_text(server, remote)
     else:

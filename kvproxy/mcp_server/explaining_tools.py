@@ -27,6 +27,8 @@ _MISSES = 5
 
 
 def add_explaining_tools(server: MCPServer[Any], remote: Remote) -> None:
+    """Add the tool that explains the cached part of a prompt."""
+
     @server.tool(title="Explain what is cached", annotations=_EXPLAINS)
     async def explain(
         ctx: Context[Any, Any],

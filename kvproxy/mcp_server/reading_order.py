@@ -17,7 +17,10 @@ def with_documents(
     question: str, documents: Iterable[str], instructions: str | None = None
 ) -> list[dict[str, Any]]:
     """Messages with the documents at the head of the system message, instructions behind them, and the question last:
-    the parts that vary least stand first."""
+    the parts that vary least stand first.
+
+    Example: ``with_documents("How many days?", ["handbook"])``
+    """
     system: list[dict[str, Any]] = [
         {"type": "kv_document", "document": reference} for reference in canonical(documents)
     ]

@@ -66,13 +66,16 @@ class Remote:
             return await read_answer(began, response.headers.get("cache-status", ""), events, progress)
 
     async def documents(self) -> list[dict[str, Any]]:
+        """Return the summaries of all documents that this key may read."""
         data: list[dict[str, Any]] = (await self._json("GET", "/kv/v1/documents"))["data"]
         return data
 
     async def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
+        """Return the summary of one document. Raises RequestFailed."""
         return await self._json("GET", document_path(ref), params={"text": "true"} if text else {})
 
     async def delete(self, ref: str) -> None:
+        """Delete a document, or one version of it. Raises RequestFailed."""
         await self._json("DELETE", document_path(ref))
 
     async def recent(self, last: int) -> list[dict[str, Any]]:

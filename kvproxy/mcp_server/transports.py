@@ -23,7 +23,10 @@ _BACKLOG = 128
 
 async def serve_http(server: DocumentServer, exposure: Exposure, announce: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; ``announce`` gets the URL once the address is bound. Raises SetupError where it
-    cannot be."""
+    cannot be.
+
+    Example: ``serve_http(server, read_exposure("127.0.0.1:8322", None), print)``
+    """
     with _bound(exposure) as listening:
         host = f"[{exposure.host}]" if ":" in exposure.host else exposure.host
         announce(f"http://{host}:{listening.getsockname()[1]}{PATH}")

@@ -12,21 +12,21 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.registry import Registry
 from kvproxy.errors import CannotFit, KVProxyError
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Room:
+class PinRoom:
     """Pages reserved for a version that is to be pinned, while it is computed. Only :class:`Pins` writes it."""
 
     pages: int
-    instead_of: DocumentRef | None
+    replaced: DocumentRef | None
     """The version that gives its pin to the new one."""
     reserved: int = 0
     """The part of ``pages`` beyond those that the replaced version gives back."""
-    lent: bool = False
+    unpinned: bool = False
     """True when the replaced version was unpinned to make this room."""
 
 
@@ -36,13 +36,13 @@ class Pins:
     Event loop only, under the document's lock. Only the publisher pins.
 
     Example:
-        ``async with pins.room([3000], None) as room: await pins.pin(ref, room)``
+        ``async with pins.reserve([3000], None) as room: await pins.pin(ref, room)``
     """
 
-    def __init__(self, registry: Registry, local: LocalBackend, shelf: Shelf) -> None:
+    def __init__(self, registry: Registry, local: LocalBackend, holdings: Holdings) -> None:
         self._registry = registry
         self._local = local
-        self._shelf = shelf
+        self._holdings = holdings
         self._wanted: set[DocumentRef] = set()
         self._held: dict[DocumentRef, list[Callable[[], Awaitable[None]]]] = {}
         self._reserved = 0
@@ -59,62 +59,62 @@ class Pins:
         return ref in self._held
 
     @asynccontextmanager
-    async def room(self, lengths: Iterable[int], instead_of: DocumentRef | None) -> AsyncIterator[Room]:
-        """Reserve pages for prefixes of ``lengths`` tokens within the block; ``instead_of`` will give its place.
+    async def reserve(self, lengths: Iterable[int], replaced: DocumentRef | None) -> AsyncIterator[PinRoom]:
+        """Reserve pages for prefixes of ``lengths`` tokens within the block; ``replaced`` will give its place.
 
         Pages not pinned when the block ends are given back. Raises CannotFit.
         """
         size = self._local.info.page_tokens
-        room = Room(sum(-(-tokens // size) for tokens in lengths), instead_of)
+        room = PinRoom(sum(-(-tokens // size) for tokens in lengths), replaced)
         if room.pages:
             async with self._changing:
-                self._set_aside(room)
+                self._reserve(room)
         try:
             yield room
         finally:
-            self._use(room)
+            self._unreserve(room)
 
-    async def hold(self, ref: DocumentRef, holding: DocumentHolding, room: Room) -> None:
+    async def hold(self, ref: DocumentRef, holding: DocumentHolding, room: PinRoom) -> None:
         """Bring all of ``holding`` into memory and keep it there, before the version is visible and its pin is on
         disk.
 
         Raises CannotFit and the errors of ``LocalBackend.pin``, so that the publish as a whole is refused; nothing is
-        held then, until ``give_back``.
+        held then, until ``undo_hold``.
 
         Example:
             ``await pins.hold(ref, DocumentHolding(scope, framings), room)``
         """
         async with self._changing:
             others = self._reserved - room.reserved
-            if room.instead_of is not None and room.pages > self._local.pin_room() - others:
-                room.lent = room.instead_of in self._held
-                await self._let_go(room.instead_of)
+            if room.replaced is not None and room.pages > self._local.pin_room() - others:
+                room.unpinned = room.replaced in self._held
+                await self._unhold(room.replaced)
             await self._hold(ref, holding)
-            self._use(room)
+            self._unreserve(room)
 
-    async def give_back(self, ref: DocumentRef, room: Room) -> None:
+    async def undo_hold(self, ref: DocumentRef, room: PinRoom) -> None:
         """Undo ``hold`` for a version that was not made visible, and pin the replaced version again."""
-        await self._let_go(ref)
-        if room.lent and room.instead_of is not None:
-            await self._hold_again(room.instead_of)
+        await self._unhold(ref)
+        if room.unpinned and room.replaced is not None:
+            await self._hold_again(room.replaced)
 
-    async def moved(self, before: DocumentRef | None, after: DocumentRef | None) -> None:
+    async def follow_publish(self, before: DocumentRef | None, after: DocumentRef | None) -> None:
         """Follow the registry after a publish: ``after`` is pinned, and ``before`` no more."""
         if after is not None:
             self._wanted.add(after)
         if before is not None:
             await self.drop([before])
 
-    async def pin(self, ref: DocumentRef, room: Room) -> None:
+    async def pin(self, ref: DocumentRef, room: PinRoom) -> None:
         """Bring every framing of a published version into memory and keep it there, also after a restart.
 
         Raises CannotFit and the errors of ``LocalBackend.pin``; nothing is pinned then.
         """
-        await self.hold(ref, self._shelf.get(ref), room)
+        await self.hold(ref, self._holdings.get(ref), room)
         try:
             await asyncio.to_thread(self._registry.pin, ref, True)
         except BaseException:
-            await self._let_go(ref)
+            await self._unhold(ref)
             raise
         self._wanted.add(ref)
 
@@ -128,7 +128,7 @@ class Pins:
         """Unpin deleted versions; the registry has already dropped its rows of their pins."""
         for ref in refs:
             self._wanted.discard(ref)
-            await self._let_go(ref)
+            await self._unhold(ref)
 
     async def renew(self, ref: DocumentRef) -> None:
         """Pin the recomputed pages of a pinned version in place of the old ones.
@@ -151,9 +151,9 @@ class Pins:
     async def _hold_again(self, ref: DocumentRef) -> bool:
         """Replace the pins of a version, and return whether it is held now. Failures are logged."""
         async with self._changing:
-            await self._let_go(ref)
+            await self._unhold(ref)
             try:
-                await self._hold(ref, self._shelf.get(ref))
+                await self._hold(ref, self._holdings.get(ref))
             except KVProxyError as e:
                 logger.warning("%s is not pinned and is served unpinned: %s", ref, e.message)
                 return False
@@ -165,28 +165,28 @@ class Pins:
             for framing in holding.framings:
                 held.append(await self._local.pin(framing.kept, holding.scope))
         except BaseException:
-            await self._let_go(ref)
+            await self._unhold(ref)
             raise
 
-    async def _let_go(self, ref: DocumentRef) -> None:
+    async def _unhold(self, ref: DocumentRef) -> None:
         for release in self._held.pop(ref, []):
             await release()
 
-    def _set_aside(self, room: Room) -> None:
+    def _reserve(self, room: PinRoom) -> None:
         given = 0
-        if room.instead_of is not None and room.instead_of in self._held:
-            given = sum(len(framing.kept.pages) for framing in self._shelf.get(room.instead_of).framings)
+        if room.replaced is not None and room.replaced in self._held:
+            given = sum(len(framing.kept.pages) for framing in self._holdings.get(room.replaced).framings)
         left = max(0, self._local.pin_room() - self._reserved + given)
         if room.pages > left:
             raise CannotFit(
-                f"Pinning this document would take {room.pages} pages of KV, and {left} are left of what documents may "
-                "pin. Publish it unpinned, unpin another document, or raise engine.page_budget.",
+                f"Pinning this document would take {room.pages} pages of KV, and documents may pin {left} more. "
+                "Publish it unpinned, unpin another document, or raise engine.page_budget.",
                 param="pinned",
             )
         room.reserved = max(0, room.pages - given)
         self._reserved += room.reserved
 
-    def _use(self, room: Room) -> None:
+    def _unreserve(self, room: PinRoom) -> None:
         """Give back the reservation: its pages are pinned now, or not needed any more."""
         self._reserved -= room.reserved
         room.reserved = 0

@@ -9,10 +9,10 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
-from kvproxy.documents.library.library import Known, Library, Spelled
+from kvproxy.documents.library.library import KnownDocument, Library, SpelledText
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import DocumentNotFound
-from kvproxy.publishing.holdings import Shelf
+from kvproxy.publishing.holdings import Holdings
 
 SLICE = 16
 """Documents between two yields to the event loop: some 3 ms, where each has two framings of 50,000 tokens."""
@@ -22,13 +22,13 @@ class DocumentViews:
     """Makes :class:`DocumentInfo` values of the documents that a caller may read. Event loop only.
 
     Example:
-        ``info = DocumentViews(library, shelf, local, pins).of(ref, caller)``
+        ``info = DocumentViews(library, holdings, local, pins).of(ref, caller)``
     """
 
     def __init__(
-        self, library: Library, shelf: Shelf, local: LocalBackend, pinned: Container[DocumentRef]
+        self, library: Library, holdings: Holdings, local: LocalBackend, pinned: Container[DocumentRef]
     ) -> None:
-        self._library, self._shelf, self._local, self._pinned = library, shelf, local, pinned
+        self._library, self._holdings, self._local, self._pinned = library, holdings, local, pinned
 
     def of(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Return the view of exactly this version, as the library names it. Raises DocumentNotFound."""
@@ -55,7 +55,7 @@ class DocumentViews:
                     await asyncio.sleep(0)
         return views
 
-    def _view(self, known: Known, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
+    def _view(self, known: KnownDocument, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
         document = known.document
         return DocumentInfo(
             id=document.id,
@@ -66,7 +66,7 @@ class DocumentViews:
             characters=len(document.text),
             tokens=len(known.tokenized.token_ids),
             created=document.created,
-            framings=tuple(self._framing(f, caller) for f in self._shelf.get(document.ref).framings),
+            framings=tuple(self._framing(f, caller) for f in self._holdings.get(document.ref).framings),
             quarantined=known.quarantined,
             pinned=document.ref in self._pinned,
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),
@@ -83,7 +83,7 @@ def _newest(versions: Iterable[Document]) -> Mapping[str, int]:
     return {document.owner_scope: document.version for document in versions}
 
 
-def _spelling(spelled: Spelled) -> SpellingInfo:
+def _spelling(spelled: SpelledText) -> SpellingInfo:
     tokenized = spelled.tokenized
     core, tokens = tokenized.core, len(tokenized.token_ids)
     return SpellingInfo(spelled.name, len(core), tokens, spelled.leading, tokenized.key)

@@ -26,7 +26,7 @@ class DocumentHolding:
         return frozenset(page.key for f in self.framings for page in f.kept.pages)
 
 
-class Shelf:
+class Holdings:
     """Holdings by document version, with an index from page to versions: no lookup scans all of them."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Shelf:
             if (holding := self._holdings.pop(ref, None)) is not None:
                 taken.append(holding)
                 for key in holding.keys:
-                    self._let_go(key, ref)
+                    self._drop_need(key, ref)
         return taken
 
     def needed(
@@ -61,7 +61,7 @@ class Shelf:
         """Return those of ``keys`` that documents of ``scope`` need, of which only versions ``among`` accepts count.
 
         Example:
-            ``needed = shelf.needed(holding.keys, holding.scope, lambda ref: ref != deleted)``
+            ``needed = holdings.needed(holding.keys, holding.scope, lambda ref: ref != deleted)``
         """
         return frozenset(key for key in keys if any(among(ref) for ref in self._of_scope(key, scope)))
 
@@ -72,7 +72,7 @@ class Shelf:
     def _of_scope(self, key: bytes, scope: str) -> Iterator[DocumentRef]:
         return (ref for ref in self._needing.get(key, ()) if self._holdings[ref].scope == scope)
 
-    def _let_go(self, key: bytes, ref: DocumentRef) -> None:
+    def _drop_need(self, key: bytes, ref: DocumentRef) -> None:
         needing = self._needing[key]
         del needing[ref]
         if not needing:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from functools import partial
 
 from kvproxy.backends.base import Kept, LocalBackend
-from kvproxy.core.progress import ReportProgress
+from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import KVProxyError
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 class PublishedPages:
     """Keeps and drops published pages; the callers record them in the holdings. Event loop only."""
 
-    def __init__(self, local: LocalBackend, shelf: Shelf) -> None:
+    def __init__(self, local: LocalBackend, holdings: Holdings) -> None:
         self._local = local
-        self._shelf = shelf
+        self._holdings = holdings
         self._drops: Counter[str] = Counter()
 
     def drops(self, scope: str) -> int:
@@ -79,7 +79,7 @@ class PublishedPages:
         """
         for holding in holdings:
             self._drops[holding.scope] += 1
-            needed = self._shelf.needed(holding.keys, holding.scope)
+            needed = self._holdings.needed(holding.keys, holding.scope)
             for framing in holding.framings:
                 if any(page.key not in needed for page in framing.kept.pages):
                     try:

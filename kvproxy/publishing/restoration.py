@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import FramedPrefix
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEntry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.errors import KVProxyError, Retryable
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import Pins
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import tokens_of
 from kvproxy.runtime.run_to_completion import run_to_completion
 
@@ -53,8 +53,8 @@ class Restoration:
         library: Library,
         registry: Registry,
         local: LocalBackend,
-        shelf: Shelf,
-        turns: DocumentLocks,
+        holdings: Holdings,
+        locks: DocumentLocks,
         pins: Pins,
         texts: PreparedTexts | None,
     ) -> None:
@@ -63,8 +63,8 @@ class Restoration:
         self._library = library
         self._registry = registry
         self._local = local
-        self._shelf = shelf
-        self._turns = turns
+        self._holdings = holdings
+        self._locks = locks
         self._pins = pins
         self._texts = texts
         self._stale: list[_Stale] = []
@@ -84,7 +84,9 @@ class Restoration:
                 if entry.quarantined is None:
                     await self._restore_pages(entry, prepared.prefixes)
                 else:
-                    self._shelf.put(entry.document.ref, DocumentHolding(entry.document.scope, entry.framings))
+                    self._holdings.put(
+                        entry.document.ref, DocumentHolding(entry.document.scope, entry.framings)
+                    )
                     logger.error(
                         "%s stays in quarantine; run `kvproxy verify` or publish it again: %s",
                         entry.document.ref,
@@ -125,9 +127,9 @@ class Restoration:
     async def _restore_pages(self, entry: RegistryEntry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document
         wanted = {p.name: p for p in prefixes}
-        self._shelf.put(document.ref, DocumentHolding(document.scope, entry.framings))
+        self._holdings.put(document.ref, DocumentHolding(document.scope, entry.framings))
         for name, prefix in wanted.items():
-            kept = self._shelf.get(document.ref).of(name)
+            kept = self._holdings.get(document.ref).of(name)
             reason = await self._why_missing(kept, prefix, document.scope)
             if reason is not None:
                 logger.info("%s (%s) will be prefilled again: %s", document.ref, name, reason)
@@ -145,7 +147,7 @@ class Restoration:
 
     async def _refresh_one(self, item: _Stale) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
-            async with self._turns.of(item.series):
+            async with self._locks.of(item.series):
                 known = self._library.find(item.ref)
                 if known is None:
                     return
@@ -163,10 +165,10 @@ class Restoration:
                     return
             await asyncio.sleep(delay)
 
-    async def _replace(self, known: Known, framing: KeptFraming) -> None:
+    async def _replace(self, known: KnownDocument, framing: KeptFraming) -> None:
         # Framings no longer configured end here; the store collects their pages at the next start.
         document, names = known.document, {prefix.name for prefix in known.prefixes} - {framing.framing}
-        others = tuple(f for f in self._shelf.get(document.ref).framings if f.framing in names)
+        others = tuple(f for f in self._holdings.get(document.ref).framings if f.framing in names)
         holding = DocumentHolding(document.scope, (*others, framing))
         await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
-        self._shelf.put(document.ref, holding)
+        self._holdings.put(document.ref, holding)

@@ -34,7 +34,7 @@ PYTHONS_OWN = 10_000
 """Collections of the middle generation, some 8,000 objects each at most, before Python starts a full one itself."""
 
 
-def set_aside() -> None:
+def collect_and_freeze() -> None:
     """Collect, and freeze the objects that are left. For the start, when no request's garbage exists yet."""
     gc.collect()
     gc.freeze()

@@ -40,6 +40,6 @@ async def off_loop(size: int, work: Callable[[], T]) -> T:
     return await asyncio.get_running_loop().run_in_executor(_LARGE_WORK, postponing)
 
 
-async def apart(size: int, work: Callable[[], T]) -> T:
+async def off_loop_if_large(size: int, work: Callable[[], T]) -> T:
     """Run ``work`` as :func:`off_loop` does, but at once where ``size`` is at most ``SMALL``."""
     return work() if size <= SMALL else await off_loop(size, work)

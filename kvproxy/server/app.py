@@ -1,4 +1,4 @@
-"""The application: which path goes where, and what every request passes on its way."""
+"""`build_app`: the web application, with its routes, middlewares and response signals."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from kvproxy.server.requests.read_request import expect_continue
 
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 _HARMLESS = frozenset(operation.path for operation in OPERATIONS if operation.open and not operation.key)
-"""Nothing there is anybody's secret."""
+"""Paths of public content: pages of other origins may read them too."""
 
 
 def build_app(components: Components) -> web.Application:
-    """``components.lifespan`` is entered when the app starts and left when it is cleaned up."""
+    """Build the application. ``components.lifespan`` is entered when it starts and left when it is cleaned up."""
     app = web.Application(
         middlewares=[request_ids, watched, metering, errors, cross_origin, authenticate],
         client_max_size=components.max_body,
@@ -51,8 +51,10 @@ def build_app(components: Components) -> web.Application:
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Middleware that finds out who asks, and whether anyone is still let in. What is open carries no key and works to
-    the very end; so does the question which methods there are."""
+    """Middleware: check the request's target, origin and API key, and count it as running.
+
+    Open operations and OPTIONS need no key and are answered during a shutdown too.
+    """
     check_target(request)
     if request.method == "OPTIONS":
         return await handler(request)

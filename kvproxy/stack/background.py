@@ -11,7 +11,7 @@ from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
 from kvproxy.publish import Publisher
-from kvproxy.runtime.garbage_collection import set_aside
+from kvproxy.runtime.garbage_collection import collect_and_freeze
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 logger = logging.getLogger(__name__)
@@ -65,10 +65,10 @@ async def warm_up(misses: LitellmBackend, publisher: Publisher, grammars: Gramma
     await misses.start()
     # litellm's import alone leaves some 500,000 objects that will never be garbage. Looking through them
     # again and again is 300 ms in which no request moves: they are set aside, and so are the library and the tables.
-    set_aside()
+    collect_and_freeze()
     await grammars.prepare()
     await publisher.refresh()
-    set_aside()
+    collect_and_freeze()
 
 
 async def trim_memory() -> None:

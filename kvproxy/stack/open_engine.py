@@ -177,7 +177,7 @@ def _assign_pages(pages: PageStore, registry: Registry) -> None:
     """
     owners = registry.page_owners()
     pages.assign(owners)
-    if aside := registry.set_aside():
+    if aside := registry.damage_reports():
         logger.warning(
             "pages of no document are kept while a damaged registry lies beside %s (%s); remove that file when it "
             "is not needed any more",

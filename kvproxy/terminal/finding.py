@@ -10,6 +10,8 @@ Level = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """A finding: its level, its subject, its text, and the remedy."""
+
     level: Level
     check: str
     what: str

@@ -25,14 +25,15 @@ class TokenizeBody(Strict):
     model: str | None = Field(default=None, description="The local model, also when left out.")
     prompt: str | None = Field(default=None, description="Text, taken as it is: no chat template.")
     messages: ListOf[ChatMessageBody] | None = Field(
-        default=None, description="A conversation, as for chat completions: what the model would be given."
+        default=None,
+        description="A conversation, as for chat completions: the prompt that the model would get.",
     )
     tools: ListOf[ChatToolBody] | None = None
     tool_choice: ToolChoiceField = None
     chat_template_kwargs: dict[str, Any] | None = None
     add_special_tokens: bool | None = Field(
         default=None,
-        description="With `prompt`, true by default: what the tokenizer adds by itself, if anything.",
+        description="With `prompt`, true by default: the special tokens that the tokenizer adds by itself, if any.",
     )
     add_generation_prompt: bool | None = Field(default=None, description="With `messages`: true only.")
     continue_final_message: bool | None = Field(default=None, description="Not supported.")
@@ -58,20 +59,20 @@ class Detokenized(TypedDict):
 def parse_tokenize(body: dict[str, Any]) -> TokenizeBody:
     """Parse a body of ``/tokenize``. Raises InvalidRequest, UnsupportedParameter."""
     try:
-        asked = TokenizeBody.model_validate(body)
+        request = TokenizeBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    if (asked.prompt is None) == (asked.messages is None):
+    if (request.prompt is None) == (request.messages is None):
         raise InvalidRequest("Give either 'prompt' or 'messages'.", param="prompt")
-    if asked.continue_final_message:
+    if request.continue_final_message:
         raise _unsupported("continue_final_message")
-    if asked.messages is not None and asked.add_generation_prompt is False:
+    if request.messages is not None and request.add_generation_prompt is False:
         raise _unsupported("add_generation_prompt")
-    if asked.messages is not None and asked.add_special_tokens:
+    if request.messages is not None and request.add_special_tokens:
         raise _unsupported("add_special_tokens")
     if body.get("chat_template") is not None:
         raise _unsupported("chat_template")
-    return asked
+    return request
 
 
 def tokenized_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy = LENIENT) -> ChatRequest:

@@ -38,12 +38,12 @@ class UpstreamEvents:
             kind = error_type(error.http_status)
             body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": error.message}}
             return event_bytes.event(body, "error")
-        told = error.body()["error"]
+        openai = error.body()["error"]
         if self._endpoint == "responses":
             fields = {
-                "code": told["code"] or told["type"],
-                "message": told["message"],
-                "param": told["param"],
+                "code": openai["code"] or openai["type"],
+                "message": openai["message"],
+                "param": openai["param"],
             }
             return event_bytes.event({"type": "error", **fields, "sequence_number": self._next}, "error")
         return event_bytes.event(error.body())

@@ -72,7 +72,8 @@ def test_a_proxy_that_never_gets_ready_is_not_waited_for(tmp_path: Path) -> None
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background inherits that it is ignored
 from kvproxy.cli.demo import run_demo
 sys.exit(run_demo((sys.executable, "-m", "tests.fake_proxy", "--slow"), prepare=lambda: None))
 """

@@ -18,7 +18,7 @@ from kvproxy.core import (
     ToolCall,
 )
 from kvproxy.documents.library.document import Document, Framing, etag_of
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
@@ -51,13 +51,13 @@ def build(folder: Path, tokenizer: Tokenizer) -> Composer:
     return Composer(tokenizer, ChatTemplate.load(folder), Library(), FRAMINGS)
 
 
-def publish(composer: Composer, id: str, text: str, **fields: Any) -> Known:
+def publish(composer: Composer, id: str, text: str, **fields: Any) -> KnownDocument:
     """Add ``text`` to the composer's library as version 1."""
     tokenized = composer.tokenize(text)
-    prefixes = tuple(composer.framed(text, tokenized, framing) for framing in composer.framings)
+    prefixes = tuple(composer.framed_prefix(text, tokenized, framing) for framing in composer.framings)
     values: dict[str, Any] = {"visibility": "public", "owner_scope": ALICE.scope, **fields}
     document = Document(id=id, version=1, text=text, etag=etag_of(text), created=0, **values)
-    known = Known(document, tokenized, prefixes)
+    known = KnownDocument(document, tokenized, prefixes)
     composer.library.add(known)
     return known
 

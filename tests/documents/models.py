@@ -1,8 +1,8 @@
 """Small model folders with real shapes: the pre-tokenizers, added tokens and templates of known families.
 
-The merges are trained on the spot on a few thousand characters, so no download is needed; what the tests are
-about, where texts are cut and what is a control token, is decided by everything else, and that is real.
-``KVPROXY_TEST_MODELS`` may name more model folders, separated by ``:``, to run the same tests on.
+The merges are trained on the spot on a few thousand characters, so no download is needed. The subjects of the tests,
+the cuts of a text and its control tokens, are decided by everything else, and that is real. ``KVPROXY_TEST_MODELS``
+may name more model folders, separated by ``:``, to run the same tests on.
 """
 
 from __future__ import annotations

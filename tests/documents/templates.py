@@ -1,4 +1,4 @@
-"""Chat templates of families that write tool calls in other ways, cut down to what decides that."""
+"""Chat templates of families that write tool calls in other ways, cut down to the parts that decide that."""
 
 from __future__ import annotations
 

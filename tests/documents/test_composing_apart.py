@@ -13,8 +13,8 @@ import tokenizers
 
 from kvproxy.core import ChatRequest, Message, Prompt, TextPart, TextRequest, ToolCall
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.documents.tokens.encoding_budget import ON_LOOP, EncodingBudget, Pending
-from kvproxy.documents.tokens.token_join import Seam
+from kvproxy.documents.tokens.encoding_budget import ON_LOOP, EncodingBudget, NeedsThread
+from kvproxy.documents.tokens.token_join import TokenJoiner
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import ContextTooLong, DocumentNotFound, InvalidRequest
 from tests.documents.conversation import ALICE, APACHE, BOB, LOOKUP, REF, build, chat, publish
@@ -52,7 +52,7 @@ def compositions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def spy(composer: Composer, *arguments: object) -> Prompt:
         threads.append(threading.get_ident())
-        return compose(composer, *arguments)  # type: ignore[arg-type]  # a spy passes on what it gets
+        return compose(composer, *arguments)  # type: ignore[arg-type]  # a spy that passes on
 
     monkeypatch.setattr(Composer, "compose", spy)
     return threads
@@ -71,8 +71,8 @@ REQUESTS: list[ChatRequest | TextRequest] = [
 @pytest.mark.parametrize("request_", REQUESTS)
 async def test_the_prompt_is_the_same(composer: Composer, request_: ChatRequest | TextRequest) -> None:
     expected = composer.compose(request_, BOB)
-    assert await composer.composed(request_, ALICE) == expected
-    assert await composer.composed(request_, ALICE) == expected
+    assert await composer.compose_async(request_, ALICE) == expected
+    assert await composer.compose_async(request_, ALICE) == expected
 
 
 @pytest.mark.parametrize("characters", [300, 16_383, 16_500])
@@ -81,23 +81,23 @@ async def test_the_loop_encodes_little_of_a_request_however_its_text_is_cut(
 ) -> None:
     texts = [f"{i} {OTHERS}"[:characters] for i in range(100_000 // characters)]
     request = chat(*[("user", text) for text in texts], ("user", "Q"))
-    await composer.composed(request, ALICE)
+    await composer.compose_async(request, ALICE)
     assert encoded[threading.get_ident()] <= ON_LOOP
     assert len(compositions) <= 2 and compositions[-1] != threading.get_ident()
 
 
-async def test_what_is_known_and_short_takes_no_thread(composer: Composer, compositions: list[int]) -> None:
-    await composer.composed(chat(("system", APACHE), ("user", "Why? " * 99)), ALICE)
+async def test_a_known_short_prompt_takes_no_thread(composer: Composer, compositions: list[int]) -> None:
+    await composer.compose_async(chat(("system", APACHE), ("user", "Why? " * 99)), ALICE)
     assert compositions == [threading.get_ident()]
 
 
-async def test_what_was_sent_lately_is_not_encoded_again(composer: Composer, encoded: Counter[int]) -> None:
+async def test_a_recently_sent_text_is_not_encoded_again(composer: Composer, encoded: Counter[int]) -> None:
     request = chat(("system", OTHERS), ("user", OTHERS[7:]))
-    await composer.composed(request, ALICE)
+    await composer.compose_async(request, ALICE)
     first = encoded.total()
-    await composer.composed(request, ALICE)
+    await composer.compose_async(request, ALICE)
     assert encoded.total() - first < 100
-    await composer.composed(request, BOB)  # nobody finds what another one sent
+    await composer.compose_async(request, BOB)  # no scope finds another one's text
     assert encoded.total() - first > first - 100
 
 
@@ -118,11 +118,11 @@ async def test_what_was_sent_lately_is_not_encoded_again(composer: Composer, enc
     ],
     ids=["one message", "messages", "documents", "text", "arguments"],
 )
-async def test_what_cannot_fit_is_refused_before_it_is_encoded(
+async def test_a_prompt_that_cannot_fit_is_refused_before_it_is_encoded(
     composer: Composer, encoded: Counter[int], request_: ChatRequest | TextRequest
 ) -> None:
     with pytest.raises(ContextTooLong) as refused:
-        await composer.composed(request_, ALICE, 4096)
+        await composer.compose_async(request_, ALICE, 4096)
     assert encoded.total() == 0
     assert "at least" in refused.value.message and refused.value.prompt_tokens > 4096
 
@@ -132,7 +132,7 @@ async def test_a_prompt_far_too_long_is_not_encoded_to_its_end(
 ) -> None:
     request = chat(*[("user", f"{i} " + "a b c d e f " * 80) for i in range(400)])
     with pytest.raises(ContextTooLong):
-        await composer.composed(request, ALICE, 30_000)
+        await composer.compose_async(request, ALICE, 30_000)
     assert 0 < encoded.total() < 300_000
 
 
@@ -144,24 +144,24 @@ def test_a_length_promises_no_more_tokens_than_there_are(composer: Composer, tex
     assert 0 < least <= len(composer._tokenizer.encode_text(text))
 
 
-def test_who_used_which_tools_cannot_be_told(composer: Composer) -> None:
+def test_tools_of_other_scopes_do_not_show(composer: Composer) -> None:
     tools = composer._tools
     first = tools.of([LOOKUP], ALICE.scope)
     assert tools.of([LOOKUP], ALICE.scope) is first
     assert tools.of([LOOKUP], BOB.scope) is not first
 
 
-def test_what_stood_before_a_document_is_remembered_for_its_sender_alone(
+def test_the_text_before_a_document_is_remembered_within_its_scope_alone(
     composer: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[str] = []
-    find = Seam._find_lead
+    find = TokenJoiner._find_lead
 
-    def spy(seam: Seam, before: str, document: object) -> object:
+    def spy(joiner: TokenJoiner, before: str, document: object) -> object:
         found.append(before)
-        return find(seam, before, document)  # type: ignore[arg-type]  # a spy passes on what it gets
+        return find(joiner, before, document)  # type: ignore[arg-type]  # a spy that passes on
 
-    monkeypatch.setattr(Seam, "_find_lead", spy)
+    monkeypatch.setattr(TokenJoiner, "_find_lead", spy)
     request = chat(("user", ["My own words before it.", REF, "Why?"]))
     for caller in (ALICE, ALICE, BOB):
         composer.compose(request, caller)
@@ -169,7 +169,7 @@ def test_what_stood_before_a_document_is_remembered_for_its_sender_alone(
 
 
 async def test_others_compose_meanwhile(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever waits for a thread keeps nobody from composing."""
+    """A prompt that waits for a thread delays no other prompt."""
     go, encoding = threading.Event(), Tokenizer.encoding
 
     def held(tokenizer: Tokenizer, text: str) -> tokenizers.Encoding:
@@ -177,10 +177,10 @@ async def test_others_compose_meanwhile(composer: Composer, monkeypatch: pytest.
         return encoding(tokenizer, text)
 
     monkeypatch.setattr(Tokenizer, "encoding", held)
-    long = asyncio.create_task(composer.composed(REQUESTS[0], ALICE))
+    long = asyncio.create_task(composer.compose_async(REQUESTS[0], ALICE))
     await asyncio.sleep(0)
     short = chat(("user", "Hello"))
-    assert await composer.composed(short, BOB) == composer.compose(short, BOB)
+    assert await composer.compose_async(short, BOB) == composer.compose(short, BOB)
     assert not long.done()
     go.set()
     assert (await long).token_ids
@@ -189,7 +189,7 @@ async def test_others_compose_meanwhile(composer: Composer, monkeypatch: pytest.
 async def test_errors_are_those_of_compose(composer: Composer) -> None:
     composer.library.remove(REF)
     with pytest.raises(DocumentNotFound):
-        await composer.composed(chat(("user", [REF, OTHERS])), ALICE)
+        await composer.compose_async(chat(("user", [REF, OTHERS])), ALICE)
 
 
 async def test_documents_come_and_go_while_prompts_are_composed(composer: Composer) -> None:
@@ -197,17 +197,17 @@ async def test_documents_come_and_go_while_prompts_are_composed(composer: Compos
     request = chat(("user", [REF, OTHERS]))
     known = composer.library.find(REF)
     assert known is not None
-    tasks = [asyncio.create_task(composer.composed(request, ALICE)) for _ in range(8)]
+    tasks = [asyncio.create_task(composer.compose_async(request, ALICE)) for _ in range(8)]
     while not all(task.done() for task in tasks):
         composer.library.add(known)
         await asyncio.sleep(0)
     assert len({(await task).token_ids for task in tasks}) == 1
 
 
-def test_a_budget_ends_what_goes_beyond_it() -> None:
+def test_a_budget_ends_an_encoding_beyond_it() -> None:
     budget = EncodingBudget(characters=10, limit=5)
     budget.encode(10)
-    with pytest.raises(Pending):
+    with pytest.raises(NeedsThread):
         budget.encode(1)
     budget.expect(5)
     with pytest.raises(ContextTooLong):

@@ -1,4 +1,4 @@
-"""Whatever becomes of the registry's files: a start, a line in the log, and no text but one that was published."""
+"""Damage to the registry's files: the process starts, logs a line, and knows only texts that were published."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.documents.library.test_registry import framing
 
 NAME = "documents.sqlite3"
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "5"))
-"""How many places of each file are damaged in each way; some hundreds take minutes."""
+"""Places of each file that are damaged in each way; some hundreds take minutes."""
 LENGTHS = {"short": 40, "long": 30_000, "other": 900, "private": 2_000}
 
 
@@ -99,7 +99,7 @@ def opened(folder: Path) -> tuple[dict[DocumentRef, RegistryEntry], list[str]]:
 @pytest.mark.parametrize(
     ("store", "file"), [("closed", ""), ("killed", ""), ("killed", "-wal"), ("killed", "-shm")]
 )
-def test_nothing_but_what_was_published_is_known_after_any_damage(
+def test_only_published_texts_are_known_after_any_damage(
     stores: dict[str, Path],
     store: str,
     file: str,
@@ -119,7 +119,7 @@ def test_nothing_but_what_was_published_is_known_after_any_damage(
         assert all(r.exc_info is None and "\n" not in r.getMessage() for r in lines)
         for ref, entry in entries.items():
             if ref == DELETED.ref:
-                # Its deletion was in what SQLite could not read: undone, and never with another text.
+                # Its deletion was in the part that SQLite could not read: undone, and never with another text.
                 assert file == "-wal" and entry.document == DELETED
                 continue
             whole = ENTRIES[ref]
@@ -127,7 +127,7 @@ def test_nothing_but_what_was_published_is_known_after_any_damage(
             assert set(entry.framings) <= set(whole.framings)
             assert entry.quarantined in (whole.quarantined, None) and entry.pinned in (whole.pinned, False)
         complete = entries == ENTRIES
-        # A log that was cut where a transaction ends cannot be told from one that went no further.
+        # A log that was cut where a transaction ends looks like one that went no further.
         assert lines or complete or (file == "-wal" and damage is cuts), number
         assert bool(told) == any("set aside" in r.getMessage() or "see " in r.getMessage() for r in lines)
         noticed += bool(lines)
@@ -144,7 +144,8 @@ def test_nothing_but_what_was_published_is_known_after_any_damage(
 def test_one_bit_of_a_text_costs_that_text_alone(
     stores: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its own version and no other; the number is not used again, and the file is kept for whoever inspects it."""
+    """A damaged text loses its own version and no other; the number is not used again, and the file is kept for
+    inspection."""
     shutil.copytree(stores["closed"], tmp_path / "store")
     path = tmp_path / "store" / NAME
     content = path.read_bytes()
@@ -164,7 +165,7 @@ def test_one_bit_of_a_text_costs_that_text_alone(
     assert any("other@1 is not served" in fault for fault in faults(path))
 
 
-def test_one_bit_in_the_log_does_not_undo_what_came_after_it(stores: dict[str, Path], tmp_path: Path) -> None:
+def test_one_bit_in_the_log_does_not_undo_later_transactions(stores: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(stores["killed"], tmp_path / "store")
     wal = tmp_path / "store" / f"{NAME}-wal"
     content = wal.read_bytes()
@@ -251,7 +252,7 @@ def test_a_registry_of_before_the_digests_is_imported(
     assert [p.name for p in tmp_path.iterdir()] == [NAME]
 
 
-def test_a_damaged_registry_of_before_the_digests_is_imported_without_what_fails(
+def test_a_damaged_registry_without_digests_is_imported_without_its_failing_rows(
     stores: dict[str, Path], tmp_path: Path
 ) -> None:
     make_old(tmp_path / "old" / NAME, stores["closed"] / NAME)
@@ -269,7 +270,7 @@ def test_a_damaged_registry_of_before_the_digests_is_imported_without_what_fails
 
 
 @pytest.mark.parametrize("damage", ["visibility = 'pryvate'", "version = -1"])
-def test_what_no_row_can_hold_costs_one_version_of_an_old_registry(
+def test_a_value_that_no_row_can_hold_costs_one_version_of_an_old_registry(
     stores: dict[str, Path], tmp_path: Path, damage: str
 ) -> None:
     make_old(tmp_path / NAME, stores["closed"] / NAME)
@@ -279,7 +280,7 @@ def test_what_no_row_can_hold_costs_one_version_of_an_old_registry(
         )
     entries, told = opened(tmp_path)
     assert entries == {ref: entry for ref, entry in ENTRIES.items() if ref.id != "private"}
-    assert any("is not served: a column is not what was written" in line for line in told), told
+    assert any("is not served: a column differs from the row as written" in line for line in told), told
 
 
 def test_each_publishers_loss_is_a_line_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -292,7 +293,7 @@ def test_each_publishers_loss_is_a_line_of_its_own(tmp_path: Path, caplog: pytes
         db.commit()
     entries, _ = opened(tmp_path)
     assert [(ref.owner, entry.framings) for ref, entry in entries.items()] == [("tenant:c", ())]
-    reason = "a column is not what was written"
+    reason = "a column differs from the row as written"
     assert [r.getMessage().partition(": ")[2] for r in caplog.records[1:]] == [
         f"private@1 of tenant:a is not served: {reason}",
         f"private@1 of tenant:b is not served: {reason}",

@@ -43,7 +43,7 @@ def written(*calls: ToolCall) -> str:
 
 
 def turns() -> list[tuple[str, Message, list[Message]]]:
-    """(what the model writes, the message a client makes of it, what the client says next), six times."""
+    """Triples of a model's text, the message that a client makes of it, and the client's next message; six times."""
     said: list[tuple[str, Message, list[Message]]] = []
     for i in range(5):
         # A client's own spacing of the arguments, and the line break before a call, both ways.
@@ -139,7 +139,7 @@ def test_a_document_that_a_tool_returns_is_known(composer: Composer) -> None:
     assert span.document == REF and span.scope is None
 
 
-def test_what_a_search_found_changes_nothing_at_the_head(composer: Composer) -> None:
+def test_tools_found_by_a_search_leave_the_head_unchanged(composer: Composer) -> None:
     said = (message("user", "Send it."),)
     found = replace(NOW, found=True)
     alone = composer.compose(ChatRequest("m", said, tools=(LOOKUP,)), ALICE)

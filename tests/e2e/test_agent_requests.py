@@ -17,10 +17,10 @@ from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.wire.anthropic.parse_messages import parse_messages
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 from tests.e2e.conftest import Fresh
 from tests.e2e.reader import MODEL
 from tests.server.agent_requests import NAMES, request_of
@@ -55,7 +55,7 @@ def chat_of(path: str, body: dict[str, Any]) -> ChatRequest:
         return parse_chat(body, served_name=MODEL)
     reading = RequestReading()
     read = parse_body(body, reading)
-    items = normal_items(read.input or (), Ids("0" * 32), {}, reading)
+    items = normal_items(read.input or (), ResponseIds("0" * 32), {}, reading)
     return to_chat(read, items, served_name=MODEL, reading=reading)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, TextPart
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
@@ -36,7 +36,7 @@ class Model:
 
     def publish(self, id: str, text: str) -> None:
         version = Document(id, 1, text, etag_of(text), "public", CALLER.scope, 0)
-        self.composer.library.add(Known(version, self.composer.tokenize(text), ()))
+        self.composer.library.add(KnownDocument(version, self.composer.tokenize(text), ()))
 
     def tokens(self, *messages: Message) -> tuple[int, ...]:
         return self.composer.compose(ChatRequest(MODEL, messages), CALLER).token_ids

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import torch
@@ -15,24 +14,9 @@ from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.sequence import ALLOWANCE
-from tests.engine.tiny import Rig, make_model, make_rig, write_vocabulary
-
-
-class RigMaker(Protocol):
-    def __call__(
-        self,
-        model: TileModel | None = None,
-        *,
-        vocabulary: Vocabulary | None = None,
-        pages: int = 64,
-        max_context: int = 2048,
-        max_running: int = 64,
-        max_waiting: int = 64,
-        eos_ids: frozenset[int] = frozenset(),
-        store: DurablePages | None = None,
-        spill: SpillFiles | None = None,
-        allowance: int = ALLOWANCE,
-    ) -> Rig: ...
+from tests.engine.harness import EngineHarness, HarnessMaker, make_harness
+from tests.engine.stepped import SteppedModel
+from tests.engine.tiny import make_model, write_vocabulary
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +61,9 @@ def small_model(smollm2: Path) -> Iterator[TileModel]:
 
 
 @pytest.fixture
-def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
+def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[HarnessMaker]:
     """Makes engines; ``rigs()`` is one on the tiny Llama with 64 pages."""
-    made: list[Rig] = []
+    made: list[EngineHarness] = []
     default_model, default_vocabulary = llama, vocabulary
 
     def make(
@@ -94,8 +78,8 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
         store: DurablePages | None = None,
         spill: SpillFiles | None = None,
         allowance: int = ALLOWANCE,
-    ) -> Rig:
-        rig = make_rig(
+    ) -> EngineHarness:
+        rig = make_harness(
             model or default_model,
             vocabulary or default_vocabulary,
             pages=pages,
@@ -116,5 +100,11 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
 
 
 @pytest.fixture
-def rig(rigs: RigMaker) -> Rig:
+def rig(rigs: HarnessMaker) -> EngineHarness:
     return rigs()
+
+
+@pytest.fixture
+def stepped() -> SteppedModel:
+    """A model that the test holds before a tile and breaks."""
+    return SteppedModel()

@@ -40,7 +40,7 @@ some = st.integers(0, 11)
 
 @lru_cache(4096)
 def content(tokens: tuple[int, ...]) -> bytes:
-    """Return the bytes of a prefix's last page: one float for each position, from all tokens up to it."""
+    """Return a page's content for a prefix: one float for each position, from all tokens up to it."""
     first = (len(tokens) - 1) // PAGE_TOKENS * PAGE_TOKENS
     rows = []
     for end in range(first + 1, first + PAGE_TOKENS + 1):

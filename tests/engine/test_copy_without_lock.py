@@ -113,7 +113,7 @@ def test_pages_are_spilled_and_cleared_without_the_lock(home: Home) -> None:
     assert home.cache.check([]) == []
 
 
-def test_who_finds_a_page_while_it_is_spilled_keeps_it_and_another_goes(home: Home) -> None:
+def test_a_page_found_while_it_is_spilled_stays_and_another_is_evicted(home: Home) -> None:
     (wanted,) = home.keep(1)
     (spare,) = home.keep(2)
     home.keep(3)
@@ -130,7 +130,7 @@ def test_who_finds_a_page_while_it_is_spilled_keeps_it_and_another_goes(home: Ho
     home.cache.return_pages([page])
 
 
-def test_who_finds_a_promised_page_while_it_is_spilled_cannot_keep_it(home: Home) -> None:
+def test_a_reserved_page_found_while_it_is_spilled_cannot_be_retained(home: Home) -> None:
     home.keep(1, 2, 3)
     assert home.cache.reserve(3)
     until = threading.Event()

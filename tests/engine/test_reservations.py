@@ -1,4 +1,4 @@
-"""Pages that are reserved for a running sequence stay there to be taken, whatever other requests do between."""
+"""Pages reserved for a running sequence can be taken, whatever other operations come between."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.loop.sequence import Phase
 from kvproxy.errors import Overloaded
 from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
-from tests.engine.conftest import RigMaker
-from tests.engine.loop.test_engine import stepped
+from tests.engine.harness import HarnessMaker
 from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import prompt
-
-__all__ = ["stepped"]
 
 PAGE = TOKENS[:PAGE_TOKENS]
 NEXT = TOKENS[PAGE_TOKENS : 2 * PAGE_TOKENS]
@@ -51,7 +48,7 @@ def test_reserved_pages_are_not_retained() -> None:
     take_all(cache, 3)
 
 
-def test_what_is_reserved_is_all_there_or_nothing_changes() -> None:
+def test_a_reservation_is_complete_or_nothing_changes() -> None:
     cache = make_cache(4)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     assert not cache.retain_and_reserve(nodes, 3)
@@ -108,7 +105,7 @@ def test_a_retained_page_that_is_forgotten_keeps_nothing() -> None:
     assert cache.check([]) == []
 
 
-def test_pages_that_cannot_be_retained_now_are_not_written_and_the_error_says_so() -> None:
+def test_pages_that_may_not_be_retained_now_are_reported_and_not_written() -> None:
     cache = make_cache(2)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     assert cache.reserve(2)
@@ -129,7 +126,7 @@ def test_a_chain_longer_than_the_stack_is_deep_is_forgotten() -> None:
     assert len(cache.index) == 0 and cache.check([]) == []
 
 
-def test_a_publishers_pin_ends_no_request(rigs: RigMaker, stepped: SteppedModel) -> None:
+def test_a_publishers_pin_ends_no_request(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     rig = rigs(stepped.model, pages=6)
     document = prompt(1, 700)
     rig.run(document, max_tokens=0)

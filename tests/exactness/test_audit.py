@@ -23,8 +23,9 @@ from kvproxy.events import Event, Finished
 from kvproxy.exactness.audit import Auditor
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.publishing.document_locks import DocumentLocks
-from kvproxy.publishing.holdings import Shelf
-from tests.engine.tiny import Rig, make_model, make_rig, prompt, write_vocabulary
+from kvproxy.publishing.holdings import Holdings
+from tests.engine.harness import EngineHarness, make_harness
+from tests.engine.tiny import make_model, prompt, write_vocabulary
 
 ANN = Caller("ann", "tenant:ann")
 DOCUMENT = prompt(1, 600)
@@ -34,10 +35,10 @@ GREEDY = Sampling(temperature=0.0, max_tokens=8)
 
 
 class Confined(Quarantine):
-    """Remembers what it was told; every public page is the handbook's."""
+    """A quarantine that records its calls; every public page is the handbook's."""
 
     def __init__(self, backend: EmbeddedBackend, registry: Registry) -> None:
-        super().__init__(Library(), registry, backend, Shelf(), DocumentLocks())
+        super().__init__(Library(), registry, backend, Holdings(), DocumentLocks())
         self.notes: dict[DocumentRef, str] = {}
 
     def owners(self, pages: Iterable[BadPage]) -> dict[DocumentRef, BadPage]:
@@ -52,7 +53,9 @@ class Watch:
     """A backend of which every hit is audited."""
 
     def __init__(self, model: TileModel, folder: Path, rate: float) -> None:
-        self.rig: Rig = make_rig(model, Vocabulary(write_vocabulary(folder / "words")), pages=32)
+        self.rig: EngineHarness = make_harness(
+            model, Vocabulary(write_vocabulary(folder / "words")), pages=32
+        )
         self.samples = AuditSamples(rate, most=2, source=random.Random(1))
         self.backend = EmbeddedBackend(self.rig.engine, "tiny", None, samples=self.samples)
         self.registry = Registry(folder / "documents.sqlite3")
@@ -70,7 +73,7 @@ class Watch:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
-            while not condition():  # noqa: ASYNC110  counts tell nobody that they change
+            while not condition():  # noqa: ASYNC110  counts have no event for a change
                 await asyncio.sleep(0.005)
 
     def flip(self, index: int, scope: str = PUBLIC) -> None:
@@ -141,7 +144,7 @@ async def test_a_flipped_bit_is_found_and_the_page_gone(
         assert watch.backend.info.exact, "memory failed, not the engine"
 
 
-async def test_an_audit_whose_quarantine_fails_is_not_the_last(
+async def test_audits_go_on_after_a_quarantine_fails(
     model: TileModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(notes: Mapping[DocumentRef, str], *, spare: bool = True) -> None:

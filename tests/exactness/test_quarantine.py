@@ -94,7 +94,7 @@ async def test_pages_that_a_version_in_use_needs_are_spared(shop: Shop) -> None:
     assert shop.backend.disk < healthy
 
 
-async def test_all_who_share_a_page_that_differs_are_confined(shop: Shop) -> None:
+async def test_all_versions_that_share_a_differing_page_are_confined(shop: Shop) -> None:
     await shop.publish("rules", TEXT)
     await shop.publish("rules", MORE)
     quarantine = shop.publisher.quarantine

@@ -34,6 +34,14 @@ class Definition:
         return self.node.end_lineno - self.node.lineno + 1
 
     @property
+    def code_lines(self) -> int:
+        """Count the lines without the docstring: a limit must not make documentation shorter."""
+        first = self.node.body[0]
+        assert first.end_lineno is not None
+        documented = ast.get_docstring(self.node) is not None
+        return self.lines - (first.end_lineno - first.lineno + 1 if documented else 0)
+
+    @property
     def public(self) -> bool:
         """Whether no part of the name begins with an underscore and no function is around it."""
         inside = self.parent if isinstance(self.parent, Function) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from .checkout import Definition, Function, SourceFile
@@ -83,15 +83,53 @@ def shows_a_call(definition: Definition) -> bool:
     return ">>>" in text or re.search(r"\bExamples?\b", text) is not None or re.search(own, text) is not None
 
 
-def without_example(file: SourceFile) -> list[str]:
-    """Names of public functions and methods of more than two parameters whose docstring shows no call."""
+def is_command(definition: Definition) -> bool:
+    """Tell a command of the command line: its ``--help`` shows the call."""
+    assert isinstance(definition.node, Function)
+    calls = (d.func for d in definition.node.decorator_list if isinstance(d, ast.Call))
+    return any(isinstance(f, ast.Attribute) and f.attr in ("command", "callback") for f in calls)
+
+
+class Contracts:
+    """Methods that a protocol of the project documents: an implementation need not say the same again."""
+
+    def __init__(self, files: Iterable[SourceFile]) -> None:
+        self._protocols = [_methods(d.node) for file in files for d in file.classes if _is_protocol(d.node)]
+
+    def cover(self, definition: Definition) -> bool:
+        """Tell whether a method implements a documented one: its class has all methods of that protocol."""
+        if not definition.is_method:
+            return False
+        own, name = _methods(definition.parent), definition.name.rpartition(".")[2]
+        return any(p.get(name) and p.keys() <= own.keys() for p in self._protocols)
+
+
+def _is_protocol(node: ast.AST) -> bool:
+    bases = node.bases if isinstance(node, ast.ClassDef) else []
+    return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in bases)
+
+
+def _methods(node: ast.AST) -> dict[str, bool]:
+    """By name: whether a class's method has a docstring."""
+    body: list[ast.stmt] = getattr(node, "body", [])
+    return {n.name: ast.get_docstring(n) is not None for n in body if isinstance(n, Function)}
+
+
+NO_CONTRACTS = Contracts(())
+
+
+def without_example(file: SourceFile, contracts: Contracts = NO_CONTRACTS) -> list[str]:
+    """Name public functions and methods of more than two parameters whose docstring shows no call."""
     wanted = [d for d in file.functions if d.public and len(parameters(d)) > 2]
+    wanted = [d for d in wanted if not is_command(d) and not contracts.cover(d)]
     return [f"{file.name}:{d.name}" for d in wanted if not shows_a_call(d)]
 
 
-def without_docstring(file: SourceFile) -> list[str]:
-    """Public classes, functions and methods that have no docstring; the module itself by its path alone."""
+def without_docstring(file: SourceFile, contracts: Contracts = NO_CONTRACTS) -> list[str]:
+    """Name public classes, functions and methods without a docstring; the module itself by its path alone."""
     missing = [
-        f"{file.name}:{d.name}" for d in file.definitions if d.public and not ast.get_docstring(d.node)
+        f"{file.name}:{d.name}"
+        for d in file.definitions
+        if d.public and not ast.get_docstring(d.node) and not contracts.cover(d)
     ]
     return missing if ast.get_docstring(file.tree) or not file.text.strip() else [file.name, *missing]

@@ -12,7 +12,14 @@ import pytest
 
 from tests.house.checkout import Checkout, SourceFile
 from tests.house.exceptions import area, docstring_faults, read_table
-from tests.house.prose import begins_with_a_riddle, docstrings, what_words, without_docstring, without_example
+from tests.house.prose import (
+    Contracts,
+    begins_with_a_riddle,
+    docstrings,
+    what_words,
+    without_docstring,
+    without_example,
+)
 
 ADVICE = {
     "no docstring": "say in one sentence what each is",
@@ -74,6 +81,44 @@ def test_public_names_are_found() -> None:
     assert len(list(docstrings(file))) == 7
     assert without_docstring(SourceFile(Path("m.py"), "x = 1\n")) == ["m.py"]
     assert without_docstring(SourceFile(Path("__init__.py"), "")) == []
+
+
+CONTRACT = '''
+"""Module."""
+
+class Backend(Protocol):
+    """Contract."""
+
+    def keep(self, a, b, c):
+        """Keep. ``keep(1, 2, 3)``"""
+
+    def name(self): ...
+
+class Local:
+    """Implementation."""
+
+    def keep(self, a, b, c): ...
+
+    def name(self): ...
+
+class Half:
+    """Another thing."""
+
+    def keep(self, a, b, c): ...
+
+@app.command("serve")
+def serve(a, b, c):
+    """Start."""
+'''
+
+
+def test_an_implementation_need_not_repeat_its_protocol() -> None:
+    file = SourceFile(Path("kvproxy/m.py"), CONTRACT)
+    contracts = Contracts([file])
+    assert without_docstring(file, contracts) == [
+        *("kvproxy/m.py:Backend.name", "kvproxy/m.py:Local.name", "kvproxy/m.py:Half.keep"),
+    ]
+    assert without_example(file, contracts) == ["kvproxy/m.py:Half.keep"]
 
 
 @pytest.mark.parametrize(

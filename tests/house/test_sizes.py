@@ -31,7 +31,7 @@ def test_lines_are_counted(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     assert sizes(Checkout(tmp_path)) == {
-        "kvproxy/long.py:f": 42,
+        "kvproxy/long.py:f": 41,
         "kvproxy/large.py": 301,
         "integrations/one/package/large.py": 301,
         "tests/test_large.py": 401,

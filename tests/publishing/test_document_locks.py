@@ -8,35 +8,35 @@ from kvproxy.publishing.document_locks import DocumentLocks
 
 
 async def test_one_at_a_time_per_name() -> None:
-    turns = DocumentLocks()
+    locks = DocumentLocks()
     order: list[str] = []
 
     async def work(name: str, label: str) -> None:
-        async with turns.of(name):
+        async with locks.of(name):
             order.append(f"{label}+")
             await asyncio.sleep(0)
             order.append(f"{label}-")
 
     await asyncio.gather(work("a", "1"), work("a", "2"), work("b", "3"))
     assert order == ["1+", "3+", "1-", "3-", "2+", "2-"]
-    assert turns.waiting == 0
+    assert locks.waiting == 0
 
 
 async def test_a_lock_is_dropped_when_its_holder_fails_or_a_waiter_is_cancelled() -> None:
-    turns = DocumentLocks()
-    async with turns.of("a"):
-        waiter = asyncio.ensure_future(_enter(turns))
+    locks = DocumentLocks()
+    async with locks.of("a"):
+        waiter = asyncio.ensure_future(_enter(locks))
         await asyncio.sleep(0)
-        assert turns.waiting == 2
+        assert locks.waiting == 2
         waiter.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiter
     with pytest.raises(ValueError, match="x"):
-        async with turns.of("a"):
+        async with locks.of("a"):
             raise ValueError("x")
-    assert turns.waiting == 0
+    assert locks.waiting == 0
 
 
-async def _enter(turns: DocumentLocks) -> None:
-    async with turns.of("a"):
+async def _enter(locks: DocumentLocks) -> None:
+    async with locks.of("a"):
         pass

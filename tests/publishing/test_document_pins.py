@@ -62,14 +62,14 @@ async def test_a_new_version_takes_the_pin_over(shop: Shop) -> None:
 async def test_more_than_the_share_is_refused_before_anything_is_computed(shop: Shop) -> None:
     await pin(shop)
     needed = shop.backend.most_pinned = sum(shop.backend.pinned.values())
-    with pytest.raises(CannotFit, match=r"0 are left.*engine\.page_budget"):
+    with pytest.raises(CannotFit, match=r"may pin 0 more.*engine\.page_budget"):
         await pin(shop, "Other. " + TEXT, id="others")
     with pytest.raises(DocumentNotFound):
         await shop.publisher.get(DocumentRef("others"), ALICE)
     assert await pin(shop, TEXT.replace("nothing", "anything")), "in the place of the version before it"
     assert sum(shop.backend.pinned.values()) <= needed
     assert not await pin(shop, "Other. " + TEXT, pinned=None, id="others")
-    with pytest.raises(CannotFit, match=r"would take \d+ pages of KV, and 0 are left"):
+    with pytest.raises(CannotFit, match=r"would take \d+ pages of KV, and documents may pin 0 more"):
         await pin(shop, "Other. " + TEXT, id="others")
     assert len(shop.backend.pinned) == len(FRAMINGS)
 
@@ -136,7 +136,7 @@ async def test_room_set_aside_is_given_back_when_the_publisher_leaves(
 async def test_a_refused_pin_is_a_refused_publish(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, rooms: int
 ) -> None:
-    """Whatever the backend says at the last moment: nobody sees a version whose publisher was told of a failure."""
+    """A refused publish leaves no visible version, for every error that the backend raises at the last moment."""
     await pin(shop)
     before = dict(shop.backend.pinned)
     shop.backend.most_pinned = rooms * sum(before.values())

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import Caller, DocumentRef, Kept, KeptPage, Visibility
 from kvproxy.documents.library.document import Document, TokenizedDocument
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.publishing.document_views import SLICE, DocumentViews
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
 
 ANN = Caller("ann", "tenant:ann")
 BOB = Caller("bob", "tenant:bob")
@@ -21,7 +21,7 @@ class Home:
     """A library of short documents; ``looked`` counts lookups of residency, ``before`` is called at each."""
 
     def __init__(self, ids: Sequence[str], versions: int = 1) -> None:
-        self.library, self.shelf, self.backend = Library(), Shelf(), FakeBackend()
+        self.library, self.holdings, self.backend = Library(), Holdings(), FakeBackend()
         self.looked = 0
         real = self.backend.resident
 
@@ -31,7 +31,7 @@ class Home:
 
         self.backend.resident = resident  # type: ignore[method-assign]  # the fake, counted
         self.views = DocumentViews(
-            self.library, self.shelf, self.backend, frozenset({DocumentRef(ids[0], 1)})
+            self.library, self.holdings, self.backend, frozenset({DocumentRef(ids[0], 1)})
         )
         for id in ids:
             for version in range(1, versions + 1):
@@ -43,9 +43,9 @@ class Home:
         tokenized = TokenizedDocument(text.strip(), "", tokens, (), 0, 0, 0)
         visibility: Visibility = "private" if private else "public"
         document = Document(id, version, text, "etag", visibility, owner.scope, 0)
-        self.library.add(Known(document, tokenized, ()))
+        self.library.add(KnownDocument(document, tokenized, ()))
         kept = Kept("fake", tokens, (KeptPage(b"k", len(tokens)),), 4, 0.0)
-        self.shelf.put(document.ref, DocumentHolding(document.scope, (KeptFraming("system", kept),)))
+        self.holdings.put(document.ref, DocumentHolding(document.scope, (KeptFraming("system", kept),)))
 
 
 async def test_the_loop_has_its_turns_while_a_large_library_is_looked_at() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from kvproxy.core import DocumentRef, Kept, KeptPage
 from kvproxy.documents.library.registry import KeptFraming
-from kvproxy.publishing.holdings import DocumentHolding, Shelf
+from kvproxy.publishing.holdings import DocumentHolding, Holdings
 
 
 def kept(*keys: bytes) -> Kept:
@@ -13,22 +13,22 @@ ONE, TWO, THREE = DocumentRef("one", 1), DocumentRef("two", 1), DocumentRef("thr
 
 
 def test_shared_pages_are_needed_until_the_last_document_goes() -> None:
-    shelf = Shelf()
-    shelf.put(ONE, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"b")),)))
-    shelf.put(TWO, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"c")),)))
-    shelf.put(THREE, DocumentHolding("tenant:x", (KeptFraming("user", kept(b"b", b"d")),)))
-    (gone,) = shelf.take([ONE, DocumentRef("absent", 1)])
+    holdings = Holdings()
+    holdings.put(ONE, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"b")),)))
+    holdings.put(TWO, DocumentHolding("public", (KeptFraming("system", kept(b"a", b"c")),)))
+    holdings.put(THREE, DocumentHolding("tenant:x", (KeptFraming("user", kept(b"b", b"d")),)))
+    (gone,) = holdings.take([ONE, DocumentRef("absent", 1)])
     assert gone.keys == {b"a", b"b"}
     everything = (b"a", b"b", b"c", b"d")
-    assert shelf.needed(everything, "public") == {b"a", b"c"}
-    assert shelf.needed(everything, "tenant:x") == {b"b", b"d"}
-    assert shelf.needed(everything, "public", lambda ref: ref != TWO) == frozenset()
-    assert shelf.needing(b"c", "public") == [TWO] and shelf.needing(b"c", "tenant:x") == []
+    assert holdings.needed(everything, "public") == {b"a", b"c"}
+    assert holdings.needed(everything, "tenant:x") == {b"b", b"d"}
+    assert holdings.needed(everything, "public", lambda ref: ref != TWO) == frozenset()
+    assert holdings.needing(b"c", "public") == [TWO] and holdings.needing(b"c", "tenant:x") == []
 
 
 def test_holdings_by_framing() -> None:
-    shelf = Shelf()
-    assert shelf.get(ONE).framings == () and shelf.get(ONE).keys == frozenset()
+    holdings = Holdings()
+    assert holdings.get(ONE).framings == () and holdings.get(ONE).keys == frozenset()
     holding = DocumentHolding("public", (KeptFraming("system", kept(b"a")),))
-    shelf.put(ONE, holding)
-    assert shelf.get(ONE).of("system") == kept(b"a") and shelf.get(ONE).of("user") is None
+    holdings.put(ONE, holding)
+    assert holdings.get(ONE).of("system") == kept(b"a") and holdings.get(ONE).of("user") is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.library import Known
+from kvproxy.documents.library.library import KnownDocument
 from kvproxy.documents.prompts.compose import Composer
 from tests.test_publish import ALICE, BOB, FRAMINGS, LINES, TEXT, Shop, folder
 
@@ -46,7 +46,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return texts
 
 
-async def restarted(shop: Shop) -> list[Known]:
+async def restarted(shop: Shop) -> list[KnownDocument]:
     again = shop.reopen()
     await again.publisher.restore()
     known = list(again.library)
@@ -64,7 +64,7 @@ async def test_a_restart_tokenises_nothing_again(shop: Shop, encoded: list[str])
 
 
 @pytest.mark.parametrize("damage", ["zeros", "gone", "a bit", "cut", "another text", "a folder"])
-async def test_what_is_damaged_is_prepared_again(
+async def test_a_damaged_row_is_prepared_again(
     shop: Shop, tmp_path: Path, encoded: list[str], damage: str
 ) -> None:
     await shop.publish("rules", TEXT)
@@ -112,7 +112,7 @@ async def test_a_deleted_text_leaves_nothing(shop: Shop, tmp_path: Path) -> None
     db.close()
 
 
-async def test_what_a_killed_process_left_is_dropped(shop: Shop, tmp_path: Path) -> None:
+async def test_rows_that_a_killed_process_left_are_dropped(shop: Shop, tmp_path: Path) -> None:
     await shop.publish("rules", TEXT)
     ref = await shop.publish("gone", TEXT + "More.")
     await asyncio.to_thread(shop.registry.delete, [ref])
@@ -122,7 +122,7 @@ async def test_what_a_killed_process_left_is_dropped(shop: Shop, tmp_path: Path)
     db.close()
 
 
-async def test_that_somebody_has_the_text_makes_no_publish_faster(shop: Shop, encoded: list[str]) -> None:
+async def test_a_text_that_another_tenant_has_makes_no_publish_faster(shop: Shop, encoded: list[str]) -> None:
     await shop.publish("rules", TEXT, "private")
     done = len(encoded)
     await shop.publish("rules", TEXT, "private", BOB)

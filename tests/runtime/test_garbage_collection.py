@@ -13,7 +13,13 @@ from contextlib import contextmanager
 import pytest
 
 from kvproxy.runtime import garbage_collection, off_loop
-from kvproxy.runtime.garbage_collection import EVERY_S, OVERDUE_S, FullCollections, own_clock, set_aside
+from kvproxy.runtime.garbage_collection import (
+    EVERY_S,
+    OVERDUE_S,
+    FullCollections,
+    collect_and_freeze,
+    own_clock,
+)
 from kvproxy.wire.bodies.json_text import decode_object
 
 MANY = b'{"x":[' + b",".join([b"[]"] * 100_000) + b"]}"
@@ -56,13 +62,13 @@ def grow_old() -> None:
 
 @pytest.fixture
 def kept() -> Iterator[None]:
-    """What was set aside is given back after the test, for those that follow."""
+    """Gives frozen objects back after the test, for the tests that follow."""
     yield
     gc.unfreeze()
 
 
 async def test_no_full_collection_looks_at_a_large_body(kept: None) -> None:
-    set_aside()
+    collect_and_freeze()
     gc.collect()
     with own_clock(), counted() as begun:
         body = await off_loop.off_loop(off_loop.LARGE, lambda: decode_object(MANY))

@@ -45,9 +45,9 @@ _START = 2_000_005
 
 
 class CharComposer(Composer):
-    """A token for each character; a known text at the front of the first message is a document.
+    """A composer with one token for each character; a known text at the front of the first message is a document.
 
-    A mark ends with its message's text. ``reasoning`` and ``tool_format`` are what every prompt says of its model.
+    A mark ends with its message's text. ``reasoning`` and ``tool_format`` are those of every prompt.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class CharComposer(Composer):
         self.reasoning: Reasoning = "none"
         self.tool_format = HERMES
 
-    async def composed(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
+    async def compose_async(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
         if isinstance(request, TextRequest):
             text = request.prompt
             return Prompt(tuple(map(ord, text)) if isinstance(text, str) else text)
@@ -91,7 +91,7 @@ class CharComposer(Composer):
         return ["" if i == _START else chr(i) if i < 0x110000 else f"<{i}>" for i in ids]
 
     def framing(self, text: str) -> tuple[int, ...]:
-        """The document at the head of the system message."""
+        """Return the tokens of the document at the head of the system message."""
         return (_ROLE_TOKENS["system"], *map(ord, text))
 
     def _text(self, message: Message) -> str:
@@ -107,10 +107,10 @@ class CharComposer(Composer):
 
 
 class DictPublisher(Publisher):
-    """One current version for each id; keeps its prefix in the fake backend."""
+    """A publisher with one version for each id in a dictionary; keeps its prefix in the fake backend."""
 
     def __init__(self, composer: CharComposer, backend: FakeBackend) -> None:
-        self._char_composer = composer
+        self._characters = composer
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
@@ -128,10 +128,10 @@ class DictPublisher(Publisher):
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)
         known = ref in self._infos
-        kept = await self._backend.keep(self._char_composer.framing(text), PUBLIC, progress)
+        kept = await self._backend.keep(self._characters.framing(text), PUBLIC, progress)
         if self.refuse is not None:
             raise self.refuse
-        self._char_composer.texts[ref] = text
+        self._characters.texts[ref] = text
         framing = FramingInfo("system", len(kept.token_ids), len(kept.token_ids), kept.bytes)
         self._infos[ref] = DocumentInfo(
             id, 1, True, etag, visibility or "public", len(text), len(text), 1_700_000_000, (framing,)
@@ -150,7 +150,7 @@ class DictPublisher(Publisher):
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
         info = await self.get(ref, caller)
-        return self._char_composer.texts[DocumentRef(info.id, info.version)]
+        return self._characters.texts[DocumentRef(info.id, info.version)]
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
         info = await self.get(ref, caller)
@@ -158,10 +158,10 @@ class DictPublisher(Publisher):
 
 
 class OneFramingVerifier(Verifier):
-    """Verifies documents of a :class:`DictPublisher` at the head of the system message."""
+    """A verifier of the documents of a :class:`DictPublisher`, at the head of the system message only."""
 
     def __init__(self, composer: CharComposer, publisher: DictPublisher, backend: FakeBackend) -> None:
-        self._char_composer = composer
+        self._characters = composer
         self._publisher = publisher
         self._backend = backend
 
@@ -174,7 +174,7 @@ class OneFramingVerifier(Verifier):
     ) -> list[Verification]:
         info = await self._publisher.get(ref, caller)
         found = DocumentRef(info.id, info.version)
-        prompt = Prompt((*self._char_composer.framing(self._char_composer.texts[found]), _END))
+        prompt = Prompt((*self._characters.framing(self._characters.texts[found]), _END))
         c = await self._backend.compare(prompt, caller, new_tokens, progress)
         return [
             Verification(
@@ -190,7 +190,7 @@ class OneFramingVerifier(Verifier):
 
 
 class DictResponses(ResponseStore):
-    """Stored responses that live as long as the test."""
+    """A response store in a dictionary."""
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], bytes] = {}
@@ -272,7 +272,7 @@ Http = TestClient[Any, Any]
 
 
 class RealServer(TestServer):
-    """On the connections that ``kvproxy serve`` has."""
+    """aiohttp's test server on the connections of ``kvproxy serve``."""
 
     async def _make_runner(self, **settings: Any) -> BaseRunner:
         return ConnectionRunner(self.app, **settings)
@@ -280,7 +280,7 @@ class RealServer(TestServer):
 
 @asynccontextmanager
 async def client_of(proxy: Proxy) -> AsyncIterator[Http]:
-    """Real HTTP on loopback. At the end nothing may have leaked."""
+    """Serve a proxy on loopback; at the end check that no generation, page or request is left."""
     async with TestClient(RealServer(build_app(proxy.components))) as client:
         yield client
         await eventually(lambda: proxy.backend.check() == [])
@@ -289,12 +289,12 @@ async def client_of(proxy: Proxy) -> AsyncIterator[Http]:
 
 
 async def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
-    """Wait for what another task brings about."""
+    """Wait until another task makes the condition true."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  any state of the proxy may be waited for, not all have events
             await asyncio.sleep(0.005)
 
 
 def ask(text: str = "hello", **fields: Any) -> dict[str, Any]:
-    """A request body with one user message."""
+    """Return a request body with one user message."""
     return {"model": "fake", "messages": [{"role": "user", "content": text}], **fields}

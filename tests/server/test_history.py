@@ -1,4 +1,4 @@
-"""A tool reads an image: the conversation goes on for three turns, on each door, and keeps what was computed."""
+"""Images in tool results: three turns of a conversation on each endpoint, each of which hits the pages of the last."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ DOORS = [
 
 
 def counts(usage: dict[str, Any]) -> tuple[int, int]:
-    """Tokens of the prompt, and how many of them were kept."""
+    """Return the prompt's tokens and its cached tokens."""
     if "cache_read_input_tokens" in usage:
         cached = usage["cache_read_input_tokens"]
         return usage["input_tokens"] + usage["cache_creation_input_tokens"] + cached, cached

@@ -1,7 +1,7 @@
-"""Large bodies do not hold the event loop: no callback of it takes more than 50 ms of its own thread's time.
+"""Large bodies do not hold the event loop: each of its callbacks takes at most 50 ms of its own thread's time.
 
-Processor time of the loop's thread is what is measured, beside a calibration: a slow or a busy machine passes too. How
-long the loop waits for others, for the interpreter's lock among them, is what ``kvproxy bench stall`` tells.
+The test measures the processor time of the loop's thread, beside a calibration: a slow or a busy machine passes too.
+``kvproxy bench stall`` measures the loop's waits, those for the interpreter's lock among them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CHOSEN = [
 
 @contextmanager
 def longest_callback(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The processor time of the longest callback of the loop in this thread, in seconds."""
+    """Measure the longest callback of the loop in this thread, in seconds of processor time."""
     longest, run = [0.0], events.Handle._run
 
     def timed(handle: events.Handle) -> None:

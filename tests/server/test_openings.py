@@ -1,4 +1,4 @@
-"""A client's own first line, through every door: two sessions send it differently and ask the model the same."""
+"""A client's volatile first line, on every endpoint: two sessions send it differently and give the same prompt."""
 
 from __future__ import annotations
 

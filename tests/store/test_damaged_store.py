@@ -78,7 +78,7 @@ class Opened:
         self.registry = life.enter_context(Registry(folder / "documents.sqlite3"))
         owners = self.registry.page_owners()
         self.pages.assign(owners)
-        if not self.registry.set_aside():
+        if not self.registry.damage_reports():
             self.pages.collect(owners.keys())
         self.texts = PreparedTexts(folder / "prepared.sqlite3", "recipe")
         life.callback(self.texts.close)

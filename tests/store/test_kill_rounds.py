@@ -89,7 +89,7 @@ def check(folder: Path, story: Story) -> int:
         owners = registry.page_owners()
         store.assign(owners)
         store.collect(owners.keys())
-        assert registry.set_aside() == [] and registry.check() == [] and store.check() == []
+        assert registry.damage_reports() == [] and registry.check() == [] and store.check() == []
         found = {(e.document.id, e.document.version): e for e in registry.load()}
         assert story.published - story.deleting <= found.keys(), "acknowledged, and lost"
         assert not story.deleted & found.keys(), "deleted, and there"

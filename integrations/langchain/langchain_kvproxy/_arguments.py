@@ -10,6 +10,8 @@ from typing import Any
 
 from openai.resources.chat.completions import Completions
 
+EXTRA_BODY_ADVICE = "Fields of the request that LangChain has no name for go into extra_body={…}."
+
 
 def refuse_unknown(owner: str, given: Iterable[str], known: Collection[str], advice: str = "") -> None:
     """Raise TypeError for the first of ``given`` that is not ``known``, with the name that is nearest to it.

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from langchain_kvproxy._pieces import Piece
-from langchain_kvproxy._recognise import DocumentReport, common
+from langchain_kvproxy._document_recognition import DocumentReport, common
+from langchain_kvproxy._prompt_parts import PromptPart
 from langchain_kvproxy._volatile import Volatile, volatile
 
 HEAD = 500
@@ -37,7 +37,9 @@ class Finding:
         return f"{self.level:7}  {where}{self.what}" + (f"\n           -> {self.do}" if self.do else "")
 
 
-def position(found: Sequence[Piece], documents: Sequence[Piece], *, tools: bool) -> Iterator[Finding]:
+def position(
+    found: Sequence[PromptPart], documents: Sequence[PromptPart], *, tools: bool
+) -> Iterator[Finding]:
     """Documents belong at the head of the system message, and together."""
     if not documents:
         yield Finding(
@@ -84,7 +86,7 @@ def position(found: Sequence[Piece], documents: Sequence[Piece], *, tools: bool)
 
 
 def moving_parts(
-    found: Sequence[Piece], documents: Sequence[Piece], reports: Sequence[DocumentReport]
+    found: Sequence[PromptPart], documents: Sequence[PromptPart], reports: Sequence[DocumentReport]
 ) -> Iterator[Finding]:
     """What changes with every prompt, before a document, between documents, or in a document's first lines.
 
@@ -110,7 +112,7 @@ def moving_parts(
             yield from (_opening(place, piece) for place in volatile(piece.text[:HEAD]))
 
 
-def knowledge(reports: Sequence[DocumentReport], documents: Sequence[Piece]) -> Iterator[Finding]:
+def knowledge(reports: Sequence[DocumentReport], documents: Sequence[PromptPart]) -> Iterator[Finding]:
     """What the proxy knows about the documents, where that costs something."""
     places = {piece.place for piece in documents}
     for report in reports:
@@ -118,7 +120,7 @@ def knowledge(reports: Sequence[DocumentReport], documents: Sequence[Piece]) -> 
             yield from _about(report)
 
 
-def tools_changed(tools: Tools, before: Tools, documents: Sequence[Piece]) -> Iterator[Finding]:
+def tools_changed(tools: Tools, before: Tools, documents: Sequence[PromptPart]) -> Iterator[Finding]:
     """The tools beside those of an earlier prompt."""
     now, then = {_name(tool): tool for tool in tools}, {_name(tool): tool for tool in before}
     behind = bool(documents) and all(piece.role == "system" for piece in documents)
@@ -151,7 +153,7 @@ def tools_changed(tools: Tools, before: Tools, documents: Sequence[Piece]) -> It
 
 
 def diverged(
-    found: Sequence[Piece], before: Sequence[Piece], documents: Sequence[Piece]
+    found: Sequence[PromptPart], before: Sequence[PromptPart], documents: Sequence[PromptPart]
 ) -> Iterator[Finding]:
     """Where the prompt first differs from an earlier one, if that is not behind the documents."""
     last = documents[-1].place if documents else (-1, -1)
@@ -172,7 +174,7 @@ def diverged(
     )
 
 
-def _scattered(found: Sequence[Piece], documents: Sequence[Piece]) -> Iterator[Finding]:
+def _scattered(found: Sequence[PromptPart], documents: Sequence[PromptPart]) -> Iterator[Finding]:
     places = {piece.place for piece in documents}
     first, last = documents[0].place, documents[-1].place
     between = [piece for piece in found if first < piece.place < last and piece.place not in places]
@@ -186,7 +188,7 @@ def _scattered(found: Sequence[Piece], documents: Sequence[Piece]) -> Iterator[F
         )
 
 
-def _before(place: Volatile, piece: Piece) -> Finding:
+def _before(place: Volatile, piece: PromptPart) -> Finding:
     return Finding(
         "warning",
         place.kind,
@@ -196,7 +198,7 @@ def _before(place: Volatile, piece: Piece) -> Finding:
     )
 
 
-def _opening(place: Volatile, piece: Piece) -> Finding:
+def _opening(place: Volatile, piece: PromptPart) -> Finding:
     return Finding(
         "warning",
         place.kind,
@@ -207,7 +209,7 @@ def _opening(place: Volatile, piece: Piece) -> Finding:
     )
 
 
-def _in_document(place: Volatile, piece: Piece) -> Finding:
+def _in_document(place: Volatile, piece: PromptPart) -> Finding:
     sure = place.kind in ("timestamp", "uuid")
     return Finding(
         "warning" if sure else "note",
@@ -284,7 +286,7 @@ def _unlike(report: DocumentReport) -> Finding:
     )
 
 
-def _versus(now: Piece, then: Piece | None) -> str:
+def _versus(now: PromptPart, then: PromptPart | None) -> str:
     if then is None:
         return f"{_quoted(_said(now))}, where the earlier one ended"
     one, other = _said(now), _said(then)
@@ -292,7 +294,7 @@ def _versus(now: Piece, then: Piece | None) -> str:
     return f"{_quoted(one[max(0, at - 12) : at + 24])} for {_quoted(other[max(0, at - 12) : at + 24])}"
 
 
-def _said(piece: Piece) -> str:
+def _said(piece: PromptPart) -> str:
     return f"document {piece.reference}" if piece.reference is not None else piece.text or ""
 
 

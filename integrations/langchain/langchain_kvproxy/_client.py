@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import httpx
 
-from langchain_kvproxy import _wire
+from langchain_kvproxy import _protocol
 from langchain_kvproxy._errors import DocumentUnknown, KVProxyError, ProxyRefused, ProxyUnreachable
-from langchain_kvproxy._wire import Progress
+from langchain_kvproxy._protocol import Progress
 
 __all__ = ["DocumentUnknown", "KVProxyClient", "KVProxyError", "Progress", "ProxyRefused", "ProxyUnreachable"]
 
@@ -59,16 +59,16 @@ class KVProxyClient:
         timeout: In seconds, for each answer; a publish may take any time between its events' keepalives.
         transport: For tests.
         """
-        self.root = _wire.root_of(base_url)
+        self.root = _protocol.root_of(base_url)
         self._transport = transport
         self._timeout = httpx.Timeout(timeout)
         self._publish_timeout = httpx.Timeout(timeout, read=None)
-        self._headers = {"authorization": f"Bearer {_wire.api_key_of(api_key)}"}
+        self._headers = {"authorization": f"Bearer {_protocol.api_key_of(api_key)}"}
         self._verify = httpx.create_ssl_context()
         try:
             self._http = httpx.Client(**self._options(), transport=transport)
         except httpx.InvalidURL as e:
-            raise _wire.unreachable(e, self.root) from e
+            raise _protocol.unreachable(e, self.root) from e
 
     def __enter__(self) -> Self:
         return self
@@ -92,10 +92,10 @@ class KVProxyClient:
 
     def documents(self) -> list[dict[str, Any]]:
         """All documents that this key may read, each with `id`, `version`, `etag`, `tokens` …"""
-        return _wire.field(self._json("GET", "/kv/v1/documents"), "data", list, self.root)
+        return _protocol.field(self._json("GET", "/kv/v1/documents"), "data", list, self.root)
 
     async def adocuments(self) -> list[dict[str, Any]]:
-        return _wire.field(await self._ajson("GET", "/kv/v1/documents"), "data", list, self.root)
+        return _protocol.field(await self._ajson("GET", "/kv/v1/documents"), "data", list, self.root)
 
     def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
         """What the proxy knows of `handbook` or `handbook@3`; `etag` is the text's sha256.
@@ -103,10 +103,12 @@ class KVProxyClient:
         Raises:
             DocumentUnknown: When there is none, or none that this key may read.
         """
-        return self._json("GET", _wire.document_path(ref), params={"text": "true"} if text else None)
+        return self._json("GET", _protocol.document_path(ref), params={"text": "true"} if text else None)
 
     async def adocument(self, ref: str, *, text: bool = False) -> dict[str, Any]:
-        return await self._ajson("GET", _wire.document_path(ref), params={"text": "true"} if text else None)
+        return await self._ajson(
+            "GET", _protocol.document_path(ref), params={"text": "true"} if text else None
+        )
 
     def publish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
@@ -122,22 +124,22 @@ class KVProxyClient:
         Returns:
             `info` as of `document`, `created` (false when this text was the current version) and `prefill_s`.
         """
-        events = _wire.PublishEvents(progress)
+        events = _protocol.PublishEvents(progress)
         try:
             with self._http.stream(**self._publish_request(id, text, visibility)) as response:
                 if response.is_error:
                     response.read()
-                    raise _wire.refusal(response, self.root)
+                    raise _protocol.refusal(response, self.root)
                 for chunk in response.iter_bytes():
                     events.feed(chunk)
         except httpx.HTTPError as e:
-            raise _wire.unreachable(e, self.root) from e
+            raise _protocol.unreachable(e, self.root) from e
         return events.finished()
 
     async def apublish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
-        events = _wire.PublishEvents(progress)
+        events = _protocol.PublishEvents(progress)
         try:
             async with (
                 httpx.AsyncClient(**self._options(), transport=self._transport) as http,
@@ -145,28 +147,28 @@ class KVProxyClient:
             ):
                 if response.is_error:
                     await response.aread()
-                    raise _wire.refusal(response, self.root)
+                    raise _protocol.refusal(response, self.root)
                 async for chunk in response.aiter_bytes():
                     events.feed(chunk)
         except httpx.HTTPError as e:
-            raise _wire.unreachable(e, self.root) from e
+            raise _protocol.unreachable(e, self.root) from e
         return events.finished()
 
     def delete(self, ref: str) -> None:
         """Delete a document, or with `handbook@3` one version of it. Raises DocumentUnknown."""
-        self._json("DELETE", _wire.document_path(ref))
+        self._json("DELETE", _protocol.document_path(ref))
 
     async def adelete(self, ref: str) -> None:
-        await self._ajson("DELETE", _wire.document_path(ref))
+        await self._ajson("DELETE", _protocol.document_path(ref))
 
     def tokenize(self, text: str) -> list[int]:
         """The local model's token ids of a text."""
         answer = self._json("POST", "/tokenize", json={"prompt": text})
-        return _wire.field(answer, "tokens", list, self.root)
+        return _protocol.field(answer, "tokens", list, self.root)
 
     async def atokenize(self, text: str) -> list[int]:
         answer = await self._ajson("POST", "/tokenize", json={"prompt": text})
-        return _wire.field(answer, "tokens", list, self.root)
+        return _protocol.field(answer, "tokens", list, self.root)
 
     def count_tokens(self, text: str) -> int:
         """How many tokens the local model has for a text."""
@@ -189,7 +191,7 @@ class KVProxyClient:
             extra: More fields of the chat completion that change the prompt, such as `tool_choice`.
         """
         answer = self._json("POST", "/tokenize", json=_prompt(messages, tools, extra))
-        return _wire.field(answer, "tokens", list, self.root)
+        return _protocol.field(answer, "tokens", list, self.root)
 
     async def atokenize_messages(
         self,
@@ -198,14 +200,14 @@ class KVProxyClient:
         **extra: Any,
     ) -> list[int]:
         answer = await self._ajson("POST", "/tokenize", json=_prompt(messages, tools, extra))
-        return _wire.field(answer, "tokens", list, self.root)
+        return _protocol.field(answer, "tokens", list, self.root)
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as e:
-            raise _wire.unreachable(e, self.root) from e
-        return _wire.answered(response, self.root)
+            raise _protocol.unreachable(e, self.root) from e
+        return _protocol.answered(response, self.root)
 
     async def _ajson(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """With a connection of its own, which ends with the call: none outlives its event loop."""
@@ -213,8 +215,8 @@ class KVProxyClient:
             async with httpx.AsyncClient(**self._options(), transport=self._transport) as http:
                 response = await http.request(method, path, **options)
         except httpx.HTTPError as e:
-            raise _wire.unreachable(e, self.root) from e
-        return _wire.answered(response, self.root)
+            raise _protocol.unreachable(e, self.root) from e
+        return _protocol.answered(response, self.root)
 
     def _options(self) -> dict[str, Any]:
         """The proxy is near: http_proxy and the like are not meant for it."""
@@ -230,7 +232,7 @@ class KVProxyClient:
         return {
             "method": "POST",
             "url": "/kv/v1/documents",
-            "json": _wire.publish_body(id, text, visibility),
+            "json": _protocol.publish_body(id, text, visibility),
             "headers": {"accept": "text/event-stream"},
             "timeout": self._publish_timeout,
         }
@@ -239,6 +241,6 @@ class KVProxyClient:
 def _prompt(
     messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] | None, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
-    return _wire.tokenize_body(
+    return _protocol.tokenize_body(
         [dict(m) for m in messages], [dict(t) for t in tools] if tools else None, dict(extra)
     )

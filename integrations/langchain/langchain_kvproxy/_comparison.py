@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, ChatMessage
 
-from langchain_kvproxy._recognise import DocumentReport
+from langchain_kvproxy._document_recognition import DocumentReport
 from langchain_kvproxy._volatile import client_metadata
 from langchain_kvproxy.prompts import is_system
 

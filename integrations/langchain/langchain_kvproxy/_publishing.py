@@ -10,8 +10,8 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 
 from langchain_kvproxy._digest import text_digest
+from langchain_kvproxy._document_catalogue import KnownDocument
 from langchain_kvproxy._errors import KVProxyError, ProxyUnreachable
-from langchain_kvproxy._knowledge import KnownDocument
 from langchain_kvproxy._part_names import PartNames
 from langchain_kvproxy._progress import ProgressLine
 from langchain_kvproxy.documents import has_text

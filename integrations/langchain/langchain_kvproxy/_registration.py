@@ -14,8 +14,8 @@ from langchain_core.documents import Document
 
 from langchain_kvproxy._client import KVProxyClient
 from langchain_kvproxy._digest import text_digest
+from langchain_kvproxy._document_catalogue import RETRY_S, DocumentCatalogue, KnownDocument
 from langchain_kvproxy._errors import ProxyRefused, ProxyUnreachable
-from langchain_kvproxy._knowledge import RETRY_S, Knowledge, KnownDocument
 from langchain_kvproxy._naming import with_suffix
 from langchain_kvproxy.documents import document_id, has_text, own_id, reference_of, source_of
 
@@ -50,12 +50,12 @@ class Registration:
     def __init__(
         self,
         client: KVProxyClient,
-        knowledge: Knowledge,
+        catalogue: DocumentCatalogue,
         visibility: str | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._knowledge = knowledge
+        self._catalogue = catalogue
         self._visibility = visibility
         self._clock = clock
         self._lock = threading.Lock()
@@ -82,7 +82,7 @@ class Registration:
                 return
             if self._clock() < self._not_before.get(digest, float("-inf")):
                 return
-            if self._knowledge.find(document) is not None:  # meanwhile
+            if self._catalogue.find(document) is not None:  # meanwhile
                 return
             self._claimed.add(digest)
             self._jobs.append(job)
@@ -140,7 +140,7 @@ class Registration:
         return None
 
     def _publish(self, job: _Job) -> None:
-        named = self._knowledge.named(job.id)
+        named = self._catalogue.named(job.id)
         if not job.part and (job.owned or named is None or named.etag == job.digest):
             try:
                 return self._publish_as(job.id, job)
@@ -153,7 +153,7 @@ class Registration:
     def _publish_as(self, id: str, job: _Job) -> None:
         result = self._client.publish(id, job.text, visibility=self._visibility)
         known = KnownDocument.of(result["info"])
-        self._knowledge.add(known)
+        self._catalogue.add(known)
         logger.debug("published %s of %d tokens", known.reference, known.tokens)
 
     def _failed(self, job: _Job, error: Exception) -> None:

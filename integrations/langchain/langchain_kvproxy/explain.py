@@ -15,8 +15,14 @@ from langchain_kvproxy import _checks
 from langchain_kvproxy._checks import Finding
 from langchain_kvproxy._client import DocumentUnknown, KVProxyClient, KVProxyError
 from langchain_kvproxy._comparison import Comparison, Messages, comparisons, judged, without_metadata
-from langchain_kvproxy._pieces import Piece, PromptLike, as_messages, pieces
-from langchain_kvproxy._recognise import DocumentReport, document_pieces, recognised, unchecked, wanted
+from langchain_kvproxy._document_recognition import (
+    DocumentReport,
+    document_pieces,
+    recognised,
+    unchecked,
+    wanted,
+)
+from langchain_kvproxy._prompt_parts import PromptLike, PromptPart, as_messages, prompt_parts
 
 ToolLike: TypeAlias = BaseTool | type | Callable[..., Any] | Mapping[str, Any]
 
@@ -151,7 +157,7 @@ class _Prompt:
     def __init__(self, messages: PromptLike, tools: Sequence[ToolLike] | None) -> None:
         self.messages = as_messages(messages)
         self.tools = None if tools is None else tuple(convert_to_openai_tool(_plain(tool)) for tool in tools)
-        self.pieces = pieces(self.messages)
+        self.pieces = prompt_parts(self.messages)
 
     def to_tokenize(self, reports: Sequence[DocumentReport]) -> list[Messages]:
         """Two prompts for each comparison."""
@@ -196,9 +202,9 @@ class _Prompt:
             self.tools,
         )
 
-    def _beside(self, previous: Explanation | PromptLike, documents: Sequence[Piece]) -> list[Finding]:
+    def _beside(self, previous: Explanation | PromptLike, documents: Sequence[PromptPart]) -> list[Finding]:
         before = previous.messages if isinstance(previous, Explanation) else as_messages(previous)
-        found = list(_checks.diverged(self.pieces, pieces(before), documents))
+        found = list(_checks.diverged(self.pieces, prompt_parts(before), documents))
         if isinstance(previous, Explanation) and self.tools is not None and previous.tools is not None:
             found += _checks.tools_changed(self.tools, previous.tools, documents)
         return found

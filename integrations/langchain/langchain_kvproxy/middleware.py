@@ -12,8 +12,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from typing_extensions import override
 
-from langchain_kvproxy._lifting import in_order, lifted
-from langchain_kvproxy._sent import Sent, watched
+from langchain_kvproxy._placement_check import PlacementCheck, placement_checked
+from langchain_kvproxy._tool_documents import in_order, lifted
 from langchain_kvproxy.chat_models import ChatKVProxy
 from langchain_kvproxy.documents import canonical, unique
 from langchain_kvproxy.prompts import By, DocumentLike, as_documents, place_documents
@@ -151,9 +151,9 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        with watched(self._wanted(request)) as sent:
+        with placement_checked(self._wanted(request)) as check:
             response = handler(self.placed(request))
-        self._warn(sent)
+        self._warn(check)
         return response
 
     @override
@@ -162,9 +162,9 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        with watched(self._wanted(request)) as sent:
+        with placement_checked(self._wanted(request)) as check:
             response = await handler(self.placed(request))
-        self._warn(sent)
+        self._warn(check)
         return response
 
     def placed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
@@ -202,8 +202,8 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
     def _wanted(self, request: ModelRequest[Any]) -> list[Document]:
         return unique([*self.documents, *_retrieved(request)])
 
-    def _warn(self, sent: Sent) -> None:
-        if sent.lost and not self._warned:
+    def _warn(self, check: PlacementCheck) -> None:
+        if check.lost and not self._warned:
             self._warned = True
             logger.warning(
                 "the model was called without its documents at the head of the system message, so nothing of them "

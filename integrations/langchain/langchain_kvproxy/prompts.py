@@ -15,7 +15,7 @@ from pydantic import model_validator
 from typing_extensions import override
 
 from langchain_kvproxy._arguments import refuse_unknown
-from langchain_kvproxy._parts import MARK, bare, plain_parts
+from langchain_kvproxy._content_parts import MARK, bare, plain_parts
 from langchain_kvproxy.documents import (
     KVPROXY_DOCUMENT,
     as_part,

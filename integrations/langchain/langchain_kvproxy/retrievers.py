@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from langchain_kvproxy._arguments import refuse_unknown
 from langchain_kvproxy._client import KVProxyClient
-from langchain_kvproxy._knowledge import Knowledge
+from langchain_kvproxy._document_catalogue import DocumentCatalogue
 from langchain_kvproxy._ranking import Ranking
 from langchain_kvproxy._registration import Registration
 from langchain_kvproxy.documents import (
@@ -121,7 +121,7 @@ class KVProxyRetriever(BaseRetriever):
     """One to use instead of `base_url`, `api_key` and `timeout`; it is not closed here."""
 
     _proxy: KVProxyClient = PrivateAttr()
-    _knowledge: Knowledge = PrivateAttr()
+    _catalogue: DocumentCatalogue = PrivateAttr()
     _registration: Registration = PrivateAttr()
     _ranking: Ranking = PrivateAttr(default_factory=Ranking)
     _inner_takes: frozenset[str] | None = PrivateAttr(default=None)
@@ -137,8 +137,8 @@ class KVProxyRetriever(BaseRetriever):
         super().model_post_init(context)
         key = self.api_key.get_secret_value() if self.api_key else None
         self._proxy = self.client or KVProxyClient(self.base_url, key, self.timeout)
-        self._knowledge = Knowledge(self._proxy, self.refresh_s)
-        self._registration = Registration(self._proxy, self._knowledge, self.visibility)
+        self._catalogue = DocumentCatalogue(self._proxy, self.refresh_s)
+        self._registration = Registration(self._proxy, self._catalogue, self.visibility)
         self._inner_takes = _parameters(self.retriever)
         if self.client is None:
             ended = weakref.finalize(self, self._registration.finally_do, self._proxy.close)
@@ -194,8 +194,8 @@ class KVProxyRetriever(BaseRetriever):
             query, {"callbacks": run_manager.get_child()}, **self._passed_on(k, kwargs)
         )
         documents = self._first(found, k)
-        self._knowledge.refresh()
-        counts = {key_of(d): self._knowledge.count(d.page_content) for d in self._unknown(documents)}
+        self._catalogue.refresh()
+        counts = {key_of(d): self._catalogue.count(d.page_content) for d in self._unknown(documents)}
         return self._returned(documents, counts)
 
     async def _aget_relevant_documents(
@@ -210,7 +210,7 @@ class KVProxyRetriever(BaseRetriever):
             query, {"callbacks": run_manager.get_child()}, **self._passed_on(k, kwargs)
         )
         documents = self._first(found, k)
-        await self._knowledge.arefresh()
+        await self._catalogue.arefresh()
         return self._returned(documents, await self._acounts(self._unknown(documents)))
 
     async def _acounts(self, documents: Sequence[Document]) -> dict[str, int | None]:
@@ -218,7 +218,7 @@ class KVProxyRetriever(BaseRetriever):
 
         async def count(document: Document) -> int | None:
             async with at_once:
-                return await self._knowledge.acount(document.page_content)
+                return await self._catalogue.acount(document.page_content)
 
         counts = await asyncio.gather(*map(count, documents))
         return {key_of(d): n for d, n in zip(documents, counts, strict=True)}
@@ -235,7 +235,7 @@ class KVProxyRetriever(BaseRetriever):
         return unique(found)[: k or self.k]
 
     def _unknown(self, documents: Sequence[Document]) -> list[Document]:
-        return [d for d in documents if has_text(d) and self._knowledge.find(d) is None]
+        return [d for d in documents if has_text(d) and self._catalogue.find(d) is None]
 
     def _returned(self, documents: Sequence[Document], counts: Mapping[str, int | None]) -> list[Document]:
         """The documents in their order, within the budget, as copies; what they are is remembered."""
@@ -262,7 +262,7 @@ class KVProxyRetriever(BaseRetriever):
 
     def _stamped(self, document: Document, count: int | None) -> Document:
         """A copy that says what the proxy knows, and nothing that it does not."""
-        known = self._knowledge.find(document)
+        known = self._catalogue.find(document)
         ours = (KVPROXY_DOCUMENT, KVPROXY_VERSION, KVPROXY_TOKENS, KVPROXY_ORDER)
         metadata = {key: value for key, value in document.metadata.items() if key not in ours}
         if known is not None:
@@ -286,7 +286,7 @@ class KVProxyRetriever(BaseRetriever):
 
     def _register(self, documents: Sequence[Document]) -> None:
         policy = self.registration
-        if policy == "never" or not self._knowledge.reachable:
+        if policy == "never" or not self._catalogue.reachable:
             return
         wanted = 1 if policy == "always" else policy
         for document in documents:
@@ -295,7 +295,7 @@ class KVProxyRetriever(BaseRetriever):
 
     def _stop(self) -> None:
         self._registration.stop()
-        self._knowledge.close()
+        self._catalogue.close()
         if self.client is None:
             self._registration.finally_do(self._proxy.close)
 

@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
-from langchain_kvproxy._lifting import KVPROXY_PLACE, in_order
+from langchain_kvproxy._tool_documents import KVPROXY_PLACE, in_order
 from langchain_kvproxy.documents import canonical, document_id, has_text
 from langchain_kvproxy.prompts import document_parts
 

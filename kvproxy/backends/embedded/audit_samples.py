@@ -16,6 +16,8 @@ MOST = 16
 
 @dataclass(frozen=True, slots=True)
 class ServedHit:
+    """A served hit that waits for its audit: the job and the tokens of its answer."""
+
     generation: Generation
     sequence: Sequence
     """Ended, with its tokens and scored hidden states; its pages are given back."""
@@ -41,6 +43,7 @@ class AuditSamples:
         return self._rate > 0 and self._source.random() < self._rate
 
     def put(self, hit: ServedHit) -> None:
+        """Add a served hit; dropped and counted where the queue is full."""
         if len(self._waiting) >= self._most:
             self.dropped += 1
             return

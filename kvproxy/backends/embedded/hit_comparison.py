@@ -14,7 +14,7 @@ from typing import Protocol
 from kvproxy.backends.base import Audit, BadPage, Comparison
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling
 from kvproxy.core.common_prefix import common_prefix
-from kvproxy.core.progress import ReportProgress
+from kvproxy.core.report_progress import ReportProgress
 from kvproxy.engine.bitwise import ROWS, PageWatch, Rows, compare_rows, total
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.decode.constraint import TokenConstraint
@@ -52,6 +52,8 @@ class Comparer:
 
         A hit for each cut: the one that takes the pages before page i computes the positions of page i, so that
         all of them together cost one prefill; the last takes all that is kept and answers.
+
+        Example: ``await comparer.compare(prompt, caller, 24)``
         """
         ids, cache = prompt.token_ids, self._engine.cache
         told = _ComparisonProgress(progress, len(ids) * 2)

@@ -45,9 +45,13 @@ promised to a request that runs."""
 
 
 class DeletableStore(Protocol):
-    def has(self, key: bytes) -> bool: ...
+    """A page store that can delete pages."""
 
-    def delete(self, keys: list[bytes]) -> int: ...
+    def has(self, key: bytes) -> bool:
+        """Tell whether a page is stored under ``key``."""
+
+    def delete(self, keys: list[bytes]) -> int:
+        """Delete the page under ``key``, if there is one."""
 
 
 class EmbeddedBackend:
@@ -147,7 +151,10 @@ class EmbeddedBackend:
         started: Callable[[Sequence], None] | None = None,
         claim: PlacesClaim | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """Submit a job and yield its events; closing the generator cancels it."""
+        """Submit a job and yield its events; closing the generator cancels it.
+
+        Example: ``async for event in backend.run(job): ...``
+        """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
 

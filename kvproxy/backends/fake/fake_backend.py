@@ -119,10 +119,12 @@ class FakeBackend:
         return faults + ([f"{self.holds} lookups are still held"] if self.holds else [])
 
     def ready(self) -> str | None:
+        """See ``LocalBackend.ready``."""
         return self.not_ready
 
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
+        """See ``LocalBackend.hold``."""
         self.holds += 1
         try:
             tokens = self._resident(prompt.token_ids, caller)
@@ -135,9 +137,14 @@ class FakeBackend:
             self.holds -= 1
 
     def claim(self, caller: Caller, count: int, *, again: bool = False) -> Claim:
+        """See ``LocalBackend.claim``.
+
+        Example: ``with backend.claim(caller, 2) as claim: ...``
+        """
         return self.places.claim(caller.scope, count, again=again)
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        """See ``LocalBackend.generate``."""
         self.generations.append(generation)
         claim = generation.claim or self.claim(generation.caller, 1)
         claim.enter()
@@ -181,6 +188,10 @@ class FakeBackend:
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
     ) -> Kept:
+        """See ``LocalBackend.keep``.
+
+        Example: ``kept = await backend.keep(token_ids, PUBLIC)``
+        """
         if self._failures:
             raise self._failures.popleft()[0]
         if len(token_ids) >= self.info.max_context:
@@ -201,6 +212,7 @@ class FakeBackend:
         return Kept("fake", token_ids, pages, 4 * len(token_ids), self.start_delay_s if fresh else 0.0)
 
     async def known(self, kept: Kept, scope: str) -> int:
+        """See ``LocalBackend.known``."""
         tokens = 0
         for page in kept.pages if kept.fingerprint == "fake" else ():
             if stored_key(page.key, scope) not in self.disk:
@@ -211,12 +223,15 @@ class FakeBackend:
         return tokens
 
     def resident(self, kept: Kept, caller: Caller) -> int:
+        """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
 
     def pin_room(self) -> int:
+        """See ``LocalBackend.pin_room``."""
         return self.most_pinned - sum(self.pinned.values())
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+        """See ``LocalBackend.pin``."""
         if (scope, kept.token_ids) not in self.pinned and len(kept.pages) > self.pin_room():
             raise CannotFit("too many pages are pinned", param="pinned")
         await self.keep(kept.token_ids, scope)
@@ -232,6 +247,10 @@ class FakeBackend:
         return release
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        """See ``LocalBackend.forget``.
+
+        Example: ``await backend.forget(kept, PUBLIC, frozenset())``
+        """
         self._kept.get(scope, set()).discard(kept.token_ids)
         self.disk.difference_update(stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept)
 
@@ -242,6 +261,10 @@ class FakeBackend:
         new_tokens: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> Comparison:
+        """See ``LocalBackend.compare``.
+
+        Example: ``await backend.compare(prompt, caller, 24)``
+        """
         cached = self._resident(prompt.token_ids, caller)
         if not cached:
             raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)

@@ -34,6 +34,7 @@ class AnswerLimits:
     """An answer with an error status."""
 
     def of_errors(self) -> AnswerLimits:
+        """Return the limits of an answer with an error status."""
         return replace(self, whole=self.error, stream=self.error)
 
 

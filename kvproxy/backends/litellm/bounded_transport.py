@@ -38,6 +38,10 @@ class BoundedReading:
         self._opened: list[httpx.Response] = []
 
     def meter(self, response: httpx.Response, request: httpx.Request, limits: AnswerLimits) -> AnswerMeter:
+        """Return a fresh meter for the answer to a request.
+
+        Example: ``reading.meter(response, request, limits)``
+        """
         self._opened.append(response)
         if not self._streamed:
             return AnswerMeter(limits)
@@ -77,6 +81,7 @@ class BoundedStream(httpx.AsyncByteStream):
                         paused = time.monotonic()
 
     async def aclose(self) -> None:
+        """Close the connection."""
         await self._inner.aclose()
 
 
@@ -91,6 +96,7 @@ class Unpacker:
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if name in _GZIP else None
 
     def pieces(self, packed: bytes) -> Iterator[bytes]:
+        """Yield unpacked pieces of ``packed``, each of at most PIECE bytes."""
         if self._inflate is None:
             yield from (packed[at : at + PIECE] for at in range(0, len(packed), PIECE))
             return
@@ -121,6 +127,7 @@ def bounded(base: Any, limits: AnswerLimits | None = None) -> Any:
         kvproxy_limits = within
 
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            """Send a request, and bound the answer."""
             request.headers["Accept-Encoding"] = "gzip"
             response: httpx.Response = await super().handle_async_request(request)
             try:

@@ -55,6 +55,7 @@ class ResponseEvents:
         self._last = -1
 
     def clean(self, dumped: dict[str, Any]) -> list[dict[str, Any]]:
+        """Clean one event of a streamed response."""
         event = dict(dumped)
         if isinstance(inner := event.get("response"), dict):
             event["response"] = response(inner)

@@ -39,6 +39,7 @@ class FallbackReader:
         self._calls = 0
 
     def read(self, chunk: dict[str, Any]) -> list[Event]:
+        """Read one chunk and return its events."""
         events: list[Event] = []
         if not self.started:
             self.started = True
@@ -72,6 +73,7 @@ class FallbackReader:
         )
 
     def finished(self) -> Finished:
+        """Return the event that ends the answer."""
         counts = usage(self._usage)
         details = counts["prompt_tokens_details"]
         spent = counts.get("completion_tokens_details") or {}
@@ -117,7 +119,10 @@ def sampling_arguments(sampling: Sampling, *, transparent: bool) -> dict[str, An
 
 def with_format(plain: dict[str, Any], sampling: dict[str, Any], *, transparent: bool) -> dict[str, Any]:
     """Return the whole of a fallback's arguments. ``plain`` may have ``structured_outputs``, which only engines of
-    OpenAI's dialect know: where another upstream could answer, none may, rather than one that has not heard of it."""
+    OpenAI's dialect know: where another upstream could answer, none may, rather than one that has not heard of it.
+
+    Example: ``with_format(plain, {"temperature": 0}, transparent=True)``
+    """
     plain = dict(plain)
     wanted = plain.pop("structured_outputs", None)
     if wanted is None:

@@ -88,6 +88,8 @@ def upstream_call(endpoint: Endpoint, body: dict[str, Any], upstream: ProviderDi
 
     Raises InvalidRequest for shapes that litellm would trip over, and for a conversation that is not stored; the
     rest is the upstream's to judge.
+
+    Example: ``upstream_call("chat/completions", {"model": "up-1", "messages": []}, dialect)``
     """
     if endpoint == "responses" and upstream.chat_only and body.get("previous_response_id") is not None:
         raise InvalidRequest(

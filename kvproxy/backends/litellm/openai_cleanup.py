@@ -65,6 +65,7 @@ class TextChunkCleaner:
         self._frame: dict[str, Any] = {}
 
     def clean(self, dumped: dict[str, Any]) -> list[dict[str, Any]]:
+        """Clean one chunk of a streamed text completion."""
         if not self._frame:
             self._frame = {k: dumped.get(k) for k in ("id", "object", "created", "model")}
         choices = [_choice(c, "text", c.get("text") or "") for c in dumped.get("choices") or ()]

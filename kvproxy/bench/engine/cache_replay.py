@@ -53,7 +53,10 @@ class ReplayOutcome:
 
 
 def replay(visits: Iterable[Visit], pages: int, work: PageWork, policy: str) -> ReplayOutcome:
-    """One request after another, in ``pages`` pages. Raises AssertionError when the books do not balance."""
+    """One request after another, in ``pages`` pages. Raises AssertionError when the books do not balance.
+
+    Example: ``replay(visits, 512, work, "value")``
+    """
     player = _Player(pages, work, policy)
     for visit in visits:
         player.serve(visit)

@@ -31,6 +31,8 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
+    """Measured ceilings: memory bandwidth, and bf16 matrix products."""
+
     copy_gbs: float
     """GB/s of a copy, the bytes read and those written counted."""
     read_gbs: float
@@ -76,6 +78,7 @@ class CeilingWork:
 
 
 def work_of(model: TileModel) -> CeilingWork:
+    """Return the sizes of a model that bound its time per token."""
     shape = model.page_shape
     return CeilingWork(
         layers=shape.layers,

@@ -70,7 +70,10 @@ class Rig:
         self, token_ids: Sequence[int], *, max_tokens: int, sampling: Sampling = GREEDY, **fields: Any
     ) -> TimedAnswer:
         """Queue a job; it is answered with exactly ``max_tokens`` tokens unless ``sampling`` stops it. ``fields``:
-        any other field of Job. Raises the errors of Engine.submit."""
+        any other field of Job. Raises the errors of Engine.submit.
+
+        Example: ``rig.submit(random_ids(512, 1000), max_tokens=8).end()``
+        """
         job = Job(
             id=f"rig-{next(self._ids)}",
             token_ids=tuple(token_ids),
@@ -89,6 +92,10 @@ class Rig:
     def run(
         self, token_ids: Sequence[int], *, max_tokens: int, sampling: Sampling = GREEDY, **fields: Any
     ) -> Timed:
+        """Submit a job and wait for its answer. ``fields``: as ``submit``.
+
+        Example: ``rig.run(random_ids(512, 1000), max_tokens=8)``
+        """
         return self.submit(token_ids, max_tokens=max_tokens, sampling=sampling, **fields).end()
 
     def on_thread(self, function: Callable[[], T]) -> T:
@@ -98,10 +105,12 @@ class Rig:
         return result[0]
 
     def occupancy(self) -> Occupancy:
+        """Return the use of the page budget, read on the engine thread."""
         return self.cache.occupancy()
 
     @property
     def page_bytes(self) -> int:
+        """Bytes of one page of KV."""
         return self.model.page_shape.bytes
 
     def forget(self) -> None:
@@ -139,7 +148,10 @@ class Rig:
 
     def compare(self, hit: TimedAnswer, cold: TimedAnswer, start: int, end: int | None = None) -> Rows:
         """Logits of two scoring jobs over one prompt, at every position from ``start`` up to ``end``, or to the last
-        one. Both must have scored ``start``; ValueError when they did not compute the same positions."""
+        one. Both must have scored ``start``; ValueError when they did not compute the same positions.
+
+        Example: ``rig.compare(hit, cold, 256)``
+        """
         ours, reference = (_scored_between(a.sequence, start, end) for a in (hit, cold))
         if len(ours) != len(reference):
             raise ValueError(f"compared {len(ours)} positions with {len(reference)}")
@@ -162,6 +174,10 @@ def _scored_between(seq: EngineSequence, start: int, end: int | None) -> torch.T
 
 
 def random_ids(length: int, vocab_size: int, seed: int = 0) -> tuple[int, ...]:
+    """Return ``length`` random token ids, the same for the same seed.
+
+    Example: ``random_ids(512, 151_936, seed=1)``
+    """
     source = random.Random(f"kvproxy {seed}")
     return tuple(source.randrange(vocab_size) for _ in range(length))
 
@@ -182,7 +198,10 @@ def start_rig(
     **options: Any,
 ) -> Rig:
     """Return an engine around a model in memory. ``tokens``: positions of KV that all pages together hold, one page for
-    the tail included. ``options``: any other of Engine's. End it with ``rig.engine.stop()``."""
+    the tail included. ``options``: any other of Engine's. End it with ``rig.engine.stop()``.
+
+    Example: ``rig = start_rig(model, tokens=4096)``
+    """
     pool = PagePool(model.page_shape, pages_for(tokens) + 2, model.device)
     cache = KVCache(pool, PrefixIndex(root_key(model.fingerprint)))
     thread = thread or KernelThread()
@@ -217,6 +236,8 @@ def open_rig(
     """``model``: ``shape:NAME`` or whatever ``resolve_model`` takes. ``disk``: a page store in a temporary folder.
 
     Raises SetupError when the model is not to be had.
+
+    Example: ``with open_rig("shape:qwen3-0.6b", tokens=4096, cache_dir=folder) as rig: ...``
     """
     thread = KernelThread()
 
@@ -253,4 +274,5 @@ def scratch_store(model: TileModel) -> Iterator[PageStore]:
 
 @contextmanager
 def no_store() -> Iterator[None]:
+    """Open no store: pages stay in memory alone."""
     yield None

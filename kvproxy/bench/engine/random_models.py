@@ -41,6 +41,7 @@ class Shape:
     max_context: int = 40_960
 
     def config(self) -> Qwen3Config:
+        """Return the transformers configuration of this shape."""
         return Qwen3Config(
             vocab_size=self.vocab,
             hidden_size=self.hidden,
@@ -85,6 +86,8 @@ def random_module(shape: Shape, dtype: torch.dtype = torch.bfloat16, seed: int =
 
     Activations stay of order 1 to 100 and logits have a standard deviation of about 2.5, so that greedy answers are
     neither one token for ever nor decided by the last bit.
+
+    Example: ``random_module(SHAPES["qwen3-0.6b"], torch.float32, seed=1)``
     """
     block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(seed))
     with no_init_weights():

@@ -35,6 +35,8 @@ def load_plain(
 
     ``cache_dir``: where the bundled model is converted to. Raises SetupError when there is no such
     model, or no such dtype.
+
+    Example: ``load_plain("smollm2-135m", "float32", cache_dir=folder)``
     """
     if dtype not in DTYPES:
         raise SetupError(f"there is no dtype {dtype} here; it is one of {', '.join(DTYPES)}")
@@ -96,7 +98,10 @@ class Baseline:
     @torch.inference_mode()
     def answer(self, token_ids: Sequence[int], new: int, *, lookup: int | None = None) -> Generated:
         """Run ``generate()`` greedily: at most ``new`` tokens. ``lookup``: drafts of so many tokens, its
-        ``prompt_lookup_num_tokens``; those that were accepted together come without a gap."""
+        ``prompt_lookup_num_tokens``; those that were accepted together come without a gap.
+
+        Example: ``baseline.answer(token_ids, 64, lookup=3)``
+        """
         ids = torch.tensor([list(token_ids)], device=self._device)
         seen: list[tuple[int, float]] = []
 

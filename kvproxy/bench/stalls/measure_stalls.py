@@ -31,6 +31,8 @@ _ANSWER = 200
 
 @dataclass(frozen=True, slots=True)
 class StallPlan:
+    """Counts and sizes of ``kvproxy bench stall``."""
+
     streams: int = 64
     documents: int = 10_000
     body: int = stall_server.MAX_BODY
@@ -42,7 +44,10 @@ def measure_stalls(
     plan: StallPlan, *, model_folder: Path, told: Callable[[Mapping[str, Any]], None] | None = None
 ) -> dict[str, Any]:
     """``model_folder``: of the tokenizer and the chat template. Times in milliseconds. Raises SetupError when the
-    server does not start or ends. ``told`` is called with each case's row as the case ends."""
+    server does not start or ends. ``told`` is called with each case's row as the case ends.
+
+    Example: ``measure_stalls(StallPlan(), model_folder=folder)``
+    """
     with tempfile.TemporaryDirectory(prefix="kvproxy-stall-") as scratch:
         file = Path(scratch) / "server.url"
         arguments = (str(model_folder), scratch, str(plan.documents), str(file))

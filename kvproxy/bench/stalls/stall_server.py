@@ -26,7 +26,7 @@ from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
-from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS, set_aside
+from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS, collect_and_freeze
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
@@ -45,7 +45,10 @@ HEAD = "Every document of a large house begins with the same long notice. " * 2
 
 
 def fill(library: Library, composer: Composer, documents: int) -> None:
-    """Make so many documents known, none of which has pages."""
+    """Make so many documents known, none of which has pages.
+
+    Example: ``fill(library, composer, 10_000)``
+    """
     preparation = Preparation(composer)
     for number in range(documents):
         body = f"{HEAD}Document {number}. {text(200, number)}"
@@ -54,6 +57,10 @@ def fill(library: Library, composer: Composer, documents: int) -> None:
 
 
 async def run(model_folder: Path, store: Path, documents: int, announce_file: Path) -> None:
+    """Serve until SIGTERM under a watch of the event loop.
+
+    Example: ``run(model_folder, store, 10_000, announce_file)``
+    """
     tokenizer = Tokenizer.load(model_folder)
     library = Library()
     composer = Composer(tokenizer, ChatTemplate.load(model_folder), library, [Framing("system", None)])
@@ -88,7 +95,7 @@ async def run(model_folder: Path, store: Path, documents: int, announce_file: Pa
             return web.json_response(asdict(watch.take()))
 
         app.router.add_get("/stall", longest)
-        set_aside()  # this and the collections' clock as `kvproxy serve` has them
+        collect_and_freeze()  # this and the collections' clock as `kvproxy serve` has them
         async with watch.watching(), asyncio.TaskGroup() as background:
             clock = background.create_task(FULL_COLLECTIONS.run())
             await serve(app, "127.0.0.1", 0, drain, announce_to(announce_file))

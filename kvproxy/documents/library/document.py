@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kvproxy.core import PUBLIC, DocumentRef, Visibility, documents_scope
-from kvproxy.documents.library.spelling import PUBLISHED, bare
+from kvproxy.documents.library.spelling import PUBLISHED, strip_front
 from kvproxy.errors import DocumentRejected
 
 ID_PATTERN = r"^(?=.{1,128}$)[A-Za-z0-9][A-Za-z0-9._-]*(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)*$"
@@ -75,8 +75,8 @@ def checked_etag(id: str, text: str, max_text: int) -> str:
             "without '.', '..' or nothing between slashes, and no slash at the end.",
             param="id",
         )
-    if not bare(text):
-        raise DocumentRejected(f"The text of '{id}' is empty.", param="text")
+    if not strip_front(text):
+        raise DocumentRejected(f"The text of '{id}' is empty; publish a text with words.", param="text")
     try:
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError as e:
@@ -85,13 +85,15 @@ def checked_etag(id: str, text: str, max_text: int) -> str:
         ) from e
     if size > max_text:
         raise DocumentRejected(
-            f"The text of '{id}' has {size} bytes; at most {max_text} are accepted.", param="text"
+            f"The text of '{id}' has {size} bytes; at most {max_text} are accepted. Publish it in parts, or raise "
+            "documents.max_text.",
+            param="text",
         )
     return etag_of(text)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JoinPoint:
     """A place near the document's start: from here its own tokens are right, if a piece starts here in context."""
 
     character: int
@@ -110,7 +112,7 @@ class TokenizedDocument:
     key: str
     """sha256 of the core, hex."""
     token_ids: tuple[int, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[JoinPoint, ...]
     lead: int
     """Characters of the core that must be looked at to find an entry."""
     cut: int

@@ -14,7 +14,7 @@ from kvproxy.errors import DocumentNotFound
 
 
 @dataclass(frozen=True, slots=True)
-class Spelled:
+class SpelledText:
     """A document's text in another spelling than the published one."""
 
     name: str
@@ -28,7 +28,7 @@ class Spelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownDocument:
     """A document version with its tokens, as the composer needs it."""
 
     document: Document
@@ -37,13 +37,13 @@ class Known:
     """Its published framings, of all its spellings."""
     quarantined: str | None = None
     """The reason that its kept pages are not used, for its readers; None while they are."""
-    others: tuple[Spelled, ...] = ()
+    others: tuple[SpelledText, ...] = ()
     """Its other spellings."""
 
     @property
-    def spellings(self) -> tuple[Spelled, ...]:
+    def spellings(self) -> tuple[SpelledText, ...]:
         """All spellings, the published one first."""
-        return (Spelled(PUBLISHED, self.document.text, self.tokenized), *self.others)
+        return (SpelledText(PUBLISHED, self.document.text, self.tokenized), *self.others)
 
     @property
     def matches(self) -> list[DocumentMatch]:
@@ -56,7 +56,7 @@ class Known:
 class DocumentMatch:
     """A document in one of its spellings, as found in a text."""
 
-    known: Known
+    known: KnownDocument
     tokenized: TokenizedDocument
 
     @property
@@ -76,7 +76,7 @@ class Library:
     """
 
     def __init__(self) -> None:
-        self._versions: dict[str, dict[int, Known]] = {}
+        self._versions: dict[str, dict[int, KnownDocument]] = {}
         """By ``DocumentRef.name``, then by version, ascending."""
         self._texts: dict[str, TextPrefixes[DocumentMatch]] = {}
         """By the scope that may see the documents: ``PUBLIC``, or their owner's."""
@@ -86,7 +86,7 @@ class Library:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Known]:
+    def __iter__(self) -> Iterator[KnownDocument]:
         """Yield all versions, by id and then by version."""
         for _, names in groupby(sorted(self._versions), key=_id_of):
             versions = (known for name in names for known in self._versions[name].values())
@@ -96,7 +96,7 @@ class Library:
         """Return the ids with a version that ``caller`` may see, sorted."""
         return sorted({_id_of(name) for name in self._versions if _owner_in(name) in ("", caller.scope)})
 
-    def add(self, known: Known) -> None:
+    def add(self, known: KnownDocument) -> None:
         """Make a version findable, replacing the same version if present: a reader sees the one or the other."""
         ref, before = known.document.ref, self.find(known.document.ref)
         versions = {**self._versions.get(ref.name, {}), known.document.version: known}
@@ -130,7 +130,7 @@ class Library:
                 self._quarantined -= known.quarantined is not None
                 self._unindex(known, ())
 
-    def _unindex(self, known: Known, kept: Collection[str]) -> None:
+    def _unindex(self, known: KnownDocument, kept: Collection[str]) -> None:
         """Remove a version's texts from the index, except for those in ``kept``."""
         scope, ref = _seen_by(known), known.document.ref
         texts = self._texts[scope]
@@ -141,7 +141,7 @@ class Library:
         if not len(texts):
             del self._texts[scope]
 
-    def find(self, ref: DocumentRef) -> Known | None:
+    def find(self, ref: DocumentRef) -> KnownDocument | None:
         """Return exactly this version, whether or not a caller may see it."""
         return self._versions.get(ref.name, {}).get(ref.version or 0)
 
@@ -150,7 +150,7 @@ class Library:
         """The number of versions in quarantine."""
         return self._quarantined
 
-    def versions(self, document_id: str, caller: Caller) -> list[Known]:
+    def versions(self, document_id: str, caller: Caller) -> list[KnownDocument]:
         """Return the versions of a document that ``caller`` may see, oldest first, its own behind another
         publisher's.
 
@@ -168,7 +168,7 @@ class Library:
         versions = self._versions.get(document_id)
         return next(iter(versions.values())).document.owner_scope if versions else None
 
-    def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> Known:
+    def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> KnownDocument:
         """Return the version ``ref`` names, or the newest that ``caller`` may see; its own before another
         publisher's.
 
@@ -192,7 +192,7 @@ class Library:
                 return known
         raise DocumentNotFound(str(ref), param=param)
 
-    def at_front(self, text: str, caller: Caller) -> DocumentMatch | None:
+    def find_at_front(self, text: str, caller: Caller) -> DocumentMatch | None:
         """Return the longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
 
         ``text`` starts at a character that is not white space.
@@ -216,7 +216,7 @@ def _owner_in(name: str) -> str:
     return name.partition("\n")[2]
 
 
-def _seen_by(known: Known) -> str:
+def _seen_by(known: KnownDocument) -> str:
     """Return the scope that a document is visible to."""
     return PUBLIC if known.document.visibility == "public" else known.document.owner_scope
 

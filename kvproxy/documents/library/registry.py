@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import struct
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,18 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvproxy.core import PUBLIC, DocumentRef, Kept, KeptPage, documents_scope, stored_key
+from kvproxy.core import PUBLIC, DocumentRef, Kept, documents_scope, stored_key
 from kvproxy.documents.library import registry_rescue
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.registry_rows import (
     IDS,
     KEPT,
-    PAGE,
     PINNED,
     QUARANTINED,
     SCHEMA,
     VERSIONS,
     id_of,
+    kept_row,
+    parse_document,
+    parse_kept,
+    parse_pages,
     sealed,
 )
 from kvproxy.errors import SetupError, StorageFull, Unavailable
@@ -186,12 +188,12 @@ class Registry:
         """Read all versions, by id and then by version."""
         kept: dict[tuple[str, int], list[KeptFraming]] = {}
         for name, version, framing, *columns, _ in self._rows("SELECT * FROM kept ORDER BY framing"):
-            kept.setdefault((name, version), []).append(KeptFraming(framing, _kept(columns)))
+            kept.setdefault((name, version), []).append(KeptFraming(framing, parse_kept(columns)))
         notes = {(row[0], row[1]): row[2] for row in self._rows("SELECT * FROM quarantined")}
         pinned = {(row[0], row[1]) for row in self._rows("SELECT * FROM pinned")}
         entries = [
             RegistryEntry(
-                _document(row),
+                parse_document(row),
                 tuple(kept.get((row[0], row[1]), ())),
                 notes.get((row[0], row[1])),
                 (row[0], row[1]) in pinned,
@@ -212,13 +214,13 @@ class Registry:
             "SELECT visibility, owner_scope, pages FROM versions JOIN kept USING (id, version) ORDER BY versions.rowid"
         ):
             scope = PUBLIC if visibility == "public" else documents_scope(owner)
-            for page in _parse_pages(blob):
+            for page in parse_pages(blob):
                 owners.setdefault(stored_key(page.key, scope), owner)
         return owners
 
-    def set_aside(self) -> list[str]:
+    def damage_reports(self) -> list[str]:
         """Return a line for each loss of the damaged databases that lie beside this one."""
-        return registry_rescue.set_aside(self.path)
+        return registry_rescue.damage_reports(self.path)
 
     def check(self) -> list[str]:
         """Return every fault as a line of text; empty when sound. A database set aside is one, until its folder is
@@ -231,7 +233,7 @@ class Registry:
             "SELECT id, version, framing, token_ids, pages FROM kept"
         ):
             where = f"{id_of(name)}@{version} ({framing})"
-            if sum(page.tokens for page in _parse_pages(pages)) > len(tokens) // 4:
+            if sum(page.tokens for page in parse_pages(pages)) > len(tokens) // 4:
                 faults.append(f"{where}: its pages hold more tokens than it has")
         return faults
 
@@ -279,30 +281,4 @@ def _pin(db: sqlite3.Connection, ref: DocumentRef, pinned: bool) -> None:
 
 
 def _insert_kept(db: sqlite3.Connection, ref: DocumentRef, framing: KeptFraming) -> None:
-    kept = framing.kept
-    row = (
-        ref.name,
-        ref.version,
-        framing.framing,
-        kept.fingerprint,
-        struct.pack(f"<{len(kept.token_ids)}I", *kept.token_ids),
-        b"".join(PAGE.pack(page.key, page.tokens) for page in kept.pages),
-        kept.bytes,
-        float(kept.prefill_s),
-    )
-    db.execute(KEPT.insert, sealed(KEPT, row))
-
-
-def _kept(columns: list[Any]) -> Kept:
-    fingerprint, tokens, pages, size, prefill_s = columns
-    token_ids = struct.unpack(f"<{len(tokens) // 4}I", tokens)
-    return Kept(fingerprint, token_ids, _parse_pages(pages), size, prefill_s)
-
-
-def _parse_pages(blob: bytes) -> tuple[KeptPage, ...]:
-    return tuple(KeptPage(key, tokens) for key, tokens in PAGE.iter_unpack(blob))
-
-
-def _document(row: tuple[Any, ...]) -> Document:
-    name, version, text, etag, visibility, owner_scope, created, _ = row
-    return Document(id_of(name), version, bytes(text).decode("utf-8"), etag, visibility, owner_scope, created)
+    db.execute(KEPT.insert, sealed(KEPT, kept_row(ref, framing.framing, framing.kept)))

@@ -62,7 +62,10 @@ def make_sound(path: Path) -> None:
         if wal.frames:  # SQLite would remove the log of an empty file
             _rescue(path, "the file is empty")
             return
-        logger.warning("document registry %s is an empty file: no document is known", path)
+        logger.warning(
+            "document registry %s is an empty file, so no document is known; restore it or publish again",
+            path,
+        )
         return
     try:
         with closing(sqlite3.connect(path)) as db:
@@ -79,16 +82,21 @@ def make_sound(path: Path) -> None:
     if faults or (old is not None and old.lost):
         _rescue(path, faults[0] if faults else f"{len(old.lost) if old else 0} rows fail")
     elif old is not None:
-        part = _write(path, old)
-        for name in _files(path):
-            if name != path:
-                name.unlink()
-        part.replace(path)
-        _sync(path.parent)
-        logger.info("document registry %s: written anew, each row with its digest and its owner", path)
+        _import(path, old)
 
 
-def set_aside(path: Path) -> list[str]:
+def _import(path: Path, old: _Rescued) -> None:
+    """Replace a sound database of schema 1 by one with digests."""
+    part = _write(path, old)
+    for name in _files(path):
+        if name != path:
+            name.unlink()
+    part.replace(path)
+    _sync(path.parent)
+    logger.info("document registry %s: written anew, each row with its digest and its owner", path)
+
+
+def damage_reports(path: Path) -> list[str]:
     """Return the reports of the databases set aside, a line for each loss.
 
     Until such a folder is removed, pages that belong to no document are kept, because restoring the database would
@@ -106,7 +114,7 @@ def set_aside(path: Path) -> list[str]:
 
 def faults(path: Path) -> list[str]:
     """Return every fault of a registry as a line of text, databases set aside included. Changes nothing."""
-    found = set_aside(path)
+    found = damage_reports(path)
     if not path.exists():
         return found
     wal = read_wal(path)
@@ -134,7 +142,9 @@ def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
     if not schema and version == 0:
         return 0, []
     if schema != wanted and version not in (1, rows.SCHEMA_VERSION):
-        raise SetupError(f"{path} was written by another version of kvproxy (schema {version})")
+        raise SetupError(
+            f"{path} was written by another version of kvproxy (schema {version}); use that version"
+        )
     faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     if schema == wanted:
         faults += ["the schema's version is damaged"] if version != rows.SCHEMA_VERSION else []

@@ -10,8 +10,10 @@ import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from kvproxy.core import DocumentRef
+from kvproxy.core import DocumentRef, Kept, KeptPage
+from kvproxy.documents.library.document import Document
 
 SCHEMA_VERSION = 2
 """Schema 1 had no digests, and private documents had no owner in their ``id``; it is imported."""
@@ -136,14 +138,14 @@ def row_fault(table: Table, row: Sequence[Value], *, with_digest: bool = True) -
     if values is None:
         return "a column has another type"
     if with_digest and row[-1] != _digest(table, values):
-        return "a column is not what was written"
+        return "a column differs from the row as written"
     if table is VERSIONS:
         version, text, etag = values[1:4]
         assert isinstance(version, int) and isinstance(text, bytes)
         if hashlib.sha256(text).hexdigest() != etag:
             return "the text does not match its ETag"
         if version < 1 or values[4] not in ("public", "private"):
-            return "a column is not what was written"
+            return "a column differs from the row as written"
     if table is KEPT and (len(_blob(values[4])) % 4 or len(_blob(values[5])) % PAGE.size):
         return "tokens or pages are cut off"
     return None
@@ -214,3 +216,41 @@ def _digest(table: Table, values: Sequence[Value]) -> bytes:
         digest.update(f"\0{column}:{len(data)}:".encode())
         digest.update(data)
     return digest.digest()
+
+
+def kept_row(ref: DocumentRef, framing: str, kept: Kept) -> Row:
+    """Return the values of a row of ``KEPT``, without its digest.
+
+    Example:
+        ``row = sealed(KEPT, kept_row(ref, "system", kept))``
+    """
+    token_ids = struct.pack(f"<{len(kept.token_ids)}I", *kept.token_ids)
+    pages = b"".join(PAGE.pack(page.key, page.tokens) for page in kept.pages)
+    return (
+        ref.name,
+        ref.version,
+        framing,
+        kept.fingerprint,
+        token_ids,
+        pages,
+        kept.bytes,
+        float(kept.prefill_s),
+    )
+
+
+def parse_kept(columns: Sequence[Any]) -> Kept:
+    """Read the columns of ``KEPT`` behind the framing, without the digest."""
+    fingerprint, tokens, pages, size, prefill_s = columns
+    token_ids = struct.unpack(f"<{len(tokens) // 4}I", tokens)
+    return Kept(fingerprint, token_ids, parse_pages(pages), size, prefill_s)
+
+
+def parse_pages(blob: bytes) -> tuple[KeptPage, ...]:
+    """Read the column ``kept.pages``."""
+    return tuple(KeptPage(key, tokens) for key, tokens in PAGE.iter_unpack(blob))
+
+
+def parse_document(row: Sequence[Any]) -> Document:
+    """Read a row of ``VERSIONS``, digest included."""
+    name, version, text, etag, visibility, owner_scope, created, _ = row
+    return Document(id_of(name), version, bytes(text).decode("utf-8"), etag, visibility, owner_scope, created)

@@ -49,7 +49,7 @@ def spellings(text: str) -> tuple[Spelling, ...]:
     return tuple(found.values())
 
 
-def bare(text: str) -> str:
+def strip_front(text: str) -> str:
     """Return ``text`` without byte order marks and white space at its front."""
     while (shorter := text.lstrip().lstrip(MARK)) != text:
         text = shorter
@@ -57,6 +57,6 @@ def bare(text: str) -> str:
 
 
 def _candidates(text: str) -> Iterator[tuple[str, str]]:
-    for head, spelled in (("", text), ("no-bom", text.removeprefix(MARK)), ("stripped", bare(text))):
+    for head, spelled in (("", text), ("no-bom", text.removeprefix(MARK)), ("stripped", strip_front(text))):
         yield head or PUBLISHED, spelled
         yield f"{head}+lf" if head else "lf", _CARRIAGE_RETURN.sub("\n", spelled)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from kvproxy import __version__
 from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument
-from kvproxy.documents.library.library import Known, Spelled
+from kvproxy.documents.library.library import KnownDocument, SpelledText
 from kvproxy.documents.library.spelling import PUBLISHED, spellings
 from kvproxy.documents.prompts.compose import Composer
 
@@ -22,11 +22,11 @@ class Prepared:
 
     tokenized: TokenizedDocument
     prefixes: tuple[FramedPrefix, ...]
-    others: tuple[Spelled, ...]
+    others: tuple[SpelledText, ...]
 
-    def known(self, document: Document, quarantined: str | None = None) -> Known:
+    def known(self, document: Document, quarantined: str | None = None) -> KnownDocument:
         """Make the library's value of ``document``, with these tokens."""
-        return Known(document, self.tokenized, self.prefixes, quarantined, self.others)
+        return KnownDocument(document, self.tokenized, self.prefixes, quarantined, self.others)
 
 
 class Preparation:
@@ -51,13 +51,13 @@ class Preparation:
         """
         tokenized = self._composer.tokenize(text, token_ids)
         prefixes = list(self._framed(text, tokenized, PUBLISHED))
-        others: list[Spelled] = []
+        others: list[SpelledText] = []
         cores = {tokenized.core: tokenized}
         for spelling in spellings(text)[1:] if self._policy == "auto" else ():
             core = spelling.text.strip()
             if core not in cores:
                 cores[core] = self._composer.tokenize(core)
-            other = Spelled(spelling.name, spelling.text, cores[core])
+            other = SpelledText(spelling.name, spelling.text, cores[core])
             others.append(other)
             for prefix in self._framed(other.text, other.tokenized, other.name):
                 if len(prefix.token_ids) <= limit and not any(_covers(kept, prefix) for kept in prefixes):
@@ -66,7 +66,7 @@ class Preparation:
 
     def _framed(self, text: str, tokenized: TokenizedDocument, spelling: str) -> Iterator[FramedPrefix]:
         for framing in self._composer.framings:
-            prefix = self._composer.framed(text, tokenized, framing, spelling)
+            prefix = self._composer.framed_prefix(text, tokenized, framing, spelling)
             if prefix.token_ids:
                 yield prefix
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.document import Document, Entry, FramedPrefix, TokenizedDocument, etag_of
-from kvproxy.documents.library.library import Spelled
+from kvproxy.documents.library.document import Document, FramedPrefix, JoinPoint, TokenizedDocument, etag_of
+from kvproxy.documents.library.library import SpelledText
 from kvproxy.documents.library.spelling import spellings
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.store.sqlite.sqlite_read_only import read_only
@@ -147,7 +147,7 @@ def damaged_texts(path: Path) -> list[str]:
             for row in db.execute(_ROWS):
                 if not _whole(row):
                     id = str(row[0]).partition("\n")[0]
-                    faults.append(f"{id[:140]}@{row[1]} is not what was written")
+                    faults.append(f"{id[:140]}@{row[1]} differs from the row as written")
             return faults
     except (sqlite3.Error, UnicodeDecodeError) as e:
         return [str(e)]
@@ -221,13 +221,13 @@ def _decoded(data: bytes, text: str) -> Prepared | None:
     for key, entries, lead, cut, cut_token, count in head["tokenized"]:
         if key not in cores:
             return None
-        ids, places = take(count), tuple(Entry(character, token) for character, token in entries)
+        ids, places = take(count), tuple(JoinPoint(character, token) for character, token in entries)
         tokenized[key] = TokenizedDocument(cores[key], key, ids, places, lead, cut, cut_token)
     prefixes = tuple(
         FramedPrefix(framing, take(count), spelling) for framing, spelling, count in head["prefixes"]
     )
     others = tuple(
-        Spelled(name, texts[name], tokenized[key]) for name, key in head["others"] if name in texts
+        SpelledText(name, texts[name], tokenized[key]) for name, key in head["others"] if name in texts
     )
     if len(others) != len(head["others"]):
         return None

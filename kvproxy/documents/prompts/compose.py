@@ -5,27 +5,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from kvproxy.core import Caller, ChatRequest, DocumentPart, Prompt, Role, Span, TextRequest
+from kvproxy.core import Caller, ChatRequest, DocumentPart, Prompt, Role, Span, TextRequest, Tool
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.documents.library.document import FramedPrefix, Framing, TokenizedDocument
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.spelling import PUBLISHED
 from kvproxy.documents.prompts.history import History
 from kvproxy.documents.prompts.message_contents import Contents
 from kvproxy.documents.prompts.model_format import model_format
-from kvproxy.documents.prompts.plain_call import asked_format, plain_call
+from kvproxy.documents.prompts.placed_prompt import PlacedPrompt, document_span, published_tokens
+from kvproxy.documents.prompts.plain_call import format_fields, plain_call
 from kvproxy.documents.prompts.request_weight import request_weight
-from kvproxy.documents.prompts.roles import arranged, shown_as
+from kvproxy.documents.prompts.roles import arrange, shown_roles
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.prompts.text_prompt import TextPrompts
 from kvproxy.documents.prompts.think_state import reasoning_state
-from kvproxy.documents.prompts.tool_texts import ToolTexts
-from kvproxy.documents.tokens.encoding_budget import ON_LOOP, EncodingBudget, Pending
-from kvproxy.documents.tokens.escape import RESERVED, Escape, checked
-from kvproxy.documents.tokens.token_join import Mark, Seam
+from kvproxy.documents.prompts.tool_texts import RenderedTools, ToolTexts
+from kvproxy.documents.tokens.encoding_budget import ON_LOOP, EncodingBudget, NeedsThread
+from kvproxy.documents.tokens.escape import RESERVED, Escape, check_unicode
+from kvproxy.documents.tokens.token_join import TokenJoiner
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import InvalidRequest, SetupError
 from kvproxy.runtime.off_loop import SMALL, off_loop
@@ -39,21 +39,11 @@ _PREDICTED_CHARACTERS = 32
 """Characters taken per token of a prediction: more than any text has on average, so the cut loses nothing."""
 
 
-@dataclass(slots=True)
-class _Placed:
-    """Tokens of a rendered conversation, and the slot and position of every document and mark in it."""
-
-    token_ids: list[int] = field(default_factory=list)
-    marks: list[tuple[int, Mark]] = field(default_factory=list)
-    stops: list[tuple[int, int, bool]] = field(default_factory=list)
-    """Triples of a mark, its position, and whether the position lies behind the start of the mark's region."""
-
-
 class Composer:
     """Renders and tokenises the requests of one model.
 
-    Safe in any thread, except for ``composed`` and ``predicted``: these belong to the event loop, and hand long work
-    to a thread.
+    Safe in any thread, except for ``compose_async`` and ``predicted``: these belong to the event loop, and hand long
+    work to a thread.
 
     Example:
         ``prompt = Composer(tokenizer, template, library, [Framing("system")]).compose(request, caller)``
@@ -68,12 +58,14 @@ class Composer:
     ) -> None:
         """Probe the template. Framings that it cannot express are left out and logged."""
         if RESERVED.search(template.source):
-            raise SetupError("the model's chat template contains characters that are reserved here")
+            raise SetupError(
+                "the model's chat template contains characters that kvproxy reserves; use another template"
+            )
         self._tokenizer = tokenizer
         self._template = template
         self.library = library
         self._escape = Escape(tokenizer.control)
-        self._seam = Seam(tokenizer)
+        self._joiner = TokenJoiner(tokenizer)
         self.format = model_format(template, tokenizer.special_tokens, self._escape)
         self._history = History(self._escape, self.format)
         self._tools = ToolTexts(self._escape)
@@ -92,7 +84,7 @@ class Composer:
 
     def tokenize(self, text: str, token_ids: Sequence[int] | None = None) -> TokenizedDocument:
         """Tokenise a document for the library; ``token_ids`` from ``encode``, if at hand. Safe in any thread."""
-        return Seam(self._tokenizer).tokenize(text, token_ids)
+        return TokenJoiner(self._tokenizer).tokenize(text, token_ids)
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Return the tokens of a text completion's prompt.
@@ -108,7 +100,7 @@ class Composer:
 
         Control tokens in it stay text, and so match no answer. Raises InvalidRequest.
         """
-        text = checked(text, "prediction.content")[: most * _PREDICTED_CHARACTERS]
+        text = check_unicode(text, "prediction.content")[: most * _PREDICTED_CHARACTERS]
         encode = self._tokenizer.encode_text
         ids = await off_loop(len(text), lambda: encode(text)) if len(text) > ON_LOOP else encode(text)
         return tuple(ids[:most])
@@ -130,7 +122,7 @@ class Composer:
         if isinstance(request, ChatRequest):
             return plain_call(request, self.library, caller)
         text = request.prompt if isinstance(request.prompt, str) else self.decode(request.prompt)
-        asked = {} if request.response_format is None else asked_format(request.response_format)
+        asked = {} if request.response_format is None else format_fields(request.response_format)
         return {"messages": [{"role": "user", "content": text}], **asked}
 
     def compose(
@@ -148,22 +140,22 @@ class Composer:
         budget = budget or EncodingBudget()
         if isinstance(request, TextRequest):
             return self._compose_text(request, caller, budget)
-        shown = shown_as(request.messages, self.format.roles)
+        shown = shown_roles(request.messages, self.format.roles)
         self._expect(request, shown, caller, budget)
         contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
-        listed = [tool for tool in request.tools if not tool.found]
-        tools = self._tools.of(listed, caller.scope) if listed else None
+        tools = self._listed_tools(request.tools, caller)
         messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
         rendered = self._render(messages, variables, tools.values if tools is not None else ())
         documents = [match.tokenized for match in contents.slots]
-        placed = self._place(rendered, documents, self._seam, caller.scope, budget)
+        placed = self._place(rendered, documents, self._joiner, caller.scope, budget)
         token_ids = tuple(placed.token_ids)
-        begun = {id(match.known): _begun(match.known, token_ids) for match in contents.slots}
+        begun = {id(match.known): published_tokens(match.known, token_ids) for match in contents.slots}
         spans = [
-            _span(known := contents.slots[slot].known, mark, begun[id(known)]) for slot, mark in placed.marks
+            document_span(known := contents.slots[slot].known, place, begun[id(known)])
+            for slot, place in placed.places
         ]
-        ends = {mark.end: span.end for (_, mark), span in zip(placed.marks, spans, strict=True)}
+        ends = {place.end: span.end for (_, place), span in zip(placed.places, spans, strict=True)}
         # A mark that decides only the template's own words marks no text of the client's.
         stops = [ends.get(p, p) for m, p, own in placed.stops if own or contents.marked[m] > 0]
         return Prompt(
@@ -174,7 +166,11 @@ class Composer:
             tool_format=self.format.tool_format,
         )
 
-    async def composed(
+    def _listed_tools(self, tools: Sequence[Tool], caller: Caller) -> RenderedTools | None:
+        listed = [tool for tool in tools if not tool.found]
+        return self._tools.of(listed, caller.scope) if listed else None
+
+    async def compose_async(
         self, request: ChatRequest | TextRequest, caller: Caller, limit: int | None = None
     ) -> Prompt:
         """Compose as ``compose`` does, on a thread where the request is large or has more than some thousand new
@@ -184,17 +180,17 @@ class Composer:
         its length alone shows that.
 
         Example:
-            ``prompt = await composer.composed(request, caller, limit=32768)``
+            ``prompt = await composer.compose_async(request, caller, limit=32768)``
         """
         weight = request_weight(request)
         if weight <= SMALL:
             try:
                 return self.compose(request, caller, EncodingBudget(characters=ON_LOOP, limit=limit))
-            except Pending:
+            except NeedsThread:
                 pass
         return await off_loop(weight, lambda: self.compose(request, caller, EncodingBudget(limit=limit)))
 
-    def framed(
+    def framed_prefix(
         self, text: str, tokenized: TokenizedDocument, framing: Framing, spelling: str = PUBLISHED
     ) -> FramedPrefix:
         """Return the tokens from 0 to the document's cut under ``framing``, which are the same for any text behind
@@ -203,13 +199,13 @@ class Composer:
         ``spelling`` is the name of that of ``text``. Safe in any thread.
 
         Example:
-            ``prefix = composer.framed(text, composer.tokenize(text), Framing("system"))``
+            ``prefix = composer.framed_prefix(text, composer.tokenize(text), Framing("system"))``
         """
-        seam = Seam(self._tokenizer)
+        joiner = TokenJoiner(self._tokenizer)
         kept: list[int] | None = None
         for tail in _TAILS:
-            placed = self._framed(framing, text, tail, tokenized, seam)
-            end = placed.marks[0][1].end if placed.marks else 0
+            placed = self._framed(framing, text, tail, tokenized, joiner)
+            end = placed.places[0][1].end if placed.places else 0
             prefix = placed.token_ids[:end]
             kept = prefix if kept is None else kept[: common_prefix(kept, prefix)]
         return FramedPrefix(framing.name, tuple(kept or ()), spelling)
@@ -236,10 +232,10 @@ class Composer:
         spans: tuple[Span, ...] = ()
         if isinstance(request.prompt, str):
             budget.expect(self._tokenizer.least_tokens(request.prompt))
-            tokens, known, mark = self._texts.place(request.prompt, caller, self._seam, budget)
+            tokens, known, place = self._texts.place(request.prompt, caller, self._joiner, budget)
             token_ids = tuple(tokens)
-            if known is not None and mark is not None:
-                spans = (_span(known, mark, _begun(known, token_ids)),)
+            if known is not None and place is not None:
+                spans = (document_span(known, place, published_tokens(known, token_ids)),)
         else:
             budget.check(len(request.prompt))
             token_ids = self._texts.checked_ids(request.prompt, "prompt")
@@ -252,21 +248,21 @@ class Composer:
         )
 
     def _framed(
-        self, framing: Framing, text: str, tail: str, tokenized: TokenizedDocument, seam: Seam
-    ) -> _Placed:
+        self, framing: Framing, text: str, tail: str, tokenized: TokenizedDocument, joiner: TokenJoiner
+    ) -> PlacedPrompt:
         leading = text[: len(text) - len(text.lstrip())]
         content = self._escape.text(leading) + self._escape.slot(0) + self._escape.text(tail)
         if framing.place == "text":
-            placed = _Placed(list(self._tokenizer.begin))
-            self._append(placed, content, [tokenized], seam)
+            placed = PlacedPrompt(list(self._tokenizer.begin))
+            self._append(placed, content, [tokenized], joiner)
             return placed
         messages = [{"role": framing.place, "content": content}]
         if framing.place == "system":
             messages.append({"role": "user", "content": "Q"})
         elif framing.system is not None:
             messages.insert(0, {"role": "system", "content": self._escape.text(framing.system)})
-        rendered = self._render(arranged(messages, self.format.roles), {})
-        return self._place(rendered, [tokenized], seam)
+        rendered = self._render(arrange(messages, self.format.roles), {})
+        return self._place(rendered, [tokenized], joiner)
 
     def _render(
         self,
@@ -281,37 +277,33 @@ class Composer:
         self,
         rendered: str,
         documents: Sequence[TokenizedDocument],
-        seam: Seam,
+        joiner: TokenJoiner,
         scope: str | None = None,
         budget: EncodingBudget | None = None,
-    ) -> _Placed:
+    ) -> PlacedPrompt:
         budget = budget or EncodingBudget()
-        placed = _Placed()
+        placed = PlacedPrompt()
         for piece in self._tokenizer.pieces(rendered):
             if isinstance(piece, int):
                 placed.token_ids.append(piece)
             else:
-                self._append(placed, piece, documents, seam, scope, budget)
+                self._append(placed, piece, documents, joiner, scope, budget)
             budget.check(len(placed.token_ids))
         return placed
 
     def _append(
         self,
-        placed: _Placed,
+        placed: PlacedPrompt,
         region: str,
         documents: Sequence[TokenizedDocument],
-        seam: Seam,
+        joiner: TokenJoiner,
         scope: str | None = None,
         budget: EncodingBudget | None = None,
     ) -> None:
         """Add a region's tokens to ``placed`` (modified)."""
         cut = self._escape.segments(region)
-        joined = seam.encode(cut.texts, [documents[slot] for slot in cut.slots], cut.stops, scope, budget)
-        base = len(placed.token_ids)
-        placed.token_ids.extend(joined.token_ids)
-        for slot, mark in zip(cut.slots, joined.marks, strict=True):
-            placed.marks.append((slot, Mark(base + mark.start, base + mark.end)))
-        placed.stops += [(mark, base + position, position > 0) for mark, position in joined.stops]
+        joined = joiner.encode(cut.texts, [documents[slot] for slot in cut.slots], cut.stops, scope, budget)
+        placed.append(cut, joined)
 
     def _expressible(self, framing: Framing) -> bool:
         if framing.place == "text":
@@ -327,25 +319,3 @@ class Composer:
             " and ".join(sorted(roles - self.format.copied)),
         )
         return False
-
-
-def _begun(known: Known, token_ids: tuple[int, ...]) -> int:
-    """Return the length in tokens of the longest published prefix of a document that ``token_ids`` begin with."""
-    begun = [len(prefix.token_ids) for prefix in known.prefixes if _starts(token_ids, prefix.token_ids)]
-    return max(begun, default=0)
-
-
-def _span(known: Known, mark: Mark, begun: int) -> Span:
-    """Return the span, in the document's own scope when the prompt starts with a published prefix of ``begun``
-    tokens."""
-    bad = known.quarantined is not None
-    if begun > mark.start:
-        return Span(known.document.ref, mark.start, begun, known.document.scope, bad)
-    return Span(known.document.ref, mark.start, mark.end, quarantined=bad)
-
-
-def _starts(token_ids: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
-    """Return whether ``token_ids`` start with ``prefix``. The last token is compared first: most prefixes of other
-    spellings differ there, and cost no copy."""
-    length = len(prefix)
-    return length <= len(token_ids) and token_ids[length - 1] == prefix[-1] and token_ids[:length] == prefix

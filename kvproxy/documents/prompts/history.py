@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 from kvproxy.core import Message, ToolCall
 from kvproxy.core.finite_json import loads_finite
 from kvproxy.documents.prompts.model_format import ModelFormat
-from kvproxy.documents.prompts.roles import arranged, front_merged
+from kvproxy.documents.prompts.roles import arrange, merge_front
 from kvproxy.documents.prompts.tool_texts import RenderedTools
-from kvproxy.documents.tokens.escape import Escape, checked
+from kvproxy.documents.tokens.escape import Escape, check_unicode
 from kvproxy.errors import InvalidRequest
 
 _JSON_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\s++|[,:]', re.DOTALL)
@@ -27,7 +27,7 @@ _SPACED = {",": ", ", ":": ": "}
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnsweredCall:
     """The call that a tool message is the result of."""
 
     number: int
@@ -35,14 +35,14 @@ class Answered:
     name: str
 
 
-def answered(messages: Sequence[Message]) -> dict[int, Answered]:
+def answered(messages: Sequence[Message]) -> dict[int, AnsweredCall]:
     """Return, for the index of each tool message, its call.
 
     Raises InvalidRequest, in OpenAI's words, where there is none. A call needs no result: an agent may have been
     interrupted.
     """
-    waiting: dict[str | None, Answered] = {}
-    found: dict[int, Answered] = {}
+    waiting: dict[str | None, AnsweredCall] = {}
+    found: dict[int, AnsweredCall] = {}
     number = 0
     for i, message in enumerate(messages):
         ids: set[str] = set()
@@ -54,7 +54,7 @@ def answered(messages: Sequence[Message]) -> dict[int, Answered]:
                 )
             ids.add(call.id)
             number += 1
-            waiting[call.id] = Answered(number, call.name)
+            waiting[call.id] = AnsweredCall(number, call.name)
         if message.role == "tool":
             if message.tool_call_id not in waiting:
                 _unasked(i, message, bool(number))
@@ -96,12 +96,12 @@ class History:
         if self._format.native_tools:
             native = self._native(messages, contents, results)
             native = _one_at_a_time(native) if self._format.one_call else native
-            return arranged(front_merged(native, roles), roles)
-        written = front_merged(self._written(messages, contents), roles)
-        return arranged(self._introduced(written, tools.block) if tools is not None else written, roles)
+            return arrange(merge_front(native, roles), roles)
+        written = merge_front(self._written(messages, contents), roles)
+        return arrange(self._introduced(written, tools.block) if tools is not None else written, roles)
 
     def _native(
-        self, messages: Sequence[Message], contents: Sequence[str], results: Mapping[int, Answered]
+        self, messages: Sequence[Message], contents: Sequence[str], results: Mapping[int, AnsweredCall]
     ) -> list[dict[str, Any]]:
         written: list[dict[str, Any]] = []
         number = 0
@@ -122,7 +122,7 @@ class History:
         return written
 
     def _native_call(self, call: ToolCall, number: int, where: str) -> dict[str, Any]:
-        text = spaced(checked(call.arguments, f"{where}.function.arguments"))
+        text = spaced(check_unicode(call.arguments, f"{where}.function.arguments"))
         arguments: Any
         if self._format.arguments_as_text:
             arguments = self._escape.text(call.arguments if text is None else text)
@@ -131,7 +131,7 @@ class History:
             arguments = {"arguments": self._escape.text(call.arguments)}
         else:
             arguments = self._escape.value(json.loads(text), f"{where}.function.arguments")
-        function = {"name": self._escape.text(checked(call.name, where)), "arguments": arguments}
+        function = {"name": self._escape.text(check_unicode(call.name, where)), "arguments": arguments}
         return {"id": _canonical_id(number), "type": "function", "function": function}
 
     def _written(self, messages: Sequence[Message], contents: Sequence[str]) -> list[dict[str, Any]]:
@@ -155,8 +155,8 @@ class History:
         return written
 
     def _written_call(self, call: ToolCall, where: str) -> str:
-        arguments = spaced(checked(call.arguments, f"{where}.function.arguments"))
-        name = json.dumps(checked(call.name, where), ensure_ascii=False)
+        arguments = spaced(check_unicode(call.arguments, f"{where}.function.arguments"))
+        name = json.dumps(check_unicode(call.name, where), ensure_ascii=False)
         text = f'{{"name": {name}, "arguments": {call.arguments if arguments is None else arguments}}}'
         return f"<tool_call>\n{self._escape.text(text)}\n</tool_call>"
 
@@ -175,7 +175,7 @@ class History:
 
     def _add_reasoning(self, entry: dict[str, Any], message: Message, index: int) -> None:
         if message.reasoning is not None and self._format.reasoning_content:
-            text = checked(message.reasoning, f"messages[{index}].reasoning_content")
+            text = check_unicode(message.reasoning, f"messages[{index}].reasoning_content")
             entry["reasoning_content"] = self._escape.text(text)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from kvproxy.core import Caller, DocumentPart, Message, Role
 from kvproxy.documents.library.library import DocumentMatch, Library
-from kvproxy.documents.tokens.escape import Escape, checked
+from kvproxy.documents.tokens.escape import Escape, check_unicode
 
 JOINT = "\n"
 """The text between the parts of one message, texts and documents alike."""
@@ -25,7 +25,7 @@ def plain_text(index: int, message: Message, library: Library, caller: Caller) -
             known = library.resolve(part.document, caller, param=f"{where}.document")
             texts.append(known.document.text)
         else:
-            texts.append(checked(part.text, where))
+            texts.append(check_unicode(part.text, where))
     return JOINT.join(texts)
 
 
@@ -83,7 +83,7 @@ class Contents:
                 known = self._library.resolve(part.document, self._caller, param=f"{where}.document")
                 text, named = known.document.text, DocumentMatch(known, known.tokenized)
             else:
-                text = checked(part.text, where)
+                text = check_unicode(part.text, where)
             marked = (index, j) in carriers
             if marked:
                 self.marked.append(index)
@@ -94,7 +94,7 @@ class Contents:
         """Return the escaped text of a part. ``named``: the document that ``text`` is, where the client referenced
         it."""
         body = text.lstrip()
-        match = named or self._library.at_front(body, self._caller)
+        match = named or self._library.find_at_front(body, self._caller)
         if match is None:
             return self._stopped(text, marked=marked)
         self.slots.append(match)

@@ -35,7 +35,7 @@ def plain_call(request: ChatRequest, library: Library, caller: Caller) -> dict[s
         if not request.parallel_tool_calls:
             call["parallel_tool_calls"] = False
     if request.response_format is not None:
-        call |= asked_format(request.response_format)
+        call |= format_fields(request.response_format)
     return call
 
 
@@ -73,7 +73,7 @@ def _tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def asked_format(wanted: AnswerFormat) -> dict[str, Any]:
+def format_fields(wanted: AnswerFormat) -> dict[str, Any]:
     """Return the fields that ask another model for the format.
 
     A format without a field in OpenAI's API is asked for as in vLLM's, by ``structured_outputs``; the caller has to

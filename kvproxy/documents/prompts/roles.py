@@ -29,7 +29,7 @@ SILENCE = "[no answer]"
 ONWARD = "[go on]"
 """The user's words where a template wants the user between an answer and its calls' continuation."""
 
-Entry = dict[str, Any]
+TemplateMessage = dict[str, Any]
 """A message as templates take it."""
 Render = Callable[[Sequence[Mapping[str, Any]]], str]
 """A function that renders messages as a template does; its text is empty when the template refuses them."""
@@ -56,7 +56,7 @@ class Roles:
     turns."""
 
 
-def roles_taken(render: Render, call: Sequence[Entry]) -> Roles:
+def roles_taken(render: Render, call: Sequence[TemplateMessage]) -> Roles:
     """Probe a template. ``call``: an assistant's call and its result in the template's own form, none where it has no
     tools.
 
@@ -93,8 +93,8 @@ def roles_taken(render: Render, call: Sequence[Entry]) -> Roles:
     )
 
 
-def shown_as(messages: Sequence[Message], roles: Roles) -> list[Role]:
-    """Return, for each message, the role of the message that its content ends up in: see ``arranged``."""
+def shown_roles(messages: Sequence[Message], roles: Roles) -> list[Role]:
+    """Return, for each message, the role of the message that its content ends up in: see ``arrange``."""
     shown: list[Role] = []
     front = True
     for message in messages:
@@ -106,7 +106,7 @@ def shown_as(messages: Sequence[Message], roles: Roles) -> list[Role]:
     return shown
 
 
-def front_merged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
+def merge_front(entries: Sequence[TemplateMessage], roles: Roles) -> list[TemplateMessage]:
     """Merge the system messages at the front into one, where the template takes no more."""
     front = next((i for i, entry in enumerate(entries) if entry["role"] != "system"), len(entries))
     if front < 2 or roles.several_systems:
@@ -115,9 +115,9 @@ def front_merged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
     return [merged, *entries[front:]]
 
 
-def arranged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
-    """Arrange messages in an order that the template takes. ``entries``: the result of ``front_merged``."""
-    done: list[Entry] = []
+def arrange(entries: Sequence[TemplateMessage], roles: Roles) -> list[TemplateMessage]:
+    """Arrange messages in an order that the template takes. ``entries``: the result of ``merge_front``."""
+    done: list[TemplateMessage] = []
     front = True
     continued = False  # The last entry is a system text that the next user message continues.
     for entry in entries:
@@ -137,7 +137,7 @@ def arranged(entries: Sequence[Entry], roles: Roles) -> list[Entry]:
     return [_settled(entry) for entry in done]
 
 
-def _fold(done: list[Entry], text: str, roles: Roles, *, continued: bool) -> bool:
+def _fold(done: list[TemplateMessage], text: str, roles: Roles, *, continued: bool) -> bool:
     """Put a system text into ``done`` (modified). Returns whether the next user message continues it."""
     if done and done[-1]["role"] in ("user", "tool"):
         done[-1] = _joined(done[-1], text)
@@ -146,7 +146,7 @@ def _fold(done: list[Entry], text: str, roles: Roles, *, continued: bool) -> boo
     return True
 
 
-def _add(done: list[Entry], entry: Entry, roles: Roles, *, continued: bool) -> None:
+def _add(done: list[TemplateMessage], entry: TemplateMessage, roles: Roles, *, continued: bool) -> None:
     """Add a message that is no system message to ``done`` (modified)."""
     role = entry["role"]
     last = done[-1] if done and done[-1]["role"] != "system" else None
@@ -168,24 +168,24 @@ def _add(done: list[Entry], entry: Entry, roles: Roles, *, continued: bool) -> N
     done.append(entry)
 
 
-def _merges(entry: Entry, roles: Roles) -> bool:
+def _merges(entry: TemplateMessage, roles: Roles) -> bool:
     """Return whether an answer must become part of the answer before it. One with calls need not where they are no
     turn, and such templates may not show the text beside calls."""
     return not roles.repeated_assistant and (roles.user_behind_call or bool(_turn(entry)))
 
 
-def _turn(entry: Entry) -> str:
+def _turn(entry: TemplateMessage) -> str:
     """Return the role that takes the turn with a message; empty for calls and results where they are no turn."""
     return entry["role"] if entry["role"] in ("user", "assistant") and "tool_calls" not in entry else ""
 
 
-def _joined(entry: Entry, text: str) -> Entry:
+def _joined(entry: TemplateMessage, text: str) -> TemplateMessage:
     """Return ``entry`` with one more text. Texts are a list until ``_settled`` joins them, so that joining many
     costs no more."""
     return {**entry, "content": _longer(entry["content"], text)}
 
 
-def _one_answer(first: Entry, second: Entry) -> Entry:
+def _one_answer(first: TemplateMessage, second: TemplateMessage) -> TemplateMessage:
     merged = {**first, **second, "content": _longer(first["content"], second["content"])}
     if "reasoning_content" in first:
         merged["reasoning_content"] = _longer(
@@ -202,7 +202,7 @@ def _longer(texts: str | list[str], text: str) -> list[str]:
     return texts
 
 
-def _settled(entry: Entry) -> Entry:
+def _settled(entry: TemplateMessage) -> TemplateMessage:
     """Return ``entry`` with its texts joined. An answer's empty text is left out; other entries begin with their
     first text."""
     lists = {name: texts for name, texts in entry.items() if isinstance(texts, list) and name != "tool_calls"}

@@ -84,9 +84,9 @@ class ChatTemplate:
         except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError, RecursionError) as e:
             # Contents are always strings here, so the cause is one of the request's own variables, or a schema that
             # the template reads.
-            what, param = ("tools", "tools") if tools else ("variables", "chat_template_kwargs")
+            kind, param = ("tools", "tools") if tools else ("variables", "chat_template_kwargs")
             raise InvalidRequest(
-                f"The model's chat template fails with these {what}: {describe(str(e))}", param=param
+                f"The model's chat template fails with these {kind}: {describe(str(e))}", param=param
             ) from e
 
 

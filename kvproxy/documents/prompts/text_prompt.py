@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvproxy.core import Caller
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.tokens.encoding_budget import EncodingBudget
-from kvproxy.documents.tokens.escape import checked
-from kvproxy.documents.tokens.token_join import Mark, Seam
+from kvproxy.documents.tokens.escape import check_unicode
+from kvproxy.documents.tokens.token_join import DocumentPlace, TokenJoiner
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import InvalidRequest
 
@@ -29,28 +29,32 @@ class TextPrompts:
             ``ids = prompts.encode("Once", begin=True, param="prompt")``
         """
         start = self._tokenizer.begin if begin else ()
-        return [*start, *self._tokenizer.encode_text(checked(text, param))]
+        return [*start, *self._tokenizer.encode_text(check_unicode(text, param))]
 
     def place(
-        self, text: str, caller: Caller, seam: Seam, budget: EncodingBudget
-    ) -> tuple[list[int], Known | None, Mark | None]:
+        self, text: str, caller: Caller, joiner: TokenJoiner, budget: EncodingBudget
+    ) -> tuple[list[int], KnownDocument | None, DocumentPlace | None]:
         """Return the tokens, and the known document that the text starts with, with its place.
 
         ``budget`` counts the encoded characters (modified). Raises InvalidRequest, and the errors of ``budget``.
 
         Example:
-            ``tokens, known, mark = prompts.place(text, caller, seam, EncodingBudget())``
+            ``tokens, known, place = prompts.place(text, caller, joiner, EncodingBudget())``
         """
-        body = checked(text, "prompt").lstrip()
-        match = self._library.at_front(body, caller)
+        body = check_unicode(text, "prompt").lstrip()
+        match = self._library.find_at_front(body, caller)
         begin = self._tokenizer.begin
         if match is None:
-            return [*begin, *seam.encode([text], [], scope=caller.scope, budget=budget).token_ids], None, None
+            return (
+                [*begin, *joiner.encode([text], [], scope=caller.scope, budget=budget).token_ids],
+                None,
+                None,
+            )
         texts = [text[: len(text) - len(body)], body[len(match.tokenized.core) :]]
-        joined = seam.encode(texts, [match.tokenized], scope=caller.scope, budget=budget)
-        (mark,) = joined.marks
+        joined = joiner.encode(texts, [match.tokenized], scope=caller.scope, budget=budget)
+        (place,) = joined.places
         tokens = [*begin, *joined.token_ids]
-        return tokens, match.known, Mark(len(begin) + mark.start, len(begin) + mark.end)
+        return tokens, match.known, DocumentPlace(len(begin) + place.start, len(begin) + place.end)
 
     def checked_ids(self, ids: Sequence[int], param: str) -> tuple[int, ...]:
         """Return the ids if this tokenizer has all of them. Raises InvalidRequest."""

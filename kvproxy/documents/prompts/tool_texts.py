@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.core import Tool
-from kvproxy.documents.tokens.escape import Escape, checked
+from kvproxy.documents.tokens.escape import Escape, check_unicode
 from kvproxy.errors import InvalidRequest
 
 NO_PARAMETERS: Mapping[str, Any] = {"type": "object", "properties": {}}
@@ -102,7 +102,7 @@ class ToolTexts:
 
     def _render(self, tools: Sequence[Tool]) -> RenderedTools:
         canonical = canonical_tools(tools)
-        lines = (checked(json.dumps(tool, ensure_ascii=False), "tools") for tool in canonical)
+        lines = (check_unicode(json.dumps(tool, ensure_ascii=False), "tools") for tool in canonical)
         block = _HEAD + "\n".join(self._escape.text(line) for line in lines) + _FOOT
         return RenderedTools(tuple(self._escape.value(canonical, "tools")), block)
 

@@ -12,7 +12,7 @@ TIMES_TOO_LONG = 2
 """A prompt of more than this many times its limit is refused before its exact length is known."""
 
 
-class Pending(Exception):
+class NeedsThread(Exception):
     """Raised when a prompt needs more encoding than the event loop has time for. Composing then starts again on a
     thread."""
 
@@ -35,11 +35,11 @@ class EncodingBudget:
         self._expected = 0
 
     def encode(self, characters: int) -> None:
-        """Count text that is about to be encoded. Raises Pending when it is too much."""
+        """Count text that is about to be encoded. Raises NeedsThread when it is too much."""
         if self._characters is not None:
             self._characters -= characters
             if self._characters < 0:
-                raise Pending
+                raise NeedsThread
 
     def expect(self, tokens: int) -> None:
         """Count the least tokens that the prompt will have, before it is encoded.

@@ -54,7 +54,9 @@ class Escape:
     def __init__(self, control: Collection[str]) -> None:
         firsts = sorted({text[0] for text in control})
         if len(firsts) > _LAST - _FIRST_STAND_IN + 1:
-            raise SetupError("this tokenizer's control tokens start with too many different characters")
+            raise SetupError(
+                "this tokenizer's control tokens start with too many different characters; use another model"
+            )
         self._stand_ins = {first: chr(_FIRST_STAND_IN + i) for i, first in enumerate(firsts)}
         self._originals = {stand_in: first for first, stand_in in self._stand_ins.items()}
         stand_ins = "".join(self._originals)
@@ -76,7 +78,9 @@ class Escape:
 
     def variables(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Escape every string in a request's template variables. Raises InvalidRequest."""
-        return {checked(name, _VARIABLES): self.value(value, _VARIABLES) for name, value in values.items()}
+        return {
+            check_unicode(name, _VARIABLES): self.value(value, _VARIABLES) for name, value in values.items()
+        }
 
     def value(self, value: Any, param: str) -> Any:
         """Escape every string in a JSON value, keys included. Raises InvalidRequest."""
@@ -87,9 +91,9 @@ class Escape:
 
     def _value(self, value: Any, param: str) -> Any:
         if isinstance(value, str):
-            return self.text(checked(value, param))
+            return self.text(check_unicode(value, param))
         if isinstance(value, Mapping):
-            return {self.text(checked(str(k), param)): self._value(v, param) for k, v in value.items()}
+            return {self.text(check_unicode(str(k), param)): self._value(v, param) for k, v in value.items()}
         if isinstance(value, list | tuple):
             return [self._value(v, param) for v in value]
         return value
@@ -125,7 +129,7 @@ class Escape:
         return found
 
 
-def checked(text: str, param: str) -> str:
+def check_unicode(text: str, param: str) -> str:
     """Return ``text``. Raises InvalidRequest for half a surrogate pair, which JSON can carry and UTF-8 cannot."""
     if not text.isascii():
         try:

@@ -1,4 +1,4 @@
-"""`Seam`: joins kept tokens to new text: ``encode(before + document + after)`` without encoding the document.
+"""`TokenJoiner`: joins kept tokens to new text: ``encode(before + document + after)`` without encoding the document.
 
 Byte-level BPE first cuts text into pieces by a pattern, left to right, then encodes each piece by itself. So the
 tokens of a text are those of any two halves of it, if the cut between them is a piece boundary in the whole. Two
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import tokenizers
 
-from kvproxy.documents.library.document import Entry, TokenizedDocument, etag_of
+from kvproxy.documents.library.document import JoinPoint, TokenizedDocument, etag_of
 from kvproxy.documents.tokens.encoding_budget import EncodingBudget
 from kvproxy.documents.tokens.encoding_memo import TextMemo
 from kvproxy.documents.tokens.escape import Stop
@@ -44,7 +44,7 @@ Encoding = tuple[Sequence[int], Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class DocumentPlace:
     """The place of a document in a region: its tokens are ``[start:end)`` of the region's."""
 
     start: int
@@ -56,7 +56,7 @@ class Joined:
     """A region's tokens, with the places of its documents and its stops."""
 
     token_ids: list[int]
-    marks: list[Mark]
+    places: list[DocumentPlace]
     stops: list[tuple[int, int]]
     """Pairs (mark's index, position): the tokens before the position are the same for any text behind the stop. 0
     where that cannot be shown of any token."""
@@ -71,7 +71,7 @@ class _Lead:
     start: int
 
 
-class Seam:
+class TokenJoiner:
     """Joins documents to text.
 
     Its only state are two memos, each separated by scope: the texts before documents, and the latest encoded texts.
@@ -97,7 +97,7 @@ class Seam:
         """Tokenise a document and find its cuts. ``token_ids``: those of the stripped text, if known."""
         core = text.strip()
         tokens = tuple(self._tokenizer.encode_text(core) if token_ids is None else token_ids)
-        cut = self._end_cut(core) if self._tokenizer.seam_supported else 0
+        cut = self._end_cut(core) if self._tokenizer.join_supported else 0
         cut_token = len(tokens) - len(self._tokenizer.encode_text(core[cut:])) if cut else 0
         lead = next((i for i in range(min(_LEAD, cut), cut) if self._separable(core, i)), cut)
         entries = self._entries(core, lead) if cut_token > 0 else ()
@@ -119,11 +119,11 @@ class Seam:
         nothing. ``budget`` counts the encoded characters (modified). Raises the errors of ``budget``.
 
         Example:
-            ``joined = seam.encode(["Read: ", " Who signs?"], [tokenized], scope=caller.scope)``
+            ``joined = joiner.encode(["Read: ", " Who signs?"], [tokenized], scope=caller.scope)``
         """
         budget = budget or EncodingBudget()
         tokens: list[int] = []
-        marks: list[Mark | None] = []
+        places: list[DocumentPlace | None] = []
         unknown: list[tuple[int, int, str]] = []
         ends: list[tuple[int, int]] = []
         marked: dict[int, list[Stop]] = {}
@@ -134,8 +134,8 @@ class Seam:
             budget.check(len(tokens))
             lead = self._lead(before, document, scope, budget)
             if lead is None:
-                unknown.append((len(marks), len(tokens), before + document.core))
-                marks.append(None)
+                unknown.append((len(places), len(tokens), before + document.core))
+                places.append(None)
                 before += document.core
             else:
                 if pending:
@@ -145,7 +145,7 @@ class Seam:
                 start = len(tokens) + lead.start
                 tokens += lead.token_ids
                 tokens += document.token_ids[lead.resume : document.cut_token]
-                marks.append(Mark(start, len(tokens)))
+                places.append(DocumentPlace(start, len(tokens)))
                 before, pending = document.core[document.cut :], []
             pending += [(stop.mark, len(before) + stop.offset) for stop in marked.get(i, ())]
             before += after
@@ -159,8 +159,8 @@ class Seam:
         tokens += last
         for index, base, text in unknown:
             budget.encode(2 * len(text))
-            marks[index] = self._measured(tokens, base, text, documents[index])
-        return Joined(tokens, [mark for mark in marks if mark is not None], ends)
+            places[index] = self._measured(tokens, base, text, documents[index])
+        return Joined(tokens, [place for place in places if place is not None], ends)
 
     def _remembered(
         self, text: str, offsets: tuple[int, ...], scope: str, budget: EncodingBudget
@@ -183,7 +183,7 @@ class Seam:
         The same rule as the END cut, on the pieces of a longer text: a boundary that ``text[:end]`` decides is one in
         all of them or in none.
         """
-        if not self._tokenizer.seam_supported:
+        if not self._tokenizer.join_supported:
             return 0
         decided = end
         if self._tokenizer.normalizes:
@@ -198,7 +198,9 @@ class Seam:
                 return token
         return 0
 
-    def _measured(self, tokens: list[int], base: int, text: str, document: TokenizedDocument) -> Mark:
+    def _measured(
+        self, tokens: list[int], base: int, text: str, document: TokenizedDocument
+    ) -> DocumentPlace:
         """Find the place of a document without cuts: as far as its own tokens agree with the region's."""
         alone = self._tokenizer.encode_text(text)
         end = next(
@@ -206,7 +208,7 @@ class Seam:
             len(alone),
         )
         start = len(self._tokenizer.encode_text(text[: len(text) - len(document.core)]))
-        return Mark(base + min(start, end), base + end)
+        return DocumentPlace(base + min(start, end), base + end)
 
     def _separable(self, text: str, index: int) -> bool:
         """Return whether NFC treats ``text[:index]`` and ``text[index:]`` apart, in any context."""
@@ -229,17 +231,17 @@ class Seam:
                 return cut
         return 0
 
-    def _entries(self, core: str, lead: int) -> tuple[Entry, ...]:
+    def _entries(self, core: str, lead: int) -> tuple[JoinPoint, ...]:
         """Return the boundaries of the document that hold behind any text, if they are boundaries there too."""
         starts = self._tokenizer.boundaries(self._tokenizer.normalize(core[:lead]))
         total = len(self._tokenizer.encode_text(core[:lead]))
-        entries: list[Entry] = []
+        entries: list[JoinPoint] = []
         for character in range(max(0, lead - HORIZON)):
             if not self._separable(core, character) or core[character:lead].isspace():
                 continue
             if len(self._tokenizer.normalize(core[:character])) in starts:
                 behind = len(self._tokenizer.encode_text(core[character:lead]))
-                entries.append(Entry(character, total - behind))
+                entries.append(JoinPoint(character, total - behind))
         return tuple(entries)
 
     def _lead(

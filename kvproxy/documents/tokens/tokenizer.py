@@ -49,7 +49,7 @@ class Tokenizer:
         self.special_tokens = _special_tokens(settings)
         """Names that the chat template may use, e.g. ``bos_token``, and their text."""
         self.eos_ids = eos_ids
-        self.seam_unsupported = why_unsupported(spec)
+        self.join_unsupported = why_unsupported(spec)
         """None, or the reason that documents of this tokenizer are encoded together with the surrounding text."""
         self._full = tokenizers.Tokenizer.from_str(source.decode("utf-8"))
         self.size = max(self._full.get_vocab(with_added_tokens=True).values()) + 1
@@ -62,7 +62,7 @@ class Tokenizer:
         spec["post_processor"] = None
         spec["truncation"] = spec["padding"] = None
         self._plain = tokenizers.Tokenizer.from_str(json.dumps(spec))
-        self._longest = _longest_token(self._full) if self.seam_supported else None
+        self._longest = _longest_token(self._full) if self.join_supported else None
         self._pattern = _pattern(controls)
         self._ids = tuple(c.id for c in controls)
         for text, token in self.control.items():
@@ -96,9 +96,9 @@ class Tokenizer:
         return tokenizer
 
     @property
-    def seam_supported(self) -> bool:
+    def join_supported(self) -> bool:
         """True when known documents are never tokenised again."""
-        return self.seam_unsupported is None
+        return self.join_unsupported is None
 
     def encode_text(self, text: str) -> list[int]:
         """Return the token ids of ``text`` as one region: never a control token, and none added."""

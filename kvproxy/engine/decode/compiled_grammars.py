@@ -1,4 +1,4 @@
-"""Grammars that mask the sampling: compiled once off the event loop, then a state for each answer.
+"""Compiled grammars that mask sampling: compiled once off the event loop, with a state for each answer.
 
 A grammar is compiled in another process first, see ``grammar_trials``; llguidance is imported in the two. Chosen over
 xgrammar, which masks in 22 us instead of 35 but takes seconds to compile a schema and needs a torch of its own choice.
@@ -35,20 +35,20 @@ logger = logging.getLogger(__name__)
 
 ANSWER_S = 2.0
 TOKEN_S = 0.005
-"""Seconds of the engine's thread that the masks of one answer may take: so many, and so many more for each token. A
-mask takes 0.1 to 1 ms, and rarely 5; the library's limits alone allow 10 to 20 for each of an answer's tokens."""
+"""Seconds of the engine thread that the masks of one answer may take: ANSWER_S, and TOKEN_S more for each token. A mask
+takes 0.1 to 1 ms, and rarely 5; the library's limits alone allow 10 to 20 for each of an answer's tokens."""
 
 Check = Callable[[str], str | None]
 
 
 class Writer(Protocol):
-    """What turns a constraint into a grammar's text: ``kvproxy.wire.answer_formats.answer_grammar.grammar_of``."""
+    """Writes a constraint as the text of a grammar: ``kvproxy.wire.answer_formats.answer_grammar.grammar_of``."""
 
     def __call__(self, constraint: Constraint, special: Collection[str], check: Check) -> GrammarText: ...
 
 
 class BrokenGrammar(KVProxyError):
-    """The library does not take a grammar as a whole. Never shown where a schema is to blame."""
+    """The library refuses a grammar as a whole. Clients see it only when no single schema is to blame."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class _Running:
 
 
 class Grammars:
-    """Compiled grammars of one model, the most recently used kept.
+    """Compiles the grammars of one model, and keeps the most recently used ones.
 
     The tables of the tokenizer (0.2 s for 49k tokens, 1 to 2.5 s for Qwen3's 152k) are built once, by the first
     compilation or :meth:`prepare`, in a worker thread.
@@ -74,8 +74,11 @@ class Grammars:
         *,
         kept: int = 128,
     ) -> None:
-        """``vocab_size``: width of the model's logits, which may exceed the tokenizer's. ``kept``: how many
-        grammars stay compiled."""
+        """Make a compiler, which reads the tokenizer at the first compilation.
+
+        ``vocab_size``: width of the model's logits, which may exceed the tokenizer's. ``kept``: number of grammars
+        that stay compiled. Example: ``Grammars(folder, frozenset({2}), 49_152, grammar_of)``
+        """
         self._folder = tokenizer_folder
         self._eos_ids = eos_ids
         self._vocab_size = vocab_size
@@ -89,24 +92,27 @@ class Grammars:
         self._building = threading.Lock()
 
     async def prepare(self) -> None:
-        """Build the tokenizer's tables, so that the first request need not wait for them. A tokenizer that has
-        none is no failure of the server: whoever asks for a grammar is told."""
+        """Build the tokenizer's tables, so that the first request need not wait for them.
+
+        A tokenizer without tables is no failure of the server: requests with a grammar get InvalidRequest.
+        """
         try:
             await asyncio.to_thread(self.tables)
             self._trials.start()
         except InvalidRequest as e:
-            logger.warning("structured output is off: %s", e.message)
+            logger.warning("structured output is off, and requests for it are refused: %s", e.message)
 
     async def compile(self, constraint: Constraint, caller: Caller) -> LlguidanceGrammar:
-        """Equal constraints of one scope that are compiled at the same time share the work, which ends when its last
-        caller leaves. Another scope's are never found: how long it takes must not tell what others asked for.
+        """Compile a constraint, or return the grammar that is kept for it.
 
-        Raises UnsupportedSchema, InvalidRequest, KVProxyError.
+        Equal constraints of one scope that are compiled at the same time share the work, which ends when its last
+        caller leaves. Another scope's grammars are never found: the time of a compilation must not reveal other
+        tenants' requests. Raises UnsupportedSchema, InvalidRequest, KVProxyError.
         """
         try:
-            # The constraint as it is, key order included: its repr is fast and tells all of it.
-            told = f"{caller.cache_scope}\0{constraint!r}"
-            key = hashlib.sha256(told.encode("utf-8", "surrogatepass")).digest()
+            # The repr is fast and covers the whole constraint, key order included.
+            text = f"{caller.cache_scope}\0{constraint!r}"
+            key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         except RecursionError as e:
             raise UnsupportedSchema("A schema is nested too deeply to be enforced.") from e
         found = self._kept.get(key)
@@ -134,13 +140,13 @@ class Grammars:
             return await asyncio.to_thread(self.compile_now, constraint, attempt)
 
     def compile_now(self, constraint: Constraint, attempt: Attempt | None = None) -> LlguidanceGrammar:
-        """As :meth:`compile`, in the calling thread and without the cache."""
+        """Compile as :meth:`compile` does, in the calling thread and without the kept grammars."""
         tables = self.tables()
         attempt = attempt or Attempt(self._trials)
         try:
             return _compiled(tables, self._write(constraint, tables.special, lambda grammar: None), attempt)
         except BrokenGrammar:
-            # Only now each schema is tried alone: to name the one to blame, or to do without it.
+            # Each schema is tried alone only now, to name the one to blame or to leave it out.
             written = self._write(
                 constraint, tables.special, lambda grammar: attempt.check(grammar, part=True)
             )
@@ -150,11 +156,11 @@ class Grammars:
             raise _whole_fault(constraint, e.message) from e
 
     def close(self) -> None:
-        """End whatever is being compiled; its callers get Unavailable."""
+        """End all compilations under way; their callers get Unavailable."""
         self._trials.close()
 
     def tables(self) -> Tables:
-        """Blocks while they are being built. Raises InvalidRequest for a tokenizer that can have none."""
+        """Return the tokenizer's tables, blocking while they are built. Raises InvalidRequest if it can have none."""
         with self._building:
             if self._tables is None:
                 self._tables = Tables(self._folder, self._eos_ids, self._vocab_size)
@@ -164,7 +170,7 @@ class Grammars:
         running = self._running.get(key)
         if running is not None and running.task is done:
             del self._running[key]
-        # Reading the exception also marks it as seen where every caller has left.
+        # Reading the exception also marks it as seen when every caller has left.
         if done.cancelled() or done.exception() is not None:
             return
         self._kept[key] = done.result()
@@ -173,7 +179,7 @@ class Grammars:
 
 
 class Tables:
-    """A tokenizer as the library wants it. Immutable once made; any thread."""
+    """The library's form of a tokenizer. Immutable; any thread."""
 
     def __init__(self, folder: Path, eos_ids: frozenset[int], vocab_size: int) -> None:
         source = (folder / "tokenizer.json").read_text(encoding="utf-8")
@@ -181,7 +187,7 @@ class Tables:
         self.vocab_size = vocab_size
         try:
             if not eos_ids:
-                raise ValueError("it names no end token")
+                raise ValueError("it has no end token")
             self.tokenizer = LLTokenizer(source, n_vocab=vocab_size, eos_token=sorted(eos_ids))
         except ValueError as e:
             raise InvalidRequest(
@@ -191,14 +197,14 @@ class Tables:
         self.special = frozenset(
             token["content"] for token in added if self.tokenizer.is_special_token(token["id"])
         )
-        """Added tokens that a grammar names as tokens; it would not find them by their text."""
+        """Added tokens that a grammar must name as tokens; it would not find them by their text."""
 
 
 class LlguidanceGrammar:
-    """Immutable; each answer starts a state of its own."""
+    """A compiled grammar. Immutable; each answer starts a state of its own."""
 
     def __init__(self, tables: Tables, written: GrammarText) -> None:
-        """Raises BrokenGrammar."""
+        """Compile ``written``. Raises BrokenGrammar."""
         self.text = written.text
         self._left_out = written.left_out
         self._tables = tables
@@ -208,14 +214,16 @@ class LlguidanceGrammar:
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
+        """The parts of the client's constraint that the grammar does not enforce."""
         return self._left_out
 
     def start(self) -> TokenConstraint:
+        """Return the state of one answer, at its beginning."""
         return GrammarState(self._matcher.deep_copy(), self._tables)
 
 
 class GrammarState:
-    """One answer's place in its grammar; see :class:`~kvproxy.engine.decode.constraint.TokenConstraint`."""
+    """The state of one answer in its grammar; see :class:`~kvproxy.engine.decode.constraint.TokenConstraint`."""
 
     def __init__(self, matcher: LLMatcher, tables: Tables) -> None:
         self._matcher = matcher
@@ -225,13 +233,15 @@ class GrammarState:
         self._left_s = ANSWER_S
 
     def mask(self, logits: torch.Tensor) -> None:
-        """logits: float32 [vocab]."""
+        """Set the logits of tokens that cannot follow to -inf, in place. logits: float32 [vocab]."""
         began = time.thread_time()
         self._mask(logits)
-        # Only ever ends an answer, so that no token depends on a clock.
+        # The limit only ends an answer, so that no token depends on a clock.
         self._left_s += TOKEN_S - (time.thread_time() - began)
         if self._left_s < 0:
-            raise KVProxyError("this answer's grammar takes too long to be followed: make the schema simpler")
+            raise KVProxyError(
+                "this answer's grammar takes too much time to enforce; make the schema simpler"
+            )
 
     def _mask(self, logits: torch.Tensor) -> None:
         if self.done:
@@ -248,7 +258,7 @@ class GrammarState:
             logits.masked_fill_(torch.from_numpy(blocked.view(np.bool_)).to(logits.device), float("-inf"))
 
     def accept(self, token_id: int) -> None:
-        """Raises KVProxyError when the token could not follow, which a masked sampler never chooses."""
+        """Advance by a token. Raises KVProxyError for one that cannot follow, which a masked sampler never chooses."""
         if self._ended or (token_id in self._eos_ids and self._matcher.is_accepting()):
             self._ended = True
             return
@@ -257,15 +267,17 @@ class GrammarState:
             raise KVProxyError(f"token {token_id} cannot follow in this answer's grammar")
 
     def valid(self, token_ids: Sequence[int]) -> int:
+        """Count the leading tokens of a draft that could follow. Changes nothing."""
         if self._ended:
             return 0
-        # Of a copy (0.6 us): a draft that breaks a limit of the library must not break the answer.
+        # On a copy (0.6 us): a draft that breaks a limit of the library must not break the answer.
         trial = self._matcher.deep_copy()
         count = int(trial.validate_tokens(list(token_ids)))
         return 0 if trial.is_error() else count
 
     @property
     def done(self) -> bool:
+        """Whether only an end token can follow."""
         if self._ended:
             return True
         stopped = self._matcher.is_stopped()
@@ -279,24 +291,29 @@ class GrammarState:
 
 
 def _compiled(tables: Tables, written: GrammarText, attempt: Attempt) -> LlguidanceGrammar:
-    """Raises BrokenGrammar, also for what only the trial shows: too much work."""
+    """Compile ``written`` after a trial. Raises BrokenGrammar, also when the trial takes too much time or memory."""
     if fault := attempt.check(written.text):
         raise BrokenGrammar(_line(fault))
     return LlguidanceGrammar(tables, written)
 
 
 def _whole_fault(constraint: Constraint, reason: str) -> UnsupportedSchema:
-    """Of a regex or a grammar, its field is to blame, and it stands beside nothing else that could be."""
+    """Return the client's error for a grammar that is refused as a whole.
+
+    For a regex or a grammar it names the field: the constraint has no other part.
+    """
     wanted = constraint.format
     if wanted is None or isinstance(wanted, JsonFormat):
-        return UnsupportedSchema(f"What is asked for cannot be enforced as a whole: {reason}")
+        return UnsupportedSchema(
+            f"The constraint cannot be enforced as a whole ({reason}). Make the schema simpler."
+        )
     return UnsupportedSchema(
         f"Invalid '{wanted.param}': it cannot be enforced ({reason}).", param=wanted.param
     )
 
 
 def _line(message: str) -> str:
-    """The first line of a message, and what a parser behind it says is wrong."""
-    lines = message.strip().splitlines() or ["the library does not say why"]
-    why = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), None)
-    return lines[0] if why is None else f"{lines[0].rstrip(':')}: {why}"
+    """Return the first line of a message, with the parser's error line behind it."""
+    lines = message.strip().splitlines() or ["the grammar library gives no reason"]
+    detail = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), None)
+    return lines[0] if detail is None else f"{lines[0].rstrip(':')}: {detail}"

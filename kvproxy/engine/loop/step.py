@@ -1,4 +1,4 @@
-"""One step's tiles: those that are run in full, then a slice of somebody's long prompt."""
+"""One engine step's tiles: those that are run in full, then a slice of a long prompt."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 
-from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.forward.invariance import DECODE_TILE, Numerics
-from kvproxy.engine.loop.fairness.compute_service import Service
+from kvproxy.engine.loop.fairness.compute_service import ComputeService
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant
-from kvproxy.engine.loop.long_prefill import Prefill
+from kvproxy.engine.loop.long_prefill import LongPrefill
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.scheduler import TileWork, by_tenant, plan_tiles
 from kvproxy.engine.loop.sequence import Phase, Sequence
@@ -18,16 +18,23 @@ from kvproxy.engine.loop.tile_runner import Scored, TileRunner
 
 
 class EngineStep:
-    """Engine thread only. Runs what ``choose`` decides, and tells ``pace``, ``cost`` and ``service`` how long it
-    took."""
+    """Runs the tiles that ``plan_tiles`` decides, and records their durations in ``pace``, ``cost`` and ``service``.
+
+    Engine thread only.
+    """
 
     def __init__(
-        self, runner: TileRunner, numerics: Numerics, pace: Pace, cost: StepCost | None, service: Service
+        self,
+        runner: TileRunner,
+        numerics: Numerics,
+        pace: Pace,
+        cost: DraftCost | None,
+        service: ComputeService,
     ) -> None:
-        """``cost``: of drafts; None drafts nothing."""
+        """``cost``: that of drafted rows; None drafts nothing."""
         self._runner, self._numerics, self._pace, self._cost = runner, numerics, pace, cost
         self._service = service
-        self._prefill = Prefill(runner.pieces, numerics, pace, service)
+        self._prefill = LongPrefill(runner.pieces, numerics, pace, service)
 
     def take(
         self,
@@ -36,13 +43,14 @@ class EngineStep:
         following: Seq[Sequence],
         interrupted: Callable[[], bool],
     ) -> Iterator[tuple[TileWork, list[Scored]]]:
-        """Each tile with what came of it, to be handed out before the next one is run. ``prefilling``: oldest first.
-        ``following``: sequences that wait for a prefill among these.
+        """Yield each tile with its scored sequences; the caller hands them out before the next tile is run.
 
-        A newcomer (``interrupted``) waits for the tiles that are run in full and for one piece of a long prompt's.
+        ``prefilling``: oldest first. ``following``: sequences that wait for a prefill among these. ``interrupted``
+        returns whether a call waits for the engine thread: it waits for the tiles that are run in full and for one
+        piece of a long prompt's. Example: ``step.take(prompts, streams, [], inbox.has_calls)``
         """
         began = time.perf_counter()
-        whole = by_tenant((s for s in prefilling if s not in self._prefill.resting), following)
+        whole = by_tenant((s for s in prefilling if s not in self._prefill.paused), following)
         streams = by_tenant(decoding)
         for work in plan_tiles(
             self._neediest_first(whole),
@@ -56,7 +64,7 @@ class EngineStep:
             self._learn(work, time.perf_counter() - tile_began)
             yield work, scored
         rest = [s for s in prefilling if s.phase is Phase.PREFILL and s.computed < s.prefill_end]
-        if not rest and not self._prefill.resting:
+        if not rest and not self._prefill.paused:
             return
         prompts = by_tenant(rest, following)
         limit_s = self._slice_s(time.perf_counter() - began, prompts, streams) if decoding else None
@@ -65,7 +73,7 @@ class EngineStep:
             yield ended
 
     def drop(self, sequence: Sequence) -> None:
-        """Drop the tile under way of a sequence whose pages are taken back."""
+        """Drop the tile under way of a sequence before its pages are taken back."""
         self._prefill.drop(sequence)
 
     def _neediest_first(self, groups: dict[Tenant, list[Sequence]]) -> list[list[Sequence]]:

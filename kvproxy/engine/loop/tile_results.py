@@ -1,6 +1,6 @@
 """Results of a tile: KV becomes findable, tokens are chosen and emitted, finished sequences are handed back.
 
-The one owner of the way from logits to events. A token is chosen from a row whose prefix is the answer so far, with
+The one owner of the way from logits to events. A token is chosen from the row behind the answer so far, with
 the penalties and the grammar state that the answer then has, whether the row was drafted or not.
 """
 
@@ -34,7 +34,7 @@ LastEvent = Finished | KVProxyError
 class TileResults:
     """Hands out the results of tiles. Engine thread only.
 
-    Every method but :meth:`hand_out` raises what concerns its sequence alone.
+    Every method but :meth:`hand_out` raises exceptions that concern its sequence alone.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TileResults:
         numerics: Numerics,
         end: Callable[[Sequence, LastEvent], None],
     ) -> None:
-        """``end`` is called with a sequence whose pages were stored, in a later step than that of its last tile."""
+        """``end`` is called with a sequence once its pages are stored, in a later step than that of its last tile."""
         self._cache, self._keeper, self._numerics, self._end = cache, keeper, numerics, end
         self.drafts = DraftCounts()
 
@@ -74,7 +74,7 @@ class TileResults:
     def computed(self, seq: Sequence) -> Finished | None:
         """Register a sequence's new KV and, at the end of its prompt, begin the next phase.
 
-        Returns the last event of a prefill-only job whose prompt is complete.
+        Returns the last event of a prefill-only job when its prompt is complete.
         """
         seq.served_at = time.perf_counter()
         if seq.failure is not None:
@@ -130,7 +130,8 @@ class TileResults:
 
     def _register_page(self, seq: Sequence, index: int, end: int) -> Node | None:
         parent = seq.chain[-1] if seq.chain else None
-        return self._cache.register(seq.scope_of(end), parent, seq.page_tokens(index, end), seq.pages[index])
+        scope, token_ids = seq.page_entry(index, end)
+        return self._cache.register(scope, parent, token_ids, seq.pages[index])
 
     def _persist(self, seq: Sequence, last: Node | None) -> Finished | None:
         """Write the sequence's pages to the store; it ends when the store has them all."""

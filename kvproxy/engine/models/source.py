@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvproxy.core.progress import ReportProgress
+from kvproxy.core.report_progress import ReportProgress
 from kvproxy.engine.models.smollm2 import BUNDLED_NAME, bundled_model
 from kvproxy.errors import SetupError
 

@@ -1,4 +1,4 @@
-"""From a request for the local model to its answer, whole or streamed; the dialects differ only in encoding."""
+"""Answers of the local model, whole or streamed; the dialects differ only in the encoder."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ class Answers:
 
 
 class StreamEncoder(Protocol):
-    """A dialect's events as bytes. Called in this order: begin, event any number of times, end."""
+    """A dialect's encoder of events to bytes. Called in this order: begin, event any number of times, end."""
 
     def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
-        """The prompt is prefilled and every choice has its first token."""
+        """Encode the start: the prompt is prefilled and every choice has its first token."""
 
     def event(self, index: int, event: Event) -> bytes:
-        """A piece of choice ``index``; its Finished is the last one, with the usage of that choice alone."""
+        """Encode an event of choice ``index``; its last one is Finished, with the usage of that choice alone."""
 
     def end(self, usage: Usage) -> bytes:
-        """All choices have finished; ``usage`` is that of all of them."""
+        """Encode the end of the stream. ``usage`` is that of all choices."""
 
     def error(self, error: KVProxyError) -> bytes:
-        """The stream ends here, at any point after its headers."""
+        """Encode an error that ends the stream, at any point after its headers."""
 
     def pulse(self) -> bytes:
-        """Something that clients skip, while there is nothing to say."""
+        """Return bytes that clients skip, for an idle stream."""
 
 
 async def whole(
@@ -60,7 +60,7 @@ async def whole(
 ) -> Answers:
     """Serve a request to its end. ``id`` must be unique in this process; ``claim`` is ``Pipeline.serve``'s.
 
-    Raises what ``Pipeline.serve`` does, TimedOut, and whatever broke the answer off.
+    Raises the errors of ``Pipeline.serve``, TimedOut, and any error of the generation.
     Example: ``answers = await whole(request, chat, "chatcmpl-1", incoming.clock)``
     """
     async with deadline(request.app[COMPONENTS].timeout_s):
@@ -79,9 +79,14 @@ async def whole(
 
 
 async def stream(
-    request: web.Request, asked: Request, id: str, clock: Timings, encoder: StreamEncoder
+    request: web.Request,
+    asked: Request,
+    id: str,
+    clock: Timings,
+    encoder: StreamEncoder,
+    end: Callable[[Usage], bytes] | None = None,
 ) -> web.StreamResponse:
-    """Serve a request as an event stream. ``id`` must be unique in this process.
+    """Serve a request as an event stream. ``id`` must be unique in this process; ``end`` replaces ``encoder.end``.
 
     Errors before the stream's first byte pass through and become responses; later ones become the encoder's
     last event. Example: ``return await stream(request, chat, head.id, incoming.clock, ChatStream(head))``
@@ -89,7 +94,7 @@ async def stream(
     async with answer_stream(request, asked, clock, encoder) as out:
         async with served(request, asked, id, clock) as reply:
             await out.announce(reply_headers(reply, asked))
-            await send_events(out, reply, asked, encoder, encoder.end)
+            await send_events(out, reply, asked, encoder, end or encoder.end)
     return out.response
 
 
@@ -97,7 +102,7 @@ async def stream(
 async def answer_stream(
     request: web.Request, asked: Request, clock: Timings, encoder: StreamEncoder
 ) -> AsyncIterator[SseStream]:
-    """Open an event stream with a deadline, whose pulses and errors are the encoder's.
+    """Open an event stream with a deadline, and with the encoder's pulses and errors.
 
     Example: ``async with answer_stream(request, chat, clock, ChatStream(head)) as out: ...``
     """
@@ -121,7 +126,7 @@ async def answer_stream(
 async def served(
     request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
 ) -> AsyncIterator[Reply]:
-    """Serve ``asked`` up to its first token, and close the reply at the end. Raises what ``Pipeline.serve`` does.
+    """Serve ``asked`` up to its first token, and close the reply at the end. Raises as ``Pipeline.serve`` does.
 
     The first reply of a request is the one that ``GET /kv/v1/requests`` shows.
     Example: ``async with served(request, chat, "chatcmpl-1", clock) as reply: ...``
@@ -142,8 +147,9 @@ async def send_events(
     encoder: StreamEncoder,
     end: Callable[[Usage], bytes],
 ) -> None:
-    """Send the events of all choices as they come, from the encoder's first to ``end(usage)``, which is called with
-    the usage of all choices together when the last one has finished.
+    """Send the events of all choices as they come: ``encoder.begin``, each event, then ``end(usage)``.
+
+    ``usage`` is that of all choices together.
 
     Example: ``await send_events(out, reply, chat, encoder, encoder.end)``
     """
@@ -162,7 +168,7 @@ async def send_events(
 
 
 async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, Event], None]:
-    """The parsed events of all choices as they come, each with its choice's index. Must be closed."""
+    """Yield the parsed events of all choices as they come, as (index of the choice, event). Must be closed."""
     choices = [
         _parsed(choice, None if parsed else _parser(reply, asked), partial(reply.meter.event, index))
         for index, (choice, parsed) in enumerate(zip(reply.choices, reply.parsed, strict=True))
@@ -178,7 +184,7 @@ async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, E
 
 
 def total(usages: list[Usage]) -> Usage:
-    """The prompt counts once, as the first choice had it; what was said counts for every choice."""
+    """Add up the usage of all choices: the prompt counts once, as in the first choice; completions add up."""
     drafted = [u.prediction for u in usages if u.prediction is not None]
     return replace(
         usages[0],
@@ -204,7 +210,7 @@ def _left_out(asked: Request, started: Started | None = None) -> tuple[LeftOut, 
 
 
 def _parser(reply: Reply, asked: Request) -> AnswerParser | None:
-    """None where there is nothing to parse: a text completion."""
+    """Return the parser of the answer's raw text, or None for a text completion."""
     if not isinstance(asked, ChatRequest):
         return None
     calls = bool(asked.tools) and asked.tool_choice.mode != "none"
@@ -235,7 +241,7 @@ async def _parsed(
 
 
 async def _merged(choices: list[AsyncGenerator[Event, None]]) -> AsyncGenerator[tuple[int, Event], None]:
-    """As each has something to say; ends with the last of them, or with the first failure."""
+    """Merge the events of all choices as they come; ends after the last choice, or with the first failure."""
     waiting = {asyncio.ensure_future(anext(choice, None)): i for i, choice in enumerate(choices)}
     try:
         while waiting:

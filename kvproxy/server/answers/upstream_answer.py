@@ -23,11 +23,15 @@ from kvproxy.wire.upstream_events import UpstreamEvents
 logger = logging.getLogger(__name__)
 
 WHOLE = 2**18
-"""Answers of at most so many bytes are sent in one piece, head included."""
+"""Bytes up to which an answer is sent in one piece, head included."""
 
 
 async def serve_upstream(request: web.Request, endpoint: Endpoint, incoming: Incoming) -> web.StreamResponse:
-    """Raises UpstreamError, InvalidRequest, TimedOut; in a stream that has begun they are its last event."""
+    """Answer a request for an upstream's model. Raises UpstreamError, InvalidRequest, TimedOut; in a stream that has
+    begun they are its last event.
+
+    Example: ``return await serve_upstream(request, "chat/completions", incoming)``
+    """
     components = request.app[COMPONENTS]
     raw = components.pipeline.passthrough(incoming.model)
     if raw is not None:
@@ -64,11 +68,12 @@ async def serve_upstream(request: web.Request, endpoint: Endpoint, incoming: Inc
 async def _relay(
     request: web.Request, upstream: Passthrough, endpoint: Endpoint, incoming: Incoming
 ) -> web.StreamResponse:
-    """Raises what ``Passthrough.open`` does, and TimedOut, as long as no byte was sent.
+    """Pass a raw upstream's answer on, byte for byte.
 
-    Nothing is put into a raw stream, keep-alives neither. One that breaks off ends with an error event when
-    it is an event stream between two events: it is no longer the upstream's anyway, and clients then raise
-    the message. Any other answer that breaks off ends with the connection, which no client takes for an end.
+    Raises the errors of ``Passthrough.open``, and TimedOut, until the first byte is sent. Nothing is added to a raw
+    stream, not even keep-alives. An event stream that breaks off between two events ends with an error event: it
+    is not the upstream's stream any more, and clients raise the message. Any other answer that breaks off ends with
+    the connection, which clients report as incomplete.
     """
     answer = _RawAnswer(request, endpoint)
     try:
@@ -96,7 +101,7 @@ async def _relay(
 
 
 class _RawAnswer:
-    """``response`` is set once its head is out."""
+    """A raw upstream's answer on its way to the client. ``response`` is set once its head is sent."""
 
     def __init__(self, request: web.Request, endpoint: Endpoint) -> None:
         self._request = request
@@ -138,7 +143,7 @@ class _RawAnswer:
                     await self.response.write_eof()
                 return
             except (ConnectionError, TimeoutError, asyncio.CancelledError):
-                # As in SseStream: a client that does not read hears no last words.
+                # As in SseStream: a client that does not read gets no final event.
                 logger.debug("%s: client did not read", self._request[REQUEST_ID])
         if self._request.transport is not None:
             self._request.transport.abort()
@@ -146,7 +151,7 @@ class _RawAnswer:
 
 @contextmanager
 def _of_finite_numbers() -> Iterator[None]:
-    """litellm reads answers with a reader that takes NaN for a number; JSON has none. Raises UpstreamError."""
+    """Raise UpstreamError for NaN and infinities, which litellm's reader accepts and JSON does not have."""
     try:
         yield
     except ValueError as e:

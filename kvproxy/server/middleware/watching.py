@@ -19,7 +19,7 @@ _PRODUCT = re.compile(r"[!-~]{1,64}")
 
 @web.middleware
 async def watched(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Puts every request for a model into the feed when it has ended, however it ended."""
+    """Middleware: put every request for a model into the feed when it has ended or failed."""
     began, at = time.perf_counter(), time.time()
     status = LEFT
     try:
@@ -70,6 +70,7 @@ def _outcome(request: web.Request, reply: Reply | None, status: int) -> tuple[Ou
 
 
 def client_of(agent: str) -> str:
-    """The first product of a ``User-Agent``: ``claude-cli/2.1.197``. Printable ASCII without blanks, at most 64."""
+    """Return the first product of a ``User-Agent``: ``claude-cli/2.1.197``. Printable ASCII without blanks, at most 64
+    characters."""
     found = _PRODUCT.search(agent)
     return found[0] if found else "unknown"

@@ -12,13 +12,13 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from kvproxy.errors import BodyTooLarge, ExpectationFailed, InvalidRequest, UnreadableBody
-from kvproxy.runtime.off_loop import apart, off_loop
+from kvproxy.runtime.off_loop import off_loop, off_loop_if_large
 from kvproxy.server.components import COMPONENTS, MODEL
 from kvproxy.server.middleware.error_responses import error_response
 from kvproxy.server.requests.content_encoding import TooMuch, unpacked
 from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.bodies.body_bounds import refuse_endless
+from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 from kvproxy.wire.bodies.json_text import decode_object, is_small
 
 P = ParamSpec("P")
@@ -46,14 +46,14 @@ class Incoming:
         Example: ``chat = await incoming.parsed(parse_chat, served_name="local", policy=LENIENT)``
         """
         with self.clock.measure("parse"):
-            return await apart(len(self.raw), partial(parse, self.body, *args, **kwargs))
+            return await off_loop_if_large(len(self.raw), partial(parse, self.body, *args, **kwargs))
 
 
 async def receive(request: web.Request) -> Incoming:
     """Read the body, decode it, resolve its model.
 
-    Raises what ``read_body`` does, InvalidRequest, ModelNotFound for a name that no model is served by, and
-    ContextTooLong for a conversation of more messages than the local model takes tokens.
+    Raises as ``read_body`` does, and InvalidRequest, ModelNotFound, and ContextTooLong for a conversation of more
+    messages than the local model takes tokens.
     """
     components = request.app[COMPONENTS]
     clock = Timings()
@@ -64,12 +64,12 @@ async def receive(request: web.Request) -> Incoming:
         model = body["model"] = request[MODEL] = resolve_model(request, _model(body))
     local = model == components.served_name
     if local:
-        refuse_endless(body, components.pipeline.max_context)
+        refuse_oversized_lists(body, components.pipeline.max_context)
     return Incoming(raw, body, model, local, clock)
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
-    """Read a body that is one JSON object. Raises what ``read_body`` does, and InvalidRequest.
+    """Read a body that is one JSON object. Raises as ``read_body`` does, and InvalidRequest.
 
     The content type is not checked: requests of foreign pages are refused by their origin, and curl sends
     every body as a form.
@@ -94,10 +94,13 @@ async def read_body(request: web.Request) -> bytes:
     except (web.HTTPRequestEntityTooLarge, TooMuch) as e:
         raise _too_large(limit) from e
     except (web.RequestPayloadError, HttpProcessingError) as e:
-        raise UnreadableBody("The request's body breaks off, or its chunks cannot be read.") from e
+        raise UnreadableBody(
+            "The request's body breaks off, or its chunks cannot be read. Send the whole body again."
+        ) from e
     except TimeoutError as e:
         raise UnreadableBody(
-            "The request's body is shorter than its Content-Length, or came too slowly."
+            "The request's body is shorter than its Content-Length, or came too slowly. Send all of it, or raise "
+            "server.timeout_s."
         ) from e
 
 
@@ -114,7 +117,7 @@ async def expect_continue(request: web.Request) -> web.StreamResponse | None:
         return error_response(e, request)
     if request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # The interim answer is no part of the response proper, whose size is counted from here.
+        # The interim answer is not part of the response proper: its size is counted from here.
         request.writer.output_size = 0
     return None
 

@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``."""
+"""The handler of ``POST /v1/chat/completions``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kvproxy.wire.chat.parse_chat import parse_chat
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
+    """Answer a chat completion, whole or streamed, by the local model or an upstream's."""
     components = request.app[COMPONENTS]
     incoming = await receive(request)
     if not incoming.local:

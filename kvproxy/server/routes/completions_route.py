@@ -1,4 +1,4 @@
-"""``POST /v1/completions``."""
+"""The handler of ``POST /v1/completions``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import TextRequest
 from kvproxy.events import Usage
-from kvproxy.runtime.off_loop import apart
+from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.answers.client_stream import deadline
 from kvproxy.server.answers.local_answer import (
     Answers,
@@ -30,17 +30,18 @@ from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.completions.completion_response import (
     CompletionHead,
     CompletionStream,
-    summed,
+    sum_usages,
     text_completion,
 )
 from kvproxy.wire.completions.parse_completion import Completions, parse_completions
 
 AT_ONCE = 8
-"""Choices of one request with several prompts that are in the engine together, or those of one prompt where they are
-more: one request must not fill its queue."""
+"""Choices that one request with several prompts has in the engine at a time, or the choices of one prompt where those
+are more: one request must not fill the engine's queue."""
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
+    """Answer a text completion of one prompt or several, whole or streamed."""
     components = request.app[COMPONENTS]
     incoming = await receive(request)
     if not incoming.local:
@@ -52,7 +53,9 @@ async def completions(request: web.Request) -> web.StreamResponse:
     logprobs = first.sampling.logprobs is not None
     echoes: list[str] | None = None
     if asked.echo:
-        echoes = await apart(len(incoming.raw), lambda: [_echo(request, prompt) for prompt in asked.prompts])
+        echoes = await off_loop_if_large(
+            len(incoming.raw), lambda: [_echo(request, prompt) for prompt in asked.prompts]
+        )
     if asked.stream:
         encoder = CompletionStream(
             head, n=first.n, include_usage=asked.include_usage, logprobs=logprobs, echoes=echoes
@@ -64,7 +67,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     body = text_completion(
         head,
         [choice for answer in answers for choice in answer.choices],
-        summed([answer.usage for answer in answers]),
+        sum_usages([answer.usage for answer in answers]),
         logprobs=logprobs,
         echoes=None if echoes is None else [echo for echo in echoes for _ in range(first.n)],
     )
@@ -78,7 +81,7 @@ def _echo(request: web.Request, asked: TextRequest) -> str:
 
 
 async def _all(request: web.Request, asked: Completions, id: str, clock: Timings) -> list[Answers]:
-    """Every prompt's answer; the first failure ends the others. The headers told are the first prompt's."""
+    """Answer every prompt; the first failure ends the others. The response has the first answer's headers."""
     if len(asked.prompts) == 1:
         return [await whole(request, asked.prompts[0], id, clock)]
     first, pipeline = asked.prompts[0], request.app[COMPONENTS].pipeline
@@ -93,7 +96,7 @@ async def _all(request: web.Request, asked: Completions, id: str, clock: Timings
     with pipeline.claim(first, request[CALLER], at_once) as claim:
         tasks = [asyncio.create_task(one(n, prompt, claim)) for n, prompt in enumerate(asked.prompts)]
         try:
-            # Each has the same limit of its own, but begins when there is room.
+            # Each answer has the same deadline of its own, which begins when there is room for it.
             async with deadline(request.app[COMPONENTS].timeout_s):
                 return await asyncio.gather(*tasks)
         finally:
@@ -110,7 +113,7 @@ async def _stream_each(
 
     def end(usage: Usage) -> bytes:
         counted.append(usage)
-        return encoder.end(summed(counted)) if len(counted) == len(asked.prompts) else b""
+        return encoder.end(sum_usages(counted)) if len(counted) == len(asked.prompts) else b""
 
     with request.app[COMPONENTS].pipeline.claim(first, request[CALLER], 1) as claim:
         async with answer_stream(request, first, clock, encoder) as out:

@@ -1,4 +1,4 @@
-"""``POST /v1/embeddings``: upstream models only."""
+"""The handler of ``POST /v1/embeddings``, for upstream models only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kvproxy.server.requests.read_request import receive
 
 
 async def embeddings(request: web.Request) -> web.StreamResponse:
-    """Raises InvalidRequest for the local model."""
+    """Pass an embedding request on to its upstream. Raises InvalidRequest for the local model."""
     incoming = await receive(request)
     if incoming.local:
         raise InvalidRequest(

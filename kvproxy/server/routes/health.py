@@ -1,4 +1,4 @@
-"""``/health/live``: the process answers. ``/health/ready``: a request would be served now."""
+"""Handlers of ``/health/live`` (the process answers) and ``/health/ready`` (a request would be served now)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from kvproxy.wire.service.service_types import Health
 
 
 async def live(request: web.Request) -> web.StreamResponse:
+    """Answer as long as the process does."""
     health: Health = {"status": "live"}
     return json_response(health)
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
+    """Answer when a request would be served now. Raises NotReady, ShuttingDown."""
     components = request.app[COMPONENTS]
     if components.drain.draining:
         raise shutting_down()

@@ -1,4 +1,4 @@
-"""``GET /v1/models`` and ``/v1/models/{id}``: the local model, every upstream, and their other names."""
+"""Handlers of ``GET /v1/models`` and ``/v1/models/{id}``: the local model, the upstreams' models, their aliases."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.service.model_list import ModelBody, ModelList, anthropic_model, anthropic_page, model_body
 
 MOST_MODELS = 1000
-"""Of one of Anthropic's pages."""
+"""Models on one page of Anthropic's list."""
 
 _VARY = {"Vary": "anthropic-version"}
 
 
 async def list_models(request: web.Request) -> web.StreamResponse:
-    """All of them, or with ``anthropic-version`` a page. Raises InvalidRequest."""
+    """List all models, or with ``anthropic-version`` one page of them. Raises InvalidRequest."""
     models = [_model(request, name) for name in request.app[MODEL_NAMES].listed()]
     limit = _limit(request)
     if speaks_anthropic(request):
@@ -31,7 +31,7 @@ async def list_models(request: web.Request) -> web.StreamResponse:
 
 
 async def get_model(request: web.Request) -> web.StreamResponse:
-    """As generous with names as the endpoints that answer, though each model is told by its own name."""
+    """Describe a model, found by all names that requests may use, under its served name. Raises ModelNotFound."""
     asked = request.match_info["model"]
     listed = request.app[MODEL_NAMES].listed()
     model = _model(request, asked if asked in listed else resolve_model(request, asked))

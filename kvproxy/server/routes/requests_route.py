@@ -1,4 +1,4 @@
-"""``GET /kv/v1/requests``: the caller's requests as they end, listed or as events."""
+"""The handler of ``GET /kv/v1/requests``: the caller's requests as they end, listed or as events."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MOST_RECENT = 500
 RECENT = 20
 
 _LOOK_S = 1.0
-"""The time within which a watcher's stream notices that the proxy is shutting down."""
+"""Seconds within which the stream notices that the proxy is shutting down."""
 
 
 async def requests(request: web.Request) -> web.StreamResponse:
-    """The newest as a list; with ``Accept: text/event-stream`` they and all that follow come as events."""
+    """List the newest requests, or with ``Accept: text/event-stream`` send them and all later ones as events."""
     feed, scope = request.app[COMPONENTS].feed, request[CALLER].scope
     recent = feed.recent(scope, _most(request))
     if "text/event-stream" not in request.headers.get("Accept", ""):

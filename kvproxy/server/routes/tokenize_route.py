@@ -1,16 +1,16 @@
-"""``POST /tokenize`` and ``/detokenize``: the local model's tokens."""
+"""Handlers of ``POST /tokenize`` and ``/detokenize``, for the local model's tokens."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
-from kvproxy.runtime.off_loop import LARGE, apart, off_loop
+from kvproxy.runtime.off_loop import LARGE, off_loop, off_loop_if_large
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.server.requests.read_request import read_object
-from kvproxy.wire.bodies.body_bounds import refuse_endless
+from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
 from kvproxy.wire.tokenize_bodies import (
     Detokenized,
     Tokens,
@@ -21,12 +21,13 @@ from kvproxy.wire.tokenize_bodies import (
 
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
-    """A document named in the messages is only there for those who may read it."""
+    """Encode a prompt, or messages by the chat template. Raises DocumentNotFound for a document that the caller may not
+    read."""
     components = request.app[COMPONENTS]
     body = await read_object(request)
-    refuse_endless(body, components.pipeline.max_context)
+    refuse_oversized_lists(body, components.pipeline.max_context)
     size = request.content_length or LARGE
-    asked = await apart(size, lambda: parse_tokenize(body))
+    asked = await off_loop_if_large(size, lambda: parse_tokenize(body))
     _local(request, asked.model)
     prompt = asked.prompt
     if prompt is not None:
@@ -35,12 +36,12 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
             len(prompt), lambda: components.pipeline.encode_prompt(prompt, add_special_tokens=begin)
         )
     else:
-        chat = await apart(
+        chat = await off_loop_if_large(
             size, lambda: tokenized_chat(body, served_name=components.served_name, policy=components.policy)
         )
-        ids = list((await components.pipeline.composed(chat, request[CALLER])).token_ids)
+        ids = list((await components.pipeline.compose_async(chat, request[CALLER])).token_ids)
     texts = asked.return_token_strs
-    return await apart(
+    return await off_loop_if_large(
         len(ids) * _TOKEN_BYTES,
         lambda: json_response(
             Tokens(
@@ -54,25 +55,28 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
 
 
 async def detokenize(request: web.Request) -> web.StreamResponse:
-    """Raises InvalidRequest for more tokens than the model takes."""
+    """Decode token ids. Raises InvalidRequest for more tokens than the model takes."""
     components = request.app[COMPONENTS]
     body = await read_object(request)
     tokens, most = body.get("tokens"), components.pipeline.max_context
     if isinstance(tokens, list) and len(tokens) > most:
-        raise InvalidRequest(f"Invalid 'tokens': at most {most} of them.", param="tokens")
-    asked = await apart(request.content_length or LARGE, lambda: parse_detokenize(body))
+        raise InvalidRequest(f"Invalid 'tokens': must have at most {most} items.", param="tokens")
+    asked = await off_loop_if_large(request.content_length or LARGE, lambda: parse_detokenize(body))
     _local(request, asked.model)
-    text = await apart(len(asked.tokens) * _TOKEN_BYTES, lambda: components.pipeline.decode(asked.tokens))
+    text = await off_loop_if_large(
+        len(asked.tokens) * _TOKEN_BYTES, lambda: components.pipeline.decode(asked.tokens)
+    )
     answer: Detokenized = {"prompt": text}
     return json_response(answer)
 
 
 _TOKEN_BYTES = 8
-"""Of a token in JSON, or of its text."""
+"""Bytes of a token in JSON, or of its text."""
 
 
 def _local(request: web.Request, model: str | None) -> None:
-    """Raises InvalidRequest for an upstream's model, whose tokens are unknown here, ModelNotFound."""
+    """Check that ``model`` is the local one: tokens of upstream models are unknown. Raises InvalidRequest,
+    ModelNotFound."""
     served = request.app[COMPONENTS].served_name
     if model is not None and resolve_model(request, model) != served:
         raise InvalidRequest(

@@ -15,10 +15,10 @@ from kvproxy.core import HERMES, Constraint, GrammarText, LeftOut, Tool
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.wire.answer_formats.answer_rules import NAME, answer_rules
-from kvproxy.wire.schemas.blame import blamed, keyword_of
-from kvproxy.wire.schemas.escapes import controls_allowed
-from kvproxy.wire.schemas.json_schema import enforceable, no_arguments
-from kvproxy.wire.schemas.relaxing import culprit, relaxed
+from kvproxy.wire.schemas.blamed_keyword import blamed_keyword, explain_rejection
+from kvproxy.wire.schemas.control_characters import controls_allowed
+from kvproxy.wire.schemas.json_schema import enforceable_schema, no_arguments
+from kvproxy.wire.schemas.relaxing import culprit, relax_schema
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 NO_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
@@ -124,17 +124,17 @@ class _GrammarWriter:
 
     def _answer(self, wanted: AnswerFormat) -> str:
         if not isinstance(wanted, JsonFormat):
-            found = answer_rules(wanted, lambda schema, param: _json(self._held(schema, param)))
+            found = answer_rules(wanted, lambda schema, param: _json(self._strict(schema, param)))
             self._rules += found.rules
             self._side = found.side_grammar
             return found.expression
         if wanted.schema is None:
             return _json(ANY_OBJECT)
         if wanted.strict:
-            return _json(self._held(wanted.schema, wanted.param))
-        return _json(self._wished(wanted.schema, where=wanted.param, param=wanted.param))
+            return _json(self._strict(wanted.schema, wanted.param))
+        return _json(self._relaxed(wanted.schema, where=wanted.param, param=wanted.param))
 
-    def _held(self, schema: Mapping[str, Any], param: str) -> Mapping[str, Any]:
+    def _strict(self, schema: Mapping[str, Any], param: str) -> Mapping[str, Any]:
         return self._enforced(schema, where=param, param=param)
 
     def _prose(self) -> str:
@@ -145,7 +145,7 @@ class _GrammarWriter:
         """Write free text without a mark of a call, alone or with calls behind it."""
         begin = self._format().begin
         if not begin:
-            # Such a call is the whole answer, and text that begins like one would be taken for one.
+            # Such a call is the whole answer, and text that begins like a call would be parsed as one.
             self._rules.append(r"TEXT: /(\s*[^{\s](?s:.*))?/")
             return f"(TEXT | {self._calls()})"
         self._rules.append(f"TEXT: {_without(begin)}")
@@ -183,21 +183,23 @@ class _GrammarWriter:
         if tool.strict and not tool.assumed:
             typed = {**tool.parameters, "type": _object_type(tool, param)}
             return self._enforced(typed, where=where, param=param)
-        return self._wished({**tool.parameters, "type": "object"}, where=where, param=param)
+        return self._relaxed({**tool.parameters, "type": "object"}, where=where, param=param)
 
-    def _wished(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
+    def _relaxed(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
         """Return as much of the schema as can be enforced, and record the rest as left out."""
-        found = relaxed(schema, where=where, param=param, check=lambda s: self._check(schema_grammar(s)))
+        found = relax_schema(schema, where=where, param=param, check=lambda s: self._check(schema_grammar(s)))
         self._left_out |= dict.fromkeys(LeftOut(param, keyword) for keyword in found.left_out)
         return found.schema
 
     def _enforced(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
-        out = enforceable(schema, where=where, param=param)
+        out = enforceable_schema(schema, where=where, param=param)
         reason = self._check(schema_grammar(out))
         if reason is not None:
-            told = keyword_of(reason)
-            found = told or culprit(out, lambda schema: self._check(schema_grammar(schema)))
-            raise UnsupportedSchema(f"Invalid schema for {where}: {blamed(reason, found)}.", param=param)
+            named = blamed_keyword(reason)
+            found = named or culprit(out, lambda schema: self._check(schema_grammar(schema)))
+            raise UnsupportedSchema(
+                f"Invalid schema for {where}: {explain_rejection(reason, found)}.", param=param
+            )
         return out
 
     def _format(self) -> CallFormat:
@@ -226,8 +228,8 @@ class _GrammarWriter:
 
 
 def _object_type(tool: Tool, param: str) -> str:
-    said = (tool.parameters or {}).get("type", "object")
-    if said != "object" and not (isinstance(said, list) and "object" in said):
+    declared = (tool.parameters or {}).get("type", "object")
+    if declared != "object" and not (isinstance(declared, list) and "object" in declared):
         raise UnsupportedSchema(
             f"Invalid schema for function '{tool.name}': its 'type' must be 'object'.", param=param
         )

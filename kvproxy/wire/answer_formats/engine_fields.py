@@ -16,7 +16,7 @@ from kvproxy.wire.answer_formats.read_format import (
     regex_format,
     tags_format,
 )
-from kvproxy.wire.answer_formats.structured_outputs import asks, check_whitespace, structured_outputs_format
+from kvproxy.wire.answer_formats.structured_outputs import check_whitespace, is_set, structured_outputs_format
 from kvproxy.wire.bodies.strict import Strict
 
 _READERS: Mapping[str, Callable[[object, str], AnswerFormat | None]] = {
@@ -59,7 +59,7 @@ class EngineFormatsBody(Strict):
     guided_json_object: Any = Field(default=None, description="vLLM's older name: any JSON object.")
     guided_decoding_backend: Any = Field(default=None, description="A hint; there is one way here.")
     guided_whitespace_pattern: Any = Field(
-        default=None, description="Must admit what is written here: one space behind commas and colons."
+        default=None, description="Must admit the layout of JSON here: one space behind commas and colons."
     )
     structural_tag: Any = Field(default=None, description="SGLang's: structures and triggers, or their text.")
     json_schema: Any = Field(
@@ -75,17 +75,17 @@ class EngineFormatsBody(Strict):
 
         Raises InvalidRequest naming both fields where two differ, UnsupportedParameter.
         """
-        if asks(self.grammar_lazy):
+        if is_set(self.grammar_lazy):
             raise UnsupportedParameter(
                 "Unsupported parameter: 'grammar_lazy' is not supported by the local model. Leave it out.",
                 param="grammar_lazy",
             )
-        if asks(self.guided_whitespace_pattern):
+        if is_set(self.guided_whitespace_pattern):
             check_whitespace(self.guided_whitespace_pattern, "guided_whitespace_pattern")
         found, found_param = own, own_param
         for field, read in _READERS.items():
             value = getattr(self, field)
-            wanted = read(value, field) if asks(value) and value not in ("", {}, []) else None
+            wanted = read(value, field) if is_set(value) and value not in ("", {}, []) else None
             if wanted is None:
                 continue
             if found is not None and found != wanted:

@@ -37,31 +37,31 @@ def structured_outputs_format(value: object, param: str) -> AnswerFormat | None:
     """
     if not isinstance(value, dict):
         raise InvalidRequest(f"Invalid '{param}': must be an object.", param=param)
-    asked = {key: v for key, v in value.items() if asks(v)}
-    for key in asked:
+    present = {key: v for key, v in value.items() if is_set(v)}
+    for key in present:
         if key not in KINDS and key not in _HINTS and key not in _LAYOUT and not key.startswith("_"):
             raise UnsupportedParameter(
                 f"Unsupported parameter: '{param}.{key[:64]}' is not supported by the local model. Leave it out.",
                 param=f"{param}.{key[:64]}",
             )
-    kinds = [key for key in asked if key in KINDS]
+    kinds = [key for key in present if key in KINDS]
     if len(kinds) > 1:
         raise InvalidRequest(
             f"Invalid '{param}': '{kinds[0]}' and '{kinds[1]}' cannot both hold; send one of them.",
             param=param,
         )
-    if "whitespace_pattern" in asked:
-        check_whitespace(asked["whitespace_pattern"], f"{param}.whitespace_pattern")
+    if "whitespace_pattern" in present:
+        check_whitespace(present["whitespace_pattern"], f"{param}.whitespace_pattern")
     if not kinds:
         return None
-    found = KINDS[kinds[0]](asked[kinds[0]], f"{param}.{kinds[0]}")
-    closed = asked.get("disable_additional_properties") and isinstance(found, JsonFormat) and found.schema
+    found = KINDS[kinds[0]](present[kinds[0]], f"{param}.{kinds[0]}")
+    closed = present.get("disable_additional_properties") and isinstance(found, JsonFormat) and found.schema
     if closed and isinstance(found, JsonFormat):
         return replace(found, schema=_closed(found.schema))
     return found
 
 
-def asks(value: object) -> bool:
+def is_set(value: object) -> bool:
     """Return whether a field asks for anything: engines' clients send ``null`` and ``false`` for unused fields."""
     return value is not None and value is not False
 

@@ -19,7 +19,7 @@ from kvproxy.events import (
     ToolCallDelta,
 )
 from kvproxy.wire.answers.think_blocks import ReasoningSplitter, Thought
-from kvproxy.wire.tool_formats.base import Heard, Prose
+from kvproxy.wire.tool_formats.base import ParsedPiece, Prose
 from kvproxy.wire.tool_formats.known_formats import FORMATS
 
 
@@ -109,7 +109,7 @@ class AnswerParser:
             return [finished]
         events = self._thought(self._splitter.finish())
         if self._calls is not None:
-            events += self._heard(self._calls.finish())
+            events += self._events_of(self._calls.finish())
         reason: FinishReason = "tool_calls" if self._called and finished.reason == "stop" else finished.reason
         usage = replace(finished.usage, reasoning_tokens=self._reasoning_tokens)
         events.append(replace(finished, reason=reason, usage=usage))
@@ -122,12 +122,12 @@ class AnswerParser:
         if self._answer_at is None:
             self._answer_at = thought.at
             self._reasoning_tokens += self._tokens.before(thought.at)
-        heard: list[Heard] = [Prose(thought.said, thought.at - self._answer_at)]
-        return events + self._heard(heard if self._calls is None else self._calls.push(thought.said))
+        prose: list[ParsedPiece] = [Prose(thought.said, thought.at - self._answer_at)]
+        return events + self._events_of(prose if self._calls is None else self._calls.push(thought.said))
 
-    def _heard(self, heard: list[Heard]) -> list[Event]:
+    def _events_of(self, pieces: list[ParsedPiece]) -> list[Event]:
         events: list[Event] = []
-        for piece in heard:
+        for piece in pieces:
             if isinstance(piece, ToolCallDelta):
                 self._called = True
                 events.append(piece)

@@ -20,7 +20,7 @@ def left_out_header(left_out: Sequence[LeftOut]) -> Mapping[str, str]:
     """
     if not left_out:
         return {}
-    told = [sf_string(f"{item.param[:128]}: {item.what[:64]}") for item in left_out[:MOST]]
+    entries = [sf_string(f"{item.param[:128]}: {item.what[:64]}") for item in left_out[:MOST]]
     if len(left_out) > MOST:
-        told.append(sf_string(f"and {len(left_out) - MOST} more"))
-    return {LEFT_OUT: ", ".join(told)}
+        entries.append(sf_string(f"and {len(left_out) - MOST} more"))
+    return {LEFT_OUT: ", ".join(entries)}

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from kvproxy.wire.bodies.cache_hints import CacheControlled
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 from kvproxy.wire.bodies.strict import ListOf, Strict
-from kvproxy.wire.history.arguments import GivenText, returned
+from kvproxy.wire.history.arguments import TextOrEmpty, tool_result_content
 
 BLOCK_TYPES = frozenset(
     {
@@ -47,7 +47,7 @@ def _as_read(content: object) -> object:
 def _read(block: Any) -> object:
     if isinstance(block, str):
         return {"type": "text", "text": block}
-    if not isinstance(block, dict) or given_type(block) in BLOCK_TYPES:
+    if not isinstance(block, dict) or declared_type(block) in BLOCK_TYPES:
         return block
     return {"type": UNREAD, "raw": block}
 
@@ -113,8 +113,8 @@ class DocumentBlockBody(CacheControlled):
 
 class SearchResultBlockBody(CacheControlled):
     type: Literal["search_result"]
-    source: GivenText = ""
-    title: GivenText = ""
+    source: TextOrEmpty = ""
+    title: TextOrEmpty = ""
     content: Annotated[
         _ReadSourceBlocks, BeforeValidator(_as_read, json_schema_input_type=list[TextBlockBody])
     ] = Field(default_factory=list)
@@ -123,8 +123,8 @@ class SearchResultBlockBody(CacheControlled):
 
 class ToolUseBlockBody(CacheControlled):
     type: Literal["tool_use"]
-    id: GivenText = ""
-    name: GivenText = ""
+    id: TextOrEmpty = ""
+    name: TextOrEmpty = ""
     input: Annotated[Any, BeforeValidator(lambda value: value, json_schema_input_type=dict[str, Any])] = None
 
 
@@ -143,12 +143,12 @@ _ReadResultBlock = Annotated[
 
 
 def _as_result(content: object) -> object:
-    return _as_read(returned(content, BLOCK_TYPES))
+    return _as_read(tool_result_content(content, BLOCK_TYPES))
 
 
 class ToolResultBlockBody(CacheControlled):
     type: Literal["tool_result"]
-    tool_use_id: GivenText = ""
+    tool_use_id: TextOrEmpty = ""
     content: Annotated[
         ListOf[_ReadResultBlock],
         BeforeValidator(_as_result, json_schema_input_type=str | list[ResultBlockBody] | None),
@@ -158,7 +158,7 @@ class ToolResultBlockBody(CacheControlled):
 
 class ThinkingBlockBody(CacheControlled):
     type: Literal["thinking"]
-    thinking: GivenText = ""
+    thinking: TextOrEmpty = ""
     signature: str | None = Field(default=None, description="Accepted, not checked.")
 
 

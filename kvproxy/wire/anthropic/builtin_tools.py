@@ -28,11 +28,11 @@ def builtin_tool(type: str, name: str | None, strict: bool) -> Tool | None:
     family = next((family for family in _FAMILIES if type.startswith(family)), None)
     if family is None:
         return None
-    description, schema = _told(family, type)
+    description, schema = _definition(family, type)
     return Tool(name or _NAMES.get(type, family.rstrip("_")), description, schema, strict)
 
 
-def _told(family: str, type: str) -> tuple[str, Mapping[str, Any]]:
+def _definition(family: str, type: str) -> tuple[str, Mapping[str, Any]]:
     description, schema = _FAMILIES[family]
     if type in _UNDOING:
         commands = [*schema["properties"]["command"]["enum"], "undo_edit"]

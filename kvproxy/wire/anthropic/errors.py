@@ -42,17 +42,17 @@ def error_type(status: int) -> ErrorType:
 
 def error_body(error: KVProxyError, request_id: str) -> ErrorBody:
     """Return Anthropic's error object. ``request_id`` is the one of the ``request-id`` header."""
-    told = error.body()["error"]
-    detail: ErrorDetail = {"type": error_type(error.http_status), "message": _message(error, told)}
-    if isinstance(code := told.get("code"), str):
+    fields = error.body()["error"]
+    detail: ErrorDetail = {"type": error_type(error.http_status), "message": _message(error, fields)}
+    if isinstance(code := fields.get("code"), str):
         detail["details"] = {"error_code": code}
     return {"type": "error", "error": detail, "request_id": request_id}
 
 
-def _message(error: KVProxyError, told: Mapping[str, object]) -> str:
+def _message(error: KVProxyError, fields: Mapping[str, object]) -> str:
     """Return the message; agents that shorten their own history recognise a long prompt by Anthropic's wording."""
     if not isinstance(error, ContextTooLong):
-        message = told.get("message")
+        message = fields.get("message")
         return message if isinstance(message, str) else error.message
     if error.prompt_tokens >= error.limit:
         return f"prompt is too long: {error.prompt_tokens} tokens > {error.limit} maximum"

@@ -52,7 +52,7 @@ def message(head: MessageHead, answer: Answer, usage: Usage) -> MessageObject:
     return message_object(head, content, message_usage(usage), *stop_of(answer.reason, answer.stopped_by))
 
 
-def warmed(head: MessageHead, usage: Usage) -> MessageObject:
+def warmed_message(head: MessageHead, usage: Usage) -> MessageObject:
     """Return the answer to a request with ``max_tokens`` 0: the prompt is kept, the content is empty."""
     silent = replace(usage, completion_tokens=0, reasoning_tokens=0)
     return message_object(head, [], message_usage(silent), *stop_of("length", None))

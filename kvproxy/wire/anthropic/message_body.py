@@ -143,8 +143,8 @@ def _fault(error: ValidationError) -> InvalidRequest:
         return _unsupported(
             f"{path}.type", f"Blocks of type '{tag}' are not supported by the local model here."
         )
-    told = invalid(error)
-    return InvalidRequest(told.message.replace(f"'{told.param}'", f"'{path}'", 1), param=path)
+    shown = invalid(error)
+    return InvalidRequest(shown.message.replace(f"'{shown.param}'", f"'{path}'", 1), param=path)
 
 
 def _unsupported(param: str, sentence: str) -> UnsupportedParameter:

@@ -14,7 +14,7 @@ from kvproxy.wire.tools.chat_tools import make_tool
 from kvproxy.wire.tools.offered_tools import Offered, checked_choice, checked_tools, leave_out_tool
 
 
-def tools_of(tools: list[AnthropicToolBody], reading: RequestReading) -> Offered:
+def parse_anthropic_tools(tools: list[AnthropicToolBody], reading: RequestReading) -> Offered:
     """Return the request's tools. ``reading`` records those left out (modified).
 
     Raises InvalidRequest, and UnsupportedParameter for a hosted tool where the policy is to refuse.
@@ -35,7 +35,7 @@ def tools_of(tools: list[AnthropicToolBody], reading: RequestReading) -> Offered
     return Offered(checked_tools(offered), frozenset(missing))
 
 
-def choice_of(choice: AnthropicToolChoiceBody | None, offered: Offered) -> ToolChoice:
+def parse_anthropic_choice(choice: AnthropicToolChoiceBody | None, offered: Offered) -> ToolChoice:
     """Read the tool choice. Raises InvalidRequest when a call is demanded that cannot be made."""
     if choice is None or choice.type == "auto":
         return ToolChoice()

@@ -14,7 +14,7 @@ _LISTS = ("messages", "input", "prompt")
 """Lists of which each item is a token at least: a message has its role's mark, and token ids are tokens."""
 
 
-def refuse_endless(body: Mapping[str, Any], max_context: int) -> None:
+def refuse_oversized_lists(body: Mapping[str, Any], max_context: int) -> None:
     """Refuse lists that are too long to be served.
 
     Raises ContextTooLong for a list with more items than the model takes tokens, InvalidRequest for too many biases.

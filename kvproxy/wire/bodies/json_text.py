@@ -36,7 +36,7 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     any request needs.
     """
     try:
-        # The mark that some editors and shells put in front.
+        # The byte order mark that some editors and shells put in front.
         text = _text(raw).removeprefix("\ufeff")
     except UnicodeDecodeError as e:
         raise InvalidRequest(
@@ -45,7 +45,7 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     try:
         value = _loads(text) if is_small(raw) else _read_patiently(text)
     except RecursionError as e:
-        raise InvalidRequest("The body is nested too deeply.") from e
+        raise InvalidRequest("The body is nested too deeply. Send fewer levels.") from e
     except TooManyValues as e:
         raise InvalidRequest(
             f"The body holds more than {MOST_VALUES} values, or more than {MOST_CONTAINERS} objects and arrays. Send "
@@ -122,9 +122,8 @@ def type_name(value: object) -> str:
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
-    for begin in range(
-        0, len(pairs), _PAIRS
-    ):  # one call for all of them would keep the interpreter's lock throughout
+    # In pieces: one call for all of them would hold the interpreter's lock throughout.
+    for begin in range(0, len(pairs), _PAIRS):
         value.update(pairs[begin : begin + _PAIRS])
     if len(value) != len(pairs):
         seen: set[str] = set()

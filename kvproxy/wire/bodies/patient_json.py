@@ -162,7 +162,7 @@ def _string(text: str, begin: int) -> tuple[str, int]:
         end = at if found is None else found.end()
         closed = text[end : end + 1] == '"'
         if not closed and end == at:
-            # Neither a character nor an end: the fault is here, and json says which.
+            # Neither a character nor an end: an error of the text at this place.
             raise _fault_at(text, at, begin)
         try:
             piece: str = _STRINGS.decode(f'"{text[at:end]}"')

@@ -19,6 +19,6 @@ def whole_number(text: str, most: int) -> int | None:
 def json_integer(digits: str) -> int:
     """Convert an integer, as ``parse_int`` of a JSON reader. Raises InvalidRequest."""
     if (count := len(digits.removeprefix("-"))) > MOST_DIGITS:
-        # Not a digit of it is said: a body that cannot be read may hold secrets.
+        # The message holds no digit of it: an unreadable body may hold secrets.
         raise InvalidRequest(f"A number has {count} digits. Send numbers of at most {MOST_DIGITS}.")
     return int(digits)

@@ -38,7 +38,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
     Example: ``parse_chat({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}, served_name="m")``.
     """
     reading = RequestReading(policy)
-    # Before types are checked: what is not supported may be well-formed in ways the models do not know.
+    # Before types are checked: an unsupported field may have a type that the body model does not define.
     screen(body, CHAT, reading)
     try:
         chat = ChatBody.model_validate(body)
@@ -83,8 +83,8 @@ def template_variables(kwargs: dict[str, Any], effort: object) -> dict[str, Any]
             )
     if not isinstance(effort, str):
         return kwargs
-    told = {"reasoning_effort": effort} if effort in EFFORTS else {}
-    return {"enable_thinking": effort not in _NO_THINKING, **told, **kwargs}
+    published = {"reasoning_effort": effort} if effort in EFFORTS else {}
+    return {"enable_thinking": effort not in _NO_THINKING, **published, **kwargs}
 
 
 def _tools(chat: ChatBody, reading: RequestReading) -> tuple[tuple[Tool, ...], ToolChoice]:

@@ -172,7 +172,7 @@ class CompletionStream:
         return event_bytes.event(chunk)
 
 
-def summed(usages: Sequence[Usage]) -> Usage:
+def sum_usages(usages: Sequence[Usage]) -> Usage:
     """Return the usage of several prompts, each of which counts."""
     return replace(
         usages[0],

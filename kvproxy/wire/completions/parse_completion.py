@@ -46,22 +46,22 @@ def parse_completions(body: dict[str, Any], *, served_name: str) -> Completions:
     screen(body, COMPLETIONS, RequestReading())
     prompts = _prompts(body.get("prompt"))
     try:
-        asked = CompletionBody.model_validate(body)
+        request = CompletionBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    if asked.model != served_name:
-        raise ModelNotFound(asked.model)
-    _refuse(asked)
-    max_tokens = DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens
-    sampling = asked.sampling(max_tokens=max_tokens, logprobs=asked.logprobs)
-    wanted = asked.answer_format(parse_response_format(asked.response_format), "response_format")
+    if request.model != served_name:
+        raise ModelNotFound(request.model)
+    _refuse(request)
+    max_tokens = DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
+    sampling = request.sampling(max_tokens=max_tokens, logprobs=request.logprobs)
+    wanted = request.answer_format(parse_response_format(request.response_format), "response_format")
     return Completions(
         prompts=tuple(
-            TextRequest(asked.model, p, sampling, asked.n or 1, asked.hints(), wanted) for p in prompts
+            TextRequest(request.model, p, sampling, request.n or 1, request.hints(), wanted) for p in prompts
         ),
-        stream=bool(asked.stream),
-        include_usage=include_usage(asked.stream, asked.stream_options),
-        echo=bool(asked.echo),
+        stream=bool(request.stream),
+        include_usage=include_usage(request.stream, request.stream_options),
+        echo=bool(request.echo),
     )
 
 
@@ -120,12 +120,12 @@ def _is_token_ids(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and bool(value) and all(type(x) is int and x >= 0 for x in value)
 
 
-def _refuse(asked: CompletionBody) -> None:
-    if asked.best_of is not None and asked.best_of != (asked.n or 1):
+def _refuse(request: CompletionBody) -> None:
+    if request.best_of is not None and request.best_of != (request.n or 1):
         raise UnsupportedParameter(
             "Unsupported value: 'best_of' must equal 'n'; choices are not ranked.", param="best_of"
         )
-    if asked.echo and asked.logprobs is not None:
+    if request.echo and request.logprobs is not None:
         raise UnsupportedParameter(
             "Unsupported value: 'echo' together with 'logprobs'; the prompt's logprobs are not computed.",
             param="echo",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 
 
 def arguments_text(value: object) -> str:
@@ -21,14 +21,14 @@ def arguments_text(value: object) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def returned(value: object, part_types: Collection[str]) -> object:
+def tool_result_content(value: object, part_types: Collection[str]) -> object:
     """Return the result of a tool as text or as parts. A value that is neither is its JSON.
 
     ``part_types``: those of the dialect; other types in a list are parts of an unknown type.
     """
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, dict) and given_type(value) in part_types:
+    if isinstance(value, dict) and declared_type(value) in part_types:
         return [value]
     if isinstance(value, list) and all(_may_be_part(item) for item in value):
         return value
@@ -46,12 +46,12 @@ ArgumentsText = Annotated[
 ]
 
 
-def as_given(value: object) -> object:
+def null_as_empty(value: object) -> object:
     """Return an empty text for null, in a place for text."""
     return "" if value is None else value
 
 
-GivenText = Annotated[str, BeforeValidator(as_given, json_schema_input_type=str)]
+TextOrEmpty = Annotated[str, BeforeValidator(null_as_empty, json_schema_input_type=str)]
 """A name or an id that a client may have lost."""
 
 NAMELESS = "unnamed"

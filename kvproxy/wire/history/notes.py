@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 from kvproxy.wire.bodies.request_reading import RequestReading
 
 _MEDIA = {
@@ -76,12 +76,12 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _DEEPEST = 16
 
 
-def noted(value: Mapping[str, Any], where: str, reading: RequestReading) -> str:
+def record_note(value: Mapping[str, Any], where: str, reading: RequestReading) -> str:
     """Return the note for the item at ``where``, and record the item in ``reading`` (modified).
 
     Empty: the model needs none. Example: ``record_note({"type": "image"}, "messages[0].content[1]", reading)``.
     """
-    if given_type(value) in _SILENT:
+    if declared_type(value) in _SILENT:
         return ""
     reading.leave_out(where, kind_of(value))
     return note(value)
@@ -90,7 +90,7 @@ def noted(value: Mapping[str, Any], where: str, reading: RequestReading) -> str:
 def note(value: Mapping[str, Any]) -> str:
     """Return a text that stands for a client's object, with as much of it as can be read."""
     kind = kind_of(value)
-    if given_type(value) in _MEDIA:
+    if declared_type(value) in _MEDIA:
         data = value.get("source")
         data = data if isinstance(data, Mapping) else value.get("file")
         about = {**data, **value} if isinstance(data, Mapping) else value
@@ -117,14 +117,14 @@ def _lines(value: object, depth: int) -> Iterator[str]:
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
-        # A data URL is a file in other clothes.
+        # A data URL is an encoded file, not text.
         if value.strip() and not value.startswith("data:"):
             yield value
     elif isinstance(value, list):
         for inner in value:
             yield from _lines(inner, depth + 1)
     elif isinstance(value, Mapping):
-        if depth and given_type(value) in _MEDIA and not _is_text(value):
+        if depth and declared_type(value) in _MEDIA and not _is_text(value):
             yield note(value)
         else:
             yield from _fields(value, depth)

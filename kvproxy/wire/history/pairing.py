@@ -17,7 +17,7 @@ _Waiting = OrderedDict[str, deque[str]]
 of a plain dictionary lies behind the places of all that were deleted before it."""
 
 
-def paired(
+def pair_results(
     messages: Sequence[Message], places: Sequence[str], reading: RequestReading
 ) -> tuple[Message, ...]:
     """Return the same conversation with each result behind its call, and distinct ids for the calls of an answer.

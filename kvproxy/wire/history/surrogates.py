@@ -8,7 +8,9 @@ from dataclasses import replace
 from kvproxy.core import Message, Part, TextPart, ToolCall
 
 
-def unbroken(messages: Sequence[Message], places: Sequence[str], asked: str | None) -> list[Message]:
+def mend_surrogates(
+    messages: Sequence[Message], places: Sequence[str], question: str | None
+) -> list[Message]:
     """Return the same messages with U+FFFD for each half: a tool's cut output must not end a conversation.
 
     ``places``: the path of each message. The one at ``question`` stays as it is, and is refused where it is broken.
@@ -16,7 +18,7 @@ def unbroken(messages: Sequence[Message], places: Sequence[str], asked: str | No
     Example: ``mend_surrogates(messages, ["messages[0]", "messages[1]"], "messages[1]")``.
     """
     return [
-        message if place == asked else _message(message)
+        message if place == question else _message(message)
         for message, place in zip(messages, places, strict=True)
     ]
 

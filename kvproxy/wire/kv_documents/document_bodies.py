@@ -42,7 +42,7 @@ class PublishBody(BaseModel):
     )
     pinned: bool | None = Field(
         default=None,
-        description="Keep its KV in memory, whoever else needs room. Default: as the version before it. "
+        description="Keep its KV in memory, even when other prompts need room. Default: as the version before it. "
         "Documents may pin half of the page budget together.",
     )
 

@@ -50,7 +50,7 @@ NAMED = {
 def glob(pattern: str) -> re.Pattern[str]:
     """Compile an operator's pattern of a line: ``*`` stands for anything, all else for itself, in either case."""
     first, *parts = (re.escape(part) for part in re.split(r"\*+", pattern.strip()))
-    # Each part is taken where it first comes, for good: a line costs its length, whatever the pattern.
+    # Each part matches at its first place, without backtracking: a line costs its length with any pattern.
     middle = "".join(rf"(?>[^\r\n]*?{part})" for part in parts[:-1])
     last = rf"[^\r\n]*{parts[-1]}" if parts else ""
     return re.compile(rf"[ \t]*{first}{middle}{last}{_END}", re.IGNORECASE)

@@ -31,7 +31,7 @@ _BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n?|\n))*")
 class _Rule:
     pattern: re.Pattern[str]
     """Matches the whole lines that the rule takes, without the last line end."""
-    what: str
+    kind: str
     moves: bool
 
 
@@ -40,7 +40,7 @@ class _Head:
     """The texts that were taken from the head so far."""
 
     moved: list[str] = field(default_factory=list)
-    told: dict[tuple[str, str], None] = field(default_factory=dict)
+    left_out: dict[tuple[str, str], None] = field(default_factory=dict)
     """(path, kind), each once, in their order."""
 
     def shortened(self, text: str, where: str, rules: Sequence[_Rule]) -> str:
@@ -53,7 +53,7 @@ class _Head:
             rule, match = found
             if rule.moves:
                 self.moved.append(match[0].strip())
-            self.told[where, rule.what] = None
+            self.left_out[where, rule.kind] = None
             taken = start = _first_line(text, match.end())
         return text[taken:]
 
@@ -72,10 +72,10 @@ def settle_openings(
     settled = _without(messages, rules, head, where)
     if head.moved:
         settled = _behind(settled, "\n".join(head.moved))
-    if not head.told or not settled or settled == list(messages):
+    if not head.left_out or not settled or settled == list(messages):
         return tuple(messages)
-    for param, what in head.told:
-        reading.leave_out(param, what)
+    for param, kind in head.left_out:
+        reading.leave_out(param, kind)
     return tuple(settled)
 
 

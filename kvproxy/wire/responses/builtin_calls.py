@@ -80,16 +80,16 @@ def builtin_item(form: ToolForm, id: str, call_id: str, arguments: str) -> Built
 
 def builtin_arguments(item: BuiltinCall) -> str:
     """Return the call's arguments as the model wrote them, as far as the item keeps them."""
-    said: Mapping[str, Any]
+    arguments: Mapping[str, Any]
     if item["type"] == "tool_search_call":
-        said = item["arguments"]
+        arguments = item["arguments"]
     elif item["type"] == "apply_patch_call":
-        said = item["operation"]
+        arguments = item["operation"]
     else:
-        said = {
+        arguments = {
             key: value for key, value in item["action"].items() if value not in (None, {}) and key != "type"
         }
-    return json.dumps(said, ensure_ascii=False)
+    return json.dumps(arguments, ensure_ascii=False)
 
 
 BuiltinCall = LocalShellCall | ShellCall | ApplyPatchCall | ToolSearchCall

@@ -9,8 +9,8 @@ from typing import Any
 from kvproxy.core import Tool, ToolCall
 from kvproxy.wire.responses.builtin_calls import BUILTINS, builtin_arguments, builtin_item
 from kvproxy.wire.responses.call_types import BuiltinOutput, CustomToolCall
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.response_tools import spaced_name
+from kvproxy.wire.responses.response_ids import ResponseIds
+from kvproxy.wire.responses.response_tools import namespaced_name
 from kvproxy.wire.responses.types import FunctionCall, Item, OutputItem
 from kvproxy.wire.tools.free_form import arguments_of, input_of
 
@@ -25,7 +25,7 @@ class CallItems:
         """Return the tool that a call names; a plain function for an unknown name."""
         return self._tools.get(name) or Tool(name)
 
-    def item(self, ids: Ids, index: int, call: ToolCall) -> OutputItem:
+    def item(self, ids: ResponseIds, index: int, call: ToolCall) -> OutputItem:
         """Return the item of a whole call. A built-in's call with invalid arguments becomes a function call.
 
         Example: ``CallItems(tools).item(ids, 0, ToolCall("call_1", "find", "{}"))["type"] == "function_call"``.
@@ -34,16 +34,16 @@ class CallItems:
         if tool.form == "custom":
             return custom_item(ids, index, tool, call.id, input_of(call.arguments))
         built_in = builtin_item(
-            tool.form, ids.made(_PREFIXES.get(tool.form, "fc"), index), call.id, call.arguments
+            tool.form, ids.for_output(_PREFIXES.get(tool.form, "fc"), index), call.id, call.arguments
         )
         return built_in or function_item(ids, index, tool, call.id, call.arguments)
 
 
-def function_item(ids: Ids, index: int, tool: Tool, call_id: str, arguments: str) -> FunctionCall:
+def function_item(ids: ResponseIds, index: int, tool: Tool, call_id: str, arguments: str) -> FunctionCall:
     """Return a ``function_call`` item. Example: ``function_item(ids, 0, tool, "call_1", '{"query": "x"}')``."""
     item: FunctionCall = {
         "type": "function_call",
-        "id": ids.made("fc", index),
+        "id": ids.for_output("fc", index),
         "call_id": call_id,
         "name": tool.bare_name or tool.name,
         "arguments": arguments,
@@ -54,11 +54,11 @@ def function_item(ids: Ids, index: int, tool: Tool, call_id: str, arguments: str
     return item
 
 
-def custom_item(ids: Ids, index: int, tool: Tool, call_id: str, input: str) -> CustomToolCall:
+def custom_item(ids: ResponseIds, index: int, tool: Tool, call_id: str, input: str) -> CustomToolCall:
     """Return a ``custom_tool_call`` item. Example: ``custom_item(ids, 0, tool, "call_1", "print(1)")``."""
     item: CustomToolCall = {
         "type": "custom_tool_call",
-        "id": ids.made("ctc", index),
+        "id": ids.for_output("ctc", index),
         "call_id": call_id,
         "name": tool.bare_name or tool.name,
         "input": input,
@@ -106,7 +106,7 @@ def _name(item: FunctionCall | CustomToolCall, names: Mapping[tuple[str, str], s
     namespace = item.get("namespace")
     if not namespace:
         return item["name"]
-    return names.get((namespace, item["name"]), spaced_name(namespace, item["name"]))
+    return names.get((namespace, item["name"]), namespaced_name(namespace, item["name"]))
 
 
 def _chunk_text(chunk: Any) -> str:

@@ -10,7 +10,7 @@ from kvproxy.wire.answers.answer_reader import Answer
 from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody, token_logprob_body
 from kvproxy.wire.responses.builtin_calls import WHOLE
 from kvproxy.wire.responses.call_items import CallItems
-from kvproxy.wire.responses.ids import Ids
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.types import (
     ItemStatus,
     OutputItem,
@@ -23,17 +23,25 @@ from kvproxy.wire.responses.types import (
 )
 
 
-def completed(
-    response: Response, ids: Ids, answer: Answer, usage: Usage, *, at: int, calls: CallItems | None = None
+def complete_response(
+    response: Response,
+    ids: ResponseIds,
+    answer: Answer,
+    usage: Usage,
+    *,
+    at: int,
+    calls: CallItems | None = None,
 ) -> Response:
     """Return the opened ``response`` with its one answer. ``at``: Unix time in seconds.
 
     Example: ``complete_response(open_response(body, chat, ids, created=0), ids, answer, usage, at=1)``.
     """
-    return ended(response, output_items(ids, answer, calls or CallItems()), answer.reason, usage, at=at)
+    return end_response(
+        response, output_items(ids, answer, calls or CallItems()), answer.reason, usage, at=at
+    )
 
 
-def ended(
+def end_response(
     response: Response, output: list[OutputItem], reason: FinishReason, usage: Usage, *, at: int
 ) -> Response:
     """Return a new, ended object; ``response`` stays as it is. ``at``: Unix time in seconds.
@@ -54,7 +62,7 @@ def ended(
     return done
 
 
-def failed(response: Response, output: list[OutputItem], error: KVProxyError) -> Response:
+def fail_response(response: Response, output: list[OutputItem], error: KVProxyError) -> Response:
     """Return a new, failed object; ``response`` stays as it is.
 
     Example: ``fail_response(response, [], Overloaded("Busy."))["status"] == "failed"``.
@@ -75,7 +83,7 @@ def error_body(error: KVProxyError) -> ResponseError:
     return {"code": "server_error", "message": error.message}
 
 
-def output_items(ids: Ids, answer: Answer, calls: CallItems) -> list[OutputItem]:
+def output_items(ids: ResponseIds, answer: Answer, calls: CallItems) -> list[OutputItem]:
     """Return reasoning, message and calls. Empty ones are left out; an answer of nothing is an empty message.
 
     Only the last one can be incomplete, and no call of a built-in: one that was cut off becomes a function call.
@@ -97,22 +105,22 @@ def last_status(reason: FinishReason) -> ItemStatus:
     return "incomplete" if reason in ("length", "content_filter") else "completed"
 
 
-def reasoning_item(ids: Ids, index: int, text: str) -> ReasoningItem:
+def reasoning_item(ids: ResponseIds, index: int, text: str) -> ReasoningItem:
     """Return a ``reasoning`` item. Example: ``reasoning_item(ids, 0, "First, …")``."""
     return {
         "type": "reasoning",
-        "id": ids.made("rs", index),
+        "id": ids.for_output("rs", index),
         "summary": [],
         "content": [{"type": "reasoning_text", "text": text}],
         "status": "completed",
     }
 
 
-def message_item(ids: Ids, index: int, text: str, logprobs: list[TokenLogprobBody]) -> OutputMessage:
+def message_item(ids: ResponseIds, index: int, text: str, logprobs: list[TokenLogprobBody]) -> OutputMessage:
     """Return a ``message`` item. Example: ``message_item(ids, 0, "Hello.", [])``."""
     return {
         "type": "message",
-        "id": ids.made("msg", index),
+        "id": ids.for_output("msg", index),
         "status": "completed",
         "role": "assistant",
         "content": [text_part(text, logprobs)],

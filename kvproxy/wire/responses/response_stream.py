@@ -21,16 +21,16 @@ from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
 from kvproxy.wire.responses.call_items import CallItems, custom_item, function_item
 from kvproxy.wire.responses.call_types import CustomToolCall
-from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.response_answer import (
-    ended,
-    failed,
+    end_response,
+    fail_response,
     last_status,
     logprobs_body,
     message_item,
     reasoning_item,
     text_part,
 )
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.types import (
     FunctionCall,
     ItemStatus,
@@ -45,7 +45,7 @@ class ResponseStream:
     """A :class:`StreamEncoder` for one choice. ``now`` returns Unix time in seconds."""
 
     def __init__(
-        self, opened: Response, ids: Ids, now: Callable[[], float], calls: CallItems | None = None
+        self, opened: Response, ids: ResponseIds, now: Callable[[], float], calls: CallItems | None = None
     ) -> None:
         self._call_items = calls or CallItems()
         self._input = InputReader()
@@ -93,14 +93,16 @@ class ResponseStream:
         if not self._output and self._built_in is None:
             data += self._open_message()
         data += self._close(last_status(self._reason))
-        self.response = ended(self._opened, self._output, self._reason, usage, at=int(self._now()))
+        self.response = end_response(self._opened, self._output, self._reason, usage, at=int(self._now()))
         return data + self._send(f"response.{self.response['status']}", response=self.response)
 
     def error(self, error: KVProxyError) -> bytes:
         """Encode an error. A response that has begun fails as one; before that there is only an error event."""
         if self._begun:
             data = self._close("incomplete")
-            return data + self._send("response.failed", response=failed(self._opened, self._output, error))
+            return data + self._send(
+                "response.failed", response=fail_response(self._opened, self._output, error)
+            )
         return self._send("error", code=error.code, message=error.message, param=error.param)
 
     def pulse(self) -> bytes:
@@ -160,7 +162,7 @@ class ResponseStream:
         if item is self._growing:
             self._texts.append(arguments)
         else:
-            # An upstream that writes two calls at a time: late, but in the finished object.
+            # An upstream interleaves two calls: the late arguments still reach the finished object.
             item["arguments"] += arguments
         return self._piece("response.function_call_arguments.delta", place, delta=arguments)
 

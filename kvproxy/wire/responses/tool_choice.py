@@ -11,7 +11,7 @@ from kvproxy.core import ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.bodies.strict import Strict
 from kvproxy.wire.responses.builtin_calls import BUILTINS
-from kvproxy.wire.responses.response_tools import spaced_name
+from kvproxy.wire.responses.response_tools import namespaced_name
 from kvproxy.wire.tools.offered_tools import Offered, checked_choice
 
 
@@ -90,11 +90,11 @@ def _names(tool: AllowedResponseTool, where: str, offered: Offered) -> tuple[str
         raise _missing(f"{where}.name")
     if tool.type == "namespace":
         inside = tuple(t.name for t in offered.tools if t.namespace == tool.name)
-        return inside or (spaced_name(tool.name, ""),)
+        return inside or (namespaced_name(tool.name, ""),)
     for offer in offered.tools:
         if (offer.namespace, offer.bare_name) == (tool.namespace, tool.name) and tool.namespace:
             return (offer.name,)
-    return (spaced_name(tool.namespace, tool.name),)
+    return (namespaced_name(tool.namespace, tool.name),)
 
 
 def _missing(param: str) -> InvalidRequest:

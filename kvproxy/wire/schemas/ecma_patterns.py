@@ -117,7 +117,7 @@ class _PatternReader:
         if isinstance(code, int):
             return _literal(code)
         if code in "bB" or code.isdigit() or code == "k":
-            return "\\" + code  # The library refuses it, and says why.
+            return "\\" + code  # The library refuses it with a reason.
         return _set_of(code, negated=False)
 
     def _set(self) -> str:
@@ -186,7 +186,7 @@ class _PatternReader:
         return code
 
     def _rest(self) -> str:
-        # A slice of what may follow: patterns are short, but not all of them.
+        # A slice is enough for every match below, and bounds the cost for long patterns.
         return self._pattern[self._at : self._at + 64]
 
 

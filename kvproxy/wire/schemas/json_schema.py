@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
+from kvproxy.wire.schemas.control_characters import controls_allowed, needs_controls
 from kvproxy.wire.schemas.ecma_patterns import UnknownPattern, translated
-from kvproxy.wire.schemas.escapes import controls_allowed, needs_controls
-from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, at_once
+from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, expressions_at_once
 from kvproxy.wire.schemas.keywords import (
     BESIDE,
     BRANCHING,
@@ -27,12 +27,12 @@ from kvproxy.wire.schemas.keywords import (
     SHARING,
     Schema,
     are_names,
-    inside,
+    asserts_only,
+    beyond_exact_int,
+    exact_bound,
     nodes,
-    opens,
-    says_just,
+    shares_objects,
     size_of,
-    too_exact,
 )
 from kvproxy.wire.schemas.references import References
 from kvproxy.wire.schemas.string_formats import EQUAL_PATTERNS, FORMATS, UNENFORCED, WRITTEN
@@ -44,7 +44,7 @@ each definition names the next one twice would be gigabytes."""
 _PLAIN_REF = re.compile(r"#/(\$defs|definitions)/[A-Za-z0-9_.-]+")
 
 
-def enforceable(
+def enforceable_schema(
     schema: Schema, *, where: str, param: str, relaxed: dict[str, None] | None = None
 ) -> dict[str, Any]:
     """Return the schema to compile. ``where`` names it in messages: ``response_format`` or ``function 'find'``.
@@ -76,7 +76,7 @@ class _Rewriter:
         self._where = where
         self._param = param
         self._relaxed = relaxed
-        self._closing = not any(opens(node) for node in nodes(schema))
+        self._closing = not any(shares_objects(node) for node in nodes(schema))
         self._references = References(schema)
         self._reached: dict[str, Any] = {}
         self._names: dict[tuple[str, int], str] = {}
@@ -91,7 +91,7 @@ class _Rewriter:
             out.setdefault(group, {})[name] = definition
         if size_of(out, {}) > MOST_NODES:
             raise self._refusal(f"a schema of more than {MOST_NODES} parts, its 'oneOf' written out,", "")
-        if at_once(out) > MOST_AT_ONCE:
+        if expressions_at_once(out) > MOST_AT_ONCE:
             raise self._refusal(f"'allOf' of more than {MOST_AT_ONCE} patterns and formats", "")
         if (keyword := needs_controls(out)) and not controls_allowed(out):
             raise self._refusal(
@@ -159,9 +159,9 @@ class _Rewriter:
             case "pattern":
                 self._pattern(out, value, at)
             case "minimum" | "exclusiveMinimum":
-                out[key] = inside(value, above=True)
+                out[key] = exact_bound(value, above=True)
             case "maximum" | "exclusiveMaximum":
-                out[key] = inside(value, above=False)
+                out[key] = exact_bound(value, above=False)
             case _:
                 out[key] = value
 
@@ -170,12 +170,12 @@ class _Rewriter:
             self._refuse(f"'{key}' that is not a list of schemas", at, key)
             return
         branches = [self._node(branch, f"{at}/{key}/{i}", base) for i, branch in enumerate(value)]
-        # The library tells branches of oneOf apart by what they say themselves, not behind a reference.
+        # The library distinguishes branches of oneOf by their own keywords, not by those behind a reference.
         out[key] = [self._resolved(branch) if key == "oneOf" else branch for branch in branches]
 
     def _pattern(self, out: dict[str, Any], value: Any, at: str) -> None:
         if not isinstance(value, str):
-            out["pattern"] = value  # The library says what is wrong with it.
+            out["pattern"] = value  # The library refuses it with a reason.
             return
         try:
             out["pattern"] = translated(EQUAL_PATTERNS.get(value, value))
@@ -191,7 +191,7 @@ class _Rewriter:
                 self._refuse(f"'patternProperties' with {e}", at, "patternProperties")
                 out["additionalProperties"] = {}
                 return
-            while text in found:  # Two patterns may be one in the library's words; both schemas count.
+            while text in found:  # Two patterns may have one translation; both schemas count.
                 text = f"(?:{text})"
             found[text] = self._node(schema, f"{at}/patternProperties/{pattern}", base)
         out["patternProperties"] = found
@@ -207,7 +207,7 @@ class _Rewriter:
         key = (str(target.schema), 0) if isinstance(target.schema, bool) else ("", id(target.schema))
         if key not in self._names:
             name = self._names[key] = self._named(ref)
-            self._reached[name] = True  # what refers to itself finds itself visited
+            self._reached[name] = True  # a reference to itself finds the definition visited
             place = ref if ref.startswith("#") else ""
             self._reached[name] = self._node(target.schema, place.removeprefix("#"), target.base)
         out["$ref"] = self._names[key]
@@ -257,9 +257,9 @@ class _Rewriter:
         if target is not None and isinstance(target.schema, Mapping):
             names = target.schema
         free = out.get("additionalProperties", {})
-        if says_just(names, "enum") and are_names(names["enum"]):
+        if asserts_only(names, "enum") and are_names(names["enum"]):
             out["properties"] = {name: free for name in names["enum"]}
-        elif says_just(names, "pattern") and isinstance(names["pattern"], str):
+        elif asserts_only(names, "pattern") and isinstance(names["pattern"], str):
             out["patternProperties"] = {names["pattern"]: free}
         else:
             return
@@ -268,7 +268,7 @@ class _Rewriter:
 
     def _check(self, node: dict[str, Any], at: str) -> None:
         for keyword in ("const", "enum"):
-            if keyword in node and too_exact(node[keyword]):
+            if keyword in node and beyond_exact_int(node[keyword]):
                 self._refuse(f"'{keyword}' with an integer beyond 2**53", at, keyword)
                 del node[keyword]
         least = node.get("minProperties", 0)

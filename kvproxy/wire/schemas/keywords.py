@@ -41,7 +41,7 @@ def nodes(value: Any) -> Iterator[Schema]:
             yield from nodes(item)
 
 
-def opens(node: Schema) -> bool:
+def shares_objects(node: Schema) -> bool:
     """Return whether several schemas may apply to one object.
 
     Closing one of them would change the values that all admit.
@@ -108,12 +108,12 @@ SHAPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 the rest."""
 
 
-def says_just(node: Schema, keyword: str) -> bool:
+def asserts_only(node: Schema, keyword: str) -> bool:
     """Return whether a schema of strings asserts this keyword alone."""
     return keyword in node and node.keys() & (KEPT | set(REFUSED)) <= {"type", keyword}
 
 
-def inside(bound: Any, *, above: bool) -> Any:
+def exact_bound(bound: Any, *, above: bool) -> Any:
     """Return a bound that the library reads exactly: beyond 2**53 with 15 digits, moved inwards."""
     if isinstance(bound, bool) or not isinstance(bound, int) or abs(bound) <= EXACT_INT:
         return bound
@@ -121,9 +121,9 @@ def inside(bound: Any, *, above: bool) -> Any:
     return -(-bound // step) * step if above else bound // step * step
 
 
-def too_exact(value: Any) -> bool:
+def beyond_exact_int(value: Any) -> bool:
     if isinstance(value, list):
-        return any(too_exact(item) for item in value)
+        return any(beyond_exact_int(item) for item in value)
     if isinstance(value, Mapping):
-        return any(too_exact(item) for item in value.values())
+        return any(beyond_exact_int(item) for item in value.values())
     return isinstance(value, int) and abs(value) > EXACT_INT

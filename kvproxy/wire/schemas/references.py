@@ -31,7 +31,7 @@ class References:
     def __init__(self, root: Mapping[str, Any]) -> None:
         """Index a schema. Raises RecursionError for one that is nested too deeply."""
         dialect = root.get("$schema")
-        self._root, self._said = root, isinstance(dialect, str)
+        self._root, self._names_dialect = root, isinstance(dialect, str)
         self._id = "id" if isinstance(dialect, str) and "draft-04" in dialect else "$id"
         self._alone = isinstance(dialect, str) and any(f"draft-0{n}" in dialect for n in (3, 4, 6, 7))
         """Beside ``$ref``, older drafts read nothing else, an ``$id`` neither."""
@@ -47,7 +47,7 @@ class References:
         Newer drafts read an ``$id`` beside it.
         """
         own = node.get("$id")
-        return isinstance(own, str) and not self._said and own != self._root.get("$id")
+        return isinstance(own, str) and not self._names_dialect and own != self._root.get("$id")
 
     def base_of(self, node: Mapping[str, Any], base: str) -> str:
         """Return the URI that references inside of ``node`` are relative to, where ``base`` is that outside of it."""

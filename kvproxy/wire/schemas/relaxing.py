@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.schemas.blame import keyword_of
-from kvproxy.wire.schemas.json_schema import enforceable
+from kvproxy.wire.schemas.blamed_keyword import blamed_keyword
+from kvproxy.wire.schemas.json_schema import enforceable_schema
 
 Check = Callable[[Mapping[str, Any]], str | None]
 """Returns the library's reason for rejecting a schema alone; None where it compiles."""
@@ -39,33 +39,33 @@ MOST_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Relaxed:
+class RelaxedSchema:
     schema: dict[str, Any]
     left_out: tuple[str, ...]
     """Keywords, each once."""
 
 
-def relaxed(schema: Mapping[str, Any], *, where: str, param: str, check: Check) -> Relaxed:
+def relax_schema(schema: Mapping[str, Any], *, where: str, param: str, check: Check) -> RelaxedSchema:
     """Return as much of a schema as can be enforced. Never refuses: of an unreadable schema, the type is kept.
 
     Example: ``relax_schema({"type": "string", "not": {}}, where="x", param="x", check=lambda schema: None).left_out``.
     """
     left: dict[str, None] = {}
     try:
-        out = enforceable(schema, where=where, param=param, relaxed=left)
+        out = enforceable_schema(schema, where=where, param=param, relaxed=left)
     except UnsupportedSchema:
-        return Relaxed(_type_alone(schema), (*left, "schema"))
+        return RelaxedSchema(_type_alone(schema), (*left, "schema"))
     reason = check(out)
     tried: set[str] = set()
     while reason is not None:
-        keyword = _next(out, keyword_of(reason) or culprit(out, check), tried)
+        keyword = _next(out, blamed_keyword(reason) or culprit(out, check), tried)
         if keyword is None:
-            return Relaxed(_type_alone(schema), (*left, "schema"))
+            return RelaxedSchema(_type_alone(schema), (*left, "schema"))
         tried.add(keyword)
         out = _without(out, keyword, check)
         left[keyword] = None
         reason = check(out)
-    return Relaxed(out, tuple(left))
+    return RelaxedSchema(out, tuple(left))
 
 
 def culprit(schema: Mapping[str, Any], check: Check) -> str | None:
@@ -78,9 +78,9 @@ def culprit(schema: Mapping[str, Any], check: Check) -> str | None:
     return None
 
 
-def _next(schema: Any, said: str | None, tried: set[str]) -> str | None:
+def _next(schema: Any, named: str | None, tried: set[str]) -> str | None:
     """Return the next keyword to drop."""
-    order = _ORDER if said is None else (said, *_ORDER)
+    order = _ORDER if named is None else (named, *_ORDER)
     found = {key for node in _nodes(schema) for key in node}
     return next((k for k in order if k not in tried and found & set(_TOGETHER.get(k, (k,)))), None)
 
@@ -117,7 +117,7 @@ def _dropped(value: Any, keys: tuple[str, ...], ids: set[int]) -> Any:
         if id(value) not in ids or key not in keys:
             out[key] = kept
         elif key == "oneOf" and "anyOf" not in value:
-            out["anyOf"] = kept  # whichever of them: more than one may hold
+            out["anyOf"] = kept  # relaxed: more than one branch may hold
     return out
 
 

@@ -30,7 +30,7 @@ class Prose:
     at: int
 
 
-Heard = Prose | ToolCallDelta
+ParsedPiece = Prose | ToolCallDelta
 
 
 class ToolParser(ABC):
@@ -47,21 +47,21 @@ class ToolParser(ABC):
         self._buffer = ""
         self._at = 0
         self._calls = 0
-        self._out: list[Heard] = []
+        self._out: list[ParsedPiece] = []
         self._margin = _Margin()
 
-    def push(self, text: str) -> list[Heard]:
+    def push(self, text: str) -> list[ParsedPiece]:
         """Return the pieces that are certain by now. Withholds only a possible beginning of a mark, and layout."""
         self._buffer += text
         while self._step():
             pass
-        return self._told()
+        return self._drain()
 
-    def finish(self) -> list[Heard]:
+    def finish(self) -> list[ParsedPiece]:
         """Return the pieces that were withheld."""
         self._flush()
         self._out += self._margin.end()
-        return self._told()
+        return self._drain()
 
     @abstractmethod
     def _step(self) -> bool:
@@ -71,7 +71,7 @@ class ToolParser(ABC):
     def _flush(self) -> None:
         """Read the rest of the buffer, where the text ends."""
 
-    def _told(self) -> list[Heard]:
+    def _drain(self) -> list[ParsedPiece]:
         out, self._out = self._out, []
         return out
 
@@ -115,7 +115,7 @@ class _Margin:
         self._prose = False
         self._called = False
 
-    def add(self, text: str, at: int) -> list[Heard]:
+    def add(self, text: str, at: int) -> list[ParsedPiece]:
         if not self._held:
             self._at = at
         text = self._held + text
@@ -126,15 +126,15 @@ class _Margin:
     def call(self) -> None:
         self._held, self._prose, self._called = "", False, True
 
-    def end(self) -> list[Heard]:
+    def end(self) -> list[ParsedPiece]:
         return self._say(self._held, 0) if self._prose or not self._called else []
 
-    def _say(self, text: str, keep: int) -> list[Heard]:
-        told = text[: len(text) - keep]
-        self._held = text[len(told) :]
-        said: list[Heard] = [Prose(told, self._at)] if told else []
-        self._at += len(told)
-        return said
+    def _say(self, text: str, keep: int) -> list[ParsedPiece]:
+        prose = text[: len(text) - keep]
+        self._held = text[len(prose) :]
+        pieces: list[ParsedPiece] = [Prose(prose, self._at)] if prose else []
+        self._at += len(prose)
+        return pieces
 
 
 def new_call_id() -> str:

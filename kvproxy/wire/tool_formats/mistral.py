@@ -71,7 +71,7 @@ class MistralParser(ToolParser):
         if rest[0] == "]":
             mark = self._take(skipped + 1)
             self._raw += mark if self._raw else ""
-            self._not_a_call()  # unless there was one: nothing is left to say then
+            self._not_a_call()  # behind a call there is no text left to emit
             return True
         self._raw += self._take(skipped)
         if rest[0] != "{":

@@ -46,9 +46,9 @@ def free_form(name: str, description: str | None, format: TextFormatBody | None)
     schema: dict[str, Any] = {"type": "string"}
     if grammar.definition and grammar.syntax == "regex":
         schema["pattern"] = f"^(?:{grammar.definition})$"
-    told = [description] if description else []
+    texts = [description] if description else []
     if grammar.definition:
-        told.append(
+        texts.append(
             f"`{INPUT}` must match this {_SYNTAX.get(grammar.syntax or '', 'grammar')}:\n{grammar.definition}"
         )
     parameters = {
@@ -57,7 +57,7 @@ def free_form(name: str, description: str | None, format: TextFormatBody | None)
         "required": [INPUT],
         "additionalProperties": False,
     }
-    return Tool(name, "\n\n".join(told) or None, parameters, strict=True, assumed=True, form="custom")
+    return Tool(name, "\n\n".join(texts) or None, parameters, strict=True, assumed=True, form="custom")
 
 
 _SYNTAX = {"lark": "Lark grammar", "regex": "regular expression"}
@@ -106,14 +106,14 @@ class InputReader:
             self._state = "other"
 
     def _inside(self) -> str:
-        told: list[str] = []
+        read: list[str] = []
         while (piece := _PIECE.match(self._raw, self._read)) is not None:
-            told.append(_decoded(piece[0]))
+            read.append(_decoded(piece[0]))
             self._read = piece.end()
         if self._raw.startswith('"', self._read):
             self._state = "behind"
         self._raw, self._read = self._raw[self._read :], 0
-        return "".join(told)
+        return "".join(read)
 
 
 _MOST_HEAD = 64

@@ -35,7 +35,8 @@ def leave_out_tool(reading: RequestReading, type: str, where: str, *, hint: str 
     if reading.policy.hosted_tools == "refuse":
         param = f"{where}.type" if where.endswith("]") else where
         raise UnsupportedParameter(
-            f"Unsupported value: '{param}' is '{kind}', which nobody here can run. {hint or 'Leave it out.'}",
+            f"Unsupported value: '{param}' is '{kind}', which only its provider's servers can run. "
+            f"{hint or 'Leave it out.'}",
             param=param,
         )
     reading.leave_out(where, kind)
@@ -48,13 +49,14 @@ def checked_tools(tools: Sequence[Tool], *, param: str = "tools") -> tuple[Tool,
     """
     if len(tools) > MOST_TOOLS:
         raise InvalidRequest(
-            f"Invalid '{param}': {len(tools)} tools, but at most {MOST_TOOLS} are allowed.", param=param
+            f"Invalid '{param}': {len(tools)} tools, but at most {MOST_TOOLS} are allowed. Send fewer.",
+            param=param,
         )
     seen: dict[str, Tool] = {}
     for tool in tools:
         if seen.setdefault(tool.name, tool) != tool:
             raise InvalidRequest(
-                f"Invalid '{param}': the name '{tool.name[:64]}' is given to two of them.", param=param
+                f"Invalid '{param}': two tools have the name '{tool.name[:64]}'. Rename one.", param=param
             )
     return tuple(seen.values())
 
@@ -96,10 +98,10 @@ def _unknown(name: str, param: str, tools_param: str, *, any_tools: bool) -> Inv
 def _not_here(choice: ToolChoice, offered: Offered, param: str, tools_param: str) -> InvalidRequest:
     if not offered.missing:
         return _without_tools(param, tools_param)
-    named = f"'{choice.names[0][:64]}' was" if len(choice.names) == 1 else "the tools it asks for were"
+    named = f"'{choice.names[0][:64]}' was" if len(choice.names) == 1 else "the tools that it names were"
     return UnsupportedParameter(
-        f"Unsupported value for '{param}': a call is demanded, but {named} left out, as nobody here can run what only "
-        "a provider's servers run. Choose a function, or 'auto'.",
+        f"Unsupported value for '{param}': a call is demanded, but {named} left out: only a "
+        "provider's servers can run such a tool. Choose a function, or 'auto'.",
         param=param,
     )
 

@@ -24,8 +24,8 @@ def object_schema(value: object, *, name: str, strict: bool, where: str) -> Mapp
             f"Invalid '{where}': must be a JSON Schema of an object, not {type_name(value)}.", param=where
         )
     declared = {key: part for key, part in value.items() if part is not None or key not in _MAY_BE_NULL}
-    said = declared.get("type", "object")
-    if strict and said != "object" and not (isinstance(said, list) and "object" in said):
+    kind = declared.get("type", "object")
+    if strict and kind != "object" and not (isinstance(kind, list) and "object" in kind):
         raise InvalidRequest(
             f"Invalid '{where}': function '{name}' needs a JSON Schema of 'type: \"object\"'.", param=where
         )

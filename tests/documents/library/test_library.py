@@ -4,7 +4,7 @@ import pytest
 
 from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.documents.library.document import Document, TokenizedDocument, etag_of
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.errors import DocumentNotFound
 
 ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")
@@ -13,10 +13,10 @@ LONG = "All of these documents begin with the very same words, more than an anch
 
 def known(
     id: str, text: str, version: int = 1, owner: Caller = ALICE, visibility: Visibility = "public"
-) -> Known:
+) -> KnownDocument:
     document = Document(id, version, text, etag_of(text), visibility, owner.scope, 0)
     core = text.strip()
-    return Known(document, TokenizedDocument(core, etag_of(core), (), (), 0, 0, 0), ())
+    return KnownDocument(document, TokenizedDocument(core, etag_of(core), (), (), 0, 0, 0), ())
 
 
 def names(library: Library) -> list[str]:
@@ -24,7 +24,7 @@ def names(library: Library) -> list[str]:
 
 
 def front(library: Library, text: str, caller: Caller) -> str | None:
-    found = library.at_front(text, caller)
+    found = library.find_at_front(text, caller)
     return None if found is None else str(found.known.document.ref)
 
 

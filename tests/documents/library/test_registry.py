@@ -39,7 +39,7 @@ def registry(path: Path) -> Iterator[Registry]:
         assert registry.check() == []
 
 
-def test_what_is_published_comes_back_after_a_restart(path: Path, registry: Registry) -> None:
+def test_published_versions_come_back_after_a_restart(path: Path, registry: Registry) -> None:
     registry.publish(document(), [framing("user", 1), framing("system", 2)])
     registry.publish(document(version=2, text="other"), [])
     with Registry(path) as again:
@@ -129,7 +129,10 @@ def test_killed_in_the_middle_nothing_half_is_visible(path: Path) -> None:
     ("damage", "fault"),
     [
         ("UPDATE versions SET text = x'00'", "does not match its ETag"),
-        ("UPDATE versions SET visibility = 'private'", "handbook@1 is not served: a column is not what"),
+        (
+            "UPDATE versions SET visibility = 'private'",
+            "handbook@1 is not served: a column differs from the row as written",
+        ),
         ("UPDATE versions SET version = 9; UPDATE kept SET version = 9", "handbook@9 is not served"),
         ("DELETE FROM versions", "handbook@1 is not served: its text cannot be read"),
         ("UPDATE kept SET pages = x'00'", "handbook@1 (system) is prefilled again"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.documents.library.document import checked_etag
-from kvproxy.documents.library.spelling import MOST, bare, spellings
+from kvproxy.documents.library.spelling import MOST, spellings, strip_front
 from kvproxy.errors import DocumentRejected
 
 
@@ -39,7 +39,7 @@ def test_most_texts_have_one(text: str) -> None:
         ),
     ],
 )
-def test_what_programs_drop_makes_others(text: str, others: dict[str, str]) -> None:
+def test_each_change_that_programs_make_is_a_spelling(text: str, others: dict[str, str]) -> None:
     found = spellings(text)
     assert (found[0].name, found[0].text) == ("published", text)
     assert {s.name: s.text for s in found[1:]} == others
@@ -48,6 +48,6 @@ def test_what_programs_drop_makes_others(text: str, others: dict[str, str]) -> N
 
 @pytest.mark.parametrize("text", ["", " \n", "\ufeff", "\ufeff\n\ufeff "])
 def test_marks_and_blanks_alone_are_no_text(text: str) -> None:
-    assert bare(text) == ""
+    assert strip_front(text) == ""
     with pytest.raises(DocumentRejected, match="is empty"):
         checked_etag("x", text, 100)

@@ -16,7 +16,7 @@ from tests.documents.library.test_library import ALICE, BOB, known
 HEAD = "Every document of a large house begins with the same long notice. " * 3
 
 
-def test_it_finds_what_looking_at_all_finds() -> None:
+def test_lookups_equal_a_scan_of_all_texts() -> None:
     source = random.Random(3)
     index: TextPrefixes[str] = TextPrefixes()
     stored: set[str] = set()
@@ -46,13 +46,13 @@ def test_a_lookup_looks_at_few_of_many_that_begin_alike(monkeypatch: pytest.Monk
         return visible(document, scope)
 
     monkeypatch.setattr(Document, "visible_to", spy)
-    found = library.at_front(f"{HEAD}Document 00999. And a question.", BOB)
+    found = library.find_at_front(f"{HEAD}Document 00999. And a question.", BOB)
     assert found is not None and found.known.document.id == "d999"
-    assert library.at_front(f"{HEAD}Document 0099x.", BOB) is None
+    assert library.find_at_front(f"{HEAD}Document 0099x.", BOB) is None
     assert len(looked) <= 10
 
 
-def test_counts_follow_what_is_known() -> None:
+def test_counts_equal_the_known_versions() -> None:
     library = Library()
     for number in range(9):
         library.add(known("d", f"Text {number}", number + 1))
@@ -67,12 +67,12 @@ def test_counts_follow_what_is_known() -> None:
     assert (len(library), library.quarantined) == (8, 0)
 
 
-def test_a_version_that_becomes_private_is_nobody_elses_any_more() -> None:
+def test_a_version_that_becomes_private_is_visible_to_its_owner_only() -> None:
     library = Library()
     library.add(known("plan", "The plan."))
-    assert library.at_front("The plan. Why?", BOB) is not None
+    assert library.find_at_front("The plan. Why?", BOB) is not None
     library.remove(DocumentRef("plan", 1))
     library.add(known("plan", "The plan.", visibility="private"))
-    assert library.at_front("The plan. Why?", BOB) is None
-    assert library.at_front("The plan. Why?", ALICE) is not None
-    assert library.at_front("The plan. Why?", Caller("x", "tenant:x")) is None
+    assert library.find_at_front("The plan. Why?", BOB) is None
+    assert library.find_at_front("The plan. Why?", ALICE) is not None
+    assert library.find_at_front("The plan. Why?", Caller("x", "tenant:x")) is None

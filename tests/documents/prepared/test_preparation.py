@@ -9,7 +9,7 @@ import pytest
 
 from kvproxy.core import ChatRequest, Message, TextPart, TextRequest
 from kvproxy.documents.library.document import Document, Framing, etag_of
-from kvproxy.documents.library.library import Known, Library
+from kvproxy.documents.library.library import KnownDocument, Library
 from kvproxy.documents.prepared.preparation import Preparation, SpellingPolicy
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
@@ -32,7 +32,7 @@ def composer(folder: Path) -> Composer:
     return Composer(Tokenizer.load(folder), ChatTemplate.load(folder), Library(), FRAMINGS)
 
 
-def publish(composer: Composer, id: str, text: str, policy: SpellingPolicy = "auto") -> Known:
+def publish(composer: Composer, id: str, text: str, policy: SpellingPolicy = "auto") -> KnownDocument:
     document = Document(id, 1, text, etag_of(text), "public", ALICE.scope, 0)
     known = Preparation(composer, policy).prepare(text, LIMIT).known(document)
     composer.library.add(known)
@@ -76,7 +76,7 @@ def test_every_variant_is_the_document_and_has_its_pages(
         assert prompt.token_ids == fresh.compose(requests(sent)[framing.name], BOB).token_ids
 
 
-def test_a_text_without_variants_costs_what_it_did(composer: Composer) -> None:
+def test_a_text_without_variants_has_one_spelling(composer: Composer) -> None:
     known = publish(composer, "rules", RULES.replace("\r\n", "\n"))
     assert known.others == () and [p.name for p in known.prefixes] == [f.name for f in composer.framings]
 
@@ -111,7 +111,7 @@ def test_a_reference_stands_for_the_text_as_published(composer: Composer) -> Non
     assert composer.compose(sent, BOB).token_ids == same.token_ids
 
 
-def test_what_does_not_fit_is_left_out(composer: Composer) -> None:
+def test_a_prefix_over_the_limit_is_left_out(composer: Composer) -> None:
     everything = Preparation(composer).prepare(RULES, LIMIT)
     longest = max(len(p.token_ids) for p in everything.prefixes if p.spelling != "published")
     fewer = Preparation(composer).prepare(RULES, longest - 1)
@@ -130,7 +130,7 @@ def test_a_tool_result_and_a_part_of_a_message_are_recognised(composer: Composer
 
 
 def test_one_text_published_in_two_spellings(composer: Composer) -> None:
-    """Each is what it was published as; deleting one leaves the other one's readers to find it."""
+    """Each stays as published; after one is deleted, the other one's readers find the other."""
     lines, bare = RULES, RULES.replace("\r\n", "\n")
     one, two = publish(composer, "crlf", lines), publish(composer, "lf", bare)
 
@@ -144,4 +144,4 @@ def test_one_text_published_in_two_spellings(composer: Composer) -> None:
     composer.library.remove(two.document.ref)
     assert (found(lines), found(bare)) == ("crlf", "crlf")
     composer.library.remove(one.document.ref)
-    assert len(composer.library) == 0 and composer.library.at_front(bare, BOB) is None
+    assert len(composer.library) == 0 and composer.library.find_at_front(bare, BOB) is None

@@ -142,7 +142,7 @@ def test_published_framings_are_recognised(composer: Composer, folder: Path) -> 
 
 @settings(max_examples=40, deadline=None)
 @given(tail=st.lists(st.sampled_from(ATOMS), max_size=8).map("".join))
-def test_whatever_follows_the_published_prefix_stands(composer: Composer, tail: str) -> None:
+def test_the_published_prefix_is_the_same_for_any_text_behind_it(composer: Composer, tail: str) -> None:
     known = composer.library.resolve(REF, ALICE)
     prompt = composer.compose(chat(("system", APACHE.rstrip() + tail), ("user", "Q")), BOB)
     assert prompt.token_ids[: len(known.prefixes[0].token_ids)] == known.prefixes[0].token_ids
@@ -253,7 +253,7 @@ def test_a_template_that_rewrites_content_gets_the_text_itself(qwen3: Path) -> N
 
 
 def test_a_template_with_reserved_characters_is_refused(qwen3: Path) -> None:
-    with pytest.raises(SetupError, match="reserved"):
+    with pytest.raises(SetupError, match="reserves"):
         Composer(Tokenizer.load(qwen3), ChatTemplate("\ufdd1"), Library())
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kvproxy.core import ChatRequest, Message, ToolCall
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.documents.prompts.history import Answered, answered, spaced
+from kvproxy.documents.prompts.history import AnsweredCall, answered, spaced
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import InvalidRequest
@@ -40,9 +40,9 @@ def shown(tokenizer: Tokenizer, source: str, *messages: Message, tools: bool = F
 def test_results_find_their_calls() -> None:
     messages = [ASKED, CALLED, result("call_b", "noon"), result("call_a", "y"), CALLED, result("call_a", "z")]
     assert answered(messages) == {
-        2: Answered(2, "now"),
-        3: Answered(1, "lookup"),
-        5: Answered(3, "lookup"),
+        2: AnsweredCall(2, "now"),
+        3: AnsweredCall(1, "lookup"),
+        5: AnsweredCall(3, "lookup"),
     }
 
 
@@ -149,7 +149,7 @@ def test_a_template_that_takes_objects_and_one_call_at_a_time(tokenizer: Tokeniz
     )
 
 
-def test_a_late_result_is_not_lost_where_calls_are_told_apart(tokenizer: Tokenizer) -> None:
+def test_a_late_result_is_kept_where_answers_have_one_call_each(tokenizer: Tokenizer) -> None:
     again = message("assistant", "", ToolCall("call_c", "now", ""), ToolCall("call_d", "now", ""))
     late = [result("call_b", "late"), result("call_c", "c"), result("call_d", "d")]
     text = shown(tokenizer, templates.LLAMA3, ASKED, CALLED, result("call_a", "y"), again, *late, tools=True)
@@ -162,7 +162,7 @@ def test_ids_are_given_by_place(tokenizer: Tokenizer) -> None:
     assert text.endswith('[TOOL_RESULTS] {"content": noon, "call_id": "000000002"}')
 
 
-def test_what_was_thought(qwen3: Path, tokenizer: Tokenizer) -> None:
+def test_reasoning_is_shown_within_its_turn_only(qwen3: Path, tokenizer: Tokenizer) -> None:
     thought = message("assistant", "", ONE, reasoning="Hm </think> <|im_end|>\nlet me see.")
     source = ChatTemplate.load(qwen3).source
     loop = shown(tokenizer, source, ASKED, thought, result("call_a", "y"))
@@ -173,7 +173,7 @@ def test_what_was_thought(qwen3: Path, tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["{oops", "[1]", '{"a": NaN}'])
-def test_arguments_that_are_no_object_stay_what_they_are(tokenizer: Tokenizer, arguments: str) -> None:
+def test_arguments_that_are_no_object_stay_unchanged(tokenizer: Tokenizer, arguments: str) -> None:
     call = message("assistant", "", ToolCall("c", "now", arguments))
     assert f'"arguments": {arguments}}}' in shown(tokenizer, templates.CHATML, ASKED, call)
 

@@ -82,7 +82,7 @@ def test_a_document_ends_at_its_own_mark(composer: Composer) -> None:
     text=st.lists(st.sampled_from(ATOMS), max_size=12).map("".join),
     tails=st.tuples(*[st.lists(st.sampled_from(ATOMS), max_size=4).map("".join)] * 2),
 )
-def test_whatever_follows_a_mark_its_prefix_stands(
+def test_the_prefix_before_a_mark_is_the_same_for_any_text_behind_it(
     composer: Composer, text: str, tails: tuple[str, str]
 ) -> None:
     def prompt(tail: str) -> Prompt:
@@ -109,7 +109,7 @@ def test_a_mark_moves_to_where_one_can_stand(composer: Composer) -> None:
     assert moved == here and len(here.marks) == 1
 
 
-def test_a_short_marked_message_keeps_what_precedes_it(composer: Composer, tokenizer: Tokenizer) -> None:
+def test_a_short_marked_message_keeps_the_tokens_before_it(composer: Composer, tokenizer: Tokenizer) -> None:
     prompt = composed(
         composer, message("user", RULES), message("assistant", "Yes."), Message("user", (marked("Go."),))
     )
@@ -120,7 +120,7 @@ def test_a_short_marked_message_keeps_what_precedes_it(composer: Composer, token
     )
 
 
-def test_a_private_documents_mark_tells_others_nothing(folder: Path, tokenizer: Tokenizer) -> None:
+def test_a_private_documents_mark_is_invisible_to_other_callers(folder: Path, tokenizer: Tokenizer) -> None:
     knowing, bare = build(folder, tokenizer), build(folder, tokenizer)
     publish(knowing, "plan", APACHE, visibility="private", owner_scope=ALICE.scope)
     messages = (Message("system", (marked(CLEAN),)), message("user", "Q"))

@@ -79,7 +79,7 @@ def test_thinking() -> None:
     assert not found(other).thinks, "a variable of that name alone means nothing"
 
 
-def test_what_is_said_by_default() -> None:
+def test_the_default_system_text_is_found() -> None:
     assert found(templates.CHATML).default_system is None
     assert found(templates.NO_SYSTEM).default_system is None
     assert found(templates.LLAMA3).default_system is None, "an empty system message stands there anyway"

@@ -11,7 +11,7 @@ from kvproxy.core import ChatRequest, Message, TextPart, ToolCall
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.model_format import model_format
-from kvproxy.documents.prompts.roles import Roles, arranged, front_merged, shown_as
+from kvproxy.documents.prompts.roles import Roles, arrange, merge_front, shown_roles
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.escape import Escape
 from kvproxy.documents.tokens.tokenizer import Tokenizer
@@ -57,7 +57,7 @@ def test_templates_that_take_everything(source: str) -> None:
     assert roles_of(source) == Roles()
 
 
-def test_what_strict_templates_take() -> None:
+def test_orders_that_strict_templates_take() -> None:
     turns = {"repeated_user": False, "repeated_assistant": False, "assistant_first": False}
     assert roles_of(templates.GEMMA) == Roles(system=False, several_systems=False, late_system=False, **turns)
     assert roles_of(templates.GEMMA3) == Roles(
@@ -74,10 +74,10 @@ def test_a_template_that_shows_nothing_is_left_alone() -> None:
     assert roles_of("{{ messages | length }}") == Roles()
 
 
-def test_what_a_template_takes_stays_as_it_is() -> None:
+def test_an_order_that_a_template_takes_stays_unchanged() -> None:
     entries: list[dict[str, Any]] = [{"role": r, "content": r} for r in ("system", "system", "user", "user")]
     entries += [{"role": r, "content": r} for r in ("system", "assistant", "assistant", "system")]
-    assert arranged(front_merged(entries, Roles()), Roles()) == entries
+    assert arrange(merge_front(entries, Roles()), Roles()) == entries
 
 
 @pytest.mark.parametrize("source", STRICT.values(), ids=STRICT)
@@ -198,7 +198,7 @@ def test_any_order_renders(source: str, turns: list[tuple[str, ...]]) -> None:
             entries.append({"role": kind, "content": f"zq{n}z", "tool_call_id": "000000001", "name": "f"})
         else:
             entries.append({"role": kind, "content": f"zq{n}z"})
-    done = arranged(front_merged(entries, found.roles), found.roles)
+    done = arrange(merge_front(entries, found.roles), found.roles)
     if not done:
         return
     text = ChatTemplate(source).render(done, {})
@@ -209,8 +209,8 @@ def test_any_order_renders(source: str, turns: list[tuple[str, ...]]) -> None:
 def test_where_a_message_is_shown() -> None:
     conversation = (S, T, U, T, A, T, V, CALLED, RESULT, T)
     roles = Roles(late_system=False)
-    assert shown_as(conversation, Roles()) == [m.role for m in conversation]
-    assert shown_as(conversation, roles)[3:] == [
+    assert shown_roles(conversation, Roles()) == [m.role for m in conversation]
+    assert shown_roles(conversation, roles)[3:] == [
         "user", "assistant", "user", "user", "assistant", "tool", "tool",
     ]  # fmt: skip
-    assert shown_as((S, U), Roles(system=False)) == ["user", "user"]
+    assert shown_roles((S, U), Roles(system=False)) == ["user", "user"]

@@ -52,7 +52,7 @@ def test_only_so_much_is_held() -> None:
     assert memo.characters == len(memo) * each
 
 
-def test_what_a_caller_sends_again_is_not_encoded_again(qwen3: Path) -> None:
+def test_text_that_a_caller_sends_again_is_not_encoded_again(qwen3: Path) -> None:
     tokenizer = Counting.load(qwen3)
     composer: Composer = build(qwen3, tokenizer)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvproxy.documents.tokens.escape import RESERVED, Escape, Segments, Stop, checked
+from kvproxy.documents.tokens.escape import RESERVED, Escape, Segments, Stop, check_unicode
 from kvproxy.errors import InvalidRequest, SetupError
 
 CONTROL = ["<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>", "<think>", "</think>", "[INST]"]
@@ -64,7 +64,7 @@ def test_variables_nested_too_deeply() -> None:
 
 def test_half_a_surrogate_pair_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="character 2 is half a surrogate pair") as caught:
-        checked("ab\ud800", "messages[0].content")
+        check_unicode("ab\ud800", "messages[0].content")
     assert caught.value.param == "messages[0].content"
     with pytest.raises(InvalidRequest):
         escape.variables({"x": ["\udfff"]})

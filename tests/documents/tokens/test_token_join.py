@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from kvproxy.documents.library.document import TokenizedDocument
 from kvproxy.documents.tokens.escape import Stop
-from kvproxy.documents.tokens.token_join import Mark, Seam
+from kvproxy.documents.tokens.token_join import DocumentPlace, TokenJoiner
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 
-# What patterns, normalisers and byte-level BPE decide on: all kinds of white space, contractions, digits,
-# punctuation, control strings, marks that compose with what precedes them, scripts without spaces, emoji.
+# The subjects of patterns, normalisers and byte-level BPE: all kinds of white space, contractions, digits,
+# punctuation, control strings, marks that compose with the text before, scripts without spaces, emoji.
 ATOMS = [
     *(" ", "  ", "\n", "\n\n", "\r\n", "\r", "\t", "\u00a0", "\u3000", "\u2028", "\x85", "\x1c", "\u2003"),
     *("a", "e", "the", " cat", "THE", "'", "'s", "'r", "'re", "'l", "'v", "'ve", "\u2019", "'S", "\u017f"),
@@ -32,10 +32,10 @@ DOCUMENT = st.lists(st.sampled_from(ATOMS), min_size=1, max_size=70).map("".join
 
 
 def encode(
-    seam: Seam, texts: Sequence[str], documents: Sequence[TokenizedDocument]
-) -> tuple[list[int], list[Mark]]:
-    joined = seam.encode(texts, documents)
-    return joined.token_ids, joined.marks
+    joiner: TokenJoiner, texts: Sequence[str], documents: Sequence[TokenizedDocument]
+) -> tuple[list[int], list[DocumentPlace]]:
+    joined = joiner.encode(texts, documents)
+    return joined.token_ids, joined.places
 
 
 quick = settings(
@@ -46,9 +46,9 @@ quick = settings(
 @quick
 @given(before=TEXT, text=DOCUMENT, after=TEXT)
 def test_joining_is_exact(tokenizer: Tokenizer, before: str, text: str, after: str) -> None:
-    seam = Seam(tokenizer)
-    document = seam.tokenize(text)
-    tokens, (mark,) = encode(seam, [before, after], [document])
+    joiner = TokenJoiner(tokenizer)
+    document = joiner.tokenize(text)
+    tokens, (mark,) = encode(joiner, [before, after], [document])
     assert tokens == tokenizer.encode_text(before + document.core + after)
     assert 0 <= mark.start <= mark.end <= len(tokens)
 
@@ -58,9 +58,9 @@ def test_joining_is_exact(tokenizer: Tokenizer, before: str, text: str, after: s
 def test_several_documents_join_exactly(
     tokenizer: Tokenizer, texts: tuple[str, str, str], one: str, other: str
 ) -> None:
-    seam = Seam(tokenizer)
-    first, second = seam.tokenize(one), seam.tokenize(other)
-    tokens, marks = encode(seam, texts, [first, second])
+    joiner = TokenJoiner(tokenizer)
+    first, second = joiner.tokenize(one), joiner.tokenize(other)
+    tokens, marks = encode(joiner, texts, [first, second])
     assert tokens == tokenizer.encode_text(texts[0] + first.core + texts[1] + second.core + texts[2])
     assert len(marks) == 2
 
@@ -68,7 +68,7 @@ def test_several_documents_join_exactly(
 @quick
 @given(text=DOCUMENT, after=TEXT)
 def test_no_tail_moves_the_cut(tokenizer: Tokenizer, text: str, after: str) -> None:
-    document = Seam(tokenizer).tokenize(text)
+    document = TokenJoiner(tokenizer).tokenize(text)
     tokens = tokenizer.encode_text(document.core + after)
     assert tuple(tokens[: document.cut_token]) == document.token_ids[: document.cut_token]
     assert tokens[document.cut_token :] == tokenizer.encode_text(document.core[document.cut :] + after)
@@ -79,7 +79,7 @@ def long(text: str) -> str:
 
 
 # One line for each way in which a simpler rule (cut at the last piece, keep all but the last token, encode
-# what precedes by itself) gives other tokens.
+# the text before by itself) gives other tokens.
 @pytest.mark.parametrize(
     ("before", "text", "after"),
     [
@@ -97,10 +97,10 @@ def long(text: str) -> str:
     ],
 )
 def test_known_traps(tokenizer: Tokenizer, before: str, text: str, after: str) -> None:
-    seam = Seam(tokenizer)
-    document = seam.tokenize(text)
+    joiner = TokenJoiner(tokenizer)
+    document = joiner.tokenize(text)
     assert document.cut > 0, "long enough to be joined, not encoded whole"
-    tokens, _ = encode(seam, [before, after], [document])
+    tokens, _ = encode(joiner, [before, after], [document])
     assert tokens == tokenizer.encode_text(before + document.core + after)
 
 
@@ -115,10 +115,10 @@ class Counting(Tokenizer):
 
 
 def test_a_known_document_is_not_encoded_again(folder: Path, tokenizer: Tokenizer) -> None:
-    seam = Seam(tokenizer)
-    document = seam.tokenize(long("") * 20)
+    joiner = TokenJoiner(tokenizer)
+    document = joiner.tokenize(long("") * 20)
     counting = Counting.load(folder)
-    again = Seam(counting)
+    again = TokenJoiner(counting)
     counting.encoded = 0
     tokens, (mark,) = encode(again, ["user\n", "\n\nWhat?"], [document])
     assert tokens == tokenizer.encode_text("user\n" + document.core + "\n\nWhat?")
@@ -129,32 +129,32 @@ def test_a_known_document_is_not_encoded_again(folder: Path, tokenizer: Tokenize
     assert counting.encoded < 100, "what stands before it is remembered"
 
 
-def test_what_stood_before_is_remembered_only_so_long(tokenizer: Tokenizer) -> None:
-    seam = Seam(tokenizer)
-    document = seam.tokenize(long(""))
-    for i in range(seam.MEMO_ENTRIES + 20):
-        seam.encode([f"{i} ", ""], [document])
-    seam.encode(["x" * (seam.MEMO_CHARACTERS + 1), ""], [document])
-    assert seam.remembered == seam.MEMO_ENTRIES
+def test_the_memo_of_texts_before_documents_is_bounded(tokenizer: Tokenizer) -> None:
+    joiner = TokenJoiner(tokenizer)
+    document = joiner.tokenize(long(""))
+    for i in range(joiner.MEMO_ENTRIES + 20):
+        joiner.encode([f"{i} ", ""], [document])
+    joiner.encode(["x" * (joiner.MEMO_CHARACTERS + 1), ""], [document])
+    assert joiner.remembered == joiner.MEMO_ENTRIES
 
 
 @pytest.mark.parametrize("text", ["a", "Hello", "123", "。", "e\u0301", "x " * 3])
 def test_tiny_documents_are_encoded_with_their_surroundings(tokenizer: Tokenizer, text: str) -> None:
-    seam = Seam(tokenizer)
-    document = seam.tokenize(text)
+    joiner = TokenJoiner(tokenizer)
+    document = joiner.tokenize(text)
     assert (document.cut, document.entries) == (0, ())
-    tokens, (mark,) = encode(seam, ["user\n", " then"], [document])
+    tokens, (mark,) = encode(joiner, ["user\n", " then"], [document])
     assert tokens == tokenizer.encode_text("user\n" + document.core + " then")
     assert mark.end >= mark.start
 
 
 def test_an_unknown_kind_of_tokenizer_is_slow_and_right(folder: Path, tokenizer: Tokenizer) -> None:
     unknown = Tokenizer.load(folder)
-    unknown.seam_unsupported = "made so by this test"
-    seam = Seam(unknown)
-    document: TokenizedDocument = seam.tokenize(long("don'v"))
+    unknown.join_unsupported = "made so by this test"
+    joiner = TokenJoiner(unknown)
+    document: TokenizedDocument = joiner.tokenize(long("don'v"))
     assert document.cut == 0
-    tokens, (mark,) = encode(seam, ["user\n", "e"], [document])
+    tokens, (mark,) = encode(joiner, ["user\n", "e"], [document])
     assert tokens == tokenizer.encode_text("user\n" + document.core + "e")
     assert tokens[: mark.end] == tokenizer.encode_text("user\n" + document.core)[: mark.end]
     assert mark.end > len(tokens) - 4
@@ -162,11 +162,11 @@ def test_an_unknown_kind_of_tokenizer_is_slow_and_right(folder: Path, tokenizer:
 
 @quick
 @given(text=DOCUMENT, one=TEXT, other=TEXT)
-def test_no_tail_moves_what_stands_before_a_stop(
+def test_no_tail_changes_the_tokens_before_a_stop(
     tokenizer: Tokenizer, text: str, one: str, other: str
 ) -> None:
-    seam, stop = Seam(tokenizer), [Stop(7, 0, len(text))]
-    first, second = seam.encode([text + one], [], stop), seam.encode([text + other], [], stop)
+    joiner, stop = TokenJoiner(tokenizer), [Stop(7, 0, len(text))]
+    first, second = joiner.encode([text + one], [], stop), joiner.encode([text + other], [], stop)
     assert first.token_ids == tokenizer.encode_text(text + one)
     assert first.stops == second.stops
     ((mark, end),) = first.stops
@@ -176,26 +176,26 @@ def test_no_tail_moves_what_stands_before_a_stop(
 @pytest.mark.parametrize("tail", ["", "\n\nNext", "s", " and more", "\u0301", "0"])
 def test_a_stop_keeps_nearly_all_of_a_long_text(tokenizer: Tokenizer, tail: str) -> None:
     text = long("done")
-    joined = Seam(tokenizer).encode([text + tail], [], [Stop(0, 0, len(text))])
+    joined = TokenJoiner(tokenizer).encode([text + tail], [], [Stop(0, 0, len(text))])
     ((_, end),) = joined.stops
     assert end > 0.9 * len(tokenizer.encode_text(text))
 
 
 def test_stops_around_a_document(tokenizer: Tokenizer) -> None:
-    seam = Seam(tokenizer)
-    document = seam.tokenize(long(""))
+    joiner = TokenJoiner(tokenizer)
+    document = joiner.tokenize(long(""))
     before, after = "user\n" + long("one."), "\n\n" + long("two.")
     stops = [Stop(0, 0, len(before)), Stop(1, 1, 0), Stop(2, 1, len(after))]
-    joined = seam.encode([before, after + " three"], [document], stops)
+    joined = joiner.encode([before, after + " three"], [document], stops)
     assert joined.token_ids == tokenizer.encode_text(before + document.core + after + " three")
-    (mark,) = joined.marks
+    (mark,) = joined.places
     first, second, third = (end for _, end in joined.stops)
     assert 0 < first <= mark.start < second == mark.end < third < len(joined.token_ids)
-    short = seam.encode(["user\n", ""], [document], [Stop(0, 0, 5)])
+    short = joiner.encode(["user\n", ""], [document], [Stop(0, 0, 5)])
     assert short.stops == [(0, 0)], "too little to decide anything"
 
 
 def test_stops_of_an_unknown_kind_of_tokenizer_decide_nothing(folder: Path) -> None:
     unknown = Tokenizer.load(folder)
-    unknown.seam_unsupported = "made so by this test"
-    assert Seam(unknown).encode([long("x")], [], [Stop(3, 0, 400)]).stops == [(3, 0)]
+    unknown.join_unsupported = "made so by this test"
+    assert TokenJoiner(unknown).encode([long("x")], [], [Stop(3, 0, 400)]).stops == [(3, 0)]

@@ -21,7 +21,7 @@ def test_text_never_becomes_a_control_token(tokenizer: Tokenizer) -> None:
             assert tokenizer.decode(ids) == context
 
 
-def test_pieces_are_what_the_whole_tokenizer_sees(folder: Path, tokenizer: Tokenizer) -> None:
+def test_pieces_equal_those_of_the_whole_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
     full = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     text = "a".join(f" {c}\n" for c in tokenizer.control) + "<|im_start|>user\nit's 12 <| end"
     ids = [
@@ -77,7 +77,7 @@ def test_white_space_tokens_stay_text(qwen3: Path) -> None:
     spaces = {**spec["added_tokens"][0], "id": 5000, "content": "        ", "special": False}
     tokenizer = Tokenizer(edited(qwen3, added_tokens=[*spec["added_tokens"], spaces]), {}, frozenset())
     assert tokenizer.encode_text("        ") == [5000]
-    assert tokenizer.seam_supported is False
+    assert tokenizer.join_supported is False
 
 
 def test_swallowed_white_space_goes_with_its_token(qwen3: Path) -> None:

@@ -222,7 +222,7 @@ async def test_a_process_that_died_is_started_again(
 
 
 async def under_way(grammars: Grammars) -> list[compiled_grammars._Running]:
-    """What is being compiled, once each has a trial."""
+    """Return the compilations under way, once each has a trial."""
     async with asyncio.timeout(60):
         while not grammars._running or any(  # noqa: ASYNC110 - it begins on another thread
             one.attempt._current is None for one in grammars._running.values()
@@ -244,6 +244,6 @@ def test_an_answer_whose_masks_take_too_long_is_ended(
 
     monkeypatch.setattr(state, "_mask", slow)
     state.mask(torch.zeros(3000))
-    with pytest.raises(KVProxyError, match="takes too long to be followed"):
+    with pytest.raises(KVProxyError, match="takes too much time to enforce"):
         for _ in range(2):
             state.mask(torch.zeros(3000))

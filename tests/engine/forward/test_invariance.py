@@ -132,7 +132,7 @@ def by_threads() -> dict[tuple[str, int], tuple[str, str]]:
     return {(family, int(threads)): (claimed, holds) for family, threads, claimed, holds in lines}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow  # a wide model is measured four times; two threads are what the real model is served with
 @pytest.mark.parametrize("threads", [3, 6, 7])
 def test_an_activation_does_not_depend_on_its_place(
     by_threads: dict[tuple[str, int], tuple[str, str]], threads: int
@@ -141,7 +141,7 @@ def test_an_activation_does_not_depend_on_its_place(
     assert by_threads["llama", threads] == ("True", "True")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_an_activation_that_depends_on_its_place_is_not_called_exact(
     by_threads: dict[tuple[str, int], tuple[str, str]],
 ) -> None:

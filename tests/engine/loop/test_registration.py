@@ -1,13 +1,13 @@
-"""What a request leaves behind for the next one, and that nobody waits for what it does not."""
+"""Registration of a request's pages: later requests find the positions that it keeps, and wait for no others."""
 
 from __future__ import annotations
 
 import pytest
 
 from kvproxy.core import PAGE_TOKENS
-from tests.engine.conftest import RigMaker
+from tests.engine.harness import EngineHarness, HarnessMaker, Stream
 from tests.engine.stepped import SteppedModel
-from tests.engine.tiny import Rig, Stream, prompt
+from tests.engine.tiny import prompt
 
 TOKENS = prompt(21, 1000)
 
@@ -23,7 +23,9 @@ def written(stream: Stream) -> int:
 
 
 @pytest.mark.parametrize("until", [0, 1, 100, 256, 300, 512, 999, 1000, 5000])
-def test_others_find_what_is_before_it_and_no_more(rig: Rig, until: int) -> None:
+def test_other_requests_find_the_positions_before_keep_until_and_no_more(
+    rig: EngineHarness, until: int
+) -> None:
     first = rig.run(TOKENS, max_tokens=20, keep_until=until)
     assert written(first) == min(until, 1000)
     again = rig.run((*TOKENS, *first.answer, 5), keep_until=0)
@@ -34,7 +36,7 @@ def test_others_find_what_is_before_it_and_no_more(rig: Rig, until: int) -> None
     rig.check()
 
 
-def test_what_was_there_before_stays(rig: Rig) -> None:
+def test_pages_registered_before_stay(rig: EngineHarness) -> None:
     rig.run(TOKENS[:600], max_tokens=0)
     second = rig.run(TOKENS, keep_until=300)
     assert second.cached == 600 and written(second) == 0
@@ -44,7 +46,7 @@ def test_what_was_there_before_stays(rig: Rig) -> None:
     assert rig.run(TOKENS).cached == 700
 
 
-def test_an_end_inside_a_page_is_found_while_the_rest_of_the_page_is_used(rig: Rig) -> None:
+def test_an_end_inside_a_page_is_found_while_the_rest_of_the_page_is_used(rig: EngineHarness) -> None:
     """The page of the kept positions goes on being written by its owner."""
     first = rig.submit(TOKENS[:290], max_tokens=60, keep_until=270).begin()
     reader = rig.run((*TOKENS[:280], 1), keep_until=0)
@@ -54,8 +56,8 @@ def test_an_end_inside_a_page_is_found_while_the_rest_of_the_page_is_used(rig: R
 
 
 @pytest.mark.parametrize(("until", "shared"), [(0, 0), (200, 0), (300, 300), (768, 768), (None, 999)])
-def test_followers_wait_for_what_will_be_kept_alone(
-    rigs: RigMaker, stepped: SteppedModel, until: int | None, shared: int
+def test_followers_wait_for_registered_positions_alone(
+    rigs: HarnessMaker, stepped: SteppedModel, until: int | None, shared: int
 ) -> None:
     rig = rigs(stepped.model)
     cold = rig.cold(TOKENS).answer
@@ -72,23 +74,18 @@ def test_followers_wait_for_what_will_be_kept_alone(
     assert follower.cached == shared or (shared < PAGE_TOKENS and follower.cached in (0, until))
 
 
-def test_what_is_computed_for_nobody_else_is_not_counted_as_kept(rig: Rig) -> None:
+def test_unregistered_positions_are_not_counted_as_written(rig: EngineHarness) -> None:
     assert written(rig.cold(TOKENS)) == 0
 
 
-def test_a_reader_who_leaves_keeps_its_promise(rig: Rig) -> None:
+def test_a_cancelled_request_registers_no_more_than_it_keeps(rig: EngineHarness) -> None:
     stream = rig.submit(TOKENS, max_tokens=500, keep_until=300).begin()
     rig.engine.cancel(stream.sequence)
     rig.wait_for(rig.idle)
     assert rig.run(TOKENS, keep_until=0).cached == 300
 
 
-@pytest.fixture
-def stepped() -> SteppedModel:
-    return SteppedModel()
-
-
-def test_four_choices_of_one_prompt_share_one_prefill(rigs: RigMaker, stepped: SteppedModel) -> None:
+def test_four_choices_of_one_prompt_share_one_prefill(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     rig = rigs(stepped.model)
     stepped.hold()
     before = stepped.rows

@@ -9,7 +9,7 @@ import pytest
 from kvproxy.core import Sampling
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
-from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.decode.speculation import Drafter
 from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, TILES, Numerics
 from kvproxy.engine.loop.pacing import Pace
@@ -155,7 +155,7 @@ def test_drafts_fill_the_last_rows_of_a_decode_tile_and_no_more(
     new: Maker, numerics: Numerics, count: int
 ) -> None:
     plain = plan_tiles([], [quoting(new, count)], numerics, pace=Told())
-    (work,) = plan_tiles([], [quoting(new, count)], numerics, pace=Told(), cost=StepCost())
+    (work,) = plan_tiles([], [quoting(new, count)], numerics, pace=Told(), cost=DraftCost())
     assert [w.tile for w in plain] == [numerics.tile_for(count) if numerics.unified else DECODE_TILE]
     assert work.tile == -(-len(work.parts) // DECODE_TILE) * DECODE_TILE
     taken = sum(p.count for p in work.parts)
@@ -169,20 +169,20 @@ def test_no_draft_reaches_behind_the_pages_that_are_promised(new: Maker) -> None
     stream = new(250, 250, max_tokens=100)
     stream.append(1)
     stream.drafter, stream.reserved = Quoting([]), 1
-    (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=DraftCost())
     (part,) = work.parts
     assert part.start + part.count == stream.room == 256
 
 
 def test_no_draft_reaches_behind_the_last_position_that_has_a_page(new: Maker) -> None:
     (stream,) = quoting(new, 1, max_tokens=5)
-    (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=DraftCost())
     (part,) = work.parts
     assert part.start + part.count == stream.last_position == 14
     last = new(10, 13, 5)
     last.tokens += [1, 2, 3, 4]
     last.drafter = Quoting([])
-    (work,) = plan_tiles([], [[last]], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = plan_tiles([], [[last]], UNIFIED, pace=Told(), cost=DraftCost())
     assert work.parts[0].count == 1
 
 
@@ -196,14 +196,14 @@ def test_a_grammar_cuts_a_draft_and_one_that_breaks_leaves_none(new: Maker) -> N
     for length, drafted in ((9, (0, 1, 2)), (0, ())):
         (stream,) = quoting(new, 1)
         stream.job = replace(stream.job, constraint=Cut({1}, length))
-        (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
+        (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=DraftCost())
         assert work.parts[0].draft == drafted
 
 
 def test_drafts_leave_a_short_prompt_its_rows(new: Maker) -> None:
     for count in (3, 50, 100, 239):
         prompt = new(16)
-        (work,) = plan_tiles([[prompt]], [quoting(new, count)], UNIFIED, pace=Told(), cost=StepCost())
+        (work,) = plan_tiles([[prompt]], [quoting(new, count)], UNIFIED, pace=Told(), cost=DraftCost())
         assert rows(work)[prompt] == (0, 16)
         assert sum(p.count for p in work.parts) <= work.tile
 

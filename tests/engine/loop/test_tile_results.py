@@ -1,4 +1,4 @@
-"""What the sampling parameters do to an answer, as its reader sees it."""
+"""Sampling parameters, constraints and logprobs, as the events of an answer show them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from kvproxy.core import Sampling
 from kvproxy.errors import InvalidRequest
 from kvproxy.events import FinishReason, TextDelta
-from tests.engine.conftest import RigMaker
 from tests.engine.constraints import Walk
-from tests.engine.tiny import Rig, Stream, prompt
+from tests.engine.harness import EngineHarness, HarnessMaker, Stream
+from tests.engine.tiny import prompt
 
 GREEDY = Sampling(temperature=0.0)
 ASKED = prompt(11, 60)
@@ -31,20 +31,20 @@ def reason_of(stream: Stream) -> FinishReason:
 
 
 @pytest.fixture
-def plain(rig: Rig) -> list[int]:
-    """What the model says by itself."""
+def plain(rig: EngineHarness) -> list[int]:
+    """The model's greedy answer."""
     return rig.cold(ASKED, max_tokens=30, sampling=GREEDY).answer
 
 
 class TestEnds:
-    def test_a_stop_token_ends_like_an_end_token(self, rig: Rig, plain: list[int]) -> None:
+    def test_a_stop_token_ends_like_an_end_token(self, rig: EngineHarness, plain: list[int]) -> None:
         end = plain[9]
         stream = rig.run(ASKED, max_tokens=30, sampling=replace(GREEDY, stop_token_ids=(end,)))
         assert stream.answer == plain[: plain.index(end) + 1]
         assert stream.text == "".join(map(chr, plain[: plain.index(end)]))
         assert reason_of(stream) == "stop"
 
-    def test_no_end_before_min_tokens(self, rigs: RigMaker, plain: list[int]) -> None:
+    def test_no_end_before_min_tokens(self, rigs: HarnessMaker, plain: list[int]) -> None:
         first, eos = plain[0], plain[1]
         rig = rigs(eos_ids=frozenset({eos}))
         asked = replace(GREEDY, stop_token_ids=(first,), min_tokens=12)
@@ -54,7 +54,7 @@ class TestEnds:
         assert len(rig.run(ASKED, max_tokens=30, sampling=replace(asked, min_tokens=0)).answer) == 1
 
     def test_an_end_token_that_is_ignored_is_a_token_like_any_other(
-        self, rigs: RigMaker, plain: list[int]
+        self, rigs: HarnessMaker, plain: list[int]
     ) -> None:
         rig = rigs(eos_ids=frozenset({plain[3]}))
         stream = rig.run(ASKED, max_tokens=30, sampling=replace(GREEDY, ignore_eos=True))
@@ -62,7 +62,7 @@ class TestEnds:
         asked = replace(GREEDY, ignore_eos=True, stop_token_ids=(plain[3],))
         assert reason_of(rig.run(ASKED, max_tokens=30, sampling=asked)) == "stop"
 
-    def test_a_stop_string_counts_after_min_tokens_only(self, rig: Rig) -> None:
+    def test_a_stop_string_counts_after_min_tokens_only(self, rig: EngineHarness) -> None:
         text = rig.cold(ASKED, max_tokens=30).text
         stop = text[4:6]
         asked = replace(GREEDY, stop=(stop,))
@@ -74,7 +74,7 @@ class TestEnds:
         assert late.finished is not None and late.finished.usage.completion_tokens > text.index(stop) + 2
 
     def test_the_last_event_names_no_stop_string_where_none_ended_it(
-        self, rig: Rig, plain: list[int]
+        self, rig: EngineHarness, plain: list[int]
     ) -> None:
         stream = rig.run(
             ASKED, max_tokens=9, sampling=replace(GREEDY, stop=("never",), stop_token_ids=(plain[4],))
@@ -83,7 +83,7 @@ class TestEnds:
 
 
 class TestConstraints:
-    def test_the_answer_ends_with_the_grammar_without_another_step(self, rig: Rig) -> None:
+    def test_the_answer_ends_with_the_grammar_without_another_step(self, rig: EngineHarness) -> None:
         walk = Walk(range(60, 90), 7)
         stream = rig.run(ASKED, max_tokens=30, constraint=walk)
         assert stream.answer == walk.accepted and len(stream.answer) == 7
@@ -91,11 +91,11 @@ class TestConstraints:
         assert stream.text == "".join(map(chr, stream.answer)), "the last token is shown"
         assert stream.finished is not None and stream.finished.usage.completion_tokens == 7
 
-    def test_max_tokens_cuts_a_grammar(self, rig: Rig) -> None:
+    def test_max_tokens_cuts_a_grammar(self, rig: EngineHarness) -> None:
         stream = rig.run(ASKED, max_tokens=5, constraint=Walk(range(60, 90), 7))
         assert len(stream.answer) == 5 and reason_of(stream) == "length"
 
-    def test_an_end_token_is_one_in_a_grammar_even_where_it_is_ignored(self, rigs: RigMaker) -> None:
+    def test_an_end_token_is_one_in_a_grammar_even_where_it_is_ignored(self, rigs: HarnessMaker) -> None:
         rig = rigs(eos_ids=frozenset({7}))
         asked = replace(GREEDY, ignore_eos=True, min_tokens=20)
 
@@ -112,7 +112,9 @@ class TestConstraints:
 
     @pytest.mark.parametrize("on_accept", [False, True])
     @pytest.mark.parametrize("at", [0, 3])
-    def test_a_grammar_that_breaks_ends_its_answer_alone(self, rig: Rig, at: int, on_accept: bool) -> None:
+    def test_a_grammar_that_breaks_ends_its_answer_alone(
+        self, rig: EngineHarness, at: int, on_accept: bool
+    ) -> None:
         error = InvalidRequest("this grammar cannot go on")
         good = rig.cold(prompt(12, 60), max_tokens=20).answer
         mate = rig.submit(prompt(12, 60), max_tokens=20, register=False)
@@ -126,7 +128,7 @@ class TestConstraints:
 
 
 class TestLogprobs:
-    def test_each_delta_has_those_of_its_tokens(self, rig: Rig, plain: list[int]) -> None:
+    def test_each_delta_has_those_of_its_tokens(self, rig: EngineHarness, plain: list[int]) -> None:
         stream = rig.submit(ASKED, max_tokens=12, sampling=replace(GREEDY, logprobs=3), register=False)
         deltas = deltas_of(stream)
         tokens = [t for d in deltas for t in d.logprobs]
@@ -137,7 +139,7 @@ class TestLogprobs:
             assert token.chosen.logprob >= token.top[1].logprob >= token.top[2].logprob
             assert token.chosen.text == bytes([token.chosen.token_id])
 
-    def test_they_are_the_models_own_whatever_the_parameters(self, rig: Rig) -> None:
+    def test_they_are_the_models_own_whatever_the_parameters(self, rig: EngineHarness) -> None:
         """The first token's place has the same logits; only the choice differs."""
 
         def first(sampling: Sampling, **fields: Any) -> tuple[object, ...]:
@@ -150,11 +152,11 @@ class TestLogprobs:
         assert first(replace(asked, logit_bias=((5, 100.0),), repetition_penalty=2.0)) == own
         assert first(asked, constraint=Walk({80, 81}, 5)) == own
 
-    def test_nobody_pays_who_did_not_ask(self, rig: Rig) -> None:
+    def test_an_answer_without_logprobs_computes_none(self, rig: EngineHarness) -> None:
         stream = rig.submit(ASKED, max_tokens=12)
         assert all(d.logprobs == () and d.tokens == 1 for d in deltas_of(stream))
 
-    def test_an_end_token_has_none(self, rig: Rig, plain: list[int]) -> None:
+    def test_an_end_token_has_none(self, rig: EngineHarness, plain: list[int]) -> None:
         end = plain[5]
         asked = replace(GREEDY, logprobs=0, stop_token_ids=(end,))
         deltas = deltas_of(rig.submit(ASKED, max_tokens=12, sampling=asked))
@@ -162,7 +164,7 @@ class TestLogprobs:
 
 
 class TestParameters:
-    def test_bias_forces_and_forbids(self, rig: Rig, plain: list[int]) -> None:
+    def test_bias_forces_and_forbids(self, rig: EngineHarness, plain: list[int]) -> None:
         forced = rig.run(ASKED, max_tokens=5, sampling=replace(GREEDY, logit_bias=((77, 100.0),)))
         assert forced.answer == [77] * 5
         never = rig.run(
@@ -170,7 +172,7 @@ class TestParameters:
         )
         assert not {*never.answer} & {*plain}
 
-    def test_penalties_keep_an_answer_from_repeating_itself(self, rig: Rig) -> None:
+    def test_penalties_keep_an_answer_from_repeating_itself(self, rig: EngineHarness) -> None:
         asked = replace(
             GREEDY, presence_penalty=2.0, frequency_penalty=2.0, logit_bias=((77, 9.0), (78, 8.9))
         )
@@ -181,7 +183,7 @@ class TestParameters:
         alone = rig.run(ASKED, max_tokens=12, sampling=huge).answer
         assert len({*alone}) == 12 and not {*alone[:3]} & {*ASKED}, "nor its prompt"
 
-    def test_ids_beyond_the_vocabulary_are_refused_before_anything_starts(self, rig: Rig) -> None:
+    def test_ids_beyond_the_vocabulary_are_refused_before_anything_starts(self, rig: EngineHarness) -> None:
         with pytest.raises(InvalidRequest) as caught:
             rig.submit(ASKED, sampling=replace(GREEDY, logit_bias=((101, 1.0),)))
         assert caught.value.param == "logit_bias"

@@ -1,4 +1,4 @@
-"""Raw upstreams over HTTP: what the client hears is what the upstream said."""
+"""Raw upstreams over HTTP: the client gets the upstream's bytes."""
 
 from __future__ import annotations
 

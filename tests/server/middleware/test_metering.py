@@ -65,7 +65,7 @@ async def test_a_client_that_leaves_is_still_metered() -> None:
         ((), OWN, None, 401),
     ],
 )
-async def test_who_may_look(
+async def test_metrics_need_a_key(
     keys: tuple[tuple[str, str], ...], own: str | None, sent: str | None, status: int
 ) -> None:
     proxy = make_proxy(api_keys=keys)

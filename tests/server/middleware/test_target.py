@@ -1,4 +1,4 @@
-"""Paths by hand: no client in between normalises them, and neither does the server."""
+"""Raw paths: the server does not normalise them, and no client in between does."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OTHERS = ("b", "team/b", "team/a", "team", "a")
 
 
 async def library(http: Http, proxy: Proxy, *older: str) -> None:
-    """Documents of today, and ``older`` ones with ids that are refused today."""
+    """Publish documents, and ``older`` ones with ids that are no longer allowed."""
     for id in OTHERS:
         assert (await http.post(PATH, json={"id": id, "text": f"the text of {id}"})).status == 201
-    known = await proxy.publisher.get(DocumentRef("b"), None)  # type: ignore[arg-type]  # the double asks nobody
+    known = await proxy.publisher.get(DocumentRef("b"), None)  # type: ignore[arg-type]  # the double ignores it
     for id in older:
         proxy.publisher._infos[DocumentRef(id, 1)] = replace(known, id=id)
 

@@ -1,4 +1,4 @@
-"""``/kv/v1/requests``: every request for a model when it has ended, to its own tenant alone."""
+"""``/kv/v1/requests``: every request for a model when it has ended, for its own tenant only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The document describes the routes, all of them, and what is said of the answers holds."""
+"""The OpenAPI document describes all routes, and the answers are as described."""
 
 from __future__ import annotations
 

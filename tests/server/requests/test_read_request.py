@@ -13,7 +13,7 @@ CHAT = "/v1/chat/completions"
 
 
 async def talk(http: Http, *lines: bytes, body: bytes = b"") -> bytes:
-    """Send a request by hand and read the head of the answer."""
+    """Send raw bytes and read the head of the answer."""
     reader, writer = await asyncio.open_connection(http.host, http.port)
     writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
     await writer.drain()

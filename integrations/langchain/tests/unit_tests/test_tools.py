@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.runnables import RunnableLambda
 
 from langchain_kvproxy import ChatKVProxy, KVDocumentsMiddleware, create_document_tool, place_documents
-from langchain_kvproxy._lifting import MOVED, lifted
+from langchain_kvproxy._tool_documents import MOVED, lifted
 
 from .fake_chat import FakeChat, running
 from .test_middleware import Recorder

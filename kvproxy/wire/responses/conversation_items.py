@@ -10,13 +10,12 @@ from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, Tool
 from kvproxy.errors import InvalidRequest, NotFound
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.history.arguments import NAMELESS
-from kvproxy.wire.history.asked import asked_message
-from kvproxy.wire.history.pairing import paired
-from kvproxy.wire.history.surrogates import unbroken
+from kvproxy.wire.history.open_question import open_question
+from kvproxy.wire.history.pairing import pair_results
+from kvproxy.wire.history.surrogates import mend_surrogates
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from kvproxy.wire.responses.call_items import call_of, names_of, output_text
 from kvproxy.wire.responses.found_tools import found_text
-from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.past_calls import past_call
 from kvproxy.wire.responses.response_body import (
     ContentPart,
@@ -25,6 +24,7 @@ from kvproxy.wire.responses.response_body import (
     UnreadItem,
     UnreadResponsePart,
 )
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.types import (
     FunctionCall,
     FunctionCallOutput,
@@ -36,13 +36,13 @@ from kvproxy.wire.responses.types import (
     OutputPart,
     ReasoningItem,
 )
-from kvproxy.wire.responses.unread import (
+from kvproxy.wire.responses.unread_items import (
     GONE,
-    asked_item,
     history_note,
-    misplaced,
+    misplaced_part,
     part_text,
-    standing_for,
+    question_item,
+    stand_in_message,
 )
 
 _T = TypeVar("_T")
@@ -56,7 +56,7 @@ def references(items: Sequence[InputItem]) -> Iterator[str]:
 
 
 def normal_items(
-    items: Sequence[InputItem], ids: Ids, known: Mapping[str, Item], reading: RequestReading
+    items: Sequence[InputItem], ids: ResponseIds, known: Mapping[str, Item], reading: RequestReading
 ) -> list[Item]:
     """Return the request's own items, each with an id.
 
@@ -65,10 +65,12 @@ def normal_items(
 
     Example: ``normal_items(parse_body(body).input or [], ResponseIds(uuid4().hex), {}, RequestReading())``.
     """
-    asked = asked_item(items)
+    question = question_item(items)
     if items and all(item.type == "item_reference" and item.id not in known for item in items):
         raise _gone(items[0].id or "", "input[0]")  # There is nothing else to answer.
-    normal = (_normal(item, i, ids, known, reading, asked=i == asked) for i, item in enumerate(items))
+    normal = (
+        _normal(item, i, ids, known, reading, is_question=i == question) for i, item in enumerate(items)
+    )
     return [item for item in normal if item is not None]
 
 
@@ -93,7 +95,7 @@ def messages(
             called |= {call.id: call.id, item["id"]: call.id}
         if turn.takes(item):
             continue
-        found += turn.ended()
+        found += turn.finish()
         if turn.takes(item):
             continue
         if (result := _result(item)) is not None:
@@ -103,16 +105,18 @@ def messages(
             found.append(Message("system", (TextPart(found_text(item)),)))
         elif item["type"] == "message" and item["role"] != "assistant":
             found.append(Message(_ROLES[item["role"]], tuple(_part(p) for p in item["content"])))
-    found += turn.ended()
+    found += turn.finish()
     if not found:
         raise InvalidRequest("Invalid 'input': must hold at least one item.", param="input")
     return _settled(found, reading)
 
 
 def _settled(found: list[Message], reading: RequestReading) -> tuple[Message, ...]:
-    asked = asked_message([message.role for message in found])
-    whole = unbroken(found, [str(i) for i in range(len(found))], None if asked is None else str(asked))
-    return paired(whole, ["input"] * len(found), reading)
+    question = open_question([message.role for message in found])
+    whole = mend_surrogates(
+        found, [str(i) for i in range(len(found))], None if question is None else str(question)
+    )
+    return pair_results(whole, ["input"] * len(found), reading)
 
 
 @dataclass(slots=True)
@@ -142,7 +146,7 @@ class _Turn:
         self.parts += [TextPart(text) for text in texts] or [TextPart("")]
         return True
 
-    def ended(self) -> list[Message]:
+    def finish(self) -> list[Message]:
         """Return the message, if there is one; the turn is empty afterwards."""
         reasoning = "\n".join(thought for thought in self.thoughts if thought) or None
         message = Message("assistant", tuple(self.parts), tuple(self.calls), reasoning=reasoning)
@@ -180,29 +184,37 @@ def _part(part: InputPart) -> Part:
 
 
 def _normal(
-    item: InputItem, index: int, ids: Ids, known: Mapping[str, Item], reading: RequestReading, *, asked: bool
+    item: InputItem,
+    index: int,
+    ids: ResponseIds,
+    known: Mapping[str, Item],
+    reading: RequestReading,
+    *,
+    is_question: bool,
 ) -> Item | None:
     """Return an item's normal form; None for an item without content here."""
     where = f"input[{index}]"
     if isinstance(item, UnreadItem):
         id = item.raw.get("id")
-        return history_note(item, where, id if isinstance(id, str) else ids.given("msg", index), reading)
+        return history_note(item, where, id if isinstance(id, str) else ids.for_input("msg", index), reading)
     match item.type:
         case "item_reference":
             return _referenced(item, where, known, reading)
         case "reasoning":
-            return _reasoning(item, item.id or ids.given("rs", index))
+            return _reasoning(item, item.id or ids.for_input("rs", index))
         case "function_call":
-            return _call(item, item.id or ids.given("fc", index))
+            return _call(item, item.id or ids.for_input("fc", index))
         case "function_call_output" | "custom_tool_call_output":
-            return _call_output(item, where, item.id or ids.given("fco", index), reading)
+            return _call_output(item, where, item.id or ids.for_input("fco", index), reading)
         case "message":
-            return _said(item, where, item.id or ids.given("msg", index), reading, asked=asked)
+            return _message(
+                item, where, item.id or ids.for_input("msg", index), reading, is_question=is_question
+            )
         case _:
             return _past_call(item, index, ids, reading)
 
 
-def _past_call(item: InputItem, index: int, ids: Ids, reading: RequestReading) -> Item | None:
+def _past_call(item: InputItem, index: int, ids: ResponseIds, reading: RequestReading) -> Item | None:
     """Return a call of a kind of its own, or a note for one that lost its fields."""
     where = f"input[{index}]"
     try:
@@ -211,7 +223,7 @@ def _past_call(item: InputItem, index: int, ids: Ids, reading: RequestReading) -
         if reading.policy.unreadable_history == "refuse":
             raise
         raw = UnreadItem.model_construct(raw=item.model_dump(exclude_none=True))
-        return history_note(raw, where, item.id or ids.given("msg", index), reading)
+        return history_note(raw, where, item.id or ids.for_input("msg", index), reading)
 
 
 def _referenced(
@@ -225,25 +237,25 @@ def _referenced(
     if id.startswith("rs_"):
         return None
     reading.leave_out(where, "item_reference")
-    return standing_for(GONE, id, by="assistant")
+    return stand_in_message(GONE, id, by="assistant")
 
 
 def _gone(id: str, where: str) -> NotFound:
     return NotFound(f"Item with id '{id}' not found. Stored items expire.", param=f"{where}.id")
 
 
-def _said(item: InputItem, where: str, id: str, reading: RequestReading, *, asked: bool) -> Item:
+def _message(item: InputItem, where: str, id: str, reading: RequestReading, *, is_question: bool) -> Item:
     role: ItemRole = _needed(item.role, f"{where}.role")
-    if asked and "content" not in item.model_fields_set:
+    if is_question and "content" not in item.model_fields_set:
         raise InvalidRequest(f"Missing required parameter: '{where}.content'.", param=f"{where}.content")
     parts = _parts(item.content, f"{where}.content")
     if role == "assistant":
-        said = [_output_part(p, at, reading) for at, p in parts]
-        content = [part for part in said if part is not None]
+        written = [_output_part(p, at, reading) for at, p in parts]
+        content = [part for part in written if part is not None]
         return {"type": "message", "id": id, "status": "completed", "role": "assistant", "content": content}
-    given = [_input_part(p, at, reading, asked=asked) for at, p in parts]
-    heard = [part for part in given if part is not None] or [_EMPTY]
-    return InputMessage(type="message", id=id, status="completed", role=role, content=heard)
+    parts_read = [_input_part(p, at, reading, is_question=is_question) for at, p in parts]
+    shown = [part for part in parts_read if part is not None] or [_EMPTY]
+    return InputMessage(type="message", id=id, status="completed", role=role, content=shown)
 
 
 def _reasoning(item: InputItem, id: str) -> ReasoningItem:
@@ -275,8 +287,8 @@ def _call_output(item: InputItem, where: str, id: str, reading: RequestReading) 
     output: list[InputPart] = []
     for at, part in _parts(item.output, f"{where}.output"):
         if part.type == "kv_document":
-            raise misplaced(part, at)
-        normal = _input_part(part, at, reading, asked=False)
+            raise misplaced_part(part, at)
+        normal = _input_part(part, at, reading, is_question=False)
         output += [normal] if normal is not None else []
     return {
         "type": "custom_tool_call_output" if item.type.startswith("custom") else "function_call_output",
@@ -295,15 +307,17 @@ def _parts(parts: list[ContentPart] | None, where: str) -> list[tuple[str, Conte
     return [(f"{where}[{i}]", part) for i, part in enumerate(parts or ())]
 
 
-def _input_part(part: ContentPart, where: str, reading: RequestReading, *, asked: bool) -> InputPart | None:
+def _input_part(
+    part: ContentPart, where: str, reading: RequestReading, *, is_question: bool
+) -> InputPart | None:
     normal: InputTextPart | KvDocumentPart
     if part.type == "kv_document":
         document = _needed(part.document, f"{where}.document")
         parse_document_ref(document, param=f"{where}.document")
         normal = {"type": "kv_document", "document": document}
-    elif asked or reading.policy.unreadable_history == "refuse":
+    elif is_question or reading.policy.unreadable_history == "refuse":
         if part.type not in _TEXTS or isinstance(part, UnreadResponsePart):
-            raise misplaced(part, where)
+            raise misplaced_part(part, where)
         normal = {"type": "input_text", "text": _needed(part.text, f"{where}.text")}
     else:
         text = part_text(part, where, reading)
@@ -320,7 +334,7 @@ def _output_part(part: ContentPart, where: str, reading: RequestReading) -> Outp
         return {"type": "refusal", "refusal": part.refusal or ""}
     odd = part.type not in _TEXTS or isinstance(part, UnreadResponsePart)
     if part.type == "kv_document" or (odd and reading.policy.unreadable_history == "refuse"):
-        raise misplaced(part, where)
+        raise misplaced_part(part, where)
     text = part_text(part, where, reading)
     return None if text is None else {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 

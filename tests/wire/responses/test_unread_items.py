@@ -7,10 +7,10 @@ import pytest
 from kvproxy.core import LeftOut
 from kvproxy.errors import KVProxyError, NotFound
 from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import messages, normal_items
+from kvproxy.wire.responses.conversation_items import messages, normal_items
 from kvproxy.wire.responses.response_body import parse_body
-from kvproxy.wire.responses.unread import GONE
+from kvproxy.wire.responses.response_ids import ResponseIds
+from kvproxy.wire.responses.unread_items import GONE
 
 IMAGE = {"type": "input_image", "image_url": "x"}
 SEARCH = {"type": "web_search_call", "id": "ws_1", "action": {"type": "search", "query": "kv"}}
@@ -19,12 +19,14 @@ SCREEN = {"type": "computer_call_output", "call_id": "s", "output": [{"stdout": 
 
 def read(input: list[Any], reading: RequestReading) -> list[tuple[str, str]]:
     """Roles and texts."""
-    items = normal_items(parse_body({"model": "m", "input": input}).input or (), Ids("0" * 32), {}, reading)
+    items = normal_items(
+        parse_body({"model": "m", "input": input}).input or (), ResponseIds("0" * 32), {}, reading
+    )
     found = messages(items, None, reading)
     return [(m.role, " ".join(getattr(part, "text", "") for part in m.content)) for m in found]
 
 
-def test_what_the_model_did_is_its_own_and_what_came_back_is_told_to_it() -> None:
+def test_notes_of_calls_are_the_assistants_and_notes_of_results_the_users() -> None:
     reading = RequestReading()
     assert read([SEARCH, SCREEN, {"type": "mcp_list_tools", "tools": []}], reading) == [
         ("assistant", "[web_search_call, shown as text]\nkv"),
@@ -38,7 +40,7 @@ def test_what_the_model_did_is_its_own_and_what_came_back_is_told_to_it() -> Non
 
 def test_an_item_keeps_its_id() -> None:
     items = normal_items(
-        parse_body({"model": "m", "input": [SEARCH]}).input or (), Ids("0" * 32), {}, RequestReading()
+        parse_body({"model": "m", "input": [SEARCH]}).input or (), ResponseIds("0" * 32), {}, RequestReading()
     )
     assert [item["id"] for item in items] == ["ws_1"]
 

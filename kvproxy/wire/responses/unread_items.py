@@ -8,8 +8,8 @@ from typing import Any
 from kvproxy.core import Role
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import RequestReading
-from kvproxy.wire.history.asked import Turn, asked_message
-from kvproxy.wire.history.notes import kind_of, noted
+from kvproxy.wire.history.notes import kind_of, record_note
+from kvproxy.wire.history.open_question import Turn, open_question
 from kvproxy.wire.responses.response_body import ContentPart, InputItem, UnreadItem, UnreadResponsePart
 from kvproxy.wire.responses.types import InputMessage, OutputMessage
 
@@ -19,9 +19,9 @@ _RETURNS = ("_output", "_response")
 """Endings of the types that are the results of tools."""
 
 
-def asked_item(items: Sequence[InputItem]) -> int | None:
+def question_item(items: Sequence[InputItem]) -> int | None:
     """Return the index of the user message to answer: see ``open_question``."""
-    return asked_message([_turn(item) for item in items])
+    return open_question([_turn(item) for item in items])
 
 
 def history_note(
@@ -38,11 +38,11 @@ def history_note(
             f"Unsupported value: '{where}.type' is '{kind}', which the local model cannot read. Leave the item out.",
             param=f"{where}.type",
         )
-    text = noted(item.raw, where, reading)
-    return standing_for(text, id, by="user" if _returned(item.raw) else "assistant") if text else None
+    text = record_note(item.raw, where, reading)
+    return stand_in_message(text, id, by="user" if _returned(item.raw) else "assistant") if text else None
 
 
-def standing_for(text: str, id: str, *, by: Role) -> InputMessage | OutputMessage:
+def stand_in_message(text: str, id: str, *, by: Role) -> InputMessage | OutputMessage:
     """Return a message that stands in the place of an item.
 
     Example: ``stand_in_message(GONE, "msg_1", by="assistant")``.
@@ -70,11 +70,11 @@ def part_text(part: ContentPart, where: str, reading: RequestReading) -> str | N
     Example: ``part_text(part, "input[0].content[1]", reading)``.
     """
     if isinstance(part, UnreadResponsePart):
-        return noted(part.raw, where, reading) or None
+        return record_note(part.raw, where, reading) or None
     return part.text or part.refusal or ""
 
 
-def misplaced(part: ContentPart, where: str) -> InvalidRequest:
+def misplaced_part(part: ContentPart, where: str) -> InvalidRequest:
     param = f"{where}.type"
     if isinstance(part, UnreadResponsePart) and part.raw.get("type") is None:
         return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
@@ -86,7 +86,7 @@ def misplaced(part: ContentPart, where: str) -> InvalidRequest:
             param=param,
         )
     kind = kind_of(part.raw) if isinstance(part, UnreadResponsePart) else part.type
-    return InvalidRequest(f"Invalid '{param}': '{kind}' cannot stand here.", param=param)
+    return InvalidRequest(f"Invalid '{param}': '{kind}' is not allowed here.", param=param)
 
 
 def _turn(item: InputItem) -> Turn:

@@ -12,12 +12,12 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_kvproxy._parts import bare, plain_parts
+from langchain_kvproxy._content_parts import bare, plain_parts
 from langchain_kvproxy.documents import key_of
 from langchain_kvproxy.prompts import as_documents, forms, is_system
 
 
-class Sent(BaseCallbackHandler):
+class PlacementCheck(BaseCallbackHandler):
     """Notes whether any model call began with the documents. Other calls are other middleware's own."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
@@ -62,15 +62,15 @@ def begins_with(messages: Sequence[BaseMessage], documents: Sequence[Document]) 
 
 
 @contextmanager
-def watched(documents: Sequence[Document]) -> Iterator[Sent]:
+def placement_checked(documents: Sequence[Document]) -> Iterator[PlacementCheck]:
     """Within the block every chat model's call is looked at."""
-    sent = Sent(documents)
-    token = _watching.set(sent)
+    check = PlacementCheck(documents)
+    token = _current.set(check)
     try:
-        yield sent
+        yield check
     finally:
-        _watching.reset(token)
+        _current.reset(token)
 
 
-_watching: ContextVar[Sent | None] = ContextVar("kvproxy_sent", default=None)
-register_configure_hook(_watching, inheritable=False)
+_current: ContextVar[PlacementCheck | None] = ContextVar("kvproxy_placement", default=None)
+register_configure_hook(_current, inheritable=False)

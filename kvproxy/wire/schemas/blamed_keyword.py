@@ -20,7 +20,7 @@ _SOURCE = re.compile(r"^ *[0-9]+ \| ", re.MULTILINE)
 """Behind it the compiler repeats the grammar, which names every keyword of the schema."""
 
 
-def blamed(reason: str, culprit: str | None = None) -> str:
+def explain_rejection(reason: str, culprit: str | None = None) -> str:
     """Return a compiler's message in one line, the keyword behind it in front.
 
     ``culprit`` is used where the message names none.
@@ -29,10 +29,10 @@ def blamed(reason: str, culprit: str | None = None) -> str:
     line = said.splitlines()[0].rstrip(":") if said else "it cannot be compiled"
     why = re.search(r"^error: (.+)$", said, re.MULTILINE)
     line = f"{line}: {why[1]}" if why else line
-    keyword = keyword_of(said) or culprit
+    keyword = blamed_keyword(said) or culprit
     return f"'{keyword}' cannot be enforced ({line})" if keyword else f"it cannot be enforced ({line})"
 
 
-def keyword_of(reason: str) -> str | None:
+def blamed_keyword(reason: str) -> str | None:
     said = _SOURCE.split(reason)[0]
     return next((keyword for sign, keyword in _BLAME if re.search(sign, said, re.IGNORECASE)), None)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kvproxy.core import Sampling
-from kvproxy.engine.loop.limits import Limits
+from kvproxy.engine.loop.admission import Limits
 from kvproxy.engine.loop.sequence import Job
 from kvproxy.errors import InvalidRequest
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from langchain_core.messages import BaseMessage, ChatMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 
-from langchain_kvproxy._parts import MARK
+from langchain_kvproxy._content_parts import MARK
 from langchain_kvproxy.prompts import is_system
 
 PromptLike: TypeAlias = PromptValue | str | Sequence[Any]
@@ -17,7 +17,7 @@ PromptLike: TypeAlias = PromptValue | str | Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class PromptPart:
     """One content part of one message."""
 
     message: int
@@ -45,7 +45,7 @@ def as_messages(prompt: PromptLike) -> list[BaseMessage]:
     return convert_to_messages([prompt] if isinstance(prompt, str) else prompt)
 
 
-def pieces(messages: Sequence[BaseMessage]) -> list[Piece]:
+def prompt_parts(messages: Sequence[BaseMessage]) -> list[PromptPart]:
     """All parts of all messages, in order; empty texts are left out."""
     found = [
         _piece(part, i, j, _role(message))
@@ -59,14 +59,14 @@ def _parts(message: BaseMessage) -> list[Any]:
     return [message.content] if isinstance(message.content, str) else list(message.content)
 
 
-def _piece(part: Any, message: int, index: int, role: str) -> Piece:
+def _piece(part: Any, message: int, index: int, role: str) -> PromptPart:
     if isinstance(part, str):
-        return Piece(message, index, role, part)
+        return PromptPart(message, index, role, part)
     marked = any(name in part for name in (*MARK, "cache_control"))
     if part.get("type") == "kv_document":
-        return Piece(message, index, role, None, str(part.get("document")), marked)
+        return PromptPart(message, index, role, None, str(part.get("document")), marked)
     text = part.get("text")
-    return Piece(message, index, role, text if isinstance(text, str) else None, None, marked)
+    return PromptPart(message, index, role, text if isinstance(text, str) else None, None, marked)
 
 
 def _role(message: BaseMessage) -> str:

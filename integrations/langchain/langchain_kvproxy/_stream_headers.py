@@ -14,27 +14,27 @@ from typing import Any
 Note = Callable[[Mapping[str, str]], None]
 
 
-class Watching:
+class HeaderRecordingClient:
     """Stands where a client is asked for `beta.chat.completions.stream`, and notes the answer's headers."""
 
     def __init__(self, client: Any, note: Note) -> None:
         self.stream: Callable[..., AbstractContextManager[_Events]] = _watched(client, note)
 
     @property
-    def beta(self) -> Watching:
+    def beta(self) -> HeaderRecordingClient:
         return self
 
     chat = completions = beta
 
 
-class WatchingAsync:
+class AsyncHeaderRecordingClient:
     """The same for an `AsyncOpenAI` client."""
 
     def __init__(self, client: Any, note: Note) -> None:
         self.stream: Callable[..., AbstractAsyncContextManager[_AsyncEvents]] = _watched_async(client, note)
 
     @property
-    def beta(self) -> WatchingAsync:
+    def beta(self) -> AsyncHeaderRecordingClient:
         return self
 
     chat = completions = beta

@@ -8,7 +8,7 @@ from typing import Literal
 Turn = Literal["user", "assistant", "tool", "system"]
 
 
-def asked_message(turns: Sequence[Turn]) -> int | None:
+def open_question(turns: Sequence[Turn]) -> int | None:
     """Return the index of the last user message without an answer and without tool results in its turn.
 
     A user message behind tool results is part of them: many programs put there the image that a tool has read, since a

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.wire.history.asked import Turn, asked_message
+from kvproxy.wire.history.open_question import Turn, open_question
 
 
 @pytest.mark.parametrize(
@@ -21,5 +21,5 @@ from kvproxy.wire.history.asked import Turn, asked_message
         ([], None),
     ],
 )
-def test_the_message_that_asks(turns: list[Turn], asked: int | None) -> None:
-    assert asked_message(turns) == asked
+def test_the_index_of_the_open_question(turns: list[Turn], asked: int | None) -> None:
+    assert open_question(turns) == asked

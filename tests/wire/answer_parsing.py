@@ -14,7 +14,7 @@ from kvproxy.wire.answers.answer_reader import AnswerBuilder, AnswerParser
 
 
 @dataclass(frozen=True)
-class Heard:
+class ParsedAnswer:
     text: str
     reasoning: str
     calls: list[tuple[str, str]]
@@ -41,14 +41,14 @@ def events_of(
     return events + parser.finish(Finished(reason, Usage(10, len(texts), 4)))
 
 
-def heard(
+def parsed_answer(
     texts: Sequence[str],
     *,
     reasoning: Reasoning = "none",
     tool_format: str | None = "hermes",
     tools: Sequence[Tool] = (),
     reason: FinishReason = "stop",
-) -> Heard:
+) -> ParsedAnswer:
     events = events_of(texts, reasoning=reasoning, tool_format=tool_format, tools=tools, reason=reason)
     built = AnswerBuilder()
     for event in events[:-1]:
@@ -58,7 +58,7 @@ def heard(
     answer = built.answer(last.reason)
     assert all(call.id.startswith("call_") and len(call.id) == 29 for call in answer.calls)
     calls = [(call.name, call.arguments) for call in answer.calls]
-    return Heard(answer.text, answer.reasoning, calls, answer.reason, last.usage.reasoning_tokens)
+    return ParsedAnswer(answer.text, answer.reasoning, calls, answer.reason, last.usage.reasoning_tokens)
 
 
 cuts = st.lists(st.integers(0, 400), max_size=12)

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, ToolMessage
 
-from langchain_kvproxy._parts import bare, plain_parts
+from langchain_kvproxy._content_parts import bare, plain_parts
 from langchain_kvproxy.documents import KVPROXY_ORDER, canonical, key_of, says_nothing
 from langchain_kvproxy.prompts import forms
 

@@ -15,7 +15,7 @@ Order = Literal["asc", "desc"]
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredResponse:
     """A response with its whole conversation: ``input`` holds earlier responses' items too, so it outlives them."""
 
     response: Response
@@ -30,7 +30,7 @@ class Stored:
         return encode({"response": self.response, "input": self.input})
 
     @classmethod
-    def decode(cls, record: bytes) -> Stored | None:
+    def decode(cls, record: bytes) -> StoredResponse | None:
         """Return the value that ``encode`` wrote; None for another record, or one that was changed on disk."""
         try:
             value = json.loads(record)

@@ -7,12 +7,12 @@ import pytest
 from kvproxy.core import DocumentPart, DocumentRef, Message, TextPart, ToolCall
 from kvproxy.errors import InvalidRequest, KVProxyError, NotFound, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import RequestReading
-from kvproxy.wire.responses.ids import Ids, owner
-from kvproxy.wire.responses.items import messages, normal_items, references
+from kvproxy.wire.responses.conversation_items import messages, normal_items, references
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds, owner
 from kvproxy.wire.responses.types import Item
 
-IDS = Ids("0123456789abcdef" * 2)
+IDS = ResponseIds("0123456789abcdef" * 2)
 CALL = {"type": "function_call", "call_id": "call_1", "name": "find", "arguments": '{"c":"LA"}'}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "sunny"}
 
@@ -91,7 +91,7 @@ def test_a_new_thought_begins_a_new_answer() -> None:
     assert [(m.reasoning, len(m.tool_calls)) for m in found] == [(None, 0), ("again", 1)]
 
 
-def test_a_refusal_is_what_the_assistant_said() -> None:
+def test_a_refusal_is_text_of_the_assistant() -> None:
     said = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}
     assert told([said])[0].content == (TextPart("No."),)
 
@@ -107,11 +107,11 @@ def test_items_keep_their_ids_or_get_one_that_names_the_response() -> None:
     assert owner(mine["id"]) == IDS.response
     assert given["id"] == "fc_own"
     assert owner("fc_own") is None
-    assert owner(IDS.made("msg", 3)) == IDS.response
-    assert len({IDS.made("msg", 0), IDS.given("msg", 0), IDS.made("msg", 1)}) == 3
+    assert owner(IDS.for_output("msg", 3)) == IDS.response
+    assert len({IDS.for_output("msg", 0), IDS.for_input("msg", 0), IDS.for_output("msg", 1)}) == 3
 
 
-def test_references_are_replaced_by_what_they_name() -> None:
+def test_references_are_replaced_by_their_items() -> None:
     known = normal([{"role": "user", "content": "before"}])[0]
     body = parse_body({"model": "m", "input": [{"id": known["id"]}, {"role": "user", "content": "x"}]})
     assert list(references(body.input or ())) == [known["id"]]
@@ -150,7 +150,7 @@ def test_faults_name_the_field(input: Any, param: str) -> None:
 
 
 @pytest.mark.parametrize("type", ["input_image", "input_file", "input_audio"])
-def test_what_is_no_text_is_refused_by_name(type: str) -> None:
+def test_a_part_without_text_is_refused_by_name(type: str) -> None:
     error = fault([{"role": "user", "content": [{"type": type, "file_id": "x"}]}])
     assert isinstance(error, UnsupportedParameter)
     assert type in error.message

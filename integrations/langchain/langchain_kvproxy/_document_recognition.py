@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_kvproxy._digest import text_digest
-from langchain_kvproxy._pieces import Piece
+from langchain_kvproxy._prompt_parts import PromptPart
 from langchain_kvproxy._spelling import cause, respelled, spelled, words
 
 LONG = 1000
@@ -90,7 +90,9 @@ def ref_of(info: Info) -> str:
     return f"{info['id']}@{info['version']}"
 
 
-def document_pieces(found: Sequence[Piece], published: Iterable[DocumentReport] = ()) -> list[Piece]:
+def document_pieces(
+    found: Sequence[PromptPart], published: Iterable[DocumentReport] = ()
+) -> list[PromptPart]:
     """The pieces that are documents: references, what is in ``published``, texts that end in a mark or stand
     before such a text in its message, and long texts."""
     places = {report.place for report in published if report.status != "unknown"}
@@ -105,7 +107,7 @@ def document_pieces(found: Sequence[Piece], published: Iterable[DocumentReport] 
     ]
 
 
-def wanted(found: Sequence[Piece], listing: Sequence[Info]) -> list[str]:
+def wanted(found: Sequence[PromptPart], listing: Sequence[Info]) -> list[str]:
     """References whose texts must be seen to judge the texts in the prompt; the nearest in length first."""
     nearest: dict[str, int] = {}
     for piece in _candidates(found):
@@ -120,7 +122,7 @@ def wanted(found: Sequence[Piece], listing: Sequence[Info]) -> list[str]:
 
 
 def recognised(
-    found: Sequence[Piece], listing: Sequence[Info], texts: Mapping[str, str]
+    found: Sequence[PromptPart], listing: Sequence[Info], texts: Mapping[str, str]
 ) -> list[DocumentReport]:
     """A report for every reference, and for every text that is, was or may be a published document."""
     reports = [_by_name(piece, listing) for piece in found if piece.reference is not None]
@@ -128,7 +130,7 @@ def recognised(
     return sorted(reports, key=lambda report: report.place)
 
 
-def unchecked(found: Sequence[Piece]) -> list[DocumentReport]:
+def unchecked(found: Sequence[PromptPart]) -> list[DocumentReport]:
     """The documents of a prompt when no proxy is asked."""
     return [
         DocumentReport(
@@ -142,11 +144,11 @@ def unchecked(found: Sequence[Piece]) -> list[DocumentReport]:
     ]
 
 
-def _candidates(found: Sequence[Piece]) -> list[Piece]:
+def _candidates(found: Sequence[PromptPart]) -> list[PromptPart]:
     return [piece for piece in found if piece.text is not None and piece.role in ("system", "user", "tool")]
 
 
-def _by_name(piece: Piece, listing: Sequence[Info]) -> DocumentReport:
+def _by_name(piece: PromptPart, listing: Sequence[Info]) -> DocumentReport:
     id, _, version = str(piece.reference).partition("@")
     versions = [info for info in listing if info["id"] == id]
     named = [info for info in versions if (str(info["version"]) == version if version else info["current"])]
@@ -155,7 +157,7 @@ def _by_name(piece: Piece, listing: Sequence[Info]) -> DocumentReport:
     return DocumentReport(*piece.place, "reference", "unknown", piece.reference, _current(id, listing))
 
 
-def _by_text(piece: Piece, listing: Sequence[Info], texts: Mapping[str, str]) -> DocumentReport:
+def _by_text(piece: PromptPart, listing: Sequence[Info], texts: Mapping[str, str]) -> DocumentReport:
     said = piece.text or ""
     core = said.strip()
     info = _exact(core, listing, texts)
@@ -178,7 +180,7 @@ def _by_text(piece: Piece, listing: Sequence[Info], texts: Mapping[str, str]) ->
     return DocumentReport(*piece.place, "text", "unknown", characters=len(core))
 
 
-def _spelled(piece: Piece, info: Info, listing: Sequence[Info], text: str | None) -> DocumentReport:
+def _spelled(piece: PromptPart, info: Info, listing: Sequence[Info], text: str | None) -> DocumentReport:
     """A piece with the words of a document: found in a spelling that the proxy recognises, and in no other.
 
     ``text`` is not known where a digest has told that the piece begins with it, white space in front aside.
@@ -218,7 +220,7 @@ def _current(id: str, listing: Sequence[Info]) -> str | None:
 
 
 def _report(
-    piece: Piece,
+    piece: PromptPart,
     info: Info,
     listing: Sequence[Info],
     status: Status | None,

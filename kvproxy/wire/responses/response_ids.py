@@ -9,7 +9,7 @@ _ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})[01][0-9a-f]{4,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Ids:
+class ResponseIds:
     """Makes the ids of one response. ``key``: 32 random hex digits, so that an id cannot be guessed."""
 
     key: str
@@ -18,11 +18,11 @@ class Ids:
     def response(self) -> str:
         return f"resp_{self.key}"
 
-    def given(self, prefix: str, index: int) -> str:
+    def for_input(self, prefix: str, index: int) -> str:
         """Return the id of an item of the request that came without one."""
         return f"{prefix}_{self.key}0{index:04x}"
 
-    def made(self, prefix: str, index: int) -> str:
+    def for_output(self, prefix: str, index: int) -> str:
         """Return the id of an item of the answer."""
         return f"{prefix}_{self.key}1{index:04x}"
 

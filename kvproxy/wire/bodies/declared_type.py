@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def given_type(value: Mapping[str, Any]) -> str | None:
+def declared_type(value: Mapping[str, Any]) -> str | None:
     """Return the text of ``type``; None for any other value, which may be unhashable."""
     kind = value.get("type")
     return kind if isinstance(kind, str) else None

@@ -55,7 +55,7 @@ class KnownDocument:
         )
 
 
-class Knowledge:
+class DocumentCatalogue:
     """The proxy's documents by text, and how many tokens other texts have.
 
     Nothing here raises: while the proxy does not answer nothing is known, which one warning says. Safe from

@@ -6,9 +6,9 @@ from openai.types.responses import ResponseItemList
 from kvproxy.errors import InvalidRequest
 from kvproxy.events import Usage
 from kvproxy.wire.answers.answer_reader import Answer
-from kvproxy.wire.responses.response_answer import completed
-from kvproxy.wire.responses.stored import Stored, page
-from tests.wire.responses.test_items import normal
+from kvproxy.wire.responses.response_answer import complete_response
+from kvproxy.wire.responses.stored_response import StoredResponse, page
+from tests.wire.responses.test_conversation_items import normal
 from tests.wire.responses.test_parse_response import IDS, opened_by
 
 ITEMS = normal([{"role": "user", "content": text} for text in "abcde"])
@@ -22,10 +22,12 @@ def letters(**fields: object) -> str:
     return "".join(text["text"] for text in texts if text["type"] == "input_text") + "+" * found["has_more"]
 
 
-def test_what_was_stored_comes_back() -> None:
-    response = completed(opened_by(), IDS, Answer("\udc80 é", "", (), (), "stop"), Usage(1, 1, 0), at=1)
-    stored = Stored(response, ITEMS)
-    assert Stored.decode(stored.encode()) == stored
+def test_a_stored_response_comes_back() -> None:
+    response = complete_response(
+        opened_by(), IDS, Answer("\udc80 é", "", (), (), "stop"), Usage(1, 1, 0), at=1
+    )
+    stored = StoredResponse(response, ITEMS)
+    assert StoredResponse.decode(stored.encode()) == stored
     assert stored.conversation == [*ITEMS, response["output"][0]]
 
 

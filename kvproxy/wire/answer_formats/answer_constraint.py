@@ -15,11 +15,11 @@ def constraint_of(request: ChatRequest | TextRequest, prompt: Prompt) -> Constra
     calls = tuple(tool for tool in calls if not names or tool.name in names)
     choice = request.tool_choice
     forced = bool(calls) and choice.mode == "required"
-    # A named function is called once, as its name says; "required" with several names may be several calls.
+    # A choice of one name demands one call of it; "required" with several names may be several calls.
     parallel = request.parallel_tool_calls and not (forced and len(choice.names) == 1)
     enforceable = prompt.tool_format in CALL_FORMATS
     strict = any(tool.strict and (enforceable or not tool.assumed) for tool in calls)
-    # Where one call at most cannot be enforced, it is a wish: better than refusing what many clients send always.
+    # Where a limit of one call cannot be enforced, it is a hint: many clients always send it, so it is not refused.
     single = bool(calls) and not request.parallel_tool_calls and enforceable
     if not (forced or strict or single or request.response_format is not None):
         return None
