@@ -44,19 +44,25 @@ class PlainTiles:
     def tile(
         self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
     ) -> TileInput:
-        """Make a tile. See ``Tiles.tile``."""
+        """See ``Tiles.tile``.
+
+        Example: ``tiles.tile(ids, positions, segments)``
+        """
         plan = build_plan(segments, len(token_ids), self._group, self.numerics.granule, self._device)
         ids, at = (torch.tensor(list(x), device=self._device) for x in (token_ids, positions))
         return TileInput(ids, at, plan)
 
     def steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
+        """See ``Decoder.steps``."""
         assert isinstance(tile, TileInput)
         return self._decoder.steps(tile, kv, self._attention)
 
     def linears(self) -> Iterator[nn.Module]:
+        """See ``Tiles.linears``."""
         return self._decoder.linears()
 
     def shallow(self) -> tuple[Tiles, int]:
+        """See ``Tiles.shallow``."""
         first = copy.copy(self)
         first._decoder, layers = self._decoder.shallow()
         return first, layers
