@@ -1,4 +1,4 @@
-"""The choice of a model's tiles: kernels that read the pages in place on a CUDA device, torch's operations elsewhere."""
+"""The choice of a model's tiles: kernels that read the pages in place on a CUDA device, else torch's operations."""
 
 from __future__ import annotations
 
