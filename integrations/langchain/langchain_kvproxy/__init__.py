@@ -68,7 +68,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The middleware needs langchain's agents, which are an extra; everything else works without."""
+    """Import `KVDocumentsMiddleware` on first use: it needs langchain's agents, an extra; everything else does not."""
     if name == "KVDocumentsMiddleware":
         from langchain_kvproxy.middleware import KVDocumentsMiddleware
 

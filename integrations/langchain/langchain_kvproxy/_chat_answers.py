@@ -22,15 +22,17 @@ from langchain_kvproxy._stream_headers import AsyncHeaderRecordingClient, Header
 
 @dataclass
 class AnswerHeaders:
-    """What is known of one request's answer."""
+    """The headers of one request's answer, and the use made of them."""
 
     keep_headers: bool
+    """Whether the caller asked for the raw headers too."""
     headers: Mapping[str, str] | None = None
     reported: bool = False
+    """Whether the stream carries its cache report already."""
 
 
 class ReportingChat(ChatConnection):
-    """A chat model whose answers carry `response_metadata["kvproxy"]`, read from the response headers."""
+    """A chat model that adds `response_metadata["kvproxy"]` to its answers, read from the response headers."""
 
     _answer: AnswerHeaders | None = PrivateAttr(default=None)
 
@@ -78,7 +80,7 @@ class ReportingChat(ChatConnection):
     def _attach_report(
         self, answer: AnswerHeaders, message: BaseMessage, details: dict[str, Any] | None
     ) -> None:
-        """Once for each stream: chunks are added up, and texts in their metadata with them."""
+        """Attach the cache report to one chunk of a stream: LangChain adds chunks up, and texts in their metadata."""
         report = cache_report(answer.headers or {})
         if report is not None and details is not None:
             report = settled(report, details.get("cached_tokens") or 0)
@@ -88,7 +90,7 @@ class ReportingChat(ChatConnection):
             message.response_metadata["kvproxy"] = report
 
     def _without_headers(self, info: dict[str, Any]) -> dict[str, Any]:
-        """Without the raw headers, unless they were asked for."""
+        """Return an answer's info without the raw headers, unless the caller asked for them."""
         if self._answer is None or self._answer.keep_headers:
             return info
         return {name: value for name, value in info.items() if name != "headers"}
@@ -131,9 +133,9 @@ class ReportingChat(ChatConnection):
                 yield chunk
 
     def _request_copy(self, model: str, stream_kwargs: Mapping[str, Any] | None = None) -> Self:
-        """A copy for one request, which asks for the headers and remembers what was reported of them.
+        """Copy the model for one request, which reads the response headers and keeps their `AnswerHeaders`.
 
-        openai's structured streams hide their headers from the base class, which is not asked for them then.
+        The base class cannot read the headers of openai's structured streams, so wrapped clients record them then.
         """
         one = self.model_copy(update={"model_name": model})
         one._answer = answer = AnswerHeaders(keep_headers=self.include_response_headers)

@@ -1,4 +1,4 @@
-"""`ChatConnection`: an openai chat model's address, key, HTTP clients and served model, for a kvproxy."""
+"""`ChatConnection`: base of the chat model with a proxy's address, key, HTTP clients and served model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ChatConnection(BaseChatOpenAI):
     """The connection of a chat model to its proxy: settings, HTTP clients, the model's name, `/tokenize`."""
 
     model_name: str = Field(default="", alias="model")
-    """Name of a model that the proxy serves; where it serves one only, that one."""
+    """Name of a model that the proxy serves; may be empty where it serves one only."""
     openai_api_key: SecretStr | Callable[[], Any] | None = Field(
         alias="api_key", default_factory=lambda: SecretStr(_protocol.api_key_of(None))
     )
@@ -78,7 +78,7 @@ class ChatConnection(BaseChatOpenAI):
         return self
 
     def _requested_model(self, options: Mapping[str, Any]) -> str:
-        """The model that is asked. Raises ValueError where none was named and the proxy serves several."""
+        """Return the requested model's name. Raises ValueError where none was named and the proxy serves several."""
         name = str(options.get("model") or self.model_name or self._served.name or "")
         if not name:
             self._ensure_sync_client_available()
@@ -88,6 +88,7 @@ class ChatConnection(BaseChatOpenAI):
         return name
 
     async def _arequested_model(self, options: Mapping[str, Any]) -> str:
+        """Do the same as `_requested_model`, asynchronously."""
         name = str(options.get("model") or self.model_name or self._served.name or "")
         if not name:
             listed = await self.root_async_client.models.list()
@@ -96,7 +97,7 @@ class ChatConnection(BaseChatOpenAI):
 
     @contextmanager
     def _advised_errors(self) -> Iterator[None]:
-        """openai's exceptions, with what to do in those about the connection."""
+        """Add advice to openai's exceptions about the connection."""
         root = _protocol.root_of(self.openai_api_base)
         try:
             yield
@@ -117,6 +118,6 @@ class ChatConnection(BaseChatOpenAI):
         return _protocol.field(answer, "tokens", list, _protocol.root_of(self.openai_api_base))
 
 
-def _replace_message(error: openai.APIConnectionError, what: str) -> None:
-    error.message = what
-    error.args = (what,)
+def _replace_message(error: openai.APIConnectionError, message: str) -> None:
+    error.message = message
+    error.args = (message,)

@@ -1,4 +1,4 @@
-"""The proxy's management API over HTTP, sync and async."""
+"""`KVProxyClient`: the proxy's management API over HTTP, sync and async."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["DocumentUnknown", "KVProxyClient", "KVProxyError", "Progress", "Prox
 
 
 class KVProxyClient:
-    """What a proxy knows: its documents, and how many tokens a text has.
+    """Client of a proxy's documents and its tokenizer.
 
-    Every method has an async twin whose name starts with an `a`. One client may be used from any number of
-    threads and event loops: nothing of it belongs to a loop.
+    Every method has an async twin: its name with an `a` before it. One client may be used from any number of
+    threads and event loops: it keeps no connection of a loop.
 
     Setup:
-        Start a proxy with `kvproxy serve`. `KVPROXY_BASE_URL` and `KVPROXY_API_KEY` are read where nothing
-        else is given.
+        Start a proxy with `kvproxy serve`. `KVPROXY_BASE_URL` and `KVPROXY_API_KEY` are read where no argument
+        is given.
 
     Instantiate:
         ```python
@@ -32,7 +32,7 @@ class KVProxyClient:
         client = KVProxyClient(base_url="http://127.0.0.1:8321")
         ```
 
-    Publish, and ask what is known:
+    Publish, and read the documents' metadata:
         ```python
         client.publish("handbook", "Employees have thirty days of leave a year")
         info = client.document("handbook")
@@ -53,11 +53,16 @@ class KVProxyClient:
         *,
         transport: httpx.MockTransport | None = None,
     ) -> None:
-        """Args:
-        base_url: The proxy's root, with or without `/v1`.
-        api_key: For proxies that ask for one.
-        timeout: In seconds, for each answer; a publish may take any time between its events' keepalives.
-        transport: For tests.
+        """Open a client; no request is made.
+
+        Args:
+            base_url: The proxy's root, with or without `/v1`.
+            api_key: For proxies that ask for one.
+            timeout: In seconds, for each answer; a publish may take any time between its events' keepalives.
+            transport: For tests.
+
+        Example:
+            `KVProxyClient("http://127.0.0.1:8321", "my-key", timeout=5.0)`
         """
         self.root = _protocol.root_of(base_url)
         self._transport = transport
@@ -91,21 +96,27 @@ class KVProxyClient:
         self._http.close()
 
     def documents(self) -> list[dict[str, Any]]:
-        """All documents that this key may read, each with `id`, `version`, `etag`, `tokens` …"""
+        """List all documents that this key may read, each with `id`, `version`, `etag`, `tokens`, and more."""
         return _protocol.field(self._json("GET", "/kv/v1/documents"), "data", list, self.root)
 
     async def adocuments(self) -> list[dict[str, Any]]:
+        """Do the same as `documents`, asynchronously."""
         return _protocol.field(await self._ajson("GET", "/kv/v1/documents"), "data", list, self.root)
 
     def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
-        """What the proxy knows of `handbook` or `handbook@3`; `etag` is the text's sha256.
+        """Return the metadata of `handbook` or `handbook@3`; `etag` is the text's sha256.
+
+        Args:
+            ref: An id, for its current version, or an id with `@` and a version.
+            text: Whether the document's text is returned too, as `text`.
 
         Raises:
-            DocumentUnknown: When there is none, or none that this key may read.
+            DocumentUnknown: No document has this name, or none that this key may read.
         """
         return self._json("GET", _protocol.document_path(ref), params={"text": "true"} if text else None)
 
     async def adocument(self, ref: str, *, text: bool = False) -> dict[str, Any]:
+        """Do the same as `document`, asynchronously."""
         return await self._ajson(
             "GET", _protocol.document_path(ref), params={"text": "true"} if text else None
         )
@@ -122,7 +133,20 @@ class KVProxyClient:
             progress: Called with `(tokens done, tokens to do)`.
 
         Returns:
-            `info` as of `document`, `created` (false when this text was the current version) and `prefill_s`.
+            `info` as of `document`, `created` (false when this text was the current version) and `prefill_s`,
+            the seconds of the prefill.
+
+        Raises:
+            ProxyRefused: The proxy answered with an error.
+            ProxyUnreachable: No proxy answered, or the connection broke.
+
+        Example:
+            ```python
+            from langchain_kvproxy import KVProxyClient
+
+            with KVProxyClient() as client:
+                client.publish("handbook", "Leave is 30 days", visibility="private")
+            ```
         """
         events = _protocol.PublishEvents(progress)
         try:
@@ -139,6 +163,7 @@ class KVProxyClient:
     async def apublish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
+        """Do the same as `publish`, asynchronously."""
         events = _protocol.PublishEvents(progress)
         try:
             async with (
@@ -155,26 +180,33 @@ class KVProxyClient:
         return events.finished()
 
     def delete(self, ref: str) -> None:
-        """Delete a document, or with `handbook@3` one version of it. Raises DocumentUnknown."""
+        """Delete a document, or with `handbook@3` one version of it.
+
+        Raises:
+            DocumentUnknown: No document has this name, or none that this key may read.
+        """
         self._json("DELETE", _protocol.document_path(ref))
 
     async def adelete(self, ref: str) -> None:
+        """Do the same as `delete`, asynchronously."""
         await self._ajson("DELETE", _protocol.document_path(ref))
 
     def tokenize(self, text: str) -> list[int]:
-        """The local model's token ids of a text."""
+        """Return the token ids that the proxy's local model has for a text."""
         answer = self._json("POST", "/tokenize", json={"prompt": text})
         return _protocol.field(answer, "tokens", list, self.root)
 
     async def atokenize(self, text: str) -> list[int]:
+        """Do the same as `tokenize`, asynchronously."""
         answer = await self._ajson("POST", "/tokenize", json={"prompt": text})
         return _protocol.field(answer, "tokens", list, self.root)
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens the local model has for a text."""
+        """Count the tokens that the proxy's local model has for a text."""
         return len(self.tokenize(text))
 
     async def acount_tokens(self, text: str) -> int:
+        """Do the same as `count_tokens`, asynchronously."""
         return len(await self.atokenize(text))
 
     def tokenize_messages(
@@ -183,12 +215,20 @@ class KVProxyClient:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **extra: Any,
     ) -> list[int]:
-        """Token ids of a whole prompt: chat template, documents, tools.
+        """Return the token ids of a whole prompt: chat template, documents, tools.
 
         Args:
-            messages: As OpenAI has them; parts may name documents.
-            tools: As OpenAI has them.
+            messages: In OpenAI's format; parts may name documents.
+            tools: In OpenAI's format.
             extra: More fields of the chat completion that change the prompt, such as `tool_choice`.
+
+        Example:
+            ```python
+            from langchain_kvproxy import KVProxyClient
+
+            with KVProxyClient() as client:
+                client.tokenize_messages([{"role": "user", "content": "Hello"}], tools=[], tool_choice="none")
+            ```
         """
         answer = self._json("POST", "/tokenize", json=_prompt(messages, tools, extra))
         return _protocol.field(answer, "tokens", list, self.root)
@@ -199,6 +239,7 @@ class KVProxyClient:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **extra: Any,
     ) -> list[int]:
+        """Do the same as `tokenize_messages`, asynchronously."""
         answer = await self._ajson("POST", "/tokenize", json=_prompt(messages, tools, extra))
         return _protocol.field(answer, "tokens", list, self.root)
 
@@ -210,7 +251,7 @@ class KVProxyClient:
         return _protocol.answered(response, self.root)
 
     async def _ajson(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """With a connection of its own, which ends with the call: none outlives its event loop."""
+        """Request JSON over a connection that ends with the call, so that none outlives its event loop."""
         try:
             async with httpx.AsyncClient(**self._options(), transport=self._transport) as http:
                 response = await http.request(method, path, **options)
@@ -219,7 +260,7 @@ class KVProxyClient:
         return _protocol.answered(response, self.root)
 
     def _options(self) -> dict[str, Any]:
-        """The proxy is near: http_proxy and the like are not meant for it."""
+        """Return the settings of the HTTP clients; `http_proxy` and the like are ignored, since the proxy is near."""
         return {
             "base_url": self.root,
             "headers": self._headers,

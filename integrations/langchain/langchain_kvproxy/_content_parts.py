@@ -1,4 +1,4 @@
-"""The content parts of messages, as they are sent."""
+"""Helpers for the content parts of messages: unwrap LangChain's blocks, drop empty texts and cache marks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, TypeAlias
 from langchain_core.messages import BaseMessage
 
 MARK: Mapping[str, Mapping[str, str]] = {"prompt_cache_breakpoint": {"mode": "explicit"}}
-"""The mark on a content part that says that a reusable prefix ends there, in OpenAI's own words."""
+"""The mark on the last content part of a reusable prefix, in OpenAI's own words."""
 
 _Part: TypeAlias = dict[str, Any]
 
 
 def plain_parts(message: BaseMessage) -> list[_Part]:
-    """The parts of a message as they are sent, without empty texts."""
+    """Return the parts of a message as they are sent, without empty texts."""
     content = [message.content] if isinstance(message.content, str) else message.content
     parts = [{"type": "text", "text": part} if isinstance(part, str) else unwrapped(part) for part in content]
     return [part for part in parts if part != {"type": "text", "text": ""}]
 
 
 def as_sent(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
-    """Messages without the wrapping that `content_blocks` puts around references."""
+    """Remove the wrapping that `content_blocks` puts around references from messages."""
     return [
         message
         if isinstance(message.content, str)
@@ -31,7 +31,7 @@ def as_sent(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
 
 
 def unwrapped(part: Any) -> Any:
-    """LangChain's `content_blocks` wrap what they do not know, `kv_document` parts too."""
+    """Unwrap a `kv_document` part: LangChain's `content_blocks` wrap each type that they do not know."""
     if not isinstance(part, dict):
         return part
     value = part.get("value")
@@ -42,5 +42,5 @@ def unwrapped(part: Any) -> Any:
 
 
 def bare(part: _Part) -> _Part:
-    """A part without the marks on it."""
+    """Return a part without its cache marks."""
     return {name: value for name, value in part.items() if name not in MARK}

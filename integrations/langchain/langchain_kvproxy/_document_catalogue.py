@@ -1,4 +1,4 @@
-"""What a proxy knows about texts, fetched once and refreshed when it has aged."""
+"""`DocumentCatalogue`: a proxy's published documents by text, and token counts; fetched once, then refreshed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from langchain_kvproxy.documents import has_text, reference_of
 logger = logging.getLogger(__name__)
 
 RETRY_S = 5.0
-"""How long a proxy that did not answer is left alone."""
+"""Seconds before a proxy that did not answer is asked again."""
 _REMEMBERED = 16_384
 """Token counts of texts that the proxy does not know."""
 _NEWEST = 256
 """Documents published here that a list under way may lack."""
 _FAULTS = (KVProxyError, LookupError, TypeError, ValueError, RuntimeError)
-"""The proxy's errors, an answer of another shape, a text that is no Unicode, a client that was closed."""
+"""Errors that count as no answer: the proxy's own, an answer of another shape, a text that is no Unicode, a closed
+client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class KnownDocument:
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> KnownDocument:
-        """From the proxy's answer. Raises LookupError, TypeError or ValueError where that is none."""
+        """Parse one document of the proxy's answer. Raises LookupError, TypeError or ValueError for another shape."""
         return cls(
             str(info["id"]),
             int(info["version"]),
@@ -56,10 +57,10 @@ class KnownDocument:
 
 
 class DocumentCatalogue:
-    """The proxy's documents by text, and how many tokens other texts have.
+    """The proxy's documents by text, and the token counts of other texts.
 
-    Nothing here raises: while the proxy does not answer nothing is known, which one warning says. Safe from
-    several threads and event loops; no lock is held while the proxy is asked.
+    No method raises: while the proxy does not answer the catalogue is empty, which one warning says. Safe from
+    several threads and event loops; no lock is held during a request.
     """
 
     def __init__(
@@ -81,15 +82,15 @@ class DocumentCatalogue:
 
     @property
     def reachable(self) -> bool:
-        """Whether the proxy answered when it was asked last."""
+        """Whether the proxy answered the last request."""
         return self._loaded and not self._closed
 
     def close(self) -> None:
-        """Ask no more. What is known stays."""
+        """Make no more requests, and keep the documents that are known."""
         self._closed = True
 
     def refresh(self) -> None:
-        """Ask what is known, when that is due."""
+        """Fetch the proxy's list of documents, when that is due."""
         if self._due():
             since = self._added
             try:
@@ -98,6 +99,7 @@ class DocumentCatalogue:
                 self._failed(e)
 
     async def arefresh(self) -> None:
+        """Do the same as `refresh`, asynchronously."""
         if self._due():
             since = self._added
             try:
@@ -106,26 +108,26 @@ class DocumentCatalogue:
                 self._failed(e)
 
     def find(self, document: Document) -> KnownDocument | None:
-        """The version with exactly this text; where there is no text, the one that its reference names."""
+        """Return the version with exactly this text; where there is no text, the one that its reference names."""
         with self._lock:
             if has_text(document):
                 return self._by_etag.get(text_digest(document.page_content))
             return self._by_reference.get(reference_of(document) or "")
 
     def named(self, id: str) -> KnownDocument | None:
-        """The current version of a document."""
+        """Return the current version of the document with this id."""
         with self._lock:
             return self._by_reference.get(id)
 
     def add(self, known: KnownDocument) -> None:
-        """What was published just now."""
+        """Add a version that was published just now."""
         with self._lock:
             self._added += 1
             self._newest.append((self._added, known))
             self._enter(known)
 
     def count(self, text: str) -> int | None:
-        """How many tokens a text has; None when the proxy cannot say."""
+        """Count a text's tokens; None when the proxy cannot."""
         digest = text_digest(text)
         if not self._to_count(digest):
             return self._counts.get(digest)
@@ -136,6 +138,7 @@ class DocumentCatalogue:
             return None
 
     async def acount(self, text: str) -> int | None:
+        """Do the same as `count`, asynchronously."""
         digest = text_digest(text)
         if not self._to_count(digest):
             return self._counts.get(digest)
@@ -146,7 +149,10 @@ class DocumentCatalogue:
             return None
 
     def _due(self) -> bool:
-        """While one caller asks again, the others go on with what was known; the first time all of them ask."""
+        """Return whether this caller is to fetch the list.
+
+        While one caller refreshes, the others go on with the list before; the first time all of them fetch it.
+        """
         with self._lock:
             now = self._clock()
             if self._closed or now < self._next:
@@ -156,7 +162,10 @@ class DocumentCatalogue:
             return True
 
     def _learn(self, infos: Iterable[Mapping[str, Any]], since: int) -> None:
-        """``since``: ``_added`` when the list was asked for; it may be older than what was published meanwhile."""
+        """Replace the catalogue by a fetched list.
+
+        ``since``: ``_added`` at the time of the request; the list may lack documents that were published meanwhile.
+        """
         found = [KnownDocument.of(info) for info in infos]
         with self._lock:
             self._by_etag, self._by_reference = {}, {}
@@ -182,8 +191,8 @@ class DocumentCatalogue:
             self._by_etag, self._by_reference = {}, {}
             self._loaded = False
             self._next = self._clock() + min(RETRY_S, self._refresh_s)
-            told, self._down = self._down, True
-        if not told:
+            warned, self._down = self._down, True
+        if not warned:
             logger.warning(
                 "documents are returned without references until the proxy answers: %s", str(error)
             )
@@ -211,5 +220,5 @@ class DocumentCatalogue:
 
 
 def _before(one: KnownDocument, other: KnownDocument) -> bool:
-    """Of several documents with one text the current one, of several current ones the first by id."""
+    """Return whether ``one`` is preferred of two with one text: a current version first, then the lower id."""
     return (not one.current, one.id, -one.version) < (not other.current, other.id, -other.version)

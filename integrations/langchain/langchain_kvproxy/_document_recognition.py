@@ -1,4 +1,4 @@
-"""Which parts of a prompt are documents, and which of the proxy's documents they are. Pure."""
+"""Recognises documents among a prompt's parts, and matches them with the proxy's: `DocumentReport`. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALIKE = 64
 """Characters that a changed document has in common with the published one, at least; a shorter text
 is compared with published ones as a whole only."""
 MOST_TEXTS = 32
-"""How many published texts are compared with one prompt, at most."""
+"""The most published texts that are compared with one prompt."""
 
 Status = Literal["current", "older", "inside", "whitespace", "changed", "unknown", "unchecked"]
 Info = Mapping[str, Any]
@@ -24,18 +24,18 @@ Info = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DocumentReport:
-    """A document in a prompt, and what the proxy knows about it."""
+    """A document in a prompt, with its version, tokens and residency by the proxy's answer."""
 
     message: int
     part: int
     by: Literal["reference", "text"]
     status: Status
     """`current`; `older`: another version is current; `inside`: other text of its part stands before it, so
-    that it is not found; `whitespace`: its words are published, in another spelling than this (line ends,
-    white space, a byte order mark), which is not found; `changed`: it starts
+    that its pages are not found; `whitespace`: its words are published, in another spelling than this (line ends,
+    white space, a byte order mark), so that they are not found either; `changed`: it starts
     like a published one; `unknown`; or `unchecked`: no proxy was asked."""
     document: str | None = None
-    """The published version it is, or is nearest to, like `handbook@3`."""
+    """The published version that it equals or is nearest to, like `handbook@3`."""
     current: str | None = None
     """The version that is current."""
     tokens: int | None = None
@@ -45,11 +45,11 @@ class DocumentReport:
     offset: int = 0
     """Characters of its part that stand before it."""
     differs: tuple[int, str, str] | None = None
-    """Where a changed text first differs: the character, the text there, the published text there."""
+    """The first difference of a changed text: the character, the text there, the published text there."""
     cause: str | None = None
-    """Of a text in another spelling: what it differs in."""
+    """Of a text in another spelling: the kind of difference, such as its line ends."""
     found: int | None = None
-    """Of a text in another spelling: how many of its tokens can be found again; None where that is not known."""
+    """Of a text in another spelling: the number of its tokens that can be found again; None where not known."""
     as_published: str | None = field(default=None, repr=False, compare=False)
     """Of a text in another spelling: its part, with the published one."""
 
@@ -81,20 +81,24 @@ _MEANING: Mapping[Status, str] = {
 
 
 def common(one: str, other: str) -> int:
-    """How many characters both start with."""
+    """Count the characters that both start with."""
     shorter = min(len(one), len(other))
     return next((i for i in range(shorter) if one[i] != other[i]), shorter)
 
 
 def ref_of(info: Info) -> str:
+    """Return the reference of a listed document, like `handbook@3`."""
     return f"{info['id']}@{info['version']}"
 
 
 def document_pieces(
     found: Sequence[PromptPart], published: Iterable[DocumentReport] = ()
 ) -> list[PromptPart]:
-    """The pieces that are documents: references, what is in ``published``, texts that end in a mark or stand
-    before such a text in its message, and long texts."""
+    """Select the parts that are documents.
+
+    These are references, texts that ``published`` reports, texts that end in a mark or stand before such a text in
+    their message, and long texts.
+    """
     places = {report.place for report in published if report.status != "unknown"}
     last_mark = {piece.message: piece.part for piece in found if piece.marked and piece.role != "assistant"}
     return [
@@ -108,7 +112,7 @@ def document_pieces(
 
 
 def wanted(found: Sequence[PromptPart], listing: Sequence[Info]) -> list[str]:
-    """References whose texts must be seen to judge the texts in the prompt; the nearest in length first."""
+    """List the references to fetch for a comparison with the prompt's texts, the nearest in length first."""
     nearest: dict[str, int] = {}
     for piece in _candidates(found):
         core = (piece.text or "").strip()
@@ -124,14 +128,23 @@ def wanted(found: Sequence[PromptPart], listing: Sequence[Info]) -> list[str]:
 def recognised(
     found: Sequence[PromptPart], listing: Sequence[Info], texts: Mapping[str, str]
 ) -> list[DocumentReport]:
-    """A report for every reference, and for every text that is, was or may be a published document."""
+    """Report every reference, and every text that is, was or may be a published document.
+
+    Args:
+        found: The prompt's parts.
+        listing: The proxy's documents.
+        texts: The texts of those that ``wanted`` named, by reference.
+
+    Example:
+        `recognised(prompt_parts(messages), client.documents(), {"handbook@2": "Leave is 30 days"})`
+    """
     reports = [_by_name(piece, listing) for piece in found if piece.reference is not None]
     reports += [_by_text(piece, listing, texts) for piece in _candidates(found)]
     return sorted(reports, key=lambda report: report.place)
 
 
 def unchecked(found: Sequence[PromptPart]) -> list[DocumentReport]:
-    """The documents of a prompt when no proxy is asked."""
+    """Report the documents of a prompt without asking a proxy."""
     return [
         DocumentReport(
             *piece.place,
@@ -181,9 +194,9 @@ def _by_text(piece: PromptPart, listing: Sequence[Info], texts: Mapping[str, str
 
 
 def _spelled(piece: PromptPart, info: Info, listing: Sequence[Info], text: str | None) -> DocumentReport:
-    """A piece with the words of a document: found in a spelling that the proxy recognises, and in no other.
+    """Report a part that has the words of a document: found in a spelling that the proxy recognises, and in no other.
 
-    ``text`` is not known where a digest has told that the piece begins with it, white space in front aside.
+    ``text`` is None where a digest has shown that the part begins with it, white space in front aside.
     """
     said = piece.text or ""
     published = said.strip()[: info["characters"]] if text is None else text
@@ -195,7 +208,7 @@ def _spelled(piece: PromptPart, info: Info, listing: Sequence[Info], text: str |
 
 
 def _exact(core: str, listing: Sequence[Info], texts: Mapping[str, str]) -> Info | None:
-    """The longest published text that ``core`` starts with; its ETag is enough where it was not fetched."""
+    """Return the longest published text that ``core`` starts with; its ETag is enough where it was not fetched."""
     for info in sorted(_newest_first(listing), key=lambda info: -int(info["characters"])):
         text = texts.get(ref_of(info))
         if text is not None:
@@ -207,7 +220,7 @@ def _exact(core: str, listing: Sequence[Info], texts: Mapping[str, str]) -> Info
 
 
 def _digest(core: str, characters: int) -> str:
-    """Of so many characters; ``core`` has lost the line feed that files end with."""
+    """Digest the first ``characters`` of ``core``, with the final line feed of files that ``core`` has lost."""
     return text_digest(core[:characters] if characters <= len(core) else core + "\n")
 
 

@@ -1,4 +1,4 @@
-"""The request that a model was really sent within a middleware's call, whatever other middleware has made of it."""
+"""`PlacementCheck`: checks the final prompt of a model call, after all middleware, for its documents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from langchain_kvproxy.prompts import as_documents, forms, is_system
 
 
 class PlacementCheck(BaseCallbackHandler):
-    """Notes whether any model call began with the documents. Other calls are other middleware's own."""
+    """A callback that records whether any model call began with the documents; others are other middleware's own."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self._documents = documents
@@ -26,7 +26,7 @@ class PlacementCheck(BaseCallbackHandler):
 
     @property
     def lost(self) -> bool:
-        """Whether a model was called, and none with the documents at the head."""
+        """Whether a model was called, and no call had the documents at its head."""
         return self._calls > 0 and not self._good
 
     def on_chat_model_start(
@@ -38,20 +38,22 @@ class PlacementCheck(BaseCallbackHandler):
             self._good += 1
 
     def _are_in(self, own: Sequence[Any]) -> bool:
-        """A ChatKVProxy puts its own documents at the head when all else is done."""
+        """Return whether the model's own documents include these: a ChatKVProxy puts its own at the head last."""
         keys = {key_of(document) for document in as_documents(own)}
         return all(key_of(document) in keys for document in self._documents)
 
 
 def begins_with(messages: Sequence[BaseMessage], documents: Sequence[Document]) -> bool:
-    """Whether each of ``documents`` is one of the first parts of the system message, or its text starts with the
-    first one's."""
+    """Return whether each of ``documents`` is one of the first parts of the system message.
+
+    Where other middleware has joined the texts into one part, its text must start with a document's.
+    """
     if not documents:
         return True
     if not (messages and is_system(messages[0])):
         return False
     head = [bare(part) for part in plain_parts(messages[0])]
-    if len(head) == 1:  # somebody joined the texts
+    if len(head) == 1:  # other middleware may have joined the texts
         text = str(head[0].get("text", "")).lstrip()
         if any(
             document.page_content and text.startswith(document.page_content.strip()) for document in documents
@@ -63,7 +65,7 @@ def begins_with(messages: Sequence[BaseMessage], documents: Sequence[Document]) 
 
 @contextmanager
 def placement_checked(documents: Sequence[Document]) -> Iterator[PlacementCheck]:
-    """Within the block every chat model's call is looked at."""
+    """Check every chat model's call within the block."""
     check = PlacementCheck(documents)
     token = _current.set(check)
     try:

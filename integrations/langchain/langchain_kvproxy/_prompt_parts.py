@@ -1,4 +1,4 @@
-"""A prompt as a flat list of what it says, part by part, for explain_prompt."""
+"""`PromptPart`: a prompt as a flat list of its content parts, for `explain_prompt`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class PromptPart:
     part: int
     role: str
     text: str | None = None
-    """None for a reference, and for what is neither."""
+    """None for a reference, and for a part that is neither text nor reference, as an image."""
     reference: str | None = None
     marked: bool = False
-    """Whether a reusable prefix ends here by the client's word."""
+    """Whether the client marked the end of a reusable prefix here."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -39,14 +39,14 @@ class PromptPart:
 
 
 def as_messages(prompt: PromptLike) -> list[BaseMessage]:
-    """Messages of whatever a chat model takes as input."""
+    """Convert any input of a chat model to messages."""
     if isinstance(prompt, PromptValue):
         return prompt.to_messages()
     return convert_to_messages([prompt] if isinstance(prompt, str) else prompt)
 
 
 def prompt_parts(messages: Sequence[BaseMessage]) -> list[PromptPart]:
-    """All parts of all messages, in order; empty texts are left out."""
+    """List all parts of all messages, in order, without empty texts."""
     found = [
         _piece(part, i, j, _role(message))
         for i, message in enumerate(messages)

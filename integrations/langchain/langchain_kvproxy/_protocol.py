@@ -1,4 +1,4 @@
-"""Addresses, errors and event streams of the proxy's management API, without I/O."""
+"""The proxy's management API without I/O: addresses, request bodies, errors and event streams."""
 
 from __future__ import annotations
 
@@ -14,47 +14,53 @@ from langchain_kvproxy._errors import DocumentUnknown, ProxyRefused, ProxyUnreac
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8321/v1"
 NO_KEY = "none"
-"""What is sent to a proxy that asks for no key."""
+"""The key sent to a proxy that asks for none."""
 
 _NO_NAMES = frozenset(("", ".", ".."))
-"""Segments that are gone once a path is normalised."""
+"""Path segments that normalisation removes."""
 
 _T = TypeVar("_T")
 Progress = Callable[[int, int], None]
 
 
 def root_of(base_url: str | None) -> str:
-    """The root of an address with or without ``/v1``; without one KVPROXY_BASE_URL's, or the default."""
+    """Return the root of an address with or without ``/v1``; of KVPROXY_BASE_URL or the default where it is None."""
     chosen = base_url or os.environ.get("KVPROXY_BASE_URL") or DEFAULT_BASE_URL
     return chosen.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def api_key_of(api_key: str | None) -> str:
+    """Return the key, else KVPROXY_API_KEY's, else a word for proxies that ask for none."""
     return api_key or os.environ.get("KVPROXY_API_KEY") or NO_KEY
 
 
 def document_path(ref: str) -> str:
-    """A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx
-    nor a proxy on the way then makes ``b`` of it."""
+    """Return the URL path of a document.
+
+    A name with empty or dotted segments, as ``a/../b``, is encoded as one segment: neither httpx nor a proxy on the
+    way then makes ``b`` of it.
+    """
     segments = ref.split("/")
     if len(segments) == 1 and ref in _NO_NAMES:
-        raise ValueError(f"{ref!r} names no document")
+        raise ValueError(f"{ref!r} names no document: give an id such as 'handbook', or 'handbook@3'")
     plain = _NO_NAMES.isdisjoint(segments)
     return "/kv/v1/documents/" + quote(ref, safe="@/" if plain else "@")
 
 
 def publish_body(id: str, text: str, visibility: str | None) -> dict[str, Any]:
+    """Return the body of a publish, for example `publish_body("handbook", "Leave is 30 days", "private")`."""
     return {"id": id, "text": text} | ({"visibility": visibility} if visibility else {})
 
 
 def tokenize_body(
     messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, extra: dict[str, Any] | None
 ) -> dict[str, Any]:
+    """Return the body of `/tokenize`, for example `tokenize_body(messages, None, {"tool_choice": "none"})`."""
     return {"messages": messages} | ({"tools": tools} if tools else {}) | (extra or {})
 
 
 def answered(response: httpx.Response, root: str) -> dict[str, Any]:
-    """The JSON object of an answer. Raises ProxyRefused, DocumentUnknown, ProxyUnreachable."""
+    """Return the JSON object of an answer. Raises ProxyRefused, DocumentUnknown, ProxyUnreachable."""
     if response.is_error:
         raise refusal(response, root)
     try:
@@ -62,23 +68,27 @@ def answered(response: httpx.Response, root: str) -> dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise _stranger(root)
+        raise _other_server(root)
     return body
 
 
 def field(body: dict[str, Any], name: str, kind: type[_T], root: str) -> _T:
-    """A field that every kvproxy sends. Raises ProxyUnreachable where another server answers."""
+    """Return a field that every kvproxy sends, for example `field(body, "tokens", list, root)`.
+
+    Raises ProxyUnreachable where the field is missing, so that another server must have answered.
+    """
     value = body.get(name)
     if not isinstance(value, kind):
-        raise _stranger(root)
+        raise _other_server(root)
     return value
 
 
-def _stranger(root: str) -> ProxyUnreachable:
+def _other_server(root: str) -> ProxyUnreachable:
     return ProxyUnreachable(f"{root} answered, but not as a kvproxy does; is it another server?")
 
 
 def refusal(response: httpx.Response, root: str) -> ProxyRefused:
+    """Turn an error answer into an exception."""
     try:
         body: Any = response.json()
     except ValueError:
@@ -89,7 +99,11 @@ def refusal(response: httpx.Response, root: str) -> ProxyRefused:
 
 
 def refused(error: dict[str, Any], fallback: str, status: int) -> ProxyRefused:
-    """``error`` as OpenAI shapes it; what to do is added where the proxy cannot know it."""
+    """Turn an error in OpenAI's shape into an exception, with advice on `KVPROXY_API_KEY` for a 401.
+
+    Example:
+        `refused({"message": "no such key"}, "the publish failed", 401)`
+    """
     message = error.get("message") if isinstance(error.get("message"), str) else fallback
     code = error.get("code") if isinstance(error.get("code"), str) else None
     if code == "document_not_found":
@@ -100,6 +114,7 @@ def refused(error: dict[str, Any], fallback: str, status: int) -> ProxyRefused:
 
 
 def unreachable(error: httpx.HTTPError | httpx.InvalidURL, root: str) -> ProxyUnreachable:
+    """Turn httpx's error into an exception with advice."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return ProxyUnreachable(start_one(root))
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
@@ -110,7 +125,7 @@ def unreachable(error: httpx.HTTPError | httpx.InvalidURL, root: str) -> ProxyUn
 
 
 class PublishEvents:
-    """Reads a publish's event stream piece by piece; ``result`` is set by its last event."""
+    """An incremental parser of a publish's event stream; its last event sets ``result``."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.result: dict[str, Any] | None = None
@@ -119,7 +134,7 @@ class PublishEvents:
         self._name, self._data = "message", ""
 
     def feed(self, chunk: bytes) -> None:
-        """Raises ProxyRefused for an error event."""
+        """Parse more bytes of the stream. Raises ProxyRefused for an error event."""
         for line in self._lines(chunk):
             if line.startswith("event:"):
                 self._name = line[6:].strip()
@@ -131,7 +146,7 @@ class PublishEvents:
                 self._take(name, data)
 
     def finished(self) -> dict[str, Any]:
-        """Raises ProxyUnreachable when the stream ended without a result."""
+        """Return the result. Raises ProxyUnreachable when the stream ended without one."""
         if self.result is None:
             raise ProxyUnreachable("the proxy ended the publish without a result; see its log, publish again")
         return self.result
@@ -145,7 +160,7 @@ class PublishEvents:
             self._progress(int(data["done"]), int(data["total"]))
 
     def _lines(self, chunk: bytes) -> Iterator[str]:
-        """Cut at line feeds only: JSON may hold other line separators."""
+        """Split at line feeds only: JSON may hold other line separators."""
         *whole, self._rest = (self._rest + chunk).split(b"\n")
         for line in whole:
             yield line.removesuffix(b"\r").decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The one model that a proxy serves, for chat models that were not told a name."""
+"""`ServedModel`: the only model of a proxy, for chat models without a `model` argument."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 
 class ServedModel:
-    """Remembers the name once it was asked for; shared by the copies of a chat model."""
+    """The served model's name, remembered after the first request for it; shared by the copies of a chat model."""
 
     def __init__(self) -> None:
         self.name: str | None = None
 
     def learn(self, listed: Iterable[Any], root: str) -> str:
-        """The only name in an answer of ``/v1/models``, other names of the same model aside.
+        """Return and remember the only name in an answer of ``/v1/models``, other names of the same model aside.
 
         Raises:
-            ValueError: It serves several models, or none.
+            ValueError: The proxy serves several models, or none.
         """
         models = list(listed)
         ids: set[str] = {model.id for model in models}
@@ -24,6 +24,6 @@ class ServedModel:
         names = sorted(ids - aliases)
         if len(names) != 1:
             served = f"serves {len(names)} models ({', '.join(names)})" if names else "serves no model"
-            raise ValueError(f"{root} {served}: say which one is meant, ChatKVProxy(model=…)")
+            raise ValueError(f"{root} {served}: name one, ChatKVProxy(model=…)")
         self.name = names[0]
         return names[0]

@@ -1,4 +1,7 @@
-"""openai's clients for one structured stream, whose response headers they keep to themselves."""
+"""Wrappers of openai's clients that record the response headers of one structured stream.
+
+openai has no public name for them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ Note = Callable[[Mapping[str, str]], None]
 
 
 class HeaderRecordingClient:
-    """Stands where a client is asked for `beta.chat.completions.stream`, and notes the answer's headers."""
+    """A stand-in for an `OpenAI` client's `beta.chat.completions.stream` that passes the headers to ``note``."""
 
     def __init__(self, client: Any, note: Note) -> None:
         self.stream: Callable[..., AbstractContextManager[_Events]] = _watched(client, note)
@@ -28,7 +31,7 @@ class HeaderRecordingClient:
 
 
 class AsyncHeaderRecordingClient:
-    """The same for an `AsyncOpenAI` client."""
+    """A stand-in for an `AsyncOpenAI` client's `beta.chat.completions.stream`, like `HeaderRecordingClient`."""
 
     def __init__(self, client: Any, note: Note) -> None:
         self.stream: Callable[..., AbstractAsyncContextManager[_AsyncEvents]] = _watched_async(client, note)
@@ -41,7 +44,7 @@ class AsyncHeaderRecordingClient:
 
 
 class _Events:
-    """As plain values: the events hold the caller's own types, about which pydantic would warn."""
+    """Stream events as plain values: they hold the caller's own types, about which pydantic would warn."""
 
     def __init__(self, events: Any) -> None:
         self._events = events
@@ -83,7 +86,7 @@ def _watched_async(client: Any, note: Note) -> Callable[..., AbstractAsyncContex
 
 
 def _told(events: Any, note: Note) -> None:
-    """openai has no public name for a structured stream's response; without this one nothing is told."""
+    """Pass the response's headers to ``note``, from openai's private attribute; without it, pass none."""
     response = getattr(events, "_response", None)
     if response is not None:
         note(response.headers)

@@ -1,4 +1,4 @@
-"""Documents that our retriever tool found, taken out of its answers: at the head other conversations share them."""
+"""Moves documents that `create_document_tool` found out of its answers, to the head, where conversations share them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from langchain_kvproxy.documents import KVPROXY_ORDER, canonical, key_of, says_n
 from langchain_kvproxy.prompts import forms
 
 KVPROXY_PLACE = "kvproxy_place"
-"""Metadata key of what `create_document_tool` found: ``"head"``."""
+"""Metadata key of documents that `create_document_tool` found: ``"head"``, or ``"answer"`` where they stay."""
 
 MOVED = "The documents that were found stand at the beginning of this conversation, before everything else."
 
 
 def lifted(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list[Document]]:
-    """The messages without the texts of documents that our tool found, and these documents in the order in which they
-    were found, so that a later call adds behind those of an earlier one and moves none."""
+    """Split messages into those without the texts of documents that the tool found, and these documents.
+
+    They keep the order in which they were found, so that a later call adds behind those of an earlier one and moves
+    none.
+    """
     found: list[list[Document]] = []
     said: list[BaseMessage] = []
     for message in messages:
@@ -33,7 +36,7 @@ def lifted(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], list[Doc
 
 
 def in_order(layers: Iterable[Iterable[Document]]) -> list[Document]:
-    """Copies whose canonical order is the one in which they are given, the first layer's before the second's."""
+    """Copy documents so that their canonical order is the given one, the first layer's before the second's."""
     seen: set[str] = set()
     ordered: list[Document] = []
     for layer in layers:
@@ -55,7 +58,7 @@ def _documents(message: BaseMessage) -> list[Document]:
 
 
 def _without(message: BaseMessage, documents: Sequence[Document]) -> BaseMessage:
-    """The same message where none of their texts stands in it: somebody has shortened it."""
+    """Return the message without the documents' texts; the same one where it has none of them, as when shortened."""
     moved = [form for document in documents for form in forms(document)]
     parts = plain_parts(message)
     kept: list[Any] = [part for part in parts if bare(part) not in moved]

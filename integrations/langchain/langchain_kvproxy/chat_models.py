@@ -1,4 +1,4 @@
-"""The chat model: `ChatKVProxy`."""
+"""`ChatKVProxy`: the chat model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Schema = dict[str, Any] | type
 
 
 class ChatKVProxy(ReportingChat):
-    """Chat model of a [kvproxy](https://pypi.org/project/kvproxy/): documents in front, and what that saved.
+    """Chat model of a [kvproxy](https://pypi.org/project/kvproxy/), with documents in front and cached tokens reported.
 
     Setup:
         Install `langchain-kvproxy` and start a proxy.
@@ -37,9 +37,10 @@ class ChatKVProxy(ReportingChat):
 
     Key init args — completion params:
         model:
-            Name of a model that the proxy serves. May be left out where it serves only one: it is asked once.
+            Name of a model that the proxy serves. May be left out where it serves only one; the name is then
+            requested once.
         documents:
-            What every prompt starts with: references to published documents (`"handbook"`, `"handbook@3"`),
+            The start of every prompt: references to published documents (`"handbook"`, `"handbook@3"`),
             LangChain `Document`s, or texts.
         temperature:
             Sampling temperature.
@@ -139,7 +140,7 @@ class ChatKVProxy(ReportingChat):
         ```
 
     Token usage:
-        What was taken from the cache, and what was written to it for later readers, streamed or not.
+        The tokens read from the cache, and those written to it for later requests, streamed or not.
 
         ```python
         answer = model.invoke(messages)
@@ -148,7 +149,7 @@ class ChatKVProxy(ReportingChat):
         ```
 
     Response metadata:
-        Whether it was a hit, of which document, or why not.
+        The outcome, hit or miss, with the document or the reason.
 
         ```python
         answer.response_metadata["kvproxy"]
@@ -169,9 +170,9 @@ class ChatKVProxy(ReportingChat):
     """
 
     documents: list[DocumentLike] = Field(default_factory=list)
-    """What every prompt starts with. Those of an invocation take their place, they are not added."""
+    """The start of every prompt. Documents of an invocation replace these, they are not added."""
     cache_salt: str | None = None
-    """Keeps what is sent apart: requests with different salts share published documents only. Most need none."""
+    """Separates requests: those with different salts share published documents only. Most need none."""
     documents_by: By = "reference"
     """Whether documents that have a reference in their metadata are sent as one, or as text."""
 
@@ -198,7 +199,7 @@ class ChatKVProxy(ReportingChat):
 
     @override
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """The key of LangChain's cache: of a copy with other documents another one."""
+        """Return the key of LangChain's cache, which documents and salt are part of."""
         own = {"documents": self.documents, "cache_salt": self.cache_salt}
         return super()._get_llm_string(stop, **{**own, **kwargs})
 
@@ -216,7 +217,10 @@ class ChatKVProxy(ReportingChat):
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Documents at the head; the model's earlier thoughts go back, else its prefix would differ."""
+        """Build the request with the documents at its head.
+
+        The model's earlier reasoning is sent back, since the prefix would differ without it.
+        """
         documents, salt = kwargs.pop("documents", None), kwargs.pop("cache_salt", self.cache_salt)
         messages, found = lifted(as_sent(self._convert_input(input_).to_messages()))
         for layer in (found, self.documents if documents is None else documents):
@@ -241,6 +245,11 @@ class ChatKVProxy(ReportingChat):
         parallel_tool_calls: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools; arguments and result are langchain-openai's.
+
+        Example:
+            `model.bind_tools([GetWeather], tool_choice="any", strict=True)`
+        """
         return super().bind_tools(
             tools, tool_choice=tool_choice, strict=strict, parallel_tool_calls=parallel_tool_calls, **kwargs
         )
@@ -255,14 +264,20 @@ class ChatKVProxy(ReportingChat):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
-        """As langchain-openai has it; by default the schema is the answer's grammar, which holds here."""
+        """Return a model that answers by a schema; by default the schema is the grammar of the sampling.
+
+        Arguments and result are langchain-openai's.
+
+        Example:
+            `model.with_structured_output(Verdict, include_raw=True).invoke("Water is wet.")`
+        """
         return super().with_structured_output(
             schema, method=method, include_raw=include_raw, strict=strict, **kwargs
         )
 
     @override
     def get_token_ids(self, text: str) -> list[int]:
-        """The proxy's token ids of a text."""
+        """Return the proxy's token ids of a text."""
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
         return self._tokenize({"prompt": text})
@@ -271,12 +286,15 @@ class ChatKVProxy(ReportingChat):
     def get_num_tokens_from_messages(
         self, messages: Sequence[Any], tools: Sequence[Tool] | None = None, **kwargs: Any
     ) -> int:
-        """Tokens of the whole prompt as the model would be given it, with chat template, documents and tools.
+        """Count the tokens of the whole prompt of an invocation, with chat template, documents and tools.
 
         Args:
             messages: The messages; documents of this model are put at their head, as on an invocation.
             tools: Tools that would be bound.
             kwargs: More of an invocation's options, such as `documents`.
+
+        Example:
+            `model.get_num_tokens_from_messages([("human", "Hello")], tools=[GetWeather], documents=["handbook"])`
         """
         kwargs.pop("allow_fetching_images", None)
         payload = self._get_request_payload(list(messages), **kwargs)

@@ -1,4 +1,4 @@
-"""What the proxy does not know is published behind the chain's back."""
+"""Registration: documents that the proxy lacks are published in the background."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def test_a_proxy_that_goes_away_ends_the_queue_with_one_warning(
 
 
 def test_a_list_that_was_asked_for_before_a_publish_does_not_hide_it(proxy: FakeProxy) -> None:
-    """Two retrievals at once: the slower one's list lacks what the faster one had published meanwhile."""
+    """Two retrievals at once: the slower one's list lacks the document that the faster one published meanwhile."""
     knowledge = DocumentCatalogue(proxy.client, 30.0)
     listed = proxy.client.documents()
     since = knowledge._added
