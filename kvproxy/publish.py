@@ -81,7 +81,9 @@ class Publisher:
             pins=self._pins,
             texts=self._texts,
         )
-        self.quarantine = Quarantine(library, registry, local, self._holdings, self._locks, self._pins.renew)
+        self.quarantine = Quarantine(
+            library, registry, local, self._holdings, self._locks, self._pins.pin_again
+        )
 
     async def publish(
         self,
@@ -149,7 +151,7 @@ class Publisher:
         pin = bool(pinned) and not self._pins.holds(ref)
         lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
         async with self._pins.reserve(lengths, None) as room:
-            prefill_s = await self.quarantine.settle(ref)
+            prefill_s = await self.quarantine.recompute_and_release(ref)
             if pin:
                 await run_to_completion(self._pins.pin(ref, room))
         if pinned is False:

@@ -169,7 +169,7 @@ async def test_other_publishers_do_not_wait_for_a_private_publish(
     assert (await publishing).version == 1
 
 
-async def test_each_has_its_own(shop: Shop) -> None:
+async def test_each_publisher_has_its_own_private_id(shop: Shop) -> None:
     await shop.publish("notes", TEXT, "private")
     await shop.publish("notes", OTHER, "private", BOB)
     assert await shop.publisher.text(DocumentRef("notes", 1), ALICE) == TEXT
@@ -188,7 +188,7 @@ async def test_each_has_its_own(shop: Shop) -> None:
     again.registry.close()
 
 
-async def test_ones_own_comes_before_anothers_public_one(shop: Shop) -> None:
+async def test_an_own_private_version_comes_before_anothers_public_one(shop: Shop) -> None:
     await shop.publish("notes", TEXT, "private")
     await shop.publish("notes", OTHER, "public", BOB)
     assert await shop.refs(ALICE) == ["notes@1", "notes@1"]
@@ -206,7 +206,7 @@ async def test_ones_own_comes_before_anothers_public_one(shop: Shop) -> None:
     assert str(await shop.publish("notes", TEXT)) == "notes@3", "no number stands for two texts"
 
 
-def test_a_store_of_before_is_taken_over(tmp_path: Path) -> None:
+def test_a_store_of_an_older_version_is_imported(tmp_path: Path) -> None:
     """Private documents lay under ids of all publishers, and rows had no digests: both are made good in one step."""
     texts = {1: "one", 2: "two", 3: "three"}
     with Registry(tmp_path / "new.sqlite") as new:

@@ -173,7 +173,7 @@ async def test_ids_that_are_refused(shop: Shop, id: str) -> None:
 @pytest.mark.parametrize(
     "id", ["a", "a.b", "a..b", "a/.b", "a/b..", "a/...", "a/-", "a.", "0/_", "x" * 128, "x/" * 63 + "y"]
 )
-async def test_ids_that_are_not(shop: Shop, id: str) -> None:
+async def test_ids_that_are_accepted(shop: Shop, id: str) -> None:
     assert (await shop.publish(id, "a text")).id == id
 
 
@@ -249,7 +249,7 @@ async def test_a_failed_publish_leaves_nothing(shop: Shop) -> None:
     assert str(await shop.publish("rules", TEXT)) == "rules@1"
 
 
-async def test_a_publisher_that_leaves_leaves_nothing(shop: Shop) -> None:
+async def test_a_cancelled_publish_leaves_nothing(shop: Shop) -> None:
     backend = FailingSecond(shop.backend.disk)
     publisher = over(shop, backend)
     task = asyncio.ensure_future(publisher.publish("rules", TEXT, None, ALICE))

@@ -101,7 +101,7 @@ class Quarantine:
         """Return whether its pages were dropped by :meth:`confine` after ``moment``, of ``time.perf_counter``."""
         return self._confined_at.get(ref, float("-inf")) >= moment
 
-    async def settle(self, ref: DocumentRef) -> float:
+    async def recompute_and_release(self, ref: DocumentRef) -> float:
         """Prefill a version in quarantine again and release it, under the caller's document lock.
 
         Returns seconds of engine time, 0.0 where it was not in quarantine. Raises the errors of
@@ -111,23 +111,23 @@ class Quarantine:
         if known is None or known.quarantined is None:
             return 0.0
         framings = await self._recompute(known)
-        await run_to_completion(self._lift(known))
+        await run_to_completion(self._release(known))
         return sum(framing.kept.prefill_s for framing in framings)
 
-    async def renew(self, ref: DocumentRef) -> None:
+    async def recompute(self, ref: DocumentRef) -> None:
         """Prefill a version in quarantine again, for a check; it stays in quarantine."""
         async with self._lock_of(ref):
             known = self._library.find(ref)
             if known is not None and known.quarantined is not None:
                 await self._recompute(known)
 
-    async def conclude(self, ref: DocumentRef, *, exact: bool) -> None:
-        """End the check of a renewed version: release it when ``exact``, else drop its pages again."""
+    async def end_check(self, ref: DocumentRef, *, exact: bool) -> None:
+        """End the check of a recomputed version: release it when ``exact``, else drop its pages again."""
         async with self._lock_of(ref):
             known = self._library.find(ref)
             if known is None or known.quarantined is None:
                 return
-            await run_to_completion(self._lift(known) if exact else self._drop_all(ref))
+            await run_to_completion(self._release(known) if exact else self._drop_all(ref))
 
     def _lock_of(self, ref: DocumentRef) -> AbstractAsyncContextManager[None]:
         known = self._library.find(ref)
@@ -200,7 +200,7 @@ class Quarantine:
         await asyncio.to_thread(self._registry.replace_kept, ref, holding.framings)
         self._holdings.put(ref, holding)
 
-    async def _lift(self, known: KnownDocument) -> None:
+    async def _release(self, known: KnownDocument) -> None:
         """Release a version, unless it was confined again since it was read."""
         ref = known.document.ref
         async with self._writing:

@@ -59,21 +59,21 @@ class Verifier:
         known = self._library.resolve(ref, caller)
         found = known.document.ref
         if known.quarantined is not None and self._quarantine is not None:
-            await self._quarantine.renew(found)
+            await self._quarantine.recompute(found)
         cases = list(self._cases(known))
         counted = _VerifyProgress(progress, len(cases))
         done = []
         for case in cases:
             done.append(await self._one(found, case, caller, new_tokens, counted))
-        await self._conclude(found, done, was_confined=known.quarantined is not None)
+        await self._apply(found, done, was_confined=known.quarantined is not None)
         return done
 
-    async def _conclude(self, ref: DocumentRef, done: list[Verification], *, was_confined: bool) -> None:
+    async def _apply(self, ref: DocumentRef, done: list[Verification], *, was_confined: bool) -> None:
         if self._quarantine is None:
             return
         different = [v for v in done if v.first_difference is not None]
         if was_confined:
-            await self._quarantine.conclude(ref, exact=bool(done) and all(v.exact for v in done))
+            await self._quarantine.end_check(ref, exact=bool(done) and all(v.exact for v in done))
         elif different and self._local.info.exact:
             notes: dict[DocumentRef, str] = {}
             for v in different:

@@ -130,7 +130,7 @@ class Pins:
             self._wanted.discard(ref)
             await self._unhold(ref)
 
-    async def renew(self, ref: DocumentRef) -> None:
+    async def pin_again(self, ref: DocumentRef) -> None:
         """Pin the recomputed pages of a pinned version in place of the old ones.
 
         A version that cannot be pinned is logged, and is served all the same.

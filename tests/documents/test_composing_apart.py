@@ -168,7 +168,9 @@ def test_the_text_before_a_document_is_remembered_within_its_scope_alone(
     assert len(found) == 2
 
 
-async def test_others_compose_meanwhile(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_prompts_are_composed_meanwhile(
+    composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A prompt that waits for a thread delays no other prompt."""
     go, encoding = threading.Event(), Tokenizer.encoding
 

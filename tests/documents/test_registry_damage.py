@@ -239,7 +239,7 @@ def make_old(path: Path, source: Path, *, later: bool = True) -> None:
 
 
 @pytest.mark.parametrize("later", [True, False])
-def test_a_registry_of_before_the_digests_is_imported(
+def test_a_registry_without_digests_is_imported(
     stores: dict[str, Path], tmp_path: Path, later: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_old(tmp_path / NAME, stores["closed"] / NAME, later=later)

@@ -159,7 +159,7 @@ async def test_every_note_is_on_disk_though_no_page_can_be_dropped(
     assert (await publisher.publish("rules", MORE, None, ALICE)).info.quarantined is None
 
 
-async def test_the_client_that_leaves_confines_all_the_same(shop: Shop) -> None:
+async def test_a_cancelled_confinement_is_completed(shop: Shop) -> None:
     """A verification is a client's request."""
     await shop.publish("rules", TEXT)
     await shop.publish("rules", MORE)
@@ -200,7 +200,7 @@ async def test_a_version_confined_again_while_it_is_let_out_stays(
     assert shop.backend.disk == shop.registry.page_keys()
 
 
-async def test_where_nothing_is_claimed_nothing_is_confined(folder: Path, tmp_path: Path) -> None:
+async def test_an_inexact_engine_confines_nothing(folder: Path, tmp_path: Path) -> None:
     shop = Shop(folder, tmp_path, set(), FRAMINGS)
     shop.backend.info = type(shop.backend.info)("m", 16_384, 256, 16_384, exact=False)
     verifier = Verifier(shop.composer, shop.library, shop.backend, "m", shop.publisher.quarantine)

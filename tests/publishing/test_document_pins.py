@@ -74,7 +74,7 @@ async def test_more_than_the_share_is_refused_before_anything_is_computed(shop: 
     assert len(shop.backend.pinned) == len(FRAMINGS)
 
 
-async def test_a_publisher_that_leaves_while_it_is_written_down_pins_all_the_same(
+async def test_a_publish_cancelled_while_it_is_written_pins_all_the_same(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The version is visible then: it is so with its pin, and the version before it without."""
@@ -94,7 +94,7 @@ async def test_a_publisher_that_leaves_while_it_is_written_down_pins_all_the_sam
     assert len(shop.backend.pinned) == len(FRAMINGS)
 
 
-async def test_two_that_together_are_too_much_are_not_both_computed(shop: Shop) -> None:
+async def test_two_pins_over_the_share_are_not_both_computed(shop: Shop) -> None:
     await pin(shop)
     shop.backend.most_pinned = 2 * sum(shop.backend.pinned.values())
     shop.backend.start_delay_s = 1e-3
@@ -109,7 +109,7 @@ async def test_two_that_together_are_too_much_are_not_both_computed(shop: Shop) 
     assert await pin(shop, f"{second}. {TEXT}", id=second), "nothing is set aside any more"
 
 
-async def test_room_set_aside_is_given_back_when_the_publisher_leaves(
+async def test_reserved_room_is_given_back_when_a_publish_is_cancelled(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await pin(shop)

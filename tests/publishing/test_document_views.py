@@ -48,7 +48,7 @@ class Home:
         self.holdings.put(document.ref, DocumentHolding(document.scope, (KeptFraming("system", kept),)))
 
 
-async def test_the_loop_has_its_turns_while_a_large_library_is_looked_at() -> None:
+async def test_the_event_loop_runs_on_while_a_large_library_is_viewed() -> None:
     home = Home([f"d{i:05}" for i in range(40 * SLICE)])
     work = asyncio.ensure_future(home.views.all(ANN))
     most = 0

@@ -109,7 +109,7 @@ def test_a_full_collection_waits_a_minute_at_most() -> None:
     assert runs == [OVERDUE_S, 2 * OVERDUE_S, 3 * OVERDUE_S]
 
 
-def test_nothing_that_grew_old_costs_nothing() -> None:
+def test_no_full_collection_without_old_objects() -> None:
     gc.collect()
     with counted() as begun:
         assert FullCollections().collect_if_idle()

@@ -77,7 +77,7 @@ def test_opening_and_clearing_empty_the_folder_and_touch_nothing_else(tmp_path: 
         assert isinstance(store.get(KEY, PARENT, IDS), Loaded)
 
 
-def test_others_may_not_look(tmp_path: Path) -> None:
+def test_the_database_files_are_private(tmp_path: Path) -> None:
     files = opened(tmp_path)
     files.put("1", KEY, PARENT, IDS, PAYLOAD)
     assert (tmp_path / "spill").stat().st_mode & 0o077 == 0

@@ -12,16 +12,15 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from contextlib import closing
 from pathlib import Path
 
 from kvproxy.documents.library import registry_rows as rows
-from kvproxy.documents.library.registry_rows import Row, Table, Value
+from kvproxy.documents.library.registry_rows import Row, Table
+from kvproxy.documents.library.registry_salvage import RescuedRows, describe_loss, read_rows, salvage_rows
 from kvproxy.errors import SetupError
-from kvproxy.store.sqlite.sqlite_pages import read_image, read_wal
+from kvproxy.store.sqlite.sqlite_pages import read_wal
 from kvproxy.store.sqlite.sqlite_read_only import read_only
-from kvproxy.store.sqlite.sqlite_rows import table_rows
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +28,6 @@ _REPORT = "report.txt"
 _NOT_DAMAGE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_READONLY",
                "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR")  # fmt: skip
 """Beginnings of error names that are no evidence against the file itself."""
-
-
-@dataclass(slots=True)
-class _Rescued:
-    """Verified rows by table and key, and a line of text for each known loss."""
-
-    found: dict[str, dict[Row, Row]] = field(default_factory=lambda: {t.name: {} for t in rows.TABLES})
-    lost: list[str] = field(default_factory=list)
-
-    def add(self, table: Table, values: Row) -> None:
-        self.found[table.name].setdefault(values[: table.key], values)
 
 
 def make_sound(path: Path) -> None:
@@ -70,7 +58,7 @@ def make_sound(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path)) as db:
             version, faults = _examine(path, db)
-            old = _read(db) if version == 1 and not faults else None
+            old = read_rows(db) if version == 1 and not faults else None
             if old is not None:
                 # The log's content goes into the file, so that the log may be removed before the file is replaced.
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -85,7 +73,7 @@ def make_sound(path: Path) -> None:
         _import(path, old)
 
 
-def _import(path: Path, old: _Rescued) -> None:
+def _import(path: Path, old: RescuedRows) -> None:
     """Replace a sound database of schema 1 by one with digests."""
     part = _write(path, old)
     for name in _files(path):
@@ -162,99 +150,15 @@ def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
     return version, [*faults, "the schema is damaged"]
 
 
-def _read(db: sqlite3.Connection) -> _Rescued:
-    """Read the rows of a database without digests. Raises sqlite3.Error."""
-    rescued = _Rescued()
-    there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
-    for table in rows.TABLES:
-        if table.name not in there:
-            continue
-        for row in db.execute(f"SELECT {', '.join(table.columns)} FROM {table.name}"):
-            _sort(rescued, table, row, with_digest=False)
-    rescued.found = rows.named_by_owner(rescued.found)
-    return rescued
-
-
-def _sort(rescued: _Rescued, table: Table, row: tuple[Value, ...], *, with_digest: bool) -> bool:
-    reason = rows.row_fault(table, row, with_digest=with_digest)
-    if reason is None:
-        values = rows.coerced(table, row[: len(table.columns)])
-        assert values is not None
-        rescued.add(table, values)
-        return True
-    rescued.lost.append(_loss(table, row, reason))
-    return False
-
-
-def _loss(table: Table, row: tuple[Value, ...], reason: str) -> str:
-    name = rows.row_name(table, row)
-    if table is rows.VERSIONS:
-        return f"{name} is not served: {reason}"
-    if table is rows.KEPT:
-        return f"{name} is prefilled again: {reason}"
-    return f"{name} has lost its row in {table.name}: {reason}"
-
-
-def _salvage(path: Path) -> _Rescued:
-    """Recover the verifiable rows of a damaged file, from each page of it that can be read."""
-    rescued = _Rescued()
-    found = list(table_rows(read_image(path)))
-    doubtful = []
-    for row in found:
-        tables = [t for t in rows.TABLES if len(t.columns) + 1 == len(row)]
-        sound = next((t for t in tables if rows.row_fault(t, row) is None), None)
-        if sound is not None:
-            rescued.add(sound, rows.coerced(sound, row[:-1]) or ())
-        else:
-            doubtful.append((tables, row))
-    if not any(rescued.found.values()) and _without_digests(path):
-        for row in found:
-            for table in (t for t in rows.TABLES if len(t.columns) == len(row)):
-                _sort(rescued, table, row, with_digest=False)
-        _add_readable_ids(path, rescued)
-        rescued.found = rows.named_by_owner(rescued.found)
-    else:
-        for tables, row in doubtful:
-            # A row of this schema ends in a digest; another one is foreign, or past recognition.
-            alike = [t for t in tables if isinstance(row[-1], bytes) and _alike(t, row)]
-            if len(alike) == 1:
-                _sort(rescued, alike[0], row, with_digest=True)
-            elif alike:
-                where = " or ".join(t.name for t in alike)
-                rescued.lost.append(f"{rows.row_name(rows.IDS, row)} has lost a row in {where}")
-    return rescued
-
-
-def _alike(table: Table, row: tuple[Value, ...]) -> bool:
-    """Return whether most columns have the table's types."""
-    same = sum(type(v) is kind or kind is float for v, kind in zip(row, table.kinds, strict=False))
-    return same >= len(table.kinds) - 1
-
-
-def _without_digests(path: Path) -> bool:
-    try:
-        with closing(read_only(path)) as db:
-            return bool(db.execute("PRAGMA user_version").fetchone()[0] == 1)
-    except (sqlite3.Error, UnicodeDecodeError):
-        return False
-
-
-def _add_readable_ids(path: Path, rescued: _Rescued) -> None:
-    """Add the ids of a database without digests, in which the table of ids is an index of its own kind."""
-    with suppress(sqlite3.Error, UnicodeDecodeError), closing(read_only(path)) as db:
-        for row in db.execute("SELECT id, last_version FROM ids"):
-            _sort(rescued, rows.IDS, row, with_digest=False)
-
-
 def _rescue(path: Path, why: str) -> None:
     """Set a damaged database aside, and put its verified rows in its place. Logs a line for the file, and one for
     each named loss."""
     why = " ".join(why.split())
-    rescued = _salvage(path)
+    rescued = salvage_rows(path)
     versions = rescued.found["versions"]
     for table in (rows.KEPT, rows.QUARANTINED, rows.PINNED):
         for key in {key[:2] for key in rescued.found[table.name]} - versions.keys():
-            line = _loss(rows.VERSIONS, key, "")
+            line = describe_loss(rows.VERSIONS, key, "")
             if not any(lost.startswith(line) for lost in rescued.lost):
                 rescued.lost.append(f"{line}its text cannot be read")
     lost = sorted(set(rescued.lost))
@@ -270,7 +174,7 @@ def _rescue(path: Path, why: str) -> None:
         logger.error("document registry: %s", line)
 
 
-def _write(path: Path, rescued: _Rescued) -> Path:
+def _write(path: Path, rescued: RescuedRows) -> Path:
     """Write a sound database beside ``path``, under another name; it is on the medium on return."""
     part = _recovered(path).with_suffix(".part")
     part.unlink(missing_ok=True)

@@ -88,7 +88,7 @@ def test_a_failed_publish_leaves_nothing(registry: Registry) -> None:
     assert len(registry.load()) == 1
 
 
-def test_a_full_disk_is_said_so(path: Path, registry: Registry) -> None:
+def test_a_full_disk_is_named(path: Path, registry: Registry) -> None:
     registry.limit_pages(20)
     with pytest.raises(StorageFull) as caught:
         registry.publish(document(text="x" * 500_000), [framing()])
@@ -153,7 +153,7 @@ def test_check_names_every_fault(path: Path, damage: str, fault: str) -> None:
         assert any(fault in line for line in found), found
 
 
-def test_others_may_not_look(path: Path) -> None:
+def test_the_database_files_are_private(path: Path) -> None:
     path.parent.mkdir(mode=0o755)
     with Registry(path) as registry:
         registry.publish(document(), [])

@@ -14,7 +14,7 @@ def spelled(text: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     "text", ["One line.", "Two\nlines.\n", "Blanks behind. \n \r\n", "Behind\ufeff it.", "e\u0301 and \u00e9"]
 )
-def test_most_texts_have_one(text: str) -> None:
+def test_most_texts_have_one_spelling(text: str) -> None:
     assert spelled(text) == {"published": text}
 
 

@@ -111,7 +111,7 @@ def test_calls_where_the_template_knows_none(tokenizer: Tokenizer) -> None:
     )
 
 
-def test_our_words_are_those_of_qwen3(qwen3: Path, tokenizer: Tokenizer) -> None:
+def test_the_tool_block_has_the_words_of_qwen3(qwen3: Path, tokenizer: Tokenizer) -> None:
     conversation = [
         message("system", "Be brief."),
         ASKED,
@@ -124,7 +124,7 @@ def test_our_words_are_those_of_qwen3(qwen3: Path, tokenizer: Tokenizer) -> None
     assert "Be brief.\n\n# Tools" in own and "Well.\n<tool_call>" in own
 
 
-def test_where_our_block_stands(tokenizer: Tokenizer) -> None:
+def test_the_place_of_the_tool_block(tokenizer: Tokenizer) -> None:
     default = shown(tokenizer, SMOLLM2_TEMPLATE, ASKED, tools=True)
     assert default.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert "Hugging Face\n\n# Tools\n\n" in default and default.count("<|im_start|>") == 3

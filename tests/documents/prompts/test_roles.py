@@ -119,7 +119,7 @@ def test_every_order_is_shown_whole(
         assert call.name in text and "x" in text
 
 
-def test_several_at_the_front_are_one(tokenizer: Tokenizer) -> None:
+def test_several_system_messages_at_the_front_are_one(tokenizer: Tokenizer) -> None:
     text = shown(composer_of(tokenizer, templates.QWEN35), S, T, U)
     assert text.startswith(
         "<|im_start|>system\nBe brief.\nBe kind.<|im_end|>\n<|im_start|>user\nFind x.<|im_end|>"
@@ -131,7 +131,7 @@ def test_no_system_role_at_all(tokenizer: Tokenizer) -> None:
     assert text == "<|im_start|>user\nBe brief.\nBe kind.\n\nFind x.<|im_end|>\n<|im_start|>model\n"
 
 
-def test_one_in_the_middle_is_marked_in_the_message_before_it(tokenizer: Tokenizer) -> None:
+def test_a_system_message_in_the_middle_is_marked_in_the_message_before_it(tokenizer: Tokenizer) -> None:
     composer = composer_of(tokenizer, templates.QWEN35)
     text = shown(composer, S, U, T, A, V)
     assert "user\nFind x.\n\n<system>\nBe kind.\n</system><|im_end|>\n<|im_start|>assistant\nFound." in text
@@ -139,7 +139,7 @@ def test_one_in_the_middle_is_marked_in_the_message_before_it(tokenizer: Tokeniz
     assert "x is here\n\n<system>\nBe kind.\n</system>\n</tool_response>" in text
 
 
-def test_one_behind_an_answer_begins_the_next_user_message(tokenizer: Tokenizer) -> None:
+def test_a_system_message_behind_an_answer_begins_the_next_user_message(tokenizer: Tokenizer) -> None:
     text = shown(composer_of(tokenizer, templates.QWEN35), S, U, A, T, V)
     assert "Found.<|im_end|>\n<|im_start|>user\n<system>\nBe kind.\n</system>\n\nAnd y?<|im_end|>" in text
 

@@ -37,7 +37,7 @@ def test_texts_are_found_again_by_scope_and_stops() -> None:
     assert len(calls) == 4 == len(memo)
 
 
-def test_only_so_much_is_held() -> None:
+def test_the_memo_is_bounded() -> None:
     memo = TextMemo()
     for length in (memo.SHORTEST - 1, memo.LONGEST + 1):
         memo.encoded("a", "x" * length, (), lambda: ([1], []))
