@@ -142,7 +142,7 @@ def test_a_reserved_page_found_while_it_is_spilled_cannot_be_retained(home: Home
     home.cache.return_pages(pages)
 
 
-def test_a_copy_that_fails_costs_neither_the_page_nor_the_promise(home: Home) -> None:
+def test_a_copy_that_fails_costs_neither_the_page_nor_the_reservation(home: Home) -> None:
     nodes = home.keep(1, 2, 3)
     assert home.cache.reserve(1)
     home.pool.fail = True

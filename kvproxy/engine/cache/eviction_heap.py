@@ -169,21 +169,23 @@ class EvictionHeap:
 
     def check(self, nodes: Iterable[Node]) -> list[str]:
         """Recount everything from the tree and return every difference in words."""
-        faults: list[str] = []
         all_nodes = list(nodes)
         in_use_below: set[Node] = set()
         for node in all_nodes:
-            in_use = self._in_use(node)
-            if in_use != node.in_use:
-                faults.append(f"node {node.key.hex()[:12]} is in use: {in_use}, counted as {node.in_use}")
-            at: Node | None = node if in_use else None
+            at: Node | None = node if self._in_use(node) else None
             while at is not None and at not in in_use_below:
                 in_use_below.add(at)
                 at = at.parent
-        holders: dict[int, list[Node]] = {}
-        for node in all_nodes:
-            if node.page is not None:
-                holders.setdefault(node.page, []).append(node)
+        return self._node_faults(all_nodes, in_use_below) + self._page_faults(all_nodes, in_use_below)
+
+    def _node_faults(self, nodes: list[Node], in_use_below: set[Node]) -> list[str]:
+        """Compare the nodes' own counts, and the heap's entries for candidates."""
+        faults: list[str] = []
+        queued = {(node, value) for value, _, _, node in self._heap}
+        for node in nodes:
+            in_use = self._in_use(node)
+            if in_use != node.in_use:
+                faults.append(f"node {node.key.hex()[:12]} is in use: {in_use}, counted as {node.in_use}")
             below = sum(c.page is not None for c in node.children)
             if below != node.resident_below:
                 faults.append(
@@ -194,6 +196,17 @@ class EvictionHeap:
                     f"node {node.key.hex()[:12]} is in use, or a node below it: {node in in_use_below}, "
                     f"its count is {node.in_use_below}"
                 )
+            if self.is_candidate(node) and (node, node.priority) not in queued:
+                faults.append(f"node {node.key.hex()[:12]} is a candidate and has no entry in the heap")
+        return faults
+
+    def _page_faults(self, nodes: list[Node], in_use_below: set[Node]) -> list[str]:
+        """Compare the evictable pages, and each page's list of nodes."""
+        faults: list[str] = []
+        holders: dict[int, list[Node]] = {}
+        for node in nodes:
+            if node.page is not None:
+                holders.setdefault(node.page, []).append(node)
         evictable = {page for page, of in holders.items() if not in_use_below.intersection(of)}
         listed = {page for page, is_listed in enumerate(self._evictable) if is_listed}
         if evictable != listed or self.count != len(evictable):
@@ -205,8 +218,4 @@ class EvictionHeap:
                 faults.append(
                     f"page {page} is listed for {len(of)} nodes, {len(holders.get(page, ()))} have it"
                 )
-        queued = {(node, value) for value, _, _, node in self._heap}
-        for node in all_nodes:
-            if self.is_candidate(node) and (node, node.priority) not in queued:
-                faults.append(f"node {node.key.hex()[:12]} is a candidate and has no entry in the heap")
         return faults

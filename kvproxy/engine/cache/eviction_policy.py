@@ -64,14 +64,17 @@ class GreedyDual:
         self._clock = 0.0
 
     def note_use(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_use``."""
         node.frequency = self._aged(node) + (1.0 if node.frequency else FIRST_USE)
         node.counted_at = self._tick
         node.base = self._clock
 
     def note_idle(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_idle``."""
         node.base = self._clock
 
     def priority(self, node: Node) -> float:
+        """Return the least mean worth per page of the chain that ends with the node. See the class."""
         worth = total = self._worth(node)
         count = 1
         at = node.parent
@@ -86,9 +89,11 @@ class GreedyDual:
         return node.base + node.frequency * cost / self._costs.compute_s(0)
 
     def note_eviction(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_eviction``."""
         self._clock = max(self._clock, node.priority)
 
     def note_allocation(self) -> None:
+        """See ``EvictionPolicy.note_allocation``."""
         self._tick += 1
 
     def _aged(self, node: Node) -> float:
@@ -102,19 +107,24 @@ class LeastRecent:
         self._uses = 0
 
     def note_use(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_use``."""
         self._uses += 1
         node.base = float(self._uses)
 
     def note_idle(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_idle``."""
         pass
 
     def priority(self, node: Node) -> float:
+        """Return the number of the last use."""
         return node.base
 
     def note_eviction(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_eviction``."""
         pass
 
     def note_allocation(self) -> None:
+        """See ``EvictionPolicy.note_allocation``."""
         pass
 
 
@@ -122,10 +132,12 @@ class LeastFrequent(LeastRecent):
     """LFU: evicts the page with the fewest uses since it came; of equals, the least recently used one."""
 
     def note_use(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_use``."""
         super().note_use(node)
         node.frequency += 1.0
 
     def priority(self, node: Node) -> float:
+        """Return the number of uses; of equals, the least recently used node's is smaller."""
         return node.frequency + node.base * 1e-9
 
 
@@ -140,4 +152,5 @@ class FarthestNext(LeastRecent):
         """Scope of the pages that no later request takes."""
 
     def note_use(self, node: Node) -> None:
+        """Order the node by its next use, the farthest first."""
         node.base = -math.inf if node.scope == self.never else -self.next_use

@@ -36,12 +36,18 @@ class DurablePages(Protocol):
         payload: bytes,
         owner: str | None = None,
     ) -> None:
-        """See ``PageStore.put``."""
+        """See ``PageStore.put``.
+
+        Example: ``store.put(key, parent_key, token_ids, payload, owner)``
+        """
 
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected:
-        """See ``PageStore.get``."""
+        """See ``PageStore.get``.
+
+        Example: ``store.get(key, parent_key, token_ids, into=buffer)``
+        """
 
     def has(self, key: bytes) -> bool:
         """See ``PageStore.has``."""

@@ -12,6 +12,8 @@ from kvproxy.errors import Overloaded, Unavailable
 
 logger = logging.getLogger(__name__)
 
+_BUSY = "running requests need the memory that storing these pages takes; try again in a moment"
+
 
 class PageWriter:
     """Writes nodes' pages. Engine thread only; the writing itself happens on the I/O threads."""
@@ -34,36 +36,31 @@ class PageWriter:
         """
         todo = [n for n in nodes if not (n.stored and self._io.has(n))]
         if not self._cache.retain(nodes):
-            done(
-                Overloaded(
-                    "running requests need the memory that storing these pages takes; try again in a moment",
-                    retry_after_s=1,
-                )
-            )
+            done(Overloaded(_BUSY, retry_after_s=1))
             return
+
+        def end(error: Exception | None) -> None:
+            self._cache.release(nodes)
+            done(error)
 
         def next_page(written: PageWritten | None = None) -> None:
             if written is not None:
                 if written.error is not None:
-                    self._cache.release(nodes)
-                    done(written.error)
+                    end(written.error)
                     return
                 self._cache.mark_stored(written.node)
             if not todo or not self._io.has_store:
-                self._cache.release(nodes)
-                done(None)
+                end(None)
                 return
             node = todo.pop(0)
             if node.page is None:
-                self._cache.release(nodes)
-                done(Unavailable("the document was deleted while it was being stored"))
+                end(Unavailable("the document was deleted while it was being stored"))
                 return
             try:
                 payload = self._cache.pool.read(node.page, len(node.token_ids))
                 self._io.write(node, payload, next_page, owner)
             except Exception as e:  # a page's copy is memory beside the page budget
-                self._cache.release(nodes)
-                done(e)
+                end(e)
 
         next_page()
 

@@ -14,10 +14,12 @@ class Page(Protocol):
     """Protocol of a page of KV that is found by its token ids."""
 
     @property
-    def token_ids(self) -> tuple[int, ...]: ...
+    def token_ids(self) -> tuple[int, ...]:
+        """Token ids of its positions."""
 
     @property
-    def page(self) -> int | None: ...
+    def page(self) -> int | None:
+        """Page of the pool; None: on disk only."""
 
 
 N = TypeVar("N", bound=Page)

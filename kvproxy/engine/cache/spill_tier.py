@@ -43,12 +43,18 @@ class SpillFiles(Protocol):
         """Bytes that the files may take in all."""
 
     def put(self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer) -> None:
-        """See ``SpillFolder.put``."""
+        """See ``SpillFolder.put``.
+
+        Example: ``files.put(name, key, parent_key, token_ids, payload)``
+        """
 
     def get(
         self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected:
-        """See ``SpillFolder.get``."""
+        """See ``SpillFolder.get``.
+
+        Example: ``files.get(name, key, parent_key, token_ids, into=buffer)``
+        """
 
     def delete(self, name: str) -> None:
         """See ``SpillFolder.delete``."""

@@ -113,7 +113,10 @@ class FusedDecoder:
         self._memory: dict[int, _Scratch] = {}
 
     def steps(self, tile: TileInput, kv: torch.Tensor, attention: Attention) -> Steps:
-        """See ``Decoder.steps``; yields between two layers."""
+        """See ``Decoder.steps``; yields between two layers.
+
+        Example: ``decoder.steps(tile, pool.kv, attention)``
+        """
         rows = tile.token_ids.shape[0]
         s = self._memory.get(rows) or self._allocate(rows)
         h = self._embed(tile.token_ids).float()

@@ -76,7 +76,10 @@ class ModuleDecoder:
         pack_linears(body, rows)
 
     def steps(self, tile: TileInput, kv: torch.Tensor, attention: Attention) -> Steps:
-        """See ``Decoder.steps``; never yields."""
+        """See ``Decoder.steps``; never yields.
+
+        Example: ``decoder.steps(tile, pool.kv, attention)``
+        """
         yield from ()  # transformers' forward cannot be interrupted.
         out = self._body(
             input_ids=tile.token_ids.unsqueeze(0),

@@ -87,6 +87,23 @@ def parse_wal(data: bytes) -> Wal:
             _FRAME_HEADER.unpack_from(data, at) for at in range(_WAL_HEADER.size, len(data) - step + 1, step)
         )
         salts = next((head[2:4] for head in heads if any(head)), salts)
+    frames, torn = _read_frames(data, page_size, salts, sums, order)
+    last = max((i for i, f in enumerate(frames) if f.commit and f.sound), default=-1)
+    bad = next((i for i, f in enumerate(frames[: last + 1]) if not f.sound), None)
+    kept = tuple(frames[: last + 1])
+    if not sound_header:
+        # The first frame's checksum starts from the header's, and was compared with a damaged one.
+        return Wal(page_size, kept, "the header of the write-ahead log is damaged", bool(kept))
+    if bad is not None:
+        return Wal(page_size, kept, f"frame {bad + 1} of the write-ahead log fails its checksum", True)
+    return Wal(page_size, kept, "the end of the write-ahead log fails its checksum" if torn else None, False)
+
+
+def _read_frames(
+    data: bytes, page_size: int, salts: tuple[int, int], sums: tuple[int, int], order: Literal["<", ">"]
+) -> tuple[list[Frame], bool]:
+    """Return all frames, and whether one of this log's own is torn. sums: the header's checksum."""
+    step = _FRAME_HEADER.size + page_size
     frames: list[Frame] = []
     torn = False
     for at in range(_WAL_HEADER.size, len(data), step):
@@ -102,15 +119,7 @@ def parse_wal(data: bytes) -> Wal:
         sound = ours and expected == sums
         torn |= (ours and not sound) or not any(head)  # SQLite leaves no zeros behind
         frames.append(Frame(page, size > 0, sound, body))
-    last = max((i for i, f in enumerate(frames) if f.commit and f.sound), default=-1)
-    bad = next((i for i, f in enumerate(frames[: last + 1]) if not f.sound), None)
-    kept = tuple(frames[: last + 1])
-    if not sound_header:
-        # The first frame's checksum starts from the header's, and was compared with a damaged one.
-        return Wal(page_size, kept, "the header of the write-ahead log is damaged", bool(kept))
-    if bad is not None:
-        return Wal(page_size, kept, f"frame {bad + 1} of the write-ahead log fails its checksum", True)
-    return Wal(page_size, kept, "the end of the write-ahead log fails its checksum" if torn else None, False)
+    return frames, torn
 
 
 def read_image(path: Path) -> Image:

@@ -31,7 +31,10 @@ class MeasuredDecoder(Protocol):
     def pack(
         self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
     ) -> PagedTile:
-        """See ``PagedDecoder.pack``."""
+        """See ``PagedDecoder.pack``.
+
+        Example: ``decoder.pack(ids, positions, segments)``
+        """
 
     def forward(self, tile: PagedTile, kv: torch.Tensor) -> torch.Tensor:
         """See ``PagedDecoder.forward``."""
@@ -121,10 +124,7 @@ def _rows_keep(linear: Linear, x: torch.Tensor, generator: torch.Generator) -> b
 
 
 def _attention_keeps(shape: PageShape, group: int, generator: torch.Generator) -> bool:
-    """Return whether a sequence's rows have the same bits in one walk and in chunks cut anywhere.
-
-    Alone and beside other sequences' rows.
-    """
+    """Return whether a sequence's rows have the same bits in one walk and in any chunks, alone and beside others."""
     length, dim = 3 * SPAN + 77, shape.head_dim
     count = -(-length // PAGE_TOKENS)
     order = torch.randperm(2 * count, generator=torch.Generator().manual_seed(1)).tolist()

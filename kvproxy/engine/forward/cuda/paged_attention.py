@@ -128,12 +128,8 @@ def _attend(
             tl.store(stat_ptr + lo * stat_stride + 2 * lanes + 1, exp_sum, mask=valid)
         else:
             # Adding 0.0 makes a -0.0 a 0.0, as merging with an empty span does.
-            weighted_sum = (weighted_sum + 0.0) * tl.math.div_rn(1.0, exp_sum)[:, None]
-            tl.store(
-                out_ptr + lanes[:, None] * D + d[None, :],
-                weighted_sum.to(out_ptr.dtype.element_ty),
-                mask=stored,
-            )
+            out = (weighted_sum + 0.0) * tl.math.div_rn(1.0, exp_sum)[:, None]
+            tl.store(out_ptr + lanes[:, None] * D + d[None, :], out.to(out_ptr.dtype.element_ty), mask=stored)
 
 
 @triton.jit(do_not_specialize=["spans"])  # one kernel for all depths
@@ -169,8 +165,8 @@ def _gather(
         stat += stat_stride
         row_max, exp_sum, rescale, span_rescale = _merge(row_max, exp_sum, span_max, span_exp_sum)
         weighted_sum = tl.fma(weighted_sum, rescale, span_sum * span_rescale)
-    weighted_sum = (weighted_sum + 0.0) * tl.math.div_rn(1.0, exp_sum)
-    tl.store(out_ptr + lane * D + d, weighted_sum.to(out_ptr.dtype.element_ty), mask=in_head)
+    out = (weighted_sum + 0.0) * tl.math.div_rn(1.0, exp_sum)
+    tl.store(out_ptr + lane * D + d, out.to(out_ptr.dtype.element_ty), mask=in_head)
 
 
 def attend(
