@@ -22,12 +22,12 @@ LIMIT_S = 900
 
 
 def python_of(environment: str) -> Path:
-    """Its interpreter; the test fails where ``make test`` has not built it."""
+    """Its interpreter; the test fails where ``make test-slow`` has not built it."""
     if environment == OWN:
         return Path(sys.executable)
     python = _ROOT / environment / "bin" / "python"
     if not python.exists():
-        pytest.fail(f"needs {environment}, which `make test` builds")
+        pytest.fail(f"needs {environment}, which `make test-slow` builds")
     return python
 
 

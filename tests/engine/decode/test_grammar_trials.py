@@ -193,11 +193,7 @@ async def test_shutting_down_waits_for_no_compilation(patient: Grammars) -> None
     """And leaves no process behind."""
     task = asyncio.create_task(patient.compile(wanted(ENDLESS), ALICE))
     await under_way(patient)
-    server = patient._trials._process
-    assert server is not None
-    async with asyncio.timeout(60):
-        while not (children := psutil.Process(server.pid).children()):  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.01)
+    children = await trials_of(patient)
     patient.close()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert [child for child in alive if child.status() != "zombie"] == []
@@ -207,19 +203,28 @@ async def test_shutting_down_waits_for_no_compilation(patient: Grammars) -> None
         await patient.compile(wanted(CITY), BOB)
 
 
-async def test_a_process_that_died_is_started_again(
-    patient: Grammars, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Where its child was forked already, that one holds the pipe until its own limit ends it.
-    monkeypatch.setattr(attempt, "TRIAL_CPU_S", 1.0)
+async def test_a_process_that_died_is_started_again(patient: Grammars) -> None:
     task = asyncio.create_task(patient.compile(wanted(ENDLESS), ALICE))
     await under_way(patient)
+    children = await trials_of(patient)
     process = patient._trials._process
     assert process is not None
     process.kill()
+    for child in children:  # it holds the pipe, and has no limit of its own here
+        child.kill()
     with pytest.raises(Unavailable):
         await asyncio.wait_for(task, 60)
     await patient.compile(wanted(CITY), ALICE)
+
+
+async def trials_of(grammars: Grammars) -> list[psutil.Process]:
+    """Return the processes that compile, once there is one."""
+    server = grammars._trials._process
+    assert server is not None
+    async with asyncio.timeout(60):
+        while not (children := psutil.Process(server.pid).children()):  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+    return children
 
 
 async def under_way(grammars: Grammars) -> list[compiled_grammars._Running]:
