@@ -94,9 +94,7 @@ class Admission:
             limit = min(limit, job.score_from)
         match = cache.match(seq.tokens, job.readable, limit) if job.reuse else PrefixMatch((), 0)
         if match.tokens < seq.required:
-            raise HitLost(
-                "the cached pages were evicted before the request was admitted", MissReason.NOT_RESIDENT
-            )
+            raise HitLost("the cached pages were evicted before admission", MissReason.NOT_RESIDENT)
         leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None
         if leader is not None:
             seq.phase, seq.following = Phase.FOLLOWING, leader
@@ -108,10 +106,7 @@ class Admission:
             match = _whole_pages(match)
             if match.tokens < seq.required or not self._reserve(seq, match):
                 if seq.required:
-                    raise HitLost(
-                        "the cached pages leave no room for the pages that the request needs besides",
-                        MissReason.NOT_RESIDENT,
-                    )
+                    raise HitLost("cached pages leave no room for the request", MissReason.NOT_RESIDENT)
                 if not job.reuse:
                     raise CannotFit(
                         "The page budget has no room to compute this beside its kept pages. Raise "
