@@ -119,7 +119,7 @@ class PageStore:
         time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded is
         returned.
 
-        Example: ``match store.get(key, parent_key, token_ids): case Loaded(payload): ...``
+        Example: ``isinstance(store.get(key, parent_key, token_ids), Loaded)``
         """
         file = self._open_page(key)
         if file is None:

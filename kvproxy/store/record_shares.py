@@ -41,8 +41,9 @@ class RecordShares:
     def make_room(self, key: str, size: int, now: float) -> tuple[str, ...]:
         """Return the records to drop so that one of ``size`` bytes can be put; ``now`` in Unix seconds.
 
-        Expired ones go first, then the oldest of the scope that holds the most, the record to come counted. Example:
-        ``shares.make_room("tenant:a\\nresp_2", size=2_048, now=time.time())``
+        Expired ones go first, then the oldest of the scope that holds the most, the record to come counted.
+
+        Example: ``shares.make_room("tenant:a\\nresp_2", size=2_048, now=time.time())``
         """
         if self.used + size <= self._max_size:
             return ()

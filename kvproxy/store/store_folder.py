@@ -107,8 +107,9 @@ def check_own(folder: Path) -> None:
 def open_index(folder: Path, disk: type[PageDisk], rescue: Rescue | None = None) -> diskcache.Cache:
     """Open the index of an existing folder; set a damaged one aside whole, and make a new one with ``rescue``'s finds.
 
-    Raises SetupError when the fault is not the file's own: locked by a foreign program, disk full. Example:
-    ``open_index(folder / "pages", PageDisk, rescue=lambda cache, index: list_page_files(cache, folder))``
+    Raises SetupError when the fault is not the file's own: locked by a foreign program, disk full.
+
+    Example: ``open_index(folder / "pages", PageDisk, rescue=lambda cache, index: list_page_files(cache, folder))``
     """
     try:
         return _open(folder, disk)

@@ -43,8 +43,9 @@ class ResponseStore:
         """Open or create ``folder``, which no other process may have open. Raises SetupError.
 
         ``ttl_s``: lifetime of a record in seconds. ``max_size`` in bytes: when it is reached, the oldest records of the
-        scope that has the most go first, and one that is larger than a quarter of it is not kept. Example:
-        ``ResponseStore(store_path / "responses", ttl_s=86_400, max_size=2**30)``
+        scope that has the most go first, and one that is larger than a quarter of it is not kept.
+
+        Example: ``ResponseStore(store_path / "responses", ttl_s=86_400, max_size=2**30)``
         """
         self._folder = folder
         self._ttl_s = ttl_s

@@ -150,8 +150,9 @@ class PageIO:
     ) -> None:
         """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed.
 
-        ``payload``: the node's positions as ``PagePool.read`` gives them; ``owner`` as in ``PageStore.put``. Example:
-        ``io.write(node, pool.read(node.page, 256), next_page, owner="tenant:a")``
+        ``payload``: the node's positions as ``PagePool.read`` gives them; ``owner`` as in ``PageStore.put``.
+
+        Example: ``io.write(node, pool.read(node.page, 256), next_page, owner="tenant:a")``
         """
         assert self._store is not None
         key, tenant = stored_key(node.key, node.scope), owner or owner_of(node.scope)

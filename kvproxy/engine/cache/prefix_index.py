@@ -146,8 +146,9 @@ class PrefixIndex:
     def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
         """Count the leading tokens of a chain of pages that ``scopes`` may read.
 
-        Full pages are looked up by key, and no token ids compared but those of the page behind them. Example:
-        ``index.resident(kept.pages, kept.token_ids, ("public",))``
+        Full pages are looked up by key, and no token ids compared but those of the page behind them.
+
+        Example: ``index.resident(kept.pages, kept.token_ids, ("public",))``
         """
         node: Node | None = None
         done = 0

@@ -78,8 +78,9 @@ class _Scratch:
 def make_decoder(body: Any, config: Any, rows: int) -> Decoder:
     """Make the fastest decoder for this model. Takes ``body`` over: its linear layers are replaced or freed.
 
-    ``body``: the model without its head; ``config``: transformers'; ``rows``: the usual rows of a tile. Example:
-    ``make_decoder(model.get_decoder(), model.config, rows=64)``
+    ``body``: the model without its head; ``config``: transformers'; ``rows``: the usual rows of a tile.
+
+    Example: ``make_decoder(model.get_decoder(), model.config, rows=64)``
     """
     return FusedDecoder(body, config, rows) if can_fuse(config) else ModuleDecoder(body, config, rows)
 

@@ -76,8 +76,9 @@ def pairs(x: torch.Tensor) -> torch.Tensor:
 def paired(heads: int, head_dim: int, device: torch.device) -> torch.Tensor:
     """Return the order that puts dimension i + D/2 of each head behind dimension i: [heads * head_dim] int64.
 
-    Scores are sums over a head's dimensions, so that any order that queries and keys share will do. Example:
-    ``paired(heads=9, head_dim=64, device=torch.device("cpu"))``
+    Scores are sums over a head's dimensions, so that any order that queries and keys share will do.
+
+    Example: ``paired(heads=9, head_dim=64, device=torch.device("cpu"))``
     """
     half = head_dim // 2
     order = torch.arange(head_dim, device=device).view(2, half).T.reshape(-1)

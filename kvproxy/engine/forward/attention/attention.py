@@ -143,8 +143,9 @@ class Attention:
     def attend(self, plan: TilePlan, kv: LayerKV, tile: int) -> torch.Tensor:
         """Attend with ``queries(tile)`` to the positions in the pages that the plan names.
 
-        Returns [M, heads * D] in the pool's dtype, in memory that the next call reuses. Example:
-        ``attention.attend(plan, attention.layers(pool.kv)[0], tile=64)``
+        Returns [M, heads * D] in the pool's dtype, in memory that the next call reuses.
+
+        Example: ``attention.attend(plan, attention.layers(pool.kv)[0], tile=64)``
         """
         b = self._buffers
         if b is None or b.plan is not plan:

@@ -118,8 +118,9 @@ def build_plan(
 ) -> TilePlan:
     """Plan the calls of one tile of ``tile`` rows. Pure.
 
-    ``group``: query heads of a KV head; ``granule``: columns of a call are padded to a multiple of it. Example:
-    ``build_plan([Segment(0, 0, 64, [page])], tile=64, group=3, granule=4, device=torch.device("cpu"))``
+    ``group``: query heads of a KV head; ``granule``: columns of a call are padded to a multiple of it.
+
+    Example: ``build_plan([Segment(0, 0, 64, [page])], tile=64, group=3, granule=4, device=torch.device("cpu"))``
     """
     starts, total = [], 0
     for seg in segments:
