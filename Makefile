@@ -102,7 +102,7 @@ coverage: $(READY)
 	$(BIN)/python -m pytest tests/wire tests/documents --cov --cov-branch --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 release: $(READY)
-	$(BIN)/python -m tools.release
+	$(BIN)/python -m deploy.release
 
 # Installs the real agents in .agents once (minutes, some 3 GB), then runs each twice in a loopback-only network namespace:
 # see benchmarks/agents.

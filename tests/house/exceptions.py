@@ -35,6 +35,7 @@ ALLOWED = {
     "integrations/langchain class Explanation": _OTHER_DISTRIBUTION,
     "integrations/langchain class Finding": _OTHER_DISTRIBUTION,
     "integrations/langchain class Job": _OTHER_DISTRIBUTION,
+    "integrations/langchain class KnownDocument": _OTHER_DISTRIBUTION,
     "integrations/llama-index class Published": _OTHER_DISTRIBUTION,
     "integrations/langchain class KVProxyError": _OWN_ERROR,
     "integrations/llama-index class KVProxyError": _OWN_ERROR,

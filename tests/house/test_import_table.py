@@ -6,14 +6,14 @@ import re
 
 import pytest
 
+from tests.house.import_table import PAGE, levels, with_table
 from tests.test_imports import ALLOWED
-from tools.import_table import PAGE, levels, with_table
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def test_the_page_has_the_current_table() -> None:
-    assert with_table(TEXT) == TEXT, "run: python -m tools.import_table"
+    assert with_table(TEXT) == TEXT, "run: python -m tests.house.import_table"
 
 
 def test_every_package_has_a_sentence() -> None:

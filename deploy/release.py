@@ -1,6 +1,6 @@
 """Checks that the tree can be released, builds sdist and wheel, and prints the commands that tag it. Pushes nothing.
 
-``python -m tools.release`` (or ``make release``) from the checkout's root.
+``python -m deploy.release`` (or ``make release``) from the checkout's root.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The table of docs/architecture.md: which package may import which, as tests/test_imports.py holds it.
 
-``python -m tools.import_table`` writes it into the page.
+``python -m tests.house.import_table`` writes it into the page.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.test_imports import ALLOWED, HEAVY, SHARED, package
 
-PAGE = Path(__file__).parent.parent / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
 BEGIN, END = "<!-- imports: begin -->", "<!-- imports: end -->"
 
 

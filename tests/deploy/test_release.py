@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import kvproxy
-from tools import release
-from tools.release import NotReleasable
+from deploy import release
+from deploy.release import NotReleasable
 
 GOOD = "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2026-11-29\n\n- All.\n\n## [0.1.0] - 2026-01-01\n"
 

@@ -1,1 +1,0 @@
-"""Programs for those who work on kvproxy; none of them is part of the distribution."""
