@@ -31,6 +31,7 @@ class KVProxyError(Exception):
 
     @property
     def http_status(self) -> int:
+        """The status that the answer has."""
         return int(self.status)
 
     @property
@@ -52,4 +53,5 @@ class Retryable(KVProxyError):
 
     @property
     def retry_after_s(self) -> int | None:
+        """Seconds for ``Retry-After``."""
         return self._retry_after_s

@@ -69,13 +69,16 @@ class UpstreamError(KVProxyError):
 
     @property
     def http_status(self) -> int:
+        """The upstream's own status."""
         return self._status
 
     @property
     def retry_after_s(self) -> int | None:
+        """Seconds that the upstream asked to wait; None where it named none."""
         return self._retry_after_s
 
     def body(self) -> dict[str, Any]:
+        """Return OpenAI's error body, with the upstream's own fields where it had some."""
         error = {"message": self.message, "type": "upstream_error", "param": None, "code": None}
         error.update(self._error)
         return {"error": error}

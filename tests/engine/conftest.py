@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def vocabulary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_vocabulary(tmp_path_factory.mktemp("vocabulary"))
 
 
+@cache
+def shared_model(kind: str, dtype: torch.dtype) -> TileModel:
+    """Return a tiny model that no test changes; pytest would make it again, and measure it, in every file."""
+    return make_model(kind, dtype)
+
+
 MODELS = [(k, d) for k in ("llama", "qwen2", "qwen3") for d in (torch.bfloat16, torch.float32)]
 PAIRED = {("llama", torch.bfloat16), ("qwen2", torch.float32), ("qwen3", torch.bfloat16)}
 """Each architecture once and each dtype: the other pairings are slow."""
@@ -40,14 +47,13 @@ PAIRED = {("llama", torch.bfloat16), ("qwen2", torch.float32), ("qwen3", torch.b
     ids=lambda m: f"{m[0]}-{str(m[1]).removeprefix('torch.')}",
 )
 def any_model(request: pytest.FixtureRequest) -> TileModel:
-    kind, dtype = request.param
-    return make_model(kind, dtype)
+    return shared_model(*request.param)
 
 
 @pytest.fixture(scope="session")
 def llama() -> TileModel:
     """The one model of tests in which the architecture plays no part."""
-    return make_model("llama", torch.bfloat16)
+    return shared_model("llama", torch.bfloat16)
 
 
 @pytest.fixture(scope="module")

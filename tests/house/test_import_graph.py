@@ -70,3 +70,8 @@ def test_figures(made: Checkout) -> None:
     )
     assert proxy["engine, tests/source"] == round(11 / 8, 2)
     assert figures["whole"]["test files"] == 1
+
+
+def test_no_modules_import_each_other(checkout: Checkout) -> None:
+    graphs = {name: import_graph(files) for name, files in checkout.packages.items()}
+    assert {name: cycles(graph) for name, graph in graphs.items()} == {name: [] for name in graphs}

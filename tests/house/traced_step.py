@@ -45,7 +45,7 @@ def trace_step() -> tuple[Part, list[Place]]:
     import torch
 
     make_model = first_attribute("tests.engine.tiny:make_model")
-    make_harness = first_attribute("tests.engine.tiny:make_harness", "tests.engine.tiny:make_rig")
+    make_harness = first_attribute("tests.engine.harness:make_harness", "tests.engine.tiny:make_rig")
     write_vocabulary = first_attribute("tests.engine.tiny:write_vocabulary")
     prompt = first_attribute("tests.engine.tiny:prompt")
     vocabulary_of = first_attribute(

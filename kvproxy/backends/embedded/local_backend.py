@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from kvproxy.backends.base import (
     Audit,
@@ -23,11 +23,11 @@ from kvproxy.backends.base import (
 )
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.hit_comparison import Comparer
+from kvproxy.backends.embedded.kept_pages import DeletableStore, add_stored_pages, discard_pages
 from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
-from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.decode.sampler import fresh_seed
 from kvproxy.engine.decode.speculation import DraftCounts
@@ -42,16 +42,6 @@ T = TypeVar("T")
 _PIN_PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Before each attempt to pin: a page may be evicted between its coming into memory and its being pinned, or be
 promised to a request that runs."""
-
-
-class DeletableStore(Protocol):
-    """A page store that can delete pages."""
-
-    def has(self, key: bytes) -> bool:
-        """Tell whether a page is stored under ``key``."""
-
-    def delete(self, keys: list[bytes]) -> int:
-        """Delete the page under ``key``, if there is one."""
 
 
 class EmbeddedBackend:
@@ -220,18 +210,7 @@ class EmbeddedBackend:
         if kept.fingerprint != self._engine.model.fingerprint or self._store is None:
             return 0
         store, cache = self._store, self._engine.cache
-
-        def learn() -> int:
-            parent: Node | None = None
-            done = 0
-            for page in kept.pages:
-                if not store.has(stored_key(page.key, scope)):
-                    break
-                parent = cache.add_stored(scope, parent, kept.token_ids[done : done + page.tokens])
-                done += page.tokens
-            return done
-
-        return await self._on_engine(learn)
+        return await self._on_engine(lambda: add_stored_pages(cache, kept, scope, store.has))
 
     def resident(self, kept: Kept, caller: Caller) -> int:
         return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
@@ -264,21 +243,7 @@ class EmbeddedBackend:
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         cache = self._engine.cache
-
-        def drop() -> int:
-            parent_key, done = cache.index.root, 0
-            for page in kept.pages:
-                tokens = kept.token_ids[done : done + page.tokens]
-                node = cache.find(scope, parent_key, page.key, tokens)
-                if node is None:
-                    break
-                if page.key not in still_kept:
-                    cache.discard(node)
-                    break
-                parent_key, done = page.key, done + page.tokens
-            return 0
-
-        await self._on_engine(drop)
+        await self._on_engine(lambda: discard_pages(cache, kept, scope, still_kept))
         if self._store is not None:
             keys = [stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept]
             await asyncio.to_thread(self._store.delete, keys)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from kvproxy.engine.decode.compiled_grammars import LlguidanceGrammar
+from kvproxy.engine.decode.llguidance_grammar import LlguidanceGrammar
 
 
 def answer_cost(

@@ -26,7 +26,8 @@ from kvproxy.engine.forward.invariance import DECODE_TILE, Numerics, agreeing_ti
 from kvproxy.engine.forward.kernel_digest import kernel_digest
 from kvproxy.engine.forward.linear import PackedLinear, fuse
 from kvproxy.engine.forward.module_decoder import ATTENTION, register_attention
-from kvproxy.engine.forward.tiles import Tile, has_triton, open_tiles
+from kvproxy.engine.forward.open_tiles import has_triton, open_tiles
+from kvproxy.engine.forward.tiles import Tile
 from kvproxy.engine.models.supported import check_supported
 from kvproxy.errors import SetupError
 

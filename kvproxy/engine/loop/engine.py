@@ -283,7 +283,7 @@ class Engine:
         self._admission.leave(seq)
         seq.give_way(unified=self.model.numerics.unified)
         self._running.remove(seq)
-        self._line.back(seq)
+        self._line.requeue(seq)
         self.preemptions += 1
         logger.info(
             "%s was preempted after %d tokens of its answer and waits for pages", seq.job.id, seq.generated

@@ -73,7 +73,7 @@ class LongPrefill:
         if not prompts:
             return None
         self._oldest_next &= prompts.keys()
-        tenant = min(prompts, key=self._service.had)
+        tenant = min(prompts, key=self._service.used_s)
         sequence = self._next_prompt(tenant, prompts[tenant])
         tile = self.paused.get(sequence)
         if tile is None:

@@ -79,11 +79,11 @@ class EngineStep:
     def _neediest_first(self, groups: dict[Tenant, list[Sequence]]) -> list[list[Sequence]]:
         if len(groups) < 2:
             return list(groups.values())
-        return [groups[tenant] for tenant in sorted(groups, key=self._service.had)]
+        return [groups[tenant] for tenant in sorted(groups, key=self._service.used_s)]
 
     def _slice_s(self, spent_s: float, prompts: Iterable[Tenant], streams: Iterable[Tenant]) -> float:
-        least = min(map(self._service.had, streams))
-        return self._pace.slice_s(spent_s, owed=any(self._service.had(t) < least for t in prompts))
+        least = min(map(self._service.used_s, streams))
+        return self._pace.slice_s(spent_s, owed=any(self._service.used_s(t) < least for t in prompts))
 
     def _learn(self, work: TileWork, seconds: float) -> None:
         """Charge a tile's time to its tenants, and add it to the measured costs."""

@@ -51,8 +51,8 @@ class TileResults:
     def hand_out(self, work: TileWork, scored: Seq[Scored]) -> Iterator[tuple[Sequence, LastEvent]]:
         """Register the KV of a tile that was run, choose and emit the next tokens, and yield each sequence that ends.
 
-        The caller ends a sequence before it takes the next one. Example: ``for seq, last in results.hand_out(work,
-        scored): end(seq, last)``
+        The caller ends a sequence before it takes the next one.
+        Example: ``for seq, last in results.hand_out(work, scored): end(seq, last)``
         """
         for part in work.parts:
             try:
@@ -93,7 +93,7 @@ class TileResults:
         if seq.resumed:
             seq.phase = Phase.DECODE
         elif seq.job.persist:
-            return self._persist(seq, last)
+            self._persist(seq, last)
         elif seq.job.max_tokens == 0:
             _begin(seq)
             return self.finish(seq, "length")
@@ -133,7 +133,7 @@ class TileResults:
         scope, token_ids = seq.page_entry(index, end)
         return self._cache.register(scope, parent, token_ids, seq.pages[index])
 
-    def _persist(self, seq: Sequence, last: Node | None) -> Finished | None:
+    def _persist(self, seq: Sequence, last: Node | None) -> None:
         """Write the sequence's pages to the store; it ends when the store has them all."""
         seq.phase = Phase.PERSISTING
         nodes = (*seq.chain, *([last] if last is not None else []))
@@ -149,9 +149,10 @@ class TileResults:
                 self._end(seq, self.finish(seq, "length"))
 
         if sum(len(n.token_ids) for n in nodes) < seq.prompt_tokens:
-            raise Unavailable("its pages were given up while it was being published; publish it again")
+            raise Unavailable(
+                "the document's pages were dropped while it was being published; publish it again"
+            )
         self._keeper.save(nodes, stored, seq.job.owner)
-        return None
 
     @torch.inference_mode()
     def _advance(self, scored: Scored) -> LastEvent | None:

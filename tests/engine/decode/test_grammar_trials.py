@@ -20,6 +20,7 @@ from kvproxy.engine.decode.grammar_trials import attempt
 from kvproxy.engine.decode.grammar_trials.attempt import Attempt
 from kvproxy.engine.decode.grammar_trials.tenant_turns import PER_TENANT
 from kvproxy.engine.decode.grammar_trials.trial_client import TrialClient
+from kvproxy.engine.decode.llguidance_grammar import LlguidanceGrammar
 from kvproxy.errors import KVProxyError, Unavailable, UnsupportedSchema
 from kvproxy.wire.answer_formats.answer_grammar import grammar_of, schema_grammar
 from tests.documents.models import write_model
@@ -115,7 +116,7 @@ def test_a_hostile_schema_is_refused_or_compiled_within_its_budget(grammars: Gra
     assert cpu_s() - before < 1.2 + 0.3 + 2.0
 
 
-def with_masks(compiled: compiled_grammars.LlguidanceGrammar) -> None:
+def with_masks(compiled: LlguidanceGrammar) -> None:
     """Eight tokens, each the first that may follow."""
     state = compiled.start()
     for _ in range(8):

@@ -120,7 +120,7 @@ for family, threads in (("llama", 3), ("llama", 6), ("llama", 7), ("other", 3)):
 
 @pytest.fixture(scope="module")
 def by_threads() -> dict[tuple[str, int], tuple[str, str]]:
-    """By family and number of threads: whether it is called exact, and whether rows do not depend on their place.
+    """Return, by family and number of threads, if it is called exact and if its rows do not depend on their place.
 
     Measured in a process of its own, since the number of threads is the process's.
     """

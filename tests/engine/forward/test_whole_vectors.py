@@ -41,7 +41,7 @@ for threads in (1, 3, 7):
 
 @pytest.fixture(scope="module")
 def by_threads() -> dict[int, list[str]]:
-    """By number of threads: whether bits do not depend on their place, and whether they are SiLU's.
+    """Return, by number of threads, if bits do not depend on their place and if they are SiLU's.
 
     Measured in a process of its own, since the number of threads is the process's.
     """

@@ -170,7 +170,7 @@ def test_tenants_share_the_time_whatever_the_number_and_length_of_their_prompts(
     machine: Machine, new: Maker
 ) -> None:
     service = ComputeService()
-    service.meet({"a", "b"})
+    service.set_tenants({"a", "b"})
     prefill = LongPrefill(machine.pieces, NUMERICS, Pace(), service, machine.clock)
     many, one = [new(600) for _ in range(20)], new(900)
     while one.computed < 900:
@@ -183,7 +183,7 @@ def test_tenants_share_the_time_whatever_the_number_and_length_of_their_prompts(
 def test_a_tenants_oldest_prompt_has_its_turns_beside_another_tenant(machine: Machine, new: Maker) -> None:
     """Its short ones come without end, and every second turn is another tenant's."""
     service = ComputeService()
-    service.meet({"a", "b"})
+    service.set_tenants({"a", "b"})
     prefill = LongPrefill(machine.pieces, NUMERICS, Pace(), service, machine.clock)
     oldest, other = new(256), new(10**5)
     for _ in range(10 * PIECES):

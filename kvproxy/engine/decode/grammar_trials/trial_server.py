@@ -135,7 +135,10 @@ def _report(message: dict[str, Any]) -> None:
 
 
 def main(folder: str, vocab_size: int, eos_ids: list[int]) -> None:
-    """Load the tokenizer and serve. Example: ``main("models/smollm2", 49_152, [2])``"""
+    """Load the tokenizer and serve trials.
+
+    Example: ``main("models/smollm2", 49_152, [2])``
+    """
     source = (Path(folder) / "tokenizer.json").read_text(encoding="utf-8")
     server = TrialServer(LLTokenizer(source, n_vocab=vocab_size, eos_token=eos_ids))
     del source

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +16,7 @@ from kvproxy.engine.forward.cuda.paged_module import PagedModule
 from kvproxy.engine.forward.cuda.tile_layout import BLOCK, PagedTile
 from kvproxy.engine.forward.fused_decoder import can_fuse
 from kvproxy.engine.forward.module_decoder import Steps, TileInput
-
-if TYPE_CHECKING:
-    from kvproxy.engine.forward.tiles import Tiles
+from kvproxy.engine.forward.tiles import Tiles
 
 WIDEST_HEAD = 256
 """The most dimensions of a head: a wider one's block does not fit a multiprocessor's shared memory."""

@@ -21,7 +21,7 @@ class ComputeService:
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
 
-    def meet(self, tenants: Set[str]) -> None:
+    def set_tenants(self, tenants: Set[str]) -> None:
         """Keep the counters of ``tenants``, which have a sequence at this moment, and forget all others."""
         if not tenants:
             self._seconds.clear()
@@ -41,6 +41,6 @@ class ComputeService:
             if tenant is not None:
                 self._seconds[tenant] = self._seconds.get(tenant, 0.0) + seconds * count / total
 
-    def had(self, tenant: str | None) -> float:
+    def used_s(self, tenant: str | None) -> float:
         """Return a tenant's seconds, for comparison with other tenants' only. Work without a tenant (None) has inf."""
         return inf if tenant is None else self._seconds.get(tenant, 0.0)

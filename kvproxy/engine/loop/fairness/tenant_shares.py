@@ -141,20 +141,20 @@ def tenants_of(sequences: Iterable[Sequence]) -> frozenset[str]:
 
 
 def next_in_line(
-    waiting: Iterable[Sequence], shares: TenantShares, had: Callable[[Tenant], float]
+    waiting: Iterable[Sequence], shares: TenantShares, used_s: Callable[[Tenant], float]
 ) -> Sequence | None:
     """Return the sequence to be admitted next: the first one of the tenant with the smallest dominant share.
 
-    Among equal shares it is the tenant that used less compute (``had``: seconds by tenant), so that one tenant's long
-    queue does not precede another tenant's first request. Background work comes last. Example: ``next_in_line(waiting,
-    shares, service.had)``
+    Among equal shares it is the tenant that used less compute (``used_s``: seconds by tenant), so that one tenant's
+    long queue does not precede another tenant's first request. Background work comes last.
+    Example: ``next_in_line(waiting, shares, service.used_s)``
     """
     first: dict[Tenant, Sequence] = {}
     for seq in waiting:
         first.setdefault(seq.tenant, seq)
     return min(
         first.values(),
-        key=lambda s: (s.tenant is None, shares.dominant(s.tenant), had(s.tenant), s.arrived_at),
+        key=lambda s: (s.tenant is None, shares.dominant(s.tenant), used_s(s.tenant), s.arrived_at),
         default=None,
     )
 

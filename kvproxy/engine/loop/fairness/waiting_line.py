@@ -42,11 +42,11 @@ class WaitingLine:
         When pages are short, all wait for the next one, as long as that is within its tenant's share: otherwise a
         sequence that needs many pages would never get them. One beyond the share lets other tenants pass.
         """
-        self.service.meet(tenants_of([*self.running, *self.waiting]))
+        self.service.set_tenants(tenants_of([*self.running, *self.waiting]))
         left = list(self.waiting)
         while left:
             shares = self.shares()
-            seq = next_in_line(left, shares, self.service.had)
+            seq = next_in_line(left, shares, self.service.used_s)
             assert seq is not None
             giver: Sequence | None = None
             if len(self.running) >= self.places and not self.make_room(seq):
@@ -93,7 +93,7 @@ class WaitingLine:
             )
         return bool(idlers)
 
-    def back(self, seq: Sequence) -> None:
+    def requeue(self, seq: Sequence) -> None:
         """Put a sequence that ran back into the line, before all that arrived after it."""
         before = sum(1 for s in self.waiting if s.arrived_at < seq.arrived_at)
         self.waiting.insert(before, seq)

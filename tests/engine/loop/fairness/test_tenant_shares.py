@@ -64,10 +64,10 @@ def test_the_next_is_the_first_of_the_tenant_that_holds_least(new: Maker) -> Non
 
 def test_among_equals_it_is_the_one_that_had_less_and_not_the_one_that_came_first(new: Maker) -> None:
     waiting = [*new.several("a", 5), new("b")]
-    had: Callable[[str | None], float] = {"a": 2.0, "b": 1.0, None: inf}.__getitem__
-    assert next_in_line(waiting, shares([], waiting), had) is waiting[5]
+    used_s: Callable[[str | None], float] = {"a": 2.0, "b": 1.0, None: inf}.__getitem__
+    assert next_in_line(waiting, shares([], waiting), used_s) is waiting[5]
     idler = new("a", patience_s=inf)
-    assert next_in_line([idler, *waiting], shares([], waiting), had) is waiting[5]
+    assert next_in_line([idler, *waiting], shares([], waiting), used_s) is waiting[5]
 
 
 def test_the_newest_sequence_of_the_largest_tenant_gives_its_place_and_never_the_oldest(new: Maker) -> None:
@@ -144,7 +144,7 @@ def test_no_sequence_waits_for_pages_beyond_other_tenants_share_and_all_end(
     def give_way(seq: Sequence) -> None:
         gate.running.remove(seq)
         seq.phase, seq.reserved = Phase.WAITING, 0
-        line.back(seq)
+        line.requeue(seq)
 
     def end(seq: Sequence, error: Exception) -> None:
         raise AssertionError(error)
