@@ -76,8 +76,8 @@ def check_forward(
 ) -> None:
     """Compare the reference with tiles, and one tile with the same prompt cut in two and in decode's tile.
 
-    ``run``: (tile, the pool's tensor) -> [M, hidden]; ``tile`` and ``head``: see ``TileModel``. Raises SetupError that
-    says what differs.
+    ``run``: (tile, the pool's tensor) -> [M, hidden]; ``tile``: see ``Tiles.tile``; ``head``: see ``TileModel.logits``.
+    Raises SetupError that names the difference.
 
     Example: ``check_forward(run, tile, head, reference=r, config=config, shape=shape, numerics=n, device=device)``
     """

@@ -1,0 +1,109 @@
+"""`PageWriter`: pages are written one after another, retained meanwhile, and released however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
+
+import pytest
+
+from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache.page_io import PageIO
+from kvproxy.engine.cache.page_writer import PageWriter
+from kvproxy.errors import Unavailable
+from kvproxy.store.page_file import Buffer
+from kvproxy.store.page_results import Loaded, Missing, Rejected
+from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
+
+CHAIN = TOKENS[: 2 * PAGE_TOKENS]
+
+
+class SizesStore:
+    """A store of payload sizes by token ids, which fails once it has ``most`` pages."""
+
+    def __init__(self) -> None:
+        self.sizes: dict[tuple[int, ...], int] = {}
+        self.most = 99
+
+    def put(
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: bytes, owner: str | None = None
+    ) -> None:
+        if len(self.sizes) == self.most:
+            raise Unavailable("the disk fails")
+        self.sizes[tuple(token_ids)] = len(payload)
+
+    def get(
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+    ) -> Loaded | Missing | Rejected:
+        return Missing()
+
+    def has(self, key: bytes) -> bool:
+        return True
+
+
+class WriterHarness:
+    """A cache of four pages and its writer; results of writes wait until ``run`` takes them."""
+
+    def __init__(self) -> None:
+        self.cache = make_cache(4)
+        self.store = SizesStore()
+        self.calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.io = PageIO(self.store, self.calls.put)
+        self.writer = PageWriter(self.cache, self.io)
+        self.ended: list[Exception | None] = []
+
+    def run(self) -> None:
+        """Take one result."""
+        self.calls.get(timeout=10)()
+
+
+@pytest.fixture
+def harness() -> Iterator[WriterHarness]:
+    made = WriterHarness()
+    yield made
+    made.io.close()
+    assert made.cache.check([]) == []
+
+
+def test_pages_are_written_in_order_and_retained_until_the_last_is(harness: WriterHarness) -> None:
+    nodes = keep(harness.cache, CHAIN)
+    harness.writer.save(nodes, harness.ended.append)
+    assert harness.cache.occupancy().evictable == 0 and harness.ended == []
+    harness.run()
+    assert [n.stored for n in nodes] == [True, False] and harness.cache.occupancy().evictable == 0
+    harness.run()
+    assert harness.ended == [None] and all(n.stored for n in nodes)
+    assert harness.cache.occupancy().evictable == 2
+    assert list(harness.store.sizes) == [CHAIN[:PAGE_TOKENS], CHAIN[PAGE_TOKENS:]]
+    assert set(harness.store.sizes.values()) == {harness.cache.pool.shape.bytes}
+    harness.writer.save(nodes, harness.ended.append)
+    assert harness.ended == [None, None] and harness.calls.empty(), "stored pages are not written again"
+
+
+def test_an_error_ends_it_and_releases_the_pages(harness: WriterHarness) -> None:
+    nodes = keep(harness.cache, CHAIN)
+    harness.store.most = 1
+    harness.writer.save(nodes, harness.ended.append)
+    harness.run()
+    harness.run()
+    assert isinstance(harness.ended[0], Unavailable) and len(harness.ended) == 1
+    assert [n.stored for n in nodes] == [True, False] and harness.cache.occupancy().evictable == 2
+
+
+def test_a_document_that_is_deleted_meanwhile_is_not_stored(harness: WriterHarness) -> None:
+    nodes = keep(harness.cache, CHAIN)
+    harness.writer.save(nodes, harness.ended.append)
+    harness.cache.discard(nodes[0])
+    harness.run()
+    assert isinstance(harness.ended[0], Unavailable) and "deleted" in str(harness.ended[0])
+    assert harness.cache.occupancy().held == 0
+
+
+def test_pages_are_restored_once_at_a_time(harness: WriterHarness) -> None:
+    nodes = keep(harness.cache, TOKENS[:PAGE_TOKENS])
+    harness.writer.restore(nodes)
+    harness.writer.restore(nodes)
+    harness.run()
+    assert nodes[0].stored and harness.calls.empty()
+    harness.writer.restore(nodes)
+    assert harness.calls.empty(), "a stored page is not written again"
