@@ -42,7 +42,7 @@ async def measure(
     key: str = "none",
     ignore_eos: bool = False,
 ) -> None:
-    """Fills ``report``; ``report.cold`` says how a cold read is forced. ``url`` ends in ``/v1``."""
+    """Measure a server into ``report``; ``report.cold`` is the way to force a cold read. ``url`` ends in ``/v1``."""
     report.load = os.getloadavg()[0]
     extra: dict[str, Any] = {"ignore_eos": True} if ignore_eos else {}
     try:
@@ -63,7 +63,7 @@ async def measure(
 
 
 def result(model: str, plan: Plan, reports: list[Report]) -> dict[str, Any]:
-    """What is written as JSON, and shown by ``benchmarks.table``."""
+    """Return the run as it is written to JSON, and shown by ``benchmarks.table``."""
     return {
         "machine": machine(),
         "model": model,

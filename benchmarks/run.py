@@ -20,7 +20,7 @@ from benchmarks.table import tables
 
 
 def bench(peer: Peer, place: Place, plan: Plan, text: str) -> Report:
-    """Installs, starts, measures and ends it; what goes wrong is in the report's faults."""
+    """Install, start, measure and end one peer; failures are in the report's faults."""
     report = Report(name=peer.name, title=peer.title, cold=peer.cold.value)
     try:
         print(f"{peer.name}: install", file=sys.stderr, flush=True)

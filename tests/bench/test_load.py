@@ -15,7 +15,7 @@ WHOLE, STREAM = Request(MESSAGES, 3, stream=False), Request(MESSAGES, 3, stream=
 
 
 class Seen:
-    """A server in front of the mock upstream's handler that notes who asked and how many at once."""
+    """A server around the mock upstream's handler that records each request's model and the most requests at once."""
 
     def __init__(self) -> None:
         self.models: list[str] = []

@@ -88,7 +88,7 @@ async def test_a_prompt_is_explained(fresh: Fresh) -> None:
         assert (miss["outcome"], miss["reason"]) == ("miss", "no-document")
         assert (
             miss["cached_tokens"] < 8
-        )  # the template's own first words may stand in a page that is everybody's
+        )  # the template's own first words may stand in a page that all tenants share
         assert miss["prompt_tokens"] == counted["prompt_tokens"] > 500 and miss["recent_misses"] == []
 
         await call(client, "publish_document", id="explained", text=text, visibility="private")

@@ -1,4 +1,4 @@
-"""Documents behind a system prompt that was never seen before, and what tenants can tell of one another."""
+"""Documents behind a system prompt that was never seen before, and the isolation of tenants from one another."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_new_preamble_is_prefilled_once_for_each_tenant(fresh: Fresh, publishe
         assert (answer.outcome, answer.key) == ("hit", "preamble@1")
         assert answer.cached > PAGE_TOKENS
     assert second.text == first.text
-    # What the first tenant's request left behind is its own.
+    # The pages that the first tenant's request left behind are its own.
     stranger = other.ask(in_user(text, QUESTION, PERSONA))
     assert (stranger.outcome, stranger.detail) == ("fwd=miss", "new-preamble")
     assert stranger.cached == first.cached < 40
