@@ -78,14 +78,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--tokenizer", type=existing, required=True, help="the model's folder or tokenizer.json"
     )
-    parser.add_argument("--model", help="what to ask for; default: the first that the server lists")
+    parser.add_argument("--model", help="name of the model; default: the first that the server lists")
     parser.add_argument("--key", default="none", help="API key")
     parser.add_argument(
-        "--text", type=existing, default=TEXT, help="what documents are cut from; default: the GPL-3"
+        "--text", type=existing, default=TEXT, help="text to cut documents from; default: the GPL-3"
     )
     parser.add_argument("--pid", type=int, help="the server's, to measure its memory")
     parser.add_argument(
-        "--cold", type=Cold, choices=list(Cold), default=Cold.SALT_LINE, help="what forces one"
+        "--cold", type=Cold, choices=list(Cold), default=Cold.SALT_LINE, help="the way to force a cold read"
     )
     parser.add_argument("--ignore-eos", action="store_true", help="answers of full length; not all know it")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 4 minutes")

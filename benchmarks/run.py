@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 4 minutes for each")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="for each peer once it has started")
     parser.add_argument(
-        "--text", type=existing, default=TEXT, help="what documents are cut from; default: the GPL-3"
+        "--text", type=existing, default=TEXT, help="text to cut documents from; default: the GPL-3"
     )
     add_place(parser)
     args = parser.parse_args(arguments)

@@ -121,11 +121,11 @@ def test_usage_in_a_stream_is_sent_to_those_who_ask(fresh: Fresh) -> None:
 
 def test_a_conversation_goes_on_from_its_own_pages(fresh: Fresh) -> None:
     """No document at all: a tenant's next turn starts with its last one."""
-    tenant, stranger = fresh(), fresh()
+    tenant, other_tenant = fresh(), fresh()
     turn = [{"role": "user", "content": "Name three animals. " + "They live in a garden. " * 60}]
     first = tenant.ask(turn)
     turn += [{"role": "assistant", "content": first.text}, {"role": "user", "content": "And which flies?"}]
-    second, alone = tenant.ask(turn), stranger.ask(turn)
+    second, alone = tenant.ask(turn), other_tenant.ask(turn)
     assert (second.outcome, second.key) == ("hit", None)
     assert second.cached >= first.usage.prompt_tokens - 5
     assert alone.cached < 40

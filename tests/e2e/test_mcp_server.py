@@ -107,7 +107,7 @@ async def test_what_a_client_gives_up_ends_at_the_proxy(fresh: Fresh) -> None:
     def wait_until_left() -> None:
         deadline = time.monotonic() + 60
         while "left" not in [entry["outcome"] for entry in tenant.http.get("/kv/v1/requests").json()["data"]]:
-            assert time.monotonic() < deadline, "the proxy goes on answering nobody"
+            assert time.monotonic() < deadline, "the proxy goes on with a cancelled request"
             time.sleep(0.1)
 
     async with Client(StdioServerParameters(command=sys.executable, args=command(tenant))) as client:

@@ -58,7 +58,7 @@ def test_pages_under_pressure(smollm2: Path, tmp_path: Path) -> None:
             pressed(second, "two")
             stays(proxy, KEYS[2], text, hit)
         assert proxy.stop() == 0
-        assert list((proxy.store / "spill").iterdir()) == [], "nobody's words outlast the process"
+        assert list((proxy.store / "spill").iterdir()) == [], "no tenant's pages outlast the process"
 
         proxy.start()
         with reader(proxy.url, KEYS[1]) as second:

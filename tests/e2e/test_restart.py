@@ -105,7 +105,7 @@ def drains(proxy: Served, client: Reader, lines: Iterator[str]) -> None:
     """SIGTERM: new requests are refused, the running stream is not, and the exit status is 0."""
     proxy.signal(signal.SIGTERM)
     deadline = time.monotonic() + 60
-    while (status := newcomer(client)) == 429:
+    while (status := new_request(client)) == 429:
         assert time.monotonic() < deadline, "the signal was not noticed"
     assert status in (503, None)
     *rest, finish, done = lines
@@ -115,7 +115,7 @@ def drains(proxy: Served, client: Reader, lines: Iterator[str]) -> None:
     assert "Traceback" not in proxy.log
 
 
-def newcomer(client: Reader) -> int | None:
+def new_request(client: Reader) -> int | None:
     """The status of one more request; None when the port is closed."""
     messages = in_system(text_of(SOUND), "What is it?")
     try:
