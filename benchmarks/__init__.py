@@ -1,1 +1,1 @@
-"""kvproxy beside what a person could run instead: servers with OpenAI's API, measured by one client."""
+"""Benchmarks of kvproxy and its alternatives: servers with OpenAI's API, measured by one client."""

@@ -42,7 +42,7 @@ async def measure(
     key: str = "none",
     ignore_eos: bool = False,
 ) -> None:
-    """Fills ``report``; ``report.cold`` says how a cold read is forced. ``url`` ends in ``/v1``."""
+    """Measure a server into ``report``; ``report.cold`` is the way to force a cold read. ``url`` ends in ``/v1``."""
     report.load = os.getloadavg()[0]
     extra: dict[str, Any] = {"ignore_eos": True} if ignore_eos else {}
     try:
@@ -63,7 +63,7 @@ async def measure(
 
 
 def result(model: str, plan: Plan, reports: list[Report]) -> dict[str, Any]:
-    """What is written as JSON, and shown by ``benchmarks.table``."""
+    """Return the run as it is written to JSON, and shown by ``benchmarks.table``."""
     return {
         "machine": machine(),
         "model": model,
@@ -78,14 +78,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--tokenizer", type=existing, required=True, help="the model's folder or tokenizer.json"
     )
-    parser.add_argument("--model", help="what to ask for; default: the first that the server lists")
+    parser.add_argument("--model", help="name of the model; default: the first that the server lists")
     parser.add_argument("--key", default="none", help="API key")
     parser.add_argument(
-        "--text", type=existing, default=TEXT, help="what documents are cut from; default: the GPL-3"
+        "--text", type=existing, default=TEXT, help="text to cut documents from; default: the GPL-3"
     )
     parser.add_argument("--pid", type=int, help="the server's, to measure its memory")
     parser.add_argument(
-        "--cold", type=Cold, choices=list(Cold), default=Cold.SALT_LINE, help="what forces one"
+        "--cold", type=Cold, choices=list(Cold), default=Cold.SALT_LINE, help="the way to force a cold read"
     )
     parser.add_argument("--ignore-eos", action="store_true", help="answers of full length; not all know it")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 4 minutes")

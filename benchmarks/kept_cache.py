@@ -1,4 +1,4 @@
-"""The server a person writes who keeps transformers' KV cache between requests: OpenAI's chat API, greedy, on a CPU.
+"""A minimal server that keeps transformers' KV cache between requests: OpenAI's chat API, greedy, on a CPU.
 
 ``python kept_cache.py MODEL_FOLDER --port PORT``; needs torch, transformers and aiohttp, and nothing of kvproxy.
 Requests are computed one after another on one thread: torch called from a changing thread was up to twice as
@@ -34,7 +34,7 @@ class Kept:
     cache: DynamicCache
 
     def shares(self, salt: str, tokens: list[int]) -> int:
-        """How many tokens of a prompt it has; never all of them, for the last one's logits are needed."""
+        """Count the tokens of a prompt that it has; never all of them, for the last one's logits are needed."""
         if salt != self.salt:
             return 0
         same = 0
@@ -73,7 +73,7 @@ class Model:
 
     @torch.inference_mode()
     def answer(self, body: dict[str, Any], usage: Usage) -> Iterator[str]:
-        """Pieces of text, greedily; counts into ``usage``."""
+        """Yield pieces of text, decoded greedily; counts tokens into ``usage``."""
         chat = self.tokenizer.apply_chat_template(
             body["messages"], add_generation_prompt=True, tokenize=True, return_dict=True
         )

@@ -16,7 +16,7 @@ from benchmarks.prompts import TINY, Cold, Count, Visit, cut, question
 from benchmarks.report import Crowd, Pair, Reads, Report, differs_at
 
 FIRST_TOKENS = 4
-"""How long an answer is of which only the first token counts: a lone token may be half a character, and no text."""
+"""Tokens of an answer of which only the first counts: a lone token may be half a character, and no text."""
 MB = 2**20
 
 
@@ -35,7 +35,7 @@ class Plan:
     pair_prompt: int = 1024
     pair_tokens: int = 200
     limit_s: float = 1800.0
-    """What is not done by then is left out."""
+    """Seconds; the measurements that are not done by then are left out."""
 
 
 FULL = Plan(repeats={255: 7, 1024: 7, 3774: 5, 7500: 3})
@@ -49,22 +49,25 @@ QUICK = Plan(
 
 
 class OutOfTime(Exception):
-    """The plan's limit is reached."""
+    """Raised when the plan's limit is reached."""
 
 
 @dataclass(slots=True)
 class Measurement:
-    """``await Measurement(...).run()`` fills ``report``; what failed is in its ``faults``, and stops nothing else."""
+    """The measurement of one server.
+
+    ``await Measurement(...).run()`` fills ``report``; a failed stage is in its ``faults``, and stops no other one.
+    """
 
     endpoint: Endpoint
     plan: Plan
     cold: Cold
     text: str
-    """Where the documents are cut from."""
+    """The text that the documents are cut from."""
     count: Count
     report: Report
     pid: int | None = None
-    """The server's, for its memory."""
+    """The server's process id, for its memory."""
     say: Callable[[str], None] = lambda _: None
     _overhead: int = 0
     _salt: int = field(default_factory=lambda: random.randrange(10**7, 9 * 10**7))
@@ -112,7 +115,7 @@ class Measurement:
         return Visit(self._salt, first=False)
 
     def _document(self, size: int, skip: int = 0) -> str:
-        """A part of the text, from its character ``skip`` on, that makes a prompt of ``size`` tokens."""
+        """Cut a part of the text, from its character ``skip`` on, that makes a prompt of ``size`` tokens."""
         visit = Visit(10**7, first=True)
 
         def tokens(document: str) -> int:
@@ -121,9 +124,9 @@ class Measurement:
         return cut(self.text[skip:], size, tokens)
 
     async def _tiny(self) -> None:
-        """Also what the chat template adds to a message, as the server counts; and the first request of all."""
+        """Measure a tiny prompt: the first request of all, which also shows the tokens that the chat template adds."""
         plan = self.plan
-        # Under a salt of its own: what is kept without one may be found by every later reader.
+        # Under a salt of its own: a prompt kept without one may be found by every later reader.
         fields = self._first().fields(self.cold)
         warm_up = await self._ask(TINY, plan.tiny_tokens, fields)
         if warm_up.prompt_tokens is not None:
@@ -138,7 +141,7 @@ class Measurement:
         async def stage() -> None:
             reads = self.report.reads[str(size)] = Reads()
             document = self._document(size)
-            if size == min(self.plan.repeats):  # the kernels' first long prompt is nobody's figure
+            if size == min(self.plan.repeats):  # the kernels' first long prompt does not count
                 await self._visit(self._first(), document, 0, FIRST_TOKENS)
             for _ in range(self.plan.repeats[size]):
                 cold = await self._visit(self._first(), document, 0, FIRST_TOKENS)
@@ -174,7 +177,7 @@ class Measurement:
         return Crowd(readers, wall, tokens, round(memory.rss / MB, 1) if self.pid is not None else None)
 
     async def _equality(self) -> None:
-        """Several documents, so that one lucky answer is not counted many times."""
+        """Compare warm and cold answers on several documents, so that one lucky answer is not counted many times."""
         document = self._document(self.plan.pair_prompt)
         step = max(1, (len(self.text) - 2 * len(document)) // self.plan.pairs)
         for i in range(self.plan.pairs):
@@ -198,7 +201,7 @@ class Measurement:
 
 @asynccontextmanager
 async def _unwrapped() -> AsyncIterator[None]:
-    """A task group's failures as their first: a crowd that fails fails for one reason."""
+    """Raise a task group's first failure: requests that fail together fail for one reason."""
     try:
         yield
     except ExceptionGroup as group:

@@ -24,7 +24,7 @@ TOPICS = {
     "Present": "notices",
     "Report": "changes",
 }
-"""What to do -> about what. Questions differ from their first word on, so that a reader's whole question is new."""
+"""Task -> subjects. Questions differ from their first word on, so that a reader's whole question is new."""
 TINY = "Write a long story about a lighthouse and the people who live in it."
 
 
@@ -38,21 +38,25 @@ def question(number: int) -> str:
 
 
 class Cold(StrEnum):
-    """How a server is made to compute a prompt that it may have kept. All but ``SALT_LINE`` leave its tokens as
-    they are."""
+    """The ways to make a server compute a prompt that it may have kept.
+
+    All but ``SALT_LINE`` leave its tokens as they are.
+    """
 
     SALT_LINE = "salt-line"
     """A line that was never there before, in front of the document: works with every server."""
     CACHE_SALT = "cache_salt"
     """vLLM and kvproxy: pages are shared between requests with the same salt."""
     NO_CACHE = "cache_prompt"
-    """llama.cpp: ``false`` computes the whole prompt, and keeps it for whoever comes next."""
+    """llama.cpp: ``false`` computes the whole prompt, and keeps it for the next request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One reading of a document. Visits with the same ``salt`` may share what was kept; ``first`` is the one that
-    finds nothing."""
+    """One reading of a document.
+
+    Visits with the same ``salt`` may share cached pages; ``first`` is the one that finds none.
+    """
 
     salt: int
     first: bool
@@ -64,7 +68,7 @@ class Visit:
         return f"{line}{document}\n\n{asked}"
 
     def fields(self, cold: Cold) -> dict[str, Any]:
-        """What the request's body has besides OpenAI's plainest fields."""
+        """Fields of the request's body besides OpenAI's plainest."""
         if cold is Cold.SALT_LINE:
             return {}
         if cold is Cold.NO_CACHE:

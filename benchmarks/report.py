@@ -1,4 +1,4 @@
-"""What was measured of one server. Lists hold every repetition, in order; medians are taken when they are shown."""
+"""`Report`: the measurements of one server. Lists hold every repetition, in order; tables take their medians."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import psutil
 
 @dataclass(slots=True)
 class Reads:
-    """A document of one size: a reader who finds nothing, then one with another question."""
+    """A document of one size: a cold reader, then a warm one with another question."""
 
     prompt_tokens: int | None = None
     """As the server counts."""
     cold_ms: list[float] = field(default_factory=list)
     warm_ms: list[float] = field(default_factory=list)
     cold_cached: list[int | None] = field(default_factory=list)
-    """Tokens that the server says it took from its cache; None where it says nothing."""
+    """Tokens from the cache, by the server's own report; None where it reports none."""
     warm_cached: list[int | None] = field(default_factory=list)
 
 
@@ -50,7 +50,7 @@ class Pair:
     warm_differs_at: int | None
     """The first character that is another one; None: equal."""
     cold_differs_at: int | None
-    """The same between two cold answers."""
+    """The first difference between two cold answers."""
     cold_asked_twice: bool
     """False where asking cold changes the prompt, so that there is nothing to compare."""
 
@@ -60,12 +60,12 @@ class Report:
     name: str
     title: str = ""
     cold: str = ""
-    """How a cold read was forced: a value of prompts.Cold."""
+    """The way to force a cold read: a value of prompts.Cold."""
     start_s: float | None = None
     load: float = 0.0
-    """The machine's load average before the measurement: what else ran."""
+    """The machine's load average before the measurement, from other work."""
     gap_ms: list[float] = field(default_factory=list)
-    """From token to token, one stream, a tiny prompt."""
+    """Milliseconds from token to token, one stream, a tiny prompt."""
     tiny_ms: list[float] = field(default_factory=list)
     """TTFT of the tiny prompt."""
     reads: dict[str, Reads] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class Report:
     crowds: list[Crowd] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
-    """Stage -> why it is missing or not whole."""
+    """Stage -> the reason why it is missing or not whole."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,7 +93,7 @@ def from_json(fields: dict[str, Any]) -> Report:
 
 
 def differs_at(one: str, other: str) -> int | None:
-    """The first index at which two texts differ; None when they are equal."""
+    """Return the first index at which two texts differ; None when they are equal."""
     if one == other:
         return None
     same = (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
@@ -101,7 +101,7 @@ def differs_at(one: str, other: str) -> int | None:
 
 
 def machine() -> dict[str, Any]:
-    """The machine's shape, to be quoted with every figure."""
+    """Describe the machine, to be quoted with every figure."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),

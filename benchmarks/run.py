@@ -20,7 +20,7 @@ from benchmarks.table import tables
 
 
 def bench(peer: Peer, place: Place, plan: Plan, text: str) -> Report:
-    """Installs, starts, measures and ends it; what goes wrong is in the report's faults."""
+    """Install, start, measure and end one peer; failures are in the report's faults."""
     report = Report(name=peer.name, title=peer.title, cold=peer.cold.value)
     try:
         print(f"{peer.name}: install", file=sys.stderr, flush=True)
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 4 minutes for each")
     parser.add_argument("--limit", type=float, metavar="SECONDS", help="for each peer once it has started")
     parser.add_argument(
-        "--text", type=existing, default=TEXT, help="what documents are cut from; default: the GPL-3"
+        "--text", type=existing, default=TEXT, help="text to cut documents from; default: the GPL-3"
     )
     add_place(parser)
     args = parser.parse_args(arguments)

@@ -26,27 +26,28 @@ _NOT_PASSED_ON = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
 
 class NotStarted(Exception):
-    """A server could not be installed or did not come up; says why."""
+    """A server could not be installed or did not come up; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What starts a server."""
+    """A server's command line and environment."""
 
     command: Sequence[str]
     model: str
-    """What its requests must ask for."""
+    """The model's name in requests to it."""
     env: Mapping[str, str] = field(default_factory=dict)
     probe: Mapping[str, str] = field(default_factory=dict)
     """Fields of the request that finds out whether it is ready, besides the plainest."""
     own_python: bool = True
-    """It runs in an environment of its own; False: in the one that measures."""
+    """Whether it runs in an environment of its own; False: in the one that measures."""
 
 
 class Server:
-    """``with Server(...) as server``: answers at ``server.url`` until the block ends. Its log goes to a file.
+    """A server in a process of its own.
 
-    Ready is who has answered a chat request: several list their models long before they can.
+    ``with Server(...) as server``: answers at ``server.url`` until the block ends. Its log goes to a file.
+    It is ready once it has answered a chat request: several servers list their models long before they can.
     Raises NotStarted, with the end of the log.
     """
 
@@ -115,7 +116,7 @@ class Server:
             return False
 
     def _stop(self) -> None:
-        """SIGTERM to all of it, and SIGKILL to what does not listen; also to children that left the group."""
+        """Send SIGTERM to all its processes, then SIGKILL to those left; also to children that left the group."""
         process, self._process = self._process, None
         if process is None:
             return

@@ -15,7 +15,7 @@ NOTHING = "-"
 
 
 def tables(result: dict[str, Any]) -> str:
-    """Of what ``benchmarks.run`` and ``benchmarks.client`` write. Medians; nothing is left out for being slow."""
+    """Format the output of ``benchmarks.run`` and ``benchmarks.client``. Medians; slow results are kept."""
     reports = [from_json(r) for r in result["servers"]]
     machine, plan = result["machine"], result["plan"]
     about = (
@@ -68,7 +68,7 @@ def others(reports: Sequence[Report]) -> str:
 
 
 def faults(reports: Iterable[Report]) -> list[str]:
-    """What is missing, and why; cold reads that were not cold."""
+    """List missing figures with the reasons, and cold reads that were not cold."""
     lines = [f"- {r.name}, {stage}: {why}" for r in reports for stage, why in r.faults.items()]
     for r in reports:
         for size, reads in r.reads.items():

@@ -8,7 +8,7 @@
 | KVPROXY_BASE_URL | a running proxy, with or without /v1; without it one is started, with a store that is thrown away |
 | KVPROXY_API_KEY | its API key, if it wants one |
 | KVPROXY_MODEL | the model to ask for, or to serve (a folder, smollm2-135m or a hub name); default: smollm2-135m |
-| KVPROXY_COMMAND | what starts a proxy; default: kvproxy beside this interpreter or on the PATH |
+| KVPROXY_COMMAND | the command that starts a proxy; default: kvproxy beside this interpreter or on the PATH |
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def read(name: str) -> str:
 
 
 def _endpoint(url: str, model: str | None) -> Endpoint:
-    """Asks for the models, so that a wrong address or key is told here and in one line."""
+    """Request the models, so that a wrong address or key is reported here and in one line."""
     _no_http_proxy_to(url)
     key = os.environ.get("KVPROXY_API_KEY") or "none"
     try:
@@ -77,7 +77,7 @@ def _endpoint(url: str, model: str | None) -> Endpoint:
 
 
 def _no_http_proxy_to(url: str) -> None:
-    """A company's HTTP proxy is not meant for a server on this machine; openai's client would ask it."""
+    """Exempt the URL's host from a company's HTTP proxy, which openai's client would use otherwise."""
     host = httpx.URL(url).host
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), host)))
@@ -105,7 +105,7 @@ def _started(folder: Path) -> Iterator[str]:
 
 
 def _wait(process: subprocess.Popen[bytes], announced: Path, log_path: Path) -> None:
-    """The model is converted and measured when it is first served, which takes its time."""
+    """Wait for the proxy: at its first start the model is converted and measured, which takes its time."""
     deadline = time.monotonic() + START_S
     while not announced.exists():
         if process.poll() is not None or time.monotonic() > deadline:

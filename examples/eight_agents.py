@@ -1,6 +1,6 @@
 """Eight agents read one handbook at the same moment, and it is computed once.
 
-Nothing is published and nobody coordinates: each agent is a thread with a stock openai client that sends the whole text
+Nothing is published or coordinated: each agent is a thread with a stock openai client that sends the whole text
 with a question of its own. The first to come has it computed, the others wait for that and go on from there. Between
 different API keys a text is shared once it is published (`kvproxy publish`).
 
@@ -38,7 +38,7 @@ class Reading:
     prompt_tokens: int
     cached_tokens: int
     status: str
-    """What the proxy says it did: a hit, a miss, or joining what another had begun (``collapsed``)."""
+    """Return the proxy's outcome: a hit, a miss, or sharing another request's prefill (``collapsed``)."""
 
 
 def main() -> None:
@@ -73,7 +73,7 @@ def run(kv: Endpoint, handbook: str, max_tokens: int) -> None:
         status = raw.headers.get("cache-status", "").removeprefix("kvproxy; ")
         return Reading(question, time.perf_counter() - started, usage.prompt_tokens, cached, status)
 
-    alone = ask(QUESTIONS[0], uuid.uuid4().hex)  # kept apart from what follows by its salt
+    alone = ask(QUESTIONS[0], uuid.uuid4().hex)  # its salt keeps it apart from the requests below
     print(f"one agent alone, nothing known: {alone.prompt_tokens:,} tokens, {alone.seconds:.2f} s")
     together = uuid.uuid4().hex
     gate = threading.Barrier(len(QUESTIONS))

@@ -1,6 +1,6 @@
 """Question answering over a folder of documents with a retriever, three times in one run:
 
-1. plain: the retriever as it is, best match first, and ChatOpenAI. What another question had computed is reused where
+1. plain: the retriever as it is, best match first, and ChatOpenAI. Another question's prefill is reused where
    two prompts begin alike, which they seldom do.
 2. nothing reused: exactly the prompts of the third, each computed as if it were the first.
 3. wrapped: the retriever in a KVProxyRetriever, its documents published, and ChatKVProxy. The answers are those of 2.
@@ -139,7 +139,10 @@ def prompt_of(retriever: KVProxyRetriever) -> Runnable[str, PromptValue]:
 def nothing_reused(
     client: KVProxyClient, retriever: KeywordRetriever, model: ChatOpenAI, questions: Sequence[str]
 ) -> Callable[[str], AIMessage]:
-    """The same prompts: a wrapper that is asked the same questions comes to the same order."""
+    """Return a chain with the wrapped run's prompts and no reuse.
+
+    The prompts are the same, since a wrapper that gets the same questions comes to the same order.
+    """
     with KVProxyRetriever(retriever=retriever, register="never", client=client) as wrapped:
         prompts = {question: prompt_of(wrapped).invoke(question) for question in questions}
     return lambda question: model.invoke(prompts[question], extra_body=apart())
@@ -174,8 +177,10 @@ def asked(name: str, answer_to: Callable[[str], AIMessage], questions: Sequence[
 
 
 def apart() -> dict[str, str]:
-    """Returns a cache_salt of its own: what is sent with one reuses nothing of another's but published documents, so
-    that the three measure what they say. A program of yours needs none."""
+    """Return a fresh cache_salt, so that the three runs do not reuse each other's prefill.
+
+    Requests with different salts share published documents only. A program of yours needs none.
+    """
     return {"cache_salt": uuid.uuid4().hex}
 
 

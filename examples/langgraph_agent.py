@@ -38,7 +38,7 @@ def main() -> None:
 
 @contextmanager
 def published(client: KVProxyClient, text: str) -> Iterator[None]:
-    """What `kvproxy publish` does, and `kvproxy docs delete` behind it."""
+    """Publish a document for the block, as `kvproxy publish` and `kvproxy docs delete` do."""
     result = client.publish(ID, text, visibility="private")
     print(f"published {ID}: {result['info']['tokens']:,} tokens in {result['prefill_s']:.2f} s")
     try:

@@ -75,7 +75,7 @@ def run(kv: Endpoint, document: str, max_tokens: int) -> None:
 
 
 def publish(kv: Endpoint, text: str) -> None:
-    """What `kvproxy publish FILE --id ID --private` does."""
+    """Publish a document, as `kvproxy publish FILE --id ID --private` does."""
     body = {"id": ID, "text": text, "visibility": "private"}
     answer = httpx.post(f"{kv.url}/kv/v1/documents", json=body, headers=bearer(kv), timeout=600)
     answer.raise_for_status()

@@ -42,7 +42,7 @@ def main() -> None:
 
 @contextmanager
 def published(client: KVProxyClient, text: str) -> Iterator[str]:
-    """What `kvproxy publish` does, and `kvproxy docs delete` behind it."""
+    """Publish a document for the block, as `kvproxy publish` and `kvproxy docs delete` do."""
     result = client.publish(ID, text, visibility="private")
     print(f"published {ID}: {result['info']['tokens']:,} tokens in {result['prefill_s']:.2f} s")
     try:
@@ -67,7 +67,7 @@ def run(kv: Endpoint, text: str, questions: Iterable[str], max_tokens: int) -> N
 
 
 def chat(title: str, model: BaseChatModel, system: SystemMessage, questions: Iterable[str]) -> list[str]:
-    """Prints each answer as it comes; the answers."""
+    """Print each answer as it comes, and return the answers."""
     print(f"\n{title}")
     # So that neither chat profits from the other's; leave it out in your program.
     salt = {"cache_salt": uuid.uuid4().hex}

@@ -1,7 +1,7 @@
-"""The real programs, twice each, against the real engine, in a network that has loopback alone.
+"""Run the real agent programs, twice each, against the real engine, in a network that has loopback alone.
 
-Prints a table: does it work, what was cached of its second session's prompt, what had to be set. Takes minutes, most of
-them the cold prefills of prompts of 6,000 to 20,000 tokens on a CPU.
+Prints a table: whether each works, the cached share of its second session's prompt, the settings that it needs. Takes
+minutes, most of them the cold prefills of prompts of 6,000 to 20,000 tokens on a CPU.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``agents``: where they are installed; ``run``: where they and the proxy live; seconds."""
+    """Settings of a run.
+
+    ``agents`` is the folder of the installed programs, ``run`` that of their homes and the proxy; ``_s``: seconds.
+    """
 
     agents: Path
     run: Path
@@ -53,7 +56,7 @@ class Plan:
 
 
 async def measure(names: list[str], plan: Plan) -> list[Row]:
-    """Each program's row is printed as soon as it is known."""
+    """Run all programs; each one's row is printed as soon as it is known."""
     rows: list[Row] = []
     async with proxy(plan.run, slow_s=plan.slow_s) as served:
         for program in PROGRAMS:
@@ -77,7 +80,7 @@ async def _row(program: Program, served: Served, plan: Plan) -> Row:
 
 
 def _isolated(command: list[str]) -> int:
-    """Run ``command`` where nothing that it sends can leave this machine: in a network namespace of its own."""
+    """Run ``command`` in a network namespace of its own, from which it can send nothing out of this machine."""
     inside = ["unshare", "--map-root-user", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
     if shutil.which("unshare") is None or subprocess.run([*inside, "true"], check=False).returncode:
         sys.exit("this needs `unshare --net` and `ip`, of Debian's util-linux and iproute2")

@@ -1,4 +1,4 @@
-"""The agents from npm and PyPI, installed once into a folder of their own."""
+"""Installs the agents from npm and PyPI, once, into a folder of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.agents.programs import HERE, Program
 
 
 def bin_folders(folder: Path) -> list[Path]:
-    """The folders of the installed programs, for PATH."""
+    """Return the folders of the installed programs, for PATH."""
     return [
         folder / "node_modules/.bin",
         *(home / "bin" for home in sorted(folder.iterdir()) if (home / "bin").is_dir()),
@@ -21,7 +21,7 @@ def bin_folders(folder: Path) -> list[Path]:
 
 
 def install(programs: Iterable[Program], folder: Path) -> None:
-    """Leaves out what is there in the same versions."""
+    """Install the programs' packages, unless the same versions are installed."""
     folder.mkdir(parents=True, exist_ok=True)
     for script in (HERE / "js").iterdir():  # Node looks for packages from where a script lies
         shutil.copy(script, folder)

@@ -1,4 +1,4 @@
-"""The agents, each with what it takes to install it, to point it at the proxy, and to ask it a question."""
+"""`Program`: the agents, each with its packages, its settings for the proxy, and its command line for a question."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """``npm`` or ``pip``: packages with exact versions, the first of which is the program. ``ask``: the command line
-    behind the recipe's own arguments for a question; ``{agents}`` is where everything is installed."""
+    """An agent program.
+
+    ``npm`` or ``pip``: packages with exact versions, the first of which is the program. ``ask``: the command line
+    behind the recipe's own arguments for a question; ``{agents}`` is the folder of all installed programs.
+    """
 
     name: str
     recipe: Callable[[Door], Recipe]
@@ -47,7 +50,7 @@ def _codex(question: str) -> list[str]:
 
 
 def _opencode(package: str, path: str) -> Callable[[Door], Recipe]:
-    """opencode over another of AI SDK's packages; ``path`` is what that one wants behind the proxy's root."""
+    """Return opencode over another of AI SDK's packages; ``path`` is appended to the proxy's root for it."""
 
     def recipe(door: Door) -> Recipe:
         plain = recipes.opencode(door)
@@ -64,7 +67,7 @@ def _script(name: str, *more: str) -> Callable[[str], list[str]]:
 
 
 def _node(door: Door) -> Recipe:
-    """Our own little programs: base_url and the model's name."""
+    """Return the recipe of this folder's small programs: base_url and the model's name."""
     return Recipe("node", {"KVPROXY_ROOT": door.root, "KVPROXY_MODEL": door.model})
 
 

@@ -1,5 +1,8 @@
-"""The real engine with a script for its answers: prompts are prefilled, kept and reused as ever; what is said is
-decided here, since a small model calls no tools. Each prompt is compared with all before it, token by token."""
+"""The real engine with a script for its answers: prompts are prefilled, kept and reused as ever.
+
+The answers' text is scripted, since a small model calls no tools. Each prompt is compared with all before it, token
+by token.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Script:
-    """The script of what is said to each request, with a record of what was asked since ``begin``."""
+    """The scripted answers, with a record of the requests since ``begin``."""
 
     cwd: str = "."
     asked: list[Asked] = field(default_factory=list)
@@ -55,7 +58,7 @@ class Script:
     _calls: dict[str, str] = field(default_factory=dict)
 
     def begin(self, cwd: str) -> None:
-        """A session in this folder."""
+        """Begin a session in this folder."""
         self.cwd = cwd
         self.asked = []
 
@@ -84,7 +87,7 @@ class Script:
 
 
 class ScriptedPipeline(Pipeline):
-    """Tells the script what each request may call."""
+    """Passes each request's tools to the script."""
 
     def __init__(self, script: Script, **parts: Any) -> None:
         super().__init__(**parts)
@@ -106,7 +109,7 @@ class ScriptedBackend:
     """The engine's backend; one token of every answer is computed, and the script's text is given instead."""
 
     def __init__(self, inner: LocalBackend, script: Script, delay_s: float) -> None:
-        """``delay_s``: what every first token takes longer, as on a slow machine."""
+        """``delay_s``: seconds added to every first token, as on a slow machine."""
         self._inner = inner
         self._script = script
         self._delay_s = delay_s
@@ -129,7 +132,7 @@ class ScriptedBackend:
 
 
 def _wanted(request: Request) -> str | None:
-    """The tool to call: the first known one, where the last word is the person's and not a result."""
+    """Return the tool to call: the first known one, where the last message is the user's and not a tool's result."""
     if isinstance(request, TextRequest) or not request.tools or request.tool_choice.mode == "none":
         return None
     if request.messages[-1].role == "tool" or any(m.role == "tool" for m in request.messages[-2:]):

@@ -1,4 +1,4 @@
-"""The proxy that the agents are pointed at: the real engine on a real small model, its context made long."""
+"""`Served`: the agents' proxy: the real engine on a real small model with a longer context."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from kvproxy.stack.open_stack import open_stack
 from kvproxy.wire.service.served_requests import KvRequest
 
 CONTEXT = 65_536
-"""Claude Code's prompt alone has more tokens than the model was made for; what it says there does not matter here."""
+"""Tokens. Claude Code's prompt alone is longer than the model's own context; the sense of its answers is irrelevant
+here."""
 
 LAYERS = 4
 """Of the model's 30: a prompt of 20,000 tokens takes seconds then and not minutes, kept and found as ever."""
@@ -43,10 +44,10 @@ class Served:
     script: Script
     components: Components
     shapes: dict[str, Any]
-    """Of the latest request with each of the paths, by path."""
+    """The shape of the longest request body, by path."""
 
     def requests(self) -> list[KvRequest]:
-        """All that have ended."""
+        """Return all requests that have ended."""
         return self.components.feed.recent("local", 500)
 
 
@@ -67,7 +68,7 @@ def _noting(shapes: dict[str, Any]) -> Middleware:
 
 
 def long_model(folder: Path) -> Path:
-    """SmolLM2 with a longer context and fewer layers in its config; the weights are linked."""
+    """Make a folder of SmolLM2 with a longer context and fewer layers in its config; the weights are linked."""
     source = resolve_model(
         NAME, revision=None, cache_dir=default_cache_dir(), progress=lambda done, total: None
     ).path
@@ -84,7 +85,7 @@ def long_model(folder: Path) -> Path:
 
 @asynccontextmanager
 async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
-    """``slow_s``: what every prefill takes longer, as on a slow machine."""
+    """Serve the proxy for the block. ``slow_s``: seconds added to every prefill, as on a slow machine."""
     config = Config(
         model=ModelSettings(path=str(folder / "model"), name=NAME),
         engine=EngineSettings(page_budget=6 * 2**30),

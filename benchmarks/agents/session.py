@@ -1,4 +1,4 @@
-"""One run of one agent: a fresh process, a question, and what reached the proxy meanwhile."""
+"""`Session`: one run of one agent: a fresh process, a question, and the requests that reached the proxy."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ TOLD = 4000
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """``prompt_tokens``, ``identical`` and ``cached`` are of its first request with a prompt about as long as its
-    longest: the agent's own, not a title's."""
+    """The result of one run.
+
+    ``prompt_tokens``, ``identical`` and ``cached`` are of its first request with a prompt about as long as its
+    longest: the agent's own, not a title's.
+    """
 
     ended_well: bool
     requests: int
@@ -57,7 +60,7 @@ class Place:
         return text.replace("{folder}", str(self.folder)).replace("{agents}", str(self.agents))
 
     def variables(self, more: Mapping[str, str]) -> dict[str, str]:
-        """A home of its own, and none of the variables that this process has."""
+        """Return an environment with a home of its own, and none of the variables that this process has."""
         places = os.pathsep.join([*map(str, bin_folders(self.agents)), os.environ["PATH"]])
         plain = {"TERM": "dumb", "CI": "1", "NO_COLOR": "1", "LANG": "C.UTF-8"}
         # Whatever repository this stands in is none of theirs.
@@ -68,7 +71,7 @@ class Place:
 async def session(
     program: Program, served: Served, place: Place, question: str, *, first: bool, limit_s: float
 ) -> Session:
-    """Raises nothing that the program does: a session that went wrong says so."""
+    """Run one session. The program's failures are in the result, they are not raised."""
     recipe = program.recipe(Door(served.url, NAME, CONTEXT))
     place.prepare(recipe.files)
     command = [recipe.command, *map(place.filled, [*recipe.arguments, *program.ask(question)])]

@@ -1,6 +1,6 @@
-"""The shape of what an agent sends: every field and its kind, with texts as their lengths and schemas as their sizes.
+"""The shape of an agent's request: every field and its kind, with texts as their lengths and schemas as their sizes.
 
-For the fixtures of ``tests/server/requests``, which are shortened by hand: nobody's texts are copied.
+For the fixtures of ``tests/server/requests``, which are shortened by hand: no vendor's texts are copied.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 KEPT = frozenset(
     "type role model mode object name effort tool_choice namespace summary verbosity ttl keep".split()
 )
-"""Fields whose text is part of the shape."""
+"""Fields that keep their text in the shape."""
 SHORT = 48
 
 
 def shape_of(value: Any, field: str = "") -> Any:
-    """``{"characters": 1200}`` for a text, ``{"schema": 3}`` for a JSON schema of an object with three properties."""
+    """Return ``{"characters": 1200}`` for a text, ``{"schema": 3}`` for a JSON schema of three properties."""
     if isinstance(value, dict):
         if field in ("parameters", "input_schema", "schema"):
             return {"schema": len(value.get("properties") or {})}

@@ -1,4 +1,4 @@
-"""A table of what was seen of each agent, for docs/clients.md."""
+"""The table of results, one row for each agent, for docs/clients.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``set``: names of the variables and options that it was given."""
+    """An agent's row. ``set``: names of the variables and options that it was given."""
 
     name: str
     version: str

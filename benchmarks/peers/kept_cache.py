@@ -1,4 +1,4 @@
-"""What a person writes in an afternoon: transformers and a DynamicCache that is kept, copied for each reader."""
+"""The minimal server of `benchmarks/kept_cache.py`: transformers with a DynamicCache kept and copied per reader."""
 
 from __future__ import annotations
 

@@ -18,16 +18,16 @@ class Kvproxy(Peer):
     ignore_eos = True
 
     def install(self, place: Place) -> None:
-        """It is the project that measures: in the environment that does, after ``make`` or ``pip install``."""
+        """Install nothing: kvproxy is in the environment that measures, after ``make`` or ``pip install``."""
         if importlib.util.find_spec("kvproxy") is None or importlib.util.find_spec("litellm") is None:
             raise NotStarted("kvproxy is not installed in the environment that measures")
 
     def launch(self, place: Place, port: int) -> Launch:
         store = place.folder / "kvproxy-store"
-        shutil.rmtree(store, ignore_errors=True)  # what an earlier run kept is no cold start
+        shutil.rmtree(store, ignore_errors=True)  # pages of an earlier run would make the start warm
         command = [sys.executable, "-m", "kvproxy", "serve", "--model", str(place.model)]
         command += ["--port", str(port), "--store", str(store)]
         env = {"OMP_NUM_THREADS": str(place.threads)}
-        # What is kept without a key is read with every key: the template's first tokens would be, by cold readers.
+        # Pages kept without a key are read with every key: cold readers would find the template's first tokens.
         probe = {self.cold.value: "probe"}
         return Launch(command, place.model.name.lower(), env, probe, own_python=False)

@@ -1,4 +1,4 @@
-"""What every peer's script says: how it is installed, how it is started, how it is asked."""
+"""`Peer`: the protocol of every peer's script: its installation, its start, its requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.server import Launch, NotStarted
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a peer lives, and what it serves."""
+    """The folder of a peer, and the model that it serves."""
 
     folder: Path
     """All peers' folder, absolute."""
@@ -31,16 +31,16 @@ class Peer(ABC):
     """With its version."""
     cold: Cold
     ignore_eos = False
-    """It knows ``ignore_eos``."""
+    """Whether the server knows ``ignore_eos``."""
     start_s = 300.0
 
     @abstractmethod
     def install(self, place: Place) -> None:
-        """Below ``place.folder``; called again, it only does what is missing. Raises NotStarted."""
+        """Install below ``place.folder``; a second call does the missing steps only. Raises NotStarted."""
 
     @abstractmethod
     def launch(self, place: Place, port: int) -> Launch:
-        """Serves ``place.model`` on 127.0.0.1. Raises NotStarted."""
+        """Serve ``place.model`` on 127.0.0.1. Raises NotStarted."""
 
 
 def venv(folder: Path, *requirements: tuple[str, ...], remove: tuple[str, ...] = ()) -> Path:
@@ -61,7 +61,7 @@ def venv(folder: Path, *requirements: tuple[str, ...], remove: tuple[str, ...] =
 
 
 def run(*command: str) -> None:
-    """Raises NotStarted with the last lines that the command said. Its environment is ours without PYTHONPATH."""
+    """Run a command in this environment without PYTHONPATH. Raises NotStarted with its last lines of output."""
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=env)

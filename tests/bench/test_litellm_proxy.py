@@ -26,7 +26,7 @@ http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
 class Commands:
-    """Does what venv and pip would leave behind; ``fail`` makes pip break off."""
+    """A stand-in for venv and pip that writes their results; ``fail`` makes pip break off."""
 
     def __init__(self) -> None:
         self.ran: list[tuple[str, ...]] = []

@@ -15,7 +15,7 @@ WHOLE, STREAM = Request(MESSAGES, 3, stream=False), Request(MESSAGES, 3, stream=
 
 
 class Seen:
-    """A server in front of the mock upstream's handler that notes who asked and how many at once."""
+    """A server around the mock upstream's handler that records each request's model and the most requests at once."""
 
     def __init__(self) -> None:
         self.models: list[str] = []
@@ -118,7 +118,7 @@ async def test_a_refusal_is_no_measurement(load: Load, url: str) -> None:
         await load.one_by_one([LoadTarget("a", f"{url}/elsewhere", "m", "k")], WHOLE, 1)
 
 
-async def test_nobody_there_is_no_measurement(load: Load, unused_tcp_port: int) -> None:
+async def test_a_closed_port_is_no_measurement(load: Load, unused_tcp_port: int) -> None:
     with pytest.raises(WrongAnswer, match="a did not answer"):
         await load.one_by_one([LoadTarget("a", f"http://127.0.0.1:{unused_tcp_port}", "m", "k")], WHOLE, 1)
 

@@ -1,4 +1,4 @@
-"""The benchmarks on model shapes, on a tiny one: what they measure is there, and it is consistent."""
+"""The benchmarks on model shapes, on a tiny one: their figures are present, and consistent."""
 
 from __future__ import annotations
 

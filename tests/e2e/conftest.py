@@ -1,4 +1,4 @@
-"""One proxy on the real small model for the whole folder, and a fresh tenant for whoever wants one."""
+"""One proxy on the real small model for the whole folder, and a fixture of fresh tenants."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def proxy(
 
 @pytest.fixture(scope="session")
 def fresh(proxy: Served) -> Iterator[Fresh]:
-    """Each call gives a tenant that has not asked anything before."""
+    """A function that returns a tenant without earlier requests."""
     keys = iter(KEYS)
     with ExitStack() as open_clients:
         yield lambda: open_clients.enter_context(reader(proxy.url, next(keys)))
@@ -59,5 +59,5 @@ def fresh(proxy: Served) -> Iterator[Fresh]:
 
 @pytest.fixture(scope="session")
 def publisher(fresh: Fresh) -> Reader:
-    """Who publishes the documents that all may read."""
+    """The tenant that publishes the documents that all may read."""
     return fresh()

@@ -1,4 +1,4 @@
-"""What a disk can do to the pages of a document between two runs."""
+"""Damage of a disk to the pages of a document between two runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def swapped(page: Path, other: Path) -> None:
     shutil.copy(other, page)
 
 
-# Which page of the document it happens to, the last one included; and what its reader is told.
+# The damaged page of the document, the last one included; and the reason that its reader gets.
 DAMAGE: dict[Damage, tuple[int, str]] = {
     gone: (0, "not-resident"),
     flipped: (0, "pages-rejected"),
@@ -56,7 +56,7 @@ def damage_all(store: Path, sound: str) -> dict[str, str]:
 
 
 def faults(store: Path) -> list[str]:
-    """What store and registry of a proxy that has ended find wrong with themselves."""
+    """The faults that the store and the registry of a stopped proxy report."""
     with (
         PageStore(store, max_size=2**40, fingerprint="none") as pages,
         Registry(store / "documents.sqlite3") as registry,

@@ -1,4 +1,4 @@
-"""A tenant with the stock openai client, and what an answer looks like from there."""
+"""A tenant with the stock openai client, and the parts of an answer that it sees."""
 
 from __future__ import annotations
 

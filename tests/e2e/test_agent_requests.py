@@ -1,4 +1,4 @@
-"""Agents' requests on the real engine: the second session of each reuses what it has in common with the first."""
+"""Agents' requests on the real engine: the second session of each reuses the prefix that it shares with the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a document says is text, whatever it says: it cannot end its message or speak for others."""
+"""Control tokens in a document are plain text: they cannot end its message or begin another role's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn by turn: a conversation with tools over a document computes only what is new in each turn."""
+"""Turn by turn: a conversation with tools over a document computes only the new tokens of each turn."""
 
 from __future__ import annotations
 

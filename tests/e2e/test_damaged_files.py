@@ -1,4 +1,4 @@
-"""A proxy whose registry, pages and stored responses were damaged while it was stopped: it starts, and says so."""
+"""A proxy with registry, pages and stored responses damaged while it was stopped: it starts, and reports them."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ CHARACTERS = 1_700
 
 
 def said(answer: Answer) -> tuple[str, str, int, int]:
-    """What must not depend on where the KV came from."""
+    """The parts of an answer that must not depend on the origin of the KV."""
     return answer.text, answer.finish_reason, answer.usage.prompt_tokens, answer.usage.completion_tokens
 
 
@@ -43,13 +43,13 @@ def test_a_warm_answer_is_the_cold_one(fresh: Fresh, publisher: Reader, framing:
         assert answer.cached < 40, "only what the template puts before any document may be shared"
     info = publisher.publish(id, text)["info"]
     kept = {f["name"]: f["tokens"] for f in info["framings"]}
-    # Its last tokens may merge with what follows; they are the reader's own.
+    # Its last tokens may merge with the next ones; they are the reader's own.
     assert info["tokens"] - 5 <= kept["system"] <= info["tokens"] + 3 and info["tokens"] > PAGE_TOKENS
     for i, (question, fields) in enumerate(asked):
         warm = fresh().ask(layout(text, question), stream=i % 2 == 0, **fields)
         assert said(warm) == said(cold[question, str(fields)])
         assert (warm.outcome, warm.key) == ("hit", f"{id}@1")
-        # A tenant who never asked before takes exactly what was published, to the token.
+        # A tenant without earlier requests reuses exactly the published prefix, to the token.
         assert warm.cached == kept[framing]
         assert warm.detail == f"tokens={warm.cached},exact"
     assert len({a.text for a in cold.values()}) == len(asked), "equal answers would tell nothing"
@@ -121,11 +121,11 @@ def test_usage_in_a_stream_is_sent_to_those_who_ask(fresh: Fresh) -> None:
 
 def test_a_conversation_goes_on_from_its_own_pages(fresh: Fresh) -> None:
     """No document at all: a tenant's next turn starts with its last one."""
-    tenant, stranger = fresh(), fresh()
+    tenant, other_tenant = fresh(), fresh()
     turn = [{"role": "user", "content": "Name three animals. " + "They live in a garden. " * 60}]
     first = tenant.ask(turn)
     turn += [{"role": "assistant", "content": first.text}, {"role": "user", "content": "And which flies?"}]
-    second, alone = tenant.ask(turn), stranger.ask(turn)
+    second, alone = tenant.ask(turn), other_tenant.ask(turn)
     assert (second.outcome, second.key) == ("hit", None)
     assert second.cached >= first.usage.prompt_tokens - 5
     assert alone.cached < 40

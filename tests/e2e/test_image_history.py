@@ -1,4 +1,4 @@
-"""A tool that reads an image does not end a conversation, nor what is reused of it: each door, the real model."""
+"""A tool that reads an image ends neither a conversation nor the reuse of its prefix: each endpoint, the real model."""
 
 from __future__ import annotations
 

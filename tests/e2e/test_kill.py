@@ -60,7 +60,7 @@ def kill_midway(proxy: Served) -> None:
 
 
 def nothing_is_there(proxy: Served, client: Reader) -> str:
-    """The document is unknown by name and by text, on disk and in memory. What it is answered then."""
+    """The document is unknown by name and by text, on disk and in memory. Returns the answer to its text then."""
     assert client.documents() == []
     assert client.http.get("/kv/v1/documents/killed").status_code == 404
     assert page_files(proxy) == []

@@ -1,4 +1,4 @@
-"""64 readers at once, half of whom leave midway. The proxy runs in this process, to look into its engine."""
+"""64 readers at once, half of them leave midway. The proxy runs in this process, to look into its engine."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ TENANTS = 4
 MAX_TOKENS = 8
 LEAVE_AFTER = 2
 UNREAD_TOKENS = 120
-"""What those who leave had asked for: seconds of work, in the same page."""
+"""Tokens that the leaving readers ask for: seconds of work, in the same page."""
 NOTICED_S = 3.0
 """A step takes about 0.1 s. The unread tokens of 32 readers would take twice as long at least."""
 PAGES = 84
 """64 readers with a page of their own each, and not many more: the pool is full after one round, so that a
-second one shows what is leaked and not what is kept."""
+second one shows leaked pages and not kept ones."""
 PAGE_BYTES = 30 * 2 * 3 * 256 * 64 * 2
 TOLERANCE = 48 * 2**20
 """Bytes; a reader's page is 6 MB, so ten that are lost would show."""
@@ -79,7 +79,7 @@ class Proxy:
         raise AssertionError("the stream broke off")
 
     async def alone(self, number: int, max_tokens: int) -> str:
-        """What reader ``number`` is answered when nobody else asks anything."""
+        """The answer to reader ``number`` without other readers."""
         async with await self.post("/v1/chat/completions", "alone", ask(number, max_tokens)) as response:
             body = await response.json()
         return str(body["choices"][0]["message"]["content"])
@@ -137,7 +137,7 @@ async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
             keyring=Keyring((t, key(t)) for t in tenants),
             drain=drain,
             max_body=2**20,
-            keepalive_s=60.0,  # no pulse may begin a stream before it is decided: its headers are what is looked at
+            keepalive_s=60.0,  # no pulse may begin a stream before it is decided: its headers are checked
             timeout_s=600.0,
         )
 

@@ -88,7 +88,7 @@ async def test_a_prompt_is_explained(fresh: Fresh) -> None:
         assert (miss["outcome"], miss["reason"]) == ("miss", "no-document")
         assert (
             miss["cached_tokens"] < 8
-        )  # the template's own first words may stand in a page that is everybody's
+        )  # the template's own first words may stand in a page that all tenants share
         assert miss["prompt_tokens"] == counted["prompt_tokens"] > 500 and miss["recent_misses"] == []
 
         await call(client, "publish_document", id="explained", text=text, visibility="private")
@@ -107,7 +107,7 @@ async def test_what_a_client_gives_up_ends_at_the_proxy(fresh: Fresh) -> None:
     def wait_until_left() -> None:
         deadline = time.monotonic() + 60
         while "left" not in [entry["outcome"] for entry in tenant.http.get("/kv/v1/requests").json()["data"]]:
-            assert time.monotonic() < deadline, "the proxy goes on answering nobody"
+            assert time.monotonic() < deadline, "the proxy goes on with a cancelled request"
             time.sleep(0.1)
 
     async with Client(StdioServerParameters(command=sys.executable, args=command(tenant))) as client:

@@ -1,4 +1,4 @@
-"""Documents behind a system prompt that was never seen before, and what tenants can tell of one another."""
+"""Documents behind a system prompt that was never seen before, and the isolation of tenants from one another."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_a_new_preamble_is_prefilled_once_for_each_tenant(fresh: Fresh, publishe
         assert (answer.outcome, answer.key) == ("hit", "preamble@1")
         assert answer.cached > PAGE_TOKENS
     assert second.text == first.text
-    # What the first tenant's request left behind is its own.
-    stranger = other.ask(in_user(text, QUESTION, PERSONA))
-    assert (stranger.outcome, stranger.detail) == ("fwd=miss", "new-preamble")
-    assert stranger.cached == first.cached < 40
-    assert stranger.text == first.text
+    # The pages that the first tenant's request left behind are its own.
+    other_answer = other.ask(in_user(text, QUESTION, PERSONA))
+    assert (other_answer.outcome, other_answer.detail) == ("fwd=miss", "new-preamble")
+    assert other_answer.cached == first.cached < 40
+    assert other_answer.text == first.text
     assert other.ask(in_user(text, QUESTION, PERSONA)).outcome == "hit"
 
 
@@ -54,7 +54,7 @@ def test_a_document_is_found_wherever_a_message_starts_with_it(fresh: Fresh, pub
 
 
 def test_a_private_document_is_not_there_for_others(fresh: Fresh) -> None:
-    owner, stranger, control = fresh(), fresh(), fresh()
+    owner, other_tenant, control = fresh(), fresh(), fresh()
     text = document("private", 1_700)
     reference = [{"role": "user", "content": [{"type": "kv_document", "document": "private"}]}]
     before = control.ask(in_system(text, QUESTION))
@@ -63,17 +63,17 @@ def test_a_private_document_is_not_there_for_others(fresh: Fresh) -> None:
     assert (mine.outcome, mine.key) == ("hit", "private@1") and mine.cached > PAGE_TOKENS
     assert owner.ask(reference).cached > PAGE_TOKENS
 
-    theirs = stranger.ask(in_system(text, QUESTION))
+    theirs = other_tenant.ask(in_system(text, QUESTION))
     assert (theirs.outcome, theirs.key, theirs.detail) == ("fwd=miss", None, "no-document")
     assert theirs.cached == before.cached, "the count must be what it was before the document was there"
     assert theirs.text == mine.text == before.text
     with pytest.raises(openai.NotFoundError) as refused:
-        stranger.ask(reference)
+        other_tenant.ask(reference)
     assert refused.value.code == "document_not_found"
-    assert "private@1" in owner.documents() and "private@1" not in stranger.documents()
+    assert "private@1" in owner.documents() and "private@1" not in other_tenant.documents()
     for method in ("GET", "DELETE"):
-        assert stranger.http.request(method, "/kv/v1/documents/private").status_code == 404
-    assert stranger.http.post("/kv/v1/documents/private/verify").status_code == 404
+        assert other_tenant.http.request(method, "/kv/v1/documents/private").status_code == 404
+    assert other_tenant.http.post("/kv/v1/documents/private/verify").status_code == 404
     # Nothing of all this has taken it from its owner.
     assert owner.ask(in_system(text, "And then?")).outcome == "hit"
 

@@ -1,4 +1,4 @@
-"""A page budget of a few requests: what tenants said is spilled, what publishers pinned stays, and every answer is
+"""A page budget of a few requests: tenants' pages are spilled, pinned documents stay, and every answer is
 the one that a fresh prefill gives."""
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def test_pages_under_pressure(smollm2: Path, tmp_path: Path) -> None:
             pressed(second, "two")
             stays(proxy, KEYS[2], text, hit)
         assert proxy.stop() == 0
-        assert list((proxy.store / "spill").iterdir()) == [], "nobody's words outlast the process"
+        assert list((proxy.store / "spill").iterdir()) == [], "no tenant's pages outlast the process"
 
         proxy.start()
         with reader(proxy.url, KEYS[1]) as second:
@@ -72,7 +72,7 @@ def test_pages_under_pressure(smollm2: Path, tmp_path: Path) -> None:
 
 
 def stays(proxy: Served, key: str, text: str, hit: Answer) -> None:
-    """Whatever else went, somebody new reads it from memory."""
+    """A new tenant reads the pinned document from memory, though other pages were evicted."""
     with reader(proxy.url, key) as client:
         again = client.ask(in_system(text, "What is it about?"))
     assert again.outcome == "hit" and again.text == hit.text

@@ -1,4 +1,4 @@
-"""What the proxy itself costs for a known document: everything but the engine's steps."""
+"""The proxy's own share of the time for a known document: all but the engine's steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.texts import document, in_system, in_user
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LIMIT_MS = 15.0
-"""Five times what is aimed at: machines that run tests are busy, and a lost cache costs far more."""
+"""Five times the target: machines that run tests are busy, and a lost cache costs far more."""
 
 
 LAYOUTS = {"system": in_system, "user": in_user}

@@ -121,12 +121,12 @@ def test_a_large_body_is_refused_before_it_is_read(tenant: Reader) -> None:
 
 @pytest.mark.parametrize("key", ["not-a-key-of-this-proxy", "key-of-tenant-number-0000"])
 def test_a_wrong_key(proxy: Served, key: str) -> None:
-    with reader(proxy.url, key) as stranger:
+    with reader(proxy.url, key) as unknown:
         with pytest.raises(openai.AuthenticationError) as refused:
-            stranger.ask(HELLO)
+            unknown.ask(HELLO)
         assert refused.value.code == "invalid_api_key"
         assert key not in str(refused.value)
-        assert stranger.http.get("/kv/v1/documents").status_code == 401
+        assert unknown.http.get("/kv/v1/documents").status_code == 401
 
 
 def test_health_needs_no_key(proxy: Served) -> None:

@@ -30,7 +30,7 @@ CHARACTERS = 1_700
 
 
 def text_of(id: str) -> str:
-    """Each from another place, so that a page of another one would be heard."""
+    """Documents from different places of the text, so that a page of another one would change the answer."""
     return document(id, CHARACTERS, skip=IDS.index(id) * 3_000)
 
 
@@ -102,10 +102,10 @@ def a_full_engine_says_when_to_come_back(client: Reader) -> None:
 
 
 def drains(proxy: Served, client: Reader, lines: Iterator[str]) -> None:
-    """SIGTERM: newcomers are refused, the stream is not, and the status is 0."""
+    """SIGTERM: new requests are refused, the running stream is not, and the exit status is 0."""
     proxy.signal(signal.SIGTERM)
     deadline = time.monotonic() + 60
-    while (status := newcomer(client)) == 429:
+    while (status := new_request(client)) == 429:
         assert time.monotonic() < deadline, "the signal was not noticed"
     assert status in (503, None)
     *rest, finish, done = lines
@@ -115,8 +115,8 @@ def drains(proxy: Served, client: Reader, lines: Iterator[str]) -> None:
     assert "Traceback" not in proxy.log
 
 
-def newcomer(client: Reader) -> int | None:
-    """The status of one more request; None when nobody listens any more."""
+def new_request(client: Reader) -> int | None:
+    """The status of one more request; None when the port is closed."""
     messages = in_system(text_of(SOUND), "What is it?")
     try:
         response = client.http.post("/v1/chat/completions", json={"model": MODEL, "messages": messages})
@@ -143,7 +143,7 @@ def damaged_pages_are_a_miss(
 ) -> None:
     """The right answer and a reason, once; then a hit.
 
-    What is gone is asked for first: seconds later it has been made again in the background.
+    The missing documents are requested first: seconds later they are made again in the background.
     """
     for damage, (_, reason) in DAMAGE.items():
         id = damage.__name__

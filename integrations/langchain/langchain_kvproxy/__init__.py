@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_kvproxy._checks import Finding
 from langchain_kvproxy._client import KVProxyClient
 from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._document_recognition import DocumentReport
 from langchain_kvproxy._errors import DocumentUnknown, KVProxyError, ProxyRefused, ProxyUnreachable
+from langchain_kvproxy._finding import Finding
 from langchain_kvproxy.callbacks import KVProxyUsageHandler
 from langchain_kvproxy.chat_models import ChatKVProxy
 from langchain_kvproxy.documents import (

@@ -4,38 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from langchain_kvproxy._document_recognition import DocumentReport, common
+from langchain_kvproxy._finding import Finding, Level, count, quoted
 from langchain_kvproxy._prompt_parts import PromptPart
 from langchain_kvproxy._volatile import Volatile, volatile
 
 HEAD = 500
 """Characters at the start of a document that are searched for timestamps, ids and the like."""
 
-Level = Literal["error", "warning", "note"]
 Tools = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A cause of a lost prefix, or a remark about the prefix."""
-
-    level: Level
-    """`error`: the request will fail; `warning`: tokens are computed again in vain; `note`: neither."""
-    code: str
-    """One word for programs, like `timestamp` or `not-at-head`."""
-    message: int | None
-    """Index of the message that it concerns; None for the tools, or the whole prompt."""
-    what: str
-    """The observation, in words for a person."""
-    do: str
-    """The remedy, as an imperative; may be empty."""
-
-    def __str__(self) -> str:
-        where = "" if self.message is None else f"message {self.message}: "
-        return f"{self.level:7}  {where}{self.what}" + (f"\n           -> {self.do}" if self.do else "")
 
 
 def position(
@@ -209,7 +188,7 @@ def _before(place: Volatile, piece: PromptPart) -> Finding:
         "warning",
         place.kind,
         piece.message,
-        f"a {place.kind}, {_quoted(place.text)}, before a document",
+        f"a {place.kind}, {quoted(place.text)}, before a document",
         "put it behind the documents, best into the last user message",
     )
 
@@ -219,7 +198,7 @@ def _opening(place: Volatile, piece: PromptPart) -> Finding:
         "warning",
         place.kind,
         piece.message,
-        f"a {place.kind}, {_quoted(place.text)}, near the start of the prompt: nothing behind it is found again when "
+        f"a {place.kind}, {quoted(place.text)}, near the start of the prompt: nothing behind it is found again when "
         "it changes",
         "put it into the last user message",
     )
@@ -231,7 +210,7 @@ def _in_document(place: Volatile, piece: PromptPart) -> Finding:
         "warning" if sure else "note",
         place.kind,
         piece.message,
-        f"a {place.kind}, {_quoted(place.text)}, in the first lines of a document that is not published",
+        f"a {place.kind}, {quoted(place.text)}, in the first lines of a document that is not published",
         "if it is written anew for each prompt, leave it out, or put it behind the documents",
     )
 
@@ -297,17 +276,17 @@ def _unlike(report: DocumentReport) -> Finding:
         report.status,
         report.message,
         f"a document differs from {report.document} {only}, first at character {character:,}: "
-        f"{_quoted(now)} for {_quoted(then)}{found}",
+        f"{quoted(now)} for {quoted(then)}{found}",
         "send its reference, or the text as it was published; or publish the text as it is sent",
     )
 
 
 def _versus(now: PromptPart, then: PromptPart | None) -> str:
     if then is None:
-        return f"{_quoted(_said(now))}, where the earlier one ended"
+        return f"{quoted(_said(now))}, where the earlier one ended"
     one, other = _said(now), _said(then)
     at = common(one, other)
-    return f"{_quoted(one[max(0, at - 12) : at + 24])} for {_quoted(other[max(0, at - 12) : at + 24])}"
+    return f"{quoted(one[max(0, at - 12) : at + 24])} for {quoted(other[max(0, at - 12) : at + 24])}"
 
 
 def _said(piece: PromptPart) -> str:
@@ -319,11 +298,3 @@ def _name(tool: Mapping[str, Any]) -> str:
     return str(
         function.get("name") if isinstance(function, Mapping) else tool.get("name") or tool.get("type")
     )
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text if len(text) <= 40 else text[:37] + "...", ensure_ascii=False)

@@ -163,7 +163,16 @@ class KVProxyClient:
     async def apublish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
-        """Do the same as `publish`, asynchronously."""
+        """Do the same as `publish`, asynchronously.
+
+        Example:
+            ```python
+            from langchain_kvproxy import KVProxyClient
+
+            with KVProxyClient() as client:
+                await client.apublish("handbook", "Leave is 30 days", visibility="private")
+            ```
+        """
         events = _protocol.PublishEvents(progress)
         try:
             async with (

@@ -61,6 +61,9 @@ class DocumentCatalogue:
 
     No method raises: while the proxy does not answer the catalogue is empty, which one warning says. Safe from
     several threads and event loops; no lock is held during a request.
+
+    Example:
+        `DocumentCatalogue(client, refresh_s=30.0, clock=time.monotonic)`
     """
 
     def __init__(

@@ -68,6 +68,9 @@ class Run:
     """One run: ``next`` returns a job, then exactly one of ``published`` and ``failed`` reports its outcome.
 
     A document is held back until its successor is known: only that distinguishes the parts of a source from a whole.
+
+    Example:
+        `Run(client.documents(), id_of=document_id, visibility=None, on_error="raise", line=None)`
     """
 
     def __init__(

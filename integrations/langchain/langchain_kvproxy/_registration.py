@@ -46,6 +46,9 @@ class Registration:
     The thread belongs to no event loop and is a daemon: neither the end of a loop nor that of the program waits for
     it; ``close`` and ``aclose`` of the retriever do. Failures are logged; a document that may succeed later is
     accepted again later.
+
+    Example:
+        `Registration(client, DocumentCatalogue(client, 30.0), "private").offer(document)`
     """
 
     def __init__(

@@ -9,13 +9,13 @@ from langchain_core.language_models import LangSmithParams, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from langchain_kvproxy._arguments import EXTRA_BODY_ADVICE, refuse_unknown, request_fields
 from langchain_kvproxy._chat_answers import ReportingChat
 from langchain_kvproxy._content_parts import as_sent
+from langchain_kvproxy._request_payload import add_reasoning, prompt_body
 from langchain_kvproxy._tool_documents import lifted
 from langchain_kvproxy.prompts import By, DocumentLike, place_documents
 
@@ -229,10 +229,7 @@ class ChatKVProxy(ReportingChat):
         refuse_unknown("ChatKVProxy", payload, request_fields(), EXTRA_BODY_ADVICE)
         if salt is not None:
             payload["extra_body"] = {**(payload.get("extra_body") or {}), "cache_salt": salt}
-        for message, sent in zip(messages, payload["messages"], strict=True):
-            thoughts = message.additional_kwargs.get("reasoning_content")
-            if isinstance(message, AIMessage) and isinstance(thoughts, str):
-                sent["reasoning_content"] = thoughts
+        add_reasoning(payload, messages)
         return payload
 
     @override
@@ -298,12 +295,4 @@ class ChatKVProxy(ReportingChat):
         """
         kwargs.pop("allow_fetching_images", None)
         payload = self._get_request_payload(list(messages), **kwargs)
-        body: dict[str, Any] = {
-            name: payload[name] for name in ("messages", "tool_choice", "tools") if name in payload
-        }
-        extra = payload.get("extra_body") or {}
-        if "chat_template_kwargs" in extra:
-            body["chat_template_kwargs"] = extra["chat_template_kwargs"]
-        if tools:
-            body["tools"] = [convert_to_openai_tool(tool) for tool in tools]
-        return len(self._tokenize(body))
+        return len(self._tokenize(prompt_body(payload, tools)))

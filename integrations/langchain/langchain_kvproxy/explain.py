@@ -12,7 +12,6 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_kvproxy import _checks
-from langchain_kvproxy._checks import Finding
 from langchain_kvproxy._client import DocumentUnknown, KVProxyClient, KVProxyError
 from langchain_kvproxy._comparison import Comparison, Messages, comparisons, judged, without_metadata
 from langchain_kvproxy._document_recognition import (
@@ -22,6 +21,7 @@ from langchain_kvproxy._document_recognition import (
     unchecked,
     wanted,
 )
+from langchain_kvproxy._finding import Finding, count
 from langchain_kvproxy._prompt_parts import PromptLike, PromptPart, as_messages, prompt_parts
 
 ToolLike: TypeAlias = BaseTool | type | Callable[..., Any] | Mapping[str, Any]
@@ -48,8 +48,8 @@ class Explanation:
 
     def __str__(self) -> str:
         counts = {level: sum(f.level == level for f in self.findings) for level in _LEVELS}
-        said = [_checks.count(n, level) for level, n in counts.items() if n] or ["nothing to improve"]
-        lines = [f"{', '.join(said)}; {_checks.count(len(self.documents), 'document')}"]
+        said = [count(n, level) for level, n in counts.items() if n] or ["nothing to improve"]
+        lines = [f"{', '.join(said)}; {count(len(self.documents), 'document')}"]
         lines += [f"  {document}" for document in self.documents]
         lines += [f"  {line}" for finding in self.findings for line in str(finding).splitlines()]
         return "\n".join(lines)
@@ -181,6 +181,9 @@ class _Prompt:
         """Explain the prompt after tokenisation.
 
         ``tokens``: those of the prompts of ``to_tokenize``, fewer where the proxy has refused one.
+
+        Example:
+            `prompt.judged(reports, [client.tokenize_messages(m) for m in prompt.to_tokenize(reports)], None)`
         """
         answered = list(zip(self._comparisons(reports), tokens[::2], tokens[1::2], strict=False))
         spelled = len(comparisons(self.messages, reports))
@@ -198,7 +201,11 @@ class _Prompt:
         *,
         kept_out: bool = False,
     ) -> Explanation:
-        """Run all checks. ``kept_out``: whether the proxy keeps a client's header out of the prompt."""
+        """Run all checks. ``kept_out``: whether the proxy keeps a client's header out of the prompt.
+
+        Example:
+            `prompt.explained(unchecked(prompt.pieces), None)`
+        """
         documents = document_pieces(self.pieces, reports)
         found = [*first, *_checks.position(self.pieces, documents, tools=bool(self.tools))]
         moving = _checks.moving_parts(self.pieces, documents, reports)

@@ -175,8 +175,8 @@ def document_prompt(
     documents in any order give the same prompt.
 
     Args:
-        instructions: A template for the rest of the system message; or a whole `ChatPromptTemplate`, at whose
-            head the documents are put, and which then holds the question too.
+        instructions: A template for the rest of the system message; or a whole `ChatPromptTemplate`, which
+            then holds the question too: the documents are put at its head.
         question: A template for the user's message; None leaves it to the `ChatPromptTemplate` around this.
         documents: Documents that are always the same; without them they are the input `documents_key`.
         by: `"reference"` sends `kv_document` parts, which only kvproxy understands, for documents that have a

@@ -20,6 +20,7 @@ from langchain_kvproxy._client import KVProxyClient
 from langchain_kvproxy._document_catalogue import DocumentCatalogue
 from langchain_kvproxy._ranking import Ranking
 from langchain_kvproxy._registration import Registration
+from langchain_kvproxy._token_budget import within_budget
 from langchain_kvproxy.documents import (
     KVPROXY_DOCUMENT,
     KVPROXY_ORDER,
@@ -37,10 +38,6 @@ Register = Literal["always", "never"] | Annotated[int, Field(ge=1)]
 
 _AT_ONCE = 8
 """Texts that are counted at the same time."""
-_CHARACTERS_PER_TOKEN = 2
-"""Taken for granted when the proxy cannot count: few, so that the budget holds for most languages."""
-_BETWEEN = 8
-"""Tokens that a prompt may add to each document: a line feed, and the line that closes it."""
 
 
 class KVProxyRetriever(BaseRetriever):
@@ -242,7 +239,7 @@ class KVProxyRetriever(BaseRetriever):
         stamped = [self._stamped(document, counts.get(key_of(document))) for document in documents]
         # A reference that the proxy does not know, without a text, is an empty document.
         said = [pair for pair in zip(documents, stamped, strict=True) if not says_nothing(pair[1])]
-        chosen = self._within_budget(said)
+        chosen = said if self.max_tokens is None else within_budget(said, self.max_tokens)
         self._ranking.seen({key_of(document): document_id(document) for document, _ in chosen})
         self._register([document for document, copy in chosen if KVPROXY_DOCUMENT not in copy.metadata])
         ordered = without_repeats(self._ordered(chosen))
@@ -272,18 +269,6 @@ class KVProxyRetriever(BaseRetriever):
             metadata[KVPROXY_TOKENS] = tokens
         return document.model_copy(update={"metadata": metadata})
 
-    def _within_budget(self, documents: list[tuple[Document, Document]]) -> list[tuple[Document, Document]]:
-        if self.max_tokens is None:
-            return documents
-        chosen: list[tuple[Document, Document]] = []
-        left = self.max_tokens
-        for document, copy in documents:
-            cost = _tokens(copy) + _BETWEEN
-            if cost <= left:
-                chosen.append((document, copy))
-                left -= cost
-        return chosen
-
     def _register(self, documents: Sequence[Document]) -> None:
         policy = self.registration
         if policy == "never" or not self._catalogue.reachable:
@@ -298,12 +283,6 @@ class KVProxyRetriever(BaseRetriever):
         self._catalogue.close()
         if self.client is None:
             self._registration.finally_do(self._proxy.close)
-
-
-def _tokens(document: Document) -> int:
-    """Return the proxy's count, else a guess that is rather too high than too low."""
-    tokens = document.metadata.get(KVPROXY_TOKENS)
-    return tokens if isinstance(tokens, int) else -(-len(document.page_content) // _CHARACTERS_PER_TOKEN)
 
 
 def _parameters(retriever: BaseRetriever) -> frozenset[str] | None:

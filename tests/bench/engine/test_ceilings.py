@@ -1,4 +1,4 @@
-"""What the work is, counted another way, and ceilings that are of this machine."""
+"""The work of a step, counted another way, and this machine's ceilings."""
 
 from __future__ import annotations
 

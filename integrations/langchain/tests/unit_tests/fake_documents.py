@@ -68,7 +68,7 @@ class FakeProxy:
             return self._publish(json.loads(request.content))
         if request.method == "DELETE":
             return self._delete(path.removeprefix("/kv/v1/documents/"))
-        raise AssertionError(f"nobody asks {request.method} {path}")
+        raise AssertionError(f"no test asks {request.method} {path}")
 
     def _publish(self, body: dict[str, Any]) -> httpx.Response:
         assert self.gate.wait(10)

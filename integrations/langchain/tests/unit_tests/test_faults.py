@@ -64,7 +64,7 @@ async def test_a_slow_proxy_is_waited_for_as_long_as_the_model_says(fake: FakeCh
 
 def test_an_unknown_text_is_a_plain_miss_with_its_reason(fake: FakeChat) -> None:
     fake.status = MISS
-    answer = model_of(fake, documents=["A text that nobody has published. " * 9]).invoke("?")
+    answer = model_of(fake, documents=["A text that is not published. " * 9]).invoke("?")
     assert answer.text == "Thirty days"
     assert answer.response_metadata["kvproxy"]["status"] == "miss"
     assert answer.response_metadata["kvproxy"]["reason"] == "no-document"

@@ -14,7 +14,7 @@ def see(ranking: Ranking, ids: Iterable[str]) -> None:
     ranking.seen({id: id for id in ids})
 
 
-def test_newcomers_stand_by_their_ids() -> None:
+def test_new_texts_stand_by_their_ids() -> None:
     ranking = Ranking()
     for ids in ("d", "ba", "c"):
         see(ranking, ids)

@@ -64,7 +64,7 @@ def test_parts_of_one_source_are_documents_and_not_versions_of_one(proxy: FakePr
     assert len(proxy.documents["a"]) == 2, "a document with its own id gets a new version"
 
 
-def test_an_id_of_somebody_else_is_not_insisted_on(proxy: FakeProxy) -> None:
+def test_an_id_of_another_key_is_not_insisted_on(proxy: FakeProxy) -> None:
     proxy.refuses["a"] = refusal(403, "permission_denied")
     with wrapped(proxy, register="always") as retriever:
         retriever.invoke("a")

@@ -45,7 +45,7 @@ class Ranked(BaseRetriever):
 
 
 class Verdict(BaseModel):
-    """A verdict on what a text is."""
+    """A verdict on the kind of a text."""
 
     kind: Literal["license", "novel", "recipe"]
     grade: int = Field(ge=1, le=5)

@@ -89,7 +89,7 @@ async def test_a_profile_of_ones_own_wins() -> None:
 
 
 @pytest.mark.parametrize("kind", [OpenAIChatModel, OpenAIResponsesModel])
-async def test_tools_that_nobody_here_can_run_are_refused_before_they_are_sent(kind: Any) -> None:
+async def test_native_tools_are_refused_before_they_are_sent(kind: Any) -> None:
     async with KVProxyProvider() as provider:
         agent = Agent(kind("fake", provider=provider), capabilities=[NativeTool(WebSearchTool())])
         with pytest.raises(UserError, match="WebSearch"):
