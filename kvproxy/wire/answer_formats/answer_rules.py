@@ -13,7 +13,7 @@ from typing import Any
 
 from kvproxy.core.answer_format import ChoiceFormat, GrammarFormat, RegexFormat, TagsFormat
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
-from kvproxy.wire.answer_formats.gbnf import GbnfFault
+from kvproxy.wire.answer_formats.gbnf import GbnfError
 from kvproxy.wire.answer_formats.gbnf_lark import gbnf_rules
 from kvproxy.wire.schemas.ecma_patterns import UnknownPattern, fully_matched
 from kvproxy.wire.schemas.intersections import MOST_AT_ONCE
@@ -51,7 +51,7 @@ def answer_rules(
         case GrammarFormat(text, "gbnf", param):
             try:
                 return AnswerRules(NAME, tuple(gbnf_rules(text, NAME)))
-            except GbnfFault as e:
+            except GbnfError as e:
                 raise InvalidRequest(f"Invalid '{param}': {e}.", param=param) from e
             except RecursionError as e:
                 raise InvalidRequest(f"Invalid '{param}': it is nested too deeply.", param=param) from e

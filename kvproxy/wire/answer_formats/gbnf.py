@@ -16,7 +16,7 @@ _HEX = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})")
 _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "[": "[", "]": "]", "-": "-", "^": "^"}
 
 
-class GbnfFault(ValueError):
+class GbnfError(ValueError):
     """A syntax error in a grammar's text, with its line."""
 
 
@@ -59,7 +59,7 @@ Node = Literal | CharSet | RuleName | Repeat | GbnfSequence | Choice
 
 
 def parse_gbnf(text: str) -> dict[str, Node]:
-    """Parse a grammar into its rules by name; ``root`` is among them. Raises GbnfFault."""
+    """Parse a grammar into its rules by name; ``root`` is among them. Raises GbnfError."""
     return _Parser(text).rules()
 
 
@@ -77,17 +77,17 @@ class _Parser:
             name = self._name()
             self._skip()
             if not self._takes("::="):
-                raise self._fault("expected ::=")
+                raise self._error("expected ::=")
             self._skip(lines=True)
             if name in rules:
-                raise self._fault(f"the rule '{name[:64]}' is defined twice")
+                raise self._error(f"the rule '{name[:64]}' is defined twice")
             rules[name] = self._choice(nested=False)
             self._skip(lines=True)
         if "root" not in rules:
-            raise GbnfFault("it has no rule 'root'")
+            raise GbnfError("it has no rule 'root'")
         for name in self._used:
             if name not in rules:
-                raise GbnfFault(f"the rule '{name[:64]}' is not defined")
+                raise GbnfError(f"the rule '{name[:64]}' is not defined")
         return rules
 
     def _choice(self, *, nested: bool) -> Node:
@@ -126,18 +126,18 @@ class _Parser:
             self._used[name] = None
             return RuleName(name)
         if c == "<":
-            raise self._fault("tokens of a model are not supported, only text is")
-        raise self._fault(f"{c!r} is not allowed here")
+            raise self._error("tokens of a model are not supported, only text is")
+        raise self._error(f"{c!r} is not allowed here")
 
     def _group(self) -> Node:
         self._depth += 1
         if self._depth > MOST_DEPTH:
-            raise self._fault("groups are nested too deeply")
+            raise self._error("groups are nested too deeply")
         self._at += 1
         self._skip(lines=True)
         inner = self._choice(nested=True)
         if not self._takes(")"):
-            raise self._fault("expected )")
+            raise self._error("expected )")
         self._depth -= 1
         return inner
 
@@ -152,11 +152,11 @@ class _Parser:
                 self._at += 1
                 last = self._character()
             if last < first:
-                raise self._fault("a range ends before it begins")
+                raise self._error("a range ends before it begins")
             ranges.append((first, last))
         self._at += 1
         if not ranges:
-            raise self._fault("a set of characters is empty")
+            raise self._error("a set of characters is empty")
         return CharSet(tuple(ranges), negated)
 
     def _repeated(self, item: Node) -> Node:
@@ -166,12 +166,12 @@ class _Parser:
             return Repeat(item, *{"*": (0, None), "+": (1, None), "?": (0, 1)}[c])
         found = _COUNTS.match(self._text, self._at)
         if found is None:
-            raise self._fault("expected {m}, {m,} or {m,n}")
+            raise self._error("expected {m}, {m,} or {m,n}")
         self._at = found.end()
         least = int(found[1])
         most = int(found[3]) if found[3] else None if found[2] else least
         if max(least, most or 0) > MOST_REPEATED or (most is not None and most < least):
-            raise self._fault(f"a repetition is at most {MOST_REPEATED}, with the lower number first")
+            raise self._error(f"a repetition is at most {MOST_REPEATED}, with the lower number first")
         return Repeat(item, least, most)
 
     def _until(self, end: str) -> str:
@@ -184,7 +184,7 @@ class _Parser:
     def _character(self) -> str:
         c = self._peek()
         if not c or c in "\r\n":
-            raise self._fault("a literal or a set does not end on its line")
+            raise self._error("a literal or a set does not end on its line")
         self._at += 1
         if c != "\\":
             return c
@@ -192,18 +192,18 @@ class _Parser:
             self._at = found.end()
             code = int(found[1] or found[2] or found[3], 16)
             if 0xD800 <= code < 0xE000 or code > 0x10FFFF:
-                raise self._fault("this is no character")
+                raise self._error("this is no character")
             return chr(code)
         escaped = _SIMPLE.get(self._peek())
         if escaped is None:
-            raise self._fault("an unknown escape")
+            raise self._error("an unknown escape")
         self._at += 1
         return escaped
 
     def _name(self) -> str:
         found = _NAME.match(self._text, self._at)
         if found is None:
-            raise self._fault("expected the name of a rule")
+            raise self._error("expected the name of a rule")
         self._at = found.end()
         return found[0]
 
@@ -226,5 +226,5 @@ class _Parser:
     def _peek(self) -> str:
         return self._text[self._at : self._at + 1]
 
-    def _fault(self, what: str) -> GbnfFault:
-        return GbnfFault(f"line {self._text.count(chr(10), 0, self._at) + 1}: {what}")
+    def _error(self, message: str) -> GbnfError:
+        return GbnfError(f"line {self._text.count(chr(10), 0, self._at) + 1}: {message}")

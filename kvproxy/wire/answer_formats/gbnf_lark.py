@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from kvproxy.wire.answer_formats.gbnf import (
     CharSet,
     Choice,
-    GbnfFault,
+    GbnfError,
     GbnfSequence,
     Literal,
     Node,
@@ -28,7 +28,7 @@ _META = frozenset('\\.+*?()|[]{}^$#&-~/"')
 
 
 def gbnf_rules(text: str, start: str) -> list[str]:
-    """Return Lark rules, the first of which is ``start``, a rule's name in lower case. Raises GbnfFault."""
+    """Return Lark rules, the first of which is ``start``, a rule's name in lower case. Raises GbnfError."""
     return _LarkWriter(parse_gbnf(text)).rules(start)
 
 
@@ -77,7 +77,7 @@ class _LarkWriter:
                 if name not in self._regex:
                     self._regex[name] = f"(?:{self._expression(self._rules[name])})"
                     if len(self._regex[name]) > MOST_CHARACTERS:
-                        raise GbnfFault(f"it has more than {MOST_CHARACTERS} characters written out")
+                        raise GbnfError(f"it has more than {MOST_CHARACTERS} characters written out")
                 return self._regex[name]
             case Repeat(item, least, most):
                 return f"(?:{self._expression(item)}){_times(least, most)}"

@@ -18,7 +18,7 @@ from kvproxy.events import (
     TokenLogprob,
     ToolCallDelta,
 )
-from kvproxy.wire.answers.think_blocks import ReasoningSplitter, Thought
+from kvproxy.wire.answers.think_blocks import ReasoningPiece, ReasoningSplitter
 from kvproxy.wire.tool_formats.base import ParsedPiece, Prose
 from kvproxy.wire.tool_formats.known_formats import FORMATS
 
@@ -94,7 +94,7 @@ class AnswerParser:
         if self._plain:
             return [delta]
         self._tokens.add(delta)
-        events = self._thought(self._splitter.push(delta.text))
+        events = self._split(self._splitter.push(delta.text))
         if self._splitter.thinking:
             self._reasoning_tokens += self._tokens.before(None)
         return events
@@ -107,7 +107,7 @@ class AnswerParser:
         """
         if self._plain:
             return [finished]
-        events = self._thought(self._splitter.finish())
+        events = self._split(self._splitter.finish())
         if self._calls is not None:
             events += self._events_of(self._calls.finish())
         reason: FinishReason = "tool_calls" if self._called and finished.reason == "stop" else finished.reason
@@ -115,15 +115,15 @@ class AnswerParser:
         events.append(replace(finished, reason=reason, usage=usage))
         return events
 
-    def _thought(self, thought: Thought) -> list[Event]:
-        events: list[Event] = [ReasoningDelta(thought.thought)] if thought.thought else []
-        if not thought.said:
+    def _split(self, piece: ReasoningPiece) -> list[Event]:
+        events: list[Event] = [ReasoningDelta(piece.reasoning)] if piece.reasoning else []
+        if not piece.answer:
             return events
         if self._answer_at is None:
-            self._answer_at = thought.at
-            self._reasoning_tokens += self._tokens.before(thought.at)
-        prose: list[ParsedPiece] = [Prose(thought.said, thought.at - self._answer_at)]
-        return events + self._events_of(prose if self._calls is None else self._calls.push(thought.said))
+            self._answer_at = piece.at
+            self._reasoning_tokens += self._tokens.before(piece.at)
+        prose: list[ParsedPiece] = [Prose(piece.answer, piece.at - self._answer_at)]
+        return events + self._events_of(prose if self._calls is None else self._calls.push(piece.answer))
 
     def _events_of(self, pieces: list[ParsedPiece]) -> list[Event]:
         events: list[Event] = []

@@ -39,11 +39,11 @@ def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
     key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
     if isinstance(decision, Hit):
         detail = f"tokens={started.cached_tokens}" + (",exact" if exact else "")
-        what = "fwd=miss; collapsed" if started.collapsed else "hit"
+        outcome = "fwd=miss; collapsed" if started.collapsed else "hit"
     else:
         detail = decision.reason.value
-        what = "fwd=miss; collapsed" if started.collapsed else "fwd=miss"
-    return f"kvproxy; {what}{key}; detail={sf_string(detail)}"
+        outcome = "fwd=miss; collapsed" if started.collapsed else "fwd=miss"
+    return f"kvproxy; {outcome}{key}; detail={sf_string(detail)}"
 
 
 def server_timing(durations_s: Mapping[str, float]) -> str:

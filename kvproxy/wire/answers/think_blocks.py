@@ -11,14 +11,14 @@ OPEN, CLOSE = "<think>", "</think>"
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
+class ReasoningPiece:
     """A piece of reasoning and of the answer.
 
-    ``thought`` is without the line ends around it; ``said`` starts at ``at`` in all that was pushed.
+    ``reasoning`` is without the line ends around it; ``answer`` starts at ``at`` in all that was pushed.
     """
 
-    thought: str = ""
-    said: str = ""
+    reasoning: str = ""
+    answer: str = ""
     at: int = 0
 
 
@@ -29,7 +29,7 @@ class ReasoningSplitter:
     """
 
     def __init__(self, reasoning: Reasoning) -> None:
-        self._state = {"none": self._said, "may": self._before, "open": self._opening}[reasoning]
+        self._state = {"none": self._in_answer, "may": self._before, "open": self._opening}[reasoning]
         self._buffer = ""
         self._at = 0
         self._begun = False
@@ -37,68 +37,68 @@ class ReasoningSplitter:
     @property
     def thinking(self) -> bool:
         """Return whether all that was pushed is reasoning, or layout around it."""
-        return self._state not in (self._said, self._before)
+        return self._state not in (self._in_answer, self._before)
 
-    def push(self, text: str) -> Thought:
+    def push(self, text: str) -> ReasoningPiece:
         self._buffer += text
         return self._state()
 
-    def finish(self) -> Thought:
+    def finish(self) -> ReasoningPiece:
         """Return the text that was withheld."""
         rest, self._buffer = self._buffer, ""
         if self._state == self._before:
-            self._state = self._said
-            return Thought(said=rest)
+            self._state = self._in_answer
+            return ReasoningPiece(answer=rest)
         if self._state == self._opening:
             rest = rest.lstrip()
-        return Thought(thought=rest.rstrip("\n")) if self.thinking else Thought()
+        return ReasoningPiece(reasoning=rest.rstrip("\n")) if self.thinking else ReasoningPiece()
 
-    def _before(self) -> Thought:
+    def _before(self) -> ReasoningPiece:
         """Read text where a block may begin."""
         rest = self._buffer.lstrip()
         if rest.startswith(OPEN):
             return self._opening()
         if OPEN.startswith(rest):
-            return Thought()
-        self._state = self._said
-        return self._said()
+            return ReasoningPiece()
+        self._state = self._in_answer
+        return self._in_answer()
 
-    def _opening(self) -> Thought:
+    def _opening(self) -> ReasoningPiece:
         """Read the beginning of a block; its opening mark may be repeated."""
         rest = self._buffer.lstrip()
         if OPEN.startswith(rest) and rest != OPEN:
-            return Thought()
+            return ReasoningPiece()
         self._keep(rest.removeprefix(OPEN))
         self._state = self._thinking
         return self._thinking()
 
-    def _thinking(self) -> Thought:
+    def _thinking(self) -> ReasoningPiece:
         if not self._begun:
             self._keep(self._buffer.lstrip("\n"))
         found = self._buffer.find(CLOSE)
         end = found if found >= 0 else len(self._buffer) - overlap(self._buffer, CLOSE)
-        thought = self._buffer[:end].rstrip("\n")
-        self._begun = self._begun or bool(thought)
+        reasoning = self._buffer[:end].rstrip("\n")
+        self._begun = self._begun or bool(reasoning)
         if found < 0:
-            self._keep(self._buffer[len(thought) :])
-            return Thought(thought)
+            self._keep(self._buffer[len(reasoning) :])
+            return ReasoningPiece(reasoning)
         self._keep(self._buffer[found + len(CLOSE) :])
         self._state = self._behind
         behind = self._behind()
-        return Thought(thought, behind.said, behind.at)
+        return ReasoningPiece(reasoning, behind.answer, behind.at)
 
-    def _behind(self) -> Thought:
+    def _behind(self) -> ReasoningPiece:
         self._keep(self._buffer.lstrip("\n"))
         if not self._buffer:
-            return Thought()
-        self._state = self._said
-        return self._said()
+            return ReasoningPiece()
+        self._state = self._in_answer
+        return self._in_answer()
 
-    def _said(self) -> Thought:
+    def _in_answer(self) -> ReasoningPiece:
         at = self._at
-        said, self._buffer = self._buffer, ""
-        self._at += len(said)
-        return Thought(said=said, at=at)
+        answer, self._buffer = self._buffer, ""
+        self._at += len(answer)
+        return ReasoningPiece(answer=answer, at=at)
 
     def _keep(self, rest: str) -> None:
         """Drop all of the buffer before ``rest``."""

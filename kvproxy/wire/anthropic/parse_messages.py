@@ -86,15 +86,15 @@ def thinking_shown(body: dict[str, Any]) -> bool:
 def _refuse_answer_fields(request: MessagesBody) -> None:
     """Refuse fields that shape an answer where there is none, as Anthropic does."""
     choice, thinking, config = request.tool_choice, request.thinking, request.output_config
-    given = {
+    present = {
         "stream": bool(request.stream),
         "thinking": thinking is not None and thinking.type != "disabled",
         "tool_choice": choice is not None and choice.type in ("any", "tool"),
         "output_config.format": config is not None and config.format is not None,
         "output_format": request.output_format is not None,
     }
-    given |= {name: is_set(getattr(request, name)) for name in (*ENFORCED_FIELDS, "response_format")}
-    for name in (name for name, is_present in given.items() if is_present):
+    present |= {name: is_set(getattr(request, name)) for name in (*ENFORCED_FIELDS, "response_format")}
+    for name in (name for name, is_present in present.items() if is_present):
         raise InvalidRequest(
             f"Invalid '{name}': with 'max_tokens' 0 there is no answer for it to shape. Leave it out.",
             param=name,
@@ -252,18 +252,18 @@ def _format(request: CountTokensBody) -> AnswerFormat | None:
     Raises InvalidRequest.
     """
     inner = request.output_config.format if request.output_config is not None else None
-    given: list[tuple[str, AnswerFormat]] = [
+    formats: list[tuple[str, AnswerFormat]] = [
         (name, JsonFormat(format.json_schema, param=f"{name}.schema"))
         for name, format in (("output_config.format", inner), ("output_format", request.output_format))
         if format is not None
     ]
     if (chats := parse_response_format(request.response_format)) is not None:
-        given.append(("response_format", chats))
-    for name, wanted in given[1:]:
-        if wanted != given[0][1]:
+        formats.append(("response_format", chats))
+    for name, wanted in formats[1:]:
+        if wanted != formats[0][1]:
             raise InvalidRequest(
-                f"Invalid '{name}': it and '{given[0][0]}' ask for two different answers. Send one of them.",
+                f"Invalid '{name}': it and '{formats[0][0]}' ask for two different answers. Send one of them.",
                 param=name,
             )
-    own_param, own = given[0] if given else ("output_config.format", None)
+    own_param, own = formats[0] if formats else ("output_config.format", None)
     return request.answer_format(own, own_param)

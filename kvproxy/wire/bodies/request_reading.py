@@ -40,6 +40,6 @@ class RequestReading:
     policy: ReadingPolicy = LENIENT
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def leave_out(self, param: str, what: str) -> None:
-        """Record that the field at ``param`` is not honoured. ``what`` is its kind, never a client's text."""
-        self.left_out.append(LeftOut(param, what))
+    def leave_out(self, param: str, kind: str) -> None:
+        """Record that the field at ``param`` is not honoured. ``kind`` is a word for it, never a client's text."""
+        self.left_out.append(LeftOut(param, kind))

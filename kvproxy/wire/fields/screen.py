@@ -18,17 +18,17 @@ def screen(body: Mapping[str, Any], fields: Sequence[Field], reading: RequestRea
     """
     for row in fields:
         if row.acts:
-            for param, what, value in _found(body, steps_of(row.path), "", ""):
-                _judge(row, param, what, value, reading)
+            for param, kind, value in _found(body, steps_of(row.path), "", ""):
+                _judge(row, param, kind, value, reading)
 
 
-def _judge(row: Field, param: str, what: str, value: Any, reading: RequestReading) -> None:
+def _judge(row: Field, param: str, kind: str, value: Any, reading: RequestReading) -> None:
     if value is None or (row.passes is not None and row.passes(value)):
         return
     if row.sort is Sort.WITHOUT and row.hosted:
-        leave_out_tool(reading, what, param)
+        leave_out_tool(reading, kind, param)
     elif row.sort is Sort.WITHOUT:
-        reading.leave_out(param, what)
+        reading.leave_out(param, kind)
     else:
         instead = f"Only {row.values} can be served here." if row.values else "Leave it out."
         raise row.error(
@@ -37,10 +37,10 @@ def _judge(row: Field, param: str, what: str, value: Any, reading: RequestReadin
         )
 
 
-def _found(value: Any, steps: Sequence[PathStep], at: str, what: str) -> Iterator[tuple[str, str, Any]]:
+def _found(value: Any, steps: Sequence[PathStep], at: str, kind: str) -> Iterator[tuple[str, str, Any]]:
     """Yield every value at the end of ``steps``: its path, its kind in a word, and itself."""
     if not steps:
-        yield at, what, value
+        yield at, kind, value
         return
     step, *rest = steps
     if not isinstance(value, Mapping) or step.name not in value:

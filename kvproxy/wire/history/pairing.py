@@ -57,21 +57,21 @@ def _called(message: Message, index: int, waiting: _Waiting) -> Message:
         taken.add(id)
         own.setdefault(call.id, deque()).append(id)
         calls.append(call if id == call.id else replace(call, id=id))
-    for given in own:
-        waiting.pop(given, None)
+    for client_id in own:
+        waiting.pop(client_id, None)
     waiting |= own
     return message if tuple(calls) == message.tool_calls else replace(message, tool_calls=tuple(calls))
 
 
-def _answered(given: str, waiting: _Waiting) -> str | None:
-    if given not in waiting:
-        if given or not waiting:
+def _answered(client_id: str, waiting: _Waiting) -> str | None:
+    if client_id not in waiting:
+        if client_id or not waiting:
             return None
-        given = next(iter(waiting))
-    ids = waiting[given]
+        client_id = next(iter(waiting))
+    ids = waiting[client_id]
     id = ids.popleft()
     if not ids:
-        del waiting[given]
+        del waiting[client_id]
     return id
 
 

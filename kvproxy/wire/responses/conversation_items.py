@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from kvproxy.core import DocumentPart, Message, Part, Role, TextPart, Tool, ToolCall
 from kvproxy.errors import InvalidRequest, NotFound
@@ -17,6 +16,7 @@ from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from kvproxy.wire.responses.call_items import call_of, names_of, output_text
 from kvproxy.wire.responses.found_tools import found_text
 from kvproxy.wire.responses.past_calls import past_call
+from kvproxy.wire.responses.required_field import required
 from kvproxy.wire.responses.response_body import (
     ContentPart,
     InputItem,
@@ -45,7 +45,6 @@ from kvproxy.wire.responses.unread_items import (
     stand_in_message,
 )
 
-_T = TypeVar("_T")
 _TEXTS = ("input_text", "output_text", "text")
 _ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "system"}
 
@@ -229,7 +228,7 @@ def _past_call(item: InputItem, index: int, ids: ResponseIds, reading: RequestRe
 def _referenced(
     item: InputItem, where: str, known: Mapping[str, Item], reading: RequestReading
 ) -> Item | None:
-    id = _needed(item.id, f"{where}.id")
+    id = required(item.id, f"{where}.id")
     if id in known:
         return known[id]
     if reading.policy.unreadable_history == "refuse":
@@ -245,7 +244,7 @@ def _gone(id: str, where: str) -> NotFound:
 
 
 def _message(item: InputItem, where: str, id: str, reading: RequestReading, *, is_question: bool) -> Item:
-    role: ItemRole = _needed(item.role, f"{where}.role")
+    role: ItemRole = required(item.role, f"{where}.role")
     if is_question and "content" not in item.model_fields_set:
         raise InvalidRequest(f"Missing required parameter: '{where}.content'.", param=f"{where}.content")
     parts = _parts(item.content, f"{where}.content")
@@ -312,13 +311,13 @@ def _input_part(
 ) -> InputPart | None:
     normal: InputTextPart | KvDocumentPart
     if part.type == "kv_document":
-        document = _needed(part.document, f"{where}.document")
+        document = required(part.document, f"{where}.document")
         parse_document_ref(document, param=f"{where}.document")
         normal = {"type": "kv_document", "document": document}
     elif is_question or reading.policy.unreadable_history == "refuse":
         if part.type not in _TEXTS or isinstance(part, UnreadResponsePart):
             raise misplaced_part(part, where)
-        normal = {"type": "input_text", "text": _needed(part.text, f"{where}.text")}
+        normal = {"type": "input_text", "text": required(part.text, f"{where}.text")}
     else:
         text = part_text(part, where, reading)
         if text is None:
@@ -337,9 +336,3 @@ def _output_part(part: ContentPart, where: str, reading: RequestReading) -> Outp
         raise misplaced_part(part, where)
     text = part_text(part, where, reading)
     return None if text is None else {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def _needed(value: _T | None, where: str) -> _T:
-    if value is None:
-        raise InvalidRequest(f"Missing required parameter: '{where}'.", param=where)
-    return value

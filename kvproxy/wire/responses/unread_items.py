@@ -79,9 +79,9 @@ def misplaced_part(part: ContentPart, where: str) -> InvalidRequest:
     if isinstance(part, UnreadResponsePart) and part.raw.get("type") is None:
         return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
     if part.type in ("input_image", "input_file", "input_audio"):
-        what = part.type.removeprefix("input_")
+        medium = part.type.removeprefix("input_")
         return UnsupportedParameter(
-            f"Unsupported value: '{param}' is '{part.type}', and the local model reads text, no {what}. "
+            f"Unsupported value: '{param}' is '{part.type}', and the local model reads text, no {medium}. "
             "Send the text, or a kv_document.",
             param=param,
         )

@@ -25,14 +25,16 @@ def explain_rejection(reason: str, culprit: str | None = None) -> str:
 
     ``culprit`` is used where the message names none.
     """
-    said = re.sub(r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", _SOURCE.split(reason)[0].strip())
-    line = said.splitlines()[0].rstrip(":") if said else "it cannot be compiled"
-    why = re.search(r"^error: (.+)$", said, re.MULTILINE)
+    message = re.sub(
+        r"^at \d+\(\d+\): |failed to compile JSON schema: ", "", _SOURCE.split(reason)[0].strip()
+    )
+    line = message.splitlines()[0].rstrip(":") if message else "it cannot be compiled"
+    why = re.search(r"^error: (.+)$", message, re.MULTILINE)
     line = f"{line}: {why[1]}" if why else line
-    keyword = blamed_keyword(said) or culprit
+    keyword = blamed_keyword(message) or culprit
     return f"'{keyword}' cannot be enforced ({line})" if keyword else f"it cannot be enforced ({line})"
 
 
 def blamed_keyword(reason: str) -> str | None:
-    said = _SOURCE.split(reason)[0]
-    return next((keyword for sign, keyword in _BLAME if re.search(sign, said, re.IGNORECASE)), None)
+    message = _SOURCE.split(reason)[0]
+    return next((keyword for sign, keyword in _BLAME if re.search(sign, message, re.IGNORECASE)), None)

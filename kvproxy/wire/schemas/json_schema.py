@@ -133,9 +133,9 @@ class _Rewriter:
         for keyword in COUNTS:
             if isinstance(out.get(keyword), float) and out[keyword].is_integer():
                 out[keyword] = int(out[keyword])
-        for keyword, (what, shaped) in SHAPES.items():
+        for keyword, (construct, shaped) in SHAPES.items():
             if keyword in out and not shaped(out[keyword]):
-                self._refuse(f"'{keyword}' that is not {what}", at, keyword)
+                self._refuse(f"'{keyword}' that is not {construct}", at, keyword)
                 del out[keyword]
         return out
 
@@ -310,14 +310,14 @@ class _Rewriter:
             out["additionalProperties"] = False
         return out
 
-    def _refuse(self, what: str, at: str, keyword: str) -> None:
+    def _refuse(self, construct: str, at: str, keyword: str) -> None:
         """Record a keyword that is left out. Raises UnsupportedSchema where nothing may be."""
         if self._relaxed is None:
-            raise self._refusal(what, at)
+            raise self._refusal(construct, at)
         self._relaxed[keyword] = None
 
-    def _refusal(self, what: str, at: str) -> UnsupportedSchema:
+    def _refusal(self, construct: str, at: str) -> UnsupportedSchema:
         place = f" (at #{at})" if at else ""
         return UnsupportedSchema(
-            f"Invalid schema for {self._where}: {what} cannot be enforced{place}.", param=self._param
+            f"Invalid schema for {self._where}: {construct} cannot be enforced{place}.", param=self._param
         )

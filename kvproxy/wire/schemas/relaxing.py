@@ -48,7 +48,7 @@ class RelaxedSchema:
 def relax_schema(schema: Mapping[str, Any], *, where: str, param: str, check: Check) -> RelaxedSchema:
     """Return as much of a schema as can be enforced. Never refuses: of an unreadable schema, the type is kept.
 
-    Example: ``relax_schema({"type": "string", "not": {}}, where="x", param="x", check=lambda schema: None).left_out``.
+    Example: ``relax_schema({"not": {"const": 1}}, where="x", param="x", check=lambda schema: None).left_out``.
     """
     left: dict[str, None] = {}
     try:
