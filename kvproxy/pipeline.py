@@ -1,7 +1,7 @@
-"""Serve a request: the one place that knows the way from a request to its events.
+"""`Pipeline`: compose the prompt, decide between hit and miss, start the generation.
 
-A hit goes to the local engine and nowhere else; everything else goes through the miss backend. Before the
-first event a failed hit becomes a miss, once. After it, nothing is tried again: an exception ends the stream.
+A hit goes to the local engine only; every miss goes through the miss backend. Before the first event a failed
+hit becomes a miss, once. After it nothing is retried: an exception ends the stream.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from kvproxy.backends.base import (
     Endpoint,
@@ -34,84 +35,66 @@ from kvproxy.core import (
     TextRequest,
 )
 from kvproxy.documents.matching import decide as decide_by_pages
+from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
 from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.answer_formats.enforced import constraint_of
+from kvproxy.wire.answer_formats.answer_constraint import constraint_of
 
 logger = logging.getLogger(__name__)
 
 REFUSALS = (InvalidRequest, Retryable)
-"""What the engine says about the request or its load, not about the pages: a miss would hear the same."""
+"""Errors about the request or the engine's load, not about its pages: a miss would end in the same error."""
 
 PREDICTION_SLACK = 256
-"""Tokens of a prediction that are of use beyond ``max_tokens``: the answer may leave out some of it."""
+"""Tokens of a prediction that are used beyond ``max_tokens``, since the answer may skip part of the prediction."""
 
 _TOKEN_CHARACTERS = 4
-"""Of a prompt's text, on average."""
+"""Characters of text per token of a prompt, on average."""
 
 ROOM_SHARE = 8
-"""A ``max_tokens`` that goes beyond the context is one for what is left of it, where that is at least such a part."""
+"""A ``max_tokens`` beyond the context is reduced to the room left, where that is at least 1/ROOM_SHARE of the context;
+otherwise the request is refused."""
 
 
 Request = ChatRequest | TextRequest
 
 
-class Composer(Protocol):
-    """Turns a request into the tokens that the model sees."""
-
-    async def compose_async(self, request: Request, caller: Caller, limit: int | None = None) -> Prompt:
-        """1 to 3 ms for a known document; what is long is composed on another thread. ``limit``: tokens that fit.
-        Raises DocumentNotFound, InvalidRequest, and ContextTooLong where the prompt is far longer."""
-
-    def plain_call(self, request: Request, caller: Caller) -> dict[str, Any]:
-        """The same for another model: a chat completion body in which each referenced document stands as its
-        text, with tools and response_format but without model, sampling and streaming parameters."""
-
-    def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """The ids of a text alone; control tokens written in it stay text."""
-
-    async def predicted(self, text: str, most: int) -> tuple[int, ...]:
-        """At most ``most`` ids of an answer as a client expects it. Raises InvalidRequest."""
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Raises InvalidRequest for an id that is no token."""
-
-    def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """What each token stands for by itself. Raises InvalidRequest for an id that is no token."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One generation or several, whose first tokens are known.
+    """The started generations of one request, one for each choice, after their first tokens.
 
-    ``choices`` hold engine rows and pages until they end or are closed: whoever gets a Reply must close it.
+    ``choices`` hold engine rows and pages until they end or are closed: the caller must close the Reply.
     """
 
     decision: Decision
-    """The final one: a hit that was lost stands here as the miss it became."""
+    """The final decision: a lost hit is the miss that it became."""
     started: Started
     choices: tuple[AsyncGenerator[Event, None], ...]
-    """Events behind Started, one generator for each of the request's ``n``."""
+    """The events after Started, one generator for each of the request's ``n``."""
     parsed: tuple[bool, ...]
-    """As ``Started.parsed``, of each choice: engine and upstreams may share the choices of one miss."""
+    """``Started.parsed`` of each choice: engine and upstreams may share the choices of one miss."""
     exact: bool
+    """True when the engine has shown at its start that kept pages give the bits of a prefill."""
     timings: Timings
     prompt: Prompt
+    ttft_s: float
+    """Seconds from the request's arrival to the first token of every choice."""
     meter: Meter
-    """Is told every event of the engine's, and counts them when the reply is closed."""
+    """Counts the engine's events, and adds them to the metrics when the reply is closed."""
 
     async def aclose(self) -> None:
-        """Idempotent; a choice that has ended is closed already."""
+        """Close every choice and the meter. Idempotent; a choice that has ended is closed already."""
         self.meter.close()
         for choice in self.choices:
             await choice.aclose()
 
 
 class Pipeline:
-    """``local`` is None when this proxy only forwards to other models. ``decide`` is pure."""
+    """The way from a request to its events. ``local`` is None when this proxy only forwards to other models.
+    ``decide`` is pure."""
 
     def __init__(
         self,
@@ -123,8 +106,11 @@ class Pipeline:
         decide: Callable[[Prompt, PageLookup], Decision] = decide_by_pages,
         metrics: Metrics | None = None,
     ) -> None:
-        """``default_max_tokens``: of requests that name none; None lets them go on to the end of the context.
-        ``metrics`` counts what is served; without one it has its own."""
+        """``default_max_tokens``: the bound of requests without one; None lets them go on to the end of the context.
+        ``metrics`` counts the replies; None makes a registry of its own.
+
+        Example: ``Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)``
+        """
         self.metrics = metrics or Metrics()
         self._composer = composer
         self._local = local
@@ -133,13 +119,16 @@ class Pipeline:
         self._decide = decide
 
     def claim(self, request: Request, caller: Caller, count: int) -> AbstractContextManager[PlacesClaim]:
-        """Places in the engine for requests like this one that are one of the client's, ``count`` of them at a time.
-        Raises InvalidRequest for more choices than there ever are, NotReady, ModelNotFound."""
+        """Claim places in the engine for ``count`` requests like this one at a time, all parts of one client request.
+
+        Raises InvalidRequest for more choices than the engine has places, NotReady, ModelNotFound.
+        Example: ``with pipeline.claim(first, caller, 8) as claim: ...``
+        """
         return self._ready(request.model).claim(caller, count * request.n, again=True)
 
     def at_once(self, request: Request, most: int) -> int:
-        """How many requests like this one may be in the engine together and have ``most`` choices there at most; at
-        least one. Raises NotReady, ModelNotFound."""
+        """Return the number of requests like this one that may run together with at most ``most`` choices in all; at
+        least 1. Raises NotReady, ModelNotFound."""
         return max(1, min(most, self._ready(request.model).info.places) // request.n)
 
     async def serve(
@@ -150,11 +139,12 @@ class Pipeline:
         clock: Timings,
         claim: PlacesClaim | None = None,
     ) -> Reply:
-        """Returns when the prompt is prefilled. ``request_id`` must be unique in this process. ``claim``: as
-        :meth:`claim` makes it; without one, all choices are admitted or none.
+        """Start a request's generations; return when the prompt is prefilled and every choice has its first token.
 
-        Raises, with nothing sent yet: InvalidRequest, DocumentNotFound, ContextTooLong, CannotFit,
+        ``request_id`` must be unique in this process. ``claim``: one made by :meth:`claim`; without one, all
+        choices are admitted or none. Raises InvalidRequest, DocumentNotFound, ContextTooLong, CannotFit,
         UnsupportedSchema, Overloaded, NotReady, UpstreamError.
+        Example: ``reply = await pipeline.serve(chat, caller, "chatcmpl-1", Timings())``
         """
         local = self._ready(request.model)
         with local.claim(caller, request.n) as own:
@@ -170,96 +160,104 @@ class Pipeline:
         claim: PlacesClaim,
     ) -> Reply:
         with clock.measure("compose"):
-            prompt = await self._composer.compose_async(request, caller, local.info.max_context)
-            sampling = self._fit(prompt, request.sampling, local.info)
-            predicted = await self._predicted(
-                request, sampling.max_tokens or local.info.room(len(prompt.token_ids))
-            )
-        generation = Generation(
-            id,
-            prompt,
-            sampling,
-            caller.salted(request.cache),
-            constraint=constraint_of(request, prompt),
-            keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
-            predicted=predicted,
-            claim=claim,
-        )
-        if any(document.quarantined for document in prompt.documents[:1]):
-            generation = replace(generation, fresh=True)
+            generation = await self._generation(local.info, request, caller, id, claim)
         decision, started, events = await self._hit(local, generation, clock)
         clock.decision = decision
-        call: dict[str, Any] | None = None
+        prompt = generation.prompt
+        further: Callable[[Generation], AsyncGenerator[Event, None]] = local.generate
         if started is None or events is None:
             with clock.measure("compose"):
                 size = len(prompt.token_ids) * _TOKEN_CHARACTERS
                 call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
             events = self._misses.miss(generation, call)
             started = await _first(events, clock)
+            if started.parsed:
+                further = partial(self._misses.miss, call=call)
         choices, parsed = [events], [started.parsed]
         try:
             for index in range(1, request.n):
-                # The prompt's pages are there by now, so each further choice costs its answer only; unless the
-                # client asked that nothing be kept.
-                again = replace(generation, request_id=f"{id}-{index}", sampling=_varied(sampling, index))
-                upstream = call is not None and started.parsed
-                more = self._misses.miss(again, call or {}) if upstream else local.generate(again)
-                choices.append(more)
-                parsed.append((await _first(more, clock)).parsed)
+                # The prompt's pages are in memory by now, so each further choice costs its answer only, unless
+                # the client asked that no pages be kept.
+                varied = _varied(generation.sampling, index)
+                choices.append(further(replace(generation, request_id=f"{id}-{index}", sampling=varied)))
+                parsed.append((await _first(choices[-1], clock)).parsed)
         except BaseException:
             for choice in choices:
                 await choice.aclose()
             raise
-        exact = local.info.exact
-        meter = self.metrics.reply(decision, started, len(prompt.token_ids), clock.elapsed_s)
-        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, meter)
+        exact, ttft_s = local.info.exact, clock.elapsed_s
+        meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
+        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter)
+
+    async def _generation(
+        self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim
+    ) -> Generation:
+        """Compose the prompt; return the request's first choice. A quarantined document is prefilled afresh."""
+        prompt = await self._composer.compose_async(request, caller, info.max_context)
+        sampling = self._fit(prompt, request.sampling, info)
+        most = sampling.max_tokens or info.room(len(prompt.token_ids))
+        return Generation(
+            id,
+            prompt,
+            sampling,
+            caller.salted(request.cache),
+            fresh=any(document.quarantined for document in prompt.documents[:1]),
+            constraint=constraint_of(request, prompt),
+            keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
+            predicted=await self._predicted(request, most),
+            claim=claim,
+        )
 
     async def compose_async(self, request: Request, caller: Caller) -> Prompt:
-        """What ``serve`` would send to the local model; for counting tokens, twice as many as fit at least. Raises as
-        ``serve`` does."""
+        """Compose the prompt that ``serve`` would send to the local model, for counting its tokens.
+
+        Prompts of up to at least twice the context are counted. Raises as ``serve`` does.
+        """
         if self._local is None:
             raise ModelNotFound(request.model)
         return await self._composer.compose_async(request, caller, self._local.info.max_context)
 
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """The local model's tokens of a text without a chat template. Raises ModelNotFound where there is none."""
+        """Encode a text without a chat template. Raises ModelNotFound where there is no local model."""
         return self._tokens().encode_prompt(text, add_special_tokens=add_special_tokens)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Raises InvalidRequest for an id that is no token, ModelNotFound where there is no local model."""
+        """Decode token ids to text. Raises InvalidRequest for an id that is no token, ModelNotFound where there is no
+        local model."""
         return self._tokens().decode(ids)
 
     def token_texts(self, ids: Sequence[int]) -> list[str]:
-        """What each token stands for by itself. Raises as ``decode`` does."""
+        """Return the text of each token by itself. Raises as ``decode`` does."""
         return self._tokens().token_texts(ids)
 
     @property
     def max_context(self) -> int:
-        """Of the local model, in tokens. Raises ModelNotFound where there is none."""
+        """The local model's context in tokens. Raises ModelNotFound where there is no local model."""
         if self._local is None:
             raise ModelNotFound("local")
         return self._local.info.max_context
 
     def upstreams(self) -> tuple[str, ...]:
-        """Names of the models that are passed through."""
+        """Return the names of the upstream models."""
         return self._misses.models()
 
     def passthrough(self, model: str) -> Passthrough | None:
-        """The raw way to an upstream model, where it is configured so."""
+        """Return the raw passthrough of an upstream model, or None where it goes through litellm."""
         return self._misses.passthrough(model)
 
     async def upstream_left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
-        """Returns what another provider will not see of a body. Raises InvalidRequest for what cannot be sent."""
+        """Return the fields that the upstream model will not see. Raises InvalidRequest for a body that cannot be
+        sent."""
         return await self._misses.left_out(endpoint, body)
 
     async def upstream(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
-        """Another provider's answer, as it came. Raises UpstreamError."""
+        """Return an upstream model's answer unchanged. Raises UpstreamError."""
         return await self._misses.complete(endpoint, body)
 
     def upstream_stream(
         self, endpoint: Endpoint, body: dict[str, Any]
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Another provider's events, as they come. Raises UpstreamError. Must be closed."""
+        """Yield an upstream model's events unchanged. Raises UpstreamError. The generator must be closed."""
         return self._misses.stream(endpoint, body)
 
     def _tokens(self) -> Composer:
@@ -270,10 +268,11 @@ class Pipeline:
     async def _hit(
         self, local: LocalBackend, generation: Generation, clock: Timings
     ) -> tuple[Decision, Started | None, AsyncGenerator[Event, None] | None]:
-        """The decision, and for a hit that began its first event and the rest.
+        """Look the prompt's pages up and decide; start the generation of a hit.
 
-        The hold stays until the engine has begun, which then holds its own. It ends before the miss path: a
-        miss needs no page, and pages pinned by requests in the queue are missing to the request being served.
+        Returns the decision, and for a hit that has started its first event and the generator of the others.
+        The lookup holds its pages until the engine has started, which then holds its own. It ends before the
+        miss path: a miss needs no page, and pages held for queued requests are not available to the running one.
         """
         with ExitStack() as held:
             with clock.measure("match"):
@@ -309,10 +308,11 @@ class Pipeline:
         return self._local
 
     def _fit(self, prompt: Prompt, sampling: Sampling, info: EngineInfo) -> Sampling:
-        """``sampling`` with a ``max_tokens`` that there is room for: the client's, or the default where there is one.
+        """Bound ``max_tokens``, the client's or the default, by the room that is left in the context.
 
         Agents send the largest answer that their usual model gives, 32,000 tokens and more: a bound that is never
-        reached. It ends where the context does, unless that is near: then the refusal tells them to shorten.
+        reached. It is reduced to the room left, unless that is small: then ContextTooLong, so that the agent shortens
+        its conversation.
         """
         prompt_tokens, wanted = len(prompt.token_ids), sampling.max_tokens
         room = info.max_context - prompt_tokens
@@ -328,14 +328,14 @@ class Pipeline:
 
 
 def _varied(sampling: Sampling, index: int) -> Sampling:
-    """The sampling of a further choice: with a seed, a seed of its own, so that choices differ and repeat."""
+    """Return the sampling of a further choice: a seed is varied, so that choices differ and are repeatable."""
     if sampling.seed is None:
         return sampling
     return replace(sampling, seed=(sampling.seed + index + 2**63) % 2**64 - 2**63)
 
 
 async def _first(events: AsyncGenerator[Event, None], clock: Timings) -> Started:
-    """The first event. On any failure, also when the client leaves, the generator is closed."""
+    """Return the first event. On any failure, cancellation included, the generator is closed."""
     try:
         with clock.waiting():
             first = await anext(events, None)

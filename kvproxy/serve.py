@@ -11,7 +11,7 @@ from kvproxy.config import Config, default_cache_dir
 from kvproxy.engine.models.source import ModelFolder, resolve_model
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.components import Parts
+from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
 from kvproxy.stack.open_stack import Stack, open_stack
@@ -53,16 +53,16 @@ async def _serve(
 ) -> None:
     async with open_stack(config, folder) as stack:
         drain = Drain(config.server.drain_timeout_s)
-        app = build_app(_parts(config, stack, drain))
+        app = build_app(_components(config, stack, drain))
         stack.start_background()
         await serve(app, config.server.host, config.server.port, drain, announce)
         if ended is not None:
             await ended(stack)
 
 
-def _parts(config: Config, stack: Stack, drain: Drain) -> Parts:
+def _components(config: Config, stack: Stack, drain: Drain) -> Components:
     settings = config.server
-    return Parts(
+    return Components(
         served_name=config.model.served_name,
         created=int(time.time()),
         pipeline=stack.pipeline,

@@ -23,10 +23,10 @@ from kvproxy.wire.anthropic.parse_messages import parse_messages
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.history.notes import note
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 from tests.documents.models import write_model
 
 FEW, TIMES, MOST = 200, 4, 8.0
@@ -143,7 +143,7 @@ BLOCKS: dict[str, Callable[[int], Body]] = {
 
 
 def _responses(body: Body) -> ChatRequest:
-    reading, ids = RequestReading(), Ids("0" * 32)
+    reading, ids = RequestReading(), ResponseIds("0" * 32)
     parsed = parse_body({"model": "m", **body}, reading)
     return to_chat(
         parsed, normal_items(parsed.input or (), ids, {}, reading), served_name="m", reading=reading

@@ -41,7 +41,7 @@ from kvproxy.errors import (
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.answer_formats.enforced import constraint_of
+from kvproxy.wire.answer_formats.answer_constraint import constraint_of
 from tests.server.doubles import CharComposer, eventually
 
 CALLER = Caller("a", "tenant:a")
@@ -192,7 +192,7 @@ async def test_a_client_that_leaves_before_the_first_event_leaves_nothing_behind
 
 
 async def test_without_a_default_an_answer_has_no_limit_but_the_context() -> None:
-    """Nor has a fallback's, whose context is another."""
+    """A fallback has another context and gets no bound either."""
     setup = Setup(default_max_tokens=None)
     await setup.ask()
     assert [g.sampling.max_tokens for g in setup.backend.generations] == [None]
@@ -218,7 +218,7 @@ async def test_a_request_over_the_context_is_refused_with_both_numbers() -> None
 
 
 async def test_a_limit_beyond_the_context_ends_where_the_context_does_unless_that_is_near() -> None:
-    """Agents send 32,000 and more, always; a context of 40,960 has room for their prompts all the same."""
+    """Agents always send 32,000 and more; a context of 40,960 must have room for their prompts."""
     prompt = 1 + len(TEXT) + 1 + 1 + len("why?") + 1 + 1
     roomy = Setup(max_context=2 * prompt)
     await roomy.ask(sampling=Sampling(max_tokens=32_000))
@@ -268,7 +268,7 @@ async def test_stop_and_length_end_the_fake_as_they_end_an_engine() -> None:
 
 
 class Headless(FakeBackend):
-    """Leaves out the first event."""
+    """A backend that leaves out the first event."""
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         async with aclosing(super().generate(generation)) as events:
@@ -325,7 +325,7 @@ def test_a_named_function_is_called_once_and_one_call_is_a_wish_where_no_grammar
         ("mistral", False, True),
     ],
 )
-def test_what_nobody_asked_for_is_not_enforced_where_it_would_be_refused(
+def test_an_optional_constraint_is_not_enforced_where_it_would_be_refused(
     format: str, assumed: bool, enforced: bool
 ) -> None:
     request = replace(chat("why?", Sampling()), tools=(Tool("save", strict=True, assumed=assumed),))
@@ -353,7 +353,7 @@ async def test_no_prediction_is_not_an_empty_one(
 
 
 def few_places() -> tuple[FakeBackend, Pipeline]:
-    """Four of them."""
+    """Return a backend with four places, and its pipeline."""
     setup = Setup()
     setup.backend.places = Places(4)
     return setup.backend, setup.pipeline

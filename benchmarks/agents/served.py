@@ -22,7 +22,7 @@ from kvproxy.config import Config, EngineSettings, ModelSettings, StoreSettings,
 from kvproxy.engine.models.source import ModelFolder, resolve_model
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.components import Parts
+from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
 from kvproxy.stack.open_stack import open_stack
@@ -41,13 +41,13 @@ NAME = "smollm2-135m"
 class Served:
     url: str
     script: Script
-    parts: Parts
+    components: Components
     shapes: dict[str, Any]
     """Of the latest request with each of the paths, by path."""
 
     def requests(self) -> list[KvRequest]:
         """All that have ended."""
-        return self.parts.feed.recent("local", 500)
+        return self.components.feed.recent("local", 500)
 
 
 def _noting(shapes: dict[str, Any]) -> Middleware:
@@ -96,7 +96,7 @@ async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
         script = Script()
         shapes: dict[str, Any] = {}
         local = ScriptedBackend(stack.local, script, slow_s)
-        parts = Parts(
+        components = Components(
             served_name=NAME,
             created=0,
             pipeline=ScriptedPipeline(script, composer=stack.composer, local=local, misses=FakeMisses(local)),
@@ -114,11 +114,11 @@ async def proxy(folder: Path, *, slow_s: float = 0.0) -> AsyncIterator[Served]:
         def announce(host: str, port: int) -> None:
             bound.set_result(f"http://{host}:{port}")
 
-        app = build_app(parts)
+        app = build_app(components)
         app.middlewares.append(_noting(shapes))
         server = asyncio.create_task(serve(app, "127.0.0.1", 0, drain, announce))
         try:
-            yield Served(await asyncio.wait_for(bound, 30), script, parts, shapes)
+            yield Served(await asyncio.wait_for(bound, 30), script, components, shapes)
         finally:
             server.cancel()
             with suppress(asyncio.CancelledError):

@@ -33,7 +33,7 @@ def shell_lines(recipe: Recipe) -> str:
 def run(recipe: Recipe, command: Sequence[str]) -> int:
     """Start ``command`` with the recipe's variables, files and arguments; returns its exit status.
 
-    Files stand in a folder of their own that is gone afterwards: nobody's settings are touched. The arguments are put
+    Files stand in a folder of their own that is gone afterwards: no settings are touched. The arguments are put
     behind the first word where that is the recipe's program. Raises SetupError where there is no such program.
     """
     with tempfile.TemporaryDirectory(prefix="kvproxy-") as folder:

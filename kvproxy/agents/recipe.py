@@ -11,7 +11,8 @@ NO_KEY = "none"
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """The door that an agent is sent to, and what it serves. ``root``: no ``/v1`` and no slash at its end."""
+    """The address that an agent is sent to, and the model that it serves. ``root``: no ``/v1`` and no slash at its
+    end."""
 
     root: str
     model: str
@@ -39,7 +40,7 @@ class Recipe:
     arguments: tuple[str, ...] = ()
     """To be put right behind the program's name."""
     files: Mapping[str, str] = field(default_factory=dict)
-    """Text by file name. They stand in one folder, whose path ``{folder}`` means in variables and arguments."""
+    """Text by file name. They stand in one folder; ``{folder}`` is its path in variables and arguments."""
     where: str = ""
     """The folder where the agent looks for them by itself."""
     note: str = ""

@@ -47,6 +47,7 @@ def codex(door: Door) -> Recipe:
 
 
 def opencode(door: Door) -> Recipe:
+    """Return the recipe of opencode: a provider in a configuration file of its own."""
     model = {"name": door.model, "limit": {"context": door.max_context, "output": door.answer_tokens}}
     provider = {
         "npm": "@ai-sdk/openai-compatible",
@@ -60,7 +61,7 @@ def opencode(door: Door) -> Recipe:
 
 
 def aider(door: Door) -> Recipe:
-    """aider, through litellm. What it does not know of the model it would ask about: the file tells it."""
+    """Return the recipe of aider, through litellm. The file has the facts of the model that aider would ask about."""
     name = f"openai/{door.model}"
     about = {
         name: {
@@ -101,6 +102,7 @@ def llm(door: Door) -> Recipe:
 
 
 def qwen(door: Door) -> Recipe:
+    """Return the recipe of Qwen Code."""
     return Recipe(
         "qwen",
         {"OPENAI_BASE_URL": door.base_url, "OPENAI_API_KEY": door.api_key, "OPENAI_MODEL": door.model},
@@ -126,6 +128,7 @@ def continue_(door: Door) -> Recipe:
 
 
 def open_webui(door: Door) -> Recipe:
+    """Return the recipe of Open WebUI."""
     return Recipe(
         "open-webui",
         {

@@ -1,1 +1,1 @@
-"""Where tokens come from: the local engine, litellm, and a fake for tests."""
+"""Sources of tokens: the local engine, litellm, raw upstreams, and a fake for tests; protocols in `base`."""

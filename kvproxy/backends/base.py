@@ -1,4 +1,4 @@
-"""What the pipeline asks of a backend. Engine and proxy need not share a process."""
+"""Protocols between the pipeline and its backends. Engine and proxy need not share a process."""
 
 from __future__ import annotations
 
@@ -39,21 +39,23 @@ __all__ = [
 
 
 Endpoint = Literal["chat/completions", "completions", "responses", "messages", "embeddings"]
-"""What an upstream model can be asked through, named by its path below ``/v1/``."""
+"""Endpoint of an upstream model, named by its path below ``/v1/``."""
 
 
 class PlacesClaim(Protocol):
     """Places in the engine for the choices of one request, taken as a whole with the first of them. Belongs to the
     backend that made it."""
 
-    def enter(self) -> None: ...
+    def enter(self) -> None:
+        """Take one of the claimed places."""
 
-    def leave(self, *, failed: bool) -> None: ...
+    def leave(self, *, failed: bool) -> None:
+        """Give the place back; ``failed``: the generation ended with an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One choice by the local engine. ``request_id`` is unique; it is what cancellation and logs name."""
+    """One choice by the local engine. ``request_id`` is unique: cancellation and logs refer to it."""
 
     request_id: str
     prompt: Prompt
@@ -84,8 +86,8 @@ class Comparison:
     """Kept pages that were compared with recomputed ones."""
     equal_pages: int
     positions: int
-    """Positions whose logits were compared, the whole vocabulary each: all of the prompt, and of the answer as
-    far as both answers agree."""
+    """Positions whose logits were compared, the whole vocabulary each: all of the prompt, and of the answer up to the
+    first token that differs."""
     equal_positions: int
     """At how many of them every logit has the same bits."""
     equal_argmax: int
@@ -96,10 +98,11 @@ class Comparison:
     equal_greedy: int
     """Leading tokens of the two greedy answers that are the same, out of ``greedy_tokens``."""
     first_difference: int | None = None
-    """The first position of the prompt whose kept key or value has other bits; None when no page differs."""
+    """The first position of the prompt where the kept key or value has other bits; None when no page differs."""
 
     @property
     def exact(self) -> bool:
+        """True when no page, logit or token differs."""
         return (self.equal_pages, self.equal_positions, self.equal_greedy) == (
             self.pages,
             self.positions,
@@ -109,7 +112,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class BadPage:
-    """A kept page whose bits a prefill from scratch does not give."""
+    """A kept page with other bits than those of a prefill from scratch."""
 
     scope: str
     key: bytes
@@ -122,7 +125,7 @@ class BadPage:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A hit that was served to somebody, beside a prefill from scratch with the same sampling and seed."""
+    """Comparison of a served hit with a prefill from scratch that has the same sampling and seed."""
 
     request_id: str
     pages: int
@@ -131,7 +134,7 @@ class Audit:
     """Taken by the hit, and not in memory any more."""
     bad_pages: tuple[BadPage, ...]
     positions: int
-    """Of the prompt's tail and the answer, as far as both answers agree: what the hit itself computed."""
+    """Positions that the hit itself computed: the prompt's tail, and the answer up to the first token that differs."""
     equal_positions: int
     largest_difference: float
     tokens: int
@@ -140,6 +143,7 @@ class Audit:
 
     @property
     def passed(self) -> bool:
+        """True when no page, logit or token of the served hit differs."""
         return not self.bad_pages and (self.equal_positions, self.equal_tokens) == (
             self.positions,
             self.tokens,
@@ -148,7 +152,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What callers need to know of a running engine."""
+    """Constants of a running engine that callers depend on."""
 
     model: str
     max_context: int
@@ -170,7 +174,8 @@ class LocalBackend(Protocol):
     """The engine that holds the KV, in this process or elsewhere."""
 
     @property
-    def info(self) -> EngineInfo: ...
+    def info(self) -> EngineInfo:
+        """Constants of the running engine."""
 
     def ready(self) -> str | None:
         """None when a request would be served now, else the reason why not."""
@@ -186,7 +191,7 @@ class LocalBackend(Protocol):
         as the block is open. Raises InvalidRequest for more than there ever are."""
 
     def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
-        """Started, TextDelta*, Finished: raw text, control marks like ``<think>`` and ``<tool_call>`` included.
+        """Yield Started, TextDelta*, Finished: raw text, with control marks like ``<think>`` and ``<tool_call>``.
 
         Closing the generator frees its rows and pages at the next step. Raises, before Started: Overloaded,
         ContextTooLong, CannotFit, HitLost, NotReady, UnsupportedSchema.
@@ -201,7 +206,7 @@ class LocalBackend(Protocol):
     ) -> Kept:
         """Prefill a published prefix, hold its pages in ``scope`` and write them to the store.
 
-        They are counted for the publisher ``owner``; without one, for whom they were counted before.
+        They are counted for the publisher ``owner``; without one, for the publisher that they were counted for before.
 
         ``progress(done, total)`` counts tokens and is called on the event loop. When this returns, the pages
         are on disk. Raises Overloaded, ContextTooLong, CannotFit, StorageFull.
@@ -215,11 +220,11 @@ class LocalBackend(Protocol):
         compared."""
 
     def pin_room(self) -> int:
-        """How many more pages may be pinned."""
+        """Return the number of pages that may still be pinned."""
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
-        """Bring what ``keep`` kept into memory and leave it there until what this returns is called, or until it
-        is forgotten. Raises CannotFit, and what ``keep`` raises."""
+        """Load the pages that ``keep`` kept and pin them until the returned function is called, or until they are
+        forgotten. Raises CannotFit, and the errors of ``keep``."""
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         """Drop a prefix from memory (at once for new readers) and disk, except pages in ``still_kept``."""
@@ -239,13 +244,13 @@ class LocalBackend(Protocol):
 
 
 class MissBackend(Protocol):
-    """Where every miss and every other model goes."""
+    """Backend of every miss and of every other model."""
 
     def models(self) -> tuple[str, ...]:
         """Names served by upstreams."""
 
     def miss(self, generation: Generation, call: dict[str, Any]) -> AsyncGenerator[Event, None]:
-        """A miss on the local model, routed: the local engine's plain prefill, then its fallbacks.
+        """Route a miss on the local model: the local engine's plain prefill, then its fallbacks.
 
         ``call``: the chat completion body a fallback is sent, without model, sampling and streaming
         parameters: messages, and where the client gave them tools, tool_choice, parallel_tool_calls and
@@ -253,29 +258,29 @@ class MissBackend(Protocol):
         """
 
     def passthrough(self, model: str) -> Passthrough | None:
-        """The raw way to an upstream that was configured for it; None: through litellm."""
+        """Return the raw way to an upstream that was configured for it; None: through litellm."""
 
     async def left_out(self, endpoint: Endpoint, body: dict[str, Any]) -> tuple[LeftOut, ...]:
-        """Fields of a client's body that the upstream model will not see. Raises what ``complete`` raises of a
-        body."""
+        """Return the fields of a client's body that the upstream model will not see. Raises the errors of ``complete``
+        about a body."""
 
     async def complete(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
-        """An upstream model, not streamed: the client's body in, its JSON out, all fields intact."""
+        """Ask an upstream model, not streamed: the client's body in, its JSON out, all fields intact."""
 
     def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """An upstream model, streamed: one dict per event of the endpoint's own kind, in order. For chat and
+        """Ask an upstream model, streamed: yield one dict per event of the endpoint's own kind, in order. For chat and
         text completions the last one holds usage where it was asked for."""
 
 
 class UpstreamResponse(Protocol):
-    """An answer whose head has come: bytes as the upstream sent them."""
+    """An answer after its head has arrived: bytes as the upstream sent them."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    """What describes the body and the upstream's limits; nothing hop-by-hop, no credentials."""
+    """Headers that describe the body and the upstream's limits; no hop-by-hop header, no credentials."""
 
     def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. Raises UpstreamError when it breaks off."""
+        """Yield the body as it comes. Raises UpstreamError when it breaks off."""
 
 
 class Passthrough(Protocol):
@@ -287,5 +292,5 @@ class Passthrough(Protocol):
         """Send a client's body; only the model's name in it may change. Error answers are responses too.
 
         ``headers`` are all that the client sent; only those that belong to the dialect travel on. Raises
-        UpstreamError when nobody answers, InvalidRequest for an endpoint that the upstream cannot have.
+        UpstreamError when the upstream cannot be reached, InvalidRequest for an endpoint that the upstream cannot have.
         """

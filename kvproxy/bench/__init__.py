@@ -1,1 +1,1 @@
-"""Measurements on this machine, each beside what a person would use instead, in the same run."""
+"""Measurements on this machine, each beside its usual alternative, in the same run."""

@@ -1,4 +1,4 @@
-"""``kvproxy bench``: ratios against what a person would use instead, measured in the same run."""
+"""``kvproxy bench cold``: time to the first token of a cold prompt, beside transformers', in the same run."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ SIZES = (255, 1024, 3774, 7500)
 def bench_cold(
     config: Config, *, text: str, repeats: int, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
-    """TTFT of a prompt nobody has sent before, through the proxy's whole miss path, beside transformers'
-    ``generate(max_new_tokens=1)`` on the same weights, dtype and token ids. Medians of ``repeats``, taken in
-    turn. Times in seconds.
+    """Measure the TTFT of a prompt that was never sent before, through the proxy's whole miss path, beside
+    transformers' ``generate(max_new_tokens=1)`` on the same weights, dtype and token ids. Medians of ``repeats``,
+    taken in turn. Times in seconds.
 
     A ``shape:NAME`` has no tokenizer: there the engine alone is measured, on random tokens, without the proxy.
+
+    Example: ``await bench_cold(config, text=text, repeats=3)``
     """
     if shape_named(config.model.path) is not None:
         return _cold_shape(config, repeats, progress)
@@ -125,7 +127,7 @@ def _timed_row(tokens: int, ours: list[float], theirs: list[float]) -> dict[str,
 
 
 async def _ours(stack: Stack, model: str, request: ChatRequest) -> tuple[float, tuple[int, ...]]:
-    """Seconds until the first event, as a tenant who has never been here."""
+    """Return the seconds until the first event, for a new tenant."""
     scope = f"bench:{uuid.uuid4().hex}"
     caller = Caller("bench", scope)
     began = time.perf_counter()
@@ -138,7 +140,7 @@ async def _ours(stack: Stack, model: str, request: ChatRequest) -> tuple[float, 
 
 
 def _cut(stack: Stack, model: str, text: str, tokens: int) -> ChatRequest:
-    """A request of ``text``'s beginning that comes to just ``tokens`` prompt tokens, or nearly."""
+    """Return a request of ``text``'s beginning that comes to just ``tokens`` prompt tokens, or nearly."""
     caller = Caller("bench", "bench")
 
     def request(characters: int) -> ChatRequest:

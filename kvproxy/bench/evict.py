@@ -30,8 +30,11 @@ _NAMES = {
 def bench_evict(
     plan: TracePlan, *, progress: Callable[[int, int], None] | None = None, work: PageWork = QWEN3_4B
 ) -> dict[str, Any]:
-    """Replays one trace against the real cache for each policy and size of memory. Only the model is missing: work
-    is counted, not done. ``*_share`` are of what a server that keeps nothing would do."""
+    """Replay one trace against the real cache for each policy and size of memory. Only the model is missing: work
+    is counted, not done. ``*_share`` are shares of the work of a server that keeps nothing.
+
+    Example: ``bench_evict(TracePlan())``
+    """
     say = progress or (lambda *_: None)
     steps = make_trace(plan)
     distinct = _distinct_pages(steps)
@@ -92,6 +95,7 @@ def _distinct_pages(steps: list[TraceStep]) -> int:
 
 
 def print_evict(result: Mapping[str, Any]) -> None:
+    """Print the table of ``kvproxy bench evict``."""
     trace = result["trace"]
     out = console()
     for size in result["sizes"]:

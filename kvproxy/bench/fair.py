@@ -1,5 +1,5 @@
-"""``kvproxy bench fair``: what somebody's long cold prompt costs those whose answers are being written, and what one
-tenant's many sequences cost another."""
+"""``kvproxy bench fair``: the cost of a long cold prompt to running streams, and of one tenant's many sequences to
+another tenant."""
 
 from __future__ import annotations
 
@@ -32,16 +32,18 @@ _PATIENCE_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class FairBenchPlan:
+    """Sizes and counts of ``kvproxy bench fair``. Tokens, unless said otherwise."""
+
     prompt_tokens: int = 7500
     """Of the cold prompt."""
     known: int = 0
-    """So many of them are resident: what is measured is the rest, the part of a long prompt that is dearest."""
+    """Resident tokens of them: the rest is measured, the dearest part of a long prompt."""
     streams: int = 4
     stream_prompt: int = 256
     gaps: int = 100
     """Undisturbed gaps of each stream, before the cold prompt and again after it."""
     hits: int = 8
-    """Readers that come while the cold prompt is computed and nobody streams."""
+    """Readers that come while the cold prompt is computed and no answer is streamed."""
     document: int = 2048
     """Tokens of their prompt that are kept."""
     tail: int = 25
@@ -80,7 +82,7 @@ class _Stream:
             self.ended = event
 
     def reach(self, tokens: int) -> None:
-        """Wait for so many tokens. Raises what ended the stream before that."""
+        """Wait for so many tokens. Raises the error that ended the stream before that."""
         seen, since = len(self.times), time.perf_counter()
         while len(self.times) < tokens:
             if isinstance(self.ended, BaseException):
@@ -106,10 +108,12 @@ def bench_fair(
     dtype: str = "bfloat16",
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Times in seconds, gaps as the engine hands out tokens, without drafts, which would come several at once.
+    """Measure times in seconds, gaps as the engine hands out tokens, without drafts, which would come several at once.
 
     Raises SetupError when the model is not to be had or the prompt is too short to be seen, ContextTooLong when it is
     too long for the model.
+
+    Example: ``bench_fair("smollm2-135m", FairBenchPlan(), cache_dir=folder)``
     """
     told, pace = progress or (lambda *_: None), _Either()
     seeds = count()
@@ -206,7 +210,7 @@ def _gaps(streams: Sequence[_Stream], start: float, end: float) -> list[float]:
 
 
 def _submit(rig: Rig, tokens: tuple[int, ...], stream: _Stream) -> EngineSequence:
-    """An answer that is cancelled when enough was seen."""
+    """Return an answer that is cancelled when enough was seen."""
     return rig.engine.submit(
         Job(
             id=f"stream-{id(stream)}",
@@ -223,7 +227,7 @@ def _submit(rig: Rig, tokens: tuple[int, ...], stream: _Stream) -> EngineSequenc
 
 
 def _hits(rig: Rig, plan: FairBenchPlan, seeds: Iterator[int]) -> dict[str, Any]:
-    """Time to the first token of hits, with nobody else and beside a cold prompt."""
+    """Measure the TTFT of hits, alone and beside a cold prompt."""
     document = rig.prompt(plan.document, next(seeds))
     rig.run(document, max_tokens=1)
 
@@ -258,6 +262,6 @@ def _quantiles(gaps: Sequence[float]) -> dict[str, float]:
 
 
 def _quantile(values: Sequence[float], q: float) -> float:
-    """The smallest value that at least a share ``q`` does not exceed (nearest rank)."""
+    """Return the smallest value that at least a share ``q`` does not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, -(-round(q * len(ordered) * 1000) // 1000) - 1)]

@@ -1,7 +1,7 @@
 """``python -m kvproxy.bench.fake_server MODEL_FOLDER STORE ANNOUNCE_FILE``: the proxy without an engine.
 
 Everything on a hit's way is the real thing (HTTP, tokenizer, chat template, known documents, pipeline), but the
-answer comes from the fake backend at once: what is left is the proxy's own time.
+answer comes from the fake backend at once: the proxy's own time is left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kvproxy.publish import Publisher
 from kvproxy.runtime.garbage_collection import collect_and_freeze
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.components import Parts
+from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.stored_responses import ResponseStore
@@ -36,6 +36,10 @@ MAX_CONTEXT = 32_768
 
 
 async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
+    """Serve until SIGTERM; writes the address to ``announce_file`` once it is bound.
+
+    Example: ``run(model_folder, store, announce_file)``
+    """
     tokenizer = Tokenizer.load(model_folder)
     library = Library()
     composer = Composer(tokenizer, ChatTemplate.load(model_folder), library, [Framing("system", None)])
@@ -46,7 +50,7 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
     with Registry(store / "documents.sqlite3") as registry, responses:
         publisher = Publisher(composer=composer, library=library, registry=registry, local=local)
         await publisher.restore()
-        parts = Parts(
+        components = Components(
             served_name=MODEL,
             created=int(time.time()),
             pipeline=Pipeline(composer=composer, local=local, misses=misses, default_max_tokens=64),
@@ -61,11 +65,15 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
             timeout_s=60.0,
         )
         collect_and_freeze()  # as `kvproxy serve` does once litellm is loaded
-        await serve(build_app(parts), "127.0.0.1", 0, drain, announce_to(announce_file))
+        await serve(build_app(components), "127.0.0.1", 0, drain, announce_to(announce_file))
 
 
 def main(model_folder: Path, store: Path, announce_file: Path) -> None:
-    # As `kvproxy serve` logs: a line for each request is part of what a request costs.
+    """Run the server as a process of its own.
+
+    Example: ``main(model_folder, store, announce_file)``
+    """
+    # As `kvproxy serve` logs: a line for each request is a part of its cost.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     asyncio.run(run(model_folder, store, announce_file))
 

@@ -1,4 +1,4 @@
-"""``kvproxy bench grammar``: what it costs to hold an answer to a grammar, on a model's own vocabulary."""
+"""``kvproxy bench grammar``: the cost of holding an answer to a grammar, on a model's own vocabulary."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ CASES: Mapping[str, tuple[Constraint, str]] = {
 
 
 def bench_grammar(folder: Path, *, repeats: int = 20) -> dict[str, Any]:
-    """``folder``: a model's, of which only the tokenizer and config.json are read. Times in microseconds per
-    token, but tables and compilation in milliseconds.
+    """Measure masks and advances. ``folder``: a model's, of which only the tokenizer and config.json are read. Times
+    in microseconds per token, but tables and compilation in milliseconds.
 
-    A mask is counted with setting the logits, each answer on a grammar that was compiled anew: what the library
-    remembers of an earlier answer helps the next one.
+    A mask is counted with setting the logits, each answer on a grammar that was compiled anew: the library
+    remembers parts of an earlier answer, which help the next one.
     """
     tokenizer = Tokenizer.load(folder)
     width = read_json(folder / "config.json")["vocab_size"]

@@ -1,7 +1,7 @@
 """``python -m kvproxy.bench.instant_upstream ANNOUNCE_FILE``: a model behind OpenAI's API that takes no time to think.
 
 The answer has ``max_tokens`` words, the same ones every time; streamed, each word is an event and a write of
-its own. What it costs is measured too, and taken off what stands in front of it.
+its own. Its own cost is measured too, and subtracted from the cost of the proxies in front of it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ DRAIN_S = 1.0
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
+    """Answer ``POST /v1/chat/completions``, whole or streamed."""
     body = json.loads(await request.read())
     words = int(body.get("max_tokens") or WORDS)
     usage = {
@@ -63,12 +64,14 @@ def _event(value: dict[str, Any]) -> bytes:
 
 
 def make_app() -> web.Application:
+    """Build the aiohttp application."""
     app = web.Application(client_max_size=2**24)
     app.router.add_post("/v1/chat/completions", chat_completions)
     return app
 
 
 def main(announce_file: Path) -> None:
+    """Serve until SIGTERM; writes the address to the announce file once it is bound."""
     logging.basicConfig(level=logging.WARNING)
     asyncio.run(serve(make_app(), "127.0.0.1", 0, Drain(DRAIN_S), announce_to(announce_file)))
 

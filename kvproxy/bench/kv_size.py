@@ -1,4 +1,4 @@
-"""How small KV gets: without loss, and as int8. Pages are bytes [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
+"""Sizes of KV: compressed without loss, and as int8. Pages are bytes [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Layout:
     item_bytes: int
 
     def used(self, page: KVPage) -> NDArray[Any]:
-        """The page's own positions as unsigned integers, [layers, 2, kv_heads, used, head_dim]."""
+        """Return the page's own positions as unsigned integers, [layers, 2, kv_heads, used, head_dim]."""
         kind = np.uint16 if self.item_bytes == 2 else np.uint32
         whole = np.frombuffer(page.payload, dtype=kind)
         shape = (self.layers, 2, self.kv_heads, PAGE_TOKENS, self.head_dim)
@@ -33,7 +33,10 @@ class Layout:
 
 def lossless_ratio(pages: Sequence[KVPage], layout: Layout, most_bytes: int = 64 * 2**20) -> float:
     """Compressed over plain size of the first pages, up to ``most_bytes`` of them: zlib at level 6 over byte planes,
-    all first bytes of the numbers, then all second ones: exponents compress, mantissas hardly do."""
+    all first bytes of the numbers, then all second ones: exponents compress, mantissas hardly do.
+
+    Example: ``lossless_ratio(pages, layout)``
+    """
     plain = packed = 0
     for page in pages:
         numbers = np.ascontiguousarray(layout.used(page))
@@ -53,7 +56,7 @@ def int8_bytes(pages: Sequence[KVPage], layout: Layout) -> int:
 
 
 def int8_round_trip(page: KVPage, layout: Layout) -> KVPage:
-    """The page as a reader finds it after symmetric int8 with one scale for each head: x -> round(x / s) * s,
+    """Return the page as a reader finds it after symmetric int8 with one scale for each head: x -> round(x / s) * s,
     s = max |x| / 127. Rounded to the nearest number of the KV's dtype, ties to even."""
     bits = layout.used(page)
     x = (bits.astype(np.uint32) << 16).view(np.float32) if layout.item_bytes == 2 else bits.view(np.float32)
@@ -68,7 +71,7 @@ def int8_round_trip(page: KVPage, layout: Layout) -> KVPage:
 
 
 def _bfloat16(x: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The nearest bfloat16's bits; ``x`` is finite."""
+    """Return the nearest bfloat16's bits; ``x`` is finite."""
     bits = x.view(np.uint32)
     rounded = bits + 0x7FFF + ((bits >> 16) & 1)
     return (rounded >> 16).astype(np.uint16)

@@ -44,8 +44,11 @@ PRODUCTION = {
 def install(
     cache: Path, say: Callable[[str], None], run: Callable[[tuple[str, ...]], None] | None = None
 ) -> Path:
-    """The ``litellm`` command, from ``cache`` or installed there now; ``run`` runs a command line. pip's own
-    configuration decides where from. Raises SetupError."""
+    """Return the ``litellm`` command, from ``cache`` or installed there now; ``run`` runs a command line. pip's own
+    configuration decides where from. Raises SetupError.
+
+    Example: ``install(default_cache_dir(), print)``
+    """
     run = run or _run
     folder = cache / "bench" / f"litellm-proxy-{VERSION}"
     command, done = folder / "bin" / "litellm", folder / "complete"
@@ -63,7 +66,10 @@ def install(
 
 
 def litellm_proxy(command: Path, folder: Path, *, upstream: str, model: str, key: str) -> Child:
-    """One worker, as kvproxy is one process; ``key`` is the only one it lets in. ``upstream`` ends in ``/v1``."""
+    """One worker, as kvproxy is one process; ``key`` is the only one it lets in. ``upstream`` ends in ``/v1``.
+
+    Example: ``litellm_proxy(command, folder, upstream=f"{url}/v1", model="up-1", key="sk-1")``
+    """
     params = {"model": f"openai/{model}", "api_base": upstream, "api_key": key}
     config = {
         "model_list": [{"model_name": model, "litellm_params": params}],
@@ -94,7 +100,7 @@ def _run(command: tuple[str, ...]) -> None:
 
 
 def _free_port() -> int:
-    """It takes a number only, and says nowhere which one it took for 0."""
+    """Find a free port: litellm's proxy takes a number only, and never reports the one that it took for 0."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])

@@ -41,7 +41,7 @@ class LoadTarget:
     model: str
     key: str
     cache_status: str = ""
-    """What the answer's Cache-Status must start with."""
+    """The required beginning of the answer's Cache-Status."""
     cpu_s: Callable[[], float] | None = None
     """Processor seconds that the server has used so far."""
 
@@ -54,11 +54,13 @@ class Sample:
     first_s: float | None
     """Until the first event; None where nothing was streamed."""
     proxy_s: float | None
-    """What the server itself says that its own work took (``Server-Timing``)."""
+    """The server's own account of its work (``Server-Timing``)."""
 
 
 @dataclass(slots=True)
 class LoadSamples:
+    """Samples of requests by target, in the order asked."""
+
     of: dict[str, list[Sample]] = field(default_factory=dict)
     """By target, in the order asked."""
     cpu_s: dict[str, float] = field(default_factory=dict)
@@ -67,13 +69,14 @@ class LoadSamples:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What every target is sent. ``max_tokens`` is the length of a mock's answer."""
+    """The request that every target is sent. ``max_tokens`` is the length of a mock's answer."""
 
     messages: Sequence[Mapping[str, Any]]
     max_tokens: int
     stream: bool
 
     def body(self, model: str) -> bytes:
+        """Return the JSON body of the request to ``model``."""
         fields = {"model": model, "messages": self.messages, "max_tokens": self.max_tokens}
         return json.dumps(fields | {"stream": self.stream}).encode()
 
@@ -89,7 +92,7 @@ class Load:
         self._order = random.Random(0)
 
     async def text(self, target: LoadTarget, request: Request) -> str:
-        """What the target says. Raises WrongAnswer."""
+        """Ask the target and check its answer. Raises WrongAnswer."""
         parts: list[str] = []
         async with self._post(target, request.body(target.model)) as answer:
             if not request.stream:
@@ -101,10 +104,12 @@ class Load:
         return "".join(parts)
 
     async def one_by_one(self, targets: Sequence[LoadTarget], request: Request, requests: int) -> LoadSamples:
-        """``requests`` to each target, one at a time, in runs of at most RUN. Raises WrongAnswer.
+        """Send ``requests`` to each target, one at a time, in runs of at most RUN. Raises WrongAnswer.
 
         Taking turns after every single request was rejected: a proxy's work after its answer (litellm's logging)
-        and the caches that it filled were then charged to whoever came next.
+        and the caches that it filled were then charged to the next target.
+
+        Example: ``await load.one_by_one(targets, request, 200)``
         """
         samples = LoadSamples({t.name: [] for t in targets})
         bodies = {t.name: request.body(t.model) for t in targets}
@@ -121,7 +126,10 @@ class Load:
     async def at_once(
         self, targets: Sequence[LoadTarget], request: Request, *, rounds: int, requests: int, concurrency: int
     ) -> LoadSamples:
-        """``requests`` to each target per round, ``concurrency`` of them open at any time. Raises WrongAnswer."""
+        """Send ``requests`` to each target per round, ``concurrency`` of them open at any time. Raises WrongAnswer.
+
+        Example: ``await load.at_once(targets, request, rounds=5, requests=64, concurrency=32)``
+        """
         samples = LoadSamples({t.name: [] for t in targets})
         for _ in range(rounds):
             for target in self._order.sample(targets, len(targets)):
@@ -176,6 +184,7 @@ class Load:
 
 @asynccontextmanager
 async def open_load() -> AsyncIterator[Load]:
+    """Open a client session for the load."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=TIMEOUT_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:

@@ -21,7 +21,8 @@ def machine() -> dict[str, Any]:
 
 
 def engine_machine() -> dict[str, Any]:
-    """With what the kernels find there. Call it on the kernel thread, whose number of threads it names."""
+    """Describe the machine and its kernels. Call it on the kernel thread: it names that thread's number of OMP
+    threads."""
     # Load generators use this file too, and need no torch.
     from kvproxy.bench.engine.transformers_baseline import kernels_found
 

@@ -1,4 +1,4 @@
-"""What no eviction policy can exceed: a linear program's bound, by its dual."""
+"""Upper bound of every eviction policy: a linear program's, by its dual."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ class _Items:
 
 
 def most_saved(steps: Sequence[TraceStep], pages: int, work: PageWork) -> float:
-    """Prefill work that no policy with ``pages`` pages can save more than, whatever it knows of the future.
+    """Bound the prefill work that any policy with ``pages`` pages can save, even one that knows the future.
 
-    Offline: maximise the value of what is kept between its uses, where at each request what is kept beside that
-    request's own pages must fit. This is caching with costs and equal sizes as an interval packing; its linear
+    Offline: maximise the value of the pages kept between their uses, where at each request the kept pages must fit
+    beside that request's own. This is caching with costs and equal sizes as an interval packing; its linear
     program (Bansal et al., "Generalized caching and the offline problem", and Albers et al., SODA 1999) may also
     keep fractions of pages and pages without those before them, at the mean value of their chain: both only raise
     it. Any prices >= 0 per request give an upper bound by weak duality, so the bound holds wherever the descent
     stops. A request that is larger than the memory is refused, and pushes nothing out.
+
+    Example: ``most_saved(make_trace(plan), 512, QWEN3_4B)``
     """
     items = _items(steps, work)
     if not len(items.value):

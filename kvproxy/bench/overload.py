@@ -36,7 +36,7 @@ class Crowd:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the requests."""
+    """Outcomes of the requests."""
 
     ended: Counter[str] = field(default_factory=Counter)
     """``answered``, ``left`` (by the client), ``429``, ``503``, ``wrong``."""
@@ -47,13 +47,14 @@ class Tally:
     """The first few that ended in no way that was promised."""
 
     def fault(self, what: str) -> None:
+        """Count a wrong answer, and keep the descriptions of the first few."""
         self.ended["wrong"] += 1
         if len(self.wrong) < _EXAMPLES:
             self.wrong.append(what)
 
 
 async def overload(crowd: Crowd, seconds: float) -> Tally:
-    """Send until the time is over, then wait for what is still open."""
+    """Send until the time is over, then wait for the open requests."""
     tally = Tally()
     until = asyncio.get_running_loop().time() + seconds
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30.0)

@@ -31,7 +31,7 @@ PAPER: dict[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class Prices:
     """In US dollars. The paper's abstract has 80 million prefills of 3,774 tokens cost about $1.5M, which is $5 for a
-    million input tokens; $0.09 is what large clouds list for a GB of traffic to the internet."""
+    million input tokens; $0.09 is the list price of large clouds for a GB of traffic to the internet."""
 
     input_per_million: float = 5.0
     egress_per_gb: float = 0.09
@@ -51,6 +51,8 @@ def bench_paper(
     seconds; MB and GB are 10^6 and 10^9 bytes, as the paper's. Sizes beyond the model's context are ``left_out``.
 
     Raises SetupError when the model is not to be had or no size can be measured.
+
+    Example: ``bench_paper("shape:qwen3-4b", cache_dir=folder, sizes=(255, 1024))``
     """
     if min(sizes) < 2:
         raise SetupError("a document of one token leaves nothing to be reused: take 2 or more")
@@ -116,7 +118,7 @@ class _Paper:
         return row | self._size(cold)
 
     def _cold(self) -> tuple[TimedAnswer, float]:
-        """The last of the cold runs, every position scored, and the median time to the first token."""
+        """Return the last of the cold runs, every position scored, and the median time to the first token."""
         times = []
         for _ in range(self.repeats if self.size <= 2048 else 1):
             answer = self._submit(0, reuse=False, register=False)
@@ -160,7 +162,7 @@ class _Paper:
         }
 
     def _size(self, cold: TimedAnswer) -> dict[str, Any]:
-        """Sizes, and what int8 would do to an answer; the pages are as they were afterwards."""
+        """Measure sizes, and the effect of int8 on an answer; the pages are as they were afterwards."""
         rig, n = self.rig, self.size
         pages = rig.kv(self.document)
         plain = sum(self.layout.used(p).nbytes for p in pages)

@@ -14,7 +14,7 @@ _BLANK = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 
 def need_matplotlib() -> None:
-    """Raises SetupError, naming the extra, where it is not installed: before an hour of measuring, not after."""
+    """Check that matplotlib is installed, before an hour of measuring. Raises SetupError, naming the extra."""
     if importlib.util.find_spec("matplotlib") is None:
         raise SetupError("--plot needs matplotlib: pip install 'kvproxy[bench]'")
 

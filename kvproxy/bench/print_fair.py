@@ -1,4 +1,4 @@
-"""What ``kvproxy bench fair`` prints."""
+"""Output of ``kvproxy bench fair``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kvproxy.terminal.tables import console
 
 
 def print_fair(result: Mapping[str, Any]) -> None:
+    """Print the tables of ``kvproxy bench fair``."""
     out = console()
     plan, machine, hits = result["plan"], result["machine"], result["hits"]
     prompt = f"{plan['prompt_tokens']:,} tokens"

@@ -40,7 +40,7 @@ HIT_WORDS = 12
 
 @dataclass(frozen=True, slots=True)
 class ProxyBenchPlan:
-    """How much is asked. Every count is per target."""
+    """Numbers of requests. Every count is per target."""
 
     sequential: int = 500
     rounds: int = 6
@@ -52,6 +52,7 @@ class ProxyBenchPlan:
 
     @property
     def concurrent(self) -> int:
+        """Requests that are open at the same time."""
         return self.rounds * self.burst
 
 
@@ -75,10 +76,12 @@ def bench_proxy(
     litellm: Path | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """``model`` is what ``kvproxy serve`` loads and never runs, ``model_folder`` its tokenizer and template;
-    ``litellm`` is the command of litellm's proxy, or None to leave it out. Times in milliseconds.
+    """Measure the added time. ``model`` is loaded by ``kvproxy serve`` and never run, ``model_folder`` has its
+    tokenizer; ``litellm`` is the command of litellm's proxy, or None to leave it out. Times in milliseconds.
 
     Raises SetupError when a server does not start, WrongAnswer when one does not do its work.
+
+    Example: ``await bench_proxy(plan, model="smollm2-135m", model_folder=folder, text=text, litellm=None)``
     """
     with tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as scratch, ExitStack() as open_children:
         folder = Path(scratch)
@@ -155,7 +158,7 @@ async def _run(load: Load, targets: list[LoadTarget], series: Series, plan: Prox
 async def _same_answers(
     load: Load, straight: LoadTarget, proxies: list[LoadTarget], request: Request
 ) -> None:
-    """Raises WrongAnswer when a proxy's answer is not the upstream's."""
+    """Check that a proxy's answer is the upstream's. Raises WrongAnswer."""
     expected = await load.text(straight, request)
     for proxy in proxies:
         said = await load.text(proxy, request)
@@ -164,7 +167,10 @@ async def _same_answers(
 
 
 def rows_of(series: Series, samples: LoadSamples, proxies: list[str]) -> list[dict[str, Any]]:
-    """One for each metric: the whole answer, and for a stream its first event."""
+    """One for each metric: the whole answer, and for a stream its first event.
+
+    Example: ``rows_of(series, samples, ["kvproxy"])``
+    """
     rows = []
     for metric in ("first", "total") if series.request.stream else ("total",):
         taken = {

@@ -1,4 +1,4 @@
-"""``kvproxy bench quote``: what drafts from the prompt bring, on answers that quote it and on one that does not."""
+"""``kvproxy bench quote``: the gain of drafts from the prompt, on answers that quote it and on one that does not."""
 
 from __future__ import annotations
 
@@ -37,12 +37,14 @@ TASKS = (
     ("summarises", "{document}\n\nSummarise this document in a few sentences."),
     ("quotes nothing", "Write a short story about a lighthouse keeper and a storm."),
 )
-"""(what the answer does, or should, as far as a small model can; what it is asked). The first is a text completion of
+"""(the answer's kind, as far as a small model can; its question). The first is a text completion of
 the document and the beginning of a quotation."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuoteRun:
+    """One answer: its tokens, their time, and the drafts behind them."""
+
     tokens: tuple[int, ...]
     seconds: float
     """From the first token to the last."""
@@ -53,6 +55,7 @@ class QuoteRun:
 
     @property
     def rate(self) -> float:
+        """Tokens per second behind the first token."""
         return (len(self.tokens) - 1) / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -64,10 +67,12 @@ def bench_quote(
     repeats: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Tokens per second behind the first token: this engine without drafts and with, and transformers'
+    """Measure tokens per second behind the first token: this engine without drafts and with, and transformers'
     ``generate()`` without and with ``prompt_lookup_num_tokens``, on the same weights and token ids, greedy, in turn.
 
-    Medians of ``repeats``. ``equal``: whether all answers of this engine are the same, tokens being what is compared.
+    Medians of ``repeats``. ``equal``: whether all answers of this engine have the same tokens.
+
+    Example: ``bench_quote(config, text=text, new_tokens=128, repeats=3)``
     """
     return asyncio.run(_quote(config, text, new_tokens, repeats, progress or (lambda *_: None)))
 
@@ -169,6 +174,7 @@ def _prompt(stack: Stack, model: str, ask: str | None, document: str) -> tuple[i
 
 
 def print_quote(result: dict[str, Any]) -> None:
+    """Print the table of ``kvproxy bench quote``."""
     machine = result["machine"]
     table = Table(
         "the answer",

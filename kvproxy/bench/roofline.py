@@ -1,4 +1,4 @@
-"""``kvproxy bench roofline``: prefill and decode beside what the machine could do at best, and beside transformers."""
+"""``kvproxy bench roofline``: prefill and decode beside the machine's ceilings, and beside transformers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ def bench_roofline(
     seconds: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Medians of ``repeats``; the ceilings are the best of ``seconds`` each. Times in seconds."""
+    """Medians of ``repeats``; the ceilings are the best of ``seconds`` each. Times in seconds.
+
+    Example: ``bench_roofline("smollm2-135m", cache_dir=folder, repeats=1)``
+    """
     most = max((*prefill, *decode)) + new + 1
     # Without drafts: several tokens for one pass over the weights would be no stream that the bound speaks of.
     with open_duel(model, dtype=dtype, tokens=most, cache_dir=cache_dir, speculate=False) as duel:
@@ -67,7 +70,10 @@ def rows(
     decode: Sequence[int],
 ) -> list[dict[str, Any]]:
     """One for each prompt that was prefilled, then one for each that was decoded behind. ``of_bound``: measured over
-    the bound; ``of_transformers``: over transformers' time."""
+    the bound; ``of_transformers``: over transformers' time.
+
+    Example: ``rows(outcomes, work, ceilings, prefill=(512,), decode=(512,))``
+    """
     found = []
     for outcome in outcomes:
         if outcome.case.prompt_tokens in prefill:

@@ -120,7 +120,7 @@ def announced(file: Path) -> Callable[[], str | None]:
 
 
 def announce_to(file: Path) -> Callable[[str, int], None]:
-    """The child's side of :func:`announced`: whoever polls never reads half of it."""
+    """Write the child's side of :func:`announced` at once: its reader never sees half of it."""
 
     def announce(host: str, port: int) -> None:
         temporary = file.with_name(file.name + ".tmp")

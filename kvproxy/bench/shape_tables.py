@@ -1,4 +1,4 @@
-"""What ``kvproxy bench roofline``, ``readers`` and ``paper`` print."""
+"""Output of ``kvproxy bench roofline``, ``readers`` and ``paper``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kvproxy.terminal.tables import console
 
 
 def print_roofline(result: Mapping[str, Any]) -> None:
+    """Print the table of ``kvproxy bench roofline``."""
     out = console()
     table = Table(
         "what",
@@ -50,6 +51,7 @@ def print_roofline(result: Mapping[str, Any]) -> None:
 
 
 def print_readers(result: Mapping[str, Any]) -> None:
+    """Print the table of ``kvproxy bench readers``."""
     out = console()
     document = result["document_tokens"]
     table = Table(
@@ -85,6 +87,7 @@ def print_readers(result: Mapping[str, Any]) -> None:
 
 
 def print_paper(result: Mapping[str, Any]) -> None:
+    """Print the tables of ``kvproxy bench paper``."""
     out = console()
     paper = result["paper"]
     cost = Table(

@@ -1,4 +1,4 @@
-"""``kvproxy bench soak``: overload for minutes, and what is left of memory, pages and promises after it."""
+"""``kvproxy bench soak``: overload for minutes; memory, pages and reservations after it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from kvproxy.engine.models.footprint import read_footprint
 from kvproxy.terminal.tables import console
 
 FIRST_S = 60.0
-"""Memory is compared with what it was after so long; or after half of a run that is shorter than twice that."""
+"""Seconds after which memory is read for the comparison; half of a run that is shorter than twice that."""
 WINDOW_S = 10.0
 """Memory at a moment is the median of the samples of so long before it."""
 MOST_GROWTH = 0.05
@@ -59,6 +59,8 @@ def bench_soak(
 
     ``ok`` when every request ended as promised, memory at the end is within MOST_GROWTH of its size after the
     first minute, and the audit of the pages found nothing. Raises SetupError when the server does not start.
+
+    Example: ``bench_soak(SoakPlan(), model="smollm2-135m", folder=folder, text=text)``
     """
     footprint = read_footprint(folder, 2)
     page_bytes = footprint.kv_bytes_per_token * PAGE_TOKENS
@@ -129,7 +131,7 @@ def _result(
 async def _run(
     child: Child, crowd: Crowd, seconds: float, progress: Callable[[int, int], None]
 ) -> tuple[list[tuple[float, int]], Tally]:
-    """(seconds since the start, resident bytes) once a second, and what became of the requests."""
+    """Return (seconds since the start, resident bytes) once a second, and the outcomes of the requests."""
     samples: list[tuple[float, int]] = []
     began = time.monotonic()
 
@@ -185,6 +187,7 @@ def _child(home: Path, config: Mapping[str, Any]) -> Child:
 
 
 def print_soak(result: Mapping[str, Any]) -> None:
+    """Print the summary of ``kvproxy bench soak``."""
     out = console()
     table = Table("requests", "answered", "client left", "429", "503", "wrong", "cached, of tokens")
     ended = result["ended"]

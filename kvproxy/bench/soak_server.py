@@ -1,5 +1,5 @@
 """``python -m kvproxy.bench.soak_server CONFIG RESULT ANNOUNCE_FILE``: ``kvproxy serve``, which at its end audits
-its pages and writes down what it found."""
+its pages and writes down the findings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from kvproxy.serve import run_server
 from kvproxy.stack.open_stack import Stack
 
 SETTLE_S = 10.0
-"""For readers who left with the last requests, and for pages that are still being written."""
+"""Seconds for readers that left with the last requests, and for pages that are still being written."""
 
 
 async def audit(stack: Stack, result: Path) -> None:
+    """Count the holders of every page anew and write the differences to ``result``."""
     found = await _audit(stack)
     await asyncio.to_thread(result.write_text, json.dumps(found), encoding="utf-8")
 
@@ -40,6 +41,10 @@ async def _audit(stack: Stack) -> dict[str, Any]:
 
 
 def main(config: Path, result: Path, announce_file: Path) -> int:
+    """Serve, then audit the pages and write the findings to ``result``. Returns the exit status.
+
+    Example: ``main(config, result, announce_file)``
+    """
     return run_server(
         load_config(config),
         announce=announce_to(announce_file),

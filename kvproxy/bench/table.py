@@ -1,4 +1,4 @@
-"""What ``kvproxy bench proxy`` prints."""
+"""Output of ``kvproxy bench proxy``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kvproxy.terminal.tables import console
 
 
 def print_proxy(result: Mapping[str, Any]) -> None:
+    """Print the table of ``kvproxy bench proxy``."""
     out = console()
     machine, plan = result["machine"], result["plan"]
     out.print(_upstream_table(result["upstream"]))
@@ -27,7 +28,7 @@ def print_proxy(result: Mapping[str, Any]) -> None:
 
 
 def print_grammar(result: Mapping[str, Any]) -> None:
-    """Times per token in microseconds; tables are built once per process, a grammar once for all its answers."""
+    """Print times per token in microseconds; tables are built once per process, a grammar once for all its answers."""
     out = console()
     table = Table(
         "grammar", "tokens", "compile", "mask p50", "mask mean", "mask p95", "accept mean", box=None

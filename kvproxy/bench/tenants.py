@@ -1,4 +1,4 @@
-"""One tenant with all the sequences that an engine takes, and what another's request costs beside them."""
+"""One tenant with all the sequences that an engine takes, and the cost of another's request beside them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class TenantCrowd:
 
 def measure_crowd(rig: Rig, crowd: TenantCrowd, seeds: Iterator[int]) -> dict[str, Any]:
     """Seconds to the first token of another tenant's requests, one after another: alone, and beside the crowd, which
-    must not end before they do. The engine's answers are of random tokens, without drafts."""
+    must not end before they do. The engine's answers are of random tokens, without drafts.
+
+    Example: ``measure_crowd(rig, TenantCrowd(), itertools.count())``
+    """
 
     def visit() -> float:
         tokens = rig.prompt(crowd.visitor, next(seeds))

@@ -13,8 +13,8 @@ from kvproxy.core import PAGE_TOKENS
 
 @dataclass(frozen=True, slots=True)
 class TracePlan:
-    """``requests`` in all. Documents have log-normal sizes (tokens) and are asked for by Zipf's law, whose order
-    changes: at every request, with probability ``drift``, some document takes another's place. A share of the
+    """``requests`` in all. Documents have log-normal sizes (tokens) and are asked for by Zipf's law, with an order
+    that changes: at every request, with probability ``drift``, some document takes another's place. A share of the
     requests are turns of conversations, which grow by a log-normal number of tokens and end."""
 
     requests: int = 2000
@@ -33,8 +33,8 @@ class TracePlan:
 
 @dataclass(frozen=True, slots=True)
 class TraceStep:
-    """A request and what of it could have been kept: ``reuse`` leading tokens of request ``before``, which is the
-    last one of the same document or conversation (0 and -1: its first)."""
+    """A request, and the part of it that could have been kept: ``reuse`` leading tokens of request ``before``, which
+    is the last one of the same document or conversation (0 and -1: its first)."""
 
     visit: Visit
     reuse: int
@@ -42,7 +42,8 @@ class TraceStep:
 
 
 def make_trace(plan: TracePlan) -> list[TraceStep]:
-    """The same for the same plan. Token ids are unique to their subject, so nothing else can be shared."""
+    """Return the trace of a plan, the same for the same plan. Token ids are unique to their subject, so nothing else
+    can be shared."""
     steps: list[TraceStep] = []
     last: dict[str, int] = {}
     for number, (subject, visit, reuse) in enumerate(_requests(plan)):
@@ -56,7 +57,7 @@ def make_trace(plan: TracePlan) -> list[TraceStep]:
 
 
 def _requests(plan: TracePlan) -> Iterator[tuple[str, Visit, int]]:
-    """(subject, request, leading tokens that the subject's last request had too)"""
+    """Yield (subject, request, leading tokens that the subject's last request had too)."""
     source = random.Random(plan.seed)
     sizes = [_size(source, plan.median_tokens, plan.sigma, plan.longest) for _ in range(plan.documents)]
     order = list(range(plan.documents))
@@ -107,6 +108,6 @@ def _size(source: random.Random, median: int, sigma: float, most: int) -> int:
 
 
 def _ids(subject: int, count: int, start: int = 0) -> tuple[int, ...]:
-    """The subject stands in every page's first ids; what follows differs by position."""
+    """Make ids: the subject stands in every page's first ones; the others differ by position."""
     base = (subject * 40_503) % 2**31
     return tuple((base + 7 * i) % 2**31 for i in range(start, start + count))

@@ -62,7 +62,7 @@ def _version(wanted: bool) -> None:
 def main(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
 ) -> None:
-    pass
+    """Handle the options in front of a command."""
 
 
 @app.command()
@@ -121,7 +121,7 @@ def publish(
     public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
     pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")] = None,
 ) -> None:
-    """Publish a text: its prefill is paid now, and by nobody again."""
+    """Publish a document and prefill it once."""
     if private and public:
         raise typer.BadParameter("--private and --public exclude each other")
     from kvproxy.terminal.progress import Progress
@@ -169,7 +169,7 @@ def docs_show(
     url: Url = HERE,
     api_key: Key = None,
 ) -> None:
-    """What is known of one document, as JSON, or its text."""
+    """Show one document, as JSON, or its text."""
     with _client(url, api_key) as client:
         found = client.document(document, text=text)
     if text:
@@ -226,7 +226,7 @@ def watch(
     api_key: Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object on each line.")] = False,
 ) -> None:
-    """Show this API key's requests as they end: who asked, what was cached, why not. Ctrl-C ends it."""
+    """Show this API key's requests as they end: the client, the cached tokens, the reason of a miss. Ctrl-C ends it."""
     from kvproxy.cli.watch import HEAD, line
     from kvproxy.terminal.tables import console
 
@@ -274,7 +274,7 @@ def mcp(
 
 @app.command()
 def demo() -> None:
-    """Publish two documents on the bundled model and show what a cold and a warm question cost."""
+    """Publish two documents on the bundled model and show the cost of a cold and a warm question."""
     from kvproxy.cli.demo import run_demo
 
     raise typer.Exit(run_demo())
@@ -328,7 +328,7 @@ def verify(
 
 @app.command()
 def doctor(config: ConfigFile = None, model: Model = None, store: StoreFolder = None) -> None:
-    """Find, before anything is served, what would make a hit impossible, wrong or slow."""
+    """Examine this installation, before anything is served, for causes of impossible, wrong or slow hits."""
     from kvproxy.cli.doctor import examine
     from kvproxy.config import default_cache_dir
     from kvproxy.terminal.finding import Finding

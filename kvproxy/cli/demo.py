@@ -1,6 +1,6 @@
 """The demo: two real documents, three questions each, asked cold, warm, and after a restart.
 
-It drives a proxy of its own with the stock openai client, so what it measures is what an agent would see.
+It drives a proxy of its own with the stock openai client, so it measures the times that an agent would see.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ MAX_TOKENS = 48
 
 @dataclass(frozen=True, slots=True)
 class DemoDocument:
+    """A document of the demo, and the questions about it."""
+
     id: str
     file: str
     questions: tuple[str, ...]
@@ -65,6 +67,8 @@ DOCUMENTS = (
 
 @dataclass(frozen=True, slots=True)
 class DemoAnswer:
+    """An answer, its TTFT in seconds, and its token counts."""
+
     text: str
     ttft_s: float
     """From sending the request to the first piece of text."""
@@ -74,11 +78,14 @@ class DemoAnswer:
 
     @property
     def hit(self) -> bool:
+        """True when prompt tokens came from kept KV."""
         return self.cached_tokens > 0 and "; hit" in self.cache_status
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRow:
+    """One question, asked cold and warm."""
+
     document: str
     question: str
     cold: DemoAnswer
@@ -86,10 +93,12 @@ class DemoRow:
 
     @property
     def equal(self) -> bool:
+        """True when both answers are the same text."""
         return self.cold.text == self.warm.text
 
     @property
     def ratio(self) -> float:
+        """Cold TTFT over warm TTFT."""
         return self.cold.ttft_s / self.warm.ttft_s
 
 
@@ -260,9 +269,9 @@ def _say(line: str) -> None:
 
 
 def example_text(file: str) -> str:
-    """From the wheel, or from the checkout that this file stands in."""
-    here = Path(__file__).parent
-    for folder in (here / "examples", here.parent / "examples" / "documents"):
+    """Read an example document from the wheel, or from the checkout that this file stands in."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "examples", package.parent / "examples" / "documents"):
         if (folder / file).is_file():
             return (folder / file).read_text(encoding="utf-8")
     raise SetupError(f"the demo's document {file} is missing from this installation; install kvproxy again")

@@ -1,4 +1,4 @@
-"""What would make a hit impossible, wrong or slow here, found before anything is served.
+"""Examination of an installation for causes of impossible, wrong or slow hits, before anything is served.
 
 A finding is made by a pure function from values; :func:`examine` reads the values.
 """
@@ -37,7 +37,10 @@ _CONNECT_S = 3.0
 def examine(
     config: Config, cache_dir: Path, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[Finding]:
-    """All findings, each as soon as it is known. Converts the bundled model at its first use."""
+    """All findings, each as soon as it is known. Converts the bundled model at its first use.
+
+    Example: ``list(examine(Config(), default_cache_dir()))``
+    """
     from kvproxy.engine.models.host import read_host
     from kvproxy.engine.models.kernel_settings import kernel_variables
 
@@ -55,6 +58,7 @@ def examine(
 
 
 def torch_finding(host: Host) -> Finding:
+    """Report whether torch is the version that the tests run with."""
     if host.torch.split("+")[0] == TESTED_TORCH:
         return Finding("ok", "torch", host.torch)
     return Finding(
@@ -67,6 +71,10 @@ def torch_finding(host: Host) -> Finding:
 
 
 def isa_finding(host: Host, dtype: str, device: str) -> Finding:
+    """Report whether this CPU multiplies in the model's dtype with instructions of its own.
+
+    Example: ``isa_finding(read_host(), "bfloat16", "cpu")``
+    """
     if host.cuda is not None and device in ("auto", "cuda"):
         return Finding("ok", "processor", host.cuda)
     what = f"{host.capability}, bf16 {'in hardware' if host.fast_bf16 else 'emulated'}"
@@ -120,6 +128,7 @@ def _model_findings(
 
 
 def hub_finding(model: str, fault: str | None) -> Finding:
+    """Report whether the model's files are here, or can be fetched."""
     if fault is None:
         return Finding("warn", "model", f"{model} is not on this machine", "the first start downloads it")
     advice = "set HF_HOME to a cache that has it, give a folder's path, or use --model smollm2-135m"
@@ -148,7 +157,10 @@ def _memory(config: Config, folder: Path) -> Finding:
 
 
 def memory_finding(footprint: Footprint, free: int, budget: int | Literal["auto"]) -> Finding:
-    """``free`` in bytes. A page budget must hold at least two pages: a document's and its reader's."""
+    """``free`` in bytes. A page budget must hold at least two pages: a document's and its reader's.
+
+    Example: ``memory_finding(footprint, 16 * 2**30, "auto")``
+    """
     left = free - footprint.weights_bytes
     pages = left if budget == "auto" else budget
     tokens = max(0, pages) // footprint.kv_bytes_per_token
@@ -172,6 +184,7 @@ def _tokenizer(_: Config, folder: Path) -> Finding:
 
 
 def tokenizer_finding(join_supported: bool) -> Finding:
+    """Report whether the tokenizer can be cut and joined exactly."""
     if join_supported:
         return Finding("ok", "tokenizer", "known documents are tokenised once")
     return Finding(
@@ -189,6 +202,7 @@ def _template(_: Config, folder: Path) -> Finding:
 
 
 def template_finding(uses_clock: bool) -> Finding:
+    """Report whether the chat template writes the date into prompts."""
     if not uses_clock:
         return Finding("ok", "template", "present, does not read the clock")
     return Finding(
@@ -210,6 +224,10 @@ def disk_findings(store: Path, max_size: int) -> Iterator[Finding]:
 
 
 def space_finding(store: Path, free: int, max_size: int) -> Finding:
+    """Report whether the disk has room for the store's ``max_size``. Sizes in bytes.
+
+    Example: ``space_finding(Path("store"), 2**30, 2**34)``
+    """
     what = f"{store}: {_size(free)} free, up to {_size(max_size)} wanted"
     if free < 2**30:
         return Finding("fail", "store", what, "publishing would soon fail: free space, or move it")
@@ -219,6 +237,7 @@ def space_finding(store: Path, free: int, max_size: int) -> Finding:
 
 
 def port_finding(host: str, port: int) -> Finding:
+    """Report whether the port is free."""
     if port == 0:
         return Finding("ok", "port", f"{host}, any free one")
     try:
@@ -233,7 +252,7 @@ def port_finding(host: str, port: int) -> Finding:
 
 
 def access_finding(host: str, *, keys: int) -> Finding:
-    """Whether whoever reaches the port may use it: ``host`` as it is listened on."""
+    """Report whether the port is open to callers without an API key: ``host`` as it is listened on."""
     if keys:
         return Finding("ok", "access", f"{keys} API key{'s' if keys > 1 else ''}")
     if is_loopback(host):
@@ -257,6 +276,7 @@ def is_loopback(host: str) -> bool:
 
 
 def upstream_finding(name: str, params: dict[str, Any]) -> Finding:
+    """Report whether an upstream answers."""
     check = f"upstream {name}"
     base = params.get("api_base") or params.get("base_url")
     if not base:

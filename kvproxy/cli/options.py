@@ -1,4 +1,4 @@
-"""What the commands share: option types, and how they read their files."""
+"""Option types that the commands share, and reading of the files that they name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ StoreFolder = Annotated[Path | None, typer.Option("--store", help="Where publish
 
 
 def read_config(path: Path | None, **given: Any) -> Config:
-    """``given`` has dotted names with ``__``; what is None was not given on the command line."""
+    """``given`` has dotted names with ``__``; a value of None was not given on the command line."""
     from kvproxy.config import load_config
 
     overrides = {name.replace("__", "."): value for name, value in given.items() if value is not None}
@@ -47,7 +47,7 @@ def read_sizes(text: str) -> tuple[int, ...]:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Whoever polls for ``path`` must not read half of it."""
+    """Write ``path`` at once: a process that polls for it never reads half of it."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -57,7 +57,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def can_write(*files: Path | None) -> None:
-    """Raises SetupError for a file that could not be written: before minutes of measuring, not after."""
+    """Check that a file can be written, before minutes of measuring. Raises SetupError."""
     for file in files:
         if file is None:
             continue
@@ -73,12 +73,12 @@ _WIDE = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""By what a text in them starts with; UTF-32's come first, as one of them starts with one of UTF-16's."""
+"""Encodings by byte order mark; UTF-32's come first, as one of them starts with one of UTF-16's."""
 
 
 def read_text(file: str) -> str:
-    """The text of a file, ``-`` for stdin: UTF-8 with line ends and byte order mark as they are, since programs send
-    them in different ways, or UTF-16 and UTF-32 that say so themselves. Raises SetupError."""
+    """Return the text of a file, ``-`` for stdin: UTF-8 with line ends and byte order mark as they are, since
+    programs send them in different ways, or UTF-16 and UTF-32 that say so themselves. Raises SetupError."""
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return data.decode(next((codec for mark, codec in _WIDE.items() if data.startswith(mark)), "utf-8"))

@@ -1,4 +1,4 @@
-"""What is damaged in a store: read while a proxy may be using it, and nothing changed."""
+"""Findings about damage in a store: read while a proxy may be using it, and nothing changed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REGISTRY, _TEXTS = "documents.sqlite3", "prepared.sqlite3"
 
 
 def store_findings(store: Path, *, pages_read: int = PAGES_READ) -> Iterator[Finding]:
-    """One for each part of the store that is there, and for what was set aside. Blocks for seconds."""
+    """Return a finding for each part of the store that is there, and for parts set aside. Blocks for seconds."""
     if (store / _REGISTRY).exists():
         yield from _guarded("documents", lambda: _documents(store / _REGISTRY))
     if (store / "pages").is_dir():
@@ -36,7 +36,7 @@ def store_findings(store: Path, *, pages_read: int = PAGES_READ) -> Iterator[Fin
 
 
 def set_aside(store: Path) -> list[str]:
-    """Folders of what a start set aside, relative to ``store``."""
+    """Return the folders that a start set aside, relative to ``store``."""
     patterns = (f"{_REGISTRY}.damaged-*", f"pages/{ASIDE}*", f"responses/{ASIDE}*")
     return [
         path.relative_to(store).as_posix() for pattern in patterns for path in sorted(store.glob(pattern))
@@ -44,7 +44,7 @@ def set_aside(store: Path) -> list[str]:
 
 
 def listed(faults: Sequence[str]) -> str:
-    """The first few of many, in one line."""
+    """Return the first few of many, in one line."""
     more = len(faults) - _SHOWN
     return "; ".join(" ".join(f.split()) for f in faults[:_SHOWN]) + (
         f"; and {more} more" if more > 0 else ""

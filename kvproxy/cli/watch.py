@@ -1,4 +1,4 @@
-"""One line for each request as it ends: does the agent hit? If not, why not?"""
+"""One line for each request as it ends: hit or miss, and the reason of a miss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD = (
 
 
 def line(entry: dict[str, Any]) -> Text:
-    """An entry of ``/kv/v1/requests`` for a terminal."""
+    """Return an entry of ``/kv/v1/requests`` for a terminal."""
     if "missed" in entry:
         return Text(f"… {entry['missed']} requests went by unseen", style="dim")
     outcome = str(entry["outcome"])

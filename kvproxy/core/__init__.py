@@ -11,6 +11,7 @@ from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
 from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
 from kvproxy.core.requests import (
+    NAMEABLE_ID,
     CacheHints,
     ChatRequest,
     DocumentPart,
@@ -30,6 +31,7 @@ from kvproxy.core.requests import (
 
 __all__ = [
     "HERMES",
+    "NAMEABLE_ID",
     "PAGE_TOKENS",
     "PUBLIC",
     "AnswerFormat",

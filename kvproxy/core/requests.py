@@ -16,6 +16,11 @@ from kvproxy.core.answer_format import AnswerFormat
 Role = Literal["system", "user", "assistant", "tool"]
 
 
+NAMEABLE_ID = r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
+"""Regular expression of a document's id in a reference. ``ID_PATTERN`` of the documents, the ids that can be published
+now, is narrower: older stores hold ids with ``..`` or ``//``."""
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
     """The name of a document, or of one version of it: ``handbook`` or ``handbook@3``."""

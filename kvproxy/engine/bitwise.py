@@ -1,7 +1,7 @@
-"""Compares what a hit took with what a prefill from scratch computes: pages and logits, bit by bit.
+"""Bitwise comparison of a hit with a prefill from scratch: pages and logits.
 
 Two results are the same when their bits are: 0.0 and -0.0 differ, and a NaN equals itself. Differences are then
-told in the numbers' own terms. All of it runs on the kernel thread, in pieces between which others' tiles go on.
+reported as numbers. All of it runs on the kernel thread, in pieces between which tiles of requests run.
 """
 
 from __future__ import annotations
@@ -19,38 +19,40 @@ from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.loop.sequence import Sequence
 
 ROWS = 64
-"""Positions whose logits are compared in one call: at 150,000 tokens of vocabulary about a tile's work."""
+"""Rows of logits compared in one call: at 150,000 tokens of vocabulary about a tile's work."""
 
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A comparison of logits, position by position, over the whole vocabulary each."""
+    """The result of comparing logits position by position, each over the whole vocabulary."""
 
     positions: int
     equal: int
-    """At how many of them every logit has the same bits."""
+    """Positions at which every logit has the same bits."""
     equal_argmax: int
     largest: float
-    """Largest difference of any logit; NaN when there is one that is no number."""
+    """Largest difference of any logit; NaN if one of them is."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageDifference:
-    """A kept page that holds other bits than a prefill from scratch gives."""
+    """A kept page with other bits than a prefill from scratch computes."""
 
     node: Node
     position: int
     """The first position of the prompt that differs."""
     largest: float
-    """Of any component of any key or value; NaN when there is one that is no number."""
+    """Largest difference of any component of any key or value; NaN if one of them is."""
 
 
 def compare_rows(hit: torch.Tensor, cold: torch.Tensor, head: Callable[[torch.Tensor], torch.Tensor]) -> Rows:
-    """hit, cold: [rows, hidden] states after the last norm, at the same positions. head: -> float32 [rows, vocab].
+    """Compare the logits of two runs at the same positions.
 
-    Raises ValueError for other shapes, which would make a comparison of less than was asked for look whole.
+    hit, cold: [rows, hidden] states after the last norm. head: maps them to logits, float32 [rows, vocab]. Raises
+    ValueError for different shapes: a comparison of fewer rows would look complete.
+    Example: ``compare_rows(hit.scored, cold.scored, model.logits)``
     """
     if hit.shape != cold.shape or not len(hit):
         raise ValueError(f"compared {tuple(hit.shape)} states with {tuple(cold.shape)}")
@@ -66,7 +68,7 @@ def compare_rows(hit: torch.Tensor, cold: torch.Tensor, head: Callable[[torch.Te
 
 
 def total(parts: Seq[Rows]) -> Rows:
-    """Of consecutive pieces."""
+    """Return the result over consecutive pieces."""
     return Rows(
         positions=sum(p.positions for p in parts),
         equal=sum(p.equal for p in parts),
@@ -76,25 +78,24 @@ def total(parts: Seq[Rows]) -> Rows:
 
 
 def largest_of(differences: Iterable[float]) -> float:
-    """The largest; what is no number is larger than any."""
+    """Return the largest difference; NaN counts as larger than any number."""
     found = list(differences)
     return math.nan if any(map(math.isnan, found)) else max(found, default=0.0)
 
 
 @dataclass(slots=True)
 class PageWatch:
-    """As ``Job.inspect`` of a prefill from scratch: compares each kept page with the sequence's own as soon as
-    that is computed.
+    """Compares each kept page with the one that a prefill from scratch computes, as its ``Job.inspect``.
 
-    ``nodes`` must be pinned until the job has ended; those that are not in memory are left out, since what is on
-    disk has a checksum and is compared when somebody has loaded it. ``tokens``: positions that a hit takes.
+    ``nodes`` must be retained until the job has ended; those that are not in memory are left out, since a page on disk
+    has a checksum and is compared once a request has loaded it. ``tokens``: positions that a hit takes.
     """
 
     cache: KVCache
     nodes: tuple[Node, ...]
     tokens: int
     pages: int = 0
-    """Compared so far."""
+    """Number of pages compared so far."""
     equal: int = 0
     different: list[PageDifference] = field(default_factory=list)
     error: Exception | None = None

@@ -1,4 +1,4 @@
-"""Builds a running engine from plain values; the only engine module that the composition root needs."""
+"""Builds a running engine from plain values, for the composition root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_costs import PageCosts, PageWork
-from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import PrefixIndex
@@ -29,9 +29,11 @@ from kvproxy.errors import SetupError
 logger = logging.getLogger(__name__)
 
 PRIMITIVES = 256
+"""Compiled calls that oneDNN keeps."""
 
 AUTO_SHARE = 0.6
-"""Of the memory that is free once the model is loaded; the rest is left to activations, reads and others."""
+"""Share of the memory that is free once the model is loaded; the rest is left to activations, reads and other
+processes."""
 
 
 def load(
@@ -44,7 +46,11 @@ def load(
     template_digest: str,
     say: Callable[[str], None] | None = None,
 ) -> TileModel:
-    """Load and measure a model; call it on the KernelThread that will run it. Raises SetupError with a sentence."""
+    """Load and measure a model, on the KernelThread that will run it. Raises SetupError.
+
+    ``say`` is called with each step of loading. Example: ``thread.submit(load, folder, dtype="bfloat16", device="auto",
+    threads=None, tokenizer_digest=tokenizer, template_digest=template).result()``
+    """
     keep_freed_memory()
     keep_few_primitives()
     model = load_model(
@@ -69,18 +75,23 @@ def start_engine(
     max_context: int | None,
     max_running: int,
     max_waiting: int,
-    store: PagesOnDisk | None,
+    store: DurablePages | None,
     thread: KernelThread | None = None,
     speculate: bool = True,
     spill: SpillFiles | None = None,
 ) -> Engine:
-    """``page_budget`` in bytes, None: a share of the free memory. Raises SetupError when too small."""
+    """Start an engine around a loaded model. Raises SetupError when the page budget is too small.
+
+    ``page_budget``: bytes; None: a share of the free memory. ``max_context``: tokens; None: the model's.
+    Example: ``start_engine(model, folder, eos_ids=frozenset({2}), page_budget=None, max_context=None, max_running=16,
+    max_waiting=64, store=None)``
+    """
     shape = model.page_shape
     context = min(max_context or model.max_context, model.max_context)
     pages = (page_budget or _free_bytes(model.device)) // shape.bytes
     needed = -(-context // PAGE_TOKENS)
     if page_budget is None:
-        # More than every running request can fill is never used.
+        # More pages than all requests together can fill are never used.
         pages = min(pages, needed * (max_running + max_waiting))
     if pages < 2:
         raise SetupError(
@@ -88,7 +99,11 @@ def start_engine(
             "or free some memory"
         )
     if pages < needed:
-        logger.warning("the page budget (%d pages) is smaller than one full context (%d)", pages, needed)
+        logger.warning(
+            "the page budget (%d pages) is smaller than one full context (%d pages); longer requests are refused",
+            pages,
+            needed,
+        )
     size = shape.bytes / 2**20
     logger.info("page budget: %d pages of %.1f MiB (%.1f GiB)", pages, size, pages * size / 1024)
     costs = PageCosts(page_work(model.config, shape), shape.bytes, spills=spill is not None)
@@ -111,7 +126,7 @@ def start_engine(
 
 
 def page_work(config: Any, shape: PageShape) -> PageWork:
-    """``config``: transformers' configuration of a decoder."""
+    """Return the work of computing a page. ``config``: transformers' configuration of a decoder."""
     return PageWork.of(
         layers=shape.layers,
         hidden=config.hidden_size,
@@ -130,9 +145,11 @@ def _free_bytes(device: torch.device) -> int:
 
 
 def keep_few_primitives() -> None:
-    """Let oneDNN keep PRIMITIVES compiled calls and not its 1,024: memory grew by 200 MB over minutes, since the
-    strides of an attention call follow from the tile's other rows. To be called before torch's first kernel; a value
-    that is set already stays."""
+    """Let oneDNN keep PRIMITIVES compiled calls instead of 1,024.
+
+    With those, memory grew by 200 MB over minutes, since the strides of an attention call follow from the tile's other
+    rows. Call it before torch's first kernel; a value that is set already stays.
+    """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(PRIMITIVES))
 
 
@@ -141,7 +158,7 @@ def keep_freed_memory() -> None:
 
     M_MMAP_THRESHOLD (-3), M_TRIM_THRESHOLD (-1) and M_ARENA_MAX (-8) of mallopt(3): arenas of other threads than
     the first are made of 64 MiB pieces that are unmapped whenever they are empty (a prefill of 7,500 tokens had
-    980,000 page faults, and has 15,000 with one arena). Elsewhere nothing is done: it is speed only.
+    980,000 page faults, and has 15,000 with one arena). Does nothing without mallopt: only speed depends on it.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -153,8 +170,11 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Give what loading has freed back to the system: the weights' plain layout, freed in pieces among the packed
-    one, stays resident otherwise (of the Qwen3-0.6B shape 0.33 GB beside 1.89)."""
+    """Return memory that loading has freed to the system.
+
+    Otherwise the weights' plain layout, freed in pieces among the packed one, stays resident (of the Qwen3-0.6B shape
+    0.33 GB beside 1.89).
+    """
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError):

@@ -19,6 +19,8 @@ _ASKS = ToolAnnotations(read_only_hint=True)  # the model may be another provide
 
 
 def add_asking_tools(server: MCPServer[Any], remote: Remote) -> None:
+    """Add the tool that asks the proxy's model about published documents."""
+
     @server.tool(title="Ask about documents", annotations=_ASKS)
     async def ask(
         ctx: Context[Any, Any],

@@ -1,4 +1,4 @@
-"""The outcome that ``Cache-Status`` tells of one request, and what its reason means in plain words."""
+"""The outcome of one request from its ``Cache-Status``, and the meaning of its reason in plain words."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ class CacheOutcome:
 
 
 def read_outcome(header: str, cached_tokens: int) -> CacheOutcome:
-    """The outcome in a ``Cache-Status`` value. ``cached_tokens`` decides where the header was sent too early to."""
+    """Return the outcome in a ``Cache-Status`` value. ``cached_tokens`` decides where the header was sent too early
+    to."""
     document = _string(header, "key")
     detail = _string(header, "detail")
     if "fwd=bypass" in header:

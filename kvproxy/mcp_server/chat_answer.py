@@ -31,10 +31,12 @@ class ChatAnswer:
 async def read_answer(
     began: float, cache_status: str, events: AsyncIterator[Record], progress: Callable[[int], Awaitable[None]]
 ) -> ChatAnswer:
-    """The whole answer to a request sent at ``began``, of ``time.perf_counter``. ``cache_status`` is the header, which
-    a comment of the stream corrects where it came too early.
+    """Return the whole answer to a request sent at ``began``, of ``time.perf_counter``. ``cache_status`` is the
+    header, which a comment of the stream corrects where it came too early.
 
     Raises RequestFailed for an error event and for a stream that ends without its usage.
+
+    Example: ``await read_answer(time.perf_counter(), headers["Cache-Status"], events, progress)``
     """
     reading = _Reading(began, cache_status)
     async for record in events:

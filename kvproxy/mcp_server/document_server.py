@@ -44,6 +44,7 @@ class DocumentServer(MCPServer[Any]):
 
     @override
     async def list_resources(self) -> list[Resource]:
+        """List the published documents as resources."""
         try:
             documents = await self._remote.documents()
         except RequestFailed as e:

@@ -1,4 +1,4 @@
-"""Tools that publish documents and tell what is published."""
+"""Tools that publish, list, show and delete documents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
-from kvproxy.core import Visibility
+from kvproxy.core import NAMEABLE_ID, Visibility
 from kvproxy.errors import InvalidRequest
 from kvproxy.mcp_server.remote import Remote
 from kvproxy.mcp_server.root_folder import RootFolder
@@ -37,7 +37,7 @@ _Id = Annotated[
     Field(
         description="What readers name it by, e.g. handbook: 1 to 128 letters, digits and . _ - /, the first a letter "
         "or digit.",
-        pattern="^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$",
+        pattern=f"^{NAMEABLE_ID}$",
     ),
 ]
 _Visibility = Annotated[
@@ -62,7 +62,10 @@ def add_document_tools(
     server: MCPServer[Any], remote: Remote, root: RootFolder | None, *, allow_delete: bool
 ) -> None:
     """``publish_document`` takes files only where there is a ``root`` for them; ``delete_document`` is there only if
-    allowed."""
+    allowed.
+
+    Example: ``add_document_tools(server, remote, None, allow_delete=False)``
+    """
     if root is None:
         _add_publish_text(server, remote)
     else:
@@ -148,7 +151,7 @@ def _add_show(server: MCPServer[Any], remote: Remote) -> None:
         id: Reference,
         text: Annotated[bool, Field(description="Its whole text too. `ask` needs no text.")] = False,
     ) -> ShownDocument:
-        """Tell what is known of one published document: version, size, how much of it is kept now."""
+        """Show one published document: version, size, and the share of it that is kept now."""
         with as_tool_error():
             found = await remote.document(id, text=text)
             return ShownDocument(document=summary(found), text=found["text"] if text else None)
@@ -157,7 +160,7 @@ def _add_show(server: MCPServer[Any], remote: Remote) -> None:
 def _add_delete(server: MCPServer[Any], remote: Remote) -> None:
     @server.tool(title="Delete a document", annotations=_DELETES)
     async def delete_document(ctx: Context[Any, Any], id: Reference) -> DeletedDocument:
-        """Delete one version (handbook@3), or all versions (handbook), with what is kept of it. Cannot be undone."""
+        """Delete one version (handbook@3), or all versions (handbook), with its kept pages. Cannot be undone."""
         with as_tool_error():
             await remote.delete(id)
         await ctx.notify_resources_changed()

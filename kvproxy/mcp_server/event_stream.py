@@ -12,7 +12,7 @@ from kvproxy.client import RequestFailed
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event with its JSON value, or a comment, whose ``name`` is empty and whose text is in ``comment``."""
+    """An event with its JSON value, or a comment, with an empty ``name`` and its text in ``comment``."""
 
     name: str
     value: Any = None
@@ -20,8 +20,8 @@ class Record:
 
 
 async def records(chunks: AsyncIterator[bytes]) -> AsyncIterator[Record]:
-    """The stream's events and comments in order, without OpenAI's ``[DONE]``. Raises RequestFailed for what is no
-    JSON."""
+    """Yield the stream's events and comments in order, without OpenAI's ``[DONE]``. Raises RequestFailed for
+    data that is no JSON."""
     name, data = "message", ""
     async for line in _lines(chunks):
         if line.startswith(":"):

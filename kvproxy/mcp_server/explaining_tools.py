@@ -1,4 +1,4 @@
-"""The tool that says what of a prompt is cached, and why the rest is not."""
+"""The tool that reports the cached part of a prompt, and the reason why the rest is not cached."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ _MISSES = 5
 
 
 def add_explaining_tools(server: MCPServer[Any], remote: Remote) -> None:
+    """Add the tool that explains the cached part of a prompt."""
+
     @server.tool(title="Explain what is cached", annotations=_EXPLAINS)
     async def explain(
         ctx: Context[Any, Any],
@@ -69,7 +71,7 @@ def _prompt(
     messages: list[dict[str, Any]] | None,
     tools: list[dict[str, Any]] | None,
 ) -> dict[str, Any]:
-    """The fields of a request that make its prompt."""
+    """Return the fields of a request that make its prompt."""
     if messages is None and question and not tools:
         return {"messages": with_documents(question, documents, instructions)}
     if messages is None or question or documents or instructions:

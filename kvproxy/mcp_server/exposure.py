@@ -1,4 +1,4 @@
-"""The address where an MCP server listens, and the callers who may speak to it there."""
+"""The address where an MCP server listens, and the callers that it admits there."""
 
 from __future__ import annotations
 
@@ -35,8 +35,11 @@ class Exposure:
 
 
 def read_exposure(address: str, token: str | None, names: Sequence[str] = ()) -> Exposure:
-    """The exposure at ``HOST:PORT``. Raises SetupError for no such address, for one that others can reach without a
-    token, and for every address at once without a name that clients use."""
+    """Return the exposure at ``HOST:PORT``. Raises SetupError for no such address, for one that others can reach
+    without a token, and for every address at once without a name that clients use.
+
+    Example: ``read_exposure("127.0.0.1:8322", None)``
+    """
     host, port = _host_and_port(address)
     if token is not None and not (token.isascii() and token.isprintable() and " " not in token and token):
         raise SetupError("--token must be printable ASCII without blanks, and not empty")

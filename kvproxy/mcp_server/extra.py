@@ -25,7 +25,7 @@ class McpOptions:
 
 
 def run_mcp(options: McpOptions, announce: Callable[[str], None]) -> None:
-    """Serves until the client or a signal ends it. Raises SetupError, also where the SDK is missing."""
+    """Serve until the client or a signal ends it. Raises SetupError, also where the SDK is missing."""
     # Before the SDK does it, in columns for a terminal. On stderr: stdout is the protocol's.
     logging.basicConfig(level=logging.WARNING, format="kvproxy mcp: %(message)s")
     root = None if options.root is None else RootFolder(options.root)

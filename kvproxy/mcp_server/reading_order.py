@@ -9,7 +9,7 @@ _MARK = {"prompt_cache_breakpoint": {"mode": "explicit"}}
 
 
 def canonical(documents: Iterable[str]) -> list[str]:
-    """References without repeats, by id and then by version; an id alone stands before its versions."""
+    """Order references, without repeats, by id and then by version; an id alone stands before its versions."""
     return sorted({reference.strip() for reference in documents}, key=_place)
 
 
@@ -17,7 +17,10 @@ def with_documents(
     question: str, documents: Iterable[str], instructions: str | None = None
 ) -> list[dict[str, Any]]:
     """Messages with the documents at the head of the system message, instructions behind them, and the question last:
-    what varies least stands first."""
+    the parts that vary least stand first.
+
+    Example: ``with_documents("How many days?", ["handbook"])``
+    """
     system: list[dict[str, Any]] = [
         {"type": "kv_document", "document": reference} for reference in canonical(documents)
     ]
@@ -30,7 +33,7 @@ def with_documents(
 
 
 def named_documents(messages: Iterable[Any]) -> list[str]:
-    """The references in ``kv_document`` parts, in the order of the prompt, each once."""
+    """Return the references in ``kv_document`` parts, in the order of the prompt, each once."""
     contents = [message.get("content") for message in messages if isinstance(message, dict)]
     parts = [part for content in contents if isinstance(content, list) for part in content]
     named = [

@@ -1,4 +1,4 @@
-"""A running proxy, asked over HTTP without blocking the event loop: what a client cancels ends at the proxy too."""
+"""A running proxy, asked over HTTP without blocking the event loop. A cancelled request ends at the proxy too."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Remote:
         await self._http.aclose()
 
     async def publish(self, body: dict[str, Any], progress: PublishProgress) -> dict[str, Any]:
-        """The result of publishing: ``info``, ``created`` and ``prefill_s``; ``progress`` counts tokens."""
+        """Return the result of publishing: ``info``, ``created`` and ``prefill_s``; ``progress`` counts tokens."""
         async with self._streaming("/kv/v1/documents", body) as (_, events):
             async for record in events:
                 if record.name == "result":
@@ -58,34 +58,38 @@ class Remote:
         raise RequestFailed("the proxy ended the publish without a result; look at its log and publish again")
 
     async def chat(self, body: dict[str, Any], progress: ChatProgress) -> ChatAnswer:
-        """The answer to a chat completion. ``progress`` is called while it waits, with the number of pieces so far."""
+        """Return the answer to a chat completion. ``progress`` is called while it waits, with the number of pieces so
+        far."""
         body = {**body, "stream": True, "stream_options": {"include_usage": True}}
         began = time.perf_counter()
         async with self._streaming("/v1/chat/completions", body) as (response, events):
             return await read_answer(began, response.headers.get("cache-status", ""), events, progress)
 
     async def documents(self) -> list[dict[str, Any]]:
+        """Return the summaries of all documents that this key may read."""
         data: list[dict[str, Any]] = (await self._json("GET", "/kv/v1/documents"))["data"]
         return data
 
     async def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
+        """Return the summary of one document. Raises RequestFailed."""
         return await self._json("GET", document_path(ref), params={"text": "true"} if text else {})
 
     async def delete(self, ref: str) -> None:
+        """Delete a document, or one version of it. Raises RequestFailed."""
         await self._json("DELETE", document_path(ref))
 
     async def recent(self, last: int) -> list[dict[str, Any]]:
-        """The newest requests of this API key that have ended, the oldest first."""
+        """Return the newest requests of this API key that have ended, the oldest first."""
         listed = await self._json("GET", "/kv/v1/requests", params={"last": str(last)})
         data: list[dict[str, Any]] = listed["data"]
         return data
 
     async def count_tokens(self, body: dict[str, Any]) -> int:
-        """The tokens of what the local model would be given."""
+        """Return the tokens of a request as the local model would get them."""
         return int((await self._json("POST", "/tokenize", body=body))["count"])
 
     async def local_model(self) -> str:
-        """The name of the proxy's own model."""
+        """Return the name of the proxy's own model."""
         models: list[dict[str, Any]] = (await self._json("GET", "/v1/models"))["data"]
         for entry in models:
             if entry.get("owned_by") == "kvproxy":

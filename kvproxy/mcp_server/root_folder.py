@@ -1,4 +1,4 @@
-"""The folder whose files an MCP server was given."""
+"""The folder with the files that an MCP server may read."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ class RootFolder:
     """Reads UTF-8 files at or below one folder, and nothing else: not by ``..``, not by a link that leads out."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises SetupError where there is no such folder."""
+        """Resolve the folder. Raises SetupError where there is none."""
         if not folder.is_dir():
             raise SetupError(f"--root {folder} is no folder")
         self.folder = folder.resolve()
 
     def read(self, file: str) -> str:
-        """The text of ``file``, a path relative to the folder. Raises InvalidRequest for whatever is no such text."""
+        """Return the text of ``file``, a path relative to the folder. Raises InvalidRequest for whatever is no such
+        text."""
         try:
             path = (self.folder / file).resolve()
             if not path.is_relative_to(self.folder):

@@ -1,4 +1,4 @@
-"""Argument types that several tools share, with what an agent is told of them."""
+"""Argument types that several tools share, with the descriptions that agents read."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from kvproxy.errors import KVProxyError
 
 @contextmanager
 def as_tool_error() -> Iterator[None]:
+    """Turn foreseen failures inside of the block into errors that an agent reads."""
     try:
         yield
     except KVProxyError as e:

@@ -33,10 +33,14 @@ class DocumentSummary(BaseModel):
 
 
 class DocumentList(BaseModel):
+    """The published documents."""
+
     documents: list[DocumentSummary]
 
 
 class PublishedDocument(BaseModel):
+    """The result of publishing."""
+
     document: DocumentSummary
     created: bool = Field(
         description="False: the current version had this text already, and nothing was done."
@@ -45,15 +49,21 @@ class PublishedDocument(BaseModel):
 
 
 class ShownDocument(BaseModel):
+    """One document, and its text on request."""
+
     document: DocumentSummary
     text: str | None = Field(description="Where it was asked for.")
 
 
 class DeletedDocument(BaseModel):
+    """The document that was deleted."""
+
     deleted: str
 
 
 class ToolAnswer(BaseModel):
+    """The model's answer, and the cached part of its prompt."""
+
     answer: str
     finish_reason: str | None = Field(description="length: cut off at max_tokens; ask again with more.")
     model: str
@@ -80,6 +90,8 @@ class RecentMiss(BaseModel):
 
 
 class Explanation(BaseModel):
+    """The cached part of a prompt, and the reason why the rest is not cached."""
+
     did: list[str] = Field(description="What was done to find this out, in order.")
     prompt_tokens: int
     cached_tokens: int | None = Field(description="Null where nothing was sent.")
@@ -96,7 +108,7 @@ class Explanation(BaseModel):
 
 
 def summary(info: dict[str, Any]) -> DocumentSummary:
-    """The summary of a document as the proxy tells it."""
+    """Return the summary of a document as the proxy tells it."""
     reference = f"{info['id']}@{info['version']}"
     kept = {framing["name"]: framing.get("resident_tokens", 0) for framing in info["framings"]}
     return DocumentSummary(

@@ -17,13 +17,16 @@ from kvproxy.mcp_server.exposure import Exposure
 
 PATH = "/mcp"
 _MAX_BODY = 64 * 2**20
-"""Twice what the proxy takes of a text by default: JSON escapes make it longer."""
+"""Twice the proxy's default limit of a text: JSON escapes make it longer."""
 _BACKLOG = 128
 
 
 async def serve_http(server: DocumentServer, exposure: Exposure, announce: Callable[[str], None]) -> None:
-    """Serves until SIGINT or SIGTERM; ``announce`` gets the URL once the address is bound. Raises SetupError where it
-    cannot be."""
+    """Serve until SIGINT or SIGTERM; ``announce`` gets the URL once the address is bound. Raises SetupError where it
+    cannot be.
+
+    Example: ``serve_http(server, read_exposure("127.0.0.1:8322", None), print)``
+    """
     with _bound(exposure) as listening:
         host = f"[{exposure.host}]" if ":" in exposure.host else exposure.host
         announce(f"http://{host}:{listening.getsockname()[1]}{PATH}")
@@ -34,7 +37,7 @@ async def serve_http(server: DocumentServer, exposure: Exposure, announce: Calla
 
 
 def http_app(server: DocumentServer, exposure: Exposure) -> ASGIApp:
-    """The ASGI application at ``/mcp``, protected as ``exposure`` says."""
+    """Return the ASGI application at ``/mcp``, protected as ``exposure`` says."""
     security = TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
         allowed_hosts=exposure.hosts,

@@ -1,1 +1,1 @@
-"""HTTP: routes, keys, SSE, errors. The only package that imports aiohttp; it decides nothing."""
+"""The HTTP server: routes, keys, event streams and errors on aiohttp. Decisions are the pipeline's."""

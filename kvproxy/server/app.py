@@ -1,4 +1,4 @@
-"""The application: which path goes where, and what every request passes on its way."""
+"""`build_app`: the web application, with its routes, middlewares and response signals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from kvproxy.server.components import CALLER, PARTS, Parts
+from kvproxy.server.components import CALLER, COMPONENTS, Components
 from kvproxy.server.middleware.connection import close_at_end
 from kvproxy.server.middleware.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
 from kvproxy.server.middleware.error_responses import errors
@@ -20,22 +20,24 @@ from kvproxy.server.middleware.watching import watched
 from kvproxy.server.openapi.openapi_document import describe
 from kvproxy.server.openapi.operations import OPERATIONS
 from kvproxy.server.openapi.reference_pages import REFERENCE, ReferencePages
-from kvproxy.server.requests.read_body import expect_continue
+from kvproxy.server.requests.model_names import MODEL_NAMES, model_names
+from kvproxy.server.requests.read_request import expect_continue
 
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 _HARMLESS = frozenset(operation.path for operation in OPERATIONS if operation.open and not operation.key)
-"""Nothing there is anybody's secret."""
+"""Paths of public content: pages of other origins may read them too."""
 
 
-def build_app(parts: Parts) -> web.Application:
-    """``parts.lifespan`` is entered when the app starts and left when it is cleaned up."""
+def build_app(components: Components) -> web.Application:
+    """Build the application. ``components.lifespan`` is entered when it starts and left when it is cleaned up."""
     app = web.Application(
-        middlewares=[request_ids, watched, metering, errors, cross_origin, admission],
-        client_max_size=parts.max_body,
+        middlewares=[request_ids, watched, metering, errors, cross_origin, authenticate],
+        client_max_size=components.max_body,
     )
-    app[PARTS] = parts
-    app[ORIGINS] = Origins.of(parts.cors_origins)
-    app[REFERENCE] = ReferencePages(lambda: describe(OPERATIONS, served_name=parts.served_name))
+    app[COMPONENTS] = components
+    app[MODEL_NAMES] = model_names(components)
+    app[ORIGINS] = Origins.of(components.cors_origins)
+    app[REFERENCE] = ReferencePages(lambda: describe(OPERATIONS, served_name=components.served_name))
     for operation in OPERATIONS:
         methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         for method in methods:
@@ -43,14 +45,16 @@ def build_app(parts: Parts) -> web.Application:
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors)
     app.on_response_prepare.append(close_at_end)
-    app.cleanup_ctx.extend(_as_cleanup(enter) for enter in parts.lifespan)
+    app.cleanup_ctx.extend(_as_cleanup(enter) for enter in components.lifespan)
     return app
 
 
 @web.middleware
-async def admission(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Middleware that finds out who asks, and whether anyone is still let in. What is open carries no key and works to
-    the very end; so does the question which methods there are."""
+async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: check the request's target, origin and API key, and count it as running.
+
+    Open operations and OPTIONS need no key and are answered during a shutdown too.
+    """
     check_target(request)
     if request.method == "OPTIONS":
         return await handler(request)
@@ -58,9 +62,9 @@ async def admission(request: web.Request, handler: Handler) -> web.StreamRespons
         refuse_foreign(request)
     if request.path in _OPEN:
         return await handler(request)
-    parts = request.app[PARTS]
-    request[CALLER] = parts.keyring.caller(request.headers)
-    with parts.drain.track():
+    components = request.app[COMPONENTS]
+    request[CALLER] = components.keyring.caller(request.headers)
+    with components.drain.track():
         return await handler(request)
 
 

@@ -1,4 +1,4 @@
-"""Who is asking: API keys to callers, and callers to the scope that their pages live in."""
+"""`Keyring`: authenticate a request's API key and return its caller, with the scope of the caller's pages."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kvproxy.core import Caller, IsolateBy
 from kvproxy.errors import AuthenticationFailed
 
 KEY_HEADERS = ("x-api-key", "api-key")
-"""Beside Authorization: Anthropic's and Azure's."""
+"""Headers with a key beside Authorization: Anthropic's and Azure's."""
 
 ANONYMOUS = Caller("anonymous", "local")
 
 
 class Keyring:
-    """``keys`` are (name, key) pairs; with none, everyone is ANONYMOUS. Only digests are kept. ``isolate_by``: by
-    name, where it is set."""
+    """The callers of the configured keys. ``keys`` are (name, key) pairs; without keys every caller is ANONYMOUS.
+    Only digests are kept. ``isolate_by`` maps a key's name to its isolation, where it is set."""
 
     def __init__(
         self, keys: Iterable[tuple[str, str]] = (), isolate_by: Mapping[str, IsolateBy | None] | None = None
@@ -27,12 +27,15 @@ class Keyring:
 
     @property
     def empty(self) -> bool:
-        """Whether nobody is asked for a key."""
+        """True when requests need no key."""
         return not self._callers
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
-        """From ``Authorization: Bearer``, ``x-api-key`` or ``api-key``. Clients send a placeholder in one and the key
-        in another, so one that is known is enough; two of two tenants are not. Raises AuthenticationFailed."""
+        """Return the caller of the key in ``Authorization: Bearer``, ``x-api-key`` or ``api-key``.
+
+        Clients send a placeholder in one and the key in another, so one known key is enough; keys of two tenants
+        are refused. Raises AuthenticationFailed.
+        """
         if not self._callers:
             return ANONYMOUS
         keys = presented(headers)
@@ -50,7 +53,7 @@ class Keyring:
     def _known(self, key: str) -> Caller | None:
         digest = _digest(key)
         found: Caller | None = None
-        # Every key is compared, so that the time taken tells nothing about which one was near.
+        # Every key is compared, so that the time taken reveals nothing about a similar key.
         for known, caller in self._callers:
             if hmac.compare_digest(known, digest):
                 found = caller
@@ -58,14 +61,14 @@ class Keyring:
 
 
 def presented(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The different keys that a request carries: as OpenAI's clients send it, Anthropic's, and Azure's."""
+    """Return the distinct keys of a request: from OpenAI's header, Anthropic's, and Azure's."""
     scheme, _, bearer = headers.get("Authorization", "").partition(" ")
     sent = [bearer if scheme.lower() == "bearer" else "", *(headers.get(name, "") for name in KEY_HEADERS)]
     return tuple(dict.fromkeys(key.strip() for key in sent if key.strip()))
 
 
 def _missing(headers: Mapping[str, str]) -> str:
-    """A message that says what is wrong with a request that has no key, without a word of what it has instead."""
+    """Return an error message for a request without a key, which repeats no part of its Authorization header."""
     ask = "Send it as a header: Authorization: Bearer YOUR_KEY."
     sent = headers.get("Authorization")
     if sent is None:

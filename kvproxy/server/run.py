@@ -1,4 +1,4 @@
-"""Run an application until a signal, then let it finish what it began."""
+"""Serve an application until a signal, then let running requests finish."""
 
 from __future__ import annotations
 
@@ -22,22 +22,24 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 BACKLOG = 1024
 
 SWITCH_S = 0.0005
-"""How long a thread of Python keeps the interpreter while the event loop waits for it. The loop gives it away at each
-write to a socket, so with Python's own 5 ms a large request's thread would cost 64 streams 320 ms a round."""
+"""Seconds that another thread keeps the interpreter's lock while the event loop waits for it. The loop releases it at
+each write to a socket, so with Python's default of 5 ms a large request's thread would cost 64 streams 320 ms a
+round."""
 
 
 async def serve(
     app: web.Application, host: str, port: int, drain: Drain, announce: Callable[[str, int], None]
 ) -> None:
-    """Returns after SIGTERM or SIGINT, when running requests have finished and the app is cleaned up.
+    """Serve until SIGTERM or SIGINT; return when running requests have finished and the app is cleaned up.
 
     ``announce(host, port)`` is called once requests are accepted, with the port that was bound (0 picks one).
-    Newcomers are answered 503 while the others finish. A second signal cuts them; a third one kills.
+    After the signal new requests are answered 503. A second signal cuts the running ones; a third one kills.
     Raises SetupError when the address cannot be bound.
+    Example: ``await serve(build_app(components), "127.0.0.1", 8321, components.drain, print)``
     """
     stop = asyncio.Event()
     sys.setswitchinterval(SWITCH_S)
-    # Cancellation is how a client that left frees its rows; aiohttp has it off unless asked.
+    # A client that leaves frees its engine rows by cancellation, which aiohttp has off by default.
     runner = ConnectionRunner(app, handler_cancellation=True, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -1,4 +1,4 @@
-"""Ending without cutting anyone off: new requests are refused, running ones get time to finish."""
+"""`Drain`: a graceful shutdown, in which new requests are refused and running ones get time to finish."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Any
 from kvproxy.errors import ShuttingDown
 
 RETRY_AFTER_S = 5
-"""Long enough for a supervisor to have started the next process, or a balancer to have noticed."""
+"""Seconds within which a supervisor starts the next process, or a load balancer notices."""
 
 
 def shutting_down() -> ShuttingDown:
+    """Return the error of requests that a shutdown refuses or cuts."""
     return ShuttingDown(
         "The server is shutting down. Try again in a few seconds.", retry_after_s=RETRY_AFTER_S
     )
 
 
 class Drain:
-    """Event loop only. ``begin`` refuses newcomers; ``finish`` waits for the others, then cuts them.
+    """The running requests and the state of a shutdown. Event loop only.
 
-    A request that is cut is cancelled while ``expired`` is true, which tells it from one whose client left.
+    ``begin`` refuses new requests; ``finish`` waits for the running ones, then cuts them. A request that is cut is
+    cancelled while ``expired`` is true, which distinguishes it from a request that its client has left.
     """
 
     def __init__(self, timeout_s: float) -> None:
@@ -35,6 +37,7 @@ class Drain:
 
     @property
     def in_flight(self) -> int:
+        """The number of running requests."""
         return len(self._running)
 
     @contextmanager
@@ -54,6 +57,7 @@ class Drain:
                 self._idle.set()
 
     def begin(self) -> None:
+        """Refuse new requests from now on."""
         self.draining = True
 
     def expire(self) -> None:
@@ -64,7 +68,7 @@ class Drain:
             task.cancel()
 
     async def finish(self) -> None:
-        """Returns when no request runs any more. Call ``begin`` first."""
+        """Wait until no request runs, and cut them after the timeout. Call ``begin`` first."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._idle.wait()

@@ -1,1 +1,1 @@
-"""Pages of published documents on disk: one self-describing, checksummed file per page."""
+"""Files on disk: pages of published documents, spilled pages and stored responses; each checksummed and verified."""

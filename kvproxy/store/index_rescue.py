@@ -1,4 +1,4 @@
-"""What can be put into a new index when the old one is damaged: pages by their own files, records by their seals."""
+"""Recovery from a damaged index: pages by their own files, records by their seals."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from kvproxy.store.sqlite.sqlite_rows import Value, table_rows
 from kvproxy.store.store_folder import page_files
 
 _COLUMNS = 12
-"""Of diskcache's table: rowid, key, raw, store, expire and access time, access count, tag, size, mode, file, value."""
+"""Columns of diskcache's table.
+
+rowid, key, raw, store, expire and access time, access count, tag, size, mode, file, value.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class SealedRow:
-    """A record whose seal is whole. ``stored`` and ``expires`` in Unix seconds are not under it."""
+    """A record with a sound seal. ``stored`` and ``expires`` in Unix seconds are not under it."""
 
     key: str
     value: bytes
@@ -34,8 +37,10 @@ class SealedRow:
 
 
 def list_page_files(cache: diskcache.Cache, folder: Path) -> str:
-    """List every page file whose header is whole and names it; its payload is verified whenever it is read. Says what
-    was recovered. Raises sqlite3.Error."""
+    """List every page file with a sound header that names it, and say in a sentence how many.
+
+    Its payload is verified whenever it is read. Raises sqlite3.Error.
+    """
     found = 0
     with cache.transact():
         for name in sorted(page_files(folder, own=True)):
@@ -51,8 +56,12 @@ def list_page_files(cache: diskcache.Cache, folder: Path) -> str:
 
 
 def copy_sealed_records(cache: diskcache.Cache, index: Path, ttl_s: float) -> str:
-    """Put the records of a damaged index whose seals are whole into a new one, for at most ``ttl_s`` more. Says what
-    was recovered. Raises OSError, sqlite3.Error."""
+    """Copy the records with sound seals from a damaged index to a new one, for at most ``ttl_s`` seconds more.
+
+    Return a sentence about the result. Raises OSError, sqlite3.Error.
+
+    Example: ``copy_sealed_records(cache, folder / "broken-1" / "cache.db", ttl_s=86_400)``
+    """
     newest: dict[str, SealedRow] = {}
     unsound: set[str] = set()
     for row in table_rows(read_image(index)):
@@ -84,7 +93,7 @@ def _sealed_row(key: str, row: tuple[Value, ...]) -> SealedRow | None:
 
 
 def _key_of(name: str) -> bytes | None:
-    """The page key that a file's name says; None for the rest of a killed write."""
+    """Return the page key that a file's name says; None for the rest of a killed write."""
     if not name.endswith(".page"):
         return None
     try:

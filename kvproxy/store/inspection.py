@@ -1,4 +1,4 @@
-"""A look into pages and stored responses without their lock: another process may be using them, and nothing changes."""
+"""Inspection of pages and stored responses without their lock: another process may use them, and nothing changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kvproxy.store.stored_responses import SEALED
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """``verified`` of ``count`` entries were read whole."""
+    """The result of an inspection: ``verified`` of ``count`` entries were read whole."""
 
     faults: tuple[str, ...]
     count: int = 0
@@ -31,7 +31,10 @@ class Inspected:
 
 
 def inspect_pages(folder: Path, most: int) -> Inspected:
-    """Every row, and the files of a random choice of them, up to ``most`` bytes. Raises OSError, sqlite3.Error."""
+    """Check every row, and the files of a random choice of them, up to ``most`` bytes.
+
+    Raises OSError, sqlite3.Error.
+    """
     with _index(folder) as (db, faults):
         if db is None:
             return Inspected(faults)
@@ -57,7 +60,7 @@ def inspect_pages(folder: Path, most: int) -> Inspected:
 
 
 def inspect_responses(folder: Path) -> Inspected:
-    """Every record. Raises OSError, sqlite3.Error."""
+    """Check every record. Raises OSError, sqlite3.Error."""
     with _index(folder) as (db, faults):
         if db is None:
             return Inspected(faults)
@@ -67,7 +70,7 @@ def inspect_responses(folder: Path) -> Inspected:
         for key, value in db.execute("SELECT key, value FROM Cache"):
             count += 1
             if not isinstance(key, str) or "\n" not in key:
-                found.append(f"a key that this store did not make: {key!r:.80}")
+                found.append(f"a key that this store did not write: {key!r:.80}")
             elif unseal(key, value) is None:
                 id = key.partition("\n")[2]
                 found.append(f"response {id[:80]} is damaged")
@@ -76,7 +79,7 @@ def inspect_responses(folder: Path) -> Inspected:
 
 @contextmanager
 def _index(folder: Path) -> Iterator[tuple[sqlite3.Connection | None, tuple[str, ...]]]:
-    """The index as it stands, and its faults; None where its rows cannot be trusted to be read."""
+    """Open the index as it stands, and list its faults; None where its rows cannot be trusted to be read."""
     path = folder / DBNAME
     if not path.exists():
         yield None, ()

@@ -1,6 +1,7 @@
-"""The engine that a store was last opened by, with the causes of its fingerprint by name: why pages are made anew.
+"""The engine that last opened a store, with the causes of its fingerprint: the reason for computing pages again.
 
-Pages carry a fingerprint, which says that two engines differ and not in what. One small file beside the pages says it.
+Pages carry a fingerprint, which says that two engines differ and not in which cause. One small file beside the pages
+says it.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ class _EngineRecord:
 
 
 def replace_last_engine(folder: Path, fingerprint: str, causes: Mapping[str, str]) -> str | None:
-    """Note the engine that opens the store in ``folder``; in a sentence what differs from the one before.
+    """Note the engine that opens the store in ``folder``; return a sentence on its differences from the one before.
 
-    None where there was none, or one of the same fingerprint. A file that cannot be read counts as none, and one that
-    cannot be written is left: it explains, and decides nothing.
+    None without a former engine, or with one of the same fingerprint. A file that cannot be read counts as none, and
+    one that cannot be written is left: it explains, and decides nothing.
+
+    Example: ``replace_last_engine(folder, model.fingerprint, model.identity)``
     """
     before = _read(folder / FILE)
     now = _EngineRecord(fingerprint, dict(causes))
@@ -40,7 +43,7 @@ def replace_last_engine(folder: Path, fingerprint: str, causes: Mapping[str, str
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """``"name: old, now new"`` for each cause that changed, came or went, in the order of the names."""
+    """Return ``"name: old, now new"`` for each cause that changed, came or went, in the order of the names."""
     return [
         f"{name}: {_said(before.get(name))}, now {_said(now.get(name))}"
         for name in sorted(before.keys() | now.keys())
@@ -68,4 +71,6 @@ def _write(file: Path, engine: _EngineRecord) -> None:
         part.write_text(json.dumps(asdict(engine), indent=1), encoding="utf-8")
         os.replace(part, file)
     except OSError as e:
-        logger.warning("cannot note the engine in %s: %s", file, e)
+        logger.warning(
+            "cannot write the engine's name to %s; the next start cannot say what changed: %s", file, e
+        )

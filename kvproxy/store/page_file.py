@@ -1,4 +1,4 @@
-"""Reading one page's file back: all of it verified, nothing copied on the way."""
+"""Reading one page's file: all of it verified, nothing copied on the way."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from kvproxy.store.page_record import PageRecord, Torn
 Buffer = bytes | bytearray | memoryview
 
 _CHUNK = 2**20
-"""Read and hash in steps that stay in the CPU's cache: the payload then crosses memory once."""
+"""Bytes read and hashed at a time: they stay in the CPU's cache, so that the payload crosses memory once."""
 
 
 def flat(payload: Buffer | Sequence[Buffer]) -> tuple[memoryview, ...]:
-    """Byte views of contiguous buffers of any item type. Raises TypeError for one that is not contiguous."""
+    """Return byte views of contiguous buffers of any item type. Raises TypeError for one that is not contiguous."""
     parts = [payload] if isinstance(payload, bytes | bytearray | memoryview) else payload
     return tuple(memoryview(p).cast("B") for p in parts)
 
 
 def identity(file: FileIO) -> tuple[int, int]:
-    """Tells a file from one written later under the same name, even when the inode is used again."""
+    """Return a file's inode and time of change.
+
+    They differ from those of a file written later under the same name, even when the inode is used again.
+    """
     status = os.fstat(file.fileno())
     return status.st_ino, status.st_mtime_ns
 
 
 def read_record(file: FileIO) -> PageRecord | Torn:
-    """The header of a file positioned at its start; the file is exactly as long as the header says."""
+    """Read the header of a file positioned at its start, and compare the file's length with it."""
     try:
         header = file.read(page_record.HEADER_UNIT) or b""
         length = page_record.header_length(header)
@@ -47,7 +50,7 @@ def read_record(file: FileIO) -> PageRecord | Torn:
 
 
 def target(record: PageRecord, into: Buffer | None) -> memoryview | Torn:
-    """Where a payload is read to: the front of ``into``, or memory of its own."""
+    """Return the memory to read a payload into: the front of ``into``, or a new buffer; Torn when it is too small."""
     if into is None:
         return memoryview(bytearray(record.payload_bytes))
     (room,) = flat(into)
@@ -57,9 +60,11 @@ def target(record: PageRecord, into: Buffer | None) -> memoryview | Torn:
 
 
 def read_payload(file: FileIO, record: PageRecord, target: memoryview) -> Torn | None:
-    """Read what follows the header into ``target``, byte for byte as long, and compare its checksum.
+    """Read the payload into ``target``, which has its length, and compare its checksum; None when it is sound.
 
     Not mapped: a medium that fails would end the process by SIGBUS instead of rejecting one page.
+
+    Example: ``torn = read_payload(file, record, memoryview(bytearray(record.payload_bytes)))``
     """
     digest = hashlib.sha256()
     done = 0

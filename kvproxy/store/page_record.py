@@ -1,4 +1,4 @@
-"""What stands before a page's payload on disk, and how it is read back: pure, no I/O.
+"""The header before a page's payload on disk, and its encoding: pure, no I/O.
 
 ::
 
@@ -14,8 +14,8 @@
     92      2+2+2  lengths of fingerprint, key, parent key
     98      ...    fingerprint (UTF-8), key, parent key, n token ids (uint32), zeros
 
-Every bit of the file is under one of the two checksums. The record repeats all that the page key was
-computed from, because a hash is confirmed and not trusted: fingerprint, parent and token ids are compared.
+Every bit of the file is under one of the two checksums. The record repeats everything that the page key was computed
+from, because a hash is confirmed and not trusted: fingerprint, parent and token ids are compared.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ class Torn:
 
 
 def encode(record: PageRecord) -> bytes:
-    """The header, padded to a multiple of HEADER_UNIT. Raises ValueError for what the format cannot hold."""
+    """Return the header, padded to a multiple of HEADER_UNIT.
+
+    Raises ValueError for values that do not fit the format.
+    """
     fingerprint = record.fingerprint.encode()
     try:
         body = _BODY.pack(
@@ -77,7 +80,7 @@ def encode(record: PageRecord) -> bytes:
 
 
 def header_length(start: bytes) -> int | Torn:
-    """Bytes of the whole header, from its first HEADER_UNIT bytes (or all there is of a shorter file)."""
+    """Return the bytes of the whole header, from its first HEADER_UNIT bytes (or all of a shorter file)."""
     if len(start) < HEADER_UNIT:
         return Torn(f"the file ends after {len(start)} bytes, inside the header")
     magic, version, reserved, length, _ = _PREFIX.unpack_from(start)
@@ -86,12 +89,12 @@ def header_length(start: bytes) -> int | Torn:
     if version != VERSION or reserved != 0:
         return Torn(f"page format {version}.{reserved}, this build reads {VERSION}.0")
     if not 0 < length <= _HEADER_MAX or length % HEADER_UNIT:
-        return Torn(f"a header length of {length} bytes")
+        return Torn(f"its header says that it has {length} bytes, which no header has")
     return int(length)
 
 
 def decode(header: bytes) -> PageRecord | Torn:
-    """Read back what :func:`encode` made; ``header`` is exactly as long as :func:`header_length` said."""
+    """Read back the result of :func:`encode`; ``header`` is exactly as long as :func:`header_length` said."""
     length = header_length(header)
     if isinstance(length, Torn):
         return length

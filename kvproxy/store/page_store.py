@@ -1,4 +1,4 @@
-"""The page store: what a killed, torn or tampered disk may do is lose a page, never change one."""
+"""`PageStore`: a killed, torn or tampered disk may lose a page, and never changes one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -18,11 +17,12 @@ import diskcache
 
 from kvproxy.errors import StorageFull, Unavailable
 from kvproxy.store import page_file, page_record
-from kvproxy.store.disk import PageDisk, PageFile, PickleRefused, page_name
+from kvproxy.store.disk import PageBuffers, PageDisk, PickleRefused, page_name
 from kvproxy.store.index_rescue import list_page_files
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.publisher_shares import NOBODY, PublisherShares, Refused
+from kvproxy.store.page_results import Loaded, Missing, Rejected, StoreUsage
+from kvproxy.store.publisher_shares import NO_OWNER, NoRoom, PublisherShares
 from kvproxy.store.store_folder import (
     FolderLock,
     check_own,
@@ -38,45 +38,20 @@ KEY_BYTES = 32
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A page that is what was asked for, to the bit. ``payload`` is writable and belongs to the caller."""
-
-    payload: memoryview
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """No page under this key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """There was a page, and it must not be used. A damaged one is dropped, so that it can be put again."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoreUsage:
-    """``bytes`` are those of the page files, headers included; the index adds some 200 bytes a page."""
-
-    pages: int
-    bytes: int
-    max_size: int
-
-
 class PageStore:
     """Pages of published documents by page key. All methods may be called from any thread.
 
-    ``has`` and ``usage`` do no I/O. ``get`` from several threads runs in parallel (reading and hashing
-    release the GIL). Writers wait for one another.
+    ``has`` and ``usage`` do no I/O. ``get`` from several threads runs in parallel (reading and hashing release the
+    GIL). Writers wait for one another.
     """
 
     def __init__(
         self, folder: Path, *, max_size: int, fingerprint: str, disk: type[PageDisk] = PageDisk
     ) -> None:
-        """Open or create; ``max_size`` in bytes. Raises SetupError: not writable, or in use elsewhere."""
+        """Open or create the store; ``max_size`` in bytes. Raises SetupError: not writable, or in use elsewhere.
+
+        Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint)``
+        """
         self._folder = folder / "pages"
         self._shares = PublisherShares(max_size)
         self._sizes: Mapping[bytes, int] = self._shares.sizes
@@ -106,12 +81,14 @@ class PageStore:
     ) -> None:
         """Write a page; it is on the medium when this returns. A sound equal page is left as it is.
 
-        ``owner``: the publisher that it is counted for; without one, who it was counted for before. A full store
-        makes room as ``shares`` says.
+        ``owner``: the publisher that it is counted for; without one, the owner it was counted for before. A full store
+        makes room as ``PublisherShares`` says.
 
-        ``payload``: contiguous buffers of any item type, written in order without copying. Raises
-        StorageFull (``max_size``, or the disk) and Unavailable (the disk fails otherwise); either way the
-        store is as it was. ValueError for a key that is not 32 bytes or ids outside uint32.
+        ``payload``: contiguous buffers of any item type, written in order without copying. Raises StorageFull
+        (``max_size``, or the disk) and Unavailable (the disk fails otherwise); either way the store is as it was.
+        ValueError for a key that is not 32 bytes or ids outside uint32.
+
+        Example: ``store.put(key, parent_key, token_ids, pool.read(page), owner="tenant:a")``
         """
         if len(key) != KEY_BYTES:
             raise ValueError(f"a page key has {KEY_BYTES} bytes, not {len(key)}")
@@ -121,7 +98,7 @@ class PageStore:
             digest.update(buffer)
         length = sum(len(b) for b in buffers)
         record = PageRecord(self._fingerprint, key, parent, tuple(token_ids), length, digest.digest())
-        page = PageFile((page_record.encode(record), *buffers))
+        page = PageBuffers((page_record.encode(record), *buffers))
         with self._write:
             if self.has(key):
                 old = self._open_page(key)
@@ -138,9 +115,11 @@ class PageStore:
     ) -> Loaded | Missing | Rejected:
         """Read a page and verify all of it: fingerprint, key, parent, token ids, checksums.
 
-        ``into``: a writable contiguous buffer to read into, which saves the page faults of a fresh one (half of
-        the time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded
-        is returned.
+        ``into``: a writable contiguous buffer to read into, which saves the page faults of a fresh one (half of the
+        time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded is
+        returned.
+
+        Example: ``isinstance(store.get(key, parent_key, token_ids), Loaded)``
         """
         file = self._open_page(key)
         if file is None:
@@ -165,11 +144,11 @@ class PageStore:
             return Loaded(target) if torn is None else self._reject(key, torn.reason, identity)
 
     def has(self, key: bytes) -> bool:
-        """Whether the index lists the page; only ``get`` says whether it is sound."""
+        """Return whether the index lists the page; only ``get`` says whether it is sound."""
         return key in self._sizes
 
     def delete(self, keys: Iterable[bytes]) -> int:
-        """Returns how many there were. Raises Unavailable when the index cannot be written."""
+        """Drop pages; return the number that there were. Raises Unavailable when the index cannot be written."""
         with self._write:
             dropped = list(keys)
             number = self._drop([k for k in dropped if self.has(k)])
@@ -178,14 +157,14 @@ class PageStore:
             return number
 
     def assign(self, owners: Mapping[bytes, str]) -> None:
-        """Count the pages for these publishers. Others' belong to no document, and make room for any that does."""
+        """Count the pages for these publishers. Other pages have no owner, and are the first to make room."""
         with self._write:
             self._shares.assign(owners)
 
     def collect(self, keep: Collection[bytes]) -> int:
-        """Drop every page outside ``keep``, whatever its fingerprint, and all that is no page of this store.
+        """Drop every page outside ``keep``, of any fingerprint, and all other files and rows.
 
-        Returns the number of pages. Call it when no publish is running: its pages are in no manifest yet.
+        Return the number of pages. Call it when no publish is running: its pages are in no manifest yet.
         """
         wanted = keep if isinstance(keep, set | frozenset) else frozenset(keep)
         with self._write:
@@ -195,10 +174,11 @@ class PageStore:
         return dropped
 
     def usage(self) -> StoreUsage:
+        """Return the number and size of the pages."""
         return StoreUsage(len(self._sizes), self._shares.used, self._shares.max_size)
 
     def check(self) -> list[str]:
-        """Every fault in words; empty when sound. Reads and verifies each page, of any fingerprint."""
+        """Return every fault in words; empty when sound. Reads and verifies each page, of any fingerprint."""
         with self._write:
             faults = [f"index: {x}" for x in index_faults(self._folder)]
             rows = self._rows()
@@ -212,7 +192,7 @@ class PageStore:
         return faults
 
     def close(self) -> None:
-        """Idempotent. Other threads must be done."""
+        """Close the index and release the lock. Idempotent. Other threads must be done."""
         self._cache.close()
         self._lock.release()
 
@@ -225,7 +205,7 @@ class PageStore:
         self.close()
 
     def _open_page(self, key: bytes) -> FileIO | str | None:
-        """The page's file, None when there is no row, or why it cannot be opened."""
+        """Return the page's file, None when there is no row, or the reason why it cannot be opened."""
         try:
             value = self._cache.get(key, read=True)
         except (PickleRefused, sqlite3.Error, diskcache.Timeout) as e:
@@ -236,7 +216,7 @@ class PageStore:
         return value if isinstance(value, FileIO) else "its row holds no page file"
 
     def _fault(self, key: bytes) -> str | None:
-        """Why a listed page is not sound; None when it is, or was deleted meanwhile."""
+        """Return the reason why a listed page is not sound; None when it is, or was deleted meanwhile."""
         file = self._open_page(key)
         if not isinstance(file, FileIO):
             return file
@@ -277,10 +257,10 @@ class PageStore:
     def _admit(self, length: int, owner: str) -> None:
         """Make room for a page. Raises StorageFull."""
         doomed = self._shares.make_room(length, owner)
-        if isinstance(doomed, Refused):
+        if isinstance(doomed, NoRoom):
             used, size = self._shares.used, self._shares.max_size
             why = f"the page store holds {used} of {size} bytes and {length} more are needed"
-            if doomed.publishers > 1 and owner != NOBODY:
+            if doomed.publishers > 1 and owner != NO_OWNER:
                 why += (
                     f"; your documents hold {doomed.held}, and your share of a full store is {doomed.share}"
                 )
@@ -292,7 +272,7 @@ class PageStore:
             )
             self._drop(doomed)
 
-    def _insert(self, key: bytes, page: PageFile, owner: str | None) -> None:
+    def _insert(self, key: bytes, page: PageBuffers, owner: str | None) -> None:
         try:
             self._cache.set(key, page)
         except (OSError, sqlite3.Error, diskcache.Timeout) as e:
@@ -300,20 +280,23 @@ class PageStore:
             self._cache.close()
             self._cache.disk.remove(page_name(key))
             if getattr(e, "errno", None) in _FULL or getattr(e, "sqlite_errorname", "") == "SQLITE_FULL":
-                raise StorageFull("the disk of the page store is full", retry_after_s=60) from e
+                raise StorageFull(
+                    "the disk of the page store is full; free space on it, or delete documents",
+                    retry_after_s=60,
+                ) from e
             reason = str(e) or type(e).__name__
             raise Unavailable(f"the page store cannot write: {reason}", retry_after_s=60) from e
         self._shares.add(key, page.bytes, owner)
 
     def _rows(self) -> list[object]:
-        """Keys of all rows, those that this class did not write included."""
+        """Return the keys of all rows, those that this class did not write included."""
         try:
             return list(self._cache)
         except sqlite3.Error as e:
             raise Unavailable(f"the index of the page store cannot be read: {e}", retry_after_s=60) from e
 
     def _drop(self, keys: Sequence[object]) -> int:
-        """One transaction. A kill within it leaves rows without files, which opening drops."""
+        """Delete rows in one transaction. A kill within it leaves rows without files, which opening drops."""
         if not keys:
             return 0
         try:

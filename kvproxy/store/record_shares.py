@@ -1,20 +1,26 @@
-"""Who holds how much of the stored responses, and whose go when they are too many: pure bookkeeping, no I/O."""
+"""`RecordShares`: bytes of the stored responses by scope, and the records to drop when it is full. Pure, no I/O."""
 
 from __future__ import annotations
 
 
 class RecordShares:
-    """Sizes in bytes of all records, by scope and in the order in which they were put. A key begins with its scope and
-    a line end. No scope pushes out another that holds less than itself."""
+    """Sizes in bytes of all records, by scope and in the order in which they were put.
+
+    A key begins with its scope and a line end. No scope pushes out another that holds less than itself.
+    """
 
     def __init__(self, max_size: int) -> None:
+        """Start without records; ``max_size`` in bytes."""
         self.used = 0
         self._max_size = max_size
         self._held: dict[str, dict[str, tuple[int, float | None]]] = {}
         self._bytes: dict[str, int] = {}
 
     def add(self, key: str, size: int, expires: float | None) -> None:
-        """``expires`` in Unix seconds. Takes the place of a record under the same key."""
+        """Count a record in place of one under the same key; ``expires`` in Unix seconds.
+
+        Example: ``shares.add("tenant:a\\nresp_1", size=2_048, expires=time.time() + 3600)``
+        """
         self.remove(key)
         scope = _scope(key)
         self._held.setdefault(scope, {})[key] = (size, expires)
@@ -22,7 +28,7 @@ class RecordShares:
         self.used += size
 
     def remove(self, key: str) -> None:
-        """Nothing happens when it is not among them."""
+        """Stop counting a record; one that is not counted is passed over."""
         scope = _scope(key)
         size, _ = self._held.get(scope, {}).pop(key, (0, None))
         if not size:
@@ -33,8 +39,12 @@ class RecordShares:
             del self._held[scope], self._bytes[scope]
 
     def make_room(self, key: str, size: int, now: float) -> tuple[str, ...]:
-        """Records to drop so that one of ``size`` bytes can be put: expired ones first, then the oldest of whoever
-        holds the most, the record to come counted."""
+        """Return the records to drop so that one of ``size`` bytes can be put; ``now`` in Unix seconds.
+
+        Expired ones go first, then the oldest of the scope that holds the most, the record to come counted.
+
+        Example: ``shares.make_room("tenant:a\\nresp_2", size=2_048, now=time.time())``
+        """
         if self.used + size <= self._max_size:
             return ()
         held = dict(self._bytes)
@@ -59,7 +69,10 @@ class RecordShares:
 
 
 def _expired(records: dict[str, tuple[int, float | None]], now: float) -> list[str]:
-    """Of those in front: later ones expire later, but for a lifetime that was changed between two runs."""
+    """Return the expired records in front.
+
+    Later ones expire later, but for a lifetime that was changed between two runs.
+    """
     found = []
     for key, (_, expires) in records.items():
         if expires is None or expires > now:

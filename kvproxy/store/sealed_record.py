@@ -7,7 +7,7 @@
     4       32     sha256 of the key's length, the key and the record
     36      ...    the record
 
-The key is under it too: a record whose key has changed on disk is nobody's.
+The key is under it too: a record under a changed key belongs to no caller.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ _START = len(_MARK) + 32
 
 
 def seal(key: str, record: bytes) -> bytes:
+    """Return the record with the mark and digest in front."""
     return _MARK + _digest(key, record) + record
 
 
 def is_sealed(value: object) -> bool:
-    """Whether it claims to be; records of before there were seals are JSON."""
+    """Return whether the value has the mark; records of before there were seals are JSON."""
     return isinstance(value, bytes) and value.startswith(_MARK)
 
 
 def unseal(key: str, value: object) -> bytes | None:
-    """The record that was sealed under ``key``; None for anything else."""
+    """Return the record that was sealed under ``key``; None for anything else."""
     if not isinstance(value, bytes) or not value.startswith(_MARK):
         return None
     record = value[_START:]

@@ -1,4 +1,4 @@
-"""Pages of this run alone: files that make room in memory, and mean nothing to the next process."""
+"""`SpillFolder`: files of pages evicted from memory, valid for the life of this process."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from kvproxy.errors import SetupError
 from kvproxy.store import page_file, page_record
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 from kvproxy.store.store_folder import make_folder
 
 logger = logging.getLogger(__name__)
 
 
 class SpillFolder:
-    """Named page files in the page store's format, checksums included, but without its index and its fsync: which
-    page a file holds is known in memory only, so a restart has nothing to find them by, and empties the folder.
+    """Named page files in the page store's format, checksums included, but without its index and its fsync.
 
-    All methods may be called from any thread; for one name, one at a time. The page store's lock on the folder
-    above keeps other processes away.
+    Only memory knows which page a file holds, so a restart has nothing to find them by, and empties the folder. All
+    methods may be called from any thread; for one name, one at a time. The page store's lock on the folder above keeps
+    other processes away.
     """
 
     def __init__(self, folder: Path, *, max_size: int, fingerprint: str) -> None:
-        """Create ``folder``, or empty it. ``max_size`` in bytes is the caller's to keep. Raises SetupError."""
+        """Create ``folder``, or empty it. ``max_size`` in bytes is the caller's to keep. Raises SetupError.
+
+        Example: ``SpillFolder(store_path / "spill", max_size=8 * 2**30, fingerprint=model.fingerprint)``
+        """
         self.max_size = max_size
         self._folder = folder
         self._fingerprint = fingerprint
@@ -40,7 +43,10 @@ class SpillFolder:
             raise SetupError(f"cannot empty the spill folder {folder} ({e.strerror}); remove it") from e
 
     def put(self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer) -> None:
-        """Write one page. Raises OSError, and leaves nothing behind."""
+        """Write one page. Raises OSError, and leaves nothing behind.
+
+        Example: ``files.put("1f", node.key, node.parent_key, node.token_ids, payload)``
+        """
         (data,) = page_file.flat(payload)
         digest = hashlib.sha256(data).digest()
         record = PageRecord(self._fingerprint, key, parent, tuple(token_ids), len(data), digest)
@@ -55,14 +61,17 @@ class SpillFolder:
             raise
 
     def fill(self, file: FileIO, rest: memoryview) -> None:
-        """Append ``rest``. A seam of its own: tests put a full disk here."""
+        """Append ``rest`` to the file. A method of its own: tests put a full disk here."""
         while rest:
             rest = rest[file.write(rest) :]
 
     def get(
         self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected:
-        """Read a page and verify all of it. ``into`` as in ``PageStore.get``."""
+        """Read a page and verify all of it. ``into`` as in ``PageStore.get``.
+
+        Example: ``files.get("1f", node.key, node.parent_key, node.token_ids, into=buffer)``
+        """
         try:
             file = FileIO(self._path(name))
         except FileNotFoundError:
@@ -84,11 +93,13 @@ class SpillFolder:
         return Loaded(target) if torn is None else Rejected(torn.reason)
 
     def delete(self, name: str) -> None:
-        """Nothing happens when there is no such page; what cannot be removed is logged, and goes at a start."""
+        """Delete a page, if there is one; a file that cannot be removed is logged, and removed at the next start."""
         try:
             self._path(name).unlink(missing_ok=True)
         except OSError as e:
-            logger.warning("spilled page %s cannot be removed: %s", name, e.strerror)
+            logger.warning(
+                "spilled page %s cannot be removed now; the next start removes it: %s", name, e.strerror
+            )
 
     def clear(self) -> None:
         """Remove every page. Raises OSError."""

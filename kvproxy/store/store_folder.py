@@ -1,4 +1,4 @@
-"""Opening the folder of a page store: one process at a time, and a broken index set aside, not obeyed."""
+"""The folder of a page store: one process at a time, and a broken index set aside, not obeyed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _OWN_FILE = re.compile(r"[0-9a-f]{2}/[0-9a-f]+\.(page|part)")
 ASIDE = "broken-"
-"""Beginning of the names of folders in which damaged indexes lie."""
+"""Beginning of the names of folders that hold damaged indexes."""
 _STORE_NAMES = (
     "lock",
     "pages",
@@ -34,20 +34,24 @@ _STORE_NAMES = (
     ".probe-",
     "lost+found",
 )
-"""Beginnings of the names in a store's own folder, and of what an empty file system has."""
+"""Beginnings of the names in a store's own folder, and in an empty file system."""
 _HARMLESS = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_READONLY",
              "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_IOERR")  # fmt: skip
-"""Beginnings of error names that say nothing against the file itself: it is left where it is."""
+"""Beginnings of error names that say nothing against the file itself: it is left in place."""
 
 Rescue = Callable[[diskcache.Cache, Path], str]
-"""Puts into a new, empty index what can be verified of a damaged one, whose file is given; says what that was."""
+"""Puts the parts of a damaged index that can be verified into a new, empty one, and returns a sentence about them.
+Called with the new index and the damaged file."""
 
 
 class FolderLock:
-    """Held while a store is open. Files without a row are swept at open, so nobody else may be writing."""
+    """A lock held while a store is open. Opening removes files without a row, so no other process may be writing."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises SetupError when another process holds it. The kernel frees it however the process ends."""
+        """Lock the folder. Raises SetupError when another process holds it.
+
+        The kernel unlocks it however the process ends.
+        """
         self._fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,14 +62,17 @@ class FolderLock:
             ) from e
 
     def release(self) -> None:
+        """Unlock the folder. Idempotent."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 def make_folder(folder: Path) -> None:
-    """Create it for its owner alone, or take it as it is: the mode of a folder that somebody else made is not ours to
-    change. What lies in it is private all the same. Raises SetupError."""
+    """Create a folder for its owner alone, or take an existing one with its mode. Raises SetupError.
+
+    The mode of a folder that another program made is not ours to change. Files in it are private all the same.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
@@ -78,7 +85,10 @@ def make_folder(folder: Path) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Raises SetupError when a folder holds other things and no store: one that is shared, or named by mistake."""
+    """Refuse a folder that holds other things and no store: one that is shared, or named by mistake.
+
+    Raises SetupError.
+    """
     try:
         names = {path.name for path in folder.iterdir()}
     except FileNotFoundError:
@@ -95,14 +105,16 @@ def check_own(folder: Path) -> None:
 
 
 def open_index(folder: Path, disk: type[PageDisk], rescue: Rescue | None = None) -> diskcache.Cache:
-    """The index of an existing folder. A damaged one is set aside whole, and a new one made with what ``rescue`` finds.
+    """Open the index of an existing folder; set a damaged one aside whole, and make a new one with ``rescue``'s finds.
 
     Raises SetupError when the fault is not the file's own: locked by a foreign program, disk full.
+
+    Example: ``open_index(folder / "pages", PageDisk, rescue=lambda cache, index: list_page_files(cache, folder))``
     """
     try:
         return _open(folder, disk)
     except (sqlite3.Error, TypeError, ValueError, AttributeError) as e:
-        # Beside sqlite's own errors: what diskcache makes of settings rows it did not write.
+        # Beside sqlite's own errors: diskcache's, from settings rows that it did not write.
         if (getattr(e, "sqlite_errorname", None) or "").startswith(_HARMLESS):
             raise SetupError(f"cannot open the page store {folder}: {e}; free the disk or the file") from e
         aside, why = _set_aside(folder), " ".join(str(e).split())
@@ -121,7 +133,7 @@ def _saved(cache: diskcache.Cache, aside: Path, rescue: Rescue | None) -> str:
     try:
         return rescue(cache, aside / DBNAME)
     except (sqlite3.Error, OSError) as e:
-        cache.close()  # ends what was begun
+        cache.close()  # ends the open transaction
         return f"starting empty, since nothing could be recovered: {e}"
 
 
@@ -145,13 +157,15 @@ def _open(folder: Path, disk: type[PageDisk]) -> diskcache.Cache:
         disk_pickle_protocol=0,
         sqlite_journal_mode="wal",
         sqlite_synchronous=2,
-        sqlite_secure_delete=1,  # what was deleted is in no page of the file that a rescue could find
+        sqlite_secure_delete=1,  # a rescue finds no deleted row in any page of the file
     )
 
 
 def index_faults(folder: Path) -> list[str]:
-    """What is damaged in the index file; it holds no payloads, so this takes milliseconds. For whoever has the folder
-    locked. Raises sqlite3.Error for a file that cannot be read."""
+    """Return the damage of the index file; it holds no payloads, so this takes milliseconds.
+
+    The caller has the folder locked. Raises sqlite3.Error for a file that cannot be read.
+    """
     fault = file_fault(folder / DBNAME)
     if fault is not None:
         return [fault]
@@ -160,10 +174,12 @@ def index_faults(folder: Path) -> list[str]:
 
 
 def file_fault(path: Path) -> str | None:
-    """What can be told of an index file and its log before SQLite, which begins to use them without what it cannot
-    verify."""
+    """Return the damage of an index file and its log that can be seen before SQLite uses them; None without any.
+
+    SQLite begins to use them without the parts that it cannot verify.
+    """
     if not path.is_file():
-        return "it is no file"
+        return "it is no regular file"
     if path.stat().st_size == 0:
         return "the file is empty"
     wal = read_wal(path)
@@ -171,13 +187,16 @@ def file_fault(path: Path) -> str | None:
 
 
 def structure_faults(db: sqlite3.Connection) -> list[str]:
-    """What SQLite says against a database."""
+    """Return SQLite's own findings against a database."""
     rows = [str(row[0]) for row in db.execute("PRAGMA quick_check")]
     return [] if rows == ["ok"] else rows
 
 
 def _set_aside(folder: Path) -> Path:
-    """The index and its log. Page files stay where they are: those that no new index lists are swept."""
+    """Move the index and its log into a folder of their own.
+
+    Page files stay in place: those that no new index lists are swept.
+    """
     aside = folder / f"{ASIDE}{time.time_ns()}"
     aside.mkdir(mode=0o700)
     for path in folder.glob(f"{DBNAME}*"):
@@ -186,7 +205,7 @@ def _set_aside(folder: Path) -> Path:
 
 
 def page_files(folder: Path, *, own: bool = False) -> Iterator[str]:
-    """Paths below ``folder`` of all files but the index; with ``own`` only names that a PageDisk gives."""
+    """Yield the paths below ``folder`` of all files but the index; with ``own`` only names that a PageDisk gives."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if name.startswith((DBNAME, ASIDE)) or not path.is_file():

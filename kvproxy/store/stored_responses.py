@@ -1,4 +1,4 @@
-"""Stored responses: what a caller's later request may continue, for a while and up to a size."""
+"""`ResponseStore`: responses that a caller's later request may continue, for a limited time and up to a size."""
 
 from __future__ import annotations
 
@@ -25,24 +25,28 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 SEALED = 1
-"""``user_version`` of a database whose records all have seals."""
+"""``user_version`` of a database in which all records have seals."""
 _ROW_BYTES = 256
-"""What a row takes beside its key and its record, generously."""
+"""Bytes of a row beside its key and its record, generously."""
 _FAULTS = (sqlite3.Error, OSError, diskcache.Timeout, PickleRefused)
 
 
 class ResponseStore:
     """Records by (scope, id): no scope can reach another's. One thread does all I/O, in the order it was asked.
 
-    So what was put is found by every ``get`` that is asked later, whether or not the write has ended.
-    A full or failing disk costs records, never an answer: it is logged. A record that is not what was put is found by
-    nobody; it stays until it expires, for whoever inspects it, and ``check`` names it.
+    So a record is found by every ``get`` that is asked after its ``put``, whether or not the write has ended. A full or
+    failing disk costs records, never an answer: it is logged. A damaged record is not served; it stays until it
+    expires, for inspection, and ``check`` names it.
     """
 
     def __init__(self, folder: Path, *, ttl_s: float, max_size: int) -> None:
-        """Open or create ``folder``, which nobody else may have open. ``max_size`` in bytes: when it is reached, the
-        oldest records of the scope that has the most go first, and one that is larger than a quarter of it is not
-        kept. Raises SetupError."""
+        """Open or create ``folder``, which no other process may have open. Raises SetupError.
+
+        ``ttl_s``: lifetime of a record in seconds. ``max_size`` in bytes: when it is reached, the oldest records of the
+        scope that has the most go first, and one that is larger than a quarter of it is not kept.
+
+        Example: ``ResponseStore(store_path / "responses", ttl_s=86_400, max_size=2**30)``
+        """
         self._folder = folder
         self._ttl_s = ttl_s
         self._max_record = max_size // 4
@@ -57,22 +61,26 @@ class ResponseStore:
             raise
 
     def put(self, scope: str, id: str, record: bytes) -> asyncio.Future[None]:
-        """Begins at once; need not be awaited. Never raises for what the disk does."""
+        """Write a record; it begins at once and need not be awaited. Never raises for a failing disk.
+
+        Example: ``store.put("tenant:a", "resp_1", json.dumps(response).encode())``
+        """
         return asyncio.get_running_loop().run_in_executor(self._thread, self._put, scope, id, record)
 
     async def get(self, scope: str, id: str) -> bytes | None:
+        """Return the record, or None."""
         return await self._run(lambda: self._get(scope, id))
 
     async def delete(self, scope: str, id: str) -> bool:
-        """Whether there was one. Raises Unavailable when it may still be there."""
+        """Delete a record; return whether there was one. Raises Unavailable when it may still be there."""
         return await self._run(lambda: self._delete(scope, id))
 
     def check(self) -> list[str]:
-        """Every fault in words. Blocks."""
+        """Return every fault in words. Blocks."""
         return self._thread.submit(self._check).result()
 
     def close(self) -> None:
-        """Returns when what was put is written. Idempotent."""
+        """Wait until every record is written, and close. Idempotent."""
         if not self._closed:
             self._closed = True
             self._thread.submit(self._cache.close).result()
@@ -90,7 +98,7 @@ class ResponseStore:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def _open(self) -> diskcache.Cache:
-        """Records of before there were seals get them; what then fails its seal is named, a line each."""
+        """Open the index, and seal records of before there were seals; each damaged record is logged."""
         cache = open_index(
             self._folder, PageDisk, lambda new, old: copy_sealed_records(new, old, self._ttl_s)
         )
@@ -126,7 +134,11 @@ class ResponseStore:
 
     def _put(self, scope: str, id: str, record: bytes) -> None:
         if len(record) > self._max_record:
-            logger.warning("response %s is not kept: its %d bytes are too many", id, len(record))
+            logger.warning(
+                "response %s is not stored: its %d bytes are more than a quarter of the store",
+                id,
+                len(record),
+            )
             return
         key = _key(scope, id)
         value = seal(key, record)
@@ -137,7 +149,7 @@ class ResponseStore:
             self._cache.set(key, value, expire=self._ttl_s)
             self._shares.add(key, _size(key, value), time.time() + self._ttl_s)
         except _FAULTS as e:
-            logger.error("response %s is not kept: %s", id, e)
+            logger.error("response %s is not stored: %s", id, e)
 
     def _get(self, scope: str, id: str) -> bytes | None:
         key = _key(scope, id)
@@ -156,13 +168,13 @@ class ResponseStore:
             self._shares.remove(_key(scope, id))
             return bool(self._cache.delete(_key(scope, id)))
         except _FAULTS as e:
-            raise Unavailable("Stored responses cannot be reached at the moment.") from e
+            raise Unavailable("Stored responses cannot be reached at the moment. Try again later.") from e
 
     def _check(self) -> list[str]:
         faults = index_faults(self._folder)
         for key in self._cache.iterkeys():
             if not _is_own(key):
-                faults.append(f"a key that this store did not make: {key!r}")
+                faults.append(f"a key that this store did not write: {key!r}")
                 continue
             try:
                 value = self._cache.get(key)
@@ -175,7 +187,7 @@ class ResponseStore:
 
 
 def _key(scope: str, id: str) -> str:
-    """Scopes come from the server and hold no line end, so no id can be read as part of one."""
+    """Join scope and id. Scopes come from the server and hold no line end, so no id can be read as part of one."""
     return f"{scope}\n{id}"
 
 

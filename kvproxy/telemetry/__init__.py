@@ -1,1 +1,1 @@
-"""What an operator sees of a running proxy, as figures for Prometheus."""
+"""Telemetry: metrics for Prometheus, each request's timings, and the feed of ended requests."""

@@ -1,4 +1,4 @@
-"""A feed of what has just ended, for those who watch: bounded in memory, and no slower for a watcher who sleeps."""
+"""`Feed`: the latest ended requests, kept in bounded memory and fanned out to followers without waiting for them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 KEPT = 500
-"""Entries of all tenants that are remembered for those who begin to watch."""
+"""Entries of all tenants that are kept for new followers."""
 
 BEHIND = 1000
-"""Entries that a slow watcher may be behind; older ones are dropped, and it is told how many."""
+"""Entries that may wait for a slow follower; older ones are dropped and counted."""
 
 
 class Follower(Generic[T]):
-    """One watcher's entries, in the order in which they came."""
+    """A queue of one follower's entries, oldest first."""
 
     def __init__(self) -> None:
         self._waiting: deque[T] = deque()
@@ -33,7 +33,7 @@ class Follower(Generic[T]):
         self._news.set()
 
     def take(self) -> tuple[list[T], int]:
-        """Returns what came since the last time, and how many before that were dropped."""
+        """Return the entries since the last call, and the number of older ones that were dropped."""
         taken, missed = list(self._waiting), self._missed
         self._waiting.clear()
         self._missed = 0
@@ -41,7 +41,7 @@ class Follower(Generic[T]):
         return taken, missed
 
     async def wait(self, seconds: float) -> None:
-        """Until there is something to take, or so long."""
+        """Wait until there is an entry to take, at most ``seconds``."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -50,30 +50,30 @@ class Follower(Generic[T]):
 
 
 class Feed(Generic[T]):
-    """Event loop only. A tenant sees its own entries and no others."""
+    """The latest entries of all tenants; each tenant sees only its own. Event loop only."""
 
     def __init__(self) -> None:
         self._kept: deque[tuple[str, T]] = deque(maxlen=KEPT)
         self._followers: list[tuple[str, Follower[T]]] = []
 
     def put(self, scope: str, entry: T) -> None:
-        """``scope``: the caller's. Costs nothing that grows, but with those who watch."""
+        """Add an entry for the callers of ``scope``. O(followers)."""
         self._kept.append((scope, entry))
-        for watched, follower in self._followers:
-            if watched == scope:
+        for followed, follower in self._followers:
+            if followed == scope:
                 follower.put(entry)
 
     def recent(self, scope: str, most: int) -> list[T]:
-        """The newest ``most`` of a tenant, oldest first."""
+        """Return the newest ``most`` entries of a scope, oldest first."""
         own = [entry for kept, entry in self._kept if kept == scope]
         return own[len(own) - min(most, len(own)) :]
 
     @contextmanager
     def following(self, scope: str) -> Iterator[Follower[T]]:
-        """Whatever ends from now on."""
-        watcher = (scope, Follower[T]())
-        self._followers.append(watcher)
+        """Open a follower of the entries that a scope gets from now on."""
+        following = (scope, Follower[T]())
+        self._followers.append(following)
         try:
-            yield watcher[1]
+            yield following[1]
         finally:
-            self._followers.remove(watcher)
+            self._followers.remove(following)

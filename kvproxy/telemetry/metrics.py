@@ -1,13 +1,14 @@
-"""Figures in Prometheus' text format. Every server has a registry of its own; nothing is global.
+"""`Metrics`: a server's counters, histograms and gauges in Prometheus' text format.
 
-Names and buckets are those of OpenTelemetry's gen_ai server metrics and of vLLM where these have one, with
-``kvproxy_`` in front. All labels come from closed lists.
+Every server has a registry of its own; nothing is global. Names and buckets are those of OpenTelemetry's gen_ai
+server metrics and of vLLM where these have one, with ``kvproxy_`` in front. All labels come from closed lists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,8 +20,8 @@ from kvproxy.events import Event, Finished, Started, TextDelta
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-# Seconds. vLLM's buckets for the time to the first token, whose upper ones a CPU needs; OpenTelemetry's for whole
-# requests (gen_ai.server.request.duration), with a minute and more for long answers.
+# Seconds. For the time to the first token vLLM's buckets: a CPU needs the upper ones. For whole requests
+# OpenTelemetry's (gen_ai.server.request.duration), with a minute and more for long answers.
 TTFT_S = (
     0.001,
     0.005,
@@ -65,32 +66,32 @@ TOTAL_S = (
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The engine's state at one moment, and what it has counted since its start."""
+    """The engine's state at one moment, and its counts since its start."""
 
     running: int
     waiting: int
     pages: Mapping[str, int]
-    """By state; the states exclude each other and add up to the page budget."""
+    """Pages by state; the states exclude each other and add up to the page budget."""
     quarantined: int
     audits: Mapping[str, int]
-    """By result."""
+    """Audits by result."""
     counters: Mapping[str, int] = field(default_factory=dict)
-    """Further counts, by a name of HELP."""
+    """Further counts that only grow, by a name of HELP."""
     gauges: Mapping[str, int] = field(default_factory=dict)
-    """The same of what goes up and down."""
+    """Further values that rise and fall, by a name of HELP."""
 
 
 HELP = {
-    "spec_decode_draft_tokens": "Tokens of answers that were guessed ahead",
-    "spec_decode_accepted_tokens": "Of those, the ones that the answer had",
-    "preemptions": "Sequences that gave way to an older one or to another tenant's, to be computed again",
+    "spec_decode_draft_tokens": "Draft tokens of speculative decoding",
+    "spec_decode_accepted_tokens": "Draft tokens that became part of an answer",
+    "preemptions": "Sequences that were preempted by an older one or by another tenant's, and are computed again",
     "spilled_pages": "Pages with a copy on disk that lasts as long as this process",
-    "pinned_pages": "Pages in memory that publishers want to stay",
+    "pinned_pages": "Pages that publishers have pinned in memory",
 }
 
 
 class Meter:
-    """Counts the tokens of one reply while it is sent, and adds them up when it is closed."""
+    """Token counts of one reply, updated while it is sent and added to the metrics when it is closed."""
 
     def __init__(self, started: Started, prompt_tokens: int, close: Callable[[Meter], None]) -> None:
         self._started = started
@@ -99,21 +100,21 @@ class Meter:
         self._generated: dict[int, int] = {}
 
     def event(self, choice: int, event: Event) -> None:
-        """An event of the engine's, as it comes. A reader who leaves is counted as far as it came."""
+        """Count an event of the engine's. A reply that is cancelled counts up to its last event."""
         if isinstance(event, TextDelta):
             self._generated[choice] = self._generated.get(choice, 0) + event.tokens
         elif isinstance(event, Finished):
             self._generated[choice] = event.usage.completion_tokens
 
     def close(self) -> None:
-        """Idempotent."""
+        """Add the counts to the metrics. Idempotent."""
         close, self._close = self._close, None
         if close is not None:
             close(self)
 
     @property
     def prompt_tokens(self) -> dict[str, int]:
-        """By where their KV came from."""
+        """Prompt tokens by the source of their KV."""
         if self._started.parsed:
             return {"upstream": self._prompt_tokens}
         cached = self._started.cached_tokens
@@ -121,70 +122,65 @@ class Meter:
 
     @property
     def generated(self) -> int:
+        """Tokens generated so far, of all choices."""
         return sum(self._generated.values())
 
 
 class Metrics:
-    """Event loop only."""
+    """The metrics of one server. Event loop only."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=True)
-        self._requests = Counter(
+        counter = partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry)
+        self._requests = counter(
             "kvproxy_requests",
             "Requests by endpoint, dialect and status; 499: the client left before the answer",
             ("endpoint", "dialect", "status"),
-            registry=self._registry,
         )
-        self._duration = Histogram(
+        self._duration = histogram(
             "kvproxy_request_duration_seconds",
             "From a request's arrival to the last byte of its answer",
             ("endpoint",),
             buckets=TOTAL_S,
-            registry=self._registry,
         )
-        self._hits = Counter(
+        self._hits = counter(
             "kvproxy_hits",
-            "Answers whose prompt was taken from kept pages; collapsed: from a prefill that ran for another request",
+            "Answers with a prompt from kept pages; collapsed: from a prefill that ran for another request",
             ("kind",),
-            registry=self._registry,
         )
-        self._misses = Counter(
+        self._misses = counter(
             "kvproxy_misses",
-            "Answers whose prompt was not, by reason",
+            "Answers with a prompt that was not taken from kept pages, by reason",
             ("reason",),
-            registry=self._registry,
         )
-        self._ttft = Histogram(
+        self._ttft = histogram(
             "kvproxy_time_to_first_token_seconds",
             "From a request's arrival to its first token, by whether it was a hit",
             ("cache",),
             buckets=TTFT_S,
-            registry=self._registry,
         )
-        self._prompt_tokens = Counter(
+        self._prompt_tokens = counter(
             "kvproxy_prompt_tokens",
-            "Tokens of prompts, by where their KV came from",
+            "Tokens of prompts, by the source of their KV",
             ("source",),
-            registry=self._registry,
         )
-        self._generation_tokens = Counter(
-            "kvproxy_generation_tokens", "Tokens of answers", registry=self._registry
-        )
-        # A series that is not there is no zero to whoever computes rates.
-        for kind in ("hit", "collapsed"):
-            self._hits.labels(kind)
-        for reason in MissReason:
-            self._misses.labels(reason.value)
-        for source in ("cached", "prefilled", "upstream"):
-            self._prompt_tokens.labels(source)
+        self._generation_tokens = counter("kvproxy_generation_tokens", "Tokens of answers")
+        self._begin_series()
 
     def request(self, endpoint: str, dialect: str, status: int, seconds: float) -> None:
-        """``endpoint``: a route's pattern, never a path that a client made up."""
+        """Count a request. ``endpoint`` is a route's pattern, never the client's path, so labels stay bounded.
+
+        Example: ``metrics.request("/v1/models", "openai", 200, 0.002)``
+        """
         self._requests.labels(endpoint, dialect, str(status)).inc()
         self._duration.labels(endpoint).observe(seconds)
 
     def reply(self, decision: Decision, started: Started, prompt_tokens: int, ttft_s: float) -> Meter:
-        """A reply whose first token is known. The meter must be closed when it has ended, however it ended."""
+        """Count a reply at its first token; return its meter, which must be closed when the reply ends or fails.
+
+        Example: ``meter = metrics.reply(decision, started, 3774, clock.elapsed_s)``
+        """
         missed = isinstance(decision, Miss)
         if isinstance(decision, Miss):
             self._misses.labels(decision.reason.value).inc()
@@ -193,17 +189,26 @@ class Metrics:
         self._ttft.labels("miss" if missed else "hit").observe(ttft_s)
         return Meter(started, prompt_tokens, self._ended)
 
+    def _begin_series(self) -> None:
+        # Rates are computed from series that exist from the start: a missing series is not read as zero.
+        for kind in ("hit", "collapsed"):
+            self._hits.labels(kind)
+        for reason in MissReason:
+            self._misses.labels(reason.value)
+        for source in ("cached", "prefilled", "upstream"):
+            self._prompt_tokens.labels(source)
+
     def _ended(self, meter: Meter) -> None:
         for source, tokens in meter.prompt_tokens.items():
             self._prompt_tokens.labels(source).inc(tokens)
         self._generation_tokens.inc(meter.generated)
 
     def follow(self, figures: Callable[[], Figures]) -> None:
-        """Ask for these whenever somebody looks."""
+        """Show the engine's figures; ``figures`` is called at each scrape."""
         self._registry.register(_EngineFigures(figures))
 
     def text(self) -> bytes:
-        """In CONTENT_TYPE. Costs some milliseconds."""
+        """Return all metrics as text of CONTENT_TYPE. Takes some milliseconds."""
         return generate_latest(self._registry)
 
 
@@ -212,7 +217,7 @@ class _EngineFigures(Collector):
         self._figures = figures
 
     def describe(self) -> list[Metric]:
-        """Nothing is asked of the engine before somebody looks."""
+        """Return no names, so that registration does not ask the engine."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -221,7 +226,7 @@ class _EngineFigures(Collector):
         yield GaugeMetricFamily("kvproxy_num_requests_waiting", "Requests that wait for a place", now.waiting)
         pages = GaugeMetricFamily(
             "kvproxy_kv_pages",
-            "Pages of KV in memory by state; evictable ones are kept until others need their room",
+            "Pages of KV in memory by state; evictable pages stay until their memory is needed",
             labels=["state"],
         )
         for state, count in now.pages.items():
@@ -229,7 +234,7 @@ class _EngineFigures(Collector):
         yield pages
         yield GaugeMetricFamily(
             "kvproxy_quarantined_documents",
-            "Document versions whose kept pages are not used",
+            "Document versions in quarantine, with kept pages that are not used",
             now.quarantined,
         )
         audits = CounterMetricFamily(

@@ -1,4 +1,4 @@
-"""Where the time of a request went."""
+"""`Timings`: a stopwatch for one request, reported in ``Server-Timing``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from kvproxy.events import Started
 
 
 class Timings:
-    """Where the time of one request went, in seconds. Starts when it is made.
+    """The time of one request in seconds, by phase. The clock starts when the object is made.
 
-    Two kinds of measurement: ``measure`` names a piece of our own work, ``waiting`` marks time that is not
-    ours (the client sending its body, the engine). ``proxy_s`` is all time so far that was not waited:
-    nothing that the proxy does escapes it, named or not.
+    Two kinds of measurement: ``measure`` names a phase of the proxy's own work, ``waiting`` marks time that is
+    not the proxy's (the client sending its body, the engine). ``proxy_s`` is all time so far without the waits,
+    so it includes work that has no name.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -28,6 +28,7 @@ class Timings:
 
     @contextmanager
     def measure(self, name: str) -> Iterator[None]:
+        """Add the block's time to the phase ``name``."""
         began = self._clock()
         try:
             yield
@@ -36,6 +37,7 @@ class Timings:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
+        """Count the block's time as waited."""
         began = self._clock()
         try:
             yield
@@ -44,13 +46,15 @@ class Timings:
 
     @property
     def elapsed_s(self) -> float:
+        """Seconds since the clock started."""
         return self._clock() - self._began
 
     @property
     def proxy_s(self) -> float:
+        """Seconds since the clock started, without the waits."""
         return self._clock() - self._began - self._waited
 
     def report(self, started: Started) -> dict[str, float]:
-        """For ``Server-Timing``: our named work, the engine's own figures, and ``proxy``."""
+        """Return seconds by name for ``Server-Timing``: the named phases, the engine's figures, and ``proxy``."""
         engine = {"queue": started.queue_s, "load": started.load_s, "prefill": started.prefill_s}
         return {**self._named, **engine, "proxy": self.proxy_s}

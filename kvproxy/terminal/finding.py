@@ -10,8 +10,10 @@ Level = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """A finding: its level, its subject, its text, and the remedy."""
+
     level: Level
     check: str
     what: str
     advice: str = ""
-    """What to do about it; empty for ``ok``."""
+    """The remedy; empty for ``ok``."""

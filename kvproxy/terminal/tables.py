@@ -1,4 +1,4 @@
-"""What the command line prints as tables. Without a terminal they are as wide as they need to be."""
+"""Tables that the command line prints. Without a terminal they are as wide as they need to be."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def console() -> Console:
 
 
 def print_documents(documents: Iterable[dict[str, Any]]) -> None:
+    """Print the table of ``kvproxy docs list``."""
     table = Table("document", "tokens", "characters", "visibility", "framings", "on disk")
     for d in documents:
         framings = ", ".join(f["name"] for f in d["framings"] if ":" not in f["name"])
@@ -42,6 +43,7 @@ def print_documents(documents: Iterable[dict[str, Any]]) -> None:
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
+    """Print the findings of ``kvproxy doctor``."""
     table = Table("", "check", "found", "what to do")
     for f in findings:
         table.add_row(Text(f.level, style=_STYLES[f.level]), Text(f.check), Text(f.what), Text(f.advice))
@@ -49,6 +51,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
 
 
 def print_verifications(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the table of ``kvproxy verify``."""
     table = Table(
         "document",
         "framing",
@@ -105,6 +108,7 @@ def _verdict(row: dict[str, Any]) -> Text:
 
 
 def print_cold(result: dict[str, Any]) -> None:
+    """Print the table of ``kvproxy bench cold``."""
     machine = result["machine"]
     table = Table(
         "prompt tokens",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
 from kvproxy.core import ChatRequest
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy
-from kvproxy.wire.bodies.strict import ListOf
+from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.chat.chat_body import ChatMessageBody
 from kvproxy.wire.chat.parse_chat import parse_chat
@@ -19,31 +19,28 @@ from kvproxy.wire.tools.chat_tools import ChatToolBody, ToolChoiceField
 _CHAT_FIELDS = ("model", "messages", "tools", "tool_choice", "chat_template_kwargs")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class TokenizeBody(_Strict):
+class TokenizeBody(Strict):
     """Either ``prompt`` or ``messages``."""
 
     model: str | None = Field(default=None, description="The local model, also when left out.")
     prompt: str | None = Field(default=None, description="Text, taken as it is: no chat template.")
     messages: ListOf[ChatMessageBody] | None = Field(
-        default=None, description="A conversation, as for chat completions: what the model would be given."
+        default=None,
+        description="A conversation, as for chat completions: the prompt that the model would get.",
     )
     tools: ListOf[ChatToolBody] | None = None
     tool_choice: ToolChoiceField = None
     chat_template_kwargs: dict[str, Any] | None = None
     add_special_tokens: bool | None = Field(
         default=None,
-        description="With `prompt`, true by default: what the tokenizer adds by itself, if anything.",
+        description="With `prompt`, true by default: the special tokens that the tokenizer adds by itself, if any.",
     )
     add_generation_prompt: bool | None = Field(default=None, description="With `messages`: true only.")
     continue_final_message: bool | None = Field(default=None, description="Not supported.")
     return_token_strs: bool | None = None
 
 
-class DetokenizeBody(_Strict):
+class DetokenizeBody(Strict):
     model: str | None = Field(default=None, description="The local model, also when left out.")
     tokens: ListOf[Annotated[int, Field(ge=0)]]
 
@@ -60,33 +57,35 @@ class Detokenized(TypedDict):
 
 
 def parse_tokenize(body: dict[str, Any]) -> TokenizeBody:
-    """Raises InvalidRequest, UnsupportedParameter."""
+    """Parse a body of ``/tokenize``. Raises InvalidRequest, UnsupportedParameter."""
     try:
-        asked = TokenizeBody.model_validate(body)
+        request = TokenizeBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    if (asked.prompt is None) == (asked.messages is None):
+    if (request.prompt is None) == (request.messages is None):
         raise InvalidRequest("Give either 'prompt' or 'messages'.", param="prompt")
-    if asked.continue_final_message:
+    if request.continue_final_message:
         raise _unsupported("continue_final_message")
-    if asked.messages is not None and asked.add_generation_prompt is False:
+    if request.messages is not None and request.add_generation_prompt is False:
         raise _unsupported("add_generation_prompt")
-    if asked.messages is not None and asked.add_special_tokens:
+    if request.messages is not None and request.add_special_tokens:
         raise _unsupported("add_special_tokens")
     if body.get("chat_template") is not None:
         raise _unsupported("chat_template")
-    return asked
+    return request
 
 
 def tokenized_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy = LENIENT) -> ChatRequest:
-    """The conversation of a body that was parsed before, read as ``policy`` has it. Raises what a chat completion
-    would."""
+    """Return the conversation of a parsed body, read under ``policy``. Raises a chat completion's errors.
+
+    Example: ``tokenized_chat(body, served_name="qwen").messages``.
+    """
     fields = {name: body[name] for name in _CHAT_FIELDS if name in body}
     return parse_chat({**fields, "model": served_name}, served_name=served_name, policy=policy)
 
 
 def parse_detokenize(body: dict[str, Any]) -> DetokenizeBody:
-    """Raises InvalidRequest."""
+    """Parse a body of ``/detokenize``. Raises InvalidRequest."""
     try:
         return DetokenizeBody.model_validate(body)
     except ValidationError as e:

@@ -1,4 +1,4 @@
-"""How each endpoint writes the events of a stream that an upstream answers."""
+"""``UpstreamEvents``: an upstream's stream as the events of each endpoint."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from kvproxy.wire.anthropic.errors import error_type
 Dialect = Literal["chat/completions", "completions", "responses", "messages", "embeddings"]
 
 _NAMED = ("responses", "messages")
-"""Their events have names, and the last one is an event of their own rather than ``[DONE]``."""
+"""Endpoints with named events; their last event is one of their own rather than ``[DONE]``."""
 
 
 class UpstreamEvents:
-    """One stream's events as bytes."""
+    """Encodes the events of one stream."""
 
     def __init__(self, endpoint: Dialect) -> None:
         self._endpoint = endpoint
         self._next = 0
 
     def event(self, value: dict[str, Any]) -> bytes:
-        """Raises ValueError for a number that is not finite."""
+        """Encode an event. Raises ValueError for a number that is not finite."""
         if isinstance(number := value.get("sequence_number"), int):
             self._next = number + 1
         name = value.get("type")
@@ -33,17 +33,17 @@ class UpstreamEvents:
         return b"" if self._endpoint in _NAMED else event_bytes.DONE
 
     def error(self, error: KVProxyError) -> bytes:
-        """The stream ends here, in the way that clients of this endpoint understand."""
+        """Encode the error that ends the stream, in the format of this endpoint."""
         if self._endpoint == "messages":
             kind = error_type(error.http_status)
             body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": error.message}}
             return event_bytes.event(body, "error")
-        told = error.body()["error"]
+        openai = error.body()["error"]
         if self._endpoint == "responses":
             fields = {
-                "code": told["code"] or told["type"],
-                "message": told["message"],
-                "param": told["param"],
+                "code": openai["code"] or openai["type"],
+                "message": openai["message"],
+                "param": openai["param"],
             }
             return event_bytes.event({"type": "error", **fields, "sequence_number": self._next}, "error")
         return event_bytes.event(error.body())

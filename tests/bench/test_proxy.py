@@ -49,7 +49,8 @@ def test_there_is_no_ratio_to_nothing() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_it_measures_the_real_proxy(smollm2: Path) -> None:
     plan = ProxyBenchPlan(sequential=3, rounds=1, burst=4, concurrency=2, warm_up=1)
     said: list[tuple[int, int]] = []

@@ -49,7 +49,7 @@ def host(torch: str = "2.13.0+cpu", *, fast_bf16: bool = True, cuda: str | None 
 
 
 def test_the_tested_torch_is_the_pinned_one() -> None:
-    pins = (Path(__file__).parent.parent / "constraints.txt").read_text()
+    pins = (Path(__file__).parents[2] / "constraints.txt").read_text()
     assert re.findall(r"^torch==(.+)$", pins, re.MULTILINE) == [TESTED_TORCH]
 
 

@@ -20,7 +20,7 @@ def in_thread(proxy: Proxy) -> Iterator[str]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="fake-proxy")
     thread.start()
-    runner = ConnectionRunner(build_app(proxy.parts))
+    runner = ConnectionRunner(build_app(proxy.components))
 
     async def start() -> str:
         await runner.setup()
@@ -32,11 +32,11 @@ def in_thread(proxy: Proxy) -> Iterator[str]:
         await runner.cleanup()
 
     try:
-        yield asyncio.run_coroutine_threadsafe(start(), loop).result(timeout=10) and _url(runner)
+        yield asyncio.run_coroutine_threadsafe(start(), loop).result(timeout=60) and _url(runner)
     finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(timeout=10)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(timeout=60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         loop.close()
 
 

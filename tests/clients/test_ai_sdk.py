@@ -18,9 +18,9 @@ from tests.fake_proxy import running
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ai-sdk"
 KEY = "key-of-the-ai-sdk-tenant"
-LIMIT_S = 180
+LIMIT_S = 300
 
-pytestmark = pytest.mark.timeout(LIMIT_S + 60)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LIMIT_S + 120)]
 
 
 @pytest.fixture(scope="module")

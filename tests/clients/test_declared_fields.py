@@ -14,7 +14,7 @@ from kvproxy.wire.fields.message_fields import MESSAGES
 from kvproxy.wire.fields.response_fields import RESPONSES
 from tests.clients.programs import CURRENT, run
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 KINDS: dict[str, Sequence[Field]] = {
     "openai.types.chat.completion_create_params:CompletionCreateParamsStreaming": CHAT,

@@ -13,7 +13,7 @@ import pytest
 from tests.clients.programs import CURRENT, run
 from tests.e2e.served import Served
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(720)]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KEY = "key-of-the-examples-tenant"

@@ -18,7 +18,7 @@ from tests.fake_proxy import running
 INTEGRATIONS = Path(__file__).parents[2] / "integrations"
 KEY = "key-of-the-integrations-tenant"
 MODEL = "smol"
-LIMIT_S = 240
+LIMIT_S = 900
 
 PACKAGES = {"llama-index": OPENAI2, "openai-agents": CURRENT, "pydantic-ai": CURRENT}
 
@@ -62,6 +62,7 @@ def here(proxy: Served) -> dict[str, str]:
     return {"KVPROXY_BASE_URL": f"{proxy.url}/v1", "KVPROXY_API_KEY": KEY}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(LIMIT_S + 20)
 @pytest.mark.parametrize("package", PACKAGES)
 def test_unit_tests(package: str) -> None:
@@ -70,14 +71,16 @@ def test_unit_tests(package: str) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.slow
+@pytest.mark.timeout(LIMIT_S + 300)
 @pytest.mark.parametrize("package", PACKAGES)
 def test_integration_tests(proxy: Served, package: str) -> None:
     run_tests(package, "integration_tests", **here(proxy))
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.slow
+@pytest.mark.timeout(LIMIT_S + 300)
 @pytest.mark.parametrize("package", PACKAGES)
 def test_example(proxy: Served, package: str, tmp_path: Path) -> None:
     """Asks twice of a text that it publishes, and leaves nothing behind."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.clients.in_thread import in_thread
-from tests.clients.javascript import run_js
+from tests.clients.javascript import LIMIT_S, run_js
 from tests.clients.scripted import scripted_proxy
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LIMIT_S + 60)]
 
 
 @pytest.fixture(scope="module")

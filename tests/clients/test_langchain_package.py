@@ -19,6 +19,8 @@ KEY = "key-of-the-langchain-tenant"
 MODEL = "smol"
 LIMIT_S = 900
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def proxy(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -60,7 +62,7 @@ def test_unit_tests() -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.timeout(LIMIT_S + 300)
 def test_integration_tests(proxy: Served) -> None:
     variables = {"KVPROXY_BASE_URL": f"{proxy.url}/v1", "KVPROXY_API_KEY": KEY, "KVPROXY_MODEL": MODEL}
     assert "passed" in run("integration_tests", **variables)

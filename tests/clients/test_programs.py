@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.clients.programs import CURRENT, OPENAI2, OWN, run
+from tests.clients.programs import CURRENT, LIMIT_S, OPENAI2, OWN, run
 from tests.clients.tap import Tap
 from tests.e2e.served import Served
 from tests.e2e.texts import document
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(LIMIT_S + 300)]
 
 KEY = "key-of-the-clients-tenant"
 MODEL = "smol"

@@ -10,10 +10,10 @@ import pytest
 
 from kvproxy.server.openapi.operations import OPERATIONS
 from tests.clients.in_thread import in_thread
-from tests.clients.programs import CURRENT, run
+from tests.clients.programs import CURRENT, LIMIT_S, run
 from tests.server.doubles import make_proxy
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LIMIT_S + 60)]
 
 KEY = "key-of-the-fuzzer"
 PHASES = ("examples", "coverage", "fuzzing")

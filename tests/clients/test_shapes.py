@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from tests.clients.in_thread import in_thread
-from tests.clients.programs import CURRENT, OPENAI2, run
+from tests.clients.programs import CURRENT, LIMIT_S, OPENAI2, run
 from tests.clients.scripted import CONTEXT, scripted_proxy
 from tests.clients.tap import Tap
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LIMIT_S + 120)]
 
 SAYS = "Say something."
 SCHEMA = {

@@ -52,7 +52,7 @@ def compositions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def spy(composer: Composer, *arguments: object) -> Prompt:
         threads.append(threading.get_ident())
-        return compose(composer, *arguments)  # type: ignore[arg-type]  # a spy that passes its arguments on
+        return compose(composer, *arguments)  # type: ignore[arg-type]  # a spy that passes on
 
     monkeypatch.setattr(Composer, "compose", spy)
     return threads
@@ -159,7 +159,7 @@ def test_the_text_before_a_document_is_remembered_within_its_scope_alone(
 
     def spy(joiner: TokenJoiner, before: str, document: object) -> object:
         found.append(before)
-        return find(joiner, before, document)  # type: ignore[arg-type]  # a spy that passes its arguments on
+        return find(joiner, before, document)  # type: ignore[arg-type]  # a spy that passes on
 
     monkeypatch.setattr(TokenJoiner, "_find_lead", spy)
     request = chat(("user", ["My own words before it.", REF, "Why?"]))

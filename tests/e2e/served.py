@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -42,8 +43,15 @@ class Served:
         command = [sys.executable, "-m", "kvproxy", "serve", "--config", str(self.folder / "config.yaml")]
         command += ["--model", str(self._model), "--port", "0", "--store", str(self.store)]
         command += ["--announce-file", str(announced), *arguments]
+        own = dict(os.environ)
+        if "PYTEST_XDIST_WORKER" in own:
+            own.pop(
+                "OMP_NUM_THREADS", None
+            )  # one for the tests of tiny models; a person's proxy has all cores
         with self._log_file.open("wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, env=own, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + START_S
         while not announced.exists():
             status = self._process.poll()

@@ -60,7 +60,7 @@ async def ask(stack: Stack, question: str) -> tuple[str, Hit | Miss, str]:
 async def audits(stack: Stack, result: str, count: int) -> None:
     """Until so many audits have ended like that."""
     wanted = f'kvproxy_audits_total{{result="{result}"}} {count}.0'
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while wanted not in stack.pipeline.metrics.text().decode():  # noqa: ASYNC110  figures are polled
             await asyncio.sleep(0.02)
 
@@ -73,7 +73,8 @@ def flip(stack: Stack) -> None:
             cache.pool.view(node.page).view(torch.int16)[:, 1, :, 40:200, :8].bitwise_xor_(0x0100)
 
 
-@pytest.mark.timeout(180)  # two starts of the real model, and a verification
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # two starts of the real model, and a verification
 async def test_a_page_that_rots_costs_a_prefill_and_never_an_answer(
     smollm2: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

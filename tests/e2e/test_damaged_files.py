@@ -12,7 +12,7 @@ from tests.e2e.reader import MODEL, reader
 from tests.e2e.served import Served
 from tests.e2e.texts import document, in_system
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 IDS = ("sound", "registry", "pages")
 TEXTS = {id: document(id, 1_700, skip=3_000 * i) for i, id in enumerate(IDS)}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kvproxy.core import PAGE_TOKENS
 from tests.e2e.conftest import Fresh
 from tests.e2e.reader import MODEL, Answer, Reader
 from tests.e2e.texts import document, in_system, in_user
@@ -22,7 +23,8 @@ QUESTIONS = (
     "Überrasche mich: 鍵は何ですか。🗝️",
 )
 SAMPLED: dict[str, Any] = {"temperature": 0.9, "top_p": 0.9, "seed": 7}
-CHARACTERS = 3_000
+CHARACTERS = 1_700
+"""More than a page of tokens."""
 
 
 def said(answer: Answer) -> tuple[str, str, int, int]:
@@ -42,7 +44,7 @@ def test_a_warm_answer_is_the_cold_one(fresh: Fresh, publisher: Reader, framing:
     info = publisher.publish(id, text)["info"]
     kept = {f["name"]: f["tokens"] for f in info["framings"]}
     # Its last tokens may merge with what follows; they are the reader's own.
-    assert info["tokens"] - 5 <= kept["system"] <= info["tokens"] + 3 and info["tokens"] > 500
+    assert info["tokens"] - 5 <= kept["system"] <= info["tokens"] + 3 and info["tokens"] > PAGE_TOKENS
     for i, (question, fields) in enumerate(asked):
         warm = fresh().ask(layout(text, question), stream=i % 2 == 0, **fields)
         assert said(warm) == said(cold[question, str(fields)])
@@ -69,7 +71,7 @@ def test_a_reference_stands_for_the_text(fresh: Fresh, publisher: Reader) -> Non
         answers = [fresh().ask(m) for m in messages]
         assert {said(a) for a in answers} == {said(answers[0])}
         assert {(a.outcome, a.key, a.cached) for a in answers} == {("hit", "reference@1", answers[0].cached)}
-        assert answers[0].cached > 500
+        assert answers[0].cached > PAGE_TOKENS
 
 
 def test_a_newer_version_does_not_answer_for_the_older(fresh: Fresh, publisher: Reader) -> None:

@@ -14,7 +14,7 @@ from tests.e2e.reader import MODEL, Reader, reader
 from tests.e2e.served import Served
 from tests.e2e.texts import document, in_system, in_user
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 TEXT = document("kill", 4_000)
 BODY = {"id": "killed", "text": TEXT}

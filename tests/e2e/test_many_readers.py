@@ -18,14 +18,14 @@ from kvproxy.config import Config, EngineSettings, ModelSettings, StoreSettings
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.components import Parts
+from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
 from kvproxy.stack.open_stack import Stack, open_stack
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document, in_system
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 READERS = 64
 TENANTS = 4
@@ -126,7 +126,7 @@ async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
     drain = Drain(5.0)
     bound: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with open_stack(config, ModelFolder(model, MODEL)) as stack:
-        parts = Parts(
+        components = Components(
             served_name=MODEL,
             created=0,
             pipeline=stack.pipeline,
@@ -144,9 +144,9 @@ async def proxy_here(model: Path, store: Path) -> AsyncIterator[Proxy]:
         def announce(host: str, port: int) -> None:
             bound.set_result(f"http://{host}:{port}")
 
-        server = asyncio.create_task(serve(build_app(parts), "127.0.0.1", 0, drain, announce))
+        server = asyncio.create_task(serve(build_app(components), "127.0.0.1", 0, drain, announce))
         try:
-            url = await asyncio.wait_for(bound, 10)
+            url = await asyncio.wait_for(bound, 120)
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
                 yield Proxy(stack, drain, url, session)
         finally:

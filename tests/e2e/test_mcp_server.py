@@ -45,6 +45,7 @@ def over_http(tenant: Reader) -> Iterator[str]:
             process.send_signal(signal.SIGTERM)
 
 
+@pytest.mark.slow  # explaining goes over stdio too, and asking over HTTP
 async def test_an_agent_publishes_and_asks_over_stdio(fresh: Fresh) -> None:
     tenant = fresh()
     texts = {"mcp/one": document("one", 2_500), "mcp/two": document("two", 2_500, 3_000)}

@@ -7,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 
+from kvproxy.core import PAGE_TOKENS
 from tests.e2e.conftest import Fresh
 from tests.e2e.reader import Reader
 from tests.e2e.texts import document, in_system, in_user
@@ -18,7 +19,7 @@ QUESTION = "What is a covered work?"
 
 
 def test_a_new_preamble_is_prefilled_once_for_each_tenant(fresh: Fresh, publisher: Reader) -> None:
-    text = document("preamble", 3_000)
+    text = document("preamble", 1_700)
     publisher.publish("preamble", text)
     one, other = fresh(), fresh()
     first = one.ask(in_user(text, QUESTION, PERSONA))
@@ -27,7 +28,7 @@ def test_a_new_preamble_is_prefilled_once_for_each_tenant(fresh: Fresh, publishe
     another_question = one.ask(in_user(text, "Who conveys it?", PERSONA), stream=True)
     for answer in (second, another_question):
         assert (answer.outcome, answer.key) == ("hit", "preamble@1")
-        assert answer.cached > 600
+        assert answer.cached > PAGE_TOKENS
     assert second.text == first.text
     # What the first tenant's request left behind is its own.
     stranger = other.ask(in_user(text, QUESTION, PERSONA))
@@ -54,13 +55,13 @@ def test_a_document_is_found_wherever_a_message_starts_with_it(fresh: Fresh, pub
 
 def test_a_private_document_is_not_there_for_others(fresh: Fresh) -> None:
     owner, stranger, control = fresh(), fresh(), fresh()
-    text = document("private", 3_000)
+    text = document("private", 1_700)
     reference = [{"role": "user", "content": [{"type": "kv_document", "document": "private"}]}]
     before = control.ask(in_system(text, QUESTION))
     owner.publish("private", text, "private")
     mine = owner.ask(in_system(text, QUESTION))
-    assert (mine.outcome, mine.key) == ("hit", "private@1") and mine.cached > 600
-    assert owner.ask(reference).cached > 600
+    assert (mine.outcome, mine.key) == ("hit", "private@1") and mine.cached > PAGE_TOKENS
+    assert owner.ask(reference).cached > PAGE_TOKENS
 
     theirs = stranger.ask(in_system(text, QUESTION))
     assert (theirs.outcome, theirs.key, theirs.detail) == ("fwd=miss", None, "no-document")

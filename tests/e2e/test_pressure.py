@@ -13,7 +13,7 @@ from tests.e2e.reader import MODEL, Answer, Reader, reader
 from tests.e2e.served import Served
 from tests.e2e.texts import document, in_system
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 KEYS = tuple(f"key-of-tenant-{i:03}" for i in range(4))
 PAGE = 5_898_240

@@ -11,7 +11,7 @@ from tests.e2e.conftest import Fresh
 from tests.e2e.reader import Reader
 from tests.e2e.texts import document, in_system, in_user
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LIMIT_MS = 15.0
 """Five times what is aimed at: machines that run tests are busy, and a lost cache costs far more."""

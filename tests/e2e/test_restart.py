@@ -22,7 +22,7 @@ from tests.e2e.reader import MODEL, Answer, Reader, reader
 from tests.e2e.served import Served
 from tests.e2e.texts import document, in_system
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SOUND = "sound"
 IDS = (SOUND, *(damage.__name__ for damage in DAMAGE))
@@ -38,7 +38,7 @@ def ask(client: Reader, id: str, **fields: Any) -> Answer:
     return client.ask(in_system(text_of(id), "What is it about?"), max_tokens=12, **fields)
 
 
-def test_three_runs_on_one_store(smollm2: Path, tmp_path: Path) -> None:
+def test_two_runs_on_one_store(smollm2: Path, tmp_path: Path) -> None:
     config = {"model": {"name": MODEL}}
     proxy = Served(tmp_path, smollm2, config | {"engine": {"max_running": 1, "max_waiting": 0}})
     with proxy:
@@ -61,6 +61,14 @@ def test_three_runs_on_one_store(smollm2: Path, tmp_path: Path) -> None:
         assert proxy.stop() == 0
         assert faults(proxy.store) == [], "what had to be computed again was stored again"
 
+
+@pytest.mark.slow  # two more starts of the real model
+def test_pages_of_another_dtype_are_not_used(smollm2: Path, tmp_path: Path) -> None:
+    proxy = Served(tmp_path, smollm2, {"model": {"name": MODEL}})
+    with proxy:
+        with reader(proxy.url) as client:
+            client.publish(SOUND, text_of(SOUND))
+        assert proxy.stop() == 0
         proxy.start("--dtype", "float32")
         with reader(proxy.url) as client:
             another_engines_pages_are_not_used(proxy, client)
@@ -96,7 +104,7 @@ def a_full_engine_says_when_to_come_back(client: Reader) -> None:
 def drains(proxy: Served, client: Reader, lines: Iterator[str]) -> None:
     """SIGTERM: newcomers are refused, the stream is not, and the status is 0."""
     proxy.signal(signal.SIGTERM)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (status := newcomer(client)) == 429:
         assert time.monotonic() < deadline, "the signal was not noticed"
     assert status in (503, None)

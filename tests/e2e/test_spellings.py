@@ -12,7 +12,7 @@ from tests.e2e.reader import Reader
 from tests.e2e.test_command_line import Shell
 from tests.e2e.texts import document, in_system, in_user
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 QUESTION = "What is this text about?"
 

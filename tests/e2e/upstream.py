@@ -24,7 +24,7 @@ def upstream_thread() -> Iterator[MockUpstream]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="mock-upstream")
     thread.start()
-    upstream, loop, stop = started.result(timeout=10)
+    upstream, loop, stop = started.result(timeout=60)
     try:
         yield upstream
     finally:

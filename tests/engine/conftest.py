@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 import torch
 
-from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine import build
+from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.sequence import ALLOWANCE
-from tests.engine.tiny import Rig, make_model, make_rig, write_vocabulary
-
-
-class RigMaker(Protocol):
-    def __call__(
-        self,
-        model: TileModel | None = None,
-        *,
-        vocabulary: Vocabulary | None = None,
-        pages: int = 64,
-        max_context: int = 2048,
-        max_running: int = 64,
-        max_waiting: int = 64,
-        eos_ids: frozenset[int] = frozenset(),
-        store: PagesOnDisk | None = None,
-        spill: SpillFiles | None = None,
-        allowance: int = ALLOWANCE,
-    ) -> Rig: ...
+from tests.engine.harness import EngineHarness, HarnessMaker, make_harness
+from tests.engine.stepped import SteppedModel
+from tests.engine.tiny import make_model, write_vocabulary
 
 
 @pytest.fixture(scope="session")
@@ -44,25 +30,46 @@ def vocabulary_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_vocabulary(tmp_path_factory.mktemp("vocabulary"))
 
 
-MODELS = [(k, d) for k in ("llama", "qwen2", "qwen3") for d in (torch.bfloat16, torch.float32)]
-
-
-@pytest.fixture(scope="session", params=MODELS, ids=lambda m: f"{m[0]}-{str(m[1]).removeprefix('torch.')}")
-def any_model(request: pytest.FixtureRequest) -> TileModel:
-    kind, dtype = request.param
+@cache
+def shared_model(kind: str, dtype: torch.dtype) -> TileModel:
+    """Return a tiny model that no test changes; pytest would make it again, and measure it, in every file."""
     return make_model(kind, dtype)
+
+
+MODELS = [(k, d) for k in ("llama", "qwen2", "qwen3") for d in (torch.bfloat16, torch.float32)]
+PAIRED = {("llama", torch.bfloat16), ("qwen2", torch.float32), ("qwen3", torch.bfloat16)}
+"""Each architecture once and each dtype: the other pairings are slow."""
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(m, marks=() if m in PAIRED else pytest.mark.slow) for m in MODELS],
+    ids=lambda m: f"{m[0]}-{str(m[1]).removeprefix('torch.')}",
+)
+def any_model(request: pytest.FixtureRequest) -> TileModel:
+    return shared_model(*request.param)
 
 
 @pytest.fixture(scope="session")
 def llama() -> TileModel:
     """The one model of tests in which the architecture plays no part."""
-    return make_model("llama", torch.bfloat16)
+    return shared_model("llama", torch.bfloat16)
+
+
+@pytest.fixture(scope="module")
+def small_model(smollm2: Path) -> Iterator[TileModel]:
+    """The real small model on two threads, as on the smallest machine that serves it, whatever the rest has here."""
+    before = torch.get_num_threads()
+    yield build.load(
+        smollm2, dtype="bfloat16", device="cpu", threads=2, tokenizer_digest="t", template_digest="c"
+    )
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
-def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
+def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[HarnessMaker]:
     """Makes engines; ``rigs()`` is one on the tiny Llama with 64 pages."""
-    made: list[Rig] = []
+    made: list[EngineHarness] = []
     default_model, default_vocabulary = llama, vocabulary
 
     def make(
@@ -74,11 +81,11 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
         max_running: int = 64,
         max_waiting: int = 64,
         eos_ids: frozenset[int] = frozenset(),
-        store: PagesOnDisk | None = None,
+        store: DurablePages | None = None,
         spill: SpillFiles | None = None,
         allowance: int = ALLOWANCE,
-    ) -> Rig:
-        rig = make_rig(
+    ) -> EngineHarness:
+        rig = make_harness(
             model or default_model,
             vocabulary or default_vocabulary,
             pages=pages,
@@ -99,5 +106,11 @@ def rigs(llama: TileModel, vocabulary: Vocabulary) -> Iterator[RigMaker]:
 
 
 @pytest.fixture
-def rig(rigs: RigMaker) -> Rig:
+def rig(rigs: HarnessMaker) -> EngineHarness:
     return rigs()
+
+
+@pytest.fixture
+def stepped() -> SteppedModel:
+    """A model that the test holds before a tile and breaks."""
+    return SteppedModel()

@@ -1,4 +1,4 @@
-"""A grammar that is made by hand, for tests of those who ask one."""
+"""Hand-made grammars, for tests of the sampler and the engine."""
 
 from __future__ import annotations
 

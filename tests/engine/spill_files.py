@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 
 class MemoryFiles:

@@ -20,10 +20,10 @@ class SteppedModel:
         """Rows that wrote KV into a page."""
         self.tiles = 0
         self.fail_at: int | None = None
-        self._steps = self.model.steps
+        self._steps = self.model.tiles.steps
         self._held = threading.Event()
         self._held.set()
-        self.model.steps = self._step  # type: ignore[method-assign]  # the double is the model, instrumented
+        self.model.tiles.steps = self._step  # type: ignore[method-assign]  # the double is the model, instrumented
 
     def _step(self, tile: Tile, kv: torch.Tensor) -> Steps:
         assert self._held.wait(20)

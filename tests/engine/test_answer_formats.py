@@ -109,7 +109,7 @@ def test_beside_tools_an_answer_or_a_call(real: Walker, wanted: AnswerFormat) ->
         (RegexFormat(r"(a)\1", param="guided_regex"), "backreference"),
         (RegexFormat("(?s)a.", param="guided_regex"), "flags"),
         (RegexFormat("((a{1000}){1000}){1000}", param="guided_regex"), "too many"),
-        (GrammarFormat("root ::= x", "gbnf", param="grammar"), "'x' is not there"),
+        (GrammarFormat("root ::= x", "gbnf", param="grammar"), "'x' is not defined"),
         (GrammarFormat('rot ::= "x"', "gbnf", param="grammar"), "no rule 'root'"),
         (GrammarFormat('root ::= "x', "gbnf", param="grammar"), "line 1"),
         (GrammarFormat("root ::= [b-a]", "gbnf", param="grammar"), "ends before it begins"),

@@ -7,8 +7,8 @@ import torch
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.bitwise import PageWatch, compare_rows, largest_of, total
-from tests.engine.conftest import RigMaker
-from tests.engine.tiny import Rig, prompt
+from tests.engine.harness import EngineHarness, HarnessMaker
+from tests.engine.tiny import prompt
 
 
 def itself(x: torch.Tensor) -> torch.Tensor:
@@ -62,16 +62,16 @@ def test_pieces_add_up() -> None:
     assert math.isnan(largest_of([0.0, math.nan, 1.0])) and largest_of([]) == 0.0
 
 
-def watched(rig: Rig, tokens: tuple[int, ...], kept: int) -> PageWatch:
+def watched(rig: EngineHarness, tokens: tuple[int, ...], kept: int) -> PageWatch:
     """Compute ``tokens`` from scratch beside its kept pages."""
-    with rig.cache.hold(tokens, ("public", "a")) as match:
+    with rig.cache.retain_match(tokens, ("public", "a")) as match:
         assert match.tokens == kept
         watch = PageWatch(rig.cache, match.nodes, kept)
         rig.cold(tokens, inspect=watch)
     return watch
 
 
-def test_kept_pages_beside_recomputed_ones(rigs: RigMaker) -> None:
+def test_kept_pages_beside_recomputed_ones(rigs: HarnessMaker) -> None:
     rig = rigs(pages=32)
     tokens = prompt(3, 700)
     rig.run(tokens[:600], max_tokens=0)
@@ -90,7 +90,7 @@ def test_kept_pages_beside_recomputed_ones(rigs: RigMaker) -> None:
     assert 0 < different.largest < 1
 
 
-def test_what_a_hit_does_not_take_is_not_compared(rigs: RigMaker) -> None:
+def test_what_a_hit_does_not_take_is_not_compared(rigs: HarnessMaker) -> None:
     """Of a page that is used in part, the positions behind that part are another prompt's."""
     rig = rigs(pages=32)
     tokens = prompt(3, 500)

@@ -1,5 +1,7 @@
-"""Every sequence of what may happen to the cache: its books are counted anew after each step, promises are kept,
-and what comes back from anywhere has the bytes that were computed."""
+"""`KVCache` under every sequence of events: its counts are right after each step, and reservations are kept.
+
+Each page that comes back from memory, the store or the spill tier has the bytes that were computed.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from kvproxy.engine.cache.page_costs import PageCosts, PageWork
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
-from kvproxy.store.page_store import Loaded
+from kvproxy.store.page_results import Loaded
 from tests.engine.spill_files import MemoryFiles
 
 SHAPE = PageShape(layers=1, kv_heads=1, head_dim=1, dtype=torch.float32)
@@ -38,7 +40,7 @@ some = st.integers(0, 11)
 
 @lru_cache(4096)
 def content(tokens: tuple[int, ...]) -> bytes:
-    """What a page holds for a prefix: one float for each position, from all tokens up to it."""
+    """Return a page's content for a prefix: one float for each position, from all tokens up to it."""
     first = (len(tokens) - 1) // PAGE_TOKENS * PAGE_TOKENS
     rows = []
     for end in range(first + 1, first + PAGE_TOKENS + 1):
@@ -56,7 +58,7 @@ def prefix_of(node: Node) -> tuple[int, ...]:
 
 class CacheMachine(RuleBasedStateMachine):
     running = Bundle("running")
-    fixed = Bundle("fixed")
+    pins = Bundle("pins")
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,20 +69,20 @@ class CacheMachine(RuleBasedStateMachine):
         self.spill = self.cache.spill_into(self.files, self.files.calls.append)
         self.sequences: list[list[int]] = []
         self.on_disk: dict[bytes, bytes] = {}
-        self.promised = 0
-        self.holds: list[ExitStack] = []
+        self.reserved = 0
+        self.retained: list[ExitStack] = []
 
     def teardown(self) -> None:
         self.files.go.set()
         for pages in self.sequences:
             self.cache.return_pages(pages)
-        for hold in self.holds:
-            hold.close()
+        for stack in self.retained:
+            stack.close()
         self.spill.close()
 
     @rule(target=running, tokens=prefixes, scope=scopes)
     def serve(self, tokens: tuple[int, ...], scope: str) -> object:
-        """As admission and the registrar do, in one go."""
+        """Do as admission and the registrar do, in one go."""
         cache = self.cache
         match = cache.match(tokens, ("public", scope), len(tokens) - 1)
         whole = match.tokens // PAGE_TOKENS
@@ -91,7 +93,7 @@ class CacheMachine(RuleBasedStateMachine):
             need += 1
         if not cache.retain_and_reserve(match.nodes, need):
             return multiple()
-        cache.used(match.nodes)
+        cache.note_use(match.nodes)
         for node in absent:
             need -= self._load(node)
         if any(n.page is None for n in match.nodes):  # lost on the way
@@ -118,7 +120,7 @@ class CacheMachine(RuleBasedStateMachine):
         return pages
 
     def _load(self, node: Node) -> int:
-        """Read it back. Promised pages that this took."""
+        """Read a page back; return the number of reserved pages that this took."""
         if node.page is not None or not self.cache.index.has(node):
             return 0
         if node.stored:
@@ -129,7 +131,7 @@ class CacheMachine(RuleBasedStateMachine):
             found = bytes(result.payload)
         page = self.cache.take(None)
         self.cache.pool.write(page, found)
-        self.cache.arrived(node, page)
+        self.cache.attach_loaded(node, page)
         return 1
 
     def _attach(self, match: PrefixMatch) -> list[int]:
@@ -153,32 +155,30 @@ class CacheMachine(RuleBasedStateMachine):
     @rule(share=st.floats(0, 1))
     def press(self, share: float) -> None:
         seen = self.cache.occupancy()
-        wanted = int((seen.free + seen.evictable - self.promised) * share)
+        wanted = int((seen.free + seen.evictable - self.reserved) * share)
         assert self.cache.reserve(wanted)
         self.cache.return_pages([self.cache.take(None) for _ in range(wanted)])
 
     @rule(share=shares)
-    def promise(self, share: float) -> None:
-        """To a sequence that takes its pages later, with whatever comes between."""
+    def reserve(self, share: float) -> None:
+        """Reserve pages for a sequence that takes them later, with any other rules between."""
         seen = self.cache.occupancy()
-        pages = int((seen.free + seen.evictable - self.promised) * share)
+        pages = int((seen.free + seen.evictable - self.reserved) * share)
         assert self.cache.reserve(pages)
-        self.promised += pages
+        self.reserved += pages
 
     @rule(target=running, share=shares)
-    def take_promised(self, share: float) -> object:
-        """As a prompt grows: a take never fails, whatever came between. Then it is registered, or another's copy of
-        it is there."""
-        count = int(self.promised * share)
+    def take_reserved(self, share: float) -> object:
+        """Take reserved pages as a prompt grows: a take never fails. ``register_late`` may register them then."""
+        count = int(self.reserved * share)
         pages = [self.cache.take(None) for _ in range(count)]
-        self.promised -= count
+        self.reserved -= count
         self.sequences.append(pages)
         return pages
 
     @rule(pages=running, tokens=prefixes, scope=scopes)
     def register_late(self, pages: list[int], tokens: tuple[int, ...], scope: str) -> None:
-        """A sequence whose pages hold this prefix, computed beside what others kept of it: as one that takes nothing
-        from the cache."""
+        """Register a sequence's pages of a prefix that others have kept too: it took nothing from the cache."""
         if not any(pages is s for s in self.sequences) or len(pages) < pages_for(len(tokens)):
             return
         if any(n.page in pages for n in self.cache.index):
@@ -196,30 +196,30 @@ class CacheMachine(RuleBasedStateMachine):
             chain.append(made)
 
     @rule(which=some)
-    def want_what_is_promised(self, which: int) -> None:
-        """With all pages promised, whoever wants to keep one that may go is refused, and each promise is redeemed."""
+    def want_reserved_pages(self, which: int) -> None:
+        """With all pages reserved, no other evictable page can be retained, and each reservation is redeemed."""
         chain = self._chain(which)
         seen = self.cache.occupancy()
-        pages = seen.free + seen.evictable - self.promised
+        pages = seen.free + seen.evictable - self.reserved
         assert self.cache.reserve(pages)
-        fixed = bool(chain) and self.cache.pin(chain, 3) is PinOutcome.PINNED
-        pinned = self.cache.retain(chain)
+        pinned = bool(chain) and self.cache.pin(chain, 3) is PinOutcome.PINNED
+        retained = self.cache.retain(chain)
         tokens = prefix_of(chain[-1]) if chain else BASE
-        with self.cache.hold(tokens, ("public", "a", "b")):
+        with self.cache.retain_match(tokens, ("public", "a", "b")):
             self.cache.return_pages([self.cache.take(None) for _ in range(pages)])
-        if pinned:
+        if retained:
             self.cache.release(chain)
-        if fixed:
+        if pinned:
             self.cache.unpin(chain)
 
     @rule(share=shares)
-    def unpromise(self, share: float) -> None:
-        count = int(self.promised * share)
+    def unreserve(self, share: float) -> None:
+        count = int(self.reserved * share)
         self.cache.unreserve(count)
-        self.promised -= count
+        self.reserved -= count
 
     def _chain(self, which: int) -> tuple[Node, ...]:
-        """One of the nodes that there are, and those that lead to it; none where there are none."""
+        """Return one of the nodes and its ancestors; none where there are none."""
         nodes = sorted(self.cache.index, key=lambda n: (n.scope, prefix_of(n)))
         at = nodes[which % len(nodes)] if nodes else None
         chain: list[Node] = []
@@ -229,32 +229,32 @@ class CacheMachine(RuleBasedStateMachine):
         return tuple(chain)
 
     @rule(which=some, more=st.booleans())
-    def hold_for_a_while(self, which: int, more: bool) -> None:
+    def retain_for_a_while(self, which: int, more: bool) -> None:
         """Look up a prompt that begins with a page that is there, or ends in it."""
         chain = self._chain(which)
         if chain:
             tokens = (*prefix_of(chain[-1]), *([0] if more else []))
             stack = ExitStack()
-            stack.enter_context(self.cache.hold(tokens, ("public", chain[-1].scope)))
-            self.holds.append(stack)
+            stack.enter_context(self.cache.retain_match(tokens, ("public", chain[-1].scope)))
+            self.retained.append(stack)
 
     @rule()
     def let_go(self) -> None:
-        if self.holds:
-            self.holds.pop(0).close()
+        if self.retained:
+            self.retained.pop(0).close()
 
     @rule(which=some)
     def keep(self, which: int) -> None:
-        """Pin as the page writer does, for nodes of any state."""
+        """Retain as the page writer does, for nodes of any state."""
         nodes = self._chain(which)
         if self.cache.retain(nodes):
             stack = ExitStack()
             stack.callback(self.cache.release, nodes)
-            self.holds.append(stack)
+            self.retained.append(stack)
 
     @rule(tokens=prefixes)
     def publish(self, tokens: tuple[int, ...]) -> None:
-        """Store what is resident of a prefix."""
+        """Store the resident part of a prefix."""
         for node in self.cache.match(tokens, ("public",), len(tokens)).nodes:
             if node.page is None:
                 break
@@ -267,14 +267,14 @@ class CacheMachine(RuleBasedStateMachine):
         if nodes:
             self.cache.discard(nodes[-1])
 
-    @rule(target=fixed, which=some)
-    def fix(self, which: int) -> object:
+    @rule(target=pins, which=some)
+    def pin(self, which: int) -> object:
         nodes = self._chain(which)
-        fixed = nodes and self.cache.pin(nodes, 3) is PinOutcome.PINNED
-        return nodes if fixed else multiple()
+        pinned = nodes and self.cache.pin(nodes, 3) is PinOutcome.PINNED
+        return nodes if pinned else multiple()
 
-    @rule(nodes=consumes(fixed))
-    def unfix(self, nodes: tuple[Node, ...]) -> None:
+    @rule(nodes=consumes(pins))
+    def unpin(self, nodes: tuple[Node, ...]) -> None:
         self.cache.unpin(nodes)
 
     @rule(good=st.booleans())

@@ -14,7 +14,7 @@ from kvproxy.engine.cache.page_costs import PageCosts, PageWork
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
-from kvproxy.engine.cache.spill_tier import Spill
+from kvproxy.engine.cache.spill_tier import SpillTier
 from tests.engine.spill_files import MemoryFiles
 
 SHAPE = PageShape(layers=1, kv_heads=1, head_dim=2, dtype=torch.float32)
@@ -59,7 +59,7 @@ class Home:
         self.files = MemoryFiles(4, SHAPE.bytes)
         costs = PageCosts(PageWork(linear=1e12, attention=0.0), SHAPE.bytes, spills=True)
         self.cache = KVCache(self.pool, PrefixIndex(root_key("test")), costs)
-        self.spill: Spill = self.cache.spill_into(self.files, self.files.calls.append)
+        self.spill: SpillTier = self.cache.spill_into(self.files, self.files.calls.append)
         self.pool.lock = self.cache._lock
 
     def keep(self, *firsts: int) -> list[Node]:
@@ -81,7 +81,7 @@ class Home:
         there = threading.Event()
 
         def hold() -> None:
-            with self.cache.hold((first,) * (PAGE_TOKENS + 1), ("a",)) as match:
+            with self.cache.retain_match((first,) * (PAGE_TOKENS + 1), ("a",)) as match:
                 found.append(match)
                 there.set()
                 assert until.wait(10)
@@ -113,11 +113,11 @@ def test_pages_are_spilled_and_cleared_without_the_lock(home: Home) -> None:
     assert home.cache.check([]) == []
 
 
-def test_who_finds_a_page_while_it_is_spilled_keeps_it_and_another_goes(home: Home) -> None:
+def test_a_page_found_while_it_is_spilled_stays_and_another_is_evicted(home: Home) -> None:
     (wanted,) = home.keep(1)
     (spare,) = home.keep(2)
     home.keep(3)
-    home.cache.used([spare, *home.cache.match((3,) * PAGE_TOKENS, ("a",), PAGE_TOKENS).nodes])
+    home.cache.note_use([spare, *home.cache.match((3,) * PAGE_TOKENS, ("a",), PAGE_TOKENS).nodes])
     until = threading.Event()
     found = home.hold_during_the_next_move(1, until)
     assert home.cache.reserve(1)
@@ -130,7 +130,7 @@ def test_who_finds_a_page_while_it_is_spilled_keeps_it_and_another_goes(home: Ho
     home.cache.return_pages([page])
 
 
-def test_who_finds_a_promised_page_while_it_is_spilled_cannot_keep_it(home: Home) -> None:
+def test_a_reserved_page_found_while_it_is_spilled_cannot_be_retained(home: Home) -> None:
     home.keep(1, 2, 3)
     assert home.cache.reserve(3)
     until = threading.Event()
@@ -142,7 +142,7 @@ def test_who_finds_a_promised_page_while_it_is_spilled_cannot_keep_it(home: Home
     home.cache.return_pages(pages)
 
 
-def test_a_copy_that_fails_costs_neither_the_page_nor_the_promise(home: Home) -> None:
+def test_a_copy_that_fails_costs_neither_the_page_nor_the_reservation(home: Home) -> None:
     nodes = home.keep(1, 2, 3)
     assert home.cache.reserve(1)
     home.pool.fail = True

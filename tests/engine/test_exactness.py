@@ -13,14 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS, Sampling
-from kvproxy.engine import build
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.sequence import Phase
 from kvproxy.store.page_record import HEADER_UNIT
 from kvproxy.store.page_store import PageStore
-from tests.engine.conftest import RigMaker
-from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt
+from tests.engine.harness import EngineHarness, HarnessMaker, make_harness
+from tests.engine.tiny import VOCAB, make_model, prompt
 
 
 def other(token: int) -> int:
@@ -28,13 +27,13 @@ def other(token: int) -> int:
     return token % (VOCAB - 1) + 1
 
 
-def donate(rig: Rig, tokens: tuple[int, ...], length: int, scope: str) -> None:
+def donate(rig: EngineHarness, tokens: tuple[int, ...], length: int, scope: str) -> None:
     """Leave behind a sequence that shares exactly ``length`` tokens with ``tokens``, in a scope of its own."""
     donor = (*tokens[:length], other(tokens[length]))
     rig.run(donor, max_tokens=0, scope=scope, readable=(scope,))
 
 
-def test_every_offset_of_a_page_gives_the_cold_logits(any_model: TileModel, rigs: RigMaker) -> None:
+def test_every_offset_of_a_page_gives_the_cold_logits(any_model: TileModel, rigs: HarnessMaker) -> None:
     rig = rigs(any_model, pages=12)
     assert any_model.numerics.exact
     tokens = prompt(1, 2 * PAGE_TOKENS + 40)
@@ -49,7 +48,7 @@ def test_every_offset_of_a_page_gives_the_cold_logits(any_model: TileModel, rigs
 
 
 def test_a_donor_that_shares_any_number_of_tokens_changes_no_bit(
-    any_model: TileModel, rigs: RigMaker
+    any_model: TileModel, rigs: HarnessMaker
 ) -> None:
     rig = rigs(any_model, pages=32)
     tokens = prompt(2, PAGE_TOKENS + 60)
@@ -64,7 +63,7 @@ def test_a_donor_that_shares_any_number_of_tokens_changes_no_bit(
 
 @pytest.mark.parametrize("first", range(0, PAGE_TOKENS, 64))
 def test_all_256_offsets_give_the_cold_logits_behind_them(
-    rigs: RigMaker, llama: TileModel, first: int
+    rigs: HarnessMaker, llama: TileModel, first: int
 ) -> None:
     """The rows behind the cut are computed in other tiles, at other places of them, for every cut."""
     rig = rigs(llama, pages=16)
@@ -78,7 +77,7 @@ def test_all_256_offsets_give_the_cold_logits_behind_them(
         rig.evict_all()
 
 
-def test_strangers_in_the_tile_change_no_bit(any_model: TileModel, rigs: RigMaker) -> None:
+def test_other_sequences_in_the_tile_change_no_bit(any_model: TileModel, rigs: HarnessMaker) -> None:
     rig = rigs(any_model)
     tokens = prompt(4, 600)
     cold = rig.cold(tokens, max_tokens=12)
@@ -99,7 +98,7 @@ def test_strangers_in_the_tile_change_no_bit(any_model: TileModel, rigs: RigMake
         stream.end()
 
 
-def test_seeded_answers_are_the_same_alone_and_in_company(any_model: TileModel, rigs: RigMaker) -> None:
+def test_seeded_answers_are_the_same_alone_and_in_company(any_model: TileModel, rigs: HarnessMaker) -> None:
     rig = rigs(any_model)
 
     def sampling(i: int) -> Sampling:
@@ -114,7 +113,7 @@ def test_seeded_answers_are_the_same_alone_and_in_company(any_model: TileModel, 
     assert again.answer != alone[0]
 
 
-def test_what_a_cancelled_reader_left_is_exact(rigs: RigMaker, llama: TileModel) -> None:
+def test_pages_of_a_cancelled_request_are_exact(rigs: HarnessMaker, llama: TileModel) -> None:
     rig = rigs(llama)
     tokens = prompt(5, 1200)
     cold = rig.cold(tokens, max_tokens=0, score_from=1190).logits
@@ -134,7 +133,7 @@ def test_what_a_cancelled_reader_left_is_exact(rigs: RigMaker, llama: TileModel)
 
 
 def test_eviction_and_reload_from_the_store_change_no_bit(
-    any_model: TileModel, rigs: RigMaker, tmp_path: Path
+    any_model: TileModel, rigs: HarnessMaker, tmp_path: Path
 ) -> None:
     tokens = prompt(6, 700)
     with PageStore(tmp_path, max_size=2**30, fingerprint=any_model.fingerprint) as store:
@@ -159,7 +158,7 @@ def test_eviction_and_reload_from_the_store_change_no_bit(
         again = rigs(any_model, store=store)
         node = None
         for start in range(0, 650, PAGE_TOKENS):
-            node = again.cache.know("a", node, tokens[start : min(start + PAGE_TOKENS, 650)])
+            node = again.cache.add_stored("a", node, tokens[start : min(start + PAGE_TOKENS, 650)])
         hit = again.score(tokens, 650)
         assert hit.cached == 650
         assert torch.equal(hit.logits, cold)
@@ -167,7 +166,7 @@ def test_eviction_and_reload_from_the_store_change_no_bit(
 
 
 def test_a_partial_page_that_was_stored_whole_is_read_as_it_was(
-    rigs: RigMaker, llama: TileModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rigs: HarnessMaker, llama: TileModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = prompt(6, 400)
     with PageStore(tmp_path, max_size=2**30, fingerprint=llama.fingerprint) as store:
@@ -184,7 +183,7 @@ def test_a_partial_page_that_was_stored_whole_is_read_as_it_was(
         rig.close()
 
 
-def test_separate_decode_tiles_serve_equal_answers_and_share_no_answer_positions(rigs: RigMaker) -> None:
+def test_separate_decode_tiles_serve_equal_answers_and_share_no_answer_positions(rigs: HarnessMaker) -> None:
     """As on machines where a small decode tile gives other bits."""
     model = make_model("llama", torch.bfloat16)
     model.numerics = replace(model.numerics, tiles=(64,), unified=False, granule=64)
@@ -203,7 +202,7 @@ def test_separate_decode_tiles_serve_equal_answers_and_share_no_answer_positions
     assert answers[7] == rig.cold(prompt(407, 120), max_tokens=30).answer
 
 
-def test_answer_positions_are_shared_where_all_tiles_agree(rigs: RigMaker, llama: TileModel) -> None:
+def test_answer_positions_are_shared_where_all_tiles_agree(rigs: HarnessMaker, llama: TileModel) -> None:
     rig = rigs(llama)
     tokens = prompt(8, 500)
     first = rig.run(tokens, max_tokens=40)
@@ -228,9 +227,9 @@ def mixes(draw: st.DrawFn) -> list[tuple[int, int, int, int, bool]]:
 
 
 @pytest.fixture(scope="module")
-def mixing(llama: TileModel, vocabulary: Vocabulary) -> Iterator[Rig]:
+def mixing(llama: TileModel, vocabulary: Vocabulary) -> Iterator[EngineHarness]:
     """Room for about three of the largest requests: some wait, and pages are evicted. It must lose none of them."""
-    rig = make_rig(llama, vocabulary, pages=9, max_context=1024)
+    rig = make_harness(llama, vocabulary, pages=9, max_context=1024)
     yield rig
     rig.close()
 
@@ -242,7 +241,9 @@ def mixing(llama: TileModel, vocabulary: Vocabulary) -> Iterator[Rig]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(mix=mixes())
-def test_any_mix_gives_each_its_cold_answer(mixing: Rig, mix: list[tuple[int, int, int, int, bool]]) -> None:
+def test_any_mix_gives_each_its_cold_answer(
+    mixing: EngineHarness, mix: list[tuple[int, int, int, int, bool]]
+) -> None:
     rig = mixing
     asked = []
     for i, (family, shared, tail, new, leaves) in enumerate(mix):
@@ -280,14 +281,7 @@ def test_any_mix_gives_each_its_cold_answer(mixing: Rig, mix: list[tuple[int, in
     rig.check()
 
 
-@pytest.fixture(scope="module")
-def small_model(smollm2: Path) -> TileModel:
-    return build.load(
-        smollm2, dtype="bfloat16", device="cpu", threads=None, tokenizer_digest="t", template_digest="c"
-    )
-
-
-def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: RigMaker) -> None:
+def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: HarnessMaker) -> None:
     rig = rigs(small_model, vocabulary=Vocabulary(smollm2), pages=24)
     assert small_model.numerics.exact
     source = random.Random(1)

@@ -10,9 +10,9 @@ import pytest
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.errors import Overloaded
-from tests.engine.conftest import RigMaker
+from tests.engine.harness import EngineHarness, HarnessMaker, Stream
 from tests.engine.stepped import SteppedModel
-from tests.engine.tiny import Rig, Stream, prompt
+from tests.engine.tiny import prompt
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def stepped() -> SteppedModel:
     return SteppedModel()
 
 
-def flood(rig: Rig, count: int, length: int = 40, max_tokens: int = 400) -> list[Stream]:
+def flood(rig: EngineHarness, count: int, length: int = 40, max_tokens: int = 400) -> list[Stream]:
     """Sequences of tenant ``a``, no two alike."""
     return [
         rig.submit(prompt(100 + i, length), max_tokens=max_tokens, tenant="a", register=False)
@@ -45,7 +45,7 @@ class Watch:
         return self.all <= 4 * self.own + 12
 
 
-def comes_soon(rig: Rig, stepped: SteppedModel, length: int = 40) -> bool:
+def comes_soon(rig: EngineHarness, stepped: SteppedModel, length: int = 40) -> bool:
     """Whether a newcomer of tenant ``b`` need not wait for the others; its answer must be right in any case."""
     watch, tokens = Watch(stepped), prompt(7, length)
     newcomer = rig.submit(tokens, max_tokens=3, tenant="b", inspect=watch)
@@ -58,14 +58,14 @@ def comes_soon(rig: Rig, stepped: SteppedModel, length: int = 40) -> bool:
 
 
 @pytest.mark.parametrize("running", [1, 4])
-def test_all_places_taken_and_many_waiting(rigs: RigMaker, stepped: SteppedModel, running: int) -> None:
+def test_all_places_taken_and_many_waiting(rigs: HarnessMaker, stepped: SteppedModel, running: int) -> None:
     rig = rigs(stepped.model, max_running=running, max_waiting=60)
     stepped.hold()
     flood(rig, 40, max_tokens=400 if running > 1 else 4)
     assert comes_soon(rig, stepped)
 
 
-def test_a_full_queue(rigs: RigMaker, stepped: SteppedModel) -> None:
+def test_a_full_queue(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     rig = rigs(stepped.model, max_running=4, max_waiting=20)
     stepped.hold()
     flood(rig, 24)
@@ -75,7 +75,7 @@ def test_a_full_queue(rigs: RigMaker, stepped: SteppedModel) -> None:
     assert comes_soon(rig, stepped)
 
 
-def test_long_prompts_in_all_places(rigs: RigMaker, stepped: SteppedModel) -> None:
+def test_long_prompts_in_all_places(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     """Those that are being computed give way as well, amid a tile; each is shorter than the newcomer's."""
     rig = rigs(stepped.model, max_running=4)
     streams = flood(rig, 20, length=600, max_tokens=2)
@@ -83,14 +83,14 @@ def test_long_prompts_in_all_places(rigs: RigMaker, stepped: SteppedModel) -> No
     assert comes_soon(rig, stepped, length=700)
 
 
-def test_all_pages_promised_to_long_answers(rigs: RigMaker, stepped: SteppedModel) -> None:
+def test_all_pages_promised_to_long_answers(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     rig = rigs(stepped.model, pages=12)
     stepped.hold()
     flood(rig, 20, max_tokens=700)
     assert comes_soon(rig, stepped, length=2 * PAGE_TOKENS)
 
 
-def test_a_follower_does_not_wait_in_its_leaders_line(rigs: RigMaker, stepped: SteppedModel) -> None:
+def test_a_follower_does_not_wait_in_its_leaders_line(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     """The other tenant has asked for the same public document, behind many shorter prompts."""
     rig, watch, document = rigs(stepped.model), Watch(stepped), prompt(50, 3 * PAGE_TOKENS)
 
@@ -114,7 +114,7 @@ def test_a_follower_does_not_wait_in_its_leaders_line(rigs: RigMaker, stepped: S
     assert watch.soon
 
 
-def test_what_gave_way_goes_on_with_the_same_bits(rigs: RigMaker, stepped: SteppedModel) -> None:
+def test_a_preempted_sequence_goes_on_with_the_same_bits(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     """In every phase in which a sequence may give way; each reader hears of one beginning."""
     rig = rigs(stepped.model, max_running=4, pages=40)
     streams = flood(rig, 3, length=60, max_tokens=60) + flood(rig, 3, length=900, max_tokens=20)
@@ -131,7 +131,7 @@ def test_what_gave_way_goes_on_with_the_same_bits(rigs: RigMaker, stepped: Stepp
     assert rig.engine.preemptions >= 1
 
 
-def test_one_tenants_answers_do_not_grow_at_the_cost_of_anothers(rigs: RigMaker) -> None:
+def test_one_tenants_answers_do_not_grow_at_the_cost_of_anothers(rigs: HarnessMaker) -> None:
     rig = rigs(pages=5, allowance=32)
     big = [rig.submit(prompt(i, 250), max_tokens=300, tenant="a") for i in (1, 2)]
     for stream in big:
@@ -143,7 +143,7 @@ def test_one_tenants_answers_do_not_grow_at_the_cost_of_anothers(rigs: RigMaker)
     assert answers == [rig.cold(prompt(i, n), max_tokens=new).answer for i, n, new in asked]
 
 
-def test_any_mix_of_tenants_ends_with_the_right_answers_and_sound_pages(rigs: RigMaker) -> None:
+def test_any_mix_of_tenants_ends_with_the_right_answers_and_sound_pages(rigs: HarnessMaker) -> None:
     dice, rig = random.Random(5), rigs(max_running=3, pages=9, allowance=16)
     asked = [
         (

@@ -9,7 +9,7 @@ import jsonschema
 
 from kvproxy.core import Constraint, JsonFormat, Sampling, Tool, ToolChoice
 from kvproxy.engine import build
-from tests.engine.conftest import RigMaker
+from tests.engine.harness import HarnessMaker
 from tests.engine.schema_corpus import CORPUS
 from tests.engine.walk import Walker
 
@@ -18,7 +18,7 @@ BOUNDED = ("plain", "unicode-keys", "github-issue", "pydantic-discriminated")
 TOOL = Tool("save", parameters=CORPUS["plain"], strict=True)
 
 
-def test_greedy_and_sampled_answers_are_valid(smollm2: Path, rigs: RigMaker) -> None:
+def test_greedy_and_sampled_answers_are_valid(smollm2: Path, rigs: HarnessMaker) -> None:
     model = build.load(
         smollm2, dtype="bfloat16", device="cpu", threads=None, tokenizer_digest="t", template_digest="c"
     )

@@ -55,7 +55,7 @@ def test_a_free_form_tools_expression_is_enforced(real: Walker, text: str, ok: b
     assert admits(real, constraint, call("run", f'{{"input": "{text}"}}')) is ok
 
 
-def test_an_expression_that_cannot_be_enforced_refuses_nobody(real: Walker) -> None:
+def test_an_expression_that_cannot_be_enforced_refuses_no_request(real: Walker) -> None:
     tool = free_form("run", None, TextFormatBody(type="grammar", syntax="regex", definition=r"(?=a)b(?<!c)"))
     constraint = Constraint(tools=(tool,), choice=ToolChoice("required", ("run",)))
     assert admits(real, constraint, call("run", '{"input": "anything"}'))

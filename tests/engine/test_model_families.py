@@ -22,7 +22,8 @@ from kvproxy.engine.forward import tiles
 from kvproxy.engine.forward.tile_model import from_module
 from kvproxy.engine.models.supported import check_supported
 from kvproxy.errors import SetupError
-from tests.engine.tiny import DEVICE, VOCAB, make_rig, prompt
+from tests.engine.harness import make_harness
+from tests.engine.tiny import DEVICE, VOCAB, prompt
 
 pytestmark = pytest.mark.skipif(DEVICE != "cpu", reason="float32 on a CPU")
 
@@ -102,7 +103,7 @@ def verdict(config: Any, vocabulary: Vocabulary) -> str:
     except SetupError as e:
         return e.message
     assert expected is not None, told
-    rig = make_rig(model, vocabulary, pages=8, max_context=512)
+    rig = make_harness(model, vocabulary, pages=8, max_context=512)
     try:
         cold = rig.cold(tokens, max_tokens=0, score_from=0).logits
         for cut in (100, 300):

@@ -1,4 +1,4 @@
-"""However prompts are cut into tiles, and wherever those rest, no bit changes: alone, in company, after one left.
+"""Bits do not depend on the tiles that prompts are cut into, on their pauses, or on other sequences.
 
 The tiles are cut by dice.
 """
@@ -19,7 +19,8 @@ from kvproxy.engine.forward.invariance import Numerics
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import Phase
-from tests.engine.tiny import Rig, make_rig, prompt
+from tests.engine.harness import EngineHarness, make_harness
+from tests.engine.tiny import prompt
 
 
 class Whim(Pace):
@@ -50,8 +51,8 @@ def whim() -> Whim:
 
 
 @pytest.fixture
-def whimsical(any_model: TileModel, vocabulary: Vocabulary, whim: Whim) -> Iterator[Rig]:
-    rig = make_rig(any_model, vocabulary, pages=96, pace=whim)
+def whimsical(any_model: TileModel, vocabulary: Vocabulary, whim: Whim) -> Iterator[EngineHarness]:
+    rig = make_harness(any_model, vocabulary, pages=96, pace=whim)
     yield rig
     rig.close()
 
@@ -59,7 +60,7 @@ def whimsical(any_model: TileModel, vocabulary: Vocabulary, whim: Whim) -> Itera
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(dice=st.integers(0, 2**32), length=st.integers(200, 1200), streams=st.integers(0, 3))
 def test_random_tiles_and_rests_give_the_same_bits(
-    whimsical: Rig, whim: Whim, dice: int, length: int, streams: int
+    whimsical: EngineHarness, whim: Whim, dice: int, length: int, streams: int
 ) -> None:
     rig = whimsical
     whim.dice.seed(dice)
@@ -86,7 +87,7 @@ def test_random_tiles_and_rests_give_the_same_bits(
     rig.check()
 
 
-def test_tiles_do_rest_and_are_of_many_sizes(whimsical: Rig, whim: Whim) -> None:
+def test_tiles_do_rest_and_are_of_many_sizes(whimsical: EngineHarness, whim: Whim) -> None:
     stream = whimsical.submit(prompt(1, 40), max_tokens=400)
     stream.begin()
     whimsical.run(prompt(2, 1500), max_tokens=0)
@@ -94,7 +95,7 @@ def test_tiles_do_rest_and_are_of_many_sizes(whimsical: Rig, whim: Whim) -> None
     assert stream.finished is None
 
 
-def test_a_reader_who_leaves_amid_a_tile_leaves_nothing_behind(whimsical: Rig, whim: Whim) -> None:
+def test_a_request_cancelled_amid_a_tile_leaves_no_page(whimsical: EngineHarness, whim: Whim) -> None:
     """Its pages go to others at once; the rest of its tile must not be written into them."""
     rig = whimsical
     tokens = prompt(3, 5 * PAGE_TOKENS)

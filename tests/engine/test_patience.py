@@ -10,10 +10,10 @@ import torch
 
 from kvproxy.core import Sampling
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
-from kvproxy.engine.loop.scheduler import whose_turn
+from kvproxy.engine.loop.scheduler import ready
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import Overloaded
-from tests.engine.conftest import RigMaker
+from tests.engine.harness import HarnessMaker
 from tests.engine.tiny import prompt
 
 
@@ -31,14 +31,14 @@ def test_the_patient_wait_for_the_others(vocabulary: Vocabulary) -> None:
     stale = sequence(vocabulary, Phase.PREFILL, now - 2, patience_s=1.0)
     loading = sequence(vocabulary, Phase.LOADING)
     stream = sequence(vocabulary, Phase.DECODE, now)
-    assert whose_turn([idler, fresh, stale, loading, stream], now) == [stale, stream]
-    assert whose_turn([idler, fresh, stream], now) == [stream]
-    assert whose_turn([idler, loading], now) == [idler], "who only loads computes nothing"
-    assert whose_turn([idler, fresh], now) == [idler, fresh]
-    assert whose_turn([loading], now) == []
+    assert ready([idler, fresh, stale, loading, stream], now) == [stale, stream]
+    assert ready([idler, fresh, stream], now) == [stream]
+    assert ready([idler, loading], now) == [idler], "who only loads computes nothing"
+    assert ready([idler, fresh], now) == [idler, fresh]
+    assert ready([loading], now) == []
 
 
-def test_an_audit_ends_after_the_streams_that_came_behind_it(rigs: RigMaker) -> None:
+def test_an_audit_ends_after_the_streams_that_came_behind_it(rigs: HarnessMaker) -> None:
     rig = rigs(pages=48)
     order: list[str] = []
     idler = rig.submit(
@@ -62,7 +62,7 @@ def test_an_audit_ends_after_the_streams_that_came_behind_it(rigs: RigMaker) -> 
 
 
 @pytest.mark.parametrize("short", ["places", "pages"])
-def test_an_audit_gives_way(rigs: RigMaker, short: str) -> None:
+def test_an_audit_gives_way(rigs: HarnessMaker, short: str) -> None:
     rig = rigs(pages=6, max_running=1) if short == "places" else rigs(pages=6)
     idler = rig.submit(prompt(1, 1200), max_tokens=200, patience_s=inf, reuse=False, register=False)
     rig.wait_for(lambda: idler.sequence.phase in (Phase.PREFILL, Phase.DECODE, Phase.ENDED))
@@ -72,7 +72,7 @@ def test_an_audit_gives_way(rigs: RigMaker, short: str) -> None:
     assert isinstance(idler.error, Overloaded)
 
 
-def test_a_verification_ends_beside_endless_traffic(rigs: RigMaker) -> None:
+def test_a_verification_ends_beside_endless_traffic(rigs: HarnessMaker) -> None:
     rig = rigs(pages=48)
     stream = rig.submit(prompt(1, 30), max_tokens=1500)
     stream.begin()

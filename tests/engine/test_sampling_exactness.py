@@ -15,15 +15,14 @@ from hypothesis import strategies as st
 
 from kvproxy.core import Constraint, JsonFormat, Sampling
 from kvproxy.documents.tokens.tokenizer import Tokenizer
-from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.events import Finished, FinishReason, TextDelta
 from kvproxy.wire.answer_formats.answer_grammar import grammar_of
-from tests.engine.conftest import RigMaker
 from tests.engine.constraints import Walk
-from tests.engine.tiny import Rig, Stream, make_rig, prompt
+from tests.engine.harness import EngineHarness, HarnessMaker, Stream, make_harness
+from tests.engine.tiny import prompt
 
 EOS = 13
 
@@ -49,7 +48,7 @@ samplings = st.builds(
 class Asked:
     family: int
     shared: int
-    """How much of its prompt it has in common with its family."""
+    """Length of the prompt that it shares with its family."""
     tail: int
     sampling: Sampling
     walk: int | None
@@ -59,7 +58,7 @@ class Asked:
     def tokens(self) -> tuple[int, ...]:
         return prompt(3000 + self.family, 400)[: self.shared] + prompt(4000 + self.tail, self.tail)
 
-    def submit(self, rig: Rig, **fields: Any) -> Stream:
+    def submit(self, rig: EngineHarness, **fields: Any) -> Stream:
         return rig.submit(
             self.tokens(),
             max_tokens=14,
@@ -95,9 +94,9 @@ def heard(stream: Stream) -> tuple[list[TextDelta], FinishReason, str | None, li
 
 
 @pytest.fixture(scope="module")
-def shared_rig(llama: TileModel, vocabulary: Vocabulary) -> Iterator[Rig]:
+def shared_rig(llama: TileModel, vocabulary: Vocabulary) -> Iterator[EngineHarness]:
     """One engine for all examples, so that each finds what those before it left, and too few pages for all."""
-    rig = make_rig(llama, vocabulary, pages=12, max_context=1024, eos_ids=frozenset({EOS}))
+    rig = make_harness(llama, vocabulary, pages=12, max_context=1024, eos_ids=frozenset({EOS}))
     yield rig
     rig.close()
 
@@ -109,7 +108,9 @@ def shared_rig(llama: TileModel, vocabulary: Vocabulary) -> Iterator[Rig]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(mix=st.lists(requests, min_size=1, max_size=7))
-def test_any_parameters_in_any_mix_give_each_its_cold_answer(shared_rig: Rig, mix: list[Asked]) -> None:
+def test_any_parameters_in_any_mix_give_each_its_cold_answer(
+    shared_rig: EngineHarness, mix: list[Asked]
+) -> None:
     together = [asked.submit(shared_rig) for asked in mix]
     results = [heard(stream) for stream in together]
     again = [heard(asked.submit(shared_rig)) for asked in mix]
@@ -120,7 +121,7 @@ def test_any_parameters_in_any_mix_give_each_its_cold_answer(shared_rig: Rig, mi
     shared_rig.check()
 
 
-def test_the_parameters_do_something(shared_rig: Rig) -> None:
+def test_the_parameters_do_something(shared_rig: EngineHarness) -> None:
     """Else the equalities above would prove nothing."""
     plain = Asked(0, 300, 20, Sampling(temperature=0.0), None, None)
     changed = [
@@ -135,13 +136,6 @@ def test_the_parameters_do_something(shared_rig: Rig) -> None:
     assert all(heard(asked.submit(shared_rig)) != own for asked in changed)
 
 
-@pytest.fixture(scope="module")
-def small_model(smollm2: Path) -> TileModel:
-    return build.load(
-        smollm2, dtype="bfloat16", device="cpu", threads=None, tokenizer_digest="t", template_digest="c"
-    )
-
-
 SCHEMA = {
     "type": "object",
     "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"}},
@@ -149,7 +143,7 @@ SCHEMA = {
 }
 
 
-def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: RigMaker) -> None:
+def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: HarnessMaker) -> None:
     eos_ids = Tokenizer.load(smollm2).eos_ids
     rig = rigs(small_model, vocabulary=Vocabulary(smollm2), pages=24, eos_ids=eos_ids)
     grammars = Grammars(smollm2, eos_ids, small_model.vocab_size, grammar_of)
@@ -179,8 +173,8 @@ def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: RigMaker) 
     assert "".join(d.text for d in colds[3][0]).startswith('{"name": "')
 
 
-def test_a_mask_leaves_the_models_own_logits_alone(rig: Rig) -> None:
-    """What one reader's mask does must not reach the row that scoring keeps."""
+def test_a_mask_leaves_the_models_own_logits_alone(rig: EngineHarness) -> None:
+    """One answer's mask must not reach the row that scoring keeps."""
     tokens = prompt(31, 50)
     own = rig.cold(tokens, max_tokens=1, score_from=49).logits
     masked = rig.run(tokens, max_tokens=1, score_from=49, constraint=Walk({5, 6}, 4)).logits

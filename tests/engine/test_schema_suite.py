@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kvproxy.core import Constraint, JsonFormat
-from kvproxy.engine.decode.compiled_grammars import LlguidanceGrammar
+from kvproxy.engine.decode.llguidance_grammar import LlguidanceGrammar
 from kvproxy.errors import UnsupportedSchema
 from tests.engine.walk import Walker
 

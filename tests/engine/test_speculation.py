@@ -16,27 +16,26 @@ from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS, Constraint, JsonFormat, Sampling
 from kvproxy.documents.tokens.tokenizer import Tokenizer
-from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
 from kvproxy.engine.decode.detokenizer import Vocabulary
-from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.sequence import Phase
 from kvproxy.events import Finished, TextDelta
 from kvproxy.wire.answer_formats.answer_grammar import grammar_of
-from tests.engine.conftest import RigMaker
 from tests.engine.constraints import Walk
+from tests.engine.harness import EngineHarness, HarnessMaker, Stream, make_harness
 from tests.engine.test_sampling_exactness import EOS, samplings
-from tests.engine.tiny import VOCAB, Rig, Stream, make_model, make_rig, prompt
+from tests.engine.tiny import VOCAB, make_model, prompt
 
 GREEDY = Sampling(temperature=0.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def known_cost() -> Iterator[None]:
-    """What a row costs is learned from timings, and how much is drafted follows from it: never twice the same."""
+    """The cost of a row is learned from timings, and the number of drafts follows from it: never twice the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StepCost, "row", lambda self, depth, reach: 0.005)
+        patch.setattr(DraftCost, "row", lambda self, depth, reach: 0.005)
         yield
 
 
@@ -72,7 +71,7 @@ def heard(stream: Stream) -> Heard:
     return Heard(tuple(deltas), stream.finished, tuple(stream.answer), stream.logits)
 
 
-def undrafted(rig: Rig, tokens: tuple[int, ...], new: int, **fields: Any) -> Heard:
+def undrafted(rig: EngineHarness, tokens: tuple[int, ...], new: int, **fields: Any) -> Heard:
     """Alone, from scratch, leaving nothing behind."""
     fields = {"reuse": False, "register": False, "speculate": False, **fields}
     return heard(rig.submit(tokens, max_tokens=new, score_from=len(tokens) - 1, **fields))
@@ -88,7 +87,7 @@ class Asked:
     """Length of its grammar's answers."""
     errors: tuple[int, ...]
 
-    def submit(self, rig: Rig, **fields: Any) -> Stream:
+    def submit(self, rig: EngineHarness, **fields: Any) -> Stream:
         tokens = prompt(6000 + self.family, 210) + prompt(6100 + self.tail, self.tail)
         return rig.submit(
             tokens,
@@ -113,8 +112,8 @@ requests = st.builds(
 
 
 @pytest.fixture(scope="module")
-def shared_rig(llama: TileModel, vocabulary: Vocabulary) -> Iterator[Rig]:
-    rig = make_rig(llama, vocabulary, pages=16, max_context=1024, eos_ids=frozenset({EOS}))
+def shared_rig(llama: TileModel, vocabulary: Vocabulary) -> Iterator[EngineHarness]:
+    rig = make_harness(llama, vocabulary, pages=16, max_context=1024, eos_ids=frozenset({EOS}))
     yield rig
     rig.close()
 
@@ -126,7 +125,7 @@ def shared_rig(llama: TileModel, vocabulary: Vocabulary) -> Iterator[Rig]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(mix=st.lists(requests, min_size=1, max_size=6))
-def test_any_parameters_in_any_mix(shared_rig: Rig, mix: list[Asked]) -> None:
+def test_any_parameters_in_any_mix(shared_rig: EngineHarness, mix: list[Asked]) -> None:
     plain = [heard(a.submit(shared_rig, speculate=False, reuse=False, register=False)) for a in mix]
     drafted = shared_rig.engine.drafts.drafted
     together = [
@@ -139,14 +138,14 @@ def test_any_parameters_in_any_mix(shared_rig: Rig, mix: list[Asked]) -> None:
     shared_rig.check()
 
 
-def test_drafts_were_accepted_and_rejected(shared_rig: Rig) -> None:
+def test_drafts_were_accepted_and_rejected(shared_rig: EngineHarness) -> None:
     """Else the equalities above would prove nothing. Runs behind them, on the same engine."""
     counts = shared_rig.engine.drafts
     assert counts.drafted > counts.accepted + 50 > 500
     assert counts.steps < counts.tokens <= counts.steps + counts.accepted
 
 
-def test_every_model_and_dtype_over_a_page_boundary(any_model: TileModel, rigs: RigMaker) -> None:
+def test_every_model_and_dtype_over_a_page_boundary(any_model: TileModel, rigs: HarnessMaker) -> None:
     rig = rigs(any_model)
     starts = [PAGE_TOKENS - n for n in (1, 2, 9, 17, 40)]
     for asked in (GREEDY, Sampling(temperature=0.8, top_p=0.9)):
@@ -169,7 +168,7 @@ def test_every_model_and_dtype_over_a_page_boundary(any_model: TileModel, rigs: 
         assert rig.engine.drafts.steps - steps < 5 * 30
 
 
-def test_separate_decode_tiles_keep_their_drafts_to_themselves(rigs: RigMaker) -> None:
+def test_separate_decode_tiles_keep_their_drafts_to_themselves(rigs: HarnessMaker) -> None:
     """As on machines where a small decode tile gives other bits."""
     model = make_model("llama", torch.bfloat16)
     model.numerics = replace(model.numerics, tiles=(64,), unified=False, granule=64)
@@ -186,7 +185,7 @@ def test_separate_decode_tiles_keep_their_drafts_to_themselves(rigs: RigMaker) -
 
 @pytest.mark.parametrize("errors", [(), (5,), (5, 20, 21), tuple(range(60))])
 def test_the_pages_left_behind_are_those_of_no_draft(
-    rigs: RigMaker, llama: TileModel, errors: tuple[int, ...]
+    rigs: HarnessMaker, llama: TileModel, errors: tuple[int, ...]
 ) -> None:
     tokens = prompt(6400, PAGE_TOKENS - 30)
     left = []
@@ -210,7 +209,7 @@ def test_the_pages_left_behind_are_those_of_no_draft(
         assert torch.equal(with_drafts[key][1][..., :used, :], kv[..., :used, :])
 
 
-def test_what_a_reader_who_left_had_said_is_exact(rigs: RigMaker, llama: TileModel) -> None:
+def test_the_answer_of_a_cancelled_request_is_exact(rigs: HarnessMaker, llama: TileModel) -> None:
     rig = rigs(llama)
     tokens = prompt(6500, 200)
     answer = rig.cold(tokens, max_tokens=400, speculate=False).answer
@@ -229,11 +228,11 @@ class TestEnds:
     """Inside a run of accepted tokens, an answer ends where it would have ended."""
 
     @pytest.fixture
-    def plain(self, rig: Rig) -> list[int]:
+    def plain(self, rig: EngineHarness) -> list[int]:
         return rig.cold(prompt(6600, 60), max_tokens=40, speculate=False).answer
 
     @pytest.mark.parametrize("at", range(3, 20))
-    def test_a_stop_token(self, rigs: RigMaker, plain: list[int], at: int) -> None:
+    def test_a_stop_token(self, rigs: HarnessMaker, plain: list[int], at: int) -> None:
         rig = rigs(eos_ids=frozenset({plain[at]}))
         stream = rig.run(prompt(6600, 60), max_tokens=40, predicted=tuple(plain))
         assert stream.answer == plain[: plain.index(plain[at]) + 1]
@@ -242,13 +241,13 @@ class TestEnds:
         assert stream.sequence.computed == len(stream.sequence.tokens) - 1
 
     @pytest.mark.parametrize("new", range(8, 24))
-    def test_max_tokens(self, rig: Rig, plain: list[int], new: int) -> None:
+    def test_max_tokens(self, rig: EngineHarness, plain: list[int], new: int) -> None:
         stream = rig.run(prompt(6600, 60), max_tokens=new, predicted=tuple(plain))
         assert stream.answer == plain[:new]
         assert stream.finished is not None and stream.finished.reason == "length"
         assert stream.sequence.computed == stream.sequence.last_position
 
-    def test_a_stop_string(self, rig: Rig, plain: list[int]) -> None:
+    def test_a_stop_string(self, rig: EngineHarness, plain: list[int]) -> None:
         text = "".join(map(chr, plain))
         for at in range(4, 20):
             asked = replace(GREEDY, stop=(text[at : at + 2],))
@@ -256,7 +255,7 @@ class TestEnds:
             assert stream.text == text[: text.index(text[at : at + 2])]
             assert len(stream.answer) == text.index(text[at : at + 2]) + 2
 
-    def test_a_grammar_that_breaks_says_so_at_the_same_token(self, rig: Rig) -> None:
+    def test_a_grammar_that_breaks_says_so_at_the_same_token(self, rig: EngineHarness) -> None:
         def walk(at: int | None) -> Walk:
             return Walk(range(30, 95), 40, breaks_at=at)
 
@@ -275,13 +274,13 @@ class TestEnds:
             assert said[0] == said[1] and len(said[0][0]) == at
 
 
-def test_an_answer_that_fails_at_its_first_token_has_not_begun(rig: Rig) -> None:
+def test_an_answer_that_fails_at_its_first_token_has_not_begun(rig: EngineHarness) -> None:
     """Its reader can still be told by a status."""
     stream = rig.submit(prompt(6600, 60), max_tokens=40, constraint=Walk({1}, 9, breaks_at=0)).end()
     assert stream.error is not None and stream.started is None
 
 
-def test_a_prediction_saves_steps_and_its_reader_hears_how_many(rig: Rig) -> None:
+def test_a_prediction_saves_steps_and_its_reader_hears_how_many(rig: EngineHarness) -> None:
     tokens = prompt(6800, 120)
     plain = undrafted(rig, tokens, 60)
     counts = rig.engine.drafts
@@ -305,7 +304,7 @@ def test_a_prediction_saves_steps_and_its_reader_hears_how_many(rig: Rig) -> Non
     assert short is not None and short.usage.prediction == (0, 0)
 
 
-def test_no_draft_where_it_is_switched_off_or_the_answer_is_short(rig: Rig) -> None:
+def test_no_draft_where_it_is_switched_off_or_the_answer_is_short(rig: EngineHarness) -> None:
     repeating = prompt(6700, 30) * 4
     rig.run(repeating, max_tokens=30, speculate=False)
     rig.run(repeating, max_tokens=4)
@@ -315,14 +314,7 @@ def test_no_draft_where_it_is_switched_off_or_the_answer_is_short(rig: Rig) -> N
     assert rig.engine.drafts.drafted > 0
 
 
-@pytest.fixture(scope="module")
-def small_model(smollm2: Path) -> TileModel:
-    return build.load(
-        smollm2, dtype="bfloat16", device="cpu", threads=None, tokenizer_digest="t", template_digest="c"
-    )
-
-
-def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: RigMaker) -> None:
+def test_on_a_real_model(small_model: TileModel, smollm2: Path, rigs: HarnessMaker) -> None:
     tokenizer = Tokenizer.load(smollm2)
     rig = rigs(small_model, vocabulary=Vocabulary(smollm2), pages=24, eos_ids=tokenizer.eos_ids)
     schema = {"type": "object", "properties": {"names": {"type": "array", "items": {"enum": ["Ann", "Bob"]}}}}

@@ -16,7 +16,7 @@ from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 
 CLOSERS = '"', "}", "]", "}}", '"}', "null", "]}", "[]", "{}", "</", "\n", ">", "@"
-"""What brings an answer to its end, where it is allowed."""
+"""Tokens that bring an answer to its end, when they are allowed."""
 
 
 class Walker:

@@ -24,7 +24,8 @@ from kvproxy.exactness.audit import Auditor
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.holdings import Holdings
-from tests.engine.tiny import Rig, make_model, make_rig, prompt, write_vocabulary
+from tests.engine.harness import EngineHarness, make_harness
+from tests.engine.tiny import make_model, prompt, write_vocabulary
 
 ANN = Caller("ann", "tenant:ann")
 DOCUMENT = prompt(1, 600)
@@ -52,7 +53,9 @@ class Watch:
     """A backend of which every hit is audited."""
 
     def __init__(self, model: TileModel, folder: Path, rate: float) -> None:
-        self.rig: Rig = make_rig(model, Vocabulary(write_vocabulary(folder / "words")), pages=32)
+        self.rig: EngineHarness = make_harness(
+            model, Vocabulary(write_vocabulary(folder / "words")), pages=32
+        )
         self.samples = AuditSamples(rate, most=2, source=random.Random(1))
         self.backend = EmbeddedBackend(self.rig.engine, "tiny", None, samples=self.samples)
         self.registry = Registry(folder / "documents.sqlite3")
@@ -69,7 +72,7 @@ class Watch:
         return "".join(getattr(e, "text", "") for e in events)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():  # noqa: ASYNC110  counts have no event for a change
                 await asyncio.sleep(0.005)
 

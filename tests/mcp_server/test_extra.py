@@ -62,4 +62,4 @@ def test_without_the_sdk_it_says_what_to_install() -> None:
 
 def run(*arguments: str, start: tuple[str, ...] = ("-m", "kvproxy")) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *start, *arguments]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)

@@ -82,12 +82,12 @@ def test_a_taken_port_is_one_sentence(proxy: FakeProxy) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         command = [sys.executable, "-m", "kvproxy", "mcp", "--http", address, "--url", proxy.url]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"kvproxy: cannot listen on {address}: Address already in use\n"
 
 
 def test_options_of_http_need_it() -> None:
     command = [sys.executable, "-m", "kvproxy", "mcp", "--allow-host", "x"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "needs --http" in done.stderr

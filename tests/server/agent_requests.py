@@ -1,4 +1,4 @@
-"""Requests that agents send, as they were seen on the wire, out of ``requests/*.json``: shapes and sizes, written by
+"""Requests of coding agents as recorded on the wire, out of ``requests/*.json``: shapes and sizes, written by
 hand.
 
 ``{"characters": n}`` stands for a text of that length, ``{"schema": n}`` for the JSON schema of an object with so many
@@ -16,7 +16,7 @@ NAMES = sorted(path.stem for path in REQUESTS.glob("*.json"))
 
 
 def request_of(name: str, *, scale: float = 1.0) -> dict[str, Any]:
-    """``path``, ``headers`` and ``body``. ``scale``: of the lengths of texts with more than 100 characters."""
+    """Return ``path``, ``headers`` and ``body``. ``scale`` is applied to texts of more than 100 characters."""
     found: dict[str, Any] = _filled(
         json.loads((REQUESTS / f"{name}.json").read_text(encoding="utf-8")), scale
     )

@@ -1,4 +1,4 @@
-"""What every test of the server keeps to."""
+"""Fixtures of all server tests: no blocking calls on the event loop."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[BlockBuster]:
-    """Within a test, our own code on the event loop that blocks (files, sockets, databases, sleep) raises."""
+    """Raise for calls of kvproxy's own code that block the event loop (files, sockets, databases, sleep)."""
     with blockbuster_ctx("kvproxy") as detector:
-        # litellm looks for certificates on the loop of its own, where nobody else waits.
+        # litellm looks for certificates on a loop of its own, which serves no requests.
         certificates = {"get_ssl_verify", "get_ssl_configuration"}
         detector.functions["os.stat"].can_block_in("litellm/llms/custom_httpx/http_handler.py", certificates)
         yield detector

@@ -27,23 +27,27 @@ from kvproxy.core import (
 )
 from kvproxy.documents.library.document import checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
+from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
+from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline, Request
+from kvproxy.publish import Publisher
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.components import Parts
+from kvproxy.server.components import Components
 from kvproxy.server.middleware.connection import ConnectionRunner
 from kvproxy.server.shutdown import Drain
+from kvproxy.store.stored_responses import ResponseStore
 
 _ROLE_TOKENS = {"system": 2_000_000, "user": 2_000_001, "assistant": 2_000_002, "tool": 2_000_003}
 _END = 2_000_004
 _START = 2_000_005
 
 
-class CharComposer:
-    """A token for each character; a known text at the front of the first message is a document.
+class CharComposer(Composer):
+    """A composer with one token for each character; a known text at the front of the first message is a document.
 
-    A mark ends with its message's text. ``reasoning`` and ``tool_format`` are what every prompt says of its model.
+    A mark ends with its message's text. ``reasoning`` and ``tool_format`` are those of every prompt.
     """
 
     def __init__(self) -> None:
@@ -87,7 +91,7 @@ class CharComposer:
         return ["" if i == _START else chr(i) if i < 0x110000 else f"<{i}>" for i in ids]
 
     def framing(self, text: str) -> tuple[int, ...]:
-        """The document at the head of the system message."""
+        """Return the tokens of the document at the head of the system message."""
         return (_ROLE_TOKENS["system"], *map(ord, text))
 
     def _text(self, message: Message) -> str:
@@ -102,11 +106,11 @@ class CharComposer:
         return "\n".join(texts)
 
 
-class DictPublisher:
-    """One current version for each id; keeps its prefix in the fake backend."""
+class DictPublisher(Publisher):
+    """A publisher with one version for each id in a dictionary; keeps its prefix in the fake backend."""
 
     def __init__(self, composer: CharComposer, backend: FakeBackend) -> None:
-        self._composer = composer
+        self._characters = composer
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
@@ -124,10 +128,10 @@ class DictPublisher:
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)
         known = ref in self._infos
-        kept = await self._backend.keep(self._composer.framing(text), PUBLIC, progress)
+        kept = await self._backend.keep(self._characters.framing(text), PUBLIC, progress)
         if self.refuse is not None:
             raise self.refuse
-        self._composer.texts[ref] = text
+        self._characters.texts[ref] = text
         framing = FramingInfo("system", len(kept.token_ids), len(kept.token_ids), kept.bytes)
         self._infos[ref] = DocumentInfo(
             id, 1, True, etag, visibility or "public", len(text), len(text), 1_700_000_000, (framing,)
@@ -146,18 +150,18 @@ class DictPublisher:
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
         info = await self.get(ref, caller)
-        return self._composer.texts[DocumentRef(info.id, info.version)]
+        return self._characters.texts[DocumentRef(info.id, info.version)]
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
         info = await self.get(ref, caller)
         del self._infos[DocumentRef(info.id, info.version)]
 
 
-class OneFramingVerifier:
-    """Verifies documents of a :class:`DictPublisher` at the head of the system message."""
+class OneFramingVerifier(Verifier):
+    """A verifier of the documents of a :class:`DictPublisher`, at the head of the system message only."""
 
     def __init__(self, composer: CharComposer, publisher: DictPublisher, backend: FakeBackend) -> None:
-        self._composer = composer
+        self._characters = composer
         self._publisher = publisher
         self._backend = backend
 
@@ -170,7 +174,7 @@ class OneFramingVerifier:
     ) -> list[Verification]:
         info = await self._publisher.get(ref, caller)
         found = DocumentRef(info.id, info.version)
-        prompt = Prompt((*self._composer.framing(self._composer.texts[found]), _END))
+        prompt = Prompt((*self._characters.framing(self._characters.texts[found]), _END))
         c = await self._backend.compare(prompt, caller, new_tokens, progress)
         return [
             Verification(
@@ -185,8 +189,8 @@ class OneFramingVerifier:
         ]
 
 
-class DictResponses:
-    """Stored responses that live as long as the test."""
+class DictResponses(ResponseStore):
+    """A response store in a dictionary."""
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], bytes] = {}
@@ -214,7 +218,7 @@ class Proxy:
     publisher: DictPublisher
     responses: DictResponses
     drain: Drain
-    parts: Parts
+    components: Components
     events: list[str] = field(default_factory=list)
 
 
@@ -244,7 +248,7 @@ def make_proxy(
         yield
         events.append("stop")
 
-    parts = Parts(
+    components = Components(
         served_name="fake",
         created=1_700_000_000,
         pipeline=pipeline,
@@ -261,14 +265,14 @@ def make_proxy(
         aliases=aliases or {},
         lifespan=(lifespan,),
     )
-    return Proxy(backend, misses, composer, publisher, responses, drain, parts, events)
+    return Proxy(backend, misses, composer, publisher, responses, drain, components, events)
 
 
 Http = TestClient[Any, Any]
 
 
 class RealServer(TestServer):
-    """On the connections that ``kvproxy serve`` has."""
+    """aiohttp's test server on the connections of ``kvproxy serve``."""
 
     async def _make_runner(self, **settings: Any) -> BaseRunner:
         return ConnectionRunner(self.app, **settings)
@@ -276,21 +280,21 @@ class RealServer(TestServer):
 
 @asynccontextmanager
 async def client_of(proxy: Proxy) -> AsyncIterator[Http]:
-    """Real HTTP on loopback. At the end nothing may have leaked."""
-    async with TestClient(RealServer(build_app(proxy.parts))) as client:
+    """Serve a proxy on loopback; at the end check that no generation, page or request is left."""
+    async with TestClient(RealServer(build_app(proxy.components))) as client:
         yield client
         await eventually(lambda: proxy.backend.check() == [])
     assert proxy.backend.check() == []
     assert proxy.drain.in_flight == 0
 
 
-async def eventually(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
-    """Wait for what another task brings about."""
+async def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
+    """Wait until another task makes the condition true."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110  any state of the proxy may be waited for, not all have events
             await asyncio.sleep(0.005)
 
 
 def ask(text: str = "hello", **fields: Any) -> dict[str, Any]:
-    """A request body with one user message."""
+    """Return a request body with one user message."""
     return {"model": "fake", "messages": [{"role": "user", "content": text}], **fields}

@@ -1,4 +1,4 @@
-"""Requests with something wrong in them, out of right ones: the same seed, the same requests. Pure."""
+"""Mutations of valid requests, repeatable by their seed. Pure."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request to be: ``path`` is percent-encoded; ``body`` is JSON, or bytes where nothing of it is left."""
+    """A request before it is sent: ``path`` is percent-encoded; ``body`` is JSON, or bytes where it no longer is."""
 
     method: str
     path: str
@@ -126,7 +126,7 @@ class Asked:
 
 
 class Mutator:
-    """Mutated requests without an end."""
+    """An endless iterator of mutated requests."""
 
     def __init__(self, seeds: list[Asked], seed: int) -> None:
         self._seeds = seeds
@@ -150,7 +150,7 @@ class Mutator:
         return asked
 
     def _changed(self, body: dict[str, Any]) -> Any:
-        """One value, name or place in a JSON body changed; where names are doubled or numbers are no JSON, bytes."""
+        """Change one value, name or place in a JSON body; bytes where names are doubled or numbers are not JSON."""
         at, key = self._random.choice(_places(body))
         match self._random.randrange(9):
             case 0 | 1 | 2:
@@ -236,7 +236,7 @@ class Mutator:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """Every container in ``value`` with each of its keys."""
+    """Yield every container in ``value`` with each of its keys."""
     found: list[tuple[Any, Any]] = []
     waiting = [value]
     while waiting:

@@ -1,4 +1,4 @@
-"""HTTP by hand: bytes to a proxy, and what comes back until it closes the connection or has nothing to say."""
+"""Raw HTTP: send bytes to a proxy, and read its answers until it closes the connection or is silent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.server.doubles import Http
 class Raw:
     data: bytes
     closed: bool
-    """Whether the proxy ended the connection."""
+    """True when the proxy ended the connection."""
 
     @property
     def head(self) -> str:
@@ -42,7 +42,7 @@ class Raw:
 
 
 def request(line: str, *headers: str, body: bytes = b"") -> bytes:
-    """``line`` without its version is HTTP/1.1 and has a Host."""
+    """Return a request as bytes; ``line`` without its version is HTTP/1.1 with a Host header."""
     if " HTTP/" not in line:
         line, headers = f"{line} HTTP/1.1", ("Host: localhost", *headers)
     length = (f"Content-Length: {len(body)}",) if body and not any("ength:" in h for h in headers) else ()
@@ -50,7 +50,7 @@ def request(line: str, *headers: str, body: bytes = b"") -> bytes:
 
 
 async def exchange(http: Http, *pieces: bytes, quiet_s: float = 0.5) -> Raw:
-    """``pieces`` are sent with a pause between them. Over when the proxy closes, or says nothing for ``quiet_s``."""
+    """Send ``pieces`` with a pause between them; read until the proxy closes, or is silent for ``quiet_s``."""
     reader, writer = await asyncio.open_connection(http.host, http.port)
     received = b""
     closed = False
@@ -60,7 +60,7 @@ async def exchange(http: Http, *pieces: bytes, quiet_s: float = 0.5) -> Raw:
             await writer.drain()
             await asyncio.sleep(0.05 if len(pieces) > 1 else 0)
         while not closed:
-            chunk = await asyncio.wait_for(reader.read(65536), 10.0 if not received else quiet_s)
+            chunk = await asyncio.wait_for(reader.read(65536), 30.0 if not received else quiet_s)
             received += chunk
             closed = not chunk
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Requests of coding agents, as seen on the wire: shapes and sizes, on the doors, with the fake model."""
+"""Requests of coding agents as recorded on the wire, sent to their endpoints over the fake model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLAUDE, CODEX, KNOWN = "claude_code", "codex", "codex_known_model"
 
 
 async def events_of(http: Http, asked: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
-    """The events of a stream, and what the header says was left out."""
+    """Return the events of a stream, and the value of its left-out header."""
     response = await http.post(asked["path"], json=asked["body"], headers=asked["headers"])
     text = await response.text()
     assert response.status == 200, text
@@ -72,7 +72,7 @@ async def test_claude_code_calls_a_tool_and_goes_on() -> None:
 
 
 async def turn(http: Http, asked: dict[str, Any], output: dict[str, Any]) -> dict[str, Any]:
-    """The one call of an answer; it and its result are put behind the input, as Codex does it (modified)."""
+    """Return the one call of an answer; append it and its result to the input (modified), as Codex does."""
     events, _ = await events_of(http, asked)
     [item] = events[-1]["response"]["output"]
     asked["body"]["input"] += [item, {**output, "call_id": item["call_id"]}]

@@ -1,4 +1,4 @@
-"""What an answer is made of, over HTTP with the stock client: calls, thoughts, choices, logprobs."""
+"""The parts of an answer over HTTP with OpenAI's client: calls, reasoning, choices, logprobs."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ async def test_explicit_marks_keep_nothing_behind_them() -> None:
 
 
 async def test_a_cache_key_separates_nothing() -> None:
-    """Agents send a fresh session id in it: their second session must hit."""
+    """Agents send a new session id in it: their second session must hit."""
     keys: list[dict[str, Any]] = [{"prompt_cache_key": key} for key in ("a", "b", None)]
     assert await cached_in_turn(keys) == [0, 302, 302]
 
@@ -280,11 +280,11 @@ async def test_a_salt_that_is_none_is_refused_rather_than_ignored(salt: object) 
 
 
 async def cached_in_turn(fields: Sequence[dict[str, Any]], isolate_by: IsolateBy | None = None) -> list[int]:
-    """``cached_tokens`` of the same prompt, sent with each of ``fields``, by one API key."""
+    """Return ``cached_tokens`` of the same prompt, sent with each of ``fields`` by one API key."""
     proxy = make_proxy()
     key = "key-of-ann-0123456789"
     keyring = Keyring([("ann", key)], {"ann": isolate_by})
-    proxy = replace(proxy, parts=replace(proxy.parts, keyring=keyring))
+    proxy = replace(proxy, components=replace(proxy.components, keyring=keyring))
     counts: list[int] = []
     async with client_of(proxy) as http:
         for more in fields:

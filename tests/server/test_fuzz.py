@@ -1,4 +1,4 @@
-"""Mutated requests on every door: never a 500, never a traceback, and a refusal always in the dialect's shape.
+"""Mutated requests to every endpoint: never a 500, never a traceback, and a refusal always in the dialect's shape.
 
 ``KVPROXY_FUZZ=20000 python -m pytest tests/server/test_fuzz.py`` sends as many; ``KVPROXY_FUZZ_SEED=7`` sends others.
 """
@@ -126,7 +126,7 @@ BODIES: dict[str, list[dict[str, Any]]] = {
 
 
 def seeds(response: str) -> list[Asked]:
-    """A right request for every operation, and those of the agents."""
+    """Return a valid request for every operation, and those of the agents."""
     found = [
         Asked(r.get("method", "POST"), r["path"], r["body"])
         for r in (request_of(n, scale=0.002) for n in NAMES)
@@ -149,7 +149,7 @@ async def send(http: Http, asked: Asked) -> tuple[int, str, bytes]:
 
 
 def fault(asked: Asked, status: int, kind: str, body: bytes) -> str | None:
-    """What is wrong with an answer; None where nothing is."""
+    """Return the fault of an answer, or None."""
     if status >= 500 or b"had an error while processing" in body or b"Traceback" in body:
         return "an error of the proxy's own"
     if kind == "application/json" and body:

@@ -1,4 +1,4 @@
-"""A tool reads an image: the conversation goes on for three turns, on each door, and keeps what was computed."""
+"""Images in tool results: three turns of a conversation on each endpoint, each of which hits the pages of the last."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ DOORS = [
 
 
 def counts(usage: dict[str, Any]) -> tuple[int, int]:
-    """Tokens of the prompt, and how many of them were kept."""
+    """Return the prompt's tokens and its cached tokens."""
     if "cache_read_input_tokens" in usage:
         cached = usage["cache_read_input_tokens"]
         return usage["input_tokens"] + usage["cache_creation_input_tokens"] + cached, cached
@@ -109,7 +109,7 @@ async def test_where_the_policy_is_to_refuse_the_field_is_named(
     path: str, body: Callable[[list[Any]], dict[str, Any]], turns: Turns, named: str
 ) -> None:
     proxy = make_proxy()
-    proxy.parts = replace(proxy.parts, policy=ReadingPolicy(unreadable_history="refuse"))
+    proxy.components = replace(proxy.components, policy=ReadingPolicy(unreadable_history="refuse"))
     async with client_of(proxy) as http:
         response = await http.post(path, json=body(turns[0]))
         assert response.status == 400

@@ -1,4 +1,4 @@
-"""An upstream that means harm costs its own requests their answer, and nobody else anything."""
+"""A hostile upstream fails its own requests and does not affect other requests."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def served(
         pipeline = Pipeline(
             composer=proxy.composer, local=proxy.backend, misses=backend, default_max_tokens=64
         )
-        proxy.parts = replace(proxy.parts, pipeline=pipeline)
+        proxy.components = replace(proxy.components, pipeline=pipeline)
         try:
             async with client_of(proxy) as http:
                 yield http
@@ -101,12 +101,12 @@ EVERYWHERE = [
 ]
 OFTEN = [("", "chat/completions", True), ("", "chat/completions", False), ("claude-", "messages", True)]
 LONGEST_S = 0.1
-"""Of one callback of this thread, in CPU time on a common machine. The server's loop was measured at 0.005; the test's
-own client, which unpacks what it is sent on the same thread, at 0.05."""
+"""CPU time of one callback of this thread on a common machine. The server's loop was measured at 0.005; the test's
+own client, which decompresses answers on the same thread, at 0.05."""
 
 
 def doors_of(number: int) -> list[tuple[str, str, bool]]:
-    """Those that a way is tried on: all with KVPROXY_HOSTILE=all (minutes), else the usual ones and two others."""
+    """Return the endpoints of a way: all with KVPROXY_HOSTILE=all (minutes), else the usual ones and two others."""
     if os.environ.get("KVPROXY_HOSTILE") == "all":
         return EVERYWHERE
     others = [door for door in EVERYWHERE if door not in OFTEN]
@@ -141,7 +141,7 @@ async def test_a_hostile_answer_ends_and_costs_little(group: str, caplog: pytest
 
 
 def check(way: str, kind: str, path: str, *, stream: bool, status: int, got: bytes) -> None:
-    """An answer, or an error in the dialect's own words and in few of them. What is raw is the upstream's own."""
+    """Check for an answer, or a short error in the dialect. A raw answer is the upstream's own."""
     told = f"{way} {kind}{path} stream={stream}: {status} {got[:300]!r}"
     assert b"Traceback" not in got, told
     if status >= 400 and kind != "raw-":
@@ -157,7 +157,7 @@ def check(way: str, kind: str, path: str, *, stream: bool, status: int, got: byt
 
 
 async def test_what_is_held_of_an_answer_is_bounded() -> None:
-    """By the bytes that an upstream could send before its connection was closed."""
+    """Measured by the bytes that an upstream could send before its connection was closed."""
     ways = ["endless_line", "endless_short_lines", "endless_error", "gzip_bomb", "many_values"]
     async with hostile_upstream() as upstream, served(upstream, ways, timeout_s=30) as http:
         for way in ways:

@@ -1,7 +1,7 @@
-"""Large bodies do not hold the event loop: no callback of it takes more than 50 ms of its own thread's time.
+"""Large bodies do not hold the event loop: each of its callbacks takes at most 50 ms of its own thread's time.
 
-Processor time of the loop's thread is what is measured, beside a calibration: a slow or a busy machine passes too. How
-long the loop waits for others, for the interpreter's lock among them, is what ``kvproxy bench stall`` tells.
+The test measures the processor time of the loop's thread, beside a calibration: a slow or a busy machine passes too.
+``kvproxy bench stall`` measures the loop's waits, those for the interpreter's lock among them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CHOSEN = [
 
 @contextmanager
 def longest_callback(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
-    """The processor time of the longest callback of the loop in this thread, in seconds."""
+    """Measure the longest callback of the loop in this thread, in seconds of processor time."""
     longest, run = [0.0], events.Handle._run
 
     def timed(handle: events.Handle) -> None:
@@ -72,11 +72,11 @@ async def test_no_callback_is_long(
     proxy = make_proxy(max_body=2 * BODY)
     proxy.backend.info = replace(proxy.backend.info, max_context=8192, max_kv_tokens=8192)
     pipeline = Pipeline(composer=composer, local=proxy.backend, misses=proxy.misses, default_max_tokens=4)
-    parts = replace(proxy.parts, pipeline=pipeline)
+    components = replace(proxy.components, pipeline=pipeline)
     assert case.body is not None
     body = case.body(BODY)
     slower = slowness()
-    async with TestClient(TestServer(build_app(parts))) as http:
+    async with TestClient(TestServer(build_app(components))) as http:
         await (await http.post(case.path, data=b"{}")).read()
         with longest_callback(monkeypatch) as longest:
             answer = await http.post(case.path, data=io.BytesIO(body))

@@ -1,4 +1,4 @@
-"""A client's own first line, through every door: two sessions send it differently and ask the model the same."""
+"""A client's volatile first line, on every endpoint: two sessions send it differently and give the same prompt."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_counting_and_tokenizing_see_what_the_model_sees() -> None:
 async def test_the_operators_rules_hold_at_every_door() -> None:
     proxy = make_proxy()
     policy = ReadingPolicy(client_metadata=("build *",), volatile_openings=("date",))
-    proxy.parts = replace(proxy.parts, policy=policy)
+    proxy.components = replace(proxy.components, policy=policy)
     opening = "Build 17\nToday's date: 2026-11-29\n"
     messages = [{"role": "system", "content": opening + STABLE}, ASK]
     system = {"model": "fake", "max_tokens": 5, "system": opening + STABLE, "messages": [ASK]}

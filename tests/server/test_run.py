@@ -20,7 +20,7 @@ async def start(proxy: Proxy) -> tuple[asyncio.Task[None], str]:
     def announce(host: str, port: int) -> None:
         bound.set_result(f"http://{host}:{port}")
 
-    task = asyncio.create_task(serve(build_app(proxy.parts), "127.0.0.1", 0, proxy.drain, announce))
+    task = asyncio.create_task(serve(build_app(proxy.components), "127.0.0.1", 0, proxy.drain, announce))
     return task, await bound
 
 
@@ -33,7 +33,7 @@ async def test_sigterm_lets_a_stream_finish_then_cleans_up() -> None:
         await eventually(lambda: proxy.drain.draining)
         assert (await session.get(f"{url}/health/ready")).status == 503
         assert (await stream.text()).endswith("data: [DONE]\n\n")
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
     assert proxy.events == ["start", "stop"]
     assert proxy.backend.check() == []
 
@@ -48,7 +48,7 @@ async def test_a_second_signal_does_not_wait() -> None:
         assert not task.done()
         os.kill(os.getpid(), signal.SIGINT)
         assert "shutting_down" in await stream.text()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
     assert proxy.events == ["start", "stop"]
 
 
@@ -61,7 +61,7 @@ async def test_a_client_that_leaves_is_noticed_by_the_real_runner() -> None:
         stream.close()
         await eventually(lambda: proxy.backend.check() == [])
     os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 30)
 
 
 async def test_a_port_in_use_is_one_sentence() -> None:
@@ -69,5 +69,5 @@ async def test_a_port_in_use_is_one_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SetupError, match=f"cannot listen on 127.0.0.1 port {port}"):
-            await serve(build_app(proxy.parts), "127.0.0.1", port, proxy.drain, lambda host, port: None)
+            await serve(build_app(proxy.components), "127.0.0.1", port, proxy.drain, lambda host, port: None)
     assert proxy.events == ["start", "stop"]

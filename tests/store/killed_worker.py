@@ -14,7 +14,8 @@ from pathlib import Path
 from kvproxy.core import Kept, KeptPage, Visibility, stored_key
 from kvproxy.documents.library.document import Document, etag_of
 from kvproxy.documents.library.registry import KeptFraming, Registry
-from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.page_results import Loaded
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 
 NAME = "documents.sqlite3"
@@ -26,7 +27,7 @@ TOKENS = tuple(range(256))
 
 
 def text_of(id: str, version: int) -> str:
-    """Up to 20 kB, with what overflows a database page."""
+    """Return up to 20 kB, so that some overflow a database page."""
     return f"{id}@{version} 世界 " * (
         1 + int.from_bytes(hashlib.sha256(f"{id}{version}".encode()).digest()[:2]) % 1200
     )
@@ -51,7 +52,7 @@ def owner_of(id: str) -> str:
 
 
 def stored_keys(id: str, version: int) -> list[bytes]:
-    """Where its pages lie in the page store."""
+    """Return the keys of its pages in the page store."""
     return [stored_key(key, document(id, version).scope) for key in keys_of(id, version)]
 
 

@@ -19,13 +19,14 @@ from kvproxy.documents.library.document import Document, FramedPrefix, Tokenized
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
-from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.page_results import Loaded
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 from kvproxy.store.stored_responses import ResponseStore
 from tests.documents.test_registry_damage import cuts, flips, holes
 
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "2"))
-"""How many places of each file are damaged in each way; some hundreds take many minutes."""
+"""Number of places of each file that are damaged in each way; some hundreds take many minutes."""
 
 TEXTS = {
     "short": "the rules\n",
@@ -85,7 +86,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was found of what had been put."""
+    """Counts of the things found again."""
 
     documents: int
     pages: int
@@ -112,7 +113,7 @@ async def fill(store: Opened) -> None:
 
 
 async def read(store: Opened) -> Held:
-    """Holds whatever can be read against what was put."""
+    """Compare everything that can be read with the things that were put, and count them."""
     known = {e.document.ref: e.document for e in store.registry.load()}
     for ref, found in known.items():
         assert found == document(ref.id)

@@ -1,4 +1,4 @@
-"""Whoever planted it: nothing on disk is ever unpickled."""
+"""`PageDisk`: nothing on disk is ever unpickled, whatever its origin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import diskcache
 import pytest
 
-from kvproxy.store.disk import PageDisk, PageFile, PickleRefused, RefusedKey
+from kvproxy.store.disk import PageBuffers, PageDisk, PickleRefused, RefusedKey
 
 KEY = b"k" * 32
 
@@ -76,7 +76,7 @@ def test_a_row_cannot_name_a_file_outside(tmp_path: Path) -> None:
     secret = tmp_path / "secret.page"
     secret.write_bytes(b"secret")
     with diskcache.Cache(str(tmp_path / "c"), disk=PageDisk) as cache:
-        cache.set(KEY, PageFile((b"page",)))
+        cache.set(KEY, PageBuffers((b"page",)))
         with cache.transact():
             cache._sql("UPDATE Cache SET filename = '../secret.page'")
         with pytest.raises(PickleRefused):
@@ -89,5 +89,5 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     disk = PageDisk(str(tmp_path))
     unwritable: list[memoryview] = [memoryview(b"x"), memoryview(b"abcd")[::2]]
     with pytest.raises(BufferError):
-        disk.write(tmp_path / "ab" / "cd.page", PageFile(tuple(unwritable)))
+        disk.write(tmp_path / "ab" / "cd.page", PageBuffers(tuple(unwritable)))
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []

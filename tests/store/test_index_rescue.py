@@ -1,4 +1,4 @@
-"""A damaged index costs neither the pages, which say themselves what they are, nor the records, which have seals."""
+"""A damaged index costs neither the pages, which carry their own keys, nor the records, which have seals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kvproxy.store.disk import page_name
-from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.page_results import Loaded
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.stored_responses import ResponseStore
 
 KEYS = [hashlib.sha256(b"%d" % i).digest() for i in range(40)]

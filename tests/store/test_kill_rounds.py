@@ -1,5 +1,8 @@
-"""kill -9 at random moments of publish, delete, spill and the import of an old store: nothing acknowledged is lost,
-nothing but what was published is there, and every start is clean. ``KVPROXY_KILL_ROUNDS=50`` for as many rounds."""
+"""kill -9 at random moments of publish, delete, spill and the import of an old store.
+
+Nothing acknowledged is lost, nothing else is there than was published, and every start is clean.
+``KVPROXY_KILL_ROUNDS=50`` for as many rounds.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from kvproxy.documents.library.registry import Registry
-from kvproxy.store.page_store import Loaded, PageStore
+from kvproxy.store.page_results import Loaded
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 from tests.documents.test_registry_damage import make_old
 from tests.store.killed_worker import (
@@ -37,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 class Story:
-    """What the killed processes said, over all rounds."""
+    """Output of the killed processes, over all rounds."""
 
     def __init__(self) -> None:
         self.published: set[Version] = set()

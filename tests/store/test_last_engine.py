@@ -38,4 +38,4 @@ def test_a_broken_note_counts_as_none(tmp_path: Path, content: bytes) -> None:
 def test_a_note_that_cannot_be_written_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert replace_last_engine(tmp_path / "nowhere", "f1", {}) is None
-    assert "cannot note the engine" in caplog.text
+    assert "cannot write the engine's name" in caplog.text

@@ -19,9 +19,10 @@ import diskcache
 import pytest
 
 from kvproxy.errors import SetupError, StorageFull, Unavailable
-from kvproxy.store.disk import PageDisk, PageFile, page_name
+from kvproxy.store.disk import PageBuffers, PageDisk, page_name
 from kvproxy.store.page_record import HEADER_UNIT
-from kvproxy.store.page_store import Loaded, Missing, PageStore, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_store import PageStore
 
 KEY = hashlib.sha256(b"one").digest()
 OTHER = hashlib.sha256(b"two").digest()
@@ -198,7 +199,7 @@ def test_planted_pickles_are_rejected_reported_and_collected(tmp_path: Path) -> 
     with open_store(tmp_path) as store:
         with diskcache.Cache(str(tmp_path / "store" / "pages")) as stock:
             stock[KEY] = {"pickled": True}
-        assert "not of this store's making" in rejection(store.get(KEY, PARENT, IDS))
+        assert "was not written by this store" in rejection(store.get(KEY, PARENT, IDS))
         faults = store.check()
         assert sum("no page of this store" in x for x in faults) == 2
         store.put(KEY, PARENT, IDS, PAYLOAD)
@@ -247,11 +248,11 @@ def test_a_full_store_refuses_and_stays_as_it_was(tmp_path: Path) -> None:
 class FailingDisk(PageDisk):
     """Writes half of a page, then fails; which error is in a file beside the cache."""
 
-    def fill(self, file: FileIO, page: PageFile) -> None:
+    def fill(self, file: FileIO, page: PageBuffers) -> None:
         failure = self.folder.parent.parent / "fail"
         if not failure.exists():
             return super().fill(file, page)
-        super().fill(file, PageFile((page.buffers[0], memoryview(page.buffers[1])[:1000])))
+        super().fill(file, PageBuffers((page.buffers[0], memoryview(page.buffers[1])[:1000])))
         number = int(failure.read_text())
         raise OSError(number, os.strerror(number))
 
@@ -289,13 +290,13 @@ def test_a_failing_index_leaves_nothing_half(tmp_path: Path) -> None:
 KILLED_PUT = """
 import sys, time
 from pathlib import Path
-from kvproxy.store.disk import PageDisk, PageFile
+from kvproxy.store.disk import PageDisk, PageBuffers
 from kvproxy.store.page_store import PageStore
 
 class Stuck(PageDisk):
     def fill(self, file, page):
         if "{where}" == "half":
-            super().fill(file, PageFile((page.buffers[0], page.buffers[1][:1000])))
+            super().fill(file, PageBuffers((page.buffers[0], page.buffers[1][:1000])))
             self.hang()
         super().fill(file, page)
     def write(self, path, page):
@@ -342,7 +343,7 @@ def test_many_threads(store: PageStore) -> None:
             store.put(key, PARENT, IDS, content)
             assert payload(store.get(key, PARENT, IDS)) == content
             if n == 0:
-                # Readers in flight keep the file they opened; nobody may see another outcome.
+                # Readers in flight keep the file they opened; no other outcome is allowed.
                 store.delete([OTHER])
 
     with ThreadPoolExecutor(8) as pool:

@@ -8,8 +8,9 @@ import pytest
 
 from kvproxy.errors import StorageFull
 from kvproxy.store.page_record import HEADER_UNIT
-from kvproxy.store.page_store import Missing, PageStore
-from kvproxy.store.publisher_shares import NOBODY, PublisherShares, Refused
+from kvproxy.store.page_results import Missing
+from kvproxy.store.page_store import PageStore
+from kvproxy.store.publisher_shares import NO_OWNER, NoRoom, PublisherShares
 
 PAYLOAD = bytes(1000)
 PAGE = HEADER_UNIT + len(PAYLOAD)
@@ -75,7 +76,7 @@ def test_room_is_made_by_whoever_has_most_and_counts_stay_right() -> None:
         before = {o: shares.held(o) for o in "abcd"}
         publishers = {o for o in before if before[o]} | {owner}
         room = shares.make_room(size, owner)
-        if isinstance(room, Refused):
+        if isinstance(room, NoRoom):
             assert before[owner] + size > 1000 // len(publishers) and shares.used + size > 1000
             continue
         for doomed in room:
@@ -86,4 +87,4 @@ def test_room_is_made_by_whoever_has_most_and_counts_stay_right() -> None:
             shares.remove(doomed)
         shares.add(step.to_bytes(4, "big"), size, owner)
         assert shares.used == sum(shares.sizes.values()) == sum(shares.held(o) for o in "abcd") <= 1000
-        assert shares.held(NOBODY) == 0
+        assert shares.held(NO_OWNER) == 0

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kvproxy.errors import SetupError
-from kvproxy.store.page_store import Loaded, Missing, PageStore, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 
 KEY, PARENT, IDS, PAYLOAD = b"k" * 32, b"p" * 32, (1, 2, 3), bytes(range(256)) * 64

@@ -1,4 +1,4 @@
-"""A store opens whatever a crash or a stranger left, or says in one sentence why it can't."""
+"""A store opens after a crash or beside foreign files, or says in one sentence why it cannot."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_empty_folder_is_taken_as_it_is_and_a_store_stays_one(tmp_path: Path)
 
 
 def test_what_a_store_left_behind_is_no_other_thing(tmp_path: Path) -> None:
-    """Whoever moves the registry and the pages away, to start anew, need not know the other files."""
+    """To start anew, one moves the registry and the pages away, and need not know the other files."""
     for name in ("prepared.sqlite3", "prepared.sqlite3-wal", "documents.sqlite3.damaged-1", "spill"):
         (tmp_path / name).touch()
     PageStore(tmp_path, max_size=2**20, fingerprint="f").close()

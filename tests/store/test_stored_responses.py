@@ -123,7 +123,7 @@ async def test_check_names_a_foreign_key(tmp_path: Path) -> None:
     with diskcache.Cache(str(tmp_path / "responses"), disk=PageDisk) as other:
         other["stranger"] = b"x"
     with ResponseStore(tmp_path / "responses", ttl_s=1.0, max_size=2**20) as store:
-        assert store.check() == ["a key that this store did not make: 'stranger'"]
+        assert store.check() == ["a key that this store did not write: 'stranger'"]
 
 
 def test_a_broken_index_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

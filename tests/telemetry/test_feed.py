@@ -1,4 +1,4 @@
-"""The feed: bounded, one tenant's own, and unmoved by a watcher who sleeps."""
+"""The feed: bounded, separate for each tenant, and independent of slow followers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_a_follower_hears_of_what_comes_and_of_nothing_after_it_left() -> 
     assert follower.take() == ([], 0)
 
 
-async def test_a_follower_who_sleeps_loses_the_oldest_and_is_told_how_many() -> None:
+async def test_a_slow_follower_loses_the_oldest_and_gets_their_number() -> None:
     feed: Feed[int] = Feed()
     with feed.following("a") as follower:
         for number in range(BEHIND + 7):

@@ -8,7 +8,7 @@ from kvproxy.telemetry.metrics import Figures, Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, str], float]:
-    """By name and label values."""
+    """Return the samples by name and label values."""
     return {
         (sample.name, ",".join(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(metrics.text().decode())
@@ -52,7 +52,7 @@ def test_misses_by_reason_and_upstreams_apart() -> None:
     assert got["kvproxy_hits_total", "collapsed"] == 1
 
 
-def test_the_engine_is_asked_when_somebody_looks() -> None:
+def test_the_engine_is_asked_at_each_scrape() -> None:
     metrics, other, asked = Metrics(), Metrics(), 0
 
     def figures() -> Figures:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_kvproxy._checks import Finding
 from langchain_kvproxy._client import KVProxyClient
 from langchain_kvproxy._digest import text_digest
+from langchain_kvproxy._document_recognition import DocumentReport
 from langchain_kvproxy._errors import DocumentUnknown, KVProxyError, ProxyRefused, ProxyUnreachable
-from langchain_kvproxy._recognise import DocumentReport
 from langchain_kvproxy.callbacks import KVProxyUsageHandler
 from langchain_kvproxy.chat_models import ChatKVProxy
 from langchain_kvproxy.documents import (
@@ -68,7 +68,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The middleware needs langchain's agents, which are an extra; everything else works without."""
+    """Import `KVDocumentsMiddleware` on first use: it needs langchain's agents, an extra; everything else does not."""
     if name == "KVDocumentsMiddleware":
         from langchain_kvproxy.middleware import KVDocumentsMiddleware
 

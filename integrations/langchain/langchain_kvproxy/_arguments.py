@@ -1,4 +1,4 @@
-"""Arguments that nobody knows: refused by name, since a typo would otherwise pass in silence."""
+"""Checks of keyword arguments: an unknown one is refused by name, since a typo would otherwise pass in silence."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import Any
 
 from openai.resources.chat.completions import Completions
 
+EXTRA_BODY_ADVICE = "Fields of the request that LangChain has no name for go into extra_body={…}."
+
 
 def refuse_unknown(owner: str, given: Iterable[str], known: Collection[str], advice: str = "") -> None:
     """Raise TypeError for the first of ``given`` that is not ``known``, with the name that is nearest to it.
 
     Names with a leading underscore are LangChain's own, which it passes when it copies an object.
+
+    Example:
+        `refuse_unknown("ChatKVProxy", {"modle": "m"}, {"model"})` raises a TypeError that suggests 'model'.
     """
     unknown = next((name for name in given if name not in known and not name.startswith("_")), None)
     if unknown is None:
@@ -28,6 +33,6 @@ def refuse_unknown(owner: str, given: Iterable[str], known: Collection[str], adv
 
 @functools.cache
 def request_fields() -> frozenset[str]:
-    """The fields that openai's client takes for a chat completion."""
+    """Return the fields that openai's client takes for a chat completion."""
     calls: tuple[Callable[..., Any], ...] = (Completions.create, Completions.parse, Completions.stream)
     return frozenset(name for call in calls for name in inspect.signature(call).parameters) - {"self"}

@@ -1,4 +1,4 @@
-"""What the proxy says about a request in ``Cache-Status`` (RFC 9211) and ``Server-Timing``."""
+"""Parser of the proxy's ``Cache-Status`` (RFC 9211) and ``Server-Timing`` headers: `cache_report`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CacheOutcome = Literal["hit", "miss", "collapsed", "bypass", "pending"]
 
 
 class CacheReport(TypedDict):
-    """What is in `response_metadata["kvproxy"]`.
+    """The cache report in an answer's `response_metadata["kvproxy"]`.
 
     `status` is `hit`; `miss`; `collapsed` where the prefill was shared with simultaneous readers; `bypass`
-    for another provider's model; or `pending` where a stream began before it was decided and told no usage.
+    for another provider's model; or `pending` where a stream began before it was decided and carried no usage.
     """
 
     status: CacheOutcome
@@ -27,15 +27,18 @@ class CacheReport(TypedDict):
     prompt matched."""
     version: int | None
     tokens: int
-    """How many tokens of the prompt were not computed for this request."""
+    """The number of the prompt's tokens that were not computed for this request."""
     exact: bool
     """True where tokens were taken from kept pages that, as the proxy has shown, give the bits of a prefill."""
     timings_ms: dict[str, float]
-    """Where the time went: `match`, `queue`, `load`, `prefill`, `proxy`."""
+    """Milliseconds by phase: `match`, `queue`, `load`, `prefill`, `proxy`."""
 
 
 def cache_report(headers: Mapping[str, str]) -> CacheReport | None:
-    """None where no kvproxy answered. ``headers`` in lower case, or of any case-insensitive mapping."""
+    """Return the report in the headers of an answer, or None where no kvproxy answered.
+
+    ``headers``: with names in lower case, or any case-insensitive mapping.
+    """
     fields = _fields(headers.get("cache-status", ""))
     if fields is None:
         return None
@@ -55,7 +58,7 @@ def cache_report(headers: Mapping[str, str]) -> CacheReport | None:
 
 
 def settled(report: CacheReport, cached_tokens: int) -> CacheReport:
-    """A pending report after the usage is known."""
+    """Return a pending report as a hit or a miss, now that the usage is known; any other report as it is."""
     if report["status"] != "pending":
         return report
     return {**report, "status": "hit" if cached_tokens else "miss", "tokens": cached_tokens}
@@ -76,7 +79,7 @@ _OURS = re.compile(rf"(?:^|,)\s*kvproxy(?P<parameters>(?:\s*{_PARAMETER})*)")
 
 
 def _fields(value: str) -> dict[str, str] | None:
-    """The parameters of our own entry; other caches may have added theirs, before or behind."""
+    """Return the parameters of kvproxy's own entry; other caches may have added theirs, before or behind."""
     found = _OURS.search(value)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What breaks a prompt's prefix: each check looks at one thing and yields findings. Pure."""
+"""Checks for causes of a lost prefix: each looks at one property of the prompt and yields findings. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from langchain_kvproxy._pieces import Piece
-from langchain_kvproxy._recognise import DocumentReport, common
+from langchain_kvproxy._document_recognition import DocumentReport, common
+from langchain_kvproxy._prompt_parts import PromptPart
 from langchain_kvproxy._volatile import Volatile, volatile
 
 HEAD = 500
-"""Characters at the start of a document that are searched for what changes with every prompt."""
+"""Characters at the start of a document that are searched for timestamps, ids and the like."""
 
 Level = Literal["error", "warning", "note"]
 Tools = Sequence[Mapping[str, Any]]
@@ -20,25 +20,32 @@ Tools = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that breaks a prefix, or that is good to know about it."""
+    """A cause of a lost prefix, or a remark about the prefix."""
 
     level: Level
     """`error`: the request will fail; `warning`: tokens are computed again in vain; `note`: neither."""
     code: str
     """One word for programs, like `timestamp` or `not-at-head`."""
     message: int | None
-    """The message it is about; None for the tools, or the whole."""
+    """Index of the message that it concerns; None for the tools, or the whole prompt."""
     what: str
+    """The observation, in words for a person."""
     do: str
-    """What to do about it; may be empty."""
+    """The remedy, as an imperative; may be empty."""
 
     def __str__(self) -> str:
         where = "" if self.message is None else f"message {self.message}: "
         return f"{self.level:7}  {where}{self.what}" + (f"\n           -> {self.do}" if self.do else "")
 
 
-def position(found: Sequence[Piece], documents: Sequence[Piece], *, tools: bool) -> Iterator[Finding]:
-    """Documents belong at the head of the system message, and together."""
+def position(
+    found: Sequence[PromptPart], documents: Sequence[PromptPart], *, tools: bool
+) -> Iterator[Finding]:
+    """Check that the documents stand together at the head of the system message.
+
+    Example:
+        `list(position(parts, document_pieces(parts), tools=False))` is empty for the layout of `place_documents`.
+    """
     if not documents:
         yield Finding(
             "note",
@@ -84,11 +91,14 @@ def position(found: Sequence[Piece], documents: Sequence[Piece], *, tools: bool)
 
 
 def moving_parts(
-    found: Sequence[Piece], documents: Sequence[Piece], reports: Sequence[DocumentReport]
+    found: Sequence[PromptPart], documents: Sequence[PromptPart], reports: Sequence[DocumentReport]
 ) -> Iterator[Finding]:
-    """What changes with every prompt, before a document, between documents, or in a document's first lines.
+    """Find texts that change with every prompt, before or between documents, or in a document's first lines.
 
     A published text is the same in every prompt, whatever dates are in it.
+
+    Example:
+        `list(moving_parts(parts, documents, reports))` names the timestamp in "It is 2026-11-22 09:30".
     """
     last = documents[-1].place if documents else (0, 0)
     question = max((piece.message for piece in found if piece.role == "user"), default=1)
@@ -110,16 +120,20 @@ def moving_parts(
             yield from (_opening(place, piece) for place in volatile(piece.text[:HEAD]))
 
 
-def knowledge(reports: Sequence[DocumentReport], documents: Sequence[Piece]) -> Iterator[Finding]:
-    """What the proxy knows about the documents, where that costs something."""
+def publication(reports: Sequence[DocumentReport], documents: Sequence[PromptPart]) -> Iterator[Finding]:
+    """Yield the documents that are unknown, outdated, changed or not in memory, by the proxy's answer."""
     places = {piece.place for piece in documents}
     for report in reports:
         if report.place in places:
             yield from _about(report)
 
 
-def tools_changed(tools: Tools, before: Tools, documents: Sequence[Piece]) -> Iterator[Finding]:
-    """The tools beside those of an earlier prompt."""
+def tools_changed(tools: Tools, before: Tools, documents: Sequence[PromptPart]) -> Iterator[Finding]:
+    """Compare the tools with those of an earlier prompt.
+
+    Example:
+        `list(tools_changed([ask, days], [days, ask], documents))` is one finding, `tools-order`.
+    """
     now, then = {_name(tool): tool for tool in tools}, {_name(tool): tool for tool in before}
     behind = bool(documents) and all(piece.role == "system" for piece in documents)
     changed = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
@@ -151,9 +165,13 @@ def tools_changed(tools: Tools, before: Tools, documents: Sequence[Piece]) -> It
 
 
 def diverged(
-    found: Sequence[Piece], before: Sequence[Piece], documents: Sequence[Piece]
+    found: Sequence[PromptPart], before: Sequence[PromptPart], documents: Sequence[PromptPart]
 ) -> Iterator[Finding]:
-    """Where the prompt first differs from an earlier one, if that is not behind the documents."""
+    """Report the first difference from an earlier prompt, unless it stands behind the documents.
+
+    Example:
+        `list(diverged(parts, earlier_parts, documents))` is empty where both start with the same documents.
+    """
     last = documents[-1].place if documents else (-1, -1)
     pairs = zip(found, before, strict=False)
     index = next((i for i, (a, b) in enumerate(pairs) if _said(a) != _said(b)), min(len(found), len(before)))
@@ -172,7 +190,7 @@ def diverged(
     )
 
 
-def _scattered(found: Sequence[Piece], documents: Sequence[Piece]) -> Iterator[Finding]:
+def _scattered(found: Sequence[PromptPart], documents: Sequence[PromptPart]) -> Iterator[Finding]:
     places = {piece.place for piece in documents}
     first, last = documents[0].place, documents[-1].place
     between = [piece for piece in found if first < piece.place < last and piece.place not in places]
@@ -186,7 +204,7 @@ def _scattered(found: Sequence[Piece], documents: Sequence[Piece]) -> Iterator[F
         )
 
 
-def _before(place: Volatile, piece: Piece) -> Finding:
+def _before(place: Volatile, piece: PromptPart) -> Finding:
     return Finding(
         "warning",
         place.kind,
@@ -196,7 +214,7 @@ def _before(place: Volatile, piece: Piece) -> Finding:
     )
 
 
-def _opening(place: Volatile, piece: Piece) -> Finding:
+def _opening(place: Volatile, piece: PromptPart) -> Finding:
     return Finding(
         "warning",
         place.kind,
@@ -207,7 +225,7 @@ def _opening(place: Volatile, piece: Piece) -> Finding:
     )
 
 
-def _in_document(place: Volatile, piece: Piece) -> Finding:
+def _in_document(place: Volatile, piece: PromptPart) -> Finding:
     sure = place.kind in ("timestamp", "uuid")
     return Finding(
         "warning" if sure else "note",
@@ -236,7 +254,7 @@ def _about(report: DocumentReport) -> Iterator[Finding]:
             "unpublished",
             at,
             f"{what}: it is cached for this API key alone, once it was sent",
-            "publish it to have it ready for everyone",
+            "publish it to have it ready for every API key",
         )
     elif report.status == "older":
         yield Finding(
@@ -284,7 +302,7 @@ def _unlike(report: DocumentReport) -> Finding:
     )
 
 
-def _versus(now: Piece, then: Piece | None) -> str:
+def _versus(now: PromptPart, then: PromptPart | None) -> str:
     if then is None:
         return f"{_quoted(_said(now))}, where the earlier one ended"
     one, other = _said(now), _said(then)
@@ -292,7 +310,7 @@ def _versus(now: Piece, then: Piece | None) -> str:
     return f"{_quoted(one[max(0, at - 12) : at + 24])} for {_quoted(other[max(0, at - 12) : at + 24])}"
 
 
-def _said(piece: Piece) -> str:
+def _said(piece: PromptPart) -> str:
     return f"document {piece.reference}" if piece.reference is not None else piece.text or ""
 
 

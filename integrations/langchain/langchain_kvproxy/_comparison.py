@@ -1,4 +1,4 @@
-"""Prompts whose tokens tell whether a spelling matters to the model that is served. Pure."""
+"""Pairs of prompts to tokenise: equal tokens show that a spelling makes no difference to the served model. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, ChatMessage
 
-from langchain_kvproxy._recognise import DocumentReport
+from langchain_kvproxy._document_recognition import DocumentReport
 from langchain_kvproxy._volatile import client_metadata
 from langchain_kvproxy.prompts import is_system
 
@@ -20,7 +20,7 @@ Messages = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A prompt beside one in which a part reads otherwise."""
+    """A prompt, and a second one in which one part has another text."""
 
     place: tuple[int, int]
     sent: Messages
@@ -28,14 +28,14 @@ class Comparison:
 
 
 def comparisons(messages: Sequence[BaseMessage], reports: Sequence[DocumentReport]) -> list[Comparison]:
-    """For each document in another spelling, the prompt up to it, and the same with the published text."""
+    """Pair, for each document in another spelling, the prompt up to it and the same with the published text."""
     spelled = [report for report in reports if report.status == "whitespace" and report.as_published]
     made = (_with(messages, report.place, report.as_published or "") for report in spelled[:MOST])
     return [comparison for comparison in made if comparison is not None]
 
 
 def without_metadata(messages: Sequence[BaseMessage]) -> list[Comparison]:
-    """For each part that begins with a client's own header, the prompt up to it, and the same without the header."""
+    """Pair, for each part that begins with a client's header, the prompt up to it and the same without the header."""
     found: list[Comparison] = []
     for i, message in enumerate(messages):
         for j, part in enumerate(_parts(message)):
@@ -50,7 +50,7 @@ def without_metadata(messages: Sequence[BaseMessage]) -> list[Comparison]:
 def judged(
     reports: Sequence[DocumentReport], found: Sequence[tuple[Comparison, Sequence[int], Sequence[int]]]
 ) -> list[DocumentReport]:
-    """The reports with what the tokens say: equal ones are the published document, whatever the text looks like."""
+    """Update the reports by the tokens: equal ones are the published document, whatever the text looks like."""
     by_place = {comparison.place: _common(sent, other) for comparison, sent, other in found}
     return [_judged(report, by_place) for report in reports]
 
@@ -66,7 +66,7 @@ def _judged(report: DocumentReport, by_place: Mapping[tuple[int, int], int | Non
 
 
 def _common(sent: Sequence[int], other: Sequence[int]) -> int | None:
-    """The number of tokens that both begin with; None where they are the same."""
+    """Count the tokens that both begin with; None where they are the same."""
     if list(sent) == list(other):
         return None
     pairs = zip(sent, other, strict=False)
@@ -74,7 +74,11 @@ def _common(sent: Sequence[int], other: Sequence[int]) -> int | None:
 
 
 def _with(messages: Sequence[BaseMessage], place: tuple[int, int], text: str) -> Comparison | None:
-    """None behind an assistant's or tool's message, and beside parts that are no text: too much else matters there."""
+    """Build the comparison for one part of a message.
+
+    None behind an assistant's or tool's message, and beside parts that are no text: there the prompt's tokens depend
+    on more than this text.
+    """
     until = messages[: place[0] + 1]
     sent = [_message(message) for message in until]
     if any(message is None for message in sent):
@@ -97,6 +101,6 @@ def _message(message: BaseMessage) -> dict[str, Any] | None:
 
 
 def _parts(message: BaseMessage) -> list[dict[str, Any]]:
-    """As many as `pieces` counts."""
+    """Return a message's content as dicts, one for each part that `prompt_parts` numbers."""
     content = [message.content] if isinstance(message.content, str) else message.content
     return [{"type": "text", "text": part} if isinstance(part, str) else dict(part) for part in content]

@@ -1,4 +1,4 @@
-"""A digest that tells two texts apart."""
+"""`text_digest`: the sha256 of a document's text, as the proxy computes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def text_digest(text: str) -> str:
-    """The sha256 of a text in hex: what the proxy gives as the ETag of a document with this text.
+    """Return the sha256 of a text in hex, which is the proxy's ETag of a document with this text.
 
     Example:
         ```python

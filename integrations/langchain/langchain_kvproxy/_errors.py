@@ -1,11 +1,11 @@
-"""What can go wrong between this package and a proxy.
+"""Exceptions of this package's requests to a proxy.
 
 ::
 
     KVProxyError
-    ├─ ProxyUnreachable     nothing answers there, or the connection broke
-    └─ ProxyRefused         it answered with an error: ``status`` and ``code`` say which
-       └─ DocumentUnknown   no such document, or none that this key may read
+    ├─ ProxyUnreachable     no proxy answers at the address, or the connection broke
+    └─ ProxyRefused         the proxy answered with an error: ``status`` and ``code`` say which
+       └─ DocumentUnknown   no document has this name, or none that this key may read
 
 A chat model's own requests raise openai's exceptions instead, as in every LangChain model of that family.
 """
@@ -18,7 +18,7 @@ class KVProxyError(Exception):
 
 
 class ProxyUnreachable(KVProxyError):
-    """Nothing answers there, or the connection broke."""
+    """No proxy answers at the address, or the connection broke."""
 
 
 class ProxyRefused(KVProxyError):
@@ -27,6 +27,9 @@ class ProxyRefused(KVProxyError):
     Attributes:
         status: The HTTP status.
         code: The proxy's own name of the error, such as `invalid_api_key`, where it sent one.
+
+    Example:
+        `ProxyRefused("unknown key", status=401, code="invalid_api_key")`
     """
 
     def __init__(self, message: str, *, status: int, code: str | None = None) -> None:
@@ -36,11 +39,11 @@ class ProxyRefused(KVProxyError):
 
 
 class DocumentUnknown(ProxyRefused):
-    """No such document, or none that this key may read."""
+    """No document has this name, or none that this key may read."""
 
 
 def start_one(root: str) -> str:
-    """What to do when nothing answers at ``root``."""
+    """Return the advice for a ``root`` at which no proxy answers."""
     return (
         f"no kvproxy answers at {root}; start one with `kvproxy serve`, or set KVPROXY_BASE_URL "
         "(or base_url) to where it runs"
@@ -48,4 +51,5 @@ def start_one(root: str) -> str:
 
 
 def too_slow(root: str) -> str:
+    """Return the advice for a timeout at ``root``."""
     return f"the proxy at {root} was too slow; give a longer timeout, or look at its load"

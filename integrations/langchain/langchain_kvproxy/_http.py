@@ -1,6 +1,6 @@
-"""openai's HTTP clients for a proxy that is near.
+"""HTTP clients for the openai package: they ignore the environment's proxies and are safe in several event loops.
 
-Proxies of the environment are not meant for it, and no connection is used from two event loops.
+A kvproxy is near, so `http_proxy` and the like are not meant for it. No connection is used from two event loops.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from weakref import WeakKeyDictionary
 import openai
 
 httpx: Any = importlib.import_module("httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx")
-"""What openai speaks HTTP with: httpx, and httpx2 from its version 3 on."""
+"""The HTTP package of the installed openai: httpx, and httpx2 from openai's version 3 on."""
 
 
 class PerLoopTransport:
-    """One pool of connections for each event loop: a model may be used in one `asyncio.run` after another.
+    """An HTTP transport with one connection pool for each event loop.
+
+    So a model may be used in one `asyncio.run` after another.
 
     Has the methods of an `AsyncBaseTransport`.
     """
@@ -44,7 +46,7 @@ class PerLoopTransport:
         return await pool.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close what belongs to the running loop."""
+        """Close the running event loop's connections."""
         with self._lock:
             pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None:
@@ -53,18 +55,19 @@ class PerLoopTransport:
 
 @cache
 def sync_client() -> Any:
-    """One for all models, so that they share their connections; openai gives each request its timeout."""
+    """Return the sync client that all models share, with its connections; openai gives each request its timeout."""
     return openai.DefaultHttpxClient(verify=_certificates(), trust_env=False)
 
 
 @cache
 def async_client() -> Any:
+    """Return the async client that all models share, with one connection pool for each event loop."""
     transport: Any = PerLoopTransport()
     return openai.DefaultAsyncHttpxClient(transport=transport, trust_env=False)
 
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """Made once: it takes longer than a request."""
+    """Load the trusted certificates, once, since that takes longer than a request."""
     context: ssl.SSLContext = httpx.create_ssl_context()
     return context

@@ -1,4 +1,4 @@
-"""Ids for documents from names, paths and addresses of any kind. Pure."""
+"""Document ids made of names, paths and addresses of any kind. Pure."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ _HOMES = ("home", "Users", "users")
 
 
 def is_id(name: str) -> bool:
-    """Whether the proxy takes ``name`` for a document's id: no empty segments, no ``.`` and no ``..``."""
+    """Return whether the proxy takes ``name`` for a document's id: no empty segments, no ``.`` and no ``..``."""
     return bool(_NAME.fullmatch(name)) and not any(s in ("", ".", "..") for s in name.split("/"))
 
 
 def is_reference(name: str) -> bool:
-    """Whether ``name`` is an id, or an id with ``@`` and a version."""
+    """Return whether ``name`` is an id, or an id with ``@`` and a version."""
     id, at, version = name.partition("@")
     return is_id(id) and (not at or bool(_VERSION.fullmatch(version)))
 
 
 def id_of_name(name: str, root: str | PathLike[str] | None = None, *, part: str = "") -> str:
-    """``name`` as an id, and ``part`` of it behind it; the same where it can be one.
+    """Turn ``name`` into an id, with ``part`` behind it; a name that is a legal id stays as it is.
 
-    Of an absolute path only what stands below ``root`` is told, else its last folder and its file's name: the rest
-    says who and where somebody is, and is another on the next machine.
+    An absolute path is cut to its part below ``root``, else to its last folder and its file's name: the rest names
+    the user and the machine, and differs on the next machine.
+
+    Example:
+        `id_of_name("/data/docs/a b.md", "/data", part="/page-2")` starts with `docs/a-b.md/page-2`.
     """
     plain = "/".join(_segments(_relative(name, root) + part))
     legal = _NOT_IN_IDS.sub("-", plain).lstrip("._/-")
@@ -46,7 +49,7 @@ def id_of_name(name: str, root: str | PathLike[str] | None = None, *, part: str 
 
 
 def with_suffix(id: str, suffix: str) -> str:
-    """``id`` with something behind it, cut so that both fit."""
+    """Append ``suffix`` to ``id``, which is cut so that both fit."""
     return id[: LONGEST_ID - len(suffix)].rstrip("./-") + suffix
 
 

@@ -1,4 +1,4 @@
-"""Ids within one run of a loader, where several texts come with one name."""
+"""`PartNames`: distinct ids for the texts of one loader run, where several come with one name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from langchain_kvproxy.documents import source_of
 
 
 class PartNames:
-    """Gives each text an id of its own.
+    """Assigns each text an id of its own.
 
     Texts with one id and one source that follow each other are parts: ``handbook.md/part-1``, ``…/part-2`` in the
     loader's order. So no part has the id of the whole file, which another run may publish. Texts with one id and
@@ -30,7 +30,16 @@ class PartNames:
         self._sources: dict[str, str | None] = {}
 
     def of(self, document: Document, digest: str, after: Document | None) -> str:
-        """The id of ``document``, whose text has this digest. ``after``: what follows it."""
+        """Return the id of ``document``.
+
+        Args:
+            document: The document to name.
+            digest: The digest of its text.
+            after: The document that follows it, or None at the end.
+
+        Example:
+            `names.of(document, text_digest(document.page_content), None)`
+        """
         name, source = self._id_of(document), source_of(document)
         if self._sources.setdefault(name, source) != source:
             name = with_suffix(name, f"-{text_digest(source or '')[:8]}")

@@ -1,4 +1,4 @@
-"""One line on a terminal that says how far a publish is."""
+"""`ProgressLine`: one line on a terminal with the progress of a publish."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _EVERY_S = 0.1
 
 
 class ProgressLine:
-    """Rewrites one line of ``stream``. Where that is no terminal, each document gets a line of its own."""
+    """A line of ``stream`` that is rewritten in place; where that is no terminal, a line for each document."""
 
     def __init__(self, total: int | None, stream: TextIO | None = None) -> None:
         self._total = total
@@ -21,14 +21,18 @@ class ProgressLine:
         self._drawn = float("-inf")
 
     def tokens(self, id: str, done: int, total: int) -> None:
-        """A document is being prefilled."""
+        """Show the progress of a document's prefill, in tokens.
+
+        Example:
+            `line.tokens("handbook", 512, 3774)`
+        """
         now = time.monotonic()
         if self._terminal and now - self._drawn >= _EVERY_S:
             self._drawn = now
             self._draw(f"{self._at(self._done + 1)} {id}: {done:,} of {total:,} tokens")
 
     def document(self, id: str, outcome: str) -> None:
-        """A document is done with."""
+        """Show the outcome of a document."""
         self._done += 1
         line = f"{self._at(self._done)} {id}: {outcome}"
         if self._terminal:
@@ -37,6 +41,7 @@ class ProgressLine:
             self._stream.write(line + "\n")
 
     def end(self, summary: str) -> None:
+        """Show the summary of the run and end the line."""
         if self._terminal:
             self._draw(summary)
         else:
@@ -55,5 +60,5 @@ class ProgressLine:
 
 
 def progress_line(wanted: bool | None, total: int | None) -> ProgressLine | None:
-    """None as ``wanted``: when stderr is a terminal."""
+    """Make a progress line if it is ``wanted``; None as ``wanted`` stands for: when stderr is a terminal."""
     return ProgressLine(total) if wanted or (wanted is None and sys.stderr.isatty()) else None

@@ -1,4 +1,4 @@
-"""What one run of a loader means for the proxy: what to publish under which id, and what to delete. No I/O."""
+"""`Run`: the plan of one run of `publish_documents`: ids, texts to publish, versions to delete. No I/O."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 
 from langchain_kvproxy._digest import text_digest
+from langchain_kvproxy._document_catalogue import KnownDocument
 from langchain_kvproxy._errors import KVProxyError, ProxyUnreachable
-from langchain_kvproxy._knowledge import KnownDocument
 from langchain_kvproxy._part_names import PartNames
 from langchain_kvproxy._progress import ProgressLine
 from langchain_kvproxy.documents import has_text
@@ -23,12 +23,12 @@ Cleanup = Literal["incremental", "full"]
 
 @dataclass(frozen=True, slots=True)
 class PublishCounts:
-    """What a run of `publish_documents` did.
+    """The counts of one run of `publish_documents`.
 
     Attributes:
         added: Documents that the proxy did not have.
         updated: Documents that got a new version, because their text has changed.
-        skipped: Documents whose text is the current version's, and those without text.
+        skipped: Documents with the current version's text, and those without text.
         deleted: Versions that were deleted by `cleanup`.
         failed: Documents that the proxy refused; with `on_error="log"` only.
         tokens: Tokens of the documents that were published.
@@ -65,9 +65,9 @@ class Job:
 
 
 class Run:
-    """One run. ``next`` says what to do, then exactly one of ``published`` and ``failed`` follows.
+    """One run: ``next`` returns a job, then exactly one of ``published`` and ``failed`` reports its outcome.
 
-    A document is held back until the one behind it is known: only that tells the parts of a source from a whole.
+    A document is held back until its successor is known: only that distinguishes the parts of a source from a whole.
     """
 
     def __init__(
@@ -97,7 +97,10 @@ class Run:
         self._references: list[str] = []
 
     def next(self, document: Document | None) -> Job | None:
-        """The job for the document before; None when there is nothing to do. At the end ``document`` is None."""
+        """Take a document and return the job for the one before it, or None when that needs none.
+
+        At the end ``document`` is None.
+        """
         if document is not None and not has_text(document):
             self._skip(self._id_of(document), "skipped, no text")
             return None
@@ -119,10 +122,12 @@ class Run:
         return Job(id, held.page_content, known)
 
     def progress(self, job: Job) -> Callable[[int, int], None]:
+        """Return a callback that shows the tokens done and to do."""
         line = self._line
         return lambda done, total: line.tokens(job.id, done, total) if line else None
 
     def published(self, job: Job, result: Mapping[str, Any]) -> None:
+        """Count the job as done, by the result of its publish."""
         known = KnownDocument.of(result["info"])
         self._versions.setdefault(job.id, []).append(known)
         self._references.append(known.reference)
@@ -136,7 +141,7 @@ class Run:
         self._tell(job.id, f"{'added' if job.known is None else 'updated'}, {known.tokens:,} tokens")
 
     def failed(self, job: Job, error: KVProxyError) -> None:
-        """Raises it, unless failures are to be logged and the proxy is there at all."""
+        """Log and count a failure; raise it with `on_error="raise"`, and always where no proxy answers."""
         if self._on_error == "raise" or isinstance(error, ProxyUnreachable):
             if self._line is not None:
                 self._line.end(f"{job.id}: failed")
@@ -150,16 +155,16 @@ class Run:
         self._tell(job.id, "failed")
 
     def deleted(self) -> None:
+        """Count one deleted version."""
         self._deleted += 1
 
     @property
     def keys(self) -> dict[str, str]:
-        """What was seen, as a record manager keeps it: key to the id, which is its group."""
+        """The documents of this run in a record manager's form: key to the id, which is its group."""
         return {f"{id}#{digest}": id for id, digest in self._taken.items()}
 
     def outdated(self, keys: Sequence[str]) -> list[str]:
-        """The references that recorded keys stand for, where the proxy still has them and nothing seen is among
-        them."""
+        """Return the references of recorded keys that the proxy still has and this run did not see."""
         found: list[str] = []
         for key in keys:
             id, _, digest = key.rpartition("#")
@@ -169,6 +174,7 @@ class Run:
         return found
 
     def end(self) -> PublishCounts:
+        """Return the counts, and show them as the last line."""
         counts = PublishCounts(
             self._added,
             self._updated,

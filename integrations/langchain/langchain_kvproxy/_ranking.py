@@ -1,4 +1,4 @@
-"""In which order documents that are returned again and again should stand."""
+"""`Ranking`: a stable order of retrieved documents, the most often returned first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MARGIN = 2
 
 
 class Ranking:
-    """Counts how often each text was returned, and orders them: most shared first, without going to and fro.
+    """An order of texts by the number of queries that returned them, without oscillation.
 
     Every change of the order costs the prefixes that it cuts, so two texts change places only when the one
     behind has clearly been returned more often (see ``_LEAD``); then they stay, unless the other comes to lead
@@ -20,7 +20,7 @@ class Ranking:
     """
 
     def __init__(self, limit: int = 4096) -> None:
-        """``limit``: how many texts are remembered. Of more, those at the end of the order are forgotten."""
+        """Make an empty ranking of at most ``limit`` texts; of more, those at the end of the order are forgotten."""
         self._limit = limit
         self._lock = threading.Lock()
         self._order: list[str] = []
@@ -41,12 +41,12 @@ class Ranking:
                 del self._counts[forgotten], self._ids[forgotten]
 
     def count(self, digest: str) -> int:
-        """How many queries returned it."""
+        """Return the number of queries that returned the text with this digest."""
         with self._lock:
             return self._counts.get(digest, 0)
 
     def shared(self, digests: Iterable[str]) -> dict[str, int]:
-        """For ``canonical``: higher is further to the front. No two are equal."""
+        """Return each text's place for ``canonical``: higher is further to the front, and no two are equal."""
         wanted = set(digests)
         with self._lock:
             places = [digest for digest in self._order if digest in wanted]
@@ -65,5 +65,5 @@ class Ranking:
         count, others = self._counts[digest], self._counts[other]
         if count > _LEAD * others + _MARGIN:
             return True
-        # Only a newcomer goes by its id: behind all that are shared more widely than it, and then for good.
+        # A text returned for the first time is placed by its id, behind all that are shared more widely, for good.
         return count == 1 and others <= _MARGIN and (self._ids[digest], digest) < (self._ids[other], other)

@@ -1,4 +1,4 @@
-"""Publishes what a retriever returned and the proxy does not know, behind the back of the chain."""
+"""`Registration`: publishes retrieved documents that the proxy lacks, in a background thread."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from langchain_core.documents import Document
 
 from langchain_kvproxy._client import KVProxyClient
 from langchain_kvproxy._digest import text_digest
+from langchain_kvproxy._document_catalogue import RETRY_S, DocumentCatalogue, KnownDocument
 from langchain_kvproxy._errors import ProxyRefused, ProxyUnreachable
-from langchain_kvproxy._knowledge import RETRY_S, Knowledge, KnownDocument
 from langchain_kvproxy._naming import with_suffix
 from langchain_kvproxy.documents import document_id, has_text, own_id, reference_of, source_of
 
@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 _WAITING = 256
 """Documents waiting to be published. More than these are offered again when they are returned again."""
 _PASSING = (408, 409, 425, 429)
-"""What may go otherwise the next time, of the refusals below 500."""
+"""Statuses below 500 of refusals that may succeed the next time."""
 _FINAL = ("document_rejected", "permission_denied", "request_too_large", "invalid_api_key")
-"""The same refusals told in the middle of a stream, where there is no status."""
+"""Codes of final refusals in the middle of a stream, where there is no status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +37,26 @@ class _Job:
     owned: bool
     """Whether the id was given to this text, so that another text under it becomes its next version."""
     part: bool
-    """Whether the id is that of its source, of which it may be a part: it gets one of its own."""
+    """Whether the id is that of its source, of which the text may be a part: it is published under its own."""
 
 
 class Registration:
-    """One thread at a time, which publishes one document after another and ends when none is left.
+    """A queue of documents, published one by one by a thread that ends when none is left.
 
-    It belongs to no event loop and is a daemon: neither the end of a loop nor that of the program waits for it.
-    ``close`` and ``aclose`` do. Failures are logged; what may succeed later is taken again later.
+    The thread belongs to no event loop and is a daemon: neither the end of a loop nor that of the program waits for
+    it; ``close`` and ``aclose`` of the retriever do. Failures are logged; a document that may succeed later is
+    accepted again later.
     """
 
     def __init__(
         self,
         client: KVProxyClient,
-        knowledge: Knowledge,
+        catalogue: DocumentCatalogue,
         visibility: str | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._knowledge = knowledge
+        self._catalogue = catalogue
         self._visibility = visibility
         self._clock = clock
         self._lock = threading.Lock()
@@ -69,7 +70,10 @@ class Registration:
         self._at_end: Callable[[], None] | None = None
 
     def offer(self, document: Document) -> None:
-        """Publish it, unless that is under way, was refused for good, or failed just now. Returns at once."""
+        """Queue a document, unless its publish is under way, was refused for good, or failed just now.
+
+        Returns at once.
+        """
         digest = text_digest(document.page_content)
         if not has_text(document):
             return
@@ -82,7 +86,7 @@ class Registration:
                 return
             if self._clock() < self._not_before.get(digest, float("-inf")):
                 return
-            if self._knowledge.find(document) is not None:  # meanwhile
+            if self._catalogue.find(document) is not None:  # meanwhile
                 return
             self._claimed.add(digest)
             self._jobs.append(job)
@@ -92,7 +96,7 @@ class Registration:
         threading.Thread(target=self._work, name="kvproxy-registration", daemon=True).start()
 
     def idle(self) -> Future[None]:
-        """Is done when nothing is left to publish."""
+        """Return a future that is done when nothing is left to publish."""
         future: Future[None] = Future()
         with self._lock:
             if self._busy:
@@ -102,7 +106,7 @@ class Registration:
         return future
 
     def stop(self) -> None:
-        """Take no more; what has not begun is dropped."""
+        """Accept no more documents and drop the waiting ones."""
         with self._lock:
             self._closed = True
             self._jobs.clear()
@@ -120,7 +124,7 @@ class Registration:
         while (job := self._next()) is not None:
             try:
                 self._publish(job)
-            except Exception as e:  # a thread of ours has nobody to raise to
+            except Exception as e:  # nothing catches what this thread raises
                 self._failed(job, e)
             with self._lock:
                 self._claimed.discard(job.digest)
@@ -140,7 +144,7 @@ class Registration:
         return None
 
     def _publish(self, job: _Job) -> None:
-        named = self._knowledge.named(job.id)
+        named = self._catalogue.named(job.id)
         if not job.part and (job.owned or named is None or named.etag == job.digest):
             try:
                 return self._publish_as(job.id, job)
@@ -153,7 +157,7 @@ class Registration:
     def _publish_as(self, id: str, job: _Job) -> None:
         result = self._client.publish(id, job.text, visibility=self._visibility)
         known = KnownDocument.of(result["info"])
-        self._knowledge.add(known)
+        self._catalogue.add(known)
         logger.debug("published %s of %d tokens", known.reference, known.tokens)
 
     def _failed(self, job: _Job, error: Exception) -> None:
@@ -166,7 +170,7 @@ class Registration:
                 self._refused.add(job.digest)
             else:
                 self._not_before[job.digest] = self._clock() + RETRY_S
-            if isinstance(error, ProxyUnreachable):  # nor would it answer the others
+            if isinstance(error, ProxyUnreachable):  # nor would the proxy answer the other jobs
                 self._claimed.difference_update(job.digest for job in self._jobs)
                 self._jobs.clear()
         again = "" if final else "; it is tried again when it is next returned"

@@ -1,4 +1,4 @@
-"""Spellings of one text: what tells it from another that is the same to a person. Pure."""
+"""Spellings of one text: byte order mark, white space and line ends, which a reader does not see. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CARRIAGE_RETURN = re.compile("\r\n?")
 
 
 def spelled(text: str, names: Collection[str]) -> Iterator[str]:
-    """``text`` as published, and in those other spellings that a proxy says it recognises, by its names for them."""
+    """Yield ``text`` as published, then in the other spellings that the proxy recognises, by its names for them."""
     yield text
     for head, base in (("", text), ("no-bom", text.removeprefix(MARK)), ("stripped", bare(text))):
         if head in names:
@@ -21,19 +21,19 @@ def spelled(text: str, names: Collection[str]) -> Iterator[str]:
 
 
 def bare(text: str) -> str:
-    """Without byte order marks and white space at its front."""
+    """Strip byte order marks and white space from the front of a text."""
     while (shorter := text.lstrip().lstrip(MARK)) != text:
         text = shorter
     return text
 
 
 def words(text: str) -> str:
-    """The words of a text, which are the same however it is spelled."""
+    """Return the words of a text, which are the same in every spelling."""
     return " ".join(text.replace(MARK, " ").split())
 
 
 def respelled(text: str, published: str) -> str:
-    """``text``, which begins with the words of ``published``, with these as they were published."""
+    """Replace the words of ``published`` at the start of ``text`` by their published spelling."""
     left = sum(not _blank(character) for character in published)
     at = 0
     while left:
@@ -43,7 +43,7 @@ def respelled(text: str, published: str) -> str:
 
 
 def cause(text: str, published: str) -> str:
-    """In which kind of spelling the two differ first."""
+    """Name the first kind of spelling in which the two differ."""
     if text.startswith(MARK) != published.startswith(MARK):
         return "a byte order mark at its front"
     front, other = text[: len(text) - len(bare(text))], published[: len(published) - len(bare(published))]

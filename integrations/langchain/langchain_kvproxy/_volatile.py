@@ -1,4 +1,4 @@
-"""What in a text tells when, or for whom, it was written: it differs in the next prompt."""
+"""`volatile`: finds dates, times, ids and counters in a text, which differ in the next prompt."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _PATTERNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Volatile:
-    """A place in a text."""
+    """A match in a text, at the character ``start``."""
 
     kind: Kind
     text: str
@@ -62,7 +62,7 @@ class Volatile:
 
 
 def volatile(text: str) -> list[Volatile]:
-    """A client's header, timestamps, uuids (and long hexadecimal ids), dates and counters in ``text``, in order."""
+    """Find a client's header, timestamps, uuids (and long hexadecimal ids), dates and counters, in order of place."""
     header = client_metadata(text)
     found = (
         [Volatile("client-metadata", header.strip(), len(header) - len(header.lstrip()))] if header else []
@@ -75,6 +75,6 @@ def volatile(text: str) -> list[Volatile]:
 
 
 def client_metadata(text: str) -> str | None:
-    """The header in front of a text, with the white space before it; None where there is none."""
+    """Return the client's header in front of a text, with the white space before it; None where there is none."""
     match = _METADATA.match(text)
     return match[0] if match else None

@@ -1,4 +1,4 @@
-"""What a run cost and saved: `KVProxyUsageHandler`."""
+"""`KVProxyUsageHandler`: sums the tokens, hits and saved seconds of a run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from typing_extensions import TypedDict, override
 
 
 class DocumentUsage(TypedDict):
+    """Sums over the requests that had one document at their head."""
+
     hits: int
     misses: int
     cached_tokens: int
@@ -36,17 +38,17 @@ class UsageSummary(TypedDict):
     completion_tokens: int
     hits: int
     misses: int
-    """With those whose prefill was shared with simultaneous readers."""
+    """Includes `collapsed` requests, which shared a prefill with simultaneous ones."""
     miss_reasons: dict[str, int]
     documents: dict[str, DocumentUsage]
     """By document, without its version."""
     seconds_saved: float | None
-    """None while no miss has told what a token costs."""
+    """None until a miss has shown the cost of a token."""
 
 
 @dataclass
 class _Costs:
-    """Of misses, what computing tokens took; of hits, what loading them took."""
+    """Seconds of computing tokens in misses, and of loading them in hits."""
 
     prefill_s: float = 0.0
     prefilled: int = 0
@@ -69,12 +71,12 @@ class _Sums:
 class KVProxyUsageHandler(BaseCallbackHandler):
     """Sums prompt tokens, cached tokens, cache writes, hits and misses, and estimates the seconds saved.
 
-    `seconds_saved` is an estimate: the tokens that were not computed, times what a computed token took in
-    this handler's misses (the proxy's own `Server-Timing`), less what loading took. A longer prompt's tokens cost
-    more than a shorter one's, which it ignores. It is None while there was no miss to learn the price from.
+    `seconds_saved` is an estimate: the tokens that were not computed, times the seconds for a computed token in
+    this handler's misses (the proxy's own `Server-Timing`), less the seconds of loading. A longer prompt's tokens
+    cost more than a shorter one's, which it ignores. It is None until the first miss.
 
     May be used from several threads, and for several runs, which it adds up. Every chat model's tokens are
-    counted; hits and misses are those of `ChatKVProxy`. What LangChain's own cache answers is no request.
+    counted; hits and misses are those of `ChatKVProxy`. An answer of LangChain's own cache is no request.
 
     Instantiate:
         ```python
@@ -142,7 +144,7 @@ class KVProxyUsageHandler(BaseCallbackHandler):
                 self._sums.add(requests=1, failures=1)
 
     def totals(self) -> UsageSummary:
-        """What was summed until now."""
+        """Return the sums until now."""
         with self._lock:
             sums = self._sums
             count = sums.counts.get
@@ -162,7 +164,7 @@ class KVProxyUsageHandler(BaseCallbackHandler):
             )
 
     def summary(self) -> str:
-        """The same for people, in a few lines."""
+        """Format `totals` as a few lines of text."""
         totals = self.totals()
         prompt, cached = totals["prompt_tokens"], totals["cached_tokens"]
         share = f" ({cached / prompt:.0%})" if prompt else ""
@@ -191,7 +193,7 @@ class KVProxyUsageHandler(BaseCallbackHandler):
         usage: Mapping[str, Any] = (isinstance(message, AIMessage) and message.usage_metadata) or {}
         details: Mapping[str, int] = usage.get("input_token_details") or {}
         prompt, cached = usage.get("input_tokens", 0), details.get("cache_read", 0)
-        if usage.get("total_cost") == 0:  # LangChain's mark on what comes from its own cache
+        if usage.get("total_cost") == 0:  # LangChain's mark on answers from its own cache
             return self._sums.add(replayed=1)
         self._sums.add(
             requests=1,

@@ -1,6 +1,6 @@
-"""Documents as kvproxy knows them: how one is named, in which order several stand, and what of them is sent.
+"""Ids, canonical order and content parts of documents.
 
-Everything here is pure: values in, new values out, no request, nothing remembered.
+All functions are pure: values in, new values out, no request, no state.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ KVPROXY_DOCUMENT = "kvproxy_document"
 KVPROXY_VERSION = "kvproxy_version"
 """Metadata key: the version as a number."""
 KVPROXY_TOKENS = "kvproxy_tokens"
-"""Metadata key: how many tokens the text has for the proxy's model."""
+"""Metadata key: the text's number of tokens for the proxy's model."""
 KVPROXY_ORDER = "kvproxy_order"
-"""Metadata key: where a `KVProxyRetriever` has put the document, counted from 0."""
+"""Metadata key: the document's place in a `KVProxyRetriever`'s order, counted from 0."""
 
 END_OF_DOCUMENT = "End of document"
-"""What ``seam_safe`` closes a document with that ends in anything but a letter or digit."""
+"""The line that ``seam_safe`` adds to a document that ends in anything but a letter or digit."""
 
 _CHUNK = ("page", "start_index")
-"""Where loaders and splitters write which part of its source a document is."""
+"""Metadata keys in which loaders and splitters write a document's place in its source."""
 
 
 def reference_of(document: Document) -> str | None:
-    """The proxy's reference in the document's metadata; None where there is none, or none that can be one."""
+    """Return the proxy's reference in the document's metadata; None where it is missing or malformed."""
     reference = document.metadata.get(KVPROXY_DOCUMENT)
     return reference if isinstance(reference, str) and is_reference(reference) else None
 
 
 def own_id(document: Document) -> str | None:
-    """The id that whoever made the document gave to this very text: that of its reference, else its own."""
+    """Return the id that was given to this very text: that of its reference, else ``Document.id``; else None."""
     reference = reference_of(document)
     if reference is not None:
         return reference.partition("@")[0]
@@ -45,12 +45,12 @@ def own_id(document: Document) -> str | None:
 
 
 def document_id(document: Document, *, root: str | PathLike[str] | None = None) -> str:
-    """Under which id a document is published. The same document always has the same, on every machine.
+    """Return the id under which a document is published: the same for the same document, on every machine.
 
-    The id of its reference in the metadata, else ``Document.id``, else the metadata's ``source`` (followed by
+    It is the id of the reference in the metadata, else ``Document.id``, else the metadata's ``source`` (followed by
     ``page`` and ``start_index``, where a loader or splitter wrote them), else ``doc-`` and the start of the
-    text's digest. Of an absolute path only the last folder and the file's name are told. What an id of the proxy
-    cannot hold becomes ``-``; then a few digits keep two ids apart that would otherwise be one.
+    text's digest. An absolute path is cut to the last folder and the file's name. Characters that an id of the proxy
+    cannot hold become ``-``; then a few digits keep two ids apart that would otherwise be one.
 
     Splits that do not say where they begin have their file's id: `publish_documents` numbers them
     (``handbook.md/part-2``), and a `KVProxyRetriever` puts the start of their digest behind it, so that neither
@@ -58,7 +58,7 @@ def document_id(document: Document, *, root: str | PathLike[str] | None = None) 
 
     Args:
         document: Any document.
-        root: A folder; of paths in it everything below it is told.
+        root: A folder; a path in it is cut to its part below it.
 
     Returns:
         1 to 128 letters, digits and ``. _ - /``, the first a letter or digit; no segment is empty, ``.`` or ``..``.
@@ -86,21 +86,21 @@ def document_id(document: Document, *, root: str | PathLike[str] | None = None) 
 
 
 def source_of(document: Document) -> str | None:
-    """The place that a document comes from, as its loader says; None where it says nothing."""
+    """Return the metadata's ``source``, which a loader writes; None where it is missing or blank."""
     source = document.metadata.get("source")
     return str(source) if source is not None and str(source).strip() else None
 
 
 def canonical(documents: Iterable[Document], shared: Mapping[str, int] | None = None) -> list[Document]:
-    """The documents in one order, each text once: the same documents, however they come, start alike.
+    """Sort documents into one order, each text once: the same documents in any order give the same start.
 
-    A prompt's tokens are reused up to the first that differs, so what most prompts have in common goes first.
+    A prompt's tokens are reused up to the first that differs, so the documents that most prompts share go first.
 
     Args:
         documents: In any order; not modified.
-        shared: How widely a text is shared, by ``text_digest``: the highest first, 0 for what is not in it.
-            Without it, where a ``KVProxyRetriever`` has put them says that; what comes from elsewhere goes
-            before those. Equal ones are ordered by ``document_id``.
+        shared: The number of prompts that share a text, by ``text_digest``: the highest first, 0 for a missing one.
+            Without it the order of a ``KVProxyRetriever`` counts, and documents from elsewhere go before its own.
+            Equal ones are ordered by ``document_id``.
 
     Returns:
         The documents themselves, no copies. Of several with one text, one with a reference is preferred.
@@ -122,8 +122,10 @@ def canonical(documents: Iterable[Document], shared: Mapping[str, int] | None = 
 
 
 def unique(documents: Iterable[Document]) -> list[Document]:
-    """Each text once, where it stood first, without those that say nothing (a blank page). Of several with one text,
-    one with a reference is preferred."""
+    """Keep each text once, at its first place, without empty documents (a blank page).
+
+    Of several with one text, one with a reference is preferred.
+    """
     chosen: dict[str, Document] = {}
     for document in documents:
         if says_nothing(document):
@@ -135,13 +137,13 @@ def unique(documents: Iterable[Document]) -> list[Document]:
 
 
 def without_repeats(documents: Sequence[Document]) -> list[Document]:
-    """Without the references whose text is there too."""
+    """Drop each reference that is among the documents with its text too."""
     with_text = {reference_of(d) for d in documents if has_text(d)} - {None}
     return [d for d in documents if has_text(d) or reference_of(d) not in with_text]
 
 
 def key_of(document: Document) -> str:
-    """What makes a document the same as another: its text's digest; that of its reference, where it has no text."""
+    """Return the key that equal documents share: the text's digest, or that of the reference where there is no text."""
     reference = reference_of(document)
     if reference is not None and not has_text(document):
         return text_digest(f"{KVPROXY_DOCUMENT}: {reference}")
@@ -149,7 +151,7 @@ def key_of(document: Document) -> str:
 
 
 def as_part(document: Document, by: Literal["reference", "text"] = "reference") -> dict[str, Any]:
-    """A document as one content part of a message.
+    """Turn a document into one content part of a message.
 
     Args:
         document: With a reference in its metadata, a text, or both.
@@ -161,7 +163,7 @@ def as_part(document: Document, by: Literal["reference", "text"] = "reference") 
         A ``kv_document`` or ``text`` part.
 
     Raises:
-        ValueError: There is nothing to send.
+        ValueError: The document has neither a text nor a reference, or no text where `by="text"` needs one.
 
     Example:
         ```python
@@ -189,11 +191,11 @@ def as_part(document: Document, by: Literal["reference", "text"] = "reference") 
 
 
 def seam_safe(text: str) -> str:
-    """The text with an end that no tokenizer merges with what follows.
+    """Close a text so that no tokenizer merges its end with the next part.
 
     Punctuation and a line feed may be one token, a letter or digit and a line feed never are. So a text that
-    ends otherwise is closed by a line that ends in a letter. Only added to, but for the white space at its end:
-    its start is that of the published text, white space included, which is part of a prefix.
+    ends otherwise is closed by a line that ends in a letter. The text is only extended, but for the white space at
+    its end: its start is that of the published text, white space included, which is part of a prefix.
 
     Args:
         text: A document's text.
@@ -216,13 +218,13 @@ def seam_safe(text: str) -> str:
 
 
 def has_text(document: Document) -> bool:
-    """Whether there is anything but white space and byte order marks; the proxy takes no other text for a document."""
+    """Return whether the text is more than white space and byte order marks: the proxy publishes no other text."""
     text: object = document.page_content  # None where a model was made without validation
     return isinstance(text, str) and bool(text.replace("\ufeff", "").strip())
 
 
 def says_nothing(document: Document) -> bool:
-    """Whether it has neither a text nor a reference, as a blank page of a scan."""
+    """Return whether a document has neither a text nor a reference, as a blank page of a scan."""
     return not has_text(document) and reference_of(document) is None
 
 

@@ -1,4 +1,4 @@
-"""What in a prompt will break its prefix, and what the proxy knows about its documents."""
+"""`explain_prompt`: reports the causes that will break a prompt's prefix, and the state of its documents."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from langchain_kvproxy import _checks
 from langchain_kvproxy._checks import Finding
 from langchain_kvproxy._client import DocumentUnknown, KVProxyClient, KVProxyError
 from langchain_kvproxy._comparison import Comparison, Messages, comparisons, judged, without_metadata
-from langchain_kvproxy._pieces import Piece, PromptLike, as_messages, pieces
-from langchain_kvproxy._recognise import DocumentReport, document_pieces, recognised, unchecked, wanted
+from langchain_kvproxy._document_recognition import (
+    DocumentReport,
+    document_pieces,
+    recognised,
+    unchecked,
+    wanted,
+)
+from langchain_kvproxy._prompt_parts import PromptLike, PromptPart, as_messages, prompt_parts
 
 ToolLike: TypeAlias = BaseTool | type | Callable[..., Any] | Mapping[str, Any]
 
@@ -25,7 +31,7 @@ _LEVELS = ("error", "warning", "note")
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain_prompt` found. `print` it, or look at its values."""
+    """The result of `explain_prompt`: `print` it, or look at its values."""
 
     findings: tuple[Finding, ...]
     """Errors first, then warnings, then notes."""
@@ -33,7 +39,7 @@ class Explanation:
     """The documents of the prompt, in its order."""
     messages: tuple[BaseMessage, ...]
     tools: tuple[Mapping[str, Any], ...] | None = None
-    """As OpenAI has them; None where none were given."""
+    """In OpenAI's format; None where none were given."""
 
     @property
     def ok(self) -> bool:
@@ -56,16 +62,16 @@ def explain_prompt(
     client: KVProxyClient | None = None,
     previous: Explanation | PromptLike | None = None,
 ) -> Explanation:
-    """Say what will break a prompt's prefix, and what the proxy knows about the documents in it.
+    """Report the causes that will break a prompt's prefix, and the state of its documents in the proxy.
 
-    Nothing is sent to a model. Without a client nothing is sent at all, and the documents are guessed:
+    No model is called. Without a client no request is made at all, and the documents are guessed:
     references, texts that end in a cache mark or stand before one that does, and long texts.
 
     Args:
-        messages: Messages, a prompt's value, or whatever else a chat model takes.
+        messages: Messages, a prompt's value, or any other input of a chat model.
         tools: The tools that go with them.
-        client: Asks this proxy which documents it knows; one that cannot be reached is a finding.
-        previous: The prompt before, to be told where this one departs from it; an earlier `Explanation` to
+        client: The proxy to look the documents up in; one that cannot be reached is a finding.
+        previous: The prompt before, to find the first difference from it; an earlier `Explanation` to
             have the tools compared as well.
 
     Returns:
@@ -84,7 +90,7 @@ def explain_prompt(
         assert [finding.code for finding in explanation.findings] == ["text-first", "timestamp"]
         ```
 
-    With what the proxy knows:
+    With a proxy's documents:
         ```python
         from langchain_kvproxy import KVProxyClient, explain_prompt, place_documents
 
@@ -110,7 +116,7 @@ def explain_prompt(
         return prompt.explained(unchecked(prompt.pieces), previous, [_unasked(e)])
     reports = recognised(prompt.pieces, listing, texts)
     tokens: list[Sequence[int]] = []
-    with suppress(KVProxyError):  # another model than its own: nobody counts its tokens
+    with suppress(KVProxyError):  # the proxy tokenises for its own model alone
         for messages_ in prompt.to_tokenize(reports):
             tokens.append(client.tokenize_messages(messages_, prompt.tools))
     return prompt.judged(reports, tokens, previous)
@@ -123,7 +129,16 @@ async def aexplain_prompt(
     client: KVProxyClient | None = None,
     previous: Explanation | PromptLike | None = None,
 ) -> Explanation:
-    """`explain_prompt` without blocking the event loop while the proxy is asked."""
+    """Do the same as `explain_prompt`, without blocking the event loop during requests.
+
+    Example:
+        ```python
+        from langchain_kvproxy import KVProxyClient, aexplain_prompt, place_documents
+
+        with KVProxyClient() as client:
+            print(await aexplain_prompt(place_documents([], ["handbook"]), client=client))
+        ```
+    """
     if client is None:
         return explain_prompt(messages, tools=tools, previous=previous)
     prompt = _Prompt(messages, tools)
@@ -146,15 +161,15 @@ async def aexplain_prompt(
 
 
 class _Prompt:
-    """A prompt taken apart."""
+    """A prompt as messages, tools and parts, with the steps of its explanation."""
 
     def __init__(self, messages: PromptLike, tools: Sequence[ToolLike] | None) -> None:
         self.messages = as_messages(messages)
         self.tools = None if tools is None else tuple(convert_to_openai_tool(_plain(tool)) for tool in tools)
-        self.pieces = pieces(self.messages)
+        self.pieces = prompt_parts(self.messages)
 
     def to_tokenize(self, reports: Sequence[DocumentReport]) -> list[Messages]:
-        """Two prompts for each comparison."""
+        """List the prompts to tokenise, two for each comparison."""
         return [prompt for pair in self._comparisons(reports) for prompt in (pair.sent, pair.other)]
 
     def judged(
@@ -163,7 +178,10 @@ class _Prompt:
         tokens: Sequence[Sequence[int]],
         previous: Explanation | PromptLike | None,
     ) -> Explanation:
-        """``tokens``: of what ``to_tokenize`` gave, fewer where the proxy does not tell."""
+        """Explain the prompt after tokenisation.
+
+        ``tokens``: those of the prompts of ``to_tokenize``, fewer where the proxy has refused one.
+        """
         answered = list(zip(self._comparisons(reports), tokens[::2], tokens[1::2], strict=False))
         spelled = len(comparisons(self.messages, reports))
         kept_out = any(sent == other for _, sent, other in answered[spelled:])
@@ -180,12 +198,12 @@ class _Prompt:
         *,
         kept_out: bool = False,
     ) -> Explanation:
-        """``kept_out``: whether the proxy keeps a client's header out of the prompt."""
+        """Run all checks. ``kept_out``: whether the proxy keeps a client's header out of the prompt."""
         documents = document_pieces(self.pieces, reports)
         found = [*first, *_checks.position(self.pieces, documents, tools=bool(self.tools))]
         moving = _checks.moving_parts(self.pieces, documents, reports)
         found += [finding for finding in moving if not (kept_out and finding.code == "client-metadata")]
-        found += _checks.knowledge(reports, documents)
+        found += _checks.publication(reports, documents)
         if previous is not None:
             found += self._beside(previous, documents)
         places = {piece.place for piece in documents}
@@ -196,9 +214,9 @@ class _Prompt:
             self.tools,
         )
 
-    def _beside(self, previous: Explanation | PromptLike, documents: Sequence[Piece]) -> list[Finding]:
+    def _beside(self, previous: Explanation | PromptLike, documents: Sequence[PromptPart]) -> list[Finding]:
         before = previous.messages if isinstance(previous, Explanation) else as_messages(previous)
-        found = list(_checks.diverged(self.pieces, pieces(before), documents))
+        found = list(_checks.diverged(self.pieces, prompt_parts(before), documents))
         if isinstance(previous, Explanation) and self.tools is not None and previous.tools is not None:
             found += _checks.tools_changed(self.tools, previous.tools, documents)
         return found

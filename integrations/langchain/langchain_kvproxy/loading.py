@@ -1,4 +1,4 @@
-"""Publishes what a loader yields, again only where a text has changed."""
+"""`publish_documents`: publishes a loader's documents, again only where a text has changed."""
 
 from __future__ import annotations
 
@@ -38,33 +38,33 @@ def publish_documents(
     progress: bool | None = None,
     on_error: Literal["raise", "log"] = "raise",
 ) -> PublishCounts:
-    """Publish what a loader yields: new documents, and new versions of those whose text has changed.
+    """Publish a loader's documents: new ones, and new versions of those with a changed text.
 
-    What the proxy has is asked once; a text whose sha256 is the current version's ETag is not sent. Parts of one
-    source that follow each other and say no page or start are published as `source/part-1`, `source/part-2` … in
+    The proxy's list is fetched once; a text is not sent if its sha256 is the current version's ETag. Parts of one
+    source that follow each other and have no page or start are published as `source/part-1`, `source/part-2` … in
     the loader's order, so that none has the id of the whole; two sources that have one id (the same file in two
-    folders) are told apart by digits. An id never tells an absolute path, see `document_id`.
+    folders) are distinguished by digits. An id never contains an absolute path, see `document_id`.
 
     Args:
         documents: A loader or any documents.
         base_url: The proxy's root, with or without `/v1`; else `KVPROXY_BASE_URL`.
         api_key: Else `KVPROXY_API_KEY`.
-        client: One to use instead of both.
+        client: A client to use instead of both.
         visibility: `"private"` is for this API key alone. None: as the version before, else the proxy's default.
         root: A folder: ids of files in it are their paths below it. Else an absolute path's id is its last folder
             and the file's name.
-        document_id: Under which id a document is published, instead.
-        record_manager: One of LangChain's indexing API. It records what was seen in this run, so that a later run
+        document_id: A function that returns a document's id, instead of `document_id`.
+        record_manager: One of LangChain's indexing API. It records the documents of this run, so that a later run
             can clean up.
         cleanup: As in LangChain's `index`, and with a record manager only. `"incremental"` deletes the older
             versions that were recorded of the documents seen now; `"full"` also deletes recorded documents that the
-            loader no longer yields. What was published otherwise is never deleted.
+            loader no longer yields. Documents that were published otherwise are never deleted.
         progress: Whether to show a line on stderr. None: if that is a terminal.
-        on_error: `"log"` goes on with the next document when the proxy refuses one. That no proxy answers is always
-            raised.
+        on_error: `"log"` goes on with the next document when the proxy refuses one. An unreachable proxy always
+            raises.
 
     Returns:
-        How many documents were added, updated, skipped, deleted, and all their references.
+        The counts of documents that were added, updated, skipped and deleted, and all their references.
 
     Raises:
         KVProxyError: No proxy answers, or it refuses a document.
@@ -80,7 +80,7 @@ def publish_documents(
         print(counts, counts.references)
         ```
 
-    With a record manager, so that what is gone from the folder goes from the proxy:
+    With a record manager, which deletes documents from the proxy once the folder has lost them:
         ```python
         from langchain_core.indexing import InMemoryRecordManager
 
@@ -130,7 +130,17 @@ async def apublish_documents(
     progress: bool | None = None,
     on_error: Literal["raise", "log"] = "raise",
 ) -> PublishCounts:
-    """`publish_documents`, for event loops; takes async iterables too."""
+    """Do the same as `publish_documents`, asynchronously; takes async iterables too.
+
+    Example:
+        ```python
+        from langchain_core.documents import Document
+        from langchain_kvproxy import apublish_documents
+
+        handbook = Document("Employees have thirty days of leave a year", id="handbook")
+        counts = await apublish_documents([handbook], visibility="private")
+        ```
+    """
     _check(record_manager, cleanup)
     with _client(client, base_url, api_key) as proxy:
         began = await record_manager.aget_time() if record_manager else 0.0
@@ -185,7 +195,7 @@ def _clean(proxy: KVProxyClient, records: RecordManager, run: Run, cleanup: Clea
                 proxy.delete(reference)
                 run.deleted()
             except DocumentUnknown:
-                pass  # somebody was faster
+                pass  # deleted meanwhile
         records.delete_keys(keys)
 
 
@@ -201,7 +211,7 @@ async def _aclean(
                 await proxy.adelete(reference)
                 run.deleted()
             except DocumentUnknown:
-                pass  # somebody was faster
+                pass  # deleted meanwhile
         await records.adelete_keys(keys)
 
 
@@ -209,7 +219,7 @@ def _check(records: RecordManager | None, cleanup: Cleanup | None) -> None:
     if cleanup not in (None, "incremental", "full"):
         raise ValueError(f"cleanup must be 'incremental', 'full' or None, not {cleanup!r}")
     if cleanup is not None and records is None:
-        raise ValueError("cleanup needs a record_manager, which knows what earlier runs have published")
+        raise ValueError("cleanup needs a record_manager, which holds the records of earlier runs: give one")
 
 
 def _client(
@@ -229,7 +239,7 @@ def _documents(documents: BaseLoader | Iterable[Document]) -> Iterator[Document]
 async def _adocuments(
     documents: BaseLoader | Iterable[Document] | AsyncIterable[Document],
 ) -> AsyncIterator[Document | None]:
-    """And None at the end."""
+    """Yield the documents, and None at the end."""
     source = documents.alazy_load() if isinstance(documents, BaseLoader) else documents
     if isinstance(source, AsyncIterable):
         async for document in source:

@@ -1,4 +1,4 @@
-"""Documents at the front on every step of an agent's loop."""
+"""`KVDocumentsMiddleware`: puts documents at the head of the prompt on every step of an agent's loop."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from typing_extensions import override
 
-from langchain_kvproxy._lifting import in_order, lifted
-from langchain_kvproxy._sent import Sent, watched
+from langchain_kvproxy._placement_check import PlacementCheck, placement_checked
+from langchain_kvproxy._tool_documents import in_order, lifted
 from langchain_kvproxy.chat_models import ChatKVProxy
 from langchain_kvproxy.documents import canonical, unique
 from langchain_kvproxy.prompts import By, DocumentLike, as_documents, place_documents
@@ -37,13 +37,13 @@ except ImportError as e:
 
 
 class KVDocumentsState(AgentState[Any]):
-    """An agent's state, with what was retrieved for the question it is working on."""
+    """An agent's state, with the documents retrieved for the current question."""
 
     kvproxy_retrieved: NotRequired[Annotated[list[Document], PrivateStateAttr]]
 
 
 class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
-    """Keeps documents at the head of the system message on every step of `create_agent`'s loop.
+    """A middleware that keeps documents at the head of the system message in every step of `create_agent`'s loop.
 
     Each step of the loop then starts with the same tokens as the step before, and with the same tokens as any
     other agent over these documents, whatever its instructions and tools are. The documents are in the
@@ -52,9 +52,9 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
     Works with `ChatKVProxy`, with a `ChatOpenAI` whose base URL is a kvproxy, and with `by="text"` with any
     chat model. A `ChatKVProxy` puts the documents at the head itself, when all other middleware is done, so it
     stands anywhere in the list. With another model put it last: one behind it that writes the system message anew
-    takes the documents out again, of which one warning is logged.
+    removes the documents again; one warning is logged then.
 
-    What a `create_document_tool` has found is put behind the documents, and only named in the tool's answer.
+    Documents that a `create_document_tool` found stand behind the others; the tool's answer has their names alone.
 
     Setup:
         ```bash
@@ -68,7 +68,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         middleware = KVDocumentsMiddleware(["handbook"])
         ```
 
-    With a retriever, asked once for each question:
+    With a retriever, called once for each question:
         ```python
         from langchain_core.documents import Document
         from langchain_core.runnables import RunnableLambda
@@ -79,7 +79,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         middleware = KVDocumentsMiddleware(retriever=retriever, by="text")
         ```
 
-    With a tool that the agent asks when it likes to:
+    With a tool that the agent calls as it decides:
         ```python
         from langchain_kvproxy import create_document_tool
 
@@ -102,21 +102,29 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         shared: Mapping[str, int] | None = None,
         mark: bool = True,
     ) -> None:
-        """Args:
-        documents: `Document`s, texts, or references to published documents. They stand first, since every
-            question shares them.
-        retriever: Any retriever, or Runnable from a question to documents; asked once for each question of
-            the user, not again in its loop. What it returns stands behind `documents`.
-        tools: Tools for the agent, as `create_document_tool` makes them; they may as well be the agent's own.
-        by: `"reference"` sends documents that have a reference as `kv_document` parts and the others by text;
-            `"text"` sends texts.
-        prompt_cache_key: Sent with every request of the loop unless the request has one. A hint where to send
-            equal prompts, for providers and fleets; it separates nothing, and one proxy needs none.
-        cache_salt: Sent with every request of the loop, in its `extra_body`, unless the request has one. Keeps
-            them apart: requests with different salts share published documents only. For models of the openai
-            family; most agents need none.
-        shared: How widely a text is shared, by `text_digest`: the most shared stand first.
-        mark: Whether the last document carries a `prompt_cache_breakpoint`; with a `ChatKVProxy` it always does.
+        """Create a middleware; at least one of `documents`, `retriever` and `tools` is needed.
+
+        Args:
+            documents: `Document`s, texts, or references to published documents. They stand first, since every
+                question shares them.
+            retriever: Any retriever, or Runnable from a question to documents; called once for each question of
+                the user, not again in its loop. Its documents stand behind `documents`.
+            tools: Tools for the agent, as `create_document_tool` makes them; they may as well be the agent's own.
+            by: `"reference"` sends documents that have a reference as `kv_document` parts and the others by text;
+                `"text"` sends texts.
+            prompt_cache_key: Sent with every request of the loop unless the request has one. A hint where to send
+                equal prompts, for providers and fleets; it separates nothing, and one proxy needs none.
+            cache_salt: Sent with every request of the loop, in its `extra_body`, unless the request has one. Keeps
+                them apart: requests with different salts share published documents only. For models of the openai
+                family; most agents need none.
+            shared: The number of prompts that share a text, by `text_digest`: the most shared stand first.
+            mark: Whether the last document carries a `prompt_cache_breakpoint`; with a `ChatKVProxy` it always does.
+
+        Raises:
+            ValueError: None of `documents`, `retriever` and `tools` was given.
+
+        Example:
+            `KVDocumentsMiddleware(["handbook"], by="reference", cache_salt="team-a")`
         """
         super().__init__()
         self.documents = as_documents(documents)
@@ -151,9 +159,9 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        with watched(self._wanted(request)) as sent:
+        with placement_checked(self._wanted(request)) as check:
             response = handler(self.placed(request))
-        self._warn(sent)
+        self._warn(check)
         return response
 
     @override
@@ -162,13 +170,13 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
-        with watched(self._wanted(request)) as sent:
+        with placement_checked(self._wanted(request)) as check:
             response = await handler(self.placed(request))
-        self._warn(sent)
+        self._warn(check)
         return response
 
     def placed(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """The request with the documents at its head; `request` is not modified."""
+        """Return the request with the documents at its head; `request` is not modified."""
         system: list[BaseMessage] = [request.system_message] if request.system_message else []
         model, messages = request.model, cast(list[BaseMessage], request.messages)
         retrieved = _retrieved(request)
@@ -202,8 +210,8 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
     def _wanted(self, request: ModelRequest[Any]) -> list[Document]:
         return unique([*self.documents, *_retrieved(request)])
 
-    def _warn(self, sent: Sent) -> None:
-        if sent.lost and not self._warned:
+    def _warn(self, check: PlacementCheck) -> None:
+        if check.lost and not self._warned:
             self._warned = True
             logger.warning(
                 "the model was called without its documents at the head of the system message, so nothing of them "
@@ -217,6 +225,6 @@ def _retrieved(request: ModelRequest[Any]) -> list[Document]:
 
 
 def last_question(messages: Sequence[BaseMessage]) -> str | None:
-    """The text of the user's last message."""
+    """Return the text of the user's last message; None where there is none."""
     asked = (message for message in reversed(messages) if isinstance(message, HumanMessage))
     return next((str(message.text) for message in asked), None)

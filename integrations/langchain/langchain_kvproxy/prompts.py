@@ -1,4 +1,4 @@
-"""Where documents stand in a prompt: at the head of the system message, in one order, question last."""
+"""Prompt layouts with documents at the head of the system message, in canonical order, the question last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import model_validator
 from typing_extensions import override
 
 from langchain_kvproxy._arguments import refuse_unknown
-from langchain_kvproxy._parts import MARK, bare, plain_parts
+from langchain_kvproxy._content_parts import MARK, bare, plain_parts
 from langchain_kvproxy.documents import (
     KVPROXY_DOCUMENT,
     as_part,
@@ -40,17 +40,27 @@ def document_parts(
     shared: Mapping[str, int] | None = None,
     mark: bool = True,
 ) -> list[_Part]:
-    """The content parts that stand for `documents`, in canonical order and without duplicates.
+    """Turn documents into content parts, in canonical order and without duplicates.
 
     Args:
         documents: In any order; the result does not depend on it.
         by: `"reference"` sends `kv_document` parts for those that have a reference (`kvproxy_document` in
             their metadata) and the text of the others; `"text"` sends texts. A reference whose text is not
             at hand is always sent as one.
-        shared: How widely a text is shared, by `text_digest`: the most shared stand first.
-        mark: Whether the last part says that a reusable prefix ends there.
+        shared: The number of prompts that share a text, by `text_digest`: the most shared stand first.
+        mark: Whether the last part carries a `prompt_cache_breakpoint`, the end of a reusable prefix.
 
-    Documents that have neither a text nor a reference, as a blank page of a scan, are left out.
+    Returns:
+        `kv_document` and `text` parts. Documents that have neither a text nor a reference, as a blank page of a
+        scan, are left out.
+
+    Example:
+        ```python
+        from langchain_kvproxy import document_parts
+
+        parts = document_parts(["travel", "handbook@3"], by="reference", mark=False)
+        assert [part["document"] for part in parts] == ["handbook@3", "travel"]
+        ```
     """
     parts = [_part(document, by) for document in canonical(as_documents(documents), shared)]
     if parts and mark:
@@ -75,24 +85,25 @@ def place_documents(
         messages: A conversation; if it does not begin with a system message, one is put before it.
         documents: `Document`s, texts, or references to published documents, in any order.
         by: Whether documents that have a reference are sent as one, see `document_parts`.
-        shared: How widely a text is shared, by `text_digest`: the most shared stand first.
+        shared: The number of prompts that share a text, by `text_digest`: the most shared stand first.
         mark: Whether the last document carries a `prompt_cache_breakpoint`.
 
     Returns:
         New messages; without documents, the given ones.
 
-    ```python
-    from langchain_core.messages import HumanMessage, SystemMessage
+    Example:
+        ```python
+        from langchain_core.messages import HumanMessage, SystemMessage
 
-    from langchain_kvproxy import place_documents
+        from langchain_kvproxy import place_documents
 
-    messages = place_documents(
-        [SystemMessage("Answer briefly."), HumanMessage("How many days of leave do I have?")],
-        ["handbook@3"],
-        by="reference",
-    )
-    assert messages[0].content[0]["document"] == "handbook@3"
-    ```
+        messages = place_documents(
+            [SystemMessage("Answer briefly."), HumanMessage("How many days of leave do I have?")],
+            ["handbook@3"],
+            by="reference",
+        )
+        assert messages[0].content[0]["document"] == "handbook@3"
+        ```
     """
     placed = as_documents(documents)
     parts = document_parts(placed, by=by, shared=shared, mark=mark)
@@ -106,14 +117,14 @@ def place_documents(
 
 
 class DocumentLayout(BaseChatPromptTemplate):
-    """A prompt template with documents at its head. Made by `document_prompt`.
+    """A prompt template with documents at its head, made by `document_prompt`.
 
     A Runnable from `{"documents": [...], …}` to a `ChatPromptValue`, and a message template for
     `ChatPromptTemplate.from_messages`. The texts of documents are not templates: braces in them stay braces.
     """
 
     prompt: ChatPromptTemplate
-    """Instructions, question and whatever else is said behind the documents."""
+    """Instructions, question and all other messages behind the documents."""
     by: By = "reference"
     documents_key: str = "documents"
     """The input variable that holds the documents."""
@@ -157,10 +168,10 @@ def document_prompt(
     mark: bool = True,
     template_format: PromptTemplateFormat = "f-string",
 ) -> DocumentLayout:
-    """A prompt with documents first, then instructions, the question last.
+    """Make a prompt with documents first, then instructions, the question last.
 
-    What varies least stands first, so that a proxy or provider finds the documents again whatever is asked
-    about them. Each document ends where the tokenizer cannot merge it with what follows, and the same
+    The most constant parts stand first, so that a proxy or provider finds the documents again for any question
+    about them. Each document ends where the tokenizer cannot merge it with the next part, and the same
     documents in any order give the same prompt.
 
     Args:
@@ -224,7 +235,7 @@ def document_prompt(
         )
     if documents_key in prompt.input_variables:
         raise ValueError(
-            f"{{{documents_key}}} stands in the template, but documents are put at its head by themselves: "
+            f"{{{documents_key}}} stands in the template, but documents are put at its head automatically: "
             "take it out, or give another documents_key"
         )
     variables = prompt.input_variables
@@ -240,14 +251,14 @@ def document_prompt(
 
 
 def as_documents(documents: Iterable[DocumentLike] | DocumentLike) -> list[Document]:
-    """`Document`s for whatever may be given as documents; those that are some already are not copied."""
+    """Convert texts and references to `Document`s; `Document`s are returned as they are, not copied."""
     if isinstance(documents, Document | str):
         documents = [documents]
     return [_named_or_text(document) if isinstance(document, str) else document for document in documents]
 
 
 def is_system(message: BaseMessage) -> bool:
-    """Whether chat templates render a message as the system's."""
+    """Return whether chat templates render a message as the system's."""
     return isinstance(message, SystemMessage) or (
         isinstance(message, ChatMessage) and message.role in ("system", "developer")
     )
@@ -259,11 +270,11 @@ def _named_or_text(given: str) -> Document:
 
 
 def _part(document: Document, by: By) -> _Part:
-    """A reference without its text is sent as one, whatever is asked for."""
+    """Return a document's part; a reference without its text is sent as a reference for either ``by``."""
     return as_part(document, by if has_text(document) else "reference")
 
 
 def forms(document: Document) -> list[_Part]:
-    """The parts that a document may stand in a message as."""
+    """List all parts that may represent a document in a message."""
     found = [_part(document, "text"), _part(document, "reference")]
     return [*found, {"type": "text", "text": document.page_content}] if has_text(document) else found

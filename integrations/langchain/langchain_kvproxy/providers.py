@@ -1,4 +1,4 @@
-"""`init_chat_model("kvproxy:…")`: this package as one of LangChain's providers."""
+"""`register_provider`: makes `init_chat_model("kvproxy:…")` work, with this package as a LangChain provider."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NAME, _PACKAGE, _CLASS = "kvproxy", "langchain_kvproxy", "ChatKVProxy"
 
 
 def register_provider() -> None:
-    """Make `kvproxy` a provider of `init_chat_model`, `create_agent` and whatever else takes `"provider:model"`.
+    """Make `kvproxy` a provider of `init_chat_model`, `create_agent` and all else that takes `"provider:model"`.
 
     LangChain has no public place for providers of other packages. This adds a line to its own table, in this process
     and only when it is called; calling it again changes nothing. Needs `langchain`, the extra `agents`.

@@ -1,4 +1,4 @@
-"""A retriever that returns its documents so that prompts made of them share their beginnings."""
+"""`KVProxyRetriever`: a retriever that orders its documents so that prompts made of them share prefixes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from langchain_kvproxy._arguments import refuse_unknown
 from langchain_kvproxy._client import KVProxyClient
-from langchain_kvproxy._knowledge import Knowledge
+from langchain_kvproxy._document_catalogue import DocumentCatalogue
 from langchain_kvproxy._ranking import Ranking
 from langchain_kvproxy._registration import Registration
 from langchain_kvproxy.documents import (
@@ -44,18 +44,18 @@ _BETWEEN = 8
 
 
 class KVProxyRetriever(BaseRetriever):
-    """Wraps any retriever, and returns what it found in an order that keeps prefixes reusable.
+    """A wrapper of any retriever that returns its documents in an order that keeps prefixes reusable.
 
-    A prompt's tokens are reused up to the first that differs. So the same documents come in the same order, whatever
-    the query: those first that this retriever returns most often, each text once, within a token budget. A document
+    A prompt's tokens are reused up to the first that differs. So the same documents come in the same order for every
+    query: those first that this retriever returns most often, each text once, within a token budget. A document
     that clearly comes to be returned more often than the one before it (more than twice as often) changes places
-    with it, once; everything else stays, so the order does not go to and fro. Where several processes answer from
+    with it, once; everything else stays, so the order does not oscillate. Where several processes answer from
     one proxy, `order="id"` gives all of them the same order.
 
-    Each document is a copy whose metadata says what the proxy knows of its text: `kvproxy_document` (the reference,
+    Each document is a copy with the proxy's metadata of its text: `kvproxy_document` (the reference,
     `"handbook@3"`), `kvproxy_version` and `kvproxy_tokens`; `kvproxy_order` is its place, which the prompt layouts of
-    this package keep. What the proxy does not know is published behind the chain's back, as `register` says, so that
-    it is known the next time. The proxy being down costs the references and a warning, never the answer.
+    this package keep. Documents that the proxy lacks are published in the background, by the policy of `register`,
+    and have a reference the next time. The proxy being down costs the references and a warning, never the answer.
 
     Setup:
         Start a proxy with `kvproxy serve`. `KVPROXY_BASE_URL` and `KVPROXY_API_KEY` are read where nothing else is
@@ -84,7 +84,7 @@ class KVProxyRetriever(BaseRetriever):
             print(document.page_content, document.metadata.get("kvproxy_document"))
         ```
 
-    Close, which waits until what was found is published; so do `with` and `async with`:
+    Close, which waits until the found documents are published; so do `with` and `async with`:
         ```python
         retriever.close()
         ```
@@ -103,9 +103,9 @@ class KVProxyRetriever(BaseRetriever):
     """At most this many tokens in all, by the proxy's count. The most relevant come first; one that no longer fits is
     left out."""
     registration: Register = Field(default=2, alias="register")
-    """Publish what the proxy does not know: `"always"`, `"never"`, or when it has been returned this often."""
+    """When to publish documents that the proxy lacks: `"always"`, `"never"`, or once returned this often."""
     visibility: Literal["public", "private"] | None = "private"
-    """Who may read what is published here: `"private"` is this API key alone, which the model then has to use too;
+    """Readers of the documents published here: `"private"` is this API key alone, which the model then has to use too;
     `None` is the proxy's default."""
     order: Literal["shared", "id"] = "shared"
     """`"shared"`: most returned first. `"id"`: by `document_id`, the same in every process."""
@@ -114,14 +114,14 @@ class KVProxyRetriever(BaseRetriever):
     api_key: SecretStr | None = None
     """Else `KVPROXY_API_KEY`."""
     timeout: float = Field(default=2.0, gt=0)
-    """How long the proxy may keep a query waiting, in seconds, before the documents go without references."""
+    """Seconds that a query waits for the proxy, before the documents go without references."""
     refresh_s: float = Field(default=30.0, gt=0)
-    """How old what is known of the proxy may be, in seconds. A document that was deleted is named for as long."""
+    """Greatest age of the list of the proxy's documents, in seconds. A deleted document is named for as long."""
     client: KVProxyClient | None = Field(default=None, exclude=True, repr=False)
-    """One to use instead of `base_url`, `api_key` and `timeout`; it is not closed here."""
+    """A client to use instead of `base_url`, `api_key` and `timeout`; it is not closed here."""
 
     _proxy: KVProxyClient = PrivateAttr()
-    _knowledge: Knowledge = PrivateAttr()
+    _catalogue: DocumentCatalogue = PrivateAttr()
     _registration: Registration = PrivateAttr()
     _ranking: Ranking = PrivateAttr(default_factory=Ranking)
     _inner_takes: frozenset[str] | None = PrivateAttr(default=None)
@@ -137,8 +137,8 @@ class KVProxyRetriever(BaseRetriever):
         super().model_post_init(context)
         key = self.api_key.get_secret_value() if self.api_key else None
         self._proxy = self.client or KVProxyClient(self.base_url, key, self.timeout)
-        self._knowledge = Knowledge(self._proxy, self.refresh_s)
-        self._registration = Registration(self._proxy, self._knowledge, self.visibility)
+        self._catalogue = DocumentCatalogue(self._proxy, self.refresh_s)
+        self._registration = Registration(self._proxy, self._catalogue, self.visibility)
         self._inner_takes = _parameters(self.retriever)
         if self.client is None:
             ended = weakref.finalize(self, self._registration.finally_do, self._proxy.close)
@@ -169,19 +169,19 @@ class KVProxyRetriever(BaseRetriever):
         return True
 
     async def aflush(self) -> None:
-        """`flush`, for event loops; leave it with `asyncio.timeout`."""
+        """Do the same as `flush`, asynchronously; bound the wait with `asyncio.timeout`."""
         await asyncio.wrap_future(self._registration.idle())
 
     def close(self, timeout: float | None = None) -> None:
-        """Wait until what was found is published, for at most `timeout` seconds, and drop the rest.
+        """Wait until the found documents are published, for at most `timeout` seconds, and drop the rest.
 
-        The retriever still finds documents afterwards, and leaves the proxy alone.
+        The retriever still finds documents afterwards, and makes no more requests to the proxy.
         """
         self.flush(timeout)
         self._stop()
 
     async def aclose(self) -> None:
-        """`close`, for event loops; leaving it early drops the rest."""
+        """Do the same as `close`, asynchronously; a cancellation drops the rest."""
         try:
             await self.aflush()
         finally:
@@ -194,8 +194,8 @@ class KVProxyRetriever(BaseRetriever):
             query, {"callbacks": run_manager.get_child()}, **self._passed_on(k, kwargs)
         )
         documents = self._first(found, k)
-        self._knowledge.refresh()
-        counts = {key_of(d): self._knowledge.count(d.page_content) for d in self._unknown(documents)}
+        self._catalogue.refresh()
+        counts = {key_of(d): self._catalogue.count(d.page_content) for d in self._unknown(documents)}
         return self._returned(documents, counts)
 
     async def _aget_relevant_documents(
@@ -210,7 +210,7 @@ class KVProxyRetriever(BaseRetriever):
             query, {"callbacks": run_manager.get_child()}, **self._passed_on(k, kwargs)
         )
         documents = self._first(found, k)
-        await self._knowledge.arefresh()
+        await self._catalogue.arefresh()
         return self._returned(documents, await self._acounts(self._unknown(documents)))
 
     async def _acounts(self, documents: Sequence[Document]) -> dict[str, int | None]:
@@ -218,13 +218,13 @@ class KVProxyRetriever(BaseRetriever):
 
         async def count(document: Document) -> int | None:
             async with at_once:
-                return await self._knowledge.acount(document.page_content)
+                return await self._catalogue.acount(document.page_content)
 
         counts = await asyncio.gather(*map(count, documents))
         return {key_of(d): n for d, n in zip(documents, counts, strict=True)}
 
     def _passed_on(self, k: int | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """What the inner retriever is called with. It may not know what ``k`` is."""
+        """Return the arguments of the inner retriever's call; ``k`` is among them only where it takes it."""
         wanted = k or self.k
         takes = self._inner_takes
         if wanted is None or not (takes is None or "k" in takes):
@@ -235,12 +235,12 @@ class KVProxyRetriever(BaseRetriever):
         return unique(found)[: k or self.k]
 
     def _unknown(self, documents: Sequence[Document]) -> list[Document]:
-        return [d for d in documents if has_text(d) and self._knowledge.find(d) is None]
+        return [d for d in documents if has_text(d) and self._catalogue.find(d) is None]
 
     def _returned(self, documents: Sequence[Document], counts: Mapping[str, int | None]) -> list[Document]:
-        """The documents in their order, within the budget, as copies; what they are is remembered."""
+        """Return copies of the documents in their order, within the budget, and count them for the next order."""
         stamped = [self._stamped(document, counts.get(key_of(document))) for document in documents]
-        # A name that the proxy does not know, without a text, says nothing.
+        # A reference that the proxy does not know, without a text, is an empty document.
         said = [pair for pair in zip(documents, stamped, strict=True) if not says_nothing(pair[1])]
         chosen = self._within_budget(said)
         self._ranking.seen({key_of(document): document_id(document) for document, _ in chosen})
@@ -251,7 +251,7 @@ class KVProxyRetriever(BaseRetriever):
         return ordered
 
     def _ordered(self, documents: Sequence[tuple[Document, Document]]) -> list[Document]:
-        """The copies in their order, by what they were: being published moves no document."""
+        """Return the copies in the order of their originals: being published moves no document."""
         keys = [key_of(document) for document, _ in documents]
         shared = self._ranking.shared(keys) if self.order == "shared" else {}
         places = [
@@ -261,8 +261,8 @@ class KVProxyRetriever(BaseRetriever):
         return [documents[i][1] for i in sorted(range(len(documents)), key=places.__getitem__)]
 
     def _stamped(self, document: Document, count: int | None) -> Document:
-        """A copy that says what the proxy knows, and nothing that it does not."""
-        known = self._knowledge.find(document)
+        """Copy a document with the proxy's metadata in it, and none of an earlier retriever's."""
+        known = self._catalogue.find(document)
         ours = (KVPROXY_DOCUMENT, KVPROXY_VERSION, KVPROXY_TOKENS, KVPROXY_ORDER)
         metadata = {key: value for key, value in document.metadata.items() if key not in ours}
         if known is not None:
@@ -286,7 +286,7 @@ class KVProxyRetriever(BaseRetriever):
 
     def _register(self, documents: Sequence[Document]) -> None:
         policy = self.registration
-        if policy == "never" or not self._knowledge.reachable:
+        if policy == "never" or not self._catalogue.reachable:
             return
         wanted = 1 if policy == "always" else policy
         for document in documents:
@@ -295,19 +295,19 @@ class KVProxyRetriever(BaseRetriever):
 
     def _stop(self) -> None:
         self._registration.stop()
-        self._knowledge.close()
+        self._catalogue.close()
         if self.client is None:
             self._registration.finally_do(self._proxy.close)
 
 
 def _tokens(document: Document) -> int:
-    """The proxy's count, else a guess that is rather too high than too low."""
+    """Return the proxy's count, else a guess that is rather too high than too low."""
     tokens = document.metadata.get(KVPROXY_TOKENS)
     return tokens if isinstance(tokens, int) else -(-len(document.page_content) // _CHARACTERS_PER_TOKEN)
 
 
 def _parameters(retriever: BaseRetriever) -> frozenset[str] | None:
-    """The names of what can be asked of a retriever beside the query; None: anything."""
+    """Return the names of the arguments that a retriever takes; None: any."""
     parameters = inspect.signature(retriever._get_relevant_documents).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return None

@@ -1,4 +1,4 @@
-"""A retriever as a tool, whose documents are found again by the next conversation."""
+"""`create_document_tool`: a retriever as a tool; the next conversation reuses its documents' prefill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, Field
 
-from langchain_kvproxy._lifting import KVPROXY_PLACE, in_order
+from langchain_kvproxy._tool_documents import KVPROXY_PLACE, in_order
 from langchain_kvproxy.documents import canonical, document_id, has_text
 from langchain_kvproxy.prompts import document_parts
 
@@ -40,22 +40,25 @@ def create_document_tool(
 
     A prompt's tokens are reused up to the first that differs. In a tool's answer documents stand behind the
     question, so the next question computes them again, however often they were found. So `ChatKVProxy`, and
-    `KVDocumentsMiddleware` with any other model, send what this tool has found at the head of the system message,
-    in one order, and leave its names in the answer; documents of a later call go behind those of an earlier one.
+    `KVDocumentsMiddleware` with any other model, send this tool's documents at the head of the system message,
+    in one order, and leave their names in the answer; documents of a later call go behind those of an earlier one.
 
     Without either of them the answer is a plain one: each document a part of its own with its text first, in
-    canonical order, and what it is called behind all of them.
+    canonical order, and their names behind all of them.
 
     Args:
-        retriever: Any retriever; a `KVProxyRetriever` publishes what it finds, and keeps one order.
+        retriever: Any retriever; a `KVProxyRetriever` publishes the documents it finds, and keeps one order.
         name: The tool's name for the model.
-        description: What the model is told about it.
-        place: `"answer"` leaves the documents in the tool's answer, whatever model is asked. What stands in the
-            system message has its authority: choose this where documents come from strangers.
-        metadata: Keys of the documents' metadata that the model is told, such as `"title"`.
+        description: The tool's description for the model.
+        place: `"answer"` leaves the documents in the tool's answer, with any model. A text in the system message
+            has its authority: choose this where documents come from untrusted sources.
+        metadata: Keys of the documents' metadata that the answer shows to the model, such as `"title"`.
 
     Returns:
-        A tool whose answer has the documents as its artifact.
+        A tool; its answer has the documents as the artifact.
+
+    Raises:
+        ValueError: `place` is neither `"head"` nor `"answer"`.
 
     Example:
         ```python
@@ -91,7 +94,7 @@ def create_document_tool(
 
 
 def _answer(found: Iterable[Document], place: str, keys: Sequence[str]) -> Found:
-    """The answer with the documents' texts, never their references: a tool's answer takes texts alone."""
+    """Build the answer of the documents' texts, never their references: a tool's answer takes texts alone."""
     documents = [d for d in in_order([canonical(found)]) if has_text(d)]
     if not documents:
         return "No document was found.", []
@@ -102,7 +105,7 @@ def _answer(found: Iterable[Document], place: str, keys: Sequence[str]) -> Found
 
 
 def _names(documents: Sequence[Document], keys: Sequence[str]) -> str:
-    """Behind the texts, where they vary with nothing."""
+    """List the documents' names, for the end of the answer, where they change no text's prefix."""
     lines = [f"{i}. {_line(document, keys)}" for i, document in enumerate(documents, 1)]
     count = f"{len(documents)} documents were" if len(documents) > 1 else "1 document was"
     return "\n".join([f"{count} found:", *lines])

@@ -1,6 +1,6 @@
-"""A kvproxy's documents and models over HTTP, sync and async.
+"""`KVProxyClient`: a kvproxy's documents and models over HTTP, sync and async.
 
-The packages under integrations/ are installed each by itself, so each has this file: it is the same in all of them.
+The packages under integrations/ are installed separately, so each has this file: it is the same in all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import httpx
 
 DEFAULT_BASE_URL = "http://127.0.0.1:8321/v1"
 NO_KEY = "none"
-"""The key that is sent to a proxy that asks for none."""
+"""The key sent to a proxy that asks for none."""
 
 Progress = Callable[[int, int], None]
 
@@ -26,11 +26,14 @@ class KVProxyError(Exception):
 
 
 class ProxyUnreachable(KVProxyError):
-    """Nothing that is a kvproxy answers there, or the connection broke."""
+    """No kvproxy answers at the address, or the connection broke."""
 
 
 class ProxyRefused(KVProxyError):
-    """The proxy answered with an error: ``status`` is HTTP's, ``code`` the proxy's own name of it."""
+    """The proxy answered with an error: ``status`` is HTTP's, ``code`` the proxy's own name of it.
+
+    Example: ``ProxyRefused("unknown key", 401, "invalid_api_key")``
+    """
 
     def __init__(self, message: str, status: int, code: str | None = None) -> None:
         super().__init__(message)
@@ -39,14 +42,16 @@ class ProxyRefused(KVProxyError):
 
 
 class DocumentUnknown(ProxyRefused):
-    """No such document, or none that this key may read."""
+    """No document has this name, or none that this key may read."""
 
 
 class KVProxyClient:
-    """Client of one proxy's documents. Each method that asks has an async twin whose name starts with an ``a``.
+    """Client of one proxy's documents. The methods on documents have async twins: their names with an ``a`` before.
 
     One client may be used from any number of threads and event loops: its twins run in a thread, and one that is
     cancelled ends there by itself. It keeps no connection, so that it need not be closed.
+
+    Example: ``KVProxyClient().publish("handbook", "Leave is 30 days.")["info"]["version"]``
     """
 
     def __init__(
@@ -57,18 +62,22 @@ class KVProxyClient:
         timeout: float = 10.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """Args:
-        base_url: The proxy, with or without ``/v1``; default: KVPROXY_BASE_URL, else this machine's port 8321.
-        api_key: For proxies that ask for one; default: KVPROXY_API_KEY.
-        timeout: In seconds, for each answer; a publish may take any time.
-        transport: For tests.
+        """Make a client; no request is made.
+
+        Args:
+            base_url: The proxy, with or without ``/v1``; default: KVPROXY_BASE_URL, else this machine's port 8321.
+            api_key: For proxies that ask for one; default: KVPROXY_API_KEY.
+            timeout: In seconds, for each answer; a publish may take any time.
+            transport: For tests.
+
+        Example: ``KVProxyClient("http://127.0.0.1:8321", "my-key", timeout=5.0)``
         """
         chosen = base_url or os.environ.get("KVPROXY_BASE_URL") or DEFAULT_BASE_URL
         self.root = chosen.rstrip("/").removesuffix("/v1").rstrip("/")
         self.api_key = api_key or os.environ.get("KVPROXY_API_KEY") or NO_KEY
         self._texts: dict[str, tuple[str, str]] = {}
-        # The proxy is near: http_proxy and the like are not meant for it, and a connection is cheaper than one that
-        # somebody forgets to close.
+        # The proxy is near: http_proxy and the like are not meant for it, and a new connection for each request is
+        # cheap, while a kept one would have to be closed.
         self._http = httpx.Client(
             headers={"authorization": f"Bearer {self.api_key}"},
             timeout=timeout,
@@ -79,7 +88,7 @@ class KVProxyClient:
 
     @property
     def base_url(self) -> str:
-        """OpenAI's API of this proxy."""
+        """The base URL of the proxy's OpenAI API."""
         return f"{self.root}/v1"
 
     def publish(
@@ -87,8 +96,17 @@ class KVProxyClient:
     ) -> dict[str, Any]:
         """Publish a text and wait until its KV is kept. The same text again changes nothing.
 
-        Returns ``info`` (``id``, ``version``, ``tokens`` …), ``created`` and ``prefill_s``. ``visibility`` is
-        ``public`` or ``private``; ``progress(done, total)`` counts tokens. Raises KVProxyError.
+        Args:
+            id: The document's name, without a version.
+            text: Its text; a new one becomes the next version.
+            visibility: ``public`` or ``private``; default: the proxy's own.
+            progress: Called with the tokens done and to do.
+
+        Returns: ``info`` (``id``, ``version``, ``tokens`` …), ``created`` and ``prefill_s``, in seconds.
+
+        Raises: KVProxyError.
+
+        Example: ``client.publish("handbook", "Leave is 30 days.", visibility="private")``
         """
         body = {"id": id, "text": text} | ({"visibility": visibility} if visibility else {})
         headers = {"accept": "text/event-stream"}
@@ -106,20 +124,29 @@ class KVProxyClient:
     async def apublish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
+        """Do the same as ``publish``, asynchronously."""
         return await asyncio.to_thread(self.publish, id, text, visibility=visibility, progress=progress)
 
     def documents(self) -> list[dict[str, Any]]:
-        """List what this key may read, each with ``id``, ``version``, ``etag``, ``tokens`` … Raises KVProxyError."""
+        """List the documents that this key may read. Raises KVProxyError.
+
+        Each has ``id``, ``version``, ``etag``, ``tokens``, and more.
+        """
         return self._list("/kv/v1/documents")
 
     async def adocuments(self) -> list[dict[str, Any]]:
+        """Do the same as ``documents``, asynchronously."""
         return await asyncio.to_thread(self.documents)
 
     def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
-        """Describe ``handbook`` or ``handbook@3``. Raises DocumentUnknown, KVProxyError."""
+        """Return the metadata of ``handbook`` or ``handbook@3``, with its ``text`` if wanted.
+
+        Raises DocumentUnknown, KVProxyError.
+        """
         return self._answer("GET", document_path(ref), {"text": "true"} if text else {})
 
     async def adocument(self, ref: str, *, text: bool = False) -> dict[str, Any]:
+        """Do the same as ``document``, asynchronously."""
         return await asyncio.to_thread(self.document, ref, text=text)
 
     def text(self, ref: str) -> str:
@@ -135,6 +162,7 @@ class KVProxyClient:
         return known[1]
 
     async def atext(self, ref: str) -> str:
+        """Do the same as ``text``, asynchronously."""
         return await asyncio.to_thread(self.text, ref)
 
     def delete(self, ref: str) -> None:
@@ -142,10 +170,11 @@ class KVProxyClient:
         self._answer("DELETE", document_path(ref))
 
     async def adelete(self, ref: str) -> None:
+        """Do the same as ``delete``, asynchronously."""
         await asyncio.to_thread(self.delete, ref)
 
     def models(self) -> list[dict[str, Any]]:
-        """List the models that are served, as OpenAI does. Raises KVProxyError."""
+        """List the served models in OpenAI's format. Raises KVProxyError."""
         return self._list("/v1/models")
 
     def served_model(self) -> str:
@@ -173,7 +202,7 @@ class KVProxyClient:
     def _list(self, path: str) -> list[dict[str, Any]]:
         data = self._answer("GET", path).get("data")
         if not isinstance(data, list):
-            raise self._stranger()
+            raise self._other_server()
         return data
 
     def _answer(
@@ -187,7 +216,7 @@ class KVProxyClient:
         if response.is_error:
             raise self._refused(response.status_code, answer)
         if not isinstance(answer, dict):
-            raise self._stranger()
+            raise self._other_server()
         return answer
 
     def _published(
@@ -220,12 +249,12 @@ class KVProxyClient:
             )
         return ProxyUnreachable(f"the connection to {self.root} broke: {str(error) or type(error).__name__}")
 
-    def _stranger(self) -> ProxyUnreachable:
+    def _other_server(self) -> ProxyUnreachable:
         return ProxyUnreachable(f"{self.root} answered, but not as a kvproxy does; is it another server?")
 
 
 def document_path(ref: str) -> str:
-    """The path of ``handbook`` or ``handbook@3``. Raises ValueError where it would be another document's."""
+    """Return the URL path of ``handbook`` or ``handbook@3``. Raises ValueError where it would be another document's."""
     if not ref or any(segment in ("", ".", "..") for segment in ref.partition("@")[0].split("/")):
         raise ValueError(f"{ref!r} is no document's id: it has an empty segment, or '.' or '..' for one")
     return "/kv/v1/documents/" + quote(ref, safe="@/")
@@ -239,7 +268,7 @@ def _json(response: httpx.Response) -> Any:
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Server-sent events as (name, JSON object). Lines end at line feeds only: JSON may hold other separators."""
+    """Parse server-sent events to (name, JSON object). Lines end at line feeds only: JSON may hold other separators."""
     rest, name, data = b"", "message", ""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

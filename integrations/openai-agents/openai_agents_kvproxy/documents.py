@@ -1,6 +1,6 @@
-"""Published documents in front of an agent's instructions.
+"""`documents_first`: puts published documents in front of an agent's instructions.
 
-The packages for agents are installed each by itself, so each has this file: it is the same in all of them.
+The packages for agents are installed separately, so each has this file: it is the same in all of them.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from ._client import KVProxyClient
 def documents_first(
     instructions: str, documents: str | Iterable[str], client: KVProxyClient | None = None
 ) -> str:
-    """Put published documents in front of instructions, so that their KV is used again by every agent that has them.
+    """Put published documents in front of instructions, so that every agent with these documents reuses their KV.
 
-    The proxy knows a document by its text at the head of the system message: that is what an agent's instructions
-    become. Documents stand in one order, each once, in whatever order they are named.
+    The proxy recognises a document by its text at the head of the system message, and an agent's instructions become
+    the system message. Documents stand in one order, each once, for any order of their names.
 
     Args:
-        instructions: What the agent is to do; it follows the documents.
+        instructions: The agent's task; it follows the documents.
         documents: Names like ``handbook``, or ``handbook@3`` for one version.
-        client: Of the proxy that has them; default: what KVPROXY_BASE_URL and KVPROXY_API_KEY say. A text is
+        client: Of the documents' proxy; default: that of KVPROXY_BASE_URL and KVPROXY_API_KEY. A text is
             transferred again only when it has changed, so this may be called for every run.
 
-    Raises DocumentUnknown, KVProxyError.
+    Raises: DocumentUnknown, KVProxyError.
+
+    Example: ``documents_first("Be brief.", ["handbook", "travel@3"], KVProxyClient())``
     """
     proxy = client or KVProxyClient()
     names = sorted({documents} if isinstance(documents, str) else set(documents))
@@ -35,5 +37,9 @@ def documents_first(
 async def adocuments_first(
     instructions: str, documents: str | Iterable[str], client: KVProxyClient | None = None
 ) -> str:
+    """Do the same as ``documents_first``, asynchronously.
+
+    Example: ``await adocuments_first("Be brief.", "handbook", provider.documents)``
+    """
     names = documents if isinstance(documents, str) else list(documents)
     return await asyncio.to_thread(documents_first, instructions, names, client)

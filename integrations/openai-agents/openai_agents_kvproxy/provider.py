@@ -1,4 +1,4 @@
-"""A model provider of the Agents SDK whose models a kvproxy serves."""
+"""`KVProxyProvider`: a model provider of the Agents SDK for the models of a kvproxy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ._client import KVProxyClient
 
 
 class KVProxyProvider(ModelProvider):
-    """Model provider for one proxy. Nothing global is read or changed: other providers go on as they were.
+    """Model provider for one proxy. It reads and changes no global state: other providers are not affected.
 
     ``Runner.run(agent, question, run_config=provider.run_config())``, or ``RunConfig(model_provider=provider)``.
     Cached tokens are in ``result.context_wrapper.usage.input_tokens_details.cached_tokens``, streamed or not.
@@ -45,12 +45,16 @@ class KVProxyProvider(ModelProvider):
         use_responses: bool = True,
         openai_client: AsyncOpenAI | None = None,
     ) -> None:
-        """Args:
-        model: For agents that name none; default: the model that the proxy serves, which is asked once.
-        base_url: The proxy, with or without ``/v1``; default: KVPROXY_BASE_URL, else this machine's port 8321.
-        api_key: For proxies that ask for one; default: KVPROXY_API_KEY. OPENAI_API_KEY is never sent.
-        use_responses: Responses API, as is the SDK's own default; else chat completions.
-        openai_client: Used as it is, by whoever runs the agents, instead of clients of the provider's own.
+        """Make a provider; no request is made.
+
+        Args:
+            model: For agents that name none; default: the model that the proxy serves, which is requested once.
+            base_url: The proxy, with or without ``/v1``; default: KVPROXY_BASE_URL, else this machine's port 8321.
+            api_key: For proxies that ask for one; default: KVPROXY_API_KEY. OPENAI_API_KEY is never sent.
+            use_responses: Responses API, as is the SDK's own default; else chat completions.
+            openai_client: Used as it is instead of the provider's own clients; the caller closes it.
+
+        Example: ``KVProxyProvider("smollm2-135m", base_url="http://127.0.0.1:8321", use_responses=False)``
         """
         if openai_client is not None:
             base_url, api_key = str(openai_client.base_url), openai_client.api_key
@@ -63,7 +67,10 @@ class KVProxyProvider(ModelProvider):
 
     @override
     def get_model(self, model_name: str | None) -> Model:
-        """Raises KVProxyError where neither agent nor provider names a model and the proxy cannot be asked."""
+        """Return the model of this name, the provider's, or the proxy's.
+
+        Raises KVProxyError where neither agent nor provider names a model and the proxy cannot be asked.
+        """
         name = model_name or self._model
         if name is None:
             name = self._model = self.documents.served_model()
@@ -72,7 +79,7 @@ class KVProxyProvider(ModelProvider):
         return _ChatModel(name, self._client())
 
     def run_config(self, **settings: Any) -> RunConfig:
-        """Make a RunConfig with this provider whose runs are not exported as traces to OpenAI.
+        """Make a RunConfig with this provider; its runs are not exported as traces to OpenAI.
 
         ``settings`` are RunConfig's own; ``tracing_disabled=False`` exports again.
         """
@@ -101,7 +108,7 @@ class KVProxyProvider(ModelProvider):
 
 
 class _ChatModel(OpenAIChatCompletionsModel):
-    """Asks for the usage of streams, which the SDK does of OpenAI's own servers only."""
+    """A chat model that requests the usage of streams; the SDK does so for OpenAI's own servers only."""
 
     @override
     async def stream_response(

@@ -1,4 +1,4 @@
-"""A provider of Pydantic AI for models that a kvproxy serves."""
+"""`KVProxyProvider`: a provider of Pydantic AI for the models of a kvproxy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CALLS_WITHOUT_GRAMMAR = (
     "magistral",
     "qwen3-coder",
 )
-"""Families in whose form of tool calls the proxy cannot hold a model to a schema, or to calling at all."""
+"""Model families with a form of tool calls for which the proxy enforces neither a schema nor a call."""
 _THINKS_WHEN_TOLD = "qwen3"
 _NEVER_THINKS = ("coder", "instruct")
 
@@ -46,14 +46,18 @@ class KVProxyProvider(OpenAICompatibleProvider):
         http_client: Any = None,
         profile: ModelProfile | Callable[[str], ModelProfile | None] | None = None,
     ) -> None:
-        """Args:
-        base_url: The proxy, with or without ``/v1``; default: KVPROXY_BASE_URL, else this machine's port 8321.
-        api_key: For proxies that ask for one; default: KVPROXY_API_KEY. OPENAI_API_KEY is never sent.
-        openai_client: Instead of these two and ``http_client``.
-        http_client: What ``AsyncOpenAI`` takes; the provider's own is closed with it.
-        profile: Merged over each model's default, or a function that replaces it.
+        """Make a provider; no request is made.
 
-        Raises pydantic_ai's UserError where ``openai_client`` comes with what it replaces.
+        Args:
+            base_url: The proxy, with or without ``/v1``; default: KVPROXY_BASE_URL, else this machine's port 8321.
+            api_key: For proxies that ask for one; default: KVPROXY_API_KEY. OPENAI_API_KEY is never sent.
+            openai_client: Instead of these two and ``http_client``.
+            http_client: ``AsyncOpenAI``'s argument; a client that the provider made is closed with it.
+            profile: Merged over each model's default, or a function that replaces it.
+
+        Raises: pydantic_ai's UserError where ``openai_client`` comes with an argument that it replaces.
+
+        Example: ``KVProxyProvider(base_url="http://127.0.0.1:8321", api_key="my-key")``
         """
         if openai_client is not None:
             self.documents = KVProxyClient(str(openai_client.base_url), openai_client.api_key)
@@ -73,7 +77,7 @@ class KVProxyProvider(OpenAICompatibleProvider):
     @staticmethod
     @override
     def model_profile(model_name: str) -> ModelProfile:
-        """The family's profile, under what the proxy does for every model, and does not do for any."""
+        """Return the model family's profile, overridden by the proxy's own abilities and limits for all models."""
         name = model_name.lower()
         constrained = not any(family in name for family in _CALLS_WITHOUT_GRAMMAR)
         thinks = _THINKS_WHEN_TOLD in name and not any(kind in name for kind in _NEVER_THINKS)
@@ -82,7 +86,7 @@ class KVProxyProvider(OpenAICompatibleProvider):
             OpenAIModelProfile(
                 supports_json_schema_output=True,
                 supports_json_object_output=True,
-                # A grammar masks tokens and tells the model nothing of the schema.
+                # A grammar masks tokens; the model does not see the schema.
                 native_output_requires_schema_in_instructions=True,
                 openai_supports_strict_tool_definition=constrained,
                 supports_forced_tool_choice=constrained,

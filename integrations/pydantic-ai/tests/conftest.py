@@ -17,5 +17,5 @@ def client() -> KVProxyClient:
 
 @pytest.fixture
 def name() -> str:
-    """An id that nobody has used."""
+    """An unused id."""
     return f"test-{uuid.uuid4().hex[:12]}"

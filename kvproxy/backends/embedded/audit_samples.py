@@ -16,6 +16,8 @@ MOST = 16
 
 @dataclass(frozen=True, slots=True)
 class ServedHit:
+    """A served hit that waits for its audit: the job and the tokens of its answer."""
+
     generation: Generation
     sequence: Sequence
     """Ended, with its tokens and scored hidden states; its pages are given back."""
@@ -37,10 +39,11 @@ class AuditSamples:
         return len(self._waiting)
 
     def wanted(self) -> bool:
-        """Whether to keep what the next hit computes. Decided before it runs."""
+        """Decide, before the next hit runs, whether its logits and tokens are kept for an audit."""
         return self._rate > 0 and self._source.random() < self._rate
 
     def put(self, hit: ServedHit) -> None:
+        """Add a served hit; dropped and counted where the queue is full."""
         if len(self._waiting) >= self._most:
             self.dropped += 1
             return
@@ -48,7 +51,7 @@ class AuditSamples:
         self._arrived.set()
 
     async def get(self) -> ServedHit:
-        """The one that has waited longest."""
+        """Return the sample that has waited longest."""
         while not self._waiting:
             self._arrived.clear()
             await self._arrived.wait()

@@ -1,4 +1,4 @@
-"""Hits beside prefills from scratch, as jobs of a running engine: what ``verify`` and the audits are made of."""
+"""Comparison of hits with prefills from scratch, as jobs of a running engine; used by ``verify`` and the audits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kvproxy.errors import HitLost, KVProxyError
 from kvproxy.events import Event, Finished
 
 PATIENCE_S = 1.0
-"""How long a verification lets requests go first between two of its tiles: beside endless traffic it still ends."""
+"""Seconds for which a verification lets requests go first between two of its tiles: it ends beside endless traffic."""
 
 
 class ComparedRun(Protocol):
@@ -39,7 +39,7 @@ class ComparedRun(Protocol):
 
 
 class Comparer:
-    """Event loop only. What it runs takes pages from nobody and leaves none behind."""
+    """Event loop only. Its jobs evict no page and leave none behind."""
 
     def __init__(self, engine: Engine, run: ComparedRun) -> None:
         self._engine = engine
@@ -52,10 +52,12 @@ class Comparer:
 
         A hit for each cut: the one that takes the pages before page i computes the positions of page i, so that
         all of them together cost one prefill; the last takes all that is kept and answers.
+
+        Example: ``await comparer.compare(prompt, caller, 24)``
         """
         ids, cache = prompt.token_ids, self._engine.cache
         told = _ComparisonProgress(progress, len(ids) * 2)
-        with cache.hold(ids, caller.readable) as match:
+        with cache.retain_match(ids, caller.readable) as match:
             kept = match.tokens
             if not kept:
                 raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
@@ -95,13 +97,13 @@ class Comparer:
         )
 
     async def audit(self, hit: Sequence, constraint: TokenConstraint | None) -> Audit:
-        """Compute again what was served, from scratch and while nobody else computes; compare the pages that it
+        """Compute a served hit again, from scratch and while the engine is idle; compare the pages that it
         took and are still in memory, its own logits, and its answer. Pages that differ are forgotten.
 
         ``constraint``: a new one of the same grammar. Raises Overloaded when a request needs the place.
         """
         cache = self._engine.cache
-        with cache.hold(hit.job.token_ids, hit.job.readable) as match:
+        with cache.retain_match(hit.job.token_ids, hit.job.readable) as match:
             taken = min(hit.cached, match.tokens)
             watch = PageWatch(cache, match.nodes[: pages_for(taken)], taken)
             job = replace(

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from kvproxy.backends.base import (
     Audit,
@@ -23,11 +23,11 @@ from kvproxy.backends.base import (
 )
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.hit_comparison import Comparer
+from kvproxy.backends.embedded.kept_pages import DeletableStore, add_stored_pages, discard_pages
 from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
-from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.decode.sampler import fresh_seed
 from kvproxy.engine.decode.speculation import DraftCounts
@@ -42,12 +42,6 @@ T = TypeVar("T")
 _PIN_PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Before each attempt to pin: a page may be evicted between its coming into memory and its being pinned, or be
 promised to a request that runs."""
-
-
-class DeletableStore(Protocol):
-    def has(self, key: bytes) -> bool: ...
-
-    def delete(self, keys: list[bytes]) -> int: ...
 
 
 class EmbeddedBackend:
@@ -84,7 +78,7 @@ class EmbeddedBackend:
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         cache = self._engine.cache
-        with cache.hold(prompt.token_ids, caller.readable) as match:
+        with cache.retain_match(prompt.token_ids, caller.readable) as match:
             if match.tokens == 0:
                 yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
                 return
@@ -147,7 +141,10 @@ class EmbeddedBackend:
         started: Callable[[Sequence], None] | None = None,
         claim: PlacesClaim | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """Submit a job and yield its events; closing the generator cancels it."""
+        """Submit a job and yield its events; closing the generator cancels it.
+
+        Example: ``async for event in backend.run(job): ...``
+        """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Event | BaseException] = asyncio.Queue()
 
@@ -213,18 +210,7 @@ class EmbeddedBackend:
         if kept.fingerprint != self._engine.model.fingerprint or self._store is None:
             return 0
         store, cache = self._store, self._engine.cache
-
-        def learn() -> int:
-            parent: Node | None = None
-            done = 0
-            for page in kept.pages:
-                if not store.has(stored_key(page.key, scope)):
-                    break
-                parent = cache.know(scope, parent, kept.token_ids[done : done + page.tokens])
-                done += page.tokens
-            return done
-
-        return await self._on_engine(learn)
+        return await self._on_engine(lambda: add_stored_pages(cache, kept, scope, store.has))
 
     def resident(self, kept: Kept, caller: Caller) -> int:
         return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
@@ -257,21 +243,7 @@ class EmbeddedBackend:
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
         cache = self._engine.cache
-
-        def drop() -> int:
-            parent_key, done = cache.index.root, 0
-            for page in kept.pages:
-                tokens = kept.token_ids[done : done + page.tokens]
-                node = cache.find(scope, parent_key, page.key, tokens)
-                if node is None:
-                    break
-                if page.key not in still_kept:
-                    cache.discard(node)
-                    break
-                parent_key, done = page.key, done + page.tokens
-            return 0
-
-        await self._on_engine(drop)
+        await self._on_engine(lambda: discard_pages(cache, kept, scope, still_kept))
         if self._store is not None:
             keys = [stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept]
             await asyncio.to_thread(self._store.delete, keys)
@@ -288,7 +260,7 @@ class EmbeddedBackend:
     async def audit(self, hit: ServedHit) -> Audit:
         """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.
 
-        Raises Overloaded when requests need its place; what else ``generate`` raises.
+        Raises Overloaded when requests need its place, and the errors of ``generate``.
         """
         grammar = await self._compiled(hit.generation.constraint, hit.generation.caller)
         constraint = None if grammar is None else grammar.start()
@@ -310,7 +282,7 @@ class EmbeddedBackend:
 
     @property
     def drafts(self) -> DraftCounts:
-        """What speculation has done so far."""
+        """Counts of drafted and accepted tokens so far."""
         return self._engine.drafts
 
     @property
@@ -324,7 +296,7 @@ class EmbeddedBackend:
         return self._engine.load
 
     def occupancy(self) -> Occupancy:
-        """How the page budget is used at this moment."""
+        """Return the use of the page budget at this moment."""
         return self._engine.cache.occupancy()
 
     async def check(self) -> list[str]:

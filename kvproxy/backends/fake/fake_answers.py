@@ -1,4 +1,4 @@
-"""What the fake model says: nonsense that is a function of the prompt, or the smallest thing that fits."""
+"""Answers of the fake model: a function of the prompt, or the smallest text that fits the format."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ANSWER_WORDS = 12
 
 
 def answer_to(token_ids: tuple[int, ...]) -> list[str]:
-    """The words that the fake model says after a prompt; one word is one completion token."""
+    """Return the words that the fake model says after a prompt; one word is one completion token."""
     digest = hashlib.sha256(array("Q", (token % 2**64 for token in token_ids)).tobytes()).hexdigest()
     return [digest[4 * i : 4 * i + 4] + " " for i in range(ANSWER_WORDS)]
 
 
 def constrained_answer(constraint: Constraint) -> str | None:
-    """The smallest raw text that a constraint asks for; None where plain text does. Raises UnsupportedParameter for a
-    regex or a grammar."""
+    """Return the smallest raw text that a constraint asks for; None where plain text does. Raises
+    UnsupportedParameter for a regex or a grammar."""
     thought = "\n</think>\n\n" if constraint.reasoning == "open" else ""
     if constraint.choice.mode == "required" and constraint.tools:
         tool = constraint.tools[0]
@@ -49,8 +49,8 @@ def constrained_answer(constraint: Constraint) -> str | None:
 
 
 def not_enforced(constraint: Constraint | None, *, answered: bool) -> tuple[LeftOut, ...]:
-    """As the engine tells it before its first token, with what can be known without its library. ``answered``: the
-    answer is given already. Raises what the engine would, and UnsupportedParameter as ``constrained_answer`` does."""
+    """Return the Started event as the engine emits it, as far as that works without the grammar library. ``answered``:
+    the answer is given already. Raises the engine's errors, and UnsupportedParameter as ``constrained_answer`` does."""
     if constraint is None:
         return ()
     left_out = grammar_of(constraint).left_out
@@ -60,12 +60,12 @@ def not_enforced(constraint: Constraint | None, *, answered: bool) -> tuple[Left
 
 
 def words_of(text: str) -> list[str]:
-    """A word with the white space behind it is one token of the fake model."""
+    """Split text into the fake model's tokens: a word with the white space behind it is one."""
     return re.findall(r"\S+\s*|\s+", text)
 
 
 def cut(words: list[str], generation: Generation) -> tuple[list[str], FinishReason]:
-    """What is said of ``words`` under ``stop`` and ``max_tokens``."""
+    """Cut ``words`` as ``stop`` and ``max_tokens`` demand."""
     sampling = generation.sampling
     reason: FinishReason = "stop"
     if sampling.max_tokens is not None and sampling.max_tokens < len(words):

@@ -46,10 +46,10 @@ _Tokens = tuple[int, ...]
 
 
 class FakeBackend:
-    """A :class:`LocalBackend`. ``disk`` is what survives it: give the same set to the next one for a restart.
+    """A :class:`LocalBackend` without a model. ``disk`` survives it: give the same set to the next one for a restart.
 
     ``start_delay_s`` and ``token_delay_s`` slow it down; ``gate``, when given, is waited for before every
-    Started; ``not_ready`` is what ``ready`` answers; ``difference`` is how far a hit's logits are from a
+    Started; ``not_ready`` is the answer of ``ready``; ``difference`` is the distance of a hit's logits from a
     prefill's. All may be changed while it runs. ``places`` bounds the generations that run together.
     """
 
@@ -90,21 +90,21 @@ class FakeBackend:
         """Pages of each prefix that is pinned, by scope and token ids."""
         self._pins: Counter[tuple[str, _Tokens]] = Counter()
         self.holds = 0
-        """Lookups whose block is open."""
+        """Lookups with an open block."""
         self._failures: deque[tuple[BaseException, int]] = deque()
         self._answers: deque[str] = deque()
         self.scripted: Callable[[Generation], str | None] | None = None
-        """A function that chooses what generations say beside those that ``say_next`` planned, None: what they would;
-        for clients in other processes."""
+        """A function that chooses the answers of generations that ``say_next`` did not plan, for clients in other
+        processes. None of it: the usual answer."""
         self._kept: dict[str, set[_Tokens]] = {}
         self._evicted: dict[str, set[_Tokens]] = {}
 
     def fail_next(self, error: BaseException, *, after_words: int = -1) -> None:
-        """The next generation or ``keep`` raises ``error``: before Started, or after so many words."""
+        """Make the next generation or ``keep`` raise ``error``: before Started, or after so many words."""
         self._failures.append((error, after_words))
 
     def say_next(self, text: str) -> None:
-        """The next generation says ``text``, raw as a model would, think blocks and tool calls included."""
+        """Make the next generation say ``text``, raw as a model would, think blocks and tool calls included."""
         self._answers.append(text)
 
     def evict(self) -> None:
@@ -119,10 +119,12 @@ class FakeBackend:
         return faults + ([f"{self.holds} lookups are still held"] if self.holds else [])
 
     def ready(self) -> str | None:
+        """See ``LocalBackend.ready``."""
         return self.not_ready
 
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
+        """See ``LocalBackend.hold``."""
         self.holds += 1
         try:
             tokens = self._resident(prompt.token_ids, caller)
@@ -135,9 +137,14 @@ class FakeBackend:
             self.holds -= 1
 
     def claim(self, caller: Caller, count: int, *, again: bool = False) -> Claim:
+        """See ``LocalBackend.claim``.
+
+        Example: ``with backend.claim(caller, 2) as claim: ...``
+        """
         return self.places.claim(caller.scope, count, again=again)
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
+        """See ``LocalBackend.generate``."""
         self.generations.append(generation)
         claim = generation.claim or self.claim(generation.caller, 1)
         claim.enter()
@@ -181,6 +188,10 @@ class FakeBackend:
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
     ) -> Kept:
+        """See ``LocalBackend.keep``.
+
+        Example: ``kept = await backend.keep(token_ids, PUBLIC)``
+        """
         if self._failures:
             raise self._failures.popleft()[0]
         if len(token_ids) >= self.info.max_context:
@@ -201,6 +212,7 @@ class FakeBackend:
         return Kept("fake", token_ids, pages, 4 * len(token_ids), self.start_delay_s if fresh else 0.0)
 
     async def known(self, kept: Kept, scope: str) -> int:
+        """See ``LocalBackend.known``."""
         tokens = 0
         for page in kept.pages if kept.fingerprint == "fake" else ():
             if stored_key(page.key, scope) not in self.disk:
@@ -211,12 +223,15 @@ class FakeBackend:
         return tokens
 
     def resident(self, kept: Kept, caller: Caller) -> int:
+        """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
 
     def pin_room(self) -> int:
+        """See ``LocalBackend.pin_room``."""
         return self.most_pinned - sum(self.pinned.values())
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
+        """See ``LocalBackend.pin``."""
         if (scope, kept.token_ids) not in self.pinned and len(kept.pages) > self.pin_room():
             raise CannotFit("too many pages are pinned", param="pinned")
         await self.keep(kept.token_ids, scope)
@@ -232,6 +247,10 @@ class FakeBackend:
         return release
 
     async def forget(self, kept: Kept, scope: str, still_kept: frozenset[bytes]) -> None:
+        """See ``LocalBackend.forget``.
+
+        Example: ``await backend.forget(kept, PUBLIC, frozenset())``
+        """
         self._kept.get(scope, set()).discard(kept.token_ids)
         self.disk.difference_update(stored_key(p.key, scope) for p in kept.pages if p.key not in still_kept)
 
@@ -242,6 +261,10 @@ class FakeBackend:
         new_tokens: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> Comparison:
+        """See ``LocalBackend.compare``.
+
+        Example: ``await backend.compare(prompt, caller, 24)``
+        """
         cached = self._resident(prompt.token_ids, caller)
         if not cached:
             raise HitLost("no page of this prompt is kept", MissReason.NOT_RESIDENT)
@@ -296,14 +319,14 @@ class FakeBackend:
         return cached
 
     def _resident(self, token_ids: _Tokens, caller: Caller) -> int:
-        """The longest start shared with a prefix that the caller may read, short of the last token."""
+        """Return the longest start shared with a prefix that the caller may read, short of the last token."""
         prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
         longest = max((common_prefix(p, token_ids) for p in prefixes), default=0)
         return min(longest, len(token_ids) - 1)
 
 
 def _drafted(predicted: _Tokens | None, new: int) -> tuple[int, int] | None:
-    """How many tokens of a prediction were accepted, and rejected."""
+    """Count the accepted and the rejected tokens of a prediction."""
     if predicted is None:
         return None
     return min(len(predicted), new), max(0, len(predicted) - new)

@@ -1,4 +1,4 @@
-"""The miss path of a proxy without models: misses go to the local backend, upstreams say what they are told."""
+"""The miss path of a proxy without models: misses go to the local backend, upstreams answer as scripted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FakeMisses:
         self._upstreams = upstreams
         self.text = text
         self.missed: list[tuple[Generation, dict[str, Any]]] = []
-        """Every miss, with what a fallback would have been sent."""
+        """Every miss, with the body that a fallback would have been sent."""
         self.bodies: list[dict[str, Any]] = []
         """Every body passed to an upstream."""
         self.drops: frozenset[str] = frozenset()
@@ -33,7 +33,7 @@ class FakeMisses:
         self._failures: deque[UpstreamError] = deque()
 
     def fail_next(self, error: UpstreamError) -> None:
-        """The next upstream call raises ``error``."""
+        """Make the next upstream call raise ``error``."""
         self._failures.append(error)
 
     def models(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What an upstream without a model answers, in each endpoint's own format."""
+"""Answers of an upstream without a model, in each endpoint's own format."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from kvproxy.wire.anthropic.message_answer import MessageHead, message
 from kvproxy.wire.anthropic.message_stream import MessageStream
 from kvproxy.wire.chat.chat_response import ChatHead, ChatStream, completion
 from kvproxy.wire.completions.completion_response import CompletionHead, CompletionStream, text_completion
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.parse_response import opened
-from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.parse_response import open_response
+from kvproxy.wire.responses.response_answer import complete_response
 from kvproxy.wire.responses.response_body import ResponsesBody
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.response_stream import ResponseStream
 from kvproxy.wire.responses.types import Response
 from kvproxy.wire.service.embeddings_body import Embeddings
 
 _USAGE = Usage(9, 2, 0)
-_IDS = Ids("0" * 32)
+_IDS = ResponseIds("0" * 32)
 _CREATED = 1
 
 
@@ -34,6 +34,10 @@ class _Encoder(Protocol):
 
 
 def upstream_answer(endpoint: Endpoint, model: str, text: str) -> dict[str, Any]:
+    """Return a whole answer with ``text``, in the endpoint's own format.
+
+    Example: ``upstream_answer("chat/completions", "up-1", "Hello")``
+    """
     answer = Answer(text, "", (), (), "stop")
     match endpoint:
         case "chat/completions":
@@ -41,7 +45,7 @@ def upstream_answer(endpoint: Endpoint, model: str, text: str) -> dict[str, Any]
         case "completions":
             return {**text_completion(_completion_head(model), [answer], _USAGE, logprobs=False)}
         case "responses":
-            return {**completed(_opened(model), _IDS, answer, _USAGE, at=_CREATED)}
+            return {**complete_response(_opened(model), _IDS, answer, _USAGE, at=_CREATED)}
         case "messages":
             return {**message(MessageHead("msg_up", model), answer, _USAGE)}
         case "embeddings":
@@ -55,6 +59,10 @@ def upstream_answer(endpoint: Endpoint, model: str, text: str) -> dict[str, Any]
 
 
 def upstream_chunks(endpoint: Endpoint, model: str, text: str) -> Iterator[dict[str, Any]]:
+    """Yield a streamed answer with ``text``, in the endpoint's own format.
+
+    Example: ``list(upstream_chunks("chat/completions", "up-1", "Hello"))``
+    """
     match endpoint:
         case "chat/completions":
             yield from _chunks(ChatStream(_chat_head(model), include_usage=True), text)
@@ -71,7 +79,7 @@ def upstream_chunks(endpoint: Endpoint, model: str, text: str) -> Iterator[dict[
 
 
 def _chunks(encoder: _Encoder, text: str) -> Iterator[dict[str, Any]]:
-    """What the encoder writes, read again: an upstream's chunks come decoded."""
+    """Decode the bytes of the encoder: an upstream's chunks come decoded."""
     started = Started(0, False, 0.0, 0.0, 0.0)
     written = [
         encoder.begin(started, prompt_tokens=_USAGE.prompt_tokens, choices=1),
@@ -93,4 +101,4 @@ def _completion_head(model: str) -> CompletionHead:
 
 
 def _opened(model: str) -> Response:
-    return opened(ResponsesBody(model=model), ChatRequest(model, ()), _IDS, created=_CREATED)
+    return open_response(ResponsesBody(model=model), ChatRequest(model, ()), _IDS, created=_CREATED)

@@ -21,8 +21,9 @@ _FORMATS = {
 
 
 def example_of(schema: Mapping[str, Any]) -> Any:
-    """Valid for the common keywords: types, enums, unions, references, required properties, bounds, formats.
-    Patterns are not read. Raises UnsupportedSchema where a keyword has a value that it cannot have."""
+    """Return a value that is valid for the common keywords: types, enums, unions, references, required properties,
+    bounds, formats. Patterns are not read. Raises UnsupportedSchema where a keyword has a value that it cannot
+    have."""
     try:
         return _example(schema, schema, 0)
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as e:

@@ -1,8 +1,8 @@
-"""The most that one upstream's answer may be, and the count of what has come of it. Pure.
+"""Bounds of one upstream's answer, and the count of the part that has arrived. Pure.
 
 The readers above (openai's and litellm's) join the lines of an event one by one and then build an object for each of
 its values, all on the event loop: an event costs them its lines times its bytes, and its values times microseconds.
-So what is bounded is not only the size.
+So the number of lines and values is bounded too, not only the size.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ class AnswerLimits:
     whole: int = 32 * MIB
     """A whole answer. Embeddings of 2,048 inputs are 17 MiB in base64, a picture of a model's is up to 10."""
     stream: int = 64 * MIB
-    """All events of a stream: litellm keeps what it has made of them to the end."""
+    """All events of a stream: litellm keeps the objects that it has built of them to the end."""
     event: int = 2 * MIB
     """From one blank line to the next; the last event of a response repeats the whole of it, tools included."""
     joined: int = 32 * MIB
     values: int = 50_000
     event_values: int = 10_000
     error: int = 64 * 1024
-    """An answer whose status is no success."""
+    """An answer with an error status."""
 
     def of_errors(self) -> AnswerLimits:
+        """Return the limits of an answer with an error status."""
         return replace(self, whole=self.error, stream=self.error)
 
 
@@ -46,8 +47,8 @@ class AnswerOverLimit(httpx.RemoteProtocolError):
 
 
 Unit = Literal["whole", "event", "line", "frame"]
-"""As what an answer is read: at once, from one blank line to the next, line by line, or in frames with lengths of
-their own."""
+"""The unit in which an answer is read: at once, from one blank line to the next, line by line, or in frames with
+lengths of their own."""
 
 _ENDS = {"event": re.compile(rb"\n\n|\r\r|\r\n\r\n"), "line": re.compile(rb"[\r\n]")}
 
@@ -67,7 +68,8 @@ class AnswerMeter:
         self._values = 0
 
     def add(self, piece: bytes) -> None:
-        """Raises AnswerOverLimit. ``piece`` should be small (16 KiB): an event within one is not looked at."""
+        """Count ``piece``. Raises AnswerOverLimit. It should be small (16 KiB): an event within one is not looked
+        at."""
         self._total += len(piece)
         if self._total > self._most:
             raise AnswerOverLimit(f"The upstream's answer is larger than {self._most / MIB:g} MiB.")

@@ -1,6 +1,6 @@
 """The bytes of upstreams' answers under litellm: counted, unpacked within a limit, and never read without a pause.
 
-Every provider of litellm's reads through one class of transport; a subclass of it is put in its place. What goes over
+Every provider of litellm's reads through one class of transport; a subclass of it is put in its place. An answer over
 a limit fails as a broken connection does, so that each provider's own clean-up runs.
 """
 
@@ -19,7 +19,7 @@ import httpx
 from kvproxy.backends.litellm.answer_limits import AnswerLimits, AnswerMeter, AnswerOverLimit
 
 PIECE = 2**14
-"""Bytes that are handed on at once: what a reader does with them is done before anyone else runs."""
+"""Bytes that are handed on at once: their reader runs to its end before any other task of the loop."""
 
 _LINES_AT_ONCE = 64
 _PAUSE_S = 0.005
@@ -38,6 +38,10 @@ class BoundedReading:
         self._opened: list[httpx.Response] = []
 
     def meter(self, response: httpx.Response, request: httpx.Request, limits: AnswerLimits) -> AnswerMeter:
+        """Return a fresh meter for the answer to a request.
+
+        Example: ``reading.meter(response, request, limits)``
+        """
         self._opened.append(response)
         if not self._streamed:
             return AnswerMeter(limits)
@@ -48,8 +52,8 @@ class BoundedReading:
         return AnswerMeter(limits, unit="event")
 
     async def aclose(self) -> None:
-        """Ends every answer that is not at its end, which tells its upstream that nobody listens. litellm's streams
-        do not all close what they read from."""
+        """Close every answer that is not at its end, so that its upstream stops. litellm's streams do not all close
+        the connection that they read from."""
         opened, self._opened = self._opened, []
         for response in opened:
             await response.aclose()
@@ -77,6 +81,7 @@ class BoundedStream(httpx.AsyncByteStream):
                         paused = time.monotonic()
 
     async def aclose(self) -> None:
+        """Close the connection."""
         await self._inner.aclose()
 
 
@@ -84,13 +89,14 @@ class Unpacker:
     """Undoes one ``Content-Encoding``, in pieces of at most ``PIECE`` bytes."""
 
     def __init__(self, encoding: str) -> None:
-        """Raises AnswerOverLimit for one that was not asked for, which could not be undone within a limit."""
+        """Refuse an encoding that was not asked for and cannot be unpacked within a limit. Raises AnswerOverLimit."""
         name = encoding.strip().lower()
         if name not in ("", "identity", *_GZIP):
             raise AnswerOverLimit("The upstream's answer is packed in a way that was not asked for.")
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if name in _GZIP else None
 
     def pieces(self, packed: bytes) -> Iterator[bytes]:
+        """Yield unpacked pieces of ``packed``, each of at most PIECE bytes."""
         if self._inflate is None:
             yield from (packed[at : at + PIECE] for at in range(0, len(packed), PIECE))
             return
@@ -114,13 +120,14 @@ def _parts(piece: bytes) -> Iterator[bytes]:
 
 
 def bounded(base: Any, limits: AnswerLimits | None = None) -> Any:
-    """A subclass of litellm's transport ``base`` whose answers hold to ``limits``."""
+    """Return a subclass of litellm's transport ``base`` with answers that hold to ``limits``."""
     within = limits or AnswerLimits()
 
     class BoundedTransport(base):  # type: ignore[misc]  # litellm is imported late
         kvproxy_limits = within
 
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            """Send a request, and bound the answer."""
             request.headers["Accept-Encoding"] = "gzip"
             response: httpx.Response = await super().handle_async_request(request)
             try:

@@ -1,4 +1,4 @@
-"""Answers of the Responses API and of Anthropic's as litellm gives them: how to undo what it adds. Pure."""
+"""Clean-up of litellm's answers in the dialects of the Responses API and of Anthropic: its additions undone. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STATUS = {
 
 
 def response(dumped: dict[str, Any]) -> dict[str, Any]:
-    """A dumped ResponsesAPIResponse, under the id that the upstream gave it."""
+    """Clean a dumped ResponsesAPIResponse, under the id that the upstream gave it."""
     out = {k: v for k, v in dumped.items() if k not in _ADDED}
     if isinstance(id := out.get("id"), str):
         out["id"] = upstream_id(id)
@@ -55,6 +55,7 @@ class ResponseEvents:
         self._last = -1
 
     def clean(self, dumped: dict[str, Any]) -> list[dict[str, Any]]:
+        """Clean one event of a streamed response."""
         event = dict(dumped)
         if isinstance(inner := event.get("response"), dict):
             event["response"] = response(inner)
@@ -66,14 +67,14 @@ class ResponseEvents:
 
 
 def message(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole Anthropic message."""
+    """Clean a whole Anthropic message."""
     out = {k: v for k, v in answer.items() if k not in _ADDED and not (k == "stop_details" and v is None)}
     out["content"] = [_block(block) for block in answer.get("content") or ()]
     return out
 
 
 def _block(block: object) -> object:
-    """A content block without litellm's nulls: clients' schemas know absent ones, and strings."""
+    """Clean a content block: it goes without litellm's nulls: clients' schemas know absent ones, and strings."""
     if not isinstance(block, dict):
         return block
     signed = {"signature": ""} if block.get("type") == "thinking" else {}
@@ -87,7 +88,7 @@ class MessageEvents:
         self._rest = b""
 
     def clean(self, data: bytes) -> list[dict[str, Any]]:
-        """Whole events only; what is left waits for more. Raises UpstreamError for an error event."""
+        """Return whole events only; the rest waits for more bytes. Raises UpstreamError for an error event."""
         *blocks, self._rest = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
         events = []
         for block in blocks:

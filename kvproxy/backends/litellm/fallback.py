@@ -1,4 +1,4 @@
-"""A miss that an upstream answers in the engine's place: what it is asked, and its chunks as events. Pure."""
+"""Fallback: a miss that an upstream answers in the engine's place. Its body, and its chunks as events. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REASONS: dict[str, FinishReason] = {
     "content_filter": "content_filter",
 }
 _NO_TOKEN = -1
-"""Upstreams name tokens by their text; what needs ids is for the engine's own vocabulary."""
+"""Upstreams name tokens by their text; fields with token ids are for the engine's own vocabulary."""
 
 
 class FallbackReader:
@@ -39,6 +39,7 @@ class FallbackReader:
         self._calls = 0
 
     def read(self, chunk: dict[str, Any]) -> list[Event]:
+        """Read one chunk and return its events."""
         events: list[Event] = []
         if not self.started:
             self.started = True
@@ -58,7 +59,8 @@ class FallbackReader:
         return events
 
     def _call(self, call: dict[str, Any]) -> ToolCallDelta:
-        """The first piece of each call has an id; upstreams repeat the name, or leave it empty, in later ones."""
+        """Join the pieces of calls. The first piece of each has an id; upstreams repeat the name, or leave it empty,
+        in later ones."""
         function = call.get("function") or {}
         index = int(call.get("index") or 0)
         first = index >= self._calls
@@ -71,6 +73,7 @@ class FallbackReader:
         )
 
     def finished(self) -> Finished:
+        """Return the event that ends the answer."""
         counts = usage(self._usage)
         details = counts["prompt_tokens_details"]
         spent = counts.get("completion_tokens_details") or {}
@@ -87,9 +90,9 @@ class FallbackReader:
 
 
 def sampling_arguments(sampling: Sampling, *, transparent: bool) -> dict[str, Any]:
-    """What a fallback upstream is asked for; only what differs from its default.
+    """Return the arguments for a fallback upstream; only those that differ from its defaults.
 
-    ``transparent``: it speaks OpenAI's dialect, so what engines have added to that goes along as data. Token
+    ``transparent``: it speaks OpenAI's dialect, so the fields that engines have added to it go along as data. Token
     ids are left out: they name tokens of the local vocabulary, and mean others elsewhere.
     """
     asked: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
@@ -115,8 +118,11 @@ def sampling_arguments(sampling: Sampling, *, transparent: bool) -> dict[str, An
 
 
 def with_format(plain: dict[str, Any], sampling: dict[str, Any], *, transparent: bool) -> dict[str, Any]:
-    """The whole of a fallback's arguments. ``plain`` may have ``structured_outputs``, which only engines of OpenAI's
-    dialect know: where another upstream could answer, none may, rather than one that has not heard of it."""
+    """Return the whole of a fallback's arguments. ``plain`` may have ``structured_outputs``, which only engines of
+    OpenAI's dialect know: where another upstream could answer, none may, rather than one that has not heard of it.
+
+    Example: ``with_format(plain, {"temperature": 0}, transparent=True)``
+    """
     plain = dict(plain)
     wanted = plain.pop("structured_outputs", None)
     if wanted is None:

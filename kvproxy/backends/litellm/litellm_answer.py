@@ -1,4 +1,4 @@
-"""From what litellm gives for each endpoint to what the client gets."""
+"""Translation of litellm's answers, for each endpoint, to the client's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kvproxy.backends.litellm.openai_cleanup import (
 
 
 def answer_of(endpoint: Endpoint, answer: Any) -> dict[str, Any]:
-    """A whole answer: one of litellm's models, for messages a dictionary."""
+    """Translate a whole answer: one of litellm's models, for messages a dictionary."""
     match endpoint:
         case "chat/completions":
             return completion(answer.model_dump())
@@ -32,7 +32,7 @@ def answer_of(endpoint: Endpoint, answer: Any) -> dict[str, Any]:
 
 
 def event_cleaner(endpoint: Endpoint, *, include_usage: bool) -> Callable[[Any], list[dict[str, Any]]]:
-    """For one stream: from what litellm yields to the client's events."""
+    """Translate the chunks of one litellm stream to the client's events."""
     if endpoint == "messages":
         return MessageEvents().clean
     if endpoint == "responses":

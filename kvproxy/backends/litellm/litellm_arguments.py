@@ -1,8 +1,8 @@
 """A client's body as litellm's arguments, for each endpoint. Pure.
 
-Only what is named here becomes an argument. Everything else in a client's body is data: were it passed as an
+Only the fields named here become arguments. Everything else in a client's body is data: were it passed as an
 argument too, a body with ``api_base`` would send the configured key to an address of the client's choice.
-What becomes neither is named: nothing is lost in silence.
+A field that becomes neither is reported: nothing is lost in silence.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _ARGUMENTS: dict[Endpoint, frozenset[str]] = {
         ).split()
     ),
 }
-"""What litellm can translate for upstreams of another dialect."""
+"""Parameters that litellm can translate for upstreams of another dialect."""
 
 _MAIN: dict[Endpoint, str] = {
     "chat/completions": "messages",
@@ -79,14 +79,17 @@ class LitellmCall:
 
 
 def upstream_call(endpoint: Endpoint, body: dict[str, Any], upstream: ProviderDialect) -> LitellmCall:
-    """A client's body as a call of litellm.
+    """Turn a client's body into a call of litellm.
 
-    An upstream that reads it as it is gets the whole body in ``extra_body``, which is laid over what litellm made of
-    the arguments: ``developer`` stays ``developer``; ``user``, ``metadata`` and ``verbosity`` survive. Any other gets
-    the parameters that litellm can translate, and the rest as data where its dialect is OpenAI's in the end.
+    An upstream that reads it as it is gets the whole body in ``extra_body``, which is laid over the body that litellm
+    makes of the arguments: ``developer`` stays ``developer``; ``user``, ``metadata`` and ``verbosity`` survive. Any
+    other gets the parameters that litellm can translate, and the rest as data where its dialect is OpenAI's in the
+    end.
 
-    Raises InvalidRequest for shapes that litellm would trip over, and for a conversation that nobody has kept; the
+    Raises InvalidRequest for shapes that litellm would trip over, and for a conversation that is not stored; the
     rest is the upstream's to judge.
+
+    Example: ``upstream_call("chat/completions", {"model": "up-1", "messages": []}, dialect)``
     """
     if endpoint == "responses" and upstream.chat_only and body.get("previous_response_id") is not None:
         raise InvalidRequest(
@@ -141,7 +144,7 @@ def _with_plain_role(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _supported(arguments: dict[str, Any], supported: frozenset[str]) -> dict[str, Any]:
-    """Returns what litellm adapts; it refuses a parameter that a provider may have learnt and it does not know."""
+    """Return the parameters that litellm adapts; it refuses unknown ones, even if the provider knows them."""
     kept = {k: v for k, v in arguments.items() if k in supported}
     if "max_completion_tokens" in arguments and not kept.keys() & {"max_completion_tokens", "max_tokens"}:
         kept |= {"max_tokens": arguments["max_completion_tokens"]} if "max_tokens" in supported else {}
@@ -149,7 +152,7 @@ def _supported(arguments: dict[str, Any], supported: frozenset[str]) -> dict[str
 
 
 def _checked(endpoint: Endpoint, body: dict[str, Any], *, transparent: bool) -> dict[str, Any]:
-    """The argument that the endpoint is about."""
+    """Return the argument that the endpoint is about."""
     match endpoint:
         case "chat/completions" | "messages":
             _check_messages(body)

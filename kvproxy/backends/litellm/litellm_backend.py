@@ -1,6 +1,6 @@
 """Misses and other models, through litellm's router.
 
-The local engine is a litellm provider, so the router decides who answers a miss: the engine, or a fallback.
+The local engine is a litellm provider, so the router decides between the engine and a fallback for each miss.
 Its text does not travel through litellm's stream though. litellm ends a stream that says the same thing 100
 times, and costs 0.7 ms of CPU per chunk; a miss must read like the hit that follows it. So the provider tells
 litellm that it has started, and the events go from the engine straight to the caller.
@@ -64,7 +64,7 @@ class LitellmBackend:
         fallbacks: Mapping[str, Sequence[str]],
         raw: Mapping[str, Passthrough] | None = None,
     ) -> None:
-        """Imports nothing yet. Raises SetupError for a fallback onto the local model, without a prompt."""
+        """Import nothing yet. Raises SetupError for a fallback onto the local model, without a prompt."""
         for name, targets in fallbacks.items():
             if local_name in targets:
                 raise SetupError(f"fallbacks of '{name}' names the local model; only upstreams can stand in")
@@ -114,7 +114,7 @@ class LitellmBackend:
     async def miss(self, generation: Generation, call: dict[str, Any]) -> AsyncGenerator[Event, None]:
         """Errors of the engine come out as they are, unless a fallback answered instead.
 
-        ``call`` is what a fallback is sent. Its Started says 0 cached tokens, its Finished how many.
+        ``call`` is sent to a fallback. Its Started says 0 cached tokens, its Finished the upstream's count.
         """
         if self._local is None:
             raise NotReady("No local model is loaded.")
@@ -185,7 +185,7 @@ class LitellmBackend:
         return answer_of(endpoint, await self._call(endpoint, body, BoundedReading(streamed=False)))
 
     async def stream(self, endpoint: Endpoint, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
-        """Raises UpstreamError, also after chunks: a stream that broke has no other end."""
+        """Yield the upstream's events. Raises UpstreamError, also after chunks: a broken stream has no other end."""
         await self._start_for(body)
         async with aclosing(LOOP.stream(lambda: self._stream(endpoint, body))) as events:
             async for event in events:

@@ -1,4 +1,4 @@
-"""An event loop of litellm's own, in one thread: what it makes of an answer shares the interpreter with the server.
+"""An event loop for litellm in a thread of its own, so that the server's loop keeps its turns.
 
 litellm reads an answer in pure Python, some 60 microseconds for each of its objects, without giving way. All of it
 runs here, the local model's misses too: its queue of callbacks, its sessions and its router belong to whichever loop
@@ -24,8 +24,8 @@ AHEAD = 8
 class UpstreamLoop:
     """One thread with one event loop, from the first ``acquire`` to the last ``release``.
 
-    A caller's context variables are seen in the thread. A caller that is cancelled cancels what it called, and does not
-    wait until that has ended: a deadline fires on time, however busy the thread is.
+    A caller's context variables are seen in the thread. A caller that is cancelled cancels its call, and does not wait
+    for the end of it: a deadline fires on time, however busy the thread is.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class UpstreamLoop:
         self._ending: asyncio.Event | None = None
 
     def acquire(self) -> None:
-        """Start the thread if nobody has. Blocks until it runs."""
+        """Start the thread if it does not run yet. Blocks until it runs."""
         with self._lock:
             self._users += 1
             if self._users > 1:
@@ -49,7 +49,7 @@ class UpstreamLoop:
             self._loop, self._ending = running.result()
 
     def release(self) -> None:
-        """The last one cancels what still runs and blocks until the thread has ended."""
+        """Release the thread; the last release cancels the running calls and blocks until the thread has ended."""
         with self._lock:
             self._users -= 1
             if self._users or self._loop is None or self._ending is None or self._thread is None:
@@ -59,7 +59,7 @@ class UpstreamLoop:
             self._loop = self._ending = self._thread = None
 
     async def call(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await ``work()`` in the thread; returns and raises what it does."""
+        """Await ``work()`` in the thread and return its result. Raises its errors."""
         loop = self._running()
 
         async def called() -> T:
@@ -68,9 +68,9 @@ class UpstreamLoop:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(called(), loop))
 
     async def stream(self, source: Callable[[], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
-        """The items of ``source()``, which one task of the thread opens, reads ``AHEAD`` of its reader, and closes.
+        """Yield the items of ``source()``: one task of the thread opens it, reads ``AHEAD`` of its reader, and closes.
 
-        Raises what it raises, after its items. Closing this one cancels that task.
+        Raises its errors, after its items. Closing this one cancels that task.
         """
         loop = self._running()
         items: _Crossing[T] = _Crossing()
@@ -122,7 +122,7 @@ class _Crossing(Generic[T]):
             self._tell()
 
     def _put(self, item: T) -> Future[None] | None:
-        """Returns what to wait for, where enough items wait for the reader."""
+        """Return a future to wait for when enough items wait for the reader, else None."""
         with self._lock:
             self._items.append(item)
             room = self._room = Future() if len(self._items) >= AHEAD else None
@@ -137,7 +137,7 @@ class _Crossing(Generic[T]):
         self._reader.call_soon_threadsafe(self._arrived.set)
 
     async def take(self) -> list[T]:
-        """At least one item, none at the end. Raises what the source raised."""
+        """Return at least one item, none at the end. Raises the source's errors."""
         while True:
             await self._arrived.wait()
             with self._lock:

@@ -1,4 +1,4 @@
-"""Chat and text completions and embeddings as litellm gives them: how to undo what it adds. Pure."""
+"""Clean-up of litellm's chat and text completions and embeddings: its additions undone. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NULLABLE = frozenset({"content", "refusal", "logprobs", "finish_reason"})
 
 
 def completion(dumped: dict[str, Any]) -> dict[str, Any]:
-    """A dumped ModelResponse as the chat.completion that OpenAI's spec describes."""
+    """Clean a dumped ModelResponse: return it as the chat.completion that OpenAI's spec describes."""
     out = {k: v for k, v in dumped.items() if v is not None and k not in _ADDED}
     out["choices"] = [
         _choice(choice, "message", _message(choice["message"], required=("role", "content", "refusal")))
@@ -50,7 +50,7 @@ class ChunkCleaner:
 
 
 def text_completion(dumped: dict[str, Any]) -> dict[str, Any]:
-    """A dumped TextCompletionResponse as OpenAI's spec has it."""
+    """Clean a dumped TextCompletionResponse: return it as OpenAI's spec has it."""
     out = {k: v for k, v in dumped.items() if v is not None and k not in _ADDED}
     out["choices"] = [_choice(c, "text", c.get("text") or "") for c in dumped.get("choices") or ()]
     out["usage"] = usage(dumped.get("usage") or {})
@@ -65,6 +65,7 @@ class TextChunkCleaner:
         self._frame: dict[str, Any] = {}
 
     def clean(self, dumped: dict[str, Any]) -> list[dict[str, Any]]:
+        """Clean one chunk of a streamed text completion."""
         if not self._frame:
             self._frame = {k: dumped.get(k) for k in ("id", "object", "created", "model")}
         choices = [_choice(c, "text", c.get("text") or "") for c in dumped.get("choices") or ()]
@@ -80,7 +81,7 @@ class TextChunkCleaner:
 
 
 def _choice(dumped: dict[str, Any], name: str, value: object) -> dict[str, Any]:
-    """``value``: what the choice says, under ``name``. What the upstream added stays; litellm's empty names go."""
+    """Clean ``value``, the choice's text under ``name``. The upstream's own fields stay; litellm's empty ones go."""
     fixed = ("index", name, "logprobs", "finish_reason")
     merged = {**(dumped.get("provider_specific_fields") or {}), **dumped}
     more = {k: v for k, v in merged.items() if v is not None and k not in (*fixed, *_ADDED)}
@@ -94,7 +95,7 @@ def _choice(dumped: dict[str, Any], name: str, value: object) -> dict[str, Any]:
 
 
 def embeddings(dumped: dict[str, Any]) -> dict[str, Any]:
-    """A dumped EmbeddingResponse; nothing is completed, so nothing is counted for it."""
+    """Clean a dumped EmbeddingResponse; nothing is completed, so nothing is counted for it."""
     counts = _without_nulls(dumped.get("usage") or {})
     if not counts.get("completion_tokens"):
         counts.pop("completion_tokens", None)
@@ -102,7 +103,7 @@ def embeddings(dumped: dict[str, Any]) -> dict[str, Any]:
 
 
 def usage(dumped: dict[str, Any]) -> dict[str, Any]:
-    """The upstream's own counts; ``prompt_tokens_details.cached_tokens`` is 0 where it gave none."""
+    """Return the upstream's own counts; ``prompt_tokens_details.cached_tokens`` is 0 where it gave none."""
     out = _without_nulls(dumped)
     for name in ("prompt_tokens", "completion_tokens"):
         out.setdefault(name, 0)
@@ -121,7 +122,7 @@ def _without_nulls(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _message(dumped: dict[str, Any], *, required: Sequence[str]) -> dict[str, Any]:
-    """A message or delta. litellm moves fields it has no name for into ``provider_specific_fields``."""
+    """Clean a message or delta. litellm moves fields it has no name for into ``provider_specific_fields``."""
     moved = dumped.get("provider_specific_fields") or {}
     merged = {**moved, **{k: v for k, v in dumped.items() if k not in _ADDED}}
     out = {k: v for k, v in merged.items() if v is not None}
@@ -133,7 +134,7 @@ def _message(dumped: dict[str, Any], *, required: Sequence[str]) -> dict[str, An
 
 
 def _tool_call(dumped: dict[str, Any]) -> dict[str, Any]:
-    """The first delta of a call has id, type and name; the later ones only what they add."""
+    """Clean a call's delta: the first has id, type and name, the later ones only their additions."""
     call = {k: v for k, v in dumped.items() if v is not None and k not in _ADDED}
     if isinstance(call.get("function"), dict):
         call["function"] = {k: v for k, v in call["function"].items() if v is not None and k not in _ADDED}

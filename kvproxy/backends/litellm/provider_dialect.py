@@ -10,8 +10,8 @@ from kvproxy.backends.base import Endpoint
 
 Dialect = Literal["openai", "kindred", "foreign"]
 """``openai``: the upstream gets the body as it came. ``kindred``: a service of OpenAI's dialect that litellm adapts
-requests to; what it has no parameter for goes along as data. ``foreign``: another dialect, which litellm translates
-what it knows into, and nothing else."""
+requests to; fields without a parameter go along as data. ``foreign``: another dialect, into which litellm translates
+the fields that it knows, and nothing else."""
 
 _CLOSENESS: tuple[Dialect, ...] = ("foreign", "kindred", "openai")
 
@@ -21,14 +21,14 @@ SERVERS = frozenset(
         "litellm_proxy"
     ).split()
 )
-"""Servers of OpenAI's own dialect that people run themselves. What litellm does for each of them is to drop fields
-without a name of its own, from requests and from answers; so they are called as ``openai/`` is."""
+"""Servers of OpenAI's own dialect that people run themselves. litellm's adapters for them only drop fields without a
+name of its own, from requests and from answers; so they are called as ``openai/`` is."""
 
 _OWN_RESPONSES = ("hosted_vllm", "litellm_proxy")
 """Of those, the ones with ``/v1/responses``; the others are asked by way of chat completions."""
 
 _KINDRED = ("azure", "openrouter", "text-completion-openai")
-"""Beside those whose adapter builds on OpenAI's."""
+"""Kindred providers beside the ones with an adapter that builds on OpenAI's."""
 
 _UNCALLABLE = ("custom_openai", "openai_like")
 """litellm 1.105.3 cannot answer Anthropic's endpoint by way of these."""
@@ -45,7 +45,7 @@ _STRIPPED = {
         ).split()
     )
 }
-"""By provider, what its adapter takes out, or turns into something else."""
+"""By provider, the fields that its adapter takes out or changes."""
 
 _NO_KEY = "none"
 """Sent where a server has no key: litellm would else send it OpenAI's, out of the environment."""
@@ -63,11 +63,11 @@ class ProviderDialect:
     own_messages: bool = False
     """It speaks Anthropic's dialect itself."""
     drops: frozenset[str] = frozenset()
-    """Fields that litellm's adapter takes out of what goes along as data."""
+    """Fields that litellm's adapter takes out of the data."""
     messages_params: dict[str, Any] | None = None
     """``params`` for Anthropic's endpoint, where they are others."""
     own_server: bool = False
-    """A server whose chat template may know no role but system, user, assistant and tool."""
+    """A server with a chat template that may know no role but system, user, assistant and tool."""
 
     def transparent(self, endpoint: Endpoint) -> bool:
         """Whether it reads a client's body of this endpoint as it is."""
@@ -79,7 +79,7 @@ class ProviderDialect:
 
 
 def least(upstreams: Sequence[ProviderDialect]) -> ProviderDialect:
-    """Returns what holds for all of several upstreams that may answer; the one that knows least decides."""
+    """Return the dialect that holds for all upstreams that may answer: that of the one with the fewest fields."""
     ranked = sorted(upstreams, key=lambda u: _CLOSENESS.index(u.dialect))
     supported = [u.supported for u in upstreams if u.dialect != "openai"]
     return replace(

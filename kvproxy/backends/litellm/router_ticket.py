@@ -1,4 +1,4 @@
-"""One miss on its way through litellm's router, which decides who answers but carries none of the text."""
+"""`Ticket`: one miss on its way through litellm's router, which picks the backend and carries none of the text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kvproxy.events import Started
 
 
 class Ticket:
-    """One miss: lets the provider start the engine, and the caller read what it says.
+    """One miss: lets the provider start the engine, and the caller read its events.
 
     It belongs to the event loop that made it, the engine's; only ``start`` is called from another.
     """
@@ -24,7 +24,7 @@ class Ticket:
         self._closed = False
 
     async def start(self) -> None:
-        """Waits for the first token, in the ticket's own loop. Raises CancelledError for one that is closed."""
+        """Wait for the first token, in the ticket's own loop. Raises CancelledError for one that is closed."""
         await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._start(), self._loop))
 
     async def _start(self) -> None:
@@ -41,7 +41,7 @@ class Ticket:
         self.started = first
 
     async def aclose(self) -> None:
-        """Ends the generation. A start that still waits ends first: a generator cannot be closed while it runs."""
+        """End the generation. A start that still waits ends first: a generator cannot be closed while it runs."""
         self._closed = True
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()

@@ -1,8 +1,8 @@
-"""What an upstream's failure was, from the status and body it sent.
+"""Translation of an upstream's failure to the proxy's errors, from the status and body that it sent.
 
 litellm picks its exception classes partly by the text of the message (any body of type
 ``invalid_request_error`` is a BadRequestError, a 401 included), and its messages may carry tracebacks. So
-neither classes nor ``str(e)`` are read here: the status, and the body of whichever exception in the chain
+neither classes nor ``str(e)`` are read here: the status, and the body of the first exception in the chain that
 still has it.
 """
 
@@ -26,7 +26,7 @@ _SILENT = "The upstream did not answer in time."
 
 
 def upstream_error(error: BaseException, *, midway: bool = False) -> UpstreamError:
-    """The error to show for what a call through litellm raised; ``midway``: after its first chunk."""
+    """Return the error to show for an exception of a call through litellm; ``midway``: after its first chunk."""
     chain = tuple(_chain(error))
     if (over := next((x for x in chain if isinstance(x, AnswerOverLimit)), None)) is not None:
         return UpstreamError(over.told, status=502)
@@ -50,7 +50,7 @@ def upstream_error(error: BaseException, *, midway: bool = False) -> UpstreamErr
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and all it came from, outermost first."""
+    """Yield the exception and all it came from, outermost first."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -67,7 +67,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _body(error: BaseException) -> dict[str, Any] | None:
-    """The upstream's error object, where it had one with a message: kept whole, or as the text it came in."""
+    """Return the upstream's error object, where it had one with a message: kept whole, or as the text it came in."""
     candidates = [getattr(error, "body", None), getattr(error, "message", None)]
     if isinstance(error, httpx.HTTPStatusError) and error.response.is_closed:
         candidates.append(_text(error.response))
@@ -102,7 +102,7 @@ def _answered(error: BaseException) -> bool:
 
 
 def _transport_status(chain: tuple[BaseException, ...]) -> int | None:
-    """504 or 502 when the connection failed, else None; 408 is what litellm calls its own timeout."""
+    """Return 504 or 502 when the connection failed, else None; litellm gives its own timeout the status 408."""
     if any(isinstance(x, httpx.TimeoutException | TimeoutError) or _status(x) == 408 for x in chain):
         return 504
     return 502 if any(isinstance(x, httpx.TransportError | OSError) for x in chain) else None

@@ -20,7 +20,7 @@ def with_model(raw: bytes, model: str) -> bytes:
 
 
 def _model_token(raw: bytes) -> tuple[int, int]:
-    """Where the string token of the model's name stands, quotes included."""
+    """Find the span of the model's name as a JSON string, quotes included."""
     depth = 0
     for token in _TOKENS.finditer(raw):
         kind = raw[token.start()]
@@ -37,5 +37,5 @@ def _model_token(raw: bytes) -> tuple[int, int]:
 
 
 def _is_model(key: bytes) -> bool:
-    """A key may be written with escapes: ``"\\u006dodel"``."""
+    """Return whether a key is ``model``; it may be written with escapes: ``"\\u006dodel"``."""
     return key == b'"model"' or (b"\\" in key and json.loads(key) == "model")

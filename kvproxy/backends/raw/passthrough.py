@@ -1,7 +1,7 @@
 """Upstreams that speak the client's own dialect, asked and answered byte for byte.
 
 One of the two ways to another model; the other is litellm, which translates and costs milliseconds. Nothing
-of a raw upstream is retried, balanced or replaced by a fallback: what it says is what the client hears.
+of a raw upstream is retried, balanced or replaced by a fallback: the client gets its bytes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ KEEPALIVE_S = 4.0
 into a connection as it closes would fail, and cannot be sent again without knowing whether it was served."""
 
 _FORWARDED = ("accept", "anthropic-beta", "anthropic-version", "openai-beta", "user-agent")
-"""What a client may say to an upstream beside its body. Its credentials are for this proxy. An idempotency key
-stays here: to the upstream all tenants are one account, so a key that two of them use would give one the other's
-answer."""
+"""Request headers that travel to an upstream beside the body. The client's credentials are for this proxy. An
+idempotency key stays here: to the upstream all tenants are one account, so a key that two of them use would give
+one the other's answer."""
 
 _RETURNED = frozenset(
     "content-type content-encoding content-length content-language retry-after retry-after-ms "
@@ -41,8 +41,8 @@ class RawUpstream:
     def __init__(
         self, client: aiohttp.ClientSession, *, name: str, model: str, api_base: str, api_key: str
     ) -> None:
-        """``model``: as in litellm, ``openai/`` or ``anthropic/`` and what the upstream calls it; ``name`` is
-        what clients call it. Raises SetupError for another dialect."""
+        """``model``: as in litellm, ``openai/`` or ``anthropic/`` and the upstream's own name for it; ``name`` is
+        the clients' name for it. Raises SetupError for another dialect."""
         dialect, _, self._model = model.partition("/")
         if dialect not in ("openai", "anthropic") or not self._model:
             raise SetupError(

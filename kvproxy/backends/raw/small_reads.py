@@ -1,4 +1,4 @@
-"""Connections to upstreams that read little at once: what has come is parsed before anyone else is served."""
+"""Connections to upstreams that read little at once, so that parsing holds the event loop for a short time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ READ = 2**15
 
 
 class SmallReads(aiohttp.TCPConnector):
-    """aiohttp's connector, whose plain connections read at most ``READ`` bytes at once."""
+    """A connector of aiohttp's with plain connections that read at most ``READ`` bytes at once."""
 
     async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
         transport, protocol = await super()._wrap_create_connection(*args, **kwargs)

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.cache.eviction_policy import FarthestNext, GreedyDual, LeastFrequent, LeastRecent, Policy
+from kvproxy.engine.cache.eviction_policy import (
+    EvictionPolicy,
+    FarthestNext,
+    GreedyDual,
+    LeastFrequent,
+    LeastRecent,
+)
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.page_costs import PageCosts, PageWork
 from kvproxy.engine.cache.page_key import root_key
@@ -18,13 +24,13 @@ from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
 
 POLICIES = ("value", "lru", "lfu", "farthest")
-"""Ours, the two usual ones, and one that knows what is asked for next."""
+"""The default policy, LRU, LFU, and the one that knows the next use of each page."""
 _SHAPE = PageShape(layers=1, kv_heads=1, head_dim=1, dtype=torch.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request. Whole pages within ``token_ids[:shared_end]`` are everybody's, the rest is ``scope``'s; behind
+    """One request. Whole pages within ``token_ids[:shared_end]`` are public, the rest is ``scope``'s; behind
     shared pages the rest is never asked for again. ``next_use``: the number of the request that takes it again."""
 
     scope: str
@@ -47,7 +53,10 @@ class ReplayOutcome:
 
 
 def replay(visits: Iterable[Visit], pages: int, work: PageWork, policy: str) -> ReplayOutcome:
-    """One request after another, in ``pages`` pages. Raises AssertionError when the books do not balance."""
+    """One request after another, in ``pages`` pages. Raises AssertionError when the books do not balance.
+
+    Example: ``replay(visits, 512, work, "value")``
+    """
     player = _Player(pages, work, policy)
     for visit in visits:
         player.serve(visit)
@@ -59,7 +68,7 @@ def replay(visits: Iterable[Visit], pages: int, work: PageWork, policy: str) -> 
 class _Player:
     def __init__(self, pages: int, work: PageWork, policy: str) -> None:
         costs = PageCosts(work, _SHAPE.bytes)
-        chosen: dict[str, Policy] = {
+        chosen: dict[str, EvictionPolicy] = {
             "value": GreedyDual(costs, pages),
             "lru": LeastRecent(),
             "lfu": LeastFrequent(),
@@ -93,7 +102,7 @@ class _Player:
             match, whole, need = PrefixMatch((), 0), 0, pages_for(size)
             if not cache.reserve(need):
                 return  # larger than the pool
-        cache.used(match.nodes)
+        cache.note_use(match.nodes)
         full = match.nodes[:whole]
         held = [cache.share(node) for node in full]
         before = cache.occupancy().free

@@ -1,4 +1,4 @@
-"""What this machine could do at best, measured: memory bandwidth and matrix products."""
+"""Ceilings of this machine, measured: memory bandwidth and matrix products."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kvproxy.engine.forward.tile_model import TileModel
 _COPY_BYTES = 256 * 2**20
 """Larger than any cache."""
 _SECONDS = 1.0
-"""How long each thing is tried; the best counts."""
+"""Seconds for which each measurement is repeated; the best counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
+    """Measured ceilings: memory bandwidth, and bf16 matrix products."""
+
     copy_gbs: float
     """GB/s of a copy, the bytes read and those written counted."""
     read_gbs: float
@@ -50,7 +52,7 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class CeilingWork:
-    """What a model has to do at least, whoever runs it."""
+    """The least work of a model, in bytes and operations, in any engine."""
 
     layers: int
     heads: int
@@ -76,6 +78,7 @@ class CeilingWork:
 
 
 def work_of(model: TileModel) -> CeilingWork:
+    """Return the sizes of a model that bound its time per token."""
     shape = model.page_shape
     return CeilingWork(
         layers=shape.layers,

@@ -29,7 +29,7 @@ from kvproxy.engine.bitwise import ROWS, Rows, compare_rows, total
 from kvproxy.engine.build import keep_freed_memory, return_freed_memory
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
-from kvproxy.engine.cache.page_io import PagesOnDisk
+from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import PrefixIndex
@@ -70,7 +70,10 @@ class Rig:
         self, token_ids: Sequence[int], *, max_tokens: int, sampling: Sampling = GREEDY, **fields: Any
     ) -> TimedAnswer:
         """Queue a job; it is answered with exactly ``max_tokens`` tokens unless ``sampling`` stops it. ``fields``:
-        any other field of Job. Raises what Engine.submit raises."""
+        any other field of Job. Raises the errors of Engine.submit.
+
+        Example: ``rig.submit(random_ids(512, 1000), max_tokens=8).end()``
+        """
         job = Job(
             id=f"rig-{next(self._ids)}",
             token_ids=tuple(token_ids),
@@ -89,6 +92,10 @@ class Rig:
     def run(
         self, token_ids: Sequence[int], *, max_tokens: int, sampling: Sampling = GREEDY, **fields: Any
     ) -> Timed:
+        """Submit a job and wait for its answer. ``fields``: as ``submit``.
+
+        Example: ``rig.run(random_ids(512, 1000), max_tokens=8)``
+        """
         return self.submit(token_ids, max_tokens=max_tokens, sampling=sampling, **fields).end()
 
     def on_thread(self, function: Callable[[], T]) -> T:
@@ -98,14 +105,16 @@ class Rig:
         return result[0]
 
     def occupancy(self) -> Occupancy:
+        """Return the use of the page budget, read on the engine thread."""
         return self.cache.occupancy()
 
     @property
     def page_bytes(self) -> int:
+        """Bytes of one page of KV."""
         return self.model.page_shape.bytes
 
     def forget(self) -> None:
-        """Drop every page that nobody uses from memory; stored ones stay known, and are read again on demand."""
+        """Drop every unused page from memory; stored ones stay indexed, and are read again on demand."""
         self.on_thread(self._evict)
 
     def _evict(self) -> None:
@@ -115,7 +124,7 @@ class Rig:
             self.cache.return_pages([self.cache.take(None) for _ in range(wanted)])
 
     def kv(self, token_ids: Sequence[int]) -> list[KVPage]:
-        """The pages in memory that hold a prompt's KV, as copies."""
+        """Return the pages in memory that hold a prompt's KV, as copies."""
 
         def read() -> list[KVPage]:
             match = self.cache.match(token_ids, (SCOPE,), len(token_ids))
@@ -128,8 +137,8 @@ class Rig:
         return self.on_thread(read)
 
     def overwrite(self, pages: Sequence[KVPage]) -> None:
-        """Put other KV in the place of pages that :meth:`kv` gave and that nobody has evicted since: what a lossy
-        codec would do to whoever reads them. :meth:`forget` brings stored ones back."""
+        """Put other KV in the place of pages that :meth:`kv` gave and that were not evicted since: the effect of a
+        lossy codec on its readers. :meth:`forget` brings stored ones back."""
 
         def write() -> None:
             for p in pages:
@@ -139,7 +148,10 @@ class Rig:
 
     def compare(self, hit: TimedAnswer, cold: TimedAnswer, start: int, end: int | None = None) -> Rows:
         """Logits of two scoring jobs over one prompt, at every position from ``start`` up to ``end``, or to the last
-        one. Both must have scored ``start``; ValueError when they did not compute the same positions."""
+        one. Both must have scored ``start``; ValueError when they did not compute the same positions.
+
+        Example: ``rig.compare(hit, cold, 256)``
+        """
         ours, reference = (_scored_between(a.sequence, start, end) for a in (hit, cold))
         if len(ours) != len(reference):
             raise ValueError(f"compared {len(ours)} positions with {len(reference)}")
@@ -162,6 +174,10 @@ def _scored_between(seq: EngineSequence, start: int, end: int | None) -> torch.T
 
 
 def random_ids(length: int, vocab_size: int, seed: int = 0) -> tuple[int, ...]:
+    """Return ``length`` random token ids, the same for the same seed.
+
+    Example: ``random_ids(512, 151_936, seed=1)``
+    """
     source = random.Random(f"kvproxy {seed}")
     return tuple(source.randrange(vocab_size) for _ in range(length))
 
@@ -176,13 +192,16 @@ def start_rig(
     *,
     tokens: int,
     thread: KernelThread | None = None,
-    store: PagesOnDisk | None = None,
+    store: DurablePages | None = None,
     max_running: int = 64,
     max_waiting: int = 64,
     **options: Any,
 ) -> Rig:
-    """An engine around a model in memory. ``tokens``: positions of KV that all pages together hold, one page for
-    the tail included. ``options``: any other of Engine's. End it with ``rig.engine.stop()``."""
+    """Return an engine around a model in memory. ``tokens``: positions of KV that all pages together hold, one page for
+    the tail included. ``options``: any other of Engine's. End it with ``rig.engine.stop()``.
+
+    Example: ``rig = start_rig(model, tokens=4096)``
+    """
     pool = PagePool(model.page_shape, pages_for(tokens) + 2, model.device)
     cache = KVCache(pool, PrefixIndex(root_key(model.fingerprint)))
     thread = thread or KernelThread()
@@ -217,6 +236,8 @@ def open_rig(
     """``model``: ``shape:NAME`` or whatever ``resolve_model`` takes. ``disk``: a page store in a temporary folder.
 
     Raises SetupError when the model is not to be had.
+
+    Example: ``with open_rig("shape:qwen3-0.6b", tokens=4096, cache_dir=folder) as rig: ...``
     """
     thread = KernelThread()
 
@@ -243,7 +264,7 @@ def open_rig(
 
 @contextmanager
 def scratch_store(model: TileModel) -> Iterator[PageStore]:
-    """A page store that is gone afterwards."""
+    """Open a page store that is gone afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as folder,
         PageStore(Path(folder), max_size=2**40, fingerprint=model.fingerprint) as store,
@@ -253,4 +274,5 @@ def scratch_store(model: TileModel) -> Iterator[PageStore]:
 
 @contextmanager
 def no_store() -> Iterator[None]:
+    """Open no store: pages stay in memory alone."""
     yield None

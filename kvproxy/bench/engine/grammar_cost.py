@@ -1,4 +1,4 @@
-"""What following a grammar costs, token by token; for ``kvproxy bench grammar``."""
+"""Cost of following a grammar, token by token; for ``kvproxy bench grammar``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 import torch
 
-from kvproxy.engine.decode.compiled_grammars import LlguidanceGrammar
+from kvproxy.engine.decode.llguidance_grammar import LlguidanceGrammar
 
 
 def answer_cost(
     compiled: LlguidanceGrammar, token_ids: Sequence[int], width: int
 ) -> list[tuple[float, float]]:
-    """Seconds of mask and accept for each token. Raises AssertionError when one of them cannot follow."""
+    """Seconds of mask and accept for each token. Raises AssertionError when one of them cannot follow.
+
+    Example: ``answer_cost(compiled, token_ids, width=151_936)``
+    """
     state, took = compiled.start(), []
     for token_id in token_ids:
         logits = torch.zeros(width)

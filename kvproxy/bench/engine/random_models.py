@@ -1,6 +1,6 @@
 """Models of a published shape with random weights: for measuring speed and memory where the weights do not matter.
 
-What random weights cannot show: real answers, a real acceptance rate of drafts, and how well real KV compresses.
+Random weights cannot show real answers, a real acceptance rate of drafts, and how well real KV compresses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kvproxy.errors import SetupError
 _BLOCK = 4_194_301
 """Random numbers that all weights are cut from, a prime, so that no two rows of a matrix begin at the same one."""
 _LAYER_GAIN = 4.0
-"""How much louder a layer is than a variance-preserving one. The embedding is tied to the head, so a residual
+"""Gain of a layer over a variance-preserving one. The embedding is tied to the head, so a residual
 stream in which it stayed loud would answer every token with itself."""
 _QUERY_GAIN = 2.5
 """Standard deviation of the attention scores, which would average everything away at 1."""
@@ -41,6 +41,7 @@ class Shape:
     max_context: int = 40_960
 
     def config(self) -> Qwen3Config:
+        """Return the transformers configuration of this shape."""
         return Qwen3Config(
             vocab_size=self.vocab,
             hidden_size=self.hidden,
@@ -67,7 +68,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
 
 
 def shape_named(model: str) -> Shape | None:
-    """The shape that ``shape:NAME`` means; None where ``model`` names no shape but a model.
+    """Return the shape that ``shape:NAME`` means; None where ``model`` names no shape but a model.
 
     Raises SetupError for a shape that is not known.
     """
@@ -81,10 +82,12 @@ def shape_named(model: str) -> Shape | None:
 
 
 def random_module(shape: Shape, dtype: torch.dtype = torch.bfloat16, seed: int = 7) -> PreTrainedModel:
-    """A Qwen3 of this shape with normally distributed weights, the same for the same seed; 4B take seconds.
+    """Return a Qwen3 of this shape with normally distributed weights, the same for the same seed; 4B take seconds.
 
     Activations stay of order 1 to 100 and logits have a standard deviation of about 2.5, so that greedy answers are
     neither one token for ever nor decided by the last bit.
+
+    Example: ``random_module(SHAPES["qwen3-0.6b"], torch.float32, seed=1)``
     """
     block = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(seed))
     with no_init_weights():

@@ -47,6 +47,8 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class SideBySideOutcome:
+    """Times of one case on either side."""
+
     case: Case
     theirs: tuple[Times, ...]
     ours: tuple[Times, ...]
@@ -81,7 +83,10 @@ class Duel:
     def play(
         self, cases: Sequence[Case], repeats: int, progress: Callable[[int, int], None] | None = None
     ) -> list[SideBySideOutcome]:
-        """Run each case ``repeats`` times on either side, after a short one that warms it up. Once per duel."""
+        """Run each case ``repeats`` times on either side, after a short one that warms it up. Once per duel.
+
+        Example: ``duel.play(cases, 3)``
+        """
         say, done, total = progress or (lambda *_: None), 0, 2 * repeats * len(cases)
         theirs: list[list[Times]] = [[] for _ in cases]
         ours: list[list[Times]] = [[] for _ in cases]
@@ -114,6 +119,7 @@ class Duel:
         return self._thread.submit(function).result()
 
     def close(self) -> None:
+        """Stop the engine, or the kernel thread where no engine was started."""
         if self._rig is not None:
             self._rig.engine.stop()
         else:
@@ -153,7 +159,10 @@ def open_duel(
     **options: Any,
 ) -> Iterator[Duel]:
     """``model``: ``shape:NAME`` or a model; ``tokens``: positions that the engine's pages hold; ``options``: any
-    other of Engine's. Raises SetupError when the model is not to be had."""
+    other of Engine's. Raises SetupError when the model is not to be had.
+
+    Example: ``with open_duel("smollm2-135m", tokens=4096, cache_dir=folder) as duel: ...``
+    """
     thread = KernelThread()
 
     def load() -> Any:
@@ -177,7 +186,11 @@ def open_duel(
 
 
 def product_gflops(rows: int = 1024, inner: int = 2048, columns: int = 2048, repeats: int = 5) -> float:
-    """The best of ``repeats`` bf16 products [rows, inner] x [inner, columns] by ``torch.nn.functional.linear``."""
+    """Return the best of ``repeats`` bf16 products [rows, inner] x [inner, columns] by
+    ``torch.nn.functional.linear``.
+
+    Example: ``product_gflops(rows=64)``
+    """
     x = torch.randn(rows, inner).bfloat16()
     weight = torch.randn(columns, inner).bfloat16()
     best = float("inf")

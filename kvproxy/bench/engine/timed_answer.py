@@ -40,12 +40,15 @@ class IdVocabulary(Vocabulary):
         self.byte_level = True
 
     def token_bytes(self, token_id: int) -> bytes:
+        """See ``Vocabulary.token_bytes``."""
         return b"%d " % token_id
 
     def literal_bytes(self, token_id: int) -> bytes:
+        """See ``Vocabulary.literal_bytes``."""
         return self.token_bytes(token_id)
 
     def decode(self, ids: Sequence[int]) -> str:
+        """See ``Vocabulary.decode``."""
         return b"".join(self.token_bytes(i) for i in ids).decode()
 
 
@@ -63,16 +66,17 @@ class TimedAnswer:
         """Set once it is queued."""
 
     def emit(self, event: Event | BaseException) -> None:
+        """Take an event of the engine, with the time of its arrival."""
         self._events.put((time.perf_counter(), event))
 
     def read(self, tokens: int) -> TimedAnswer:
-        """Wait until so many tokens are there, or all. Raises what the engine failed with."""
+        """Wait until so many tokens have arrived, or all. Raises the engine's error."""
         while not self._over and len(self._shown) < tokens:
             self._next()
         return self
 
     def end(self) -> Timed:
-        """Wait for the last token. Raises what the engine failed with."""
+        """Wait for the last token. Raises the engine's error."""
         while not self._over:
             self._next()
         seq, started = self.sequence, self._started

@@ -1,4 +1,4 @@
-"""What a person would run without this project: transformers on the same weights, with the attention it chooses."""
+"""Baseline: transformers on the same weights, with the attention that it chooses itself."""
 
 from __future__ import annotations
 
@@ -31,10 +31,12 @@ def load_plain(
     revision: str | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Any:
-    """A transformers module in evaluation mode: of ``shape:NAME`` with random weights, or of a model's files.
+    """Return a transformers module in evaluation mode: of ``shape:NAME`` with random weights, or of a model's files.
 
     ``cache_dir``: where the bundled model is converted to. Raises SetupError when there is no such
     model, or no such dtype.
+
+    Example: ``load_plain("smollm2-135m", "float32", cache_dir=folder)``
     """
     if dtype not in DTYPES:
         raise SetupError(f"there is no dtype {dtype} here; it is one of {', '.join(DTYPES)}")
@@ -80,7 +82,7 @@ class Baseline:
 
     @torch.inference_mode()
     def generate(self, token_ids: Sequence[int], new: int) -> Generated:
-        """``new`` tokens as ``generate()`` makes them, without the checks that it makes between two tokens."""
+        """Generate ``new`` tokens as ``generate()`` does, without the checks that it makes between two tokens."""
         cache = DynamicCache(config=self._model.config)
         ids = torch.tensor([list(token_ids)], device=self._device)
         tokens: list[int] = []
@@ -95,8 +97,11 @@ class Baseline:
 
     @torch.inference_mode()
     def answer(self, token_ids: Sequence[int], new: int, *, lookup: int | None = None) -> Generated:
-        """What ``generate()`` says itself, greedily: at most ``new`` tokens. ``lookup``: drafts of so many tokens, its
-        ``prompt_lookup_num_tokens``; those that were accepted together come without a gap."""
+        """Run ``generate()`` greedily: at most ``new`` tokens. ``lookup``: drafts of so many tokens, its
+        ``prompt_lookup_num_tokens``; those that were accepted together come without a gap.
+
+        Example: ``baseline.answer(token_ids, 64, lookup=3)``
+        """
         ids = torch.tensor([list(token_ids)], device=self._device)
         seen: list[tuple[int, float]] = []
 
@@ -119,7 +124,7 @@ class Baseline:
 
 
 def kernels_found() -> dict[str, Any]:
-    """What torch has to work with on this thread, to be quoted with every figure."""
+    """Describe torch's build, instruction set and threads, to be quoted with every figure."""
     host = read_host()
     return {
         "instructions": host.capability,

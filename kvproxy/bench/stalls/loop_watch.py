@@ -1,4 +1,4 @@
-"""The watch over an event loop: how long it let a task of a millisecond wait, and what ran meanwhile."""
+"""The longest waits of a task of a millisecond on an event loop, and the code that ran meanwhile."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from types import FrameType
 
 TICK_S = 0.001
-"""How long the ticker sleeps: what a wait is longer than that, is a stall."""
+"""Seconds that the ticker sleeps: the excess of a wait over that is a stall."""
 SLOW_S = 0.02
-"""A stall that is worth a look at what runs."""
+"""Seconds of a stall from which on the running code is recorded."""
 _DEPTH = 6
 
 
@@ -46,7 +46,7 @@ class LoopWatch:
         self._ended = threading.Event()
 
     def take(self) -> Stall:
-        """The longest stall since the last call. Event loop only."""
+        """Return the longest stall since the last call. Event loop only."""
         longest, self._longest = self._longest, Stall()
         return longest
 

@@ -22,15 +22,17 @@ from kvproxy.bench.stalls import stall_server
 from kvproxy.bench.stalls.stall_cases import CASES, StallCase
 
 QUIET_S = 5.0
-"""How long the streams are watched alone."""
+"""Seconds for which the streams are watched alone."""
 SETTLE_S = 0.3
-"""After each case: what it left behind belongs to it."""
+"""Seconds of watching after each case: the work that it left behind belongs to it."""
 _ANSWER = 200
 """Tokens of a stream, of which the server sends one every 20 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class StallPlan:
+    """Counts and sizes of ``kvproxy bench stall``."""
+
     streams: int = 64
     documents: int = 10_000
     body: int = stall_server.MAX_BODY
@@ -42,7 +44,10 @@ def measure_stalls(
     plan: StallPlan, *, model_folder: Path, told: Callable[[Mapping[str, Any]], None] | None = None
 ) -> dict[str, Any]:
     """``model_folder``: of the tokenizer and the chat template. Times in milliseconds. Raises SetupError when the
-    server does not start or ends. ``told`` is called with each case's row as the case ends."""
+    server does not start or ends. ``told`` is called with each case's row as the case ends.
+
+    Example: ``measure_stalls(StallPlan(), model_folder=folder)``
+    """
     with tempfile.TemporaryDirectory(prefix="kvproxy-stall-") as scratch:
         file = Path(scratch) / "server.url"
         arguments = (str(model_folder), scratch, str(plan.documents), str(file))
@@ -101,7 +106,7 @@ async def _longest(session: aiohttp.ClientSession) -> dict[str, Any]:
 
 
 async def _send(session: aiohttp.ClientSession, case: StallCase, body: bytes | None) -> str:
-    """What became of it, in a few words."""
+    """Describe the outcome in a few words."""
     try:
         async with session.request(case.method, case.path, data=body) as answer:
             told = await answer.read()

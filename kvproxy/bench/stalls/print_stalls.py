@@ -1,4 +1,4 @@
-"""What ``kvproxy bench stall`` prints."""
+"""Output of ``kvproxy bench stall``."""
 
 from __future__ import annotations
 

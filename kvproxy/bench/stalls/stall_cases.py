@@ -25,7 +25,7 @@ class StallCase:
     body: Callable[[int], bytes] | None = None
     method: str = "POST"
     times: int = 1
-    """How often it is sent, one after the other."""
+    """The number of times that it is sent, one after the other."""
 
 
 def text(characters: int, seed: int = 1) -> str:
@@ -52,11 +52,12 @@ def _repeated(head: bytes, item: bytes, tail: bytes, size: int) -> bytes:
 
 
 def _items(head: str, item: str, tail: str = "]}") -> Callable[[int], bytes]:
-    """A body that consists of one thing over and over."""
+    """Return a body that repeats one piece."""
     return lambda size: _repeated(f'{{"model":"{MODEL}",{head}'.encode(), item.encode(), tail.encode(), size)
 
 
 def one_message(size: int) -> bytes:
+    """Make a request with one long message."""
     return _chat([_user(text(size - 1000))])
 
 
@@ -86,6 +87,7 @@ def tool_results(count: int, *, reverse: bool) -> Callable[[int], bytes]:
 
 
 def long_arguments(size: int) -> bytes:
+    """Make a request with a call of long arguments."""
     arguments = json.dumps({"a": text(size - 2000)})
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
     return _chat(
@@ -98,7 +100,7 @@ def long_arguments(size: int) -> bytes:
 
 
 def object_arguments(size: int) -> bytes:
-    """A call whose arguments came as an object."""
+    """Make a call with arguments that came as an object."""
     count = size // 24
     arguments = {"a": [{"n": i} for i in range(count)]}
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
@@ -106,6 +108,7 @@ def object_arguments(size: int) -> bytes:
 
 
 def many_tools(size: int) -> bytes:
+    """Make a request with many tools."""
     tools = [
         {
             "type": "function",
@@ -117,12 +120,14 @@ def many_tools(size: int) -> bytes:
 
 
 def large_schema(size: int) -> bytes:
+    """Make a request with a large JSON schema."""
     properties = {f"p{i}": {"type": "string"} for i in range(size // 40)}
     function = {"name": "f", "parameters": {"type": "object", "properties": properties}}
     return _chat([_user("q")], tools=[{"type": "function", "function": function}])
 
 
 def token_biases(size: int) -> bytes:
+    """Make a request with a bias for each token."""
     return _chat([_user("q")], logit_bias={str(i): 1 for i in range(size // 14)})
 
 
@@ -133,6 +138,7 @@ def escaped(size: int) -> bytes:
 
 
 def nested(size: int) -> bytes:
+    """Make a request with deeply nested JSON."""
     return (
         f'{{"model":"{MODEL}","messages":'.encode()
         + b"[" * (size // 2 - 100)

@@ -29,7 +29,7 @@ from kvproxy.publish import Publisher
 from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS, collect_and_freeze
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
-from kvproxy.server.components import Parts
+from kvproxy.server.components import Components
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.stored_responses import ResponseStore
@@ -45,7 +45,10 @@ HEAD = "Every document of a large house begins with the same long notice. " * 2
 
 
 def fill(library: Library, composer: Composer, documents: int) -> None:
-    """Make so many documents known, none of which has pages."""
+    """Make so many documents known, none of which has pages.
+
+    Example: ``fill(library, composer, 10_000)``
+    """
     preparation = Preparation(composer)
     for number in range(documents):
         body = f"{HEAD}Document {number}. {text(200, number)}"
@@ -54,6 +57,10 @@ def fill(library: Library, composer: Composer, documents: int) -> None:
 
 
 async def run(model_folder: Path, store: Path, documents: int, announce_file: Path) -> None:
+    """Serve until SIGTERM under a watch of the event loop.
+
+    Example: ``run(model_folder, store, 10_000, announce_file)``
+    """
     tokenizer = Tokenizer.load(model_folder)
     library = Library()
     composer = Composer(tokenizer, ChatTemplate.load(model_folder), library, [Framing("system", None)])
@@ -68,7 +75,7 @@ async def run(model_folder: Path, store: Path, documents: int, announce_file: Pa
         pipeline = Pipeline(
             composer=composer, local=local, misses=FakeMisses(local), default_max_tokens=64, metrics=metrics
         )
-        parts = Parts(
+        components = Components(
             served_name=MODEL,
             created=int(time.time()),
             pipeline=pipeline,
@@ -82,7 +89,7 @@ async def run(model_folder: Path, store: Path, documents: int, announce_file: Pa
             keepalive_s=10.0,
             timeout_s=300.0,
         )
-        app = build_app(parts)
+        app = build_app(components)
 
         async def longest(_: web.Request) -> web.StreamResponse:
             return web.json_response(asdict(watch.take()))

@@ -20,7 +20,7 @@ def bench_evict_command(
     seed: Annotated[int, typer.Option(help="Of the trace.")] = 0,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """What eviction by value saves, against LRU, LFU and the offline optimum, on a Zipf trace."""
+    """Measure the savings of eviction by value, against LRU, LFU and the offline optimum, on a Zipf trace."""
     from kvproxy.bench.evict import bench_evict, print_evict
     from kvproxy.bench.trace import TracePlan
     from kvproxy.terminal.progress import Progress

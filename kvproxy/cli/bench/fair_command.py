@@ -29,8 +29,8 @@ def bench_fair_command(
     ] = 400,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Gaps between the tokens of running streams while somebody's long cold prompt is computed; and the time to the
-    first token beside another tenant's many sequences."""
+    """Measure the gaps between the tokens of running streams while a long cold prompt is computed, and the TTFT beside
+    another tenant's many sequences."""
     from kvproxy.bench.fair import FairBenchPlan, bench_fair
     from kvproxy.bench.print_fair import print_fair
     from kvproxy.bench.tenants import TenantCrowd

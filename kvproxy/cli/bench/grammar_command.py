@@ -16,7 +16,7 @@ def bench_grammar_command(
     repeats: Annotated[int, typer.Option(min=1, help="Answers per grammar.")] = 20,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """What structured output costs per token: masks, and what follows from each token."""
+    """Measure the cost of structured output per token: the masks, and advancing the grammar."""
     from kvproxy.bench.grammar_overhead import bench_grammar
     from kvproxy.bench.table import print_grammar
     from kvproxy.config import default_cache_dir

@@ -25,7 +25,7 @@ def bench_paper_command(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write an SVG here (extra: bench).")] = None,
 ) -> None:
-    """The measurements of "Can I Buy Your KV Cache?" (arXiv 2606.13361), each beside the paper's."""
+    """Repeat the measurements of "Can I Buy Your KV Cache?" (arXiv 2606.13361), each beside the paper's."""
     from kvproxy.bench.paper import Prices, bench_paper
     from kvproxy.bench.plot import need_matplotlib, plot_paper
     from kvproxy.bench.shape_tables import print_paper

@@ -27,7 +27,7 @@ def bench_readers_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """Many readers of one hot document beside one: time, pages and memory; and what its length costs a reader."""
+    """Measure many readers of one hot document beside one: time, pages, memory, and the cost of its length."""
     from kvproxy.bench.readers import bench_readers
     from kvproxy.bench.shape_tables import print_readers
     from kvproxy.config import default_cache_dir

@@ -29,7 +29,7 @@ def bench_stall_command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
-    """The longest stall of the event loop while the largest bodies are served, and what ran."""
+    """Measure the longest stall of the event loop while the largest bodies are served, and name its cause."""
     from kvproxy.bench.stalls.measure_stalls import StallPlan, measure_stalls
     from kvproxy.bench.stalls.print_stalls import print_stalls, stall_line
     from kvproxy.bench.stalls.stall_cases import CASES

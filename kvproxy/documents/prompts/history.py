@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from kvproxy.core import Message, ToolCall
+from kvproxy.core.finite_json import loads_finite
 from kvproxy.documents.prompts.model_format import ModelFormat
 from kvproxy.documents.prompts.roles import arrange, merge_front
 from kvproxy.documents.prompts.tool_texts import RenderedTools
@@ -209,7 +210,7 @@ def spaced(arguments: str) -> str | None:
     if not arguments.strip():
         return "{}"
     try:
-        value = json.loads(arguments, parse_constant=_refused)
+        value = loads_finite(arguments)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -220,10 +221,6 @@ def spaced(arguments: str) -> str | None:
 def _respaced(match: re.Match[str]) -> str:
     text = match[0]
     return "" if text.isspace() else _SPACED.get(text, text)
-
-
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _before_calls(content: str) -> str:

@@ -1,7 +1,7 @@
-"""Which resident pages may go, and which goes first: kept up to date by every change, never looked for.
+"""A heap of evictable pages, updated incrementally on each change of holders, retained and pinned nodes.
 
-A page may go when only index nodes hold it, none of them is pinned, and nothing that hangs below them is in use: a
-page is of no use without those before it. Each change costs its way up the tree at most, an eviction O(log pages).
+A page is evictable when only index nodes hold it, none of them is retained or pinned, and no node below them is in use:
+a page is of no use without those before it. Each change costs its way up the tree at most, an eviction O(log pages).
 """
 
 from __future__ import annotations
@@ -9,56 +9,61 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from kvproxy.engine.cache.eviction_policy import Policy
+from kvproxy.engine.cache.eviction_policy import EvictionPolicy
 from kvproxy.engine.cache.prefix_index import Node
 
 
-class Evictable:
-    """The cache tells it of every holder and pin; it changes the nodes' ``page``, ``retained``, ``in_use``, ``kept``,
-    ``resident_below`` and ``priority``, and nobody else does. Not thread safe: the cache's lock guards it."""
+class EvictionHeap:
+    """Evictable pages in the order in which they are to be evicted.
 
-    def __init__(self, pages: int, policy: Policy) -> None:
-        """``pages``: the pool's, with its scratch page."""
+    The cache reports every holder and every retained node; this class alone changes the nodes' ``page``, ``retained``,
+    ``in_use``, ``in_use_below``, ``resident_below`` and ``priority``. Not thread safe: the cache's lock guards it.
+    """
+
+    def __init__(self, pages: int, policy: EvictionPolicy) -> None:
+        """Start without nodes; ``pages``: size of the pool, its scratch page included."""
         self.policy = policy
         self.count = 0
-        """Pages that may go."""
+        """Number of evictable pages."""
         self._nodes: list[list[Node]] = [[] for _ in range(pages)]
         self._sequences = [0] * pages
-        self._may_go = bytearray(pages)
+        self._evictable = bytearray(pages)
         self._heap: list[tuple[float, int, int, Node]] = []
         self._entries = 0
 
-    def may_go(self, page: int) -> bool:
-        return bool(self._may_go[page])
+    def is_evictable(self, page: int) -> bool:
+        """Return whether the page may be evicted, once those below it are."""
+        return bool(self._evictable[page])
 
-    def hold(self, page: int) -> None:
-        """One more sequence holds the page."""
+    def add_sequence(self, page: int) -> None:
+        """Count one more sequence that holds the page."""
         self._sequences[page] += 1
         if self._sequences[page] == 1:
-            self._settle_all(page)
+            self._update_nodes_of(page)
 
-    def release(self, page: int) -> None:
+    def remove_sequence(self, page: int) -> None:
+        """Count one sequence less that holds the page."""
         self._sequences[page] -= 1
         if self._sequences[page] == 0:
-            self._settle_all(page)
+            self._update_nodes_of(page)
 
     def attach(self, node: Node, page: int) -> None:
-        """The page is the node's from now on."""
+        """Make ``page`` the node's."""
         node.page = page
         self._nodes[page].append(node)
         if node.parent is not None:
             node.parent.resident_below += 1
-        self._settle(node)
-        self._refresh(page)
+        self._update_in_use(node)
+        self._update_evictable(page)
 
     def detach(self, node: Node) -> int:
-        """The page that was the node's."""
+        """Take the node's page from it and return the page."""
         page = node.page
         assert page is not None
         node.page = None
-        self._settle(node)
+        self._update_in_use(node)
         self._nodes[page].remove(node)
-        self._refresh(page)
+        self._update_evictable(page)
         parent = node.parent
         if parent is not None:
             parent.resident_below -= 1
@@ -66,88 +71,94 @@ class Evictable:
         return page
 
     def retain(self, node: Node, by: int) -> None:
+        """Add ``by`` (negative to release) to the node's retained count."""
         node.retained += by
-        self._settle(node)
+        self._update_in_use(node)
 
-    def used(self, node: Node) -> None:
-        """A request took the node's KV, or it was just computed."""
-        self.policy.used(node)
+    def note_use(self, node: Node) -> None:
+        """Record that a request took the node's KV, or that it was just computed."""
+        self.policy.note_use(node)
         self.offer(node)
 
-    def first(self) -> Node:
-        """The node whose page goes first. It stays in the tree and keeps its page: what follows is the cache's, which
-        evicts it or offers it again.
+    def next_victim(self) -> Node:
+        """Return the node of the page to evict first.
 
-        Raises MemoryError when no page may go.
+        The node stays in the tree and keeps its page: the cache then evicts it, or offers it again. Raises MemoryError
+        when no page is evictable.
         """
         while self._heap:
             value, _, _, node = heapq.heappop(self._heap)
-            if value != node.priority or not self.is_next(node):
+            if value != node.priority or not self.is_candidate(node):
                 continue
             now = self.policy.priority(node)
-            if now > value:  # what it hangs on is worth more since
+            if now > value:  # the pages above it are worth more since
                 self._push(node, now)
                 continue
             return node
         raise MemoryError("every page is in use")
 
-    def forgotten(self, node: Node) -> None:
-        """The node leaves the tree: whoever pins it still keeps nothing above it."""
-        self._settle(node)
+    def node_removed(self, node: Node) -> None:
+        """Stop counting a node that leaves the tree: still retained, it keeps no page above it."""
+        self._update_in_use(node)
 
-    def _settle_all(self, page: int) -> None:
+    def _update_nodes_of(self, page: int) -> None:
+        """Update all nodes that share the page."""
         for node in self._nodes[page]:
-            self._settle(node)
+            self._update_in_use(node)
 
-    def _settle(self, node: Node) -> None:
-        """See whether the node is in use, and tell all that lead to it when that has changed."""
+    def _update_in_use(self, node: Node) -> None:
+        """Recompute whether the node is in use, and update all nodes above it when that has changed."""
         in_use = self._in_use(node)
         if in_use == node.in_use:
             return
         node.in_use = in_use
         if not in_use:
-            self.policy.rested(node)
+            self.policy.note_idle(node)
         at: Node | None = node
         while at is not None:
-            before = at.kept
-            at.kept += 1 if in_use else -1
-            if (before > 0) == (at.kept > 0):
+            before = at.in_use_below
+            at.in_use_below += 1 if in_use else -1
+            if (before > 0) == (at.in_use_below > 0):
                 return
             if at.page is not None:
-                self._refresh(at.page)
+                self._update_evictable(at.page)
             at = at.parent
 
     def _in_use(self, node: Node) -> bool:
-        """One that is on disk, and pinned since it is about to be read, keeps what leads to it as much as it will
-        when its page has come: its coming must take no page from those that may go."""
+        """Return whether the node must not be evicted.
+
+        A retained node that is on disk is about to be read. It counts as in use already, as it will when its page has
+        come: attaching that page must not make fewer pages evictable.
+        """
         if node.page is not None and self._sequences[node.page] > 0:
             return True
         return node.retained > 0 and (node.page is not None or node.stored or node.spilled)
 
-    def _refresh(self, page: int) -> None:
+    def _update_evictable(self, page: int) -> None:
+        """Recompute whether the page is evictable, and queue its nodes when it is."""
         nodes = self._nodes[page]
-        may = bool(nodes) and not any(n.kept for n in nodes)
-        if may != self._may_go[page]:
-            self._may_go[page] = may
-            self.count += 1 if may else -1
-        if may:
+        evictable = bool(nodes) and not any(n.in_use_below for n in nodes)
+        if evictable != self._evictable[page]:
+            self._evictable[page] = evictable
+            self.count += 1 if evictable else -1
+        if evictable:
             for node in nodes:
                 self.offer(node)
 
-    def is_next(self, node: Node) -> bool:
-        """Whether the node's page may go now, before any other."""
-        return node.page is not None and node.resident_below == 0 and bool(self._may_go[node.page])
+    def is_candidate(self, node: Node) -> bool:
+        """Return whether the node's page is evictable now: no child of it is resident."""
+        return node.page is not None and node.resident_below == 0 and bool(self._evictable[node.page])
 
     def offer(self, node: Node) -> None:
-        """Queue a node that may have become one that can go, or has another value."""
-        if self.is_next(node):
+        """Queue a node that may have become a candidate, or has another priority."""
+        if self.is_candidate(node):
             self._push(node, self.policy.priority(node))
 
     def _push(self, node: Node, priority: float) -> None:
-        """Old entries of a node stay and are skipped, until there are too many of them."""
+        """Queue the node. Its old entries stay and are skipped, until there are too many of them."""
         node.priority = priority
         if len(self._heap) > 8 * len(self._nodes) + 64:
-            leaves = {n for nodes in self._nodes for n in nodes if n is not node and self.is_next(n)}
+            leaves = {n for nodes in self._nodes for n in nodes if n is not node and self.is_candidate(n)}
             self._heap = [self._entry(n) for n in leaves]
             heapq.heapify(self._heap)
         heapq.heappush(self._heap, self._entry(node))
@@ -157,40 +168,54 @@ class Evictable:
         return node.priority, -node.index, self._entries, node
 
     def check(self, nodes: Iterable[Node]) -> list[str]:
-        """Count everything anew from the tree; every difference in words."""
+        """Recount everything from the tree and return every difference in words."""
+        all_nodes = list(nodes)
+        in_use_below: set[Node] = set()
+        for node in all_nodes:
+            at: Node | None = node if self._in_use(node) else None
+            while at is not None and at not in in_use_below:
+                in_use_below.add(at)
+                at = at.parent
+        return self._node_faults(all_nodes, in_use_below) + self._page_faults(all_nodes, in_use_below)
+
+    def _node_faults(self, nodes: list[Node], in_use_below: set[Node]) -> list[str]:
+        """Compare the nodes' own counts, and the heap's entries for candidates."""
         faults: list[str] = []
-        everyone = list(nodes)
-        kept: set[Node] = set()
-        for node in everyone:
+        queued = {(node, value) for value, _, _, node in self._heap}
+        for node in nodes:
             in_use = self._in_use(node)
             if in_use != node.in_use:
                 faults.append(f"node {node.key.hex()[:12]} is in use: {in_use}, counted as {node.in_use}")
-            at: Node | None = node if in_use else None
-            while at is not None and at not in kept:
-                kept.add(at)
-                at = at.parent
-        holders: dict[int, list[Node]] = {}
-        for node in everyone:
-            if node.page is not None:
-                holders.setdefault(node.page, []).append(node)
             below = sum(c.page is not None for c in node.children)
             if below != node.resident_below:
                 faults.append(
                     f"node {node.key.hex()[:12]} has {below} resident children, not {node.resident_below}"
                 )
-            if (node in kept) != (node.kept > 0):
-                faults.append(f"node {node.key.hex()[:12]} is kept: {node in kept}, its count is {node.kept}")
-        may_go = {page for page, of in holders.items() if not kept.intersection(of)}
-        listed = {page for page, may in enumerate(self._may_go) if may}
-        if may_go != listed or self.count != len(may_go):
-            faults.append(f"{len(may_go)} pages may go, {len(listed)} are listed and {self.count} counted")
+            if (node in in_use_below) != (node.in_use_below > 0):
+                faults.append(
+                    f"node {node.key.hex()[:12]} is in use, or a node below it: {node in in_use_below}, "
+                    f"its count is {node.in_use_below}"
+                )
+            if self.is_candidate(node) and (node, node.priority) not in queued:
+                faults.append(f"node {node.key.hex()[:12]} is a candidate and has no entry in the heap")
+        return faults
+
+    def _page_faults(self, nodes: list[Node], in_use_below: set[Node]) -> list[str]:
+        """Compare the evictable pages, and each page's list of nodes."""
+        faults: list[str] = []
+        holders: dict[int, list[Node]] = {}
+        for node in nodes:
+            if node.page is not None:
+                holders.setdefault(node.page, []).append(node)
+        evictable = {page for page, of in holders.items() if not in_use_below.intersection(of)}
+        listed = {page for page, is_listed in enumerate(self._evictable) if is_listed}
+        if evictable != listed or self.count != len(evictable):
+            faults.append(
+                f"{len(evictable)} pages are evictable, {len(listed)} are listed and {self.count} counted"
+            )
         for page, of in enumerate(self._nodes):
             if set(of) != set(holders.get(page, ())) or len(of) != len(set(of)):
                 faults.append(
                     f"page {page} is listed for {len(of)} nodes, {len(holders.get(page, ()))} have it"
                 )
-        queued = {(node, value) for value, _, _, node in self._heap}
-        for node in everyone:
-            if self.is_next(node) and (node, node.priority) not in queued:
-                faults.append(f"node {node.key.hex()[:12]} may go next and is in no queue")
         return faults

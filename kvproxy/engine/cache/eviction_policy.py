@@ -1,8 +1,8 @@
-"""Which page goes first: GreedyDual-Size-Frequency over pages, and the two that it is measured against.
+"""Eviction policies: GreedyDual-Size-Frequency (the default); LRU, LFU and Belady's rule for comparison.
 
-Cherkasova, "Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching Policy" (HP Labs,
-HPL-98-69R1, 1998): an object's priority is ``clock + frequency * cost / size``; the smallest goes first, and the
-clock becomes the priority of what went, so that whatever is not used again is overtaken in the end.
+Cherkasova, "Improving WWW Proxies Performance with Greedy-Dual-Size-Frequency Caching Policy" (HP Labs, HPL-98-69R1,
+1998): an object's priority is ``clock + frequency * cost / size``; the smallest is evicted first, and the clock becomes
+the priority of the evicted object, so that objects that are not used again are overtaken in the end.
 """
 
 from __future__ import annotations
@@ -16,61 +16,65 @@ from kvproxy.engine.cache.prefix_index import Node
 TURNOVERS = 8.0
 """A use counts half after the pool's pages have been taken so many times."""
 FIRST_USE = 0.2
-"""What a page's first use counts: most of what is asked for once is never asked for again. On the traces of
+"""Weight of a page's first use: most pages that are asked for once are never asked for again. On the traces of
 ``kvproxy bench evict``, 0.2 and 8 saved most on average; 1 and 4, the paper's way, do better for conversations alone
 and worse for documents."""
 
 
-class Policy(Protocol):
-    """Orders the pages that may go. Called under the cache's lock; changes the nodes' own figures alone."""
+class EvictionPolicy(Protocol):
+    """The order of the evictable pages. Called under the cache's lock; changes the nodes' own figures alone."""
 
-    def used(self, node: Node) -> None:
-        """A request took its KV, or it was just computed."""
+    def note_use(self, node: Node) -> None:
+        """Record that a request took the node's KV, or that it was just computed."""
 
-    def rested(self, node: Node) -> None:
-        """Its last reader has let go."""
+    def note_idle(self, node: Node) -> None:
+        """Record that the last request released the node."""
 
     def priority(self, node: Node) -> float:
-        """The smallest goes first. A function of what ``used`` and ``rested`` left in the node."""
+        """Return the node's priority, the smallest first: a function of the figures that the notes left in it."""
 
-    def evicted(self, node: Node) -> None:
-        """It went, with ``node.priority``."""
+    def note_eviction(self, node: Node) -> None:
+        """Record that the node was evicted, with ``node.priority``."""
 
-    def taken(self) -> None:
-        """A page of the pool was taken: the time that ageing goes by."""
+    def note_allocation(self) -> None:
+        """Record that a page of the pool was taken: the clock of ageing."""
 
 
 class GreedyDual:
-    """``priority = clock + frequency * cost``; all pages have one size, so it is 1.
+    """GreedyDual-Size-Frequency: ``priority = clock + frequency * cost``; all pages have one size, so it is 1.
 
-    cost: seconds to have the page again, in units of a first page's prefill (so that a better measurement of the
-    machine does not move pages against one another). It grows with a page's depth by what attention adds; for a
-    page that is on disk, or would go there, it is its read, if that is cheaper.
-    frequency: requests that took the page, each counting half after TURNOVERS turnovers of the pool, and the first
-    FIRST_USE. The paper's counter never falls: what was popular once would stay. It outlives the page for a while.
-    clock: as in the paper, and taken when the last reader lets go rather than when the first came.
+    - cost: seconds to have the page again, in units of a first page's prefill (so that a better measurement of the
+      machine does not move pages against one another). It grows with a page's depth by the attention that is added; for
+      a page that is on disk, or would go there, it is its read, if that is cheaper.
+    - frequency: requests that took the page, each counting half after TURNOVERS turnovers of the pool, and the first
+      FIRST_USE. The paper's counter never falls: a page that was popular once would stay. It outlives the page for a
+      while.
+    - clock: as in the paper, and read when the last request releases the page rather than when the first one came.
 
-    A page is of no use without those before it, and leaves go first, which the cache sees to. What a chain is
-    worth per page is then what eviction of its last page begins to give up: the mean over the pages from there
-    back to where the mean is least, not that page's own cost, which is the chain's highest.
+    A page is of no use without those before it, and leaves are evicted first, which the cache sees to. The worth per
+    page of a chain is then the least that its eviction begins to give up: the mean over the pages from its last page
+    back to the page where the mean is least, not the last page's own cost, which is the chain's highest.
     """
 
     def __init__(self, costs: PageCosts, pages: int) -> None:
-        """``pages``: of the pool."""
+        """Start at time 0; ``pages``: number of pages in the pool."""
         self._costs = costs
         self._ticks_per_half = TURNOVERS * max(pages, 1)
         self._tick = 0
         self._clock = 0.0
 
-    def used(self, node: Node) -> None:
+    def note_use(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_use``."""
         node.frequency = self._aged(node) + (1.0 if node.frequency else FIRST_USE)
         node.counted_at = self._tick
         node.base = self._clock
 
-    def rested(self, node: Node) -> None:
+    def note_idle(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_idle``."""
         node.base = self._clock
 
     def priority(self, node: Node) -> float:
+        """Return the least mean worth per page of the chain that ends with the node. See the class."""
         worth = total = self._worth(node)
         count = 1
         at = node.parent
@@ -84,10 +88,12 @@ class GreedyDual:
         cost = self._costs.again_s(node.index, len(node.token_ids), on_disk=node.stored or node.spilled)
         return node.base + node.frequency * cost / self._costs.compute_s(0)
 
-    def evicted(self, node: Node) -> None:
+    def note_eviction(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_eviction``."""
         self._clock = max(self._clock, node.priority)
 
-    def taken(self) -> None:
+    def note_allocation(self) -> None:
+        """See ``EvictionPolicy.note_allocation``."""
         self._tick += 1
 
     def _aged(self, node: Node) -> float:
@@ -95,48 +101,56 @@ class GreedyDual:
 
 
 class LeastRecent:
-    """The page whose last use lies furthest back."""
+    """LRU: evicts the page with the oldest last use."""
 
     def __init__(self) -> None:
         self._uses = 0
 
-    def used(self, node: Node) -> None:
+    def note_use(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_use``."""
         self._uses += 1
         node.base = float(self._uses)
 
-    def rested(self, node: Node) -> None:
+    def note_idle(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_idle``."""
         pass
 
     def priority(self, node: Node) -> float:
+        """Return the number of the last use."""
         return node.base
 
-    def evicted(self, node: Node) -> None:
+    def note_eviction(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_eviction``."""
         pass
 
-    def taken(self) -> None:
+    def note_allocation(self) -> None:
+        """See ``EvictionPolicy.note_allocation``."""
         pass
 
 
 class LeastFrequent(LeastRecent):
-    """The page with the fewest uses since it came; of equals, the one whose last use lies furthest back."""
+    """LFU: evicts the page with the fewest uses since it came; of equals, the least recently used one."""
 
-    def used(self, node: Node) -> None:
-        super().used(node)
+    def note_use(self, node: Node) -> None:
+        """See ``EvictionPolicy.note_use``."""
+        super().note_use(node)
         node.frequency += 1.0
 
     def priority(self, node: Node) -> float:
+        """Return the number of uses; of equals, the least recently used node's is smaller."""
         return node.frequency + node.base * 1e-9
 
 
 class FarthestNext(LeastRecent):
-    """Belady's rule, for replays that know the future: the page goes whose next use is furthest ahead."""
+    """Belady's rule, for replays that know the future: evicts the page with the farthest next use."""
 
     def __init__(self) -> None:
         super().__init__()
         self.next_use: float = 0.0
-        """Of what is being served: the number of the request that takes it again."""
+        """Number of the request that takes the KV in use again."""
         self.never = ""
-        """The scope of pages that nobody takes again."""
+        """Scope of the pages that no later request takes."""
 
-    def used(self, node: Node) -> None:
+    def note_use(self, node: Node) -> None:
+        """Order the node by its next use, the farthest first."""
         node.base = -math.inf if node.scope == self.never else -self.next_use

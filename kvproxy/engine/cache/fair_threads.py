@@ -1,4 +1,4 @@
-"""Threads that serve tenants in turn: one tenant's thousand pages do not keep another's ten waiting."""
+"""`FairThreads`: a thread pool that serves tenants in turn, so that one tenant's queue does not delay another's."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ T = TypeVar("T")
 
 
 class FairThreads:
-    """Any thread. Of one tenant, calls begin in the order asked."""
+    """A thread pool with a queue for each tenant.
+
+    Any thread may call it; calls of one tenant begin in the order asked.
+    """
 
     def __init__(self, most: int, name: str) -> None:
+        """Start ``most`` threads at most; ``name`` begins each thread's name."""
         self._pool = ThreadPoolExecutor(max_workers=most, thread_name_prefix=name)
         self._lock = threading.Lock()
         self._waiting: dict[str | None, deque[Callable[[], None]]] = {}
-        """By tenant, whose turn it is first."""
+        """Calls by tenant; the first tenant is served next."""
         self._futures: set[Future[Any]] = set()
 
     def submit(self, tenant: str | None, function: Callable[..., T], *args: object) -> Future[T]:
-        """Raises RuntimeError after :meth:`shutdown`."""
+        """Queue ``function(*args)`` for a tenant and return its future. Raises RuntimeError after :meth:`shutdown`.
+
+        Example: ``threads.submit("tenant:a", store.get, key, parent, token_ids).result()``
+        """
         future: Future[T] = Future()
 
         def call() -> None:
@@ -50,7 +57,7 @@ class FairThreads:
         call()
 
     def shutdown(self) -> None:
-        """Wait for what has begun; cancel what has not. Idempotent."""
+        """Wait for the calls that have begun; cancel the others. Idempotent."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         with self._lock:
             self._waiting.clear()

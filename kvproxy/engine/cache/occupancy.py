@@ -1,4 +1,4 @@
-"""`Occupancy`: how the page budget is used at one moment; and an audit that counts every page's holders anew."""
+"""`Occupancy`: use of the page budget at one moment; and an audit that counts every page's holders anew."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ class Occupancy:
     """Counts of pages at one moment. ``free + held == total`` always."""
 
     total: int
+    """Pages that can be handed out."""
     free: int
     held: int
+    """Pages with at least one holder."""
     evictable: int
+    """Held pages that may be evicted."""
     nodes: int
+    """Nodes of the prefix index, in memory or on disk."""
     pinned: int = 0
-    """Pages that publishers want to stay."""
+    """Pages that publishers have pinned."""
     spilled: int = 0
     """Nodes with a copy in the spill tier."""
 
@@ -27,9 +31,11 @@ class Occupancy:
 def holder_faults(
     pool: PagePool, nodes: Iterable[Node], sequence_pages: Iterable[Sequence[int]]
 ) -> list[str]:
-    """Return every difference between the pool's counts and the holders that there are, in words.
+    """Return every difference between the pool's holder counts and the holders that exist, in words.
 
     ``sequence_pages``: the pages of every live sequence.
+
+    Example: ``holder_faults(pool, index, [s.pages for s in live])``
     """
     faults: list[str] = []
     expected = [0] * len(pool.refs)
@@ -41,7 +47,9 @@ def holder_faults(
             expected[node.page] += 1
     for page in range(1, len(expected)):
         if expected[page] != pool.refs[page]:
-            faults.append(f"page {page} has {pool.refs[page]} holders, {expected[page]} are known")
+            faults.append(
+                f"page {page} has {pool.refs[page]} holders by its count, {expected[page]} were found"
+            )
     free = sum(1 for refs in pool.refs if refs == 0)
     if free != pool.free:
         faults.append(f"{free} pages have no holder, {pool.free} are counted free")

@@ -1,4 +1,4 @@
-"""What it takes to have one page of KV again: computing it, or reading it back. Modelled, then measured."""
+"""`PageCosts`: estimated seconds to recompute or reload one page of KV; a model at first, then measured."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from kvproxy.core import PAGE_TOKENS
 
 ASSUMED_FLOPS = 2e11
-"""Per second, until a prefill was timed: two server cores in bf16."""
+"""Floating point operations per second until a prefill was timed: two server cores in bf16."""
 ASSUMED_BYTES = 1e9
-"""Read back per second, until a read was timed: a local SSD, checksum included."""
+"""Bytes read back per second until a read was timed: a local SSD, checksum included."""
 
 LEAST_TIMED = 64
 """Prefills of fewer positions say more about overheads than about positions."""
@@ -31,8 +31,12 @@ class PageWork:
     def of(
         cls, *, layers: int, hidden: int, heads: int, kv_heads: int, head_dim: int, intermediate: int
     ) -> PageWork:
-        """Of a decoder with gated MLP: q and o, k and v, then gate, up and down; attention is two products of
-        [PAGE_TOKENS, head_dim] and [head_dim, PAGE_TOKENS] for each head and earlier page."""
+        """Count the operations of a decoder with gated MLP: q and o, k and v, then gate, up and down.
+
+        Attention is two products of [PAGE_TOKENS, head_dim] and [head_dim, PAGE_TOKENS] for each head and earlier page.
+
+        Example: ``PageWork.of(layers=28, hidden=1024, heads=16, kv_heads=8, head_dim=128, intermediate=3072)``
+        """
         weights = hidden * head_dim * 2 * (heads + kv_heads) + 3 * hidden * intermediate
         return cls(
             linear=2.0 * PAGE_TOKENS * layers * weights,
@@ -40,23 +44,31 @@ class PageWork:
         )
 
     def page(self, index: int, tokens: int) -> float:
-        """Of the first ``tokens`` positions of page ``index``; half of its own page lies before a position."""
+        """Return the operations of the first ``tokens`` positions of page ``index``.
+
+        On average half of its own page lies before a position.
+        """
         return tokens / PAGE_TOKENS * (self.linear + self.attention * (index + 0.5))
 
     def span(self, first: int, end: int) -> float:
-        """Of the positions ``first`` to ``end - 1``."""
+        """Return the operations of the positions ``first`` to ``end - 1``."""
         attended = (end * end - first * first) / 2 / PAGE_TOKENS  # pages before each position, summed
         return ((end - first) * self.linear + attended * self.attention) / PAGE_TOKENS
 
 
 class PageCosts:
-    """Seconds per page. The speed is the fastest of the last few timed: whatever else ran only slows one down.
+    """Seconds per page. The speed is the fastest of the last few timed: other work on the machine only slows one down.
 
     Engine thread only.
     """
 
     def __init__(self, work: PageWork, page_bytes: int, *, spills: bool = False) -> None:
-        """``spills``: pages go to disk before they are dropped."""
+        """Start with assumed speeds.
+
+        ``page_bytes``: bytes of one page; ``spills``: whether pages go to disk before they are dropped.
+
+        Example: ``PageCosts(UNIFORM, page_bytes=shape.bytes, spills=True)``
+        """
         self._work, self._spills = work, spills
         self._flops: deque[float] = deque([ASSUMED_FLOPS], _REMEMBERED)
         self._loads: deque[float] = deque([page_bytes / ASSUMED_BYTES], _REMEMBERED)
@@ -65,24 +77,30 @@ class PageCosts:
 
     @property
     def load_s(self) -> float:
-        """Reading one page back, its checksum included."""
+        """Seconds to read one page back, its checksum included."""
         return self._load
 
     def compute_s(self, index: int, tokens: int = PAGE_TOKENS) -> float:
-        """Prefill of the first ``tokens`` positions of page ``index``."""
+        """Return the seconds to prefill the first ``tokens`` positions of page ``index``."""
         return self._work.page(index, tokens) / self._fastest
 
     def again_s(self, index: int, tokens: int, *, on_disk: bool) -> float:
-        """The cheaper way to have a page again, once it is out of memory."""
+        """Return the seconds of the cheaper way to have a page again, once it is out of memory.
+
+        Example: ``costs.again_s(index=3, tokens=256, on_disk=node.stored)``
+        """
         compute = self.compute_s(index, tokens)
         return min(compute, self._load) if on_disk or self._spills else compute
 
     def worth_spilling(self, index: int, tokens: int) -> bool:
-        """Whether reading the page back is cheaper than computing it again."""
+        """Return whether reading the page back is cheaper than computing it again."""
         return self.load_s < self.compute_s(index, tokens)
 
     def computed(self, first: int, end: int, seconds: float) -> None:
-        """A prefill of the positions ``first`` to ``end - 1`` was timed."""
+        """Record that a prefill of the positions ``first`` to ``end - 1`` took ``seconds``.
+
+        Example: ``costs.computed(0, 512, seconds=0.8)``
+        """
         if end - first < LEAST_TIMED or seconds <= 0:
             return
         if not self._timed_compute:
@@ -92,7 +110,7 @@ class PageCosts:
         self._fastest = max(self._flops)
 
     def loaded(self, seconds: float) -> None:
-        """Reading one page was timed."""
+        """Record that reading one page took ``seconds``."""
         if not self._timed_load:
             self._timed_load = True
             self._loads.clear()
@@ -101,4 +119,4 @@ class PageCosts:
 
 
 UNIFORM = PageWork(linear=1e9, attention=0.0)
-"""Every page alike: for caches without a model behind them."""
+"""All pages cost alike: for caches without a model behind them."""

@@ -1,28 +1,34 @@
-"""Takes pages out of memory and nodes out of the tree: evicts the page that goes first, to the spill tier or for good,
-and forgets what is deleted or damaged."""
+"""`PageEvictor`: evicts pages from memory, to the spill tier or for good, and removes nodes from the prefix index.
+
+Nodes are removed with their last copy, when their document is deleted, and when a copy on disk is damaged.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 
-from kvproxy.engine.cache.eviction_heap import Evictable
+from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
-from kvproxy.engine.cache.spill_tier import Spill, SpillFiles
+from kvproxy.engine.cache.spill_tier import SpillFiles, SpillTier
 
 
 class PageEvictor:
     """A part of the cache, for the engine's thread. :meth:`evict_one` takes the lock; all else is called under it."""
 
     def __init__(
-        self, pool: PagePool, index: PrefixIndex, evictable: Evictable, lock: threading.Lock
+        self, pool: PagePool, index: PrefixIndex, eviction: EvictionHeap, lock: threading.Lock
     ) -> None:
-        self._pool, self._index, self._evictable, self._lock = pool, index, evictable, lock
-        self._spill: Spill | None = None
+        """Work on the cache's own parts, under its lock.
+
+        Example: ``PageEvictor(pool, index, eviction_heap, lock)``
+        """
+        self._pool, self._index, self._eviction, self._lock = pool, index, eviction, lock
+        self._spill: SpillTier | None = None
         self.pinned = 0
-        """Pages that publishers want to stay: nodes whose ``fixed`` is not 0."""
+        """Number of pinned pages: nodes with a ``pinned`` above 0."""
 
     def spill_into(
         self,
@@ -31,9 +37,12 @@ class PageEvictor:
         *,
         failed: Callable[[Node], None],
         done: Callable[[Callable[[], None]], None],
-    ) -> Spill:
-        """From now on pages go to ``files`` before they are dropped; ``failed`` and ``done`` as in ``Spill``."""
-        self._spill = Spill(files, self._pool, costs, lost=self.lost, failed=failed, done=done)
+    ) -> SpillTier:
+        """Copy pages to ``files`` before they are dropped, from now on; ``failed`` and ``done`` as in ``SpillTier``.
+
+        Example: ``evictor.spill_into(files, costs, failed=cache.discard_if_absent, done=engine.call)``
+        """
+        self._spill = SpillTier(files, self._pool, costs, lost=self.lost, failed=failed, done=done)
         return self._spill
 
     @property
@@ -42,16 +51,18 @@ class PageEvictor:
         return 0 if self._spill is None else len(self._spill)
 
     def evict_one(self) -> None:
-        """Evict the page that goes first. What the spill tier takes is copied without the lock, while the node has its
-        page still: whoever finds it meanwhile keeps it, and its copy is there already for the next time.
+        """Evict the page with the smallest priority.
 
-        Raises MemoryError when no page may go.
+        A page that goes to the spill tier is copied without the lock, while the node still has it: a lookup that finds
+        the node meanwhile keeps the page, and its copy is there already for the next time.
+
+        Raises MemoryError when no page is evictable.
         """
         with self._lock:
-            victim = self._evictable.first()
+            victim = self._eviction.next_victim()
             spill, copy = self._spill, None
             if spill is not None and not (victim.stored or victim.spilled):
-                copy = spill.reserve(victim)
+                copy = spill.begin_copy(victim)
             if spill is None or copy is None:
                 self._evict(victim)
                 return
@@ -61,27 +72,29 @@ class PageEvictor:
         except BaseException:
             with self._lock:
                 spill.abandon(copy)
-                self._evictable.offer(victim)
+                self._eviction.offer(victim)
             raise
         with self._lock:
-            spill.keep(copy)
+            spill.commit(copy)
             victim.spilled = True
-            if self._evictable.is_next(victim):
+            if self._eviction.is_candidate(victim):
                 self._evict(victim)
 
     def _evict(self, victim: Node) -> None:
-        self._evictable.policy.evicted(victim)
+        self._eviction.policy.note_eviction(victim)
         if self._spill is not None and victim.spilled:
-            self._spill.left(victim)
+            self._spill.note_eviction(victim)
         if victim.stored or victim.spilled:
-            self._pool.release(self._evictable.detach(victim))
+            self._pool.remove_holder(self._eviction.detach(victim))
         else:
             # Children that are only on disk are unreachable without this page; they go with it.
             self.discard(victim)
 
     def discard(self, node: Node) -> None:
-        """Forget a node and everything behind it, leaves first. A loop, since a chain of pages may be longer than the
-        stack is deep."""
+        """Forget a node and everything below it, leaves first.
+
+        A loop, since a chain of pages may be longer than the stack is deep.
+        """
         order = [node]
         for at in order:
             order += at.children
@@ -89,42 +102,45 @@ class PageEvictor:
             self.forget(at)
 
     def forget(self, node: Node) -> None:
-        """Take a leaf out of the tree, with its page, its pins by publishers and its copy."""
+        """Take a leaf out of the index, with its page, its publishers' pins and its spilled copy."""
         if node.page is not None:
-            self._pool.release(self._evictable.detach(node))
+            self._pool.remove_holder(self._eviction.detach(node))
         if node.pinned:
             self.pinned -= 1
-            self._evictable.retain(node, -node.pinned)
+            self._eviction.retain(node, -node.pinned)
             node.pinned = 0
         node.stored = False
         self._unspill(node)
-        self._evictable.forgotten(node)
+        self._eviction.node_removed(node)
         self._index.remove(node)
 
     def stored(self, node: Node) -> None:
-        """The node is in the store, and needs no copy beside it."""
+        """Record that the node is in the store, and drop its copy in the spill tier."""
         node.stored = True
         self._unspill(node)
 
     def lost(self, node: Node) -> None:
-        """Every copy on disk is no good. Without its page, the node and all behind it are forgotten."""
+        """Record that no copy on disk can be used.
+
+        Without its page, the node and all below it are forgotten.
+        """
         node.stored = False
         self._unspill(node)
         if node.page is None and self._index.has(node):
             self.discard(node)
 
     def pin(self, nodes: Sequence[Node]) -> None:
-        """Count nodes as wanted by one publisher more; pinning them is the caller's."""
+        """Count one publisher more for each node; retaining the nodes is the caller's."""
         for node in nodes:
             self.pinned += node.pinned == 0
             node.pinned += 1
 
     def unpin(self, node: Node) -> None:
-        """Undo :meth:`fix` of one node, and its pin; one that was forgotten meanwhile is passed over."""
+        """Undo :meth:`pin` of one node, and release it; a node that was forgotten meanwhile is passed over."""
         if node.pinned:
             node.pinned -= 1
             self.pinned -= node.pinned == 0
-            self._evictable.retain(node, -1)
+            self._eviction.retain(node, -1)
 
     def _unspill(self, node: Node) -> None:
         if node.spilled:

@@ -1,8 +1,7 @@
-"""Moves pages between the pool and a store, off the engine's thread."""
+"""`PageIO`: moves pages between the pool and a store or the spill tier, on I/O threads."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -14,19 +13,20 @@ from typing import Protocol
 from kvproxy.core import owner_of, stored_key
 from kvproxy.engine.cache.fair_threads import FairThreads
 from kvproxy.engine.cache.prefix_index import Node
-from kvproxy.engine.cache.spill_tier import Spill
+from kvproxy.engine.cache.spill_tier import SpillTier
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
-
-logger = logging.getLogger(__name__)
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 _THREADS = 2
 READ_AHEAD = 4
 """Pages that may lie read in memory before the engine's thread has taken the first: beside the page budget."""
 
 
-class PagesOnDisk(Protocol):
-    """What the engine needs of ``kvproxy.store.page_store.PageStore``."""
+class DurablePages(Protocol):
+    """Protocol of a durable page store, as the engine uses ``kvproxy.store.page_store.PageStore``.
+
+    Methods may be called from any thread, and raise and return as PageStore's do.
+    """
 
     def put(
         self,
@@ -35,41 +35,59 @@ class PagesOnDisk(Protocol):
         token_ids: Sequence[int],
         payload: bytes,
         owner: str | None = None,
-    ) -> None: ...
+    ) -> None:
+        """See ``PageStore.put``.
+
+        Example: ``store.put(key, parent_key, token_ids, payload, owner)``
+        """
 
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
-    ) -> Loaded | Missing | Rejected: ...
+    ) -> Loaded | Missing | Rejected:
+        """See ``PageStore.get``.
 
-    def has(self, key: bytes) -> bool: ...
+        Example: ``store.get(key, parent_key, token_ids, into=buffer)``
+        """
+
+    def has(self, key: bytes) -> bool:
+        """See ``PageStore.has``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class PageRead:
+    """The result of reading one node's page."""
+
     node: Node
     result: Loaded | Missing | Rejected
     seconds: float = field(default=0.0, compare=False)
-    """The reading alone, its checksum included."""
+    """Duration of the reading alone, its checksum included."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class PageWritten:
+    """The result of writing one node's page; ``error`` is None when it is durable."""
+
     node: Node
     error: Exception | None
 
 
 class PageIO:
-    """``done`` is called on an I/O thread with each result; the engine passes it to its own thread."""
+    """Page I/O. ``done`` is called on an I/O thread with each result; the engine passes it to its own thread."""
 
     def __init__(
         self,
-        store: PagesOnDisk | None,
+        store: DurablePages | None,
         done: Callable[[Callable[[], None]], None],
-        spill: Spill | None = None,
+        spill: SpillTier | None = None,
         page_bytes: int = 0,
     ) -> None:
-        """With ``page_bytes`` pages are read into READ_AHEAD buffers, for good: memory for each read would be taken
-        from a heap that never closes its gaps, beside the page budget."""
+        """Start the I/O threads.
+
+        With ``page_bytes`` pages are read into READ_AHEAD buffers that are kept: memory for each read would be taken
+        from a heap that never closes its gaps, beside the page budget.
+
+        Example: ``PageIO(store, engine.call, spill=None, page_bytes=pool.shape.bytes)``
+        """
         self._store = store
         self._done = done
         self._spill = spill
@@ -81,22 +99,28 @@ class PageIO:
 
     @property
     def has_store(self) -> bool:
+        """Whether there is a durable store."""
         return self._store is not None
 
     def has(self, node: Node) -> bool:
+        """Return whether the durable store lists the node's page."""
         return self._store is not None and self._store.has(stored_key(node.key, node.scope))
 
-    def read(self, node: Node, then: Callable[[Read], None], tenant: str | None = None) -> None:
-        """Read a stored or spilled page; ``then`` runs on the engine's thread, and the payload is another page's
-        once it has returned. A tenant's reads begin in the order asked, in turn with others'."""
+    def read(self, node: Node, then: Callable[[PageRead], None], tenant: str | None = None) -> None:
+        """Read a stored or spilled page; ``then`` runs on the engine's thread.
+
+        The payload is overwritten by another page once ``then`` has returned. A tenant's reads begin in the order
+        asked, in turn with other tenants'.
+
+        Example: ``io.read(node, admission.page_read, tenant="tenant:a")``
+        """
         read = self._reader(node)
 
         def work() -> None:
             buffer = self._buffers.get()
             if self._closing:
-                self._buffers.put(
-                    buffer
-                )  # Nobody takes results any more; the next one must not wait for that.
+                # The engine takes no more results; the next read must not wait for this buffer.
+                self._buffers.put(buffer)
                 return
             began = time.perf_counter()
             try:
@@ -108,7 +132,7 @@ class PageIO:
 
         def take(result: Loaded | Missing | Rejected, seconds: float, buffer: bytearray | None) -> None:
             try:
-                then(Read(node, result, seconds))
+                then(PageRead(node, result, seconds))
             finally:
                 self._buffers.put(buffer)
 
@@ -122,10 +146,14 @@ class PageIO:
         return partial(self._store.get, stored_key(node.key, node.scope), node.parent_key, node.token_ids)
 
     def write(
-        self, node: Node, payload: bytes, then: Callable[[Written], None], owner: str | None = None
+        self, node: Node, payload: bytes, then: Callable[[PageWritten], None], owner: str | None = None
     ) -> None:
-        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed. ``owner`` as in
-        ``PageStore.put``."""
+        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed.
+
+        ``payload``: the node's positions as ``PagePool.read`` gives them; ``owner`` as in ``PageStore.put``.
+
+        Example: ``io.write(node, pool.read(node.page, 256), next_page, owner="tenant:a")``
+        """
         assert self._store is not None
         key, tenant = stored_key(node.key, node.scope), owner or owner_of(node.scope)
         put = self._store.put
@@ -137,11 +165,12 @@ class PageIO:
             error = done.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
-            self._done(lambda: then(Written(node, error)))
+            self._done(lambda: then(PageWritten(node, error)))
 
         future.add_done_callback(finish)
 
     def close(self) -> None:
+        """Wait for the calls that have begun, and drop their results."""
         self._closing = True
         self._buffers.put(None)
         self._threads.shutdown()

@@ -8,17 +8,20 @@ from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.errors import CannotFit
 
 SHARE = 0.5
-"""Of the page budget that pins may take: the rest is for those who compute."""
+"""Share of the page budget that pinned pages may take: the rest is for prefills and decoding."""
 
 
 def most_pinned(cache: KVCache) -> int:
+    """Return the most pages that may be pinned at one time."""
     return int(cache.pool.total * SHARE)
 
 
 def pin_prefix(cache: KVCache, kept: Kept, scope: str) -> tuple[Node, ...] | PinOutcome:
-    """Fix the pages of ``kept``, or return why that is not possible now: ABSENT or BUSY. Engine thread only.
+    """Pin the pages of ``kept``; return its nodes, or ABSENT or BUSY when that is not possible now. Engine thread only.
 
-    Raises CannotFit when pins would take more than their share.
+    Raises CannotFit when pinned pages would take more than their share.
+
+    Example: ``nodes = pin_prefix(cache, framing.kept, scope="public")``
     """
     nodes: list[Node] = []
     parent_key, done = cache.index.root, 0

@@ -1,4 +1,4 @@
-"""The page pool: one tensor for the KV of all pages, and who holds each page."""
+"""`PagePool`: one tensor for the KV of all pages, and each page's number of holders."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 
 SCRATCH = 0
-"""Page 0 is never handed out and never attended to: a page that nobody was given is nobody's."""
+"""Page 0 is never handed out and never attended to: padding rows write to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageShape:
+    """Shape and dtype of one page: [layers, 2, kv_heads, PAGE_TOKENS, head_dim]. ``bytes``: K and V of all layers."""
+
     layers: int
     kv_heads: int
     head_dim: int
@@ -27,19 +29,25 @@ class PageShape:
         return self.bytes_of(PAGE_TOKENS)
 
     def bytes_of(self, positions: int) -> int:
-        """Bytes of the first ``positions`` positions of one page."""
+        """Return the bytes of the first ``positions`` positions of one page."""
         return self.layers * 2 * self.kv_heads * positions * self.head_dim * self.dtype.itemsize
 
 
 class PagePool:
-    """``kv``: [layers, 2, kv_heads, pages, PAGE_TOKENS, head_dim]; heads before pages, so that of each head
-    neighbouring pages are one contiguous [positions, head_dim] block for the attention kernel.
+    """The KV of all pages in one tensor, and the number of holders of each.
 
-    A page is free, or held by one or more holders (sequences, index nodes). The class counts; it knows no
-    reasons. Not thread safe: the cache's lock guards who holds what; what a page contains is its holders' to guard.
+    ``kv``: [layers, 2, kv_heads, pages, PAGE_TOKENS, head_dim]; heads before pages, so that of each head neighbouring
+    pages are one contiguous [positions, head_dim] block for the attention kernel.
+
+    A page is free, or held by one or more holders (sequences, index nodes), which ``refs`` counts. Not thread safe: the
+    cache's lock guards the counts; the content of a page is its holders' to guard.
     """
 
     def __init__(self, shape: PageShape, pages: int, device: torch.device) -> None:
+        """Reserve the tensor; ``pages`` counts the scratch page. Raises ValueError for fewer than two.
+
+        Example: ``PagePool(PageShape(30, 3, 64, torch.bfloat16), pages=1024, device=torch.device("cpu"))``
+        """
         if pages < 2:
             raise ValueError("a pool needs at least one page beside the scratch page")
         self.shape = shape
@@ -60,13 +68,14 @@ class PagePool:
 
     @property
     def free(self) -> int:
+        """Number of pages without a holder."""
         return self._free_count
 
     def allocate(self, after: int | None = None) -> int:
-        """Take a free page with one reference, next to page ``after`` where possible. :meth:`clear` it before use.
+        """Take a free page with one holder, next to page ``after`` where possible. :meth:`clear` it before use.
 
-        Neighbours matter: a run of consecutive pages is attended to in one call, without a copy.
-        Raises MemoryError when none is free.
+        Neighbours matter: a run of consecutive pages is attended to in one call, without a copy. Raises MemoryError
+        when none is free.
         """
         page = -1
         if after is not None and after + 1 < len(self.refs) and self._is_free[after + 1]:
@@ -85,43 +94,53 @@ class PagePool:
         return page
 
     def clear(self, page: int) -> None:
-        """Fill a page that was just allocated with zeros: positions that were never written are read with a weight
-        of 0, and 0 * NaN is NaN."""
+        """Fill a page that was just allocated with zeros.
+
+        Positions that were never written are read with a weight of 0, and 0 * NaN is NaN.
+        """
         if not self._is_blank[page]:
             self.view(page).zero_()
         self._is_blank[page] = False
 
-    def hold(self, page: int) -> None:
+    def add_holder(self, page: int) -> None:
+        """Count one more holder of a held page."""
         assert self.refs[page] > 0, "only a held page can get another holder"
         self.refs[page] += 1
 
-    def release(self, page: int) -> None:
+    def remove_holder(self, page: int) -> None:
+        """Count one holder less; a page without holders is free."""
         self.refs[page] -= 1
         assert self.refs[page] >= 0 and page != SCRATCH
         if self.refs[page] == 0:
             self._is_free[page] = True
             self._free_count += 1
-            # Entries taken by `after` above stay in the heap; they are skipped, and re-added here only if
-            # absent.
+            # Entries taken by `after` above stay in the heap and are skipped; now and then the heap is made anew.
             heapq.heappush(self._free, page)
             if len(self._free) > 4 * len(self.refs):
                 self._free = [p for p, free in enumerate(self._is_free) if free]
 
     def view(self, page: int) -> torch.Tensor:
-        """A page as it is, not a copy: [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
+        """Return a page as a view, not a copy: [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
         return self.kv[:, :, :, page]
 
     def copy_prefix(self, source: int, target: int, positions: int) -> None:
-        """Copy the first ``positions`` positions of a page: how a partial page is shared."""
+        """Copy the first ``positions`` positions of page ``source`` to page ``target``: a partial page is shared so.
+
+        Example: ``pool.copy_prefix(node.page, own, 130)``
+        """
         self.kv[:, :, :, target, :positions].copy_(self.kv[:, :, :, source, :positions])
 
     def read(self, page: int, positions: int = PAGE_TOKENS) -> bytes:
-        """The first ``positions`` of a page as bytes, in the order [layers, 2, kv_heads, positions, head_dim]."""
+        """Return the first ``positions`` of a page as bytes, ordered [layers, 2, kv_heads, positions, head_dim]."""
         return self.kv[:, :, :, page, :positions].contiguous().cpu().view(torch.uint8).numpy().tobytes()
 
     def read_into(self, page: int, target: bytearray, positions: int = PAGE_TOKENS) -> memoryview:
-        """:meth:`read` into ``target``, of ``shape.bytes`` bytes, with nothing allocated on the way. The bytes of
-        ``target`` that were written."""
+        """Do :meth:`read` into ``target``, of ``shape.bytes`` bytes, with nothing allocated on the way.
+
+        Return the bytes of ``target`` that were written.
+
+        Example: ``pool.read_into(page, buffer, positions=88)``
+        """
         s = self.shape
         written = memoryview(target)[: s.bytes_of(positions)]
         flat = torch.frombuffer(written, dtype=s.dtype)
@@ -129,9 +148,13 @@ class PagePool:
         return written
 
     def write(self, page: int, payload: bytes | bytearray | memoryview, positions: int = PAGE_TOKENS) -> None:
-        """The reverse of :meth:`read` for a page that :meth:`allocate` just gave; what lies behind ``positions`` stays
-        zeros. A whole page is taken for any ``positions``: partial pages were once stored whole. Raises ValueError
-        when the length is neither."""
+        """Write the bytes of :meth:`read` to a page that :meth:`allocate` just gave; later positions stay zeros.
+
+        A whole page is taken for any ``positions``: partial pages were once stored whole. Raises ValueError when the
+        length is neither.
+
+        Example: ``pool.write(page, loaded.payload, positions=len(node.token_ids))``
+        """
         s = self.shape
         if len(payload) not in (s.bytes_of(positions), s.bytes):
             raise ValueError(f"{positions} positions have {s.bytes_of(positions)} bytes, not {len(payload)}")
@@ -141,10 +164,10 @@ class PagePool:
 
 
 def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Zeros that cost no memory before they are written.
+    """Return zeros that cost no memory before they are written.
 
-    Zeros, not whatever was there: masked positions are read and multiplied by 0, and NaN * 0 is NaN.
-    torch.zeros writes every byte; numpy's zeros are the operating system's untouched ones.
+    Zeros, not uninitialised memory: masked positions are read and multiplied by 0, and NaN * 0 is NaN. torch.zeros
+    writes every byte; numpy's zeros are the operating system's untouched ones.
     """
     if device.type != "cpu":
         return torch.zeros(size, dtype=dtype, device=device)

@@ -1,4 +1,4 @@
-"""Writes registered pages to the store, one after another, so that a long document is never in memory twice."""
+"""`PageWriter`: writes registered pages to the store, one after another, so that a long document is in memory once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import logging
 from collections.abc import Callable, Sequence
 
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PageIO, Written
+from kvproxy.engine.cache.page_io import PageIO, PageWritten
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.errors import Overloaded, Unavailable
 
 logger = logging.getLogger(__name__)
 
+_BUSY = "running requests need the memory that storing these pages takes; try again in a moment"
 
-class Keeper:
-    """Engine thread only; the writing itself happens on the I/O threads."""
+
+class PageWriter:
+    """Writes nodes' pages. Engine thread only; the writing itself happens on the I/O threads."""
 
     def __init__(self, cache: KVCache, io: PageIO) -> None:
         self._cache = cache
@@ -24,44 +26,46 @@ class Keeper:
     def save(
         self, nodes: Sequence[Node], done: Callable[[Exception | None], None], owner: str | None = None
     ) -> None:
-        """Write all nodes that are not stored; then call ``done``, with the first error if there was one. ``owner`` as
-        in ``PageStore.put``.
+        """Write all nodes that are not stored; then call ``done``, with the first error if there was one.
 
-        The nodes are pinned meanwhile; Overloaded, where that would break a promise: the sequence may have pages of
-        its own for them. What was written before an error stays: it is whole, and found again.
+        ``owner`` as in ``PageStore.put``. The nodes are retained meanwhile; where that would break a reservation,
+        ``done`` gets Overloaded: the sequence may have pages of its own for them. Pages written before an error stay:
+        they are whole, and found again.
+
+        Example: ``writer.save(nodes, done=publication.stored, owner="tenant:a")``
         """
         todo = [n for n in nodes if not (n.stored and self._io.has(n))]
         if not self._cache.retain(nodes):
-            done(Overloaded("memory is short; try again in a moment", retry_after_s=1))
+            done(Overloaded(_BUSY, retry_after_s=1))
             return
 
-        def next_page(written: Written | None = None) -> None:
+        def end(error: Exception | None) -> None:
+            self._cache.release(nodes)
+            done(error)
+
+        def next_page(written: PageWritten | None = None) -> None:
             if written is not None:
                 if written.error is not None:
-                    self._cache.release(nodes)
-                    done(written.error)
+                    end(written.error)
                     return
                 self._cache.mark_stored(written.node)
             if not todo or not self._io.has_store:
-                self._cache.release(nodes)
-                done(None)
+                end(None)
                 return
             node = todo.pop(0)
             if node.page is None:
-                self._cache.release(nodes)
-                done(Unavailable("the document was deleted while it was being stored"))
+                end(Unavailable("the document was deleted while it was being stored"))
                 return
             try:
                 payload = self._cache.pool.read(node.page, len(node.token_ids))
                 self._io.write(node, payload, next_page, owner)
             except Exception as e:  # a page's copy is memory beside the page budget
-                self._cache.release(nodes)
-                done(e)
+                end(e)
 
         next_page()
 
     def restore(self, nodes: Sequence[Node]) -> None:
-        """Write pages of a published document that a reader had to compute again. Best effort."""
+        """Write pages of a published document that a request had to compute again. Best effort."""
         new = [n for n in nodes if not n.stored and n not in self._restoring]
         if not new or not self._io.has_store:
             return

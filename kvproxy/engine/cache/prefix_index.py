@@ -1,8 +1,8 @@
-"""The prefix index: which token prefixes have KV, in which scope, in memory or on disk.
+"""`PrefixIndex`: the token prefixes that have KV, by scope, in memory or on disk.
 
-A tree of pages. A node is found by its page key and confirmed by comparing token ids. Scopes are separate name
-spaces over one tree: a tenant's page may hang below a public one, and is seen by that tenant only. No I/O, no
-tensors, not thread safe: the cache's lock guards it.
+A tree of pages. A node is found by its page key and confirmed by comparing token ids. Scopes are separate name spaces
+over one tree: a tenant's page may hang below a public one, and is seen by that tenant only. No I/O, no tensors, not
+thread safe: the cache's lock guards it.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from kvproxy.engine.cache.page_key import page_key
 from kvproxy.engine.cache.siblings import Siblings
 
 _REMEMBERED = 16_384
-"""How many forgotten pages are remembered, so that a miss can say 'not-resident' and not 'never seen', and so that
-a page that comes back is not taken for one that nobody ever asked for. Some 250 bytes each."""
+"""Number of forgotten pages that are remembered, so that a miss can say 'not-resident' and not 'never seen', and a page
+that comes back is not taken for one that was never asked for. Some 250 bytes each."""
 
 
 _AHEAD = 16
-"""Pages whose keys are computed before the index is asked whether there is any of them."""
+"""Pages to hash before the index is asked whether it has any of them."""
 
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """KV of ``len(token_ids)`` positions from ``index * PAGE_TOKENS`` on, behind the prefix that ``parent``
-    ends.
+    """KV of ``len(token_ids)`` positions from ``index * PAGE_TOKENS`` on, behind the prefix that ends with ``parent``.
 
-    ``page`` is None while the node is only on disk; a node that is neither in memory nor on disk is not kept.
-    The last block is :class:`~kvproxy.engine.cache.eviction_heap.Evictable`'s and the policy's, who alone change it.
+    ``page`` is None while the node is only on disk; a node that is neither in memory nor on disk is removed. Eviction's
+    fields, from ``retained`` on, are changed by :class:`~kvproxy.engine.cache.eviction_heap.EvictionHeap` and its
+    policy alone.
     """
 
     scope: str
@@ -40,41 +40,53 @@ class Node:
     index: int
     token_ids: tuple[int, ...]
     page: int | None = None
+    """Page of the pool that holds the KV; None: on disk only."""
     stored: bool = False
     """In the store, for good: a page of a published document."""
     spilled: bool = False
     """In the spill tier, for as long as there is room."""
     pinned: int = 0
-    """Documents that want this page to stay in memory."""
+    """Number of pins: publications that keep this page in memory."""
     children: set[Node] = field(default_factory=set)
     retained: int = 0
+    """Number of requests and pins that keep the node from eviction."""
     in_use: bool = False
-    """Held by a sequence, or pinned."""
-    kept: int = 0
-    """Itself if staying, and its children with such below them."""
+    """Whether a sequence holds the page, or the node is retained."""
+    in_use_below: int = 0
+    """1 if this node is in use, plus its children with a count above 0. Above 0: not evictable."""
     resident_below: int = 0
     """Children that have a page."""
     priority: float = 0.0
+    """Priority of the last entry in the eviction heap."""
     frequency: float = 0.0
+    """Uses, aged as the eviction policy counts them."""
     counted_at: int = 0
+    """The policy's tick at the last use."""
     base: float = 0.0
+    """The policy's clock at the last use or release."""
 
     @property
     def full(self) -> bool:
+        """Whether the page has all PAGE_TOKENS positions."""
         return len(self.token_ids) == PAGE_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixMatch:
-    """``nodes`` cover ``tokens`` positions; only the last may be used in part."""
+    """The result of a lookup: ``nodes`` cover ``tokens`` positions; only the last may be used in part."""
 
     nodes: tuple[Node, ...]
     tokens: int
 
 
 class PrefixIndex:
+    """A tree of nodes by page key and scope."""
+
     def __init__(self, root: bytes, key_of: Callable[[bytes, Sequence[int]], bytes] = page_key) -> None:
-        """``key_of`` may collide: what is found is confirmed by token ids, from the first page on."""
+        """Start empty, with the parent key of first pages.
+
+        ``key_of`` may collide: a found node is confirmed by token ids, from the first page on.
+        """
         self.root = root
         self._key_of = key_of
         self._full: dict[tuple[str, bytes], Node] = {}
@@ -89,9 +101,13 @@ class PrefixIndex:
         return iter(self._all)
 
     def keys(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> list[bytes]:
-        """The keys of the full pages of ``token_ids[:limit]``, up to some way behind the last that there is. Hashing is
-        most of a match's work, and this much of it needs no lock: a page that comes or goes meanwhile makes the list
-        longer or shorter than it need be."""
+        """Return the keys of the full pages of ``token_ids[:limit]``, to some way behind the last that there is.
+
+        Hashing is most of a match's work, and this much of it needs no lock: a page that comes or goes meanwhile makes
+        the list longer or shorter than it need be.
+
+        Example: ``index.keys(token_ids, ("public",), limit=len(token_ids) - 1)``
+        """
         keys: list[bytes] = []
         key = self.root
         for start in range(0, limit - limit % PAGE_TOKENS, PAGE_TOKENS):
@@ -104,8 +120,12 @@ class PrefixIndex:
     def match(
         self, token_ids: Sequence[int], scopes: Sequence[str], limit: int, keys: Sequence[bytes] | None = None
     ) -> PrefixMatch:
-        """The longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token. ``keys``: of
-        :meth:`keys`, where they are known already."""
+        """Return the longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token.
+
+        ``keys``: those of :meth:`keys`, where they were computed already.
+
+        Example: ``index.match(token_ids, ("public",), limit=len(token_ids) - 1)``
+        """
         keys = self.keys(token_ids, scopes, limit) if keys is None else keys
         nodes: list[Node] = []
         key, done = self.root, 0
@@ -124,8 +144,12 @@ class PrefixIndex:
         return PrefixMatch(tuple(nodes), done)
 
     def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
-        """How many leading tokens of a chain of pages ``scopes`` may read. Full pages are looked up by key, and no
-        token ids compared but those of the page behind them."""
+        """Count the leading tokens of a chain of pages that ``scopes`` may read.
+
+        Full pages are looked up by key, and no token ids compared but those of the page behind them.
+
+        Example: ``index.resident(kept.pages, kept.token_ids, ("public",))``
+        """
         node: Node | None = None
         done = 0
         full = self._full
@@ -153,7 +177,7 @@ class PrefixIndex:
     def _find_partial(
         self, parent_key: bytes, want: tuple[int, ...], scopes: Sequence[str], before: Node | None
     ) -> tuple[Node | None, int]:
-        """The child that shares the most leading tokens with ``want``, and how many."""
+        """Return the child that shares the most leading tokens with ``want``, and their number."""
         best, most = None, 0
         if not want:
             return best, most
@@ -166,12 +190,15 @@ class PrefixIndex:
         return best, most
 
     def seen(self, token_ids: Sequence[int], scopes: Sequence[str]) -> bool:
-        """Whether the first page of this prompt was kept once and has been evicted since."""
+        """Return whether the first page of this prompt was kept once and has been evicted since."""
         key = self._key_of(self.root, tuple(token_ids[:PAGE_TOKENS]))
         return any((scope, key) in self._evicted for scope in scopes)
 
     def add(self, scope: str, parent: Node | None, token_ids: tuple[int, ...]) -> tuple[Node, bool]:
-        """The node for this page, made if absent; True when it was made."""
+        """Return the node for this page, made if absent; True when it was made.
+
+        Example: ``node, made = index.add("public", None, tuple(token_ids[:256]))``
+        """
         parent_key = self.root if parent is None else parent.key
         key = self._key_of(parent_key, token_ids)
         siblings = self._open.setdefault((scope, parent_key, token_ids[0]), Siblings())
@@ -189,20 +216,24 @@ class PrefixIndex:
         return node, True
 
     def find(self, scope: str, parent_key: bytes, key: bytes, token_ids: tuple[int, ...]) -> Node | None:
-        """The node of exactly this page."""
+        """Return the node of exactly this page, or None.
+
+        Example: ``index.find("public", index.root, kept.pages[0].key, kept.token_ids[:256])``
+        """
         siblings = self._open.get((scope, parent_key, token_ids[0]), Siblings())
         return next((node for node in siblings.equal(token_ids) if node.key == key), None)
 
     def has(self, node: Node) -> bool:
+        """Return whether the node is in the tree."""
         return node in self._all
 
     def shorter(self, node: Node) -> list[Node]:
-        """Nodes of the same scope and parent that ``node`` goes on from."""
+        """Return nodes of the same scope and parent with token ids that begin those of ``node``."""
         return self._open[node.scope, node.parent_key, node.token_ids[0]].prefixes(node.token_ids)
 
     def remove(self, node: Node) -> None:
-        """Take out a leaf. Its page, if any, is the caller's to release."""
-        assert not node.children, "children would become unreachable"
+        """Take out a leaf. Removing the holder of its page, if any, is the caller's."""
+        assert not node.children, "a node with children cannot be removed: they would become unreachable"
         self._all.discard(node)
         if node.parent is not None:
             node.parent.children.discard(node)
@@ -219,23 +250,24 @@ class PrefixIndex:
             self._evicted.popitem(last=False)
 
     def check(self) -> list[str]:
+        """Return every fault of the tree in words."""
         faults = []
         for node in self._all:
             if node.page is None and not node.stored and not node.spilled:
                 faults.append(f"node {node.key.hex()[:12]} is neither in memory nor on disk")
             if node.parent is not None and node.parent not in self._all:
-                faults.append(f"node {node.key.hex()[:12]} hangs below a removed node")
+                faults.append(f"node {node.key.hex()[:12]} is the child of a removed node")
             if node.parent is not None and not node.parent.full:
-                faults.append(f"node {node.key.hex()[:12]} hangs below a partial page")
+                faults.append(f"node {node.key.hex()[:12]} is the child of a partial page")
             if node.key != self._key_of(node.parent_key, node.token_ids):
                 faults.append(f"node {node.key.hex()[:12]} has another key than its tokens give")
             if node.retained < 0:
-                faults.append(f"node {node.key.hex()[:12]} has {node.retained} pins")
+                faults.append(f"node {node.key.hex()[:12]} is retained {node.retained} times")
         return faults
 
 
 def _same_prefix(a: Node | None, b: Node | None) -> bool:
-    """Whether two nodes end the same tokens. Most often it is one and the same node."""
+    """Return whether two nodes end the same tokens. Most often it is one and the same node."""
     while a is not b:
         if a is None or b is None or a.token_ids != b.token_ids:
             return False

@@ -11,26 +11,30 @@ from kvproxy.core.common_prefix import common_prefix
 
 
 class Page(Protocol):
-    """A page of KV that is known by its token ids."""
+    """Protocol of a page of KV that is found by its token ids."""
 
     @property
-    def token_ids(self) -> tuple[int, ...]: ...
+    def token_ids(self) -> tuple[int, ...]:
+        """Token ids of its positions."""
 
     @property
-    def page(self) -> int | None: ...
+    def page(self) -> int | None:
+        """Page of the pool; None: on disk only."""
 
 
 N = TypeVar("N", bound=Page)
 
 _TIES = 32
-"""Equally good pages that are looked at for one that is in memory."""
+"""Equally good pages that are tried for one that is in memory."""
 
 _ids = attrgetter("token_ids")
 
 
 class Siblings(Generic[N]):
-    """Pages of one scope, below pages of one key, that start with the same token. Keys may collide, so that some may
-    hang below other tokens: ``fits`` tells which of them count."""
+    """Pages of one scope, below pages of one key, that start with the same token.
+
+    Keys may collide, so that some may hang below other tokens: the search's ``fits`` decides which of them count.
+    """
 
     def __init__(self) -> None:
         self._pages: list[N] = []
@@ -39,27 +43,28 @@ class Siblings(Generic[N]):
         return len(self._pages)
 
     def add(self, page: N) -> None:
+        """Insert a page in the order of token ids."""
         self._pages.insert(bisect_right(self._pages, page.token_ids, key=_ids), page)
 
     def remove(self, page: N) -> None:
-        """Raises ValueError when it is not there."""
+        """Take out a page. Raises ValueError when it is not there."""
         at = bisect_left(self._pages, page.token_ids, key=_ids)
         while at < len(self._pages) and self._pages[at].token_ids == page.token_ids:
             if self._pages[at] is page:
                 del self._pages[at]
                 return
             at += 1
-        raise ValueError("no such page")
+        raise ValueError("the page is not among these siblings")
 
     def equal(self, token_ids: tuple[int, ...]) -> Iterator[N]:
-        """Those of exactly these token ids: one, unless keys collide."""
+        """Yield the pages of exactly these token ids: one, unless keys collide."""
         at = bisect_left(self._pages, token_ids, key=_ids)
         while at < len(self._pages) and self._pages[at].token_ids == token_ids:
             yield self._pages[at]
             at += 1
 
     def prefixes(self, token_ids: tuple[int, ...]) -> list[N]:
-        """Those whose token ids ``token_ids`` goes on from."""
+        """Return the pages with token ids that begin ``token_ids``."""
         found: list[N] = []
         at = bisect_left(self._pages, token_ids, key=_ids)
         while at > 0:
@@ -68,23 +73,24 @@ class Siblings(Generic[N]):
             if shared == len(before.token_ids):
                 found.append(before)
                 at -= 1
-            else:  # All prefixes of what they share, and nothing between, come before it.
+            else:  # Prefixes of the shared tokens come before it, and nothing between.
                 at = bisect_right(self._pages, token_ids[:shared], hi=at - 1, key=_ids)
         return found
 
     def closest(self, token_ids: tuple[int, ...], fits: Callable[[N], bool]) -> tuple[N | None, int]:
-        """The one that shares the most leading tokens with ``token_ids``, and how many; of several, one in memory."""
+        """Return the page that shares the most leading tokens with ``token_ids``, and their number; of several, one in
+        memory."""
         at = bisect_left(self._pages, token_ids, key=_ids)
         best, most = None, 0
         for way in (range(at, len(self._pages)), range(at - 1, -1, -1)):
-            looked = 0
+            tried = 0
             for i in way:
                 page = self._pages[i]
                 shared = common_prefix(page.token_ids, token_ids)
-                if shared < max(most, 1) or looked == _TIES:
+                if shared < max(most, 1) or tried == _TIES:
                     break  # Further away they share no more.
                 if fits(page):
-                    looked += 1
+                    tried += 1
                     if shared > most or (best is not None and best.page is None):
                         best, most = page, shared
                     if best is not None and best.page is not None and shared == most:

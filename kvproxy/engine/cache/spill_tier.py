@@ -1,8 +1,8 @@
-"""The tier below memory: pages that would be dropped go to disk first, and come back as the bits they were.
+"""The spill tier, below memory: evicted pages go to disk before they are dropped, and come back with the same bits.
 
-Kept for this run only: what is in the index is lost with the process, and so is the right to read a page, which is
-its node's, not its file's. Each node has a file of its own: two tenants who sent the same text share nothing that
-one of them could notice.
+Kept for this run only: the index is lost with the process, and with it the right to read a page, which is its node's,
+not its file's. Each node has a file of its own: two tenants with the same text share nothing that either of them could
+notice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
 
@@ -29,29 +29,38 @@ PENDING = 4
 taken at the start: it is beside the page budget, and must not be found missing under pressure."""
 
 RETRY_S = 10.0
-"""After a failed write (a full disk), nothing is written for so long."""
+"""Seconds without writes after a failed one (a full disk)."""
 
 _SLACK = 2 * 4096
 """Bytes of a file beside its payload, generously."""
 
 
 class SpillFiles(Protocol):
-    """What the tier needs of ``kvproxy.store.spill_files.SpillFolder``."""
+    """Protocol of the tier's files, as ``kvproxy.store.spill_files.SpillFolder`` implements it."""
 
     @property
-    def max_size(self) -> int: ...
+    def max_size(self) -> int:
+        """Bytes that the files may take in all."""
 
-    def put(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer
-    ) -> None: ...
+    def put(self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Buffer) -> None:
+        """See ``SpillFolder.put``.
+
+        Example: ``files.put(name, key, parent_key, token_ids, payload)``
+        """
 
     def get(
         self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
-    ) -> Loaded | Missing | Rejected: ...
+    ) -> Loaded | Missing | Rejected:
+        """See ``SpillFolder.get``.
 
-    def delete(self, name: str) -> None: ...
+        Example: ``files.get(name, key, parent_key, token_ids, into=buffer)``
+        """
 
-    def clear(self) -> None: ...
+    def delete(self, name: str) -> None:
+        """See ``SpillFolder.delete``."""
+
+    def clear(self) -> None:
+        """See ``SpillFolder.clear``."""
 
 
 @dataclass(eq=False, slots=True)
@@ -60,18 +69,20 @@ class SpillCopy:
 
     node: Node
     name: str
+    """Name of its file."""
     bytes: int
-    """Those of its payload: the used positions alone."""
+    """Size of its payload: the used positions alone."""
     pending: bytearray | None
     """The page until it is on disk; its first ``bytes`` bytes count."""
 
 
-class Spill:
-    """Engine thread only; one thread of its own writes and deletes, in the order in which it was asked.
+class SpillTier:
+    """Copies of evicted pages on disk. Engine thread only; one thread of its own writes and deletes, in the order
+    asked.
 
-    When the tier is full, pages that left memory longest ago go, if nothing hangs below them: chains leave
-    memory last page first, so they leave the tier in that order too. What leaves memory leaves it in the order of
-    its value, and reads cost alike, so there is no better order to be had from costs.
+    When the tier is full, pages that left memory longest ago are dropped, if no other node hangs below them: chains
+    leave memory last page first, so they leave the tier in that order too. Pages leave memory in the order of their
+    value, and reads cost alike, so there is no better order to be had from costs.
     """
 
     def __init__(
@@ -84,8 +95,13 @@ class Spill:
         failed: Callable[[Node], None],
         done: Callable[[Callable[[], None]], None],
     ) -> None:
-        """``lost`` and ``failed`` forget what only the tier had, and call :meth:`forget`: ``lost`` from within
-        :meth:`reserve`, ``failed`` from the engine's thread, to which ``done`` passes calls."""
+        """Start the writer thread.
+
+        ``lost`` and ``failed`` forget nodes of which the tier had the only copy, and call :meth:`forget`: ``lost`` from
+        within :meth:`begin_copy`, ``failed`` from the engine's thread, to which ``done`` passes calls.
+
+        Example: ``SpillTier(files, pool, costs, lost=evictor.lost, failed=cache.discard_if_absent, done=engine.call)``
+        """
         self._files, self._pool, self._costs = files, pool, costs
         self._lost, self._failed, self._done = lost, failed, done
         self._room = files.max_size
@@ -105,9 +121,11 @@ class Spill:
         """Pages that wait to be written."""
         return self._waiting
 
-    def reserve(self, node: Node) -> SpillCopy | None:
-        """Make room for a copy of the node's page, which :meth:`fill`, then :meth:`keep`, or :meth:`abandon` must
-        follow. None: it is not worth it, or cannot be done now."""
+    def begin_copy(self, node: Node) -> SpillCopy | None:
+        """Make room for a copy of the node's page, or return None when it is not worth it, or cannot be done now.
+
+        :meth:`fill`, then :meth:`commit`, or :meth:`abandon` must follow.
+        """
         worth = self._costs.worth_spilling(node.index, len(node.token_ids))
         if not worth or self._waiting >= PENDING or time.monotonic() < self._resumes_at:
             return None
@@ -119,12 +137,12 @@ class Spill:
         return SpillCopy(node, f"{next(self._names):x}", size, self._buffers.pop())
 
     def fill(self, copy: SpillCopy, page: int) -> None:
-        """Copy the page. Long, and to be called without the cache's lock: it touches nothing that is shared."""
+        """Copy the page. Slow, and to be called without the cache's lock: it touches nothing that is shared."""
         assert copy.pending is not None
         self._pool.read_into(page, copy.pending, len(copy.node.token_ids))
 
-    def keep(self, copy: SpillCopy) -> None:
-        """From here on the node has its copy, which is written to disk."""
+    def commit(self, copy: SpillCopy) -> None:
+        """Make the copy the node's, and queue its write to disk."""
         node = copy.node
         assert copy.pending is not None
         payload = memoryview(copy.pending)[: copy.bytes]
@@ -140,18 +158,19 @@ class Spill:
         future.add_done_callback(finish)
 
     def abandon(self, copy: SpillCopy) -> None:
-        """It could not be filled."""
+        """Give back the room of a copy that could not be filled."""
         self._room += copy.bytes + _SLACK
         self._waiting -= 1
         assert copy.pending is not None
         self._buffers.append(copy.pending)
 
-    def left(self, node: Node) -> None:
-        """A node that has a copy has left memory again."""
+    def note_eviction(self, node: Node) -> None:
+        """Record that a node that has a copy has left memory again."""
         self._copies.move_to_end(node)
 
     def reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
-        """What reads the node's page, on any thread, into a buffer of a page's size if it is given one."""
+        """Return a function that reads the node's page, on any thread, into a buffer of a page's size if it is given
+        one."""
         copy = self._copies.get(node)
         if copy is None:
             return lambda into: Missing()
@@ -162,19 +181,22 @@ class Spill:
         return lambda into: files.get(name, node.key, node.parent_key, node.token_ids, into)
 
     def forget(self, node: Node) -> None:
+        """Drop the node's copy and delete its file."""
         copy = self._copies.pop(node)
         self._room += copy.bytes + _SLACK
         if not self._closed:
             self._writer.submit(self._files.delete, copy.name)
 
     def close(self) -> None:
-        """Forget all. Idempotent. Nobody else may be calling."""
+        """Forget all. Idempotent. No other call may be in progress."""
         self._closed = True
         self._writer.shutdown(wait=True, cancel_futures=True)
         try:
             self._files.clear()
         except OSError as e:
-            logger.warning("spilled pages stay until the next start: %s", e.strerror)
+            logger.warning(
+                "spilled pages stay on disk until the next start, which removes them: %s", e.strerror
+            )
 
     def _make_room(self, size: int) -> bool:
         while self._room < size:
@@ -194,7 +216,11 @@ class Spill:
         if error is None:
             return
         if time.monotonic() >= self._resumes_at:
-            logger.warning("pages are dropped, not spilled, for %.0f s: %s", RETRY_S, error)
+            logger.warning(
+                "a spilled page could not be written; pages are dropped, not spilled, for %.0f s: %s",
+                RETRY_S,
+                error,
+            )
         self._resumes_at = time.monotonic() + RETRY_S
         if self._copies.get(copy.node) is copy:
             self._failed(copy.node)

@@ -1,1 +1,1 @@
-"""From logits to text: sampling, grammars, speculation and detokenising. No cache, no kernels."""
+"""Decoding, from logits to text: sampling, grammars, speculation and detokenising. No cache, no kernels."""

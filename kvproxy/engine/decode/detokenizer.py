@@ -1,4 +1,4 @@
-"""From token ids to text, piece by piece: never half a character, never a stop string."""
+"""The detokenizer: turns token ids into text piece by piece, without half characters and stop strings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from tokenizers import Tokenizer as RustTokenizer
 
 _BYTE_FALLBACK = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-"""How vocabularies without byte-level tokens write the bytes of what they have no token for."""
+"""Name of a byte token, in vocabularies without byte-level tokens."""
 
 
 class Vocabulary:
-    """What each token id adds to the text. Byte-level BPE tokens are bytes; control tokens are nothing.
+    """The text of each token id. Byte-level BPE tokens are bytes; control tokens have no text.
 
     Tokenizers of another kind decode a window of ids instead, as text-generation-inference does.
     """
@@ -33,7 +33,7 @@ class Vocabulary:
         }
 
     def token_bytes(self, token_id: int) -> bytes:
-        """UTF-8 bytes of one token, which need not be whole characters. b'' for control tokens and unknown
+        """Return the UTF-8 bytes of one token, which need not be whole characters; b'' for control tokens and unknown
         ids."""
         if token_id in self._special:
             return b""
@@ -46,7 +46,7 @@ class Vocabulary:
         return bytes(table[c] for c in token if c in table)
 
     def literal_bytes(self, token_id: int) -> bytes:
-        """What a token is called where single tokens are shown: its bytes, and the name of a control token."""
+        """Return a token's name for lists of single tokens: its bytes, or the name of a control token."""
         if token_id in self._special:
             return self._special[token_id]
         if self.byte_level or token_id in self._added:
@@ -55,15 +55,22 @@ class Vocabulary:
         fallback = _BYTE_FALLBACK.fullmatch(token)
         return bytes((int(fallback[1], 16),)) if fallback else token.replace("\u2581", " ").encode()
 
+    def literals(self, ids: Sequence[int]) -> list[bytes]:
+        """Return the :meth:`literal_bytes` of each id."""
+        return [self.literal_bytes(token_id) for token_id in ids]
+
     def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ``ids``, without control tokens."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
 
 @lru_cache(maxsize=1)
 def _byte_table() -> dict[str, int]:
-    """GPT-2's byte-to-character table, inverted (Radford et al. 2019): printable bytes stand for themselves,
-    the others for the characters from U+0100 on, in order."""
+    """Return GPT-2's byte-to-character table, inverted (Radford et al. 2019).
+
+    Printable bytes stand for themselves, the others for the characters from U+0100 on, in order.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table = {chr(b): b for b in printable}
     others = [b for b in range(256) if b not in set(printable)]
@@ -71,10 +78,10 @@ def _byte_table() -> dict[str, int]:
 
 
 class Detokenizer:
-    """One answer's text. ``push`` returns what may be shown now; ``done`` turns True at a stop string.
+    """The text of one answer. ``push`` returns the text that may be shown now; ``done`` turns True at a stop string.
 
-    Text that could still become a stop string is held back, and given out by ``flush`` when it did not. A stop
-    string that is complete within the first ``min_tokens`` tokens is text like any other.
+    Text that could still become a stop string is held back, and returned by ``flush`` when it did not. A
+    stop string that is complete within the first ``min_tokens`` tokens is text like any other.
     """
 
     def __init__(self, vocabulary: Vocabulary, stop: Sequence[str] = (), *, min_tokens: int = 0) -> None:
@@ -92,9 +99,11 @@ class Detokenizer:
 
     @property
     def done(self) -> bool:
+        """Whether a stop string has ended the answer."""
         return self.stopped_by is not None
 
     def push(self, token_id: int) -> str:
+        """Add a token and return the text that may be shown now."""
         if self.vocabulary.byte_level:
             text = self._utf8.decode(self.vocabulary.token_bytes(token_id))
         else:
@@ -103,7 +112,7 @@ class Detokenizer:
         return self._release(text)
 
     def flush(self) -> str:
-        """The rest, at the end of an answer; an incomplete character becomes U+FFFD as everywhere."""
+        """Return the rest of the text at the end of an answer; an incomplete character becomes U+FFFD."""
         if self.done:
             return ""
         if self.vocabulary.byte_level:
@@ -115,8 +124,7 @@ class Detokenizer:
         return out
 
     def _decode_window(self, token_id: int) -> str:
-        """Decode from a few tokens back, so that joining rules see their context; wait while it ends in
-        U+FFFD."""
+        """Decode from a few tokens back, so that joining rules see their context; '' while it ends in U+FFFD."""
         self._ids.append(token_id)
         before = self._shown_in_window()
         text = self.vocabulary.decode(self._ids[self._window :])
@@ -145,5 +153,5 @@ class Detokenizer:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` that begins ``stop``."""
+    """Return the length of the longest end of ``text`` that begins ``stop``."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

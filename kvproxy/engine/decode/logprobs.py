@@ -1,4 +1,4 @@
-"""How likely a token was under the model itself, and what stood beside it."""
+"""Log-probabilities of tokens under the model itself, with the likeliest alternatives."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from kvproxy.events import Likelihood, TokenLogprob
 
 
 def token_logprob(logits: torch.Tensor, token_id: int, top: int, vocabulary: Vocabulary) -> TokenLogprob:
-    """Of a row of raw logits, float32 [vocab], before any sampling parameter.
+    """Return the log-probability of ``token_id`` and of the ``top`` likeliest tokens, before any sampling parameter.
 
-    The row is copied first: normalised in a tensor of its own, its bits cannot depend on where in a batch it
-    stood.
+    logits: float32 [vocab]. The row is copied first: normalised in a tensor of its own, its bits cannot depend on
+    its place in a batch. Example: ``token_logprob(logits, chosen, 5, vocabulary).top``
     """
     logprobs = torch.log_softmax(logits.clone(), dim=0)
-
-    def likelihood(i: int, value: float) -> Likelihood:
-        return Likelihood(i, vocabulary.literal_bytes(i), value)
-
-    best: list[Likelihood] = []
+    ids, values = [token_id], [float(logprobs[token_id])]
     if top:
-        values, ids = largest(logprobs, top)
-        best = [likelihood(i, v) for i, v in zip(ids.tolist(), values.tolist(), strict=True)]
-    return TokenLogprob(likelihood(token_id, float(logprobs[token_id])), tuple(best))
+        best, best_ids = largest(logprobs, top)
+        ids += best_ids.tolist()
+        values += best.tolist()
+    texts = vocabulary.literals(ids)
+    chosen, *alternatives = map(Likelihood, ids, texts, values)
+    return TokenLogprob(chosen, tuple(alternatives))
 
 
 def largest(scores: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The ``count`` largest values of [vocab] and their ids, largest first, equal ones by id.
+    """Return the ``count`` largest values of [vocab] and their ids, largest first, equal ones by id.
 
     ``topk`` alone may pick any of several values that are equal to the smallest that is kept.
     """

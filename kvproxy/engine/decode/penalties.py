@@ -1,4 +1,4 @@
-"""What a request adds to the logits of single tokens: ``logit_bias`` and the three penalties."""
+"""Penalties: applies ``logit_bias`` and the three penalties of a request to the logits of single tokens."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import torch
 from kvproxy.core import Sampling
 
 _MOST = 1e30
-"""A repetition penalty near 0 must not make a logit infinite: several of them have no order and no probability."""
+"""Bound of a penalised logit: a repetition penalty near 0 must not make logits infinite, which have no order and no
+probability."""
 
 
 class Penalties:
-    """Of one answer: a function of the parameters, the prompt and the tokens said so far, which are counted as
-    they come. Only the logits of tokens that were named or said are touched; there is no [vocab] of counts."""
+    """The penalties of one answer: a function of the parameters, the prompt and the answer's tokens so far.
+
+    Only the logits of named or generated tokens are changed; there is no [vocab] tensor of counts.
+    """
 
     def __init__(self, sampling: Sampling, prompt: Iterable[int]) -> None:
         self._sampling = sampling
-        self._said: dict[int, int] = {}
+        self._counts: dict[int, int] = {}
         repeats = sampling.repetition_penalty != 1.0
         self._prompt = frozenset(prompt) if repeats else frozenset()
         self._prompt_ids: torch.Tensor | None = None
@@ -26,7 +29,7 @@ class Penalties:
 
     @staticmethod
     def wanted(sampling: Sampling) -> bool:
-        """Whether these parameters change any logit."""
+        """Return whether these parameters change any logit."""
         return bool(
             sampling.logit_bias
             or sampling.presence_penalty
@@ -35,11 +38,11 @@ class Penalties:
         )
 
     def add(self, token_id: int) -> None:
-        """One more token of the answer."""
-        self._said[token_id] = self._said.get(token_id, 0) + 1
+        """Count one more token of the answer."""
+        self._counts[token_id] = self._counts.get(token_id, 0) + 1
 
     def apply(self, logits: torch.Tensor) -> None:
-        """In place, in vLLM's order: bias, repetition, frequency, presence. logits: float32 [vocab]."""
+        """Change ``logits`` (float32 [vocab]) in place, in vLLM's order: bias, repetition, frequency, presence."""
         p, device = self._sampling, logits.device
         if p.logit_bias:
             if self._bias is None:
@@ -51,14 +54,14 @@ class Penalties:
             was = logits[seen]
             now = torch.where(was > 0, was / p.repetition_penalty, was * p.repetition_penalty)
             logits[seen] = now.clamp(-_MOST, _MOST)
-        if self._said and (p.frequency_penalty or p.presence_penalty):
-            said = torch.tensor(list(self._said), device=device)
-            counts = torch.tensor(list(self._said.values()), dtype=torch.float32, device=device)
+        if self._counts and (p.frequency_penalty or p.presence_penalty):
+            said = torch.tensor(list(self._counts), device=device)
+            counts = torch.tensor(list(self._counts.values()), dtype=torch.float32, device=device)
             logits[said] -= counts * p.frequency_penalty + p.presence_penalty
 
     def _seen(self, device: torch.device) -> torch.Tensor:
-        """Every token of prompt and answer, once."""
+        """Return every token id of prompt and answer, once."""
         if self._prompt_ids is None:
             self._prompt_ids = torch.tensor(sorted(self._prompt), dtype=torch.long, device=device)
-        new = [t for t in self._said if t not in self._prompt]
+        new = [t for t in self._counts if t not in self._prompt]
         return torch.cat((self._prompt_ids, torch.tensor(new, dtype=torch.long, device=device)))

@@ -1,4 +1,4 @@
-"""Prompt lookup: where did the last few tokens stand before, and what followed them there?"""
+"""Prompt lookup: finds earlier occurrences of the last few tokens, and drafts the tokens that followed them there."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import numpy as np
 import numpy.typing as npt
 
 SHORTEST = 2
-"""Tokens that must have stood there before; the scan is for pairs."""
+"""Length of the shortest match; the scan is for pairs."""
 LONGEST = 8
-"""More equal tokens than this make no place a better one."""
+"""Length beyond which a match does not count as a better one."""
 _NOWHERE = -1
-"""Between a prediction and the prompt: equal to no token."""
+"""Separator between a prediction and the prompt: equal to no token."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepeatMatch:
-    """``length``: how many of the last tokens stood there too, SHORTEST to LONGEST. ``then``: what followed."""
+    """An earlier occurrence of the last ``length`` tokens (SHORTEST to LONGEST), and the tokens ``then`` behind it."""
 
     length: int
     then: tuple[int, ...]
     predicted: bool = False
-    """``then`` comes out of the prediction."""
+    """Whether ``then`` comes out of the prediction."""
 
 
-class Lookup:
-    """Over one sequence's tokens, prompt and answer, as they come.
+class PromptLookup:
+    """Finds repeats in one sequence's tokens, prompt and answer.
 
-    One vectorised scan for the last pair, then only its places are looked at: 10 us over 30,000 tokens, and 0.5 ms
-    once to begin with them. Rejected: a dictionary of n-grams, which answers in 1 us and takes 40 ms and megabytes
-    for the same prompt before its first answer; a reader of a long document often asks for 100 tokens.
+    One vectorised scan for the last pair, then a comparison at its occurrences alone: 10 us over 30,000 tokens, and
+    0.5 ms once to begin with them. Rejected: a dictionary of n-grams, which answers in 1 us and takes 40 ms and
+    megabytes for the same prompt before its first answer; an answer about a long document often has 100 tokens.
     """
 
     def __init__(self, prompt: Sequence[int] = (), predicted: Sequence[int] = ()) -> None:
-        """``predicted``: an answer that the client expects; it is found from ``prompt``'s end on."""
+        """``predicted``: the answer that the client expects; it is matched as a continuation of ``prompt``."""
         self._tokens = np.empty(0, dtype=np.int64)
         self._pairs = np.empty(0, dtype=np.int64)
         self._size = self._own = 0
@@ -45,16 +45,16 @@ class Lookup:
             self._append([*before, *predicted, _NOWHERE])
 
     def follow(self, tokens: Sequence[int]) -> None:
-        """Take in what was appended to ``tokens`` since the last call."""
+        """Add the tokens that were appended to ``tokens`` since the last call."""
         if len(tokens) > self._own:
             self._append(tokens[self._own :])
             self._own = len(tokens)
 
     def find(self, most: int) -> RepeatMatch | None:
-        """The newest of the longest matches, and at most ``most`` tokens behind it. None without any.
+        """Return the newest of the longest matches, with at most ``most`` tokens behind it. None without a match.
 
-        Of equally long ones those in the prediction come first: a client that sends a file and predicts its new version
-        means the answer to follow the latter.
+        Among equally long ones a match in the prediction comes first: a client that sends a file and predicts its new
+        version means the answer to follow the latter.
         """
         size, tokens = self._size, self._tokens
         if self._own < SHORTEST or size <= SHORTEST or most < 1:
@@ -83,7 +83,7 @@ class Lookup:
         return int(places[-1])
 
     def _behind(self, start: int, most: int) -> tuple[int, ...]:
-        """Where a match reaches the end, what repeats there is taken to go on repeating."""
+        """Return the tokens behind a match. Where it reaches the end, the repetition there is continued."""
         found: list[int] = self._tokens[start : min(start + most, self._size)].tolist()
         if _NOWHERE in found:
             return tuple(found[: found.index(_NOWHERE)])

@@ -1,5 +1,8 @@
-"""Choosing the next token. With a seed, a function of (logits, parameters, seed, position) alone, where the
-parameters include what the answer has said so far."""
+"""The sampler: chooses the next token of an answer.
+
+With a seed, the choice is a function of (logits, parameters, seed, position) alone; the parameters include the
+answer's tokens so far.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,18 @@ from kvproxy.errors import KVProxyError
 logger = logging.getLogger(__name__)
 
 LEAST_TEMPERATURE = 1e-9
-"""Below it the next lower float32 logit has no probability left, and the quotient could overflow: every
-probability would be NaN, and the token no token of the vocabulary."""
+"""Lowest temperature that is divided by. Below it the next lower float32 logit has no probability left, and the
+quotient could overflow: every probability would be NaN, and the token none of the vocabulary."""
 
 
 def fresh_seed() -> int:
-    """For requests that name none."""
+    """Return a random seed, for requests without one."""
     return int.from_bytes(os.urandom(8), "little", signed=True)
 
 
 @dataclass(frozen=True, slots=True)
 class SampledRow:
-    """How one row's token is chosen. ``step``: index of the token in the answer."""
+    """Parameters and state that one row's token is chosen with. ``step``: index of the token in the answer."""
 
     sampling: Sampling
     seed: int
@@ -40,27 +43,31 @@ class SampledRow:
     penalties: Penalties | None = None
     constraint: TokenConstraint | None = None
     forbidden: Collection[int] = ()
-    """Ids that may not be chosen while there is any other: what would end an answer that must go on."""
+    """Token ids that may not be chosen unless no other can be: they would end an answer that must go on."""
 
     @property
     def adjusted(self) -> bool:
-        """Whether anything but the temperature and the cuts behind it plays a part."""
+        """Whether logits are changed before the temperature and the cuts behind it apply."""
         return self.penalties is not None or self.constraint is not None or bool(self.forbidden)
 
     @property
     def plain(self) -> bool:
+        """Whether the likeliest token is chosen."""
         return self.sampling.temperature == 0 and not self.adjusted
 
 
 def greedy(logits: torch.Tensor) -> list[int]:
-    """The first of the likeliest tokens of each row. logits: float32 [R, vocab]."""
+    """Return the likeliest token of each row, of equal ones the first. logits: float32 [R, vocab]."""
     ids: list[int] = logits.argmax(dim=-1).tolist()
     return ids
 
 
 def choose(logits: torch.Tensor, likeliest: int, row: SampledRow) -> int | KVProxyError:
-    """The row's token, or why its constraint gives none. Changes nothing. logits: float32 [vocab]; ``likeliest``:
-    what :func:`greedy` says of it."""
+    """Choose the row's token; returns the error of a constraint that allows none. Changes nothing.
+
+    logits: float32 [vocab]; ``likeliest``: their result of :func:`greedy`.
+    Example: ``choose(logits, best, SampledRow(Sampling(temperature=0.7), seed=1, step=0))``
+    """
     if row.plain:
         return likeliest
     if row.adjusted:
@@ -75,16 +82,15 @@ def choose(logits: torch.Tensor, likeliest: int, row: SampledRow) -> int | KVPro
 
 
 def grammar_fault(error: Exception) -> KVProxyError:
-    """What a reader hears when the library behind a constraint raised: whatever it is, it ends that answer alone
-    and not the batch."""
+    """Return the client's error for an exception of the grammar library, which ends that answer and not the batch."""
     if isinstance(error, KVProxyError):
         return error
-    logger.error("the grammar of an answer failed", exc_info=error)
+    logger.error("the grammar library failed on an answer, which ends with an error", exc_info=error)
     return KVProxyError("the grammar of this answer failed; the log has the cause")
 
 
 def _adjust(logits: torch.Tensor, row: SampledRow) -> None:
-    """In place: what is named or was said, then what may not follow. logits: float32 [vocab]."""
+    """Apply penalties, grammar mask and forbidden ids, in place. logits: float32 [vocab]."""
     if row.penalties is not None:
         row.penalties.apply(logits)
     if row.constraint is not None:
@@ -93,14 +99,14 @@ def _adjust(logits: torch.Tensor, row: SampledRow) -> None:
             raise KVProxyError("no token can follow in the grammar of this answer")
     if row.forbidden:
         ids = torch.tensor(sorted(row.forbidden), device=logits.device)
-        were = logits[ids]
+        before = logits[ids]
         logits[ids] = -math.inf
         if logits.max() == -math.inf:  # A grammar that allows nothing but the end outranks min_tokens.
-            logits[ids] = were
+            logits[ids] = before
 
 
 def _draw(logits: torch.Tensor, p: Sampling, seed: int, step: int) -> int:
-    """Temperature, then top_k, top_p and min_p, in transformers' order; then one uniform number decides.
+    """Draw a token: temperature, then top_k, top_p and min_p, in transformers' order; then one uniform number decides.
 
     Candidates are ordered by (-logit, token id) wherever their order matters, so that equal logits cannot be
     ordered by chance; without top_k and top_p they stay in the order of their ids, which saves sorting a
@@ -119,16 +125,18 @@ def _draw(logits: torch.Tensor, p: Sampling, seed: int, step: int) -> int:
         probabilities, ids = probabilities[kept], kept if ids is None else ids[kept]
     cumulative = probabilities.cumsum(0)
     total = float(cumulative[-1])
-    # Below the total whatever rounding does: what is found then has a probability, as a masked token has not.
+    # Below the total even after rounding: the token found then has a probability, as a masked token has not.
     at = min(uniform(seed, step) * total, math.nextafter(total, 0.0))
     choice = int(torch.searchsorted(cumulative, at, right=True))
     return choice if ids is None else int(ids[choice])
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Indices of the smallest set whose mass reaches ``top_p``, likeliest first: all tokens before which less
-    than ``top_p`` has gathered."""
-    # Tokens this unlikely hold, all together, less than half of what top_p leaves out: they need no sorting.
+    """Return the indices of the smallest set with a mass of ``top_p``, likeliest first.
+
+    A token belongs to it when the likelier ones have less than ``top_p`` together.
+    """
+    # Tokens this unlikely hold, all together, less than half of the mass that top_p leaves out: they need no sorting.
     heavy = (probabilities >= (1.0 - top_p) / (2 * probabilities.shape[0])).nonzero().squeeze(1)
     ranked, order = torch.sort(probabilities[heavy], descending=True, stable=True)
     keep = int((ranked.cumsum(0) - ranked < top_p).sum())
@@ -136,6 +144,6 @@ def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
 
 
 def uniform(seed: int, step: int) -> float:
-    """A number in [0, 1) from sha256(seed, step): no generator whose state batch mates could advance."""
+    """Return a number in [0, 1) from sha256(seed, step): no generator whose state batch mates could advance."""
     digest = hashlib.sha256(b"%d:%d" % (seed, step)).digest()
     return int.from_bytes(digest[:8], "little") / 2**64

@@ -1,7 +1,8 @@
-"""The check that tiles compute what transformers' own forward does, on a loaded model's weights.
+"""The check that tiles compute the same logits as transformers' own forward, on a loaded model's weights.
 
-For the families without a native decoder. Their forward is transformers' code, of which the configuration tells little:
-layers that run otherwise than one row by itself, or whose attention does not go through the interface, are seen here.
+For the families without a native decoder. Their forward is transformers' code, of which the configuration says little:
+layers that run otherwise than one row by itself, or with attention that does not go through the interface, are seen
+here.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, Numerics
 from kvproxy.errors import SetupError
 
 _ROUTING = frozenset({"topk", "sort", "argmax", "nonzero", "histc", "bincount", "_grouped_mm", "multinomial"})
-"""Operations that choose among weights by what a row holds."""
+"""Operations that choose among weights by a row's content."""
 _CUT = 37
 _FARTHEST = {torch.float32: 2e-3, torch.bfloat16: 0.2}
-"""How far logits may be from transformers' own, as a share of their spread: rounding stays 10 times below."""
+"""The most that logits may be away from transformers' own, as a share of their spread: rounding stays 10 times below.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceForward:
-    """What transformers' own forward says."""
+    """The result of transformers' own forward on one prompt."""
 
     token_ids: tuple[int, ...]
     logits: torch.Tensor
@@ -53,7 +55,7 @@ def take_reference(model: Any) -> ReferenceForward:
         with torch.inference_mode(), _Operations() as seen:
             logits = model(input_ids=ids[None].to(device), use_cache=False).logits[0].float()
     except Exception as e:  # whatever a family's own code raises
-        raise refusal(config, f"transformers' own forward fails on it ({_told(e)})") from e
+        raise refusal(config, f"transformers' own forward fails on it ({_summary(e)})") from e
     finally:
         model.set_attn_implementation(chosen)
     if routing := seen.names & _ROUTING:
@@ -76,11 +78,13 @@ def check_forward(
 
     ``run``: (tile, the pool's tensor) -> [M, hidden]; ``tile`` and ``head``: see ``TileModel``. Raises SetupError that
     says what differs.
+
+    Example: ``check_forward(run, tile, head, reference=r, config=config, shape=shape, numerics=n, device=device)``
     """
     ids = reference.token_ids
 
     def computed(*cuts: int) -> tuple[torch.Tensor, bytes]:
-        """Hidden states of all rows, and the page, of the prompt cut at ``cuts``."""
+        """Return hidden states of all rows, and the page, of the prompt cut at ``cuts``."""
         pool = PagePool(shape, 2, device)
         parts = []
         for start, end in zip((0, *cuts), (*cuts, len(ids)), strict=True):
@@ -100,7 +104,7 @@ def check_forward(
             logits = head(hidden)
             others = [computed(_CUT), computed(len(ids) - DECODE_TILE)] if len(ids) == BASE_TILE else []
     except Exception as e:  # whatever a family's own code raises
-        raise refusal(config, f"its forward does not run on tiles ({_told(e)})") from e
+        raise refusal(config, f"its forward does not run on tiles ({_summary(e)})") from e
     spread = float(reference.logits.std()) or 1.0
     away = float((logits - reference.logits).abs().max()) / spread
     if not away < 10 * _FARTHEST[shape.dtype] or not _mean_away(logits, reference) < _FARTHEST[shape.dtype]:
@@ -115,6 +119,7 @@ def check_forward(
 
 
 def refusal(config: Any, reason: str) -> SetupError:
+    """Return the error for a model that cannot be served, with the reason and the models that can."""
     return SetupError(
         f"{getattr(config, 'model_type', 'this model')} cannot be served: {reason}. "
         "kvproxy needs a dense decoder with full attention and RoPE, such as Qwen3, Qwen2 or Llama."
@@ -126,7 +131,10 @@ def _mean_away(logits: torch.Tensor, reference: ReferenceForward) -> float:
 
 
 def _expert_weights(body: nn.Module) -> str | None:
-    """Of a dense decoder every weight is a vector or a matrix, and each layer has one block of a kind."""
+    """Return a sign of experts, or None.
+
+    Of a dense decoder every weight is a vector or a matrix, and each layer has one block of a kind.
+    """
     for name, parameter in body.named_parameters():
         if parameter.dim() > 2:
             return f"'{name}' holds the matrices of several experts"
@@ -152,6 +160,6 @@ class _Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def _told(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__

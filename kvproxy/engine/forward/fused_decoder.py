@@ -1,8 +1,7 @@
-"""The forward of the families whose layers are known: pre-norm attention and SwiGLU, as Llama, Qwen2 (biases) and
-Qwen3 (norms of q and k) have them.
+"""`FusedDecoder`: the forward of Llama, Qwen2 (biases) and Qwen3 (norms of q and k): pre-norm attention and SwiGLU.
 
-Query, key and value products are one, gate and up are one; what stands between products is float32, in memory that
-is allocated once. The residual stream and the rotary embedding are therefore more precise than transformers' bf16.
+Query, key and value products are one, gate and up are one; everything between products is float32, in memory that is
+allocated once. The residual stream and the rotary embedding are therefore more precise than transformers' bf16.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ FAMILIES = frozenset({"llama", "qwen2", "qwen3"})
 
 
 def can_fuse(config: Any) -> bool:
-    """config: transformers'."""
+    """Return whether :class:`FusedDecoder` can run the model. config: transformers'."""
 
     plain = getattr(config, "hidden_act", None) == "silu" and not getattr(config, "mlp_bias", False)
     whole = getattr(config, "partial_rotary_factor", None) in (None, 1.0)
@@ -36,6 +35,8 @@ def can_fuse(config: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _FusedLayer:
+    """One layer's products and norms."""
+
     qkv: nn.Module
     o: nn.Module
     gate_up: nn.Module
@@ -43,23 +44,23 @@ class _FusedLayer:
     norm_in: RmsNorm
     norm_mid: RmsNorm
     norm_heads: RmsNorm | None
-    """Of all heads of q and k at once: its weight is [heads + kv_heads, D]."""
+    """Norm of all heads of q and k at once: its weight is [heads + kv_heads, D]."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Scratch:
-    """Memory for tiles of one size. It is shared by all of them, so that nothing in it outlives a layer."""
+    """Memory for tiles of one size. All of them share it, so that nothing in it outlives a layer."""
 
     x: torch.Tensor
-    """[M, hidden] in the model's dtype: what a product is made with."""
+    """[M, hidden] in the model's dtype: the left operand of a product."""
     wide: torch.Tensor
     """float32 [M, hidden]; ``x`` itself in a float32 model."""
     length: torch.Tensor
-    """float32 [M, 1]"""
+    """float32 [M, 1]: scratch of the norms of rows."""
     heads: torch.Tensor
     """float32 [M, heads + kv_heads, D]: q and k."""
     head_length: torch.Tensor
-    """float32 [M, heads + kv_heads, 1]"""
+    """float32 [M, heads + kv_heads, 1]: scratch of the norms of heads."""
     q_pairs: torch.Tensor
     """The first of ``heads``, complex64 [M, kv_heads, group, D / 2]."""
     k_pairs: torch.Tensor
@@ -75,14 +76,20 @@ class _Scratch:
 
 
 def make_decoder(body: Any, config: Any, rows: int) -> Decoder:
-    """The fastest decoder for this model. Takes ``body`` over: its linear layers are replaced or freed."""
+    """Make the fastest decoder for this model. Takes ``body`` over: its linear layers are replaced or freed.
+
+    ``body``: the model without its head; ``config``: transformers'; ``rows``: the usual rows of a tile.
+
+    Example: ``make_decoder(model.get_decoder(), model.config, rows=64)``
+    """
     return FusedDecoder(body, config, rows) if can_fuse(config) else ModuleDecoder(body, config, rows)
 
 
 class FusedDecoder:
-    """A ``Decoder``. Takes ``body`` over: its layers are replaced and freed."""
+    """A ``Decoder`` with fused products. Takes ``body`` over: its layers are replaced and freed."""
 
     def __init__(self, body: Any, config: Any, rows: int) -> None:
+        """Fuse the layers of ``body`` one by one. See :func:`make_decoder` for the arguments."""
         self._embed: nn.Module = body.embed_tokens
         self._norm = RmsNorm(body.norm.weight, float(body.norm.variance_epsilon))
         self._kv_heads: int = config.num_key_value_heads
@@ -107,6 +114,10 @@ class FusedDecoder:
         self._memory: dict[int, _Scratch] = {}
 
     def steps(self, tile: TileInput, kv: torch.Tensor, attention: Attention) -> Steps:
+        """See ``Decoder.steps``; yields between two layers.
+
+        Example: ``decoder.steps(tile, pool.kv, attention)``
+        """
         rows = tile.token_ids.shape[0]
         s = self._memory.get(rows) or self._allocate(rows)
         h = self._embed(tile.token_ids).float()
@@ -124,15 +135,18 @@ class FusedDecoder:
         return self._normed(self._norm, h, s).clone()
 
     def linears(self) -> Iterator[nn.Module]:
+        """See ``Decoder.linears``."""
         return (m for x in self._layers for m in (x.qkv, x.o, x.gate_up, x.down))
 
     def shallow(self) -> tuple[Decoder, int]:
-        # All layers are of one shape. The scratch memory is shared with the whole decoder.
+        """See ``Decoder.shallow``: one layer, since all are of one shape; its scratch memory is the whole decoder's."""
         first = copy.copy(self)
         first._layers = self._layers[:1]
         return first, 1
 
     def rowwise(self) -> Iterator[tuple[RowFunction, int]]:
+        """See ``Decoder.rowwise``: SwiGLU, norm and rotary embedding."""
+
         def scratch(x: torch.Tensor) -> _Scratch:
             return self._memory.get(x.shape[0]) or self._allocate(x.shape[0])
 
@@ -148,7 +162,7 @@ class FusedDecoder:
         yield turned, (self._turned + self._kv_heads) * self._dim
 
     def _normed(self, norm: RmsNorm, h: torch.Tensor, s: _Scratch) -> torch.Tensor:
-        """h: float32 [M, hidden]. Returns [M, hidden] in the model's dtype, until the next call."""
+        """Normalise h, float32 [M, hidden]. Returns [M, hidden] in the model's dtype, until the next call."""
         norm(h, s.length, s.wide)
         return s.x if s.x is s.wide else s.x.copy_(s.wide)
 
@@ -160,8 +174,10 @@ class FusedDecoder:
         angles: Angles,
         q: torch.Tensor,
     ) -> None:
-        """Norms and rotary embedding. qkv: [M, heads + 2 kv_heads, D]. Fills ``q``, [M, kv_heads, group] heads as
-        pairs, scaled, and ``s.k``."""
+        """Apply norms and rotary embedding to q and k.
+
+        qkv: [M, heads + 2 kv_heads, D]. Fills ``q``, [M, kv_heads, group] heads as pairs, scaled, and ``s.k``.
+        """
         s.heads.copy_(qkv[:, : self._turned])
         if layer.norm_heads is not None:
             layer.norm_heads(s.heads, s.head_length, s.heads)
@@ -169,7 +185,7 @@ class FusedDecoder:
         self._rotary.turn(s.k_pairs, angles.k, s.turned_pairs)
 
     def _gate(self, gate_up: torch.Tensor, s: _Scratch) -> torch.Tensor:
-        """SwiGLU. gate_up: [M, 2 * intermediate]. Returns [M, intermediate], until the next call."""
+        """Apply SwiGLU. gate_up: [M, 2 * intermediate]. Returns [M, intermediate], until the next call."""
         gate, up = gate_up.chunk(2, dim=-1)
         if self._threads <= 2:
             # Two threads share an even number of rows between two of them: no row is cut.
@@ -180,6 +196,7 @@ class FusedDecoder:
         return s.gated.mul_(up)
 
     def _fuse(self, layer: Any, order: torch.Tensor, rows: int) -> _FusedLayer:
+        """Fuse one layer's products. order: [columns of qkv] int64, heads of q and k in pairs."""
         attention, mlp = layer.self_attn, layer.mlp
         norm_heads = None
         if hasattr(attention, "q_norm"):
@@ -199,6 +216,8 @@ class FusedDecoder:
 
     @torch.inference_mode(False)
     def _allocate(self, rows: int) -> _Scratch:
+        """Make the scratch memory of tiles of ``rows`` rows."""
+
         def make(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
             return torch.zeros(shape, dtype=dtype, device=self._device)
 

@@ -1,4 +1,4 @@
-"""Work on the engine's thread that may rest: generators that yield wherever other work may be done in between."""
+"""Interruptible work: generators that yield wherever other work of the engine's thread may be done in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def run_through(steps: Generator[None, None, T]) -> T:
-    """Do all of it without a rest."""
+    """Run a generator to its end without interruption, and return its result."""
     while True:
         try:
             next(steps)

@@ -1,8 +1,8 @@
-"""Which shapes give which bits: measured on this machine when the model is loaded.
+"""Measurement of bitwise invariance: the shapes that agree to the bit on this machine, found when the model is loaded.
 
-A matrix product's or an attention row's bits may depend on how many rows are computed with it. The engine
-uses only shapes that were seen to agree. On a CPU with AVX512_BF16 (Zen 5) all tiles from 2 rows up agree; with
-AMX they fall into classes, and then prompts use one tile and decode another whose KV is not shared.
+A matrix product's or an attention row's bits may depend on how many rows are computed with it. The engine uses only
+shapes that were seen to agree. On a CPU with AVX512_BF16 (Zen 5) all tiles from 2 rows up agree; with AMX they fall
+into classes, and then prompts use one tile and decode another with KV that is not shared.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from kvproxy.engine.forward.attention.scores_cpu import STRETCHES
 
 BASE_TILE = 64
 TILES = (2, 4, 8, 16, 32, 64, 128, 256)
-"""A decode row reads every weight, whatever the tile: what the tile's other rows cost beside that is half the time
-of a step in a 16-row tile (Qwen3-4B's matrices on Zen 5: 2 rows 6.2 ms, 4 7.1, 8 8.6, 16 11.8)."""
+"""Row counts of a tile. A decode row reads every weight, in any tile: the cost of the tile's other rows beside that is
+half the time of a step in a 16-row tile (Qwen3-4B's matrices on Zen 5: 2 rows 6.2 ms, 4 7.1, 8 8.6, 16 11.8)."""
 DECODE_TILE = 16
 GRANULES = (4, 16, 64)
 _VALUES = 64
@@ -37,10 +37,10 @@ RowFunction = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Numerics:
-    """What the kernels were seen to keep."""
+    """The invariances that this machine's kernels were seen to keep."""
 
     tiles: tuple[int, ...]
-    """Row counts whose results agree to the bit with BASE_TILE's, ascending: any may compute shared KV."""
+    """Row counts with results that agree to the bit with BASE_TILE's, ascending: any may compute shared KV."""
     unified: bool
     """True when DECODE_TILE is one of ``tiles``: decode rows ride in prompt tiles and their KV is shared."""
     granule: int
@@ -51,10 +51,11 @@ class Numerics:
     """The attention kernel's name, see ``kernels``."""
 
     def tile_for(self, rows: int) -> int:
-        """The smallest tile for ``rows`` rows; ``rows`` is at most ``tiles[-1]``."""
+        """Return the smallest tile for ``rows`` rows; ``rows`` is at most ``tiles[-1]``."""
         return next(t for t in self.tiles if t >= rows)
 
     def describe(self) -> str:
+        """Return the result in one line, for the log."""
         tiles = "/".join(str(t) for t in self.tiles)
         decode = "decode shares them" if self.unified else f"decode in its own {DECODE_TILE}-row tile"
         verdict = "exact" if self.exact else "NOT shown exact"
@@ -78,6 +79,8 @@ def measure(
 
     linears: callables [M, width] -> [M, out]; widths: their input widths, in the same order. rowwise: elementwise
     functions and norms, cheap ones, with their widths.
+
+    Example: ``measure([layer], [1024], kv_heads=8, group=2, head_dim=128, dtype=dtype, device=device)``
     """
     generator = torch.Generator().manual_seed(20260613)
     agreeing, fixed = set(TILES), True
@@ -114,8 +117,12 @@ def measure(
 def agreeing_tiles(
     linear: RowFunction, width: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[int, ...]:
-    """Row counts up to DECODE_TILE that give every row the bits that DECODE_TILE gives it; the last is itself. On a
-    GPU the smaller ones save nothing."""
+    """Return the row counts up to DECODE_TILE that give every row DECODE_TILE's bits; the last is DECODE_TILE itself.
+
+    On a GPU the smaller ones save nothing. linear: [M, width] -> [M, out].
+
+    Example: ``agreeing_tiles(head, 1024, torch.bfloat16, torch.device("cpu"))``
+    """
     if device.type != "cpu":
         return (DECODE_TILE,)
     x = torch.randn(DECODE_TILE, width, generator=torch.Generator().manual_seed(5)).to(
@@ -127,7 +134,7 @@ def agreeing_tiles(
 
 
 def _uniform_rows_agree(function: RowFunction, x: torch.Tensor) -> bool:
-    """Whether equal rows give equal results. ``x`` is overwritten.
+    """Return whether equal rows give equal results. ``x`` is overwritten.
 
     torch computes the few elements at the ends of each thread's share in another way, which shows in few of their
     values: random rows may well miss it.
@@ -140,7 +147,7 @@ def _uniform_rows_agree(function: RowFunction, x: torch.Tensor) -> bool:
 
 
 def _rows_keep(linear: RowFunction, x: torch.Tensor, generator: torch.Generator) -> bool:
-    """Whether a row's result is the same in any place of the tile, among any other rows."""
+    """Return whether a row's result is the same in any place of the tile, among any other rows."""
     y = linear(x.contiguous())
     # A random order of few rows may leave most of them where they were: so each is moved by one place too.
     orders = torch.randperm(x.shape[0], generator=generator), torch.arange(x.shape[0]).roll(1)
@@ -171,7 +178,7 @@ class _Calls:
         self._mask[:, BLOCK_TOKENS // 2 :] = float("-inf")
 
     def keep(self, granule: int) -> bool:
-        """Whether calls of every width in steps of ``granule`` agree row by row with one of all rows."""
+        """Return whether calls of every width in steps of ``granule`` agree row by row with one of all rows."""
         whole = -(-self._most // granule) * granule
         for length, masked, most in _LENGTHS:
             base = self._run(0, whole, length, masked)
@@ -187,14 +194,14 @@ class _Calls:
     def _run(
         self, first: int, width: int, length: int, masked: bool, spans: int = 1
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The same positions ``spans`` times, each with results of its own."""
+        """Attend to the same positions ``spans`` times, each with results of its own."""
         q = self._q[None, :, first : first + width]
         k, v = self._kv[:, :, BLOCK_TOKENS // 2 : BLOCK_TOKENS // 2 + length].repeat(1, 1, spans, 1)
-        out = torch.empty(spans, *q.shape[1:], dtype=k.dtype, device=q.device)
-        top, total = (torch.empty(out.shape[:3], device=q.device) for _ in range(2))
+        weighted_sum = torch.empty(spans, *q.shape[1:], dtype=k.dtype, device=q.device)
+        row_max, exp_sum = (torch.empty(weighted_sum.shape[:3], device=q.device) for _ in range(2))
         mask = self._mask[None, None, first : first + width] if masked else None
-        self._kernel(q, k, v, mask, out, top, total)
-        return out, top, total
+        self._kernel(q, k, v, mask, weighted_sum, row_max, exp_sum)
+        return weighted_sum, row_max, exp_sum
 
 
 _LENGTHS = (

@@ -1,7 +1,7 @@
-"""The digest of a fixed computation: what this process's kernels make of one model's layers, to the bit.
+"""The digest of a fixed computation: the bits that this process's kernels give one model's layers.
 
 Part of the engine fingerprint. A library's version, an instruction set and an environment variable are reasons for
-other bits, and no list of reasons is complete; the results are what pages are made of.
+other bits, and no list of reasons is complete; pages are made of the results.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ def kernel_digest(
     threads: int,
     device: torch.device,
 ) -> str:
-    """sha256 (hex) over the K, V, hidden states and logits of a fixed prompt in every tile that may compute it.
+    """Return sha256 (hex) over the K, V, hidden states and logits of a fixed prompt in every tile that may compute it.
 
-    The rows stand behind pages of fixed KV, a whole span of them where the context is long enough, so that each
-    kind of attention call is made. ``head``: [R, hidden] -> float32 [R, vocab]; ``vocab``: number of token ids;
-    ``context``: positions that the model has; ``threads``: those of torch. Neither reads nor advances a global
-    random generator.
+    The rows stand behind pages of fixed KV, a whole span of them where the context is long enough, so that each kind of
+    attention call is made. ``head``: [R, hidden] -> float32 [R, vocab]; ``vocab``: number of token ids; ``context``:
+    positions that the model has; ``threads``: those of torch. Neither reads nor advances a global random generator.
+
+    Example: ``kernel_digest(tiles, head, shape, vocab=49152, context=8192, threads=2, device=device)``
     """
     shallow, layers = tiles.shallow()
     whole_model = layers > 1
@@ -68,13 +69,16 @@ def kernel_digest(
 
 
 def _tile_sizes(numerics: Numerics, whole_model: bool) -> list[int]:
-    """Those that fit a page; of a model that is run in full two, which the others were seen to agree with."""
+    """Return the tile sizes that fit a page; only two of a model that is run in full.
+
+    The others were seen to agree with those two.
+    """
     sizes = {BASE_TILE, DECODE_TILE} if whole_model else {*numerics.tiles, DECODE_TILE}
     return sorted(size for size in sizes if size <= PAGE_TOKENS)
 
 
 def _pages(shape: PageShape, before: int, generator: torch.Generator, device: torch.device) -> torch.Tensor:
-    """A pool's tensor whose pages 1 to ``before`` are random, alike in all layers; the next one is the prompt's."""
+    """Return a pool's tensor with random pages 1 to ``before``, alike in all layers; the next one is the prompt's."""
     pool = PagePool(shape, before + 2, device)
     size = (2, shape.kv_heads, before, PAGE_TOKENS, shape.head_dim)
     pool.kv[:, :, :, 1 : before + 1] = torch.randn(size, generator=generator).to(device, shape.dtype)

@@ -1,7 +1,7 @@
-"""Running a transformers decoder over a tile.
+"""`Decoder` protocol of a transformers decoder over a tile, and `ModuleDecoder`, which works for any supported model.
 
-``ModuleDecoder`` calls transformers' own forward and works for any supported model. ``FusedDecoder`` (in ``fused``)
-does the same sums in a third of the calls, for the families whose forward is known.
+``ModuleDecoder`` calls transformers' own forward. ``FusedDecoder`` (in ``fused_decoder``) does the same sums in a third
+of the calls, for the families with a known forward.
 """
 
 from __future__ import annotations
@@ -33,37 +33,42 @@ class TileInput:
 
     @property
     def written(self) -> int:
-        """Rows that are somebody's."""
+        """Rows that are no padding."""
         return self.plan.written
 
 
 Steps = Generator[None, None, torch.Tensor]
-"""A tile's way through the model: may rest wherever it yields; returns hidden states, [M, hidden]."""
+"""A tile's way through the model: interruptible wherever it yields; returns hidden states, [M, hidden]."""
 
 
 class Decoder(Protocol):
-    def steps(self, tile: TileInput, kv: torch.Tensor, attention: Attention) -> Steps:
-        """All layers over a tile, K and V written into ``kv`` (the pool's tensor, modified in place).
+    """Protocol of a model's layers over tiles."""
 
-        Yields between two layers where it can; other tiles, of any number of rows, may run there in full or in
-        part. So nothing that is needed behind a yield may stand in a buffer that another tile also uses.
-        Returns hidden states after the last norm, [M, hidden].
+    def steps(self, tile: TileInput, kv: torch.Tensor, attention: Attention) -> Steps:
+        """Run all layers over a tile, K and V written into ``kv`` (the pool's tensor, modified in place).
+
+        Yields between two layers where it can; other tiles, of any number of rows, may run there in full or in part. So
+        nothing that is needed behind a yield may stand in a buffer that another tile also uses. Returns hidden states
+        after the last norm, [M, hidden].
+
+        Example: ``hidden = run_through(decoder.steps(tile, pool.kv, attention))``
         """
 
     def linears(self) -> Iterator[nn.Module]:
-        """Every linear layer that a tile goes through."""
+        """Yield every linear layer that a tile goes through."""
 
     def shallow(self) -> tuple[Decoder, int]:
-        """A decoder that runs each kernel of this one in as few layers as it can, and their number."""
+        """Return a decoder that runs each kernel of this one in as few layers as it can, and their number."""
 
     def rowwise(self) -> Iterator[tuple[RowFunction, int]]:
-        """Whatever else must treat every row alike: functions [M, width] -> [M, ...], and their widths."""
+        """Yield all other functions that must treat every row alike, [M, width] -> [M, ...], and their widths."""
 
 
 class ModuleDecoder:
     """transformers' forward, with packed linears and our attention function."""
 
     def __init__(self, body: Any, config: Any, rows: int) -> None:
+        """Take ``body`` over: its linear layers are packed. See ``make_decoder`` for the arguments."""
         self._body = body
         self._depth: int = config.num_hidden_layers
         self._activation = getattr(config, "hidden_act", None)
@@ -71,7 +76,11 @@ class ModuleDecoder:
         pack_linears(body, rows)
 
     def steps(self, tile: TileInput, kv: torch.Tensor, attention: Attention) -> Steps:
-        yield from ()  # transformers' forward cannot rest.
+        """See ``Decoder.steps``; never yields.
+
+        Example: ``decoder.steps(tile, pool.kv, attention)``
+        """
+        yield from ()  # transformers' forward cannot be interrupted.
         out = self._body(
             input_ids=tile.token_ids.unsqueeze(0),
             position_ids=tile.positions.unsqueeze(0),
@@ -82,25 +91,30 @@ class ModuleDecoder:
         return hidden
 
     def linears(self) -> Iterator[nn.Module]:
+        """See ``Decoder.linears``."""
         return (m for m in self._body.modules() if isinstance(m, PackedLinear | nn.Linear))
 
     def shallow(self) -> tuple[Decoder, int]:
-        # transformers' forward runs all layers, which may be of several shapes.
+        """See ``Decoder.shallow``: all layers, which may be of several shapes."""
         return self, self._depth
 
     def rowwise(self) -> Iterator[tuple[RowFunction, int]]:
         # In float32 torch's SiLU has other bits at the ends of each thread's share of the elements.
+        """See ``Decoder.rowwise``: the activation, if its name is known."""
         if self._activation in ACT2FN and isinstance(self._width, int):
             yield ACT2FN[self._activation], self._width
 
 
 class TileKV(Protocol):
-    """Rides through transformers' forward as a keyword argument, to our attention function."""
+    """Protocol of the keyword argument that carries a tile's KV through transformers' forward to our attention."""
 
     def attend(
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """Write K and V, then attend. q: [M, heads, D]; k, v: [M, kv_heads, D]. Returns M * heads * D elements."""
+        """Write K and V, then attend. q: [M, heads, D]; k, v: [M, kv_heads, D]. Returns M * heads * D elements.
+
+        Example: ``kv_tile.attend(0, q, k, v, scale=head_dim**-0.5)``
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +148,7 @@ def _attention(
     scaling: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. query: [1, heads, M, D] -> [1, M, heads, D]."""
+    """Implement transformers' attention interface. query: [1, heads, M, D] -> [1, M, heads, D]."""
     layer: int = module.layer_idx  # type: ignore[assignment]  # nn.Module types attributes as tensors
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))

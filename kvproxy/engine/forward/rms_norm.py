@@ -13,14 +13,17 @@ class RmsNorm:
     """
 
     def __init__(self, weight: torch.Tensor, eps: float) -> None:
-        """weight: [..., n]."""
+        """Fold the constants into the weight, [..., n]."""
         n = weight.shape[-1]
         # x / sqrt(sum(x^2) / n + eps) = sqrt(n) * x / sqrt(sum(x^2) + n * eps)
         self._weight = weight.detach().float() * n**0.5
         self._floor = n * eps
 
     def __call__(self, x: torch.Tensor, length: torch.Tensor, out: torch.Tensor) -> None:
-        """x, out: float32 [..., n], maybe the same; length: float32 [..., 1], overwritten."""
+        """Normalise x into out, float32 [..., n], maybe the same; length: float32 [..., 1], overwritten.
+
+        Example: ``norm(h, torch.empty(rows, 1), out=h)``
+        """
         torch.linalg.vector_norm(x, dim=-1, keepdim=True, out=length)
         length.square_().add_(self._floor).rsqrt_()
         torch.mul(x, length, out=out)

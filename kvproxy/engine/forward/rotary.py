@@ -1,4 +1,4 @@
-"""Rotary position embedding as a product of complex numbers, in float32."""
+"""Rotary position embedding (Su et al., "RoFormer", 2021) as a product of complex numbers, in float32."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from kvproxy.engine.forward.attention.kernels import LOG2_E
 
 _VECTOR = 16
-"""Complex numbers that one step of torch's vectorized multiplication takes; a row of other sizes has a rest."""
+"""Complex numbers in one step of torch's vectorized multiplication; a row of other sizes has a rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Angles:
-    """Of a tile's rows."""
+    """The angles of a tile's rows."""
 
     k: torch.Tensor
     """complex64 [M, 1, D / 2]"""
     q: torch.Tensor
-    """The same, scaled: [M, 1, 1, D / 2]."""
+    """complex64 [M, 1, 1, D / 2]: the same, scaled."""
 
 
 class Rotary:
@@ -30,8 +30,13 @@ class Rotary:
     """
 
     def __init__(self, module: Any, head_dim: int, positions: int, scale: float) -> None:
-        """module: transformers' rotary embedding, of a kind that does not depend on the prompt's length. scale: what
-        scores are multiplied with; queries are scaled by it times log2(e) (see ``kernels.Kernel``)."""
+        """Compute the angles of ``positions`` positions.
+
+        module: transformers' rotary embedding, of a kind that does not depend on the prompt's length. scale: the factor
+        of scores; queries are scaled by it times log2(e) (see ``kernels.Kernel``).
+
+        Example: ``Rotary(body.rotary_emb, head_dim=64, positions=8192, scale=64**-0.5)``
+        """
         with torch.inference_mode(False), torch.no_grad():
             device = module.inv_freq.device
             at = torch.arange(positions, device=device).unsqueeze(0)
@@ -44,13 +49,16 @@ class Rotary:
         self._direct = half % _VECTOR == 0 and torch.get_num_threads() <= 2 and device.type == "cpu"
 
     def angles(self, positions: torch.Tensor) -> Angles:
-        """positions: [M] int64."""
+        """Return the angles of positions, [M] int64."""
         turn = self._table[positions].unsqueeze(1)
         scaled = torch.view_as_complex(torch.view_as_real(turn) * self._factor)
         return Angles(turn, scaled.unsqueeze(1))
 
     def turn(self, x: torch.Tensor, angles: torch.Tensor, out: torch.Tensor) -> None:
-        """x, out: complex64 [..., D / 2], see ``pairs``; angles broadcast to them."""
+        """Multiply x by the angles into out, complex64 [..., D / 2], see ``pairs``; angles broadcast to them.
+
+        Example: ``rotary.turn(pairs(k), rotary.angles(positions).k, out=pairs(turned))``
+        """
         if self._direct:
             torch.mul(x, angles, out=out)
             return
@@ -61,14 +69,16 @@ class Rotary:
 
 
 def pairs(x: torch.Tensor) -> torch.Tensor:
-    """float32 [..., D] as complex64 [..., D / 2], the same memory."""
+    """View float32 [..., D] as complex64 [..., D / 2], the same memory."""
     return torch.view_as_complex(x.unflatten(-1, (-1, 2)))
 
 
 def paired(heads: int, head_dim: int, device: torch.device) -> torch.Tensor:
-    """[heads * head_dim] int64: the order that puts dimension i + D/2 of each head behind dimension i.
+    """Return the order that puts dimension i + D/2 of each head behind dimension i: [heads * head_dim] int64.
 
     Scores are sums over a head's dimensions, so that any order that queries and keys share will do.
+
+    Example: ``paired(heads=9, head_dim=64, device=torch.device("cpu"))``
     """
     half = head_dim // 2
     order = torch.arange(head_dim, device=device).view(2, half).T.reshape(-1)

@@ -1,4 +1,4 @@
-"""A transformers model that runs on tiles: its own modules, our linear kernels and our attention."""
+"""`TileModel`: a transformers model that runs on tiles, with its own modules, our linear kernels and our attention."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,15 +19,15 @@ from transformers.utils import logging as hf_logging
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import PageShape
-from kvproxy.engine.forward.attention.call_plan import Segment
 from kvproxy.engine.forward.forward_check import check_forward, refusal, take_reference
 from kvproxy.engine.forward.fused_decoder import can_fuse
 from kvproxy.engine.forward.interruptible import run_through
 from kvproxy.engine.forward.invariance import DECODE_TILE, Numerics, agreeing_tiles
 from kvproxy.engine.forward.kernel_digest import kernel_digest
 from kvproxy.engine.forward.linear import PackedLinear, fuse
-from kvproxy.engine.forward.module_decoder import ATTENTION, Steps, register_attention
-from kvproxy.engine.forward.tiles import Tile, has_triton, open_tiles
+from kvproxy.engine.forward.module_decoder import ATTENTION, register_attention
+from kvproxy.engine.forward.open_tiles import has_triton, open_tiles
+from kvproxy.engine.forward.tiles import Tile
 from kvproxy.engine.models.supported import check_supported
 from kvproxy.errors import SetupError
 
@@ -37,9 +36,13 @@ FORMAT = 3
 
 
 class TileModel:
-    """A loaded model. Built by :func:`load_model`. Meant for one thread; several take turns, layer by layer."""
+    """A loaded model: its ``tiles`` and its output head. Built by :func:`load_model`; for one thread."""
 
     def __init__(self, model: nn.Module, config: Any, fingerprint_base: str, threads: int) -> None:
+        """Take a transformers model over, measure it, and check its forward where that is transformers' own.
+
+        Example: ``TileModel(model, model.config, fingerprint_base, torch.get_num_threads())``
+        """
         self.config = config
         self.device = next(model.parameters()).device
         self.dtype: torch.dtype = next(model.parameters()).dtype
@@ -60,18 +63,16 @@ class TileModel:
         # A head tied to the embedding gets a packed copy of its own; the embedding keeps the plain weight.
         self._head = fuse([head], DECODE_TILE)
         try:
-            self._tiles = open_tiles(loaded.get_decoder(), self._head, config, self.page_shape, self.device)
+            self.tiles = open_tiles(loaded.get_decoder(), self._head, config, self.page_shape, self.device)
         except (AttributeError, TypeError, AssertionError) as e:
             if reference is None:
                 raise
             raise refusal(config, f"its layers are not built as tiles need them ({e})") from e
         self._head_tiles = agreeing_tiles(self._head, head.in_features, self.dtype, self.device)
-        self._layer = threading.Lock()
-        """Held while a layer is computed: all tiles share the memory for what stands between its products."""
         if reference is not None:
             check_forward(
                 self.forward,
-                self.tile,
+                self.tiles.tile,
                 self.logits,
                 reference=reference,
                 config=config,
@@ -83,7 +84,7 @@ class TileModel:
             {
                 **_causes(fingerprint_base, self.dtype, self.device, self.numerics, threads),
                 "results": kernel_digest(
-                    self._tiles,
+                    self.tiles,
                     self.logits,
                     self.page_shape,
                     vocab=self.vocab_size,
@@ -98,38 +99,22 @@ class TileModel:
 
     @property
     def numerics(self) -> Numerics:
-        """What was measured. Fewer tiles than these serve the same answers."""
-        return self._tiles.numerics
+        """The measured tile sizes and their exactness. Fewer tiles than these serve the same answers."""
+        return self.tiles.numerics
 
     @numerics.setter
     def numerics(self, numerics: Numerics) -> None:
-        self._tiles.numerics = numerics
-
-    def tile(self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]) -> Tile:
-        """``token_ids`` and ``positions``: one for each row of the tile, padding rows included."""
-        return self._tiles.tile(token_ids, positions, segments)
+        self.tiles.numerics = numerics
 
     def forward(self, tile: Tile, kv: torch.Tensor) -> torch.Tensor:
-        """Run all layers over a tile, writing its K and V into ``kv`` (the pool's tensor).
+        """Run all layers over a tile of ``tiles.tile``, writing its K and V into ``kv`` (the pool's tensor).
 
         Returns hidden states after the last norm, [M, hidden].
         """
-        return run_through(self.steps(tile, kv))
-
-    def steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
-        """As ``forward``, resting between two layers wherever it yields; other tiles may run meanwhile."""
-        inner = self._tiles.steps(tile, kv)
-        while True:
-            with self._layer:
-                try:
-                    next(inner)
-                except StopIteration as done:
-                    hidden: torch.Tensor = done.value
-                    return hidden
-            yield
+        return run_through(self.tiles.steps(tile, kv))
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """hidden: [R, hidden] -> float32 [R, vocab], computed in tiles of at most DECODE_TILE rows."""
+        """Apply the head: [R, hidden] -> float32 [R, vocab], computed in tiles of at most DECODE_TILE rows."""
         chunks = []
         for start in range(0, hidden.shape[0], DECODE_TILE):
             rows = hidden[start : start + DECODE_TILE]
@@ -139,8 +124,8 @@ class TileModel:
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def linears(self) -> list[PackedLinear | nn.Linear]:
-        """Every matrix that a tile is multiplied with, layer by layer; the output head is not among them."""
-        return [m for m in self._tiles.linears() if isinstance(m, PackedLinear | nn.Linear)]
+        """Return every matrix that a tile is multiplied with, layer by layer, without the output head."""
+        return [m for m in self.tiles.linears() if isinstance(m, PackedLinear | nn.Linear)]
 
 
 def load_model(
@@ -153,7 +138,10 @@ def load_model(
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> TileModel:
-    """Load a model folder for serving. Raises SetupError when it cannot be served or read."""
+    """Load a model folder for serving. Raises SetupError when it cannot be served or read.
+
+    Example: ``load_model(folder, dtype=dtype, device=pick_device("auto"), tokenizer_digest=a, template_digest=b)``
+    """
     say = progress or (lambda _: None)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -181,7 +169,7 @@ def load_model(
 
 
 def from_module(model: nn.Module, name: str) -> TileModel:
-    """A TileModel around a model that was made in memory (random weights; tests and benchmarks)."""
+    """Make a TileModel of a model that was made in memory (random weights; tests and benchmarks)."""
     register_attention()
     config: Any = model.config
     check_supported(config)
@@ -191,6 +179,7 @@ def from_module(model: nn.Module, name: str) -> TileModel:
 
 
 def read_config(folder: Path) -> Any:
+    """Read a model folder's transformers config. Raises SetupError."""
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as e:
@@ -198,7 +187,10 @@ def read_config(folder: Path) -> Any:
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one, else the CPU. A CUDA device has its number. Raises SetupError."""
+    """Return the device of that name: ``auto`` is CUDA where there is one, else the CPU.
+
+    A CUDA device has its number. Raises SetupError.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -215,7 +207,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def config_digest(config: Any) -> str:
-    """Of everything in the configuration that changes the computation; names and versions are left out."""
+    """Return a digest of everything in the configuration that changes the computation.
+
+    Names and versions are left out.
+    """
     fields = {
         k: v
         for k, v in config.to_dict().items()
@@ -225,7 +220,7 @@ def config_digest(config: Any) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """sha256 over the weight files, in name order; 8 GB take a few seconds, and are worth it."""
+    """Return sha256 over the weight files, in name order; 8 GB take a few seconds, and are worth it."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise SetupError(
@@ -239,14 +234,14 @@ def weights_digest(folder: Path) -> str:
 
 
 def _fingerprint(parts: Mapping[str, str]) -> str:
-    """All that the bits depend on, as one hex digest."""
+    """Return one hex digest of everything that the bits depend on."""
     return hashlib.sha256("|".join(f"{k}={v}" for k, v in parts.items()).encode()).hexdigest()
 
 
 def _causes(
     base: str, dtype: torch.dtype, device: torch.device, numerics: Numerics, threads: int
 ) -> Mapping[str, str]:
-    """What is known to change bits, by name; ``kernel_digest`` covers what is not."""
+    """Return the known causes of other bits, by name; ``kernel_digest`` covers the unknown ones."""
     return {
         "format": str(FORMAT),
         "model": base,

@@ -1,23 +1,16 @@
-"""How tiles run: which decoder, which attention and which tile sizes, on the device that the model is on."""
+"""`Tiles`: the protocol of a model's tiles on one device, and the two kinds of tile."""
 
 from __future__ import annotations
 
-import copy
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import nn
 
-from kvproxy.engine.cache.page_pool import PageShape
-from kvproxy.engine.forward.attention.attention import Attention
-from kvproxy.engine.forward.attention.call_plan import Segment, build_plan
-from kvproxy.engine.forward.attention.kernels import open_kernel
+from kvproxy.engine.forward.attention.call_plan import Segment
 from kvproxy.engine.forward.cuda.tile_layout import PagedTile
-from kvproxy.engine.forward.fused_decoder import make_decoder
-from kvproxy.engine.forward.invariance import BASE_TILE, Numerics, measure
-from kvproxy.engine.forward.linear import PackedLinear
+from kvproxy.engine.forward.invariance import Numerics
 from kvproxy.engine.forward.module_decoder import Steps, TileInput
 
 Tile = TileInput | PagedTile
@@ -25,90 +18,23 @@ Tile = TileInput | PagedTile
 
 
 class Tiles(Protocol):
+    """Protocol of a model's tiles on one device."""
+
     numerics: Numerics
 
     def tile(self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]) -> Tile:
-        """``token_ids`` and ``positions``: one for each row, padding rows included."""
+        """Make a tile.
+
+        ``token_ids`` and ``positions``: one for each row, padding rows included.
+
+        Example: ``tiles.tile(ids, range(len(ids)), [Segment(0, 0, len(ids), pages)])``
+        """
 
     def steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
         """See ``Decoder.steps``."""
 
     def linears(self) -> Iterator[nn.Module]:
-        """Every linear layer that a tile goes through."""
+        """Yield every linear layer that a tile goes through."""
 
     def shallow(self) -> tuple[Tiles, int]:
-        """Tiles that run each kernel of these in as few layers as they can, and the number of layers."""
-
-
-def open_tiles(body: Any, head: nn.Module, config: Any, shape: PageShape, device: torch.device) -> Tiles:
-    """Takes ``body`` (the model without its output head) over, and measures."""
-    if device.type == "cuda" and has_triton():
-        from kvproxy.engine.forward.cuda.paged_tiles import PagedTiles, can_page
-
-        if can_page(config, shape):
-            return PagedTiles(body, head, config, shape, device)
-    return PlainTiles(body, config, shape, device)
-
-
-def has_triton() -> bool:
-    """It comes with torch's builds for CUDA devices, and with no other."""
-    return importlib.util.find_spec("triton") is not None
-
-
-class PlainTiles:
-    """A ``Tiles`` of torch's own operations."""
-
-    def __init__(self, body: Any, config: Any, shape: PageShape, device: torch.device) -> None:
-        self._group: int = config.num_attention_heads // config.num_key_value_heads
-        self._shape, self._device = shape, device
-        self._decoder = make_decoder(body, config, BASE_TILE)
-        self.numerics = self._measure()
-        kernel = open_kernel(
-            self.numerics.kernel, kv_heads=shape.kv_heads, head_dim=shape.head_dim, dtype=shape.dtype
-        )
-        self._attention = Attention(
-            kernel,
-            kv_heads=shape.kv_heads,
-            group=self._group,
-            head_dim=shape.head_dim,
-            dtype=shape.dtype,
-            device=device,
-        )
-
-    def tile(
-        self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
-    ) -> TileInput:
-        plan = build_plan(segments, len(token_ids), self._group, self.numerics.granule, self._device)
-        ids, at = (torch.tensor(list(x), device=self._device) for x in (token_ids, positions))
-        return TileInput(ids, at, plan)
-
-    def steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
-        assert isinstance(tile, TileInput)
-        return self._decoder.steps(tile, kv, self._attention)
-
-    def linears(self) -> Iterator[nn.Module]:
-        return self._decoder.linears()
-
-    def shallow(self) -> tuple[Tiles, int]:
-        first = copy.copy(self)
-        first._decoder, layers = self._decoder.shallow()
-        return first, layers
-
-    def _measure(self) -> Numerics:
-        # The head is always run in one shape, so it need not agree across tiles.
-        distinct: dict[tuple[int, int, bool], nn.Module] = {}
-        for module in self._decoder.linears():
-            assert isinstance(module, PackedLinear | nn.Linear)
-            key = (module.in_features, module.out_features, module.bias is not None)
-            distinct.setdefault(key, module)
-        layers: list[Callable[[torch.Tensor], torch.Tensor]] = list(distinct.values())
-        return measure(
-            layers,
-            [width for width, _, _ in distinct],
-            rowwise=self._decoder.rowwise(),
-            kv_heads=self._shape.kv_heads,
-            group=self._group,
-            head_dim=self._shape.head_dim,
-            dtype=self._shape.dtype,
-            device=self._device,
-        )
+        """Return tiles that run each kernel of these in as few layers as they can, and the number of layers."""

@@ -1,67 +1,112 @@
-"""From waiting to running: reserve pages, take what is cached, load what is on disk, follow who is ahead."""
+"""Admission: reserves pages for a waiting sequence, shares cached ones, loads stored ones, or follows a prefill."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 from kvproxy.core import PAGE_TOKENS, MissReason
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
-from kvproxy.engine.cache.page_io import PageIO, Read
+from kvproxy.engine.cache.page_io import PageIO, PageRead
 from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
-from kvproxy.errors import CannotFit, HitLost, KVProxyError, Overloaded
-from kvproxy.store.page_store import Loaded, Missing
+from kvproxy.errors import CannotFit, ContextTooLong, HitLost, InvalidRequest, KVProxyError, Overloaded
+from kvproxy.store.page_results import Loaded, Missing
 
 logger = logging.getLogger(__name__)
 
 WORTH_FOLLOWING = PAGE_TOKENS
-"""Positions that another's prefill must be about to save before it is waited for."""
+"""Positions that another sequence's prefill must be about to save before a sequence waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits that a job is checked against before it is queued.
+
+    ``pages``: the whole page budget. ``vocabulary``: width of the model's logits.
+    """
+
+    max_context: int
+    pages: int
+    vocabulary: int
+
+    def check(self, job: Job) -> None:
+        """Refuse a job that the engine can never serve. Raises ContextTooLong, CannotFit or InvalidRequest."""
+        prompt, new = len(job.token_ids), job.max_tokens
+        if prompt + new > self.max_context or prompt >= self.max_context:
+            raise ContextTooLong(limit=self.max_context, prompt_tokens=prompt, completion_tokens=new)
+        need = pages_for(prompt + max(new - 1, 0))
+        if need > self.pages:
+            raise CannotFit(
+                f"This request needs {need} pages of KV ({prompt} prompt tokens and up to {new} new ones), "
+                f"and the whole page budget is {self.pages} pages. Shorten it, lower max_tokens, or raise "
+                "engine.page_budget."
+            )
+        # An id out of range would break the whole tile, and every sequence in it.
+        for ids, param in ((job.token_ids, "prompt"), (job.predicted, "prediction")):
+            self._check_ids((min(ids), max(ids)) if ids else (), param)
+        self._check_ids([i for i, _ in job.sampling.logit_bias], "logit_bias")
+        self._check_ids(job.sampling.stop_token_ids, "stop_token_ids")
+
+    def _check_ids(self, ids: tuple[int, ...] | list[int], param: str) -> None:
+        wrong = next((i for i in ids if not 0 <= i < self.vocabulary), None)
+        if wrong is not None:
+            raise InvalidRequest(
+                f"Invalid '{param}': {wrong} is no token of this model, whose ids are 0 to "
+                f"{self.vocabulary - 1}.",
+                param=param,
+            )
 
 
 class Admission:
-    """Engine thread only. Changes sequences and their pages; sends no events but failures."""
+    """Moves sequences from WAITING to FOLLOWING, LOADING or PREFILL. Engine thread only.
+
+    Changes sequences and their pages; emits no events but failures.
+    """
 
     def __init__(self, cache: KVCache, io: PageIO, fail: Callable[[Sequence, KVProxyError], None]) -> None:
-        """``fail`` ends a sequence whose pages turned out bad after it was admitted."""
+        """``fail`` ends a sequence if its stored pages are rejected after it was admitted."""
         self._cache = cache
         self._io = io
         self._fail = fail
         self._loads: dict[Sequence, int] = {}
 
     def try_admit(self, seq: Sequence, running: Iterable[Sequence]) -> bool:
-        """Move a WAITING sequence on. False when pages are short: it stays, and so does all behind it.
+        """Admit a WAITING sequence. False when pages are short: it keeps waiting.
 
-        Raises HitLost when the job insists on more cached positions than there are. Where nobody runs who
-        could give pages back, the partial page of its match is given up, since it would be there twice; then
-        HitLost or CannotFit, when the pages that its own hold keeps are what it lacks.
+        Raises HitLost when the job requires more cached positions than there are. When no running sequence could give
+        pages back, the partial page of its match is given up, since it would be in memory twice; then HitLost or
+        CannotFit, when the pages that its own hold keeps are the ones that it lacks.
         """
         job, cache = seq.job, self._cache
         # The last prompt token's logits are needed unless nothing is to be generated.
         limit = seq.prefill_end - (1 if job.max_tokens or job.score_from is not None else 0)
         if seq.resumed and seq.prefill_end < len(seq.tokens):
-            limit = seq.prompt_tokens  # Its last position has been answered; nothing comes of its logits.
+            limit = (
+                seq.prompt_tokens
+            )  # The token behind its last position is known, so its logits are not needed.
         if job.score_from is not None:
             limit = min(limit, job.score_from)
         match = cache.match(seq.tokens, job.readable, limit) if job.reuse else PrefixMatch((), 0)
         if match.tokens < seq.required:
-            raise HitLost("the pages were evicted meanwhile", MissReason.NOT_RESIDENT)
+            raise HitLost("the cached pages were evicted before admission", MissReason.NOT_RESIDENT)
         leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None
         if leader is not None:
             seq.phase, seq.following = Phase.FOLLOWING, leader
             return True
         if not self._reserve(seq, match):
-            self._refuse_what_pins_leave_no_room_for(seq, match)
+            self._check_room_beside_pins(seq, match)
             if any(True for _ in running):
                 return False
             match = _whole_pages(match)
             if match.tokens < seq.required or not self._reserve(seq, match):
                 if seq.required:
-                    raise HitLost("its pages leave no room for its own", MissReason.NOT_RESIDENT)
+                    raise HitLost("cached pages leave no room for the request", MissReason.NOT_RESIDENT)
                 if not job.reuse:
                     raise CannotFit(
                         "The page budget has no room to compute this beside its kept pages. Raise "
@@ -71,9 +116,12 @@ class Admission:
         self._begin(seq, seq.matched)
         return True
 
-    def _refuse_what_pins_leave_no_room_for(self, seq: Sequence, match: PrefixMatch) -> None:
-        """Waiting would not help: publishers' pins go when documents do. Raises CannotFit. An answer that may end
-        anywhere, or has begun, is promised less instead, and goes on as far as there is room."""
+    def _check_room_beside_pins(self, seq: Sequence, match: PrefixMatch) -> None:
+        """Refuse a sequence that pinned documents leave no room for. Raises CannotFit.
+
+        Waiting would not help: publishers' pins last as long as their documents. An open-ended answer, or one that has
+        begun, gets a smaller reservation instead, and goes on as far as there is room.
+        """
         shared = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.pinned)
         pool, most = self._cache.pool, self._cache.pool.total - self._cache.pinned
         bound = not (seq.job.open_ended or seq.resumed)
@@ -87,7 +135,7 @@ class Admission:
             seq.allowance = 1
 
     def _reserve(self, seq: Sequence, match: PrefixMatch) -> bool:
-        """Pin ``match`` and have the pages promised that are needed besides its full resident ones."""
+        """Retain ``match`` and reserve the pages needed besides its full resident ones. False without room."""
         whole = sum(1 for n in match.nodes[: match.tokens // PAGE_TOKENS] if n.page is not None)
         need = pages_for(seq.reach) - whole
         if match.tokens % PAGE_TOKENS and match.nodes[-1].page is None:
@@ -100,7 +148,7 @@ class Admission:
 
     def _begin(self, seq: Sequence, nodes: tuple[Node, ...]) -> None:
         seq.admitted_at = time.perf_counter()
-        self._cache.used(nodes)
+        self._cache.note_use(nodes)
         missing = [n for n in nodes if n.page is None]
         if not missing:
             self._attach(seq)
@@ -111,7 +159,7 @@ class Admission:
             self._io.read(node, partial(self._page_read, seq), seq.tenant)
 
     def leave(self, seq: Sequence) -> None:
-        """Give back all that a sequence holds. Idempotent."""
+        """Give back a sequence's pages and reservations, and end it. Idempotent."""
         self._cache.release(seq.matched)
         seq.matched = ()
         self._cache.return_pages(seq.pages)
@@ -123,7 +171,7 @@ class Admission:
         seq.phase = Phase.ENDED
 
     def _leader(self, seq: Sequence, matched: int, running: Iterable[Sequence]) -> Sequence | None:
-        """Somebody who is computing what this sequence needs next, in a scope that it may read."""
+        """Return a sequence that is computing this one's next positions, in a scope that it may read."""
         for other in running:
             if other is seq or other.phase not in (Phase.PREFILL, Phase.LOADING):
                 continue
@@ -133,24 +181,24 @@ class Admission:
         return None
 
     def leader_done(self, seq: Sequence) -> bool:
-        """Whether a FOLLOWING sequence has nothing more to wait for."""
+        """Return whether a FOLLOWING sequence can go on: its leader has computed the shared positions, or has left."""
         leader = seq.following
         if leader is None or leader.phase not in (Phase.PREFILL, Phase.LOADING):
             return True
         return leader.computed >= _shareable(leader.job, seq.job)
 
-    def _page_read(self, seq: Sequence, read: Read) -> None:
+    def _page_read(self, seq: Sequence, read: PageRead) -> None:
         if seq.phase is Phase.LOADING:
             with isolated(seq, self._fail):
                 self._take_page(seq, read)
 
-    def _take_page(self, seq: Sequence, read: Read) -> None:
+    def _take_page(self, seq: Sequence, read: PageRead) -> None:
         node, result = read.node, read.result
         if isinstance(result, Loaded):
             self._cache.costs.loaded(read.seconds)
         if isinstance(result, Loaded) and node.page is None:
             page = self._cache.take(None)
-            seq.reserved -= 1  # Where it is not kept after all, _loaded counts anew.
+            seq.reserved -= 1  # If the page is rejected, _loaded reserves anew.
             try:
                 self._cache.pool.write(page, result.payload, len(node.token_ids))
             except BaseException as e:
@@ -160,7 +208,7 @@ class Admission:
                 self._reject(node, str(e))
             else:
                 # The page now belongs to the node; the sequence's share of it is counted at _attach.
-                self._cache.arrived(node, page)
+                self._cache.attach_loaded(node, page)
         elif not isinstance(result, Loaded):
             self._reject(node, "it is missing" if isinstance(result, Missing) else result.reason)
         self._loads[seq] -= 1
@@ -171,7 +219,7 @@ class Admission:
 
     def _reject(self, node: Node, reason: str) -> None:
         logger.warning(
-            "stored page %s (tokens %d-%d) is not used: %s",
+            "stored page %s (tokens %d-%d) is not used and will be computed again: %s",
             node.key.hex()[:16],
             node.index * PAGE_TOKENS,
             node.index * PAGE_TOKENS + len(node.token_ids),
@@ -180,7 +228,7 @@ class Admission:
         self._cache.discard_if_absent(node)
 
     def _loaded(self, seq: Sequence) -> None:
-        """All reads have ended. Cut the match at the first page that did not arrive."""
+        """Cut the match at the first page that did not arrive, once all reads have ended."""
         good: list[Node] = []
         for node in seq.matched:
             if node.page is None:
@@ -194,12 +242,14 @@ class Admission:
             if seq.cached < seq.required:
                 self._fail(seq, HitLost("stored pages failed verification", MissReason.PAGES_REJECTED))
                 return
-            # Pages that shared nothing after all must come from somewhere.
+            # The positions of the lost pages are computed, into pages that must be reserved.
             self._cache.unreserve(seq.reserved)
             seq.reserved = 0
             need = pages_for(seq.reach) - seq.cached // PAGE_TOKENS
             if not self._cache.reserve(need):
-                self._fail(seq, Overloaded("stored pages were damaged and memory is short; try again"))
+                self._fail(
+                    seq, Overloaded("stored pages were damaged and memory is short; try again in a moment")
+                )
                 return
             seq.reserved = need
         self._attach(seq)
@@ -228,14 +278,17 @@ class Admission:
 
 
 def _whole_pages(match: PrefixMatch) -> PrefixMatch:
-    """Without the page that is used in part."""
+    """Return ``match`` without the page that is used in part."""
     whole = match.tokens // PAGE_TOKENS
     return PrefixMatch(match.nodes[:whole], whole * PAGE_TOKENS)
 
 
 def _shareable(leader: Job, job: Job) -> int:
-    """How many leading positions of ``leader``'s prefill ``job`` can take from it: what the leader leaves to
-    others, and where ``job`` may not read all of that, the full pages of what is shared."""
+    """Count the leading positions of ``leader``'s prefill that ``job`` can take from it.
+
+    They are the positions that the leader registers; when ``job`` may not read them all, the full pages in the shared
+    scope.
+    """
     shared = common_prefix(leader.token_ids, job.token_ids[:-1])
     if leader.registers_until is not None:
         shared = min(shared, leader.registers_until)

@@ -1,7 +1,7 @@
 """The engine: one thread that owns the model, the pages and every sequence.
 
-Other threads talk to it by putting calls into its inbox; it answers through callbacks that must not block.
-``_step`` is the whole loop: take the inbox, admit, run a tile, hand out tokens.
+Other threads put calls into its inbox; it answers through callbacks that must not block. ``_step`` is the whole loop:
+take the inbox, admit, run tiles, hand out tokens.
 """
 
 from __future__ import annotations
@@ -14,24 +14,22 @@ from concurrent.futures import Future
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.engine.cache.kv_cache import KVCache
-from kvproxy.engine.cache.page_io import PageIO, PagesOnDisk
-from kvproxy.engine.cache.page_writer import Keeper
+from kvproxy.engine.cache.page_io import DurablePages, PageIO
+from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
-from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.engine.loop.admission import Admission
-from kvproxy.engine.loop.fairness.compute_service import Service
+from kvproxy.engine.loop.admission import Admission, Limits
+from kvproxy.engine.loop.fairness.compute_service import ComputeService
 from kvproxy.engine.loop.fairness.places import Claim, Places
-from kvproxy.engine.loop.fairness.tenant_shares import tenants_of
-from kvproxy.engine.loop.fairness.waiting_line import Line
+from kvproxy.engine.loop.fairness.waiting_line import WaitingLine
 from kvproxy.engine.loop.inbox import Inbox
 from kvproxy.engine.loop.isolation import TileFailed, engine_failure, isolated
 from kvproxy.engine.loop.kernel_thread import KernelThread
-from kvproxy.engine.loop.limits import Limits
 from kvproxy.engine.loop.pacing import Pace
-from kvproxy.engine.loop.page_growth import Growth
-from kvproxy.engine.loop.scheduler import whose_turn
+from kvproxy.engine.loop.page_growth import PageGrowth
+from kvproxy.engine.loop.scheduler import ready
 from kvproxy.engine.loop.sequence import ALLOWANCE, Emit, Job, Phase, Sequence
 from kvproxy.engine.loop.step import EngineStep
 from kvproxy.engine.loop.tile_results import TileResults
@@ -43,7 +41,10 @@ logger = logging.getLogger(__name__)
 
 
 class Engine:
-    """Start with :meth:`start`, end with :meth:`stop`. Public methods may be called from any thread."""
+    """Runs jobs on one model. Start it with :meth:`start`, end it with :meth:`stop`.
+
+    Public methods may be called from any thread.
+    """
 
     def __init__(
         self,
@@ -55,16 +56,19 @@ class Engine:
         max_context: int,
         max_running: int,
         max_waiting: int,
-        store: PagesOnDisk | None = None,
+        store: DurablePages | None = None,
         thread: KernelThread | None = None,
         speculate: bool = True,
         pace: Pace | None = None,
         spill: SpillFiles | None = None,
         allowance: int = ALLOWANCE,
     ) -> None:
-        """``thread``: the one on which the model was loaded; the engine closes it when it stops. ``speculate``: draft
-        tokens where it pays; it changes no answer. ``allowance``: tokens of an answer whose pages are promised before
-        it begins."""
+        """Make an engine that :meth:`start` starts.
+
+        ``thread``: the one on which the model was loaded; the engine closes it when it stops. ``speculate``: draft
+        tokens where it pays; it changes no answer. ``allowance``: tokens of an answer that get pages before
+        it begins.
+        """
         self.model, self.cache = model, cache
         self.max_context = max_context
         self._limits = Limits(max_context, cache.pool.total, model.vocab_size)
@@ -74,10 +78,10 @@ class Engine:
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
         self._admission = Admission(cache, self.io, self._end)
-        self._results = TileResults(cache, Keeper(cache, self.io), model.numerics, self._end)
+        self._results = TileResults(cache, PageWriter(cache, self.io), model.numerics, self._end)
         self._running: list[Sequence] = []
-        self._service = Service()
-        self._line = Line(
+        self._service = ComputeService()
+        self._line = WaitingLine(
             cache,
             self._admission,
             self._service,
@@ -86,22 +90,25 @@ class Engine:
             self._end,
             self._give_way,
         )
-        self._growth = Growth(cache, self._line.make_room, self._end, self._results.finish, self._give_way)
+        self._growth = PageGrowth(
+            cache, self._line.make_room, self._end, self._results.finish, self._give_way
+        )
         self._places = Places(max_running + max_waiting)
         self._count = 0
         self._count_lock = threading.Lock()
-        cost = StepCost() if speculate else None
-        self._turns = EngineStep(
+        cost = DraftCost() if speculate else None
+        self._tiles = EngineStep(
             TileRunner(model, cache), model.numerics, pace or Pace(), cost, self._service
         )
         self.drafts = self._results.drafts
         self.preemptions = 0
-        """The number of times that a sequence gave its place and pages back, to an older one or to another tenant's."""
+        """Number of times that a sequence gave its place and pages back, to an older one or to another tenant's."""
         self._stopping = False
         self._thread = thread or KernelThread()
         self._ended: Future[None] | None = None
 
     def start(self) -> None:
+        """Run the loop on the engine thread."""
         self._ended = self._thread.submit(self._loop)
 
     def stop(self) -> None:
@@ -116,6 +123,7 @@ class Engine:
 
     @property
     def alive(self) -> bool:
+        """Whether the loop runs and takes jobs."""
         return self._ended is not None and not self._ended.done() and not self._stopping
 
     @property
@@ -130,12 +138,15 @@ class Engine:
 
     @property
     def load(self) -> tuple[int, int]:
-        """Requests that run, and that wait."""
+        """Number of running requests, and of waiting ones."""
         running, count = len(self._running), self._count
         return running, max(0, count - running)
 
     def claim(self, tenant: str, count: int, *, again: bool = False) -> Claim:
-        """Places for the sequences of one request: see :meth:`Places.claim`."""
+        """Claim places for the sequences of one request: see :meth:`Places.claim`.
+
+        Example: ``engine.claim("team-a", 4)``
+        """
         return self._places.claim(tenant, count, again=again)
 
     def submit(
@@ -145,10 +156,11 @@ class Engine:
         on_progress: Callable[[int, int], None] | None = None,
         claim: PlacesClaim | None = None,
     ) -> Sequence:
-        """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine's thread.
-        ``claim``: the request's that it is a sequence of; without one it is a request by itself.
+        """Queue a job. ``emit`` gets Started, TextDelta*, Finished, or one exception, on the engine thread.
 
-        Raises ContextTooLong, CannotFit, InvalidRequest, Overloaded or ShuttingDown at once.
+        ``on_progress(computed, total)``: called after each tile of the prompt. ``claim``: the places of the request
+        that the job is a part of; without one it is a request by itself. Raises ContextTooLong, CannotFit,
+        InvalidRequest, Overloaded or ShuttingDown at once. Example: ``engine.submit(job, events.put)``
         """
         self._limits.check(job)
         with self._count_lock:
@@ -161,18 +173,17 @@ class Engine:
                 seq.claim = claim or own
                 seq.claim.enter()
             self._count += 1
-            # Under the lock, so that it is in the inbox before the thread takes its last look there.
+            # Under the lock: the call must be in the inbox before the thread looks there for the last time.
             self._inbox.put(lambda: self._arrive(seq))
         return seq
 
     def cancel(self, seq: Sequence) -> None:
-        """The reader has left: rows and pages are free at the next step. Nothing more is emitted."""
+        """End a sequence when its client has left: its pages are free at the next step. Nothing more is emitted."""
         seq.cancelled = True
         self._inbox.put(lambda: None)
 
     def call(self, function: Callable[[], object]) -> Future[object]:
-        """Run a function between two steps, on the engine's thread. Fails with ShuttingDown when no step
-        follows."""
+        """Run a function between two steps, on the engine thread. Fails with ShuttingDown when no step follows."""
         with self._count_lock:
             if self.alive:
                 return self._inbox.ask(function)
@@ -181,8 +192,10 @@ class Engine:
         return refused
 
     def check(self) -> list[str]:
-        """Audit pages against their holders; [] when sound. Engine thread only: use
-        ``call(engine.check)``."""
+        """Audit pages against their holders and return the faults; [] when sound.
+
+        Engine thread only: use ``call(engine.check)``.
+        """
         return self.cache.check([s.pages for s in self._running])
 
     def _loop(self) -> None:
@@ -190,7 +203,7 @@ class Engine:
             try:
                 self._step()
             except Exception:
-                logger.exception("the engine's step failed; its sequences end with an error")
+                logger.exception("the engine's step failed; all its requests end with an error")
                 for seq in [*self._running, *self._line.waiting]:
                     self._end(seq, engine_failure())
 
@@ -198,47 +211,35 @@ class Engine:
         self._take_inbox()
         self._drop_cancelled()
         self._wake_followers()
-        self._service.meet(tenants_of(self._running) | tenants_of(self._line.waiting))
         self._line.admit()
         for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prefill_end]:
             with isolated(seq, self._end):
-                self._results.computed(
-                    seq
-                )  # A prefill-only job, cached to its end, or an answer that resumes.
-        turn = whose_turn(self._running, time.perf_counter())
+                # A prefill-only job that is cached to its end, or an answer that resumes.
+                if (finished := self._results.computed(seq)) is not None:
+                    self._end(seq, finished)
+        turn = ready(self._running, time.perf_counter())
         decoding = self._growth.with_room([s for s in turn if s.phase is Phase.DECODE], self._line.shares)
         prefilling = [s for s in turn if s.phase is Phase.PREFILL]
         following = [s for s in self._running if s.phase is Phase.FOLLOWING]
-        served = self._compute(prefilling, decoding, following)
+        served: set[Sequence] = set()
+        try:
+            for work, scored in self._tiles.take(prefilling, decoding, following, self._inbox.has_calls):
+                for seq, last in self._results.hand_out(work, scored):
+                    self._end(seq, last)
+                served.update(part.sequence for part in work.parts)
+        except TileFailed as e:
+            logger.exception("a tile failed; %d requests end with an error", len(e.sequences))
+            for seq in e.sequences:
+                self._end(seq, engine_failure())
         if any(s not in served for s in decoding):
             # Streams that found no row go first next time.
             self._running.sort(key=lambda s: s.phase is Phase.DECODE and s in served)
 
-    def _compute(
-        self, prefilling: list[Sequence], decoding: list[Sequence], following: list[Sequence]
-    ) -> set[Sequence]:
-        """Run a step's tiles and hand out what came of them; those that had a row."""
-        served: set[Sequence] = set()
-        try:
-            tiles = self._turns.take(prefilling, decoding, lambda: self._inbox.waiting, following)
-            for work, scored in tiles:
-                for part in work.parts:
-                    with isolated(part.sequence, self._end):
-                        self._results.computed(part.sequence)
-                    served.add(part.sequence)
-                for rows in scored:
-                    if rows.sequence.phase is not Phase.ENDED:
-                        with isolated(rows.sequence, self._end):
-                            self._results.deliver(rows)
-        except TileFailed as e:
-            logger.exception("a tile failed; %d sequences end with an error", len(e.sequences))
-            for seq in e.sequences:
-                self._end(seq, engine_failure())
-        return served
-
     def _take_inbox(self) -> None:
-        """Wait for a call only when there is nothing to compute; look again soon while somebody waits for
-        pages, which another thread's ``hold`` may be keeping."""
+        """Run queued calls; wait for one only when there is nothing to compute.
+
+        While a sequence waits for pages, which another thread's ``hold`` may be keeping, it looks again after 20 ms.
+        """
         busy = any(
             s.phase in (Phase.PREFILL, Phase.DECODE)
             or (s.phase is Phase.FOLLOWING and self._admission.leader_done(s))
@@ -254,7 +255,7 @@ class Engine:
 
     def _drop_cancelled(self) -> None:
         for seq in [s for s in (*self._running, *self._line.waiting) if s.cancelled]:
-            # What a reader who left had computed is kept for the next one.
+            # The computed KV of a cancelled request is kept for later ones.
             with isolated(seq, lambda seq, _: self._end(seq, None)):
                 if seq.phase in (Phase.PREFILL, Phase.DECODE):
                     self._results.register(seq, partial=True)
@@ -272,23 +273,27 @@ class Engine:
                 self._line.waiting.insert(0, seq)
 
     def _give_way(self, seq: Sequence) -> None:
-        """A sequence gives its place and its pages back and waits, before all that came after it, to be computed
-        again."""
+        """Preempt a sequence: it gives its place and pages back and waits, before all that arrived after it, to be
+        computed again."""
         with isolated(seq, self._end):
             self._results.register(seq, partial=True)
         if seq.phase is Phase.ENDED:
             return
-        self._turns.drop(seq)
+        self._tiles.drop(seq)
         self._admission.leave(seq)
         seq.give_way(unified=self.model.numerics.unified)
         self._running.remove(seq)
-        self._line.back(seq)
+        self._line.requeue(seq)
         self.preemptions += 1
-        logger.info("%s gave way behind %d tokens of its answer", seq.job.id, seq.generated)
+        logger.info(
+            "%s was preempted after %d tokens of its answer and waits for pages", seq.job.id, seq.generated
+        )
 
     def _end(self, seq: Sequence, last: Finished | BaseException | None) -> None:
-        """Give back all that the sequence holds, then emit its last event: whoever hears that a request has
-        ended may send the next one at once, and must find its place and its pages free."""
+        """Give back the sequence's place and pages, then emit its last event (None: none).
+
+        In this order: a client that sees the end may send its next request at once, and must find them free.
+        """
         if seq.phase is Phase.ENDED:
             return
         self._admission.leave(seq)
@@ -304,7 +309,7 @@ class Engine:
             try:
                 seq.emit(last)
             except Exception:
-                logger.exception("%s has ended, and nobody could be told", seq.job.id)
+                logger.exception("%s has ended, and its last event could not be delivered", seq.job.id)
 
     def _begin_stop(self) -> None:
         for seq in [*self._running, *self._line.waiting]:

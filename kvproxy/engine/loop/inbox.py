@@ -1,4 +1,4 @@
-"""What other threads ask of the engine's."""
+"""A thread-safe queue of calls to run on the engine thread between two steps."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ logger = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Calls, run in order on the thread that takes them."""
+    """Calls from any thread, run in order on the thread that takes them."""
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there is a call to be taken."""
+    def has_calls(self) -> bool:
+        """Return whether a call is waiting to be run."""
         return not self._calls.empty()
 
     def put(self, call: Callable[[], None]) -> None:
-        """``call`` should not raise: what it raises is logged, and nobody hears of it."""
+        """Queue a call. It should not raise: an exception is logged and reaches no caller."""
         self._calls.put(call)
 
     def ask(self, function: Callable[[], object]) -> Future[object]:
-        """The future also carries what the function raised."""
+        """Queue a function and return its result as a future, which also carries the function's exception."""
         future: Future[object] = Future()
 
         def run() -> None:
@@ -39,14 +38,18 @@ class Inbox:
         return future
 
     def take(self, *, wait: bool, timeout_s: float | None) -> None:
-        """Run all that is there. ``wait``: for the first call, so long at most; None: for as long as it takes."""
+        """Run all queued calls.
+
+        ``wait``: block until there is a first call, for ``timeout_s`` seconds at most (None: without a limit).
+        Example: ``inbox.take(wait=True, timeout_s=0.02)``
+        """
         try:
             call = self._calls.get(block=wait, timeout=timeout_s)
             while True:
                 try:
                     call()
                 except Exception:
-                    logger.exception("a call to the engine's thread failed; the others are run")
+                    logger.exception("a call to the engine thread failed; the calls behind it are run")
                 call = self._calls.get_nowait()
         except queue.Empty:
             return

@@ -1,4 +1,4 @@
-"""Keeps one sequence's failure its own: the others lose neither their place nor a bit of their answers."""
+"""Isolation of failures: an exception in one sequence ends that sequence alone, and changes no bit of the others."""
 
 from __future__ import annotations
 
@@ -23,15 +23,25 @@ class TileFailed(Exception):
 
 @contextmanager
 def isolated(sequence: Sequence, end: Callable[[Sequence, KVProxyError], None]) -> Iterator[None]:
-    """End ``sequence``, and it alone, with what the block raises. Errors without a meaning outside are logged."""
+    """End ``sequence``, and it alone, with the exception that the block raises: see :func:`last_error`.
+
+    Example: ``with isolated(seq, engine_end): admission.try_admit(seq, running)``
+    """
     try:
         yield
-    except KVProxyError as e:
-        end(sequence, e)
-    except Exception:
-        logger.exception("%s failed in the engine and ends; the others go on", sequence.job.id)
-        end(sequence, engine_failure())
+    except Exception as e:
+        end(sequence, last_error(sequence, e))
+
+
+def last_error(sequence: Sequence, error: Exception) -> KVProxyError:
+    """Return the error that ends ``sequence`` towards its client. Exceptions without a meaning for clients are
+    logged and replaced."""
+    if isinstance(error, KVProxyError):
+        return error
+    logger.error("%s failed in the engine and ends; other requests go on", sequence.job.id, exc_info=error)
+    return engine_failure()
 
 
 def engine_failure() -> KVProxyError:
+    """Return the error for a failure inside the engine."""
     return KVProxyError("the engine failed on this request; its log has the cause")

@@ -25,7 +25,10 @@ class KernelThread:
         self._thread.start()
 
     def submit(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
-        """The future also carries what the call raised."""
+        """Queue a call and return its result as a future, which also carries the call's exception.
+
+        Example: ``thread.submit(load_model, folder, dtype=torch.bfloat16).result()``
+        """
         future: Future[T] = Future()
 
         def call() -> None:
@@ -38,7 +41,7 @@ class KernelThread:
         return future
 
     def close(self) -> None:
-        """End after the calls that were submitted. Idempotent."""
+        """End the thread after the calls that were submitted. Idempotent."""
         self._calls.put(None)
         self._thread.join()
 

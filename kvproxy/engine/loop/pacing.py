@@ -1,8 +1,8 @@
-"""How much of a step prompts may take while streams run. Pure decisions; times are told, never taken.
+"""Pacing: limits the prompt rows of a step while streams run. Pure decisions; durations are passed in, never measured.
 
-A stream's gap is a decode tile and what is done between it and the next one. Prompts get what is left of
-``GAP`` decode steps, whatever the prompt's depth: short remainders as rows of the decode tile itself, long ones
-as some layers of a tile of their own (``prefill``).
+A stream's gap is a decode tile and the work between it and the next one. Prompts get the rest of ``GAP`` decode
+steps, at any depth of the prompt: short remainders as rows of the decode tile itself, long ones as some layers of a
+tile of their own (``long_prefill``).
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from kvproxy.engine.forward.invariance import BASE_TILE, Numerics
 from kvproxy.engine.loop.tile_cost import TileCost
 
 GAP = 1.75
-"""A stream's gap while prompts are computed, in undisturbed decode steps. What is promised is 3 at the 99th
-percentile; the rest is for what cannot be foreseen. A prefill gets three sevenths of the time then."""
+"""A stream's gap while prompts are computed, in undisturbed decode steps. The promise is 3 at the 99th percentile;
+the rest is a reserve for unforeseen delays. A prefill gets three sevenths of the time then."""
 GAP_OWED = 2.5
-"""The same, while the prompt is one of a tenant that had less compute than any whose streams run: it gets three fifths
-of the time until it had as much, so that others' many streams do not leave it less than a half."""
+"""The gap while the prompt's tenant used less compute than any tenant with running streams: it gets three fifths of
+the time until its tenant has caught up, so that many streams of other tenants do not leave it less than a half."""
 PIECE = 0.75
-"""Of the time for prompts in a gap, what one piece of a tile may be expected to take: a piece is not divided."""
+"""The share of a gap's time for prompts that one piece of a tile may be expected to take: a piece is not divided."""
 LONGEST_PIECE_S = 0.1
-"""While nobody streams: a newcomer waits for the end of a piece. Tiles get no smaller than BASE_TILE for that."""
+"""Seconds of a piece while no stream runs: a new request waits for its end. Tiles get no smaller than BASE_TILE for
+that."""
 FEWEST_ROWS = 4
-"""While somebody does, a long prompt gets this many rows of a tile even where they take too long: it ends."""
+"""Rows that a long prompt gets in a tile beside streams even when they take too long, so that it ends."""
 _STEPS = 15
 _SAMPLES = 2
-"""Tiles of prompts that must have been seen before their cost is predicted."""
+"""Prompt tiles to be measured before their cost is predicted."""
 
 
 class Pace:
-    """Told of every tile that ran, says how large the next may be. One per engine."""
+    """Decides the size of the next tiles from the durations of those that ran. One per engine."""
 
     def __init__(self) -> None:
         self._steps: deque[float] = deque(maxlen=_STEPS)
@@ -44,30 +45,37 @@ class Pace:
         return statistics.median(self._steps) if self._steps else None
 
     def decoded(self, seconds: float) -> None:
-        """A tile of decode rows alone took so long."""
+        """Record the duration of a tile of decode rows alone."""
         self._steps.append(seconds)
 
     def prefilled(self, rows: int, reach: int, seconds: float, pieces: int | None = None) -> None:
-        """A tile of so many rows, some of them of prompts, took so long, in so many pieces if it was computed in
-        pieces. ``reach``: as ``Work.reach``."""
+        """Record the duration of a tile with prompt rows, and the number of pieces if it was computed in pieces.
+
+        ``reach``: as ``TileWork.reach``. Example: ``pace.prefilled(256, 256 * 1000, seconds=0.3, pieces=12)``
+        """
         self._cost.observe(rows, reach, seconds)
         if pieces is not None:
             self._pieces = pieces
 
     def may_ride(self, rows: int, reach: int) -> bool:
-        """Whether a decode tile may take so many rows of prompts along. ``reach``: as ``Work.reach``, of them."""
+        """Return whether a decode tile may take ``rows`` prompt rows with it. ``reach``: their ``TileWork.reach``."""
         step = self.step_s
         if step is None or self._cost.observed < _SAMPLES:
             return rows <= BASE_TILE
         return self._cost.added(rows, reach) <= (GAP - 1) * step
 
     def slice_s(self, spent_s: float, *, owed: bool = False) -> float:
-        """Seconds for the tiles of long prompts behind a step of decode rows that took ``spent_s``. ``owed``: they
-        are of a tenant that had less than those whose rows they were."""
+        """Return the seconds for tiles of long prompts behind a step of decode rows that took ``spent_s``.
+
+        ``owed``: a prompt's tenant used less compute than the tenants of those rows.
+        """
         return max(0.0, (GAP_OWED if owed else GAP) * (self.step_s or spent_s) - spent_s)
 
     def rows(self, numerics: Numerics, start: int, *, streams: bool) -> int:
-        """How many rows the next tile of a long prompt at position ``start`` may have at most."""
+        """Return the most rows that the next tile of a long prompt at position ``start`` may have.
+
+        Example: ``pace.rows(model.numerics, 4096, streams=True)``
+        """
         tiles = [*reversed(numerics.tiles)]
         step = self.step_s if streams else None
         if self._cost.observed < _SAMPLES:

@@ -1,20 +1,24 @@
-"""What goes into the next tiles. Pure: takes sequences, returns a value."""
+"""The scheduler: plans the rows of the next tiles. Pure: takes sequences, returns a value."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
-from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.decode.speculation import share
 from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, Numerics
-from kvproxy.engine.loop.fairness.tenant_shares import by_turns
+from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import Phase, Sequence
 
+T = TypeVar("T")
+
 MIN_PROMPT_ROWS = 16
-"""Short prompts find this many rows in a tile, however many sequences decode."""
+"""Rows of a tile that short prompts get beside any number of decoding sequences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,47 +29,54 @@ class Part:
     start: int
     count: int
     draft: tuple[int, ...] = ()
-    """Token ids that are guessed to follow the last known one: the last rows of ``count``."""
+    """Token ids drafted behind the last known one: the last rows of ``count``."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileWork:
+    """The rows of one tile."""
+
     tile: int
-    """Rows of the tile; a few may be padding."""
+    """Number of rows; a few may be padding."""
     parts: tuple[Part, ...]
 
     @property
     def reach(self) -> int:
-        """Positions that its rows attend to, summed, without those of the rows' own parts."""
+        """Sum over the rows of the positions before their part: the positions that each attends to."""
         return sum(p.count * p.start for p in self.parts)
 
     @property
     def decodes(self) -> bool:
-        """Whether no row is of a prompt."""
+        """Whether the tile has decode rows only, and no prompt row."""
         return all(p.start >= p.sequence.prefill_end for p in self.parts)
 
 
-def whose_turn(running: Seq[Sequence], now: float) -> list[Sequence]:
-    """Those of ``running`` that have something to compute, without the ones that let others go first, unless
-    nobody else has or their patience has ended. ``now``: of ``time.perf_counter``."""
-    ready = [s for s in running if s.phase in (Phase.PREFILL, Phase.DECODE)]
-    return [s for s in ready if now - s.served_at >= s.job.patience_s] or ready
+def ready(running: Seq[Sequence], now: float) -> list[Sequence]:
+    """Return the sequences with rows to compute in this step. ``now``: seconds of ``time.perf_counter``.
+
+    A job with patience is left out until its patience has ended, unless no other sequence has rows to compute.
+    """
+    computing = [s for s in running if s.phase in (Phase.PREFILL, Phase.DECODE)]
+    return [s for s in computing if now - s.served_at >= s.job.patience_s] or computing
 
 
-def choose(
+def plan_tiles(
     prefilling: Seq[Seq[Sequence]],
     decoding: Seq[Seq[Sequence]],
     numerics: Numerics,
     *,
     pace: Pace,
-    cost: StepCost | None = None,
+    cost: DraftCost | None = None,
 ) -> tuple[TileWork, ...]:
-    """The tiles to run in full before anything else: a row of each stream, and what is left of short prompts, so
-    that a hit waits for nobody's cold prefill. Long prompts are left to ``Prefill``. Both are given tenant by tenant,
-    the one that comes first at the front; where there are too few rows, the tenants take turns.
+    """Plan the tiles to run in full before a slice of a long prompt: a row of each stream, and short prompts.
 
-    Where decode rows share the prompt tile's bits all stand in one tile; elsewhere they have one each. While
-    anybody decodes, prompts get as much as ``pace`` allows. ``cost``: of a draft's rows; None drafts nothing.
+    So a hit never waits for another request's cold prefill; long prompts are left to ``LongPrefill``. ``prefilling``
+    and ``decoding`` are grouped by tenant, the first tenant at the front; when there are too few rows, tenants take
+    turns. When decode rows have the prompt tile's bits (``numerics.unified``), all rows stand in one tile; otherwise
+    prompts and streams have one each. Beside streams, prompts get as many rows as ``pace`` allows. ``cost``: that of
+    drafted rows; None drafts nothing.
+
+    Example: ``plan_tiles([[prompt]], [[stream, stream2]], numerics, pace=pace)``
     """
     most = numerics.tiles[-1]
     if not numerics.unified:
@@ -84,6 +95,38 @@ def choose(
     return (TileWork(_fitting(numerics, parts), parts),) if parts else ()
 
 
+def by_tenant(
+    sequences: Iterable[Sequence], followers: Iterable[Sequence] = ()
+) -> dict[Tenant, list[Sequence]]:
+    """Group ``sequences`` by tenant, in order.
+
+    A prefill that ``followers`` of other tenants wait for is listed under their tenants as well: it is computed in
+    their turn when its own tenant has to wait.
+    """
+    found: dict[Tenant, list[Sequence]] = {}
+    backers: dict[Sequence, list[Tenant]] = {}
+    for f in followers:
+        if f.following is not None:
+            backers.setdefault(f.following, []).append(f.tenant)
+    for seq in sequences:
+        for tenant in dict.fromkeys((seq.tenant, *backers.get(seq, ()))):
+            found.setdefault(tenant, []).append(seq)
+    return found
+
+
+def by_turns(groups: Iterable[Seq[T]]) -> Iterator[T]:
+    """Yield the first item of each group, then the second of each, and so on."""
+    left = [iter(group) for group in groups]
+    while left:
+        still = []
+        for group in left:
+            for item in group:
+                yield item
+                still.append(group)
+                break
+        left = still
+
+
 def _first(groups: Seq[Seq[Sequence]], most: int) -> list[Sequence]:
     return list(islice(by_turns(groups), most))
 
@@ -92,9 +135,11 @@ def _fitting(numerics: Numerics, parts: Seq[Part]) -> int:
     return numerics.tile_for(sum(p.count for p in parts))
 
 
-def _decode_parts(decoding: Seq[Sequence], cost: StepCost | None) -> tuple[Part, ...]:
-    """A row for each, and drafts in the rows that are left of a multiple of DECODE_TILE: those need no larger tile
-    and no further product with the output head, whose tiles have as many rows."""
+def _decode_parts(decoding: Seq[Sequence], cost: DraftCost | None) -> tuple[Part, ...]:
+    """Give each stream a row, and drafts the rows that are left of a multiple of DECODE_TILE.
+
+    Those need no larger tile and no further product with the output head, since its tiles have as many rows.
+    """
     free = -len(decoding) % DECODE_TILE
     if cost is None or not free:
         return tuple(Part(s, s.computed, 1) for s in decoding)
@@ -108,10 +153,10 @@ def _decode_parts(decoding: Seq[Sequence], cost: StepCost | None) -> tuple[Part,
 
 
 def _prompt_parts(prefilling: Seq[Seq[Sequence]], rows: int, pace: Pace | None) -> tuple[Part, ...]:
-    """All that is left of short prompts, of each tenant the shortest first; of equal ones, the oldest."""
+    """Take the whole rest of short prompts, each tenant's shortest first; of equal ones, the oldest."""
     parts: dict[Sequence, Part] = {}
     full: set[int] = set()
-    """Tenants whose next prompt was too long, and so are those behind it."""
+    """Tenants with a next prompt that was too long; the prompts behind it are longer."""
     taken = reach = 0
     turns = by_turns([[(n, s) for s in sorted(group, key=_remaining)] for n, group in enumerate(prefilling)])
     for tenant, sequence in turns:

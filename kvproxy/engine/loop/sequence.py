@@ -1,4 +1,4 @@
-"""One request inside the engine: its tokens, its pages and how far it is."""
+"""`Job` and `Sequence`: one request inside the engine, with its tokens, its pages and its progress."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.decode.detokenizer import Detokenizer
 from kvproxy.engine.decode.penalties import Penalties
 from kvproxy.engine.decode.speculation import LEAST_NEW, Drafter
-from kvproxy.engine.decode.text_deltas import Deltas
+from kvproxy.engine.decode.text_deltas import TextDeltas
 from kvproxy.events import Event
 
 logger = logging.getLogger(__name__)
 
 
 class Phase(Enum):
+    """The states of a sequence, in the order in which it passes through them."""
+
     WAITING = auto()
     """Not admitted: no pages reserved yet."""
     LOADING = auto()
@@ -40,7 +42,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a caller asks of the engine. ``max_tokens`` 0: prefill only (publishing, scoring).
+    """One prompt to compute and answer. ``max_tokens`` 0: prefill only (publishing, scoring).
 
     Pages that lie wholly within ``token_ids[:shared_end]`` are registered in ``shared_scope``, others in
     ``scope``. ``require_cached``: fail with HitLost rather than take fewer positions from pages.
@@ -54,44 +56,45 @@ class Job:
     readable: tuple[str, ...]
     seed: int
     tenant: str = ""
-    """Whom it runs for: places, pages and compute are shared between tenants. Jobs that name none are one tenant's."""
+    """The tenant that places, pages and compute are counted for. Jobs that name none belong to one tenant."""
     shared_end: int = 0
     shared_scope: str | None = None
     require_cached: int = 0
     reuse: bool = True
-    """False computes everything anew: the cold side of ``kvproxy verify``."""
+    """False computes all positions anew: the cold side of ``kvproxy verify``."""
     register: bool = True
-    """False leaves nothing behind for other readers."""
+    """False registers no page for other requests."""
     keep_until: int | None = None
-    """Positions from here on leave nothing behind for other readers; None keeps all, 0 nothing."""
+    """End of the positions that are registered for other requests; None registers all, 0 none."""
     persist: bool = False
-    """Do not finish before every page is in the store."""
+    """True: finish only when every page is in the store."""
     owner: str | None = None
-    """The publisher that stored pages are counted for; None: who they were counted for before."""
+    """The publisher that stored pages are counted for; None leaves the count as it is."""
     score_from: int | None = None
     """Keep the hidden states of every position from here on, as ``Sequence.scored``."""
     patience_s: float = 0.0
-    """How long this job lets others go first between two of its tiles; inf: it computes while nobody else does,
-    and is ended with Overloaded when others need its place. It is no tenant's then."""
+    """Seconds between two of its tiles in which other jobs go first. inf: a background job, which computes while no
+    other does, is ended with Overloaded when others need its place, and counts for no tenant."""
     inspect: Callable[[Sequence], None] | None = None
-    """Called on the engine's thread after each tile of the prompt, while its pages are held. Must not raise."""
+    """Called on the engine thread after each tile of the prompt, while its pages are held. Must not raise."""
     constraint: TokenConstraint | None = None
-    """What the answer must look like; its state belongs to this job alone."""
+    """The answer's grammar; its state belongs to this job alone."""
     speculate: bool = True
-    """False drafts nothing, wherever it would help: the answer is the same."""
+    """False drafts no tokens; the answer is the same."""
     open_ended: bool = False
-    """``max_tokens`` is where the context ends, and nobody's wish: the answer may end earlier, for want of pages."""
+    """True when the client set no limit: ``max_tokens`` is the end of the context, and the answer may end earlier, for
+    want of pages."""
     predicted: tuple[int, ...] | None = None
-    """What the client expects the answer to be like, as a source of drafts; None where it said nothing of it."""
+    """The client's prediction of the answer, as a source of drafts; None without one."""
 
     @property
     def registers_until(self) -> int | None:
-        """End of the positions that others may take from this job; None: all of them."""
+        """End of the positions that other requests may take from this job; None: all of them."""
         return self.keep_until if self.register else 0
 
 
 ALLOWANCE = 1024
-"""Tokens of an answer whose pages are promised before it begins; further pages are promised as it grows."""
+"""Tokens of an answer that get pages before it begins; further pages are reserved as it grows."""
 
 Emit = Callable[[Event | BaseException], None]
 """Called on the engine thread; must not block. An exception ends the stream."""
@@ -99,6 +102,8 @@ Emit = Callable[[Event | BaseException], None]
 
 @dataclass(eq=False, slots=True)
 class Sequence:
+    """One job in the engine. Engine thread only, but for ``cancelled``."""
+
     job: Job
     emit: Emit
     detokenizer: Detokenizer
@@ -106,40 +111,40 @@ class Sequence:
     phase: Phase = Phase.WAITING
     pages: list[int] = field(default_factory=list)
     reserved: int = 0
-    """Pages promised to this sequence and not taken yet."""
+    """Pages reserved for this sequence and not taken yet."""
     needed: int = 0
-    """Pages that its latest try to be admitted asked for."""
+    """Pages that its latest attempt at admission asked for."""
     tokens: list[int] = field(default_factory=list)
     """Prompt and answer; grows by :meth:`append`."""
     computed: int = 0
-    """Positions whose KV is in ``pages``."""
+    """Positions with their KV in ``pages``."""
     cached: int = 0
     """Positions that its latest admission took from kept pages."""
     hit: int | None = None
-    """``cached`` of the admission that its answer began with, which is what its reader is told; None before that gave
-    way for the first time."""
+    """``cached`` of the admission that its answer began with, which usage reports; None before its first
+    preemption."""
     allowance: int = ALLOWANCE
-    """Tokens of the answer, from here on, whose pages are promised at admission."""
+    """Further tokens of the answer that get pages at admission."""
     prefill_end: int = 0
-    """End of the positions that are computed as a prompt's are: of the prompt, or, where an answer that gave way is
-    computed again and its rows have a prompt's bits, of all that is known."""
+    """End of the positions that are computed as prompt rows: the prompt's end or, after a preemption, if decode rows
+    have a prompt row's bits, the end of all known tokens."""
     registered: int = 0
     """Full pages that are in the index; ``chain[i]`` is page i's node."""
     chain: list[Node] = field(default_factory=list)
     matched: tuple[Node, ...] = ()
-    """Pinned while LOADING."""
+    """Nodes retained while LOADING."""
     following: Sequence | None = None
     collapsed: bool = False
     cancelled: bool = False
     claim: PlacesClaim | None = None
-    """Of its request, which has its place; None outside of an engine."""
+    """The places of its request; None outside of an engine."""
     kept: tuple[Node, ...] = ()
-    """For persist jobs: the nodes of the whole prefix, once they are in the store."""
+    """Nodes of the whole prefix, once they are in the store (persist jobs only)."""
     on_progress: Callable[[int, int], None] | None = None
     hidden: torch.Tensor | None = None
     """[last_position - score_from, hidden size] of a scoring job: rows up to ``computed`` are valid."""
     failure: Exception | None = None
-    """What failed for it alone in a tile that others had rows in."""
+    """Exception that concerns it alone, from a tile with rows of other sequences."""
     served_at: float = 0.0
     """``time.perf_counter`` after its latest tile."""
     arrived_at: float = field(default_factory=time.perf_counter)
@@ -147,8 +152,8 @@ class Sequence:
     load_s: float = 0.0
     prefill_s: float = 0.0
     tenant: str | None = field(init=False)
-    """Who has a share of the engine for it; None for work that lets everybody go first."""
-    deltas: Deltas = field(init=False)
+    """The tenant that it counts for; None for a background job."""
+    deltas: TextDeltas = field(init=False)
     penalties: Penalties | None = field(init=False)
     """None where no parameter changes the logits of single tokens."""
     drafter: Drafter | None = field(init=False)
@@ -158,7 +163,7 @@ class Sequence:
         self.tenant = None if self.job.patience_s == inf else self.job.tenant
         self.tokens = list(self.job.token_ids)
         self.prefill_end = len(self.tokens)
-        self.deltas = Deltas(self.detokenizer)
+        self.deltas = TextDeltas(self.detokenizer)
         sampling = self.job.sampling
         wanted = Penalties.wanted(sampling)
         self.penalties = Penalties(sampling, self.job.token_ids) if wanted else None
@@ -166,8 +171,10 @@ class Sequence:
         self.drafter = Drafter(self.job.token_ids, self.job.predicted or ()) if drafts else None
 
     def score(self, start: int, hidden: torch.Tensor) -> None:
-        """Keep what was computed of the scored positions; by position, so that a row that is computed again
-        replaces what it was. hidden: [rows, hidden size] of positions ``start`` on, after the last norm."""
+        """Keep the hidden states of the scored positions. A row that is computed again replaces the earlier one.
+
+        hidden: [rows, hidden size] of positions ``start`` on, after the last norm.
+        """
         first = self.job.score_from
         if first is None or start + len(hidden) <= first:
             return
@@ -177,8 +184,10 @@ class Sequence:
         self.hidden[start + skip - first : start + skip - first + len(rows)] = rows
 
     def _with_rows_for(self, like: torch.Tensor, rows: int) -> torch.Tensor:
-        """``hidden`` with at least ``rows`` rows, twice as many as before when it has to grow: an answer without a
-        limit ends long before its last possible position."""
+        """Return ``self.hidden`` with room for ``rows`` rows, at least doubled when it has to grow.
+
+        All possible positions are not allocated at once: an answer without a limit ends long before its last one.
+        """
         kept, most = self.hidden, self.last_position - (self.job.score_from or 0)
         if kept is not None and len(kept) >= min(rows, most):
             return kept
@@ -199,8 +208,11 @@ class Sequence:
         return self.hidden[: max(0, self.computed - first)]
 
     def draft(self, most: int, *, row_cost: float, streams: int) -> tuple[int, ...]:
-        """Tokens that may follow the last known one, at most ``most``; see :meth:`Drafter.propose`. They end before
-        the positions that this sequence has pages for, and before the first that its grammar forbids."""
+        """Draft at most ``most`` tokens behind the last known one; see :meth:`Drafter.propose`.
+
+        The draft ends before the positions without a page, and before the first token that the grammar forbids.
+        Example: ``seq.draft(3, row_cost=0.01, streams=5)``
+        """
         most = min(most, self.last_position - self.computed - 1, self.room - self.computed - 1)
         known_ahead = self.computed + 1 < len(self.tokens)
         if self.drafter is None or most < 1 or known_ahead:
@@ -208,14 +220,16 @@ class Sequence:
         try:
             draft = self.drafter.propose(self.tokens, most, row_cost=row_cost, streams=streams)
         except Exception:
-            logger.exception("%s goes on without drafts, which change no answer", self.job.id)
+            logger.exception(
+                "drafting failed for %s; it goes on without drafts, with the same answer", self.job.id
+            )
             self.drafter = None
             return ()
         if draft and self.job.constraint is not None:
             try:
                 return draft[: self.job.constraint.valid(draft)]
             except Exception:
-                return ()  # Its mask is asked next, and tells this answer's reader what is wrong.
+                return ()  # The sampler calls its mask next, which reports the fault to this answer's client.
         return draft
 
     @property
@@ -225,15 +239,14 @@ class Sequence:
             return None
         return (0, 0) if self.drafter is None else self.drafter.prediction
 
-    def append(self, token: int) -> None:
-        """The next token of the answer."""
+    def append(self, token: int) -> bool:
+        """Append the next token of the answer, and return whether it is the answer's end rather than a part of it.
+
+        A grammar's end is always one: nothing can follow it.
+        """
         self.tokens.append(token)
         if self.penalties is not None:
             self.penalties.add(token)
-
-    def ends_with(self, token: int) -> bool:
-        """Whether this token is the end of the answer rather than a part of it. A grammar's end is always one:
-        nothing can follow it."""
         sampling = self.job.sampling
         if token in sampling.stop_token_ids:
             return True
@@ -241,7 +254,7 @@ class Sequence:
 
     @property
     def forbidden(self) -> frozenset[int]:
-        """Tokens that may not be chosen next while there is any other."""
+        """Tokens that may not be chosen next unless no other token can be."""
         sampling = self.job.sampling
         early = self.generated < sampling.min_tokens
         if sampling.ignore_eos:
@@ -252,52 +265,54 @@ class Sequence:
 
     @property
     def prompt_tokens(self) -> int:
+        """Number of prompt tokens."""
         return len(self.job.token_ids)
 
     @property
     def generated(self) -> int:
+        """Number of the answer's tokens so far."""
         return len(self.tokens) - self.prompt_tokens
 
     @property
     def last_position(self) -> int:
-        """Positions this sequence may ever need: the last new token is never computed."""
+        """Positions that this sequence may ever need; the last new token is never computed."""
         return self.prompt_tokens + max(self.job.max_tokens - 1, 0)
 
     @property
     def reach(self) -> int:
-        """Positions whose pages are promised at admission."""
+        """Positions that get pages at admission."""
         return min(self.last_position, len(self.tokens) + max(self.allowance - 1, 0))
 
     @property
     def room(self) -> int:
-        """Positions that have a page, taken or promised."""
+        """Positions that have a page, taken or reserved."""
         return (len(self.pages) + self.reserved) * PAGE_TOKENS
 
     @property
     def own_pages(self) -> int:
-        """Pages taken or promised for it alone, without those that it took from the cache."""
+        """Pages taken or reserved for it alone, without those that it shares from the cache."""
         return max(0, len(self.pages) - self.cached // PAGE_TOKENS) + self.reserved
 
     @property
     def resumed(self) -> bool:
-        """Whether it gave way before, and its reader has heard of it."""
+        """Whether it was preempted after its answer had begun."""
         return self.hit is not None
 
     @property
     def hit_tokens(self) -> int:
-        """Positions of the prompt that were taken from kept pages, as its reader is told."""
+        """Positions of the prompt that were taken from kept pages, as usage reports them."""
         return self.cached if self.hit is None else self.hit
 
     @property
     def required(self) -> int:
-        """Cached positions that it insists on; one that gave way takes what there is."""
+        """Cached positions that it requires; 0 for one that was preempted."""
         return 0 if self.resumed else self.job.require_cached
 
     def give_way(self, *, unified: bool) -> None:
-        """Begin again as WAITING, with all tokens known so far. Its pages are the admission's to take back before.
+        """Begin again as WAITING, with all tokens known so far. Admission takes its pages back before.
 
-        ``unified``: decode rows have a prompt row's bits, so that the answer may be computed as a prompt. Elsewhere
-        it is decoded again, token by known token. One whose answer has not begun comes as if for the first time.
+        ``unified``: decode rows have a prompt row's bits, so that the answer may be computed as a prompt. Otherwise
+        it is decoded again, token by known token. Without an answer yet, it starts as at its first admission.
         """
         if self.hit is None and self.generated:
             self.hit = self.cached
@@ -305,10 +320,9 @@ class Sequence:
         self.chain.clear()
         self.prefill_end = len(self.tokens) if unified else self.prompt_tokens
 
-    def scope_of(self, end: int) -> str:
-        """The scope of a page that ends at position ``end``."""
+    def page_entry(self, index: int, end: int) -> tuple[str, tuple[int, ...]]:
+        """Return the scope and the token ids under which page ``index``, computed up to position ``end``, is
+        registered."""
         job = self.job
-        return job.shared_scope if job.shared_scope is not None and end <= job.shared_end else job.scope
-
-    def page_tokens(self, index: int, end: int) -> tuple[int, ...]:
-        return tuple(self.tokens[index * PAGE_TOKENS : min((index + 1) * PAGE_TOKENS, end)])
+        scope = job.scope if job.shared_scope is None or end > job.shared_end else job.shared_scope
+        return scope, tuple(self.tokens[index * PAGE_TOKENS : min((index + 1) * PAGE_TOKENS, end)])

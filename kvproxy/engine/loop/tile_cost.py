@@ -1,4 +1,4 @@
-"""How long a tile will take: learned from the tiles that ran."""
+"""Tile cost: predicts the seconds of a tile from the tiles that ran."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _RIDGE = 1e-6
 class TileCost:
     """``seconds = a + b * rows + c * reach``, by least squares of the relative error with exponential forgetting.
 
-    rows: of the tile, padding included: what the matrix products cost. reach: the sum over the tile's rows of
-    the positions before them: what attention costs. The three are never negative: a coefficient that would be is
-    left out, and the others are fitted again.
+    rows: of the tile, padding included; they set the cost of the matrix products. reach: the sum over the tile's rows
+    of the positions before them; it sets the cost of attention. The three coefficients are never negative: one that
+    would be is left out, and the others are fitted again.
     """
 
     _SCALE = (1.0, 1 / 64, 1 / 2**18)
@@ -28,7 +28,10 @@ class TileCost:
         self.observed = 0
 
     def observe(self, rows: int, reach: int, seconds: float) -> None:
-        """A tile took so long. Durations that are not positive say nothing."""
+        """Add a tile's duration to the fit; one that is not positive is ignored.
+
+        Example: ``cost.observe(rows=64, reach=64 * 2000, seconds=0.03)``
+        """
         if seconds <= 0:
             return
         x = [f / seconds for f in self._features(rows, reach)]  # The target is 1: a relative error.
@@ -40,11 +43,11 @@ class TileCost:
         self.observed += 1
 
     def predict(self, rows: int, reach: int) -> float:
-        """Seconds of such a tile; 0.0 before anything was observed."""
+        """Return the seconds of such a tile; 0.0 before the first observation."""
         return sum(c * f for c, f in zip(self._coefficients(), self._features(rows, reach), strict=True))
 
     def added(self, rows: int, reach: int) -> float:
-        """Seconds that rows add to a tile that is computed anyway."""
+        """Return the seconds that rows add to a tile that is computed anyway."""
         return self.predict(rows, reach) - self.predict(0, 0)
 
     def _features(self, rows: int, reach: int) -> tuple[float, ...]:
@@ -63,7 +66,7 @@ class TileCost:
         return self._fit
 
     def _solve(self, free: Sequence[int]) -> list[float]:
-        """The normal equations for some of the coefficients, by elimination; the others are 0."""
+        """Solve the normal equations for the ``free`` coefficients, by elimination; the others are 0."""
         size = max((self._squares[i][i] for i in free), default=0.0)
         if size == 0.0:
             return [0.0] * _FEATURES

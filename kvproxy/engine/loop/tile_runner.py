@@ -1,4 +1,4 @@
-"""Runs one tile: rows in, KV into pages, logits out."""
+"""Runs one tile: token rows in, KV into pages, logits out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kvproxy.engine.loop.sequence import Sequence
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What the next tokens of a sequence, whose last known one was computed in this tile, are chosen from."""
+    """Logits that the next tokens of one sequence are chosen from; its last known token was computed in this tile."""
 
     sequence: Sequence
     draft: tuple[int, ...]
@@ -31,43 +31,64 @@ class Scored:
     """The likeliest token of each row."""
 
 
+TilePieces = Generator[None, None, list[Scored]]
+"""A tile under way: yields between two layers where other tiles may run, and returns the scored sequences."""
+
+
 class TileRunner:
+    """Runs tiles on ``model`` and stores their KV in the pages of ``cache``. Engine thread only.
+
+    :meth:`run` and :meth:`pieces` modify the pool, and each part's sequence: its pages, ``computed`` (known tokens
+    only: drafted ones are counted when they are chosen) and, where the job scores, its hidden states. An exception
+    that concerns one sequence alone becomes its ``failure``. Both raise TileFailed with the sequences that cannot go
+    on.
+    """
+
     def __init__(self, model: TileModel, cache: KVCache) -> None:
         self._model = model
         self._cache = cache
 
+    @torch.inference_mode()
     def run(self, work: TileWork) -> list[Scored]:
-        """All of :meth:`pieces` without a rest."""
-        return run_through(self.pieces(work))
+        """Compute a tile without a pause."""
+        tile = self._tile_on_pages(work)
+        try:
+            return self._scored(work, run_through(self._model.tiles.steps(tile, self._cache.pool.kv)))
+        except Exception as e:
+            raise TileFailed(part.sequence for part in work.parts) from e
 
     @torch.inference_mode()
-    def pieces(self, work: TileWork) -> Generator[None, None, list[Scored]]:
-        """Compute a tile. Modifies the pool, and each part's sequence: its pages, ``computed`` (known tokens only:
-        what was drafted is the answer's when it was chosen) and, where it asked for them, scored hidden states; what
-        failed for one sequence alone is its ``failure``. Raises TileFailed, which says who cannot go on.
-
-        Rests where it yields; other tiles may run there, with rows of other sequences.
-        """
-        for part in work.parts:
-            self._grow(part)
+    def pieces(self, work: TileWork) -> TilePieces:
+        """Compute a tile, pausing between layers; tiles with rows of other sequences may run in the pauses."""
+        tile = self._tile_on_pages(work)
         try:
-            hidden = yield from self._model.steps(self._tile(work), self._cache.pool.kv)
-            return self._scored(work, hidden)
+            return self._scored(work, (yield from self._model.tiles.steps(tile, self._cache.pool.kv)))
+        except Exception as e:
+            raise TileFailed(part.sequence for part in work.parts) from e
+
+    def _tile_on_pages(self, work: TileWork) -> Tile:
+        """Take the pages that the rows need and lay the tile out on them. Raises TileFailed."""
+        for part in work.parts:
+            self._take_pages(part)
+        try:
+            return self._tile(work)
         except Exception as e:
             raise TileFailed(part.sequence for part in work.parts) from e
 
     def _scored(self, work: TileWork, hidden: torch.Tensor) -> list[Scored]:
-        """hidden: [rows, hidden size], after the last norm."""
+        """Count the computed rows and compute the logits that are needed. hidden: [rows, hidden size], after the
+        last norm."""
         scoring: list[Part] = []
         rows: list[int] = []
         row = 0
         for part in work.parts:
             seq = part.sequence
             seq.computed += part.count - len(part.draft)
-            try:
-                seq.score(part.start, hidden[row : row + part.count])
-            except Exception as e:  # as where there is no memory for all that it wants to keep
-                seq.failure = e
+            if seq.job.score_from is not None:
+                try:
+                    seq.score(part.start, hidden[row : row + part.count])
+                except Exception as e:  # such as no memory for all the hidden states that the job keeps
+                    seq.failure = e
             row += part.count
             if seq.computed == len(seq.tokens) and seq.generated < seq.job.max_tokens:
                 scoring.append(part)
@@ -96,14 +117,14 @@ class TileRunner:
                 segments.append(Segment(row + at - part.start, at, count, seq.pages))
                 at += count
             row += part.count
-        return self._model.tile(tokens, positions, segments)
+        return self._model.tiles.tile(tokens, positions, segments)
 
-    def _grow(self, part: Part) -> None:
+    def _take_pages(self, part: Part) -> None:
         """Give the sequence pages for its rows, out of its reservation. Raises TileFailed for it alone."""
         seq = part.sequence
         try:
             while len(seq.pages) * PAGE_TOKENS < part.start + part.count:
-                assert seq.reserved > 0, "a page is promised before a row is computed for it"
+                assert seq.reserved > 0, "a page must be reserved before a row is computed for it"
                 seq.pages.append(self._cache.take(seq.pages[-1] if seq.pages else None))
                 seq.reserved -= 1
         except Exception as e:

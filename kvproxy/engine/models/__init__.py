@@ -1,1 +1,1 @@
-"""Model folders: where they come from, which are supported, and what they need of this machine."""
+"""Model folders: their sources, the supported kinds, and their needs of this machine."""

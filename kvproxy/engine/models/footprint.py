@@ -1,4 +1,4 @@
-"""How much memory a model and its KV take, read from the files' headers: nothing is loaded."""
+"""`Footprint`: the memory that a model and its KV take, read from the files' headers; nothing is loaded."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ _HEADER_LIMIT = 100 * 2**20  # safetensors' own limit
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
+    """The sizes of a model."""
+
     parameters: int
+    """Number of weights."""
     weights_bytes: int
-    """All parameters in the dtype they are served in."""
+    """Bytes of all parameters in the dtype they are served in."""
     kv_bytes_per_token: int
-    """K and V of all layers."""
+    """Bytes of one position's K and V of all layers."""
     max_context: int
+    """Positions that the model has."""
 
 
 def read_footprint(folder: Path, dtype_bytes: int) -> Footprint:
-    """Raises SetupError when a file of the model folder cannot be read."""
+    """Read the sizes of a model folder. Raises SetupError when one of its files cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         parameters = sum(_parameters(file) for file in sorted(folder.glob("*.safetensors")))

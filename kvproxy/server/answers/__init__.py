@@ -1,1 +1,1 @@
-"""Writing answers: whole, streamed, or relayed from an upstream."""
+"""Answers: whole, streamed, or passed on from an upstream."""

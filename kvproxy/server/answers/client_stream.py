@@ -1,17 +1,18 @@
-"""One event stream to one client, from the first byte to an honest end."""
+"""`SseStream`: a stream of server-sent events to one client, with keep-alives, a deadline and a final error event."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
-from kvproxy.errors import KVProxyError
-from kvproxy.server.components import PARTS, REQUEST_ID, STREAMING
+from kvproxy.errors import KVProxyError, TimedOut
+from kvproxy.server.components import COMPONENTS, REQUEST_ID, STREAMING
 from kvproxy.server.middleware.error_responses import unexpected
 from kvproxy.server.shutdown import shutting_down
 from kvproxy.wire.answers import event_bytes
@@ -25,26 +26,46 @@ _HEADERS = {
 }
 
 LAST_WORDS_S = 1.0
-"""How long the closing error event of a stream that is cut may take: its client may not be reading."""
+"""Seconds that the final error event of a cut stream may take: its client may not be reading."""
 
 
 def keepalive() -> bytes:
+    """Return the comment that keeps an idle stream alive."""
     return event_bytes.KEEPALIVE
 
 
 def error_event(error: KVProxyError) -> bytes:
-    """OpenAI's body as an event without a name."""
+    """Return an error as an event without a name, with OpenAI's body."""
     return event_bytes.event(error.body())
 
 
-class SseStream:
-    """An async context manager around everything that feeds the stream, the work before its first event too.
+@asynccontextmanager
+async def deadline(seconds: float) -> AsyncIterator[None]:
+    """Raise TimedOut when the block takes longer; other timeouts inside it pass through.
 
-    Whenever nothing was written for ``interval_s``, what ``pulse`` gives is written: the client, and every
-    proxy between, sees that the stream lives. The first pulse starts the response, with the headers that
-    ``early`` gives, if nothing else did. Before the response has started, exceptions pass through and become
-    plain error responses. Afterwards they end the stream with an error event and are not raised. A client
-    that left ends it silently.
+    Belongs inside of an :class:`SseStream`, which sends the error as its last event.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise TimedOut(
+            f"The request took longer than {seconds:g} s. Lower max_tokens, or raise server.timeout_s."
+        ) from None
+
+
+class SseStream:
+    """A response of server-sent events: an async context manager around all the work that feeds it.
+
+    After each ``interval_s`` without a write the bytes of ``pulse`` are sent, so that the client and the proxies
+    between see a live connection. The first pulse starts the response, with the headers of ``early``, if nothing
+    was sent before. Before the response has started, exceptions pass through and become plain error responses.
+    Afterwards they end the stream with an error event and are not raised. A client that leaves ends it silently.
+
+    Example: ``async with SseStream(request, interval_s=10.0) as out: await out.start({}); await out.send(data)``
     """
 
     def __init__(
@@ -67,7 +88,7 @@ class SseStream:
         self.response = web.StreamResponse(headers=_HEADERS)
 
     async def start(self, headers: Mapping[str, str]) -> bool:
-        """Send the headers. False when a pulse has already sent others, and these were not."""
+        """Send the headers; return False, and send nothing, when the response has already started."""
         async with self._preparing:
             if self.response.prepared:
                 return False
@@ -76,8 +97,14 @@ class SseStream:
             await self.response.prepare(self._request)
             return True
 
+    async def announce(self, headers: Mapping[str, str]) -> None:
+        """Send the headers, or send them as comments when a pulse has already started the response."""
+        if not await self.start(headers):
+            comments = [event_bytes.comment(f"{name}: {value}") for name, value in headers.items()]
+            await self.send(b"".join(comments))
+
     async def send(self, data: bytes) -> None:
-        """Whole events only. Waits while the client is slow, so that nothing piles up here."""
+        """Send whole events. Waits while the client is slow, so that no data piles up in memory."""
         self._wrote = self._clock()
         await self.response.write(data)
 
@@ -116,14 +143,14 @@ class SseStream:
             logger.debug("%s: client left before the end", self._request[REQUEST_ID])
 
     async def _fail(self, error: BaseException) -> bool:
-        """Whether the exception ends here."""
+        """Send the error as the last event; return True when the exception ends here."""
         request_id = self._request[REQUEST_ID]
         if isinstance(error, ConnectionError):
             logger.debug("%s: client left", request_id)
             return True
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if not self._request.app[PARTS].drain.expired or task is None:
+            if not self._request.app[COMPONENTS].drain.expired or task is None:
                 return False
             task.uncancel()
             told: KVProxyError = shutting_down()
@@ -145,6 +172,6 @@ class SseStream:
                 await self.response.write_eof()
         except (ConnectionError, TimeoutError, asyncio.CancelledError):
             # aiohttp shares one future among all writes that wait for a slow client: the write that was
-            # cancelled has cancelled it for this one too. Either way the client is not reading.
+            # cancelled has cancelled it for this one too. In every case the client is not reading.
             if self._request.transport is not None:
                 self._request.transport.abort()

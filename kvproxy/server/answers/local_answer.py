@@ -1,11 +1,11 @@
-"""From a request for the local model to its answer, whole or streamed; the dialects differ only in encoding."""
+"""Answers of the local model, whole or streamed; the dialects differ only in the encoder."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -13,16 +13,13 @@ from typing import Protocol
 from aiohttp import web
 
 from kvproxy.backends.base import PlacesClaim
-from kvproxy.core import ChatRequest
+from kvproxy.core import ChatRequest, LeftOut
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import Reply, Request
-from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.components import CALLER, PARTS, REQUEST_ID
-from kvproxy.server.middleware.deadline import deadline
-from kvproxy.server.middleware.watching import note_reply
+from kvproxy.server.answers.client_stream import SseStream, deadline
+from kvproxy.server.components import CALLER, COMPONENTS, REPLY, REQUEST_ID
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.answers.answer_reader import Answer, AnswerBuilder, AnswerParser
 from kvproxy.wire.answers.cache_status import cache_status, early_status, server_timing
 from kvproxy.wire.answers.left_out import left_out_header
@@ -40,37 +37,36 @@ class Answers:
 
 
 class StreamEncoder(Protocol):
-    """A dialect's events as bytes. Called in this order: begin, event any number of times, end."""
+    """A dialect's encoder of events to bytes. Called in this order: begin, event any number of times, end."""
 
     def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
-        """The prompt is prefilled and every choice has its first token."""
+        """Encode the start: the prompt is prefilled and every choice has its first token."""
 
     def event(self, index: int, event: Event) -> bytes:
-        """A piece of choice ``index``; its Finished is the last one, with the usage of that choice alone."""
+        """Encode an event of choice ``index``; its last one is Finished, with the usage of that choice alone."""
 
     def end(self, usage: Usage) -> bytes:
-        """All choices have finished; ``usage`` is that of all of them."""
+        """Encode the end of the stream. ``usage`` is that of all choices."""
 
     def error(self, error: KVProxyError) -> bytes:
-        """The stream ends here, at any point after its headers."""
+        """Encode an error that ends the stream, at any point after its headers."""
 
     def pulse(self) -> bytes:
-        """Something that clients skip, while there is nothing to say."""
+        """Return bytes that clients skip, for an idle stream."""
 
 
 async def whole(
     request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
 ) -> Answers:
-    """Serve a request to its end. ``id`` must be unique in this process; ``claim`` is ``Pipeline.serve``'s. Raises what
-    that does, TimedOut, and whatever broke the answer off."""
-    parts = request.app[PARTS]
-    async with deadline(parts.timeout_s):
-        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock, claim)
-        note_reply(request, reply)
-        _log_left_out(request, asked, reply.started)
-        gathered = [AnswerBuilder() for _ in reply.choices]
-        finished: dict[int, Finished] = {}
-        async with aclosing(reply):
+    """Serve a request to its end. ``id`` must be unique in this process; ``claim`` is ``Pipeline.serve``'s.
+
+    Raises the errors of ``Pipeline.serve``, TimedOut, and any error of the generation.
+    Example: ``answers = await whole(request, chat, "chatcmpl-1", incoming.clock)``
+    """
+    async with deadline(request.app[COMPONENTS].timeout_s):
+        async with served(request, asked, id, clock, claim) as reply:
+            gathered = [AnswerBuilder() for _ in reply.choices]
+            finished: dict[int, Finished] = {}
             with clock.waiting():
                 async with aclosing(events_of(reply, asked)) as events:
                     async for index, event in events:
@@ -83,45 +79,96 @@ async def whole(
 
 
 async def stream(
-    request: web.Request, asked: Request, id: str, clock: Timings, encoder: StreamEncoder
+    request: web.Request,
+    asked: Request,
+    id: str,
+    clock: Timings,
+    encoder: StreamEncoder,
+    end: Callable[[Usage], bytes] | None = None,
 ) -> web.StreamResponse:
-    """Serve a request as an event stream. Errors before its first byte pass through and become responses;
-    later ones become the encoder's last event."""
-    parts = request.app[PARTS]
+    """Serve a request as an event stream. ``id`` must be unique in this process; ``end`` replaces ``encoder.end``.
+
+    Errors before the stream's first byte pass through and become responses; later ones become the encoder's
+    last event. Example: ``return await stream(request, chat, head.id, incoming.clock, ChatStream(head))``
+    """
+    async with answer_stream(request, asked, clock, encoder) as out:
+        async with served(request, asked, id, clock) as reply:
+            await out.announce(reply_headers(reply, asked))
+            await send_events(out, reply, asked, encoder, end or encoder.end)
+    return out.response
+
+
+@asynccontextmanager
+async def answer_stream(
+    request: web.Request, asked: Request, clock: Timings, encoder: StreamEncoder
+) -> AsyncIterator[SseStream]:
+    """Open an event stream with a deadline, and with the encoder's pulses and errors.
+
+    Example: ``async with answer_stream(request, chat, clock, ChatStream(head)) as out: ...``
+    """
+    components = request.app[COMPONENTS]
 
     def early() -> dict[str, str]:
-        return {"Cache-Status": early_status(clock.decision), **left_out_of(asked)}
+        return {"Cache-Status": early_status(clock.decision), **left_out_header(_left_out(asked))}
 
     sending = SseStream(
-        request, interval_s=parts.keepalive_s, early=early, pulse=encoder.pulse, on_error=encoder.error
+        request,
+        interval_s=components.keepalive_s,
+        early=early,
+        pulse=encoder.pulse,
+        on_error=encoder.error,
     )
-    async with sending as out, deadline(parts.timeout_s):
-        reply = await parts.pipeline.serve(asked, request[CALLER], id, clock)
-        note_reply(request, reply)
-        _log_left_out(request, asked, reply.started)
-        async with aclosing(reply):
-            headers = reply_headers(reply, asked)
-            late = b""
-            if not await out.start(headers):
-                late = b"".join(event_bytes.comment(f"{name}: {value}") for name, value in headers.items())
-            prompt_tokens = len(reply.prompt.token_ids)
-            first = encoder.begin(reply.started, prompt_tokens=prompt_tokens, choices=len(reply.choices))
-            await out.send(late + first)
-            usages: dict[int, Usage] = {}
-            async with aclosing(events_of(reply, asked)) as events:
-                async for index, event in events:
-                    if isinstance(event, Finished):
-                        usages[index] = event.usage
-                    data = encoder.event(index, event)
-                    if len(usages) == len(reply.choices):
-                        data += encoder.end(total([usages[i] for i in sorted(usages)]))
-                    if data:
-                        await out.send(data)
-    return sending.response
+    async with sending as out, deadline(components.timeout_s):
+        yield out
+
+
+@asynccontextmanager
+async def served(
+    request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
+) -> AsyncIterator[Reply]:
+    """Serve ``asked`` up to its first token, and close the reply at the end. Raises as ``Pipeline.serve`` does.
+
+    The first reply of a request is the one that ``GET /kv/v1/requests`` shows.
+    Example: ``async with served(request, chat, "chatcmpl-1", clock) as reply: ...``
+    """
+    reply = await request.app[COMPONENTS].pipeline.serve(asked, request[CALLER], id, clock, claim)
+    request.setdefault(REPLY, reply)
+    async with aclosing(reply):
+        if left_out := _left_out(asked, reply.started):
+            told = left_out_header(left_out).values()
+            logger.info("%s: answered without %s", request[REQUEST_ID], ", ".join(told))
+        yield reply
+
+
+async def send_events(
+    out: SseStream,
+    reply: Reply,
+    asked: Request,
+    encoder: StreamEncoder,
+    end: Callable[[Usage], bytes],
+) -> None:
+    """Send the events of all choices as they come: ``encoder.begin``, each event, then ``end(usage)``.
+
+    ``usage`` is that of all choices together.
+
+    Example: ``await send_events(out, reply, chat, encoder, encoder.end)``
+    """
+    choices, usages = len(reply.choices), dict[int, Usage]()
+    if first := encoder.begin(reply.started, prompt_tokens=len(reply.prompt.token_ids), choices=choices):
+        await out.send(first)
+    async with aclosing(events_of(reply, asked)) as events:
+        async for index, event in events:
+            if isinstance(event, Finished):
+                usages[index] = event.usage
+            data = encoder.event(index, event)
+            if len(usages) == choices:
+                data += end(total([usages[i] for i in sorted(usages)]))
+            if data:
+                await out.send(data)
 
 
 async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, Event], None]:
-    """The parsed events of all choices as they come, each with its choice's index. Must be closed."""
+    """Yield the parsed events of all choices as they come, as (index of the choice, event). Must be closed."""
     choices = [
         _parsed(choice, None if parsed else _parser(reply, asked), partial(reply.meter.event, index))
         for index, (choice, parsed) in enumerate(zip(reply.choices, reply.parsed, strict=True))
@@ -137,7 +184,7 @@ async def events_of(reply: Reply, asked: Request) -> AsyncGenerator[tuple[int, E
 
 
 def total(usages: list[Usage]) -> Usage:
-    """The prompt counts once, as the first choice had it; what was said counts for every choice."""
+    """Add up the usage of all choices: the prompt counts once, as in the first choice; completions add up."""
     drafted = [u.prediction for u in usages if u.prediction is not None]
     return replace(
         usages[0],
@@ -148,27 +195,22 @@ def total(usages: list[Usage]) -> Usage:
 
 
 def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
+    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and ``x-kvproxy-left-out``."""
     return {
         "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact),
         "Server-Timing": server_timing(reply.timings.report(reply.started)),
-        **left_out_of(asked, reply.started),
+        **left_out_header(_left_out(asked, reply.started)),
     }
 
 
-def left_out_of(asked: Request, started: Started | None = None) -> Mapping[str, str]:
-    """The header that names what ``asked`` is answered without; empty where nothing was left out. ``started``: what
-    was found out since it was read."""
+def _left_out(asked: Request, started: Started | None = None) -> tuple[LeftOut, ...]:
+    """Return the parts of a request that its answer does without: those found by reading it, and by ``started``."""
     read = asked.left_out if isinstance(asked, ChatRequest) else ()
-    return left_out_header((*read, *(started.left_out if started is not None else ())))
-
-
-def _log_left_out(request: web.Request, asked: Request, started: Started) -> None:
-    for value in left_out_of(asked, started).values():
-        logger.info("%s: answered without %s", request[REQUEST_ID], value)
+    return (*read, *(started.left_out if started is not None else ()))
 
 
 def _parser(reply: Reply, asked: Request) -> AnswerParser | None:
-    """None where there is nothing to parse: a text completion."""
+    """Return the parser of the answer's raw text, or None for a text completion."""
     if not isinstance(asked, ChatRequest):
         return None
     calls = bool(asked.tools) and asked.tool_choice.mode != "none"
@@ -199,7 +241,7 @@ async def _parsed(
 
 
 async def _merged(choices: list[AsyncGenerator[Event, None]]) -> AsyncGenerator[tuple[int, Event], None]:
-    """As each has something to say; ends with the last of them, or with the first failure."""
+    """Merge the events of all choices as they come; ends after the last choice, or with the first failure."""
     waiting = {asyncio.ensure_future(anext(choice, None)): i for i, choice in enumerate(choices)}
     try:
         while waiting:

@@ -1,1 +1,1 @@
-"""Middleware and the connection below it: keys, deadlines, errors, metering, shutdown."""
+"""Middleware and the connection below it: request ids, errors, CORS, metering, the feed of requests."""

@@ -1,4 +1,4 @@
-"""Connections below the application: what is refused before it is a request is refused in the dialect too."""
+"""`Connection`: aiohttp's protocol with refusals of unreadable requests as JSON in the client's dialect."""
 
 from __future__ import annotations
 
@@ -26,24 +26,27 @@ _REQUEST_LINE = re.compile(rb"[A-Z]{3,10} ([!-~]{1,512})")
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's protocol, but that its own refusals have a JSON body, an id, and not a byte of what was sent: its
-    error page quotes the line that it could not read, which may be the one with the key."""
+    """A connection that answers unreadable requests with a JSON error and a request id, without a byte of the request:
+    aiohttp's own error page quotes the unreadable line, which may be the one with the key."""
 
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
         super().__init__(manager, loop=loop, **settings)
         self._opening = b""
-        """The beginning of the latest thing that looked like a request."""
+        """The first bytes of the latest data that begins like a request line."""
 
     def data_received(self, data: bytes) -> None:
-        # A body's chunk may look like a request, too: then the dialect of a refusal is the wrong one, no more.
+        # A body's chunk may look like a request line, too; then a refusal is in the wrong dialect, no more.
         if _REQUEST_LINE.match(data):
             self._opening = data[:1024]
         super().data_received(data)
         self._break_bodies()
 
     def _break_bodies(self) -> None:
-        """aiohttp queues what it could not read behind the request whose body it is, and forgets that body: who waits
-        for the rest of it would wait for ever. Only its protocol knows of both, so its own names are used."""
+        """Fail the bodies that end in unreadable bytes, so that their handlers do not wait for ever.
+
+        aiohttp queues an unreadable message behind the request with the interrupted body, and forgets that body.
+        Only its protocol has both, so its private names are used.
+        """
         if not self._messages or not isinstance(
             getattr(self._messages[-1][0], "exc", None), HttpProcessingError
         ):
@@ -62,16 +65,19 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Of what cannot be read the exception's name is logged, never its text. Raises ConnectionError once an answer
-        has begun."""
+        """Answer an unreadable request, or a failure of the connection's own.
+
+        The log has the exception's name, never its text, which may quote the request. Raises ConnectionError once an
+        answer has begun.
+        """
         id = request_id_from(None)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            logger.error("%s: a connection failed", id, exc_info=exc)
+            logger.error("%s: connection failed", id, exc_info=exc)
         else:
-            logger.info("%s: what came was no request: %s", id, type(exc).__name__)
+            logger.info("%s: refused bytes that are not an HTTP request: %s", id, type(exc).__name__)
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun")
-        response = self._refusal(_told(status, exc, message or "", self._opening), id)
+            raise ConnectionError("the connection failed after an answer had begun")
+        response = self._refusal(_error_of(status, exc, message or "", self._opening), id)
         response.force_close()
         response.headers["Connection"] = "close"
         return response
@@ -90,22 +96,25 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """A refusal that aiohttp raised outside of the middlewares is put into words here."""
+        """Turn a refusal that aiohttp raised outside of the middlewares into an error of the dialect."""
         if isinstance(resp, web.HTTPException) and isinstance(request, web.Request) and resp.status >= 400:
             resp = refused_by_framework(request, resp)
         return await super().finish_response(request, resp, start_time)
 
 
 async def close_at_end(request: web.Request, response: web.StreamResponse) -> None:
-    """An ``on_response_prepare`` signal. Without a length or chunks, which HTTP/1.0 has not, the end of the connection
-    is the end of the answer; aiohttp says so in the head and then keeps one that the client wanted kept."""
+    """Close the connection after an answer without a length to HTTP/1.0. An ``on_response_prepare`` signal.
+
+    HTTP/1.0 has no chunks, so the end of the connection is the end of the answer. aiohttp says so in the head, and
+    then keeps the connection open when the client asked for keep-alive.
+    """
     if request.version < HttpVersion11 and response.content_length is None:
         response.force_close()
 
 
 class ConnectionRunner(web.AppRunner):
-    """Runs an application on :class:`Connection`. Bodies reach it packed:
-    :mod:`kvproxy.server.requests.content_encoding` unpacks them, and refuses in words what it cannot."""
+    """A runner of an application on :class:`Connection`. Bodies reach the application compressed:
+    :mod:`kvproxy.server.requests.content_encoding` decompresses them, with error messages of its own."""
 
     def __init__(self, app: web.Application, **settings: Any) -> None:
         limits = {"max_line_size": HEAD_LIMIT, "max_field_size": HEAD_LIMIT}
@@ -127,18 +136,20 @@ class _Server(web.Server):
         return Connection(self, loop=self._loop, **self._kwargs)
 
 
-def _told(status: int, exc: BaseException | None, message: str, opening: bytes) -> KVProxyError:
+def _error_of(status: int, exc: BaseException | None, message: str, opening: bytes) -> KVProxyError:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return KVProxyError("The server had an error while processing your request.")
     if isinstance(exc, LineTooLong):
         return HeadTooLarge(f"The URL or a header is longer than {HEAD_LIMIT} bytes. Send less.")
-    # What these say is aiohttp's own text, without a byte of the request.
+    # These messages are aiohttp's own text, without a byte of the request.
     if message.startswith("Too many headers"):
-        return HeadTooLarge("The request has too many headers. Send less.")
+        return HeadTooLarge("The request has too many headers. Send fewer.")
     if message.startswith(("Missing 'Host'", "Duplicate 'Host'")):
-        return InvalidRequest("The request needs one Host header.")
+        return InvalidRequest("The request needs exactly one Host header.")
     if message.startswith("Pause on PRI"):
-        return InvalidRequest("This port speaks HTTP/1.1, not HTTP/2 without TLS.")
+        return InvalidRequest(
+            "This port serves HTTP/1.1, not HTTP/2 without TLS. Set the client to HTTP/1.1."
+        )
     return InvalidRequest(
         "This is not a valid HTTP/1.1 request: its request line, a header, or the length or the chunks of its "
         "body cannot be read. Where the client uses https, use http, or put a proxy that ends TLS in front."

@@ -1,4 +1,4 @@
-"""Pages in browsers: which may read answers (CORS), and which may not even ask."""
+"""CORS for allowed origins, and the refusal of requests that pages of other origins send."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.errors import OriginRefused
-from kvproxy.server.components import PARTS, REQUEST_ID
+from kvproxy.server.components import COMPONENTS, REQUEST_ID
 from kvproxy.server.middleware.origins import Origins
 
 logger = logging.getLogger(__name__)
@@ -22,15 +22,17 @@ _METHODS = "DELETE, GET, HEAD, OPTIONS, POST"
 _MAX_AGE_S = "600"
 _HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _HINT = (
-    "Pages of other sites may not use a proxy that asks for no key. List what may in server.cors_origins, or set "
+    "Pages of other sites may not use a proxy without API keys. List the site's origin in server.cors_origins, or set "
     "server.api_keys."
 )
 
 
 @web.middleware
 async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers preflights, which never carry a key. The path is not asked for: a page sees why it was refused only
-    when its preflight was not."""
+    """Middleware: answer CORS preflights, which never carry a key.
+
+    Preflights of paths that do not exist succeed too: a page can read an error only after its preflight.
+    """
     origin = request.headers.get("Origin")
     asks = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
     if asks and origin is not None and request.app[ORIGINS].allow(origin):
@@ -39,10 +41,13 @@ async def cross_origin(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 def refuse_foreign(request: web.Request) -> None:
-    """Refuses a foreign page's request where no key is asked for: there everything on this machine may ask, and so
-    might what a browser on it has loaded from anywhere, with bodies that need no preflight. Raises OriginRefused."""
+    """Refuse a foreign page's request where the proxy has no keys. Raises OriginRefused.
+
+    Without keys every program on this machine may send requests, so a page of any site in its browser could too,
+    with bodies that need no preflight.
+    """
     origins = request.app[ORIGINS]
-    if not request.app[PARTS].keyring.empty or origins.anyone:
+    if not request.app[COMPONENTS].keyring.empty or origins.anyone:
         return
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site")
@@ -58,7 +63,7 @@ def refuse_foreign(request: web.Request) -> None:
 
 
 async def add_cors(request: web.Request, response: web.StreamResponse) -> None:
-    """An ``on_response_prepare`` signal: errors and event streams have it too."""
+    """Add the CORS headers. An ``on_response_prepare`` signal, so that errors and event streams have them too."""
     origins = request.app[ORIGINS]
     origin = request.headers.get("Origin")
     if not origins.anyone:

@@ -1,4 +1,4 @@
-"""The dialect whose words an answer uses, told from its path and a header: errors need it before any route is known."""
+"""Choose OpenAI's or Anthropic's error format from the path and a header: errors need it before a route is known."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _OPENAI = (
     "/detokenize",
 )
 _BEFORE = frozenset({"", "v1", "api", "anthropic"})
-"""The segments that a base_url that is wrong puts before ``messages``."""
+"""The path segments that a wrong base_url puts before ``messages``."""
 
 
 def is_anthropic(path: str) -> bool:
-    """True for the Messages API and all that lies below it, paths that do not exist and ones with ``/v1`` too many
-    or too few included."""
+    """Return True for the Messages API and every path below it, including paths that do not exist, or that have
+    ``/v1`` twice or not at all."""
     if path == _ANTHROPIC or path.startswith(f"{_ANTHROPIC}/"):
         return True
     before, found, _ = f"{path}/".partition("/messages/")
@@ -28,7 +28,8 @@ def is_anthropic(path: str) -> bool:
 
 
 def speaks_anthropic(request: web.BaseRequest) -> bool:
-    """True also for what both have, ``/v1/models`` and paths that do not exist, when Anthropic's client asks."""
+    """Return True for Anthropic's paths, and for Anthropic's client on paths of both APIs (``/v1/models``) or of
+    none."""
     if is_anthropic(request.path):
         return True
     return "anthropic-version" in request.headers and not request.path.startswith(_OPENAI)

@@ -1,4 +1,4 @@
-"""The only place that turns errors into responses."""
+"""Error responses: the only place that turns exceptions into HTTP answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kvproxy.errors import (
     UnsupportedEncoding,
     UpstreamError,
 )
-from kvproxy.server.components import ERROR_CODE, PARTS, REQUEST_ID, STREAMING
+from kvproxy.server.components import COMPONENTS, ERROR_CODE, REQUEST_ID, STREAMING
 from kvproxy.server.middleware.error_dialect import speaks_anthropic
 from kvproxy.server.middleware.request_id import request_id_of
 from kvproxy.server.middleware.wrong_url import shown_path, wrong_url
@@ -35,13 +35,19 @@ logger = logging.getLogger(__name__)
 def json_response(
     value: Any, *, status: int = 200, headers: dict[str, str] | None = None, finite: bool = False
 ) -> web.Response:
+    """Return ``value`` as a JSON response. ``finite``: raise ValueError for NaN and infinities.
+
+    Example: ``json_response(completion, headers={"Cache-Status": "kvproxy; hit"})``
+    """
     body = encode(value, finite=finite)
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def error_response(error: KVProxyError, request: web.Request) -> web.Response:
-    """OpenAI's body, or Anthropic's below its paths. A refusal that will not change says so, since clients
-    retry 409 of their own accord."""
+    """Return the response to an error, with OpenAI's body or Anthropic's.
+
+    A refusal that a retry cannot change has ``x-should-retry: false``, since clients retry 409 by default.
+    """
     request[ERROR_CODE] = str(error.code or error.type)
     headers: dict[str, str] = {}
     if error.retry_after_s is not None:
@@ -65,13 +71,13 @@ def error_response(error: KVProxyError, request: web.Request) -> web.Response:
 
 
 def unexpected(request_id: str) -> KVProxyError:
-    """For an exception that has no meaning outside: its text may hold anything, so none of it is sent."""
+    """Return the error for an unforeseen exception: its text may hold anything, so none of it is sent."""
     return KVProxyError(f"The server had an error while processing your request (request id {request_id}).")
 
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Exceptions to responses, as long as no response has started: after that the stream tells it itself."""
+    """Middleware: turn exceptions into responses, unless a response has started: then the stream sends the error."""
     try:
         return await handler(request)
     except KVProxyError as e:
@@ -84,7 +90,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return refused_by_framework(request, e)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if not request.app[PARTS].drain.expired or task is None or request.get(STREAMING):
+        if not request.app[COMPONENTS].drain.expired or task is None or request.get(STREAMING):
             raise
         task.uncancel()
         error = shutting_down()
@@ -99,13 +105,15 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def refused_by_framework(request: web.Request, e: web.HTTPException) -> web.Response:
-    """aiohttp's own refusals in the dialect's words. OPTIONS is refused nowhere that another method is served."""
+    """Turn aiohttp's own refusal into a response of the dialect. OPTIONS is answered on every path that is served."""
     if request.method == "OPTIONS" and request.raw_path == "*":
         return web.Response(
             status=HTTPStatus.NO_CONTENT, headers={"Allow": "DELETE, GET, HEAD, OPTIONS, POST"}
         )
     if request.method == "CONNECT":
-        response = error_response(MethodNotAllowed("This is no proxy for other addresses."), request)
+        response = error_response(
+            MethodNotAllowed("CONNECT is not supported: this is no proxy for other addresses."), request
+        )
         response.force_close()
         return response
     if e.status == HTTPStatus.NOT_FOUND:

@@ -1,4 +1,4 @@
-"""Every request counted, and ``/metrics``, where the counts are shown."""
+"""Middleware that counts every request, and the handler of ``/metrics``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from aiohttp.typedefs import Handler
 
 from kvproxy.errors import AuthenticationFailed, RouteNotFound
 from kvproxy.server.auth import presented
-from kvproxy.server.components import PARTS
+from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_dialect import is_anthropic
 from kvproxy.telemetry.metrics import CONTENT_TYPE
 
 LEFT = 499
-"""nginx's status of a request whose client closed the connection first."""
+"""nginx's status for a connection that the client closed before the answer."""
 
 
 @web.middleware
 async def metering(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """By route, not by path: clients make up paths."""
+    """Middleware: count a request by its route, not by its path, since clients send any path."""
     began = time.perf_counter()
     status = LEFT
     try:
@@ -36,27 +36,32 @@ async def metering(request: web.Request, handler: Handler) -> web.StreamResponse
     finally:
         resource = request.match_info.route.resource
         endpoint = "none" if resource is None else resource.canonical
-        metrics = request.app[PARTS].pipeline.metrics
+        metrics = request.app[COMPONENTS].pipeline.metrics
         metrics.request(endpoint, _dialect(endpoint), status, time.perf_counter() - began)
 
 
 async def show(request: web.Request) -> web.StreamResponse:
-    """The figures are of all tenants together. Where the proxy has keys, one of them, or the one that was made for
-    this, is asked for."""
-    parts = request.app[PARTS]
-    if not parts.show_metrics:
+    """Answer with the metrics of all tenants together.
+
+    The request needs ``server.metrics_key`` where that is set, else one of the proxy's keys where it has any.
+    Raises AuthenticationFailed, RouteNotFound.
+    """
+    components = request.app[COMPONENTS]
+    if not components.show_metrics:
         raise RouteNotFound(f"Invalid URL ({request.method} {request.path}): server.metrics is off.")
-    if parts.metrics_key is None:
-        parts.keyring.caller(request.headers)
+    if components.metrics_key is None:
+        components.keyring.caller(request.headers)
     elif not any(
-        [hmac.compare_digest(_bytes(k), _bytes(parts.metrics_key)) for k in presented(request.headers)]
+        [hmac.compare_digest(_bytes(k), _bytes(components.metrics_key)) for k in presented(request.headers)]
     ):
-        raise AuthenticationFailed("Send the server's metrics_key as a header: Authorization: Bearer KEY.")
-    return web.Response(body=parts.pipeline.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        raise AuthenticationFailed(
+            "Send the proxy's server.metrics_key as a header: Authorization: Bearer KEY."
+        )
+    return web.Response(body=components.pipeline.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _bytes(key: str) -> bytes:
-    """A header's bytes may be no UTF-8."""
+    """Encode a key; bytes of a header that are not UTF-8 come back as they were."""
     return key.encode("utf-8", "surrogateescape")
 
 

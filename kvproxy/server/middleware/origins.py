@@ -1,4 +1,4 @@
-"""Origins whose pages may ask this proxy from a browser."""
+"""`Origins`: the browser origins with access to this proxy (``server.cors_origins``)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _HERE = (".localhost", ".local", ".internal", ".home.arpa")
 
 @dataclass(frozen=True, slots=True)
 class Origins:
-    """``loopback`` in the list stands for http and https on localhost, 127.0.0.1 and [::1], at any port; ``*`` for
-    everyone; anything else for one origin, scheme, host and port."""
+    """The allowed origins. ``loopback`` in the list stands for http and https on localhost, 127.0.0.1 and [::1], at any
+    port; ``*`` for every origin; any other entry for one origin: scheme, host and port."""
 
     anyone: bool
     loopback: bool
@@ -29,17 +29,22 @@ class Origins:
         return cls("*" in names, "loopback" in names, named)
 
     def allow(self, origin: str) -> bool:
-        """Whether a page of ``origin`` may read the answers."""
+        """Return True when pages of ``origin`` may read the answers."""
         return self.anyone or _normal(origin) in self.named or (self.loopback and _is_loopback(origin))
 
     def foreign(self, origin: str) -> bool:
-        """Whether ``origin`` is a page that may not even ask where no key is asked for. Programs with a scheme of
-        their own, of which no page can have one, are none."""
+        """Return True for the origin of a page that is not allowed, which a proxy without keys refuses.
+
+        False for programs with a scheme of their own, which no page can have.
+        """
         return not self.allow(origin) and (origin == "null" or origin.startswith(("http://", "https://")))
 
     def host_allowed(self, host: str) -> bool:
-        """Whether a loopback address may be called ``host``: not by a name that anyone can register, since its
-        owner can let it point here once his page has been loaded from it (DNS rebinding)."""
+        """Return True when ``host`` may name a loopback address.
+
+        False for names in public DNS: the owner of such a name can point it here once a page has been loaded from it
+        (DNS rebinding).
+        """
         name = _host_name(host)
         if self.anyone or not name or "." not in name.rstrip(".") or name.rstrip(".").endswith(_HERE):
             return True
@@ -51,7 +56,7 @@ def _is_loopback(origin: str) -> bool:
 
 
 def _normal(origin: str) -> str:
-    """As browsers write it: in lower case, without the scheme's own port."""
+    """Return an origin as browsers write it: in lower case, without the scheme's default port."""
     lower = origin.lower()
     port = _PORTS.get(lower.partition("://")[0], "")
     return lower.removesuffix(port) if port else lower

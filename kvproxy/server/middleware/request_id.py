@@ -1,4 +1,4 @@
-"""Every request has an id, the client's own where it sent one, and every answer repeats it."""
+"""Request ids: the client's own, or a new one, in every answer and log line."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ ANTHROPIC_HEADER = "request-id"
 MAX_LENGTH = 128
 
 MOST_SHOWN = 256
-"""Characters of a path that stand in a log line."""
+"""Characters of a path in a log line."""
 
 
 def request_id_from(sent: str | None) -> str:
-    """What is left of ``sent`` after all but printable ASCII is dropped, or a new id when that is nothing.
+    """Return the printable ASCII of ``sent``, or a new id when there is none.
 
-    It goes into log lines and a header, so line ends and terminal escapes must not survive.
+    The id goes into log lines and a header, so line ends and terminal escapes are dropped.
     """
     clean = "".join(c for c in sent or "" if "!" <= c <= "~")[:MAX_LENGTH]
     return clean or f"req_{uuid.uuid4().hex}"
 
 
 def request_id_of(request: web.Request) -> str:
-    """The same each time it is asked for, outside of the middlewares too."""
+    """Return the request's id, made at the first call; works outside of the middlewares too."""
     id = request.get(REQUEST_ID)
     if id is None:
         id = request[REQUEST_ID] = request_id_from(request.headers.get(HEADER))
@@ -41,6 +41,7 @@ def request_id_of(request: web.Request) -> str:
 
 @web.middleware
 async def request_ids(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Middleware: give the request an id, and log its status and duration under it."""
     request_id_of(request)
     began = time.monotonic()
     response = await handler(request)
@@ -57,7 +58,8 @@ async def request_ids(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """An ``on_response_prepare`` signal, so that streams and refusals outside of middlewares have it too."""
+    """Add the id's headers. An ``on_response_prepare`` signal, so that streams and refusals outside of the middlewares
+    have them too."""
     response.headers[HEADER] = request_id_of(request)
     if speaks_anthropic(request):
         response.headers[ANTHROPIC_HEADER] = request_id_of(request)

@@ -1,5 +1,5 @@
-"""The answer to a URL that is not served: nearly always a base_url with ``/v1`` too many or too few, so the answer
-names the one to set."""
+"""Error messages for URLs that are not served, with the right base_url: nearly always ``/v1`` is in it twice, or
+missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDPOINTS = (
     "responses",
     "models",
 )
-"""Below ``/v1``; one that ends like another comes before it."""
+"""Endpoints below ``/v1``; of two with the same ending the longer comes first."""
 
 _OLLAMA = frozenset({"tags", "chat", "generate", "show", "version", "ps", "embed", "embeddings", "pull"})
 
@@ -33,7 +33,7 @@ _MANAGEMENT = "kv/v1/documents"
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """The path that was probably meant by one that is not served."""
+    """A served path that resembles one that is not served."""
 
     path: str
     base: Literal["", "/v1"]
@@ -42,13 +42,13 @@ class Meant:
 
 
 def meant(path: str) -> Meant | None:
-    """Pure. ``path`` is decoded; None for one that resembles nothing served here."""
+    """Return the served path that ``path`` resembles, or None. Pure. ``path`` is decoded."""
     parts = [part for part in path.split("/") if part]
     if not parts:
         return None
     joined = "/".join(parts)
     if parts[0] == "api" and len(parts) == 2 and parts[1] in _OLLAMA:
-        return Meant("/v1/chat/completions", "/v1", "This is Ollama's API, and OpenAI's is served here. ")
+        return Meant("/v1/chat/completions", "/v1", "This is Ollama's API; kvproxy serves OpenAI's. ")
     if (found := _endpoint(joined)) is not None:
         azure = "/deployments/" in f"/{joined}"
         why = "Azure's paths are not served: use OpenAI's own client. " if azure else ""
@@ -56,7 +56,7 @@ def meant(path: str) -> Meant | None:
     if joined.endswith(_MANAGEMENT):
         return Meant(f"/{_MANAGEMENT}", "")
     if joined in ("v1", "v1/v1"):
-        return Meant("/v1/models", "/v1", "This is no endpoint by itself. ")
+        return Meant("/v1/models", "/v1", "This is not an endpoint by itself. ")
     for name in ("tokenize", "detokenize", "metrics", "docs", "openapi.json", "health/live", "health/ready"):
         if joined.endswith(name):
             return Meant(f"/{name}", "")
@@ -67,26 +67,26 @@ def meant(path: str) -> Meant | None:
 
 
 def wrong_url(request: web.Request) -> str:
-    """A sentence, or three, for a 404."""
+    """Return the message of a 404, with the right URL where the path resembles one."""
     told = f"Invalid URL ({request.method} {shown_path(request)})."
     guess = meant(request.path)
     root = root_of(request)
     if guess is None or guess.path == request.path:
-        return f"{told} What is served stands at {root}/docs."
+        return f"{told} The served endpoints are listed at {root}/docs."
     kind = "base_url" if guess.base else "base_url, without /v1,"
     right = f"The right URL is {root}{guess.path[:MOST_SHOWN]}"
     return f"{told} {guess.why}{right}: set {kind} to {f'{root}{guess.base}' or '/'}"
 
 
 def shown_path(request: web.BaseRequest) -> str:
-    """The path as it came, without its query, which may hold a key, and not without end."""
+    """Return the request's raw path, of at most MOST_SHOWN characters and without its query, which may hold a key."""
     path = request.rel_url.raw_path
     return path if len(path) <= MOST_SHOWN else f"{path[:MOST_SHOWN]}…"
 
 
 def root_of(request: web.Request) -> str:
-    """As the client wrote it, where that is an address."""
-    host = request.headers.get("Host", "")  # an address: anything else was refused before
+    """Return scheme and host as the client wrote them, or an empty text without a Host header."""
+    host = request.headers.get("Host", "")  # an address: any other Host was refused before
     scheme = "https" if request.headers.get("X-Forwarded-Proto", "") == "https" else request.scheme
     return f"{scheme}://{host}" if host else ""
 

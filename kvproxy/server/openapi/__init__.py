@@ -1,1 +1,1 @@
-"""The HTTP surface described: operations, their OpenAPI document and its pages."""
+"""The HTTP API's description: the operations, their OpenAPI document and its pages."""

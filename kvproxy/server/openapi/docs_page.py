@@ -1,7 +1,7 @@
-"""The OpenAPI document as one page of HTML.
+"""Render the OpenAPI document as one page of HTML.
 
-Written here rather than by Swagger UI or Redoc: their bundles are a megabyte of JavaScript for what is a table of
-fields. The page needs no network and no script.
+Swagger UI and Redoc were rejected: their bundles are a megabyte of JavaScript for tables of fields. This page needs
+no network and no script.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Json = Mapping[str, Any]
 
 
 def page(document: _Json) -> str:
-    """``document``: of OpenAPI 3.1, as ``describe`` makes it."""
+    """Return the page. ``document`` is OpenAPI 3.1, as ``describe`` makes it."""
     operations = list(_operations(document))
     info, schemas = document["info"], document["components"]["schemas"]
     sections = "".join(_section(tag, list(group), schemas) for tag, group in groupby(operations, key=_tag))
@@ -41,7 +41,7 @@ def page(document: _Json) -> str:
 
 
 def _operations(document: _Json) -> Iterator[_Json]:
-    """Each with its ``method`` and ``path``, those of one tag together."""
+    """Return the operations with their ``method`` and ``path``, grouped by tag."""
     listed = [
         {"method": method.upper(), "path": path, **operation}
         for path, methods in document["paths"].items()
@@ -74,8 +74,8 @@ def _how_to_call(document: _Json) -> str:
         for scheme in document["components"]["securitySchemes"].values()
     )
     return (
-        f"<p>A key is sent as one of these; a proxy that has no keys needs none:</p><ul>{schemes}</ul>"
-        "<p>The examples below take its address and key from the environment:</p>"
+        f"<p>Send the API key in one of these headers; a proxy without keys needs none:</p><ul>{schemes}</ul>"
+        "<p>The examples below take the proxy's address and key from the environment:</p>"
         "<pre>export KVPROXY_URL=http://127.0.0.1:8321 KVPROXY_API_KEY=none</pre>"
         '<p>For programs: <a href="/openapi.json">/openapi.json</a>, OpenAPI 3.1.</p>'
     )
@@ -103,7 +103,7 @@ def _operation(operation: _Json, schemas: _Json) -> str:
 
 
 def _body(operation: _Json) -> str | None:
-    """Name of the type of its body."""
+    """Return the name of the body's type."""
     if "requestBody" not in operation:
         return None
     ref: str = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
@@ -134,7 +134,7 @@ def _answers(responses: _Json) -> str:
 
 
 def _data(schema: _Json) -> _Json:
-    """Of an event stream: the schema of an event's data, which is what people want to see."""
+    """Return the schema of an answer, or of the data of its events where it is an event stream."""
     event = next((x for x in reversed(schema.get("anyOf", [schema])) if "properties" in x), schema)
     data: _Json = event.get("properties", {}).get("data", {})
     found: _Json = data.get("contentSchema", schema)

@@ -1,4 +1,4 @@
-"""JSON schemas as people read them."""
+"""Render JSON schemas as HTML: types, tables of fields, paragraphs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LIMITS = (
 
 
 def type_html(schema: _Json) -> str:
-    """In a few words, with links to the types that it names."""
+    """Return a type in a few words, with links to the named types in it."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f'<a href="#type-{slug(name)}">{escape(name)}</a>'
@@ -44,7 +44,7 @@ def type_html(schema: _Json) -> str:
 
 
 def fields_table(schema: _Json) -> str:
-    """A row for each property, those that are required first."""
+    """Return a table with a row for each property, required ones first."""
     required = schema.get("required", [])
     rows = []
     for name, field in sorted(schema["properties"].items(), key=lambda x: x[0] not in required):
@@ -61,7 +61,7 @@ def fields_table(schema: _Json) -> str:
 
 
 def prose(text: str, *, inline: bool = False) -> str:
-    """Paragraphs of text in which backticks mark code."""
+    """Return text as paragraphs, with backticks as code."""
     marked = re.sub("`([^`]*)`", r"<code>\1</code>", escape(text, quote=False))
     if inline or not text:
         return marked
@@ -69,6 +69,7 @@ def prose(text: str, *, inline: bool = False) -> str:
 
 
 def slug(name: str) -> str:
+    """Return a name as an HTML id."""
     return re.sub("[^A-Za-z0-9]+", "-", name)
 
 

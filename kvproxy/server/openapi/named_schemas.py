@@ -1,4 +1,4 @@
-"""JSON schemas of the types that are read and written, under names that people can tell apart."""
+"""`Schemas`: JSON schemas of the request and response types, by the types' own names."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from pydantic_core import core_schema
 
 _REF = "#/components/schemas/"
-_LONG = re.compile(r"kvproxy__wire__(?:(anthropic|responses)__)?\w*__(\w+)")
-"""pydantic's name of a type whose own name another one has too: its module in front."""
-
-_DIALECTS = {"anthropic": "Anthropic", "responses": "Responses", None: "OpenAI"}
-
 _MARKUP = re.compile(r":\w+:(?=`)")
 
 
 class Schemas:
-    """Every type is in ``components`` once, referred to by name."""
+    """The schemas of all types; each stands in ``components`` once and is referred to by name."""
 
     def __init__(self, types: tuple[Sequence[Any], Sequence[Any]]) -> None:
-        """``types``: what is read, what is written."""
+        """``types``: the request types, and the response types."""
         modes: tuple[JsonSchemaMode, ...] = ("validation", "serialization")
         inputs: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
             (repr(kind), mode, TypeAdapter(kind))
@@ -35,18 +30,18 @@ class Schemas:
             distinct.values(), ref_template=_REF + "{model}", schema_generator=_Generator
         )
         found = definitions.get("$defs", {})
-        self._names = {long: _short(long) for long in found}
-        if len(set(self._names.values())) != len(self._names):
-            raise ValueError(f"two types would have one name: {sorted(self._names.values())}")
-        self.components: dict[str, Any] = {
-            name: self._tidy(found[long]) for long, name in sorted(self._names.items(), key=lambda x: x[1])
-        }
+        # pydantic puts the module in front of a name that two types share: clients should never see that.
+        if shared := [name for name in found if "__" in name]:
+            raise ValueError(f"two types share a name: {sorted(shared)}; rename one of them")
+        self.components: dict[str, Any] = {name: self._tidy(found[name]) for name in sorted(found)}
         self._schemas = {key: self._tidy(schema) for key, schema in schemas.items()}
 
     def read(self, kind: Any) -> dict[str, Any]:
+        """Return the schema of a request type."""
         return self._of(kind, "validation")
 
     def written(self, kind: Any) -> dict[str, Any]:
+        """Return the schema of a response type."""
         return self._of(kind, "serialization")
 
     def _of(self, kind: Any, mode: Literal["validation", "serialization"]) -> dict[str, Any]:
@@ -54,13 +49,11 @@ class Schemas:
         return found
 
     def _tidy(self, schema: Any) -> Any:
-        """References by the short names, descriptions with Markdown's backticks."""
+        """Return a schema with Markdown's backticks in its descriptions."""
         if isinstance(schema, Mapping):
             return {key: self._tidy_value(key, value) for key, value in schema.items()}
         if isinstance(schema, list):
             return [self._tidy(x) for x in schema]
-        if isinstance(schema, str) and schema.startswith(_REF):
-            return _REF + self._names[schema.removeprefix(_REF)]
         return schema
 
     def _tidy_value(self, key: str, value: Any) -> Any:
@@ -70,7 +63,7 @@ class Schemas:
 
 
 class _Generator(GenerateJsonSchema):
-    """Without titles, which only repeat names."""
+    """pydantic's generator, without titles, which only repeat names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -84,8 +77,3 @@ class _Generator(GenerateJsonSchema):
         made = super().model_schema(schema)
         made.pop("title", None)
         return made
-
-
-def _short(long: str) -> str:
-    match = _LONG.fullmatch(long)
-    return long if match is None else _DIALECTS[match[1]] + match[2].lstrip("_")

@@ -19,13 +19,13 @@ from kvproxy.wire.service.service_types import OpenAIError
 _DESCRIPTION = """\
 OpenAI's and Anthropic's APIs in front of a model that keeps the KV of published documents.
 
-What is described here holds for the local model. A request for an upstream's model is passed on with every field \
-that it came with, known here or not, and answered as the upstream answered. Fields that nobody knows are ignored; \
-those that would change the answer and are not supported are refused by name.
+This description is of requests for the local model. A request for an upstream's model is passed on with all its \
+fields, also those not listed here, and the upstream's answer is returned. Unknown fields are ignored; fields that \
+would change the answer and are not supported are refused, and the error names them.
 
-Every answer repeats the request's `x-request-id`, or has a new one.
+Every answer has the request's `x-request-id`, or a new one.
 
-OPTIONS answers with the methods of a path, HEAD as GET does without the body; neither stands below."""
+OPTIONS returns the methods of a path; HEAD answers as GET does, without the body. Neither is listed below."""
 
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "x-request-id": ("The request's own id, or a new one.", {"type": "string"}),
@@ -36,36 +36,37 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
         '`kvproxy; fwd=miss; detail="new-preamble"`. An upstream\'s model: `kvproxy; fwd=bypass`.',
         {"type": "string"},
     ),
-    "Server-Timing": ("Where the time went, in ms; not for upstreams' models.", {"type": "string"}),
-    "Retry-After": ("Seconds until trying again makes sense.", {"type": "string", "pattern": "^[0-9]+$"}),
+    "Server-Timing": ("Milliseconds by phase of the request; not for upstreams' models.", {"type": "string"}),
+    "Retry-After": ("Seconds to wait before the next try.", {"type": "string", "pattern": "^[0-9]+$"}),
     "Vary": ("Request headers that the answer depends on.", {"type": "string"}),
-    "ETag": ("Changes with what is answered.", {"type": "string"}),
-    "WWW-Authenticate": ("How to say who asks.", {"type": "string"}),
+    "ETag": ("Changes when the content of the answer changes.", {"type": "string"}),
+    "WWW-Authenticate": ("The scheme in which to send the API key.", {"type": "string"}),
 }
 
 _SECURITY = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
-        "description": "`Authorization: Bearer KEY`, as OpenAI has it.",
+        "description": "`Authorization: Bearer KEY`, as OpenAI's clients send it.",
     },
     "apiKey": {
         "type": "apiKey",
         "in": "header",
         "name": "x-api-key",
-        "description": "`x-api-key: KEY`, as Anthropic has it.",
+        "description": "`x-api-key: KEY`, as Anthropic's clients send it.",
     },
     "azureKey": {
         "type": "apiKey",
         "in": "header",
         "name": "api-key",
-        "description": "`api-key: KEY`, as Azure has it.",
+        "description": "`api-key: KEY`, as Azure's clients send it.",
     },
 }
 
 
 def describe(operations: Sequence[Operation], *, served_name: str) -> dict[str, Any]:
-    """``served_name``: the local model's, for examples. Pure, and slow: some tenths of a second."""
+    """Return the OpenAPI document. ``served_name``: the local model's, for examples. Pure; takes some tenths of a
+    second."""
     schemas = Schemas(_types(operations))
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for operation in operations:
@@ -80,7 +81,7 @@ def describe(operations: Sequence[Operation], *, served_name: str) -> dict[str, 
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(o.tag for o in operations)],
-        # Keys are optional: a proxy that was given none serves everyone.
+        # Keys are optional: a proxy without keys serves every caller.
         "security": [{"bearer": []}, {"apiKey": []}, {"azureKey": []}],
         "paths": dict(paths),
         "components": {
@@ -92,7 +93,7 @@ def describe(operations: Sequence[Operation], *, served_name: str) -> dict[str, 
 
 
 def _types(operations: Sequence[Operation]) -> tuple[list[Any], list[Any]]:
-    """What is read, what is written."""
+    """Return the request types, and the response types."""
     written: list[Any] = [OpenAIError, ErrorBody]
     for operation in operations:
         written += [a.type for a in operation.answers if a.type is not None]
@@ -153,7 +154,7 @@ def _answer(operation: Operation, answer: DocumentedAnswer, schemas: Schemas) ->
 
 
 def _event(operation: Operation, schemas: Schemas) -> dict[str, Any]:
-    """One event of a stream, as OpenAPI 3.2 sees it; 3.1 has no words of its own for a sequence."""
+    """Return the schema of one event of a stream, as in OpenAPI 3.2; 3.1 has no schema for a sequence."""
     data = {
         "type": "string",
         "contentMediaType": "application/json",
@@ -171,7 +172,7 @@ def _object_of(**properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failures(operation: Operation, schemas: Schemas) -> dict[str, Any]:
-    """Each status with the codes that it can have; whatever an upstream says stands under ``default``."""
+    """Return each error status with its codes; ``default`` is for errors of an upstream."""
     kinds: list[type[KVProxyError]] = [KVProxyError, *operation.errors]
     if not operation.open:
         kinds += [AuthenticationFailed, ShuttingDown]
@@ -197,7 +198,7 @@ def _failures(operation: Operation, schemas: Schemas) -> dict[str, Any]:
         }
     if operation.forwards:
         failures["default"] = {
-            "description": "An upstream's failure, with the upstream's status and error.",
+            "description": "An upstream's error, with the upstream's status and body.",
             "headers": _headers(operation, []),
             "content": content,
         }

@@ -1,4 +1,4 @@
-"""One operation of the HTTP surface: what is routed and what is documented are the same value."""
+"""`Operation`: one operation of the HTTP API, the same value for its route and its documentation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pydantic import BaseModel
 from kvproxy.errors import KVProxyError
 
 LOCAL_MODEL = "{the local model}"
-"""Stands for the local model's name in examples, until a proxy shows them."""
+"""A placeholder in examples, replaced by the local model's name when a proxy shows them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
+    """A documented parameter in the path, the query or a header."""
+
     name: str
     where: Literal["path", "query", "header"]
     schema: Mapping[str, Any]
@@ -24,12 +26,12 @@ class Parameter:
     description: str
     example: str
     slashes: bool = False
-    """Of a path parameter: it may hold slashes."""
+    """True for a path parameter that may hold slashes."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentedAnswer:
-    """A success. ``type`` is what pydantic can make a JSON schema of; None: no body."""
+    """A documented success. ``type`` is a type with a JSON schema by pydantic; None: no body."""
 
     type: Any
     status: int = 200
@@ -37,43 +39,45 @@ class DocumentedAnswer:
     headers: tuple[str, ...] = ()
     """Names of the headers that it always has."""
     sometimes: tuple[str, ...] = ()
-    """Of those that it may have."""
+    """Names of the headers that it may have."""
     content: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
+    """A method and path with its handler and its documentation."""
+
     id: str
     method: Literal["GET", "POST", "DELETE"]
     path: str
-    """As OpenAPI writes it: ``/v1/models/{model}``."""
+    """The path as in OpenAPI: ``/v1/models/{model}``."""
     handler: Handler
     tag: str
     summary: str
     answers: tuple[DocumentedAnswer, ...]
     errors: tuple[type[KVProxyError], ...] = ()
-    """Beside those that every operation can end in."""
+    """Error types beside those that every operation has."""
     description: str = ""
     body: type[BaseModel] | None = None
     parameters: tuple[Parameter, ...] = ()
     events: Any = None
-    """Type of each event's data, when the answer can be an event stream, of status 200."""
+    """The type of each event's data, where an answer of status 200 can be an event stream."""
     done: bool = False
-    """Its last event is ``[DONE]``."""
+    """True when the stream's last event is ``[DONE]``."""
     example: Mapping[str, Any] | None = None
-    """A body that works."""
+    """A valid body."""
     forwards: bool = False
-    """Answers for upstreams too, whose failures keep their status."""
+    """True when upstream models are served too; their errors keep the upstream's status."""
     both: bool = False
-    """Answers Anthropic's clients, told by ``anthropic-version``, in their dialect, on a path that both have."""
+    """True for a path of both APIs, which answers requests with ``anthropic-version`` in Anthropic's dialect."""
     open: bool = False
-    """Needs no key, or looks at it itself, and is answered while the server drains."""
+    """True when it needs no key, or checks the key itself; it is answered during a shutdown too."""
     key: bool = False
-    """Of an open operation: it asks for a key after all, where there is one to ask for."""
+    """True for an open operation that needs a key where the proxy has one."""
 
     @property
     def route(self) -> str:
-        """The path as aiohttp's router takes it."""
+        """The path in the form of aiohttp's router."""
         route = self.path
         for parameter in self.parameters:
             if parameter.slashes:

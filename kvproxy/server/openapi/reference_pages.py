@@ -1,4 +1,4 @@
-"""``GET /openapi.json`` and ``GET /docs``: the operations described, for programs and for people."""
+"""Handlers of ``GET /openapi.json`` and ``GET /docs``: the API's description as JSON and as HTML."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class _Rendered:
 
 
 class ReferencePages:
-    """``describe`` makes the OpenAPI document. It takes some tenths of a second, so it runs once, when somebody
-    asks, and in a thread."""
+    """The OpenAPI document and its HTML page, made at the first request. ``describe`` makes the document; it takes some
+    tenths of a second, so it runs once, in a thread."""
 
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self._describe = describe
@@ -31,9 +31,11 @@ class ReferencePages:
         self._made: tuple[_Rendered, _Rendered] | None = None
 
     async def document(self) -> _Rendered:
+        """Return the OpenAPI document as JSON."""
         return (await self._both())[0]
 
     async def page(self) -> _Rendered:
+        """Return the HTML page."""
         return (await self._both())[1]
 
     async def _both(self) -> tuple[_Rendered, _Rendered]:
@@ -53,14 +55,16 @@ class ReferencePages:
 REFERENCE = web.AppKey("REFERENCE", ReferencePages)
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""The page runs and loads nothing."""
+"""The page runs no script and loads no resource."""
 
 
 async def openapi(request: web.Request) -> web.StreamResponse:
+    """Answer with the OpenAPI document, or 304."""
     return _answer(request, await request.app[REFERENCE].document())
 
 
 async def docs(request: web.Request) -> web.StreamResponse:
+    """Answer with the HTML page, or 304."""
     return _answer(request, await request.app[REFERENCE].page())
 
 

@@ -1,1 +1,1 @@
-"""Reading a request: its bytes, its model, its start time."""
+"""Requests: their bodies, content encodings and model names."""

@@ -1,4 +1,4 @@
-"""Bodies that come packed: ``Content-Encoding`` undone, within the limit, and off the event loop."""
+"""Decompress bodies with a ``Content-Encoding``, within the size limit and off the event loop."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from kvproxy.errors import UnreadableBody, UnsupportedEncoding
 _GZIP = zlib.MAX_WBITS | 16
 _PIECE = 2**18
 _MOST_MEMBERS = 1024
-"""Of one gzip body. Looking at each costs up to a piece, whatever is in it."""
+"""Members of one gzip body. Each costs up to a piece's decompression, however small it is."""
 
 
 class TooMuch(Exception):
-    """The packed content is larger than the limit."""
+    """The decompressed content is larger than the limit."""
 
 
 async def unpacked(raw: bytes, encoding: str, limit: int) -> bytes:
-    """``encoding`` is the header as it came. Raises UnsupportedEncoding, UnreadableBody, TooMuch."""
+    """Decompress a body. ``encoding`` is the header's value, ``limit`` in bytes of the result.
+
+    Raises UnsupportedEncoding, UnreadableBody, TooMuch. Example: ``body = await unpacked(raw, "gzip", 2**20)``
+    """
     name = encoding.strip().lower()
     if name in ("", "identity") or not raw:
         return raw
     if name not in ("gzip", "x-gzip", "deflate"):
         raise UnsupportedEncoding(
-            "This Content-Encoding is not read here. Send the body as it is, or as gzip."
+            "This Content-Encoding is not supported. Send the body without one, or as gzip or deflate."
         )
     return await asyncio.to_thread(_unpack, raw, name, limit)
 
@@ -33,21 +36,25 @@ def _unpack(raw: bytes, name: str, limit: int) -> bytes:
     try:
         if name != "deflate":
             return _members(raw, limit)
-        # The standard means zlib's format by it, some clients the bare one.
+        # By the standard deflate is zlib's format; some clients send the bare one.
         bare = (raw[0] & 0x0F) != 8 or (raw[0] * 256 + (raw[1] if len(raw) > 1 else 0)) % 31
         return _members(raw, limit, -zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
     except zlib.error as e:
-        raise UnreadableBody("The body is not packed as its Content-Encoding says.") from e
+        raise UnreadableBody(
+            "The body is not compressed as its Content-Encoding says. Correct the header or the body."
+        ) from e
 
 
 def _members(raw: bytes, limit: int, bits: int = _GZIP) -> bytes:
-    """gzip may be several packings in a row; each must be whole."""
+    """Decompress the members of a body one after another; each must be complete."""
     out: list[bytes] = []
     size, at, members = 0, 0, 0
     while at < len(raw):
         members += 1
         if members > _MOST_MEMBERS:
-            raise UnreadableBody("The body is packed in too many pieces.")
+            raise UnreadableBody(
+                f"The gzip body has too many members (more than {_MOST_MEMBERS}). Compress it as a whole."
+            )
         unpacker = zlib.decompressobj(bits)
         feed = memoryview(raw)[at : at + _PIECE]
         while True:
@@ -61,7 +68,7 @@ def _members(raw: bytes, limit: int, bits: int = _GZIP) -> bytes:
                 break
             feed = memoryview(raw)[at : at + _PIECE]
             if not feed:
-                raise UnreadableBody("The packed body breaks off before its end.")
+                raise UnreadableBody("The compressed body breaks off before its end. Send all of it.")
         if bits != _GZIP and at < len(raw):
-            raise UnreadableBody("Something follows the packed body.")
+            raise UnreadableBody("The compressed body is followed by further bytes. Send it alone.")
     return b"".join(out)

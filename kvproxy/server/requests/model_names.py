@@ -1,4 +1,4 @@
-"""The names that models go by: their own, those of the config, and what clients make of them."""
+"""Model names: those of the served models, the config's aliases for them, and the spellings that clients send."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from kvproxy.server.components import Parts
+from aiohttp import web
+
+from kvproxy.errors import ModelNotFound
+from kvproxy.server.components import Components
 
 _PROVIDERS = ("kvproxy", "openai", "anthropic", "hosted_vllm", "vllm", "litellm_proxy", "custom_openai")
-"""Prefixes that clients put before a model's name to say how to reach it, and some forget to take away."""
+"""Prefixes with which clients say how a model is reached; some send them along."""
 
 _LONGEST = 256
 """Characters of a name that is compared with patterns."""
@@ -19,14 +22,18 @@ _WILD = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """``served``: the models, the local one first. ``aliases``: other names, patterns too, to names of ``served``."""
+    """The names of all models. ``served``: each model's own, the local one's first. ``aliases``: other names, and
+    patterns of names, to names of ``served``."""
 
     served: tuple[str, ...]
     aliases: Mapping[str, str]
 
     def resolve(self, asked: str) -> str | None:
-        """The served model that ``asked`` means. A name as it is written comes before one in other letters' case,
-        that before one without its provider, and all names before all patterns."""
+        """Return the served model that ``asked`` means, or None.
+
+        A name as it is written comes before one in other letters' case, that before one without its provider, and
+        all names before all patterns.
+        """
         if asked in self.served:
             return asked
         spellings = list(_spellings(asked))
@@ -41,18 +48,31 @@ class ModelNames:
         return None
 
     def listed(self) -> tuple[str, ...]:
-        """The names that can be shown: every one that is no pattern."""
+        """Return the names for lists of models: all but the patterns."""
         return (*self.served, *(alias for alias in self.aliases if not _wild(alias)))
 
     def _names(self) -> dict[str, str]:
-        """In one case. Of two models that differ in it alone the first counts."""
+        """Return the case-folded names. Of two models that differ in case alone the first counts."""
         names = {alias.casefold(): model for alias, model in self.aliases.items() if not _wild(alias)}
         return names | {name.casefold(): name for name in reversed(self.served)}
 
 
-def model_names(parts: Parts) -> ModelNames:
-    served = tuple(dict.fromkeys((parts.served_name, *parts.pipeline.upstreams())))
-    return ModelNames(served, parts.aliases)
+MODEL_NAMES = web.AppKey("MODEL_NAMES", ModelNames)
+
+
+def model_names(components: Components) -> ModelNames:
+    """Return the names of the local model, of the upstreams, and the config's aliases."""
+    served = tuple(dict.fromkeys((components.served_name, *components.pipeline.upstreams())))
+    return ModelNames(served, components.aliases)
+
+
+def resolve_model(request: web.Request, asked: str) -> str:
+    """Return the served model that ``asked`` means. Raises ModelNotFound."""
+    names = request.app[MODEL_NAMES]
+    model = names.resolve(asked)
+    if model is None:
+        raise ModelNotFound(asked, names.listed())
+    return model
 
 
 def _spellings(asked: str) -> Iterable[str]:

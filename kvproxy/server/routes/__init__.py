@@ -1,1 +1,1 @@
-"""Routes: one module for each endpoint."""
+"""Handlers, one module for each endpoint."""

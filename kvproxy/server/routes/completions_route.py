@@ -1,48 +1,53 @@
-"""``POST /v1/completions``."""
+"""The handler of ``POST /v1/completions``."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import uuid
-from contextlib import aclosing
 
 from aiohttp import web
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import TextRequest
-from kvproxy.events import Finished, Usage
+from kvproxy.events import Usage
 from kvproxy.runtime.off_loop import off_loop_if_large
-from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.answers.local_answer import Answers, events_of, reply_headers, stream, total, whole
+from kvproxy.server.answers.client_stream import deadline
+from kvproxy.server.answers.local_answer import (
+    Answers,
+    answer_stream,
+    reply_headers,
+    send_events,
+    served,
+    stream,
+    whole,
+)
 from kvproxy.server.answers.upstream_answer import serve_upstream
-from kvproxy.server.components import CALLER, PARTS
-from kvproxy.server.middleware.deadline import deadline
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.middleware.watching import note_reply
-from kvproxy.server.requests.request_head import receive
+from kvproxy.server.requests.read_request import receive
 from kvproxy.telemetry.request_timer import Timings
-from kvproxy.wire.answers.cache_status import early_status
 from kvproxy.wire.completions.completion_response import (
     CompletionHead,
     CompletionStream,
-    summed,
+    sum_usages,
     text_completion,
 )
 from kvproxy.wire.completions.parse_completion import Completions, parse_completions
 
 AT_ONCE = 8
-"""Choices of one request with several prompts that are in the engine together, or those of one prompt where they are
-more: one request must not fill its queue."""
+"""Choices that one request with several prompts has in the engine at a time, or the choices of one prompt where those
+are more: one request must not fill the engine's queue."""
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
-    parts = request.app[PARTS]
+    """Answer a text completion of one prompt or several, whole or streamed."""
+    components = request.app[COMPONENTS]
     incoming = await receive(request)
     if not incoming.local:
         return await serve_upstream(request, "completions", incoming)
     clock = incoming.clock
-    asked = await incoming.parsed(lambda: parse_completions(incoming.body, served_name=parts.served_name))
+    asked = await incoming.parsed(parse_completions, served_name=components.served_name)
     first = asked.prompts[0]
     head = CompletionHead(f"cmpl-{uuid.uuid4().hex}", int(time.time()), incoming.model)
     logprobs = first.sampling.logprobs is not None
@@ -62,7 +67,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
     body = text_completion(
         head,
         [choice for answer in answers for choice in answer.choices],
-        summed([answer.usage for answer in answers]),
+        sum_usages([answer.usage for answer in answers]),
         logprobs=logprobs,
         echoes=None if echoes is None else [echo for echo in echoes for _ in range(first.n)],
     )
@@ -72,14 +77,14 @@ async def completions(request: web.Request) -> web.StreamResponse:
 def _echo(request: web.Request, asked: TextRequest) -> str:
     if isinstance(asked.prompt, str):
         return asked.prompt
-    return request.app[PARTS].pipeline.decode(list(asked.prompt))
+    return request.app[COMPONENTS].pipeline.decode(list(asked.prompt))
 
 
 async def _all(request: web.Request, asked: Completions, id: str, clock: Timings) -> list[Answers]:
-    """Every prompt's answer; the first failure ends the others. The headers told are the first prompt's."""
+    """Answer every prompt; the first failure ends the others. The response has the first answer's headers."""
     if len(asked.prompts) == 1:
         return [await whole(request, asked.prompts[0], id, clock)]
-    first, pipeline = asked.prompts[0], request.app[PARTS].pipeline
+    first, pipeline = asked.prompts[0], request.app[COMPONENTS].pipeline
     at_once = min(len(asked.prompts), pipeline.at_once(first, AT_ONCE))
     room = asyncio.Semaphore(at_once)
 
@@ -91,8 +96,8 @@ async def _all(request: web.Request, asked: Completions, id: str, clock: Timings
     with pipeline.claim(first, request[CALLER], at_once) as claim:
         tasks = [asyncio.create_task(one(n, prompt, claim)) for n, prompt in enumerate(asked.prompts)]
         try:
-            # Each has the same limit of its own, but begins when there is room.
-            async with deadline(request.app[PARTS].timeout_s):
+            # Each answer has the same deadline of its own, which begins when there is room for it.
+            async with deadline(request.app[COMPONENTS].timeout_s):
                 return await asyncio.gather(*tasks)
         finally:
             for task in tasks:
@@ -103,51 +108,20 @@ async def _all(request: web.Request, asked: Completions, id: str, clock: Timings
 async def _stream_each(
     request: web.Request, asked: Completions, id: str, clock: Timings, encoder: CompletionStream
 ) -> web.StreamResponse:
-    """One prompt after another in one stream."""
-    parts = request.app[PARTS]
+    """Stream the answers of several prompts one after another."""
+    first, counted = asked.prompts[0], list[Usage]()
 
-    def early() -> dict[str, str]:
-        return {"Cache-Status": early_status(clock.decision)}
+    def end(usage: Usage) -> bytes:
+        counted.append(usage)
+        return encoder.end(sum_usages(counted)) if len(counted) == len(asked.prompts) else b""
 
-    sending = SseStream(
-        request, interval_s=parts.keepalive_s, early=early, pulse=encoder.pulse, on_error=encoder.error
-    )
-    first = asked.prompts[0]
-    with parts.pipeline.claim(first, request[CALLER], 1) as claim:
-        async with sending as out, deadline(parts.timeout_s):
-            counted: list[Usage] = []
+    with request.app[COMPONENTS].pipeline.claim(first, request[CALLER], 1) as claim:
+        async with answer_stream(request, first, clock, encoder) as out:
             for number, prompt in enumerate(asked.prompts):
                 if number:
                     encoder.next_prompt()
-                counted.append(
-                    await _stream_one(request, prompt, f"{id}.{number}", clock, encoder, out, claim)
-                )
+                async with served(request, prompt, f"{id}.{number}", clock, claim) as reply:
+                    await out.start(reply_headers(reply, prompt))
+                    await send_events(out, reply, prompt, encoder, end)
                 clock = Timings()
-            await out.send(encoder.end(summed(counted)))
-    return sending.response
-
-
-async def _stream_one(
-    request: web.Request,
-    prompt: TextRequest,
-    id: str,
-    clock: Timings,
-    encoder: CompletionStream,
-    out: SseStream,
-    claim: PlacesClaim,
-) -> Usage:
-    reply = await request.app[PARTS].pipeline.serve(prompt, request[CALLER], id, clock, claim)
-    note_reply(request, reply)
-    async with aclosing(reply):
-        await out.start(reply_headers(reply, prompt))
-        prompt_tokens = len(reply.prompt.token_ids)
-        if front := encoder.begin(reply.started, prompt_tokens=prompt_tokens, choices=len(reply.choices)):
-            await out.send(front)
-        usages: dict[int, Usage] = {}
-        async with aclosing(events_of(reply, prompt)) as events:
-            async for index, event in events:
-                if isinstance(event, Finished):
-                    usages[index] = event.usage
-                if data := encoder.event(index, event):
-                    await out.send(data)
-    return total([usages[i] for i in sorted(usages)])
+    return out.response

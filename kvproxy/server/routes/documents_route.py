@@ -1,4 +1,4 @@
-"""``/kv/v1/documents``: publish, list, get, delete."""
+"""Handlers of ``/kv/v1/documents``: publish, list, get, verify, delete."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published
 from kvproxy.errors import InvalidRequest, KVProxyError
 from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.read_body import read_object
+from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.bodies.validation_errors import invalid
@@ -37,18 +37,19 @@ from kvproxy.wire.kv_documents.document_types import (
 )
 
 SWITCH = ("true", "false", "1", "0", "yes", "no")
-"""How a query says whether."""
+"""Values of a boolean query parameter."""
 
 PROGRESS_S = 0.25
-"""How often a streamed publish or verification tells how far it is."""
+"""Seconds between two progress events of a streamed publish or verification."""
 
 MOST_TOKENS = 2**20
 
 SLICE = 64
-"""Documents of a list that are written between two turns of the event loop: some 2 ms."""
+"""Documents of a list that are encoded between two turns of the event loop: some 2 ms."""
 
 
 async def publish(request: web.Request) -> web.StreamResponse:
+    """Publish a document; answer when its pages are kept, or stream the progress until then."""
     body = await read_object(request)
     try:
         wanted = PublishBody.model_validate(body)
@@ -67,7 +68,8 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 
 async def list_documents(request: web.Request) -> web.StreamResponse:
-    documents = await request.app[PARTS].publisher.list(request[CALLER])
+    """List the documents that the caller may read."""
+    documents = await request.app[COMPONENTS].publisher.list(request[CALLER])
     pieces: list[bytes] = []
     for at in range(0, len(documents), SLICE):
         listed: KvDocumentList = {
@@ -75,34 +77,35 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
             "data": [kv_document(d) for d in documents[at : at + SLICE]],
         }
         pieces.append(encode(listed["data"])[1:-1])
-        await asyncio.sleep(0)  # The whole of a large library at once would let nobody else have a turn.
+        await asyncio.sleep(0)  # Encoding a large library in one turn would block the event loop.
     body = b'{"object":"list","data":[' + b",".join(pieces) + b"]}"
     return web.Response(body=body, content_type="application/json")
 
 
 async def get_document(request: web.Request) -> web.StreamResponse:
-    """The ETag is the text's, whether or not the text is sent along."""
-    publisher = request.app[PARTS].publisher
+    """Describe a document, with its text where ``text=true``. The ETag is the text's in both cases."""
+    publisher = request.app[COMPONENTS].publisher
     info = await publisher.get(_ref(request), request[CALLER])
     headers = {"ETag": f'"{info.etag}"'}
     if _unchanged(request.if_none_match or (), info.etag):
         return web.Response(status=304, headers=headers)
     document = kv_document(info)
     if _true(request, "text"):
-        # The version that was found, not the reference: another may have become current since.
+        # The version that was found, not the reference: another version may be current by now.
         document["text"] = await publisher.text(DocumentRef(info.id, info.version), request[CALLER])
     return json_response(document, headers=headers)
 
 
 async def delete_document(request: web.Request) -> web.StreamResponse:
+    """Delete a document, or one version of it."""
     ref = _ref(request)
-    await request.app[PARTS].publisher.delete(ref, request[CALLER])
+    await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
     deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
     return json_response(deleted)
 
 
 async def verify_document(request: web.Request) -> web.StreamResponse:
-    """Long: about two cold prefills per framing and spelling. Other requests go first."""
+    """Compare hits with prefills: about two cold prefills per framing and spelling, after other requests."""
     ref, tokens = _ref(request), _tokens(request)
     if _wants_events(request):
         return await _progressing(request, lambda progress: _verify(request, ref, tokens, progress))
@@ -112,12 +115,12 @@ async def verify_document(request: web.Request) -> web.StreamResponse:
 async def _verify(
     request: web.Request, ref: DocumentRef, tokens: int, progress: ReportProgress | None
 ) -> KvVerification:
-    verifier = request.app[PARTS].verifier
+    verifier = request.app[COMPONENTS].verifier
     return kv_verification(await verifier.verify(ref, request[CALLER], tokens, progress))
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
-    publisher = request.app[PARTS].publisher
+    publisher = request.app[COMPONENTS].publisher
     return await publisher.publish(
         wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned
     )
@@ -126,7 +129,7 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: ReportPr
 async def _progressing(
     request: web.Request, work: Callable[[ReportProgress], Awaitable[PublishResult | KvVerification]]
 ) -> web.StreamResponse:
-    """Events ``progress``, then ``result`` or ``error``."""
+    """Stream events ``progress``, then ``result`` or ``error``."""
     progress = _Progress()
     async with SseStream(
         request, interval_s=PROGRESS_S, pulse=progress.event, on_error=_error_event
@@ -142,7 +145,7 @@ def _error_event(error: KVProxyError) -> bytes:
 
 
 class _Progress:
-    """The latest ``(done, total)``; those between two events are not sent."""
+    """The latest ``(done, total)``, sent at intervals; counts between two events are not sent."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -154,7 +157,7 @@ class _Progress:
         self._counts = (done, total)
 
     def event(self) -> bytes:
-        """A keepalive while there is nothing to tell."""
+        """Return the progress event, or a keep-alive before the first count."""
         if self._counts is None:
             return event_bytes.KEEPALIVE
         done, total = self._counts
@@ -168,7 +171,7 @@ def _ref(request: web.Request) -> DocumentRef:
 
 
 def _tokens(request: web.Request) -> int:
-    """How many tokens of the answers are compared. Raises InvalidRequest."""
+    """Return the number of greedy tokens to compare. Raises InvalidRequest."""
     tokens = whole_number(request.query.get("tokens", str(GREEDY_TOKENS)), MOST_TOKENS)
     if not tokens:
         raise InvalidRequest(f"Invalid 'tokens': must be an integer of 1 to {MOST_TOKENS}.", param="tokens")
@@ -180,7 +183,7 @@ def _wants_events(request: web.Request) -> bool:
 
 
 def _true(request: web.Request, name: str) -> bool:
-    """Raises InvalidRequest for what is neither."""
+    """Return a boolean query parameter, False by default. Raises InvalidRequest for other values."""
     value = request.query.get(name, "false").lower()
     if value not in SWITCH:
         raise InvalidRequest(f"Invalid '{name}': must be true or false.", param=name)

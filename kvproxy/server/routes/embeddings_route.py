@@ -1,4 +1,4 @@
-"""``POST /v1/embeddings``: upstream models only."""
+"""The handler of ``POST /v1/embeddings``, for upstream models only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
 from kvproxy.server.answers.upstream_answer import serve_upstream
-from kvproxy.server.requests.request_head import receive
+from kvproxy.server.requests.read_request import receive
 
 
 async def embeddings(request: web.Request) -> web.StreamResponse:
-    """Raises InvalidRequest for the local model."""
+    """Pass an embedding request on to its upstream. Raises InvalidRequest for the local model."""
     incoming = await receive(request)
     if incoming.local:
         raise InvalidRequest(

@@ -1,26 +1,28 @@
-"""``/health/live``: the process answers. ``/health/ready``: a request would be served now."""
+"""Handlers of ``/health/live`` (the process answers) and ``/health/ready`` (a request would be served now)."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from kvproxy.errors import NotReady
-from kvproxy.server.components import PARTS
+from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.shutdown import shutting_down
 from kvproxy.wire.service.service_types import Health
 
 
 async def live(request: web.Request) -> web.StreamResponse:
+    """Answer as long as the process does."""
     health: Health = {"status": "live"}
     return json_response(health)
 
 
 async def ready(request: web.Request) -> web.StreamResponse:
-    parts = request.app[PARTS]
-    if parts.drain.draining:
+    """Answer when a request would be served now. Raises NotReady, ShuttingDown."""
+    components = request.app[COMPONENTS]
+    if components.drain.draining:
         raise shutting_down()
-    reason = parts.ready()
+    reason = components.ready()
     if reason is not None:
         raise NotReady(f"Not ready: {reason}.")
     health: Health = {"status": "ready"}

@@ -1,28 +1,26 @@
-"""``GET /v1/models`` and ``/v1/models/{id}``: the local model, every upstream, and their other names."""
+"""Handlers of ``GET /v1/models`` and ``/v1/models/{id}``: the local model, the upstreams' models, their aliases."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
-from kvproxy.server.components import PARTS
+from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_dialect import speaks_anthropic
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.model_names import model_names
-from kvproxy.server.requests.request_head import resolve
+from kvproxy.server.requests.model_names import MODEL_NAMES, resolve_model
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.service.model_list import ModelBody, ModelList, anthropic_model, anthropic_page, model_body
 
 MOST_MODELS = 1000
-"""Of one of Anthropic's pages."""
+"""Models on one page of Anthropic's list."""
 
 _VARY = {"Vary": "anthropic-version"}
 
 
 async def list_models(request: web.Request) -> web.StreamResponse:
-    """All of them, or with ``anthropic-version`` a page. Raises InvalidRequest."""
-    names = model_names(request.app[PARTS])
-    models = [_model(request, name) for name in names.listed()]
+    """List all models, or with ``anthropic-version`` one page of them. Raises InvalidRequest."""
+    models = [_model(request, name) for name in request.app[MODEL_NAMES].listed()]
     limit = _limit(request)
     if speaks_anthropic(request):
         after, before = request.query.get("after_id"), request.query.get("before_id")
@@ -33,22 +31,22 @@ async def list_models(request: web.Request) -> web.StreamResponse:
 
 
 async def get_model(request: web.Request) -> web.StreamResponse:
-    """As generous with names as the endpoints that answer, though each model is told by its own name."""
+    """Describe a model, found by all names that requests may use, under its served name. Raises ModelNotFound."""
     asked = request.match_info["model"]
-    listed = model_names(request.app[PARTS]).listed()
-    model = _model(request, asked if asked in listed else resolve(request, asked))
+    listed = request.app[MODEL_NAMES].listed()
+    model = _model(request, asked if asked in listed else resolve_model(request, asked))
     return json_response(anthropic_model(model) if speaks_anthropic(request) else model, headers=_VARY)
 
 
 def _model(request: web.Request, id: str) -> ModelBody:
-    parts = request.app[PARTS]
-    root = resolve(request, id)
+    components = request.app[COMPONENTS]
+    root = resolve_model(request, id)
     return model_body(
         id,
         root,
-        local=root == parts.served_name,
-        created=parts.created,
-        max_context=parts.pipeline.max_context,
+        local=root == components.served_name,
+        created=components.created,
+        max_context=components.pipeline.max_context,
     )
 
 

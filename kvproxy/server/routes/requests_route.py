@@ -1,4 +1,4 @@
-"""``GET /kv/v1/requests``: the caller's requests as they end, listed or as events."""
+"""The handler of ``GET /kv/v1/requests``: the caller's requests as they end, listed or as events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aiohttp import web
 
 from kvproxy.errors import InvalidRequest
 from kvproxy.server.answers.client_stream import SseStream
-from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.telemetry.feed import Follower
 from kvproxy.wire.answers import event_bytes
@@ -17,18 +17,18 @@ MOST_RECENT = 500
 RECENT = 20
 
 _LOOK_S = 1.0
-"""The time within which a watcher's stream notices that the proxy is shutting down."""
+"""Seconds within which the stream notices that the proxy is shutting down."""
 
 
 async def requests(request: web.Request) -> web.StreamResponse:
-    """The newest as a list; with ``Accept: text/event-stream`` they and all that follow come as events."""
-    feed, scope = request.app[PARTS].feed, request[CALLER].scope
+    """List the newest requests, or with ``Accept: text/event-stream`` send them and all later ones as events."""
+    feed, scope = request.app[COMPONENTS].feed, request[CALLER].scope
     recent = feed.recent(scope, _most(request))
     if "text/event-stream" not in request.headers.get("Accept", ""):
         listed: KvRequestList = {"object": "list", "data": recent}
         return json_response(listed)
-    drain = request.app[PARTS].drain
-    sending = SseStream(request, interval_s=request.app[PARTS].keepalive_s)
+    drain = request.app[COMPONENTS].drain
+    sending = SseStream(request, interval_s=request.app[COMPONENTS].keepalive_s)
     with feed.following(scope) as follower:
         async with sending as out:
             await out.start({})

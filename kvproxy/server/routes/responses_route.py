@@ -1,4 +1,4 @@
-"""``/v1/responses``: make one, whole or streamed; read, list and delete what was stored; count a prompt's tokens."""
+"""Handlers of ``/v1/responses``: answer, whole or streamed; read and delete stored responses; count input tokens."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from kvproxy.errors import (
     PreviousResponseNotFound,
     ResponseNotFound,
 )
-from kvproxy.events import Event, Started, Usage
+from kvproxy.events import Usage
 from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
-from kvproxy.server.components import CALLER, PARTS
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.request_head import Incoming, receive
+from kvproxy.server.requests.read_request import Incoming, receive
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.responses.call_items import CallItems
-from kvproxy.wire.responses.ids import Ids, owner
-from kvproxy.wire.responses.items import normal_items, references
-from kvproxy.wire.responses.parse_response import opened, to_chat
-from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.conversation_items import normal_items, references
+from kvproxy.wire.responses.parse_response import open_response, to_chat
+from kvproxy.wire.responses.response_answer import complete_response
 from kvproxy.wire.responses.response_body import ResponsesBody, parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds, owner
 from kvproxy.wire.responses.response_stream import ResponseStream
-from kvproxy.wire.responses.stored import Order, Stored, page
+from kvproxy.wire.responses.stored_response import Order, StoredResponse, page
 from kvproxy.wire.responses.types import InputTokens, Item, Response, ResponseDeleted
 
 logger = logging.getLogger(__name__)
@@ -43,38 +43,52 @@ MOST_ITEMS = 100
 
 
 async def create(request: web.Request) -> web.StreamResponse:
+    """Answer a request of the Responses API, by the local model or an upstream's; store the response unless
+    ``store`` is false."""
     incoming = await receive(request)
     if not incoming.local:
         return await serve_upstream(request, "responses", incoming)
     clock = incoming.clock
-    ids = Ids(uuid.uuid4().hex)
+    ids = ResponseIds(uuid.uuid4().hex)
     with _about_input():
         body, items, chat = await _understood(request, incoming, ids)
-        response = opened(body, chat, ids, created=int(time.time()))
+        response = open_response(body, chat, ids, created=int(time.time()))
         keeper = _Keeper(request, items) if response["store"] else None
         calls = CallItems(chat.tools)
         if chat.stream:
-            encoder = _KeepingStream(ResponseStream(response, ids, time.time, calls), keeper)
-            return await stream(request, chat, ids.response, clock, encoder)
+            encoder = ResponseStream(response, ids, time.time, calls)
+
+            def end(usage: Usage) -> bytes:
+                """Store the response before its last event is sent. A client that leaves stores nothing."""
+                data = encoder.end(usage)
+                if keeper is not None and encoder.response is not None:
+                    keeper.keep(encoder.response)
+                return data
+
+            return await stream(request, chat, ids.response, clock, encoder, end)
         answers = await whole(request, chat, ids.response, clock)
-    done = completed(response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls)
+    done = complete_response(
+        response, ids, answers.choices[0], answers.usage, at=int(time.time()), calls=calls
+    )
     if keeper is not None:
         keeper.keep(done)
     return json_response(done, headers=dict(answers.headers))
 
 
 async def count(request: web.Request) -> web.StreamResponse:
+    """Count the input tokens that ``create`` would count."""
     incoming = await receive(request)
     if not incoming.local:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
-        _, _, chat = await _understood(request, incoming, Ids(uuid.uuid4().hex))
-        prompt = await request.app[PARTS].pipeline.compose_async(chat, request[CALLER])
+        _, _, chat = await _understood(request, incoming, ResponseIds(uuid.uuid4().hex))
+        prompt = await request.app[COMPONENTS].pipeline.compose_async(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
 
 
 async def retrieve(request: web.Request) -> web.StreamResponse:
+    """Return a stored response."""
     if request.query.get("stream", "false").lower() not in ("false", "0"):
         raise InvalidRequest(
             "A stored response cannot be streamed again. Leave 'stream' out.", param="stream"
@@ -83,14 +97,16 @@ async def retrieve(request: web.Request) -> web.StreamResponse:
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
+    """Delete a stored response."""
     id = request.match_info["id"]
-    if not await request.app[PARTS].responses.delete(request[CALLER].scope, id):
+    if not await request.app[COMPONENTS].responses.delete(request[CALLER].scope, id):
         raise ResponseNotFound(id)
     deleted: ResponseDeleted = {"id": id, "object": "response", "deleted": True}
     return json_response(deleted)
 
 
 async def input_items(request: web.Request) -> web.StreamResponse:
+    """Return a page of a stored response's input items."""
     limit = _limit(request.query.get("limit", "20"))
     order = _order(request.query.get("order", "desc"))
     items = (await _stored(request)).input
@@ -98,59 +114,34 @@ async def input_items(request: web.Request) -> web.StreamResponse:
 
 
 async def cancel(request: web.Request) -> web.StreamResponse:
+    """Refuse to cancel: no response runs in the background."""
     await _stored(request)
     raise InvalidRequest(
-        "Cannot cancel a synchronous response: only background responses can be, and there are none here. "
+        "Cannot cancel a synchronous response: only background responses can be cancelled, and kvproxy has none. "
         "Close the connection instead."
     )
 
 
 class _Keeper:
-    """Stores a finished response with what it answered, for its caller alone."""
+    """Stores a finished response with its input items, readable by its caller only."""
 
     def __init__(self, request: web.Request, items: list[Item]) -> None:
-        self._store = request.app[PARTS].responses
+        self._store = request.app[COMPONENTS].responses
         self._scope = request[CALLER].scope
         self._items = items
 
     def keep(self, response: Response) -> None:
-        """The write has begun when this returns: a client that continues at once finds it."""
-        self._store.put(self._scope, response["id"], Stored(response, self._items).encode())
-
-
-class _KeepingStream:
-    """A stream whose response is stored before its last event is sent. A client that left stores nothing."""
-
-    def __init__(self, inner: ResponseStream, keeper: _Keeper | None) -> None:
-        self._inner = inner
-        self._keeper = keeper
-
-    def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
-        return self._inner.begin(started, prompt_tokens=prompt_tokens, choices=choices)
-
-    def event(self, index: int, event: Event) -> bytes:
-        return self._inner.event(index, event)
-
-    def end(self, usage: Usage) -> bytes:
-        data = self._inner.end(usage)
-        if self._keeper is not None and self._inner.response is not None:
-            self._keeper.keep(self._inner.response)
-        return data
-
-    def error(self, error: KVProxyError) -> bytes:
-        return self._inner.error(error)
-
-    def pulse(self) -> bytes:
-        return self._inner.pulse()
+        """Begin the write: a client that continues at once finds the response."""
+        self._store.put(self._scope, response["id"], StoredResponse(response, self._items).encode())
 
 
 async def _understood(
-    request: web.Request, incoming: Incoming, ids: Ids
+    request: web.Request, incoming: Incoming, ids: ResponseIds
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
-    """The body, the conversation that it asks about, and what the model is asked."""
-    parts = request.app[PARTS]
-    reading = RequestReading(parts.policy)
-    body = await incoming.parsed(lambda: parse_body(incoming.body, reading))
+    """Return the parsed body, the items of the whole conversation, and the chat request to the model."""
+    components = request.app[COMPONENTS]
+    reading = RequestReading(components.policy)
+    body = await incoming.parsed(parse_body, reading)
     with incoming.clock.waiting():
         stored = _StoredItems(request)
         before = await stored.before(body)
@@ -158,7 +149,7 @@ async def _understood(
 
     def understood() -> tuple[list[Item], ChatRequest]:
         items = before + normal_items(body.input or (), ids, known, reading)
-        return items, to_chat(body, items, served_name=parts.served_name, reading=reading)
+        return items, to_chat(body, items, served_name=components.served_name, reading=reading)
 
     with incoming.clock.measure("parse"):
         items, chat = await off_loop_if_large(len(incoming.raw) + stored.size, understood)
@@ -166,18 +157,19 @@ async def _understood(
 
 
 class _StoredItems:
-    """What the stored responses that a request stands on hold. Their items are no more than the model takes tokens."""
+    """The items of the stored responses that a request continues or references: no more items than the model takes
+    tokens."""
 
     def __init__(self, request: web.Request) -> None:
-        self._store = request.app[PARTS].responses
+        self._store = request.app[COMPONENTS].responses
         self._scope = request[CALLER].scope
-        self._limit = request.app[PARTS].pipeline.max_context
+        self._limit = request.app[COMPONENTS].pipeline.max_context
         self._items = 0
         self.size = 0
-        """Bytes that were read."""
+        """Bytes of the records that were read."""
 
     async def before(self, body: ResponsesBody) -> list[Item]:
-        """The conversation that the request continues. Raises PreviousResponseNotFound, ContextTooLong."""
+        """Return the conversation that the request continues. Raises PreviousResponseNotFound, ContextTooLong."""
         id = body.previous_response_id
         if id is None:
             return []
@@ -187,7 +179,8 @@ class _StoredItems:
         return found
 
     async def referenced(self, body: ResponsesBody, before: list[Item]) -> dict[str, Item]:
-        """What the stored responses hold whose items the request names, by item id. Raises ContextTooLong."""
+        """Return the items of all stored responses from which the request references items, by item id. Raises
+        ContextTooLong."""
         missing = set(references(body.input or ())) - {item["id"] for item in before}
         found: dict[str, Item] = {}
         for response_id in sorted({id for item in missing if (id := owner(item)) is not None}):
@@ -214,18 +207,17 @@ class _StoredItems:
         return conversation
 
 
-async def _decoded(id: str, record: bytes) -> Stored | None:
-    """None, and a line in the log, for a record that cannot be read: it is no longer there, as far as anybody can
-    tell."""
-    stored = await off_loop_if_large(len(record), lambda: Stored.decode(record))
+async def _decoded(id: str, record: bytes) -> StoredResponse | None:
+    """Decode a record. One that cannot be read is logged and None: the API treats it as deleted."""
+    stored = await off_loop_if_large(len(record), lambda: StoredResponse.decode(record))
     if stored is None:
         logger.error("response %s is not served: its record cannot be read", id)
     return stored
 
 
-async def _stored(request: web.Request) -> Stored:
+async def _stored(request: web.Request) -> StoredResponse:
     id = request.match_info["id"]
-    record = await request.app[PARTS].responses.get(request[CALLER].scope, id)
+    record = await request.app[COMPONENTS].responses.get(request[CALLER].scope, id)
     stored = None if record is None else await _decoded(id, record)
     if stored is None:
         raise ResponseNotFound(id)
@@ -234,7 +226,7 @@ async def _stored(request: web.Request) -> Stored:
 
 @contextmanager
 def _about_input() -> Iterator[None]:
-    """Faults of the messages are faults of ``input`` here: the client sent no messages."""
+    """Name ``input`` in errors about ``messages``: the client sent no messages."""
     try:
         yield
     except KVProxyError as e:

@@ -1,4 +1,4 @@
-"""``GET /``: where things are, for whoever opens the address. Open, so nothing there is anybody's secret."""
+"""The handler of ``GET /``: links to the API and its documentation. It needs no key, so it shows public data only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LINKS = {
 
 
 async def welcome(request: web.Request) -> web.StreamResponse:
-    """JSON, or a page for browsers."""
+    """Return the links as JSON, or as a page for browsers."""
     root = root_of(request)
     told: Welcome = {
         "object": "kvproxy",
@@ -40,7 +40,7 @@ async def welcome(request: web.Request) -> web.StreamResponse:
 
 
 async def favicon(request: web.Request) -> web.StreamResponse:
-    """There is none; a browser that is told so asks no more for a day."""
+    """Answer 204: there is no icon. Browsers keep that answer for a day."""
     return web.Response(status=204, headers={"Cache-Control": "public, max-age=86400"})
 
 

@@ -1,1 +1,1 @@
-"""Reading SQLite files page by page, to recover rows from a damaged database."""
+"""SQLite files read page by page, to recover rows from a damaged database."""

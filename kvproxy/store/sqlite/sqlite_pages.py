@@ -1,10 +1,10 @@
-"""The pages of an SQLite database as its file and its write-ahead log hold them, read without SQLite: pure but for
-:func:`read_wal` and :func:`read_image`, which read whole files.
+"""The pages of an SQLite database as its file and its write-ahead log hold them, read without SQLite.
 
-SQLite itself takes a log up to the first frame that fails its checksum, and says nothing of the rest: one flipped bit
-undoes every later commit. A frame's checksum goes on from the one stored in the frame before it, so each can be
-verified alone, and damage in the middle be told from a transaction that a power cut left unfinished at the end.
-Formats: https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html.
+Pure but for :func:`read_wal` and :func:`read_image`, which read whole files. SQLite itself takes a log up to the first
+frame that fails its checksum, and says nothing of the rest: one flipped bit undoes every later commit. A frame's
+checksum goes on from the one stored in the frame before it, so each can be verified alone, and damage in the middle be
+distinguished from a transaction that a power cut left unfinished at the end. Formats:
+https://www.sqlite.org/fileformat2.html and https://www.sqlite.org/walformat.html.
 """
 
 from __future__ import annotations
@@ -28,27 +28,30 @@ class Frame:
 
     page: int
     commit: bool
-    """It ends a transaction."""
+    """Whether it ends a transaction."""
     sound: bool
+    """Whether its checksum holds."""
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Wal:
-    """The frames up to the last commit that can be verified."""
+    """The frames of a write-ahead log, up to the last commit that can be verified."""
 
     page_size: int
     frames: tuple[Frame, ...]
     fault: str | None
-    """What is damaged; None for a log that is sound up to where its writer ended."""
+    """The damage in words; None for a log that is sound up to its writer's end."""
     hides_commits: bool
-    """SQLite would not see all of ``frames``."""
+    """Whether SQLite would not see all of ``frames``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """``pages`` are numbered from 1. ``extra`` are those of damaged frames that nothing newer replaced: what they
-    hold may be sound, their number may not."""
+    """The pages of a database, numbered from 1.
+
+    ``extra`` are those of damaged frames that nothing newer replaced: their content may be sound, their number may not.
+    """
 
     page_size: int
     pages: tuple[bytes, ...]
@@ -56,7 +59,7 @@ class Image:
 
 
 def read_wal(path: Path) -> Wal:
-    """The write-ahead log of the database file ``path``; without frames when there is none."""
+    """Read the write-ahead log of the database file ``path``; without frames when there is none."""
     try:
         data = path.with_name(f"{path.name}-wal").read_bytes()
     except FileNotFoundError:
@@ -65,6 +68,7 @@ def read_wal(path: Path) -> Wal:
 
 
 def parse_wal(data: bytes) -> Wal:
+    """Verify each frame of a write-ahead log."""
     if not data:
         return Wal(DEFAULT_PAGE_SIZE, (), None, False)
     if len(data) < _WAL_HEADER.size:
@@ -78,11 +82,28 @@ def parse_wal(data: bytes) -> Wal:
     salts = (salt1, salt2)
     step = _FRAME_HEADER.size + page_size
     if not sound_header:
-        # As the first frame has them that zeros have left: those of an earlier log stand behind.
+        # Take the salts of the first frame that is not all zeros: frames of an earlier log may follow it.
         heads = (
             _FRAME_HEADER.unpack_from(data, at) for at in range(_WAL_HEADER.size, len(data) - step + 1, step)
         )
         salts = next((head[2:4] for head in heads if any(head)), salts)
+    frames, torn = _read_frames(data, page_size, salts, sums, order)
+    last = max((i for i, f in enumerate(frames) if f.commit and f.sound), default=-1)
+    bad = next((i for i, f in enumerate(frames[: last + 1]) if not f.sound), None)
+    kept = tuple(frames[: last + 1])
+    if not sound_header:
+        # The first frame's checksum starts from the header's, and was compared with a damaged one.
+        return Wal(page_size, kept, "the header of the write-ahead log is damaged", bool(kept))
+    if bad is not None:
+        return Wal(page_size, kept, f"frame {bad + 1} of the write-ahead log fails its checksum", True)
+    return Wal(page_size, kept, "the end of the write-ahead log fails its checksum" if torn else None, False)
+
+
+def _read_frames(
+    data: bytes, page_size: int, salts: tuple[int, int], sums: tuple[int, int], order: Literal["<", ">"]
+) -> tuple[list[Frame], bool]:
+    """Return all frames, and whether one of this log's own is torn. sums: the header's checksum."""
+    step = _FRAME_HEADER.size + page_size
     frames: list[Frame] = []
     torn = False
     for at in range(_WAL_HEADER.size, len(data), step):
@@ -98,19 +119,11 @@ def parse_wal(data: bytes) -> Wal:
         sound = ours and expected == sums
         torn |= (ours and not sound) or not any(head)  # SQLite leaves no zeros behind
         frames.append(Frame(page, size > 0, sound, body))
-    last = max((i for i, f in enumerate(frames) if f.commit and f.sound), default=-1)
-    bad = next((i for i, f in enumerate(frames[: last + 1]) if not f.sound), None)
-    kept = tuple(frames[: last + 1])
-    if not sound_header:
-        # The first frame's checksum starts from the header's, and was compared with a damaged one.
-        return Wal(page_size, kept, "the header of the write-ahead log is damaged", bool(kept))
-    if bad is not None:
-        return Wal(page_size, kept, f"frame {bad + 1} of the write-ahead log fails its checksum", True)
-    return Wal(page_size, kept, "the end of the write-ahead log fails its checksum" if torn else None, False)
+    return frames, torn
 
 
 def read_image(path: Path) -> Image:
-    """All pages as of the last commit that can be verified. Raises OSError."""
+    """Return all pages as of the last commit that can be verified. Raises OSError."""
     data = path.read_bytes()
     wal = read_wal(path)
     size = int.from_bytes(data[16:18], "big")
@@ -133,6 +146,7 @@ def read_image(path: Path) -> Image:
 
 
 def _checksum(start: tuple[int, int], data: bytes, order: Literal["<", ">"]) -> tuple[int, int]:
+    """Return SQLite's checksum of ``data``, a multiple of 8 bytes, going on from ``start``."""
     s0, s1 = start
     words = struct.unpack(f"{order}{len(data) // 4}I", data)
     for x0, x1 in zip(words[::2], words[1::2], strict=True):

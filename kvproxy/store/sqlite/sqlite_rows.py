@@ -1,7 +1,7 @@
-"""Rows out of the leaf pages of SQLite tables, whatever became of the pages that lead to them: pure, no I/O.
+"""Rows from the leaf pages of SQLite tables, even where the pages above them are damaged: pure, no I/O.
 
-SQLite finds rows from the root down, so one damaged page above hides all below it. Here every page is looked at by
-itself. Nothing found is known to be right, nor to which table it belonged: rows need a digest of their own.
+SQLite finds rows from the root down, so one damaged page above hides all below it. Here every page is read by itself.
+Nothing found is known to be right, nor to which table it belonged: rows need a digest of their own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Unreadable(Exception):
 
 
 def table_rows(image: Image) -> Iterator[tuple[Value, ...]]:
-    """The rows of all table leaves but those on the list of free pages. Text that is no UTF-8 comes as bytes."""
+    """Yield the rows of all table leaves but those on the list of free pages. Text that is no UTF-8 comes as bytes."""
     free = _free_pages(image)
     for number, page in enumerate(image.pages, 1):
         if number not in free:
@@ -46,7 +46,7 @@ def _leaf_rows(image: Image, page: bytes, at: int) -> Iterator[tuple[Value, ...]
 
 
 def _payload(image: Image, page: bytes, at: int) -> bytes:
-    """The payload of a cell, what overflows to other pages included."""
+    """Return the payload of a cell, its overflow pages included."""
     length, at = _varint(page, at)
     _, at = _varint(page, at)
     usable = image.page_size
@@ -119,8 +119,10 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _free_pages(image: Image) -> frozenset[int]:
-    """Pages that hold nothing any more: what they held was deleted. None where their list is not as long as the header
-    says: a damaged one would hide pages in use."""
+    """Return the pages that hold nothing any more: their rows were deleted.
+
+    None where their list is not as long as the header says: a damaged one would hide pages in use.
+    """
     free: set[int] = set()
     trunk = int.from_bytes(image.pages[0][32:36], "big") if image.pages else 0
     while 0 < trunk <= len(image.pages) and trunk not in free:

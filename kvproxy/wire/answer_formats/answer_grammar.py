@@ -1,4 +1,4 @@
-"""What an answer must look like, as the text of a grammar: llguidance's Lark with JSON schemas in it. Pure.
+"""The text of the grammar that an answer must match: llguidance's Lark with JSON schemas in it. Pure.
 
 Inside JSON the separators are those of ``json.dumps`` and no other white space is admitted: where it is free, small
 models write nothing else. Properties come in the schema's own order.
@@ -15,10 +15,10 @@ from kvproxy.core import HERMES, Constraint, GrammarText, LeftOut, Tool
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.wire.answer_formats.answer_rules import NAME, answer_rules
-from kvproxy.wire.schemas.blame import blamed, keyword_of
-from kvproxy.wire.schemas.escapes import controls_allowed
-from kvproxy.wire.schemas.json_schema import enforceable, no_arguments
-from kvproxy.wire.schemas.relaxing import culprit, relaxed
+from kvproxy.wire.schemas.blamed_keyword import blamed_keyword, explain_rejection
+from kvproxy.wire.schemas.control_characters import controls_allowed
+from kvproxy.wire.schemas.json_schema import enforceable_schema, no_arguments
+from kvproxy.wire.schemas.relaxing import culprit, relax_schema
 
 ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 NO_OBJECT: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
@@ -31,12 +31,12 @@ _OPTIONS = {
 _ESCAPES = 'nrbtf\\"'
 
 Check = Callable[[str], str | None]
-"""Whether a library takes the text of a grammar: None, or its message."""
+"""Returns None where the library compiles the text of a grammar, or its message."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallFormat:
-    """How a model family writes one call. ``begin`` and ``end`` are marks that may be single tokens."""
+    """The text around one tool call of a model family. ``begin`` and ``end`` are marks that may be single tokens."""
 
     begin: str
     before_name: str
@@ -44,30 +44,32 @@ class CallFormat:
     after_arguments: str
     end: str
     between: str | None
-    """What stands between two calls; None: an answer holds one call only."""
+    """The text between two calls; None: an answer holds one call only."""
 
 
 CALL_FORMATS: Mapping[str, CallFormat] = {
     HERMES: CallFormat("<tool_call>", '\n{"name": ', ', "arguments": ', "}\n", "</tool_call>", "\n"),
     "llama3_json": CallFormat("", '{"name": ', ', "parameters": ', "}", "", None),
 }
-"""The generating side of ``tool_formats.py``, by the same names."""
+"""The generating side of ``tool_formats/known_formats.py``, by the same names."""
 
 
 def grammar_of(
     constraint: Constraint, special: Collection[str] = (), check: Check = lambda grammar: None
 ) -> GrammarText:
-    """The grammar of everything the answer may be, from its first token to its end.
+    """Return the grammar of everything the answer may be, from its first token to its end.
 
-    ``special``: the marks that are single tokens of the model; others are matched as text. ``check`` is asked
-    about each schema alone. Raises UnsupportedSchema naming the keyword, and InvalidRequest for a tool format in
-    which calls cannot be forced.
+    ``special``: the marks that are single tokens of the model; others are matched as text. ``check`` compiles each
+    schema alone. Raises UnsupportedSchema naming the keyword, and InvalidRequest for a tool format in which calls
+    cannot be forced.
+
+    Example: ``grammar_of(Constraint(format=JsonFormat()), {"<think>"}).text``.
     """
     return _GrammarWriter(constraint, frozenset(special), check).written()
 
 
 def schema_grammar(schema: Mapping[str, Any]) -> str:
-    """The grammar of one schema alone, rewritten already."""
+    """Return the grammar of one schema alone. ``schema`` has been rewritten by ``enforceable_schema``."""
     return f"start: {_json(schema)}\n"
 
 
@@ -122,17 +124,17 @@ class _GrammarWriter:
 
     def _answer(self, wanted: AnswerFormat) -> str:
         if not isinstance(wanted, JsonFormat):
-            found = answer_rules(wanted, lambda schema, param: _json(self._held(schema, param)))
+            found = answer_rules(wanted, lambda schema, param: _json(self._strict(schema, param)))
             self._rules += found.rules
             self._side = found.side_grammar
             return found.expression
         if wanted.schema is None:
             return _json(ANY_OBJECT)
         if wanted.strict:
-            return _json(self._held(wanted.schema, wanted.param))
-        return _json(self._wished(wanted.schema, where=wanted.param, param=wanted.param))
+            return _json(self._strict(wanted.schema, wanted.param))
+        return _json(self._relaxed(wanted.schema, where=wanted.param, param=wanted.param))
 
-    def _held(self, schema: Mapping[str, Any], param: str) -> Mapping[str, Any]:
+    def _strict(self, schema: Mapping[str, Any], param: str) -> Mapping[str, Any]:
         return self._enforced(schema, where=param, param=param)
 
     def _prose(self) -> str:
@@ -140,10 +142,10 @@ class _GrammarWriter:
         return "TEXT"
 
     def _prose_and_calls(self) -> str:
-        """Free text, which holds no mark of a call, alone or with calls behind it."""
+        """Write free text without a mark of a call, alone or with calls behind it."""
         begin = self._format().begin
         if not begin:
-            # Such a call is the whole answer, and text that begins like one would be taken for one.
+            # Such a call is the whole answer, and text that begins like a call would be parsed as one.
             self._rules.append(r"TEXT: /(\s*[^{\s](?s:.*))?/")
             return f"(TEXT | {self._calls()})"
         self._rules.append(f"TEXT: {_without(begin)}")
@@ -152,7 +154,7 @@ class _GrammarWriter:
         return f"(TEXT | {self._calls(self._until('before_call', begin))})"
 
     def _calls(self, opening: str | None = None) -> str:
-        """One call or several; ``opening``: what stands for the first one's opening mark."""
+        """Write one call or several; ``opening`` replaces the first call's opening mark."""
         form = self._format()
         self._rules.append("call: " + " | ".join(self._call(form, i, tool) for i, tool in self._tools))
         begin, end = self._mark(form.begin), self._mark(form.end)
@@ -167,8 +169,11 @@ class _GrammarWriter:
         return f"{_literal(head)} {arguments} {_literal(form.after_arguments)}"
 
     def _arguments(self, index: int, tool: Tool) -> Mapping[str, Any]:
-        """A strict tool's arguments follow its schema always, another's as far as possible where calls are
-        forced."""
+        """Return the schema of a tool's arguments.
+
+        A strict tool's arguments always follow its schema; another tool's follow it as far as possible, where calls are
+        forced.
+        """
         if not (tool.strict or self._forced):
             return ANY_OBJECT
         if tool.parameters is None or no_arguments(tool.parameters):
@@ -178,21 +183,23 @@ class _GrammarWriter:
         if tool.strict and not tool.assumed:
             typed = {**tool.parameters, "type": _object_type(tool, param)}
             return self._enforced(typed, where=where, param=param)
-        return self._wished({**tool.parameters, "type": "object"}, where=where, param=param)
+        return self._relaxed({**tool.parameters, "type": "object"}, where=where, param=param)
 
-    def _wished(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
-        """As much of the schema as can be enforced."""
-        found = relaxed(schema, where=where, param=param, check=lambda s: self._check(schema_grammar(s)))
+    def _relaxed(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
+        """Return as much of the schema as can be enforced, and record the rest as left out."""
+        found = relax_schema(schema, where=where, param=param, check=lambda s: self._check(schema_grammar(s)))
         self._left_out |= dict.fromkeys(LeftOut(param, keyword) for keyword in found.left_out)
         return found.schema
 
     def _enforced(self, schema: Mapping[str, Any], *, where: str, param: str) -> Mapping[str, Any]:
-        out = enforceable(schema, where=where, param=param)
+        out = enforceable_schema(schema, where=where, param=param)
         reason = self._check(schema_grammar(out))
         if reason is not None:
-            told = keyword_of(reason)
-            found = told or culprit(out, lambda schema: self._check(schema_grammar(schema)))
-            raise UnsupportedSchema(f"Invalid schema for {where}: {blamed(reason, found)}.", param=param)
+            named = blamed_keyword(reason)
+            found = named or culprit(out, lambda schema: self._check(schema_grammar(schema)))
+            raise UnsupportedSchema(
+                f"Invalid schema for {where}: {explain_rejection(reason, found)}.", param=param
+            )
         return out
 
     def _format(self) -> CallFormat:
@@ -212,7 +219,7 @@ class _GrammarWriter:
         return mark if mark in self._special else _literal(mark)
 
     def _until(self, rule: str, mark: str) -> str:
-        """Free text that ends with the first ``mark``."""
+        """Write free text that ends with the first ``mark``."""
         if mark in self._special:
             self._rules.append(f"{rule.upper()}: {_without(mark)}")
             return f"{rule.upper()} {mark}"
@@ -221,8 +228,8 @@ class _GrammarWriter:
 
 
 def _object_type(tool: Tool, param: str) -> str:
-    said = (tool.parameters or {}).get("type", "object")
-    if said != "object" and not (isinstance(said, list) and "object" in said):
+    declared = (tool.parameters or {}).get("type", "object")
+    if declared != "object" and not (isinstance(declared, list) and "object" in declared):
         raise UnsupportedSchema(
             f"Invalid schema for function '{tool.name}': its 'type' must be 'object'.", param=param
         )
@@ -240,5 +247,5 @@ def _literal(text: str) -> str:
 
 
 def _without(mark: str) -> str:
-    """A terminal: valid text in which ``mark`` does not occur."""
+    """Return a terminal for valid text in which ``mark`` does not occur."""
     return f"/(?s:.*)/ & ~(/(?s:.*)/ {_literal(mark)} /(?s:.*)/)"

@@ -1,6 +1,6 @@
-"""A whole answer's format as rules of a Lark grammar. Pure.
+"""Rules of a Lark grammar for a whole answer that is not JSON alone. Pure.
 
-JSON alone is written by ``wire/answer_formats/answer_grammar.py``, which shares it with the arguments of calls.
+``answer_grammar`` writes JSON answers itself: it shares that code with the arguments of calls.
 """
 
 from __future__ import annotations
@@ -19,27 +19,30 @@ from kvproxy.wire.schemas.ecma_patterns import UnknownPattern, fully_matched
 from kvproxy.wire.schemas.intersections import MOST_AT_ONCE
 
 NAME = "answer"
-"""Of the rule or the grammar that an answer has to follow."""
+"""The name of the rule, or of the grammar, that an answer has to follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRules:
-    """``expression``: what stands in another rule for the answer."""
+    """Lark rules of an answer; ``expression`` stands for the answer in another rule."""
 
     expression: str
     rules: tuple[str, ...] = ()
     side_grammar: str | None = None
-    """A grammar beside the main one, whose names are its own; ``@answer`` in the expression."""
+    """A grammar beside the main one, with names of its own; ``@answer`` in the expression."""
 
 
 Json = Callable[[Mapping[str, Any], str], str]
-"""The expression of what a schema admits; the string names the schema's field."""
+"""Returns the Lark expression that a JSON schema admits; the string names the schema's field."""
 
 
 def answer_rules(
     wanted: RegexFormat | ChoiceFormat | GrammarFormat | TagsFormat, in_json: Json
 ) -> AnswerRules:
-    """Raises InvalidRequest for a text that is no grammar, UnsupportedSchema for what cannot be enforced."""
+    """Write the rules of one answer format.
+
+    Raises InvalidRequest for a text that is no grammar, UnsupportedSchema for a format that cannot be enforced.
+    """
     match wanted:
         case RegexFormat(pattern, param):
             return AnswerRules("ANSWER", (f"ANSWER: {_regex(pattern, param)}",))
@@ -66,8 +69,10 @@ def _regex(pattern: str, param: str) -> str:
 
 
 def _checked_lark(text: str, param: str) -> str:
-    """Refuses a grammar that the library would read with consequences for others: its time doubles with each expression
-    that one text must match at once. Raises UnsupportedSchema."""
+    """Refuse a grammar that would slow other requests: each expression to match at once doubles the library's time.
+
+    Raises UnsupportedSchema.
+    """
     if "%json" in text:
         raise UnsupportedSchema(
             f"Invalid '{param}': '%json' inside of a grammar is not supported. Use a JSON schema alone.",
@@ -82,7 +87,7 @@ def _checked_lark(text: str, param: str) -> str:
 
 
 def _tags(wanted: TagsFormat, in_json: Json) -> AnswerRules:
-    """``(text trigger rest-of-a-structure)* text``, where no text holds a trigger."""
+    """Write ``(text trigger rest-of-a-structure)* text``, where no text holds a trigger."""
     triggers = list(dict.fromkeys(wanted.triggers))
     free = "/(?s:.*)/ & ~(/(?s:.*)/ (" + " | ".join(map(_literal, triggers)) + ") /(?s:.*)/)"
     rules, parts = [f"FREE: {free}"], []
@@ -99,6 +104,6 @@ def _tags(wanted: TagsFormat, in_json: Json) -> AnswerRules:
 
 
 def _literal(text: str) -> str:
-    """In Lark: as JSON, with all that is not plain ASCII as characters."""
+    """Quote a text for Lark: as JSON, with an escape for line separators and for U+007F and the C1 controls."""
     quoted = json.dumps(text, ensure_ascii=False)
     return re.sub("[\x7f-\x9f\u2028\u2029]", lambda c: f"\\u{ord(c[0]):04x}", quoted)

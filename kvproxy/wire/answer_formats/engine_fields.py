@@ -1,4 +1,4 @@
-"""The fields by which clients of vLLM, SGLang and llama.cpp ask for an answer of a certain shape, on every door."""
+"""Fields with which clients of vLLM, SGLang and llama.cpp constrain an answer, accepted by every endpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kvproxy.wire.answer_formats.read_format import (
     regex_format,
     tags_format,
 )
-from kvproxy.wire.answer_formats.structured_outputs import asks, check_whitespace, structured_outputs_format
+from kvproxy.wire.answer_formats.structured_outputs import check_whitespace, is_set, structured_outputs_format
 from kvproxy.wire.bodies.strict import Strict
 
 _READERS: Mapping[str, Callable[[object, str], AnswerFormat | None]] = {
@@ -42,7 +42,7 @@ _GRAMMAR_TYPES: Mapping[str, Callable[[object, str], AnswerFormat]] = {
 
 
 class EngineFormatsBody(Strict):
-    """Fields that say what the whole answer must look like, in the words of other engines. One of them at most."""
+    """Fields of other engines that constrain the whole answer. A request may use one of them."""
 
     structured_outputs: Any = Field(
         default=None,
@@ -59,7 +59,7 @@ class EngineFormatsBody(Strict):
     guided_json_object: Any = Field(default=None, description="vLLM's older name: any JSON object.")
     guided_decoding_backend: Any = Field(default=None, description="A hint; there is one way here.")
     guided_whitespace_pattern: Any = Field(
-        default=None, description="Must admit what is written here: one space behind commas and colons."
+        default=None, description="Must admit the layout of JSON here: one space behind commas and colons."
     )
     structural_tag: Any = Field(default=None, description="SGLang's: structures and triggers, or their text.")
     json_schema: Any = Field(
@@ -71,21 +71,21 @@ class EngineFormatsBody(Strict):
     grammar_lazy: Any = Field(default=None, description="Not supported.")
 
     def answer_format(self, own: AnswerFormat | None, own_param: str) -> AnswerFormat | None:
-        """The one constraint of a request; ``own``: that of the dialect's own field, which is ``own_param``.
+        """Return the one constraint of a request. ``own`` is that of the endpoint's own field, ``own_param`` its name.
 
         Raises InvalidRequest naming both fields where two differ, UnsupportedParameter.
         """
-        if asks(self.grammar_lazy):
+        if is_set(self.grammar_lazy):
             raise UnsupportedParameter(
                 "Unsupported parameter: 'grammar_lazy' is not supported by the local model. Leave it out.",
                 param="grammar_lazy",
             )
-        if asks(self.guided_whitespace_pattern):
+        if is_set(self.guided_whitespace_pattern):
             check_whitespace(self.guided_whitespace_pattern, "guided_whitespace_pattern")
         found, found_param = own, own_param
         for field, read in _READERS.items():
             value = getattr(self, field)
-            wanted = read(value, field) if asks(value) and value not in ("", {}, []) else None
+            wanted = read(value, field) if is_set(value) and value not in ("", {}, []) else None
             if wanted is None:
                 continue
             if found is not None and found != wanted:
@@ -98,8 +98,10 @@ class EngineFormatsBody(Strict):
 
 
 def grammar_field(value: object, param: str) -> AnswerFormat:
-    """A grammar's text, or TGI's ``{"type": "json" | "regex", "value": …}``. Raises InvalidRequest,
-    UnsupportedParameter."""
+    """Read a grammar's text, or TGI's ``{"type": "json" | "regex", "value": …}``.
+
+    Raises InvalidRequest, UnsupportedParameter.
+    """
     if not isinstance(value, dict):
         return grammar_format(value, param)
     read = _GRAMMAR_TYPES.get(str(value.get("type")))

@@ -1,4 +1,4 @@
-"""GBNF, llama.cpp's grammars (SGLang and xgrammar call them EBNF), read into a tree. Pure."""
+"""Parser of GBNF, llama.cpp's grammar format (SGLang and xgrammar call it EBNF), into a tree. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIMPLE = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "[": "[", "]":
 
 
 class GbnfFault(ValueError):
-    """A fault in a grammar's text, told with the line."""
+    """A syntax error in a grammar's text, with its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ Node = Literal | CharSet | RuleName | Repeat | GbnfSequence | Choice
 
 
 def parse_gbnf(text: str) -> dict[str, Node]:
-    """The rules by name; ``root`` is among them. Raises GbnfFault."""
+    """Parse a grammar into its rules by name; ``root`` is among them. Raises GbnfFault."""
     return _Parser(text).rules()
 
 
@@ -80,14 +80,14 @@ class _Parser:
                 raise self._fault("expected ::=")
             self._skip(lines=True)
             if name in rules:
-                raise self._fault(f"the rule '{name[:64]}' is there twice")
+                raise self._fault(f"the rule '{name[:64]}' is defined twice")
             rules[name] = self._choice(nested=False)
             self._skip(lines=True)
         if "root" not in rules:
             raise GbnfFault("it has no rule 'root'")
         for name in self._used:
             if name not in rules:
-                raise GbnfFault(f"the rule '{name[:64]}' is not there")
+                raise GbnfFault(f"the rule '{name[:64]}' is not defined")
         return rules
 
     def _choice(self, *, nested: bool) -> Node:
@@ -127,7 +127,7 @@ class _Parser:
             return RuleName(name)
         if c == "<":
             raise self._fault("tokens of a model are not supported, only text is")
-        raise self._fault(f"{c!r} cannot stand here")
+        raise self._fault(f"{c!r} is not allowed here")
 
     def _group(self) -> Node:
         self._depth += 1
@@ -171,7 +171,7 @@ class _Parser:
         least = int(found[1])
         most = int(found[3]) if found[3] else None if found[2] else least
         if max(least, most or 0) > MOST_REPEATED or (most is not None and most < least):
-            raise self._fault(f"repeated at most {MOST_REPEATED} times, and the lower number first")
+            raise self._fault(f"a repetition is at most {MOST_REPEATED}, with the lower number first")
         return Repeat(item, least, most)
 
     def _until(self, end: str) -> str:
@@ -208,7 +208,7 @@ class _Parser:
         return found[0]
 
     def _begins_rule(self) -> bool:
-        """Whether what stands here is the head of the next rule, on a line of its own or not."""
+        """Return whether the next rule's head begins here, on a line of its own or not."""
         found = _NAME.match(self._text, self._at)
         assert found is not None
         blank = _BLANK.match(self._text, found.end())

@@ -1,8 +1,8 @@
-"""A GBNF grammar as Lark, the words of the grammar library. Pure.
+"""Translator from GBNF to Lark, the grammar library's language. Pure.
 
-A grammar that does not refer to itself is one regular expression. In one that does, every character is a lexeme of
-its own: the library's lexemes are as long as they can be, and ``[0-9]+ ws`` would eat the line end that a rule
-behind it needs. That makes masks of some ms where an expression's take tenths of one.
+A grammar that does not refer to itself is one regular expression. In one that does, every character is a lexeme of its
+own: the library's lexemes are as long as they can be, and ``[0-9]+ ws`` would eat the line end that a rule behind it
+needs. That makes masks of some ms where an expression's take tenths of one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from kvproxy.wire.answer_formats.gbnf import (
 )
 
 MOST_CHARACTERS = 200_000
-"""Of one written out as an expression: rules that name others twice would double with each."""
+"""Limit of a grammar written out as one expression: rules that name others twice would double with each."""
 
 _META = frozenset('\\.+*?()|[]{}^$#&-~/"')
 
 
 def gbnf_rules(text: str, start: str) -> list[str]:
-    """Lark rules, the first of which is ``start``, a rule's name in lower case. Raises GbnfFault."""
+    """Return Lark rules, the first of which is ``start``, a rule's name in lower case. Raises GbnfFault."""
     return _LarkWriter(parse_gbnf(text)).rules(start)
 
 
@@ -46,7 +46,7 @@ class _LarkWriter:
         return out + [f"{self._names[name]}: {self._body(node)}" for name, node in self._rules.items()]
 
     def _body(self, node: Node) -> str:
-        """In Lark."""
+        """Write a node in Lark."""
         match node:
             case Literal(text):
                 return " ".join(f"/{_character(c)}/" for c in text) or '""'
@@ -62,7 +62,7 @@ class _LarkWriter:
                 return "(" + " | ".join(self._body(branch) for branch in branches) + ")"
 
     def _expression(self, node: Node) -> str:
-        """As a regular expression."""
+        """Write a node as a regular expression."""
         match node:
             case Literal(text):
                 return "".join(_character(c) for c in text)
@@ -88,7 +88,7 @@ class _LarkWriter:
 
 
 def _looping(rules: Mapping[str, Node]) -> set[str]:
-    """Rules from which a rule in a circle can be reached."""
+    """Return the rules from which a cycle of rules can be reached."""
     named = {name: set(_named(node)) for name, node in rules.items()}
     safe: set[str] = set()
     grew = True

@@ -1,4 +1,4 @@
-"""Single values of the many forms as answer formats: a schema that may be a string, a regex, choices, a grammar."""
+"""Readers of single values of answer formats: a schema that may be a string, a regex, choices, a grammar."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ MOST_CHOICES = 10_000
 
 
 def json_format(value: object, param: str, *, strict: bool = True) -> JsonFormat:
-    """``value``: a JSON schema, or its text. Raises InvalidRequest."""
+    """Read a JSON schema, or its text. Raises InvalidRequest naming ``param``.
+
+    Example: ``json_format('{"type": "object"}', "guided_json").schema == {"type": "object"}``.
+    """
     return JsonFormat(schema_of(value, param), strict=strict, param=param)
 
 
 def schema_of(value: object, param: str) -> Mapping[str, Any]:
-    """Raises InvalidRequest."""
+    """Return a JSON schema from an object or from its text. Raises InvalidRequest."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -38,12 +41,12 @@ def schema_of(value: object, param: str) -> Mapping[str, Any]:
 
 
 def regex_format(value: object, param: str) -> RegexFormat:
-    """Raises InvalidRequest."""
+    """Read a regular expression for the whole answer. Raises InvalidRequest."""
     return RegexFormat(_text(value, param), param)
 
 
 def choice_format(value: object, param: str) -> ChoiceFormat:
-    """Raises InvalidRequest."""
+    """Read a list of texts of which the answer is one. Raises InvalidRequest."""
     if not isinstance(value, list) or not value or not all(isinstance(x, str) for x in value):
         raise InvalidRequest(f"Invalid '{param}': must be an array of strings, not empty.", param=param)
     if len(value) > MOST_CHOICES:
@@ -52,15 +55,17 @@ def choice_format(value: object, param: str) -> ChoiceFormat:
 
 
 def grammar_format(value: object, param: str) -> GrammarFormat:
-    """GBNF, which has ``::=``, or Lark. Raises InvalidRequest."""
+    """Read a grammar: GBNF where it has ``::=``, else Lark. Raises InvalidRequest."""
     text = _text(value, param)
     syntax: Syntax = "gbnf" if "::=" in text else "lark"
     return GrammarFormat(text, syntax, param)
 
 
 def tags_format(value: object, param: str) -> TagsFormat:
-    """vLLM's and SGLang's ``{"structures": [{"begin", "schema", "end"}], "triggers": […]}``, or its text. Raises
-    InvalidRequest, UnsupportedParameter for xgrammar's newer form."""
+    """Read vLLM's and SGLang's ``{"structures": [{"begin", "schema", "end"}], "triggers": […]}``, or its text.
+
+    Raises InvalidRequest, UnsupportedParameter for xgrammar's newer form.
+    """
     value = schema_of(value, param)
     if "format" in value:
         raise UnsupportedParameter(

@@ -1,4 +1,4 @@
-"""``response_format``: what the whole answer has to look like, in OpenAI's words and in those of other engines."""
+"""``response_format``: the format of the whole answer, as OpenAI and other engines spell it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ResponseFormatBody(Strict):
     pattern: Any = None
     value: Any = Field(default=None, description="TGI's name of a schema or a regex.")
     structures: Any = Field(default=None, description="Of structural_tag: begin, schema and end of each.")
-    triggers: Any = Field(default=None, description="Of structural_tag: what begins a structure.")
+    triggers: Any = Field(default=None, description="Of structural_tag: the texts that begin a structure.")
     format: Any = Field(default=None, description="Of structural_tag: not supported.")
 
 
@@ -63,31 +63,31 @@ _READ: Mapping[str, tuple[str, ...]] = {
     "ebnf": ("grammar", "value"),
     "structural_tag": ("structures", "triggers", "format"),
 }
-"""The fields that each type reads. Another of these fields beside it would be a constraint that is lost."""
+"""The fields that each type reads. Another of these fields beside the type would be a constraint that is lost."""
 _CARRIERS = tuple(dict.fromkeys(name for names in _READ.values() for name in names))
 
 
 def parse_response_format(body: ResponseFormatBody | None) -> AnswerFormat | None:
-    """Raises InvalidRequest, UnsupportedParameter."""
+    """Read the ``response_format`` of a body. Raises InvalidRequest, UnsupportedParameter."""
     if body is None:
         return None
-    given = {name: _field(body, name) for name in _CARRIERS if _field(body, name) is not None}
-    for name in given:
+    present = {name: _field(body, name) for name in _CARRIERS if _field(body, name) is not None}
+    for name in present:
         if name not in _READ[body.type]:
             raise InvalidRequest(
-                f"Invalid 'response_format.{name}': it says nothing beside the type '{body.type}'. "
+                f"Invalid 'response_format.{name}': it has no effect with the type '{body.type}'. "
                 "Leave it out, or change the type.",
                 param=f"response_format.{name}",
             )
     if body.type == "structural_tag":
-        return tags_format(given, "response_format")
-    if len(given) > 1:
-        first, second = list(given)[:2]
+        return tags_format(present, "response_format")
+    if len(present) > 1:
+        first, second = list(present)[:2]
         raise InvalidRequest(
-            f"Invalid 'response_format': '{first}' and '{second}' say what the answer is like; send one of them.",
+            f"Invalid 'response_format': '{first}' and '{second}' both constrain the answer. Send one of them.",
             param=f"response_format.{second}",
         )
-    return _of_type(body, next(iter(given), None))
+    return _of_type(body, next(iter(present), None))
 
 
 def _of_type(body: ResponseFormatBody, name: str | None) -> AnswerFormat | None:
@@ -120,7 +120,11 @@ def _of_type(body: ResponseFormatBody, name: str | None) -> AnswerFormat | None:
 def json_schema_format(
     name: str, schema: dict[str, Any] | None, *, where: str, strict: bool = False
 ) -> JsonFormat:
-    """``where`` is the path of the object that has the fields. Raises InvalidRequest."""
+    """Read OpenAI's named JSON schema. ``where`` is the path of the object that has the fields.
+
+    Raises InvalidRequest. Example: ``json_schema_format("answer", {"type": "object"}, where="text.format",
+    strict=True)``.
+    """
     if _NAME.fullmatch(name) is None:
         raise InvalidRequest(
             f"Invalid '{where}.name': must be 1 to 64 letters, digits, underscores and dashes.",
@@ -132,12 +136,12 @@ def json_schema_format(
 
 
 def _object_format(value: object, where: str) -> JsonFormat:
-    """``json_object`` with a schema, which llama.cpp, Together and Fireworks know: an object that follows it."""
+    """Read ``json_object`` with a schema, as llama.cpp, Together and Fireworks accept it: an object that follows it."""
     schema = schema_of(value, where)
     if not schema:
         return JsonFormat()
-    said = schema.get("type", "object")
-    if said != "object" and not (isinstance(said, list) and "object" in said):
+    kind = schema.get("type", "object")
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
         raise UnsupportedParameter(
             f"Invalid '{where}': beside 'json_object' a schema of objects is needed. Use the type 'json_schema'.",
             param=where,

@@ -1,4 +1,4 @@
-"""vLLM's ``structured_outputs``: one constraint of several kinds, and how JSON is laid out."""
+"""vLLM's ``structured_outputs``: one constraint of several kinds, and the layout of JSON."""
 
 from __future__ import annotations
 
@@ -26,46 +26,51 @@ KINDS: Mapping[str, Callable[[object, str], AnswerFormat]] = {
     "structural_tag": tags_format,
 }
 _HINTS = frozenset(("disable_fallback", "disable_any_whitespace", "backend"))
-"""The answer's JSON has one space behind each comma and colon and no other, whoever writes the masks."""
+"""Accepted and ignored: the answer's JSON has one space behind each comma and colon and no other, with any backend."""
 _LAYOUT = ("whitespace_pattern", "disable_additional_properties")
 
 
 def structured_outputs_format(value: object, param: str) -> AnswerFormat | None:
-    """Raises InvalidRequest for two kinds at once, UnsupportedParameter for a key that nobody here knows."""
+    """Read the one constraint of ``structured_outputs``.
+
+    Raises InvalidRequest for two kinds at once, UnsupportedParameter for an unknown key.
+    """
     if not isinstance(value, dict):
         raise InvalidRequest(f"Invalid '{param}': must be an object.", param=param)
-    asked = {key: v for key, v in value.items() if asks(v)}
-    for key in asked:
+    present = {key: v for key, v in value.items() if is_set(v)}
+    for key in present:
         if key not in KINDS and key not in _HINTS and key not in _LAYOUT and not key.startswith("_"):
             raise UnsupportedParameter(
                 f"Unsupported parameter: '{param}.{key[:64]}' is not supported by the local model. Leave it out.",
                 param=f"{param}.{key[:64]}",
             )
-    kinds = [key for key in asked if key in KINDS]
+    kinds = [key for key in present if key in KINDS]
     if len(kinds) > 1:
         raise InvalidRequest(
             f"Invalid '{param}': '{kinds[0]}' and '{kinds[1]}' cannot both hold; send one of them.",
             param=param,
         )
-    if "whitespace_pattern" in asked:
-        check_whitespace(asked["whitespace_pattern"], f"{param}.whitespace_pattern")
+    if "whitespace_pattern" in present:
+        check_whitespace(present["whitespace_pattern"], f"{param}.whitespace_pattern")
     if not kinds:
         return None
-    found = KINDS[kinds[0]](asked[kinds[0]], f"{param}.{kinds[0]}")
-    closed = asked.get("disable_additional_properties") and isinstance(found, JsonFormat) and found.schema
+    found = KINDS[kinds[0]](present[kinds[0]], f"{param}.{kinds[0]}")
+    closed = present.get("disable_additional_properties") and isinstance(found, JsonFormat) and found.schema
     if closed and isinstance(found, JsonFormat):
         return replace(found, schema=_closed(found.schema))
     return found
 
 
-def asks(value: object) -> bool:
-    """Whether a field asks for anything: engines' clients send ``null`` and ``false`` for what they do not want."""
+def is_set(value: object) -> bool:
+    """Return whether a field asks for anything: engines' clients send ``null`` and ``false`` for unused fields."""
     return value is not None and value is not False
 
 
 def check_whitespace(pattern: object, param: str) -> None:
-    """Between the parts of JSON stand one space or nothing here: a pattern is fine that takes both. Raises
-    UnsupportedParameter."""
+    """Accept a whitespace pattern that admits both one space and none.
+
+    JSON is written with either between its parts. Raises UnsupportedParameter.
+    """
     try:
         fits = isinstance(pattern, str) and all(re.fullmatch(pattern, text) for text in ("", " "))
     except re.error:
@@ -79,7 +84,7 @@ def check_whitespace(pattern: object, param: str) -> None:
 
 
 def _closed(value: Any) -> Any:
-    """A schema whose objects have no properties but those they name."""
+    """Return a schema whose objects have no properties but those they name."""
     if isinstance(value, list):
         return [_closed(item) for item in value]
     if not isinstance(value, dict):

@@ -1,1 +1,1 @@
-"""Answers of every dialect: parsing the model's text, headers, and server-sent events."""
+"""Answers of every dialect: parsing the model's text, response headers, and server-sent events."""

@@ -1,4 +1,4 @@
-"""From the model's raw text to what it means: reasoning, the answer's own text, tool calls. Incremental."""
+"""Incremental parser of the model's raw text into reasoning, the answer's own text and tool calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kvproxy.events import (
     ToolCallDelta,
 )
 from kvproxy.wire.answers.think_blocks import ReasoningSplitter, Thought
-from kvproxy.wire.tool_formats.base import Heard, Prose
+from kvproxy.wire.tool_formats.base import ParsedPiece, Prose
 from kvproxy.wire.tool_formats.known_formats import FORMATS
 
 
@@ -31,10 +31,10 @@ class Answer:
     reasoning: str
     calls: tuple[ToolCall, ...]
     logprobs: tuple[TokenLogprob, ...]
-    """Of the tokens of ``text``."""
+    """Log probabilities of the tokens of ``text``."""
     reason: FinishReason
     stopped_by: str | None = None
-    """The stop string that ended it, where it is known to be one."""
+    """The stop string that ended the answer, where it is known to be one."""
 
 
 class AnswerBuilder:
@@ -66,26 +66,31 @@ class AnswerBuilder:
 
 
 class AnswerParser:
-    """One choice of one answer. Feed it each TextDelta, then the Finished.
+    """Parses one choice of one answer: feed it each TextDelta, then the Finished.
 
-    However the text is split, the result is the same. Tokens and their logprobs go with the first character
-    of their own text; those of marks, layout and calls are not given out.
+    The result does not depend on how the text is split. Tokens and their logprobs go with the first character of their
+    own text; those of marks, layout and calls are not given out.
     """
 
     def __init__(self, *, reasoning: Reasoning, tool_format: str | None, tools: Sequence[Tool] = ()) -> None:
-        """``tool_format``: key of the tool format registry, or None when the request has no tools to call."""
+        """Create a parser.
+
+        ``tool_format``: a key of the tool format registry, or None when the request has no tools to call.
+        """
         self._splitter = ReasoningSplitter(reasoning)
         self._calls = FORMATS[tool_format].parser(tools) if tool_format is not None else None
         self._plain = reasoning == "none" and self._calls is None
         self._tokens = _Tokens()
         self._answer_at: int | None = None
-        """Where the answer's own text begins, in characters."""
+        """The place where the answer's own text begins, in characters."""
         self._reasoning_tokens = 0
         self._called = False
 
     def push(self, delta: TextDelta) -> list[Event]:
-        """What can be told by now: TextDelta, ReasoningDelta, ToolCallDelta, in order. May be empty, when the
-        text could still become a mark."""
+        """Return the TextDelta, ReasoningDelta and ToolCallDelta events that are certain by now, in order.
+
+        May be empty, when the text could still become a mark.
+        """
         if self._plain:
             return [delta]
         self._tokens.add(delta)
@@ -95,13 +100,16 @@ class AnswerParser:
         return events
 
     def finish(self, finished: Finished) -> list[Event]:
-        """What was withheld, then Finished: its reason is ``tool_calls`` when there were calls and the model
-        stopped by itself, and its usage counts the reasoning tokens."""
+        """Return the events that were withheld, then Finished.
+
+        Its reason is ``tool_calls`` when there were calls and the model stopped by itself, and its usage counts the
+        reasoning tokens.
+        """
         if self._plain:
             return [finished]
         events = self._thought(self._splitter.finish())
         if self._calls is not None:
-            events += self._heard(self._calls.finish())
+            events += self._events_of(self._calls.finish())
         reason: FinishReason = "tool_calls" if self._called and finished.reason == "stop" else finished.reason
         usage = replace(finished.usage, reasoning_tokens=self._reasoning_tokens)
         events.append(replace(finished, reason=reason, usage=usage))
@@ -114,12 +122,12 @@ class AnswerParser:
         if self._answer_at is None:
             self._answer_at = thought.at
             self._reasoning_tokens += self._tokens.before(thought.at)
-        heard: list[Heard] = [Prose(thought.said, thought.at - self._answer_at)]
-        return events + self._heard(heard if self._calls is None else self._calls.push(thought.said))
+        prose: list[ParsedPiece] = [Prose(thought.said, thought.at - self._answer_at)]
+        return events + self._events_of(prose if self._calls is None else self._calls.push(thought.said))
 
-    def _heard(self, heard: list[Heard]) -> list[Event]:
+    def _events_of(self, pieces: list[ParsedPiece]) -> list[Event]:
         events: list[Event] = []
-        for piece in heard:
+        for piece in pieces:
             if isinstance(piece, ToolCallDelta):
                 self._called = True
                 events.append(piece)
@@ -131,11 +139,11 @@ class AnswerParser:
 
 
 class _Tokens:
-    """Which tokens a piece of the raw text stands for."""
+    """Assigns tokens and their logprobs to pieces of the raw text."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[int, int, tuple[TokenLogprob, ...]]] = deque()
-        """(first character, how many tokens, their logprobs), in order."""
+        """(first character, number of tokens, their logprobs), in order."""
         self._end = 0
 
     def add(self, delta: TextDelta) -> None:
@@ -149,7 +157,7 @@ class _Tokens:
         self._end += len(delta.text)
 
     def before(self, at: int | None) -> int:
-        """Drops the tokens that begin before a character, or all; returns how many they were."""
+        """Drop the tokens that begin before a character, or all; return their number."""
         count = 0
         while self._waiting and (at is None or self._waiting[0][0] < at):
             count += self._waiting.popleft()[1]
@@ -166,6 +174,6 @@ class _Tokens:
 
 
 def _starts(text: str, spelled: Sequence[int]) -> list[int]:
-    """The character in which each token's first byte lies. ``spelled``: their lengths in UTF-8 bytes."""
+    """Return the character in which each token's first byte lies. ``spelled``: their lengths in UTF-8 bytes."""
     ends = list(accumulate(len(char.encode("utf-8", "surrogatepass")) for char in text))
     return [bisect_right(ends, begin) for begin in accumulate(spelled[:-1], initial=0)]

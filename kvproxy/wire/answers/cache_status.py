@@ -1,4 +1,4 @@
-"""``Cache-Status`` (RFC 9211) and ``Server-Timing`` values."""
+"""``Cache-Status`` (RFC 9211) and ``Server-Timing`` header values."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from kvproxy.core import Decision, Hit, Miss
 from kvproxy.events import Started
 
 BYPASS = "kvproxy; fwd=bypass"
-"""Another provider's model: nothing was looked up here."""
+"""For another provider's model: no lookup took place here."""
 
 PENDING = 'kvproxy; detail="pending"'
-"""For a stream that had to be kept alive before it was decided, or while a hit waited its turn: neither hit nor
-miss is claimed, and the final value follows as a comment in the stream."""
+"""For a stream that had to be kept alive before it was decided, or while a hit waited its turn: neither hit nor miss is
+claimed, and the final value follows as a comment in the stream."""
 
 
 def early_status(decision: Decision | None) -> str:
-    """For a stream that must start before its first event: a decided miss is told with its reason, since a
-    miss stays one; whether its prefill was shared follows in the comment."""
+    """Return the value for a stream that must start before its first event.
+
+    A decided miss is stated with its reason, since a miss stays one; whether its prefill was shared follows in the
+    comment.
+    """
     if not isinstance(decision, Miss):
         return PENDING
     key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
@@ -25,11 +28,13 @@ def early_status(decision: Decision | None) -> str:
 
 
 def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
-    """``decision`` is the final one, after a lost hit became a miss.
+    """Return the header's value for the final ``decision``, after a lost hit became a miss.
 
-    A shared prefill was forwarded and collapsed, as RFC 9211 has it: nobody computed it for this request
-    alone, but it was not there when the request came. ``exact`` says so of what was taken from pages: the engine
-    has shown at its start that they give the bits of a prefill. Where it has not, nothing is claimed.
+    A shared prefill was forwarded and collapsed, as RFC 9211 defines it: it was not computed for this request alone,
+    but it was not there when the request came. ``exact`` claims bit equality for the tokens taken from pages: the
+    engine has shown at its start that pages give the bits of a prefill. Where it has not, nothing is claimed.
+
+    Example: ``cache_status(hit, started, exact=True) == 'kvproxy; hit; key="handbook@3"; detail="tokens=512,exact"'``.
     """
     key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
     if isinstance(decision, Hit):
@@ -42,12 +47,12 @@ def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
 
 
 def server_timing(durations_s: Mapping[str, float]) -> str:
-    """Durations in seconds to ``match;dur=0.41, load;dur=0.0``; the header counts in milliseconds."""
+    """Write durations in seconds as ``match;dur=0.41, load;dur=0.0``; the header counts in milliseconds."""
     return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in durations_s.items())
 
 
 def sf_string(text: str) -> str:
-    """A string of RFC 8941: printable ASCII, quotes and backslashes escaped, others percent-encoded."""
+    """Write a string of RFC 8941: printable ASCII, quotes and backslashes escaped, others percent-encoded."""
     encoded = "".join(c if " " <= c <= "~" else _percent(c) for c in text)
     return '"' + encoded.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -12,11 +12,15 @@ KEEPALIVE = b": keepalive\n\n"
 
 
 def event(value: Any, name: str | None = None, *, finite: bool = False) -> bytes:
-    """One event with ``value`` as JSON. JSON text has no line ends, so one ``data:`` line always holds it."""
+    """Encode one event with ``value`` as JSON. JSON text has no line ends, so one ``data:`` line always holds it.
+
+    ``finite``: raises ValueError for NaN and infinities. Example: ``event({"type": "ping"}, "ping")`` returns
+    ``b'event: ping\\ndata: {"type":"ping"}\\n\\n'``.
+    """
     head = b"" if name is None else b"event: " + name.encode("ascii") + b"\n"
     return head + b"data: " + encode(value, finite=finite) + b"\n\n"
 
 
 def comment(text: str) -> bytes:
-    """A line that clients skip. Line ends in ``text`` become spaces, so it cannot become an event."""
+    """Encode a line that clients skip. Line ends in ``text`` become spaces, so it cannot become an event."""
     return b": " + " ".join(text.splitlines()).encode("utf-8", "replace") + b"\n\n"

@@ -1,4 +1,4 @@
-"""``x-kvproxy-left-out``: the response header that names what a request asked for and was answered without."""
+"""``x-kvproxy-left-out``: the response header that lists the fields a request was answered without."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ MOST = 16
 
 
 def left_out_header(left_out: Sequence[LeftOut]) -> Mapping[str, str]:
-    """Header name to value, a list of strings of RFC 8941: ``"tools[3]: web_search"``. Empty when nothing was left
-    out."""
+    """Return header name to value, a list of strings of RFC 8941: ``"tools[3]: web_search"``.
+
+    Empty when nothing was left out.
+    """
     if not left_out:
         return {}
-    told = [sf_string(f"{item.param[:128]}: {item.what[:64]}") for item in left_out[:MOST]]
+    entries = [sf_string(f"{item.param[:128]}: {item.what[:64]}") for item in left_out[:MOST]]
     if len(left_out) > MOST:
-        told.append(sf_string(f"and {len(left_out) - MOST} more"))
-    return {LEFT_OUT: ", ".join(told)}
+        entries.append(sf_string(f"and {len(left_out) - MOST} more"))
+    return {LEFT_OUT: ", ".join(entries)}

@@ -1,4 +1,4 @@
-"""Tells what a model thinks from what it says: ``<think>`` … ``</think>`` at the front of an answer."""
+"""``ReasoningSplitter`` separates reasoning from the answer: ``<think>`` … ``</think>`` at the front of an answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ OPEN, CLOSE = "<think>", "</think>"
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """``thought`` is without the line ends around it; ``said`` starts at ``at`` in all that was pushed."""
+    """A piece of reasoning and of the answer.
+
+    ``thought`` is without the line ends around it; ``said`` starts at ``at`` in all that was pushed.
+    """
 
     thought: str = ""
     said: str = ""
@@ -20,7 +23,10 @@ class Thought:
 
 
 class ReasoningSplitter:
-    """Line ends around the block are layout and come out nowhere. A block that is never closed is all thought."""
+    """Splits a text that arrives in pieces.
+
+    Line ends around the block are layout and come out nowhere. A block that is never closed is all reasoning.
+    """
 
     def __init__(self, reasoning: Reasoning) -> None:
         self._state = {"none": self._said, "may": self._before, "open": self._opening}[reasoning]
@@ -30,7 +36,7 @@ class ReasoningSplitter:
 
     @property
     def thinking(self) -> bool:
-        """Whether all that was pushed is thought, or layout around it."""
+        """Return whether all that was pushed is reasoning, or layout around it."""
         return self._state not in (self._said, self._before)
 
     def push(self, text: str) -> Thought:
@@ -38,7 +44,7 @@ class ReasoningSplitter:
         return self._state()
 
     def finish(self) -> Thought:
-        """What was withheld."""
+        """Return the text that was withheld."""
         rest, self._buffer = self._buffer, ""
         if self._state == self._before:
             self._state = self._said
@@ -48,7 +54,7 @@ class ReasoningSplitter:
         return Thought(thought=rest.rstrip("\n")) if self.thinking else Thought()
 
     def _before(self) -> Thought:
-        """A block may begin here."""
+        """Read text where a block may begin."""
         rest = self._buffer.lstrip()
         if rest.startswith(OPEN):
             return self._opening()
@@ -58,7 +64,7 @@ class ReasoningSplitter:
         return self._said()
 
     def _opening(self) -> Thought:
-        """Inside of the block already; its mark may be said once more."""
+        """Read the beginning of a block; its opening mark may be repeated."""
         rest = self._buffer.lstrip()
         if OPEN.startswith(rest) and rest != OPEN:
             return Thought()
@@ -95,6 +101,6 @@ class ReasoningSplitter:
         return Thought(said=said, at=at)
 
     def _keep(self, rest: str) -> None:
-        """All of the buffer before ``rest`` is done with."""
+        """Drop all of the buffer before ``rest``."""
         self._at += len(self._buffer) - len(rest)
         self._buffer = rest

@@ -1,1 +1,1 @@
-"""The Messages API of Anthropic, as another way to say a chat request and its answer."""
+"""Anthropic's Messages API: bodies to chat requests, answers to messages and events."""

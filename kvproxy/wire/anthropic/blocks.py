@@ -1,14 +1,15 @@
-"""The content blocks that a Messages request is made of, each under its own ``type``."""
+"""Content blocks of a Messages request, each under its own ``type``."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
-from kvproxy.wire.bodies.given_type import given_type
-from kvproxy.wire.bodies.strict import ListOf
-from kvproxy.wire.history.arguments import GivenText, returned
+from kvproxy.wire.bodies.cache_hints import CacheControlled
+from kvproxy.wire.bodies.declared_type import declared_type
+from kvproxy.wire.bodies.strict import ListOf, Strict
+from kvproxy.wire.history.arguments import TextOrEmpty, tool_result_content
 
 BLOCK_TYPES = frozenset(
     {
@@ -23,15 +24,11 @@ BLOCK_TYPES = frozenset(
         "redacted_thinking",
     }
 )
-"""The block types that are known here."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
+"""The supported block types."""
 
 
 def as_blocks(content: object) -> object:
-    """A string is one text block: after this there is one shape, so faults have one path."""
+    """Return a list of blocks; a string is one text block. After this there is one shape, so errors have one path."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if content is None:
@@ -42,7 +39,7 @@ def as_blocks(content: object) -> object:
 
 
 def _as_read(content: object) -> object:
-    """As ``as_blocks``, with what nobody knows here wrapped up: it may stand in history."""
+    """Return a list of blocks with unknown ones wrapped: they may stand in history."""
     blocks = as_blocks(content)
     return [_read(block) for block in blocks] if isinstance(blocks, list) else blocks
 
@@ -50,32 +47,28 @@ def _as_read(content: object) -> object:
 def _read(block: Any) -> object:
     if isinstance(block, str):
         return {"type": "text", "text": block}
-    if not isinstance(block, dict) or given_type(block) in BLOCK_TYPES:
+    if not isinstance(block, dict) or declared_type(block) in BLOCK_TYPES:
         return block
     return {"type": UNREAD, "raw": block}
 
 
-class _Block(_Strict):
-    cache_control: Any = Field(default=None, description="A reusable prefix ends here. Any shape will do.")
-
-
-class TextBlockBody(_Block):
+class TextBlockBody(CacheControlled):
     type: Literal["text"]
     text: str | None = Field(default=None, description="Needed; null in history is an empty text.")
 
 
-class KvDocumentBlockBody(_Block):
+class KvDocumentBlockBody(CacheControlled):
     """Stands for the text of a published document."""
 
     type: Literal["kv_document"]
     document: str = Field(description="`handbook`, or one version of it: `handbook@3`.")
 
 
-class CitationsBody(_Strict):
+class CitationsBody(Strict):
     enabled: bool | None = Field(default=None, description="Not supported.")
 
 
-class ImageBlockBody(_Block):
+class ImageBlockBody(CacheControlled):
     """Refused: the local model reads text only."""
 
     type: Literal["image"]
@@ -84,8 +77,8 @@ class ImageBlockBody(_Block):
 UNREAD = "unread"
 
 
-class UnreadBlockBody(_Block):
-    """A block of a kind that nobody knows here, as it came."""
+class UnreadBlockBody(CacheControlled):
+    """A block of an unknown type, as it came."""
 
     type: Literal["unread"]
     raw: dict[str, Any]
@@ -97,9 +90,11 @@ _ReadSourceBlocks = ListOf[
 ]
 
 
-class SourceBody(_Strict):
-    """Text: ``text`` with ``data``, or ``content`` with a string or text blocks. Others are refused, and in history
-    left out with a note to the model."""
+class SourceBody(Strict):
+    """A document's source: ``text`` with ``data``, or ``content`` with a string or text blocks.
+
+    Others are refused, and in history left out with a note to the model.
+    """
 
     type: str
     data: str | None = None
@@ -108,7 +103,7 @@ class SourceBody(_Strict):
     ] = None
 
 
-class DocumentBlockBody(_Block):
+class DocumentBlockBody(CacheControlled):
     type: Literal["document"]
     source: SourceBody
     title: str | None = None
@@ -116,20 +111,20 @@ class DocumentBlockBody(_Block):
     citations: CitationsBody | None = None
 
 
-class SearchResultBlockBody(_Block):
+class SearchResultBlockBody(CacheControlled):
     type: Literal["search_result"]
-    source: GivenText = ""
-    title: GivenText = ""
+    source: TextOrEmpty = ""
+    title: TextOrEmpty = ""
     content: Annotated[
         _ReadSourceBlocks, BeforeValidator(_as_read, json_schema_input_type=list[TextBlockBody])
     ] = Field(default_factory=list)
     citations: CitationsBody | None = None
 
 
-class ToolUseBlockBody(_Block):
+class ToolUseBlockBody(CacheControlled):
     type: Literal["tool_use"]
-    id: GivenText = ""
-    name: GivenText = ""
+    id: TextOrEmpty = ""
+    name: TextOrEmpty = ""
     input: Annotated[Any, BeforeValidator(lambda value: value, json_schema_input_type=dict[str, Any])] = None
 
 
@@ -148,12 +143,12 @@ _ReadResultBlock = Annotated[
 
 
 def _as_result(content: object) -> object:
-    return _as_read(returned(content, BLOCK_TYPES))
+    return _as_read(tool_result_content(content, BLOCK_TYPES))
 
 
-class ToolResultBlockBody(_Block):
+class ToolResultBlockBody(CacheControlled):
     type: Literal["tool_result"]
-    tool_use_id: GivenText = ""
+    tool_use_id: TextOrEmpty = ""
     content: Annotated[
         ListOf[_ReadResultBlock],
         BeforeValidator(_as_result, json_schema_input_type=str | list[ResultBlockBody] | None),
@@ -161,14 +156,14 @@ class ToolResultBlockBody(_Block):
     is_error: bool | None = None
 
 
-class ThinkingBlockBody(_Block):
+class ThinkingBlockBody(CacheControlled):
     type: Literal["thinking"]
-    thinking: GivenText = ""
+    thinking: TextOrEmpty = ""
     signature: str | None = Field(default=None, description="Accepted, not checked.")
 
 
-class RedactedThinkingBlockBody(_Block):
-    """Dropped: nobody but its maker can read it."""
+class RedactedThinkingBlockBody(CacheControlled):
+    """Dropped: only its provider can read it."""
 
     type: Literal["redacted_thinking"]
 
@@ -199,7 +194,7 @@ ReadBlock = Annotated[
     | UnreadBlockBody,
     Field(discriminator="type"),
 ]
-"""Every block, those that nobody knows here wrapped up: see ``ReadBlocks``."""
+"""Any block; unknown ones are wrapped as ``UnreadBlockBody`` by ``ReadBlocks``."""
 
 ReadBlocks = Annotated[
     ListOf[ReadBlock], BeforeValidator(_as_read, json_schema_input_type=str | list[ContentBlockBody] | None)

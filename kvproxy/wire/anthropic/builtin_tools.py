@@ -20,18 +20,19 @@ _RANGE: Mapping[str, Any] = {
 
 
 def builtin_tool(type: str, name: str | None, strict: bool) -> Tool | None:
-    """None for a type that only Anthropic's servers can run, and for what this module does not know.
+    """Return the function that stands for a built-in tool; None for a hosted or unknown type.
 
-    ``name``: what the client calls it; each type has a name of its own where it has none.
+    ``name``: the client's own name for it; each type has a default name. Example: ``builtin_tool("bash_20250124", None,
+    False).name == "bash"``.
     """
     family = next((family for family in _FAMILIES if type.startswith(family)), None)
     if family is None:
         return None
-    description, schema = _told(family, type)
+    description, schema = _definition(family, type)
     return Tool(name or _NAMES.get(type, family.rstrip("_")), description, schema, strict)
 
 
-def _told(family: str, type: str) -> tuple[str, Mapping[str, Any]]:
+def _definition(family: str, type: str) -> tuple[str, Mapping[str, Any]]:
     description, schema = _FAMILIES[family]
     if type in _UNDOING:
         commands = [*schema["properties"]["command"]["enum"], "undo_edit"]

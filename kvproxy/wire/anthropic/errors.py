@@ -1,8 +1,8 @@
-"""Errors in Anthropic's words.
+"""Errors in Anthropic's format.
 
-Two statuses change, because Anthropic's clients know only those that its API has: 503 becomes 529
-``overloaded_error``, which they retry. A full queue stays 429 ``rate_limit_error``: it is retried too, and
-``Retry-After`` is honoured with both.
+Two statuses change, because Anthropic's clients know only those that its API has: 503 becomes 529 ``overloaded_error``,
+which they retry. A full queue stays 429 ``rate_limit_error``: it is retried too, and ``Retry-After`` is honoured with
+both.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TYPES: dict[int, ErrorType] = {
 
 
 def anthropic_status(status: int) -> int:
-    """The HTTP status that this dialect says for one of ours."""
+    """Return the HTTP status that this dialect uses for one of ours."""
     return OVERLOADED if status == HTTPStatus.SERVICE_UNAVAILABLE else status
 
 
@@ -41,18 +41,18 @@ def error_type(status: int) -> ErrorType:
 
 
 def error_body(error: KVProxyError, request_id: str) -> ErrorBody:
-    """``request_id`` is the one of the ``request-id`` header."""
-    told = error.body()["error"]
-    detail: ErrorDetail = {"type": error_type(error.http_status), "message": _message(error, told)}
-    if isinstance(code := told.get("code"), str):
+    """Return Anthropic's error object. ``request_id`` is the one of the ``request-id`` header."""
+    fields = error.body()["error"]
+    detail: ErrorDetail = {"type": error_type(error.http_status), "message": _message(error, fields)}
+    if isinstance(code := fields.get("code"), str):
         detail["details"] = {"error_code": code}
     return {"type": "error", "error": detail, "request_id": request_id}
 
 
-def _message(error: KVProxyError, told: Mapping[str, object]) -> str:
-    """Agents that shorten their own history recognise a prompt that is too long by Anthropic's wording."""
+def _message(error: KVProxyError, fields: Mapping[str, object]) -> str:
+    """Return the message; agents that shorten their own history recognise a long prompt by Anthropic's wording."""
     if not isinstance(error, ContextTooLong):
-        message = told.get("message")
+        message = fields.get("message")
         return message if isinstance(message, str) else error.message
     if error.prompt_tokens >= error.limit:
         return f"prompt is too long: {error.prompt_tokens} tokens > {error.limit} maximum"

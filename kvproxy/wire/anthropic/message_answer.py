@@ -1,12 +1,12 @@
-"""A whole answer as Anthropic's ``message`` object."""
+"""Anthropic's ``message`` object for a whole answer."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any
 
 from kvproxy.core import ToolCall
+from kvproxy.core.finite_json import loads_finite
 from kvproxy.events import FinishReason, Started, Usage
 from kvproxy.wire.answers.answer_reader import Answer
 from kvproxy.wire.anthropic.tool_ids import anthropic_id
@@ -31,7 +31,7 @@ _STOP_REASONS: dict[FinishReason, StopReason] = {
 
 @dataclass(frozen=True, slots=True)
 class MessageHead:
-    """What an answer is called. ``show_thinking`` false: thinking blocks come without their text."""
+    """Id and model of an answer. ``show_thinking`` false: thinking blocks come without their text."""
 
     id: str
     model: str
@@ -39,6 +39,10 @@ class MessageHead:
 
 
 def message(head: MessageHead, answer: Answer, usage: Usage) -> MessageObject:
+    """Return the ``message`` object of a whole answer.
+
+    Example: ``message(MessageHead("msg_1", "qwen"), answer, usage)["content"]``.
+    """
     content: list[ContentBlock] = []
     if answer.reasoning:
         content.append(thinking_block(answer.reasoning if head.show_thinking else ""))
@@ -48,8 +52,8 @@ def message(head: MessageHead, answer: Answer, usage: Usage) -> MessageObject:
     return message_object(head, content, message_usage(usage), *stop_of(answer.reason, answer.stopped_by))
 
 
-def warmed(head: MessageHead, usage: Usage) -> MessageObject:
-    """What a request for ``max_tokens`` 0 gets: its prompt is kept, nothing was said."""
+def warmed_message(head: MessageHead, usage: Usage) -> MessageObject:
+    """Return the answer to a request with ``max_tokens`` 0: the prompt is kept, the content is empty."""
     silent = replace(usage, completion_tokens=0, reasoning_tokens=0)
     return message_object(head, [], message_usage(silent), *stop_of("length", None))
 
@@ -61,6 +65,10 @@ def message_object(
     stop_reason: StopReason | None,
     stop_sequence: str | None,
 ) -> MessageObject:
+    """Return a ``message`` object from its parts; both stop fields are None in ``message_start``.
+
+    Example: ``message_object(head, [text_block("Hi")], message_usage(usage), "end_turn", None)``.
+    """
     return {
         "id": head.id,
         "type": "message",
@@ -76,14 +84,14 @@ def message_object(
 
 
 def stop_of(reason: FinishReason, stopped_by: str | None) -> tuple[StopReason, str | None]:
-    """The stop reason, and the stop sequence where one ended the answer."""
+    """Return the stop reason, and the stop sequence where one ended the answer."""
     if reason == "stop" and stopped_by is not None:
         return "stop_sequence", stopped_by
     return _STOP_REASONS[reason], None
 
 
 def delta_usage(usage: Usage) -> MessageDeltaUsage:
-    """Anthropic's three input counts are disjoint; OpenAI's total is their sum."""
+    """Return Anthropic's usage: its three input counts are disjoint; OpenAI's total is their sum."""
     fresh = usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens
     return {
         "input_tokens": max(0, fresh),
@@ -96,7 +104,10 @@ def delta_usage(usage: Usage) -> MessageDeltaUsage:
 
 
 def message_usage(usage: Usage) -> MessageUsage:
-    """What was newly kept counts as kept for five minutes, Anthropic's default: pages have no set lifetime."""
+    """Return the usage of a whole message.
+
+    Newly kept tokens count as kept for five minutes, Anthropic's default: pages have no set lifetime.
+    """
     return {
         **delta_usage(usage),
         "cache_creation": {
@@ -109,7 +120,7 @@ def message_usage(usage: Usage) -> MessageUsage:
 
 
 def start_usage(started: Started, prompt_tokens: int) -> MessageUsage:
-    """Usage before the first word. The cache counts of an upstream are null: it has not told them yet."""
+    """Return the usage before the first word. The cache counts of an upstream are null: they are known at its end."""
     counts = Usage(prompt_tokens, 0, started.cached_tokens, started.cache_write_tokens)
     usage = message_usage(counts)
     if started.parsed:
@@ -128,6 +139,7 @@ def thinking_block(thinking: str) -> ThinkingBlock:
 
 
 def tool_block(id: str, name: str, input: dict[str, Any]) -> ToolUseBlock:
+    """Return a ``tool_use`` block. Example: ``tool_block("call_1", "find", {"query": "x"})["id"] == "toolu_1"``."""
     return {
         "type": "tool_use",
         "id": anthropic_id(id),
@@ -138,18 +150,14 @@ def tool_block(id: str, name: str, input: dict[str, Any]) -> ToolUseBlock:
 
 
 def _called(call: ToolCall) -> ContentBlock:
-    """A call whose arguments are no JSON object, mostly one that was cut off, comes as text.
+    """Return a call's block; a call without a JSON object as arguments, mostly one that was cut off, becomes text.
 
     An agent would run it with an empty input otherwise, and its text would be lost.
     """
     try:
-        input = json.loads(call.arguments or "{}", parse_constant=_no_constant)
+        input = loads_finite(call.arguments or "{}")
     except (ValueError, RecursionError):
         input = None
     if isinstance(input, dict):
         return tool_block(call.id, call.name, input)
     return text_block(f"{call.name}({call.arguments})")
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

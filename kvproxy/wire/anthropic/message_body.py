@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
@@ -18,7 +18,7 @@ from kvproxy.wire.anthropic.blocks import (
 )
 from kvproxy.wire.bodies.cache_hints import Salt
 from kvproxy.wire.bodies.request_reading import RequestReading
-from kvproxy.wire.bodies.strict import ListOf
+from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.bodies.validation_errors import field_path, invalid
 from kvproxy.wire.fields.message_fields import MESSAGES
 from kvproxy.wire.fields.screen import screen
@@ -27,17 +27,13 @@ from kvproxy.wire.tool_formats.base import MOST_NAME
 MAX_STOP_SEQUENCES = 64
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class AnthropicMessageBody(_Strict):
+class AnthropicMessageBody(Strict):
     role: Literal["user", "assistant", "system"]
     content: ReadBlocks = Field(description="A string, or content blocks.")
 
 
-class AnthropicToolBody(_Strict):
-    """A tool that the client runs. Those that only Anthropic's servers run are left out, and named in a header."""
+class AnthropicToolBody(Strict):
+    """A tool that the client runs. Tools that only Anthropic's servers run are left out, and named in a header."""
 
     type: str | None = Field(
         default=None,
@@ -51,13 +47,13 @@ class AnthropicToolBody(_Strict):
     )
 
 
-class AnthropicToolChoiceBody(_Strict):
+class AnthropicToolChoiceBody(Strict):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = Field(default=None, description="With `tool`: the one that must be called.")
     disable_parallel_tool_use: bool | None = None
 
 
-class ThinkingBody(_Strict):
+class ThinkingBody(Strict):
     type: str = Field(description="disabled, or anything else: enabled, adaptive, between_tools.")
     budget_tokens: Any = Field(
         default=None,
@@ -66,12 +62,12 @@ class ThinkingBody(_Strict):
     display: Any = Field(default=None, description="`omitted`: thinking blocks come without their text.")
 
 
-class OutputFormatBody(_Strict):
+class OutputFormatBody(Strict):
     type: Literal["json_schema"]
     json_schema: dict[str, Any] = Field(alias="schema", description="Enforced while the model writes.")
 
 
-class OutputConfigBody(_Strict):
+class OutputConfigBody(Strict):
     effort: Any = Field(default=None, description="low, medium or high, for templates that know efforts.")
     format: OutputFormatBody | None = None
 
@@ -117,8 +113,11 @@ B = TypeVar("B", bound=CountTokensBody)
 
 
 def parse_body(kind: type[B], body: dict[str, Any], reading: RequestReading) -> B:
-    """``reading`` is told what is answered without (modified). Raises InvalidRequest or UnsupportedParameter naming the
-    field. Unknown fields are ignored."""
+    """Check a body against the field table and parse it. ``reading`` records the fields left out (modified).
+
+    Raises InvalidRequest or UnsupportedParameter naming the field. Unknown fields are ignored. Example:
+    ``parse_body(MessagesBody, body, RequestReading())``.
+    """
     screen(body, MESSAGES, reading)
     try:
         return kind.model_validate(body)
@@ -127,7 +126,7 @@ def parse_body(kind: type[B], body: dict[str, Any], reading: RequestReading) -> 
 
 
 def _fault(error: ValidationError) -> InvalidRequest:
-    """The first fault, its path without the block types that pydantic puts into it."""
+    """Return the first error, its path without the block types that pydantic puts into it."""
     first = error.errors(include_url=False)[0]
     steps = first["loc"]
     path = field_path(
@@ -144,8 +143,8 @@ def _fault(error: ValidationError) -> InvalidRequest:
         return _unsupported(
             f"{path}.type", f"Blocks of type '{tag}' are not supported by the local model here."
         )
-    told = invalid(error)
-    return InvalidRequest(told.message.replace(f"'{told.param}'", f"'{path}'", 1), param=path)
+    shown = invalid(error)
+    return InvalidRequest(shown.message.replace(f"'{shown.param}'", f"'{path}'", 1), param=path)
 
 
 def _unsupported(param: str, sentence: str) -> UnsupportedParameter:

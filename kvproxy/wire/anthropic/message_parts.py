@@ -1,5 +1,7 @@
-"""Content blocks to the parts of a message. What is no text is refused where it is asked about, and a note in
-history."""
+"""Content blocks to the parts of a message.
+
+A block without text is refused in the message to answer, and replaced by a note in history.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from kvproxy.wire.anthropic.blocks import (
     UnreadBlockBody,
 )
 from kvproxy.wire.bodies.request_reading import RequestReading
-from kvproxy.wire.history.notes import kind_of, noted
+from kvproxy.wire.history.notes import kind_of, record_note
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 
 
@@ -29,17 +31,17 @@ class BlockReader:
     """Reads the blocks of one message."""
 
     reading: RequestReading
-    asked: bool
-    """The message is the one to answer: what cannot be read in it is refused."""
+    is_question: bool
+    """True for the message to answer: unreadable blocks in it are refused."""
 
     @property
     def lenient(self) -> bool:
-        return not self.asked and self.reading.policy.unreadable_history == "note"
+        return not self.is_question and self.reading.policy.unreadable_history == "note"
 
     def parts(self, block: ReadBlock, where: str) -> tuple[Part, ...]:
-        """Returns what a block says as text; ``cache_control`` marks its last part.
+        """Return a block's text as parts; ``cache_control`` marks the last one.
 
-        Raises UnsupportedParameter for what is no text, InvalidRequest for a block that has no place here.
+        Raises UnsupportedParameter for a block without text, InvalidRequest for a block that has no place here.
         """
         match block:
             case TextBlockBody():
@@ -56,13 +58,13 @@ class BlockReader:
                 )
             case _:
                 parts = self._odd(block, where)
-        return parts if block.cache_control is None else marked(parts)
+        return parts if block.cache_control is None else with_mark(parts)
 
     def all(self, blocks: Sequence[ReadBlock], where: str) -> tuple[Part, ...]:
         return tuple(part for i, block in enumerate(blocks) for part in self.parts(block, f"{where}[{i}]"))
 
     def note(self, raw: dict[str, Any], where: str) -> tuple[Part, ...]:
-        text = noted(raw, where, self.reading)
+        text = record_note(raw, where, self.reading)
         return (TextPart(text),) if text else ()
 
     def _odd(self, block: ReadBlock, where: str) -> tuple[Part, ...]:
@@ -72,18 +74,19 @@ class BlockReader:
             raw = block.raw if isinstance(block, UnreadBlockBody) else block.model_dump(exclude_none=True)
             return self.note(raw, where)
         if block.type == "image":
-            raise refused(
-                f"{where}.type", "the local model reads text only, no images. Describe what it shows"
+            raise unsupported_block(
+                f"{where}.type",
+                "the local model reads text only, no images. Send a description of it as text",
             )
         if isinstance(block, UnreadBlockBody):
             if block.raw.get("type") is None:
                 raise InvalidRequest(f"Missing required parameter: '{where}.type'.", param=f"{where}.type")
             kind = kind_of(block.raw)
-            raise refused(
+            raise unsupported_block(
                 f"{where}.type", f"Blocks of type '{kind}' are not supported by the local model here"
             )
         raise InvalidRequest(
-            f"Invalid '{where}.type': a block of type '{block.type}' does not belong into this message.",
+            f"Invalid '{where}.type': a block of type '{block.type}' is not allowed in this message.",
             param=f"{where}.type",
         )
 
@@ -93,7 +96,7 @@ class BlockReader:
         return block.text or ""
 
     def _document(self, block: DocumentBlockBody, where: str) -> tuple[Part, ...]:
-        """The text first, what is said about it behind: a known document is recognised by its beginning."""
+        """Return a document's text, its title and context behind: a known document is recognised by its start."""
         self._no_citations(block, where)
         source = block.source
         if source.type == "text" and source.data is not None:
@@ -103,7 +106,7 @@ class BlockReader:
         elif self.lenient:
             return self.note({"type": "document", "title": block.title, "context": block.context}, where)
         else:
-            raise refused(
+            raise unsupported_block(
                 f"{where}.source",
                 "the local model reads text only. Send the document's text: "
                 '{"type": "text", "media_type": "text/plain", "data": "…"}',
@@ -116,13 +119,13 @@ class BlockReader:
         if block.citations is None or not block.citations.enabled:
             return
         if not self.lenient:
-            raise refused(f"{where}.citations", "the local model makes no citations. Leave it out")
+            raise unsupported_block(f"{where}.citations", "the local model makes no citations. Leave it out")
         self.reading.leave_out(f"{where}.citations", "citations")
 
 
-def marked(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+def with_mark(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return (*parts[:-1], replace(parts[-1], mark=True)) if parts else parts
 
 
-def refused(param: str, sentence: str) -> UnsupportedParameter:
+def unsupported_block(param: str, sentence: str) -> UnsupportedParameter:
     return UnsupportedParameter(f"Unsupported parameter '{param}': {sentence}.", param=param)

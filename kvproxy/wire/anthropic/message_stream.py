@@ -22,10 +22,10 @@ PING = event_bytes.event({"type": "ping"}, "ping")
 
 
 class MessageStream:
-    """The events of one answer as bytes. Only ever choice 0: this dialect has no ``n``.
+    """Encodes the events of one answer. Only ever choice 0: this dialect has no ``n``.
 
-    ``message_start`` and ``message_delta`` split the prompt in the same way, so that clients may add up either. What
-    an upstream in the engine's place read and kept is told at its end: ``message_start`` then leaves it open.
+    ``message_start`` and ``message_delta`` split the prompt in the same way, so that clients may add up either. The
+    cache counts of an upstream in the engine's place are known at its end: ``message_start`` then leaves them open.
     """
 
     def __init__(self, head: MessageHead, *, request_id: str) -> None:
@@ -33,14 +33,15 @@ class MessageStream:
         self._request_id = request_id
         self._blocks = 0
         self._kind: str | None = None
-        """Of the block that is open."""
+        """The type of the open block."""
         self._call_blocks: dict[int, int] = {}
-        """Which block each call is."""
+        """Block index by call index."""
         self._blank = ""
         """White space that begins a text block only if text follows: between calls it is layout."""
         self._finished: Finished | None = None
 
     def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        """Encode ``message_start``. Example: ``stream.begin(started, prompt_tokens=512, choices=1)``."""
         start = message_object(self._head, [], start_usage(started, prompt_tokens), None, None)
         return _event({"type": "message_start", "message": start}) + PING
 
@@ -97,7 +98,10 @@ class MessageStream:
         return opened + self._delta({"type": "thinking_delta", "thinking": text})
 
     def _called(self, piece: ToolCallDelta) -> bytes:
-        """A later piece of a call before the last one goes to its own block, which clients find by index."""
+        """Encode a piece of a call.
+
+        A later piece of a call before the last one goes to its own block, which clients find by index.
+        """
         self._blank = ""
         opened = b""
         if piece.index not in self._call_blocks:

@@ -1,4 +1,4 @@
-"""Tools as Anthropic's clients define, choose and remember them."""
+"""Tools, tool choices and past tool calls as Anthropic's clients send them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from kvproxy.wire.tools.chat_tools import make_tool
 from kvproxy.wire.tools.offered_tools import Offered, checked_choice, checked_tools, leave_out_tool
 
 
-def tools_of(tools: list[AnthropicToolBody], reading: RequestReading) -> Offered:
-    """``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter for a hosted
-    tool where the policy is to refuse."""
+def parse_anthropic_tools(tools: list[AnthropicToolBody], reading: RequestReading) -> Offered:
+    """Return the request's tools. ``reading`` records those left out (modified).
+
+    Raises InvalidRequest, and UnsupportedParameter for a hosted tool where the policy is to refuse.
+    """
     offered: list[Tool] = []
     missing: set[str] = set()
     for index, tool in enumerate(tools):
@@ -33,8 +35,8 @@ def tools_of(tools: list[AnthropicToolBody], reading: RequestReading) -> Offered
     return Offered(checked_tools(offered), frozenset(missing))
 
 
-def choice_of(choice: AnthropicToolChoiceBody | None, offered: Offered) -> ToolChoice:
-    """Raises InvalidRequest when a call is demanded that cannot be made."""
+def parse_anthropic_choice(choice: AnthropicToolChoiceBody | None, offered: Offered) -> ToolChoice:
+    """Read the tool choice. Raises InvalidRequest when a call is demanded that cannot be made."""
     if choice is None or choice.type == "auto":
         return ToolChoice()
     if choice.type == "none":
@@ -57,6 +59,6 @@ def _function(tool: AnthropicToolBody, where: str) -> Tool:
 
 
 def call_of(block: ToolUseBlockBody) -> ToolCall:
-    """The input as text, spaced as models write it, its keys in the order they came: that of the answer."""
+    """Return a past call, its input as text with the spacing and key order of the answer it came from."""
     input = {} if block.input is None else block.input
     return ToolCall(core_id(block.id), block.name or NAMELESS, arguments_text(input))

@@ -1,4 +1,4 @@
-"""A call's id in both dialects: ``toolu_…`` where Anthropic's clients see it, ``call_…`` everywhere else.
+"""A call's id in both dialects: ``toolu_…`` for Anthropic's clients, ``call_…`` everywhere else.
 
 Ids that follow neither pattern pass as they are: a client may bring a history from elsewhere.
 """

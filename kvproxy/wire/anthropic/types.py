@@ -1,5 +1,7 @@
-"""Types of the answers of ``/v1/messages``: every key of Anthropic's specification, null where it says nothing, save
-those that a client's schema takes as absent but not as null."""
+"""Types of the answers of ``/v1/messages``: every key of Anthropic's specification, null where it is empty.
+
+Keys that a client's schema takes as absent but not as null are left out.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ class AnthropicOutputTokensDetails(TypedDict):
 
 
 class MessageUsage(TypedDict):
-    """``input_tokens`` are those neither read from kept pages nor newly kept: the three add up to the prompt."""
+    """Token counts of a message.
+
+    ``input_tokens`` are those neither read from kept pages nor newly kept: the three add up to the prompt.
+    """
 
     input_tokens: int
     cache_creation_input_tokens: int | None
@@ -35,7 +40,7 @@ class MessageUsage(TypedDict):
 
 
 class MessageDeltaUsage(TypedDict):
-    """Cumulative: it replaces what ``message_start`` said."""
+    """Cumulative token counts: they replace those of ``message_start``."""
 
     input_tokens: int
     cache_creation_input_tokens: int
@@ -46,15 +51,17 @@ class MessageDeltaUsage(TypedDict):
 
 
 class TextBlock(TypedDict):
-    """Without ``citations``, as Anthropic's service writes it: the specification requires the key, null included, but
-    ``@ai-sdk/anthropic`` before version 4 refuses null."""
+    """A text block, without ``citations``, as Anthropic's service writes it.
+
+    The specification requires the key, null included, but ``@ai-sdk/anthropic`` before version 4 refuses null.
+    """
 
     type: Literal["text"]
     text: str
 
 
 class ThinkingBlock(TypedDict):
-    """``signature`` is empty: nothing is signed, and nothing is checked when it comes back."""
+    """A thinking block. ``signature`` is empty: nothing is signed, and nothing is checked when it comes back."""
 
     type: Literal["thinking"]
     thinking: str
@@ -193,7 +200,7 @@ class ErrorDetail(TypedDict):
     type: ErrorType
     message: str
     details: NotRequired[ErrorDetails]
-    """What went wrong, as one word: the ``code`` of OpenAI's error body."""
+    """The error as one word: the ``code`` of OpenAI's error body."""
 
 
 class ErrorBody(TypedDict):

@@ -1,1 +1,1 @@
-"""Reading JSON bodies: strict, bounded, with errors that name the field."""
+"""Readers of JSON bodies: strict, bounded, with errors that name the field."""

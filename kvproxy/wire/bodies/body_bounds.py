@@ -1,4 +1,4 @@
-"""Bounds of a body's lists, told from their lengths alone, before anything is made of what they hold."""
+"""Bounds of a body's lists, checked by their lengths alone before their items are parsed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 from kvproxy.errors import ContextTooLong, InvalidRequest
 
 MOST_BIASES = 1 << 16
-"""Entries of ``logit_bias``. Whoever would mask a whole vocabulary wants a grammar."""
+"""Entries of ``logit_bias``. To mask a whole vocabulary, a grammar is the right way."""
 
 _LISTS = ("messages", "input", "prompt")
 """Lists of which each item is a token at least: a message has its role's mark, and token ids are tokens."""
 
 
-def refuse_endless(body: Mapping[str, Any], max_context: int) -> None:
-    """Raises ContextTooLong for a list with more items than the model takes tokens, InvalidRequest for too many biases.
-    Nothing else is judged here."""
+def refuse_oversized_lists(body: Mapping[str, Any], max_context: int) -> None:
+    """Refuse lists that are too long to be served.
+
+    Raises ContextTooLong for a list with more items than the model takes tokens, InvalidRequest for too many biases.
+    Checks nothing else.
+    """
     for name in _LISTS:
         items = body.get(name)
         if not isinstance(items, list) or (

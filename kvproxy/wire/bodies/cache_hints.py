@@ -1,4 +1,4 @@
-"""What a client says about keeping its prompt: OpenAI's fields, and Anthropic's mark where people send it."""
+"""Cache hints of a request: OpenAI's fields, and Anthropic's mark on a body that may carry it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kvproxy.core import CacheHints
 from kvproxy.wire.bodies.strict import HintText, Strict
 
 Salt = Annotated[str | None, Field(min_length=1, max_length=4096)]
-"""Isolation is asked for, so what cannot be one is refused, unlike a hint."""
+"""A salt is a demand for isolation, so an invalid one is refused, unlike a hint."""
 
 
 class CacheOptions(Strict):
@@ -38,11 +38,16 @@ class CacheBody(Strict):
         return CacheHints(self.prompt_cache_key, salt, options is not None and options.mode == "explicit")
 
 
-class Markable(Strict):
-    """A body that may end a reusable prefix. Marks count in any shape: what they say beside that is a hint."""
+class CacheControlled(Strict):
+    """A body that ends a reusable prefix where it has Anthropic's ``cache_control``, a mark of any shape."""
+
+    cache_control: Any = Field(default=None, description="A reusable prefix ends here. Any shape will do.")
+
+
+class Markable(CacheControlled):
+    """A body that may end a reusable prefix by either mark. A mark counts in any shape: its contents are a hint."""
 
     prompt_cache_breakpoint: Any = None
-    cache_control: Any = None
 
     @property
     def mark(self) -> bool:

@@ -1,4 +1,4 @@
-"""JSON in and out, strictly: what two readers could understand differently is refused."""
+"""Strict JSON in and out: a text that two readers could understand differently is refused."""
 
 from __future__ import annotations
 
@@ -21,19 +21,22 @@ _LONG = 1 << 20
 _MANY = 20_000
 _PIECE = 1 << 20
 _PAIRS = 1 << 13
-"""Of an object, that are put into it at once."""
+"""Names that are put into an object at once."""
 
 
 def is_small(raw: bytes) -> bool:
-    """Whether ``decode_object`` reads it in a few milliseconds, so that it needs no thread."""
+    """Return whether ``decode_object`` reads ``raw`` in a few milliseconds, so that it needs no thread."""
     return len(raw) < _LONG and sum(map(raw.count, (b",", b"{", b"["))) < _MANY
 
 
 def decode_object(raw: bytes) -> dict[str, Any]:
-    """Raises InvalidRequest when ``raw`` is not UTF-8, not JSON, no object, gives a name twice, or holds more values
-    than any request needs. Other threads go on meanwhile, however large it is."""
+    """Parse a body. Other threads go on meanwhile, however large it is.
+
+    Raises InvalidRequest when ``raw`` is not UTF-8, not JSON, no object, gives a name twice, or holds more values than
+    any request needs.
+    """
     try:
-        # The mark that some editors and shells put in front.
+        # The byte order mark that some editors and shells put in front.
         text = _text(raw).removeprefix("\ufeff")
     except UnicodeDecodeError as e:
         raise InvalidRequest(
@@ -42,7 +45,7 @@ def decode_object(raw: bytes) -> dict[str, Any]:
     try:
         value = _loads(text) if is_small(raw) else _read_patiently(text)
     except RecursionError as e:
-        raise InvalidRequest("The body is nested too deeply.") from e
+        raise InvalidRequest("The body is nested too deeply. Send fewer levels.") from e
     except TooManyValues as e:
         raise InvalidRequest(
             f"The body holds more than {MOST_VALUES} values, or more than {MOST_CONTAINERS} objects and arrays. Send "
@@ -82,7 +85,7 @@ def _loads(text: str) -> Any:
     return json.loads(
         text,
         object_pairs_hook=_distinct,
-        parse_constant=_no_constant,
+        parse_constant=_refuse_constant,
         parse_float=_finite,
         parse_int=json_integer,
     )
@@ -94,21 +97,23 @@ def _read_patiently(text: str) -> Any:
         most_containers=MOST_CONTAINERS,
         object_pairs_hook=_distinct,
         parse_float=_finite,
-        parse_constant=_no_constant,
+        parse_constant=_refuse_constant,
         parse_int=json_integer,
     )
     return reader.read(text)
 
 
 def encode(value: Any, *, finite: bool = False) -> bytes:
-    """Compact UTF-8. A lone surrogate that a client has sent goes back as the escape it came as. ``finite``: raises
-    ValueError for NaN and infinities, which others may have put in."""
+    """Encode as compact UTF-8. A lone surrogate that a client has sent goes back as the escape it came as.
+
+    ``finite``: raises ValueError for NaN and infinities, which an upstream may have put in.
+    """
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=not finite)
     return text.encode("utf-8", "backslashreplace")
 
 
 def type_name(value: object) -> str:
-    """What JSON calls a value's type, with its article."""
+    """Return JSON's name of a value's type, with its article."""
     if value is None:
         return "null"
     names = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
@@ -117,9 +122,8 @@ def type_name(value: object) -> str:
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
-    for begin in range(
-        0, len(pairs), _PAIRS
-    ):  # one call for all of them would keep the interpreter's lock throughout
+    # In pieces: one call for all of them would hold the interpreter's lock throughout.
+    for begin in range(0, len(pairs), _PAIRS):
         value.update(pairs[begin : begin + _PAIRS])
     if len(value) != len(pairs):
         seen: set[str] = set()
@@ -133,12 +137,12 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(digits: str) -> float:
-    """1e999 would be infinite here, and what says so again is no JSON."""
+    """Parse a number. 1e999 would be infinite here, and infinity is not JSON."""
     value = float(digits)
     if math.isinf(value):
         raise InvalidRequest(f"The number {digits[:64]} is too large.")
     return value
 
 
-def _no_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise InvalidRequest(f"{name} is not JSON. Send a finite number.")

@@ -1,4 +1,4 @@
-"""JSON read value by value, for large texts: a thread that reads one lets others have the interpreter in between.
+"""JSON reader for large texts that releases the interpreter between values, so that other threads go on.
 
 ``json.loads`` holds the interpreter's lock from the first character to the last: 60 ms for a text of 32 MiB, 200 ms for
 a million numbers, while no stream goes on. jiter and pydantic_core are two to three times as fast and hold it as well;
@@ -16,7 +16,7 @@ MOST_DEPTH = 900
 """Containers in each other; about as many as ``json.loads`` takes."""
 
 _PIECE = 1 << 17
-"""Characters of a string that are looked at at once."""
+"""Characters of a string that are read at once."""
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _NUMBER = re.compile(r"(-?(?:0|[1-9]\d*+))(\.\d++)?([eE][-+]?\d++)?", re.ASCII)
 _PLAIN = re.compile(r'(?:[^"\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+')
@@ -29,11 +29,11 @@ Pairs = list[tuple[str, Any]]
 
 
 class TooManyValues(ValueError):
-    """The text holds more values than are read."""
+    """The text holds more values than the reader's limit."""
 
 
 class PatientReader:
-    """Reads one text. The hooks are those of ``json.loads``, whose faults these are."""
+    """Reads one text with ``json.loads``'s hooks, and raises its errors."""
 
     def __init__(
         self,
@@ -53,7 +53,10 @@ class PatientReader:
         self._int = parse_int
 
     def read(self, text: str) -> Any:
-        """Raises JSONDecodeError, RecursionError for what is nested too deeply, TooManyValues, and what hooks raise."""
+        """Parse a text.
+
+        Raises JSONDecodeError, RecursionError for deep nesting, TooManyValues, and the hooks' own errors.
+        """
         value, end = self._value(text, _space(text, 0))
         end = _space(text, end)
         if end != len(text):
@@ -61,7 +64,10 @@ class PatientReader:
         return value
 
     def _value(self, text: str, at: int) -> tuple[Any, int]:
-        """The value at ``at``. Iterative: what is open stands in ``above``, so depth costs no stack."""
+        """Return the value at ``at``, and its end.
+
+        Iterative: open containers stand in ``above``, so depth costs no stack.
+        """
         above: list[tuple[list[Any], str | None]] = []
         """Open containers: their items (of an object: pairs), and for an object the name of the next one."""
         while True:
@@ -92,7 +98,7 @@ class PatientReader:
                 return value, at
 
     def _begin(self, text: str, at: int) -> tuple[Any, int, tuple[list[Any], str | None] | None]:
-        """A value and its end, or what has been opened and the begin of its first value."""
+        """Return a value and its end, or the container that was opened and the begin of its first value."""
         self._values_left -= 1
         if self._values_left < 0:
             raise TooManyValues
@@ -113,7 +119,7 @@ class PatientReader:
         return (*self._scalar(text, at), None)
 
     def _name(self, text: str, at: int) -> tuple[str, int]:
-        """A name of an object, and the begin of its value."""
+        """Return a name of an object, and the begin of its value."""
         if text[at : at + 1] != '"':
             raise JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
         name, at = _string(text, at + 1)
@@ -144,7 +150,7 @@ def _space(text: str, at: int) -> int:
 
 
 def _string(text: str, begin: int) -> tuple[str, int]:
-    """The string whose first character is at ``begin``, and the place behind its closing quote."""
+    """Return the string that begins at ``begin``, behind its opening quote, and the place behind its closing quote."""
     quote = text.find('"', begin, begin + _PIECE)
     if quote >= 0 and text[quote - 1] != "\\":
         whole: tuple[str, int] = _STRINGS.raw_decode(text, begin - 1)
@@ -156,7 +162,7 @@ def _string(text: str, begin: int) -> tuple[str, int]:
         end = at if found is None else found.end()
         closed = text[end : end + 1] == '"'
         if not closed and end == at:
-            # Neither a character nor an end: the fault is here, and json says which.
+            # Neither a character nor an end: an error of the text at this place.
             raise _fault_at(text, at, begin)
         try:
             piece: str = _STRINGS.decode(f'"{text[at:end]}"')
@@ -173,12 +179,12 @@ def _string(text: str, begin: int) -> tuple[str, int]:
 
 
 def _is_half(character: str, first: int) -> bool:
-    """Of a surrogate pair, the half whose codes begin at ``first``."""
+    """Return whether a character is the half of a surrogate pair whose codes begin at ``first``."""
     return bool(character) and first <= ord(character) < first + 0x400
 
 
 def _fault_at(text: str, at: int, begin: int) -> JSONDecodeError:
-    """What is wrong with the string's character at ``at``, in json's words."""
+    """Return json's error for the string's character at ``at``."""
     try:
         _STRINGS.decode(f'"{text[at : at + 12]}"')
     except JSONDecodeError as e:

@@ -1,4 +1,4 @@
-"""The reading of a request for the local model: the operator's policy, and a list of what was left out."""
+"""The operator's policy for reading requests, and the record of fields that were left out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from kvproxy.core import LeftOut
 
 @dataclass(frozen=True, slots=True)
 class ReadingPolicy:
-    """The ``requests`` section of the config: where a request asks for what is not to be had here, and can be
-    answered without it, it either is (and the answer says so) or is refused with a 400 that names the field."""
+    """The ``requests`` section of the config.
+
+    Where a request asks for a thing that is not available here, and can be answered without it, it either is (and the
+    answer says so) or is refused with a 400 that names the field.
+    """
 
     hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
     """Tools that only their provider's servers can run, such as ``web_search``."""
@@ -27,16 +30,16 @@ class ReadingPolicy:
 
 
 LENIENT = ReadingPolicy()
-"""The default: whatever can be answered is answered."""
+"""The default: every request that can be answered is answered."""
 
 
 @dataclass(slots=True)
 class RequestReading:
-    """One request being read. Every parser of a dialect is handed it and adds to ``left_out`` what it drops."""
+    """One request being read. Every parser of a dialect takes it and adds the fields it drops to ``left_out``."""
 
     policy: ReadingPolicy = LENIENT
     left_out: list[LeftOut] = field(default_factory=list)
 
     def leave_out(self, param: str, what: str) -> None:
-        """Note that the field at ``param`` is not honoured. ``what`` is its kind, never a client's text."""
+        """Record that the field at ``param`` is not honoured. ``what`` is its kind, never a client's text."""
         self.left_out.append(LeftOut(param, what))

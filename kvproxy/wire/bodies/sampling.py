@@ -38,7 +38,7 @@ class SamplingBody(Strict):
         default=None, gt=0, le=10, description="Divides the logits of tokens in prompt and answer; 1: none."
     )
     logit_bias: dict[str, float] | None = Field(
-        default=None, description="What to add to a token's logit, -100 to 100, by token id."
+        default=None, description="Added to a token's logit, -100 to 100, by token id."
     )
     seed: int | None = Field(
         default=None, ge=-(2**63), le=2**63 - 1, description="The same seed gives the same answer."
@@ -46,11 +46,13 @@ class SamplingBody(Strict):
     stop: Stops = Field(default=None, description="The answer ends before the first of these texts.")
     stop_token_ids: list[Annotated[int, Field(ge=0)]] | None = Field(default=None, max_length=256)
     min_tokens: int | None = Field(default=None, ge=0, description="The answer does not end before.")
-    ignore_eos: bool | None = Field(default=None, description="Go on to max_tokens whatever the model says.")
+    ignore_eos: bool | None = Field(
+        default=None, description="Go on to max_tokens, past the end of the answer."
+    )
     n: int | None = Field(default=None, ge=1, le=MOST_CHOICES, description="How many choices.")
 
     def sampling(self, *, max_tokens: int | None, logprobs: int | None) -> Sampling:
-        """``logprobs`` as :attr:`Sampling.logprobs`. Raises InvalidRequest."""
+        """Return the sampling settings. ``logprobs`` as :attr:`Sampling.logprobs`. Raises InvalidRequest."""
         min_tokens = self.min_tokens or 0
         if max_tokens is not None and min_tokens > max_tokens:
             raise InvalidRequest(
@@ -90,7 +92,10 @@ StreamOptionsField = Annotated[
 
 
 def include_usage(stream: bool | None, options: StreamOptions | None) -> bool:
-    """Options of a stream ask for nothing where nothing is streamed: OpenAI refuses them, adapters send them."""
+    """Return whether a stream ends with its usage.
+
+    Options of a stream ask for nothing where nothing is streamed: OpenAI refuses them, adapters send them.
+    """
     return bool(stream) and options is not None and bool(options.include_usage)
 
 

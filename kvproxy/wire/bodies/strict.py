@@ -1,4 +1,4 @@
-"""The base of every request body."""
+"""``Strict``, the base of every request body."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 T = TypeVar("T")
 
 ListOf = Annotated[list[T], Field(fail_fast=True)]
-"""A list that is checked up to its first fault, the one that is told: many faults cost no more than one."""
+"""A list that is checked up to its first error, the one that is reported: many errors cost no more than one."""
 
 
 class Strict(BaseModel):
-    """Types are as the client wrote them, without conversions. Fields that nobody knows are ignored."""
+    """A body with types as the client wrote them, without conversions. Unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -23,4 +23,4 @@ def _text_or_none(value: object) -> str | None:
 
 
 HintText = Annotated[str | None, BeforeValidator(_text_or_none, json_schema_input_type=str | None)]
-"""A text that nothing hangs on: what is none is as if it had not been sent."""
+"""A text that only hints: a value of another type counts as absent."""

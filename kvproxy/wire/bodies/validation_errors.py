@@ -1,4 +1,4 @@
-"""pydantic's faults in OpenAI's words: the field as a client writes it, and what to change."""
+"""pydantic's errors in OpenAI's words: the field as a client writes it, and the change to make."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kvproxy.wire.bodies.json_text import type_name
 
 
 def field_path(location: tuple[int | str, ...]) -> str:
-    """``("messages", 0, "content", 1, "type")`` -> ``messages[0].content[1].type``."""
+    """Write a location as a path: ``("messages", 0, "content", 1, "type")`` -> ``messages[0].content[1].type``."""
     path = ""
     for step in location:
         if isinstance(step, int):
@@ -20,7 +20,7 @@ def field_path(location: tuple[int | str, ...]) -> str:
 
 
 def invalid(error: ValidationError) -> InvalidRequest:
-    """The first fault. Never repeats a client's value, which may be 30 KB of document."""
+    """Return the first error. It never repeats a client's value, which may be 30 KB of document."""
     fault = error.errors(include_url=False)[0]
     param = field_path(fault["loc"])
     if fault["type"] == "missing":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from kvproxy.errors import InvalidRequest
 
 MOST_DIGITS = 308
-"""Of an integer in JSON: what is longer is larger than any number that JSON's readers agree on, a double's."""
+"""Digits of an integer in JSON: a longer one is larger than any number that JSON's readers agree on, a double's."""
 
 
 def whole_number(text: str, most: int) -> int | None:
-    """``text`` as a number of 0 to ``most``; None where it is anything else than ASCII digits, few enough."""
+    """Return ``text`` as a number of 0 to ``most``; None where it is not ASCII digits, few enough."""
     if most < 0 or not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
         return None
     number = int(text)
@@ -17,8 +17,8 @@ def whole_number(text: str, most: int) -> int | None:
 
 
 def json_integer(digits: str) -> int:
-    """``parse_int`` of a JSON reader. Raises InvalidRequest."""
+    """Convert an integer, as ``parse_int`` of a JSON reader. Raises InvalidRequest."""
     if (count := len(digits.removeprefix("-"))) > MOST_DIGITS:
-        # Not a digit of it is said: a body that cannot be read may hold secrets.
+        # The message holds no digit of it: an unreadable body may hold secrets.
         raise InvalidRequest(f"A number has {count} digits. Send numbers of at most {MOST_DIGITS}.")
     return int(digits)

@@ -1,4 +1,4 @@
-"""A chat completion request as OpenAI defines it, and what engines have added to it."""
+"""A chat completion request as OpenAI defines it, and the fields that engines have added to it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from pydantic import BeforeValidator, Field, model_validator
 from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.answer_formats.response_format import ResponseFormatBody
 from kvproxy.wire.bodies.cache_hints import CacheBody
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 from kvproxy.wire.bodies.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptionsField
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.chat.content_parts import PART_TYPES, Content
 from kvproxy.wire.chat.prediction import PredictionBody
-from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
+from kvproxy.wire.history.arguments import ArgumentsText, TextOrEmpty, tool_result_content
 from kvproxy.wire.tools.chat_tools import ChatToolBody, FunctionBody, ToolChoiceField
 
 
 class CalledFunction(Strict):
-    name: GivenText = ""
+    name: TextOrEmpty = ""
     arguments: ArgumentsText = ""
 
 
 class CalledCustom(Strict):
-    name: GivenText = ""
-    input: GivenText = ""
+    name: TextOrEmpty = ""
+    input: TextOrEmpty = ""
 
 
 class ToolCallBody(Strict):
-    id: GivenText = ""
+    id: TextOrEmpty = ""
     type: str = Field(default="function", description="function or custom")
     function: CalledFunction | None = None
     custom: CalledCustom | None = Field(default=None, description="Of a free-form tool.")
 
 
 class UnreadCall(ToolCallBody):
-    """A call of a kind that nobody knows here, or that lost its function."""
+    """A call of an unknown kind, or one that lost its function."""
 
     raw: dict[str, Any]
 
@@ -44,7 +44,7 @@ class UnreadCall(ToolCallBody):
 def _readable_call(call: Any) -> object:
     if not isinstance(call, dict):
         return call
-    kind = given_type(call) or ("function" if not call.get("type") else "unknown")
+    kind = declared_type(call) or ("function" if not call.get("type") else "unknown")
     if kind in ToolCallBody.model_fields and isinstance(call.get(kind), dict):
         return {**call, "type": kind}
     inner = call.get(kind) if isinstance(kind, str) else None
@@ -62,25 +62,25 @@ class ChatMessageBody(Strict):
     refusal: str | None = None
     tool_calls: ListOf[_Call] | None = None
     tool_call_id: str | None = Field(default=None, description="Of a tool message: which call it answers.")
-    reasoning_content: str | None = Field(default=None, description="What the assistant thought.")
+    reasoning_content: str | None = Field(default=None, description="The reasoning of the assistant.")
     reasoning: str | None = Field(default=None, description="Another name of reasoning_content.")
     function_call: CalledFunction | None = Field(default=None, description="Deprecated: tool_calls.")
     cache_control: Any = Field(default=None, description="Marks the last part.")
     audio: Any = Field(
-        default=None, description="Of an earlier answer; the model is told that there was one."
+        default=None, description="Of an earlier answer; a note to the model stands in its place."
     )
 
     @model_validator(mode="before")
     @classmethod
     def _with_result(cls, body: Any) -> Any:
-        """Reads what a tool returned, whatever it is."""
+        """Read a tool's result, which may be any JSON value."""
         if (
             not isinstance(body, dict)
             or body.get("role") not in ("tool", "function")
             or "content" not in body
         ):
             return body
-        return {**body, "content": returned(body["content"], PART_TYPES)}
+        return {**body, "content": tool_result_content(body["content"], PART_TYPES)}
 
 
 class FunctionChoice(Strict):
@@ -122,9 +122,9 @@ class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
         default=None, description="Extra variables for the chat template, such as enable_thinking."
     )
     prediction: PredictionBody | None = Field(
-        default=None, description="What the answer will be like: it comes sooner, and stays the same."
+        default=None, description="The expected answer: the answer comes sooner, and stays the same."
     )
-    # Accepted for the client's sake, in any shape; they change nothing here.
+    # Accepted in any shape, since clients send them; they change nothing here.
     modalities: Any = Field(default=None, description="text")
     metadata: Any = None
     safety_identifier: Any = None

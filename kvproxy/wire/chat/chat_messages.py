@@ -12,10 +12,10 @@ from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.chat_body import ChatMessageBody, ToolCallBody, UnreadCall
 from kvproxy.wire.chat.content_parts import parse_part
 from kvproxy.wire.history.arguments import NAMELESS
-from kvproxy.wire.history.asked import asked_message
-from kvproxy.wire.history.notes import noted
-from kvproxy.wire.history.pairing import paired
-from kvproxy.wire.history.surrogates import unbroken
+from kvproxy.wire.history.notes import record_note
+from kvproxy.wire.history.open_question import open_question
+from kvproxy.wire.history.pairing import pair_results
+from kvproxy.wire.history.surrogates import mend_surrogates
 from kvproxy.wire.tools.free_form import arguments_of
 
 _ROLES: dict[str, Role] = {
@@ -29,28 +29,31 @@ _ROLES: dict[str, Role] = {
 
 
 def parse_messages(bodies: Sequence[ChatMessageBody], reading: RequestReading) -> tuple[Message, ...]:
-    """``reading`` is told what the model is not shown (modified). Raises InvalidRequest naming the field."""
-    asked = asked_message([_ROLES[body.role] for body in bodies])
+    """Parse the messages. ``reading`` records the parts that the model is not shown (modified).
+
+    Raises InvalidRequest naming the field.
+    """
+    question = open_question([_ROLES[body.role] for body in bodies])
     messages: list[Message] = []
     called: str | None = None
     for i, body in enumerate(bodies):
-        message = _message(body, i, called, reading, asked=i == asked)
+        message = _message(body, i, called, reading, is_question=i == question)
         if body.function_call is not None and message.tool_calls:
             called = message.tool_calls[-1].id
         messages.append(message)
     places = [f"messages[{i}]" for i in range(len(bodies))]
-    whole = unbroken(messages, places, None if asked is None else places[asked])
-    return paired(whole, places, reading)
+    whole = mend_surrogates(messages, places, None if question is None else places[question])
+    return pair_results(whole, places, reading)
 
 
 def _message(
-    body: ChatMessageBody, index: int, called: str | None, reading: RequestReading, *, asked: bool
+    body: ChatMessageBody, index: int, called: str | None, reading: RequestReading, *, is_question: bool
 ) -> Message:
-    """``called``: id of the latest deprecated function_call, which has none on the wire."""
+    """Parse one message. ``called``: id of the latest deprecated function_call, which has none on the wire."""
     where = f"messages[{index}]"
-    if asked and "content" not in body.model_fields_set:
+    if is_question and "content" not in body.model_fields_set:
         raise InvalidRequest(f"Missing required parameter: '{where}.content'.", param=f"{where}.content")
-    parts = _content(body, where, reading, asked=asked)
+    parts = _content(body, where, reading, is_question=is_question)
     if body.role == "assistant":
         return _answer(body, index, parts, reading)
     role = _ROLES[body.role]
@@ -71,19 +74,20 @@ def _answer(body: ChatMessageBody, index: int, parts: list[Part], reading: Reque
         function = body.function_call
         calls.append(ToolCall(f"call_of_message_{index}", function.name or NAMELESS, function.arguments))
     if body.audio:
-        heard = body.audio if isinstance(body.audio, dict) else {}
-        parts += _note({**heard, "type": "audio"}, f"{where}.audio", reading)
+        audio = body.audio if isinstance(body.audio, dict) else {}
+        parts += _note({**audio, "type": "audio"}, f"{where}.audio", reading)
     if not parts and not calls:
         parts.append(TextPart(body.refusal or ""))
     reasoning = body.reasoning_content if body.reasoning_content is not None else body.reasoning
     return Message("assistant", tuple(parts), tuple(calls), reasoning=reasoning)
 
 
-def _content(body: ChatMessageBody, where: str, reading: RequestReading, *, asked: bool) -> list[Part]:
+def _content(body: ChatMessageBody, where: str, reading: RequestReading, *, is_question: bool) -> list[Part]:
     parts = [
         part
         for i, p in enumerate(body.content)
-        if (part := parse_part(p, body.role, f"{where}.content[{i}]", reading, asked=asked)) is not None
+        if (part := parse_part(p, body.role, f"{where}.content[{i}]", reading, is_question=is_question))
+        is not None
     ]
     if parts and body.cache_control is not None:
         parts[-1] = replace(parts[-1], mark=True)
@@ -91,13 +95,13 @@ def _content(body: ChatMessageBody, where: str, reading: RequestReading, *, aske
 
 
 def _note(raw: dict[str, Any], where: str, reading: RequestReading) -> list[Part]:
-    """Raises UnsupportedParameter where the policy is to refuse what cannot be read."""
+    """Return a note for an unreadable item. Raises UnsupportedParameter where the policy is to refuse it."""
     if reading.policy.unreadable_history == "refuse":
         raise UnsupportedParameter(
             f"Unsupported parameter: '{where}' is not supported by the local model. Leave it out.",
             param=where,
         )
-    text = noted(raw, where, reading)
+    text = record_note(raw, where, reading)
     return [TextPart(text)] if text else []
 
 

@@ -11,7 +11,6 @@ from kvproxy.events import (
     Event,
     Finished,
     FinishReason,
-    Likelihood,
     ReasoningDelta,
     Started,
     TextDelta,
@@ -21,48 +20,43 @@ from kvproxy.events import (
 )
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.answers.logprob_bodies import token_logprob_body
 from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.chat.chat_types import (
     AssistantMessage,
     ChatCompletion,
     ChatDelta,
-    ChatTopLogprob,
     CompletionTokensDetails,
     CustomCallPiece,
     FinishReasonBody,
     LogprobsBody,
     MessageCustomCall,
     MessageToolCall,
-    TokenLogprobBody,
     ToolCallPiece,
     UsageBody,
 )
 from kvproxy.wire.tools.free_form import InputReader, input_of
 
-LEAST_LOGPROB = -9999.0
-"""OpenAI's own way to say that a token was as good as impossible: JSON has no infinity."""
-
 
 @dataclass(frozen=True, slots=True)
 class ChatHead:
-    """What every object of one answer repeats. ``created`` is Unix time in seconds."""
+    """The fields that every object of one answer repeats. ``created`` is Unix time in seconds."""
 
     id: str
     created: int
     model: str
     functions: bool = False
-    """The request had the deprecated ``functions``: its call is told as ``function_call``."""
+    """The request had the deprecated ``functions``: its call is written as ``function_call``."""
     custom: frozenset[str] = frozenset()
-    """Names of the request's free-form tools, whose calls are told as text."""
+    """Names of the request's free-form tools; their calls are written as text."""
 
 
 def usage_body(usage: Usage) -> UsageBody:
-    """``cached_tokens`` and ``cache_write_tokens`` are always there, 0 included; what became of a prediction only
-    where there was one.
+    """Return chat's usage. ``cached_tokens`` and ``cache_write_tokens`` are always there, 0 included.
 
-    Those two count drafted tokens: what the model said of a prediction before a draft began, and the token that each
-    step chooses by itself, are in neither; what was never drafted was not rejected. Rejected tokens are no part of
-    ``completion_tokens``.
+    The prediction's counts are there only for a request with a prediction. They count drafted tokens: tokens that
+    matched the prediction before a draft began, and the token that each step chooses by itself, are in neither; an
+    undrafted token was not rejected. Rejected tokens are no part of ``completion_tokens``.
     """
     details: CompletionTokensDetails = {"reasoning_tokens": usage.reasoning_tokens}
     if usage.prediction is not None:
@@ -80,7 +74,10 @@ def usage_body(usage: Usage) -> UsageBody:
 
 
 def completion(head: ChatHead, answers: Sequence[Answer], usage: Usage) -> ChatCompletion:
-    """A whole ``chat.completion``."""
+    """Return a whole ``chat.completion``.
+
+    Example: ``completion(ChatHead("chatcmpl-1", 0, "qwen"), [answer], usage)``.
+    """
     return {
         "id": head.id,
         "object": "chat.completion",
@@ -100,17 +97,17 @@ def completion(head: ChatHead, answers: Sequence[Answer], usage: Usage) -> ChatC
 
 
 class ChatStream:
-    """The chunks of one stream as bytes: role first, one finish_reason for each choice, usage last if asked for.
+    """Encodes the chunks of one stream: role first, one finish_reason for each choice, usage last if wanted.
 
-    With ``include_usage`` every chunk before the usage chunk says ``usage: null``. A chunk differs from the next
-    in its delta alone, so all else is encoded once.
+    With ``include_usage`` every chunk before the usage chunk says ``usage: null``. A chunk differs from the next in its
+    delta alone, so all else is encoded once.
     """
 
     def __init__(self, head: ChatHead, *, include_usage: bool) -> None:
         self._head = head
         self._include_usage = include_usage
         self._inputs: dict[tuple[int, int], InputReader] = {}
-        """Of calls of free-form tools, by choice and call."""
+        """Readers of free-form tools' inputs, by choice and call."""
         frame = {
             "id": head.id,
             "object": "chat.completion.chunk",
@@ -121,6 +118,7 @@ class ChatStream:
         self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
 
     def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        """Encode the first chunk of each choice. Example: ``stream.begin(started, prompt_tokens=512, choices=1)``."""
         return b"".join(self._chunk(i, {"role": "assistant", "content": ""}) for i in range(choices))
 
     def event(self, index: int, event: Event) -> bytes:
@@ -178,7 +176,7 @@ class ChatStream:
         return self._chunk(index, {"tool_calls": [first]})
 
     def _rest(self, index: int) -> bytes:
-        """Returns the events that tell what the inputs of a choice withheld."""
+        """Return the events for the text that the inputs of a choice withheld."""
         data = b""
         for (choice, call), reader in self._inputs.items():
             if choice == index:
@@ -230,26 +228,7 @@ def _reason(head: ChatHead, reason: FinishReason) -> FinishReasonBody:
 
 
 def _logprobs(logprobs: Sequence[TokenLogprob]) -> LogprobsBody | None:
-    """None where none were asked for."""
+    """Return the log probabilities; None where none were requested."""
     if not logprobs:
         return None
     return {"content": [token_logprob_body(x) for x in logprobs], "refusal": None}
-
-
-def token_logprob_body(token: TokenLogprob) -> TokenLogprobBody:
-    """Chat's shape, which Responses shares."""
-    chosen = likelihood_body(token.chosen)
-    return {
-        "token": chosen["token"],
-        "logprob": chosen["logprob"],
-        "bytes": chosen["bytes"],
-        "top_logprobs": [likelihood_body(x) for x in token.top],
-    }
-
-
-def likelihood_body(likelihood: Likelihood) -> ChatTopLogprob:
-    return {
-        "token": likelihood.text.decode("utf-8", "replace"),
-        "logprob": max(likelihood.logprob, LEAST_LOGPROB),
-        "bytes": list(likelihood.text),
-    }

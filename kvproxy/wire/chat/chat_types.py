@@ -1,10 +1,12 @@
-"""Chat completion answers as OpenAI's specification has them."""
+"""Types of chat completion answers, as OpenAI's specification has them."""
 
 from __future__ import annotations
 
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own cannot be read by pydantic on Python 3.11
+
+from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
 
 FinishReasonBody = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 
@@ -26,16 +28,6 @@ class UsageBody(TypedDict):
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails
-
-
-class ChatTopLogprob(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class TokenLogprobBody(ChatTopLogprob):
-    top_logprobs: list[ChatTopLogprob]
 
 
 class LogprobsBody(TypedDict):
@@ -101,7 +93,7 @@ class CustomCallPiece(TypedDict):
 
 
 class ToolCallPiece(TypedDict):
-    """Of a function, or of a free-form tool: one of the two is there."""
+    """A piece of a call: of a function, or of a free-form tool. One of the two is there."""
 
     index: int
     id: NotRequired[str]

@@ -1,7 +1,8 @@
-"""Content parts of chat messages. What is no text is refused where it is asked about, and a note in history.
+"""Content parts of chat messages.
 
-Parts of a message stay apart here. They are joined with one newline when they are rendered, so that a text
-and a reference to it give the same tokens.
+A part without text is refused in the message to answer, and replaced by a note in history. Parts of a message stay
+apart here. They are joined with one newline when they are rendered, so that a text and a reference to it give the same
+tokens.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from pydantic import BeforeValidator, Field
 from kvproxy.core import DocumentPart, Part, TextPart
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.bodies.cache_hints import Markable
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.strict import ListOf
-from kvproxy.wire.history.notes import kind_of, noted
+from kvproxy.wire.history.notes import kind_of, record_note
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 
 _MEDIA = {"image_url": "images", "input_audio": "audio", "file": "files"}
@@ -41,19 +42,22 @@ class PartBody(Markable):
 
 
 class UnreadContentPart(PartBody):
-    """A part that holds no text, or that nobody knows here. Its fields are checked by nobody."""
+    """A part without text, or of an unknown type. Its fields are not checked."""
 
     raw: dict[str, Any]
 
 
 def _readable(part: Any) -> object:
-    if not isinstance(part, dict) or given_type(part) in _FIELDS:
+    if not isinstance(part, dict) or declared_type(part) in _FIELDS:
         return part
     return UnreadContentPart.model_construct(type=part.get("type"), raw=part)
 
 
 def _as_parts(content: object) -> object:
-    """A string is one text part, null is none: after this there is one shape, so faults have one path."""
+    """Return a list of parts; a string is one text part, null is none.
+
+    After this there is one shape, so errors have one path.
+    """
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if content is None:
@@ -68,14 +72,19 @@ Content = Annotated[
 ]
 
 
-def parse_part(part: PartBody, role: str, where: str, reading: RequestReading, *, asked: bool) -> Part | None:
-    """``where`` is the part's path; ``asked``: whether the message is the one to answer. None: the model needs no
-    word of it. Raises InvalidRequest."""
-    history = not asked and reading.policy.unreadable_history == "note"
+def parse_part(
+    part: PartBody, role: str, where: str, reading: RequestReading, *, is_question: bool
+) -> Part | None:
+    """Return a part of the message; None for a part that the model needs no word of.
+
+    ``where`` is the part's path; ``is_question``: whether the message is the one to answer. Raises InvalidRequest.
+    Example: ``parse_part(part, "user", "messages[0].content[1]", reading, is_question=True)``.
+    """
+    history = not is_question and reading.policy.unreadable_history == "note"
     if isinstance(part, UnreadContentPart):
         if not history:
             raise _unreadable(part, where)
-        text = noted(part.raw, where, reading)
+        text = record_note(part.raw, where, reading)
         return TextPart(text) if text else None
     if part.type == "refusal" and role != "assistant" and not history:
         raise InvalidRequest(
@@ -88,7 +97,8 @@ def parse_part(part: PartBody, role: str, where: str, reading: RequestReading, *
         return TextPart(part.value or "", part.mark)
     if role not in ("system", "developer", "user"):
         raise InvalidRequest(
-            f"Invalid '{where}.type': a document stands in a system or user message.", param=f"{where}.type"
+            f"Invalid '{where}.type': a document must stand in a system or user message.",
+            param=f"{where}.type",
         )
     return DocumentPart(parse_document_ref(part.value or "", param=field), part.mark)
 
@@ -96,14 +106,14 @@ def parse_part(part: PartBody, role: str, where: str, reading: RequestReading, *
 def _unreadable(part: UnreadContentPart, where: str) -> InvalidRequest:
     if part.raw.get("type") is None:
         return InvalidRequest(f"Missing required parameter: '{where}.type'.", param=f"{where}.type")
-    if given_type(part.raw) not in _MEDIA:
+    if declared_type(part.raw) not in _MEDIA:
         return InvalidRequest(
-            f"Invalid '{where}.type': '{kind_of(part.raw)}' is no type of a content part here. Send a part of the type "
-            "'text'.",
+            f"Invalid '{where}.type': '{kind_of(part.raw)}' is not a supported type of content part. Send a part "
+            "of the type 'text'.",
             param=f"{where}.type",
         )
     return InvalidRequest(
         f"Invalid '{where}': the local model reads text only; it takes no {_MEDIA[part.type]}. Leave the part out, or "
-        "send what it says as text.",
+        "send its content as text.",
         param=where,
     )

@@ -1,4 +1,4 @@
-"""A chat completion body, as OpenAI defines it, to a :class:`ChatRequest` for the local model."""
+"""Chat completion bodies, as OpenAI defines them, to :class:`ChatRequest` values for the local model."""
 
 from __future__ import annotations
 
@@ -30,12 +30,15 @@ _NO_THINKING = ("none", "minimal")
 
 
 def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy = LENIENT) -> ChatRequest:
-    """Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model.
+    """Parse a chat completion body.
 
-    Unknown fields are accepted, as clients send many that change nothing here.
+    Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model. Unknown fields are
+    accepted, as clients send many that change nothing here.
+
+    Example: ``parse_chat({"model": "m", "messages": [{"role": "user", "content": "Hi"}]}, served_name="m")``.
     """
     reading = RequestReading(policy)
-    # Before types are checked: what is not supported may be well-formed in ways the models do not know.
+    # Before types are checked: an unsupported field may have a type that the body model does not define.
     screen(body, CHAT, reading)
     try:
         chat = ChatBody.model_validate(body)
@@ -68,8 +71,10 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
 
 
 def template_variables(kwargs: dict[str, Any], effort: object) -> dict[str, Any]:
-    """``effort`` says whether to think, unless the client's own ``enable_thinking`` does; templates that know efforts
-    are told those that are published. Raises InvalidRequest."""
+    """Return the template's variables. ``effort`` switches thinking, unless the client's own ``enable_thinking`` does.
+
+    Templates that know efforts get those that are published. Raises InvalidRequest.
+    """
     for name in _OWN_TEMPLATE_VARIABLES:
         if name in kwargs:
             param = f"chat_template_kwargs.{name}"
@@ -78,12 +83,12 @@ def template_variables(kwargs: dict[str, Any], effort: object) -> dict[str, Any]
             )
     if not isinstance(effort, str):
         return kwargs
-    told = {"reasoning_effort": effort} if effort in EFFORTS else {}
-    return {"enable_thinking": effort not in _NO_THINKING, **told, **kwargs}
+    published = {"reasoning_effort": effort} if effort in EFFORTS else {}
+    return {"enable_thinking": effort not in _NO_THINKING, **published, **kwargs}
 
 
 def _tools(chat: ChatBody, reading: RequestReading) -> tuple[tuple[Tool, ...], ToolChoice]:
-    """From ``tools``, or from the deprecated ``functions``."""
+    """Return the tools and the choice, from ``tools`` or from the deprecated ``functions``."""
     if chat.tools or not chat.functions:
         offered = parse_tools(chat.tools, reading)
         return offered.tools, parse_tool_choice(chat.tool_choice, offered)

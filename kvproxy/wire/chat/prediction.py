@@ -1,4 +1,4 @@
-"""``prediction``: what the client expects the answer to be, as OpenAI's predicted outputs define it."""
+"""``prediction``: the client's expectation of the answer, as OpenAI's predicted outputs define it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PredictedPart(Strict):
 
 
 def _as_parts(content: object) -> object:
-    """A string is one part: after this there is one shape, so faults have one path."""
+    """Return a list of parts; a string is one part. After this there is one shape, so errors have one path."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if not isinstance(content, list):
@@ -31,5 +31,5 @@ class PredictionBody(Strict):
 
 
 def parse_prediction(body: PredictionBody | None) -> str | None:
-    """The whole text. Its parts are pieces of one answer, so nothing stands between them."""
+    """Return the whole text. Its parts are pieces of one answer, so nothing stands between them."""
     return None if body is None else "".join(part.text for part in body.content)

@@ -11,13 +11,14 @@ from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, FinishReason, Likelihood, Started, TextDelta, TokenLogprob, Usage
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.answers.answer_reader import Answer
-from kvproxy.wire.chat.chat_response import LEAST_LOGPROB, usage_body
+from kvproxy.wire.answers.logprob_bodies import LEAST_LOGPROB
+from kvproxy.wire.chat.chat_response import usage_body
 from kvproxy.wire.completions.completion_types import CompletionChoice, CompletionLogprobs, TextCompletion
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionHead:
-    """What every object of one answer repeats. ``created`` is Unix time in seconds."""
+    """The fields that every object of one answer repeats. ``created`` is Unix time in seconds."""
 
     id: str
     created: int
@@ -41,7 +42,11 @@ def text_completion(
     logprobs: bool,
     echoes: Sequence[str] | None = None,
 ) -> TextCompletion:
-    """``answers`` of all prompts, in order; ``echoes``: the text in front of each, where it was asked for."""
+    """Return the object of the answers to all prompts, in order.
+
+    ``echoes``: the text in front of each, where requested. Example: ``text_completion(CompletionHead("cmpl-1", 0,
+    "qwen"), [answer], usage, logprobs=False)``.
+    """
     fronts = echoes or [""] * len(answers)
     choices: list[CompletionChoice] = [
         {
@@ -56,14 +61,14 @@ def text_completion(
 
 
 class LogprobsWriter:
-    """The tokens of one choice, in pieces, with their offsets counted from its beginning."""
+    """Writes the tokens of one choice, in pieces, with their offsets counted from its beginning."""
 
     def __init__(self) -> None:
         self._offset = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def write(self, tokens: Sequence[TokenLogprob]) -> CompletionLogprobs:
-        """A token that begins within a character has that character's offset."""
+        """Write some tokens. One that begins within a character has that character's offset."""
         offsets = []
         for token in tokens:
             offsets.append(self._offset)
@@ -77,7 +82,7 @@ class LogprobsWriter:
 
 
 def token_text(text: bytes) -> str:
-    """OpenAI's way of writing a token that is not whole characters: ``bytes:\\xe2\\x80``."""
+    """Return a token's text; OpenAI writes one that is not whole characters as ``bytes:\\xe2\\x80``."""
     try:
         return text.decode("utf-8")
     except UnicodeDecodeError:
@@ -85,7 +90,7 @@ def token_text(text: bytes) -> str:
 
 
 def _top(token: TokenLogprob) -> dict[str, float]:
-    """The likeliest tokens and the chosen one, wherever it stands. Tokens with one text: the likelier."""
+    """Return the likeliest tokens and the chosen one. Of tokens with one text, the likelier counts."""
     top: dict[str, float] = {}
     alternatives: tuple[Likelihood, ...] = (*token.top, token.chosen)
     for alternative in alternatives:
@@ -94,7 +99,7 @@ def _top(token: TokenLogprob) -> dict[str, float]:
 
 
 class CompletionStream:
-    """The chunks of one stream as bytes; a :class:`~kvproxy.server.answers.local_answer.StreamEncoder`.
+    """Encodes the chunks of one stream; a :class:`~kvproxy.server.answers.local_answer.StreamEncoder`.
 
     Several prompts are streamed one after another: ``next_prompt`` between them, ``end`` after the last.
     """
@@ -108,7 +113,7 @@ class CompletionStream:
         logprobs: bool,
         echoes: Sequence[str] | None = None,
     ) -> None:
-        """``echoes``: for each prompt the text in front of its choices."""
+        """Create an encoder. ``echoes``: for each prompt the text in front of its choices."""
         self._head = head
         self._n = n
         self._include_usage = include_usage
@@ -122,6 +127,7 @@ class CompletionStream:
         self._writers = [LogprobsWriter() for _ in range(self._n)]
 
     def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        """Encode the echoes, where there are any. Example: ``stream.begin(started, prompt_tokens=512, choices=2)``."""
         if self._echoes is None:
             return b""
         return b"".join(self._chunk(i, self._echoes[self._prompt]) for i in range(choices))
@@ -166,8 +172,8 @@ class CompletionStream:
         return event_bytes.event(chunk)
 
 
-def summed(usages: Sequence[Usage]) -> Usage:
-    """Of several prompts, each of which counts."""
+def sum_usages(usages: Sequence[Usage]) -> Usage:
+    """Return the usage of several prompts, each of which counts."""
     return replace(
         usages[0],
         prompt_tokens=sum(u.prompt_tokens for u in usages),
@@ -179,5 +185,5 @@ def summed(usages: Sequence[Usage]) -> Usage:
 
 
 def _reason(reason: FinishReason) -> Literal["stop", "length", "content_filter"]:
-    """There are no tool calls here; a fallback that made one has stopped."""
+    """Return the finish reason. There are no tool calls here; a fallback that made one has stopped."""
     return "stop" if reason == "tool_calls" else reason

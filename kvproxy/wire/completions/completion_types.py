@@ -1,4 +1,4 @@
-"""The shapes of text completion answers, as OpenAI's specification has them."""
+"""Types of text completion answers, as OpenAI's specification has them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CompletionLogprobs(TypedDict):
     token_logprobs: list[float]
     top_logprobs: list[dict[str, float]] | None
     text_offset: list[int]
-    """Where each token begins, in characters of the choice's text."""
+    """The offset of each token, in characters of the choice's text."""
 
 
 class CompletionChoice(TypedDict):

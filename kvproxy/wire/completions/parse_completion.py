@@ -1,4 +1,4 @@
-"""A text completion body, as OpenAI defines it, to :class:`TextRequest` values for the local model."""
+"""Text completion bodies, as OpenAI defines them, to :class:`TextRequest` values for the local model."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ from kvproxy.wire.fields.screen import screen
 
 MAX_PROMPTS = 128
 DEFAULT_MAX_TOKENS = 16
-"""OpenAI's, for this endpoint alone."""
+"""OpenAI's default, for this endpoint alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """A request with its prompts, each of which is served by itself: choice ``i`` of prompt ``p`` has index
-    ``p * n + i``."""
+    """A request with its prompts, each of which is served by itself.
+
+    Choice ``i`` of prompt ``p`` has index ``p * n + i``.
+    """
 
     prompts: tuple[TextRequest, ...]
     stream: bool
@@ -36,29 +38,30 @@ class Completions:
 
 
 def parse_completions(body: dict[str, Any], *, served_name: str) -> Completions:
-    """Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model.
+    """Parse a text completion body.
 
-    Unknown fields are accepted.
+    Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model. Unknown fields are
+    accepted.
     """
     screen(body, COMPLETIONS, RequestReading())
     prompts = _prompts(body.get("prompt"))
     try:
-        asked = CompletionBody.model_validate(body)
+        request = CompletionBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    if asked.model != served_name:
-        raise ModelNotFound(asked.model)
-    _refuse(asked)
-    max_tokens = DEFAULT_MAX_TOKENS if asked.max_tokens is None else asked.max_tokens
-    sampling = asked.sampling(max_tokens=max_tokens, logprobs=asked.logprobs)
-    wanted = asked.answer_format(parse_response_format(asked.response_format), "response_format")
+    if request.model != served_name:
+        raise ModelNotFound(request.model)
+    _refuse(request)
+    max_tokens = DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens
+    sampling = request.sampling(max_tokens=max_tokens, logprobs=request.logprobs)
+    wanted = request.answer_format(parse_response_format(request.response_format), "response_format")
     return Completions(
         prompts=tuple(
-            TextRequest(asked.model, p, sampling, asked.n or 1, asked.hints(), wanted) for p in prompts
+            TextRequest(request.model, p, sampling, request.n or 1, request.hints(), wanted) for p in prompts
         ),
-        stream=bool(asked.stream),
-        include_usage=include_usage(asked.stream, asked.stream_options),
-        echo=bool(asked.echo),
+        stream=bool(request.stream),
+        include_usage=include_usage(request.stream, request.stream_options),
+        echo=bool(request.echo),
     )
 
 
@@ -87,7 +90,7 @@ class CompletionBody(SamplingBody, CacheBody, EngineFormatsBody):
 
 
 def _prompts(prompt: object) -> list[str | tuple[int, ...]]:
-    """Checked by hand: what pydantic says of a union is no help to anyone. Ranges are pydantic's."""
+    """Return the prompts. Checked by hand: pydantic's error for a union does not help. Ranges are pydantic's."""
     if prompt is None:
         raise InvalidRequest("Missing required parameter: 'prompt'.", param="prompt")
     if isinstance(prompt, str):
@@ -117,12 +120,12 @@ def _is_token_ids(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and bool(value) and all(type(x) is int and x >= 0 for x in value)
 
 
-def _refuse(asked: CompletionBody) -> None:
-    if asked.best_of is not None and asked.best_of != (asked.n or 1):
+def _refuse(request: CompletionBody) -> None:
+    if request.best_of is not None and request.best_of != (request.n or 1):
         raise UnsupportedParameter(
             "Unsupported value: 'best_of' must equal 'n'; choices are not ranked.", param="best_of"
         )
-    if asked.echo and asked.logprobs is not None:
+    if request.echo and request.logprobs is not None:
         raise UnsupportedParameter(
             "Unsupported value: 'echo' together with 'logprobs'; the prompt's logprobs are not computed.",
             param="echo",

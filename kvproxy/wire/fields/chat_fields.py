@@ -1,4 +1,4 @@
-"""``/v1/chat/completions``."""
+"""Field table of ``/v1/chat/completions``."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ CHAT: tuple[Field, ...] = (
     hint("stream_options", "ignored where nothing is streamed"),
     hint("verbosity"),
     neutral("best_of", number(1), "1", "choices are not ranked", example=2),
-    neutral("return_token_ids", empty, "false", "token ids are not told", example=True),
-    neutral("return_tokens_as_token_ids", empty, "false", "token ids are not told", example=True),
+    neutral("return_token_ids", empty, "false", "token ids are not returned", example=True),
+    neutral("return_tokens_as_token_ids", empty, "false", "token ids are not returned", example=True),
     neutral("echo", empty, "false", "the answer is always a message of its own", example=True),
     *CACHE,
     *ENGINE,

@@ -1,4 +1,4 @@
-"""``/v1/completions``."""
+"""Field table of ``/v1/completions``."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ COMPLETIONS: tuple[Field, ...] = (
     enforced("response_format", "structured output", whole=True),
     hint("user"),
     hint("metadata"),
-    neutral("return_token_ids", empty, "false", "token ids are not told", example=True),
-    neutral("return_tokens_as_token_ids", empty, "false", "token ids are not told", example=True),
+    neutral("return_token_ids", empty, "false", "token ids are not returned", example=True),
+    neutral("return_tokens_as_token_ids", empty, "false", "token ids are not returned", example=True),
     *CACHE,
     *ENGINE,
 )

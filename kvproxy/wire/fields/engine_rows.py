@@ -9,12 +9,12 @@ from kvproxy.wire.fields.neutral import empty, never, number, one_of
 STRUCTURED: tuple[Field, ...] = (
     *(enforced(name, "structured output, to the letter", whole=True) for name in sorted(ENFORCED_FIELDS)),
     enforced(
-        "guided_whitespace_pattern", "must admit what is written here: one space behind commas and colons"
+        "guided_whitespace_pattern", "must admit the layout of JSON here: one space behind commas and colons"
     ),
     hint("guided_decoding_backend", "there is one way here"),
     refused("grammar_lazy", "a grammar holds from the first token on", empty, example=True),
 )
-"""Fields that say what the whole answer must look like, in engines' own words, on every door."""
+"""Fields of engines that constrain the whole answer, accepted by every endpoint."""
 
 SAMPLING = (
     enforced("top_k", "0 and -1: all tokens"),
@@ -33,7 +33,7 @@ CACHE: tuple[Field, ...] = (
     enforced("prompt_cache_options.cache_salt", "as `cache_salt`"),
     hint("prompt_cache_options.ttl", "pages are kept as long as there is room"),
     hint(
-        "prompt_cache_options.comparison_response_id", "`cache-status` and explain tell why a prompt missed"
+        "prompt_cache_options.comparison_response_id", "`cache-status` and explain give the reason of a miss"
     ),
     hint("prompt_cache_retention", "see ttl"),
 )

@@ -1,4 +1,4 @@
-"""One row of the table: a field's path in the body, and what becomes of it here."""
+"""One row of the field table: a field's path in the body, and its treatment here."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Neutral = Callable[[Any], bool]
 
 
 class Sort(StrEnum):
-    """The list is closed. Null asks for nothing and passes everywhere."""
+    """The treatment of a field. The list is closed. Null asks for nothing and passes everywhere."""
 
     ENFORCED = "enforced"
     HINT = "harmless"
-    """The answer without it is an answer to the same question: never refused, whatever its value or shape."""
+    """The answer without it is an answer to the same question: never refused, for any value or shape."""
     NEUTRAL = "harmless in some values"
     """All other values are refused: the answer would be another one."""
     REFUSED = "refused"
@@ -28,15 +28,18 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """``path``: names with ``.`` between them; behind the name of a list, ``[]`` for each of its items, or ``[type]``
-    for those of a type, which may hold ``*``."""
+    """One field.
+
+    ``path``: names with ``.`` between them; behind the name of a list, ``[]`` for each of its items, or ``[type]`` for
+    those of a type, which may hold ``*``.
+    """
 
     path: str
     sort: Sort
     says: str = ""
-    """The words that say what becomes of it; of a refused value, why."""
+    """The treatment in words; of a refused value, the reason."""
     passes: Neutral | None = None
-    """Values that ask for nothing here."""
+    """True for values that ask for nothing here."""
     values: str = ""
     """Those values in words."""
     whole: bool = False
@@ -49,7 +52,7 @@ class Field:
 
     @property
     def acts(self) -> bool:
-        """Whether ``screen`` looks at it; other rows are their parser's."""
+        """Return whether ``screen`` checks the field; other rows are their parser's."""
         return self.passes is not None
 
     def covers(self, path: str) -> bool:
@@ -67,7 +70,7 @@ class Field:
 class PathStep:
     name: str
     items: str | None = None
-    """The pattern that names items of the list that is there; None: the value itself."""
+    """The pattern of the types of the list's items; None: the value itself."""
 
 
 def steps_of(path: str) -> Sequence[PathStep]:
@@ -79,12 +82,12 @@ def steps_of(path: str) -> Sequence[PathStep]:
 
 
 def fits(pattern: str, type: object) -> bool:
-    """Whether an item of this type is among those that a step's ``items`` name."""
+    """Return whether an item of this type matches a step's ``items``."""
     return pattern == "" or (isinstance(type, str) and fnmatchcase(type, pattern))
 
 
 def _covers(mine: PathStep, other: PathStep, *, list_too: bool) -> bool:
-    """``list_too``: a row of a list as a whole speaks for its items."""
+    """Return whether one step covers another. ``list_too``: a row of a list as a whole speaks for its items."""
     if mine.name != other.name:
         return False
     if mine.items is None or other.items is None:
@@ -93,23 +96,36 @@ def _covers(mine: PathStep, other: PathStep, *, list_too: bool) -> bool:
 
 
 def enforced(path: str, says: str = "", *, whole: bool = False) -> Field:
+    """Make the row of a field that is honoured. Example: ``enforced("temperature", "0 is greedy")``."""
     return Field(path, Sort.ENFORCED, says, whole=whole)
 
 
 def hint(path: str, says: str = "", *, whole: bool = True) -> Field:
+    """Make the row of a harmless field. Example: ``hint("service_tier", "there is one")``."""
     return Field(path, Sort.HINT, says, whole=whole)
 
 
 def neutral(path: str, passes: Neutral, values: str, says: str, *, example: Any, whole: bool = True) -> Field:
+    """Make the row of a field that is harmless in the values that ``passes`` accepts, and refused otherwise.
+
+    Example: ``neutral("n", number(1), "1", "a response is one answer", example=2)``.
+    """
     return Field(path, Sort.NEUTRAL, says, passes, values, whole=whole, example=example)
 
 
 def refused(path: str, says: str, passes: Neutral, *, example: Any, whole: bool = True) -> Field:
+    """Make the row of a field that is refused unless ``passes`` accepts its value.
+
+    Example: ``refused("suffix", "the model does not fill in between", empty, example="end")``.
+    """
     return Field(path, Sort.REFUSED, says, passes, whole=whole, example=example)
 
 
 def without(
     path: str, says: str, passes: Neutral | None = None, *, hosted: bool = False, example: Any = None
 ) -> Field:
-    """Without ``passes`` it is a parser that leaves it out."""
+    """Make the row of a field that is left out and named in a header. Without ``passes`` a parser leaves it out.
+
+    Example: ``without("mcp_servers", HOSTED, empty, hosted=True, example=[{"type": "url"}])``.
+    """
     return Field(path, Sort.WITHOUT, says, passes, whole=True, hosted=hosted, example=example)

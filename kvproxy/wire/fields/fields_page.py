@@ -1,4 +1,4 @@
-"""docs/fields.md, made from the table: ``python -m kvproxy.wire.fields.fields_page > docs/fields.md``."""
+"""Generator of docs/fields.md: ``python -m kvproxy.wire.fields.fields_page > docs/fields.md``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDPOINTS: dict[str, Sequence[Field]] = {
 
 _HEAD = """# Request fields
 
-Every field of the current specifications, and what the local model makes of it. This page is generated from the table
+Every field of the current specifications, and its treatment by the local model. This page is generated from the table
 in `kvproxy/wire/fields/` that the server itself reads:
 
     python -m kvproxy.wire.fields.fields_page > docs/fields.md
@@ -28,7 +28,7 @@ in `kvproxy/wire/fields/` that the server itself reads:
 | word | means |
 | --- | --- |
 | enforced | honoured; a value that cannot be is a 400 that names the field |
-| harmless | a hint: the answer without it answers the same question. Never refused, whatever its value or shape |
+| harmless | a hint: the answer without it answers the same question. Never refused, for any value or shape |
 | harmless in some values | those values ask for nothing; any other is a 400, since the answer would be another one |
 | refused | a 400 that names the field, since the answer would be another one |
 | answered without | left out, and named in the response header `x-kvproxy-left-out` and in the log |
@@ -38,7 +38,7 @@ in `kvproxy/wire/fields/` that the server itself reads:
 that has a row of its own. The settings in brackets are of the config's section `requests`.
 
 Anthropic's `context_management` edits only ever take something out of the context: without them the
-model sees the whole conversation, which is what is answered. One that keeps everything asks for nothing.
+model sees and answers the whole conversation. One that keeps everything asks for nothing.
 
 Requests for an upstream's model are passed on as they are.
 """
@@ -54,7 +54,7 @@ def _section(title: str, fields: Sequence[Field]) -> str:
 
 
 def _in_order(fields: Sequence[Field]) -> Iterator[Field]:
-    """By name, what is inside of a field behind it."""
+    """Return the rows by name, the inner fields of a field behind it."""
     yield from sorted(fields, key=lambda field: field.path.replace("[", ".[").replace("*", "~").split("."))
 
 

@@ -1,4 +1,4 @@
-"""``/v1/messages`` and ``/v1/messages/count_tokens``, beta headers' fields included."""
+"""Field table of ``/v1/messages`` and ``/v1/messages/count_tokens``, beta headers' fields included."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _MESSAGES: tuple[Field, ...] = (
     enforced("messages[].content[tool_use]", whole=True),
     enforced("messages[].content[tool_result]", whole=True),
     enforced("messages[].content[thinking]", "signatures are not checked", whole=True),
-    hint("messages[].content[redacted_thinking]", "nobody but its maker can read it"),
+    hint("messages[].content[redacted_thinking]", "only its provider can read it"),
     without("messages[].content[*]", f"all other types: {READ_IN_HISTORY}"),
     enforced("system"),
     enforced("system[text]", whole=True),
@@ -140,7 +140,7 @@ MESSAGES: tuple[Field, ...] = (
     ),
     hint("betas", "as the anthropic-beta header: fields are read whether or not they are named there"),
     hint("billing_policy"),
-    hint("diagnostics", "`cache-status` and explain tell why a prompt missed"),
+    hint("diagnostics", "`cache-status` and explain give the reason of a miss"),
     hint("fallback_credit_token"),
     hint("fallbacks", "there is one model, and it does not decline"),
     hint("inference_geo", "there is one place"),

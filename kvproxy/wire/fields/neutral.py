@@ -1,4 +1,4 @@
-"""Values of a field that ask for nothing."""
+"""Predicates on a field's value: values that ask for nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def empty(value: Any) -> bool:
 
 
 def never(value: Any) -> bool:
-    """No value but null asks for nothing."""
+    """Accept no value: only null asks for nothing."""
     return False
 
 
@@ -30,7 +30,7 @@ def empty_or(*neutral: Any) -> Neutral:
 
 
 def blocks_nothing(moderation: Any) -> bool:
-    """Moderation that only gives scores."""
+    """Accept moderation that only gives scores."""
     policy = moderation.get("policy") if isinstance(moderation, dict) else None
     rules = policy.values() if isinstance(policy, dict) else ()
     return not any(isinstance(rule, dict) and rule.get("mode") == "block" for rule in rules)
@@ -41,6 +41,6 @@ def cites_nothing(citations: Any) -> bool:
 
 
 def clears_nothing(edit: Any) -> bool:
-    """Anthropic's edit of thinking blocks that keeps them all."""
+    """Accept an edit of Anthropic's that keeps all thinking blocks."""
     keep = edit.get("keep") if isinstance(edit, dict) else None
     return keep == "all" or (isinstance(keep, dict) and keep.get("type") == "all")

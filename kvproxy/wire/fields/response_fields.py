@@ -1,4 +1,4 @@
-"""``/v1/responses``."""
+"""Field table of ``/v1/responses``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ITEMS: tuple[Field, ...] = (
     enforced("input[local_shell_call*]", "a call of the function that stands for the built-in", whole=True),
     enforced("input[shell_call*]", "a call of the function that stands for the built-in", whole=True),
     enforced("input[apply_patch_call*]", "a call of the function that stands for the built-in", whole=True),
-    enforced("input[reasoning]", "text and summaries; encrypted content is read by nobody", whole=True),
+    enforced("input[reasoning]", "text and summaries; encrypted content is not read", whole=True),
     enforced("input[item_reference]", whole=True),
     enforced("input[tool_search_*]", "the tools that a client's search has found can be called", whole=True),
     enforced("input[additional_tools]", "the tools can be called", whole=True),
@@ -54,7 +54,7 @@ _TOOLS: tuple[Field, ...] = (
     ),
     enforced(
         "tools[namespace]",
-        "the model knows its functions as `namespace__name`; a call has both apart",
+        "the model sees its functions as `namespace__name`; a call has both names apart",
         whole=True,
     ),
     enforced("tools[local_shell]", "a function; called as `local_shell_call`", whole=True),
@@ -89,7 +89,10 @@ RESPONSES: tuple[Field, ...] = (
         "conversation", "no conversations are kept here; use 'previous_response_id'", empty, example="conv_1"
     ),
     hint("image"),
-    hint("include", "message.output_text.logprobs is given; what others ask for is not there"),
+    hint(
+        "include",
+        "message.output_text.logprobs is honoured; other entries name fields that are not available",
+    ),
     enforced("instructions"),
     enforced("max_output_tokens"),
     hint("max_tool_calls", "of hosted tools; there are none"),

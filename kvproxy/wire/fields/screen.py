@@ -1,4 +1,4 @@
-"""A body held against the table before it is parsed: what must not be ignored is refused, what may be is noted."""
+"""Screening of a body against the field table before it is parsed: refuses or records fields that have no effect."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from kvproxy.wire.tools.offered_tools import leave_out_tool
 
 
 def screen(body: Mapping[str, Any], fields: Sequence[Field], reading: RequestReading) -> None:
-    """Tells ``reading`` what is answered without (modified). Shapes are not checked: they are the parser's.
+    """Check a body against its endpoint's rows. ``reading`` records the fields left out (modified).
 
-    Raises UnsupportedParameter naming the first field whose value would change the answer.
+    Shapes are not checked: they are the parser's. Raises UnsupportedParameter naming the first field whose value would
+    change the answer. Example: ``screen(body, CHAT, RequestReading())``.
     """
     for row in fields:
         if row.acts:
@@ -37,7 +38,7 @@ def _judge(row: Field, param: str, what: str, value: Any, reading: RequestReadin
 
 
 def _found(value: Any, steps: Sequence[PathStep], at: str, what: str) -> Iterator[tuple[str, str, Any]]:
-    """Every value at the end of ``steps``: its path, its kind in a word, and itself."""
+    """Yield every value at the end of ``steps``: its path, its kind in a word, and itself."""
     if not steps:
         yield at, what, value
         return

@@ -1,4 +1,4 @@
-"""A call's arguments and its result as a client remembers them: text, or the value that it stands for."""
+"""A call's arguments and its result as a client sends them back: text, or the value that it stands for."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 
 
 def arguments_text(value: object) -> str:
-    """``value`` as JSON text, spaced as models write it. Text stays what it is, JSON or not; null is no text."""
+    """Return ``value`` as JSON text, spaced as models write it.
+
+    Text stays as it is, JSON or not; null is an empty text.
+    """
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def returned(value: object, part_types: Collection[str]) -> object:
-    """The result of a tool, as text or as parts. A value of the tool's own making, which is neither, is its JSON.
+def tool_result_content(value: object, part_types: Collection[str]) -> object:
+    """Return the result of a tool as text or as parts. A value that is neither is its JSON.
 
-    ``part_types``: those of the dialect; other types in a list are parts that nobody knows here.
+    ``part_types``: those of the dialect; other types in a list are parts of an unknown type.
     """
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, dict) and given_type(value) in part_types:
+    if isinstance(value, dict) and declared_type(value) in part_types:
         return [value]
     if isinstance(value, list) and all(_may_be_part(item) for item in value):
         return value
@@ -43,12 +46,12 @@ ArgumentsText = Annotated[
 ]
 
 
-def as_given(value: object) -> object:
-    """Null where a text may stand is an empty one."""
+def null_as_empty(value: object) -> object:
+    """Return an empty text for null, in a place for text."""
     return "" if value is None else value
 
 
-GivenText = Annotated[str, BeforeValidator(as_given, json_schema_input_type=str)]
+TextOrEmpty = Annotated[str, BeforeValidator(null_as_empty, json_schema_input_type=str)]
 """A name or an id that a client may have lost."""
 
 NAMELESS = "unnamed"

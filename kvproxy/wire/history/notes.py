@@ -1,7 +1,7 @@
-"""Notes to the model in the place of what it cannot read: images, and items of other providers' making.
+"""Notes to the model in the place of unreadable items: images, and items of other providers.
 
-A note depends on the item alone, not on where it stands or when it is asked: equal history gives equal tokens, and
-the next turn's prompt begins with this one's.
+A note depends on the item alone, not on its place or the time: equal history gives equal tokens, and the next turn's
+prompt begins with this one's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 from kvproxy.wire.bodies.request_reading import RequestReading
 
 _MEDIA = {
@@ -31,7 +31,7 @@ _MEDIA = {
     "input_file": "file",
     "document": "file",
 }
-"""Types whose content is no text, and what a person calls them."""
+"""Types of content other than text, and the usual word for them."""
 
 _SILENT = frozenset(
     {
@@ -44,7 +44,7 @@ _SILENT = frozenset(
         "tool_search_tool_result",
     }
 )
-"""Types that say nothing about the conversation: the tools that were found are in the request's ``tools``."""
+"""Types without content for the conversation: the tools that were found are in the request's ``tools``."""
 
 _ABOUT = ("title", "filename", "transcript", "context")
 """Fields that are text where the rest is none."""
@@ -66,28 +66,31 @@ _TEXTS = (
     ),
     *("error_code", "refusal", "context", "data"),
 )
-"""Fields with text for a reader, or with parts that have such fields, in the order in which they are shown: not that
-of the client's JSON, which may differ from turn to turn."""
+"""Fields with text for a reader, or with parts that have such fields, in the order in which they are shown: not that of
+the client's JSON, which may differ from turn to turn."""
 
 _ARGUMENTS = frozenset({"input", "arguments"})
-"""Fields whose value has names of the tool's own."""
+"""Fields that hold names of the tool's own."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _DEEPEST = 16
 
 
-def noted(value: Mapping[str, Any], where: str, reading: RequestReading) -> str:
-    """The note for the item at ``where``, of which ``reading`` is told (modified). Empty: the model needs none."""
-    if given_type(value) in _SILENT:
+def record_note(value: Mapping[str, Any], where: str, reading: RequestReading) -> str:
+    """Return the note for the item at ``where``, and record the item in ``reading`` (modified).
+
+    Empty: the model needs none. Example: ``record_note({"type": "image"}, "messages[0].content[1]", reading)``.
+    """
+    if declared_type(value) in _SILENT:
         return ""
     reading.leave_out(where, kind_of(value))
     return note(value)
 
 
 def note(value: Mapping[str, Any]) -> str:
-    """Text that stands for ``value``, an object of a client's, and says as much of it as can be read."""
+    """Return a text that stands for a client's object, with as much of it as can be read."""
     kind = kind_of(value)
-    if given_type(value) in _MEDIA:
+    if declared_type(value) in _MEDIA:
         data = value.get("source")
         data = data if isinstance(data, Mapping) else value.get("file")
         about = {**data, **value} if isinstance(data, Mapping) else value
@@ -100,7 +103,10 @@ def note(value: Mapping[str, Any]) -> str:
 
 
 def kind_of(value: Mapping[str, Any]) -> str:
-    """A word for what ``value`` is: ``image``, ``web_search_call``. Never more of a client's text than a type."""
+    """Return a word for the kind of ``value``: ``image``, ``web_search_call``.
+
+    It never holds more of a client's text than a type.
+    """
     given = value.get("type")
     if not isinstance(given, str) or _NAME.fullmatch(given) is None:
         return "item of an unknown type"
@@ -111,14 +117,14 @@ def _lines(value: object, depth: int) -> Iterator[str]:
     if depth > _DEEPEST:
         return
     if isinstance(value, str):
-        # A data URL is a file in other clothes.
+        # A data URL is an encoded file, not text.
         if value.strip() and not value.startswith("data:"):
             yield value
     elif isinstance(value, list):
         for inner in value:
             yield from _lines(inner, depth + 1)
     elif isinstance(value, Mapping):
-        if depth and given_type(value) in _MEDIA and not _is_text(value):
+        if depth and declared_type(value) in _MEDIA and not _is_text(value):
             yield note(value)
         else:
             yield from _fields(value, depth)
@@ -136,6 +142,6 @@ def _fields(value: Mapping[str, Any], depth: int) -> Iterator[str]:
 
 
 def _is_text(value: Mapping[str, Any]) -> bool:
-    """A document whose source is text, as a fetched page is."""
+    """Return whether a document's source is text, as a fetched page's is."""
     source = value.get("source")
     return isinstance(source, Mapping) and source.get("type") in ("text", "content")

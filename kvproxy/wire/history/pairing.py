@@ -1,4 +1,4 @@
-"""Calls and their results in a conversation that was cut, interrupted or put together elsewhere."""
+"""Pairing of calls and results in a conversation that was cut, interrupted or put together elsewhere."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ _Waiting = OrderedDict[str, deque[str]]
 of a plain dictionary lies behind the places of all that were deleted before it."""
 
 
-def paired(
+def pair_results(
     messages: Sequence[Message], places: Sequence[str], reading: RequestReading
 ) -> tuple[Message, ...]:
-    """The same conversation, in which each result answers a call before it, and no two calls of an answer have one id.
+    """Return the same conversation with each result behind its call, and distinct ids for the calls of an answer.
 
-    A result whose call is not there (clients cut histories) becomes a user message that says so, behind the results
-    it came with; ``reading`` is told (modified). A result that names no call answers the first that waits. A call
-    needs no result. ``places``: the path of each message. Raises InvalidRequest for a result without a call where the
-    policy is to refuse it.
+    A result whose call is not there (clients cut histories) becomes a user message that says so, behind the results it
+    came with, and is recorded in ``reading`` (modified). A result that names no call answers the first that waits. A
+    call needs no result. ``places``: the path of each message. Raises InvalidRequest for a result without a call where
+    the policy is to refuse it.
+
+    Example: ``pair_results(messages, [f"messages[{i}]" for i in range(len(messages))], reading)``.
     """
     waiting: _Waiting = OrderedDict()
     done: list[Message] = []
@@ -43,8 +45,10 @@ def paired(
 
 
 def _called(message: Message, index: int, waiting: _Waiting) -> Message:
-    """The message, with ids that are distinct; its calls wait from now on, in the place of earlier ones that were
-    given the same ids: some programs count anew in each answer."""
+    """Return the message with distinct ids for its calls, which wait from now on.
+
+    They replace earlier ones with the same ids: some programs count anew in each answer.
+    """
     taken: set[str] = set()
     own: _Waiting = OrderedDict()
     calls: list[ToolCall] = []

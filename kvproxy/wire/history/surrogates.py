@@ -1,4 +1,4 @@
-"""Texts that a program has cut within a character: half a surrogate pair, which JSON can carry and UTF-8 cannot."""
+"""Repair of texts cut within a character: half a surrogate pair, which JSON can carry and UTF-8 cannot."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from dataclasses import replace
 from kvproxy.core import Message, Part, TextPart, ToolCall
 
 
-def unbroken(messages: Sequence[Message], places: Sequence[str], asked: str | None) -> list[Message]:
-    """The same messages with U+FFFD for each half: what a tool's output was cut to must not end a conversation.
+def mend_surrogates(
+    messages: Sequence[Message], places: Sequence[str], question: str | None
+) -> list[Message]:
+    """Return the same messages with U+FFFD for each half: a tool's cut output must not end a conversation.
 
-    ``places``: the path of each message. The one at ``asked`` stays as it is, and is refused where it is broken.
+    ``places``: the path of each message. The one at ``question`` stays as it is, and is refused where it is broken.
+
+    Example: ``mend_surrogates(messages, ["messages[0]", "messages[1]"], "messages[1]")``.
     """
     return [
-        message if place == asked else _message(message)
+        message if place == question else _message(message)
         for message, place in zip(messages, places, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""Documents on the wire: what publishes one, and what is told about one."""
+"""Bodies that publish a document, and the views and verifications of one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from kvproxy.wire.kv_documents.document_types import (
 
 
 class PublishBody(BaseModel):
-    """A field that nobody knows is refused: a misspelt ``visibility`` must not publish to everyone."""
+    """The body that publishes a document.
+
+    An unknown field is refused: a misspelt ``visibility`` must not publish to all callers.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -39,7 +42,7 @@ class PublishBody(BaseModel):
     )
     pinned: bool | None = Field(
         default=None,
-        description="Keep its KV in memory, whoever else needs room. Default: as the version before it. "
+        description="Keep its KV in memory, even when other prompts need room. Default: as the version before it. "
         "Documents may pin half of the page budget together.",
     )
 

@@ -1,23 +1,23 @@
 """The name of a document in text: ``handbook`` for its current version, ``handbook@3`` for one version.
 
-More can be named than can be published now: older stores have ids with ``..`` or ``//`` in them, which must be found
-to be deleted. A name is never normalised, so it means the document that is called so to the letter, or none.
+More can be named than can be published now: older stores have ids with ``..`` or ``//`` in them, which must be found to
+be deleted. A name is never normalised: it means the document with exactly this name, or none.
 """
 
 from __future__ import annotations
 
 import re
 
-from kvproxy.core import DocumentRef
+from kvproxy.core import NAMEABLE_ID, DocumentRef
 from kvproxy.errors import InvalidRequest
 
-_REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._/-]{0,127})(?:@([1-9][0-9]{0,8}))?", re.ASCII)
+_REF = re.compile(rf"({NAMEABLE_ID})(?:@([1-9][0-9]{{0,8}}))?", re.ASCII)
 REF_PATTERN = f"^{_REF.pattern}$"
 """For JSON schemas."""
 
 
 def parse_document_ref(text: str, *, param: str) -> DocumentRef:
-    """Raises InvalidRequest when ``text`` cannot name a document."""
+    """Parse a reference. Raises InvalidRequest when ``text`` cannot name a document."""
     match = _REF.fullmatch(text)
     if match is None:
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""What ``/kv/v1/documents`` answers."""
+"""Types of the answers of ``/kv/v1/documents``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from kvproxy.wire.service.service_types import OpenAIError
 
 
 class FramingBody(TypedDict):
-    """One place where the document was prefilled ahead of time: ``tokens`` to its end, how many of them are kept
-    now, and in how many bytes. Behind a colon in its name stands the spelling, unless it is the published one."""
+    """A place where the document was prefilled ahead of time.
+
+    ``tokens`` counts to its end; ``resident_tokens`` of them are kept now, in ``bytes``. Behind a colon in its name
+    stands the spelling, unless it is the published one.
+    """
 
     name: str
     tokens: int
@@ -21,9 +24,12 @@ class FramingBody(TypedDict):
 
 
 class SpellingBody(TypedDict):
-    """One way in which programs send the document's text, and in which it is recognised: ``published``, or what is
-    done to it: ``no-bom`` or ``stripped`` (at its front), ``lf`` (its line ends), ``stripped+lf``. ``leading`` is the
-    white space before it; the other fields are of the text without white space around it."""
+    """A variant of the document's text that programs send, and in which it is recognised.
+
+    Its name is ``published``, or the change to the text: ``no-bom`` or ``stripped`` (at its front), ``lf`` (its line
+    ends), ``stripped+lf``. ``leading`` is the white space before it; the other fields are of the text without white
+    space around it.
+    """
 
     name: str
     characters: int
@@ -33,8 +39,11 @@ class SpellingBody(TypedDict):
 
 
 class DocumentBody(TypedDict):
-    """One version. ``etag`` is the sha256 of the text, ``tokens`` those of the text alone. ``quarantined`` says why
-    its kept pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory."""
+    """One version of a document.
+
+    ``etag`` is the sha256 of the text, ``tokens`` those of the text alone. ``quarantined`` is the reason why its kept
+    pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory.
+    """
 
     id: str
     version: int
@@ -67,7 +76,7 @@ class KvDocumentDeleted(TypedDict):
 
 
 class PublishResult(TypedDict):
-    """``created`` is false when the current version had this text already."""
+    """The result of publishing. ``created`` is false when the current version had this text already."""
 
     info: DocumentBody
     created: bool
@@ -83,7 +92,7 @@ class PublishProgress(TypedDict):
 
 
 class VerifyProgress(TypedDict):
-    """Tokens computed, of about so many."""
+    """Tokens computed so far, of an estimated total."""
 
     done: int
     total: int
@@ -95,10 +104,13 @@ PublishEvent = PublishProgress | PublishResult | OpenAIError
 
 
 class VerificationBody(TypedDict):
-    """Hits, cut at every page, beside a prefill from scratch. ``positions``: all of document, question and answer;
-    at ``equal_positions`` of them every logit has the same bits. ``pages``: kept pages beside recomputed ones.
-    ``largest_difference`` of any logit: null where nothing could be compared (``note`` says why) or where there is
-    no such number. ``first_difference``: the first position whose kept key or value differs."""
+    """Comparison of hits, cut at every page, with a prefill from scratch.
+
+    ``positions``: all of document, question and answer; at ``equal_positions`` of them every logit has the same bits.
+    ``pages``: kept pages beside recomputed ones. ``largest_difference`` of any logit: null where nothing could be
+    compared (``note`` says why) or where there is no such number. ``first_difference``: the first position whose kept
+    key or value differs.
+    """
 
     document: str
     framing: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 CLIENT_METADATA = "client metadata"
-"""The words that tell of a line that is kept out of the prompt."""
+"""The kind under which a line kept out of the prompt is reported."""
 
 _END = r"[ \t]*(?=[\r\n]|\Z)"
 _DECORATION = r"[ \t]*(?:[#>*-]+[ \t]*)?(?:\*\*)?"
@@ -44,13 +44,13 @@ NAMED = {
         + _END
     ),
 }
-"""By name, what a volatile opening may look like: a whole line, and for ``env`` a whole block of lines."""
+"""Shapes of volatile openings by name: a whole line, and for ``env`` a whole block of lines."""
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """A line in the operator's words: ``*`` stands for anything, all else for itself, in upper or lower case."""
+    """Compile an operator's pattern of a line: ``*`` stands for anything, all else for itself, in either case."""
     first, *parts = (re.escape(part) for part in re.split(r"\*+", pattern.strip()))
-    # Each part is taken where it first comes, for good: a line costs its length, whatever the pattern.
+    # Each part matches at its first place, without backtracking: a line costs its length with any pattern.
     middle = "".join(rf"(?>[^\r\n]*?{part})" for part in parts[:-1])
     last = rf"[^\r\n]*{parts[-1]}" if parts else ""
     return re.compile(rf"[ \t]*{first}{middle}{last}{_END}", re.IGNORECASE)

@@ -2,12 +2,12 @@
 
 KV is shared from position 0 on, so one such line takes the reuse of all that follows. Two kinds are known. Client
 metadata, a line that a client wrote for its own servers, is kept out of the prompt. A volatile line that the model
-needs, such as the date, is put behind the stable text, at the end of the system message, where the operator wants
-that. Both are told as left out.
+needs, such as the date, is put behind the stable text, at the end of the system message, where the operator wants that.
+Both are recorded as left out.
 
-Only the head is looked at: the first lines of the first system messages, up to the first line that no rule names,
-or to a document. Looking further was rejected, as it would take lines out of documents and of what the model is
-told to write.
+Only the head is read: the first lines of the first system messages, up to the first line that no rule names, or to a
+document. Reading further was rejected, as it would take lines out of documents and out of examples that the model is to
+follow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.openings.opening_rules import CLIENT_METADATA, NAMED, glob
 
 Where = Callable[[int, int], str]
-"""The path, as the client wrote it, of a part by the indices of its message and of itself."""
+"""Returns the path, as the client wrote it, of a part by the indices of its message and of itself."""
 
 _BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n?|\n))*")
 
@@ -30,8 +30,8 @@ _BLANK_LINES = re.compile(r"(?:[ \t]*(?:\r\n?|\n))*")
 @dataclass(frozen=True, slots=True)
 class _Rule:
     pattern: re.Pattern[str]
-    """Of the whole lines that it takes, without the last line end."""
-    what: str
+    """Matches the whole lines that the rule takes, without the last line end."""
+    kind: str
     moves: bool
 
 
@@ -40,17 +40,20 @@ class _Head:
     """The texts that were taken from the head so far."""
 
     moved: list[str] = field(default_factory=list)
-    told: dict[tuple[str, str], None] = field(default_factory=dict)
-    """(path, what), each once, in their order."""
+    left_out: dict[tuple[str, str], None] = field(default_factory=dict)
+    """(path, kind), each once, in their order."""
 
     def shortened(self, text: str, where: str, rules: Sequence[_Rule]) -> str:
-        """``text`` without its opening; adds what was taken (modified)."""
+        """Return ``text`` without its opening, which is recorded here (modified).
+
+        Example: ``head.shortened("Today's date: 2026-01-01\\nBe kind.", "system[0]", rules)``.
+        """
         taken, start = 0, _first_line(text, 0)
         while (found := _found(text, start, rules)) is not None:
             rule, match = found
             if rule.moves:
                 self.moved.append(match[0].strip())
-            self.told[where, rule.what] = None
+            self.left_out[where, rule.kind] = None
             taken = start = _first_line(text, match.end())
         return text[taken:]
 
@@ -58,24 +61,26 @@ class _Head:
 def settle_openings(
     messages: Sequence[Message], reading: RequestReading, where: Where
 ) -> tuple[Message, ...]:
-    """``messages`` as the model is to see them; ``reading`` is told what was left out or moved (modified).
+    """Return the messages as the model is to see them; ``reading`` records lines left out or moved (modified).
 
-    A system message of which nothing is left goes. A mark on what was taken names no prefix any more.
+    A system message of which nothing is left goes. A mark on a removed part names no prefix any more.
+
+    Example: ``settle_openings(messages, reading, lambda i, j: f"messages[{i}].content[{j}]")``.
     """
     rules = _rules(reading.policy.client_metadata, reading.policy.volatile_openings)
     head = _Head()
     settled = _without(messages, rules, head, where)
     if head.moved:
         settled = _behind(settled, "\n".join(head.moved))
-    if not head.told or not settled or settled == list(messages):
+    if not head.left_out or not settled or settled == list(messages):
         return tuple(messages)
-    for param, what in head.told:
-        reading.leave_out(param, what)
+    for param, kind in head.left_out:
+        reading.leave_out(param, kind)
     return tuple(settled)
 
 
 def _without(messages: Sequence[Message], rules: Sequence[_Rule], head: _Head, where: Where) -> list[Message]:
-    """Messages without their head; stops at the first text of which something is left."""
+    """Return messages without their head; stop at the first text of which something is left."""
     settled: list[Message] = []
     for i, message in enumerate(messages):
         if message.role != "system":
@@ -91,7 +96,7 @@ def _without(messages: Sequence[Message], rules: Sequence[_Rule], head: _Head, w
 
 
 def _behind(messages: list[Message], text: str) -> list[Message]:
-    """``text`` at the end of the last of the system messages at the front."""
+    """Put ``text`` at the end of the last of the system messages at the front."""
     systems = next((i for i, message in enumerate(messages) if message.role != "system"), len(messages))
     part = TextPart(text)
     if systems == 0:
@@ -106,7 +111,7 @@ def _found(text: str, start: int, rules: Sequence[_Rule]) -> tuple[_Rule, re.Mat
 
 
 def _first_line(text: str, start: int) -> int:
-    """The offset, from ``start`` on, of the first line that is not blank."""
+    """Return the offset, from ``start`` on, of the first line that is not blank."""
     match = _BLANK_LINES.match(text, start)
     return match.end() if match is not None else start
 

@@ -1,6 +1,6 @@
 """OpenAI's built-in tools that the client runs: ``local_shell``, ``shell``, ``apply_patch`` and ``tool_search``.
 
-The model is offered each as a function; its calls are told, and come back, as the built-in's own items.
+The model is offered each as a function; its calls are written, and come back, as the built-in's own items.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ BUILTINS: Mapping[str, ToolForm] = {
 
 
 WHOLE = frozenset(f"{type}_call" for type in BUILTINS)
-"""Types of items that are told when they are whole."""
+"""Types of items that are sent only when they are whole."""
 
 
 def builtin_tool(type: str, environment: object = None) -> Tool | None:
-    """None for a type that is no such tool, and for a shell whose environment is OpenAI's to run."""
+    """Return the function for a built-in; None for another type, and for a shell that OpenAI's servers run."""
     hosted = type == "shell" and isinstance(environment, dict) and environment.get("type") != "local"
     if type not in _TOOLS or hosted:
         return None
@@ -40,7 +40,10 @@ def builtin_tool(type: str, environment: object = None) -> Tool | None:
 
 
 def builtin_item(form: ToolForm, id: str, call_id: str, arguments: str) -> BuiltinCall | None:
-    """The item that tells a call; None where its arguments are not what the client could run."""
+    """Return the item for a call; None where its arguments are not valid for the client.
+
+    Example: ``builtin_item("shell", "sh_1", "call_1", '{"commands": ["ls"]}')["type"] == "shell_call"``.
+    """
     value = _parsed(arguments)
     match form:
         case "local_shell" if _texts(value.get("command")):
@@ -76,17 +79,17 @@ def builtin_item(form: ToolForm, id: str, call_id: str, arguments: str) -> Built
 
 
 def builtin_arguments(item: BuiltinCall) -> str:
-    """The call's arguments as the model wrote them, as far as the item keeps them."""
-    said: Mapping[str, Any]
+    """Return the call's arguments as the model wrote them, as far as the item keeps them."""
+    arguments: Mapping[str, Any]
     if item["type"] == "tool_search_call":
-        said = item["arguments"]
+        arguments = item["arguments"]
     elif item["type"] == "apply_patch_call":
-        said = item["operation"]
+        arguments = item["operation"]
     else:
-        said = {
+        arguments = {
             key: value for key, value in item["action"].items() if value not in (None, {}) and key != "type"
         }
-    return json.dumps(said, ensure_ascii=False)
+    return json.dumps(arguments, ensure_ascii=False)
 
 
 BuiltinCall = LocalShellCall | ShellCall | ApplyPatchCall | ToolSearchCall

@@ -1,4 +1,4 @@
-"""A call of the model as the item that its client expects, and such items of the history as calls again."""
+"""Calls of the model as the items that a client expects, and such items of the history as calls again."""
 
 from __future__ import annotations
 
@@ -9,37 +9,41 @@ from typing import Any
 from kvproxy.core import Tool, ToolCall
 from kvproxy.wire.responses.builtin_calls import BUILTINS, builtin_arguments, builtin_item
 from kvproxy.wire.responses.call_types import BuiltinOutput, CustomToolCall
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.response_tools import spaced_name
+from kvproxy.wire.responses.response_ids import ResponseIds
+from kvproxy.wire.responses.response_tools import namespaced_name
 from kvproxy.wire.responses.types import FunctionCall, Item, OutputItem
 from kvproxy.wire.tools.free_form import arguments_of, input_of
 
 
 class CallItems:
-    """Tells the calls of one answer. ``tools``: those that the model was offered."""
+    """Writes the calls of one answer. ``tools``: those that the model was offered."""
 
     def __init__(self, tools: Sequence[Tool] = ()) -> None:
         self._tools = {tool.name: tool for tool in tools}
 
     def tool(self, name: str) -> Tool:
-        """The one that a call names; a plain function where none does."""
+        """Return the tool that a call names; a plain function for an unknown name."""
         return self._tools.get(name) or Tool(name)
 
-    def item(self, ids: Ids, index: int, call: ToolCall) -> OutputItem:
-        """The whole call. One of a built-in that the client could not run as it stands is told as a function's."""
+    def item(self, ids: ResponseIds, index: int, call: ToolCall) -> OutputItem:
+        """Return the item of a whole call. A built-in's call with invalid arguments becomes a function call.
+
+        Example: ``CallItems(tools).item(ids, 0, ToolCall("call_1", "find", "{}"))["type"] == "function_call"``.
+        """
         tool = self.tool(call.name)
         if tool.form == "custom":
             return custom_item(ids, index, tool, call.id, input_of(call.arguments))
         built_in = builtin_item(
-            tool.form, ids.made(_PREFIXES.get(tool.form, "fc"), index), call.id, call.arguments
+            tool.form, ids.for_output(_PREFIXES.get(tool.form, "fc"), index), call.id, call.arguments
         )
         return built_in or function_item(ids, index, tool, call.id, call.arguments)
 
 
-def function_item(ids: Ids, index: int, tool: Tool, call_id: str, arguments: str) -> FunctionCall:
+def function_item(ids: ResponseIds, index: int, tool: Tool, call_id: str, arguments: str) -> FunctionCall:
+    """Return a ``function_call`` item. Example: ``function_item(ids, 0, tool, "call_1", '{"query": "x"}')``."""
     item: FunctionCall = {
         "type": "function_call",
-        "id": ids.made("fc", index),
+        "id": ids.for_output("fc", index),
         "call_id": call_id,
         "name": tool.bare_name or tool.name,
         "arguments": arguments,
@@ -50,10 +54,11 @@ def function_item(ids: Ids, index: int, tool: Tool, call_id: str, arguments: str
     return item
 
 
-def custom_item(ids: Ids, index: int, tool: Tool, call_id: str, input: str) -> CustomToolCall:
+def custom_item(ids: ResponseIds, index: int, tool: Tool, call_id: str, input: str) -> CustomToolCall:
+    """Return a ``custom_tool_call`` item. Example: ``custom_item(ids, 0, tool, "call_1", "print(1)")``."""
     item: CustomToolCall = {
         "type": "custom_tool_call",
-        "id": ids.made("ctc", index),
+        "id": ids.for_output("ctc", index),
         "call_id": call_id,
         "name": tool.bare_name or tool.name,
         "input": input,
@@ -65,7 +70,7 @@ def custom_item(ids: Ids, index: int, tool: Tool, call_id: str, input: str) -> C
 
 
 def call_of(item: Item, names: Mapping[tuple[str, str], str]) -> ToolCall | None:
-    """The call that an item of the history tells; None for all others. ``names``: see :func:`names_of`."""
+    """Return the call of an item of the history; None for all others. ``names``: see :func:`names_of`."""
     match item["type"]:
         case "function_call":
             return ToolCall(item["call_id"], _name(item, names), item["arguments"])
@@ -77,13 +82,15 @@ def call_of(item: Item, names: Mapping[tuple[str, str], str]) -> ToolCall | None
 
 
 def names_of(tools: Sequence[Tool]) -> Mapping[tuple[str, str], str]:
-    """By namespace and own name, what the model knows a function as. Functions that are no longer offered are known
-    by both names."""
+    """Return the model's name of each function, by namespace and own name.
+
+    Functions that are no longer offered go by both names.
+    """
     return {(tool.namespace, tool.bare_name or tool.name): tool.name for tool in tools if tool.namespace}
 
 
 def output_text(item: BuiltinOutput) -> str:
-    """The text that the model is told of a built-in's call."""
+    """Return the text that the model sees of a built-in's output."""
     output = item["output"]
     if isinstance(output, str):
         return output
@@ -99,11 +106,11 @@ def _name(item: FunctionCall | CustomToolCall, names: Mapping[tuple[str, str], s
     namespace = item.get("namespace")
     if not namespace:
         return item["name"]
-    return names.get((namespace, item["name"]), spaced_name(namespace, item["name"]))
+    return names.get((namespace, item["name"]), namespaced_name(namespace, item["name"]))
 
 
 def _chunk_text(chunk: Any) -> str:
-    """One command's output: what it wrote, and how it ended where that was not well."""
+    """Return one command's output: its text, and how it ended where it failed."""
     if not isinstance(chunk, dict):
         return json.dumps(chunk, ensure_ascii=False)
     texts = [chunk.get("stdout"), chunk.get("stderr")]

@@ -1,4 +1,4 @@
-"""Items of calls that are no functions', and of their results, as they stand on the wire."""
+"""Types of items for calls other than function calls, and for their results, as they stand on the wire."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class ToolSearchCall(TypedDict):
 
 
 class FoundTools(TypedDict):
-    """Tools that the conversation tells of; without ``call_id`` nobody searched for them."""
+    """Tools listed in the conversation; without ``call_id`` they do not answer a search."""
 
     type: Literal["tool_search_output", "additional_tools"]
     id: str
@@ -95,7 +95,7 @@ class FoundTools(TypedDict):
 
 
 class BuiltinOutput(TypedDict):
-    """The answer that a client gives to a built-in's call; ``output`` as it was sent."""
+    """A client's answer to a built-in's call; ``output`` as it was sent."""
 
     type: Literal["shell_call_output", "local_shell_call_output", "apply_patch_call_output"]
     id: str

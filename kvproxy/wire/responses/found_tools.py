@@ -1,4 +1,4 @@
-"""Tools that the conversation itself tells of: what a client's ``tool_search`` has found, and ``additional_tools``.
+"""Tools listed in the conversation itself: the result of a client's ``tool_search``, and ``additional_tools``.
 
 The model reads of them where they stand, and may call them. They join no list at the head of the prompt: a change there
 would cost everything that is kept of it.
@@ -21,7 +21,7 @@ from kvproxy.wire.tools.offered_tools import Offered
 
 
 def found_item(item: InputItem, id: str) -> FoundTools:
-    """The item as it is kept."""
+    """Return the item as it is kept."""
     kept: FoundTools = {
         "type": "additional_tools" if item.type == "additional_tools" else "tool_search_output",
         "id": id,
@@ -37,13 +37,13 @@ def found_item(item: InputItem, id: str) -> FoundTools:
 
 
 def found_text(item: FoundTools) -> str:
-    """The text that the model is told: each function as the template would list it, a line for each."""
+    """Return the text that the model sees: each function as the template would list it, a line for each."""
     lines = [json.dumps(tool, ensure_ascii=False) for tool in canonical_tools(_tools(item))]
     return "\n".join(["These functions can be called:", *lines]) if lines else "No tool was found."
 
 
 def with_found(offered: Offered, items: Iterable[Item]) -> Offered:
-    """The request's own tools, and behind them those of the conversation whose names are not taken."""
+    """Return the request's own tools, and behind them those of the conversation with names that are not taken."""
     tools = {tool.name: tool for tool in offered.tools}
     for item in items:
         if item["type"] == "tool_search_output" or item["type"] == "additional_tools":
@@ -53,7 +53,7 @@ def with_found(offered: Offered, items: Iterable[Item]) -> Offered:
 
 
 def _tools(item: FoundTools) -> Sequence[Tool]:
-    """The tools of an item. One that only a provider could run is dropped: it was never to be had here."""
+    """Return the tools of an item. A hosted tool is dropped: it was never available here."""
     return parse_tools(
         [ResponseToolBody.model_validate(tool) for tool in item["tools"]], RequestReading()
     ).tools

@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 _T = TypeVar("_T", bound=str)
 
 
-def one_of(value: Any, *known: _T) -> _T | None:
-    """The value, where it is one that the specification has."""
+def known_or_none(value: Any, *known: _T) -> _T | None:
+    """Return the value, where it is one that the specification has."""
     return next((word for word in known if word == value), None)
 
 
-def text(value: Any) -> str | None:
+def text_or_json(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def metadata_echo(metadata: Any) -> dict[str, str]:
-    """As it came, values that are no text as JSON."""
+    """Return metadata as it came, with JSON for values that are no text."""
     entries = metadata if isinstance(metadata, dict) else {}
-    return {key: text(value) or "" for key, value in entries.items()}
+    return {key: text_or_json(value) or "" for key, value in entries.items()}

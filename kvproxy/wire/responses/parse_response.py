@@ -1,4 +1,4 @@
-"""A responses body and the items it stands on, to a :class:`ChatRequest` and to the object that answers it."""
+"""A responses body and its conversation, to a :class:`ChatRequest` and to the response object that is filled in."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kvproxy.wire.answer_formats.response_format import json_schema_format, pars
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import EFFORTS, template_variables
 from kvproxy.wire.openings.volatile_openings import settle_openings
+from kvproxy.wire.responses.conversation_items import messages
 from kvproxy.wire.responses.found_tools import with_found
-from kvproxy.wire.responses.hint_echo import metadata_echo, one_of, text
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import messages
+from kvproxy.wire.responses.hint_echo import known_or_none, metadata_echo, text_or_json
 from kvproxy.wire.responses.response_body import FormatBody, ResponsesBody
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.response_tools import parse_tools, tool_echo
 from kvproxy.wire.responses.tool_choice import choice_echo, parse_choice
 from kvproxy.wire.responses.types import Item, Response, TextEcho
@@ -29,10 +29,13 @@ LOGPROBS = "message.output_text.logprobs"
 def to_chat(
     body: ResponsesBody, items: Sequence[Item], *, served_name: str, reading: RequestReading
 ) -> ChatRequest:
-    """``items``: the whole conversation, that of the previous response first. ``reading`` knows what was left out of
-    them, and is told what else is (modified).
+    """Return the chat request of a body and its conversation.
 
-    Raises InvalidRequest or UnsupportedParameter naming the field; ModelNotFound for another model.
+    ``items``: the whole conversation, that of the previous response first. ``reading`` holds the fields left out of
+    them, and records further ones (modified). Raises InvalidRequest or UnsupportedParameter naming the field;
+    ModelNotFound for another model.
+
+    Example: ``to_chat(body, items, served_name="qwen", reading=RequestReading())``.
     """
     if body.model != served_name:
         raise ModelNotFound(body.model)
@@ -59,8 +62,11 @@ def to_chat(
     )
 
 
-def opened(body: ResponsesBody, chat: ChatRequest, ids: Ids, *, created: int) -> Response:
-    """The response before its first word. ``created``: Unix time in seconds."""
+def open_response(body: ResponsesBody, chat: ChatRequest, ids: ResponseIds, *, created: int) -> Response:
+    """Return the response before its first word. ``created``: Unix time in seconds.
+
+    Example: ``open_response(body, chat, ids, created=1700000000)["status"] == "in_progress"``.
+    """
     response = Response(
         id=ids.response,
         object="response",
@@ -79,12 +85,12 @@ def opened(body: ResponsesBody, chat: ChatRequest, ids: Ids, *, created: int) ->
         parallel_tool_calls=chat.parallel_tool_calls,
         previous_response_id=body.previous_response_id,
         prompt_cache_key=body.prompt_cache_key,
-        prompt_cache_retention=one_of(body.prompt_cache_retention, "in_memory", "24h"),
+        prompt_cache_retention=known_or_none(body.prompt_cache_retention, "in_memory", "24h"),
         reasoning={
-            "effort": one_of(body.reasoning.effort, *EFFORTS) if body.reasoning else None,
-            "summary": one_of(body.reasoning.summary, *_SUMMARIES) if body.reasoning else None,
+            "effort": known_or_none(body.reasoning.effort, *EFFORTS) if body.reasoning else None,
+            "summary": known_or_none(body.reasoning.summary, *_SUMMARIES) if body.reasoning else None,
         },
-        safety_identifier=text(body.safety_identifier),
+        safety_identifier=text_or_json(body.safety_identifier),
         store=body.store is not False,
         temperature=chat.sampling.temperature,
         text=_text_echo(body),
@@ -92,15 +98,15 @@ def opened(body: ResponsesBody, chat: ChatRequest, ids: Ids, *, created: int) ->
         tools=_tools_echo(body, chat),
         top_logprobs=body.top_logprobs or 0,
         top_p=chat.sampling.top_p,
-        truncation=one_of(body.truncation, "auto", "disabled") or "disabled",
+        truncation=known_or_none(body.truncation, "auto", "disabled") or "disabled",
     )
-    if (user := text(body.user)) is not None:
+    if (user := text_or_json(body.user)) is not None:
         response["user"] = user
     if body.prompt_cache_options is not None:
         options = body.prompt_cache_options
         response["prompt_cache_options"] = {
             "mode": options.mode or "implicit",
-            "ttl": one_of(options.ttl, "30m", "12h") or "30m",
+            "ttl": known_or_none(options.ttl, "30m", "12h") or "30m",
         }
     return response
 
@@ -147,5 +153,5 @@ def _text_echo(body: ResponsesBody) -> TextEcho:
         echo |= {"name": format.name, "schema": format.schema_, "strict": bool(format.strict)}
         if format.description is not None:
             echo["description"] = format.description
-    verbosity = one_of(body.text.verbosity, "low", "medium", "high") if body.text else None
+    verbosity = known_or_none(body.text.verbosity, "low", "medium", "high") if body.text else None
     return {"format": echo} if verbosity is None else {"format": echo, "verbosity": verbosity}

@@ -5,37 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded
-from kvproxy.events import FinishReason, Likelihood, TokenLogprob, Usage
+from kvproxy.events import FinishReason, TokenLogprob, Usage
 from kvproxy.wire.answers.answer_reader import Answer
-from kvproxy.wire.chat.chat_response import LEAST_LOGPROB
+from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody, token_logprob_body
 from kvproxy.wire.responses.builtin_calls import WHOLE
 from kvproxy.wire.responses.call_items import CallItems
-from kvproxy.wire.responses.ids import Ids
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.types import (
     ItemStatus,
-    Logprob,
     OutputItem,
     OutputMessage,
     OutputTextPart,
     ReasoningItem,
     Response,
     ResponseError,
-    ResponseTopLogprob,
     ResponseUsage,
 )
 
 
-def completed(
-    response: Response, ids: Ids, answer: Answer, usage: Usage, *, at: int, calls: CallItems | None = None
+def complete_response(
+    response: Response,
+    ids: ResponseIds,
+    answer: Answer,
+    usage: Usage,
+    *,
+    at: int,
+    calls: CallItems | None = None,
 ) -> Response:
-    """``response`` as it was opened, with its one answer. ``at``: Unix time in seconds."""
-    return ended(response, output_items(ids, answer, calls or CallItems()), answer.reason, usage, at=at)
+    """Return the opened ``response`` with its one answer. ``at``: Unix time in seconds.
+
+    Example: ``complete_response(open_response(body, chat, ids, created=0), ids, answer, usage, at=1)``.
+    """
+    return end_response(
+        response, output_items(ids, answer, calls or CallItems()), answer.reason, usage, at=at
+    )
 
 
-def ended(
+def end_response(
     response: Response, output: list[OutputItem], reason: FinishReason, usage: Usage, *, at: int
 ) -> Response:
-    """A new object; ``response`` stays as it is."""
+    """Return a new, ended object; ``response`` stays as it is. ``at``: Unix time in seconds.
+
+    Example: ``end_response(response, items, "stop", usage, at=1700000000)["status"] == "completed"``.
+    """
     done = response.copy()
     done["output"] = output
     done["usage"] = usage_body(usage)
@@ -50,7 +62,11 @@ def ended(
     return done
 
 
-def failed(response: Response, output: list[OutputItem], error: KVProxyError) -> Response:
+def fail_response(response: Response, output: list[OutputItem], error: KVProxyError) -> Response:
+    """Return a new, failed object; ``response`` stays as it is.
+
+    Example: ``fail_response(response, [], Overloaded("Busy."))["status"] == "failed"``.
+    """
     done = response.copy()
     done["output"] = output
     done["status"] = "failed"
@@ -59,7 +75,7 @@ def failed(response: Response, output: list[OutputItem], error: KVProxyError) ->
 
 
 def error_body(error: KVProxyError) -> ResponseError:
-    """The codes of a response's own error are a short closed list of OpenAI's."""
+    """Return a response's own error. Its codes are a short closed list of OpenAI's."""
     if isinstance(error, Overloaded):
         return {"code": "rate_limit_exceeded", "message": error.message}
     if isinstance(error, InvalidRequest):
@@ -67,10 +83,11 @@ def error_body(error: KVProxyError) -> ResponseError:
     return {"code": "server_error", "message": error.message}
 
 
-def output_items(ids: Ids, answer: Answer, calls: CallItems) -> list[OutputItem]:
-    """Reasoning, message, calls: what is empty is left out, but an answer of nothing is an empty message.
+def output_items(ids: ResponseIds, answer: Answer, calls: CallItems) -> list[OutputItem]:
+    """Return reasoning, message and calls. Empty ones are left out; an answer of nothing is an empty message.
 
-    Only the last one can be incomplete, and no call of a built-in: one that was cut off is told as a function's.
+    Only the last one can be incomplete, and no call of a built-in: one that was cut off becomes a function call.
+    Example: ``output_items(ids, answer, CallItems(tools))``.
     """
     items: list[OutputItem] = []
     if answer.reasoning:
@@ -88,32 +105,34 @@ def last_status(reason: FinishReason) -> ItemStatus:
     return "incomplete" if reason in ("length", "content_filter") else "completed"
 
 
-def reasoning_item(ids: Ids, index: int, text: str) -> ReasoningItem:
+def reasoning_item(ids: ResponseIds, index: int, text: str) -> ReasoningItem:
+    """Return a ``reasoning`` item. Example: ``reasoning_item(ids, 0, "First, …")``."""
     return {
         "type": "reasoning",
-        "id": ids.made("rs", index),
+        "id": ids.for_output("rs", index),
         "summary": [],
         "content": [{"type": "reasoning_text", "text": text}],
         "status": "completed",
     }
 
 
-def message_item(ids: Ids, index: int, text: str, logprobs: list[Logprob]) -> OutputMessage:
+def message_item(ids: ResponseIds, index: int, text: str, logprobs: list[TokenLogprobBody]) -> OutputMessage:
+    """Return a ``message`` item. Example: ``message_item(ids, 0, "Hello.", [])``."""
     return {
         "type": "message",
-        "id": ids.made("msg", index),
+        "id": ids.for_output("msg", index),
         "status": "completed",
         "role": "assistant",
         "content": [text_part(text, logprobs)],
     }
 
 
-def text_part(text: str, logprobs: list[Logprob]) -> OutputTextPart:
+def text_part(text: str, logprobs: list[TokenLogprobBody]) -> OutputTextPart:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
 
 
 def usage_body(usage: Usage) -> ResponseUsage:
-    """``cached_tokens`` and ``cache_write_tokens`` are always there, 0 included."""
+    """Return the usage. ``cached_tokens`` and ``cache_write_tokens`` are always there, 0 included."""
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {
@@ -126,16 +145,5 @@ def usage_body(usage: Usage) -> ResponseUsage:
     }
 
 
-def logprobs_body(logprobs: Iterable[TokenLogprob]) -> list[Logprob]:
-    return [
-        {**_likelihood(token.chosen), "top_logprobs": [_likelihood(top) for top in token.top]}
-        for token in logprobs
-    ]
-
-
-def _likelihood(token: Likelihood) -> ResponseTopLogprob:
-    return {
-        "token": token.text.decode("utf-8", "replace"),
-        "logprob": max(token.logprob, LEAST_LOGPROB),
-        "bytes": list(token.text),
-    }
+def logprobs_body(logprobs: Iterable[TokenLogprob]) -> list[TokenLogprobBody]:
+    return [token_logprob_body(token) for token in logprobs]

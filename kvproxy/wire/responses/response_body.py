@@ -1,4 +1,4 @@
-"""The body of ``POST /v1/responses``. Items are one flat model: which fields one needs depends on its type."""
+"""The body of ``POST /v1/responses``. Items are one flat model: the fields that one needs depend on its type."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kvproxy.errors import InvalidRequest
 from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.answer_formats.response_format import ResponseFormatBody
 from kvproxy.wire.bodies.cache_hints import CacheBody, Markable
-from kvproxy.wire.bodies.given_type import given_type
+from kvproxy.wire.bodies.declared_type import declared_type
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.sampling import SamplingBody
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.fields.response_fields import RESPONSES
 from kvproxy.wire.fields.screen import screen
-from kvproxy.wire.history.arguments import ArgumentsText, GivenText, returned
+from kvproxy.wire.history.arguments import ArgumentsText, TextOrEmpty, tool_result_content
 from kvproxy.wire.responses.response_tools import ResponseToolBody
 from kvproxy.wire.responses.tool_choice import ToolChoiceField
 
@@ -35,16 +35,18 @@ ItemRole = Literal["user", "assistant", "system", "developer"]
 
 
 def parse_body(body: dict[str, Any], reading: RequestReading | None = None) -> ResponsesBody:
-    """``reading`` is told what is answered without (modified). Raises InvalidRequest, UnsupportedParameter naming the
-    field. Unknown fields are ignored."""
+    """Check a body against the field table and parse it. ``reading`` records the fields left out (modified).
+
+    Raises InvalidRequest, UnsupportedParameter naming the field. Unknown fields are ignored.
+    """
     screen(body, RESPONSES, reading or RequestReading())
     try:
-        asked = ResponsesBody.model_validate(body)
+        parsed = ResponsesBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    if asked.input is None:
+    if parsed.input is None:
         raise InvalidRequest("Missing required parameter: 'input'.", param="input")
-    return asked
+    return parsed
 
 
 class ContentPart(Markable):
@@ -59,7 +61,7 @@ class ContentPart(Markable):
 
 
 class UnreadResponsePart(ContentPart):
-    """A part that holds no text, or that nobody knows here. Its fields are checked by nobody."""
+    """A part without text, or of an unknown type. Its fields are not checked."""
 
     raw: dict[str, Any]
 
@@ -69,8 +71,10 @@ _BUILTIN_OUTPUTS = ("local_shell_call_output", "shell_call_output", "apply_patch
 
 
 def _typed(item: object) -> object:
-    """``type`` may be left out for messages, and for references, which are an id and nothing else. An item that
-    nobody knows here is wrapped up: it may stand in history."""
+    """Return an item with its type, which may be left out for messages and for references by id alone.
+
+    An item of an unknown type is wrapped: it may stand in history.
+    """
     if not isinstance(item, dict):
         return item
     if item.get("type") in _BUILTIN_OUTPUTS:
@@ -85,7 +89,7 @@ def _typed(item: object) -> object:
 
 
 def _as_parts(content: object) -> object:
-    """A string is one text part: after this there is one shape, so faults have one path."""
+    """Return a list of parts; a string is one text part. After this there is one shape, so errors have one path."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     return [_part(part) for part in content] if isinstance(content, list) else content
@@ -94,13 +98,13 @@ def _as_parts(content: object) -> object:
 def _part(part: Any) -> object:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    if not isinstance(part, dict) or given_type(part) in _READ_PARTS:
+    if not isinstance(part, dict) or declared_type(part) in _READ_PARTS:
         return part
     return UnreadResponsePart.model_construct(type=part.get("type"), raw=part)
 
 
 def _as_output(output: object) -> object:
-    return _as_parts(returned([] if output is None else output, get_args(PartType)))
+    return _as_parts(tool_result_content([] if output is None else output, get_args(PartType)))
 
 
 _Parts = Annotated[
@@ -118,32 +122,32 @@ class InputItem(Strict):
     content: _Parts = Field(default=None, description="Text, or parts; of reasoning: its own text.")
     call_id: str | None = None
     name: str | None = None
-    namespace: GivenText = Field(default="", description="Of a called function: the group it is in.")
+    namespace: TextOrEmpty = Field(default="", description="Of a called function: the group it is in.")
     arguments: ArgumentsText = ""
-    input: GivenText = Field(default="", description="Of a free-form tool's call.")
+    input: TextOrEmpty = Field(default="", description="Of a free-form tool's call.")
     action: Any = Field(default=None, description="Of a shell's call.")
     operation: Any = Field(default=None, description="Of a call of apply_patch.")
     tools: ListOf[ResponseToolBody] | None = Field(
-        default=None, description="What a search for tools has found."
+        default=None, description="The tools that a search has found."
     )
     result: Any = Field(default=None, exclude=True)
     status: Any = None
     output: Annotated[
         ListOf[ContentPart] | None,
         BeforeValidator(_as_output, json_schema_input_type=str | list[ContentPart] | None),
-    ] = Field(default=None, description="What the called function returned.")
+    ] = Field(default=None, description="The result of the called function.")
     summary: _Parts = None
     encrypted_content: str | None = Field(default=None, description="Not read: reasoning is sent in clear.")
 
 
 class UnreadItem(InputItem):
-    """An item of a kind that nobody knows here, as it came."""
+    """An item of an unknown type, as it came."""
 
     raw: dict[str, Any]
 
 
 def _as_items(value: object) -> object:
-    """A string is one user message."""
+    """Return a list of items; a string is one user message."""
     if isinstance(value, str):
         return [{"type": "message", "role": "user", "content": value}]
     return [_typed(item) for item in value] if isinstance(value, list) else value
@@ -183,7 +187,7 @@ def _input_required(schema: dict[str, Any]) -> None:
 class ResponsesBody(SamplingBody, CacheBody, EngineFormatsBody):
     """A request for a response by the local model."""
 
-    # Checked by hand, behind what is not supported: a stored prompt would stand in its place.
+    # Checked by hand after unsupported fields: a stored prompt would stand in its place.
     model_config = ConfigDict(json_schema_extra=_input_required)
 
     model: str = Field(min_length=1)

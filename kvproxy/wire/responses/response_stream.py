@@ -18,22 +18,22 @@ from kvproxy.events import (
     Usage,
 )
 from kvproxy.wire.answers import event_bytes
+from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
 from kvproxy.wire.responses.call_items import CallItems, custom_item, function_item
 from kvproxy.wire.responses.call_types import CustomToolCall
-from kvproxy.wire.responses.ids import Ids
 from kvproxy.wire.responses.response_answer import (
-    ended,
-    failed,
+    end_response,
+    fail_response,
     last_status,
     logprobs_body,
     message_item,
     reasoning_item,
     text_part,
 )
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.types import (
     FunctionCall,
     ItemStatus,
-    Logprob,
     OutputItem,
     ReasoningTextPart,
     Response,
@@ -42,16 +42,16 @@ from kvproxy.wire.tools.free_form import InputReader
 
 
 class ResponseStream:
-    """A :class:`StreamEncoder` for one choice. ``now`` tells Unix time in seconds."""
+    """A :class:`StreamEncoder` for one choice. ``now`` returns Unix time in seconds."""
 
     def __init__(
-        self, opened: Response, ids: Ids, now: Callable[[], float], calls: CallItems | None = None
+        self, opened: Response, ids: ResponseIds, now: Callable[[], float], calls: CallItems | None = None
     ) -> None:
         self._call_items = calls or CallItems()
         self._input = InputReader()
-        """Of the free-form tool that is being called."""
+        """The input of the open call of a free-form tool."""
         self._built_in: ToolCall | None = None
-        """A call that has to be whole before it can be told."""
+        """A call that has to be whole before it can be sent."""
         self._opened = opened
         self._ids = ids
         self._now = now
@@ -60,13 +60,17 @@ class ResponseStream:
         self._output: list[OutputItem] = []
         self._growing: OutputItem | None = None
         self._texts: list[str] = []
-        self._logprobs: list[Logprob] = []
+        self._logprobs: list[TokenLogprobBody] = []
         self._calls: dict[int, int] = {}
         self._reason: FinishReason = "stop"
         self.response: Response | None = None
         """The finished object, once ``end`` has been called."""
 
     def begin(self, started: Started, *, prompt_tokens: int, choices: int) -> bytes:
+        """Encode ``response.created`` and ``response.in_progress``.
+
+        Example: ``stream.begin(started, prompt_tokens=512, choices=1)``.
+        """
         self._begun = True
         return self._send("response.created", response=self._opened) + self._send(
             "response.in_progress", response=self._opened
@@ -89,14 +93,16 @@ class ResponseStream:
         if not self._output and self._built_in is None:
             data += self._open_message()
         data += self._close(last_status(self._reason))
-        self.response = ended(self._opened, self._output, self._reason, usage, at=int(self._now()))
+        self.response = end_response(self._opened, self._output, self._reason, usage, at=int(self._now()))
         return data + self._send(f"response.{self.response['status']}", response=self.response)
 
     def error(self, error: KVProxyError) -> bytes:
-        """A response that has begun fails as one; before that there is only an error to tell."""
+        """Encode an error. A response that has begun fails as one; before that there is only an error event."""
         if self._begun:
             data = self._close("incomplete")
-            return data + self._send("response.failed", response=failed(self._opened, self._output, error))
+            return data + self._send(
+                "response.failed", response=fail_response(self._opened, self._output, error)
+            )
         return self._send("error", code=error.code, message=error.message, param=error.param)
 
     def pulse(self) -> bytes:
@@ -142,7 +148,7 @@ class ResponseStream:
         return data + self._argue(self._calls[delta.index], delta.arguments)
 
     def _argue(self, place: int, arguments: str) -> bytes:
-        """More arguments of the call that is the item at ``place``."""
+        """Encode more arguments of the call that is the item at ``place``."""
         if place < 0 and self._built_in is not None:
             self._built_in = replace(self._built_in, arguments=self._built_in.arguments + arguments)
         item = self._output[place] if place >= 0 else None
@@ -156,7 +162,7 @@ class ResponseStream:
         if item is self._growing:
             self._texts.append(arguments)
         else:
-            # An upstream that writes two calls at a time: late, but in the finished object.
+            # An upstream interleaves two calls: the late arguments still reach the finished object.
             item["arguments"] += arguments
         return self._piece("response.function_call_arguments.delta", place, delta=arguments)
 
@@ -171,7 +177,7 @@ class ResponseStream:
         return data + self._send("response.output_item.added", output_index=len(self._output) - 1, item=item)
 
     def _close(self, status: ItemStatus) -> bytes:
-        """The item that is open, if one is, with what it has gathered."""
+        """Close the open item, if there is one, with its whole content."""
         if self._built_in is not None:
             return self._close_built_in(self._built_in, status)
         item = self._growing
@@ -210,7 +216,7 @@ class ResponseStream:
         return data + self._piece("response.custom_tool_call_input.done", place, input=item["input"])
 
     def _close_built_in(self, call: ToolCall, status: ItemStatus) -> bytes:
-        """Opened and closed at once: what it is cannot be told before it is whole."""
+        """Open and close a built-in's call at once: its item type is known only when it is whole."""
         self._built_in = None
         item = self._call_items.item(self._ids, len(self._output), call)
         if item["type"] != "function_call":
@@ -225,11 +231,11 @@ class ResponseStream:
         return data + self._close(status)
 
     def _piece(self, type: str, place: int, **fields: object) -> bytes:
-        """An event about the item at ``place``."""
+        """Encode an event about the item at ``place``."""
         return self._send(type, item_id=self._output[place]["id"], output_index=place, **fields)
 
     def _part(self, type: str, **fields: object) -> bytes:
-        """An event about the one content part of the item that is open, which is the newest."""
+        """Encode an event about the one content part of the open item, which is the newest."""
         item_id = self._output[-1]["id"]
         return self._send(
             type, item_id=item_id, output_index=len(self._output) - 1, content_index=0, **fields

@@ -13,8 +13,8 @@ from kvproxy.errors import UnsupportedSchema
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.responses.builtin_calls import builtin_tool
-from kvproxy.wire.responses.required import required
-from kvproxy.wire.schemas.json_schema import enforceable
+from kvproxy.wire.responses.required_field import required
+from kvproxy.wire.schemas.json_schema import enforceable_schema
 from kvproxy.wire.tool_formats.base import MOST_NAME
 from kvproxy.wire.tools.chat_tools import checked_name, make_tool
 from kvproxy.wire.tools.free_form import TextFormatBody, free_form
@@ -45,18 +45,22 @@ class ResponseToolBody(InnerToolBody):
         default="function",
         description="function, custom, namespace, or a built-in that the client runs; hosted tools are left out.",
     )
-    tools: ListOf[InnerToolBody] | None = Field(default=None, description="Of a namespace: what is in it.")
+    tools: ListOf[InnerToolBody] | None = Field(default=None, description="Of a namespace: its tools.")
 
 
-def spaced_name(namespace: str | None, name: str) -> str:
-    """The name by which the model knows a function of a namespace: always both names, whatever else there is, so that a
-    further tool changes no token of the others, and history needs no tools to be understood."""
+def namespaced_name(namespace: str | None, name: str) -> str:
+    """Return the model's name of a function of a namespace: always both names.
+
+    A further tool then changes no token of the others, and history needs no tools to be understood.
+    """
     return f"{namespace}__{name}" if namespace else name
 
 
 def parse_tools(tools: Sequence[ResponseToolBody], reading: RequestReading) -> Offered:
-    """``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter for a hosted
-    tool where the policy is to refuse."""
+    """Return the request's tools. ``reading`` records those left out (modified).
+
+    Raises InvalidRequest, and UnsupportedParameter for a hosted tool where the policy is to refuse.
+    """
     offered: list[Tool] = []
     missing: set[str] = set()
     for declared in _declared(tools):
@@ -66,11 +70,13 @@ def parse_tools(tools: Sequence[ResponseToolBody], reading: RequestReading) -> O
         else:
             leave_out_tool(reading, declared.body.type, declared.where)
             missing |= {declared.body.type} | ({declared.body.name} if declared.body.name else set())
-    return Offered(checked_tools(_told_apart(_introduced(offered, tools))), frozenset(missing))
+    return Offered(
+        checked_tools(_with_distinct_names(_with_namespace_descriptions(offered, tools))), frozenset(missing)
+    )
 
 
 def tool_echo(body: ResponseToolBody, tool: Tool | None) -> dict[str, Any]:
-    """As it was sent, and of a function what the API always tells: ``tool`` is what became of it."""
+    """Return the tool as it was sent, and for a function the fields that the API always has from ``tool``."""
     sent = body.model_dump(mode="json", exclude_unset=True)
     sent = {key: value for key, value in sent.items() if key not in _HINTS or _HINTS[key](value)}
     if body.type == "namespace":
@@ -123,7 +129,7 @@ def _tool(declared: _Declared) -> Tool | None:
     if body.type not in ("function", "custom"):
         return builtin_tool(body.type, body.environment)
     own = required(body.name, f"{where}.name")
-    name = checked_name(spaced_name(namespace, own), where)
+    name = checked_name(namespaced_name(namespace, own), where)
     if body.type == "custom":
         made = free_form(name, body.description, body.format)
     else:
@@ -134,46 +140,48 @@ def _tool(declared: _Declared) -> Tool | None:
 
 
 def _can_be_strict(tool: Tool) -> bool:
-    """Here functions are strict unless told otherwise; who did not ask must not be refused for it."""
+    """Return whether a function can be strict.
+
+    In this API functions are strict by default; a request that did not set it must not be refused for it.
+    """
     if not tool.parameters:
         return False
     try:
-        enforceable(tool.parameters, where=f"function '{tool.name}'", param="tools")
+        enforceable_schema(tool.parameters, where=f"function '{tool.name}'", param="tools")
     except UnsupportedSchema:
         return False
     return True
 
 
-def _introduced(offered: Sequence[Tool], tools: Sequence[ResponseToolBody]) -> list[Tool]:
-    """Puts what a namespace says of itself before the description of its first function by name: the order in which the
-    model is told of functions."""
-    told: Mapping[str | None, str] = {
+def _with_namespace_descriptions(offered: Sequence[Tool], tools: Sequence[ResponseToolBody]) -> list[Tool]:
+    """Put a namespace's description before that of its first function by name, the first that the model sees."""
+    descriptions: Mapping[str | None, str] = {
         tool.name: tool.description for tool in tools if tool.type == "namespace" and tool.description
     }
     first: dict[str | None, str] = {}
     for tool in offered:
         first[tool.namespace] = min(tool.name, first.get(tool.namespace, tool.name))
     return [
-        replace(tool, description="\n\n".join(filter(None, (told[tool.namespace], tool.description))))
-        if tool.namespace in told and first[tool.namespace] == tool.name
+        replace(tool, description="\n\n".join(filter(None, (descriptions[tool.namespace], tool.description))))
+        if tool.namespace in descriptions and first[tool.namespace] == tool.name
         else tool
         for tool in offered
     ]
 
 
-def _told_apart(offered: Sequence[Tool]) -> list[Tool]:
-    """A function of a namespace whose name is taken by another tool gets a number, by its place in the request."""
+def _with_distinct_names(offered: Sequence[Tool]) -> list[Tool]:
+    """Add a number to a function of a namespace where another tool has its name, by their order in the request."""
     taken = {tool.name for tool in offered if tool.namespace is None}
     seen: dict[str, Tool] = {}
-    told: list[Tool] = []
+    renamed: list[Tool] = []
     for tool in offered:
         name, number = tool.name, 1
         while tool.namespace is not None and (name in taken or not _same_place(seen.get(name, tool), tool)):
             number += 1
             name = f"{tool.name[: MOST_NAME - 5]}_{number}"
         seen[name] = tool
-        told.append(replace(tool, name=name))
-    return told
+        renamed.append(replace(tool, name=name))
+    return renamed
 
 
 def _same_place(one: Tool, other: Tool) -> bool:

@@ -1,4 +1,4 @@
-"""The choice among tools, in the flat form of the Responses API."""
+"""The tool choice, in the flat form of the Responses API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kvproxy.core import ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.bodies.strict import Strict
 from kvproxy.wire.responses.builtin_calls import BUILTINS
-from kvproxy.wire.responses.response_tools import spaced_name
+from kvproxy.wire.responses.response_tools import namespaced_name
 from kvproxy.wire.tools.offered_tools import Offered, checked_choice
 
 
@@ -44,7 +44,7 @@ ToolChoiceField = Annotated[
 
 
 def parse_choice(choice: ResponseToolChoiceBody | None, offered: Offered) -> ToolChoice:
-    """Raises InvalidRequest, and UnsupportedParameter for a tool that nobody here can run."""
+    """Read the tool choice. Raises InvalidRequest, and UnsupportedParameter for a tool that cannot be run here."""
     return checked_choice(_choice(choice, offered), offered)
 
 
@@ -83,18 +83,18 @@ _NAMED: Mapping[str, str] = {"function": "name", "custom": "name", "namespace": 
 
 
 def _names(tool: AllowedResponseTool, where: str, offered: Offered) -> tuple[str, ...]:
-    """The names that a choice gives, as the model knows them; a hosted tool's is its type."""
+    """Return the names that a choice gives, as the model knows them; a hosted tool's is its type."""
     if tool.type not in _NAMED:
         return (BUILTINS.get(tool.type, tool.type),)
     if tool.name is None:
         raise _missing(f"{where}.name")
     if tool.type == "namespace":
         inside = tuple(t.name for t in offered.tools if t.namespace == tool.name)
-        return inside or (spaced_name(tool.name, ""),)
+        return inside or (namespaced_name(tool.name, ""),)
     for offer in offered.tools:
         if (offer.namespace, offer.bare_name) == (tool.namespace, tool.name) and tool.namespace:
             return (offer.name,)
-    return (spaced_name(tool.namespace, tool.name),)
+    return (namespaced_name(tool.namespace, tool.name),)
 
 
 def _missing(param: str) -> InvalidRequest:

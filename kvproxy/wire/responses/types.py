@@ -1,4 +1,4 @@
-"""What the Responses endpoints answer, as it stands on the wire."""
+"""Types of the answers of the Responses endpoints, as they stand on the wire."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
+from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
 from kvproxy.wire.responses.call_types import (
     ApplyPatchCall,
     BuiltinOutput,
@@ -18,19 +19,6 @@ from kvproxy.wire.responses.call_types import (
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 ResponseStatus = Literal["completed", "failed", "in_progress", "incomplete"]
-
-
-class ResponseTopLogprob(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class Logprob(TypedDict):
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: list[ResponseTopLogprob]
 
 
 class Breakpoint(TypedDict):
@@ -53,7 +41,7 @@ class OutputTextPart(TypedDict):
     type: Literal["output_text"]
     text: str
     annotations: list[Any]
-    logprobs: list[Logprob]
+    logprobs: list[TokenLogprobBody]
 
 
 class RefusalPart(TypedDict):
@@ -128,7 +116,7 @@ OutputItem = (
     | ToolSearchCall
 )
 Item = InputMessage | OutputItem | FunctionCallOutput | BuiltinOutput | FoundTools
-"""Everything that a conversation is made of, each with an id: what is stored and listed."""
+"""Everything that a conversation is made of, each with an id: the items that are stored and listed."""
 
 
 class InputTokensDetails(TypedDict):
@@ -173,7 +161,7 @@ class CacheOptionsEcho(TypedDict):
 
 
 class Response(TypedDict):
-    """``usage`` is absent until the response has ended, the optional strings where the request had none."""
+    """A response. ``usage`` is absent until it has ended, the optional strings where the request had none."""
 
     id: str
     object: Literal["response"]
@@ -245,7 +233,7 @@ class ItemEvent(TypedDict):
 
 
 class PieceEvent(TypedDict):
-    """A part of an item begins, grows or ends; which of the optional keys are there depends on ``type``."""
+    """A part of an item begins, grows or ends; the optional keys depend on ``type``."""
 
     type: str
     sequence_number: int
@@ -258,7 +246,7 @@ class PieceEvent(TypedDict):
     name: NotRequired[str]
     arguments: NotRequired[str]
     input: NotRequired[str]
-    logprobs: NotRequired[list[Logprob]]
+    logprobs: NotRequired[list[TokenLogprobBody]]
 
 
 class ErrorEvent(TypedDict):

@@ -1,8 +1,8 @@
-"""JSON schema's patterns (ECMA-262) in the words of the grammar library (Rust's ``regex``). Pure.
+"""JSON schema's patterns (ECMA-262) translated to those of the grammar library (Rust's ``regex``). Pure.
 
-The two read the same text differently: sets inside of sets, ``&&`` and ``--``, ``.``, and which characters are
-white space, digits or letters. Where validators themselves differ (``\\s`` and ``\\W`` in JavaScript, Python and
-Rust), what comes out admits what all of them take.
+The two read the same text differently: sets inside of sets, ``&&`` and ``--``, ``.``, and which characters are white
+space, digits or letters. Where validators themselves differ (``\\s`` and ``\\W`` in JavaScript, Python and Rust), the
+translation admits only the characters that all of them take.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _ANY_SPACE = _SPACE + r"\x1c-\x1f\x{85}\x{feff}"
 _WORD = r"0-9A-Za-z_"
 _ANY_WORD = r"\p{L}\p{M}\p{N}\p{Pc}"
 _SETS = {"s": (_SPACE, _ANY_SPACE), "d": ("0-9", r"\p{Nd}"), "w": (_WORD, _ANY_WORD)}
-"""By escape: what every reader of patterns counts in, and what any of them does."""
+"""By escape: the characters that every reader of patterns counts in, and those that any of them does."""
 
 _CONTROL = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13, "0": 0}
 _QUANTIFIER = re.compile(r"\{[0-9]+(,[0-9]*)?\}")
@@ -25,17 +25,19 @@ _META = frozenset("\\.+*?()|[]{}^$#&-~/")
 
 
 class UnknownPattern(ValueError):
-    """The pattern does not say the same in both languages, or is no pattern."""
+    """The pattern differs between the two languages, or is no pattern."""
 
 
 def translated(pattern: str) -> str:
-    """The pattern for the library, still unanchored. Raises UnknownPattern."""
+    """Translate a pattern for the library, still unanchored. Raises UnknownPattern."""
     return _PatternReader(pattern).text()
 
 
 def fully_matched(pattern: str) -> str:
-    """The pattern that a whole text must match, for a place where it is matched as a whole already: without the
-    anchors around it. Raises UnknownPattern."""
+    """Translate a pattern for a place where it is matched as a whole already: without its anchors.
+
+    Raises UnknownPattern.
+    """
     out = _PatternReader(pattern)
     text = out.text()
     branches = [text[a:b] for a, b in out.branches(text)]
@@ -66,7 +68,7 @@ class _PatternReader:
         return "".join(self._out)
 
     def branches(self, text: str) -> list[tuple[int, int]]:
-        """The spans of the whole pattern's alternatives in its translation."""
+        """Return the spans of the whole pattern's alternatives in its translation."""
         ends = [0]
         for piece in self._out:
             ends.append(ends[-1] + len(piece))
@@ -97,7 +99,7 @@ class _PatternReader:
         return _literal(ord(c))
 
     def _quantified(self) -> bool:
-        """Whether what was read last is a quantifier, and no literal character."""
+        """Return whether the last piece is a quantifier, and no literal character."""
         return not self._out[-1].startswith(("\\", "[", "("))
 
     def _brace(self) -> str:
@@ -115,7 +117,7 @@ class _PatternReader:
         if isinstance(code, int):
             return _literal(code)
         if code in "bB" or code.isdigit() or code == "k":
-            return "\\" + code  # The library refuses it, and says why.
+            return "\\" + code  # The library refuses it with a reason.
         return _set_of(code, negated=False)
 
     def _set(self) -> str:
@@ -154,7 +156,7 @@ class _PatternReader:
         return ord(self._pattern[self._at - 1])
 
     def _code(self) -> int | str:
-        """Reads an escape: a character, or the letters of a set or an assertion. Raises UnknownPattern."""
+        """Read an escape: a character, or the letters of a set or an assertion. Raises UnknownPattern."""
         self._at += 1
         if found := _PROPERTY.match(self._pattern, self._at):
             self._at = found.end()
@@ -184,12 +186,12 @@ class _PatternReader:
         return code
 
     def _rest(self) -> str:
-        # A slice of what may follow: patterns are short, but not all of them.
+        # A slice is enough for every match below, and bounds the cost for long patterns.
         return self._pattern[self._at : self._at + 64]
 
 
 def _set_of(code: str, *, negated: bool) -> str:
-    """``negated``: whether it stands in a set that is turned around."""
+    """Return the set of an escape. ``negated``: whether it stands in a negated set."""
     if code[0] in "pP":
         return f"[\\{code}]"
     all_count, any_counts = _SETS[code.lower()]

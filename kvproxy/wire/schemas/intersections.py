@@ -1,7 +1,7 @@
-"""How many expressions one text may have to match at once under a JSON schema. Pure.
+"""The number of expressions that one text may have to match at once under a JSON schema. Pure.
 
-The grammar library looks for a text that matches all of them, in a time that may double with each: thirty
-patterns in one ``allOf`` keep a core busy for hours, and nothing can stop it.
+The grammar library looks for a text that matches all of them, in a time that may double with each: thirty patterns in
+one ``allOf`` keep a core busy for hours, and nothing can stop it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ MOST_AT_ONCE = 8
 """0.01 s of compilation with the worst patterns found; 12 take 0.7 s, 16 a minute."""
 
 
-def at_once(schema: Mapping[str, Any]) -> int:
-    """An upper bound: branches of one ``allOf`` are added up, whether or not they speak of the same text."""
+def expressions_at_once(schema: Mapping[str, Any]) -> int:
+    """Return an upper bound: branches of one ``allOf`` are added up, whether or not they constrain the same text."""
     return _at_once(schema, schema, {})
 
 
 def _at_once(node: Any, root: Mapping[str, Any], known: dict[int, int]) -> int:
-    """``known``: bounds by id (modified); what refers to itself adds nothing."""
+    """Return the bound of one node. ``known``: bounds by id (modified); a reference to itself adds nothing."""
     if not isinstance(node, Mapping):
         return 0
     if id(node) in known:
@@ -42,7 +42,7 @@ def _alternatives(node: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _inside(node: Mapping[str, Any]) -> Iterator[Any]:
-    """Schemas of what is in an object or an array, each of something else."""
+    """Yield the schemas of an object's or an array's contents, each of a different value."""
     for keyword in ("properties", "patternProperties"):
         named = node.get(keyword)
         yield from named.values() if isinstance(named, Mapping) else ()
@@ -57,7 +57,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _pointed(root: Mapping[str, Any], ref: Any) -> Any:
-    """What a reference inside of the schema stands for; None where there is nothing."""
+    """Return the target of a reference inside of the schema; None for a missing one."""
     at: Any = root
     for step in ref[1:].split("/")[1:] if isinstance(ref, str) else ("",):
         name = step.replace("~1", "/").replace("~0", "~")

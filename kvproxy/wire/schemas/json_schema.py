@@ -1,8 +1,8 @@
-"""A client's JSON schema, rewritten to what a grammar can enforce to the letter. Pure.
+"""JSON schemas of clients, rewritten to schemas that a grammar enforces to the letter. Pure.
 
-Every value that the rewritten schema admits is valid under the client's. The other way round is not promised:
-of several spellings of one value (property order, further properties nobody named, a leap second) the grammar
-may know one. A keyword that could only be ignored is refused by name, wherever the schema can reach it.
+Every value that the rewritten schema admits is valid under the client's. The other way round is not promised: of
+several spellings of one value (property order, further unnamed properties, a leap second) the grammar may know one. A
+keyword that could only be ignored is refused by name, wherever the schema can reach it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
+from kvproxy.wire.schemas.control_characters import controls_allowed, needs_controls
 from kvproxy.wire.schemas.ecma_patterns import UnknownPattern, translated
-from kvproxy.wire.schemas.escapes import controls_allowed, needs_controls
-from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, at_once
+from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, expressions_at_once
 from kvproxy.wire.schemas.keywords import (
     BESIDE,
     BRANCHING,
@@ -27,30 +27,32 @@ from kvproxy.wire.schemas.keywords import (
     SHARING,
     Schema,
     are_names,
-    inside,
+    asserts_only,
+    beyond_exact_int,
+    exact_bound,
     nodes,
-    opens,
-    says_just,
+    shares_objects,
     size_of,
-    too_exact,
 )
 from kvproxy.wire.schemas.references import References
 from kvproxy.wire.schemas.string_formats import EQUAL_PATTERNS, FORMATS, UNENFORCED, WRITTEN
 
 MOST_NODES = 100_000
-"""Of a rewritten schema as text. Branches of ``oneOf`` stand where they are referred to, so that thirty lines in
-which each definition names the next one twice would be gigabytes."""
+"""Of a rewritten schema as text. Branches of ``oneOf`` stand where they are referred to, so that thirty lines in which
+each definition names the next one twice would be gigabytes."""
 
 _PLAIN_REF = re.compile(r"#/(\$defs|definitions)/[A-Za-z0-9_.-]+")
 
 
-def enforceable(
+def enforceable_schema(
     schema: Schema, *, where: str, param: str, relaxed: dict[str, None] | None = None
 ) -> dict[str, Any]:
-    """The schema to compile. ``where`` names it in messages: ``response_format`` or ``function 'find'``.
+    """Return the schema to compile. ``where`` names it in messages: ``response_format`` or ``function 'find'``.
 
-    ``relaxed``: what cannot be enforced is left out of the schema, and its keyword put there (modified). Without it,
+    ``relaxed``: keywords that cannot be enforced are left out of the schema and put there (modified). Without it,
     raises UnsupportedSchema naming the keyword and its place.
+
+    Example: ``enforceable_schema({"type": "string"}, where="response_format", param="response_format")``.
     """
     try:
         return _Rewriter(schema, where, param, relaxed).whole()
@@ -61,7 +63,7 @@ def enforceable(
 
 
 def no_arguments(schema: Schema | None) -> bool:
-    """Whether a tool's parameters name nothing, so that its only sensible arguments are ``{}``."""
+    """Return whether a tool's parameters name nothing, so that its only sensible arguments are ``{}``."""
     says = {key for key, value in (schema or {}).items() if key in KEPT and value not in ([], {})}
     return says <= {"type", "additionalProperties"} and not isinstance(
         (schema or {}).get("additionalProperties"), dict
@@ -74,7 +76,7 @@ class _Rewriter:
         self._where = where
         self._param = param
         self._relaxed = relaxed
-        self._closing = not any(opens(node) for node in nodes(schema))
+        self._closing = not any(shares_objects(node) for node in nodes(schema))
         self._references = References(schema)
         self._reached: dict[str, Any] = {}
         self._names: dict[tuple[str, int], str] = {}
@@ -89,7 +91,7 @@ class _Rewriter:
             out.setdefault(group, {})[name] = definition
         if size_of(out, {}) > MOST_NODES:
             raise self._refusal(f"a schema of more than {MOST_NODES} parts, its 'oneOf' written out,", "")
-        if at_once(out) > MOST_AT_ONCE:
+        if expressions_at_once(out) > MOST_AT_ONCE:
             raise self._refusal(f"'allOf' of more than {MOST_AT_ONCE} patterns and formats", "")
         if (keyword := needs_controls(out)) and not controls_allowed(out):
             raise self._refusal(
@@ -102,7 +104,7 @@ class _Rewriter:
         return out
 
     def _node(self, node: Any, at: str, base: str) -> Any:
-        """One schema. ``at`` is its JSON pointer; references in it are relative to ``base``."""
+        """Rewrite one schema. ``at`` is its JSON pointer; references in it are relative to ``base``."""
         if isinstance(node, bool):
             return {} if node else False
         if not isinstance(node, Mapping):
@@ -157,9 +159,9 @@ class _Rewriter:
             case "pattern":
                 self._pattern(out, value, at)
             case "minimum" | "exclusiveMinimum":
-                out[key] = inside(value, above=True)
+                out[key] = exact_bound(value, above=True)
             case "maximum" | "exclusiveMaximum":
-                out[key] = inside(value, above=False)
+                out[key] = exact_bound(value, above=False)
             case _:
                 out[key] = value
 
@@ -168,12 +170,12 @@ class _Rewriter:
             self._refuse(f"'{key}' that is not a list of schemas", at, key)
             return
         branches = [self._node(branch, f"{at}/{key}/{i}", base) for i, branch in enumerate(value)]
-        # The library tells branches of oneOf apart by what they say themselves, not behind a reference.
+        # The library distinguishes branches of oneOf by their own keywords, not by those behind a reference.
         out[key] = [self._resolved(branch) if key == "oneOf" else branch for branch in branches]
 
     def _pattern(self, out: dict[str, Any], value: Any, at: str) -> None:
         if not isinstance(value, str):
-            out["pattern"] = value  # The library says what is wrong with it.
+            out["pattern"] = value  # The library refuses it with a reason.
             return
         try:
             out["pattern"] = translated(EQUAL_PATTERNS.get(value, value))
@@ -189,7 +191,7 @@ class _Rewriter:
                 self._refuse(f"'patternProperties' with {e}", at, "patternProperties")
                 out["additionalProperties"] = {}
                 return
-            while text in found:  # Two patterns may be one in the library's words; both schemas count.
+            while text in found:  # Two patterns may have one translation; both schemas count.
                 text = f"(?:{text})"
             found[text] = self._node(schema, f"{at}/patternProperties/{pattern}", base)
         out["patternProperties"] = found
@@ -205,13 +207,13 @@ class _Rewriter:
         key = (str(target.schema), 0) if isinstance(target.schema, bool) else ("", id(target.schema))
         if key not in self._names:
             name = self._names[key] = self._named(ref)
-            self._reached[name] = True  # what refers to itself finds itself visited
+            self._reached[name] = True  # a reference to itself finds the definition visited
             place = ref if ref.startswith("#") else ""
             self._reached[name] = self._node(target.schema, place.removeprefix("#"), target.base)
         out["$ref"] = self._names[key]
 
     def _named(self, ref: str) -> str:
-        """The place of the definition in the schema to compile: its old one, if that needs no escapes."""
+        """Return the definition's place in the schema to compile: its old one, if that needs no escapes."""
         if _PLAIN_REF.fullmatch(ref) and ref not in self._reached:
             return ref
         number = len(self._reached)
@@ -220,7 +222,7 @@ class _Rewriter:
         return f"#/$defs/r{number}"
 
     def _resolved(self, branch: Any) -> Any:
-        """What a branch refers to, where it says nothing else and that is known by now."""
+        """Return the target of a branch that is only a reference, where the target is known by now."""
         for _ in range(8):
             if not (isinstance(branch, dict) and branch.keys() == {"$ref"}):
                 break
@@ -231,7 +233,7 @@ class _Rewriter:
         return branch
 
     def _settled(self, node: Schema, at: str, base: str) -> dict[str, Any]:
-        """The same schema without those refused keywords that say nothing here, or say what others can."""
+        """Return the schema without refused keywords that assert nothing here, or that others can express."""
         out = dict(node)
         for key, idle in IDLE.items():
             if key in out and idle(out):
@@ -255,9 +257,9 @@ class _Rewriter:
         if target is not None and isinstance(target.schema, Mapping):
             names = target.schema
         free = out.get("additionalProperties", {})
-        if says_just(names, "enum") and are_names(names["enum"]):
+        if asserts_only(names, "enum") and are_names(names["enum"]):
             out["properties"] = {name: free for name in names["enum"]}
-        elif says_just(names, "pattern") and isinstance(names["pattern"], str):
+        elif asserts_only(names, "pattern") and isinstance(names["pattern"], str):
             out["patternProperties"] = {names["pattern"]: free}
         else:
             return
@@ -266,7 +268,7 @@ class _Rewriter:
 
     def _check(self, node: dict[str, Any], at: str) -> None:
         for keyword in ("const", "enum"):
-            if keyword in node and too_exact(node[keyword]):
+            if keyword in node and beyond_exact_int(node[keyword]):
                 self._refuse(f"'{keyword}' with an integer beyond 2**53", at, keyword)
                 del node[keyword]
         least = node.get("minProperties", 0)
@@ -292,8 +294,10 @@ class _Rewriter:
             out["format"] = name
 
     def _closed(self, out: dict[str, Any]) -> dict[str, Any]:
-        """An object that names its properties and says nothing of others gets no others: a small model would
-        go on inventing some. Not where other schemas look at the same object."""
+        """Close an object that names its properties and is silent on others.
+
+        A small model would go on inventing some. Not where other schemas apply to the same object.
+        """
         named = out.get("properties")
         silent = not out.keys() & {"additionalProperties", "patternProperties", *BESIDE}
         if (
@@ -307,7 +311,7 @@ class _Rewriter:
         return out
 
     def _refuse(self, what: str, at: str, keyword: str) -> None:
-        """Notes what is left out. Raises UnsupportedSchema where nothing may be."""
+        """Record a keyword that is left out. Raises UnsupportedSchema where nothing may be."""
         if self._relaxed is None:
             raise self._refusal(what, at)
         self._relaxed[keyword] = None

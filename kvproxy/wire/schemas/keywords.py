@@ -27,11 +27,11 @@ EXACT_INT = 2**53
 SHARING = ("allOf", "oneOf")
 BESIDE = ("anyOf", "$ref")
 BRANCHING = ("if", "then", "else", "dependentSchemas", "$dynamicRef")
-"""Further keywords that may look at an object's properties."""
+"""Further keywords that may apply to an object's properties."""
 
 
 def nodes(value: Any) -> Iterator[Schema]:
-    """Everything in a schema that could be one; more than there are does no harm."""
+    """Yield everything in a schema that could be one; a superset does no harm."""
     if isinstance(value, Mapping):
         yield value
         for item in value.values():
@@ -41,8 +41,11 @@ def nodes(value: Any) -> Iterator[Schema]:
             yield from nodes(item)
 
 
-def opens(node: Schema) -> bool:
-    """Whether several schemas may look at one object here: closing one of them would change what all admit."""
+def shares_objects(node: Schema) -> bool:
+    """Return whether several schemas may apply to one object.
+
+    Closing one of them would change the values that all admit.
+    """
     return bool(node.keys() & {*SHARING}) or (
         bool(node.keys() & {*BESIDE})
         and bool(node.keys() & {"properties", "required", "additionalProperties"})
@@ -50,7 +53,10 @@ def opens(node: Schema) -> bool:
 
 
 def size_of(value: Any, known: dict[int, int]) -> int:
-    """Values in ``value`` as it is written, what stands in it twice twice. ``known``: sizes by id (modified)."""
+    """Return the number of values in ``value`` as it is written; a shared one counts each time.
+
+    ``known``: sizes by id (modified).
+    """
     if not isinstance(value, dict | list):
         return 1
     size = known.get(id(value))
@@ -98,25 +104,26 @@ SHAPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "minProperties": ("a count", _count),
     "maxProperties": ("a count", _count),
 }
-"""Keywords whose values are looked into here, so they must be what JSON schema says; the library judges the rest."""
+"""Keywords with values that are read here, so they must have the shape that JSON schema gives them; the library checks
+the rest."""
 
 
-def says_just(node: Schema, keyword: str) -> bool:
-    """Whether a schema of strings asserts just this."""
+def asserts_only(node: Schema, keyword: str) -> bool:
+    """Return whether a schema of strings asserts this keyword alone."""
     return keyword in node and node.keys() & (KEPT | set(REFUSED)) <= {"type", keyword}
 
 
-def inside(bound: Any, *, above: bool) -> Any:
-    """A bound that the library reads exactly: beyond 2**53 with 15 digits, moved inwards."""
+def exact_bound(bound: Any, *, above: bool) -> Any:
+    """Return a bound that the library reads exactly: beyond 2**53 with 15 digits, moved inwards."""
     if isinstance(bound, bool) or not isinstance(bound, int) or abs(bound) <= EXACT_INT:
         return bound
     step: int = 10 ** (len(str(abs(bound))) - 15)
     return -(-bound // step) * step if above else bound // step * step
 
 
-def too_exact(value: Any) -> bool:
+def beyond_exact_int(value: Any) -> bool:
     if isinstance(value, list):
-        return any(too_exact(item) for item in value)
+        return any(beyond_exact_int(item) for item in value)
     if isinstance(value, Mapping):
-        return any(too_exact(item) for item in value.values())
+        return any(beyond_exact_int(item) for item in value.values())
     return isinstance(value, int) and abs(value) > EXACT_INT

@@ -29,9 +29,9 @@ class References:
     """The resources and anchors of one schema. Nothing is ever fetched."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
-        """Raises RecursionError for a schema that is nested too deeply."""
+        """Index a schema. Raises RecursionError for one that is nested too deeply."""
         dialect = root.get("$schema")
-        self._root, self._said = root, isinstance(dialect, str)
+        self._root, self._names_dialect = root, isinstance(dialect, str)
         self._id = "id" if isinstance(dialect, str) and "draft-04" in dialect else "$id"
         self._alone = isinstance(dialect, str) and any(f"draft-0{n}" in dialect for n in (3, 4, 6, 7))
         """Beside ``$ref``, older drafts read nothing else, an ``$id`` neither."""
@@ -42,20 +42,22 @@ class References:
         self._learn(root, "")
 
     def ambiguous(self, node: Mapping[str, Any]) -> bool:
-        """Whether the reference of ``node`` leads to different places in different drafts, and nobody says which:
-        newer ones read an ``$id`` beside it."""
+        """Return whether the target of ``node``'s reference depends on the draft, in a schema without ``$schema``.
+
+        Newer drafts read an ``$id`` beside it.
+        """
         own = node.get("$id")
-        return isinstance(own, str) and not self._said and own != self._root.get("$id")
+        return isinstance(own, str) and not self._names_dialect and own != self._root.get("$id")
 
     def base_of(self, node: Mapping[str, Any], base: str) -> str:
-        """The URI that references inside of ``node`` are relative to, where ``base`` is that outside of it."""
+        """Return the URI that references inside of ``node`` are relative to, where ``base`` is that outside of it."""
         own = node.get(self._id)
         if not isinstance(own, str) or own.startswith("#") or (self._alone and "$ref" in node):
             return base
         return urldefrag(_joined(base, own)).url
 
     def target(self, ref: str, base: str) -> ReferenceTarget | None:
-        """None for what is not inside of the schema."""
+        """Return the target of a reference; None for one outside of the schema."""
         url, fragment = urldefrag(_joined(base, ref))
         resource = self._resources.get(url)
         if resource is None or not fragment:
@@ -88,7 +90,7 @@ class References:
 
 
 def subschemas(node: Mapping[str, Any]) -> Iterator[Any]:
-    """The schemas directly inside of one; what stands in ``enum`` or ``const`` is none."""
+    """Yield the schemas directly inside of one; the values of ``enum`` and ``const`` are none."""
     for keyword in _ONE:
         if keyword in node:
             yield node[keyword]
@@ -101,7 +103,7 @@ def subschemas(node: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _joined(base: str, ref: str) -> str:
-    """As ``urljoin``, which knows no fragments of URNs."""
+    """Join as ``urljoin``, which does not join fragments to URNs."""
     return base + ref if ref.startswith("#") else urljoin(base, ref)
 
 

@@ -1,6 +1,6 @@
-"""A schema with as much of it as can be enforced, for clients that asked for no more than that. Pure.
+"""Relaxes a schema to the part that can be enforced, for clients that did not demand all of it. Pure.
 
-Leaving an assertion out only ever admits more. What remains is what the grammar library compiles.
+Leaving an assertion out only ever admits more. The rest is a schema that the grammar library compiles.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.schemas.blame import keyword_of
-from kvproxy.wire.schemas.json_schema import enforceable
+from kvproxy.wire.schemas.blamed_keyword import blamed_keyword
+from kvproxy.wire.schemas.json_schema import enforceable_schema
 
 Check = Callable[[Mapping[str, Any]], str | None]
-"""Why the library does not take a schema alone; None where it does."""
+"""Returns the library's reason for rejecting a schema alone; None where it compiles."""
 
 _TOGETHER = {
     "minimum/maximum": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
@@ -26,47 +26,50 @@ _ORDER = (
     "minItems", "maxItems", "minLength", "maxLength", "$ref", "const", "enum", "allOf", "anyOf", "required",
     "properties", "items", "prefixItems",
 )  # fmt: skip
-"""Keywords in the order in which they are given up when the library does not say what is wrong."""
+"""Keywords in the order in which they are given up when the library's message names none."""
 
 _SUSPECTS = ("multipleOf", *(keyword for keyword in _ORDER if keyword != "multipleOf"))
 """The same, with the one first that takes the most work for the fewest characters."""
 
 _ALONE = frozenset(("pattern", "format", "multipleOf", "oneOf", "minimum/maximum", "const", "enum"))
-"""Keywords that say all they say beside their own node alone: each can be tried by itself."""
+"""Keywords that assert something about their own node alone: each can be tried by itself."""
 
 MOST_TRIED = 64
-"""Nodes tried by themselves for one keyword; beyond that it goes everywhere."""
+"""Nodes tried by themselves for one keyword; beyond that it is dropped everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
-class Relaxed:
+class RelaxedSchema:
     schema: dict[str, Any]
     left_out: tuple[str, ...]
     """Keywords, each once."""
 
 
-def relaxed(schema: Mapping[str, Any], *, where: str, param: str, check: Check) -> Relaxed:
-    """Never refuses: of what cannot be read at all, the type is kept."""
+def relax_schema(schema: Mapping[str, Any], *, where: str, param: str, check: Check) -> RelaxedSchema:
+    """Return as much of a schema as can be enforced. Never refuses: of an unreadable schema, the type is kept.
+
+    Example: ``relax_schema({"type": "string", "not": {}}, where="x", param="x", check=lambda schema: None).left_out``.
+    """
     left: dict[str, None] = {}
     try:
-        out = enforceable(schema, where=where, param=param, relaxed=left)
+        out = enforceable_schema(schema, where=where, param=param, relaxed=left)
     except UnsupportedSchema:
-        return Relaxed(_type_alone(schema), (*left, "schema"))
+        return RelaxedSchema(_type_alone(schema), (*left, "schema"))
     reason = check(out)
     tried: set[str] = set()
     while reason is not None:
-        keyword = _next(out, keyword_of(reason) or culprit(out, check), tried)
+        keyword = _next(out, blamed_keyword(reason) or culprit(out, check), tried)
         if keyword is None:
-            return Relaxed(_type_alone(schema), (*left, "schema"))
+            return RelaxedSchema(_type_alone(schema), (*left, "schema"))
         tried.add(keyword)
         out = _without(out, keyword, check)
         left[keyword] = None
         reason = check(out)
-    return Relaxed(out, tuple(left))
+    return RelaxedSchema(out, tuple(left))
 
 
 def culprit(schema: Mapping[str, Any], check: Check) -> str | None:
-    """The keyword without which ``check`` takes ``schema``, one that was rewritten; None when it is no single one."""
+    """Return the keyword without which ``check`` takes a rewritten ``schema``; None when it is no single one."""
     for keyword in _SUSPECTS:
         keys = _TOGETHER.get(keyword, (keyword,))
         having = {id(node) for node in _nodes(schema) if node.keys() & set(keys)}
@@ -75,15 +78,15 @@ def culprit(schema: Mapping[str, Any], check: Check) -> str | None:
     return None
 
 
-def _next(schema: Any, said: str | None, tried: set[str]) -> str | None:
-    """The keyword to do without."""
-    order = _ORDER if said is None else (said, *_ORDER)
+def _next(schema: Any, named: str | None, tried: set[str]) -> str | None:
+    """Return the next keyword to drop."""
+    order = _ORDER if named is None else (named, *_ORDER)
     found = {key for node in _nodes(schema) for key in node}
     return next((k for k in order if k not in tried and found & set(_TOGETHER.get(k, (k,)))), None)
 
 
 def _without(schema: dict[str, Any], keyword: str, check: Check) -> dict[str, Any]:
-    """``keyword`` left out where it is to blame, or everywhere when no place of it is by itself."""
+    """Drop ``keyword`` where it is at fault, or everywhere when no place of it is by itself."""
     keys = _TOGETHER.get(keyword, (keyword,))
     nodes = [
         node for node in _nodes(schema) if keys[0] in node or (len(keys) > 2 and node.keys() & set(keys))
@@ -114,12 +117,12 @@ def _dropped(value: Any, keys: tuple[str, ...], ids: set[int]) -> Any:
         if id(value) not in ids or key not in keys:
             out[key] = kept
         elif key == "oneOf" and "anyOf" not in value:
-            out["anyOf"] = kept  # whichever of them: more than one may hold
+            out["anyOf"] = kept  # relaxed: more than one branch may hold
     return out
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
-    """Every schema in one that was rewritten."""
+    """Yield every schema in a rewritten one."""
     if isinstance(value, list):
         for item in value:
             yield from _nodes(item)

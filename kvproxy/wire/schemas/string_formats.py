@@ -1,15 +1,16 @@
-"""The formats and patterns of JSON schema strings: which a grammar enforces, and in which words. Data only."""
+"""The formats and patterns of JSON schema strings that a grammar enforces, and their expressions. Data only."""
 
 from __future__ import annotations
 
 FORMATS = frozenset("email hostname ipv4 ipv6 uuid uri duration".split())
-"""What the library's own expressions enforce."""
+"""Formats that the library's own expressions enforce."""
 
 UNENFORCED = frozenset(
     "idn-email idn-hostname uri-reference iri iri-reference uri-template json-pointer relative-json-pointer "
     "regex".split()
 )
-"""Formats that JSON schema defines and nobody here enforces. A format that it does not define asserts nothing."""
+"""Formats that JSON schema defines and the library does not enforce. A format that JSON schema does not define asserts
+nothing."""
 
 _YEAR = r"(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
 _LEAP = r"(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
@@ -21,9 +22,9 @@ _TIME = (
     r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
 )
 WRITTEN = {"date": f"^{_DATE}$", "time": f"^{_TIME}$", "date-time": f"^{_DATE}T{_TIME}$"}
-"""Formats whose expression in the library admits February 29 of every year and the year 0, which parsers refuse."""
+"""Formats for which the library admits February 29 of every year and the year 0, which parsers refuse."""
 
 EQUAL_PATTERNS = {
     r"^(?!^[-+.]*$)[+-]?0*\d*\.?\d*$": r"^[+-]?(\d+\.?\d*|\.\d+)$",  # pydantic's Decimal
 }
-"""Patterns with look-around that SDKs write, and what says the same without."""
+"""Patterns with look-around that SDKs write, and equal ones without it."""

@@ -10,8 +10,11 @@ from typing_extensions import TypedDict  # pydantic reads no other on Python 3.1
 
 
 class ModelBody(TypedDict):
-    """The context's length has as many names as there are servers whose clients look for it: vLLM's
-    ``max_model_len``, Groq's ``context_window``, OpenRouter's ``context_length``. Null for an upstream's."""
+    """One model.
+
+    The context's length has as many names as there are servers whose clients read it: vLLM's ``max_model_len``, Groq's
+    ``context_window``, OpenRouter's ``context_length``. Null for an upstream's.
+    """
 
     id: str
     object: Literal["model"]
@@ -49,7 +52,10 @@ class AnthropicModelList(TypedDict):
 
 
 def model_body(id: str, root: str, *, local: bool, created: int, max_context: int) -> ModelBody:
-    """``root`` is the served model; ``id`` the same, or an alias of it."""
+    """Return a model's entry. ``root`` is the served model; ``id`` the same, or an alias of it.
+
+    Example: ``model_body("gpt-4o", "qwen", local=True, created=0, max_context=32768)``.
+    """
     length = max_context if local else None
     return {
         "id": id,
@@ -65,7 +71,7 @@ def model_body(id: str, root: str, *, local: bool, created: int, max_context: in
 
 
 def anthropic_model(model: ModelBody) -> AnthropicModel:
-    """``display_name`` is what menus show: of an alias, the model behind it too."""
+    """Return Anthropic's entry. ``display_name`` is for menus: of an alias, the model behind it too."""
     id, root = model["id"], model["root"]
     return {
         "type": "model",
@@ -82,7 +88,10 @@ def anthropic_model(model: ModelBody) -> AnthropicModel:
 def anthropic_page(
     models: Sequence[ModelBody], *, limit: int, after: str | None, before: str | None
 ) -> AnthropicModelList:
-    """The page behind ``after``, else right before ``before``; a name that is not there ends in an empty one."""
+    """Return the page behind ``after``, else right before ``before``; an unknown name gives an empty one.
+
+    Example: ``anthropic_page(models, limit=20, after=None, before=None)["data"]``.
+    """
     ids = [model["id"] for model in models]
     if after is not None:
         found = models[ids.index(after) + 1 :] if after in ids else []

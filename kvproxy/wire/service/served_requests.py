@@ -12,20 +12,20 @@ first."""
 
 
 class KvRequest(TypedDict):
-    """One request that has ended. Counts and ``ttft_s`` are null where the local model was not asked."""
+    """One request that has ended. Counts and ``ttft_s`` are null where the local model was not used."""
 
     object: Literal["kv_request"]
     id: str
     at: float
-    """Unix seconds when it came."""
+    """Unix seconds of its arrival."""
     client: str
-    """Name and version, as it says itself."""
+    """The client's name and version, from its own headers."""
     endpoint: str
     model: str | None
     status: int
     outcome: Outcome
     reason: str | None
-    """Why it was a miss, or the error's code."""
+    """The reason of a miss, or the error's code."""
     document: str | None
     prompt_tokens: int | None
     cached_tokens: int | None
@@ -40,7 +40,7 @@ class KvRequestList(TypedDict):
 
 
 class KvRequestsMissed(TypedDict):
-    """The watcher was too slow for so many."""
+    """The number of requests that a slow watcher missed."""
 
     missed: int
 

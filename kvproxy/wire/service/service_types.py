@@ -1,4 +1,4 @@
-"""Types of the answers of the endpoints around the models: where things are, health, and OpenAI's error body."""
+"""Types of the answers of the endpoints around the models: the welcome page, health, and OpenAI's error body."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Welcome(TypedDict):
 
 
 class OpenAIErrorDetail(TypedDict):
-    """What an upstream's own error has beside these fields is passed on."""
+    """An error's fields. Further fields of an upstream's own error are passed on."""
 
     message: str
     type: str | None

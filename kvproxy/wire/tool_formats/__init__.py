@@ -1,1 +1,1 @@
-"""How model families write tool calls: one module for each, chosen through ``wire/tool_formats/known_formats.py``."""
+"""Formats in which model families write tool calls: one module for each, registered in ``known_formats``."""

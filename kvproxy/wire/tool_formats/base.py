@@ -1,4 +1,4 @@
-"""What every tool format's parser has in common: the buffer, the text around calls, the events."""
+"""The base of every tool format's parser: the buffer, the text around calls, the events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_NAME = 256
 """Characters in a name: that of a namespace and that of its function, of up to 128 each, are one name here."""
 
 CALLABLE = re.compile(NAME + f"{{1,{MOST_NAME}}}")
-"""The pattern of what a function can be called. A call with another name is no call."""
+"""The pattern of a function's name. A call with another name is no call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,48 +30,48 @@ class Prose:
     at: int
 
 
-Heard = Prose | ToolCallDelta
+ParsedPiece = Prose | ToolCallDelta
 
 
 class ToolParser(ABC):
-    """Raw text of one choice in, prose and calls out. Any split of the text gives the same result in the end.
+    """Parses the raw text of one choice into prose and calls. Any split of the text gives the same result in the end.
 
-    Policy, the same for all formats: what turns out to be no call, before its name was given out, comes out
-    as prose, verbatim. A call whose name was given out stays one: what follows its name is its arguments,
-    verbatim, as far as they go, and nothing is closed that the model left open.
+    Policy, the same for all formats: a text that turns out to be no call, before its name was given out, comes out as
+    prose, verbatim. A call whose name was given out stays one: the text behind its name is its arguments, verbatim, as
+    far as they go, and nothing is closed that the model left open.
     """
 
     def __init__(self, tools: Sequence[Tool] = ()) -> None:
-        """``tools``: for formats whose arguments have no types of their own."""
+        """Create a parser. ``tools``: for formats without types of arguments."""
         self._tools = {tool.name: tool for tool in tools}
         self._buffer = ""
         self._at = 0
         self._calls = 0
-        self._out: list[Heard] = []
+        self._out: list[ParsedPiece] = []
         self._margin = _Margin()
 
-    def push(self, text: str) -> list[Heard]:
-        """What can be told by now. Withholds only what could be the beginning of a mark, and layout."""
+    def push(self, text: str) -> list[ParsedPiece]:
+        """Return the pieces that are certain by now. Withholds only a possible beginning of a mark, and layout."""
         self._buffer += text
         while self._step():
             pass
-        return self._told()
+        return self._drain()
 
-    def finish(self) -> list[Heard]:
-        """What was withheld."""
+    def finish(self) -> list[ParsedPiece]:
+        """Return the pieces that were withheld."""
         self._flush()
         self._out += self._margin.end()
-        return self._told()
+        return self._drain()
 
     @abstractmethod
     def _step(self) -> bool:
-        """Reads some of the buffer; False when it has to wait for more."""
+        """Read some of the buffer; return False when it has to wait for more."""
 
     @abstractmethod
     def _flush(self) -> None:
-        """The text ends here."""
+        """Read the rest of the buffer, where the text ends."""
 
-    def _told(self) -> list[Heard]:
+    def _drain(self) -> list[ParsedPiece]:
         out, self._out = self._out, []
         return out
 
@@ -81,12 +81,12 @@ class ToolParser(ABC):
         return taken
 
     def _say(self, text: str) -> None:
-        """``text`` is prose and ends where the buffer begins."""
+        """Emit ``text`` as prose; it ends where the buffer begins."""
         if text:
             self._out += self._margin.add(text, self._at - len(text))
 
     def _say_until(self, mark: str) -> bool:
-        """Takes prose and the mark behind it; False when all was prose but for a possible beginning of it."""
+        """Take prose and the mark behind it; return False when all was prose but for a possible beginning of it."""
         found = self._buffer.find(mark)
         if found < 0:
             self._say(self._take(len(self._buffer) - overlap(self._buffer, mark)))
@@ -101,7 +101,7 @@ class ToolParser(ABC):
         self._calls += 1
 
     def _argue(self, arguments: str) -> None:
-        """More arguments of the call that was begun last."""
+        """Emit more arguments of the call that was begun last."""
         if arguments:
             self._out.append(ToolCallDelta(self._calls - 1, arguments=arguments))
 
@@ -115,7 +115,7 @@ class _Margin:
         self._prose = False
         self._called = False
 
-    def add(self, text: str, at: int) -> list[Heard]:
+    def add(self, text: str, at: int) -> list[ParsedPiece]:
         if not self._held:
             self._at = at
         text = self._held + text
@@ -126,15 +126,15 @@ class _Margin:
     def call(self) -> None:
         self._held, self._prose, self._called = "", False, True
 
-    def end(self) -> list[Heard]:
+    def end(self) -> list[ParsedPiece]:
         return self._say(self._held, 0) if self._prose or not self._called else []
 
-    def _say(self, text: str, keep: int) -> list[Heard]:
-        told = text[: len(text) - keep]
-        self._held = text[len(told) :]
-        said: list[Heard] = [Prose(told, self._at)] if told else []
-        self._at += len(told)
-        return said
+    def _say(self, text: str, keep: int) -> list[ParsedPiece]:
+        prose = text[: len(text) - keep]
+        self._held = text[len(prose) :]
+        pieces: list[ParsedPiece] = [Prose(prose, self._at)] if prose else []
+        self._at += len(prose)
+        return pieces
 
 
 def new_call_id() -> str:
@@ -142,7 +142,7 @@ def new_call_id() -> str:
 
 
 def overlap(text: str, mark: str) -> int:
-    """How many characters at the end of ``text`` could be the beginning of ``mark``."""
+    """Return the number of characters at the end of ``text`` that could be the beginning of ``mark``."""
     for count in range(min(len(text), len(mark) - 1), 0, -1):
         if mark.startswith(text[-count:]):
             return count

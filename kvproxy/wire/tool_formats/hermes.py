@@ -12,7 +12,7 @@ OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
 
 class HermesParser(ToolParser):
-    """Tolerates a missing closing mark and a missing outer brace: the arguments are whole then."""
+    """Parses Hermes. Tolerates a missing closing mark and a missing outer brace: the arguments are whole then."""
 
     def __init__(self, tools: Sequence[Tool] = ()) -> None:
         super().__init__(tools)
@@ -47,7 +47,7 @@ class HermesParser(ToolParser):
         return bool(self._buffer)
 
     def _in_broken(self) -> bool:
-        """Behind the name of a call that went wrong before its arguments were whole."""
+        """Read behind the name of a call that broke before its arguments were whole."""
         found = self._buffer.find(CLOSE)
         if found < 0:
             self._argue(self._take(len(self._buffer) - overlap(self._buffer, CLOSE)))

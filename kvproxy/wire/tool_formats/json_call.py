@@ -1,4 +1,4 @@
-"""``{"name": …, "arguments": {…}}``, read as it comes."""
+"""Incremental reader of ``{"name": …, "arguments": {…}}``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CLOSING = {"{": "}", "[": "]"}
 
 
 class JsonValue:
-    """Finds the end of one value by its brackets and quotes. Stops at what cannot stand in JSON at all."""
+    """Finds the end of one value by its brackets and quotes. Stops at a character that cannot stand in JSON at all."""
 
     def __init__(self) -> None:
         self.kind = ""
@@ -30,7 +30,7 @@ class JsonValue:
         self._escaped = False
 
     def push(self, text: str, i: int) -> int:
-        """Reads ``text`` from ``i``, which is inside of it; returns where it stopped."""
+        """Read ``text`` from ``i``, which is inside of it; return the place where reading stopped."""
         if not self.kind:
             first = {'"': "string", "{": "object", "[": "array"}.get(text[i])
             self.kind = first or "literal"
@@ -74,10 +74,10 @@ class JsonValue:
 
 
 class JsonCall:
-    """One call. ``arguments`` may come before ``name``, and may be JSON inside of a string; other keys are
-    skipped.
+    """Reads one call. ``arguments`` may come before ``name``, and may be JSON inside of a string.
 
-    ``eager``: a name alone makes it a call. Else arguments have to follow, as where any JSON may stand.
+    Other keys are skipped. ``eager``: a name alone makes it a call. Else arguments have to follow, as where any JSON
+    may stand.
     """
 
     def __init__(self, *, eager: bool) -> None:
@@ -87,7 +87,7 @@ class JsonCall:
         self.broken = False
         """The next character cannot be part of a call."""
         self.complete = False
-        """The arguments are."""
+        """The arguments are whole."""
         self._eager = eager
         self._argued = False
         self._state: Callable[[str, int], int] = self._start
@@ -101,18 +101,18 @@ class JsonCall:
         return self.name is not None and (self._eager or self._argued or self.done)
 
     def take(self) -> str:
-        """New argument text; nothing while it is no call yet."""
+        """Return new argument text; none while it is no call yet."""
         if not self.announced:
             return ""
         taken, self._arguments = self._arguments, ""
         return taken
 
     def rest(self) -> str:
-        """Arguments that were withheld until they would be complete, when the text ends before."""
+        """Return arguments that were withheld until they would be complete, when the text ends before."""
         return self._text if self._key in ARGUMENTS and not self.complete else ""
 
     def push(self, text: str) -> int:
-        """Reads what belongs to the object; returns how much that was."""
+        """Read the part that belongs to the object; return its length."""
         i = 0
         while i < len(text) and not (self.done or self.broken):
             if self._state != self._in_value and text[i] in _BLANK:

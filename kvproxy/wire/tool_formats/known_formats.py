@@ -1,4 +1,4 @@
-"""The registry of the ways in which model families write tool calls. A prompt's ``tool_format`` is a key of it."""
+"""The registry of tool formats of model families. A prompt's ``tool_format`` is a key of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from kvproxy.wire.tool_formats.base import ToolParser
 
 @dataclass(frozen=True, slots=True)
 class ToolFormat:
-    """``write`` is what a model would say to make the calls: for fakes and for tests of the parser."""
+    """A parser and its writer.
+
+    ``write`` returns a model's text for some calls: for fakes and for tests of the parser.
+    """
 
     parser: Callable[[Sequence[Tool]], ToolParser]
     write: Callable[[Sequence[ToolCall]], str]

@@ -12,7 +12,7 @@ PYTHON_TAG = "<|python_tag|>"
 
 
 class Llama3JsonParser(ToolParser):
-    """An answer that starts otherwise is text to its end, and so is JSON that is no call."""
+    """Parses Llama 3's JSON. An answer that starts otherwise is text to its end, and so is JSON that is no call."""
 
     def __init__(self, tools: Sequence[Tool] = ()) -> None:
         super().__init__(tools)
@@ -25,7 +25,7 @@ class Llama3JsonParser(ToolParser):
         return bool(self._buffer) and self._state()
 
     def _at_start(self) -> bool:
-        """Before the first call; what stands before it is not shown once it is one."""
+        """Read before the first call; text before it is not shown once it is one."""
         rest = self._buffer.lstrip()
         if PYTHON_TAG.startswith(rest) and rest != PYTHON_TAG:
             return False
@@ -35,7 +35,7 @@ class Llama3JsonParser(ToolParser):
         return self._maybe_call(len(self._buffer) - len(behind))
 
     def _between(self) -> bool:
-        """Behind a call: another one, or text."""
+        """Read behind a call: another one, or text."""
         rest = self._buffer.lstrip()
         behind = rest.removeprefix(";").lstrip()
         if not behind:

@@ -51,7 +51,7 @@ class MistralParser(ToolParser):
         return True
 
     def _head_may_follow(self) -> bool:
-        """Whether all of the buffer could be the beginning of a name and what stands before its arguments."""
+        """Return whether all of the buffer could be the beginning of a name and of the marks before its arguments."""
         cut = max(overlap(self._buffer, ARGS), overlap(self._buffer, CALL_ID))
         return _HEAD_BEGINS.fullmatch(self._buffer[: len(self._buffer) - cut]) is not None
 
@@ -71,7 +71,7 @@ class MistralParser(ToolParser):
         if rest[0] == "]":
             mark = self._take(skipped + 1)
             self._raw += mark if self._raw else ""
-            self._not_a_call()  # unless there was one: nothing is left to say then
+            self._not_a_call()  # behind a call there is no text left to emit
             return True
         self._raw += self._take(skipped)
         if rest[0] != "{":
@@ -96,7 +96,7 @@ class MistralParser(ToolParser):
         return bool(self._buffer)
 
     def _in_broken(self) -> bool:
-        """Nothing marks the end of a call: the rest is its arguments, up to the next mark."""
+        """Read arguments up to the next mark: nothing marks the end of a broken call."""
         found = self._buffer.find(MARK)
         if found < 0:
             self._argue(self._take(len(self._buffer) - overlap(self._buffer, MARK)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from kvproxy.core import Tool, ToolCall
+from kvproxy.core.finite_json import loads_finite
 from kvproxy.wire.tool_formats.base import MOST_NAME, NAME, ToolParser
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
@@ -18,9 +19,9 @@ _HEAD_BEGINS = re.compile(rf"\s*(?:<function={NAME}{{0,{MOST_NAME}}})?")
 
 
 class Qwen3CoderParser(ToolParser):
-    """Values have no types here: a tool's schema says which are text; without one, what is JSON is JSON.
+    """Parses Qwen3-Coder's calls. Each value is given out when it is complete.
 
-    Each value is given out when it is complete.
+    Values have no types here: a tool's schema says which are text; without one, a value that is JSON is JSON.
     """
 
     def __init__(self, tools: Sequence[Tool] = ()) -> None:
@@ -85,7 +86,7 @@ class Qwen3CoderParser(ToolParser):
         kind = schema.get("type") if isinstance(schema, Mapping) else None
         if kind != "string":
             try:
-                parsed = json.loads(value, parse_constant=_no_constant)
+                parsed = loads_finite(value)
                 if kind is not None or not isinstance(parsed, str):
                     return value.strip()
             except (ValueError, RecursionError):
@@ -93,7 +94,7 @@ class Qwen3CoderParser(ToolParser):
         return json.dumps(value, ensure_ascii=False)
 
     def _in_broken(self) -> bool:
-        """Behind the name of a call that went wrong: nothing tells its arguments from text."""
+        """Read behind the name of a broken call: nothing separates its arguments from text."""
         self._argue(self._take(len(self._buffer)))
         return False
 
@@ -114,10 +115,6 @@ class Qwen3CoderParser(ToolParser):
             self._say(OPEN + rest)
         elif self._state in (self._in_function, self._in_broken):
             self._argue(rest)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def write(calls: Sequence[ToolCall]) -> str:

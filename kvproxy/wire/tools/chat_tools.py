@@ -1,4 +1,4 @@
-"""Chat's tools, functions and free-form ones, and which of them the model has to call."""
+"""Chat's tools, functions and free-form ones, and the choice among them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ ToolChoiceField = Annotated[
 
 
 def checked_name(name: str, where: str) -> str:
-    """``where`` is the path of the object that has the name. Raises InvalidRequest."""
+    """Return a valid name. ``where`` is the path of the object that has the name. Raises InvalidRequest."""
     if CALLABLE.fullmatch(name) is None:
         raise InvalidRequest(
             f"Invalid '{where}.name': must be 1 to {MOST_NAME} letters, digits and _ - . / : @.",
@@ -94,8 +94,11 @@ def make_tool(
     where: str,
     schema: str = "parameters",
 ) -> Tool:
-    """``where`` is the path of the object that has the fields, ``schema`` the dialect's name for parameters.
-    Raises InvalidRequest."""
+    """Return a function.
+
+    ``where`` is the path of the object that has the fields, ``schema`` the dialect's name for parameters. Raises
+    InvalidRequest. Example: ``make_tool("find", None, {"type": "object"}, False, where="tools[0].function")``.
+    """
     declared = object_schema(
         parameters, name=checked_name(name, where), strict=strict, where=f"{where}.{schema}"
     )
@@ -103,8 +106,10 @@ def make_tool(
 
 
 def parse_tools(tools: Sequence[ChatToolBody] | None, reading: RequestReading) -> Offered:
-    """Chat's tools. ``reading`` is told which were left out (modified). Raises InvalidRequest, and UnsupportedParameter
-    for a hosted tool where the policy is to refuse."""
+    """Return chat's tools. ``reading`` records those left out (modified).
+
+    Raises InvalidRequest, and UnsupportedParameter for a hosted tool where the policy is to refuse.
+    """
     offered: list[Tool] = []
     missing: set[str] = set()
     for i, tool in enumerate(tools or ()):
@@ -126,7 +131,7 @@ def parse_tools(tools: Sequence[ChatToolBody] | None, reading: RequestReading) -
 
 
 def parse_tool_choice(choice: ChatToolChoiceBody | None, offered: Offered) -> ToolChoice:
-    """Chat's tool_choice. Raises InvalidRequest."""
+    """Read chat's tool_choice. Raises InvalidRequest."""
     return checked_choice(_choice(choice, offered), offered)
 
 

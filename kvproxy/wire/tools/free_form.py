@@ -22,7 +22,7 @@ class TextGrammarBody(Strict):
 
 
 class TextFormatBody(Strict):
-    """``grammar`` is chat's form; in responses its fields stand here."""
+    """The format of a free-form input. ``grammar`` is chat's form; in responses its fields stand here."""
 
     type: str = "text"
     grammar: TextGrammarBody | None = None
@@ -35,18 +35,20 @@ class TextFormatBody(Strict):
 
 
 def free_form(name: str, description: str | None, format: TextFormatBody | None) -> Tool:
-    """The function that stands for a custom tool.
+    """Return the function that stands for a custom tool.
 
-    A regular expression is enforced on the whole input; a Lark grammar is shown to the model instead, since inside of
-    a call the input is a JSON string and a grammar of the text is no grammar of its escaped form.
+    A regular expression is enforced on the whole input; a Lark grammar is shown to the model instead, since inside of a
+    call the input is a JSON string and a grammar of the text is no grammar of its escaped form.
+
+    Example: ``free_form("python", "Runs code.", None).parameters``.
     """
     grammar = format.whole if format is not None and format.type == "grammar" else TextGrammarBody()
     schema: dict[str, Any] = {"type": "string"}
     if grammar.definition and grammar.syntax == "regex":
         schema["pattern"] = f"^(?:{grammar.definition})$"
-    told = [description] if description else []
+    texts = [description] if description else []
     if grammar.definition:
-        told.append(
+        texts.append(
             f"`{INPUT}` must match this {_SYNTAX.get(grammar.syntax or '', 'grammar')}:\n{grammar.definition}"
         )
     parameters = {
@@ -55,19 +57,19 @@ def free_form(name: str, description: str | None, format: TextFormatBody | None)
         "required": [INPUT],
         "additionalProperties": False,
     }
-    return Tool(name, "\n\n".join(told) or None, parameters, strict=True, assumed=True, form="custom")
+    return Tool(name, "\n\n".join(texts) or None, parameters, strict=True, assumed=True, form="custom")
 
 
 _SYNTAX = {"lark": "Lark grammar", "regex": "regular expression"}
 
 
 def arguments_of(input: str) -> str:
-    """The call's arguments as the model wrote them."""
+    """Return the call's arguments as the model wrote them."""
     return json.dumps({INPUT: input}, ensure_ascii=False)
 
 
 def input_of(arguments: str) -> str:
-    """The text of a whole call; what the model wrote where that is no object with one text."""
+    """Return the text of a whole call; the arguments as they are where they are no object with one text."""
     reader = InputReader()
     return reader.push(arguments) + reader.end()
 
@@ -75,13 +77,13 @@ def input_of(arguments: str) -> str:
 class InputReader:
     """Takes the text out of ``{"input": "…"}`` while it is written. Any split of it gives the same text.
 
-    What begins otherwise is withheld to the end, and comes out as the only text in it, or verbatim.
+    Arguments that begin otherwise are withheld to the end, and come out as the only text in them, or verbatim.
     """
 
     def __init__(self) -> None:
         self._raw = ""
         self._read = 0
-        """Characters of ``_raw`` that were told or are layout."""
+        """Characters of ``_raw`` that were given out or are layout."""
         self._state: Literal["before", "inside", "behind", "other"] = "before"
 
     def push(self, arguments: str) -> str:
@@ -91,7 +93,7 @@ class InputReader:
         return self._inside() if self._state == "inside" else ""
 
     def end(self) -> str:
-        """Returns the text that was withheld."""
+        """Return the text that was withheld."""
         if self._state in ("before", "other"):
             return _only_text(self._raw)
         return ""
@@ -104,14 +106,14 @@ class InputReader:
             self._state = "other"
 
     def _inside(self) -> str:
-        told: list[str] = []
+        read: list[str] = []
         while (piece := _PIECE.match(self._raw, self._read)) is not None:
-            told.append(_decoded(piece[0]))
+            read.append(_decoded(piece[0]))
             self._read = piece.end()
         if self._raw.startswith('"', self._read):
             self._state = "behind"
         self._raw, self._read = self._raw[self._read :], 0
-        return "".join(told)
+        return "".join(read)
 
 
 _MOST_HEAD = 64

@@ -1,4 +1,4 @@
-"""A request's tools as the model gets them, and which of the client's nobody here can run."""
+"""A request's tools as the model gets them, and the names of those that only a provider can run."""
 
 from __future__ import annotations
 
@@ -19,38 +19,44 @@ _KIND = re.compile(r"[a-z0-9_.-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """``missing``: names and types of the tools that were left out, as a choice would name them."""
+    """The tools of a request. ``missing``: names and types of those left out, as a choice would name them."""
 
     tools: tuple[Tool, ...] = ()
     missing: frozenset[str] = frozenset()
 
 
 def leave_out_tool(reading: RequestReading, type: str, where: str, *, hint: str = "") -> None:
-    """Notes in ``reading`` (modified) that a tool only its provider can run is not offered. ``where`` is its path.
+    """Record in ``reading`` (modified) that a tool only its provider can run is not offered. ``where`` is its path.
 
-    Raises UnsupportedParameter where the policy is to refuse.
+    Raises UnsupportedParameter where the policy is to refuse. Example: ``leave_out_tool(reading, "web_search",
+    "tools[3]")``.
     """
     kind = type if _KIND.fullmatch(type) else "a tool of unknown type"
     if reading.policy.hosted_tools == "refuse":
         param = f"{where}.type" if where.endswith("]") else where
         raise UnsupportedParameter(
-            f"Unsupported value: '{param}' is '{kind}', which nobody here can run. {hint or 'Leave it out.'}",
+            f"Unsupported value: '{param}' is '{kind}', which only its provider's servers can run. "
+            f"{hint or 'Leave it out.'}",
             param=param,
         )
     reading.leave_out(where, kind)
 
 
 def checked_tools(tools: Sequence[Tool], *, param: str = "tools") -> tuple[Tool, ...]:
-    """One that is sent twice counts once. Raises InvalidRequest when two have one name, or when they are too many."""
+    """Return the tools, repeated ones once.
+
+    Raises InvalidRequest when two have one name, or when there are too many.
+    """
     if len(tools) > MOST_TOOLS:
         raise InvalidRequest(
-            f"Invalid '{param}': {len(tools)} tools, but at most {MOST_TOOLS} are allowed.", param=param
+            f"Invalid '{param}': {len(tools)} tools, but at most {MOST_TOOLS} are allowed. Send fewer.",
+            param=param,
         )
     seen: dict[str, Tool] = {}
     for tool in tools:
         if seen.setdefault(tool.name, tool) != tool:
             raise InvalidRequest(
-                f"Invalid '{param}': the name '{tool.name[:64]}' is given to two of them.", param=param
+                f"Invalid '{param}': two tools have the name '{tool.name[:64]}'. Rename one.", param=param
             )
     return tuple(seen.values())
 
@@ -58,10 +64,12 @@ def checked_tools(tools: Sequence[Tool], *, param: str = "tools") -> tuple[Tool,
 def checked_choice(
     choice: ToolChoice, offered: Offered, *, param: str = "tool_choice", tools_param: str = "tools"
 ) -> ToolChoice:
-    """``none`` and ``auto`` ask for nothing where there are no tools; clients send them all the same. Of several
-    allowed tools those that were left out are dropped.
+    """Return the choice among the offered tools.
 
-    Raises InvalidRequest for a choice among tools that are not there.
+    ``none`` and ``auto`` ask for nothing where there are no tools; clients send them all the same. Of several allowed
+    tools those that were left out are dropped. Raises InvalidRequest for a choice among tools that are not there.
+
+    Example: ``checked_choice(ToolChoice("required", ("find",)), offered)``.
     """
     known = {tool.name for tool in offered.tools}
     named = known | offered.missing
@@ -90,10 +98,10 @@ def _unknown(name: str, param: str, tools_param: str, *, any_tools: bool) -> Inv
 def _not_here(choice: ToolChoice, offered: Offered, param: str, tools_param: str) -> InvalidRequest:
     if not offered.missing:
         return _without_tools(param, tools_param)
-    named = f"'{choice.names[0][:64]}' was" if len(choice.names) == 1 else "the tools it asks for were"
+    named = f"'{choice.names[0][:64]}' was" if len(choice.names) == 1 else "the tools that it names were"
     return UnsupportedParameter(
-        f"Unsupported value for '{param}': a call is demanded, but {named} left out, as nobody here can run what only "
-        "a provider's servers run. Choose a function, or 'auto'.",
+        f"Unsupported value for '{param}': a call is demanded, but {named} left out: only a "
+        "provider's servers can run such a tool. Choose a function, or 'auto'.",
         param=param,
     )
 

@@ -10,10 +10,12 @@ from kvproxy.wire.bodies.json_text import type_name
 
 
 def object_schema(value: object, *, name: str, strict: bool, where: str) -> Mapping[str, Any] | None:
-    """The schema with the client's own key order; None where nothing is declared: null, ``{}`` and booleans.
+    """Return the schema with the client's own key order; None for null, ``{}`` and booleans, which declare nothing.
 
-    Arguments are an object whatever a schema says, so another ``type`` is read as one, unless it is to be enforced.
-    ``where`` is the path of the field. Raises InvalidRequest.
+    Arguments are always an object, so another ``type`` is read as one, unless it is to be enforced. ``where`` is the
+    path of the field. Raises InvalidRequest.
+
+    Example: ``object_schema({"type": "object"}, name="find", strict=False, where="tools[0].function.parameters")``.
     """
     if value is None or isinstance(value, bool) or value == {}:
         return None
@@ -22,8 +24,8 @@ def object_schema(value: object, *, name: str, strict: bool, where: str) -> Mapp
             f"Invalid '{where}': must be a JSON Schema of an object, not {type_name(value)}.", param=where
         )
     declared = {key: part for key, part in value.items() if part is not None or key not in _MAY_BE_NULL}
-    said = declared.get("type", "object")
-    if strict and said != "object" and not (isinstance(said, list) and "object" in said):
+    kind = declared.get("type", "object")
+    if strict and kind != "object" and not (isinstance(kind, list) and "object" in kind):
         raise InvalidRequest(
             f"Invalid '{where}': function '{name}' needs a JSON Schema of 'type: \"object\"'.", param=where
         )

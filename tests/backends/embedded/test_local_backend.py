@@ -41,7 +41,8 @@ from kvproxy.errors import (
 from kvproxy.events import Event, Finished, Started, TextDelta
 from kvproxy.store.page_store import PageStore
 from tests.engine.constraints import Walk
-from tests.engine.tiny import VOCAB, Rig, make_model, make_rig, prompt, write_vocabulary
+from tests.engine.harness import EngineHarness, make_harness
+from tests.engine.tiny import VOCAB, make_model, prompt, write_vocabulary
 
 ANN, BOB = Caller("ann", "tenant:ann"), Caller("bob", "tenant:bob")
 DOCUMENT = prompt(1, 600)
@@ -70,7 +71,7 @@ class Home:
 
     def open(self) -> None:
         self.store = PageStore(self._folder, max_size=self.max_size, fingerprint=self._model.fingerprint)
-        self.rig: Rig = make_rig(
+        self.rig: EngineHarness = make_harness(
             self._model, self._vocabulary, pages=self.pages, max_context=1024, store=self.store
         )
         self.backend = EmbeddedBackend(self.rig.engine, "tiny", self.store)

@@ -18,6 +18,7 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import DocumentNotFound, InvalidRequest, SetupError
+from tests.callback_time import slowness
 from tests.documents.conversation import (
     ALICE,
     APACHE,
@@ -263,7 +264,7 @@ def test_a_known_document_costs_next_to_nothing(folder: Path, tokenizer: Tokeniz
     request = chat(("system", text + "\n\nBe brief."), ("user", "What is it?"))
     times = []
     for _ in range(50):
-        began = time.perf_counter()
+        began = time.thread_time()
         composer.compose(request, BOB)
-        times.append(time.perf_counter() - began)
-    assert sorted(times)[len(times) // 2] < 0.002
+        times.append(time.thread_time() - began)
+    assert sorted(times)[len(times) // 2] < 0.002 * slowness()

@@ -32,7 +32,7 @@ def chain(length: int, policy: GreedyDual, uses: int = 1) -> list[Node]:
         nodes.append(make_node(index, nodes[-1] if nodes else None))
     for _ in range(uses):
         for node in nodes:
-            policy.used(node)
+            policy.note_use(node)
     return nodes
 
 
@@ -44,8 +44,8 @@ def test_priority_is_clock_plus_frequency_times_cost() -> None:
     policy = greedy()
     (node,) = chain(1, policy)
     assert policy.priority(node) == pytest.approx(FIRST_USE)
-    policy.used(node)
-    policy.used(node)
+    policy.note_use(node)
+    policy.note_use(node)
     assert policy.priority(node) == pytest.approx(FIRST_USE + 2)
 
 
@@ -60,7 +60,7 @@ def test_what_is_not_used_again_is_overtaken_by_the_clock() -> None:
         overtaken = new.priority > value
         if overtaken:
             break
-        policy.evicted(new)
+        policy.note_eviction(new)
     assert overtaken
 
 
@@ -69,8 +69,8 @@ def test_old_uses_count_less() -> None:
     (node,) = chain(1, policy, uses=3)
     before = node.frequency
     for _ in range(int(TURNOVERS * POOL)):
-        policy.taken()
-    policy.used(node)
+        policy.note_allocation()
+    policy.note_use(node)
     assert node.frequency == pytest.approx(before / 2 + 1)
 
 
@@ -79,8 +79,8 @@ def test_the_clock_is_taken_when_the_last_reader_lets_go() -> None:
     first, second = chain(1, policy)[0], chain(1, policy)[0]
     gone = make_node()
     gone.priority = 7.0
-    policy.evicted(gone)
-    policy.rested(second)
+    policy.note_eviction(gone)
+    policy.note_idle(second)
     assert policy.priority(second) == pytest.approx(policy.priority(first) + 7.0)
 
 
@@ -96,10 +96,10 @@ def test_a_chain_ends_where_another_branches_off_or_more_is_used() -> None:
     nodes = chain(4, policy)
     for node in nodes[:2]:
         for _ in range(4):
-            policy.used(node)
+            policy.note_use(node)
     assert policy.priority(nodes[-1]) == pytest.approx(FIRST_USE), "what others use too raises no mean"
     other = make_node(2, nodes[1])
-    policy.used(other)
+    policy.note_use(other)
     assert policy.priority(nodes[-1]) == pytest.approx(FIRST_USE)
 
 
@@ -117,13 +117,13 @@ def test_the_usual_policies() -> None:
     recent, frequent = LeastRecent(), LeastFrequent()
     a, b = make_node(), make_node()
     for node in (a, b, b, a):
-        recent.used(node)
+        recent.note_use(node)
     assert recent.priority(b) < recent.priority(a)
     a, b = make_node(), make_node()
     for node in (a, a, b):
-        frequent.used(node)
+        frequent.note_use(node)
     assert frequent.priority(b) < frequent.priority(a)
-    frequent.used(b)
+    frequent.note_use(b)
     assert frequent.priority(a) < frequent.priority(b), "of equals, the one used longer ago"
 
 
@@ -133,5 +133,5 @@ def test_belady_drops_what_is_needed_last_and_what_is_never_needed_first() -> No
     policy.never = "question"
     for node, at in ((soon, 3.0), (late, 9.0), (never, 3.0)):
         policy.next_use = at
-        policy.used(node)
+        policy.note_use(node)
     assert policy.priority(never) < policy.priority(late) < policy.priority(soon)

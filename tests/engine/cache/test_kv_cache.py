@@ -71,18 +71,18 @@ def test_the_least_used_goes_first() -> None:
     for first in (10, 30):
         match = cache.match((first, *TOKENS), ["a"], 5)
         assert match.tokens == 5
-        cache.used(match.nodes)
+        cache.note_use(match.nodes)
     held = take(cache, 1)
     assert [cache.match((f, *TOKENS), ["a"], 5).tokens for f in (10, 20, 30)] == [5, 0, 5]
     cache.return_pages(held)
 
 
-def test_what_is_pinned_or_held_is_never_evicted() -> None:
+def test_retained_and_held_pages_are_never_evicted() -> None:
     cache = make_cache(3)
-    (pinned,) = keep(cache, (10, *TOKENS[:9]))
+    (retained,) = keep(cache, (10, *TOKENS[:9]))
     (used,) = keep(cache, (20, *TOKENS[:9]))
     keep(cache, (30, *TOKENS[:9]))
-    cache.retain([pinned])
+    cache.retain([retained])
     shared = cache.share(used)
     assert not cache.reserve(2)
     page = take(cache, 1)[0]
@@ -91,43 +91,43 @@ def test_what_is_pinned_or_held_is_never_evicted() -> None:
     assert not cache.reserve(1)
     with pytest.raises(MemoryError):
         cache.take(None)
-    cache.release([pinned])
+    cache.release([retained])
     cache.return_pages([shared, page])
     assert cache.check([]) == []
 
 
-def test_a_hold_keeps_its_pages_until_its_block_ends() -> None:
+def test_a_retained_match_keeps_its_pages_until_its_block_ends() -> None:
     cache = make_cache(2)
     keep(cache, TOKENS[:300])
-    with cache.hold(TOKENS[:301], ["a"]) as match:
+    with cache.retain_match(TOKENS[:301], ["a"]) as match:
         assert match.tokens == 300
         assert not cache.reserve(1)
     assert cache.reserve(2)
 
 
-def test_a_hold_never_takes_the_last_token() -> None:
+def test_a_retained_match_never_takes_the_last_token() -> None:
     cache = make_cache(2)
     keep(cache, TOKENS[:300])
-    with cache.hold(TOKENS[:300], ["a"]) as match:
+    with cache.retain_match(TOKENS[:300], ["a"]) as match:
         assert match.tokens == 299
 
 
-def test_a_hold_cannot_take_pages_that_were_promised() -> None:
+def test_a_retained_match_cannot_take_reserved_pages() -> None:
     """Else a running request would find no page in the middle of its prompt."""
     cache = make_cache(4)
     keep(cache, TOKENS[:300])
     assert cache.reserve(3)
-    with cache.hold(TOKENS[:400], ["a"]) as match:
+    with cache.retain_match(TOKENS[:400], ["a"]) as match:
         assert match.tokens == 0
         pages = [cache.take(None) for _ in range(3)]
     cache.return_pages(pages)
     assert cache.check([]) == []
-    with cache.hold(TOKENS[:400], ["a"]) as match:
+    with cache.retain_match(TOKENS[:400], ["a"]) as match:
         assert match.tokens == PAGE_TOKENS, "one page was evicted, its parent is still there"
 
 
-def test_a_page_below_one_in_use_counts_as_kept() -> None:
-    """A parent whose child is in use cannot go, though nobody uses the parent itself."""
+def test_a_page_above_one_in_use_is_not_evictable() -> None:
+    """A parent of a node in use cannot be evicted, though no sequence uses the parent itself."""
     cache = make_cache(3)
     parent, child = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     shared = cache.share(child)
@@ -206,20 +206,20 @@ def test_a_partial_page_that_grows_replaces_what_it_was() -> None:
     assert cache.occupancy().evictable == 1
 
 
-def test_a_partial_page_that_is_stored_or_pinned_is_not_replaced() -> None:
+def test_a_partial_page_that_is_stored_or_retained_is_not_replaced() -> None:
     cache = make_cache(2)
     (page,) = take(cache, 1)
     stored = cache.register("a", None, TOKENS[:10], page)
     assert stored is not None
     cache.mark_stored(stored)
-    pinned = cache.register("a", None, TOKENS[:90], page)
-    assert pinned is not None
-    cache.retain([pinned])
+    retained = cache.register("a", None, TOKENS[:90], page)
+    assert retained is not None
+    cache.retain([retained])
     cache.register("a", None, TOKENS[:200], page)
     assert {len(n.token_ids) for n in cache.index} == {10, 90, 200}
     cache.return_pages([page])
     assert cache.occupancy().evictable == 0
-    cache.release([pinned])
+    cache.release([retained])
     assert cache.check([]) == []
     assert cache.occupancy().evictable == cache.occupancy().held == 1, "three nodes hold one page"
     cache.return_pages(take(cache, 2))
@@ -240,8 +240,8 @@ def test_a_known_page_in_use_stays_when_the_same_is_computed_again() -> None:
     assert cache.check([]) == []
 
 
-def test_a_known_page_that_nobody_uses_gives_way_to_the_same_one_computed_again() -> None:
-    """Else what is registered below would keep it from going, though somebody was promised it."""
+def test_a_known_page_that_is_not_in_use_gives_way_to_the_same_one_computed_again() -> None:
+    """Else the nodes registered below would keep it from eviction, though it was reserved."""
     cache = make_cache(3)
     (known,) = keep(cache, TOKENS[:PAGE_TOKENS])
     assert cache.reserve(3)
@@ -257,7 +257,7 @@ def test_a_known_page_that_nobody_uses_gives_way_to_the_same_one_computed_again(
 def test_a_partial_page_computed_further_elsewhere_is_replaced_too() -> None:
     cache = make_cache(3)
     (old,) = keep(cache, TOKENS[:40])
-    cache.used([old])
+    cache.note_use([old])
     (new,) = keep(cache, TOKENS[:90])
     assert list(cache.index) == [new] and cache.occupancy().held == 1
     assert new.frequency >= 1.0, "what it was used for counts on"
@@ -265,27 +265,27 @@ def test_a_partial_page_computed_further_elsewhere_is_replaced_too() -> None:
     assert len(cache.index) == 2, "another continuation is another page"
 
 
-def test_fixed_pages_stay_up_to_a_share() -> None:
+def test_pinned_pages_stay_up_to_a_share() -> None:
     cache = make_cache(4)
-    fixed = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
+    pinned = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     other = keep(cache, (10, *TOKENS[:9]))
-    assert cache.pin(fixed, 2) is PinOutcome.PINNED and cache.pin(other, 2) is PinOutcome.OVER_BUDGET
+    assert cache.pin(pinned, 2) is PinOutcome.PINNED and cache.pin(other, 2) is PinOutcome.OVER_BUDGET
     assert cache.pinned == 2 and not cache.reserve(3)
     cache.return_pages(take(cache, 2))
     assert cache.match(TOKENS, ["a"], 999).tokens == 2 * PAGE_TOKENS
-    assert cache.pin(fixed, 2) is PinOutcome.PINNED, (
+    assert cache.pin(pinned, 2) is PinOutcome.PINNED, (
         "a second document on the same pages takes no more of them"
     )
-    cache.unpin(fixed)
+    cache.unpin(pinned)
     assert cache.pinned == 2 and not cache.reserve(3)
-    cache.unpin(fixed)
+    cache.unpin(pinned)
     assert cache.pinned == 0 and cache.reserve(4)
     assert cache.check([]) == []
 
 
-def test_a_page_that_is_not_resident_cannot_be_fixed_and_a_forgotten_one_is_no_more() -> None:
+def test_a_page_that_is_not_resident_cannot_be_pinned_and_a_forgotten_one_is_no_more() -> None:
     cache = make_cache(2)
-    stored = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    stored = cache.add_stored("a", None, TOKENS[:PAGE_TOKENS])
     assert cache.pin([stored], 9) is PinOutcome.ABSENT
     (node,) = keep(cache, (10, *TOKENS[:9]))
     assert cache.pin([node], 1) is PinOutcome.PINNED
@@ -297,18 +297,18 @@ def test_a_page_that_is_not_resident_cannot_be_fixed_and_a_forgotten_one_is_no_m
 
 def test_a_page_that_arrives_for_a_forgotten_node_is_free_again() -> None:
     cache = make_cache(2)
-    node = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    node = cache.add_stored("a", None, TOKENS[:PAGE_TOKENS])
     (page,) = take(cache, 1)
     cache.discard(node)
-    assert not cache.arrived(node, page)
+    assert not cache.attach_loaded(node, page)
     assert cache.check([]) == [] and cache.occupancy().free == 2
 
 
 def test_the_second_of_two_arrivals_is_free_again() -> None:
     cache = make_cache(2)
-    node = cache.know("a", None, TOKENS[:PAGE_TOKENS])
+    node = cache.add_stored("a", None, TOKENS[:PAGE_TOKENS])
     first, second = take(cache, 2)
-    assert cache.arrived(node, first) and not cache.arrived(node, second)
+    assert cache.attach_loaded(node, first) and not cache.attach_loaded(node, second)
     assert node.page == first and cache.check([]) == []
 
 
@@ -317,8 +317,8 @@ def test_a_bad_stored_copy_is_forgotten_unless_memory_has_the_page() -> None:
     (resident,) = keep(cache, TOKENS[:10], stored=True)
     cache.discard_if_absent(resident)
     assert cache.match(TOKENS, ["a"], 10).tokens == 10
-    absent = cache.know("b", None, TOKENS[:PAGE_TOKENS])
-    cache.know("b", absent, TOKENS[PAGE_TOKENS:300])
+    absent = cache.add_stored("b", None, TOKENS[:PAGE_TOKENS])
+    cache.add_stored("b", absent, TOKENS[PAGE_TOKENS:300])
     cache.discard_if_absent(absent)
     assert cache.match(TOKENS, ["b"], 300).tokens == 0
     assert cache.check([]) == []

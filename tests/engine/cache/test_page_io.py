@@ -9,14 +9,14 @@ from dataclasses import replace
 import pytest
 
 from kvproxy.core import PUBLIC
-from kvproxy.engine.cache.page_io import READ_AHEAD, PageIO, Read, Written
+from kvproxy.engine.cache.page_io import READ_AHEAD, PageIO, PageRead, PageWritten
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_store import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Loaded, Missing, Rejected
 
 
 class Slow:
-    """A store whose calls wait for ``go``."""
+    """A store that answers once ``go`` is set."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -58,7 +58,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_results_are_handed_over_and_never_run_on_an_io_thread() -> None:
-    store, calls, read, written = Slow(), list[Callable[[], None]](), list[Read](), list[Written]()
+    store, calls, read, written = Slow(), list[Callable[[], None]](), list[PageRead](), list[PageWritten]()
     io = PageIO(store, calls.append)
     page = node()
     store.go.set()
@@ -69,11 +69,11 @@ def test_results_are_handed_over_and_never_run_on_an_io_thread() -> None:
     assert (read, written) == ([], [])
     for call in calls:
         call()
-    assert read == [Read(page, Missing())] and written == [Written(page, None)]
+    assert read == [PageRead(page, Missing())] and written == [PageWritten(page, None)]
 
 
 def test_errors_are_results() -> None:
-    store, calls, read, written = Slow(), list[Callable[[], None]](), list[Read](), list[Written]()
+    store, calls, read, written = Slow(), list[Callable[[], None]](), list[PageRead](), list[PageWritten]()
     store.error = OSError("no such luck")
     io = PageIO(store, calls.append)
     store.go.set()
@@ -171,7 +171,7 @@ def test_no_more_is_read_than_there_are_buffers_until_the_first_is_taken() -> No
 
     store, calls = Filling(), list[Callable[[], None]]()
     io = PageIO(store, calls.append, None, 9)
-    read = list[Read]()
+    read = list[PageRead]()
     for _ in range(READ_AHEAD + 3):
         io.read(node(), read.append)
     wait_until(lambda: len(calls) == READ_AHEAD)

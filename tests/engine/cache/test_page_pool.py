@@ -34,10 +34,10 @@ def test_the_scratch_page_is_never_handed_out() -> None:
 def test_a_page_is_free_when_its_last_holder_lets_go() -> None:
     pool = make_pool(2)
     page = pool.allocate()
-    pool.hold(page)
-    pool.release(page)
+    pool.add_holder(page)
+    pool.remove_holder(page)
     assert pool.free == 1
-    pool.release(page)
+    pool.remove_holder(page)
     assert pool.free == 2
 
 
@@ -46,7 +46,7 @@ def test_nothing_of_its_last_holder_is_left_in_a_page() -> None:
     page = pool.allocate()
     pool.clear(page)
     pool.kv[:, :, :, page] = float("nan")
-    pool.release(page)
+    pool.remove_holder(page)
     assert pool.allocate() == page
     pool.clear(page)
     assert not pool.kv.any()
@@ -66,7 +66,7 @@ def test_any_order_of_taking_and_giving_back_keeps_the_count() -> None:
     held: list[int] = []
     for _ in range(3000):
         if held and (pool.free == 0 or source.random() < 0.5):
-            pool.release(held.pop(source.randrange(len(held))))
+            pool.remove_holder(held.pop(source.randrange(len(held))))
         else:
             page = pool.allocate(source.choice(held) if held and source.random() < 0.7 else None)
             assert page not in held

@@ -139,7 +139,7 @@ def test_check_names_every_kind_of_fault() -> None:
     assert "neither in memory nor on disk" in index.check()[0]
     tail.stored = True
     tail.retained = -1
-    assert "-1 pins" in index.check()[0]
+    assert "is retained -1 times" in index.check()[0]
     tail.retained = 0
     full.token_ids = full.token_ids[:-1]
     assert len(index.check()) == 2
@@ -176,7 +176,7 @@ def test_a_match_is_the_longest_shared_start_of_all_that_may_be_read(seed: int) 
 
 
 class TestResident:
-    """What figures say of a kept prefix is what a lookup finds."""
+    """`PrefixIndex.resident`, for figures, counts the tokens that a lookup finds."""
 
     TOKENS = tuple(range(1, 3 * PAGE_TOKENS + 41))
 

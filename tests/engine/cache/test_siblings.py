@@ -56,7 +56,7 @@ def test_one_of_two_equal_pages_is_removed() -> None:
 
 
 def test_a_search_does_not_grow_with_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A public document has thousands of readers, whose prompts go on from it with the same tokens."""
+    """A public document has thousands of readers with prompts that go on from it with the same tokens."""
     found = made(*(Page((7, 7, 7, i // 100, i % 100)) for i in range(10_000)))
     compared = 0
 

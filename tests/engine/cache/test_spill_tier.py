@@ -12,13 +12,13 @@ from kvproxy.engine.cache.page_costs import PageCosts, PageWork
 from kvproxy.engine.cache.page_key import root_key
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
-from kvproxy.engine.cache.spill_tier import PENDING, Spill
+from kvproxy.engine.cache.spill_tier import PENDING, SpillTier
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.store.page_store import Loaded, Missing
+from kvproxy.store.page_results import Loaded, Missing
 from kvproxy.store.spill_files import SpillFolder
-from tests.engine.conftest import RigMaker
+from tests.engine.harness import EngineHarness, HarnessMaker
 from tests.engine.spill_files import MemoryFiles
-from tests.engine.tiny import Rig, prompt
+from tests.engine.tiny import prompt
 
 SHAPE = PageShape(layers=1, kv_heads=1, head_dim=2, dtype=torch.float32)
 
@@ -32,10 +32,10 @@ class Home:
         pool = PagePool(SHAPE, pages + 1, torch.device("cpu"))
         self.cache = KVCache(pool, PrefixIndex(root_key("test")), costs)
         self.costs = costs
-        self.spill: Spill = self.cache.spill_into(self.files, self.files.calls.append)
+        self.spill: SpillTier = self.cache.spill_into(self.files, self.files.calls.append)
 
     def keep(self, *firsts: int) -> list[Node]:
-        """A chain of full pages, one for each number, which fills the page too."""
+        """Register a chain of full pages, one for each number, which fills the page too."""
         assert self.cache.reserve(len(firsts))
         pages: list[int] = []
         nodes: list[Node] = []
@@ -65,7 +65,7 @@ class Home:
         return bytes(result.payload)
 
 
-def all_written(rig: Rig) -> bool:
+def all_written(rig: EngineHarness) -> bool:
     assert rig.engine.spill is not None
     return rig.engine.spill.pending == 0
 
@@ -115,7 +115,7 @@ def test_a_page_that_came_back_is_not_written_again(home: Home) -> None:
     assert home.cache.reserve(1)
     page = home.cache.take(None)
     home.cache.pool.write(page, home.read(node))
-    assert home.cache.arrived(node, page)
+    assert home.cache.attach_loaded(node, page)
     home.press(3)
     home.written()
     assert node.page is None and set(home.files.files) == names
@@ -186,7 +186,7 @@ def test_a_failed_write_of_a_page_that_came_back_costs_nothing(home: Home) -> No
     assert home.cache.reserve(1)
     page = home.cache.take(None)
     home.cache.pool.write(page, home.read(node))
-    assert home.cache.arrived(node, page)
+    assert home.cache.attach_loaded(node, page)
     home.written()
     assert node.page == page and not node.spilled
     assert home.cache.check([]) == []
@@ -210,7 +210,9 @@ def test_what_is_cheaper_to_compute_is_dropped(home: Home) -> None:
     assert not node.spilled and len(home.cache.index) == 0
 
 
-def test_spilled_pages_come_back_bit_for_bit(any_model: TileModel, rigs: RigMaker, tmp_path: Path) -> None:
+def test_spilled_pages_come_back_bit_for_bit(
+    any_model: TileModel, rigs: HarnessMaker, tmp_path: Path
+) -> None:
     tokens = prompt(6, 700)
     files = SpillFolder(tmp_path / "spill", max_size=2**30, fingerprint=any_model.fingerprint)
     rig = rigs(any_model, spill=files)
@@ -233,7 +235,7 @@ def test_spilled_pages_come_back_bit_for_bit(any_model: TileModel, rigs: RigMake
 
 @pytest.mark.parametrize("damage", ["torn", "flipped", "gone"])
 def test_a_damaged_spilled_page_is_a_miss(
-    rigs: RigMaker, llama: TileModel, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    rigs: HarnessMaker, llama: TileModel, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokens = prompt(6, 700)
     files = SpillFolder(tmp_path, max_size=2**30, fingerprint=llama.fingerprint)

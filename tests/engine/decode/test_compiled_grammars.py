@@ -511,7 +511,7 @@ async def test_a_schema_that_is_too_deep_to_be_told_apart_is_refused(
 
 
 @pytest.mark.parametrize(("eos", "width"), [(frozenset[int](), 3000), (frozenset({0}), 10)])
-async def test_a_tokenizer_that_does_not_fit_is_told_to_who_asks(
+async def test_a_tokenizer_that_does_not_fit_refuses_requests_with_a_grammar(
     tmp_path: Path, eos: frozenset[int], width: int
 ) -> None:
     grammars = Grammars(write_model(tmp_path, "qwen3"), eos, width, grammar_of)

@@ -29,7 +29,7 @@ def bytes_only(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
 
 
 def pieces(vocabulary: Vocabulary, ids: list[int], stop: tuple[str, ...] = ()) -> list[str]:
-    """What is shown after each token, and at the end."""
+    """Return the text shown after each token, and at the end."""
     detokenizer = Detokenizer(vocabulary, stop)
     shown = []
     for token in ids:

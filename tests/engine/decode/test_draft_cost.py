@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from kvproxy.engine.decode.draft_cost import PRIOR_REACH, StepCost
+from kvproxy.engine.decode.draft_cost import PRIOR_REACH, DraftCost
 
 BASE, SLOPE = 0.02, 0.02 / 25_000
 
 
-def taught(tiles: int, noise: float = 0.0, scale: float = 1.0) -> StepCost:
-    cost, source = StepCost(), random.Random(4)
+def taught(tiles: int, noise: float = 0.0, scale: float = 1.0) -> DraftCost:
+    cost, source = DraftCost(), random.Random(4)
     for _ in range(tiles):
         reach = source.choice([1, 2, 4, 8, 16]) * 3000
         cost.add(reach, scale * (BASE + SLOPE * reach) * (1 + source.uniform(-noise, noise)))
@@ -22,8 +22,8 @@ def true_share(depth: int, reach: int) -> float:
 
 
 def test_before_anything_ran_a_row_costs_what_is_assumed() -> None:
-    assert StepCost().row(1000, 0) == pytest.approx(1000 / PRIOR_REACH)
-    assert StepCost().row(0, 0) == 0.0
+    assert DraftCost().row(1000, 0) == pytest.approx(1000 / PRIOR_REACH)
+    assert DraftCost().row(0, 0) == 0.0
 
 
 @pytest.mark.parametrize("depth, reach", [(300, 300), (3000, 3000), (3000, 12_000)])
@@ -33,7 +33,7 @@ def test_it_learns_what_a_row_costs(depth: int, reach: int) -> None:
 
 
 def test_tiles_that_are_all_alike_leave_it_at_what_is_assumed() -> None:
-    cost = StepCost()
+    cost = DraftCost()
     for _ in range(50):
         cost.add(3000, 0.03)
     assert cost.row(3000, 3000) == pytest.approx(3000 / (PRIOR_REACH + 3000), rel=0.01)
@@ -54,7 +54,7 @@ def test_a_machine_that_became_slow_is_learned() -> None:
 
 
 def test_no_timing_makes_a_row_pay_for_itself() -> None:
-    cost = StepCost()
+    cost = DraftCost()
     for reach in [3000, 48_000] * 30:
         cost.add(reach, 0.05 if reach == 3000 else 0.001)
     assert cost.row(3000, 3000) >= 0.0

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvproxy.engine.decode.prompt_lookup import LONGEST, SHORTEST, Lookup, RepeatMatch
+from kvproxy.engine.decode.prompt_lookup import LONGEST, SHORTEST, PromptLookup, RepeatMatch
 
 
 def find(tokens: list[int], most: int = 4, **given: list[int]) -> RepeatMatch | None:
-    lookup = Lookup(**given)
+    lookup = PromptLookup(**given)
     lookup.follow(tokens)
     return lookup.find(most)
 
@@ -37,7 +37,7 @@ def test_what_repeats_is_taken_to_go_on() -> None:
 
 def test_a_prediction_is_found_from_its_beginning() -> None:
     prompt, predicted = [1, 2, 3], [40, 41, 42]
-    lookup = Lookup(prompt, predicted)
+    lookup = PromptLookup(prompt, predicted)
     lookup.follow(prompt)
     assert lookup.find(9) == RepeatMatch(3, (40, 41, 42), predicted=True), "it does not go on into the prompt"
     lookup.follow([*prompt, 40])
@@ -88,7 +88,7 @@ def slow(tokens: list[int], most: int) -> RepeatMatch | None:
 def test_it_agrees_with_the_slow_way_however_the_tokens_come(
     tokens: list[int], cuts: list[int], most: int
 ) -> None:
-    lookup = Lookup()
+    lookup = PromptLookup()
     for cut in sorted(cuts):
         lookup.follow(tokens[:cut])
         lookup.find(most)

@@ -57,7 +57,7 @@ def test_each_row_has_its_own_parameters() -> None:
     assert tokens_of(logits, [greedy, greedy, SampledRow(Sampling(top_k=1), 1, 0)]) == [1, 0, 0]
 
 
-def test_a_seed_gives_one_answer_whoever_is_beside_it() -> None:
+def test_a_seed_gives_one_answer_beside_any_batch_mates() -> None:
     logits = torch.randn(4, 50, generator=torch.Generator().manual_seed(1))
     p = Sampling(temperature=1.2)
     rows = [SampledRow(p, 100 + i, 3) for i in range(4)]

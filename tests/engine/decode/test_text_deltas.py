@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
-from kvproxy.engine.decode.text_deltas import Deltas
+from kvproxy.engine.decode.text_deltas import TextDeltas
 from kvproxy.events import Likelihood, TextDelta, TokenLogprob
 from tests.engine.tiny import write_vocabulary
 
@@ -30,7 +30,7 @@ def logprob(position: int, token: int) -> TokenLogprob:
 def said(
     vocabulary: Vocabulary, tokens: list[int], stop: tuple[str, ...] = (), min_tokens: int = 0
 ) -> list[TextDelta]:
-    deltas = Deltas(Detokenizer(vocabulary, stop, min_tokens=min_tokens))
+    deltas = TextDeltas(Detokenizer(vocabulary, stop, min_tokens=min_tokens))
     out = []
     for i, token in enumerate(tokens):
         out.append(deltas.push(token, logprob(i, token)))
@@ -40,7 +40,7 @@ def said(
 
 
 def positions(delta: TextDelta) -> list[int]:
-    """Which tokens of the answer a delta has."""
+    """Return the answer's tokens that a delta has."""
     return [int(-t.chosen.logprob) for t in delta.logprobs]
 
 
@@ -82,7 +82,7 @@ def test_an_incomplete_character_at_the_end_has_its_tokens(words: Vocabulary) ->
 
 
 def test_without_logprobs_tokens_are_still_counted(words: Vocabulary) -> None:
-    deltas = Deltas(Detokenizer(words))
+    deltas = TextDeltas(Detokenizer(words))
     assert deltas.push(0xE4) is None and deltas.push(0xBD) is None
     assert deltas.push(0xA0) == TextDelta("你", 3, ())
 
@@ -97,7 +97,7 @@ def test_a_stop_string_within_min_tokens_is_text(words: Vocabulary) -> None:
 
 
 def test_the_stop_string_that_ended_it_is_known(words: Vocabulary) -> None:
-    deltas = Deltas(Detokenizer(words, ("never", "O", "STOP")))
+    deltas = TextDeltas(Detokenizer(words, ("never", "O", "STOP")))
     for token in b"ST":
         deltas.push(token)
     assert deltas.stopped_by is None

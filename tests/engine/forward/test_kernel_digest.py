@@ -41,7 +41,7 @@ def load(kind: str = "qwen3", dtype: torch.dtype = torch.float32) -> TileModel:
 
 
 def nudged(x: torch.Tensor) -> torch.Tensor:
-    """The last number of ``x``, in place, to its neighbour."""
+    """Move the last number of ``x`` to its neighbour, in place."""
     flat = x.view(-1)
     flat[-1:] = torch.nextafter(flat[-1:], torch.full_like(flat[-1:], 9e9))
     return x
@@ -87,10 +87,10 @@ def other_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(*args: Any, **kwargs: Any) -> Any:
         kernel = plain(*args, **kwargs)
 
-        def call(q: Any, k: Any, v: Any, mask: Any, out: Any, top: Any, total: Any) -> None:
-            kernel(q, k, v, mask, out, top, total)
+        def call(q: Any, k: Any, v: Any, mask: Any, weighted_sum: Any, row_max: Any, exp_sum: Any) -> None:
+            kernel(q, k, v, mask, weighted_sum, row_max, exp_sum)
             if mask is None and isinstance(k, torch.Tensor) and k.shape[1] == 256:
-                total.mul_(1 + 2**-22)
+                exp_sum.mul_(1 + 2**-22)
 
         return call
 
@@ -152,7 +152,7 @@ SHAPE = Shape(256, 2, 4, 2, 64, 512, vocab=512, max_context=2048)
 
 
 def bits_of_a_start() -> list[str]:
-    """The fingerprint of a model with two threads, and a digest of the KV of one tile."""
+    """Return the fingerprint of a model with two threads, and a digest of the KV of one tile."""
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -161,12 +161,13 @@ def bits_of_a_start() -> list[str]:
             model = from_module(random_module(SHAPE, torch.bfloat16), "tiny")
             pool = PagePool(model.page_shape, 2, torch.device("cpu"))
             ids = [(7 * i + 3) % 512 for i in range(64)]
-            model.forward(model.tile(ids, list(range(64)), [Segment(0, 0, 64, [1])]), pool.kv)
+            model.forward(model.tiles.tile(ids, list(range(64)), [Segment(0, 0, 64, [1])]), pool.kv)
             return [model.fingerprint, hashlib.sha256(pool.read(1)).hexdigest()]
     finally:
         torch.set_num_threads(threads)
 
 
+@pytest.mark.slow  # two processes more, for one more reason that the tests above know others of
 def test_an_instruction_set_that_an_environment_variable_forbids_is_another_fingerprint() -> None:
     """Starts in the same environment are alike; one under a limit that torch's own capability does not show is not."""
     program = "from tests.engine.forward.test_kernel_digest import bits_of_a_start as f; print(*f())"

@@ -10,7 +10,7 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.forward.fused_decoder import FusedDecoder, make_decoder
 from kvproxy.engine.forward.module_decoder import ModuleDecoder
 from kvproxy.engine.forward.tile_model import from_module
-from tests.engine.conftest import RigMaker
+from tests.engine.harness import HarnessMaker
 from tests.engine.tiny import VOCAB, make_module, prompt
 
 SIZES: dict[str, Any] = {
@@ -26,7 +26,7 @@ SIZES: dict[str, Any] = {
 
 
 def unfused(kind: str, dtype: torch.dtype) -> PreTrainedModel:
-    """A model whose forward is not one of those that are known."""
+    """Make a model of a family without a native forward."""
     torch.manual_seed(3)
     model: PreTrainedModel
     if kind == "llama with biases":
@@ -45,7 +45,7 @@ def test_known_families_are_fused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama with biases", "olmo2"])
-def test_others_run_through_transformers_own_modules(kind: str, rigs: RigMaker) -> None:
+def test_others_run_through_transformers_own_modules(kind: str, rigs: HarnessMaker) -> None:
     model = unfused(kind, torch.float32)
     assert isinstance(make_decoder(model.get_decoder(), model.config, 64), ModuleDecoder)
     tokens = prompt(1, PAGE_TOKENS + 40)
@@ -56,7 +56,7 @@ def test_others_run_through_transformers_own_modules(kind: str, rigs: RigMaker) 
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-def test_a_hit_is_exact_there_too(dtype: torch.dtype, rigs: RigMaker) -> None:
+def test_a_hit_is_exact_there_too(dtype: torch.dtype, rigs: HarnessMaker) -> None:
     rig = rigs(from_module(unfused("llama with biases", dtype), "biased"))
     tokens = prompt(2, PAGE_TOKENS + 60)
     cold = rig.cold(tokens, max_tokens=0, score_from=PAGE_TOKENS).logits

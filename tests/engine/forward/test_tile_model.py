@@ -17,14 +17,14 @@ from kvproxy.engine.forward.tile_model import (
     weights_digest,
 )
 from kvproxy.errors import SetupError
-from tests.engine.conftest import RigMaker
+from tests.engine.harness import HarnessMaker
 from tests.engine.tiny import VOCAB, make_model, make_module, prompt
 
 KINDS = ["llama", "qwen2", "qwen3"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_logits_are_those_of_transformers(kind: str, rigs: RigMaker) -> None:
+def test_logits_are_those_of_transformers(kind: str, rigs: HarnessMaker) -> None:
     """Over two page borders, in float32, against transformers' own attention on the whole prompt."""
     tokens = prompt(1, 2 * PAGE_TOKENS + 30)
     reference = make_module(kind, torch.float32).eval()
@@ -36,7 +36,7 @@ def test_logits_are_those_of_transformers(kind: str, rigs: RigMaker) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bf16_stays_near_float32(kind: str, rigs: RigMaker) -> None:
+def test_bf16_stays_near_float32(kind: str, rigs: HarnessMaker) -> None:
     tokens = prompt(1, 300)
     reference = make_module(kind, torch.bfloat16).float().eval()
     with torch.inference_mode():
@@ -91,7 +91,7 @@ def load(folder: Path, tokenizer: str = "t", template: str = "c") -> TileModel:
 
 
 def test_a_saved_model_gives_the_same_logits_and_another_fingerprint_per_part(
-    folder: Path, rigs: RigMaker
+    folder: Path, rigs: HarnessMaker
 ) -> None:
     loaded = load(folder)
     tokens = prompt(1, 300)

@@ -13,17 +13,16 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.decode.speculation import Drafter
-from kvproxy.engine.decode.text_deltas import Deltas
+from kvproxy.engine.decode.text_deltas import TextDeltas
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.engine.loop import emit, tile_results
+from kvproxy.engine.loop import tile_results
 from kvproxy.engine.loop.admission import Admission
-from kvproxy.engine.loop.page_growth import Growth
+from kvproxy.engine.loop.page_growth import PageGrowth
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Finished
-from tests.engine.conftest import RigMaker
-from tests.engine.loop.test_engine import Disk
-from tests.engine.tiny import Rig, Stream, prompt
+from tests.engine.harness import EngineHarness, HarnessMaker, HeldDisk, Stream
+from tests.engine.tiny import prompt
 
 SHARED = prompt(9, 100)
 """The start of every prompt, kept: each takes a part of its page."""
@@ -53,7 +52,7 @@ class Broken:
 
 
 @contextmanager
-def resting(rig: Rig) -> Iterator[None]:
+def resting(rig: EngineHarness) -> Iterator[None]:
     """The engine's thread waits until the block ends: what is submitted is all there when it goes on."""
     go = threading.Event()
     rig.engine.call(lambda: go.wait(20))
@@ -61,7 +60,9 @@ def resting(rig: Rig) -> Iterator[None]:
     go.set()
 
 
-def check(rig: Rig, streams: list[Stream], alone: list[list[int]], caplog: pytest.LogCaptureFixture) -> None:
+def check(
+    rig: EngineHarness, streams: list[Stream], alone: list[list[int]], caplog: pytest.LogCaptureFixture
+) -> None:
     """Exactly one has failed, and holds nothing; the others answered as they do alone."""
     failed = [s for s in streams if s.end().error is not None]
     assert len(failed) == 1
@@ -81,18 +82,18 @@ PLACES = [
     (KVCache, "register"),
     (PagePool, "clear"),
     (PagePool, "copy_prefix"),
-    (Growth, "_extend"),
+    (PageGrowth, "_extend"),
     (Sequence, "score"),
-    (Deltas, "push"),
-    (emit, "choose"),
-    (tile_results, "finish"),
+    (TextDeltas, "push"),
+    (tile_results, "choose"),
+    (tile_results, "_last_event"),
     (Admission, "_attach"),
 ]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda p: f"{p[0].__name__.split('.')[-1]}.{p[1]}")
 def test_one_failure_ends_one_sequence(
-    rigs: RigMaker,
+    rigs: HarnessMaker,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     place: tuple[Any, str],
@@ -113,7 +114,9 @@ def test_one_failure_ends_one_sequence(
     assert not broken.armed
 
 
-def test_a_reader_who_cannot_be_told_ends_alone(rigs: RigMaker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sequence_ends_alone_when_its_event_cannot_be_delivered(
+    rigs: HarnessMaker, caplog: pytest.LogCaptureFixture
+) -> None:
     rig = rigs()
     alone = [rig.cold(asked(seed), max_tokens=6).answer for seed in SEEDS[:2]]
     streams = [rig.submit(asked(seed), max_tokens=6) for seed in SEEDS[:2]]
@@ -125,12 +128,12 @@ def test_a_reader_who_cannot_be_told_ends_alone(rigs: RigMaker, caplog: pytest.L
     assert [s.end().answer for s in streams] == alone
     rig.wait_for(lambda: victim.phase is Phase.ENDED)
     rig.wait_for(rig.idle)
-    assert "nobody could be told" in caplog.text and rig.engine.load == (0, 0)
+    assert "could not be delivered" in caplog.text and rig.engine.load == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["inspect", "on_progress"])
 def test_a_callback_that_fails_ends_its_own_sequence(
-    rigs: RigMaker, caplog: pytest.LogCaptureFixture, name: str
+    rigs: HarnessMaker, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     rig = rigs()
 
@@ -144,7 +147,7 @@ def test_a_callback_that_fails_ends_its_own_sequence(
 
 
 def test_a_drafter_that_fails_costs_no_answer(
-    rigs: RigMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    rigs: HarnessMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig = rigs()
     alone = [rig.cold(asked(seed), max_tokens=30, speculate=False).answer for seed in SEEDS]
@@ -154,10 +157,10 @@ def test_a_drafter_that_fails_costs_no_answer(
     assert "without drafts" in caplog.text
 
 
-def test_a_page_that_cannot_be_taken_in_ends_who_waits_for_it(
-    rigs: RigMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_page_that_cannot_be_written_to_the_pool_ends_the_sequence_that_waits_for_it(
+    rigs: HarnessMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rig = rigs(store=Disk())
+    rig = rigs(store=HeldDisk())
     alone = [rig.cold(asked(seed), max_tokens=6).answer for seed in SEEDS]
     rig.run(SHARED, max_tokens=0, persist=True)
     rig.evict_all()
@@ -166,9 +169,9 @@ def test_a_page_that_cannot_be_taken_in_ends_who_waits_for_it(
 
 
 def test_a_page_that_cannot_be_copied_for_the_store_ends_its_publisher(
-    rigs: RigMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    rigs: HarnessMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    rig = rigs(store=Disk())
+    rig = rigs(store=HeldDisk())
     alone = [rig.cold(asked(seed), max_tokens=6).answer for seed in SEEDS[:2]]
     Broken(monkeypatch, PagePool, "read").armed = True
     streams = [rig.submit(asked(seed), max_tokens=6) for seed in SEEDS[:2]]
@@ -177,19 +180,19 @@ def test_a_page_that_cannot_be_copied_for_the_store_ends_its_publisher(
 
 
 def test_a_tile_that_fails_ends_those_with_rows_in_it(
-    rigs: RigMaker, llama: TileModel, monkeypatch: pytest.MonkeyPatch
+    rigs: HarnessMaker, llama: TileModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A piece of a long prompt fails; the streams have tiles of their own."""
     rig = rigs(llama)
     alone = [rig.cold(prompt(seed, 20), max_tokens=60).answer for seed in SEEDS[:2]]
-    steps = llama.steps
+    steps = llama.tiles.steps
 
     def broken(tile: Any, kv: Any) -> Any:
         if tile.written > PAGE_TOKENS // 2:
             raise RuntimeError("broken on purpose")
         return (yield from steps(tile, kv))
 
-    monkeypatch.setattr(llama, "steps", broken)
+    monkeypatch.setattr(llama.tiles, "steps", broken)
     with resting(rig):
         streams = [rig.submit(prompt(seed, 20), max_tokens=60) for seed in SEEDS[:2]]
         long = rig.submit(prompt(7, 1500), max_tokens=6)
@@ -199,7 +202,7 @@ def test_a_tile_that_fails_ends_those_with_rows_in_it(
 
 
 def test_a_request_that_cannot_be_made_is_not_counted(
-    rigs: RigMaker, monkeypatch: pytest.MonkeyPatch
+    rigs: HarnessMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = rigs()
     Broken(monkeypatch, Sequence, "__post_init__").armed = True

@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import pytest
 
 from kvproxy.core import Sampling
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.forward.invariance import TILES, Numerics
-from kvproxy.engine.loop.fairness.compute_service import Service
-from kvproxy.engine.loop.long_prefill import Prefill
+from kvproxy.engine.loop.fairness.compute_service import ComputeService
+from kvproxy.engine.loop.long_prefill import LongPrefill
 from kvproxy.engine.loop.pacing import GAP, Pace
 from kvproxy.engine.loop.scheduler import TileWork
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
-from kvproxy.engine.loop.tile_runner import Scored
+from kvproxy.engine.loop.tile_runner import TilePieces
 
 NUMERICS = Numerics(tiles=TILES, unified=True, granule=4, exact=True, kernel="flash-cpu")
 PIECES = 10
@@ -25,14 +23,14 @@ class Machine:
     def __init__(self) -> None:
         self.now = 0.0
         self.done: list[Sequence] = []
-        """Whose tile each piece was of."""
+        """The sequence of each piece's tile."""
         self.closed = 0
         self.breaks = False
 
     def clock(self) -> float:
         return self.now
 
-    def pieces(self, work: TileWork) -> Generator[None, None, list[Scored]]:
+    def pieces(self, work: TileWork) -> TilePieces:
         (part,) = work.parts
         try:
             for piece in range(PIECES):
@@ -55,8 +53,8 @@ def machine() -> Machine:
 
 
 @pytest.fixture
-def prefill(machine: Machine) -> Prefill:
-    return Prefill(machine, NUMERICS, Pace(), Service(), machine.clock)
+def prefill(machine: Machine) -> LongPrefill:
+    return LongPrefill(machine.pieces, NUMERICS, Pace(), ComputeService(), machine.clock)
 
 
 @pytest.fixture
@@ -79,32 +77,34 @@ def never() -> bool:
     return False
 
 
-def test_nobody_waits_for_a_prompt_that_is_not_there(prefill: Prefill) -> None:
+def test_without_prompts_nothing_is_computed(prefill: LongPrefill) -> None:
     assert prefill.advance({}, None, never) is None
 
 
-def test_a_lone_prompt_is_computed_by_whole_tiles(prefill: Prefill, machine: Machine, new: Maker) -> None:
+def test_a_lone_prompt_is_computed_by_whole_tiles(prefill: LongPrefill, machine: Machine, new: Maker) -> None:
     prompt = new(300)
     ended = prefill.advance({"": [prompt]}, None, never)
     assert ended is not None
     work, _ = ended
     assert work.tile == 256 and (work.parts[0].start, work.parts[0].count) == (0, 256)
-    assert machine.done == [prompt] * PIECES and not prefill.has(prompt)
+    assert machine.done == [prompt] * PIECES and prompt not in prefill.paused
     ended = prefill.advance({"": [prompt]}, None, never)
     assert ended is not None and ended[0].tile == 64 and prompt.computed == 300
 
 
-def test_it_rests_before_the_time_is_over(prefill: Prefill, machine: Machine, new: Maker) -> None:
+def test_it_rests_before_the_time_is_over(prefill: LongPrefill, machine: Machine, new: Maker) -> None:
     prompt = new(5000)
     assert prefill.advance({"": [prompt]}, 3.5 * PIECE_S, never) is None
-    assert machine.now == 3 * PIECE_S and prefill.has(prompt) and prompt.computed == 0
+    assert machine.now == 3 * PIECE_S and prompt in prefill.paused and prompt.computed == 0
     assert prefill.advance({"": [prompt]}, 4 * PIECE_S, never) is None
     assert machine.now == 7 * PIECE_S
     assert prefill.advance({"": [prompt]}, 4 * PIECE_S, never) is not None
-    assert machine.now == PIECES * PIECE_S and prompt.computed > 0 and not prefill.has(prompt)
+    assert machine.now == PIECES * PIECE_S and prompt.computed > 0 and prompt not in prefill.paused
 
 
-def test_a_piece_is_computed_however_short_the_time(prefill: Prefill, machine: Machine, new: Maker) -> None:
+def test_a_piece_is_computed_however_short_the_time(
+    prefill: LongPrefill, machine: Machine, new: Maker
+) -> None:
     prompt = new(5000)
     for _ in range(PIECES - 1):
         assert prefill.advance({"": [prompt]}, 0.0, never) is None
@@ -112,12 +112,12 @@ def test_a_piece_is_computed_however_short_the_time(prefill: Prefill, machine: M
     assert machine.now == PIECES * PIECE_S
 
 
-def test_news_are_heard_behind_the_piece(prefill: Prefill, machine: Machine, new: Maker) -> None:
+def test_news_are_heard_behind_the_piece(prefill: LongPrefill, machine: Machine, new: Maker) -> None:
     assert prefill.advance({"": [new(5000)]}, None, lambda: machine.now >= 2 * PIECE_S) is None
     assert machine.now == 2 * PIECE_S
 
 
-def test_the_oldest_and_the_shortest_take_turns(prefill: Prefill, machine: Machine, new: Maker) -> None:
+def test_the_oldest_and_the_shortest_take_turns(prefill: LongPrefill, machine: Machine, new: Maker) -> None:
     oldest, long, short = new(9000), new(8000), new(60)
     for _ in range(2 * PIECES):
         prefill.advance({"": [p for p in (oldest, long, short) if p.computed < p.prompt_tokens]}, 0.0, never)
@@ -126,7 +126,7 @@ def test_the_oldest_and_the_shortest_take_turns(prefill: Prefill, machine: Machi
     assert machine.done.count(oldest) == PIECES and long not in machine.done
 
 
-def test_of_equal_prompts_all_end(prefill: Prefill, machine: Machine, new: Maker) -> None:
+def test_of_equal_prompts_all_end(prefill: LongPrefill, machine: Machine, new: Maker) -> None:
     prompts = [new(600) for _ in range(4)]
     for _ in range(4 * 3):
         left = [p for p in prompts if p.computed < 600]
@@ -134,29 +134,31 @@ def test_of_equal_prompts_all_end(prefill: Prefill, machine: Machine, new: Maker
     assert all(p.computed == 600 for p in prompts)
 
 
-def test_the_tile_of_a_sequence_that_ended_is_dropped(prefill: Prefill, machine: Machine, new: Maker) -> None:
+def test_the_tile_of_a_sequence_that_ended_is_dropped(
+    prefill: LongPrefill, machine: Machine, new: Maker
+) -> None:
     gone, other = new(5000), new(6000)
     prefill.advance({"": [gone]}, 0.0, never)
     prefill.advance({"": [other]}, 0.0, never)
     gone.phase = Phase.ENDED
     prefill.advance({}, None, never)
-    assert machine.closed == 1 and not prefill.has(gone) and prefill.has(other)
+    assert machine.closed == 1 and gone not in prefill.paused and other in prefill.paused
     assert prefill.advance({"": [other]}, None, never) is not None
     assert machine.done.count(gone) == 1 and gone.computed == 0
 
 
-def test_a_tile_that_broke_is_not_gone_on_with(prefill: Prefill, machine: Machine, new: Maker) -> None:
+def test_a_tile_that_broke_is_not_gone_on_with(prefill: LongPrefill, machine: Machine, new: Maker) -> None:
     prompt = new(5000)
     prefill.advance({"": [prompt]}, 0.0, never)
     machine.breaks = True
     with pytest.raises(RuntimeError, match="kernel"):
         prefill.advance({"": [prompt]}, None, never)
-    assert not prefill.has(prompt)
+    assert prompt not in prefill.paused
 
 
 def test_while_streams_run_tiles_are_cut_to_what_a_gap_allows(machine: Machine, new: Maker) -> None:
     pace = Pace()
-    prefill = Prefill(machine, NUMERICS, pace, Service(), machine.clock)
+    prefill = LongPrefill(machine.pieces, NUMERICS, pace, ComputeService(), machine.clock)
     for rows in (64, 256):
         pace.prefilled(rows, 0, rows / 1000, PIECES)
     pace.decoded(0.0095 / (GAP - 1))
@@ -164,10 +166,12 @@ def test_while_streams_run_tiles_are_cut_to_what_a_gap_allows(machine: Machine, 
     assert ended is not None and ended[0].tile == 64
 
 
-def test_tenants_share_the_time_whoever_has_more_or_shorter_prompts(machine: Machine, new: Maker) -> None:
-    service = Service()
-    service.meet({"a", "b"})
-    prefill = Prefill(machine, NUMERICS, Pace(), service, machine.clock)
+def test_tenants_share_the_time_whatever_the_number_and_length_of_their_prompts(
+    machine: Machine, new: Maker
+) -> None:
+    service = ComputeService()
+    service.set_tenants({"a", "b"})
+    prefill = LongPrefill(machine.pieces, NUMERICS, Pace(), service, machine.clock)
     many, one = [new(600) for _ in range(20)], new(900)
     while one.computed < 900:
         left = [p for p in many if p.computed < 600]
@@ -178,9 +182,9 @@ def test_tenants_share_the_time_whoever_has_more_or_shorter_prompts(machine: Mac
 
 def test_a_tenants_oldest_prompt_has_its_turns_beside_another_tenant(machine: Machine, new: Maker) -> None:
     """Its short ones come without end, and every second turn is another tenant's."""
-    service = Service()
-    service.meet({"a", "b"})
-    prefill = Prefill(machine, NUMERICS, Pace(), service, machine.clock)
+    service = ComputeService()
+    service.set_tenants({"a", "b"})
+    prefill = LongPrefill(machine.pieces, NUMERICS, Pace(), service, machine.clock)
     oldest, other = new(256), new(10**5)
     for _ in range(10 * PIECES):
         prefill.advance({"a": [oldest, new(100)], "b": [other]}, 0.0, never)
@@ -188,10 +192,10 @@ def test_a_tenants_oldest_prompt_has_its_turns_beside_another_tenant(machine: Ma
 
 
 def test_the_tile_of_one_that_gave_way_is_dropped_at_once(
-    prefill: Prefill, machine: Machine, new: Maker
+    prefill: LongPrefill, machine: Machine, new: Maker
 ) -> None:
     prompt = new(5000)
     prefill.advance({"": [prompt]}, 0.0, never)
     prefill.drop(prompt)
-    assert machine.closed == 1 and not prefill.has(prompt)
+    assert machine.closed == 1 and prompt not in prefill.paused
     prefill.drop(prompt)

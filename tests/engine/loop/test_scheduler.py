@@ -9,11 +9,11 @@ import pytest
 from kvproxy.core import Sampling
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
-from kvproxy.engine.decode.draft_cost import StepCost
+from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.decode.speculation import Drafter
 from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, TILES, Numerics
 from kvproxy.engine.loop.pacing import Pace
-from kvproxy.engine.loop.scheduler import TileWork, choose
+from kvproxy.engine.loop.scheduler import TileWork, by_tenant, by_turns, plan_tiles
 from kvproxy.engine.loop.sequence import Job, Sequence
 from tests.engine.constraints import Walk
 
@@ -59,7 +59,7 @@ def one(tenants: list[Sequence]) -> list[list[Sequence]]:
 def pick(
     prefilling: list[Sequence], decoding: list[Sequence], numerics: Numerics = UNIFIED, rows: int = 1000
 ) -> tuple[TileWork, ...]:
-    return choose(one(prefilling), one(decoding), numerics, pace=Told(rows))
+    return plan_tiles(one(prefilling), one(decoding), numerics, pace=Told(rows))
 
 
 def rows(*works: TileWork) -> dict[Sequence, tuple[int, int]]:
@@ -154,8 +154,8 @@ def quoting(new: Maker, count: int, max_tokens: int = 50) -> list[Sequence]:
 def test_drafts_fill_the_last_rows_of_a_decode_tile_and_no_more(
     new: Maker, numerics: Numerics, count: int
 ) -> None:
-    plain = choose([], [quoting(new, count)], numerics, pace=Told())
-    (work,) = choose([], [quoting(new, count)], numerics, pace=Told(), cost=StepCost())
+    plain = plan_tiles([], [quoting(new, count)], numerics, pace=Told())
+    (work,) = plan_tiles([], [quoting(new, count)], numerics, pace=Told(), cost=DraftCost())
     assert [w.tile for w in plain] == [numerics.tile_for(count) if numerics.unified else DECODE_TILE]
     assert work.tile == -(-len(work.parts) // DECODE_TILE) * DECODE_TILE
     taken = sum(p.count for p in work.parts)
@@ -169,20 +169,20 @@ def test_no_draft_reaches_behind_the_pages_that_are_promised(new: Maker) -> None
     stream = new(250, 250, max_tokens=100)
     stream.append(1)
     stream.drafter, stream.reserved = Quoting([]), 1
-    (work,) = choose([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=DraftCost())
     (part,) = work.parts
     assert part.start + part.count == stream.room == 256
 
 
 def test_no_draft_reaches_behind_the_last_position_that_has_a_page(new: Maker) -> None:
     (stream,) = quoting(new, 1, max_tokens=5)
-    (work,) = choose([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=DraftCost())
     (part,) = work.parts
     assert part.start + part.count == stream.last_position == 14
     last = new(10, 13, 5)
     last.tokens += [1, 2, 3, 4]
     last.drafter = Quoting([])
-    (work,) = choose([], [[last]], UNIFIED, pace=Told(), cost=StepCost())
+    (work,) = plan_tiles([], [[last]], UNIFIED, pace=Told(), cost=DraftCost())
     assert work.parts[0].count == 1
 
 
@@ -196,14 +196,14 @@ def test_a_grammar_cuts_a_draft_and_one_that_breaks_leaves_none(new: Maker) -> N
     for length, drafted in ((9, (0, 1, 2)), (0, ())):
         (stream,) = quoting(new, 1)
         stream.job = replace(stream.job, constraint=Cut({1}, length))
-        (work,) = choose([], [[stream]], UNIFIED, pace=Told(), cost=StepCost())
+        (work,) = plan_tiles([], [[stream]], UNIFIED, pace=Told(), cost=DraftCost())
         assert work.parts[0].draft == drafted
 
 
 def test_drafts_leave_a_short_prompt_its_rows(new: Maker) -> None:
     for count in (3, 50, 100, 239):
         prompt = new(16)
-        (work,) = choose([[prompt]], [quoting(new, count)], UNIFIED, pace=Told(), cost=StepCost())
+        (work,) = plan_tiles([[prompt]], [quoting(new, count)], UNIFIED, pace=Told(), cost=DraftCost())
         assert rows(work)[prompt] == (0, 16)
         assert sum(p.count for p in work.parts) <= work.tile
 
@@ -231,26 +231,37 @@ def test_no_mix_overfills_a_tile_or_leaves_all_streams_behind(new: Maker, numeri
 
 def test_tenants_take_turns_where_there_are_few_rows(new: Maker) -> None:
     many, few = new.decoding(30), new.decoding(3)
-    (work,) = choose([], [many, few], SEPARATE, pace=Told())
+    (work,) = plan_tiles([], [many, few], SEPARATE, pace=Told())
     chosen = rows(work)
     assert all(s in chosen for s in few) and len(chosen) == DECODE_TILE
 
 
 def test_one_tenants_short_prompts_leave_anothers_its_rows(new: Maker) -> None:
     many, other = [new(20) for _ in range(40)], new(30)
-    (work,) = choose([many, [other]], [], UNIFIED, pace=Told())
+    (work,) = plan_tiles([many, [other]], [], UNIFIED, pace=Told())
     assert other in rows(work)
-    (work,) = choose([many, [other]], [new.decoding(3)], UNIFIED, pace=Told())
+    (work,) = plan_tiles([many, [other]], [new.decoding(3)], UNIFIED, pace=Told())
     assert other in rows(work)
 
 
 def test_a_prompt_too_long_to_ride_holds_up_its_own_tenants_alone(new: Maker) -> None:
     long, short = [new(500), new(600)], new(60)
-    (work,) = choose([long, [short]], [new.decoding(2)], UNIFIED, pace=Told())
+    (work,) = plan_tiles([long, [short]], [new.decoding(2)], UNIFIED, pace=Told())
     assert set(rows(work)) & {*long, short} == {short}
 
 
 def test_a_prompt_that_several_tenants_wait_for_is_computed_once(new: Maker) -> None:
     shared, own = new(30), new(40)
-    (work,) = choose([[shared], [shared, own]], [], UNIFIED, pace=Told())
+    (work,) = plan_tiles([[shared], [shared, own]], [], UNIFIED, pace=Told())
     assert set(rows(work)) == {shared, own}
+
+
+def test_a_prefill_with_followers_is_listed_under_their_tenants_too(new: Maker) -> None:
+    leader, other, follower = new(100), new(100), new(100)
+    leader.tenant = other.tenant = "a"
+    follower.tenant, follower.following = "b", leader
+    assert by_tenant([leader, other], [follower]) == {"a": [leader, other], "b": [leader]}
+
+
+def test_groups_take_turns() -> None:
+    assert list(by_turns([[1, 2, 3], [], [4], [5, 6]])) == [1, 4, 5, 2, 6, 3]

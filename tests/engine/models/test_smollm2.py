@@ -144,7 +144,7 @@ def test_a_killed_conversion_is_not_taken_for_a_model(
     cache = tmp_path / "cache"
     killed = subprocess.run([sys.executable, "-c", KILLED_MIDWAY, str(cache), str(gguf)], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert len(model_folders(cache)) == 1  # what it left behind
+    assert len(model_folders(cache)) == 1  # the killed conversion's folder
     folder = bundled_model(cache, find=find)
     assert missing_files(folder) == []
     assert model_folders(cache) == [folder]  # and that is gone

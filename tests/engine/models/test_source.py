@@ -23,7 +23,7 @@ def make_model(folder: Path) -> Path:
 
 
 class FakeHub:
-    """A hub with a local cache: ``offline`` and ``online`` are what each look-up finds, None for nothing."""
+    """A hub with a local cache: ``offline`` and ``online`` are the results of each look-up, None for nothing."""
 
     def __init__(self, offline: Path | None, online: Path | str) -> None:
         self.offline, self.online = offline, online

@@ -7,7 +7,7 @@ from contextlib import suppress
 from tests.server.doubles import ask, client_of, eventually, make_proxy
 
 
-async def test_a_client_that_stops_reading_makes_nobody_wait_and_is_cut_at_the_end() -> None:
+async def test_a_client_that_stops_reading_delays_no_other_and_is_cut_at_the_end() -> None:
     """Its socket fills, the handler waits in a write, others are served, and the drain still ends."""
     proxy = make_proxy(drain_timeout_s=0.05)
     proxy.misses.text = "x" * 24_000_000
@@ -25,7 +25,7 @@ async def test_a_client_that_stops_reading_makes_nobody_wait_and_is_cut_at_the_e
         await eventually(lambda: proxy.misses.open_streams == 0)
         rest = b""
         with suppress(ConnectionResetError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while received := await reader.read(2**20):
                     rest += received
         assert len(rest) < len(proxy.misses.text)

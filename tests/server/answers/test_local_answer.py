@@ -1,4 +1,4 @@
-"""What the dialects' own tests cannot reach: choices of one reply that were answered by different models."""
+"""Choices of one reply by different models, which the dialects' own tests cannot reach."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class UpstreamFirst(FakeMisses):
         yield Finished("stop", Usage(3, 4, 0))
 
 
-async def test_each_choice_is_parsed_as_whoever_answered_it_needs() -> None:
+async def test_each_choice_is_parsed_as_its_own_model_needs() -> None:
     backend = FakeBackend()
     composer = CharComposer()
     composer.reasoning = "may"

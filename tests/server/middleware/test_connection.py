@@ -101,16 +101,16 @@ async def test_a_second_request_behind_a_broken_one_is_not_served() -> None:
 async def test_other_refusals_of_the_framework() -> None:
     async with client_of(make_proxy(api_keys=(("a", SECRET),))) as http:
         for line in ("POST /v1/chat/completions", "GET /v1/models", "GET /nowhere"):
-            got = await exchange(http, request(line, KEY, "Expect: bananas"))
+            got = await exchange(http, request(line, KEY, "Expect: bananas", "Connection: close"))
             assert (got.status, got.json()["error"]["type"]) == (417, "invalid_request_error"), line
             assert "x-request-id" in got.headers
-        got = await exchange(http, request("POST /v1/messages", KEY, "Expect: bananas"))
+        got = await exchange(http, request("POST /v1/messages", KEY, "Expect: bananas", "Connection: close"))
         assert (got.status, got.json()["type"]) == (417, "error")
-        got = await exchange(http, request("CONNECT other:443", KEY))
+        got = await exchange(http, request("CONNECT other:443", KEY, "Connection: close"))
         assert (got.status, got.json()["error"]["code"]) == (405, "method_not_allowed")
-        got = await exchange(http, request("OPTIONS *"))
+        got = await exchange(http, request("OPTIONS *", "Connection: close"))
         assert got.status == 204 and "OPTIONS" in got.headers["allow"]
-        got = await exchange(http, request("GET http://elsewhere/v1/models", KEY))
+        got = await exchange(http, request("GET http://elsewhere/v1/models", KEY, "Connection: close"))
         assert got.status == 200
 
 
@@ -176,7 +176,7 @@ async def test_head_is_get_without_its_body_and_options_tells_the_methods() -> N
             assert get.status in (200, 204)
             if path != "/metrics":  # it counts itself
                 assert head.headers.get("content-length") == get.headers.get("content-length"), path
-            options = await exchange(http, request(f"OPTIONS {path}"))
+            options = await exchange(http, request(f"OPTIONS {path}", "Connection: close"))
             assert (options.status, options.body) == (204, b""), path
             assert {"GET", "HEAD", "OPTIONS"} <= set(options.headers["allow"].split(", "))
         options = await exchange(http, request("OPTIONS /v1/messages"))
@@ -190,7 +190,7 @@ async def test_no_log_line_holds_a_key_of_a_query(caplog: pytest.LogCaptureFixtu
     async with client_of(make_proxy()) as http:
         for path in ("/v1/models", "/nowhere", "/v1/chat/completions"):
             for name in ("key", "api_key", "api-key"):
-                got = await exchange(http, request(f"GET {path}?{name}={SECRET}"))
+                got = await exchange(http, request(f"GET {path}?{name}={SECRET}", "Connection: close"))
                 assert SECRET.encode() not in got.data
-        await exchange(http, request(f"GET /{'a' * 5000}"))
+        await exchange(http, request(f"GET /{'a' * 5000}", "Connection: close"))
     assert "/nowhere" in caplog.text and SECRET not in caplog.text and "a" * 500 not in caplog.text

@@ -69,7 +69,7 @@ async def test_answers_errors_and_streams_can_be_read_by_the_page() -> None:
             assert "Origin" in answer.headers["Vary"]
 
 
-async def test_for_everyone_and_for_nobody() -> None:
+async def test_for_every_origin_and_for_none() -> None:
     async with client_of(make_proxy(cors_origins=("*",))) as http:
         answer = await http.post(CHAT, json=ask(), headers={"Origin": EVIL})
         assert answer.status == 200 and answer.headers["Access-Control-Allow-Origin"] == "*"
@@ -113,7 +113,7 @@ async def test_others_can_still_ask() -> None:
             assert (await http.post(CHAT, data=json.dumps(ask()), headers=headers)).status == 200, headers
     async with client_of(
         make_proxy(api_keys=(("a", KEY),))
-    ) as http:  # whoever has a key may ask from anywhere
+    ) as http:  # a request with a key may come from any origin
         answer = await http.post(CHAT, json=ask(), headers={"Origin": EVIL, "x-api-key": KEY})
         assert answer.status == 200 and "Access-Control-Allow-Origin" not in answer.headers
         assert (await http.post(CHAT, json=ask(), headers={"Origin": EVIL})).status == 401
@@ -127,7 +127,7 @@ async def test_a_name_that_was_made_to_point_here() -> None:
             assert answer.status == 403 and (await answer.json())["error"]["code"] == "origin_refused"
         same = {**rebound, "Origin": "http://evil.example:8321"}
         assert (await http.post(CHAT, data=json.dumps(ask()), headers=same)).status == 403
-        for path in ("/health/ready", "/", "/docs"):  # what balancers ask by any name, and what tells nothing
+        for path in ("/health/ready", "/", "/docs"):  # health checks of load balancers, and public pages
             assert (await http.get(path, headers=rebound)).status == 200
         assert (await http.get("/v1/models", headers={"Host": "box.local:8321"})).status == 200
     async with client_of(make_proxy(cors_origins=("http://evil.example:8321",))) as http:

@@ -20,7 +20,7 @@ from tests.server.doubles import client_of, make_proxy
 
 
 def instances() -> list[KVProxyError]:
-    """One of every class of the tree."""
+    """Return one error of every class of the tree."""
     special: dict[type[KVProxyError], KVProxyError] = {
         tree.ContextTooLong: tree.ContextTooLong(limit=1, prompt_tokens=2, completion_tokens=3),
         tree.UpstreamError: tree.UpstreamError("m", status=418, error={"code": "teapot"}),
@@ -53,19 +53,19 @@ def test_below_anthropics_paths_it_has_anthropics_body(error: KVProxyError, path
 
 
 def test_every_error_is_raised_somewhere() -> None:
-    """One that nothing raises is a promise in the documentation that nobody keeps."""
+    """A class that is never raised is documented without effect."""
     classes = {
         c.__name__: c for c in vars(tree).values() if isinstance(c, type) and issubclass(c, KVProxyError)
     }
     made = {
         name.id
-        for path in Path(tree.__file__).parent.rglob("*.py")
+        for path in Path(tree.__file__).parent.parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         for name in (
             node.func,
             *(keyword.value for keyword in node.keywords),
-        )  # called, or given to who calls it
+        )  # called, or passed to a caller
         if isinstance(name, ast.Name)
     }
     parents = {base.__name__ for c in classes.values() for base in c.__mro__[1:]}
@@ -88,7 +88,7 @@ def assert_says_whether_to_retry(error: KVProxyError, response: web.Response) ->
 
 
 def test_a_prompt_that_is_too_long_says_its_code_in_words() -> None:
-    """Where agents that then shorten their history look for it."""
+    """Agents read it there to shorten their history."""
     error = tree.ContextTooLong(limit=1, prompt_tokens=2, completion_tokens=3)
     assert error.message.endswith("(context_length_exceeded)")
 

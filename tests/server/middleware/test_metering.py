@@ -65,11 +65,11 @@ async def test_a_client_that_leaves_is_still_metered() -> None:
         ((), OWN, None, 401),
     ],
 )
-async def test_who_may_look(
+async def test_metrics_need_a_key(
     keys: tuple[tuple[str, str], ...], own: str | None, sent: str | None, status: int
 ) -> None:
     proxy = make_proxy(api_keys=keys)
-    proxy.parts = replace(proxy.parts, metrics_key=own)
+    proxy.components = replace(proxy.components, metrics_key=own)
     async with client_of(proxy) as http:
         headers = {"Authorization": f"Bearer {sent}"} if sent else {}
         assert (await http.get("/metrics", headers=headers)).status == status
@@ -77,6 +77,6 @@ async def test_who_may_look(
 
 async def test_it_can_be_taken_away() -> None:
     proxy = make_proxy()
-    proxy.parts = replace(proxy.parts, show_metrics=False)
+    proxy.components = replace(proxy.components, show_metrics=False)
     async with client_of(proxy) as http:
         assert (await http.get("/metrics")).status == 404

@@ -1,4 +1,4 @@
-"""Paths by hand: no client in between normalises them, and neither does the server."""
+"""Raw paths: the server does not normalise them, and no client in between does."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from tests.server.doubles import Http, Proxy, client_of, make_proxy
 from tests.server.raw_http import exchange, request
 
 PATH = "/kv/v1/documents"
+CLOSE = "Connection: close"
+"""Ends an exchange with its answer, where otherwise silence does."""
 OTHERS = ("b", "team/b", "team/a", "team", "a")
 
 
 async def library(http: Http, proxy: Proxy, *older: str) -> None:
-    """Documents of today, and ``older`` ones with ids that are refused today."""
+    """Publish documents, and ``older`` ones with ids that are no longer allowed."""
     for id in OTHERS:
         assert (await http.post(PATH, json={"id": id, "text": f"the text of {id}"})).status == 201
-    known = await proxy.publisher.get(DocumentRef("b"), None)  # type: ignore[arg-type]  # the double asks nobody
+    known = await proxy.publisher.get(DocumentRef("b"), None)  # type: ignore[arg-type]  # the double ignores it
     for id in older:
         proxy.publisher._infos[DocumentRef(id, 1)] = replace(known, id=id)
 
@@ -71,7 +73,7 @@ async def test_no_spelling_reaches_another_document(spelling: str) -> None:
     async with client_of(proxy) as http:
         await library(http, proxy)
         for line in (f"DELETE {PATH}/{spelling}", f"GET {PATH}/{spelling}", f"POST {PATH}/{spelling}/verify"):
-            got = await exchange(http, request(line))
+            got = await exchange(http, request(line, CLOSE))
             assert got.status in (400, 404), line
             assert "error" in got.json() and "the text of" not in got.body.decode()
         assert await listed(http) == list(OTHERS)
@@ -82,9 +84,9 @@ async def test_a_document_of_an_older_store_is_reached_by_its_own_name_alone(old
     proxy = make_proxy()
     async with client_of(proxy) as http:
         await library(http, proxy, older)
-        got = await exchange(http, request(f"GET {PATH}/{older.replace('/', '%2F')}"))
+        got = await exchange(http, request(f"GET {PATH}/{older.replace('/', '%2F')}", CLOSE))
         assert (got.status, got.json()["id"]) == (200, older)
-        got = await exchange(http, request(f"DELETE {PATH}/{older.replace('/', '%2F')}"))
+        got = await exchange(http, request(f"DELETE {PATH}/{older.replace('/', '%2F')}", CLOSE))
         assert (got.status, got.json()["id"]) == (200, older)
         assert await listed(http) == list(OTHERS)
 
@@ -101,7 +103,7 @@ async def test_the_spellings_of_one_name() -> None:
             "team/b?text=true",
             "team/b?x=../a",
         ):
-            got = await exchange(http, request(f"GET {PATH}/{spelling}"))
+            got = await exchange(http, request(f"GET {PATH}/{spelling}", CLOSE))
             assert (got.status, got.json()["id"]) == (200, "team/b"), spelling
 
 
@@ -119,11 +121,11 @@ async def test_stored_responses_and_models_are_named_to_the_letter_too() -> None
             f"%2e%2e/{id}",
         ):
             for method in ("DELETE", "GET"):
-                got = await exchange(http, request(f"{method} /v1/responses/{spelling}"))
+                got = await exchange(http, request(f"{method} /v1/responses/{spelling}", CLOSE))
                 assert got.status in (400, 404), spelling
         assert (await http.get(f"/v1/responses/{id}")).status == 200
         for spelling in ("../models/fake", "x/../fake", "fake/..", "/fake", "fake#x", "%2e%2e/fake"):
-            got = await exchange(http, request(f"GET /v1/models/{spelling}"))
+            got = await exchange(http, request(f"GET /v1/models/{spelling}", CLOSE))
             assert got.status in (400, 404), spelling
 
 
@@ -131,7 +133,9 @@ async def test_stored_responses_and_models_are_named_to_the_letter_too() -> None
 async def test_a_host_that_is_none(host: str) -> None:
     async with client_of(make_proxy()) as http:
         for path in ("/v1/models", "/", "/nowhere"):
-            got = await exchange(http, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            got = await exchange(http, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{CLOSE}\r\n\r\n".encode())
             assert got.status == 400 and host not in got.json()["error"]["message"]
         for good in ("localhost", "[::1]:80", "10.0.0.1:8321", ""):
-            assert (await exchange(http, f"GET / HTTP/1.1\r\nHost: {good}\r\n\r\n".encode())).status == 200
+            assert (
+                await exchange(http, f"GET / HTTP/1.1\r\nHost: {good}\r\n{CLOSE}\r\n\r\n".encode())
+            ).status == 200

@@ -1,4 +1,4 @@
-"""``/kv/v1/requests``: every request for a model when it has ended, to its own tenant alone."""
+"""``/kv/v1/requests``: every request for a model when it has ended, for its own tenant only."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_watching_goes_on_until_the_proxy_shuts_down() -> None:
             lines = [await events.content.readline() for _ in range(3)]
             assert lines[0] == b"event: request\n"
             proxy.drain.begin()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await events.content.read()
     await eventually(lambda: proxy.drain.in_flight == 0)
 

@@ -7,6 +7,8 @@ from tests.server.doubles import client_of, make_proxy
 from tests.server.raw_http import exchange, request
 
 ROOT = "http://localhost:8321"
+CLOSE = "Connection: close"
+"""Ends an exchange with its answer, where otherwise silence does."""
 
 WRONG = [
     # path, the right URL's path, base_url
@@ -51,7 +53,8 @@ WRONG = [
 async def test_the_answer_names_the_right_url(method: str, path: str, right: str, base: str) -> None:
     async with client_of(make_proxy()) as http:
         got = await exchange(
-            http, request(f"{method} {path}", "Host: localhost:8321").replace(b"Host: localhost\r\n", b"")
+            http,
+            request(f"{method} {path}", CLOSE, "Host: localhost:8321").replace(b"Host: localhost\r\n", b""),
         )
     told = got.json()
     assert got.status == 404 and "location" not in got.headers
@@ -65,13 +68,13 @@ async def test_the_answer_names_the_right_url(method: str, path: str, right: str
 async def test_what_resembles_nothing_is_told_where_to_look() -> None:
     async with client_of(make_proxy()) as http:
         for path in ("/nowhere", "/v1beta/models/x:generateContent", "/%00", "/..", "/v1/..", "/v1/threads"):
-            got = await exchange(http, request(f"GET {path}"))
+            got = await exchange(http, request(f"GET {path}", CLOSE))
             assert got.status == 404 and "http://localhost/docs" in got.json()["error"]["message"], path
-        long = await exchange(http, request(f"GET /{'x' * 5000}"))
+        long = await exchange(http, request(f"GET /{'x' * 5000}", CLOSE))
         assert long.status == 404 and len(long.body) < 600
         hostless = await exchange(http, request("GET /models HTTP/1.0"))
         assert "The right URL is /v1/models" in hostless.json()["error"]["message"]
-        tls = await exchange(http, request("GET /models", "X-Forwarded-Proto: https"))
+        tls = await exchange(http, request("GET /models", CLOSE, "X-Forwarded-Proto: https"))
         assert "https://localhost/v1/models" in tls.json()["error"]["message"]
 
 

@@ -8,7 +8,7 @@ from tests.server.doubles import client_of, make_proxy
 @pytest.mark.parametrize(
     ("path", "content_type"), [("/openapi.json", "application/json"), ("/docs", "text/html")]
 )
-async def test_anyone_reads_it_to_the_end(path: str, content_type: str) -> None:
+async def test_it_is_read_without_a_key_and_to_the_end(path: str, content_type: str) -> None:
     proxy = make_proxy(api_keys=(("ann", "ann-key-0123456789"),))
     async with client_of(proxy) as http:
         proxy.drain.begin()

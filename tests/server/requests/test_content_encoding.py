@@ -11,6 +11,8 @@ from kvproxy.server.requests.content_encoding import TooMuch, unpacked
 from tests.server.doubles import ask, client_of, make_proxy
 
 TEXT = json.dumps(ask("hello " * 1000)).encode()
+GZIPPED = gzip.compress(TEXT, mtime=0)
+"""Without the time of day, which would be in the names of the tests."""
 
 
 def bare(data: bytes) -> bytes:
@@ -51,10 +53,10 @@ async def test_what_is_not_read_here(encoding: str) -> None:
     ("encoding", "packed"),
     [
         ("gzip", TEXT),
-        ("gzip", gzip.compress(TEXT)[:-9]),
-        ("gzip", gzip.compress(TEXT)[:20]),
-        ("gzip", gzip.compress(TEXT) + b"more"),
-        ("gzip", gzip.compress(TEXT)[:-8] + b"\0" * 8),
+        ("gzip", GZIPPED[:-9]),
+        ("gzip", GZIPPED[:20]),
+        ("gzip", GZIPPED + b"more"),
+        ("gzip", GZIPPED[:-8] + b"\0" * 8),
         ("deflate", zlib.compress(TEXT) + b"more"),
         ("deflate", b"\xff\xff"),
         ("deflate", b"x"),

@@ -7,7 +7,7 @@ import pytest
 
 from kvproxy.server.requests.model_names import ModelNames
 from tests.backends.mock_endpoints import MockEndpoints, mock_endpoints
-from tests.server.answers.test_raw_stream import served
+from tests.server.answers.test_upstream_answer import served
 from tests.server.doubles import Http, ask, client_of, make_proxy
 
 NAMES = ModelNames(

@@ -1,4 +1,4 @@
-"""Embeddings come from upstreams or not at all."""
+"""Embeddings are answered by upstreams only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def test_an_upstream_is_asked() -> None:
     assert proxy.misses.bodies == [asked]
 
 
-async def test_a_model_that_nobody_serves() -> None:
+async def test_a_model_that_is_not_served() -> None:
     async with client_of(make_proxy()) as http:
         response = await http.post("/v1/embeddings", json={"model": "x", "input": "Hi"})
     assert response.status == 404

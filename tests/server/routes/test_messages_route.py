@@ -19,7 +19,7 @@ def ask(content: Any = "hello", **fields: Any) -> dict[str, Any]:
 
 
 async def told(http: Http, asked: dict[str, Any]) -> dict[str, Any]:
-    """The whole message, however it was asked for."""
+    """Return the whole message, streamed or not."""
     response = await http.post(MESSAGES, json=asked)
     assert response.status == 200, await response.text()
     if asked.get("stream"):

@@ -42,7 +42,7 @@ async def test_unknown_names_with_slashes_too() -> None:
 
 
 async def raw_get(http: Http, name: str) -> Raw:
-    return await exchange(http, request(f"GET /v1/models/{name}"))
+    return await exchange(http, request(f"GET /v1/models/{name}", "Connection: close"))
 
 
 async def test_anthropics_clients_get_anthropics_shape() -> None:

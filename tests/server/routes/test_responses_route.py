@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from kvproxy.backends.fake.fake_backend import answer_to
 from kvproxy.errors import Overloaded
-from kvproxy.wire.responses.stored import Stored
+from kvproxy.wire.responses.stored_response import StoredResponse
 from tests.server.doubles import Http, Proxy, client_of, eventually, make_proxy
 
 PATH = "/v1/responses"
@@ -49,12 +49,12 @@ async def running(**options: Any) -> AsyncIterator[tuple[Proxy, openai.AsyncOpen
 
 
 def asked(proxy: Proxy) -> tuple[int, ...]:
-    """The tokens of the newest prompt, without what opens the answer."""
+    """Return the tokens of the newest prompt, without the opening of the answer."""
     return proxy.backend.generations[-1].prompt.token_ids[:-1]
 
 
 def text_of(item: Any) -> str:
-    """Of a message of one part."""
+    """Return the text of a message of one part."""
     (part,) = item.content
     text: str = part.text
     return text
@@ -286,7 +286,7 @@ async def test_delete() -> None:
     assert error_of(caught)["code"] == "response_not_found"
 
 
-async def test_nobody_reads_anothers() -> None:
+async def test_a_response_is_readable_by_its_own_caller_only() -> None:
     proxy = make_proxy(api_keys=(("alice", ALICE), ("bob", BOB)))
     async with client_of(proxy) as http, stock_client(http, ALICE) as alice, stock_client(http, BOB) as bob:
         response = await alice.responses.create(model="fake", input="secret")
@@ -413,7 +413,7 @@ async def test_what_is_stored_holds_the_whole_conversation() -> None:
     async with running() as (proxy, client):
         first = await client.responses.create(model="fake", input="one")
         second = await client.responses.create(model="fake", input="two", previous_response_id=first.id)
-    records = {id: Stored.decode(record) for (_, id), record in proxy.responses.records.items()}
+    records = {id: StoredResponse.decode(record) for (_, id), record in proxy.responses.records.items()}
     one, two = records[first.id], records[second.id]
     assert one is not None and two is not None
     assert two.input[:2] == one.conversation

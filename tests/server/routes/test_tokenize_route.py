@@ -59,7 +59,7 @@ async def test_what_is_wrong_is_named(path: str, body: dict[str, Any], status: i
         assert (await response.json())["error"]["param"] == param
 
 
-async def test_a_document_by_reference_is_resolved_for_who_may_read_it() -> None:
+async def test_a_document_by_reference_is_resolved_for_its_readers() -> None:
     content = [{"type": "kv_document", "document": "handbook@1"}]
     body = {"messages": [{"role": "user", "content": content}]}
     async with client_of(make_proxy()) as http:

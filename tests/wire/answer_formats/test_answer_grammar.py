@@ -1,4 +1,4 @@
-"""The text of a grammar; what it admits is tested on vocabularies in tests/engine/decode/test_compiled_grammars.py."""
+"""The text of a grammar; its language is tested on vocabularies in tests/engine/decode/test_compiled_grammars.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kvproxy.errors import InvalidRequest, UnsupportedSchema
 from kvproxy.events import Finished, TextDelta, Usage
 from kvproxy.wire.answer_formats.answer_grammar import CALL_FORMATS, grammar_of
 from kvproxy.wire.answers.answer_reader import AnswerBuilder, AnswerParser
-from kvproxy.wire.schemas.blame import blamed
+from kvproxy.wire.schemas.blamed_keyword import explain_rejection
 from kvproxy.wire.tool_formats.known_formats import FORMATS
 
 SPECIAL = ("<think>", "</think>", "<tool_call>", "</tool_call>")
@@ -58,7 +58,7 @@ def test_formats_without_a_generating_side_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", CALL_FORMATS)
-def test_what_is_generated_is_what_is_parsed(name: str) -> None:
+def test_generated_calls_are_parsed_back(name: str) -> None:
     form = CALL_FORMATS[name]
 
     def call(name: str, arguments: str) -> str:
@@ -109,14 +109,16 @@ def test_blame_is_one_line() -> None:
     message = (
         "at 1(8): failed to compile JSON schema: regex parse error:\n  (?=a)\nerror: look-around is out\n"
     )
-    assert blamed(message) == "'pattern' cannot be enforced (regex parse error: look-around is out)"
-    assert blamed("Invalid type: foo") == "it cannot be enforced (Invalid type: foo)"
+    assert (
+        explain_rejection(message) == "'pattern' cannot be enforced (regex parse error: look-around is out)"
+    )
+    assert explain_rejection("Invalid type: foo") == "it cannot be enforced (Invalid type: foo)"
 
 
 def test_the_grammar_that_a_message_repeats_is_not_to_blame() -> None:
     source = '   1 | start: %json {"maximum": 5, "oneOf": []}'
-    told = blamed(
+    told = explain_rejection(
         f"at 1(8): failed to compile JSON schema: regex parse error:\nerror: look-around is out\n{source}\n"
     )
     assert told == "'pattern' cannot be enforced (regex parse error: look-around is out)"
-    assert blamed(f"Invalid type: foo\n{source}") == "it cannot be enforced (Invalid type: foo)"
+    assert explain_rejection(f"Invalid type: foo\n{source}") == "it cannot be enforced (Invalid type: foo)"

@@ -23,10 +23,10 @@ from kvproxy.wire.anthropic.parse_messages import parse_messages
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.completions.parse_completion import parse_completions
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 
 HELLO = [{"role": "user", "content": "Hi"}]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -51,7 +51,7 @@ def completions(fields: dict[str, Any]) -> AnswerFormat | None:
 def responses(fields: dict[str, Any]) -> AnswerFormat | None:
     body = parse_body({"model": "m", "input": "Hi", **fields})
     reading = RequestReading()
-    items = normal_items(body.input or (), Ids("a" * 32), {}, reading)
+    items = normal_items(body.input or (), ResponseIds("a" * 32), {}, reading)
     return to_chat(body, items, served_name="m", reading=reading).response_format
 
 
@@ -209,7 +209,7 @@ def test_two_constraints_are_a_refusal_that_names_both(
         ({"response_format": {"type": "json_object", "schema": {"type": "array"}}}, "response_format.schema"),
     ],
 )
-def test_what_cannot_be_had_is_named(door: Door, fields: dict[str, Any], param: str) -> None:
+def test_an_unsupported_constraint_is_named(door: Door, fields: dict[str, Any], param: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:
         door(fields)
     assert caught.value.param == param
@@ -231,7 +231,7 @@ def test_what_cannot_be_had_is_named(door: Door, fields: dict[str, Any], param: 
         ({"structural_tag": {**TAGS, "triggers": ["<", "<a"]}}, "structural_tag.triggers"),
     ],
 )
-def test_what_is_malformed_is_named(door: Door, fields: dict[str, Any], param: str) -> None:
+def test_a_malformed_constraint_is_named(door: Door, fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         door(fields)
     assert caught.value.param == param

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kvproxy.core import Reasoning
 from kvproxy.events import Event, Finished, Likelihood, ReasoningDelta, TextDelta, TokenLogprob, Usage
 from kvproxy.wire.answers.answer_reader import AnswerParser
-from tests.wire.hearing import cuts, events_of, heard, pieces, texts_of
+from tests.wire.answer_parsing import cuts, events_of, parsed_answer, pieces, texts_of
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
 
@@ -31,7 +31,7 @@ CALL = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
 )
 def test_reasoning(reasoning: Reasoning, text: str, thought: str, said: str) -> None:
     for texts in ([text], list(text)):
-        got = heard(texts, reasoning=reasoning)
+        got = parsed_answer(texts, reasoning=reasoning)
         assert (got.reasoning, got.text) == (thought, said)
 
 
@@ -43,7 +43,7 @@ def test_any_split_gives_the_same_answer(
     reasoning: Reasoning, tool_format: str | None, text: str, cuts: list[int]
 ) -> None:
     def result(texts: list[str]) -> tuple[str, str, list[tuple[str, str]]]:
-        got = heard(texts, reasoning=reasoning, tool_format=tool_format)
+        got = parsed_answer(texts, reasoning=reasoning, tool_format=tool_format)
         return got.text, got.reasoning, got.calls
 
     whole = result([text] if text else [])
@@ -64,10 +64,10 @@ def test_thoughts_then_text_then_calls_come_in_order() -> None:
 
 
 def test_reasons() -> None:
-    assert heard([CALL]).reason == "tool_calls"
-    assert heard([CALL], reason="length").reason == "length"
-    assert heard([CALL], tool_format=None).reason == "stop"
-    assert heard(["hi"]).reason == "stop"
+    assert parsed_answer([CALL]).reason == "tool_calls"
+    assert parsed_answer([CALL], reason="length").reason == "length"
+    assert parsed_answer([CALL], tool_format=None).reason == "stop"
+    assert parsed_answer(["hi"]).reason == "stop"
 
 
 def test_plain_answers_pass_as_they_are() -> None:
@@ -88,7 +88,7 @@ def test_plain_answers_pass_as_they_are() -> None:
     ],
 )
 def test_reasoning_tokens_are_counted(reasoning: Reasoning, texts: list[str], count: int) -> None:
-    assert heard(texts, reasoning=reasoning).reasoning_tokens == count
+    assert parsed_answer(texts, reasoning=reasoning).reasoning_tokens == count
 
 
 def token(text: bytes) -> TokenLogprob:
@@ -117,7 +117,9 @@ def test_logprobs_stay_with_their_own_text() -> None:
     together=st.integers(1, 4),
 )
 @settings(deadline=None, max_examples=50)
-def test_each_token_of_the_text_is_told_once_however_deltas_are_cut(words: list[str], together: int) -> None:
+def test_each_token_of_the_text_comes_out_once_for_any_split_of_deltas(
+    words: list[str], together: int
+) -> None:
     def told(size: int) -> tuple[list[bytes], int]:
         parser = AnswerParser(reasoning="none", tool_format="hermes")
         events: list[Event] = []

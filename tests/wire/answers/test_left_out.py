@@ -1,4 +1,4 @@
-"""The header that names what a request was answered without."""
+"""The header that names the fields a request was answered without."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def events_in(stream: bytes) -> list[dict[str, Any]]:
-    """The data of every event; each must be named as its ``type`` says."""
+    """Return the data of every event; each must be named as its ``type`` says."""
     events = []
     for frame in stream.decode().split("\n\n"):
         lines = [line for line in frame.split("\n") if line and not line.startswith(":")]
@@ -21,7 +21,7 @@ def events_in(stream: bytes) -> list[dict[str, Any]]:
 
 
 def message_of(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a client puts together: every delta must belong to a block that was started and not yet stopped."""
+    """Put a message together as a client does: each delta must belong to a block that is open."""
     assert events[0]["type"] == "message_start" and events[-1]["type"] == "message_stop"
     message: dict[str, Any] = events[0]["message"]
     open_blocks: set[int] = set()

@@ -41,7 +41,7 @@ def parse(*tools: dict[str, Any], **fields: Any) -> ChatRequest:
         ("memory_20250818", "memory", 6),
     ],
 )
-def test_what_the_client_runs_is_served_with_its_known_schema(
+def test_a_built_in_of_the_client_is_served_with_its_known_schema(
     type: str, name: str, commands: int | None
 ) -> None:
     [tool] = parse({"type": type, "name": name, "strict": True}).tools
@@ -60,7 +60,7 @@ def test_what_the_client_runs_is_served_with_its_known_schema(
         "brand_new_20270101",
     ],
 )  # fmt: skip
-def test_what_only_its_servers_run_is_left_out(type: str) -> None:
+def test_a_hosted_tool_is_left_out(type: str) -> None:
     chat = parse({"type": type, "name": "hosted", "max_uses": 3}, {**FIND, "defer_loading": True})
     assert [tool.name for tool in chat.tools] == ["find"]
     assert chat.left_out == (LeftOut("tools[0]", type),)

@@ -52,8 +52,6 @@ def test_bodies() -> None:
         ),
     ],
 )
-def test_a_prompt_that_is_too_long_is_told_as_agents_know_it(
-    prompt: int, completion: int, message: str
-) -> None:
+def test_a_prompt_that_is_too_long_has_anthropics_wording(prompt: int, completion: int, message: str) -> None:
     error = ContextTooLong(limit=100, prompt_tokens=prompt, completion_tokens=completion)
     assert error_body(error, "r")["error"]["message"] == message

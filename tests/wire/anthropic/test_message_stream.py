@@ -46,7 +46,7 @@ def test_the_prompt_is_split_in_one_way_at_the_start_and_at_the_end() -> None:
     assert [start[x] for x in INPUTS] == [end[x] for x in INPUTS] == [10, 30, 60]
 
 
-def test_what_an_upstream_has_not_told_yet_is_left_open() -> None:
+def test_unknown_counts_of_an_upstream_are_null() -> None:
     stream = MessageStream(HEAD, request_id="req_1")
     started = Started(0, False, 0, 0, 0, parsed=True)
     usage = events_in(stream.begin(started, prompt_tokens=100, choices=1))[0]["message"]["usage"]
@@ -120,7 +120,7 @@ pieces = st.lists(st.sampled_from(["a", " ", "\n", "b c", "é"]), max_size=4)
 
 
 @given(pieces, pieces, st.lists(st.lists(st.sampled_from(["", " ", ", 1"]), max_size=3), max_size=3))
-def test_a_stream_puts_together_what_a_whole_answer_says(
+def test_a_stream_adds_up_to_the_whole_answer(
     thoughts: list[str], words: list[str], calls: list[list[str]]
 ) -> None:
     events: list[Event] = [ReasoningDelta(t) for t in thoughts]

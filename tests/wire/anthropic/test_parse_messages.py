@@ -212,7 +212,7 @@ def test_a_prompt_may_be_kept_without_an_answer() -> None:
         ({"output_format": {"type": "json_schema", "schema": {}}}, "output_format"),
     ],
 )
-def test_what_shapes_an_answer_has_no_place_without_one(fields: dict[str, Any], param: str) -> None:
+def test_a_field_that_shapes_the_answer_is_refused_without_one(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as e:
         parse_messages(body(max_tokens=0, **fields))
     assert e.value.param == param
@@ -257,7 +257,7 @@ TEXT_DOCUMENT = {"type": "document", "source": {"type": "text", "data": "x"}}
         (body(system=[USE]), "system[0].type"),
     ],
 )
-def test_what_is_wrong_is_named(asked: dict[str, Any], param: str) -> None:
+def test_a_wrong_field_is_named(asked: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as e:
         parse_messages(asked)
     assert e.value.param == param and f"'{param}'" in e.value.message
@@ -279,13 +279,13 @@ def test_what_is_wrong_is_named(asked: dict[str, Any], param: str) -> None:
         (body(thread={"type": "create"}), "thread"),
     ],
 )
-def test_what_would_change_the_answer_is_refused_by_name(asked: dict[str, Any], param: str) -> None:
+def test_a_value_that_would_change_the_answer_is_refused_by_name(asked: dict[str, Any], param: str) -> None:
     with pytest.raises(UnsupportedParameter) as e:
         parse_messages(asked)
     assert e.value.param == param and f"'{param}'" in e.value.message
 
 
-def test_what_asks_for_nothing_passes() -> None:
+def test_values_that_ask_for_nothing_pass() -> None:
     parse_messages(
         body(container=None, mcp_servers=[], context_management={"edits": []}, thread=None, tools=[])
     )
@@ -307,7 +307,7 @@ def test_messages_of_one_role_behind_each_other_are_one_turn() -> None:
 
 
 def test_a_pdf_beside_a_tools_result_is_history() -> None:
-    """As a program sends it whose tool has read one."""
+    """A tool of the program has read a PDF and sends it along."""
     reading_back = ("user", [{**RESULT, "content": [IMAGE]}, PDF])
     asked = turns(("user", "x"), ("assistant", [USE]), reading_back)
     chat = parse_messages(asked)

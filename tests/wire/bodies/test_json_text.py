@@ -23,7 +23,7 @@ from kvproxy.wire.bodies.json_text import decode_object, encode
         (b'{"a": ' + b"[" * 200_000, "nested too deeply"),
     ],
 )
-def test_what_is_not_one_clear_object_is_refused(raw: bytes, says: str) -> None:
+def test_a_body_that_is_not_one_unambiguous_object_is_refused(raw: bytes, says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):
         decode_object(raw)
 

@@ -49,7 +49,7 @@ def outcome(text: str, *, patient: bool) -> tuple[str, object]:
         return "broken", "" if "Unterminated" in e.msg or "escape" in e.msg else (e.msg, e.pos)
 
 
-def test_it_reads_what_json_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_reads_the_same_values_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patient_json, "_PIECE", 8)  # so that short strings are put together too
     source = random.Random(5)
     for _ in range(3000):
@@ -60,7 +60,7 @@ def test_it_reads_what_json_reads(monkeypatch: pytest.MonkeyPatch) -> None:
         assert outcome(text, patient=True) == outcome(text, patient=False), text
 
 
-def test_large_bodies_are_what_small_ones_are() -> None:
+def test_large_bodies_are_read_as_small_ones() -> None:
     body = {"a": 'é\n"\\漢' * 300_000, "b": [{"c": [1, 2.5, None, True]}] * 30_000}
     for raw in (json.dumps(body).encode(), json.dumps(body, ensure_ascii=False).encode()):
         assert not json_text.is_small(raw)

@@ -12,7 +12,7 @@ from kvproxy.wire.bodies.whole_number import MOST_DIGITS, whole_number
 @pytest.mark.parametrize(
     "text", ["", "-1", "+1", "1.0", "1_0", "\uff11", "101", "0100", "000000001" + "9" * 5000, "9" * 5000]
 )
-def test_what_is_no_number_of_the_range(text: str) -> None:
+def test_a_text_that_is_no_number_of_the_range(text: str) -> None:
     assert whole_number(text, 100) is None
 
 

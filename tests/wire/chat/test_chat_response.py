@@ -80,7 +80,7 @@ def test_usage_always_has_its_details() -> None:
 
 
 @pytest.mark.parametrize("prediction", [(0, 0), (7, 2)])
-def test_usage_says_what_became_of_a_prediction_only_where_there_was_one(prediction: tuple[int, int]) -> None:
+def test_usage_has_prediction_counts_only_where_there_was_a_prediction(prediction: tuple[int, int]) -> None:
     body = usage_body(replace(USAGE, prediction=prediction))
     TypeAdapter(chat_types.UsageBody).validate_python(body, strict=True)
     assert body["completion_tokens_details"] == {
@@ -90,7 +90,7 @@ def test_usage_says_what_became_of_a_prediction_only_where_there_was_one(predict
     }
 
 
-def test_a_completion_has_what_the_specification_requires() -> None:
+def test_a_completion_has_the_fields_that_the_specification_requires() -> None:
     body = completion(HEAD, [answer(reason="length"), answer("ho")], USAGE)
     parsed = ChatCompletion.model_validate(body)
     assert parsed.usage is not None and parsed.usage.prompt_tokens_details is not None

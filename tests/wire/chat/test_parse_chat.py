@@ -93,7 +93,7 @@ def test_fields_that_ask_for_nothing_are_accepted(neutral: dict[str, Any]) -> No
         ({"continue_final_message": True}, "continue_final_message"),
     ],
 )
-def test_what_would_change_the_answer_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
+def test_a_value_that_would_change_the_answer_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:
         parse(**fields)
     assert caught.value.param == param
@@ -190,7 +190,7 @@ def test_faults_name_the_field(fields: dict[str, Any], param: str) -> None:
     assert param in caught.value.message
 
 
-def test_a_fault_says_what_to_change_and_never_repeats_the_value() -> None:
+def test_an_error_names_the_change_to_make_and_never_repeats_the_value() -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse(temperature=9)
     assert caught.value.message == "Invalid 'temperature': should be less than or equal to 2."

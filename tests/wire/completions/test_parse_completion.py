@@ -14,7 +14,7 @@ from kvproxy.wire.answers.answer_reader import Answer
 from kvproxy.wire.completions.completion_response import (
     CompletionHead,
     CompletionStream,
-    summed,
+    sum_usages,
     text_completion,
     token_text,
 )
@@ -115,7 +115,7 @@ def test_every_field() -> None:
         ({"prompt_logprobs": 1}, "prompt_logprobs"),
     ],
 )
-def test_what_is_not_supported_is_named(body: dict[str, Any], param: str) -> None:
+def test_an_unsupported_field_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(UnsupportedParameter) as raised:
         parse(**body)
     assert raised.value.param == param
@@ -133,7 +133,7 @@ def test_what_is_not_supported_is_named(body: dict[str, Any], param: str) -> Non
         ({"logit_bias": {"a": 1}}, "logit_bias"),
     ],
 )
-def test_what_is_wrong_is_named(body: dict[str, Any], param: str) -> None:
+def test_a_wrong_field_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as raised:
         parse(**body)
     assert raised.value.param == param
@@ -201,7 +201,7 @@ def test_token_texts() -> None:
 
 
 def test_usages_are_summed() -> None:
-    assert summed([Usage(1, 2, 3, 4, 5), Usage(10, 20, 30, 40, 50)]) == Usage(11, 22, 33, 44, 55)
+    assert sum_usages([Usage(1, 2, 3, 4, 5), Usage(10, 20, 30, 40, 50)]) == Usage(11, 22, 33, 44, 55)
 
 
 def events(data: bytes) -> list[Any]:

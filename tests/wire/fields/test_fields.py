@@ -58,7 +58,7 @@ def test_every_field_that_a_parser_reads_has_a_row(body: type[BaseModel], fields
 
 
 @pytest.mark.parametrize(("body", "fields"), BODIES, ids=[body.__name__ for body, _ in BODIES])
-def test_what_is_called_enforced_is_read(body: type[BaseModel], fields: Sequence[Field]) -> None:
+def test_every_enforced_field_is_read(body: type[BaseModel], fields: Sequence[Field]) -> None:
     names = {info.alias or name for name, info in body.model_fields.items()}
     enforced = {steps_of(row.path)[0].name for row in fields if row.sort is Sort.ENFORCED}
     assert enforced - names == set()
@@ -71,7 +71,7 @@ def test_a_path_has_one_row(fields: Sequence[Field]) -> None:
 
 
 def body_with(path: str, value: Any) -> dict[str, Any]:
-    """The smallest body in which ``value`` stands at ``path``."""
+    """Return the smallest body in which ``value`` stands at ``path``."""
     found: Any = value
     for step in reversed(steps_of(path)):
         if step.items is not None:
@@ -82,7 +82,7 @@ def body_with(path: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("endpoint", "row"), ACTING, ids=[f"{e} {row.path}" for e, row in ACTING])
-def test_a_row_does_what_it_says(endpoint: str, row: Field) -> None:
+def test_a_row_has_the_treatment_that_it_states(endpoint: str, row: Field) -> None:
     fields, reading = ENDPOINTS[endpoint], RequestReading()
     asked = body_with(row.path, row.example)
     assert row.example is not None

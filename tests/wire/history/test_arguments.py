@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.wire.history.arguments import arguments_text, returned
+from kvproxy.wire.history.arguments import arguments_text, tool_result_content
 
 
 @pytest.mark.parametrize(
@@ -37,5 +37,5 @@ def test_arguments_are_text(value: object, text: str) -> None:
         (False, "false"),
     ],
 )
-def test_what_a_tool_returned(value: object, expected: object) -> None:
-    assert returned(value, {"text"}) == expected
+def test_a_tools_result_is_read_as_text_or_parts(value: object, expected: object) -> None:
+    assert tool_result_content(value, {"text"}) == expected

@@ -14,10 +14,10 @@ from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 from tests.documents import templates
 from tests.documents.conversation import ALICE
 from tests.documents.models import SMOLLM2_TEMPLATE, write_model
@@ -47,7 +47,7 @@ def claude(*history: Any) -> ChatRequest:
 
 def responses(*history: Any) -> ChatRequest:
     body, reading = parse_body({"model": "m", "input": [*history, *ENDED]}), RequestReading()
-    items = normal_items(body.input or (), Ids("0" * 32), {}, reading)
+    items = normal_items(body.input or (), ResponseIds("0" * 32), {}, reading)
     return to_chat(body, items, served_name="m", reading=reading)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from kvproxy.core import LeftOut
 from kvproxy.wire.bodies.request_reading import RequestReading
-from kvproxy.wire.history.notes import kind_of, note, noted
+from kvproxy.wire.history.notes import kind_of, note, record_note
 
 READS_TEXT = "omitted: this model reads text only]"
 
@@ -115,10 +115,10 @@ def test_a_type_is_named_only_if_it_is_a_name() -> None:
     assert kind_of({"type": "x" * 65}) == "item of an unknown type"
 
 
-def test_what_is_noted_is_named_and_what_says_nothing_is_not() -> None:
+def test_a_noted_item_is_recorded_and_a_silent_one_is_not() -> None:
     reading = RequestReading()
-    assert noted({"type": "image"}, "messages[0].content[1]", reading).startswith("[image")
-    assert noted({"type": "mcp_list_tools", "tools": [{"name": "f"}]}, "input[1]", reading) == ""
+    assert record_note({"type": "image"}, "messages[0].content[1]", reading).startswith("[image")
+    assert record_note({"type": "mcp_list_tools", "tools": [{"name": "f"}]}, "input[1]", reading) == ""
     assert reading.left_out == [LeftOut("messages[0].content[1]", "image")]
 
 
@@ -133,4 +133,4 @@ def test_deep_items_end() -> None:
 def test_a_type_that_is_no_text_is_an_unknown_one(kind: object) -> None:
     assert kind_of({"type": kind}) == "item of an unknown type"
     assert note({"type": kind, "text": "words"}).endswith("words")
-    assert noted({"type": kind}, "input[0]", RequestReading())
+    assert record_note({"type": kind}, "input[0]", RequestReading())

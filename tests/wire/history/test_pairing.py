@@ -6,7 +6,7 @@ from kvproxy.core import LeftOut, Message, TextPart, ToolCall
 from kvproxy.documents.prompts.history import answered
 from kvproxy.errors import InvalidRequest
 from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
-from kvproxy.wire.history.pairing import ORPHAN, paired
+from kvproxy.wire.history.pairing import ORPHAN, pair_results
 
 USER = Message("user", (TextPart("hi"),))
 
@@ -20,19 +20,21 @@ def result(id: str | None, text: str = "r") -> Message:
 
 
 def settled(*messages: Message, reading: RequestReading | None = None) -> tuple[Message, ...]:
-    found = paired(messages, [f"messages[{i}]" for i in range(len(messages))], reading or RequestReading())
+    found = pair_results(
+        messages, [f"messages[{i}]" for i in range(len(messages))], reading or RequestReading()
+    )
     answered(found)  # which refuses what does not fit
     return found
 
 
-def test_what_fits_stays_as_it_is() -> None:
+def test_matching_pairs_stay_as_they_are() -> None:
     messages = (USER, called("a", "b"), result("b"), result("a"), called("a"), result("a"), USER)
     reading = RequestReading()
     assert settled(*messages, reading=reading) == messages
     assert reading.left_out == []
 
 
-def test_a_result_whose_call_was_cut_off_stays_in_front_of_the_model() -> None:
+def test_a_result_without_its_call_becomes_a_user_message() -> None:
     reading = RequestReading()
     found = settled(result("gone", "sunny"), USER, reading=reading)
     assert found == (Message("user", (TextPart(ORPHAN), TextPart("sunny"))), USER)
@@ -74,7 +76,7 @@ def test_a_call_needs_no_result() -> None:
     assert settled(*messages) == messages
 
 
-def test_who_wants_it_refused_is_told_where() -> None:
+def test_a_result_without_its_call_is_refused_by_policy_with_its_path() -> None:
     reading = RequestReading(ReadingPolicy(unreadable_history="refuse"))
     with pytest.raises(InvalidRequest, match="answer a tool call") as caught:
         settled(USER, result("gone"), reading=reading)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.core import DocumentPart, DocumentRef, Message, TextPart, ToolCall
-from kvproxy.wire.history.surrogates import unbroken, whole_text
+from kvproxy.wire.history.surrogates import mend_surrogates, whole_text
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_every_text_of_history_and_not_the_question() -> None:
     document = DocumentPart(DocumentRef("d"))
     answer = Message("assistant", (TextPart("\ud800"), document), (call,), reasoning="\ud800")
     question = Message("user", (TextPart("\ud800"),))
-    assert unbroken([answer, question], ["messages[0]", "messages[1]"], "messages[1]") == [
+    assert mend_surrogates([answer, question], ["messages[0]", "messages[1]"], "messages[1]") == [
         Message(
             "assistant",
             (TextPart("\ufffd"), document),

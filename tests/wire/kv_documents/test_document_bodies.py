@@ -34,7 +34,7 @@ INFO = DocumentInfo(
 )
 
 
-def test_everything_that_is_known_is_told() -> None:
+def test_every_field_of_a_view_is_written() -> None:
     plain = {**asdict(INFO), "framings": [asdict(f) for f in INFO.framings]}
     plain["spellings"] = [asdict(s) for s in INFO.spellings]
     assert kv_document(INFO) == {"object": "kv_document", **plain}

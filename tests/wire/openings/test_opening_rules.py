@@ -45,7 +45,7 @@ def takes(pattern: re.Pattern[str], line: str) -> bool:
         ("env", "<environment_context>\n  <cwd>/a</cwd>\n</environment_context>"),
     ],
 )
-def test_what_a_name_takes(name: str, line: str) -> None:
+def test_lines_that_a_name_takes(name: str, line: str) -> None:
     assert takes(NAMED[name], line)
     assert [other for other in NAMED if takes(NAMED[other], line)] == [name], "one rule names it"
 
@@ -66,11 +66,11 @@ def test_what_a_name_takes(name: str, line: str) -> None:
         "",
     ],
 )
-def test_what_no_name_takes(line: str) -> None:
+def test_lines_that_no_name_takes(line: str) -> None:
     assert [name for name in NAMED if takes(NAMED[name], line)] == []
 
 
-def test_the_config_knows_the_same_names() -> None:
+def test_the_config_has_the_same_names() -> None:
     assert set(NAMED_OPENINGS) == set(NAMED)
 
 

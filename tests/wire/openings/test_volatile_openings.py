@@ -1,4 +1,4 @@
-"""A session's own first lines neither cost the reuse of what follows, nor get lost where the model needs them."""
+"""A session's own first lines neither cost the reuse of the rest, nor get lost where the model needs them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.openings.volatile_openings import settle_openings
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.tokenize_bodies import tokenized_chat
 
 STABLE = "You are an agent.\n\nDo what is asked, and nothing else."
 HEADER = "x-anthropic-billing-header: cc_version=2.1.197.{}; cc_entrypoint=cli; cch={};"
 DATED = ReadingPolicy(volatile_openings=("date", "time", "env", "session", "Build: *"))
-IDS = Ids("0" * 32)
+IDS = ResponseIds("0" * 32)
 ASK = {"role": "user", "content": "What?"}
 
 
@@ -31,7 +31,7 @@ def header(session: str) -> str:
 
 
 def settled(*contents: str, policy: ReadingPolicy = LENIENT) -> tuple[list[list[str]], list[LeftOut]]:
-    """The texts of the messages, one system message for each of ``contents``, and what was told."""
+    """Return the texts of the messages, a system message for each of ``contents``, and the left-out record."""
     messages = [Message("system", (TextPart(text),)) for text in contents]
     reading = RequestReading(policy)
     found = settle_openings(
@@ -92,7 +92,7 @@ DOORS = {
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
-def test_two_sessions_ask_the_same_and_are_told(door: Any) -> None:
+def test_two_sessions_have_one_prompt_and_a_record_of_the_left_out_line(door: Any) -> None:
     one, two = (door([header(session), STABLE], LENIENT) for session in ("84c", "500"))
     assert one.messages == two.messages == door([STABLE], LENIENT).messages
     assert one.left_out == (LeftOut(DOORS[door], "client metadata"),)
@@ -137,7 +137,7 @@ def test_a_message_of_nothing_else_goes() -> None:
     assert settled(header("84c"))[0] == []
 
 
-def test_the_white_space_of_what_stays_stays() -> None:
+def test_the_white_space_of_the_rest_stays() -> None:
     assert settled(f"{header('1')}\n  {STABLE} \n")[0] == [[f"  {STABLE} \n"]]
     assert settled(f"\n {STABLE}")[0] == [[f"\n {STABLE}"]]
 
@@ -186,7 +186,7 @@ def test_where_nothing_would_be_left_the_line_stays() -> None:
     assert settle_openings(alone, reading, lambda i, j: "x") == alone and reading.left_out == []
 
 
-def test_marks_stay_on_what_stays() -> None:
+def test_marks_stay_on_the_rest() -> None:
     request = anthropic([header("1"), "Today's date is 2026-11-29.\n" + STABLE], DATED)
     assert [(p.text, p.mark) for p in request.messages[0].content if isinstance(p, TextPart)] == [
         (STABLE, True),

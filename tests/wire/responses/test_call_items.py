@@ -14,8 +14,8 @@ from kvproxy.events import Event, Finished, Started, ToolCallDelta, Usage
 from kvproxy.wire.answers.answer_reader import Answer
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.responses.call_items import CallItems
-from kvproxy.wire.responses.items import messages, normal_items
-from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.conversation_items import messages, normal_items
+from kvproxy.wire.responses.response_answer import complete_response
 from kvproxy.wire.responses.response_body import parse_body
 from kvproxy.wire.responses.response_stream import ResponseStream
 from tests.wire.responses.test_parse_response import IDS, chat_of, opened_by
@@ -54,7 +54,9 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
 
 def answered(*calls: ToolCall) -> list[dict[str, Any]]:
     answer = Answer("", "", calls, (), "tool_calls")
-    response = completed(opened_by(tools=TOOLS), IDS, answer, Usage(1, 1, 0), at=1, calls=CallItems(OFFERED))
+    response = complete_response(
+        opened_by(tools=TOOLS), IDS, answer, Usage(1, 1, 0), at=1, calls=CallItems(OFFERED)
+    )
     Published.model_validate(response, strict=True)
     items: list[dict[str, Any]] = json.loads(json.dumps(response["output"]))
     return items
@@ -85,7 +87,7 @@ def history(
 
 
 @pytest.mark.parametrize(("name", "arguments", "told"), CALLS, ids=[f"{c[0]} {c[1][:12]}" for c in CALLS])
-def test_a_call_is_told_in_its_own_shape(name: str, arguments: str, told: dict[str, Any]) -> None:
+def test_a_call_is_written_in_its_own_shape(name: str, arguments: str, told: dict[str, Any]) -> None:
     [item] = answered(ToolCall("call_0", name, arguments))
     assert told.items() <= item.items()
     assert (item["call_id"], item["status"]) == ("call_0", "completed")
@@ -93,7 +95,7 @@ def test_a_call_is_told_in_its_own_shape(name: str, arguments: str, told: dict[s
 
 
 @pytest.mark.parametrize("index", range(len(CALLS)))
-def test_a_stream_tells_the_same(index: int) -> None:
+def test_a_stream_writes_the_same_item(index: int) -> None:
     name, arguments, _ = CALLS[index]
     events = streamed(*pieces_of(0, name, arguments))
     [whole] = answered(ToolCall("call_0", name, arguments))
@@ -201,9 +203,9 @@ def test_a_call_that_was_cut_off_is_incomplete(name: str, type: str) -> None:
     cut = Answer("", "", (ToolCall("call_0", name, '{"commands": ["ls'),), (), "length")
     if name == "patch":
         cut = Answer("", "", (ToolCall("call_0", name, '{"input": "+a'),), (), "length")
-    [item] = completed(opened_by(tools=TOOLS), IDS, cut, Usage(1, 1, 0), at=1, calls=CallItems(OFFERED))[
-        "output"
-    ]
+    [item] = complete_response(
+        opened_by(tools=TOOLS), IDS, cut, Usage(1, 1, 0), at=1, calls=CallItems(OFFERED)
+    )["output"]
     assert (item["type"], item["status"]) == (type, "incomplete")
     stream = ResponseStream(opened_by(tools=TOOLS), IDS, lambda: 1.0, CallItems(OFFERED))
     data = stream.begin(Started(0, False, 0.0, 0.0, 0.0), prompt_tokens=1, choices=1)

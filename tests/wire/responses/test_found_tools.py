@@ -25,7 +25,7 @@ TOLD = (
 )
 
 
-def test_what_a_clients_search_has_found_can_be_called() -> None:
+def test_tools_found_by_a_clients_search_can_be_called() -> None:
     chat = chat_of(input=[QUESTION, CALL, FOUND], tools=[SEARCH])
     assert [tool.name for tool in chat.tools] == ["tool_search", "mcp__mail__send"]
     assert chat.tools[1] == SEND
@@ -36,14 +36,14 @@ def test_what_a_clients_search_has_found_can_be_called() -> None:
     assert chat.left_out == ()
 
 
-def test_a_search_may_find_nothing_or_what_was_offered() -> None:
+def test_a_search_may_find_nothing_or_an_offered_tool() -> None:
     nothing = chat_of(input=[QUESTION, CALL, {**FOUND, "tools": []}], tools=[SEARCH])
     assert nothing.messages[2].content == (TextPart("No tool was found."),)
     offered = chat_of(input=[QUESTION, CALL, FOUND], tools=[SEARCH, *FOUND["tools"][:1]])
     assert [(tool.name, tool.found) for tool in offered.tools][1:] == [("mcp__mail__send", False)]
 
 
-def test_additional_tools_are_told_where_they_stand() -> None:
+def test_additional_tools_are_listed_where_they_stand() -> None:
     more = {"type": "additional_tools", "role": "developer", "tools": FOUND["tools"]}
     chat = chat_of(input=[QUESTION, more, {"role": "user", "content": "y"}])
     assert chat.tools == (SEND,)

@@ -8,13 +8,13 @@ from openai.types.responses import Response as Published
 from kvproxy.core import CacheHints, ChatRequest, JsonFormat, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, KVProxyError, ModelNotFound, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import RequestReading
-from kvproxy.wire.responses.ids import Ids
-from kvproxy.wire.responses.items import normal_items
-from kvproxy.wire.responses.parse_response import opened, to_chat
+from kvproxy.wire.responses.conversation_items import normal_items
+from kvproxy.wire.responses.parse_response import open_response, to_chat
 from kvproxy.wire.responses.response_body import parse_body
+from kvproxy.wire.responses.response_ids import ResponseIds
 from kvproxy.wire.responses.types import Response
 
-IDS = Ids("a" * 32)
+IDS = ResponseIds("a" * 32)
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 FIND = {"type": "function", "name": "find", "parameters": PARAMETERS}
 OTHER = {"type": "function", "name": "other", "parameters": PARAMETERS, "strict": False}
@@ -28,7 +28,7 @@ def chat_of(**fields: Any) -> ChatRequest:
 
 def opened_by(**fields: Any) -> Response:
     body = parse_body({"model": "m", "input": "x", **fields})
-    response = opened(body, chat_of(**fields), IDS, created=1_700_000_000)
+    response = open_response(body, chat_of(**fields), IDS, created=1_700_000_000)
     Published.model_validate(response, strict=True)
     return response
 
@@ -74,7 +74,7 @@ def test_the_clients_own_variables_win() -> None:
     assert chat.template_kwargs["enable_thinking"] is False
 
 
-def test_tools_are_strict_where_they_can_be_unless_told_otherwise() -> None:
+def test_tools_are_strict_by_default_where_they_can_be() -> None:
     loose = {"type": "function", "name": "loose", "parameters": {**PARAMETERS, "if": {}, "then": {}}}
     bare = {"type": "function", "name": "bare"}
     tools = chat_of(tools=[FIND, OTHER, loose, bare]).tools
@@ -120,7 +120,7 @@ def test_cache_hints() -> None:
     assert opened_by(**fields)["prompt_cache_options"] == {"mode": "explicit", "ttl": "30m"}
 
 
-def test_the_opened_response_repeats_what_was_asked() -> None:
+def test_the_opened_response_repeats_the_requests_fields() -> None:
     response = opened_by(
         instructions="Be brief.",
         metadata={"a": "b"},

@@ -7,7 +7,7 @@ from kvproxy.core import ToolCall
 from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded, TimedOut
 from kvproxy.events import FinishReason, Likelihood, TokenLogprob, Usage
 from kvproxy.wire.answers.answer_reader import Answer
-from kvproxy.wire.responses.response_answer import completed, failed, logprobs_body
+from kvproxy.wire.responses.response_answer import complete_response, fail_response, logprobs_body
 from kvproxy.wire.responses.types import Response
 from tests.wire.responses.test_parse_response import IDS, opened_by
 
@@ -17,7 +17,7 @@ USAGE = Usage(10, 5, cached_tokens=4, cache_write_tokens=6, reasoning_tokens=2)
 def answered(
     text: str = "", reasoning: str = "", calls: tuple[ToolCall, ...] = (), reason: FinishReason = "stop"
 ) -> Response:
-    response = completed(
+    response = complete_response(
         opened_by(), IDS, Answer(text, reasoning, calls, (), reason), USAGE, at=1_700_000_001
     )
     Published.model_validate(response, strict=True)
@@ -71,7 +71,7 @@ def test_usage() -> None:
 
 def test_the_opened_response_stays_as_it_is() -> None:
     opened = opened_by()
-    completed(opened, IDS, Answer("x", "", (), (), "stop"), USAGE, at=1)
+    complete_response(opened, IDS, Answer("x", "", (), (), "stop"), USAGE, at=1)
     assert opened == opened_by()
 
 
@@ -98,6 +98,6 @@ def test_logprobs() -> None:
     ],
 )
 def test_a_failed_response_says_why(error: KVProxyError, code: str) -> None:
-    response = failed(opened_by(), [], error)
+    response = fail_response(opened_by(), [], error)
     Published.model_validate(response, strict=True)
     assert (response["status"], response["error"]) == ("failed", {"code": code, "message": error.message})

@@ -20,7 +20,7 @@ from kvproxy.events import (
     Usage,
 )
 from kvproxy.wire.answers.answer_reader import AnswerBuilder
-from kvproxy.wire.responses.response_answer import completed
+from kvproxy.wire.responses.response_answer import complete_response
 from kvproxy.wire.responses.response_stream import ResponseStream
 from tests.wire.responses.test_parse_response import IDS, opened_by
 
@@ -52,7 +52,7 @@ def parsed(data: bytes) -> list[dict[str, Any]]:
 
 
 def run(*events: Event, reason: FinishReason = "stop") -> list[dict[str, Any]]:
-    """A whole stream, whose last event holds the same object as an answer that was not streamed."""
+    """Encode a whole stream; its last event holds the same object as an answer that was not streamed."""
     encoder, builder = stream(), AnswerBuilder()
     data = encoder.begin(STARTED, prompt_tokens=10, choices=1)
     for event in events:
@@ -61,7 +61,9 @@ def run(*events: Event, reason: FinishReason = "stop") -> list[dict[str, Any]]:
     data += encoder.event(0, Finished(reason, USAGE)) + encoder.end(USAGE)
     found = parsed(data)
     assert found[-1]["response"] == encoder.response
-    assert encoder.response == completed(opened_by(), IDS, builder.answer(reason), USAGE, at=1_700_000_001)
+    assert encoder.response == complete_response(
+        opened_by(), IDS, builder.answer(reason), USAGE, at=1_700_000_001
+    )
     return found
 
 

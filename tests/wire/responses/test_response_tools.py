@@ -10,7 +10,7 @@ from openai.types.responses import Response as Published
 from kvproxy.core import LeftOut, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, UnsupportedParameter
 from kvproxy.wire.bodies.request_reading import ReadingPolicy, RequestReading
-from kvproxy.wire.responses.items import normal_items
+from kvproxy.wire.responses.conversation_items import normal_items
 from kvproxy.wire.responses.parse_response import to_chat
 from kvproxy.wire.responses.response_body import parse_body
 from tests.wire.responses.test_parse_response import IDS, chat_of, opened_by
@@ -42,7 +42,7 @@ def test_a_namespaces_functions_are_known_by_both_names() -> None:
     assert tools[3].form == "custom"
 
 
-def test_a_name_means_the_same_whatever_else_there_is() -> None:
+def test_a_name_does_not_depend_on_other_tools() -> None:
     other = {"type": "namespace", "name": "other", "tools": [{"type": "function", "name": "look_up"}]}
     assert names([MCP])[0] == names([PLAIN, MCP, other])[1] == "mcp__demo__look_up"
     taken = {"type": "function", "name": "mcp__demo__look_up", "strict": False}
@@ -129,7 +129,7 @@ def test_choices(choice: Any, meant: tuple[str, ...]) -> None:
         {"type": "allowed_tools", "mode": "required", "tools": [{"type": "web_search"}]},
     ],
 )
-def test_a_call_of_what_was_left_out_cannot_be_forced(choice: Any) -> None:
+def test_a_call_of_a_left_out_tool_cannot_be_forced(choice: Any) -> None:
     with pytest.raises(InvalidRequest, match="left out") as caught:
         chat_of(tools=[{"type": "web_search"}], tool_choice=choice)
     assert caught.value.param == "tool_choice"

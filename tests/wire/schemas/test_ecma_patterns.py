@@ -51,7 +51,7 @@ def test_words_of_one_language_in_the_other(pattern: str, same: str | None) -> N
         r"[\1]",
     ],
 )
-def test_what_means_something_else_is_refused(pattern: str) -> None:
+def test_a_pattern_with_another_meaning_is_refused(pattern: str) -> None:
     with pytest.raises(UnknownPattern):
         translated(pattern)
 
@@ -71,7 +71,7 @@ def test_anchors_around_a_whole_match_go(pattern: str, bare: str) -> None:
     assert fully_matched(pattern) == bare
 
 
-def test_what_every_reader_counts_as_white_space() -> None:
+def test_white_space_that_every_reader_counts_in() -> None:
     """JavaScript has U+FEFF and Python U+001C; neither is admitted for either of ``\\s`` and ``\\S``."""
     for pattern in (r"\s", r"\S", r"[\s]", r"[^\S]", r"[^\s]"):
         python = re.sub(r"\\x\{([0-9a-f]+)\}", lambda m: f"\\U{int(m[1], 16):08x}", translated(pattern))

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, at_once
-from kvproxy.wire.schemas.json_schema import enforceable
+from kvproxy.wire.schemas.intersections import MOST_AT_ONCE, expressions_at_once
+from kvproxy.wire.schemas.json_schema import enforceable_schema
 
 A, B = {"type": "string", "pattern": "a"}, {"pattern": "b", "format": "email"}
 
@@ -28,14 +28,14 @@ A, B = {"type": "string", "pattern": "a"}, {"pattern": "b", "format": "email"}
     ],
     ids=str,
 )
-def test_what_one_text_has_to_match(schema: dict[str, Any], count: int) -> None:
-    assert at_once(schema) == count
+def test_the_number_of_expressions_that_one_text_has_to_match(schema: dict[str, Any], count: int) -> None:
+    assert expressions_at_once(schema) == count
 
 
 def test_too_many_at_once_are_refused() -> None:
     def both(count: int) -> dict[str, Any]:
         return {"allOf": [{"type": "string", "pattern": f"^[a-z]{{0,{i + 5}}}x"} for i in range(count)]}
 
-    assert enforceable(both(MOST_AT_ONCE), where="w", param="p")
+    assert enforceable_schema(both(MOST_AT_ONCE), where="w", param="p")
     with pytest.raises(UnsupportedSchema, match="'allOf' of more than 8 patterns"):
-        enforceable(both(MOST_AT_ONCE + 1), where="w", param="p")
+        enforceable_schema(both(MOST_AT_ONCE + 1), where="w", param="p")

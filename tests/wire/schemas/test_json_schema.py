@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.schemas.json_schema import enforceable, no_arguments
+from kvproxy.wire.schemas.json_schema import enforceable_schema, no_arguments
 
 
 def rewritten(schema: dict[str, Any]) -> dict[str, Any]:
-    return enforceable(schema, where="response_format", param="response_format")
+    return enforceable_schema(schema, where="response_format", param="response_format")
 
 
-def test_what_asserts_nothing_is_left_out_at_every_depth() -> None:
+def test_keywords_without_an_assertion_are_left_out_at_every_depth() -> None:
     noise = {
         "title": "T",
         "description": "d",
@@ -111,9 +111,9 @@ def test_a_branch_that_refers_to_itself_stays_a_reference() -> None:
         ({"items": {"properties": {"a": {}}, "minProperties": "1"}}, "#/items", "minProperties"),
     ],
 )
-def test_a_refusal_says_what_and_where(schema: dict[str, Any], at: str, keyword: str) -> None:
+def test_a_refusal_names_the_keyword_and_its_place(schema: dict[str, Any], at: str, keyword: str) -> None:
     with pytest.raises(UnsupportedSchema) as caught:
-        enforceable(schema, where="function 'f'", param="tools[0].function.parameters")
+        enforceable_schema(schema, where="function 'f'", param="tools[0].function.parameters")
     assert keyword in caught.value.message
     assert f"(at {at})" in caught.value.message
     assert "function 'f'" in caught.value.message

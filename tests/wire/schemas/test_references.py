@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 
 from kvproxy.errors import UnsupportedSchema
-from kvproxy.wire.schemas.json_schema import enforceable
+from kvproxy.wire.schemas.json_schema import enforceable_schema
 from kvproxy.wire.schemas.references import References
 
 INT = {"type": "integer"}
 
 
 def resolved(schema: dict[str, Any]) -> Any:
-    """The schema that the reference under ``properties/x`` leads to, in the schema that is compiled."""
-    out = enforceable(schema, where="f", param="p")
+    """Return the target of the reference under ``properties/x``, in the schema that is compiled."""
+    out = enforceable_schema(schema, where="f", param="p")
     at: Any = out["properties"]["x"]
     for _ in range(5):
         if "$ref" not in at:
@@ -61,7 +61,7 @@ def test_a_reference_inside_of_a_resource_is_relative_to_it() -> None:
     schema = referring(
         "#/$defs/a", **{"$id": "https://a.example/", "$defs": {"a": inner, "n": {"type": "null"}}}
     )
-    out = enforceable(schema, where="f", param="p")
+    out = enforceable_schema(schema, where="f", param="p")
     name = out["$defs"]["a"]["items"]["$ref"].split("/")[-1]
     assert out["$defs"][name] == INT
 
@@ -69,15 +69,15 @@ def test_a_reference_inside_of_a_resource_is_relative_to_it() -> None:
 @pytest.mark.parametrize(
     "ref", ["#/$defs/none", "#none", "https://b.example/", "#/properties/y/type", "#/$defs/a/9"]
 )
-def test_what_is_not_inside_is_named(ref: str) -> None:
+def test_a_reference_to_the_outside_is_named(ref: str) -> None:
     with pytest.raises(UnsupportedSchema, match="which is not inside the schema"):
-        enforceable(referring(ref, **{"$defs": {"a": {}}}), where="f", param="p")
+        enforceable_schema(referring(ref, **{"$defs": {"a": {}}}), where="f", param="p")
 
 
 def test_an_id_beside_a_reference_is_refused_where_drafts_differ() -> None:
     beside = {"allOf": [{"$id": "https://a.example/", "$ref": "#/$defs/a"}], "$defs": {"a": INT}}
     with pytest.raises(UnsupportedSchema, match=r"\$id"):
-        enforceable(beside, where="f", param="p")
+        enforceable_schema(beside, where="f", param="p")
 
 
 def test_values_are_no_schemas() -> None:

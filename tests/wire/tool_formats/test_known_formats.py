@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kvproxy.core import Tool, ToolCall
 from kvproxy.events import ToolCallDelta
 from kvproxy.wire.tool_formats.known_formats import FORMATS
-from tests.wire.hearing import cuts, events_of, heard, pieces, texts_of
+from tests.wire.answer_parsing import cuts, events_of, parsed_answer, pieces, texts_of
 
 FRAGMENTS = {
     "hermes": (
@@ -70,19 +70,19 @@ BROKEN = [
 @settings(deadline=None, max_examples=50)
 def test_any_split_gives_the_same_answer(name: str, data: st.DataObject, cuts: list[int]) -> None:
     text = data.draw(texts_of(*FRAGMENTS[name]))
-    whole = heard([text] if text else [], tool_format=name)
-    assert heard(pieces(text, cuts), tool_format=name) == whole
-    assert heard(list(text), tool_format=name) == whole
+    whole = parsed_answer([text] if text else [], tool_format=name)
+    assert parsed_answer(pieces(text, cuts), tool_format=name) == whole
+    assert parsed_answer(list(text), tool_format=name) == whole
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @given(data=st.data())
 @settings(deadline=None, max_examples=50)
 def test_every_word_comes_out_somewhere(name: str, data: st.DataObject) -> None:
-    """Marks between fragments are layout; a word that no format knows has to be heard, whatever surrounds it."""
+    """Marks between fragments are layout; an unknown word has to come out, in any surroundings."""
     fragments = data.draw(st.lists(st.sampled_from((*FRAGMENTS[name], "QQ", " QQ ")), max_size=12))
     text = "".join(fragments)
-    got = heard([text] if text else [], tool_format=name)
+    got = parsed_answer([text] if text else [], tool_format=name)
     everything = got.text + "".join(f"{n}{arguments}" for n, arguments in got.calls)
     assert everything.count("QQ") == text.count("QQ")
 
@@ -91,7 +91,7 @@ def test_every_word_comes_out_somewhere(name: str, data: st.DataObject) -> None:
 @given(text=st.text(alphabet="ab \n.é\U0001f600", max_size=40), cuts=cuts)
 @settings(deadline=None, max_examples=50)
 def test_text_without_calls_is_untouched(name: str, text: str, cuts: list[int]) -> None:
-    got = heard(pieces(text, cuts), tool_format=name)
+    got = parsed_answer(pieces(text, cuts), tool_format=name)
     assert got.text == text
     assert got.calls == [] and got.reason == "stop"
 
@@ -108,22 +108,20 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     arguments=st.lists(st.dictionaries(st.text(max_size=5), json_values), min_size=1, max_size=3), cuts=cuts
 )
 @settings(deadline=None, max_examples=50)
-def test_what_a_model_writes_is_what_is_heard(
-    name: str, arguments: list[dict[str, Any]], cuts: list[int]
-) -> None:
+def test_written_calls_are_parsed_back(name: str, arguments: list[dict[str, Any]], cuts: list[int]) -> None:
     calls = [ToolCall("", f"f-{i}", json.dumps(x, ensure_ascii=False)) for i, x in enumerate(arguments)]
-    got = heard(pieces(FORMATS[name].write(calls), cuts), tool_format=name)
+    got = parsed_answer(pieces(FORMATS[name].write(calls), cuts), tool_format=name)
     assert got.calls == [(call.name, call.arguments) for call in calls]
     assert got.text == "" and got.reason == "tool_calls"
 
 
 @pytest.mark.parametrize("text", BROKEN)
-def test_what_is_no_call_comes_out_as_text(text: str) -> None:
-    got = heard(list(text))
+def test_text_without_a_call_comes_out_as_text(text: str) -> None:
+    got = parsed_answer(list(text))
     assert (got.text, got.calls, got.reason) == (text, [], "stop")
 
 
-def test_a_name_is_told_before_its_arguments_and_these_as_they_come() -> None:
+def test_a_name_comes_out_before_its_arguments_and_these_as_they_come() -> None:
     texts = [
         "Sure.\n",
         "<tool",
@@ -143,7 +141,7 @@ def test_a_name_is_told_before_its_arguments_and_these_as_they_come() -> None:
         (0, None, 'b>"}'),
     ]
     assert calls[0].id and all(c.id is None for c in calls[1:])
-    assert heard(texts).text == "Sure."
+    assert parsed_answer(texts).text == "Sure."
 
 
 @pytest.mark.parametrize(
@@ -173,7 +171,7 @@ def test_a_name_is_told_before_its_arguments_and_these_as_they_come() -> None:
     ],
 )
 def test_hermes(text: str, said: str, calls: list[tuple[str, str]]) -> None:
-    got = heard(list(text))
+    got = parsed_answer(list(text))
     assert (got.text, got.calls) == (said, calls)
 
 
@@ -194,7 +192,7 @@ def test_hermes(text: str, said: str, calls: list[tuple[str, str]]) -> None:
     ],
 )
 def test_llama3_json(text: str, said: str, calls: list[tuple[str, str]]) -> None:
-    got = heard(list(text), tool_format="llama3_json")
+    got = parsed_answer(list(text), tool_format="llama3_json")
     assert (got.text.strip(), got.calls) == (said, calls)
 
 
@@ -211,7 +209,7 @@ def test_llama3_json(text: str, said: str, calls: list[tuple[str, str]]) -> None
     ],
 )
 def test_mistral(text: str, said: str, calls: list[tuple[str, str]]) -> None:
-    got = heard(list(text), tool_format="mistral")
+    got = parsed_answer(list(text), tool_format="mistral")
     assert (got.text, got.calls) == (said, calls)
 
 
@@ -219,18 +217,18 @@ def test_qwen3_coder_takes_types_from_the_tools() -> None:
     tool = Tool("f", parameters={"properties": {"zip": {"type": "string"}, "n": {"type": "integer"}}})
     call = ToolCall("", "f", '{"zip": "0815", "n": 3, "free": [1], "text": "two\\nlines"}')
     text = FORMATS["qwen3_coder"].write([call])
-    got = heard(list(text), tool_format="qwen3_coder", tools=[tool])
+    got = parsed_answer(list(text), tool_format="qwen3_coder", tools=[tool])
     assert got.calls == [("f", call.arguments)]
-    untyped = heard([text], tool_format="qwen3_coder")
+    untyped = parsed_answer([text], tool_format="qwen3_coder")
     assert json.loads(untyped.calls[0][1])["n"] == 3
-    assert heard(["<tool_call><function=f></function></tool_call>"], tool_format="qwen3_coder").calls == [
-        ("f", "{}")
-    ]
+    assert parsed_answer(
+        ["<tool_call><function=f></function></tool_call>"], tool_format="qwen3_coder"
+    ).calls == [("f", "{}")]
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_name_may_be_as_long_as_the_longest_of_any_dialect(name: str) -> None:
     call = ToolCall("", "mcp__" + "a" * 123, '{"a": 1}')
     tools = [Tool(call.name)]
-    got = heard([FORMATS[name].write([call])], tool_format=name, tools=tools)
+    got = parsed_answer([FORMATS[name].write([call])], tool_format=name, tools=tools)
     assert (got.text, got.calls) == ("", [(call.name, call.arguments)])

@@ -115,6 +115,6 @@ def test_hosted_tools_are_left_out(type: str) -> None:
         parse(tools=[{"type": type}], tool_choice={"type": type})
 
 
-def test_names_may_hold_what_adapters_put_into_them() -> None:
+def test_names_may_hold_the_characters_that_adapters_put_into_them() -> None:
     names = ["mcp.server/tool", "a:b", "npm@1", "x" * 256]
     assert [tool.name for tool in parse(tools=[function(name) for name in names]).tools] == names

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvproxy.wire.tools.free_form import InputReader, TextFormatBody, arguments_of, free_form, input_of
-from tests.wire.hearing import cuts, pieces
+from tests.wire.answer_parsing import cuts, pieces
 
 
 def read(arguments: str, at: list[int]) -> tuple[str, str]:
-    """The texts that came while it was written, and at the end."""
+    """Return the texts that came while it was written, and at the end."""
     reader = InputReader()
     told = "".join(reader.push(piece) for piece in pieces(arguments, at))
     return told, reader.end()
@@ -37,7 +37,7 @@ def test_broken_arguments_give_the_same_text_however_they_are_split(arguments: s
     input_of(arguments).encode()
 
 
-def test_text_is_told_as_it_is_written() -> None:
+def test_text_comes_out_as_it_is_written() -> None:
     reader = InputReader()
     told = [reader.push(piece) for piece in ('{"input": "a', "\\", 'n"q', "\\u00", 'e9b"', "}")]
     assert told == ["a", "", "\n", "", "", ""]
@@ -57,11 +57,11 @@ def test_text_is_told_as_it_is_written() -> None:
         ('{"input": "\\x\\u00zz\\ud83d!"}', "\\x\\u00zz\ufffd!"),
     ],
 )
-def test_what_is_written_otherwise_is_not_lost(arguments: str, text: str) -> None:
+def test_arguments_of_another_shape_are_not_lost(arguments: str, text: str) -> None:
     assert input_of(arguments) == text
 
 
-def test_a_regular_expression_is_enforced_and_a_lark_grammar_told() -> None:
+def test_a_regular_expression_is_enforced_and_a_lark_grammar_described() -> None:
     plain = free_form("run", "Runs it.", None)
     assert plain.description == "Runs it." and plain.form == "custom" and plain.strict and plain.assumed
     regex = free_form("run", None, TextFormatBody(type="grammar", syntax="regex", definition="[ab]+|c"))

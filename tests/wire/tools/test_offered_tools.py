@@ -41,7 +41,7 @@ def test_a_hosted_tool_is_left_out_or_refused() -> None:
         (ToolChoice("required", ("web_search", "g")), SOME, ToolChoice("required", ("g",))),
     ],
 )
-def test_what_was_left_out_of_the_allowed_tools_is_dropped(
+def test_left_out_tools_are_dropped_from_the_allowed_ones(
     choice: ToolChoice, offered: Offered, kept: ToolChoice
 ) -> None:
     assert checked_choice(choice, offered) == kept

@@ -32,13 +32,13 @@ def test_nothing_is_declared(value: Any) -> None:
         ({"type": "string"}, {"type": "object"}),
     ],
 )
-def test_arguments_are_an_object_whatever_a_schema_says(value: Any, read: Any) -> None:
+def test_arguments_are_an_object_for_any_schema(value: Any, read: Any) -> None:
     assert schema(value) == (value if read is None else read)
     assert list(schema({"type": "object", "properties": PROPERTIES})["properties"]) == ["b", "a"]
 
 
 @pytest.mark.parametrize("value", [[], "{}", 5])
-def test_what_is_no_schema_is_named(value: Any) -> None:
+def test_a_value_that_is_no_schema_is_named(value: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         schema(value)
     assert caught.value.param == "tools[0].parameters"

@@ -1,4 +1,4 @@
-"""An agent's loop against a real proxy: every step finds the documents, and what the step before said."""
+"""An agent's loop against a real proxy: every step finds the documents, and the messages of the step before."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STEPS = 3
 
 @tool
 def days_of_leave(employee: str) -> str:
-    """How many days of leave an employee has left."""
+    """Days of leave that an employee has left."""
     return f"{employee} has 12 days of leave left"
 
 

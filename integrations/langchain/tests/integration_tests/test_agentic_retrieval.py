@@ -37,7 +37,7 @@ class Shelf(BaseRetriever):
 
 
 def shelf() -> Shelf:
-    """Of texts that nobody has sent yet."""
+    """Of texts that no request has sent yet."""
     name = uuid.uuid4().hex[:8]
     texts = (
         "\n".join(

@@ -1,4 +1,4 @@
-"""`explain_prompt` says of a text's spelling what the proxy then does."""
+"""`explain_prompt` agrees with the proxy about a text's spelling: the predicted hit or miss happens."""
 
 from __future__ import annotations
 

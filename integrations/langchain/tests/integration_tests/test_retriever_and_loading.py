@@ -1,4 +1,4 @@
-"""What is retrieved and published, at a running proxy: KVPROXY_BASE_URL, KVPROXY_API_KEY, KVPROXY_MODEL."""
+"""Retrieval and publishing at a running proxy: KVPROXY_BASE_URL, KVPROXY_API_KEY, KVPROXY_MODEL."""
 
 from __future__ import annotations
 

@@ -54,4 +54,4 @@ class TestKVProxyRetriever(RetrieversIntegrationTests):
         """One that has reached the proxy at the end."""
         with KVProxyRetriever(**self.retriever_constructor_params) as retriever:
             yield retriever
-            assert retriever._knowledge.reachable
+            assert retriever._catalogue.reachable

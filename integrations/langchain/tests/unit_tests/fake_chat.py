@@ -20,7 +20,7 @@ TIMING = "match;dur=0.500, load;dur=1.000, prefill;dur=50.000"
 
 
 class FakeChat:
-    """What it was asked is in ``bodies``; ``status`` and the rest say what it answers."""
+    """``bodies`` are its requests' bodies; ``status`` and the other fields set its answers."""
 
     def __init__(self) -> None:
         self.documents = FakeProxy()

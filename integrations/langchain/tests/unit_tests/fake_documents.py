@@ -19,9 +19,9 @@ class FakeProxy:
         self.documents: dict[str, list[dict[str, Any]]] = {}
         self.requests: list[tuple[str, str]] = []
         self.fault: httpx.Response | httpx.HTTPError | None = None
-        """What every request gets instead of an answer."""
+        """The error that every request gets instead of an answer."""
         self.refuses: dict[str, httpx.Response] = {}
-        """What the publish of an id gets."""
+        """The error that the publish of an id gets."""
         self.gate = threading.Event()
         """Publishes wait for it."""
         self.gate.set()

@@ -1,4 +1,4 @@
-"""A retriever that finds what its query names."""
+"""A retriever that finds the documents named in its query."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .fake_documents import FakeProxy
 
 
 class Found(BaseRetriever):
-    """Finds the documents whose ids are in the query, in its order."""
+    """A retriever of the documents that the query names by id, in its order."""
 
     documents: dict[str, Document]
     calls: list[str] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a LangChain user sees when the proxy cannot answer: an exception that says what to do, or a plain miss."""
+"""A proxy that cannot answer: a LangChain user gets an exception with advice, or a plain miss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""KVDocumentsMiddleware in create_agent's loop, with a model that keeps what it was sent."""
+"""KVDocumentsMiddleware in create_agent's loop, with a model that keeps its requests."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from langchain_kvproxy._wire import document_path
+from langchain_kvproxy._protocol import document_path
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the proxy does not know is published behind the chain's back."""
+"""Registration: documents that the proxy lacks are published in the background."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langchain_kvproxy import (
     KVProxyRetriever,
     text_digest,
 )
-from langchain_kvproxy._knowledge import Knowledge, KnownDocument
+from langchain_kvproxy._document_catalogue import DocumentCatalogue, KnownDocument
 from langchain_kvproxy._registration import Registration
 
 from .fake_documents import FakeProxy, refusal
@@ -79,7 +79,9 @@ def test_a_refused_document_is_logged_and_tried_again_only_where_that_may_help(
 ) -> None:
     proxy, now = FakeProxy(), [0.0]
     proxy.refuses["a"] = refusal(status, code)
-    registration = Registration(proxy.client, Knowledge(proxy.client, 30.0), None, clock=lambda: now[0])
+    registration = Registration(
+        proxy.client, DocumentCatalogue(proxy.client, 30.0), None, clock=lambda: now[0]
+    )
     for at in (0.0, 1.0, 60.0):
         now[0] = at
         registration.offer(TEXTS["a"])
@@ -184,7 +186,9 @@ def test_a_refusal_told_in_the_middle_of_a_publish_is_final_too(proxy: FakeProxy
     error = {"error": {"message": "too long", "code": "document_rejected"}}
     proxy.refuses["a"] = httpx.Response(200, content=f"event: error\ndata: {json.dumps(error)}\n\n")
     now = [0.0]
-    registration = Registration(proxy.client, Knowledge(proxy.client, 30.0), None, clock=lambda: now[0])
+    registration = Registration(
+        proxy.client, DocumentCatalogue(proxy.client, 30.0), None, clock=lambda: now[0]
+    )
     for at in (0.0, 60.0):
         now[0] = at
         registration.offer(TEXTS["a"])
@@ -208,8 +212,8 @@ def test_a_proxy_that_goes_away_ends_the_queue_with_one_warning(
 
 
 def test_a_list_that_was_asked_for_before_a_publish_does_not_hide_it(proxy: FakeProxy) -> None:
-    """Two retrievals at once: the slower one's list lacks what the faster one had published meanwhile."""
-    knowledge = Knowledge(proxy.client, 30.0)
+    """Two retrievals at once: the slower one's list lacks the document that the faster one published meanwhile."""
+    knowledge = DocumentCatalogue(proxy.client, 30.0)
     listed = proxy.client.documents()
     since = knowledge._added
     with wrapped(proxy, register="always") as retriever:

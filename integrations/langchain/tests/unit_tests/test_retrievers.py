@@ -22,7 +22,7 @@ from langchain_kvproxy import (
     document_parts,
     text_digest,
 )
-from langchain_kvproxy._knowledge import Knowledge, KnownDocument
+from langchain_kvproxy._document_catalogue import DocumentCatalogue, KnownDocument
 
 from .fake_documents import FakeProxy, refusal
 from .fake_retriever import TEXTS, Found, FoundK, ids, wrapped
@@ -149,7 +149,7 @@ async def test_a_proxy_that_does_not_answer_costs_references_and_one_warning(
 
 def test_what_is_known_is_asked_once_and_again_when_it_has_aged() -> None:
     proxy, now = FakeProxy(), [0.0]
-    knowledge = Knowledge(proxy.client, 30.0, clock=lambda: now[0])
+    knowledge = DocumentCatalogue(proxy.client, 30.0, clock=lambda: now[0])
     for _ in range(3):
         knowledge.refresh()
     assert proxy.requests == [("GET", "/kv/v1/documents")]
@@ -174,7 +174,7 @@ def test_of_two_documents_with_one_text_the_current_one_is_named() -> None:
     proxy.add("a", "text")
     proxy.add("a", "text, newer")
     proxy.add("b", "text")
-    knowledge = Knowledge(proxy.client, 30.0)
+    knowledge = DocumentCatalogue(proxy.client, 30.0)
     knowledge.refresh()
     assert knowledge.find(Document("text")) == KnownDocument("b", 1, text_digest("text"), 1, True)
 

@@ -1,4 +1,4 @@
-"""The text that `dumps` writes can be loaded again by those who name the class, and holds no key."""
+"""The text that `dumps` writes can be loaded again by naming the class, and holds no key."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_chain_of_a_prompt_and_a_bound_model() -> None:
 
 
 def test_a_retriever_is_none_of_langchains_serialisable_ones_and_tells_no_key() -> None:
-    """As LangChain's own retrievers: it stands in traces as what it is called."""
+    """Like LangChain's own retrievers, it stands in traces under its name."""
     retriever = KVProxyRetriever(retriever=Found(documents=TEXTS), api_key=SecretStr(KEY), register="never")
     with retriever:
         written = json.loads(dumps(retriever))

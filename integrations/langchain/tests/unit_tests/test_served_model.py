@@ -53,7 +53,7 @@ async def test_other_names_of_one_model_are_no_other_models(fake: FakeChat, mode
 @pytest.mark.parametrize(
     ("served", "message"),
     [
-        (["b", "a"], r"serves 2 models \(a, b\): say which one is meant, ChatKVProxy\(model=…\)"),
+        (["b", "a"], r"serves 2 models \(a, b\): name one, ChatKVProxy\(model=…\)"),
         ([], "no model"),
     ],
 )

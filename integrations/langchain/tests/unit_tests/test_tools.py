@@ -1,4 +1,4 @@
-"""A retriever as a tool: what it found goes to the head of the prompt, its names stay where it was asked."""
+"""A retriever as a tool: its documents go to the head of the prompt, their names stay in its answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.runnables import RunnableLambda
 
 from langchain_kvproxy import ChatKVProxy, KVDocumentsMiddleware, create_document_tool, place_documents
-from langchain_kvproxy._lifting import MOVED, lifted
+from langchain_kvproxy._tool_documents import MOVED, lifted
 
 from .fake_chat import FakeChat, running
 from .test_middleware import Recorder
@@ -109,7 +109,7 @@ def test_after_a_checkpoint_they_are_found_again() -> None:
     ],
 )
 def test_what_stays_in_the_answer(message: ToolMessage) -> None:
-    """As asked for; another tool's; one that somebody has shortened; one whose artifact was not kept."""
+    """Messages that stay: by `place="answer"`; another tool's; a shortened one; one without its artifact."""
     assert lifted(conversation(message)) == (conversation(message), [])
 
 

@@ -57,7 +57,7 @@ async def test_a_published_document_hits(model: Any, instructions: str) -> None:
 
 
 async def test_typed_answers_in_each_way(model: Any, instructions: str) -> None:
-    """The document stays in front of what a schema adds to the instructions."""
+    """The document stays in front of the schema that is added to the instructions."""
     for output in (NativeOutput(Verdict), ToolOutput(Verdict)):
         agent: Agent[None, Verdict] = Agent(
             model, output_type=output, instructions=instructions, model_settings=LONG, retries=0

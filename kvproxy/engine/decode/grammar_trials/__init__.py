@@ -1,5 +1,5 @@
-"""Grammars are compiled in a process that can be killed before this one compiles them.
+"""Grammar trials: a process that can be killed compiles each grammar before this process does.
 
-``trial_server`` is that process, ``trial_client`` asks it, ``attempt`` bounds what one compilation may take of it, and
+``trial_server`` is that process, ``trial_client`` asks it, ``attempt`` bounds the CPU time of one compilation, and
 ``tenant_turns`` how many a tenant has under way.
 """

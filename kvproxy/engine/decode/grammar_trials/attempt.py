@@ -1,4 +1,4 @@
-"""One compilation's use of ``trial_server``: a budget of CPU time for all its trials, and a way to end it."""
+"""`Attempt`: the trials of one compilation, with a budget of CPU time for all of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from kvproxy.engine.decode.grammar_trials.trial_client import TrialClient
 from kvproxy.errors import Unavailable
 
 TRIAL_CPU_S = 2.0
-"""Seconds of one trial. What passes is compiled once more in this process, in about the same time."""
+"""CPU seconds of one trial. A grammar that passes is compiled once more in this process, in about the same time."""
 ATTEMPT_CPU_S = 8.0
-"""Seconds of all trials of one compilation: the grammar as a whole, each schema alone, schemas without a keyword, and,
-for which TRIAL_CPU_S are left over, the whole of what they leave."""
+"""CPU seconds of all trials of one compilation: the grammar as a whole, each schema alone, schemas without a keyword,
+and the remaining grammar as a whole, for which TRIAL_CPU_S are set aside."""
 _LEAST_S = 0.05
 
 
@@ -26,9 +26,10 @@ class Attempt:
         self._ended = False
 
     def check(self, grammar: str, *, part: bool = False) -> str | None:
-        """Why ``grammar`` cannot be compiled, None where it can. ``part``: it is one schema of a whole.
+        """Return the reason that ``grammar`` cannot be compiled, None if it can. ``part``: one schema of a whole.
 
-        Blocks until the trial is over. Raises Unavailable where the attempt was ended, or the process was.
+        Blocks until the trial is over. Raises Unavailable when the attempt or the process was ended.
+        Example: ``attempt.check(grammar, part=True)``
         """
         cpu_s = min(TRIAL_CPU_S, self._left_s - TRIAL_CPU_S if part else self._left_s)
         if cpu_s < _LEAST_S:
@@ -46,7 +47,7 @@ class Attempt:
         return verdict.fault
 
     def end(self) -> None:
-        """The trial under way is killed, and no other is begun."""
+        """Kill the trial under way; no other is begun."""
         with self._lock:
             self._ended = True
             current = self._current

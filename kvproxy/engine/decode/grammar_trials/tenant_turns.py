@@ -1,4 +1,4 @@
-"""Turns at compiling, tenant by tenant: one that asks for many waits behind its own, and delays no other."""
+"""Tenant turns: limits the compilations under way by tenant, so that a tenant with many delays only its own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 PER_TENANT = 2
-"""Compilations of one tenant under way."""
+"""Most compilations of one tenant that run at a time."""
 
 
 class TenantTurns:
-    """Event loop only."""
+    """A semaphore for each tenant that compiles. Event loop only."""
 
     def __init__(self) -> None:
         self._turns: dict[str, asyncio.Semaphore] = {}
@@ -19,7 +19,7 @@ class TenantTurns:
 
     @asynccontextmanager
     async def turn(self, tenant: str) -> AsyncIterator[None]:
-        """One of the tenant's turns, in the order of asking."""
+        """Hold one of the tenant's turns, granted in the order of the calls."""
         turns = self._turns.setdefault(tenant, asyncio.Semaphore(PER_TENANT))
         self._users[tenant] = self._users.get(tenant, 0) + 1
         try:

@@ -1,4 +1,4 @@
-"""The client of ``trial_server``: starts it, asks it, and starts it again where it has died."""
+"""The client of ``trial_server``: starts the process, sends it grammars, and restarts it after it has died."""
 
 from __future__ import annotations
 
@@ -26,16 +26,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """The result of one trial."""
+
     fault: str | None
-    """The library's message, or what the child was killed for; None where the grammar can be compiled."""
+    """The library's message, or the reason that the child was killed; None if the grammar can be compiled."""
     cpu_s: float
 
 
 class TrialClient:
-    """One process of ``trial_server``. Methods may be called from any thread, and never block but for ``close``."""
+    """A process of ``trial_server``. Methods may be called from any thread; only :meth:`close` blocks."""
 
     def __init__(self, folder: Path, vocab_size: int, eos_ids: Collection[int]) -> None:
-        """``folder``: of ``tokenizer.json``; ``vocab_size``: width of the logits. Starts nothing yet."""
+        """``folder``: with ``tokenizer.json``; ``vocab_size``: width of the logits. The process is not started yet.
+
+        Example: ``TrialClient(folder, 49_152, {2})``
+        """
         self._arguments = [str(folder), str(vocab_size), *map(str, sorted(eos_ids))]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,13 +51,13 @@ class TrialClient:
         self._closed = False
 
     def start(self) -> None:
-        """Start the process, which takes as long as the tokenizer's tables; otherwise the first request does."""
+        """Start the process, which takes the time of building the tokenizer's tables; else the first submit does."""
         self._put({})
 
     def submit(self, grammar: str, cpu_s: float) -> tuple[int, Future[Verdict]]:
-        """Try to compile ``grammar`` within ``cpu_s`` seconds. The future raises Unavailable when the process ends.
+        """Try to compile ``grammar`` within ``cpu_s`` seconds; returns a number for :meth:`cancel`, and the verdict.
 
-        Returns a number for :meth:`cancel`, too.
+        The future raises Unavailable when the process ends.
         """
         found: Future[Verdict] = Future()
         with self._lock:
@@ -62,11 +67,11 @@ class TrialClient:
         return number, found
 
     def cancel(self, number: int) -> None:
-        """Kill the child; its future gets a verdict all the same. Idempotent."""
+        """Kill the trial's child process; its future gets a verdict all the same. Idempotent."""
         self._put({"cancel": number})
 
     def close(self) -> None:
-        """End the process and all that it does. Idempotent."""
+        """End the process and its trials. Idempotent."""
         with self._lock:
             self._closed = True
             process, writer = self._process, self._writer
@@ -75,7 +80,7 @@ class TrialClient:
             _end(process)
         if writer is not None:
             writer.join()
-        self._lose()
+        self._fail_all()
 
     def _put(self, message: dict[str, object]) -> None:
         with self._lock:
@@ -84,7 +89,7 @@ class TrialClient:
                 self._writer.start()
         self._outbox.put(message)
         if self._closed:
-            self._lose()
+            self._fail_all()
 
     def _write(self) -> None:
         while (message := self._outbox.get()) is not None:
@@ -95,8 +100,8 @@ class TrialClient:
                     stdin.write(json.dumps(message).encode() + b"\n")
                     stdin.flush()
             except (OSError, Unavailable) as e:
-                logger.warning("grammars cannot be compiled now: %s", e)
-                self._lose()
+                logger.warning("grammars cannot be compiled now; requests with one get an error: %s", e)
+                self._fail_all()
 
     def _started(self) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -133,23 +138,25 @@ class TrialClient:
                     found = self._waiting.pop(number, None)
                 if found is not None:
                     found.set_result(verdict)
-        self._lose()
+        self._fail_all()
 
-    def _lose(self) -> None:
-        """Nobody answers those who wait now."""
+    def _fail_all(self) -> None:
+        """Fail all trials under way with Unavailable."""
         with self._lock:
-            lost, self._waiting = self._waiting, {}
-        for found in lost.values():
-            found.set_exception(Unavailable("the process that compiles grammars has ended"))
+            failed, self._waiting = self._waiting, {}
+        for found in failed.values():
+            found.set_exception(
+                Unavailable("the process that compiles grammars has ended; try again in a moment")
+            )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """With its children, which are of its group; it may have ended by itself."""
+    """Kill the process with its children, which are of its group; it may have ended by itself."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdin is not None:
-        with suppress(OSError):  # A line that was not read to its end.
+        with suppress(OSError):  # The process had not read the last line to its end.
             process.stdin.close()
 
 

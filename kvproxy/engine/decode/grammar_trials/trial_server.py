@@ -1,11 +1,11 @@
-"""A process that compiles grammars in children of its own, each with a limit of CPU time and memory.
+"""The trial server: a process that compiles each grammar in a child with limits of CPU time and memory.
 
 The library compiles in one call that nothing can interrupt, and a hostile schema keeps it busy for ever, exhausts the
-memory or overflows the stack. A child that does is killed, and the tokenizer's tables, which all children share by
-fork, stay. Run as a program of its own, by path: it imports the standard library and llguidance alone.
+memory or overflows the stack. Such a child is killed, and the tokenizer's tables, which all children share by fork,
+stay. Run as a program of its own, by path: it imports the standard library and llguidance alone.
 
-stdin: ``{"id", "grammar", "cpu_s"}`` or ``{"cancel"}``, a JSON object a line. stdout: ``{"id", "fault"}`` where a
-child came to a result, then ``{"id", "cpu_s", "signal"}`` when it has ended. It ends with stdin.
+stdin: ``{"id", "grammar", "cpu_s"}`` or ``{"cancel"}``, one JSON object in each line. stdout: ``{"id", "fault"}`` when
+a child has a result, then ``{"id", "cpu_s", "signal"}`` when the child has ended. The server ends with stdin.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 MEMORY = 512 * 2**20
-"""Bytes that a child may allocate beyond what it was forked with."""
+"""Bytes that a child may allocate beyond those that it was forked with."""
 STACK = 2**20
-"""Bytes of a child's stack; a thread, which compiles what a child could, has several times as much."""
+"""Bytes of a child's stack. The thread that compiles the same grammar afterwards has several times as much."""
 _LONGEST_FAULT = 300
 """Characters of a message: in a line of ASCII JSON at most 12 bytes each, and a line of at most 4,096 bytes is written
-to a pipe in one piece, whoever else writes."""
+to a pipe in one piece, even with several writers."""
 
 
 def parser_limits() -> LLParserLimits:
-    """The library's own limits: a step's bound how long a mask may keep the engine's thread (10 to 20 ms), the states
-    what an answer's lexer may hold (1 to 2 kB each)."""
+    """Return the library's own limits: of a step (a mask keeps the engine thread for 10 to 20 ms at most) and of the
+    lexer states of an answer (1 to 2 kB each)."""
     return LLParserLimits(
         step_max_items=20_000,
         step_lexer_fuel=100_000,
@@ -44,10 +44,10 @@ def parser_limits() -> LLParserLimits:
 
 
 def compile_fault(matcher: LLMatcher) -> str:
-    """Why no answer could follow this grammar; empty when one can.
+    """Return the reason that no answer could follow this grammar; empty if one can.
 
     The library finds some faults (a schema that is nothing but itself, too many choices in one place) only when it is
-    asked for a first token, and what must come at the beginning is passed over. ``matcher`` is left as it is.
+    asked for a first token, and a forced beginning is passed over. ``matcher`` is left as it is.
     """
     trial = matcher.deep_copy()
     trial.compute_bitmask()
@@ -58,13 +58,15 @@ def compile_fault(matcher: LLMatcher) -> str:
 
 
 class TrialServer:
+    """Forks a child for each grammar and reports its result."""
+
     def __init__(self, tokenizer: LLTokenizer) -> None:
         self._tokenizer = tokenizer
         self._children: dict[int, int] = {}
         """Ids of requests by process."""
 
     def run(self) -> None:
-        """Until stdin ends."""
+        """Serve requests until stdin ends."""
         woken, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -97,7 +99,7 @@ class TrialServer:
             return
         try:
             _limit(message["cpu_s"])
-            _tell({"id": message["id"], "fault": self._fault(message["grammar"])})
+            _report({"id": message["id"], "fault": self._fault(message["grammar"])})
         finally:
             os._exit(0)
 
@@ -112,11 +114,11 @@ class TrialServer:
                 return
             ended = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
             cpu_s = usage.ru_utime + usage.ru_stime
-            _tell({"id": self._children.pop(pid), "cpu_s": cpu_s, "signal": ended})
+            _report({"id": self._children.pop(pid), "cpu_s": cpu_s, "signal": ended})
 
 
 def _limit(cpu_s: float) -> None:
-    """This process, from now on; it is killed by SIGPROF, by an allocation that fails, or by its stack."""
+    """Limit this process from now on; it is killed by SIGPROF, by a failed allocation, or by its stack."""
     os.nice(5)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_STACK)
@@ -128,11 +130,15 @@ def _limit(cpu_s: float) -> None:
     signal.setitimer(signal.ITIMER_PROF, cpu_s)
 
 
-def _tell(message: dict[str, Any]) -> None:
+def _report(message: dict[str, Any]) -> None:
     os.write(1, json.dumps(message).encode() + b"\n")
 
 
 def main(folder: str, vocab_size: int, eos_ids: list[int]) -> None:
+    """Load the tokenizer and serve trials.
+
+    Example: ``main("models/smollm2", 49_152, [2])``
+    """
     source = (Path(folder) / "tokenizer.json").read_text(encoding="utf-8")
     server = TrialServer(LLTokenizer(source, n_vocab=vocab_size, eos_token=eos_ids))
     del source

@@ -1,1 +1,1 @@
-"""Attention over KV pages on the CPU, in calls whose shapes depend on a row's position alone."""
+"""Attention over KV pages on the CPU, in calls of shapes that depend on a row's position alone."""

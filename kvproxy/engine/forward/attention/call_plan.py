@@ -1,15 +1,15 @@
-"""Which attention calls a tile makes. What a row attends to, and in calls of which shape, follows from its
-position alone; a page is never cut.
+"""Planning of a tile's attention calls. A row's call shapes depend only on its position, so its bits do too.
 
-A row at position p sees
+A page is never cut. A row at position p attends to
+
 - its own page up to the end of its block of BLOCK_TOKENS positions, in a masked call: no more than one block is
   computed for nothing;
 - the pages before it in its span (SPAN_TOKENS aligned positions), one to three, in one unmasked call;
 - each span before its own in one unmasked call.
 
 Readers of one document share all but the masked call, and those of several decode rows are made together. Rejected: a
-call per page (four times the merging), and one masked call from the own span's start (a call and a merge less for
-each prompt tile, but eight readers of one document took 2.5 times a single one's time).
+call per page (four times the merging), and one masked call from the own span's start (a call and a merge less for each
+prompt tile, but eight readers of one document took 2.5 times a single one's time).
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ Pages = int | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Consecutive rows of one sequence inside one page: rows ``row .. row+count`` of the tile are its
-    positions ``start .. start+count``. ``pages`` are the sequence's pages up to the one that holds them."""
+    """Consecutive rows of one sequence inside one page.
+
+    Rows ``row .. row+count`` of the tile are its positions ``start .. start+count``. ``pages`` are the sequence's pages
+    up to the one that holds them.
+    """
 
     row: int
     start: int
@@ -55,18 +58,19 @@ class AttentionCall:
     """One attention call: ``length`` positions of ``pages``, and the query columns that attend to them."""
 
     slot: int
-    """Where its partial result goes: 0 for the own page; the others stand in the order in which they are merged."""
+    """Slot of its partial result: 0 for the own page; the others in the order in which they are merged."""
     spans: int
-    """How many stretches of positions, each with a result of its own."""
+    """Number of stretches of positions, each with a result of its own."""
     apart: bool
-    """False: all columns attend to every stretch, whose results go to as many slots. True: the columns are shared out
+    """False: all columns attend to every stretch, and the results go to as many slots. True: the columns are shared out
     among the stretches, and all results go to one slot."""
     pages: Pages
     length: int
     """Positions of one stretch: of one page, where ``apart``."""
     columns: slice | torch.Tensor
-    """Of the plan's columns; a tensor is [width] int64."""
+    """Those of the plan's columns that attend; a tensor is [width] int64."""
     width: int
+    """Number of columns."""
     mask: torch.Tensor | None
     """float32 [width, BLOCK_TOKENS], 0 or -inf, to be added to the last block's scores. None: all is seen."""
 
@@ -82,10 +86,10 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class TilePlan:
-    """What one tile attends to; built once per step and used by every layer.
+    """The writes and attention calls of one tile; built once per step and used by every layer.
 
-    Columns are query rows with the heads of a KV head's group folded in: row * group + head. Each segment's are
-    padded to a width that ``numerics`` has measured.
+    Columns are query rows with the heads of a KV head's group folded in: row * group + head. Each segment's are padded
+    to a width that ``invariance`` has measured.
     """
 
     writes: list[Write]
@@ -98,11 +102,13 @@ class TilePlan:
     written: int
     """Rows that are no padding."""
     rows: int
-    """Rows whose result is wanted: up to the last segment's end."""
+    """Rows up to the last segment's end: results of later ones are not wanted."""
     columns: int
+    """Number of columns."""
     calls: list[AttentionCall]
     """Own pages first, then in the order of slots."""
     slots: int
+    """Number of partial results that each column merges."""
     gaps: list[int]
     """Slots that some column does not fill."""
 
@@ -110,7 +116,12 @@ class TilePlan:
 def build_plan(
     segments: Sequence[Segment], tile: int, group: int, granule: int, device: torch.device
 ) -> TilePlan:
-    """Decide the calls for one tile of ``tile`` rows. Pure."""
+    """Plan the calls of one tile of ``tile`` rows. Pure.
+
+    ``group``: query heads of a KV head; ``granule``: columns of a call are padded to a multiple of it.
+
+    Example: ``build_plan([Segment(0, 0, 64, [page])], tile=64, group=3, granule=4, device=torch.device("cpu"))``
+    """
     starts, total = [], 0
     for seg in segments:
         assert seg.start % PAGE_TOKENS + seg.count <= PAGE_TOKENS, "a segment stays inside one page"
@@ -137,7 +148,7 @@ def build_plan(
 
 
 def _blocks(seg: Segment) -> list[tuple[int, int]]:
-    """(start, count) of the parts of a segment, cut at multiples of BLOCK_TOKENS."""
+    """Return (start, count) of the parts of a segment, cut at multiples of BLOCK_TOKENS."""
     cuts = range(seg.start // BLOCK_TOKENS * BLOCK_TOKENS + BLOCK_TOKENS, seg.start + seg.count, BLOCK_TOKENS)
     edges = [seg.start, *cuts, seg.start + seg.count]
     return [(a, b - a) for a, b in itertools.pairwise(edges)]
@@ -146,7 +157,7 @@ def _blocks(seg: Segment) -> list[tuple[int, int]]:
 def _own_calls(
     segments: Sequence[Segment], starts: Sequence[int], group: int, granule: int, device: torch.device
 ) -> tuple[list[AttentionCall], list[int]]:
-    """The masked calls, and the folded row of each column (beyond the last row where it is padding)."""
+    """Return the masked calls, and the folded row of each column (beyond the last row where it is padding)."""
     found: list[tuple[int, int, list[int], list[int]]] = []  # width, length, pages, first rows of the mask
     gather: list[int] = []
     for seg in segments:
@@ -178,7 +189,10 @@ def _own_calls(
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _triangle(group: int, device: torch.device) -> torch.Tensor:
-    """[BLOCK_TOKENS * group + SLACK_COLUMNS, BLOCK_TOKENS]: what a block's folded rows do not see; padding sees all."""
+    """Return the mask of a block's folded rows, [BLOCK_TOKENS * group + SLACK_COLUMNS, BLOCK_TOKENS].
+
+    Padding sees all.
+    """
     mask = torch.full((BLOCK_TOKENS, BLOCK_TOKENS), float("-inf"), device=device).triu_(diagonal=1)
     mask = mask.repeat_interleave(group, dim=0)
     return torch.cat((mask, mask.new_zeros(SLACK_COLUMNS, BLOCK_TOKENS)))
@@ -187,7 +201,7 @@ def _triangle(group: int, device: torch.device) -> torch.Tensor:
 def _earlier_calls(
     segments: Sequence[Segment], starts: Sequence[int], ends: Sequence[int], device: torch.device
 ) -> tuple[list[AttentionCall], int, list[int]]:
-    """The unmasked calls, the number of slots, and the slots that some segment does not fill."""
+    """Return the unmasked calls, the number of slots, and the slots that some segment does not fill."""
     readers: dict[_Stretch, list[int]] = {}
     for i, seg in enumerate(segments):
         spans, rest = divmod(seg.start // PAGE_TOKENS, SPAN_PAGES)
@@ -198,12 +212,12 @@ def _earlier_calls(
             pages = tuple(seg.pages[span * SPAN_PAGES : (span + 1) * SPAN_PAGES])
             readers.setdefault((span, pages), []).append(i)
     filled: dict[int, int] = {}
-    for (span, _), who in readers.items():
-        filled[span] = filled.get(span, 0) + len(who)
+    for (span, _), read_by in readers.items():
+        filled[span] = filled.get(span, 0) + len(read_by)
     slots = {span: 1 + i for i, span in enumerate(sorted(filled))}
     calls = []
-    for (span, pages), who in _joined(readers, [b - a for a, b in zip(starts, ends, strict=True)]):
-        edges = [(starts[i], ends[i]) for i in who]
+    for (span, pages), read_by in _joined(readers, [b - a for a, b in zip(starts, ends, strict=True)]):
+        edges = [(starts[i], ends[i]) for i in read_by]
         columns: slice | torch.Tensor = slice(edges[0][0], edges[-1][1])
         width = sum(b - a for a, b in edges)
         if any(a[1] != b[0] for a, b in itertools.pairwise(edges)):
@@ -216,29 +230,32 @@ def _earlier_calls(
 
 
 _Stretch = tuple[int, tuple[int, ...]]
-"""(span, its pages); span -1 is what stands before the own page in its span."""
+"""(span, its pages); span -1 is the part of the own span before the own page."""
 
 
 def _joined(readers: dict[_Stretch, list[int]], widths: Sequence[int]) -> list[tuple[_Stretch, list[int]]]:
-    """In the order of slots. Spans of the same few readers are one call where one's pages are the last one's
-    neighbours."""
+    """Return the stretches and their readers in the order of slots.
+
+    Spans of the same few readers are one call where one's pages are the last one's neighbours.
+    """
     found: list[tuple[_Stretch, list[int]]] = []
     open_at: dict[tuple[int, int], int] = {}
-    for (span, pages), who in sorted(readers.items()):
+    for (span, pages), read_by in sorted(readers.items()):
         at = open_at.get((span, pages[0]))
-        few = sum(widths[i] for i in who) <= FEW_COLUMNS
-        if at is not None and few and found[at][1] == who and len(found[at][0][1]) < SPANS * SPAN_PAGES:
+        few = sum(widths[i] for i in read_by) <= FEW_COLUMNS
+        if at is not None and few and found[at][1] == read_by and len(found[at][0][1]) < SPANS * SPAN_PAGES:
             (first, before), _ = found[at]
-            found[at] = (first, before + pages), who
+            found[at] = (first, before + pages), read_by
         else:
             at = len(found)
-            found.append(((span, pages), who))
+            found.append(((span, pages), read_by))
         if span >= 0 and _in_a_row(pages):
             open_at[span + 1, pages[-1] + 1] = at
     return sorted(found, key=lambda f: f[0])
 
 
 def _in_a_row(pages: Sequence[int]) -> bool:
+    """Return whether the pages are neighbours."""
     return all(b == a + 1 for a, b in itertools.pairwise(pages))
 
 
@@ -250,7 +267,10 @@ def _scatter(
     granule: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """Rows that belong to no segment get the first column's result; nobody reads it."""
+    """Return the column of each folded row, [rows * group] int64.
+
+    Rows that belong to no segment get the first column's result, which is never read.
+    """
     scatter = [0] * (rows * group)
     for seg, column in zip(segments, starts, strict=True):
         folded = seg.row * group
@@ -264,6 +284,7 @@ def _scatter(
 def _writes(
     segments: Sequence[Segment], device: torch.device
 ) -> tuple[list[Write], tuple[torch.Tensor, torch.Tensor] | None]:
+    """Return the copies of K and V into pages, one by one or as one indexed copy."""
     writes = []
     for seg in segments:
         page, offset = seg.pages[seg.start // PAGE_TOKENS], seg.start % PAGE_TOKENS

@@ -1,5 +1,8 @@
-"""Which tiles agree on this device: seen on every distinct product of the model, on attention, and on the whole
-decoder, all norms and activations included."""
+"""Measurement of bitwise invariance on a CUDA device: the tiles that agree.
+
+Checked on every distinct product of the model, on attention, and on the whole decoder, all norms and activations
+included.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,21 @@ Linear = Callable[[torch.Tensor], torch.Tensor]
 
 
 class MeasuredDecoder(Protocol):
+    """Protocol of a decoder on a CUDA device, as the measurement uses it."""
+
     def pack(
         self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
-    ) -> PagedTile: ...
+    ) -> PagedTile:
+        """See ``PagedDecoder.pack``.
 
-    def forward(self, tile: PagedTile, kv: torch.Tensor) -> torch.Tensor: ...
+        Example: ``decoder.pack(ids, positions, segments)``
+        """
 
-    def linears(self) -> Iterator[nn.Module]: ...
+    def forward(self, tile: PagedTile, kv: torch.Tensor) -> torch.Tensor:
+        """See ``PagedDecoder.forward``."""
+
+    def linears(self) -> Iterator[nn.Module]:
+        """See ``PagedDecoder.linears``."""
 
 
 @torch.inference_mode()
@@ -43,8 +54,13 @@ def measure(
     context: int,
     device: torch.device,
 ) -> Numerics:
-    """Sets ``library_rows`` of the decoder's products. ``head`` is only ever run in tiles of DECODE_TILE rows;
-    ``context``: positions that the model has."""
+    """Find the tiles that agree, and set ``library_rows`` of the decoder's products.
+
+    ``head`` is only ever run in tiles of DECODE_TILE rows; ``group``: query heads of a KV head; ``context``: positions
+    that the model has.
+
+    Example: ``measure(decoder, head, shape, group=2, vocab=151_936, context=40_960, device=device)``
+    """
     generator = torch.Generator(device).manual_seed(20260613)
     agreeing, exact = _products(decoder, shape.dtype, generator)
     assert isinstance(head, nn.Linear)
@@ -64,7 +80,7 @@ def measure(
 def _products(
     decoder: MeasuredDecoder, dtype: torch.dtype, generator: torch.Generator
 ) -> tuple[set[int], bool]:
-    """The tiles whose products agree with BASE_TILE's, and whether at least those are the same in any place."""
+    """Return the tiles with products that agree with BASE_TILE's, and whether BASE_TILE's own keep their rows' bits."""
     alike: dict[tuple[int, int, bool], list[nn.Linear]] = {}
     for module in decoder.linears():
         assert isinstance(module, nn.Linear)
@@ -90,7 +106,10 @@ def _products(
 
 
 def _chunks(x: torch.Tensor, rows: int) -> list[torch.Tensor]:
-    """As many whole ones as there are: in bf16 one product in a thousand shows another order of additions."""
+    """Return the whole chunks of ``rows`` rows.
+
+    As many as there are: in bf16 one product in a thousand shows another order of additions.
+    """
     return [chunk for chunk in x.split(rows) if len(chunk) == rows]
 
 
@@ -99,13 +118,13 @@ def _normal(generator: torch.Generator, dtype: torch.dtype, *size: int) -> torch
 
 
 def _rows_keep(linear: Linear, x: torch.Tensor, generator: torch.Generator) -> bool:
-    """Whether a row's result is the same in any place of the tile, among any other rows."""
+    """Return whether a row's result is the same in any place of the tile, among any other rows."""
     order = torch.randperm(x.shape[0], generator=generator, device=x.device)
     return torch.equal(linear(x)[order], linear(x[order]))
 
 
 def _attention_keeps(shape: PageShape, group: int, generator: torch.Generator) -> bool:
-    """Whether rows of a sequence have the same bits in one walk, in chunks cut anywhere, alone and in company."""
+    """Return whether a sequence's rows have the same bits in one walk and in any chunks, alone and beside others."""
     length, dim = 3 * SPAN + 77, shape.head_dim
     count = -(-length // PAGE_TOKENS)
     order = torch.randperm(2 * count, generator=torch.Generator().manual_seed(1)).tolist()
@@ -115,7 +134,7 @@ def _attention_keeps(shape: PageShape, group: int, generator: torch.Generator) -
     staging = Staging(q.device)
 
     def run(parts: list[tuple[int, int, list[int]]], *, split: bool) -> torch.Tensor:
-        """parts: (start, count, pages) of consecutive rows, one part behind the other."""
+        """Attend with consecutive rows, one part behind the other. parts: (start, count, pages)."""
         segments: list[Segment] = []
         positions: list[int] = []
         for start, rows, pages in parts:
@@ -125,7 +144,7 @@ def _attention_keeps(shape: PageShape, group: int, generator: torch.Generator) -
         staging.put(tile.ints)
         views = staging.views(TileShape(tile.shape.rows, tile.shape.blocks, None))
         rows_of_q = q[torch.tensor(positions, device=q.device)]
-        # In float32: bf16 would hide most of what differs.
+        # In float32: bf16 would hide most differences.
         return attend(rows_of_q, kv, views, scale=dim**-0.5, spans=4 if split else None, dtype=torch.float32)
 
     whole = run([(0, length, mine)], split=False)
@@ -138,8 +157,8 @@ def _attention_keeps(shape: PageShape, group: int, generator: torch.Generator) -
         if not torch.equal(alone, whole[list(edges)]):
             return False
         for start, rows in chunks:
-            crowd = run([(5, 3, other), (start, rows, mine), (length - 9, 1, other)], split=split)
-            if not torch.equal(crowd[3 : 3 + rows], whole[start : start + rows]):
+            mixed = run([(5, 3, other), (start, rows, mine), (length - 9, 1, other)], split=split)
+            if not torch.equal(mixed[3 : 3 + rows], whole[start : start + rows]):
                 return False
     return True
 
@@ -147,25 +166,27 @@ def _attention_keeps(shape: PageShape, group: int, generator: torch.Generator) -
 def _decoder_keeps(
     decoder: MeasuredDecoder, shape: PageShape, vocab: int, context: int, device: torch.device
 ) -> set[int]:
-    """The tiles in which the whole decoder gives the start of a prompt BASE_TILE's bits, there and in the second
-    place of a tile that a stranger begins."""
+    """Return the tiles in which the whole decoder gives the start of a prompt BASE_TILE's bits.
+
+    There, and in the second place of a tile that begins with another sequence's rows.
+    """
     count = -(-TILES[-1] // PAGE_TOKENS)
     kv = PagePool(shape, 2 * count + 1, device).kv
     mine, other = list(range(1, count + 1)), list(range(count + 1, 2 * count + 1))
     ids = torch.randint(vocab, (TILES[-1],), generator=torch.Generator().manual_seed(2)).tolist()
 
-    def run(rows: int, stranger: int) -> torch.Tensor:
-        own = rows - stranger
-        tokens, positions = [*ids[len(ids) - stranger :], *ids[:own]], [*range(stranger), *range(own)]
-        parts = [Segment(0, 0, stranger, other)] if stranger else []
-        tile = decoder.pack(tokens, positions, [*parts, Segment(stranger, 0, own, mine)])
-        return decoder.forward(tile, kv)[stranger:]
+    def run(rows: int, other_rows: int) -> torch.Tensor:
+        own = rows - other_rows
+        tokens, positions = [*ids[len(ids) - other_rows :], *ids[:own]], [*range(other_rows), *range(own)]
+        parts = [Segment(0, 0, other_rows, other)] if other_rows else []
+        tile = decoder.pack(tokens, positions, [*parts, Segment(other_rows, 0, own, mine)])
+        return decoder.forward(tile, kv)[other_rows:]
 
     base = run(BASE_TILE, 0)
 
     def same(rows: int) -> bool:
-        for stranger in (0, 5):
-            hidden = run(rows, stranger)
+        for other_rows in (0, 5):
+            hidden = run(rows, other_rows)
             common = min(len(hidden), BASE_TILE)
             if not torch.equal(hidden[:common], base[:common]):
                 return False

@@ -1,4 +1,4 @@
-"""Kernels that are recorded once and replayed."""
+"""`Graphs`: CUDA graphs, kernels that are recorded once for each tile shape and replayed."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ class Graphs:
     """A graph for each tile shape, all in one memory: they run one after another, and a result is copied out."""
 
     def __init__(self, device: torch.device) -> None:
+        """Start without graphs; on another device than CUDA none is ever recorded."""
         self._cuda = device.type == "cuda"
         self._memory = self._new_memory()
         self._recorded: dict[TileShape, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
         self._addresses: tuple[object, ...] = ()
         self.compiled = False
-        """Set it once every kernel has run in every tile size: what compiles or loads one cannot be recorded."""
+        """Whether every kernel has run in every tile size: a launch that compiles or loads a kernel cannot be recorded.
+        """
 
     def run(
         self, shape: TileShape, addresses: tuple[object, ...], kernels: Callable[[], torch.Tensor]
     ) -> torch.Tensor:
-        """What ``kernels()`` returns. It must only launch kernels, on tensors whose places ``addresses`` tells: with
-        other addresses everything is recorded anew."""
+        """Return the result of ``kernels()``, replayed where it was recorded.
+
+        It must only launch kernels, on tensors at the ``addresses``: with other addresses everything is recorded anew.
+
+        Example: ``graphs.run(tile.shape, (kv.data_ptr(),), lambda: decoder(tile))``
+        """
         if not self.compiled:
             return kernels()
         if addresses != self._addresses or len(self._recorded) >= MOST_GRAPHS:
@@ -54,7 +60,7 @@ class Graphs:
         return out.clone()
 
     def _new_memory(self) -> Any:
-        # Memory whose last graph is gone, or in which recording failed, cannot be given to another.
+        # The memory of a graph that is gone, or of a failed recording, cannot be given to another graph.
         return torch.cuda.graph_pool_handle() if self._cuda else None
 
     def _record(self, kernels: Callable[[], torch.Tensor]) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
@@ -75,8 +81,10 @@ class Graphs:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Another model's graphs that were freed now would spoil the recording. torch.cuda.graph() collects garbage first
-    instead, which takes 100 ms."""
+    """Keep garbage collection from freeing another model's graphs, which would spoil the recording.
+
+    torch.cuda.graph() collects garbage first instead, which takes 100 ms.
+    """
     was = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""A Llama, Qwen2 or Qwen3 decoder on a CUDA device: ten kernels a layer, recorded as a graph for each tile shape.
+"""`PagedDecoder`: Llama, Qwen2 or Qwen3 on a CUDA device, ten kernels a layer, recorded as a graph for each tile shape.
 
 Launching one kernel from Python takes longer than a small tile keeps the device busy with it.
 """
@@ -24,7 +24,7 @@ from kvproxy.engine.forward.linear import fuse
 
 @dataclass(frozen=True, slots=True)
 class _PagedLayer:
-    """Norms are (weight, epsilon)."""
+    """One layer's products and norms. Norms are (weight, epsilon)."""
 
     qkv: nn.Module
     o: nn.Module
@@ -38,9 +38,10 @@ class _PagedLayer:
 
 
 class PagedDecoder:
-    """Takes ``body`` over: its layers are fused and freed."""
+    """A decoder with fused products. Takes ``body`` over: its layers are fused and freed."""
 
     def __init__(self, body: Any, config: Any) -> None:
+        """Fuse the layers of ``body`` one by one. config: transformers'."""
         self._embed: nn.Module = body.embed_tokens
         self._norm = _norm(body.norm)
         self._heads: int = config.num_attention_heads
@@ -54,16 +55,20 @@ class PagedDecoder:
         self._staging, self._graphs = Staging(device), Graphs(device)
 
     def compiled(self) -> None:
-        """Every tile size has run: from now on tiles are recorded."""
+        """Record tiles from now on: every tile size has run."""
         self._graphs.compiled = True
 
     def pack(
         self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
     ) -> PagedTile:
+        """Pack a tile; see ``tile_layout.pack``.
+
+        Example: ``decoder.pack(ids, range(len(ids)), [Segment(0, 0, len(ids), pages)])``
+        """
         return pack(token_ids, positions, segments, group=self._group)
 
     def forward(self, tile: PagedTile, kv: torch.Tensor) -> torch.Tensor:
-        """All layers over a tile, K and V written into ``kv`` (the pool's tensor, modified in place).
+        """Run all layers over a tile, K and V written into ``kv`` (the pool's tensor, modified in place).
 
         Returns hidden states after the last norm, [M, hidden]; of prompt tiles when they are computed.
         """
@@ -71,7 +76,7 @@ class PagedDecoder:
         addresses = (kv.data_ptr(), kv.shape, self._staging.device.data_ptr())
         hidden = self._graphs.run(tile.shape, addresses, lambda: self._run(tile.shape, kv))
         if tile.shape.rows > SPLIT_ROWS and hidden.is_cuda:
-            # Nobody may ask for a prompt tile's logits; the scheduler learns how long tiles take.
+            # A prompt tile's logits may never be read; the scheduler measures how long tiles take.
             torch.cuda.current_stream().synchronize()
         return hidden
 
@@ -88,6 +93,7 @@ class PagedDecoder:
         return add_norm(h, delta, *self._norm)
 
     def linears(self) -> Iterator[nn.Module]:
+        """Yield every product that a tile goes through."""
         return (m for x in self._layers for m in (x.qkv, x.o, x.gate_up, x.down))
 
 
@@ -119,8 +125,10 @@ def _norm(module: Any) -> tuple[torch.Tensor, float]:
 
 
 def _turns(rotary: Any, positions: int, device: torch.device) -> torch.Tensor:
-    """float32 [positions, D]: for each position the cosines of the first half of a head, then its sines. Both halves
-    of a head turn by the same angles."""
+    """Return for each position the cosines of the first half of a head, then its sines: float32 [positions, D].
+
+    Both halves of a head turn by the same angles.
+    """
     parts = []
     like = torch.empty(1, 1, 1, device=device)
     for start in range(0, positions, 8192):

@@ -1,4 +1,4 @@
-"""Any other supported family on a CUDA device: transformers' own forward, with our products and our attention."""
+"""`PagedModule`: any other supported family on a CUDA device, transformers' forward with our products and attention."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ from kvproxy.engine.forward.cuda.upload import Staging, TileViews
 
 @dataclass(frozen=True, slots=True)
 class PagedKV:
-    """Rides through transformers' forward as a keyword argument, to our attention function."""
+    """A tile's KV, carried through transformers' forward as a keyword argument to our attention function."""
 
     kv: torch.Tensor
+    """The pool's tensor."""
     tile: TileViews
     pages: torch.Tensor
     """[M] int64: the page of each row's own position."""
     offsets: torch.Tensor
     """[M] int64: the position inside that page."""
     spans: int | None
+    """As in ``attend``."""
 
     def attend(
         self, layer: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """Write K and V, then attend. q: [M, heads, D]; k, v: [M, kv_heads, D]. Returns [M, heads, D]."""
+        """Write K and V, then attend. q: [M, heads, D]; k, v: [M, kv_heads, D]. Returns [M, heads, D].
+
+        Example: ``kv_tile.attend(0, q, k, v, scale=head_dim**-0.5)``
+        """
         kv = self.kv[layer]
         kv[0].transpose(0, 1)[self.pages, :, self.offsets] = k
         kv[1].transpose(0, 1)[self.pages, :, self.offsets] = v
@@ -40,9 +45,13 @@ class PagedKV:
 
 
 class PagedModule:
-    """Takes ``body`` over: its linear layers are replaced. Norms and activations stay transformers'."""
+    """A decoder of transformers' modules.
+
+    Takes ``body`` over: its linear layers are replaced. Norms and activations stay transformers'.
+    """
 
     def __init__(self, body: Any, config: Any) -> None:
+        """Replace the linear layers of ``body``. config: transformers'."""
         self._body = body
         self._group: int = config.num_attention_heads // config.num_key_value_heads
         for parent in list(body.modules()):
@@ -52,15 +61,19 @@ class PagedModule:
         self._staging = Staging(next(body.parameters()).device)
 
     def compiled(self) -> None:
-        """Nothing is recorded: transformers' forward may do what cannot be."""
+        """Do nothing: transformers' forward may do things that cannot be recorded."""
 
     def pack(
         self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
     ) -> PagedTile:
+        """Pack a tile; see ``tile_layout.pack``.
+
+        Example: ``decoder.pack(ids, range(len(ids)), [Segment(0, 0, len(ids), pages)])``
+        """
         return pack(token_ids, positions, segments, group=self._group)
 
     def forward(self, tile: PagedTile, kv: torch.Tensor) -> torch.Tensor:
-        """As PagedDecoder's."""
+        """Run all layers over a tile, as ``PagedDecoder.forward``."""
         self._staging.put(tile.ints)
         views = self._staging.views(tile.shape)
         positions = views.positions.long()
@@ -77,4 +90,5 @@ class PagedModule:
         return hidden
 
     def linears(self) -> Iterator[nn.Module]:
+        """Yield every linear layer."""
         return (m for m in self._body.modules() if isinstance(m, nn.Linear))

@@ -1,5 +1,8 @@
-"""What a decoder layer does to each row by itself: norms, rotary embedding, SwiGLU. In float32 between one rounding
-to the model's dtype and the next, and so is the residual stream: more precise than transformers' bf16."""
+"""Kernels for each row by itself: norms, rotary embedding, SwiGLU.
+
+In float32 between one rounding to the model's dtype and the next, and so is the residual stream: more precise than
+transformers' bf16.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,11 @@ def _add_norm(
 
 
 def add_norm(h: torch.Tensor, delta: torch.Tensor | None, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """Add ``delta`` to ``h`` in place; returns the sum's RMS norm in the weight's dtype.
+    """Add ``delta`` to ``h`` in place; return the sum's RMS norm in the weight's dtype.
 
     h: float32 [M, hidden]; delta: [M, hidden]; weight: [hidden].
+
+    Example: ``x = add_norm(h, None, layer_norm.weight, 1e-6)``
     """
     rows, size = h.shape
     x = torch.empty(rows, size, dtype=weight.dtype, device=h.device)
@@ -128,9 +133,11 @@ def rotate_and_write(
 ) -> torch.Tensor:
     """Norm and turn queries and keys; write K and V into their pages, in place.
 
-    qkv: [M, (heads + 2 kv_heads) * D]. kv: [2, kv_heads, pages, PAGE_TOKENS, D]. turns: float32 [positions, D],
-    cosines of the first half of a head, then sines. norms: weights of q and k, and epsilon; None: without.
-    Returns the queries, [M, heads, D].
+    qkv: [M, (heads + 2 kv_heads) * D]. kv: [2, kv_heads, pages, PAGE_TOKENS, D]. turns: float32 [positions, D], cosines
+    of the first half of a head, then sines. norms: weights of q and k, and epsilon; None: without. Returns the queries,
+    [M, heads, D].
+
+    Example: ``q = rotate_and_write(qkv, kv, staging.views(shape), turns, heads=16, norms=None)``
     """
     rows, (_, kv_heads, _, _, dim) = qkv.shape[0], kv.shape
     q = torch.empty(rows, heads, dim, dtype=qkv.dtype, device=qkv.device)
@@ -174,7 +181,7 @@ def _gate(x_ptr, y_ptr, SIZE: tl.constexpr, WIDE: tl.constexpr):
 
 
 def silu_gate(x: torch.Tensor) -> torch.Tensor:
-    """silu(left half) * right half. x: [M, 2 * size] -> [M, size]."""
+    """Return silu(left half) * right half. x: [M, 2 * size] -> [M, size]."""
     rows, size = x.shape[0], x.shape[1] // 2
     y = torch.empty(rows, size, dtype=x.dtype, device=x.device)
     wide = 1024

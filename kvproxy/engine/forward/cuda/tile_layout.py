@@ -1,4 +1,4 @@
-"""What one tile attends to, as one array of integers: one upload for each step."""
+"""Layout of one tile's attention on a CUDA device, as one array of integers: one upload for each step."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from kvproxy.engine.cache.page_pool import SCRATCH
 from kvproxy.engine.forward.attention.call_plan import Segment
 
 TILES = (16, 32, 64, 128, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1792, 2048)
-"""A device needs more rows than a processor to be busy; steps are small, since padding costs as much as rows."""
+"""Row counts of a tile. A device needs more rows than a processor to be busy; steps are small, since padding costs as
+much as rows."""
 SPAN = 512
-"""Positions whose attention is computed in one piece, from a multiple of SPAN on; see ``attention``."""
+"""Positions with attention computed in one piece, from a multiple of SPAN on; see ``paged_attention``."""
 BLOCK = 64
-"""Query rows of a program, the group's heads folded in: what the tensor cores' instruction takes."""
+"""Query rows of a program, the group's heads folded in: the rows of the tensor cores' instruction."""
 SPLIT_ROWS = 64
 """Tiles up to this many rows have too few blocks to fill a device: each span gets programs of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileShape:
-    """What a graph is recorded for. ``blocks`` and ``spans`` are powers of four that suffice: few graphs, and what
-    is not needed of them costs next to nothing."""
+    """The shape that a graph is recorded for.
+
+    ``blocks`` and ``spans`` are powers of four that suffice: few graphs, and unneeded parts of them cost next to
+    nothing.
+    """
 
     rows: int
     blocks: int
@@ -40,21 +44,29 @@ class TileShape:
 
 @dataclass(frozen=True, slots=True)
 class PagedTile:
-    """``ints``: int32, token ids [rows], positions [rows], where each row's pages begin [rows], blocks [blocks, 4]
-    (first row, rows, position of the first row, where its pages begin; 0 rows: none), and the page tables behind
-    one another, the scratch page first."""
+    """One tile as integers.
+
+    ``ints``: int32, token ids [rows], positions [rows], the beginning of each row's pages [rows], blocks [blocks, 4]
+    (first row, rows, position of the first row, beginning of its pages; 0 rows: none), and the page tables behind one
+    another, the scratch page first.
+    """
 
     shape: TileShape
     ints: npt.NDArray[np.int32]
     written: int
-    """Rows that are somebody's."""
+    """Rows that are no padding."""
 
 
 def pack(
     token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment], *, group: int
 ) -> PagedTile:
-    """Pure. ``token_ids`` and ``positions``: one for each row of the tile, padding rows included. ``group``: query
-    heads of a KV head."""
+    """Lay out a tile. Pure.
+
+    ``token_ids`` and ``positions``: one for each row of the tile, padding rows included. ``group``: query heads of a KV
+    head.
+
+    Example: ``pack(ids, range(len(ids)), [Segment(0, 0, len(ids), pages)], group=2)``
+    """
     rows = len(token_ids)
     tables = [SCRATCH]
     row_tables = [0] * rows
@@ -82,7 +94,10 @@ def pack(
 
 
 def _runs(segments: Sequence[Segment]) -> list[tuple[int, int, int, Sequence[int]]]:
-    """(row, start, count, pages) of each sequence's rows in one piece: pages play no part in how rows are cut."""
+    """Return (row, start, count, pages) of each sequence's rows in one piece.
+
+    Pages play no part in the way rows are cut.
+    """
     runs: list[tuple[int, int, int, Sequence[int]]] = []
     for seg in segments:
         if runs:
@@ -95,4 +110,5 @@ def _runs(segments: Sequence[Segment]) -> list[tuple[int, int, int, Sequence[int
 
 
 def _power_of_four(least: int) -> int:
+    """Return the smallest power of four that is at least ``least``."""
     return 1 << (max(least - 1, 0).bit_length() + 1) // 2 * 2

@@ -1,4 +1,4 @@
-"""Matrix products whose rows have the same bits in a tile of any size."""
+"""`TileLinear`: matrix products that give a row the same bits in a tile of any size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """How a product is cut up: what one program computes, and how."""
+    """The block of a product that one program computes, with its warps and pipeline stages."""
 
     m: int
     n: int
@@ -22,9 +22,12 @@ class _Cut:
 
 
 def _cut(rows: int, out_features: int) -> _Cut:
-    """The fastest on an H100. It decides the speed and no bit: each element is one chain of additions along K, made
-    by the tensor cores' instruction for 64 rows. So never fewer rows than that, even for one, and never a split of
-    K, though for one row of the narrow products that would be a third faster."""
+    """Return the fastest cut on an H100. It decides the speed and no bit.
+
+    Each element is one chain of additions along K, made by the tensor cores' instruction for 64 rows. So never fewer
+    rows than that, even for one, and never a split of K, though for one row of the narrow products that would be a
+    third faster.
+    """
     if rows <= 64:
         if out_features >= 16384:
             return _Cut(64, 128, 64, 4, 4)
@@ -82,12 +85,12 @@ def _product(
 class TileLinear(nn.Linear):
     """x @ weight.T + bias in bf16, float32 inside.
 
-    cuBLAS is faster for many rows, and adds up along K in the same order wherever it does not split K: it is used
-    for the row counts in ``library_rows``, for which :meth:`agrees` was seen to hold.
+    cuBLAS is faster for many rows, and adds up along K in the same order wherever it does not split K: it is used for
+    the row counts in ``library_rows``, for which :meth:`agrees` was seen to hold.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        """weight: bf16 [out_features, in_features]; bias: bf16 [out_features]. Neither is copied."""
+        """Hold the weight, bf16 [out_features, in_features], and the bias, bf16 [out_features]; neither is copied."""
         super().__init__(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
         self.weight = nn.Parameter(weight.detach().contiguous(), requires_grad=False)
         if bias is not None:
@@ -95,11 +98,11 @@ class TileLinear(nn.Linear):
         self.library_rows: frozenset[int] = frozenset()
 
     def agrees(self, x: torch.Tensor) -> bool:
-        """Whether cuBLAS gives this kernel's bits for so many rows. x: [M, in_features]."""
+        """Return whether cuBLAS gives this kernel's bits for so many rows. x: [M, in_features]."""
         return torch.equal(super().forward(x), self._own(x))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x: [..., in_features] -> [..., out_features]."""
+        """Multiply x, [..., in_features] -> [..., out_features]."""
         flat = x.reshape(-1, self.in_features)
         y = super().forward(flat) if flat.shape[0] in self.library_rows else self._own(flat.contiguous())
         return y.view(*x.shape[:-1], self.out_features)
@@ -129,7 +132,7 @@ class TileLinear(nn.Linear):
 
 
 def tiled(linear: nn.Linear) -> nn.Linear:
-    """The same layer with these products, where they are to be had: in bf16."""
+    """Return the same layer with these products, where they are available: in bf16."""
     if linear.weight.dtype != torch.bfloat16:
         return linear
     return TileLinear(linear.weight, linear.bias)

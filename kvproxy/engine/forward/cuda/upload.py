@@ -1,4 +1,4 @@
-"""A tile's integers on their way to the device, without waiting for it."""
+"""Upload of a tile's integers to the device, without waiting for it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import torch
 from kvproxy.engine.forward.cuda.tile_layout import TileShape
 
 CAPACITY = 1 << 16
+"""Integers of the first buffer; it grows."""
 SLOTS = 3
+"""Uploads that may be under way at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileViews:
-    """Parts of one int32 tensor on the device, as ``PagedTile`` has them."""
+    """Parts of one int32 tensor on the device, laid out as ``PagedTile.ints``."""
 
     token_ids: torch.Tensor
     positions: torch.Tensor
@@ -26,7 +28,10 @@ class TileViews:
 
 
 class Staging:
-    """``device``: int32, where the last :meth:`put` stands once the stream gets there."""
+    """Page-locked buffers for uploads.
+
+    ``device``: int32, the integers of the last :meth:`put` once the stream gets there.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = torch.zeros(CAPACITY, dtype=torch.int32, device=device)
@@ -34,7 +39,7 @@ class Staging:
         self._slots = self._make_slots()
 
     def put(self, ints: npt.NDArray[np.int32]) -> bool:
-        """Queue an upload. True when ``device`` had to be replaced by a larger one."""
+        """Queue an upload. Return True when ``device`` had to be replaced by a larger one."""
         grown = len(ints) > len(self.device)
         if grown:
             size = 1 << (len(ints) - 1).bit_length()
@@ -51,13 +56,14 @@ class Staging:
         return grown
 
     def views(self, shape: TileShape) -> TileViews:
+        """Return the parts of ``device`` for a tile of this shape."""
         rows, header = shape.rows, shape.header
         token_ids, positions, row_tables = self.device[: 3 * rows].view(3, rows)
         blocks = self.device[3 * rows : header].view(-1, 4)
         return TileViews(token_ids, positions, row_tables, blocks, self.device[header:])
 
     def _make_slots(self) -> list[tuple[torch.Tensor, torch.cuda.Event | None]]:
-        """Page-locked memory, from which a copy runs beside the program."""
+        """Return page-locked memory, from which a copy runs beside the program."""
         cuda, size = self.device.is_cuda, len(self.device)
         return [
             (torch.zeros(size, dtype=torch.int32, pin_memory=cuda), torch.cuda.Event() if cuda else None)

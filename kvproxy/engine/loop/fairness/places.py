@@ -1,11 +1,11 @@
-"""Places for sequences, running or waiting, and who gets one when there are few: counted when a request comes.
+"""Places for sequences, running or waiting, shared between tenants and counted when a request arrives.
 
-All places are there for whoever comes, so a tenant that is alone may take every one. Where none is left, a tenant that
-has less than its share (all places, divided by the tenants that are here) gets one all the same, beyond the limit, and
-only those that have their share already are refused. Two other ways were rejected: to end a sequence that waits, since
-its client has waited for nothing and may be in the middle of a stream; and to keep places free for whoever may come,
-since they would be of no use to anybody. What goes beyond the limit is bounded: behind the first tenant, which may have
-them all, the second has at most a half, the third a third: ``1 + 1/2 + .. + 1/k`` times the limit for ``k`` tenants.
+All places are open to all tenants, so a tenant that is alone may take every one. When none is left, a tenant that has
+less than its share (all places, divided by the tenants that are present) gets one all the same, beyond the limit, and
+only tenants that have their share already are refused. Two ways were rejected: to end a sequence that waits, since
+its client would have waited in vain and may be in the middle of a stream; and to keep places free for tenants that may
+arrive, since they would stay unused. The excess is bounded: behind the first tenant, which may have all places, the
+second has at most a half, the third a third: ``1 + 1/2 + .. + 1/k`` times the limit for ``k`` tenants.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from kvproxy.errors import InvalidRequest, Overloaded
 
 
 class Places:
-    """Any thread."""
+    """The engine's places and the tenants that hold them. Any thread."""
 
     def __init__(self, total: int) -> None:
-        """``total``: of sequences that run and that wait, together."""
+        """``total``: running and waiting sequences together."""
         self.total = total
         self._lock = threading.Lock()
         self._taken = 0
@@ -32,11 +32,11 @@ class Places:
         return self._taken >= self.total
 
     def claim(self, tenant: str | None, count: int, *, again: bool = False) -> Claim:
-        """Places for the sequences of one request, taken as a whole with the first of them. ``tenant``: None for work
-        that is nobody's, which has no share. ``again``: places of sequences that have ended are the request's for
-        as long as the claim is open.
+        """Claim ``count`` places for the sequences of one request; they are taken together with the first of them.
 
-        Raises InvalidRequest for more than there are.
+        ``tenant``: None for background work, which has no share. ``again``: the places of sequences that have ended
+        stay the request's for as long as the claim is open. Raises InvalidRequest for more places than there are.
+        Example: ``with places.claim("team-a", 4) as claim: claim.enter()``
         """
         if count > self.total:
             raise InvalidRequest(
@@ -47,7 +47,7 @@ class Places:
         return Claim(self, tenant, count, again)
 
     def take(self, tenant: str | None, count: int) -> None:
-        """All or none. Raises Overloaded."""
+        """Take ``count`` places, or none. Raises Overloaded."""
         with self._lock:
             if self._taken + count > self.total and not self._within_share(tenant, count):
                 needs = "" if count == 1 else f", and this one needs {count} places"
@@ -66,6 +66,7 @@ class Places:
         return self._by_tenant.get(tenant, 0) + count <= max(1, share)
 
     def leave(self, tenant: str | None, count: int) -> None:
+        """Give ``count`` places back."""
         with self._lock:
             self._taken -= count
             if tenant is None:
@@ -76,19 +77,21 @@ class Places:
 
 
 class Claim:
-    """Of one request, which is admitted or refused as a whole. Any thread; close it when no more sequences of the
-    request will come. Those that are in the engine then keep their places until they end."""
+    """The places of one request, which is admitted or refused as a whole. Any thread.
+
+    Close it when the request sends no more sequences; those in the engine then keep their places until they end.
+    """
 
     def __init__(self, places: Places, tenant: str | None, count: int, again: bool) -> None:
         self._places, self._tenant, self._count, self._again = places, tenant, count, again
         self._lock = threading.Lock()
         self._left: int | None = None
-        """None before the first sequence."""
+        """Places that are taken and free for further sequences; None before the first sequence."""
         self._open = True
 
     def enter(self) -> None:
-        """A sequence comes. Raises Overloaded, for the first; a later one has its place, unless there are more of
-        them than were claimed."""
+        """Give a place to a sequence. Raises Overloaded for the first one; a later one has its place, unless there
+        are more of them than were claimed."""
         with self._lock:
             if self._left is None:
                 self._places.take(self._tenant, self._count)
@@ -99,8 +102,8 @@ class Claim:
                 self._left -= 1
 
     def leave(self, *, failed: bool) -> None:
-        """A sequence has ended. The place of one that failed is the request's until the claim is closed: a hit that
-        was lost comes again as a miss."""
+        """Give back the place of a sequence that has ended. A failed one's place stays the request's until the claim
+        is closed: a lost hit is submitted again as a miss."""
         with self._lock:
             if self._open and self._left is not None and (failed or self._again):
                 self._left += 1
@@ -108,7 +111,7 @@ class Claim:
                 self._places.leave(self._tenant, 1)
 
     def close(self) -> None:
-        """Idempotent."""
+        """Give back the places without a sequence. Idempotent."""
         with self._lock:
             left, self._open = self._left, False
             self._left = 0

@@ -1,4 +1,4 @@
-"""Sequences that wait to be admitted, and who gives way to them."""
+"""The waiting line: admits sequences by tenants' shares, and lets running ones give way to them."""
 
 from __future__ import annotations
 
@@ -9,40 +9,44 @@ from math import inf
 from kvproxy.core import MissReason
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.loop.admission import Admission
-from kvproxy.engine.loop.fairness.compute_service import Service
-from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, next_in_line
+from kvproxy.engine.loop.fairness.compute_service import ComputeService
+from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, next_in_line, tenants_of
 from kvproxy.engine.loop.isolation import isolated
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.errors import HitLost, KVProxyError, Overloaded
 
 
 @dataclass(slots=True)
-class Line:
-    """Engine thread only. The callbacks are the engine's: each leaves ``running`` and ``waiting`` as they should be."""
+class WaitingLine:
+    """Waiting sequences and their admission. Engine thread only.
+
+    The callbacks are the engine's: each updates ``running`` and ``waiting``.
+    """
 
     cache: KVCache
     admission: Admission
-    service: Service
+    service: ComputeService
     running: list[Sequence]
-    """The engine's own list, which admission adds to."""
+    """The engine's list of running sequences, which :meth:`admit` adds to."""
     places: int
-    """Sequences that may run together."""
+    """Sequences that may run at a time."""
     end: Callable[[Sequence, KVProxyError], None]
     give_way: Callable[[Sequence], None]
-    """Takes a sequence's place and pages back and lets it wait."""
+    """Takes a running sequence's place and pages back and makes it wait."""
     waiting: list[Sequence] = field(default_factory=list)
-    """In the order in which each tenant's own are admitted."""
+    """Each tenant's sequences are in the order of their admission."""
 
     def admit(self) -> None:
-        """Admit all that may run now, by tenants: ``next_in_line``.
+        """Admit all sequences that may run now, in the order of ``next_in_line``.
 
-        Where pages are short, all wait for the one that is next, as long as that is within its tenant's share:
-        otherwise whoever needs many pages would never get them. One that is not lets other tenants pass.
+        When pages are short, all wait for the next one, as long as that is within its tenant's share: otherwise a
+        sequence that needs many pages would never get them. One beyond the share lets other tenants pass.
         """
+        self.service.set_tenants(tenants_of([*self.running, *self.waiting]))
         left = list(self.waiting)
         while left:
             shares = self.shares()
-            seq = next_in_line(left, shares, self.service.had)
+            seq = next_in_line(left, shares, self.service.used_s)
             assert seq is not None
             giver: Sequence | None = None
             if len(self.running) >= self.places and not self.make_room(seq):
@@ -60,11 +64,11 @@ class Line:
                 self.waiting.remove(seq)
                 self.running.append(seq)
                 if giver is not None:
-                    self.give_way(giver)  # only now: a place is of no use without the pages
+                    self.give_way(giver)  # Only now: a place is of no use without the pages.
             elif self._take_pages(seq):
                 continue
             elif not self.running or seq.job.patience_s > 0:
-                # Nobody runs who could give pages back; one behind it may hold what it lacks.
+                # No running sequence could give pages back; one behind it may hold the pages that it lacks.
                 left.remove(seq)
             elif shares.entitled(seq, seq.needed):
                 return
@@ -74,25 +78,28 @@ class Line:
             self._give_up_a_hit()
 
     def shares(self) -> TenantShares:
-        """As they are now."""
+        """Return the tenants' shares as they are now."""
         return TenantShares.of(self.running, self.waiting, places=self.places, pages=self.cache.pool.total)
 
     def make_room(self, seq: Sequence) -> bool:
-        """End the newest of those that run for nobody, where ``seq`` waits for its place or its pages."""
+        """End the newest background sequence, since ``seq`` waits for its place or its pages. False without one."""
         if seq.job.patience_s == inf:
             return False
         idlers = [s for s in self.running if s.job.patience_s == inf]
         if idlers:
-            self.end(idlers[-1], Overloaded("it gave way to a request", retry_after_s=1))
+            self.end(
+                idlers[-1],
+                Overloaded("background work gave way to a request; try again in a moment", retry_after_s=1),
+            )
         return bool(idlers)
 
-    def back(self, seq: Sequence) -> None:
-        """One that ran waits again, before all that came after it."""
+    def requeue(self, seq: Sequence) -> None:
+        """Put a sequence that ran back into the line, before all that arrived after it."""
         before = sum(1 for s in self.waiting if s.arrived_at < seq.arrived_at)
         self.waiting.insert(before, seq)
 
     def _take_pages(self, seq: Sequence) -> bool:
-        """Have others give pages back that ``seq`` has just asked for in vain."""
+        """Make running sequences give back pages that ``seq`` has just asked for in vain. False when none do."""
         if self.make_room(seq):
             return True
         seen = self.cache.occupancy()
@@ -103,11 +110,13 @@ class Line:
         return bool(givers)
 
     def _give_up_a_hit(self) -> None:
-        """Waiting hits have their pages held by whoever asked, and all pages may be held like that, so that nobody
-        gets the one that is needed. The newest hit is told that it is lost; as a miss it holds nothing."""
+        """End the newest waiting hit as lost, since the pages that are held for waiting hits may be all there are.
+
+        Each hit's pages are held by its caller until it is admitted; as a miss it holds none.
+        """
         for seq in reversed(self.waiting):
             if seq.required:
                 self.end(
-                    seq, HitLost("its pages are needed to serve anybody at all", MissReason.NOT_RESIDENT)
+                    seq, HitLost("its pages are needed to serve any request at all", MissReason.NOT_RESIDENT)
                 )
                 return

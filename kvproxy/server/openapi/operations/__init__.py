@@ -1,4 +1,4 @@
-"""Every operation. A path comes before the patterns that would match it too."""
+"""All operations, in the order of their routes: a path stands before the patterns that match it too."""
 
 from __future__ import annotations
 

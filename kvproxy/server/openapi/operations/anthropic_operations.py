@@ -1,4 +1,4 @@
-"""Anthropic's Messages API."""
+"""The operations of Anthropic's Messages API."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ANTHROPIC = (
         tag=_TAG,
         summary="Answer a conversation",
         description=(
-            "`cache_control` marks where a reusable prefix ends; `cache_read_input_tokens` counts what came from "
-            "kept pages, and `input_tokens` leaves it out. With `stream` the answer is Anthropic's sequence of "
-            "named events."
+            "`cache_control` marks the end of a reusable prefix. `cache_read_input_tokens` counts the prompt tokens "
+            "from kept pages, and `input_tokens` leaves them out. With `stream` the answer is Anthropic's sequence "
+            "of named events."
         ),
         body=MessagesBody,
         answers=(
@@ -45,7 +45,10 @@ ANTHROPIC = (
         handler=messages_route.count_tokens,
         tag=_TAG,
         summary="Count the input's tokens",
-        description="What a message to the same body would count as input, of all three kinds. The local model only.",
+        description=(
+            "Returns the number of input tokens of a message with the same body, of all three kinds together. For "
+            "the local model only."
+        ),
         body=CountTokensBody,
         answers=(DocumentedAnswer(TokenCount, description="The count."),),
         errors=PROMPT,

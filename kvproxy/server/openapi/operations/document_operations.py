@@ -1,4 +1,4 @@
-"""Publishing documents and looking after them."""
+"""The operations on documents: publish, list, get, verify, delete."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _REF = Parameter(
     "document",
     "path",
     {"type": "string", "pattern": REF_PATTERN},
-    "`handbook`, or one version of it: `handbook@3`.",
+    "A document's id, `handbook`, or one version of it, `handbook@3`.",
     "handbook",
     slashes=True,
 )
@@ -57,16 +57,16 @@ DOCUMENTS = (
         tag=_TAG,
         summary="Publish a document",
         description=(
-            "Computes and keeps its KV; returns when it is kept. With `stream` (or `Accept: text/event-stream`) the "
-            "answer is a sequence of `progress` events, then `result` or `error`."
+            "Computes the document's KV, keeps it, and then answers. With `stream` (or `Accept: text/event-stream`) "
+            "the answer is a sequence of `progress` events, then `result` or `error`."
         ),
         body=PublishBody,
-        parameters=(Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),),
+        parameters=(Parameter("stream", "query", _SWITCH, "Send progress events.", "true"),),
         answers=(
             DocumentedAnswer(
-                PublishResult, 200, "The current version has this text already.", sometimes=("ETag",)
+                PublishResult, 200, "The current version already has this text.", sometimes=("ETag",)
             ),
-            DocumentedAnswer(PublishResult, 201, "A new version.", ("ETag",)),
+            DocumentedAnswer(PublishResult, 201, "A new version was published.", ("ETag",)),
         ),
         events=PublishEvent,
         errors=(
@@ -88,7 +88,7 @@ DOCUMENTS = (
         handler=documents_route.list_documents,
         tag=_TAG,
         summary="List the documents",
-        answers=(DocumentedAnswer(KvDocumentList, description="Those that this API key may read."),),
+        answers=(DocumentedAnswer(KvDocumentList, description="The documents that this API key may read."),),
     ),
     Operation(
         id="retrieveDocument",
@@ -96,10 +96,10 @@ DOCUMENTS = (
         path=f"{_PATH}/{{document}}",
         handler=documents_route.get_document,
         tag=_TAG,
-        summary="Look a document up",
+        summary="Get a document",
         parameters=(
             _REF,
-            Parameter("text", "query", _SWITCH, "Send the text along.", "true"),
+            Parameter("text", "query", _SWITCH, "Include the text in the answer.", "true"),
             IF_NONE_MATCH,
         ),
         answers=(
@@ -116,10 +116,11 @@ DOCUMENTS = (
         tag=_TAG,
         summary="Compare hits with prefills from scratch",
         description=(
-            "Every position's logits, every kept page and the greedy answer, cut at each page. Takes about two cold "
-            "prefills for each framing; other requests go first. A document whose pages differ goes into quarantine: "
-            "from then on its readers are misses. Verifying it there prefills it anew, and lets it out when all is "
-            "exact. With `stream` the answer is a sequence of `progress` events, then `result` or `error`."
+            "Compares every position's logits, every kept page and the greedy answer, cut at each page. Takes about "
+            "two cold prefills for each framing; other requests go first. A document with differing pages goes into "
+            "quarantine: from then on its readers are misses. Verifying a document in quarantine prefills it anew, and "
+            "releases it when all comparisons are exact. With `stream` the answer is a sequence of `progress` events, "
+            "then `result` or `error`."
         ),
         parameters=(
             _REF,
@@ -127,14 +128,12 @@ DOCUMENTS = (
                 "tokens",
                 "query",
                 _TOKENS,
-                "How many tokens of the greedy answers to compare.",
+                "The number of tokens of the greedy answers to compare.",
                 str(GREEDY_TOKENS),
             ),
-            Parameter("stream", "query", _SWITCH, "Tell the progress meanwhile.", "true"),
+            Parameter("stream", "query", _SWITCH, "Send progress events.", "true"),
         ),
-        answers=(
-            DocumentedAnswer(KvVerification, description="What was compared, and how far it was apart."),
-        ),
+        answers=(DocumentedAnswer(KvVerification, description="The comparisons, and their differences."),),
         events=VerifyEvent,
         errors=(
             InvalidRequest,
@@ -154,7 +153,7 @@ DOCUMENTS = (
         tag=_TAG,
         summary="Delete a document, or one version",
         parameters=(_REF,),
-        answers=(DocumentedAnswer(KvDocumentDeleted, description="It is gone, and so are its pages."),),
+        answers=(DocumentedAnswer(KvDocumentDeleted, description="The document and its pages are deleted."),),
         errors=(InvalidRequest, PermissionDenied, DocumentNotFound, StorageFull),
     ),
 )

@@ -1,4 +1,4 @@
-"""Which errors go together."""
+"""Groups of error responses for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from kvproxy.errors import (
 )
 
 BODY = (InvalidRequest, BodyTooLarge)
-"""Of every operation that reads one."""
+"""Errors of every operation with a body."""
 
 PROMPT = (*BODY, UnsupportedParameter, ModelNotFound, DocumentNotFound)
-"""Of a prompt that is made, though not answered."""
+"""Errors of composing a prompt."""
 
 GENERATION = (*PROMPT, ContextTooLong, UnsupportedSchema, CannotFit, Overloaded, NotReady, TimedOut)
+"""Errors of generating an answer."""

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, completions, embeddings and models."""
+"""The operations of OpenAI's API: chat completions, completions, embeddings and models."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from kvproxy.wire.service.service_types import OpenAIError
 
 _TAG = "OpenAI"
 _OTHER_NAMES = (
-    "A model is found by its name in any letters' case, with a provider before it (`openai/NAME`), and by the names "
-    "and patterns of `aliases`; `root`, and `model` in every answer, is the name of the one that is meant."
+    "A model is found by its name in upper or lower case, with or without a provider before it (`openai/NAME`), and by "
+    "the names and patterns of `aliases`. `root`, and `model` in every answer, is the served name."
 )
 _VERSION = Parameter(
-    "anthropic-version", "header", {"type": "string"}, "Asks for Anthropic's shape.", "2023-06-01"
+    "anthropic-version",
+    "header",
+    {"type": "string"},
+    "Selects Anthropic's format of the answer.",
+    "2023-06-01",
 )
 
 OPENAI = (
@@ -33,7 +37,7 @@ OPENAI = (
         tag=_TAG,
         summary="Answer a conversation",
         description=(
-            "A published document at the front of the messages is found by its text, or named by a content part "
+            "A published document at the front of the messages is recognised by its text, or named by a content part "
             '`{"type": "kv_document", "document": "handbook@3"}`; its kept KV is then used instead of a prefill. '
             "With `stream` the answer is a sequence of chunks, ended by `data: [DONE]`; an error after the first "
             "byte is an event with the error body."
@@ -61,8 +65,11 @@ OPENAI = (
         path="/v1/completions",
         handler=completions_route.completions,
         tag=_TAG,
-        summary="Go on with a text",
-        description="The prompt as it is, without a chat template. With `stream` each chunk has the same shape.",
+        summary="Complete a text",
+        description=(
+            "The prompt is used without a chat template. With `stream` the answer is a sequence of chunks of the same "
+            "format, ended by `data: [DONE]`."
+        ),
         body=CompletionBody,
         answers=(
             DocumentedAnswer(TextCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),
@@ -80,7 +87,7 @@ OPENAI = (
         handler=embeddings_route.embeddings,
         tag=_TAG,
         summary="Embed texts",
-        description="For upstreams' models; the upstream checks the body.",
+        description="For upstreams' models only; the upstream checks the body.",
         body=EmbeddingsBody,
         answers=(
             DocumentedAnswer(
@@ -98,23 +105,27 @@ OPENAI = (
         handler=models_route.list_models,
         tag=_TAG,
         summary="List the models",
-        description="With the header `anthropic-version`, as Anthropic's API lists them. " + _OTHER_NAMES,
+        description="With the header `anthropic-version` the list has Anthropic's format. " + _OTHER_NAMES,
         parameters=(
             _VERSION,
             Parameter(
                 "limit",
                 "query",
                 {"type": "integer", "minimum": 1, "maximum": models_route.MOST_MODELS, "default": 20},
-                "How many, with `anthropic-version`; without it all are listed.",
+                "The number of models, with `anthropic-version`; without it all models are listed.",
                 "20",
             ),
-            Parameter("after_id", "query", {"type": "string"}, "Only what follows it.", LOCAL_MODEL),
-            Parameter("before_id", "query", {"type": "string"}, "Only what comes before it.", LOCAL_MODEL),
+            Parameter(
+                "after_id", "query", {"type": "string"}, "List only the models after this one.", LOCAL_MODEL
+            ),
+            Parameter(
+                "before_id", "query", {"type": "string"}, "List only the models before this one.", LOCAL_MODEL
+            ),
         ),
         answers=(
             DocumentedAnswer(
                 ModelList | AnthropicModelList,
-                description="The local model, then the upstreams' models, then the aliases that are no patterns.",
+                description="The local model, then the upstreams' models, then the aliases, without patterns.",
                 headers=("Vary",),
             ),
         ),
@@ -127,7 +138,7 @@ OPENAI = (
         path="/v1/models/{model}",
         handler=models_route.get_model,
         tag=_TAG,
-        summary="Look a model up",
+        summary="Get a model",
         description=_OTHER_NAMES,
         parameters=(
             Parameter(

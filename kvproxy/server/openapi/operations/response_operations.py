@@ -1,4 +1,4 @@
-"""OpenAI's Responses API."""
+"""The operations of OpenAI's Responses API."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ RESPONSES = (
         path="/v1/responses",
         handler=responses_route.create,
         tag=_TAG,
-        summary="Make a response",
+        summary="Create a response",
         description=(
-            "Stored for a while unless `store` is false, so that `previous_response_id` can continue it. With "
-            "`stream` the answer is a sequence of named events, each numbered, the last of which carries the whole "
+            "The response is stored for a while unless `store` is false, so that `previous_response_id` can continue "
+            "it. With `stream` the answer is a sequence of named and numbered events; the last one has the whole "
             "response."
         ),
         body=ResponsesBody,
@@ -63,7 +63,7 @@ RESPONSES = (
         handler=responses_route.count,
         tag=_TAG,
         summary="Count the input's tokens",
-        description="What a response to the same body would count as input. The local model only.",
+        description="Returns the number of input tokens of a response to the same body. For the local model only.",
         body=ResponsesBody,
         answers=(DocumentedAnswer(InputTokens, description="The count."),),
         errors=(*PROMPT, *_EARLIER),
@@ -75,14 +75,14 @@ RESPONSES = (
         path="/v1/responses/{id}",
         handler=responses_route.retrieve,
         tag=_TAG,
-        summary="Read a stored response",
+        summary="Get a stored response",
         parameters=(
             _ID,
             Parameter(
                 "stream",
                 "query",
                 {"type": "string", "enum": ["false", "0"]},
-                "A stored response cannot be streamed again.",
+                "Must be false: a stored response cannot be streamed again.",
                 "false",
             ),
         ),
@@ -97,7 +97,7 @@ RESPONSES = (
         tag=_TAG,
         summary="Delete a stored response",
         parameters=(_ID,),
-        answers=(DocumentedAnswer(ResponseDeleted, description="It is gone."),),
+        answers=(DocumentedAnswer(ResponseDeleted, description="The response is deleted."),),
         errors=(ResponseNotFound, Unavailable),
     ),
     Operation(
@@ -106,28 +106,28 @@ RESPONSES = (
         path="/v1/responses/{id}/input_items",
         handler=responses_route.input_items,
         tag=_TAG,
-        summary="List what a stored response answered",
+        summary="List the input items of a stored response",
         parameters=(
             _ID,
             Parameter(
                 "limit",
                 "query",
                 {"type": "integer", "minimum": 1, "maximum": responses_route.MOST_ITEMS, "default": 20},
-                "How many items.",
+                "The number of items.",
                 "20",
             ),
             Parameter(
                 "order",
                 "query",
                 {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
-                "desc: the latest first.",
+                "The order of the items; `desc`: the latest first.",
                 "desc",
             ),
             Parameter(
                 "after",
                 "query",
                 {"type": "string"},
-                "Only what follows this item's id.",
+                "List only the items after the item with this id.",
                 "msg_0123456789abcdef",
             ),
         ),
@@ -141,7 +141,7 @@ RESPONSES = (
         handler=responses_route.cancel,
         tag=_TAG,
         summary="Cancel a background response",
-        description="Always refused: there are no background responses here.",
+        description="Always refused: kvproxy has no background responses.",
         parameters=(_ID,),
         answers=(),
         errors=(InvalidRequest, ResponseNotFound),

@@ -1,4 +1,4 @@
-"""The server about itself. No key is needed for any of it but the figures."""
+"""The operations of the service itself: links, health, metrics, requests, documentation."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SERVICE = (
         path="/",
         handler=welcome.welcome,
         tag=_TAG,
-        summary="Where things are",
-        description="A page for browsers.",
-        answers=(DocumentedAnswer(Welcome, description="Addresses and links."),),
+        summary="List base URLs and links",
+        description="Returns JSON, or a page for browsers.",
+        answers=(DocumentedAnswer(Welcome, description="Base URLs and links."),),
         open=True,
     ),
     Operation(
@@ -39,8 +39,8 @@ SERVICE = (
         path="/favicon.ico",
         handler=welcome.favicon,
         tag=_TAG,
-        summary="No icon",
-        answers=(DocumentedAnswer(None, 204, "Browsers ask."),),
+        summary="Answer a browser's request for an icon",
+        answers=(DocumentedAnswer(None, 204, "There is no icon."),),
         open=True,
     ),
     Operation(
@@ -49,8 +49,8 @@ SERVICE = (
         path="/health/live",
         handler=health.live,
         tag=_TAG,
-        summary="Whether the process answers",
-        answers=(DocumentedAnswer(Health, description="It does."),),
+        summary="Check that the process answers",
+        answers=(DocumentedAnswer(Health, description="The process answers."),),
         open=True,
     ),
     Operation(
@@ -59,8 +59,8 @@ SERVICE = (
         path="/health/ready",
         handler=health.ready,
         tag=_TAG,
-        summary="Whether a request would be served now",
-        answers=(DocumentedAnswer(Health, description="It would."),),
+        summary="Check that requests are served",
+        answers=(DocumentedAnswer(Health, description="A request would be served now."),),
         errors=(NotReady, ShuttingDown),
         open=True,
     ),
@@ -70,10 +70,10 @@ SERVICE = (
         path="/metrics",
         handler=metering.show,
         tag=_TAG,
-        summary="Figures for Prometheus",
+        summary="Get metrics for Prometheus",
         description=(
-            "Of all tenants together. Asks for `server.metrics_key` where that is set, else for any of the proxy's "
-            "keys where it has some. `server.metrics: false` takes it away."
+            "The metrics of all tenants together. Needs `server.metrics_key` where that is set, else one of the "
+            "proxy's keys where it has any. `server.metrics: false` turns it off."
         ),
         answers=(DocumentedAnswer(str, description="Prometheus' text format.", content="text/plain"),),
         errors=(AuthenticationFailed, RouteNotFound),
@@ -86,13 +86,15 @@ SERVICE = (
         path="/kv/v1/requests",
         handler=requests_route.requests,
         tag=_TAG,
-        summary="Requests for models that have ended, and those that do",
+        summary="List the requests for models that have ended",
         description=(
-            "The caller's own: who asked, how much of the prompt was cached, and why not; no text. With `Accept: "
-            "text/event-stream` the newest are followed by every further one: events `request`, and `missed` "
-            "when the reader is too slow. `kvproxy watch` shows them."
+            "The caller's own requests: the client, the cached tokens of the prompt, the reason of a miss; no text. "
+            "With `Accept: text/event-stream` the newest requests are sent as events, and each later one when it "
+            "ends: events `request`, and `missed` when the reader is too slow. `kvproxy watch` shows them."
         ),
-        parameters=(Parameter("last", "query", _LAST, "How many that have ended already.", "20"),),
+        parameters=(
+            Parameter("last", "query", _LAST, "The number of requests that have already ended.", "20"),
+        ),
         answers=(DocumentedAnswer(KvRequestList, description="The newest requests, oldest first."),),
         events=WatchEvent,
         errors=(InvalidRequest,),
@@ -103,7 +105,7 @@ SERVICE = (
         path="/openapi.json",
         handler=reference_pages.openapi,
         tag=_TAG,
-        summary="This description, for programs",
+        summary="Get this description as JSON",
         parameters=(IF_NONE_MATCH,),
         answers=(
             DocumentedAnswer(dict[str, Any], description="An OpenAPI 3.1 document.", headers=("ETag",)),
@@ -117,10 +119,10 @@ SERVICE = (
         path="/docs",
         handler=reference_pages.docs,
         tag=_TAG,
-        summary="This description, for people",
+        summary="Get this description as a page",
         parameters=(IF_NONE_MATCH,),
         answers=(
-            DocumentedAnswer(str, description="A page.", headers=("ETag",), content="text/html"),
+            DocumentedAnswer(str, description="An HTML page.", headers=("ETag",), content="text/html"),
             UNCHANGED,
         ),
         open=True,

@@ -1,4 +1,4 @@
-"""The local model's tokens, as vLLM's server shows them."""
+"""The operations of vLLM's tokenizer API, for the local model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ TOKENS = (
         path="/tokenize",
         handler=tokenize_route.tokenize,
         tag=_TAG,
-        summary="Text or messages to tokens",
+        summary="Encode a text or messages",
+        description="Returns the local model's token ids of a prompt, or of messages in its chat template.",
         body=TokenizeBody,
         answers=(DocumentedAnswer(Tokens, description="The token ids."),),
         errors=PROMPT,
@@ -29,7 +30,8 @@ TOKENS = (
         path="/detokenize",
         handler=tokenize_route.detokenize,
         tag=_TAG,
-        summary="Tokens to text",
+        summary="Decode tokens",
+        description="Returns the text of the local model's token ids.",
         body=DetokenizeBody,
         answers=(DocumentedAnswer(Detokenized, description="The text."),),
         errors=(*BODY, ModelNotFound),

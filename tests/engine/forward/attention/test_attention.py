@@ -8,7 +8,7 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.forward.attention.attention import Attention
 from kvproxy.engine.forward.attention.call_plan import SPAN_TOKENS, Segment, build_plan
-from kvproxy.engine.forward.attention.kernels import NAMES, open_kernel, pick_kernel
+from kvproxy.engine.forward.attention.kernels import KERNELS, SCORES, open_kernel, pick_kernel
 
 PAGES = 32
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ HERE = pick_kernel(CPU)
 
 
 class Layer:
-    """One layer's KV with random sequences in it, and what each row's attention should be."""
+    """One layer's KV with random sequences in it, and the expected attention of each row."""
 
     def __init__(
         self, dtype: torch.dtype, kv_heads: int, group: int, dim: int, kernel: str = HERE, seed: int = 1
@@ -39,13 +39,13 @@ class Layer:
         return torch.randn(*size, generator=self.generator).to(self.dtype)
 
     def rows(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """q [count, heads, dim], k and v [count, kv_heads, dim]."""
+        """Return random q [count, heads, dim], k and v [count, kv_heads, dim]."""
         q = self.normal(count, self.kv_heads * self.group, self.dim)
         k = self.normal(count, self.kv_heads, self.dim)
         return q, k, self.normal(count, self.kv_heads, self.dim)
 
     def fill(self, pages: list[int], keys: torch.Tensor, values: torch.Tensor) -> None:
-        """keys, values: [positions, kv_heads, dim]"""
+        """Fill pages with keys and values, [positions, kv_heads, dim]."""
         for first in range(0, keys.shape[0], PAGE_TOKENS):
             page, count = pages[first // PAGE_TOKENS], min(PAGE_TOKENS, keys.shape[0] - first)
             self.kv[0, :, page, :count] = keys[first : first + count].transpose(0, 1)
@@ -79,7 +79,7 @@ class Layer:
 SHAPES = [(2, 3, 8), (5, 1, 24), (1, 4, 64)]
 
 
-@pytest.mark.parametrize("kernel", NAMES)
+@pytest.mark.parametrize("kernel", (SCORES, *KERNELS))
 @pytest.mark.parametrize(("kv_heads", "group", "dim"), SHAPES)
 @DTYPES
 def test_it_is_attention(kernel: str, kv_heads: int, group: int, dim: int, dtype: torch.dtype) -> None:
@@ -116,7 +116,7 @@ def test_it_is_attention(kernel: str, kv_heads: int, group: int, dim: int, dtype
 @pytest.mark.parametrize(("kv_heads", "group", "dim"), [(2, 3, 8), (5, 1, 24), (3, 3, 64)])
 @DTYPES
 def test_no_bit_depends_on_company_or_place(kv_heads: int, group: int, dim: int, dtype: torch.dtype) -> None:
-    """Blocks of rows, alone and among strangers and readers of the same pages, in tiles of any size."""
+    """Blocks of rows, alone, among other sequences and among readers of the same pages, in tiles of any size."""
     layer, source = Layer(dtype, kv_heads, group, dim), random.Random(2)
     layer.kv.copy_(layer.normal(*layer.kv.shape))
     shared, own = [4, 5, 6, 7], [8, 9, 10, 12, 14]
@@ -208,7 +208,7 @@ def test_pages_that_are_no_neighbours_give_the_same_bits(dtype: torch.dtype) -> 
 
 @DTYPES
 def test_what_stands_behind_the_last_position_plays_no_part(dtype: torch.dtype) -> None:
-    """Positions of the same block that nobody has written, and whatever the pages behind it hold."""
+    """Unwritten positions of the same block, and any content of the pages behind it, change nothing."""
     layer = Layer(dtype, 2, 3, 8)
     keys, values = layer.normal(300, 2, 8), layer.normal(300, 2, 8)
     layer.fill([1, 2], keys, values)

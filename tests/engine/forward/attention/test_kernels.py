@@ -3,19 +3,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kvproxy.engine.forward.attention.kernels import NAMES, SCORES, Kernel, open_kernel, pick_kernel
+from kvproxy.engine.forward.attention.kernels import KERNELS, SCORES, Kernel, open_kernel, pick_kernel
 
 CPU = torch.device("cpu")
-HERE = [name for name in NAMES if name != SCORES or pick_kernel(CPU) == SCORES]
+HERE = [name for name in (SCORES, *KERNELS) if name != SCORES or pick_kernel(CPU) == SCORES]
 
 
 def call(
     kernel: Kernel, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    out = torch.empty(1, *q.shape, dtype=k.dtype)
-    top, total = torch.empty(1, *q.shape[:2]), torch.empty(1, *q.shape[:2])
-    kernel(q[None], k, v, None if mask is None else mask[None, None], out, top, total)
-    return out[0], top[0], total[0]
+    weighted_sum = torch.empty(1, *q.shape, dtype=k.dtype)
+    row_max, exp_sum = torch.empty(1, *q.shape[:2]), torch.empty(1, *q.shape[:2])
+    kernel(q[None], k, v, None if mask is None else mask[None, None], weighted_sum, row_max, exp_sum)
+    return weighted_sum[0], row_max[0], exp_sum[0]
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -31,16 +31,18 @@ def test_a_partial_result_is_the_softmax_in_base_two(name: str, dtype: torch.dty
     kernel = open_kernel(name, kv_heads=3, head_dim=16, dtype=dtype)
     loose = 1e-4 if name == SCORES else 5e-2  # The others round queries to bf16.
     for hidden in (None, mask):
-        out, top, total = call(kernel, q, k, v, hidden)
+        weighted_sum, row_max, exp_sum = call(kernel, q, k, v, hidden)
         scores = q.double() @ k.double().transpose(1, 2)
         if hidden is not None:
             scores[..., -128:] += hidden
         weights = torch.softmax(scores * torch.log(torch.tensor(2.0)), -1)
         tolerance = 1e-4 if dtype is torch.float32 else 2e-2
-        assert torch.allclose(out.double() / total.unsqueeze(-1), weights @ v.double(), atol=tolerance)
+        assert torch.allclose(
+            weighted_sum.double() / exp_sum.unsqueeze(-1), weights @ v.double(), atol=tolerance
+        )
         lse = torch.logsumexp(scores * torch.log(torch.tensor(2.0)), -1) / torch.log(torch.tensor(2.0))
         assert torch.allclose(
-            top + total.log2(), lse.float(), atol=loose if dtype is torch.bfloat16 else 1e-4
+            row_max + exp_sum.log2(), lse.float(), atol=loose if dtype is torch.bfloat16 else 1e-4
         )
 
 
@@ -53,12 +55,12 @@ def test_scores_far_from_zero_are_as_exact_as_others() -> None:
     k[0, 5] = 7.5
     k[0, 6, 0] = 7.25
     v = torch.eye(128, 16)[None]
-    out, top, total = call(kernel, q, k.bfloat16(), v.bfloat16(), None)
-    assert top[0, 0] == 900.0 and total[0, 0] == pytest.approx(1.0, abs=1e-6)
-    assert torch.equal(out[0, 0].argmax(), torch.tensor(5))
+    weighted_sum, row_max, exp_sum = call(kernel, q, k.bfloat16(), v.bfloat16(), None)
+    assert row_max[0, 0] == 900.0 and exp_sum[0, 0] == pytest.approx(1.0, abs=1e-6)
+    assert torch.equal(weighted_sum[0, 0].argmax(), torch.tensor(5))
     k[0, 5] = 7.0
-    _, top, total = call(kernel, q, k.bfloat16(), v.bfloat16(), None)
-    assert top[0, 0] == 841.875 and total[0, 0] == pytest.approx(1 + 127 * 2**-1.875, rel=1e-5)
+    _, row_max, exp_sum = call(kernel, q, k.bfloat16(), v.bfloat16(), None)
+    assert row_max[0, 0] == 841.875 and exp_sum[0, 0] == pytest.approx(1 + 127 * 2**-1.875, rel=1e-5)
 
 
 @pytest.mark.skipif(SCORES not in HERE, reason="this CPU uses another kernel")
@@ -85,14 +87,16 @@ def test_stretches_of_one_call_have_results_of_their_own(name: str, dtype: torch
         mask = torch.zeros(count, 1, 12, 128)
         mask[..., 100:] = float("-inf")
         for hidden in (None, mask):
-            out = torch.empty(stretches, 2, 12, 16, dtype=dtype)
-            top, total = torch.empty(2, stretches, 2, 12)
-            kernel(q, k, v, hidden, out, top, total)
+            weighted_sum = torch.empty(stretches, 2, 12, 16, dtype=dtype)
+            row_max, exp_sum = torch.empty(2, stretches, 2, 12)
+            kernel(q, k, v, hidden, weighted_sum, row_max, exp_sum)
             for i in range(stretches):
                 own, where = min(i, count - 1), slice(256 * i, 256 * (i + 1))
                 seen = None if hidden is None else hidden[own, 0]
                 apart = call(kernel, q[own], k[:, where], v[:, where], seen)
-                assert all(torch.equal(a, b[i]) for a, b in zip(apart, (out, top, total), strict=True))
+                assert all(
+                    torch.equal(a, b[i]) for a, b in zip(apart, (weighted_sum, row_max, exp_sum), strict=True)
+                )
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -109,8 +113,8 @@ def test_positions_in_parts_give_the_same_bits(
     q = torch.randn(1, 3, 8, 16, generator=generator)
     found = []
     for k, v in (pieces, [torch.cat(x, 1) for x in pieces]):
-        out = torch.empty(stretches, 3, 8, 16, dtype=dtype)
-        top, total = torch.empty(2, stretches, 3, 8)
-        open_kernel(name, kv_heads=3, head_dim=16, dtype=dtype)(q, k, v, None, out, top, total)
-        found.append((out, top, total))
+        weighted_sum = torch.empty(stretches, 3, 8, 16, dtype=dtype)
+        row_max, exp_sum = torch.empty(2, stretches, 3, 8)
+        open_kernel(name, kv_heads=3, head_dim=16, dtype=dtype)(q, k, v, None, weighted_sum, row_max, exp_sum)
+        found.append((weighted_sum, row_max, exp_sum))
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -1,4 +1,4 @@
-"""What only a CUDA device can show. ``KVPROXY_TEST_DEVICE=cuda`` runs the engine's exactness tests there, too."""
+"""Tests that need a CUDA device. ``KVPROXY_TEST_DEVICE=cuda`` runs the engine's exactness tests there, too."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def model(request: pytest.FixtureRequest) -> TileModel:
 
 
 def poisoned(model: TileModel) -> torch.Tensor:
-    """A pool whose pages hold NaN wherever nothing was written."""
+    """Make a pool with pages that hold NaN wherever nothing was written."""
     kv = PagePool(model.page_shape, 12, model.device).kv
     return kv.fill_(float("nan"))
 
@@ -37,7 +37,7 @@ def run(model: TileModel, kv: torch.Tensor, tokens: tuple[int, ...], start: int,
     padding = [0] * (rows - count)
     segments = [Segment(0, start, count, PAGES)]
     positions = [*range(start, start + count), *padding]
-    tile = model.tile([*tokens[start : start + count], *padding], positions, segments)
+    tile = model.tiles.tile([*tokens[start : start + count], *padding], positions, segments)
     return model.forward(tile, kv)[:count]
 
 
@@ -132,7 +132,7 @@ def test_a_tile_that_cannot_be_recorded_is_computed_all_the_same(caplog: pytest.
 
     def kernels() -> torch.Tensor:
         if torch.cuda.is_current_stream_capturing():
-            fresh.sum().item()  # To wait for the device is what cannot be recorded.
+            fresh.sum().item()  # Waiting for the device cannot be recorded.
         return fresh + 1
 
     for _ in range(2):

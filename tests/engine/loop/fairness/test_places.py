@@ -1,4 +1,4 @@
-"""Who gets a place when there are few."""
+"""Places between tenants when there are few."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_tenant_that_is_alone_may_have_them_all_and_no_more() -> None:
     assert places.full
 
 
-def test_one_that_filled_the_queue_keeps_nobody_else_from_its_share() -> None:
+def test_a_tenant_that_filled_the_queue_keeps_no_other_from_its_share() -> None:
     places = Places(8)
     come(places, "a", 8)
     come(places, "b", 4)  # of two tenants, each has four
@@ -62,7 +62,7 @@ def test_the_share_of_one_that_left_is_the_others() -> None:
     assert places.full
 
 
-def test_what_is_nobodys_has_no_share() -> None:
+def test_background_work_has_no_share() -> None:
     places = Places(2)
     come(places, "a", 2)
     with pytest.raises(Overloaded):
@@ -89,7 +89,7 @@ def test_more_than_there_ever_are_is_the_clients_mistake() -> None:
     assert refused.value.param == "n"
 
 
-def test_what_did_not_come_leaves_with_the_claim() -> None:
+def test_places_without_a_sequence_are_free_when_the_claim_closes() -> None:
     places = Places(4)
     with places.claim("a", 4) as claim:
         claim.enter()
@@ -124,7 +124,7 @@ def test_a_list_of_prompts_keeps_the_places_of_those_that_have_ended() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 4), st.booleans()), max_size=60))
-def test_nobody_below_its_share_is_refused_and_the_excess_is_bounded(
+def test_no_tenant_below_its_share_is_refused_and_the_excess_is_bounded(
     events: list[tuple[str, int, bool]],
 ) -> None:
     places, here = Places(6), dict[str, list[Claim]]()

@@ -1,4 +1,4 @@
-"""Who comes first, and who gives way: decisions, without an engine."""
+"""Order of admission and preemption between tenants: decisions, without an engine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.loop.admission import Admission
-from kvproxy.engine.loop.fairness.compute_service import Service
-from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, by_turns, lines, next_in_line
-from kvproxy.engine.loop.fairness.waiting_line import Line
+from kvproxy.engine.loop.fairness.compute_service import ComputeService
+from kvproxy.engine.loop.fairness.tenant_shares import TenantShares, next_in_line
+from kvproxy.engine.loop.fairness.waiting_line import WaitingLine
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 
 PLACES, PAGES = 6, 60
@@ -64,13 +64,13 @@ def test_the_next_is_the_first_of_the_tenant_that_holds_least(new: Maker) -> Non
 
 def test_among_equals_it_is_the_one_that_had_less_and_not_the_one_that_came_first(new: Maker) -> None:
     waiting = [*new.several("a", 5), new("b")]
-    had: Callable[[str | None], float] = {"a": 2.0, "b": 1.0, None: inf}.__getitem__
-    assert next_in_line(waiting, shares([], waiting), had) is waiting[5]
+    used_s: Callable[[str | None], float] = {"a": 2.0, "b": 1.0, None: inf}.__getitem__
+    assert next_in_line(waiting, shares([], waiting), used_s) is waiting[5]
     idler = new("a", patience_s=inf)
-    assert next_in_line([idler, *waiting], shares([], waiting), had) is waiting[5]
+    assert next_in_line([idler, *waiting], shares([], waiting), used_s) is waiting[5]
 
 
-def test_the_newest_of_who_has_most_gives_its_place_and_never_a_tenants_oldest(new: Maker) -> None:
+def test_the_newest_sequence_of_the_largest_tenant_gives_its_place_and_never_the_oldest(new: Maker) -> None:
     running = [*new.several("a", 4), *new.several("b", 2)]
     one = new("c")
     assert shares(running, [one]).place_giver(one) is running[3]
@@ -81,7 +81,7 @@ def test_the_newest_of_who_has_most_gives_its_place_and_never_a_tenants_oldest(n
     assert shares(running, [one]).place_giver(one) is None, "b has its share, and a's oldest stays"
 
 
-def test_who_has_its_share_waits(new: Maker) -> None:
+def test_a_tenant_with_its_share_waits(new: Maker) -> None:
     running, more = [*new.several("a", 3), *new.several("b", 3)], new("b")
     assert shares(running, [more]).place_giver(more) is None
     alone = new.several("a", 6)
@@ -100,26 +100,18 @@ def test_pages_are_given_by_the_newest_and_only_where_they_are_enough(new: Maker
     assert shares([*running, more], [one]).page_givers(one, needed=20, short=20) == []
 
 
-def test_pages_from_the_cache_are_nobodys_share(new: Maker) -> None:
+def test_pages_from_the_cache_count_for_no_share(new: Maker) -> None:
     hit = new("a", pages=2)
     hit.pages, hit.cached = list(range(30)), 29 * PAGE_TOKENS
     assert hit.own_pages == 3
 
 
-def test_a_stream_grows_at_the_cost_of_who_is_above_its_share(new: Maker) -> None:
+def test_a_stream_grows_at_the_cost_of_a_tenant_above_its_share(new: Maker) -> None:
     first, big, last = new("a", pages=30), new("a", pages=20), new("b", pages=9)
     assert shares([first, big, last], []).outgrown(last) is big
     assert shares([first, big, last], []).outgrown(first) is big
     assert shares([first, last], []).outgrown(last) is None, "of two single ones age decides"
     assert shares([first, big], []).outgrown(big) is None, "and so it does within a tenant"
-
-
-def test_a_prefill_that_others_wait_for_is_theirs_too(new: Maker) -> None:
-    leader, other = new("a", phase=Phase.PREFILL), new("a", phase=Phase.PREFILL)
-    follower = new("b", phase=Phase.FOLLOWING)
-    follower.following = leader
-    assert lines([leader, other], [follower]) == {"a": [leader, other], "b": [leader]}
-    assert list(by_turns([[1, 2, 3], [], [4], [5, 6]])) == [1, 4, 5, 2, 6, 3]
 
 
 class _Gate:
@@ -144,7 +136,7 @@ class _Gate:
 
 
 @given(seed=st.integers(0, 2**32), tenants=st.integers(1, 4))
-def test_nobody_waits_for_what_others_have_beyond_their_share_and_all_end(
+def test_no_sequence_waits_for_pages_beyond_other_tenants_share_and_all_end(
     vocabulary: Vocabulary, seed: int, tenants: int
 ) -> None:
     dice, new, gate, ended = random.Random(seed), Maker(vocabulary), _Gate(), set[Sequence]()
@@ -152,12 +144,14 @@ def test_nobody_waits_for_what_others_have_beyond_their_share_and_all_end(
     def give_way(seq: Sequence) -> None:
         gate.running.remove(seq)
         seq.phase, seq.reserved = Phase.WAITING, 0
-        line.back(seq)
+        line.requeue(seq)
 
     def end(seq: Sequence, error: Exception) -> None:
         raise AssertionError(error)
 
-    line = Line(cast(KVCache, gate), cast(Admission, gate), Service(), gate.running, PLACES, end, give_way)
+    line = WaitingLine(
+        cast(KVCache, gate), cast(Admission, gate), ComputeService(), gate.running, PLACES, end, give_way
+    )
     all_ = [new(f"t{dice.randrange(tenants)}", phase=Phase.WAITING) for _ in range(40)]
     for seq in all_:
         seq.reserved, seq.prefill_end = 0, dice.choice((1, 2, 5, 9, 40))

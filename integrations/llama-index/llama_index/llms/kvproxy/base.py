@@ -1,4 +1,4 @@
-"""The chat model: OpenAILike with a kvproxy's defaults, and cached tokens in its answers."""
+"""`KVProxy`: the chat model, an OpenAILike with a kvproxy's defaults and cached tokens in its answers."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ._client import KVProxyClient, ProxyUnreachable
 _log = logging.getLogger(__name__)
 
 COLD_PROMPT_S = 600.0
-"""A long document that nobody has read yet takes its time to the first token; LlamaIndex gives up after 60 s."""
+"""Timeout in seconds. A long document's first prefill takes its time; LlamaIndex's default is 60 s."""
 
 
 class KVProxy(OpenAILike):
-    """Chat model that is served by a kvproxy.
+    """Chat model behind a kvproxy.
 
     Everything of ``OpenAILike`` works (tools, structured output, streams, async). Its answers have ``cached_tokens``
     in ``additional_kwargs``, beside ``prompt_tokens``, streamed or not; ``raw`` has the proxy's whole usage.
 
     Args:
-        model: Which model; without it the proxy is asked, at once, for the one that it serves.
+        model: The model's name; default: the one that the proxy serves, which is requested at once.
         api_base: The proxy, with or without ``/v1``; default: KVPROXY_BASE_URL, else this machine's port 8321.
         api_key: For proxies that ask for one; default: KVPROXY_API_KEY.
-        context_window: Default: what the proxy says when it is first needed.
-        kwargs: All that ``OpenAILike`` takes.
+        context_window: In tokens; default: the proxy's figure, requested when it is first needed.
+        kwargs: All arguments of ``OpenAILike``.
 
     Examples:
         `pip install llama-index-llms-kvproxy`
@@ -62,7 +62,12 @@ class KVProxy(OpenAILike):
         timeout: float = COLD_PROMPT_S,
         **kwargs: Any,
     ) -> None:
-        """Raises KVProxyError where no model is named and the proxy cannot be asked for its own."""
+        """Make a chat model; see the class for the arguments.
+
+        Raises KVProxyError where no model is named and the proxy cannot be asked for its own.
+
+        Example: ``KVProxy("smollm2-135m", api_base="http://127.0.0.1:8321", temperature=0.0)``
+        """
         documents = KVProxyClient(api_base, api_key)
         super().__init__(
             model=model or documents.served_model(),
@@ -95,7 +100,10 @@ class KVProxy(OpenAILike):
         return known.model_copy(update={"context_window": self._known_window()})
 
     def _known_window(self) -> int:
-        """A proxy that is away is asked again the next time: the request that follows says what is wrong."""
+        """Return the context window in tokens; a guess while the proxy does not answer, which is asked again then.
+
+        The chat request that follows reports the fault.
+        """
         assumed: int = self.context_window
         if self._window is None:
             try:
@@ -107,7 +115,7 @@ class KVProxy(OpenAILike):
 
     @override
     def _get_model_kwargs(self, **kwargs: Any) -> dict[str, Any]:
-        """A stream tells its usage only where it is asked to."""
+        """Return the request's settings; streams are asked for their usage, which they omit by default."""
         settings: dict[str, Any] = super()._get_model_kwargs(**kwargs)
         if settings.get("stream"):
             settings.setdefault("stream_options", {"include_usage": True})
@@ -115,7 +123,7 @@ class KVProxy(OpenAILike):
 
     @override
     def _get_credential_kwargs(self, is_async: bool = False) -> dict[str, Any]:
-        """The proxy is near: http_proxy and the like are not meant for it."""
+        """Return openai's settings; `http_proxy` and the like are ignored, since the proxy is near."""
         settings: dict[str, Any] = super()._get_credential_kwargs(is_async=is_async)
         if settings["http_client"] is None:
             kind = openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient

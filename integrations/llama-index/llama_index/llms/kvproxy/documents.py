@@ -1,6 +1,6 @@
-"""Documents as kvproxy knows them: how a node is named, what of it is sent, and in which order several stand.
+"""Ids, texts and canonical order of nodes.
 
-Everything here is pure: nodes in, new nodes out, no request, nothing remembered.
+All functions are pure: nodes in, new nodes out, no request, no state.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextN
 NodeLike: TypeAlias = BaseNode | NodeWithScore
 
 TEXT_FIRST = "{content}\n\n{metadata_str}"
-"""LlamaIndex puts a node's metadata before its text; behind it, the text is what a published document begins with."""
+"""A node template with the text first, since a published document begins with its text; LlamaIndex's own has the
+metadata first."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SOURCES = ("file_path", "url", "source", "file_name")
-"""Metadata keys under which LlamaIndex's readers write what a text was read from."""
+"""Metadata keys under which LlamaIndex's readers write a text's source."""
 _PLACES = ("page_label", "page", "slide_number")
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._/-]+", re.ASCII)
 _LONGEST_ID = 128
 
 
 def text_of(node: NodeLike) -> str:
-    """The text of a node as a model reads it: what the node says, then its metadata."""
+    """Return the text of a node as a model reads it: its content, then its metadata."""
     return text_first(node_of(node)).get_content(metadata_mode=MetadataMode.LLM).strip()
 
 
 def document_id(node: NodeLike) -> str:
-    """The id under which a node is published, the same for the same text of the same source in any index.
+    """Return the id under which a node is published, the same for the same text of the same source in any index.
 
-    The node's own id where somebody chose it; where LlamaIndex made it up (a uuid, another one each time that a
-    folder is read), what the text was read from, its page, and the start of its digest.
+    It is the node's own id where that was chosen; where LlamaIndex made it up (a uuid, another one each time that a
+    folder is read), the text's source, its page, and the start of its digest.
     """
     own = node_of(node)
     if not _UUID.fullmatch(own.node_id):
@@ -44,7 +45,7 @@ def document_id(node: NodeLike) -> str:
 
 
 def canonical(nodes: Iterable[NodeLike]) -> list[NodeLike]:
-    """The nodes in one order, each text once, blank ones left out: the same nodes start alike, however they come.
+    """Sort nodes into one order, each text once, without blank ones: the same nodes in any order give the same start.
 
     A prompt's tokens are reused up to the first that differs, so the order must not depend on the question. Nodes
     of one source stand in their order there. Of several with one text the first is kept.
@@ -57,7 +58,7 @@ def canonical(nodes: Iterable[NodeLike]) -> list[NodeLike]:
 
 
 def text_first(node: BaseNode) -> BaseNode:
-    """A copy of the node that puts its metadata behind its text; a node whose template is somebody's own as it is."""
+    """Copy a node with its metadata behind its text; a node with a template of its own is returned as it is."""
     template = getattr(node, "text_template", None)
     if template != TextNode.model_fields["text_template"].default:
         return node
@@ -65,11 +66,12 @@ def text_first(node: BaseNode) -> BaseNode:
 
 
 def node_of(node: NodeLike) -> BaseNode:
+    """Return the node without its score."""
     return node.node if isinstance(node, NodeWithScore) else node
 
 
 def texts_of(nodes: Iterable[NodeLike]) -> list[str]:
-    """The texts of nodes in canonical order, each once."""
+    """Return the texts of nodes in canonical order, each once."""
     return [text_of(node) for node in canonical(nodes)]
 
 
@@ -92,7 +94,7 @@ def _digest(node: BaseNode) -> str:
 
 
 def _legal(name: str) -> str:
-    """``name`` as an id, the same where it can be; else a few digits keep two ids apart that would be one."""
+    """Turn ``name`` into an id, the same where it is legal; else a few digits keep two ids apart that would be one."""
     segments = [s for s in name.replace("\\", "/").split("/") if s not in ("", ".", "..")]
     legal = _NOT_IN_IDS.sub("-", "/".join(segments)).lstrip("._/-")
     if legal == name and len(legal) <= _LONGEST_ID:

@@ -1,4 +1,4 @@
-"""A node postprocessor that makes prompts start alike."""
+"""`CanonicalOrder`: a node postprocessor that gives prompts the same start."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .documents import canonical, text_first
 
 
 class CanonicalOrder(BaseNodePostprocessor):
-    """Postprocessor that puts nodes in one order, whatever their ranking, each with its text first.
+    """Postprocessor that puts nodes in one order, independent of their ranking, each with its text first.
 
-    Put it last, behind what filters and ranks again. Nothing that it is given is modified, scores are kept.
+    Put it last, behind postprocessors that filter and rank again. Its input is not modified, scores are kept.
 
     Examples:
         ```python
@@ -33,6 +33,6 @@ class CanonicalOrder(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        """``query_bundle`` plays no part: that is the point."""
+        """Return the nodes in canonical order; ``query_bundle`` is ignored, so that every query gives one order."""
         ordered = [node for node in canonical(nodes) if isinstance(node, NodeWithScore)]
         return [NodeWithScore(node=text_first(found.node), score=found.score) for found in ordered]

@@ -13,19 +13,22 @@ INSTRUCTIONS = "Answer from the text above, not from what you know besides."
 
 
 def system_message(documents: Iterable[NodeLike], instructions: str = INSTRUCTIONS) -> ChatMessage:
-    """A system message: the documents in canonical order, each once, then the instructions."""
+    """Make a system message: the documents in canonical order, each once, then the instructions."""
     return ChatMessage(role=MessageRole.SYSTEM, content="\n\n".join([*texts_of(documents), instructions]))
 
 
 def document_messages(
     documents: Iterable[NodeLike], question: str, instructions: str = INSTRUCTIONS
 ) -> list[ChatMessage]:
-    """Messages to ask one question of documents, which stand in front."""
+    """Make the messages for one question about documents, which stand in front.
+
+    Example: ``llm.chat(document_messages(nodes, "How many days?", "Answer in one sentence."))``
+    """
     return [system_message(documents, instructions), ChatMessage(role=MessageRole.USER, content=question)]
 
 
 def qa_template(instructions: str = INSTRUCTIONS) -> ChatPromptTemplate:
-    """A ``text_qa_template`` for query engines and response synthesizers: nodes, instructions, question last."""
+    """Make a ``text_qa_template`` for query engines and response synthesizers: nodes, instructions, question last."""
     return ChatPromptTemplate(
         message_templates=[
             ChatMessage(role=MessageRole.SYSTEM, content="{context_str}\n\n" + instructions),
@@ -35,5 +38,5 @@ def qa_template(instructions: str = INSTRUCTIONS) -> ChatPromptTemplate:
 
 
 def context_template() -> PromptTemplate:
-    """A ``context_template`` for ``ContextChatEngine`` and its kin: nodes, then the engine's ``system_prompt``."""
+    """Make a ``context_template`` for ``ContextChatEngine`` and its kin: nodes, then the engine's ``system_prompt``."""
     return PromptTemplate("{context_str}\n\n")

@@ -1,4 +1,4 @@
-"""Nodes and documents to the proxy and back."""
+"""Publishes nodes to the proxy, and reads published documents back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .documents import NodeLike, canonical, document_id, text_of
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A text that the proxy keeps: ``reference`` is ``id@version``, ``created`` false where it was kept before."""
+    """A published text: ``reference`` is ``id@version``, ``created`` false where it was published before."""
 
     reference: str
     tokens: int
@@ -26,7 +26,9 @@ def publish_nodes(
 ) -> list[Published]:
     """Publish nodes or documents, each under its ``document_id``, as ``CanonicalOrder`` sends them.
 
-    In canonical order, each text once; what the proxy has already costs one request. Raises KVProxyError.
+    In canonical order, each text once; one that is published already costs one request. Raises KVProxyError.
+
+    Example: ``publish_nodes(nodes, KVProxyClient(), visibility="private")[0].reference``
     """
     proxy = client or KVProxyClient()
     found = []
@@ -42,10 +44,17 @@ def publish_nodes(
 async def apublish_nodes(
     nodes: Iterable[NodeLike], client: KVProxyClient | None = None, *, visibility: str | None = None
 ) -> list[Published]:
+    """Do the same as ``publish_nodes``, asynchronously.
+
+    Example: ``await apublish_nodes(nodes, llm.documents, visibility="private")``
+    """
     return await asyncio.to_thread(publish_nodes, list(nodes), client, visibility=visibility)
 
 
 def published_documents(references: Iterable[str], client: KVProxyClient | None = None) -> list[Document]:
-    """Documents of the proxy by their names (``handbook``, ``handbook@3``). Raises DocumentUnknown, KVProxyError."""
+    """Read documents of the proxy by their names (``handbook``, ``handbook@3``).
+
+    Raises DocumentUnknown, KVProxyError.
+    """
     proxy = client or KVProxyClient()
     return [Document(id_=reference.partition("@")[0], text=proxy.text(reference)) for reference in references]

@@ -1,4 +1,4 @@
-"""Cached tokens of what engines and agents ask, who keep the answers' own counts to themselves."""
+"""`KVProxyUsage`: cached tokens of the requests of engines and agents, which do not return the answers' own counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing_extensions import override
 
 
 class KVProxyUsage(BaseEventHandler):
-    """Event handler that sums prompt tokens and cached tokens of everything that is asked while it listens.
+    """Event handler that sums prompt tokens and cached tokens of all requests while it is registered.
 
     Examples:
         ```python

@@ -1,0 +1,1 @@
+"""Releasing; not a part of the distribution."""

@@ -1,0 +1,16 @@
+"""The Python client of a running proxy: `Client`, its answers and its one error. Built on httpx alone."""
+
+from kvproxy.client.document_answer import DocumentAnswer
+from kvproxy.client.proxy_client import DEFAULT_URL, Client, document_path
+from kvproxy.client.request_failed import RequestFailed, error_message, refusal, unreachable
+
+__all__ = [
+    "DEFAULT_URL",
+    "Client",
+    "DocumentAnswer",
+    "RequestFailed",
+    "document_path",
+    "error_message",
+    "refusal",
+    "unreachable",
+]

@@ -1,0 +1,281 @@
+"""`Client`: a running proxy's documents, and questions about them, over HTTP. Synchronous; built on httpx."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from kvproxy.client.document_answer import DocumentAnswer, document_answer
+from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
+from kvproxy.client.sync_events import event_objects
+
+Progress = Callable[[int, int], None]
+
+DEFAULT_URL = "http://127.0.0.1:8321"
+"""The address that `kvproxy serve` listens on unless it is given another one."""
+
+_NO_NAMES = frozenset(("", ".", ".."))
+"""Segments that are gone once a path is normalised."""
+
+
+class Client:
+    """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
+
+    ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
+    the environment's ``KVPROXY_URL`` and ``KVPROXY_API_KEY``, as on the command line. Example::
+
+        with Client() as client:
+            client.publish("handbook", Path("handbook.md").read_text())
+            print(client.ask("How many days of leave do I have?", ["handbook"]).text)
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """``transport`` replaces the network, as `httpx.MockTransport` does in tests."""
+        root = (base_url or os.environ.get("KVPROXY_URL") or DEFAULT_URL).rstrip("/").removesuffix("/v1")
+        key = api_key or os.environ.get("KVPROXY_API_KEY")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        # No read timeout: a publish may prefill for minutes, and its progress events keep coming anyway.
+        timeout = httpx.Timeout(10.0, read=None)
+        self._root = root
+        # The proxy is ours and near: http_proxy and the like are not meant for it.
+        self._http = httpx.Client(
+            base_url=root, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections; a ``with`` does it at its end."""
+        self._http.close()
+
+    def publish(
+        self,
+        document: str,
+        text: str,
+        *,
+        visibility: str | None = None,
+        pinned: bool | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Publish ``text`` as ``document`` and wait until its pages are kept.
+
+        The text of the current version changes nothing; another text becomes a new version. ``visibility`` is
+        ``"public"``, or ``"private"`` for this API key alone; ``pinned`` keeps the KV in memory; None for either leaves
+        what is configured, or what the version before it has. ``progress(done, total)`` counts tokens.
+
+        Returns ``info`` (as `document` does), ``created`` (false when the version was there) and ``prefill_s``.
+        Example: ``client.publish("handbook", text, visibility="private")["info"]["version"]``.
+        """
+        chosen = {"visibility": visibility, "pinned": pinned}
+        body = {"id": document, "text": text} | {k: v for k, v in chosen.items() if v is not None}
+        result = self._streamed("/kv/v1/documents", body, {}, progress)
+        if result is None:
+            raise RequestFailed(
+                "the proxy ended the publish without a result; look at its log and publish again"
+            )
+        return result
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return every document that this API key may read, all versions, as `document` has each.
+
+        Example: ``[d["id"] for d in client.documents()]``.
+        """
+        data: list[dict[str, Any]] = self._json("GET", "/kv/v1/documents")["data"]
+        return data
+
+    def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
+        """Return one version: ``ref`` is ``"handbook"`` for the current one, or ``"handbook@3"``.
+
+        Its fields: ``id``, ``version``, ``current``, ``etag`` (sha256 of the text), ``visibility``, ``characters``,
+        ``tokens``, ``created`` (Unix seconds), ``framings`` with their ``resident_tokens``, ``quarantined``,
+        ``pinned``, ``spellings``; and ``text`` where that is asked for.
+        Example: ``client.document("handbook", text=True)["text"]``.
+        """
+        return self._json("GET", document_path(ref), params={"text": "true"} if text else None)
+
+    def delete(self, ref: str) -> None:
+        """Delete all versions of a document (``"handbook"``), or one (``"handbook@3"``), at once for new readers.
+
+        Example: ``client.delete("handbook@3")``.
+        """
+        self._json("DELETE", document_path(ref))
+
+    def ask(
+        self,
+        question: str,
+        documents: Sequence[str] = (),
+        *,
+        instructions: str | None = None,
+        model: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+    ) -> DocumentAnswer:
+        """Ask a model about published documents, which are named and not sent.
+
+        The documents stand at the head of the system message in the order given, then ``instructions``: the same
+        documents in the same order are a hit, whatever is asked. ``model`` defaults to the proxy's local one.
+        ``max_tokens`` bounds the answer, ``temperature=0`` makes it greedy; None leaves the proxy's default.
+        For streams, tools and conversations use an OpenAI client with ``base_url`` ``/v1``.
+        Example: ``client.ask("Who may resign?", ["handbook@3"], max_tokens=200).cached_tokens``.
+        """
+        if isinstance(documents, str):
+            raise TypeError(f"documents is a list of references: ask(question, [{documents!r}])")
+        head: list[dict[str, str]] = [{"type": "kv_document", "document": ref} for ref in documents]
+        if instructions is not None:
+            head.append({"type": "text", "text": instructions})
+        system = [{"role": "system", "content": head}] if head else []
+        chosen = {"max_tokens": max_tokens, "temperature": temperature}
+        body = {
+            "model": model or str(self.served()["id"]),
+            "messages": [*system, {"role": "user", "content": question}],
+            **{name: value for name, value in chosen.items() if value is not None},
+        }
+        answer, response = self._exchange("POST", "/v1/chat/completions", body=body)
+        try:
+            return document_answer(answer, response.headers.get("cache-status", ""))
+        except (LookupError, TypeError, ValueError, AttributeError) as e:
+            raise self._not_a_kvproxy(response) from e
+
+    def verify(
+        self, ref: str, *, tokens: int | None = None, progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Compare hits on a document with a prefill from scratch, to the bit.
+
+        Takes as long as a few cold prefills. ``tokens`` of the greedy answers are compared (24 by default);
+        ``progress(done, total)`` counts computed tokens. Returns ``exact``, and ``data`` with one entry for each
+        framing and spelling. Example: ``client.verify("handbook")["exact"]``.
+        """
+        query = {} if tokens is None else {"tokens": str(tokens)}
+        result = self._streamed(document_path(ref) + "/verify", None, query, progress)
+        if result is None:
+            raise RequestFailed("the proxy ended the verification without a result; look at its log")
+        return result
+
+    @property
+    def root(self) -> str:
+        """The proxy's address without ``/v1``."""
+        return self._root
+
+    def served(self, model: str | None = None) -> dict[str, Any]:
+        """Return the entry of ``/v1/models`` for ``model``, or for the local one.
+
+        Raises `RequestFailed` for a name that is not served. Example: ``client.served()["max_model_len"]``.
+        """
+        models: list[dict[str, Any]] = self._json("GET", "/v1/models")["data"]
+        for entry in models:
+            if entry["id"] == model or (model is None and entry.get("owned_by") == "kvproxy"):
+                return entry
+        names = ", ".join(str(entry["id"]) for entry in models)
+        raise RequestFailed(
+            f"{self._root} serves {names or 'no model'}" + (f", not {model}" if model else "")
+        )
+
+    def requests(self, *, last: int) -> Iterator[dict[str, Any]]:
+        """Yield the newest ``last`` requests that have ended, then each as it ends, without an end.
+
+        An entry that holds ``missed`` counts those that were dropped because this reader was too slow.
+        Example: ``for entry in client.requests(last=20): print(entry["outcome"], entry["cached_tokens"])``.
+        """
+        headers = {"accept": "text/event-stream"}
+        try:
+            with self._http.stream(
+                "GET", "/kv/v1/requests", params={"last": str(last)}, headers=headers
+            ) as response:
+                if response.is_error:
+                    response.read()
+                    raise refusal(response)
+                for _, entry in event_objects(response.iter_raw()):
+                    yield entry
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
+
+    def _streamed(
+        self, path: str, body: dict[str, Any] | None, query: dict[str, str], progress: Progress | None
+    ) -> dict[str, Any] | None:
+        """Return the ``result`` event; None when the stream ended without one."""
+        headers = {"accept": "text/event-stream"}
+        try:
+            with self._http.stream("POST", path, json=body, params=query, headers=headers) as response:
+                if response.is_error:
+                    response.read()
+                    raise refusal(response)
+                for event, data in event_objects(response.iter_bytes()):
+                    if event == "result":
+                        return data
+                    if event == "error":
+                        raise failure(data, response, "the proxy failed")
+                    if event == "progress" and progress is not None:
+                        _tell(progress, data)
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
+        return None
+
+    def _json(self, method: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
+        return self._exchange(method, path, params=params)[0]
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str] | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> tuple[dict[str, Any], httpx.Response]:
+        """Return the answer's JSON object, and the answer."""
+        try:
+            response = self._http.request(method, path, params=params, json=body)
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
+        if response.is_error:
+            raise refusal(response)
+        try:
+            answer = response.json() if response.content else {}
+        except (ValueError, RecursionError) as e:
+            raise self._not_a_kvproxy(response) from e
+        if not isinstance(answer, dict):
+            raise self._not_a_kvproxy(response)
+        return answer, response
+
+    def _unreachable(self, error: httpx.HTTPError) -> RequestFailed:
+        return unreachable(self._root, error)
+
+    def _not_a_kvproxy(self, response: httpx.Response) -> RequestFailed:
+        return RequestFailed(
+            f"{self._root} answered {response.status_code}, but not as a kvproxy does; is there one at this address?"
+        )
+
+
+def document_path(ref: str) -> str:
+    """Return the path of a document.
+
+    A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx nor
+    a proxy on the way then makes ``b`` of it.
+    """
+    segments = ref.split("/")
+    if len(segments) == 1 and ref in _NO_NAMES:
+        raise RequestFailed(f"'{ref}' names no document")
+    plain = _NO_NAMES.isdisjoint(segments)
+    return "/kv/v1/documents/" + quote(ref, safe="@/" if plain else "@")
+
+
+def _tell(progress: Progress, data: dict[str, Any]) -> None:
+    done, total = data.get("done"), data.get("total")
+    if isinstance(done, int) and isinstance(total, int):
+        progress(done, total)

@@ -1,0 +1,119 @@
+"""Every error the proxy shows, in one tree, each with its HTTP status.
+
+::
+
+    KVProxyError                      500  server_error
+    ├─ InvalidRequest                 400  invalid_request_error
+    │  ├─ ContextTooLong              400  context_length_exceeded
+    │  ├─ UnsupportedParameter        400  unsupported_parameter
+    │  │  └─ UnsupportedThread        400  thread_unsupported_request
+    │  ├─ UnsupportedSchema           400  unsupported_schema
+    │  ├─ CannotFit                   400  page_budget_exceeded
+    │  ├─ PreviousResponseNotFound    400  previous_response_not_found
+    │  ├─ UnreadableBody              400  unreadable_body
+    │  ├─ UnsupportedEncoding         415  unsupported_encoding
+    │  ├─ ExpectationFailed           417  expectation_failed
+    │  ├─ HeadTooLarge                431  request_head_too_large
+    │  └─ DocumentRejected            400  document_rejected
+    ├─ AuthenticationFailed           401  invalid_api_key
+    ├─ PermissionDenied               403  permission_denied
+    │  └─ OriginRefused               403  origin_refused
+    ├─ NotFound                       404
+    │  ├─ ModelNotFound               404  model_not_found
+    │  ├─ DocumentNotFound            404  document_not_found
+    │  ├─ ResponseNotFound            404  response_not_found
+    │  └─ RouteNotFound               404  unknown_url
+    ├─ MethodNotAllowed               405  method_not_allowed
+    ├─ BodyTooLarge                   413  request_too_large
+    ├─ Overloaded                     429  engine_busy         Retry-After
+    ├─ TimedOut                       504  timeout
+    ├─ Unavailable                    503                      Retry-After
+    │  ├─ ShuttingDown                503  shutting_down
+    │  ├─ NotReady                    503  not_ready
+    │  └─ StorageFull                 503  storage_full
+    ├─ UpstreamError                  (the upstream's own status)
+    ├─ HitLost                        never shown: the hit path turns it into a miss
+    └─ SetupError                     never over HTTP: one sentence on the command line
+
+``server/middleware/error_responses.py`` is the only place that turns them into responses.
+"""
+
+from kvproxy.errors.error_base import (
+    MOST_TOLD,
+    KVProxyError,
+    Retryable,
+    cut,
+)
+from kvproxy.errors.request_errors import (
+    AuthenticationFailed,
+    BodyTooLarge,
+    CannotFit,
+    ContextTooLong,
+    DocumentNotFound,
+    DocumentRejected,
+    ExpectationFailed,
+    HeadTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    ModelNotFound,
+    NotFound,
+    OriginRefused,
+    PermissionDenied,
+    PreviousResponseNotFound,
+    ResponseNotFound,
+    RouteNotFound,
+    UnreadableBody,
+    UnsupportedEncoding,
+    UnsupportedParameter,
+    UnsupportedSchema,
+    UnsupportedThread,
+)
+from kvproxy.errors.service_errors import (
+    HitLost,
+    NotReady,
+    Overloaded,
+    SetupError,
+    ShuttingDown,
+    StorageFull,
+    TimedOut,
+    Unavailable,
+    UpstreamError,
+)
+
+__all__ = [
+    "MOST_TOLD",
+    "AuthenticationFailed",
+    "BodyTooLarge",
+    "CannotFit",
+    "ContextTooLong",
+    "DocumentNotFound",
+    "DocumentRejected",
+    "ExpectationFailed",
+    "HeadTooLarge",
+    "HitLost",
+    "InvalidRequest",
+    "KVProxyError",
+    "MethodNotAllowed",
+    "ModelNotFound",
+    "NotFound",
+    "NotReady",
+    "OriginRefused",
+    "Overloaded",
+    "PermissionDenied",
+    "PreviousResponseNotFound",
+    "ResponseNotFound",
+    "Retryable",
+    "RouteNotFound",
+    "SetupError",
+    "ShuttingDown",
+    "StorageFull",
+    "TimedOut",
+    "Unavailable",
+    "UnreadableBody",
+    "UnsupportedEncoding",
+    "UnsupportedParameter",
+    "UnsupportedSchema",
+    "UnsupportedThread",
+    "UpstreamError",
+    "cut",
+]

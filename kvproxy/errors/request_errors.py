@@ -1,0 +1,211 @@
+"""Errors of requests: what a client sent cannot be served as it is, or is not there for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import ClassVar
+
+from kvproxy.errors.error_base import KVProxyError
+
+
+class InvalidRequest(KVProxyError):
+    """The request cannot be served as it is; the message names what to change. Status 400."""
+
+    status = HTTPStatus.BAD_REQUEST
+    type = "invalid_request_error"
+
+
+class ContextTooLong(InvalidRequest):
+    """The prompt and its answer exceed the model's context. Status 400.
+
+    The message ends with the code: agents that then shorten their history look for it there, since openai's client
+    from version 3 on shows them nothing but the message.
+    """
+
+    code = "context_length_exceeded"
+
+    def __init__(
+        self,
+        *,
+        limit: int,
+        prompt_tokens: int,
+        completion_tokens: int,
+        at_least: bool = False,
+        param: str = "messages",
+    ) -> None:
+        """Compose the message. With ``at_least`` the prompt was not tokenized to its end, and has more than
+        ``prompt_tokens``.
+
+        Example:
+            ``raise ContextTooLong(limit=32768, prompt_tokens=40000, completion_tokens=100)``
+        """
+        needs = "needs at least" if at_least else "needs"
+        super().__init__(
+            f"This model's maximum context length is {limit} tokens. However, your request {needs} "
+            f"{prompt_tokens + completion_tokens} tokens ({prompt_tokens} in the messages, "
+            f"{completion_tokens} in the completion). Please reduce the length of the messages or completion. "
+            "(context_length_exceeded)",
+            param=param,
+        )
+        self.limit = limit
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
+
+
+class UnsupportedParameter(InvalidRequest):
+    """A field or value that is not implemented here; ``param`` names it. Status 400."""
+
+    code = "unsupported_parameter"
+
+
+class UnsupportedThread(UnsupportedParameter):
+    """One of Anthropic's server-held conversations. Status 400.
+
+    Its clients know the code, and send the whole conversation then.
+    """
+
+    code = "thread_unsupported_request"
+
+
+class UnsupportedSchema(InvalidRequest):
+    """A JSON schema that cannot be enforced; the message names the keyword. Status 400."""
+
+    code = "unsupported_schema"
+
+
+class CannotFit(InvalidRequest):
+    """The request needs more pages than the whole page budget has. Status 400."""
+
+    code = "page_budget_exceeded"
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    """``previous_response_id`` names no stored response. Status 400, as OpenAI has it: the request is at fault, not
+    its address."""
+
+    code = "previous_response_not_found"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"Previous response with id '{id}' not found.", param="previous_response_id")
+
+
+class DocumentRejected(InvalidRequest):
+    """A text or an id that cannot be published; the message says why. Status 400."""
+
+    code = "document_rejected"
+
+
+class UnreadableBody(InvalidRequest):
+    """The body broke off, or is not packed as it says. Status 400.
+
+    Nothing that follows on its connection can be trusted.
+    """
+
+    code = "unreadable_body"
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """A Content-Encoding that is not undone here. Status 415."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    code = "unsupported_encoding"
+
+
+class ExpectationFailed(InvalidRequest):
+    """An ``Expect`` header other than ``100-continue``. Status 417."""
+
+    status = HTTPStatus.EXPECTATION_FAILED
+    code = "expectation_failed"
+
+
+class HeadTooLarge(InvalidRequest):
+    """The URL, a header or all of them together exceed the limits of a request's head. Status 431."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    code = "request_head_too_large"
+
+
+class AuthenticationFailed(KVProxyError):
+    """No API key, an unknown one, or those of two tenants. Status 401."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    type = "invalid_request_error"
+    code = "invalid_api_key"
+
+
+class PermissionDenied(KVProxyError):
+    """The API key is known and may not do this. Status 403."""
+
+    status = HTTPStatus.FORBIDDEN
+    type = "invalid_request_error"
+    code = "permission_denied"
+
+
+class OriginRefused(PermissionDenied):
+    """A page of a foreign origin asks a proxy that has no API keys. Status 403."""
+
+    code = "origin_refused"
+
+
+class NotFound(KVProxyError):
+    """The base of all that is missing: a model, a document, a response, a URL. Status 404."""
+
+    status = HTTPStatus.NOT_FOUND
+    type = "invalid_request_error"
+
+
+class ModelNotFound(NotFound):
+    """No model of this name is served. Status 404. ``served`` are the names to choose from, of which the message lists
+    the first."""
+
+    code = "model_not_found"
+    MOST_TOLD: ClassVar[int] = 20
+
+    def __init__(self, model: str, served: Sequence[str] = ()) -> None:
+        more = len(served) - self.MOST_TOLD
+        names = ", ".join(f"`{name}`" for name in served[: self.MOST_TOLD])
+        told = f" Served here: {names}{f' and {more} more' if more > 0 else ''}." if served else ""
+        super().__init__(
+            f"The model `{model[:128]}` does not exist or you do not have access to it.{told}", param="model"
+        )
+
+
+class DocumentNotFound(NotFound):
+    """No document of this name, or none that the API key may read: the two cannot be told apart. Status 404."""
+
+    code = "document_not_found"
+
+    def __init__(self, document: str, *, param: str | None = None) -> None:
+        super().__init__(f"No such document: '{document}'. Publish it with `kvproxy publish`.", param=param)
+
+
+class ResponseNotFound(NotFound):
+    """A stored response that never existed, has expired, was deleted, or belongs to another tenant. Status 404."""
+
+    code = "response_not_found"
+
+    def __init__(self, id: str, *, param: str | None = None) -> None:
+        super().__init__(f"Response with id '{id}' not found. Stored responses expire.", param=param)
+
+
+class RouteNotFound(NotFound):
+    """A URL that is not served; the message names the one that was probably meant. Status 404."""
+
+    code = "unknown_url"
+
+
+class MethodNotAllowed(KVProxyError):
+    """The URL is served, but not for this HTTP method. Status 405."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(KVProxyError):
+    """The body exceeds ``server.max_body``, counted after unpacking. Status 413."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    type = "invalid_request_error"
+    code = "request_too_large"
