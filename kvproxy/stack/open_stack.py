@@ -74,11 +74,11 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 trim_memory(),
                 FULL_COLLECTIONS.run(),
             ),
-            ready=_readiness(engine.local, tenants=len(config.server.api_keys)),
+            ready=readiness(engine.local, tenants=len(config.server.api_keys)),
         )
 
 
-def _readiness(local: EmbeddedBackend, *, tenants: int) -> Callable[[], str | None]:
+def readiness(local: EmbeddedBackend, *, tenants: int) -> Callable[[], str | None]:
     """Return the ``ready`` of a stack. A full queue counts only where there is one tenant: of several, one that fills
     its own share leaves the others theirs, and a load balancer must not send them away."""
     if tenants > 1:

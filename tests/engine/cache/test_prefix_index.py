@@ -152,17 +152,6 @@ def test_keys_depend_on_everything_before_them() -> None:
     assert len(page_key(ROOT, [2**32 - 1])) == 32
 
 
-@given(st.lists(st.integers(0, 2), max_size=40), st.lists(st.integers(0, 2), max_size=40))
-def test_common_prefix_is_what_a_loop_finds(a: list[int], b: list[int]) -> None:
-    expected = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        expected += 1
-    assert common_prefix(a, b) == expected
-    assert common_prefix(tuple(a), tuple(b)) == expected
-
-
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(0, 2**32))
 def test_a_match_is_the_longest_shared_start_of_all_that_may_be_read(seed: int) -> None:
