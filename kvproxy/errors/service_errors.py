@@ -94,7 +94,7 @@ def _cut_fields(error: dict[str, Any]) -> dict[str, Any]:
 
 
 class HitLost(KVProxyError):
-    """Pages that a lookup promised could not be used; nothing was sent yet. Never shown: it becomes a miss."""
+    """Pages that a lookup found could not be used; nothing was sent yet. Never shown: it becomes a miss."""
 
     def __init__(self, message: str, reason: MissReason) -> None:
         super().__init__(message)

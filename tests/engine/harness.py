@@ -169,7 +169,7 @@ class EngineHarness:
         self.on_engine(evict)
 
     def close(self) -> None:
-        """End what still runs, then audit: nothing may be held but by the index, and nothing promised.
+        """End what still runs, then audit: nothing may be held but by the index, and nothing reserved.
 
         Idempotent; an engine that was stopped before is not audited."""
         if self.engine.alive:
@@ -178,7 +178,7 @@ class EngineHarness:
             self.wait_for(self.idle)
             self.check()
             seen = self.cache.occupancy()
-            assert self.on_engine(lambda: self.cache.reserve(seen.total)), "pages are still promised"
+            assert self.on_engine(lambda: self.cache.reserve(seen.total)), "pages are still reserved"
         self.engine.stop()
 
 

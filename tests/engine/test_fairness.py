@@ -83,7 +83,7 @@ def test_long_prompts_in_all_places(rigs: HarnessMaker, stepped: SteppedModel) -
     assert comes_soon(rig, stepped, length=700)
 
 
-def test_all_pages_promised_to_long_answers(rigs: HarnessMaker, stepped: SteppedModel) -> None:
+def test_all_pages_reserved_for_long_answers(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     rig = rigs(stepped.model, pages=12)
     stepped.hold()
     flood(rig, 20, max_tokens=700)

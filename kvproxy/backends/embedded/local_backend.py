@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 _PIN_PAUSES_S = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """Before each attempt to pin: a page may be evicted between its coming into memory and its being pinned, or be
-promised to a request that runs."""
+reserved for a request that runs."""
 
 
 class EmbeddedBackend:
@@ -229,7 +229,7 @@ class EmbeddedBackend:
                 break
         else:
             raise Overloaded(
-                "Requests that run now were promised the memory that pinning needs; try again in a moment.",
+                "Requests that run now have reserved the memory that pinning needs; try again in a moment.",
                 retry_after_s=5,
                 param="pinned",
             )

@@ -270,7 +270,7 @@ PICK: Any = {
 
 
 def tools_in_other_shapes(ai: OpenAI) -> int:
-    """A namespace's function, a free-form tool, built-ins that the client runs, and one that nobody here can run."""
+    """A namespace's function, a free-form tool, built-ins that the client runs, and one that this server cannot run."""
     tools: Any = [CRM, PICK, {"type": "shell", "environment": {"type": "local"}}, {"type": "web_search"}]
     asked: Any = {
         "model": MODEL,

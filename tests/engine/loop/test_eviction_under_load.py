@@ -38,7 +38,7 @@ class TestPressure:
     def test_a_hold_never_makes_a_running_request_fail(
         self, rigs: HarnessMaker, stepped: SteppedModel
     ) -> None:
-        """The pages of an idle document were promised to a running request; a new reader looks it up."""
+        """The pages of an idle document were reserved for a running request; a new reader looks it up."""
         rig = rigs(stepped.model, pages=6)
         document = prompt(1, 700)
         rig.run(document, max_tokens=0)

@@ -115,7 +115,7 @@ def test_where_decode_rows_have_bits_of_their_own_it_is_decoded_again(rigs: Harn
     assert answers == [rig.cold(prompt(n, 200), max_tokens=130).answer for n in (1, 2)]
 
 
-def test_an_answer_within_the_allowance_is_promised_all_it_needs(rig: EngineHarness) -> None:
+def test_an_answer_within_the_allowance_has_all_its_pages_reserved(rig: EngineHarness) -> None:
     """Nothing is asked for on the way, so it never gives way."""
     stream = rig.submit(prompt(1, 250), max_tokens=PROMISED).begin()
     assert rig.on_engine(lambda: stream.sequence.room >= stream.sequence.last_position)

@@ -165,7 +165,7 @@ def test_drafts_fill_the_last_rows_of_a_decode_tile_and_no_more(
     assert max(shares) - min(shares) <= 1
 
 
-def test_no_draft_reaches_behind_the_pages_that_are_promised(new: Maker) -> None:
+def test_no_draft_reaches_behind_the_pages_that_are_reserved(new: Maker) -> None:
     stream = new(250, 250, max_tokens=100)
     stream.append(1)
     stream.drafter, stream.reserved = Quoting([]), 1

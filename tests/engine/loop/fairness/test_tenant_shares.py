@@ -121,7 +121,7 @@ class _Gate:
         self.running: list[Sequence] = []
 
     def occupancy(self) -> Occupancy:
-        return Occupancy(PAGES, PAGES, 0, 0, 0)  # what is promised and not taken counts as free
+        return Occupancy(PAGES, PAGES, 0, 0, 0)  # reserved pages that are not taken count as free
 
     @property
     def pool(self) -> Any:
