@@ -22,6 +22,7 @@ class RescuedRows:
     lost: list[str] = field(default_factory=list)
 
     def add(self, table: Table, values: Row) -> None:
+        """Keep a verified row; the first one of its key counts."""
         self.found[table.name].setdefault(values[: table.key], values)
 
 
