@@ -65,7 +65,7 @@ def cut(folder: Path, count: int) -> list[Document]:
 
 
 def _pieces(text: str) -> list[str]:
-    """Cut between paragraphs."""
+    """Cut a text between paragraphs."""
     pieces = [""]
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         if pieces[-1] and len(pieces[-1]) + len(paragraph) > PIECE:

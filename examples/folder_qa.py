@@ -131,7 +131,10 @@ def run(kv: Endpoint, retriever: KeywordRetriever, questions: Sequence[str], max
 
 
 def prompt_of(retriever: KVProxyRetriever) -> Runnable[str, PromptValue]:
-    """By text, so that the same can be sent while nothing is published; the default is by reference."""
+    """Return a prompt with documents by text, so that the same can be sent while nothing is published.
+
+    The default is by reference.
+    """
     inputs = {"documents": retriever, "question": RunnablePassthrough()}
     return inputs | document_prompt(INSTRUCTIONS, by="text")
 
@@ -155,7 +158,7 @@ def forget(client: KVProxyClient, documents: Iterable[Document]) -> None:
 
 
 def plain_chain(retriever: KeywordRetriever, model: Runnable[Any, AIMessage]) -> Runnable[str, AIMessage]:
-    """As the tutorials have it."""
+    """Return the chain of the usual tutorials, with the retriever as it is."""
 
     def joined(documents: Iterable[Document]) -> str:
         return "\n\n".join(document.page_content for document in documents)
@@ -165,7 +168,7 @@ def plain_chain(retriever: KeywordRetriever, model: Runnable[Any, AIMessage]) ->
 
 
 def asked(name: str, answer_to: Callable[[str], AIMessage], questions: Sequence[str]) -> Run:
-    """One question after the other."""
+    """Ask one question after the other."""
     print(f"{name} …", flush=True)
     started = time.perf_counter()
     answers = [answer_to(question) for question in questions]

@@ -94,7 +94,7 @@ def section_tool(text: str) -> BaseTool:
 def look_up_first(
     request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
 ) -> ModelResponse[Any]:
-    """The tool is forced in the first step of a loop and taken away afterwards."""
+    """Force the tool in the first step of a loop and take it away afterwards."""
     looked_up = any(isinstance(message, ToolMessage) for message in request.messages)
     return handler(request.override(tool_choice="none" if looked_up else "section"))
 

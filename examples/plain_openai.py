@@ -29,7 +29,7 @@ ID = "examples/license"
 class Answer:
     text: str
     ttft_s: float
-    """From sending the request to the first piece of text."""
+    """Seconds from sending the request to the first piece of text."""
     prompt_tokens: int
     cached_tokens: int
 
