@@ -163,7 +163,10 @@ class KVProxyClient:
     async def apublish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
-        """Do the same as `publish`, asynchronously."""
+        """Do the same as `publish`, asynchronously.
+
+        Example: `await client.apublish("handbook", "Leave is 30 days", visibility="private")`
+        """
         events = _protocol.PublishEvents(progress)
         try:
             async with (
@@ -239,7 +242,10 @@ class KVProxyClient:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **extra: Any,
     ) -> list[int]:
-        """Do the same as `tokenize_messages`, asynchronously."""
+        """Do the same as `tokenize_messages`, asynchronously.
+
+        Example: `await client.atokenize_messages([{"role": "user", "content": "Hello"}], tools=[])`
+        """
         answer = await self._ajson("POST", "/tokenize", json=_prompt(messages, tools, extra))
         return _protocol.field(answer, "tokens", list, self.root)
 

@@ -124,7 +124,10 @@ class KVProxyClient:
     async def apublish(
         self, id: str, text: str, *, visibility: str | None = None, progress: Progress | None = None
     ) -> dict[str, Any]:
-        """Do the same as ``publish``, asynchronously."""
+        """Do the same as ``publish``, asynchronously.
+
+        Example: ``await client.apublish("handbook", "Leave is 30 days.", visibility="private")``
+        """
         return await asyncio.to_thread(self.publish, id, text, visibility=visibility, progress=progress)
 
     def documents(self) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ class RescuedRows:
     lost: list[str] = field(default_factory=list)
 
     def add(self, table: Table, values: Row) -> None:
+        """Add a verified row. The first one found for a key counts."""
         self.found[table.name].setdefault(values[: table.key], values)
 
 
