@@ -1,3 +1,5 @@
+"""`python -m kvproxy`: runs the command line."""
+
 from kvproxy.cli.app import app
 
 app()

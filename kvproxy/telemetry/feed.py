@@ -26,6 +26,7 @@ class Follower(Generic[T]):
         self._missed = 0
 
     def put(self, entry: T) -> None:
+        """Add an entry; a full queue drops its oldest one."""
         if len(self._waiting) == BEHIND:
             self._waiting.popleft()
             self._missed += 1

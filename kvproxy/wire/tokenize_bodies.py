@@ -41,11 +41,15 @@ class TokenizeBody(Strict):
 
 
 class DetokenizeBody(Strict):
+    """Token ids whose text is asked for."""
+
     model: str | None = Field(default=None, description="The local model, also when left out.")
     tokens: ListOf[Annotated[int, Field(ge=0)]]
 
 
 class Tokens(TypedDict):
+    """The token ids of a prompt, and the local model's context window in tokens."""
+
     count: int
     max_model_len: int
     tokens: list[int]
@@ -53,6 +57,8 @@ class Tokens(TypedDict):
 
 
 class Detokenized(TypedDict):
+    """The text of token ids."""
+
     prompt: str
 
 

@@ -30,6 +30,7 @@ class UpstreamEvents:
         return event_bytes.event(value, str(name) if named else None, finite=True)
 
     def end(self) -> bytes:
+        """Encode the mark of the end of the stream; empty for endpoints whose last event is their own."""
         return b"" if self._endpoint in _NAMED else event_bytes.DONE
 
     def error(self, error: KVProxyError) -> bytes:

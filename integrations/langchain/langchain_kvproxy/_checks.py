@@ -58,12 +58,11 @@ def position(
         )
     if first.role != "system":
         level: Level = "warning" if tools else "note"
-        what = f"the documents stand in a {first.role} message, behind the system prompt and the tools"
         yield Finding(
             level,
             "not-at-head",
             first.message,
-            what,
+            f"the documents stand in a {first.role} message, behind the system prompt and the tools",
             "put them at the head of the system message, where agents with other tools share them",
         )
     yield from _scattered(found, documents)

@@ -248,7 +248,10 @@ class KVProxyClient:
         tools: Sequence[Mapping[str, Any]] | None = None,
         **extra: Any,
     ) -> list[int]:
-        """Do the same as `tokenize_messages`, asynchronously."""
+        """Do the same as `tokenize_messages`, asynchronously.
+
+        Example: `await client.atokenize_messages([{"role": "user", "content": "Hello"}], tools=[])`
+        """
         answer = await self._ajson("POST", "/tokenize", json=_prompt(messages, tools, extra))
         return _protocol.field(answer, "tokens", list, self.root)
 

@@ -42,6 +42,7 @@ class KnownDocument:
 
     @property
     def reference(self) -> str:
+        """Return the reference to this version, as in `handbook@3`."""
         return f"{self.id}@{self.version}"
 
     @classmethod

@@ -55,6 +55,7 @@ class DocumentReport:
 
     @property
     def place(self) -> tuple[int, int]:
+        """Return the indexes of the message and of the part in it."""
         return self.message, self.part
 
     def __str__(self) -> str:

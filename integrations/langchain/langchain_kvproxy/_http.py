@@ -38,6 +38,7 @@ class PerLoopTransport:
         await self.aclose()
 
     async def handle_async_request(self, request: Any) -> Any:
+        """Send a request over the pool of the running event loop."""
         loop = asyncio.get_running_loop()
         with self._lock:
             pool = self._pools.get(loop)

@@ -32,6 +32,10 @@ class PlacementCheck(BaseCallbackHandler):
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], **kwargs: Any
     ) -> None:
+        """Record whether the prompt of a model call begins with the documents.
+
+        Example: `check.on_chat_model_start({}, [[SystemMessage("The handbook.")]])`
+        """
         self._calls += 1
         own = (kwargs.get("invocation_params") or {}).get("documents") or ()
         if any(begins_with(prompt, self._documents) for prompt in messages) or self._are_in(own):

@@ -31,10 +31,12 @@ class PromptPart:
 
     @property
     def place(self) -> tuple[int, int]:
+        """Return the indexes of the message and of the part in it."""
         return self.message, self.part
 
     @property
     def empty(self) -> bool:
+        """Return whether the part is a text of white space alone."""
         return self.reference is None and self.text is not None and not self.text.strip()
 
 

@@ -25,6 +25,7 @@ class HeaderRecordingClient:
 
     @property
     def beta(self) -> HeaderRecordingClient:
+        """Return this client itself, as `chat` and `completions` do."""
         return self
 
     chat = completions = beta
@@ -38,6 +39,7 @@ class AsyncHeaderRecordingClient:
 
     @property
     def beta(self) -> AsyncHeaderRecordingClient:
+        """Return this client itself, as `chat` and `completions` do."""
         return self
 
     chat = completions = beta

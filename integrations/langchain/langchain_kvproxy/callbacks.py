@@ -123,6 +123,10 @@ class KVProxyUsageHandler(BaseCallbackHandler):
 
     @override
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Add the usage of an answer. A run counts once, however often it is reported.
+
+        Example: `usage.on_llm_end(LLMResult(generations=[[generation]]), run_id=uuid4())`
+        """
         if self._outer is not None:
             self._outer.on_llm_end(response, run_id=run_id)
         with self._lock:
@@ -136,6 +140,10 @@ class KVProxyUsageHandler(BaseCallbackHandler):
 
     @override
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """Count a failed request. A run counts once, however often it is reported.
+
+        Example: `usage.on_llm_error(TimeoutError(), run_id=uuid4())`
+        """
         if self._outer is not None:
             self._outer.on_llm_error(error, run_id=run_id)
         with self._lock:

@@ -178,14 +178,17 @@ class ChatKVProxy(ReportingChat):
 
     @property
     def lc_secrets(self) -> dict[str, str]:
+        """Return the environment variable that replaces the API key in serialised models."""
         return {"openai_api_key": "KVPROXY_API_KEY"}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
+        """Return True: LangChain may serialise the model."""
         return True
 
     @classmethod
     def get_lc_namespace(cls) -> list[str]:
+        """Return the path of this module, for serialised models."""
         return ["langchain_kvproxy", "chat_models"]
 
     @property
@@ -244,8 +247,7 @@ class ChatKVProxy(ReportingChat):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Bind tools; arguments and result are langchain-openai's.
 
-        Example:
-            `model.bind_tools([GetWeather], tool_choice="any", strict=True)`
+        Example: `model.bind_tools([GetWeather], tool_choice="any", strict=True)`
         """
         return super().bind_tools(
             tools, tool_choice=tool_choice, strict=strict, parallel_tool_calls=parallel_tool_calls, **kwargs
@@ -265,8 +267,7 @@ class ChatKVProxy(ReportingChat):
 
         Arguments and result are langchain-openai's.
 
-        Example:
-            `model.with_structured_output(Verdict, include_raw=True).invoke("Water is wet.")`
+        Example: `model.with_structured_output(Verdict, include_raw=True).invoke("Water is wet.")`
         """
         return super().with_structured_output(
             schema, method=method, include_raw=include_raw, strict=strict, **kwargs

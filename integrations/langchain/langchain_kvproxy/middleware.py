@@ -141,6 +141,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
 
     @override
     def before_agent(self, state: KVDocumentsState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """Retrieve the documents for the last question, once for all steps of the loop."""
         question = last_question(state["messages"])
         if self.retriever is None:
             return None
@@ -148,6 +149,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
 
     @override
     async def abefore_agent(self, state: KVDocumentsState, runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """Do the same as `before_agent`, asynchronously."""
         question = last_question(state["messages"])
         if self.retriever is None:
             return None
@@ -159,6 +161,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
+        """Call the model with the documents in place; warn once where other middleware has removed them."""
         with placement_checked(self._wanted(request)) as check:
             response = handler(self.placed(request))
         self._warn(check)
@@ -170,6 +173,7 @@ class KVDocumentsMiddleware(AgentMiddleware[KVDocumentsState, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]:
+        """Do the same as `wrap_model_call`, asynchronously."""
         with placement_checked(self._wanted(request)) as check:
             response = await handler(self.placed(request))
         self._warn(check)

@@ -140,10 +140,12 @@ class DocumentLayout(BaseChatPromptTemplate):
     @classmethod
     @override
     def get_lc_namespace(cls) -> list[str]:
+        """Return the path of this module, for serialised prompts."""
         return ["langchain_kvproxy", "prompts"]
 
     @override
     def format_messages(self, **kwargs: Any) -> list[BaseMessage]:
+        """Return the formatted messages with the documents at their head."""
         values = self._merge_partial_and_user_variables(**kwargs)
         documents = values.pop(self.documents_key)
         messages = self.prompt.format_messages(**values)
@@ -151,6 +153,7 @@ class DocumentLayout(BaseChatPromptTemplate):
 
     @override
     def pretty_repr(self, html: bool = False) -> str:
+        """Return the template as text: the variable of the documents, then the prompt."""
         return f"{{{self.documents_key}}}\n\n{self.prompt.pretty_repr(html=html)}"
 
     @property

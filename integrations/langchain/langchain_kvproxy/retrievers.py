@@ -131,15 +131,15 @@ class KVProxyRetriever(BaseRetriever):
         return values
 
     def model_post_init(self, context: Any, /) -> None:
+        """Create the catalogue, the registration and, where none was given, a client that ends with the retriever."""
         super().model_post_init(context)
         key = self.api_key.get_secret_value() if self.api_key else None
         self._proxy = self.client or KVProxyClient(self.base_url, key, self.timeout)
         self._catalogue = DocumentCatalogue(self._proxy, self.refresh_s)
         self._registration = Registration(self._proxy, self._catalogue, self.visibility)
         self._inner_takes = _parameters(self.retriever)
-        if self.client is None:
-            ended = weakref.finalize(self, self._registration.finally_do, self._proxy.close)
-            ended.atexit = False  # the process takes its connections along
+        if self.client is None:  # at its exit the process takes its connections along
+            weakref.finalize(self, self._registration.finally_do, self._proxy.close).atexit = False
 
     def __enter__(self) -> Self:
         return self

@@ -104,6 +104,7 @@ class TileModel:
 
     @numerics.setter
     def numerics(self, numerics: Numerics) -> None:
+        """Set the numerics of the tiles: fewer tile sizes than were measured, with the same bits."""
         self.tiles.numerics = numerics
 
     def forward(self, tile: Tile, kv: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         # A body's chunk may look like a request line, too; then a refusal is in the wrong dialect, no more.
+        """Parse received bytes, and keep the first of them for the dialect of a refusal."""
         if _REQUEST_LINE.match(data):
             self._opening = data[:1024]
         super().data_received(data)
@@ -69,6 +70,8 @@ class Connection(web.RequestHandler):
 
         The log has the exception's name, never its text, which may quote the request. Raises ConnectionError once an
         answer has begun.
+
+        Example: ``connection.handle_error(request, 400, BadStatusLine("no HTTP"))``
         """
         id = request_id_from(None)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -96,7 +99,10 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Turn a refusal that aiohttp raised outside of the middlewares into an error of the dialect."""
+        """Turn a refusal that aiohttp raised outside of the middlewares into an error of the dialect.
+
+        Example: ``await connection.finish_response(request, response, start_time)``
+        """
         if isinstance(resp, web.HTTPException) and isinstance(request, web.Request) and resp.status >= 400:
             resp = refused_by_framework(request, resp)
         return await super().finish_response(request, resp, start_time)

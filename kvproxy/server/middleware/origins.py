@@ -24,6 +24,7 @@ class Origins:
 
     @classmethod
     def of(cls, listed: Iterable[str]) -> Origins:
+        """Make the allowed origins from the entries of ``server.cors_origins``."""
         names = set(listed)
         named = frozenset(_normal(name) for name in names - {"*", "loopback"})
         return cls("*" in names, "loopback" in names, named)

@@ -22,6 +22,8 @@ class GbnfError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Literal:
+    """A text, matched as it stands."""
+
     text: str
 
 
@@ -35,11 +37,15 @@ class CharSet:
 
 @dataclass(frozen=True, slots=True)
 class RuleName:
+    """A reference to a rule by its name."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
+    """A node between ``least`` and ``most`` times; no ``most``: without an upper limit."""
+
     item: Node
     least: int
     most: int | None
@@ -47,11 +53,15 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class GbnfSequence:
+    """Nodes one after another; without items, the empty text."""
+
     items: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """Alternatives, of which one matches."""
+
     branches: tuple[Node, ...]
 
 

@@ -23,6 +23,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class JsonSchemaBody(Strict):
+    """A named JSON schema for the whole answer."""
+
     name: str = Field(description="Up to 64 letters, digits, _ and -.")
     description: str | None = None
     schema_: dict[str, Any] | None = Field(default=None, alias="schema", description="A JSON schema.")
@@ -33,6 +35,8 @@ class JsonSchemaBody(Strict):
 
 
 class ResponseFormatBody(Strict):
+    """The format of the whole answer. Each ``type`` reads fields of its own; any of the others beside it is refused."""
+
     type: Literal[
         "text", "json_object", "json_schema", "json", "regex", "grammar", "gbnf", "ebnf", "structural_tag"
     ]

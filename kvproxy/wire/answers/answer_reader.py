@@ -47,6 +47,7 @@ class AnswerBuilder:
         self._logprobs: list[TokenLogprob] = []
 
     def add(self, event: Event) -> None:
+        """Add an event to the answer. Pieces of a tool call are joined by the index of the call."""
         match event:
             case TextDelta():
                 self._text.append(event.text)
@@ -60,6 +61,7 @@ class AnswerBuilder:
                 )
 
     def answer(self, reason: FinishReason, stopped_by: str | None = None) -> Answer:
+        """Return the answer of the events so far, its calls in the order of their indexes."""
         calls = tuple(self._calls[i] for i in sorted(self._calls))
         text, thoughts = "".join(self._text), "".join(self._reasoning)
         return Answer(text, thoughts, calls, tuple(self._logprobs), reason, stopped_by)

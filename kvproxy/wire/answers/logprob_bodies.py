@@ -11,12 +11,16 @@ LEAST_LOGPROB = -9999.0
 
 
 class TopLogprobBody(TypedDict):
+    """A likely token at one position: its text, its UTF-8 bytes and its log probability."""
+
     token: str
     logprob: float
     bytes: list[int]
 
 
 class TokenLogprobBody(TopLogprobBody):
+    """A token of the answer with its log probability, and the likeliest tokens in its place."""
+
     top_logprobs: list[TopLogprobBody]
 
 

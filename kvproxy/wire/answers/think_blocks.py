@@ -40,6 +40,7 @@ class ReasoningSplitter:
         return self._state not in (self._in_answer, self._before)
 
     def push(self, text: str) -> ReasoningPiece:
+        """Return the pieces that are certain by now. Withholds only a possible beginning of a mark, and layout."""
         self._buffer += text
         return self._state()
 

@@ -53,6 +53,8 @@ def _read(block: Any) -> object:
 
 
 class TextBlockBody(CacheControlled):
+    """A text block."""
+
     type: Literal["text"]
     text: str | None = Field(default=None, description="Needed; null in history is an empty text.")
 
@@ -65,6 +67,8 @@ class KvDocumentBlockBody(CacheControlled):
 
 
 class CitationsBody(Strict):
+    """The switch for citations. The local model makes none, so ``enabled`` is refused."""
+
     enabled: bool | None = Field(default=None, description="Not supported.")
 
 
@@ -104,6 +108,8 @@ class SourceBody(Strict):
 
 
 class DocumentBlockBody(CacheControlled):
+    """A document in the prompt itself, read as text."""
+
     type: Literal["document"]
     source: SourceBody
     title: str | None = None
@@ -112,6 +118,8 @@ class DocumentBlockBody(CacheControlled):
 
 
 class SearchResultBlockBody(CacheControlled):
+    """A search result: its source, its title and its text blocks."""
+
     type: Literal["search_result"]
     source: TextOrEmpty = ""
     title: TextOrEmpty = ""
@@ -122,6 +130,8 @@ class SearchResultBlockBody(CacheControlled):
 
 
 class ToolUseBlockBody(CacheControlled):
+    """A tool call of an earlier answer."""
+
     type: Literal["tool_use"]
     id: TextOrEmpty = ""
     name: TextOrEmpty = ""
@@ -147,6 +157,8 @@ def _as_result(content: object) -> object:
 
 
 class ToolResultBlockBody(CacheControlled):
+    """The result of a tool call. ``tool_use_id`` is the id of the call."""
+
     type: Literal["tool_result"]
     tool_use_id: TextOrEmpty = ""
     content: Annotated[
@@ -157,6 +169,8 @@ class ToolResultBlockBody(CacheControlled):
 
 
 class ThinkingBlockBody(CacheControlled):
+    """The reasoning of an earlier answer."""
+
     type: Literal["thinking"]
     thinking: TextOrEmpty = ""
     signature: str | None = Field(default=None, description="Accepted, not checked.")

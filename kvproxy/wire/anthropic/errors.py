@@ -36,6 +36,7 @@ def anthropic_status(status: int) -> int:
 
 
 def error_type(status: int) -> ErrorType:
+    """Return Anthropic's error type for an HTTP status."""
     server = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return _TYPES.get(status, "api_error" if server else "invalid_request_error")
 

@@ -131,10 +131,12 @@ def start_usage(started: Started, prompt_tokens: int) -> MessageUsage:
 
 
 def text_block(text: str) -> TextBlock:
+    """Return a text block of an answer."""
     return {"type": "text", "text": text}
 
 
 def thinking_block(thinking: str) -> ThinkingBlock:
+    """Return a thinking block of an answer, without a signature."""
     return {"type": "thinking", "thinking": thinking, "signature": ""}
 
 

@@ -28,6 +28,8 @@ MAX_STOP_SEQUENCES = 64
 
 
 class AnthropicMessageBody(Strict):
+    """A message of the conversation."""
+
     role: Literal["user", "assistant", "system"]
     content: ReadBlocks = Field(description="A string, or content blocks.")
 
@@ -48,12 +50,16 @@ class AnthropicToolBody(Strict):
 
 
 class AnthropicToolChoiceBody(Strict):
+    """The tool choice: ``auto``, ``any`` (at least one call), ``tool`` (the named one) or ``none``."""
+
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = Field(default=None, description="With `tool`: the one that must be called.")
     disable_parallel_tool_use: bool | None = None
 
 
 class ThinkingBody(Strict):
+    """The switch for reasoning before the answer."""
+
     type: str = Field(description="disabled, or anything else: enabled, adaptive, between_tools.")
     budget_tokens: Any = Field(
         default=None,
@@ -63,16 +69,22 @@ class ThinkingBody(Strict):
 
 
 class OutputFormatBody(Strict):
+    """A JSON schema for the text of the answer."""
+
     type: Literal["json_schema"]
     json_schema: dict[str, Any] = Field(alias="schema", description="Enforced while the model writes.")
 
 
 class OutputConfigBody(Strict):
+    """The effort of the reasoning and the format of the answer."""
+
     effort: Any = Field(default=None, description="low, medium or high, for templates that know efforts.")
     format: OutputFormatBody | None = None
 
 
 class CountTokensBody(EngineFormatsBody):
+    """A prompt whose tokens are counted: the fields of ``/v1/messages`` that make up the prompt."""
+
     model: str = Field(min_length=1)
     messages: ListOf[AnthropicMessageBody] = Field(min_length=1)
     system: Annotated[
@@ -97,6 +109,8 @@ class CountTokensBody(EngineFormatsBody):
 
 
 class MessagesBody(CountTokensBody):
+    """A request for a message."""
+
     max_tokens: int = Field(
         ge=0, description="0: compute and keep the prompt for later requests, and answer nothing."
     )

@@ -36,6 +36,7 @@ class BlockReader:
 
     @property
     def lenient(self) -> bool:
+        """Return whether an unreadable block is replaced by a note, rather than refused."""
         return not self.is_question and self.reading.policy.unreadable_history == "note"
 
     def parts(self, block: ReadBlock, where: str) -> tuple[Part, ...]:
@@ -61,9 +62,11 @@ class BlockReader:
         return parts if block.cache_control is None else with_mark(parts)
 
     def all(self, blocks: Sequence[ReadBlock], where: str) -> tuple[Part, ...]:
+        """Return the parts of several blocks, in order. Raises as ``parts`` does."""
         return tuple(part for i, block in enumerate(blocks) for part in self.parts(block, f"{where}[{i}]"))
 
     def note(self, raw: dict[str, Any], where: str) -> tuple[Part, ...]:
+        """Return a note in the place of an unreadable block: one part, or none where the note is empty."""
         text = record_note(raw, where, self.reading)
         return (TextPart(text),) if text else ()
 
@@ -124,8 +127,10 @@ class BlockReader:
 
 
 def with_mark(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """Return the parts with a cache mark on the last one."""
     return (*parts[:-1], replace(parts[-1], mark=True)) if parts else parts
 
 
 def unsupported_block(param: str, sentence: str) -> UnsupportedParameter:
+    """Return the error for a block that the local model cannot read; ``sentence`` comes without its full stop."""
     return UnsupportedParameter(f"Unsupported parameter '{param}': {sentence}.", param=param)

@@ -10,8 +10,10 @@ _THEIRS = "toolu_"
 
 
 def anthropic_id(id: str) -> str:
+    """Return the id of a call for an answer to one of Anthropic's clients."""
     return _THEIRS + id.removeprefix(_OURS) if id.startswith(_OURS) else id
 
 
 def core_id(id: str) -> str:
+    """Return the id of a call as the rest of the proxy has it. Reverses ``anthropic_id``."""
     return _OURS + id.removeprefix(_THEIRS) if id.startswith(_THEIRS) else id

@@ -13,11 +13,15 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "ref
 
 
 class CacheCreation(TypedDict):
+    """The tokens newly kept for later requests. All count as kept for five minutes, Anthropic's default."""
+
     ephemeral_5m_input_tokens: int
     ephemeral_1h_input_tokens: int
 
 
 class AnthropicOutputTokensDetails(TypedDict):
+    """The part of the output tokens that was reasoning."""
+
     thinking_tokens: int
 
 
@@ -69,10 +73,14 @@ class ThinkingBlock(TypedDict):
 
 
 class DirectCaller(TypedDict):
+    """The caller of a tool: the model itself, rather than code that it runs."""
+
     type: Literal["direct"]
 
 
 class ToolUseBlock(TypedDict):
+    """A tool call. ``input`` holds its arguments."""
+
     type: Literal["tool_use"]
     id: str
     name: str
@@ -84,6 +92,8 @@ ContentBlock = TextBlock | ThinkingBlock | ToolUseBlock
 
 
 class MessageObject(TypedDict):
+    """An answer of ``/v1/messages``."""
+
     id: str
     type: Literal["message"]
     role: Literal["assistant"]
@@ -98,10 +108,14 @@ class MessageObject(TypedDict):
 
 
 class TokenCount(TypedDict):
+    """The number of input tokens of a prompt."""
+
     input_tokens: int
 
 
 class MessageDelta(TypedDict):
+    """The end of a streamed message: its stop reason, and the stop sequence that ended it."""
+
     stop_reason: StopReason
     stop_sequence: str | None
     stop_details: None
@@ -109,21 +123,29 @@ class MessageDelta(TypedDict):
 
 
 class TextDeltaBody(TypedDict):
+    """A piece of a text block."""
+
     type: Literal["text_delta"]
     text: str
 
 
 class ThinkingDeltaBody(TypedDict):
+    """A piece of a thinking block."""
+
     type: Literal["thinking_delta"]
     thinking: str
 
 
 class SignatureDeltaBody(TypedDict):
+    """The signature of a thinking block."""
+
     type: Literal["signature_delta"]
     signature: str
 
 
 class InputJsonDeltaBody(TypedDict):
+    """A piece of a tool call's arguments: JSON that is whole once the block has ended."""
+
     type: Literal["input_json_delta"]
     partial_json: str
 
@@ -132,38 +154,52 @@ BlockDelta = TextDeltaBody | ThinkingDeltaBody | SignatureDeltaBody | InputJsonD
 
 
 class MessageStartEvent(TypedDict):
+    """The first event of a stream: the message without content."""
+
     type: Literal["message_start"]
     message: MessageObject
 
 
 class ContentBlockStartEvent(TypedDict):
+    """The beginning of a content block, still empty."""
+
     type: Literal["content_block_start"]
     index: int
     content_block: ContentBlock
 
 
 class ContentBlockDeltaEvent(TypedDict):
+    """A piece of the content block at ``index``."""
+
     type: Literal["content_block_delta"]
     index: int
     delta: BlockDelta
 
 
 class ContentBlockStopEvent(TypedDict):
+    """The end of the content block at ``index``."""
+
     type: Literal["content_block_stop"]
     index: int
 
 
 class MessageDeltaEvent(TypedDict):
+    """The stop reason and the final token counts, after the last content block."""
+
     type: Literal["message_delta"]
     delta: MessageDelta
     usage: MessageDeltaUsage
 
 
 class MessageStopEvent(TypedDict):
+    """The last event of a stream."""
+
     type: Literal["message_stop"]
 
 
 class PingEvent(TypedDict):
+    """A keepalive event without content."""
+
     type: Literal["ping"]
 
 
@@ -193,10 +229,14 @@ ErrorType = Literal[
 
 
 class ErrorDetails(TypedDict):
+    """The error as one word for programs."""
+
     error_code: str
 
 
 class ErrorDetail(TypedDict):
+    """The error: Anthropic's type, and a message for people."""
+
     type: ErrorType
     message: str
     details: NotRequired[ErrorDetails]
@@ -204,6 +244,8 @@ class ErrorDetail(TypedDict):
 
 
 class ErrorBody(TypedDict):
+    """An error in Anthropic's format."""
+
     type: Literal["error"]
     error: ErrorDetail
     request_id: str

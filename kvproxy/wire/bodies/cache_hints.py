@@ -14,6 +14,8 @@ Salt = Annotated[str | None, Field(min_length=1, max_length=4096)]
 
 
 class CacheOptions(Strict):
+    """Options of the prompt cache."""
+
     mode: Literal["implicit", "explicit"] | None = Field(
         default=None, description="explicit: keep nothing behind the last mark."
     )
@@ -22,6 +24,8 @@ class CacheOptions(Strict):
 
 
 class CacheBody(Strict):
+    """The prompt cache's fields in a request."""
+
     prompt_cache_key: HintText = Field(
         default=None, description="A hint where to send the request. It separates nothing: see cache_salt."
     )
@@ -33,6 +37,7 @@ class CacheBody(Strict):
     prompt_cache_retention: HintText = Field(default=None, description="Accepted; see ttl.")
 
     def hints(self) -> CacheHints:
+        """Return the hints. The salt in ``prompt_cache_options`` counts where the body itself has none."""
         options = self.prompt_cache_options
         salt = self.cache_salt or (options.cache_salt if options is not None else None)
         return CacheHints(self.prompt_cache_key, salt, options is not None and options.mode == "explicit")
@@ -51,4 +56,5 @@ class Markable(CacheControlled):
 
     @property
     def mark(self) -> bool:
+        """Return whether a reusable prefix ends here."""
         return self.prompt_cache_breakpoint is not None or self.cache_control is not None

@@ -26,6 +26,8 @@ Stops = Annotated[
 
 
 class SamplingBody(Strict):
+    """The sampling settings of a request."""
+
     temperature: float | None = Field(default=None, ge=0, le=2, description="0 is greedy.")
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=-1, description="Only the likeliest so many; 0 and -1: all.")
@@ -79,6 +81,8 @@ class SamplingBody(Strict):
 
 
 class StreamOptions(Strict):
+    """Options of a streamed answer."""
+
     include_usage: bool | None = Field(default=None, description="Send the usage in a chunk of its own.")
 
 

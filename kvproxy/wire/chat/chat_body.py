@@ -19,16 +19,22 @@ from kvproxy.wire.tools.chat_tools import ChatToolBody, FunctionBody, ToolChoice
 
 
 class CalledFunction(Strict):
+    """A called function and its arguments, as JSON text."""
+
     name: TextOrEmpty = ""
     arguments: ArgumentsText = ""
 
 
 class CalledCustom(Strict):
+    """A called free-form tool and its input."""
+
     name: TextOrEmpty = ""
     input: TextOrEmpty = ""
 
 
 class ToolCallBody(Strict):
+    """A tool call of an earlier answer."""
+
     id: TextOrEmpty = ""
     type: str = Field(default="function", description="function or custom")
     function: CalledFunction | None = None
@@ -56,6 +62,8 @@ _Call = Annotated[ToolCallBody, BeforeValidator(_readable_call, json_schema_inpu
 
 
 class ChatMessageBody(Strict):
+    """A message of the conversation."""
+
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content = Field(default_factory=list)
     name: str | None = Field(default=None, description="Not shown to the model; of the role function: which.")
@@ -84,6 +92,8 @@ class ChatMessageBody(Strict):
 
 
 class FunctionChoice(Strict):
+    """The choice of a function as the deprecated ``function_call`` has it: a mode or a name."""
+
     mode: Literal["none", "auto"] | None = None
     name: str | None = None
 
@@ -93,6 +103,8 @@ def _as_function_choice(choice: object) -> object:
 
 
 class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
+    """A request for a chat completion."""
+
     model: str = Field(min_length=1)
     messages: ListOf[ChatMessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)

@@ -12,17 +12,23 @@ FinishReasonBody = Literal["stop", "length", "tool_calls", "content_filter", "fu
 
 
 class PromptTokensDetails(TypedDict):
+    """The prompt tokens that came from kept pages, and those newly kept for later requests."""
+
     cached_tokens: int
     cache_write_tokens: int
 
 
 class CompletionTokensDetails(TypedDict):
+    """The completion tokens that were reasoning, and those of ``prediction`` that the answer took over or not."""
+
     reasoning_tokens: int
     accepted_prediction_tokens: NotRequired[int]
     rejected_prediction_tokens: NotRequired[int]
 
 
 class UsageBody(TypedDict):
+    """The token counts of a completion."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -31,33 +37,45 @@ class UsageBody(TypedDict):
 
 
 class LogprobsBody(TypedDict):
+    """The log probabilities of a choice's tokens."""
+
     content: list[TokenLogprobBody] | None
     refusal: None
 
 
 class FunctionCallBody(TypedDict):
+    """A called function and its arguments, as JSON text."""
+
     name: str
     arguments: str
 
 
 class MessageToolCall(TypedDict):
+    """A call of a function."""
+
     id: str
     type: Literal["function"]
     function: FunctionCallBody
 
 
 class CustomCallBody(TypedDict):
+    """A called free-form tool and its input."""
+
     name: str
     input: str
 
 
 class MessageCustomCall(TypedDict):
+    """A call of a free-form tool."""
+
     id: str
     type: Literal["custom"]
     custom: CustomCallBody
 
 
 class AssistantMessage(TypedDict):
+    """The model's message. ``content`` is null where it has only tool calls."""
+
     role: Literal["assistant"]
     content: str | None
     refusal: None
@@ -67,6 +85,8 @@ class AssistantMessage(TypedDict):
 
 
 class ChatChoice(TypedDict):
+    """One answer to the conversation."""
+
     index: int
     message: AssistantMessage
     logprobs: LogprobsBody | None
@@ -74,6 +94,8 @@ class ChatChoice(TypedDict):
 
 
 class ChatCompletion(TypedDict):
+    """A chat completion."""
+
     id: str
     object: Literal["chat.completion"]
     created: int
@@ -83,11 +105,15 @@ class ChatCompletion(TypedDict):
 
 
 class FunctionCallPiece(TypedDict):
+    """A piece of a function's call: the name comes with the first one."""
+
     name: NotRequired[str]
     arguments: str
 
 
 class CustomCallPiece(TypedDict):
+    """A piece of a free-form tool's call: the name comes with the first one."""
+
     name: NotRequired[str]
     input: str
 
@@ -103,6 +129,8 @@ class ToolCallPiece(TypedDict):
 
 
 class ChatDelta(TypedDict):
+    """The part of a message that a chunk adds."""
+
     role: NotRequired[Literal["assistant"]]
     content: NotRequired[str]
     reasoning_content: NotRequired[str]
@@ -111,6 +139,8 @@ class ChatDelta(TypedDict):
 
 
 class ChunkChoice(TypedDict):
+    """A piece of one answer. ``finish_reason`` is null before the last one."""
+
     index: int
     delta: ChatDelta
     logprobs: LogprobsBody | None
@@ -118,6 +148,8 @@ class ChunkChoice(TypedDict):
 
 
 class ChatChunk(TypedDict):
+    """A chunk of a streamed chat completion."""
+
     id: str
     object: Literal["chat.completion.chunk"]
     created: int

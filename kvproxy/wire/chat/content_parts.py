@@ -28,6 +28,8 @@ PART_TYPES = frozenset(_MEDIA) | frozenset(_FIELDS)
 
 
 class PartBody(Markable):
+    """A content part of a message. ``type`` names the field that it reads."""
+
     type: Literal["text", "refusal", "kv_document", "image_url", "input_audio", "file"]
     text: str | None = None
     refusal: str | None = None
@@ -37,6 +39,7 @@ class PartBody(Markable):
 
     @property
     def value(self) -> str | None:
+        """Return the field that ``type`` names."""
         value: str | None = getattr(self, _FIELDS[self.type])
         return value
 

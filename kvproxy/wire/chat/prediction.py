@@ -10,6 +10,8 @@ from kvproxy.wire.bodies.strict import Strict
 
 
 class PredictedPart(Strict):
+    """A piece of the predicted text."""
+
     type: Literal["text"]
     text: str
 
@@ -24,6 +26,8 @@ def _as_parts(content: object) -> object:
 
 
 class PredictionBody(Strict):
+    """The text that the client expects in the answer."""
+
     type: Literal["content"]
     content: Annotated[
         list[PredictedPart], BeforeValidator(_as_parts, json_schema_input_type=str | list[PredictedPart])

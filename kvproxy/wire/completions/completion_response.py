@@ -25,6 +25,7 @@ class CompletionHead:
     model: str
 
     def frame(self, choices: list[CompletionChoice]) -> TextCompletion:
+        """Return a text completion object with these choices."""
         return {
             "id": self.id,
             "object": "text_completion",
@@ -123,6 +124,7 @@ class CompletionStream:
         self._writers = [LogprobsWriter() for _ in range(n)]
 
     def next_prompt(self) -> None:
+        """Begin the next prompt: its choices' indexes follow, and their text offsets start at 0."""
         self._prompt += 1
         self._writers = [LogprobsWriter() for _ in range(self._n)]
 

@@ -20,6 +20,8 @@ class CompletionLogprobs(TypedDict):
 
 
 class CompletionChoice(TypedDict):
+    """One completion of one prompt, or a piece of it in a stream."""
+
     index: int
     text: str
     logprobs: CompletionLogprobs | None

@@ -56,6 +56,7 @@ class Field:
         return self.passes is not None
 
     def covers(self, path: str) -> bool:
+        """Return whether this row is for ``path``: for the same field, or with ``whole`` for one inside of it."""
         own, theirs = steps_of(self.path), steps_of(path)
         if len(own) > len(theirs) or (len(own) < len(theirs) and not self.whole):
             return False
@@ -68,12 +69,15 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class PathStep:
+    """One name of a path, with the types of its items where it is a list."""
+
     name: str
     items: str | None = None
     """The pattern of the types of the list's items; None: the value itself."""
 
 
 def steps_of(path: str) -> Sequence[PathStep]:
+    """Return the steps of a path."""
     steps: list[PathStep] = []
     for piece in path.split("."):
         name, bracket, rest = piece.partition("[")

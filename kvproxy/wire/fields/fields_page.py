@@ -45,6 +45,7 @@ Requests for an upstream's model are passed on as they are.
 
 
 def page() -> str:
+    """Return the Markdown of docs/fields.md."""
     return _HEAD + "".join(_section(title, fields) for title, fields in ENDPOINTS.items())
 
 

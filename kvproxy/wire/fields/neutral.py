@@ -8,6 +8,7 @@ from kvproxy.wire.fields.field import Neutral
 
 
 def empty(value: Any) -> bool:
+    """Accept false, and an empty text, list or object."""
     return value is False or (isinstance(value, str | list | dict) and not value)
 
 
@@ -17,14 +18,17 @@ def never(value: Any) -> bool:
 
 
 def number(neutral: float) -> Neutral:
+    """Return a predicate that accepts one number, as an integer or a float."""
     return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value == neutral
 
 
 def one_of(*neutral: Any) -> Neutral:
+    """Return a predicate that accepts the given values, of the same types."""
     return lambda value: any(type(value) is type(x) and value == x for x in neutral)
 
 
 def empty_or(*neutral: Any) -> Neutral:
+    """Return a predicate that accepts empty values and the given ones."""
     same = one_of(*neutral)
     return lambda value: empty(value) or same(value)
 
@@ -37,6 +41,7 @@ def blocks_nothing(moderation: Any) -> bool:
 
 
 def cites_nothing(citations: Any) -> bool:
+    """Accept citations that are not enabled."""
     return not (isinstance(citations, dict) and citations.get("enabled"))
 
 

@@ -24,6 +24,7 @@ def mend_surrogates(
 
 
 def whole_text(text: str) -> str:
+    """Return a text with pairs of surrogates joined, and U+FFFD for each half without its other one."""
     if text.isascii():
         return text
     try:

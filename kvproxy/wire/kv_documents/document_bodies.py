@@ -48,6 +48,7 @@ class PublishBody(BaseModel):
 
 
 def document_body(info: DocumentInfo) -> DocumentBody:
+    """Return the view of a document."""
     return {
         "id": info.id,
         "version": info.version,
@@ -78,11 +79,13 @@ def _spelling_body(spelling: SpellingInfo) -> SpellingBody:
 
 
 def kv_document(info: DocumentInfo) -> KvDocument:
+    """Return the view of a document as an object of the HTTP API, without its text."""
     document: KvDocument = {"object": "kv_document", **document_body(info)}  # type: ignore[typeddict-item]  # mypy takes ``text``, which is not required, for missing
     return document
 
 
 def publish_result(published: Published) -> PublishResult:
+    """Return the result of publishing a document."""
     return {
         "info": document_body(published.info),
         "created": published.created,
@@ -91,6 +94,7 @@ def publish_result(published: Published) -> PublishResult:
 
 
 def verification_body(verification: Verification) -> VerificationBody:
+    """Return the comparison of one framing."""
     return {
         "document": verification.document,
         "framing": verification.framing,
@@ -110,6 +114,7 @@ def verification_body(verification: Verification) -> VerificationBody:
 
 
 def kv_verification(verifications: Sequence[Verification]) -> KvVerification:
+    """Return the comparisons of a document; ``exact`` where there are some and all are exact."""
     return {
         "object": "kv_verification",
         "exact": bool(verifications) and all(v.exact for v in verifications),

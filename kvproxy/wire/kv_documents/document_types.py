@@ -60,16 +60,22 @@ class DocumentBody(TypedDict):
 
 
 class KvDocument(DocumentBody):
+    """A document. ``text`` is there where the request asked for it."""
+
     object: Literal["kv_document"]
     text: NotRequired[str]
 
 
 class KvDocumentList(TypedDict):
+    """A list of documents."""
+
     object: Literal["list"]
     data: list[KvDocument]
 
 
 class KvDocumentDeleted(TypedDict):
+    """The confirmation that a document is deleted."""
+
     id: str
     object: Literal["kv_document.deleted"]
     deleted: Literal[True]
@@ -129,6 +135,8 @@ class VerificationBody(TypedDict):
 
 
 class KvVerification(TypedDict):
+    """The comparisons of a document; ``exact`` where there are some and all are exact."""
+
     object: Literal["kv_verification"]
     exact: bool
     data: list[VerificationBody]

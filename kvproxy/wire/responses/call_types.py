@@ -22,6 +22,8 @@ class CustomToolCall(TypedDict):
 
 
 class LocalShellAction(TypedDict):
+    """The command of a local shell call: its arguments, environment and limits."""
+
     type: Literal["exec"]
     command: list[str]
     env: dict[str, str]
@@ -31,6 +33,8 @@ class LocalShellAction(TypedDict):
 
 
 class LocalShellCall(TypedDict):
+    """A call of the client's own shell, in the older form with one command."""
+
     type: Literal["local_shell_call"]
     id: str
     call_id: str
@@ -39,16 +43,22 @@ class LocalShellCall(TypedDict):
 
 
 class ShellAction(TypedDict):
+    """The commands of a shell call, with their limits."""
+
     commands: list[str]
     timeout_ms: int | None
     max_output_length: int | None
 
 
 class LocalEnvironment(TypedDict):
+    """The environment of a shell call: the client's own machine."""
+
     type: Literal["local"]
 
 
 class ShellCall(TypedDict):
+    """A call of the client's own shell."""
+
     type: Literal["shell_call"]
     id: str
     call_id: str
@@ -58,12 +68,16 @@ class ShellCall(TypedDict):
 
 
 class PatchOperation(TypedDict):
+    """A change to one file. ``diff`` is absent where the file is deleted."""
+
     type: Literal["create_file", "update_file", "delete_file"]
     path: str
     diff: NotRequired[str]
 
 
 class ApplyPatchCall(TypedDict):
+    """A call of the client's own ``apply_patch``."""
+
     type: Literal["apply_patch_call"]
     id: str
     call_id: str

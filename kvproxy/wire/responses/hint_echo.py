@@ -14,6 +14,7 @@ def known_or_none(value: Any, *known: _T) -> _T | None:
 
 
 def text_or_json(value: Any) -> str | None:
+    """Return text and null as they are, any other value as JSON."""
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

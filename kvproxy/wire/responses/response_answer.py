@@ -102,6 +102,7 @@ def output_items(ids: ResponseIds, answer: Answer, calls: CallItems) -> list[Out
 
 
 def last_status(reason: FinishReason) -> ItemStatus:
+    """Return the status of the last item of an answer, by the reason for its end."""
     return "incomplete" if reason in ("length", "content_filter") else "completed"
 
 
@@ -128,6 +129,7 @@ def message_item(ids: ResponseIds, index: int, text: str, logprobs: list[TokenLo
 
 
 def text_part(text: str, logprobs: list[TokenLogprobBody]) -> OutputTextPart:
+    """Return a text part of an answer, without annotations."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs}
 
 
@@ -146,4 +148,5 @@ def usage_body(usage: Usage) -> ResponseUsage:
 
 
 def logprobs_body(logprobs: Iterable[TokenLogprob]) -> list[TokenLogprobBody]:
+    """Return the log probabilities of the tokens."""
     return [token_logprob_body(token) for token in logprobs]

@@ -114,6 +114,8 @@ _Parts = Annotated[
 
 
 class InputItem(Strict):
+    """An item of the conversation. Its ``type`` says which fields it needs."""
+
     type: ItemType = Field(
         default="message", description="May be left out for messages, and for references by id alone."
     )
@@ -159,6 +161,8 @@ _Items = Annotated[
 
 
 class FormatBody(Strict):
+    """The format of the text of the answer."""
+
     type: Literal["text", "json_object", "json_schema"] = "text"
     name: str | None = None
     description: str | None = None
@@ -170,11 +174,15 @@ class FormatBody(Strict):
 
 
 class TextBody(Strict):
+    """The format and the verbosity of the text of the answer."""
+
     format: FormatBody | None = None
     verbosity: Any = None
 
 
 class ReasoningBody(Strict):
+    """The settings of the reasoning before the answer."""
+
     effort: Any = Field(default=None, description="none and minimal turn thinking off.")
     summary: Any = Field(default=None, description="Accepted; the reasoning itself is given instead.")
 

@@ -16,6 +16,7 @@ class ResponseIds:
 
     @property
     def response(self) -> str:
+        """Return the id of the response itself."""
         return f"resp_{self.key}"
 
     def for_input(self, prefix: str, index: int) -> str:

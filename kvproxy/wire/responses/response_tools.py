@@ -22,6 +22,8 @@ from kvproxy.wire.tools.offered_tools import Offered, checked_tools, leave_out_t
 
 
 class InnerToolBody(Strict):
+    """A tool inside of a namespace: a function, or a free-form tool."""
+
     model_config = ConfigDict(extra="allow")
     """The response repeats tools as they were sent."""
 

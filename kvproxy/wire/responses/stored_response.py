@@ -27,6 +27,7 @@ class StoredResponse:
         return [*self.input, *self.response["output"]]
 
     def encode(self) -> bytes:
+        """Encode the record as JSON."""
         return encode({"response": self.response, "input": self.input})
 
     @classmethod

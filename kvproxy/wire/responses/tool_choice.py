@@ -16,6 +16,8 @@ from kvproxy.wire.tools.offered_tools import Offered, checked_choice
 
 
 class AllowedResponseTool(Strict):
+    """A tool that the model may call."""
+
     model_config = ConfigDict(extra="allow")
 
     type: str = "function"
@@ -24,6 +26,8 @@ class AllowedResponseTool(Strict):
 
 
 class ResponseToolChoiceBody(AllowedResponseTool):
+    """The tool choice."""
+
     type: str = Field(
         description="function, custom, allowed_tools or a built-in; as a string: none, auto or required."
     )
@@ -49,6 +53,7 @@ def parse_choice(choice: ResponseToolChoiceBody | None, offered: Offered) -> Too
 
 
 def choice_echo(choice: ResponseToolChoiceBody | None) -> str | dict[str, Any]:
+    """Return the tool choice as the response repeats it; ``auto`` where the request has none."""
     if choice is None:
         return "auto"
     sent: dict[str, Any] = choice.model_dump(mode="json", exclude_unset=True)

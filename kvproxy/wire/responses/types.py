@@ -22,22 +22,30 @@ ResponseStatus = Literal["completed", "failed", "in_progress", "incomplete"]
 
 
 class Breakpoint(TypedDict):
+    """The end of a reusable prefix."""
+
     mode: Literal["explicit"]
 
 
 class InputTextPart(TypedDict):
+    """A text part of the input."""
+
     type: Literal["input_text"]
     text: str
     prompt_cache_breakpoint: NotRequired[Breakpoint]
 
 
 class KvDocumentPart(TypedDict):
+    """A reference to a published document, ``handbook`` or ``handbook@3``, in the place of its text."""
+
     type: Literal["kv_document"]
     document: str
     prompt_cache_breakpoint: NotRequired[Breakpoint]
 
 
 class OutputTextPart(TypedDict):
+    """A text part of an answer."""
+
     type: Literal["output_text"]
     text: str
     annotations: list[Any]
@@ -45,16 +53,22 @@ class OutputTextPart(TypedDict):
 
 
 class RefusalPart(TypedDict):
+    """The model's refusal to answer."""
+
     type: Literal["refusal"]
     refusal: str
 
 
 class ReasoningTextPart(TypedDict):
+    """A text part of the reasoning."""
+
     type: Literal["reasoning_text"]
     text: str
 
 
 class SummaryTextPart(TypedDict):
+    """A text part of a summary of the reasoning."""
+
     type: Literal["summary_text"]
     text: str
 
@@ -64,6 +78,8 @@ OutputPart = OutputTextPart | RefusalPart
 
 
 class InputMessage(TypedDict):
+    """A message of the input."""
+
     type: Literal["message"]
     id: str
     status: ItemStatus
@@ -72,6 +88,8 @@ class InputMessage(TypedDict):
 
 
 class OutputMessage(TypedDict):
+    """The model's message."""
+
     type: Literal["message"]
     id: str
     status: ItemStatus
@@ -80,6 +98,8 @@ class OutputMessage(TypedDict):
 
 
 class ReasoningItem(TypedDict):
+    """The reasoning before an answer."""
+
     type: Literal["reasoning"]
     id: str
     summary: list[SummaryTextPart]
@@ -88,6 +108,8 @@ class ReasoningItem(TypedDict):
 
 
 class FunctionCall(TypedDict):
+    """A call of a function."""
+
     type: Literal["function_call"]
     id: str
     call_id: str
@@ -98,6 +120,8 @@ class FunctionCall(TypedDict):
 
 
 class FunctionCallOutput(TypedDict):
+    """A client's result of a call of a function or a free-form tool."""
+
     type: Literal["function_call_output", "custom_tool_call_output"]
     id: str
     call_id: str
@@ -120,15 +144,21 @@ Item = InputMessage | OutputItem | FunctionCallOutput | BuiltinOutput | FoundToo
 
 
 class InputTokensDetails(TypedDict):
+    """The input tokens that came from kept pages, and those newly kept for later requests."""
+
     cached_tokens: int
     cache_write_tokens: int
 
 
 class ResponseOutputTokensDetails(TypedDict):
+    """The part of the output tokens that was reasoning."""
+
     reasoning_tokens: int
 
 
 class ResponseUsage(TypedDict):
+    """The token counts of a response."""
+
     input_tokens: int
     input_tokens_details: InputTokensDetails
     output_tokens: int
@@ -137,25 +167,35 @@ class ResponseUsage(TypedDict):
 
 
 class ResponseError(TypedDict):
+    """The error that ended a response."""
+
     code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
     message: str
 
 
 class IncompleteDetails(TypedDict):
+    """The reason why a response is incomplete."""
+
     reason: Literal["max_output_tokens", "content_filter"]
 
 
 class ReasoningEcho(TypedDict):
+    """The request's settings of the reasoning."""
+
     effort: str | None
     summary: str | None
 
 
 class TextEcho(TypedDict):
+    """The request's format and verbosity of the text."""
+
     format: dict[str, Any]
     verbosity: NotRequired[str]
 
 
 class CacheOptionsEcho(TypedDict):
+    """The request's options of the prompt cache."""
+
     mode: Literal["implicit", "explicit"]
     ttl: str
 
@@ -197,12 +237,16 @@ class Response(TypedDict):
 
 
 class ResponseDeleted(TypedDict):
+    """The confirmation that a response is deleted."""
+
     id: str
     object: Literal["response"]
     deleted: Literal[True]
 
 
 class ItemList(TypedDict):
+    """A page of a response's input items."""
+
     object: Literal["list"]
     data: list[Item]
     first_id: str | None
@@ -211,49 +255,7 @@ class ItemList(TypedDict):
 
 
 class InputTokens(TypedDict):
+    """The number of input tokens of a request."""
+
     object: Literal["response.input_tokens"]
     input_tokens: int
-
-
-class ResponseEvent(TypedDict):
-    """``response.created``, ``.in_progress``, ``.completed``, ``.incomplete`` and ``.failed``."""
-
-    type: str
-    sequence_number: int
-    response: Response
-
-
-class ItemEvent(TypedDict):
-    """``response.output_item.added`` and ``.done``."""
-
-    type: str
-    sequence_number: int
-    output_index: int
-    item: OutputItem
-
-
-class PieceEvent(TypedDict):
-    """A part of an item begins, grows or ends; the optional keys depend on ``type``."""
-
-    type: str
-    sequence_number: int
-    item_id: str
-    output_index: int
-    content_index: NotRequired[int]
-    part: NotRequired[OutputTextPart | ReasoningTextPart]
-    delta: NotRequired[str]
-    text: NotRequired[str]
-    name: NotRequired[str]
-    arguments: NotRequired[str]
-    input: NotRequired[str]
-    logprobs: NotRequired[list[TokenLogprobBody]]
-
-
-class ErrorEvent(TypedDict):
-    """The stream failed before there was a response."""
-
-    type: Literal["error"]
-    sequence_number: int
-    code: str | None
-    message: str
-    param: str | None

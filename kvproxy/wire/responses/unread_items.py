@@ -75,6 +75,7 @@ def part_text(part: ContentPart, where: str, reading: RequestReading) -> str | N
 
 
 def misplaced_part(part: ContentPart, where: str) -> InvalidRequest:
+    """Return the error for a part that cannot be read where it stands."""
     param = f"{where}.type"
     if isinstance(part, UnreadResponsePart) and part.raw.get("type") is None:
         return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)

@@ -36,5 +36,6 @@ def explain_rejection(reason: str, culprit: str | None = None) -> str:
 
 
 def blamed_keyword(reason: str) -> str | None:
+    """Return the schema keyword that a compiler's message is about, or None where it points to none."""
     message = _SOURCE.split(reason)[0]
     return next((keyword for sign, keyword in _BLAME if re.search(sign, message, re.IGNORECASE)), None)

@@ -90,6 +90,7 @@ COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "ma
 
 
 def are_names(value: Any) -> bool:
+    """Return whether a value is a list of texts."""
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
@@ -122,6 +123,7 @@ def exact_bound(bound: Any, *, above: bool) -> Any:
 
 
 def beyond_exact_int(value: Any) -> bool:
+    """Return whether a value has an integer beyond ``EXACT_INT`` in it, at any depth."""
     if isinstance(value, list):
         return any(beyond_exact_int(item) for item in value)
     if isinstance(value, Mapping):

@@ -40,6 +40,8 @@ MOST_TRIED = 64
 
 @dataclass(frozen=True, slots=True)
 class RelaxedSchema:
+    """The part of a schema that can be enforced, and the keywords left out of it."""
+
     schema: dict[str, Any]
     left_out: tuple[str, ...]
     """Keywords, each once."""

@@ -14,6 +14,8 @@ _TokenId = Annotated[int, Field(ge=0)]
 
 
 class EmbeddingsBody(Strict):
+    """A request for embeddings."""
+
     model: str = Field(min_length=1, description="An upstream's model: the local one makes no embeddings.")
     input: _Text | list[_Text] | list[_TokenId] | list[list[_TokenId]] = Field(
         description="One text, several, one input of token ids, or several."
@@ -24,17 +26,23 @@ class EmbeddingsBody(Strict):
 
 
 class Embedding(TypedDict):
+    """The embedding of one input: numbers, or their bytes as base64."""
+
     object: Literal["embedding"]
     index: int
     embedding: list[float] | str
 
 
 class EmbeddingsUsage(TypedDict):
+    """The token counts of a request for embeddings."""
+
     prompt_tokens: int
     total_tokens: int
 
 
 class Embeddings(TypedDict):
+    """The embeddings of all inputs, in order."""
+
     object: Literal["list"]
     data: list[Embedding]
     model: str

@@ -29,11 +29,15 @@ class ModelBody(TypedDict):
 
 
 class ModelList(TypedDict):
+    """The served models, in OpenAI's format."""
+
     object: Literal["list"]
     data: list[ModelBody]
 
 
 class AnthropicModel(TypedDict):
+    """One model, in Anthropic's format."""
+
     type: Literal["model"]
     id: str
     display_name: str
@@ -45,6 +49,8 @@ class AnthropicModel(TypedDict):
 
 
 class AnthropicModelList(TypedDict):
+    """The served models, in Anthropic's format."""
+
     data: list[AnthropicModel]
     has_more: bool
     first_id: str | None

@@ -35,6 +35,8 @@ class KvRequest(TypedDict):
 
 
 class KvRequestList(TypedDict):
+    """The caller's newest ended requests, oldest first."""
+
     object: Literal["list"]
     data: list[KvRequest]
 

@@ -8,10 +8,14 @@ from typing_extensions import TypedDict  # pydantic reads no other on Python 3.1
 
 
 class Health(TypedDict):
+    """The state of the proxy: ``live`` while the process runs, ``ready`` while it takes requests."""
+
     status: Literal["live", "ready"]
 
 
 class Welcome(TypedDict):
+    """The base URLs for clients, and links to the other pages."""
+
     object: Literal["kvproxy"]
     version: str
     openai_base_url: str
@@ -30,4 +34,6 @@ class OpenAIErrorDetail(TypedDict):
 
 
 class OpenAIError(TypedDict):
+    """An error in OpenAI's format."""
+
     error: OpenAIErrorDetail

@@ -138,6 +138,7 @@ class _Margin:
 
 
 def new_call_id() -> str:
+    """Return a new random id of a call."""
     return f"call_{uuid.uuid4().hex[:24]}"
 
 

@@ -79,6 +79,7 @@ class HermesParser(ToolParser):
 
 
 def write(calls: Sequence[ToolCall]) -> str:
+    """Write calls as the model itself would."""
     return "\n".join(
         f'{OPEN}\n{{"name": "{call.name}", "arguments": {call.arguments}}}\n{CLOSE}' for call in calls
     )

@@ -98,6 +98,7 @@ class JsonCall:
 
     @property
     def announced(self) -> bool:
+        """Return whether it is certain that the text is a call."""
         return self.name is not None and (self._eager or self._argued or self.done)
 
     def take(self) -> str:

@@ -84,4 +84,5 @@ class Llama3JsonParser(ToolParser):
 
 
 def write(calls: Sequence[ToolCall]) -> str:
+    """Write calls as the model itself would."""
     return "; ".join(f'{{"name": "{call.name}", "parameters": {call.arguments}}}' for call in calls)

@@ -16,6 +16,8 @@ _HEAD_BEGINS = re.compile(rf"\s*{NAME}{{0,{MOST_NAME}}}(?:\[CALL_ID\][A-Za-z0-9_
 
 
 class MistralParser(ToolParser):
+    """Parses Mistral's calls, the array and the form with ``[ARGS]``."""
+
     def __init__(self, tools: Sequence[Tool] = ()) -> None:
         super().__init__(tools)
         self._state = self._in_prose
@@ -121,5 +123,6 @@ class MistralParser(ToolParser):
 
 
 def write(calls: Sequence[ToolCall]) -> str:
+    """Write calls as the model itself would."""
     items = (f'{{"name": "{call.name}", "arguments": {call.arguments}}}' for call in calls)
     return f"{MARK}[{', '.join(items)}]"

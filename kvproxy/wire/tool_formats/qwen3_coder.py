@@ -118,6 +118,7 @@ class Qwen3CoderParser(ToolParser):
 
 
 def write(calls: Sequence[ToolCall]) -> str:
+    """Write calls as the model itself would."""
     return "\n".join(_call(call) for call in calls)
 
 

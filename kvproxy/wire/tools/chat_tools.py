@@ -18,6 +18,8 @@ from kvproxy.wire.tools.tool_parameters import object_schema
 
 
 class FunctionBody(Strict):
+    """A function that the model may call."""
+
     name: str = Field(
         description=f"Up to {MOST_NAME} letters, digits and _ - . / : @.",
         json_schema_extra={"pattern": f"^{CALLABLE.pattern}$"},
@@ -28,12 +30,16 @@ class FunctionBody(Strict):
 
 
 class CustomBody(Strict):
+    """A free-form tool: the model writes a text as its input."""
+
     name: str = Field(description="As a function's.", json_schema_extra={"pattern": f"^{CALLABLE.pattern}$"})
     description: str | None = None
     format: TextFormatBody | None = None
 
 
 class ChatToolBody(Strict):
+    """A tool of a chat completion."""
+
     type: str = Field(
         default="function", description="function or custom; tools that only a provider can run are left out."
     )
@@ -42,21 +48,29 @@ class ChatToolBody(Strict):
 
 
 class FunctionName(Strict):
+    """The name of a function or a free-form tool."""
+
     name: str
 
 
 class AllowedChatTool(Strict):
+    """A tool that the model may call."""
+
     type: str = "function"
     function: FunctionName | None = None
     custom: FunctionName | None = None
 
 
 class AllowedTools(Strict):
+    """A tool choice that is limited to some of the tools."""
+
     mode: Literal["auto", "required"]
     tools: ListOf[AllowedChatTool] = Field(min_length=1)
 
 
 class ChatToolChoiceBody(Strict):
+    """The tool choice."""
+
     type: str = Field(description="function, custom or allowed_tools; as a string: none, auto or required.")
     function: FunctionName | None = None
     custom: FunctionName | None = None

@@ -31,6 +31,7 @@ class TextFormatBody(Strict):
 
     @property
     def whole(self) -> TextGrammarBody:
+        """Return the grammar, from either form."""
         return self.grammar or TextGrammarBody(definition=self.definition, syntax=self.syntax)
 
 
@@ -87,6 +88,7 @@ class InputReader:
         self._state: Literal["before", "inside", "behind", "other"] = "before"
 
     def push(self, arguments: str) -> str:
+        """Return the text that these characters of the arguments add; empty before and behind the text."""
         self._raw += arguments
         if self._state == "before":
             self._begin()

@@ -13,17 +13,9 @@ from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Oper
 from kvproxy.server.openapi.operations.common_headers import CACHED, TIMED
 from kvproxy.server.openapi.operations.error_groups import GENERATION, PROMPT
 from kvproxy.server.routes import responses_route
+from kvproxy.wire.responses.event_types import ErrorEvent, ItemEvent, PieceEvent, ResponseEvent
 from kvproxy.wire.responses.response_body import ResponsesBody
-from kvproxy.wire.responses.types import (
-    ErrorEvent,
-    InputTokens,
-    ItemEvent,
-    ItemList,
-    PieceEvent,
-    Response,
-    ResponseDeleted,
-    ResponseEvent,
-)
+from kvproxy.wire.responses.types import InputTokens, ItemList, Response, ResponseDeleted
 
 _TAG = "OpenAI Responses"
 _ID = Parameter(

@@ -86,6 +86,7 @@ class KVProxy(OpenAILike):
     @classmethod
     @override
     def class_name(cls) -> str:
+        """Return the name that LlamaIndex serialises the class by."""
         return "KVProxy"
 
     @property
@@ -96,6 +97,7 @@ class KVProxy(OpenAILike):
     @property
     @override
     def metadata(self) -> LLMMetadata:
+        """Return the model's metadata, with the context window that the proxy serves."""
         known: LLMMetadata = super().metadata
         return known.model_copy(update={"context_window": self._known_window()})
 

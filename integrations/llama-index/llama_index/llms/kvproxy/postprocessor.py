@@ -27,6 +27,7 @@ class CanonicalOrder(BaseNodePostprocessor):
     @classmethod
     @override
     def class_name(cls) -> str:
+        """Return the name that LlamaIndex serialises the class by."""
         return "CanonicalOrder"
 
     @override

@@ -34,10 +34,12 @@ class KVProxyUsage(BaseEventHandler):
     @classmethod
     @override
     def class_name(cls) -> str:
+        """Return the name that LlamaIndex serialises the class by."""
         return "KVProxyUsage"
 
     @override
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
+        """Add the tokens of an answer. Events without a count of cached tokens are skipped."""
         if not isinstance(event, LLMChatEndEvent | LLMCompletionEndEvent) or event.response is None:
             return
         counts = event.response.additional_kwargs
