@@ -137,6 +137,11 @@ def _decoded(piece: str) -> str:
         text = str(json.loads(f'"{piece}"'))
     except ValueError:
         return piece
+    return _encodable(text)
+
+
+def _encodable(text: str) -> str:
+    """Return a text with U+FFFD for each half of a surrogate pair, which JSON can carry and UTF-8 cannot."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -146,8 +151,8 @@ def _only_text(arguments: str) -> str:
     except (ValueError, RecursionError):
         return arguments
     if isinstance(value, str):
-        return value
+        return _encodable(value)
     texts = list(value.values()) if isinstance(value, dict) else []
     if isinstance(value, dict) and isinstance(value.get(INPUT), str):
-        return str(value[INPUT])
-    return texts[0] if len(texts) == 1 and isinstance(texts[0], str) else arguments
+        return _encodable(value[INPUT])
+    return _encodable(texts[0]) if len(texts) == 1 and isinstance(texts[0], str) else arguments
