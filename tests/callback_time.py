@@ -52,13 +52,13 @@ def callback_time() -> Iterator[CallbackTime]:
 
 
 CALIBRATION_S = 0.04
-"""What the work of ``slowness`` takes on a common machine."""
+"""Seconds of the work of ``slowness`` on a common machine."""
 
 
 @cache
 def slowness() -> float:
-    """How many times a common machine's processor time this one takes for a fixed piece of work, reading JSON; at least
-    1."""
+    """Measure the factor by which this machine's processor time for a fixed piece of work, reading JSON, exceeds a
+    common one's; at least 1."""
     text = "[" + ",".join(["{}"] * 200_000) + "]"
     begun = time.thread_time()
     json.loads(text, object_pairs_hook=dict)

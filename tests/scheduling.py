@@ -21,7 +21,7 @@ OWN_PROXY = (
 """Files of that folder whose tests start a proxy of their own."""
 
 FIRST = (SHARED_PROXY, "tests/clients", "tests/engine")
-"""What takes longest begins first, so that no process is left with it when the others have ended."""
+"""The longest units begin first, so that no process is left with one when the others have ended."""
 
 
 def unit(nodeid: str) -> str:

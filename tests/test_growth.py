@@ -30,7 +30,7 @@ from kvproxy.wire.responses.response_ids import ResponseIds
 from tests.documents.models import write_model
 
 FEW, TIMES, MOST = 200, 4, 8.0
-"""How many things a short body holds, how many times as many the long one does, and how much longer that may take."""
+"""Items of a short body, the factor of the long one, and the factor of time that it may take."""
 
 _STRANGERS = (Caller("x", f"tenant:{number}") for number in itertools.count())
 """Callers for whom nothing is remembered."""

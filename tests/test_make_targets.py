@@ -1,4 +1,4 @@
-"""What the README, CI and ``make help`` say to run is there."""
+"""The commands that the README, CI and ``make help`` name exist."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class MockEndpoints:
     """The body of the last answer, as far as it got."""
     connections: set[Any] = field(default_factory=set)
     left: int = 0
-    """How many clients went before a stream's end."""
+    """The number of clients that left before a stream's end."""
 
     @property
     def body(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ TEXT = "The handbook says that everybody has thirty days. " * 20
 
 
 async def using(proxy: Proxy, work: Callable[[Client], T], api_key: str | None = KEY) -> T:
-    """What ``work`` returns, on a thread, with a client of the proxy."""
+    """Run ``work`` on a thread, with a client of the proxy, and return its result."""
     async with client_of(proxy) as http:
         url = str(http.make_url("/v1"))
 

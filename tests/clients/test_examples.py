@@ -41,7 +41,7 @@ def proxy(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def example(script: str, *arguments: str, **variables: str) -> str:
-    """What it printed."""
+    """Run the example and return its output."""
     done = run(CURRENT, f"../../examples/{script}", *arguments, **variables)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout

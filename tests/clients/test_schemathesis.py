@@ -1,4 +1,4 @@
-"""What the proxy says of itself at ``/openapi.json`` is true: schemathesis asks what the document allows and what it
+"""The statements of ``/openapi.json`` are true: schemathesis asks what the document allows and what it
 forbids, and holds every answer, each event of a stream too, against it."""
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def sizes(checkout: Checkout) -> dict[str, int]:
 
 
 def names(checkout: Checkout, allowed: Mapping[str, str] = ALLOWED) -> dict[str, int]:
-    """How often each repeated name occurs: ``module NAME`` and ``class NAME`` within the proxy, and
+    """Count the places of each repeated name: ``module NAME`` and ``class NAME`` within the proxy, and
     ``integrations/PACKAGE class NAME`` for a class of the proxy that a package has too."""
     proxy = checkout.packages["kvproxy"]
     modules = {n: count for n, count in module_names(proxy).items() if n not in MODULE_NAMES}
@@ -77,7 +77,7 @@ def _classes(files: Iterable[SourceFile]) -> set[str]:
 
 
 def docstrings(checkout: Checkout) -> dict[str, int]:
-    """How many faults each package has of each kind."""
+    """Count the faults of each package by kind."""
     found = Counter(f"{kind} {area(n)}" for kind, names in docstring_faults(checkout).items() for n in names)
     return dict(sorted(found.items()))
 

@@ -1,4 +1,5 @@
-"""Which test covers which module: ``kvproxy/a/b.py`` by ``tests/a/test_b.py``, or by another one that imports it."""
+"""The table of modules and the tests that cover them: ``kvproxy/a/b.py`` by ``tests/a/test_b.py``, or by another one
+that imports it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ NONE = "none"
 
 
 def mirror_of(module: SourceFile) -> Path:
-    """Where a module's own test is. Example: ``mirror_of(disk)`` is ``tests/store/test_disk.py``"""
+    """Return the path of a module's own test. Example: ``mirror_of(disk)`` is ``tests/store/test_disk.py``"""
     folders = module.path.parts[1:-1]
     return Path("tests", *folders, f"test_{module.path.stem}.py")
 
@@ -104,7 +105,7 @@ class Coverage:
         return set(re.findall(r"\bkvproxy(?:\.\w+)+", file.text)) & self._modules.keys()
 
     def _uses(self, test: SourceFile, module: SourceFile) -> int:
-        """How often a test writes one of the module's public names."""
+        """Count the uses of the module's public names in a test."""
         own = [d.node.name for d in module.definitions if d.public and "." not in d.name]
         return sum(len(re.findall(rf"\b{name}\b", test.text)) for name in own)
 

@@ -52,7 +52,7 @@ def words(text: str) -> list[str]:
 
 
 def what_words(text: str) -> int:
-    """How many of WHAT_WORDS and WHAT_PHRASES are in ``text``."""
+    """Count the WHAT_WORDS and WHAT_PHRASES in ``text``."""
     found = sum(word.removesuffix("'s") in WHAT_WORDS for word in words(text))
     return found + len(WHAT_PHRASES.findall(text))
 

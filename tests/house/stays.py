@@ -40,7 +40,7 @@ class Move:
 
     kind: Literal["call", "return"]
     place: Place
-    """Where execution is after the move."""
+    """The module in which execution is after the move."""
     stack: tuple[int, ...]
     """Numbers of the calls that are open after it, outermost first."""
     number: int

@@ -75,7 +75,7 @@ def _parts(lane: Lane, marks: Sequence[int]) -> tuple[Part, list[Place]]:
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many calls are open in both."""
+    """Count the calls that are open in both."""
     return sum(a == b for a, b in zip(one, other, strict=False))
 
 

@@ -1,4 +1,4 @@
-"""What litellm is handed, and what is left of its answer."""
+"""The arguments that litellm is handed, and its answer after the clean-up."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def written(value: Any, draw: st.DrawFn) -> str:
 
 @st.composite
 def bodies(draw: st.DrawFn) -> tuple[str, str, str]:
-    """What stands before the name's token, the token, and what stands behind it."""
+    """Split a body into the text before the name's token, the token, and the text behind it."""
     others = [(k, v) for k, v in draw(st.dictionaries(TEXTS, VALUES, max_size=5)).items() if k != "model"]
     split = draw(st.integers(0, len(others)))
     before, after = dict(others[:split]), dict(others[split:])

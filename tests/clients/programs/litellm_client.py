@@ -143,7 +143,7 @@ def price() -> None:
 
 
 def by_reference() -> None:
-    """What litellm does not know of goes through its OpenAI provider as it is."""
+    """Fields that litellm does not know go through its OpenAI provider as they are."""
     parts = [
         {"type": "kv_document", "document": "handbook"},
         {"type": "text", "text": "\nAnswer from the text above."},
