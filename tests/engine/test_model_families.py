@@ -18,7 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from kvproxy.engine.decode.detokenizer import Vocabulary
-from kvproxy.engine.forward import tiles
+from kvproxy.engine.forward import plain_tiles
 from kvproxy.engine.forward.tile_model import from_module
 from kvproxy.engine.models.supported import check_supported
 from kvproxy.errors import SetupError
@@ -80,7 +80,7 @@ def measured() -> Iterator[None]:
     """Kernels are measured once, not for each family."""
     numerics = from_module(small_model(small_config("llama")), "llama").numerics
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiles, "measure", lambda *_, **__: numerics)
+        patch.setattr(plain_tiles, "measure", lambda *_, **__: numerics)
         yield
 
 

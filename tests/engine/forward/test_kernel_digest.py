@@ -14,7 +14,7 @@ import torch
 
 from kvproxy.bench.engine.random_models import Shape, random_module
 from kvproxy.engine.cache.page_pool import PagePool
-from kvproxy.engine.forward import fused_decoder, tiles
+from kvproxy.engine.forward import fused_decoder, plain_tiles
 from kvproxy.engine.forward.attention.call_plan import Segment
 from kvproxy.engine.forward.attention.kernels import open_kernel
 from kvproxy.engine.forward.invariance import TILES, Numerics
@@ -33,7 +33,7 @@ MEASURED = Numerics(tiles=TILES, unified=True, granule=4, exact=True, kernel="fl
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models are loaded in milliseconds: with numerics as if they had been measured."""
-    monkeypatch.setattr(tiles, "measure", lambda *_, **__: MEASURED)
+    monkeypatch.setattr(plain_tiles, "measure", lambda *_, **__: MEASURED)
 
 
 def load(kind: str = "qwen3", dtype: torch.dtype = torch.float32) -> TileModel:
@@ -94,7 +94,7 @@ def other_attention(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    monkeypatch.setattr(tiles, "open_kernel", opened)
+    monkeypatch.setattr(plain_tiles, "open_kernel", opened)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def bits_of_a_start() -> list[str]:
     torch.set_num_threads(2)
     try:
         with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tiles, "measure", lambda *_, **__: MEASURED)
+            patch.setattr(plain_tiles, "measure", lambda *_, **__: MEASURED)
             model = from_module(random_module(SHAPE, torch.bfloat16), "tiny")
             pool = PagePool(model.page_shape, 2, torch.device("cpu"))
             ids = [(7 * i + 3) % 512 for i in range(64)]
