@@ -117,11 +117,11 @@ def test_a_follower_does_not_wait_in_its_leaders_line(rigs: HarnessMaker, steppe
 def test_a_preempted_sequence_goes_on_with_the_same_bits(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     """In every phase in which a sequence may give way; each reader hears of one beginning."""
     rig = rigs(stepped.model, max_running=4, pages=40)
-    streams = flood(rig, 3, length=60, max_tokens=60) + flood(rig, 3, length=900, max_tokens=20)
+    streams = flood(rig, 3, length=60, max_tokens=200) + flood(rig, 3, length=900, max_tokens=20)
     for stream in streams[:3]:
         stream.begin()
     others = [rig.submit(prompt(i, 50), max_tokens=30, tenant="b") for i in range(4)]
-    for stream, (length, new) in zip(streams, [(60, 60)] * 3 + [(900, 20)] * 3, strict=True):
+    for stream, (length, new) in zip(streams, [(60, 200)] * 3 + [(900, 20)] * 3, strict=True):
         answer = stream.end().answer
         tokens = stream.sequence.job.token_ids
         assert len(tokens) == length and answer == rig.cold(tokens, max_tokens=new).answer
@@ -144,8 +144,13 @@ def test_one_tenants_answers_do_not_grow_at_the_cost_of_anothers(rigs: HarnessMa
 
 
 def test_any_mix_of_tenants_ends_with_the_right_answers_and_sound_pages(rigs: HarnessMaker) -> None:
+    """One tenant has all places when the first request of the other comes, so that at least one sequence gives way."""
     dice, rig = random.Random(5), rigs(max_running=3, pages=9, allowance=16)
-    asked = [
+    asked = [("a", prompt(number, 240), 400) for number in range(3)]
+    streams = [rig.submit(t, max_tokens=n, tenant="a", scope="a", readable=("a",)) for _, t, n in asked]
+    for stream in streams:
+        stream.begin()
+    mixed = [
         (
             dice.choice("aaab"),
             prompt(dice.randrange(3), dice.choice((30, 240, 600))),
@@ -153,8 +158,8 @@ def test_any_mix_of_tenants_ends_with_the_right_answers_and_sound_pages(rigs: Ha
         )
         for _ in range(24)
     ]
-    streams = []
-    for tenant, tokens, new in asked:
+    for tenant, tokens, new in [("b", prompt(0, 240), 20), *mixed]:
+        asked.append((tenant, tokens, new))
         streams.append(rig.submit(tokens, max_tokens=new, tenant=tenant, scope=tenant, readable=(tenant,)))
         if dice.random() < 0.2:
             streams[-1].begin()
@@ -165,5 +170,5 @@ def test_any_mix_of_tenants_ends_with_the_right_answers_and_sound_pages(rigs: Ha
     longest: dict[tuple[int, ...], list[int]] = {}
     for (_, tokens, new), answer in zip(asked, answers, strict=True):
         if tokens not in longest:
-            longest[tokens] = rig.cold(tokens, max_tokens=60).answer
+            longest[tokens] = rig.cold(tokens, max_tokens=max(new, 60)).answer
         assert answer == longest[tokens][:new]
