@@ -27,8 +27,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
 	@echo "make serve  the proxy on 127.0.0.1:8321 with the small bundled model"
-	@echo "make test   the tests that are not slow, in two processes (WORKERS=4: in four)"
-	@echo "make test-slow  the slow ones: real clients in environments of their own, soak, kills"
+	@echo "make test   the tests that are not slow, in two processes, 6 minutes (WORKERS=4: in four)"
+	@echo "make test-slow  the slow ones, 13 minutes: real clients in environments of their own, soak, kills"
 	@echo "make lint   ruff               make types  mypy --strict"
 	@echo "make check  what CI runs: lint, types, test, test-slow"
 	@echo "make clean  remove what these made"

@@ -20,7 +20,13 @@ OWN_PROXY = (
 )
 """Files of that folder whose tests start a proxy of their own."""
 
-FIRST = (SHARED_PROXY, "tests/clients", "tests/engine")
+FIRST = (
+    SHARED_PROXY,
+    "tests/clients/test_programs.py",
+    "tests/clients/test_langchain_package.py",
+    "tests/clients",
+    "tests/engine",
+)
 """The longest units begin first, so that no process is left with one when the others have ended."""
 
 
