@@ -253,7 +253,7 @@ class HeldDisk:
         payload: bytes,
         owner: str | None = None,
     ) -> None:
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
         if self.refuse is not None and len(self.written) >= self.refuse_after:
             raise self.refuse
         self.pages[key] = payload
@@ -262,7 +262,7 @@ class HeldDisk:
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected:
-        assert self.gate.wait(20)
+        assert self.gate.wait(60)
         if self.refuse is not None:
             raise self.refuse
         if key not in self.pages:

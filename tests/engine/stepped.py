@@ -26,7 +26,7 @@ class SteppedModel:
         self.model.tiles.steps = self._step  # type: ignore[method-assign]  # the double is the model, instrumented
 
     def _step(self, tile: Tile, kv: torch.Tensor) -> Steps:
-        assert self._held.wait(20)
+        assert self._held.wait(60)
         self.tiles += 1
         if self.fail_at is not None and self.tiles >= self.fail_at:
             self.fail_at = None

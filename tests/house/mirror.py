@@ -101,7 +101,7 @@ class Coverage:
         return {name for name in imported(file) if name in self._files and name != file.dotted}
 
     def _named(self, file: SourceFile) -> set[str]:
-        """Modules that a test starts or names by their dotted name, as in ``python -m kvproxy.bench.child``."""
+        """Return the modules that a test names, as in ``python -m kvproxy.bench.server_process``."""
         return set(re.findall(r"\bkvproxy(?:\.\w+)+", file.text)) & self._modules.keys()
 
     def _uses(self, test: SourceFile, module: SourceFile) -> int:

@@ -30,14 +30,14 @@ class Slow:
         payload: bytes,
         owner: str | None = None,
     ) -> None:
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         if self.error is not None:
             raise self.error
 
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
     ) -> Loaded | Missing | Rejected:
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         if self.error is not None:
             raise self.error
         return Missing()

@@ -55,7 +55,7 @@ class Broken:
 def resting(rig: EngineHarness) -> Iterator[None]:
     """The engine's thread waits until the block ends: what is submitted is all there when it goes on."""
     go = threading.Event()
-    rig.engine.call(lambda: go.wait(20))
+    rig.engine.call(lambda: go.wait(60))
     yield
     go.set()
 
