@@ -1,0 +1,35 @@
+// The layout of one head's keys and values in a page: PAGE positions of `dim` components.
+#pragma once
+
+enum { PAGE = 256, KEYS = 16 };  // positions of a page; positions of a group of keys
+
+// Keys, by groups of 16 positions and pairs of components, so that a register holds 16 positions:
+//   BF16: [16 groups][dim/2][16 positions][2]     F16, F32_: [16 groups][dim/2][2][16 positions]
+// Values, by pairs of positions:
+//   BF16: [128 pairs][dim][2]                     F16, F32_: [256][dim]
+// Both let a page's first n positions, n a multiple of 16, be a prefix of its memory.
+struct LayerPages {
+    int dtype;     // BF16, F16 or F32_
+    int kv_heads, dim;  // dim: a multiple of 16, at most 256
+    char* keys;    // of page 0, head 0
+    char* values;
+    int64_t head_bytes, page_bytes;  // from one head, one page to the next
+};
+
+// A tile's rows and the pages that they attend to. Row r is at position[r] of its sequence, whose page j is
+// tables[table[r] + j]. Checked at the boundary: no page id or position in it can lead out of the pool.
+struct AttentionRows {
+    int rows;
+    const int32_t* position;
+    const int32_t* table;
+    const int32_t* tables;
+};
+
+// Given by attend.h:
+//   void write_key(const LayerPages& p, int head, int page, int slot, const float* k)      dim floats
+//   void write_value(const LayerPages& p, int head, int page, int slot, const float* v)
+//   void read_rows / write_rows: a page's first n positions to and from row-major [n][dim]
+//   size_t attention_scratch_bytes(const AttentionRows&, int kv_heads, int group, int dim, int threads)
+//   void attend(const Worker& w, const AttentionPlan& plan, const LayerPages& p, int group, const float* q, float* out)
+//       q: [rows][kv_heads * group][dim], scaled by log2(e) and the model's factor; out: the same shape, float32.
+//       Ends with a barrier.
