@@ -194,7 +194,7 @@ def test_the_pages_left_behind_are_those_of_no_draft(
         answer = rig.cold(tokens, max_tokens=60, speculate=False).answer
         rig.run(tokens, max_tokens=60, speculate=speculate, predicted=spoiled(answer, errors))
         nodes = rig.on_engine(lambda rig=rig: list(rig.cache.index))  # type: ignore[misc]  # as a default it has no type
-        pages = {n.key: (n.token_ids, rig.cache.pool.view(n.page).clone()) for n in nodes}
+        pages = {n.key: (n.token_ids, rig.cache.pool.rows(n.page)) for n in nodes}
         turn = (*tokens, *answer, *prompt(6401, 20))
         cold = rig.score(turn, len(tokens), reuse=False, register=False)
         hit = rig.score(turn, len(tokens) + 59)
