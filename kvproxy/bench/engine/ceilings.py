@@ -85,7 +85,7 @@ def work_of(model: TileModel) -> CeilingWork:
         heads=shape.kv_heads * model.group,
         kv_heads=shape.kv_heads,
         head_dim=shape.head_dim,
-        layer_weights=sum(x.in_features * x.out_features for x in model.linears()),
+        layer_weights=sum(x.in_features * x.out_features for x in model.tiles.linears()),
         head_weights=int(model.config.hidden_size) * model.vocab_size,
         item_bytes=model.dtype.itemsize,
     )
@@ -101,8 +101,8 @@ def measure_ceilings(model: TileModel, seconds: float = _SECONDS) -> Ceilings:
         weight = torch.randn(columns, inner).to(model.dtype)
         took = _best(partial(linear, x, weight), seconds)
         products.append(_product("torch", rows, inner, columns, took))
-    for layer in {(x.in_features, x.out_features): x for x in model.linears()}.values():
-        for rows in sorted({64, model.numerics.tiles[-1]}):
+    for layer in {(x.in_features, x.out_features): x for x in model.tiles.linears()}.values():
+        for rows in sorted({64, model.numerics.largest}):
             x = torch.randn(rows, layer.in_features).to(model.dtype)
             took = _best(partial(layer, x), seconds)
             products.append(_product("tile", rows, layer.in_features, layer.out_features, took))
