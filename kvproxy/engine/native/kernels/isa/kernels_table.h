@@ -4,6 +4,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Plain data, the same types for all instruction sets: they are found from inside a set's namespace too.
+namespace kvproxy {
+#include "../threads/team.h"
+#include "../product/packed.h"
+#include "../attention/pages.h"
+#include "../decoder/decoder.h"
+}  // namespace kvproxy
+
 struct kvp_kernels {
     const char* name;
     int lanes;     // float32 lanes of a vector
