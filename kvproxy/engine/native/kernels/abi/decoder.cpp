@@ -5,15 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../attention/check.h"
 #include "../isa/kernels_table.h"
+#include "decoder_abi.h"
 #include "errors.h"
 #include "matrix.h"
 
-namespace {
+using namespace kvproxy;
 
-#include "../attention/pages.h"
-#include "../decoder/decoder.h"
+namespace {
 
 const int MOST_ROWS = 1 << 16, MOST_THREADS = 1024;
 
@@ -57,7 +56,7 @@ int take_product(const kvp_product& from, int64_t columns, int64_t width, const 
     to->parts = from.parts;
     for (int i = 0; i < from.parts; i++) {
         if (!from.part[i]) return kvp_fail(KVP_BAD_ARGUMENT, "matrix %d of %s is missing", i, name);
-        const Matrix& m = *(const Matrix*)kvp_matrix_of(from.part[i]);
+        const Matrix& m = *kvp_matrix_of(from.part[i]);
         if (m.width != width) {
             return kvp_fail(KVP_BAD_ARGUMENT, "%s has %lld inputs, not %lld", name, (long long)m.width, (long long)width);
         }
@@ -190,11 +189,11 @@ KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const k
     Use use(decoder);
     if (!use.taken) return kvp_fail(KVP_BAD_ARGUMENT, "the decoder is in use by another thread");
     const kvp_kernels* k = kvp_kernels_in_use();
-    char* scratch = scratch_of(decoder, k->step_scratch_bytes(&d, tile->rows, threads));
+    char* scratch = scratch_of(decoder, k->step_scratch_bytes(d, tile->rows, threads));
     if (!scratch) return kvp_fail(KVP_NO_MEMORY, "no memory for a tile of %d rows", tile->rows);
     AttentionRows rows = {tile->rows, tile->positions, tile->row_tables, tile->tables};
     Step step = {rows, tile->token_ids, tile->hidden, tile->angles, first, end};
-    if (k->run_step(&d, &step, &p, scratch, threads)) {
+    if (k->run_step(d, step, p, scratch, threads)) {
         return kvp_fail(KVP_NO_MEMORY, "no memory for the attention of %d rows", tile->rows);
     }
     return KVP_OK;
@@ -208,8 +207,8 @@ KVP_API int kvp_decoder_logits(kvp_decoder* decoder, const float* hidden, int32_
     Use use(decoder);
     if (!use.taken) return kvp_fail(KVP_BAD_ARGUMENT, "the decoder is in use by another thread");
     const kvp_kernels* k = kvp_kernels_in_use();
-    char* scratch = scratch_of(decoder, k->logits_scratch_bytes(&decoder->head, rows));
+    char* scratch = scratch_of(decoder, k->logits_scratch_bytes(decoder->head, rows));
     if (!scratch) return kvp_fail(KVP_NO_MEMORY, "no memory for the logits of %d rows", rows);
-    k->run_logits(&decoder->head, hidden, rows, scratch, logits, likeliest, threads);
+    k->run_logits(decoder->head, hidden, rows, scratch, logits, likeliest, threads);
     return KVP_OK;
 }

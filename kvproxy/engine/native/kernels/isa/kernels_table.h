@@ -16,6 +16,12 @@ struct kvp_kernels {
     const char* name;
     int lanes;     // float32 lanes of a vector
     int pair_dot;  // whether products of bf16 pairs are one instruction
+    // See decoder/entry.h.
+    size_t (*step_scratch_bytes)(const kvproxy::Decoder&, int rows, int threads);
+    int (*run_step)(const kvproxy::Decoder&, const kvproxy::Step&, const kvproxy::Pool&, char* scratch, int threads);
+    size_t (*logits_scratch_bytes)(const kvproxy::Product& head, int rows);
+    void (*run_logits)(const kvproxy::Product& head, const float* hidden, int rows, void* scratch, float* logits,
+                       int64_t* likeliest, int threads);
 };
 
 extern "C" {
