@@ -20,9 +20,10 @@ _OPENMP = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The library, loaded and set up. ``calls`` has the functions of ``kernels/kvproxy.h`` with their types."""
+    """The library, loaded and set up."""
 
-    calls: ctypes.CDLL
+    library: ctypes.CDLL
+    """The functions of ``kernels/kvproxy.h``, with their types."""
     instructions: str
     """The instruction set in use."""
     available: tuple[str, ...]
@@ -33,6 +34,24 @@ class Kernels:
     """Name and version, e.g. ``gcc 12.2.0``."""
     team: bool
     """Whether calls use the threads of torch's OpenMP; else each runs on its caller's alone."""
+
+    def check(self, code: int) -> None:
+        """Raise `KernelCallError` or MemoryError where the call just made on this thread returned less than 0."""
+        if code < 0:
+            message = self.library.kvp_last_error().decode(errors="replace")
+            raise (
+                MemoryError(message) if code == signatures.NO_MEMORY else signatures.KernelCallError(message)
+            )
+
+    def made(self, handle: int | None, what: str) -> int:
+        """Return the handle of what the call just made on this thread; raise `KernelCallError` where it made nothing.
+
+        ``kernels.made(library.kvp_decoder_new(shape), "a decoder")``
+        """
+        if handle:
+            return handle
+        message = self.library.kvp_last_error().decode(errors="replace")
+        raise signatures.KernelCallError(f"{what}: {message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +70,14 @@ def load_kernels() -> Kernels | NoKernels:
     found = _open()
     if isinstance(found, NoKernels):
         return found
-    calls = found
-    _choose(calls)
+    _choose(found)
     return Kernels(
-        calls=calls,
-        instructions=calls.kvp_chosen().decode(),
-        available=tuple(calls.kvp_instruction_sets().decode().split()),
-        digest=calls.kvp_source_digest().decode(),
-        compiler=calls.kvp_compiler().decode(),
-        team=_use_team_of_torch(calls),
+        library=found,
+        instructions=found.kvp_chosen().decode(),
+        available=tuple(found.kvp_instruction_sets().decode().split()),
+        digest=found.kvp_source_digest().decode(),
+        compiler=found.kvp_compiler().decode(),
+        team=_use_team_of_torch(found),
     )
 
 
@@ -75,32 +93,29 @@ def _open(path: Path = compile_library.LIBRARY) -> ctypes.CDLL | NoKernels:
     if compile_library.KERNELS.is_dir() and built[0] != compile_library.source_digest():
         return NoKernels("they were compiled from other sources than are here", compile_again)
     try:
-        calls = ctypes.CDLL(str(path))
-        if calls.kvp_abi_version() != signatures.ABI:
+        library = ctypes.CDLL(str(path))
+        if library.kvp_abi_version() != signatures.ABI:
             return NoKernels("the library is another version's", compile_again)
-        signatures.declare(calls)
+        signatures.declare(library)
     except (OSError, AttributeError) as e:
         return NoKernels(f"the library cannot be loaded: {e}", compile_again)
-    return calls
+    return library
 
 
-def _choose(calls: ctypes.CDLL) -> None:
+def _choose(library: ctypes.CDLL) -> None:
     name = os.environ.get(CHOICE)
-    if not name:
-        return
-    try:
-        calls.kvp_choose(name.encode())
-    except signatures.KernelCallError as e:
-        there_are = ", ".join(calls.kvp_instruction_sets().decode().split())
-        raise SetupError(f"{CHOICE}={name}: {e}; this machine can use {there_are}") from None
+    if name and library.kvp_choose(name.encode()) < 0:
+        there_are = ", ".join(library.kvp_instruction_sets().decode().split())
+        message = library.kvp_last_error().decode()
+        raise SetupError(f"{CHOICE}={name}: {message}; this machine can use {there_are}")
 
 
-def _use_team_of_torch(calls: ctypes.CDLL) -> bool:
+def _use_team_of_torch(library: ctypes.CDLL) -> bool:
     """Hand over the OpenMP functions that torch itself calls: a second team of threads would cost a whole core."""
     for scope in _scopes_of_torch():
         addresses = [_address(scope, name) for name in _OPENMP]
         if None not in addresses:
-            calls.kvp_use_openmp(*addresses)
+            library.kvp_use_openmp(*addresses)
             return True
     return False
 
