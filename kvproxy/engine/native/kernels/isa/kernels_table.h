@@ -12,10 +12,17 @@ namespace kvproxy {
 #include "../decoder/decoder.h"
 }  // namespace kvproxy
 
+// What is given to them was checked: see abi/.
 struct kvp_kernels {
     const char* name;
     int lanes;     // float32 lanes of a vector
     int pair_dot;  // whether products of bf16 pairs are one instruction
+    size_t (*matrix_bytes)(int dtype, int64_t columns, int64_t width);
+    // rows: one for each column, whole panels of them; null: zeros
+    void (*pack_matrix)(const kvproxy::Matrix* matrix, void* panels, const void* const* rows, int threads);
+    size_t (*linear_scratch_bytes)(const kvproxy::Matrix* matrix, int rows, int threads);
+    void (*linear)(const kvproxy::Matrix* matrix, const void* x, int dtype, int rows, void* scratch, float* y, int threads);
+
     // See decoder/entry.h.
     size_t (*step_scratch_bytes)(const kvproxy::Decoder&, int rows, int threads);
     int (*run_step)(const kvproxy::Decoder&, const kvproxy::Step&, const kvproxy::Pool&, char* scratch, int threads);
