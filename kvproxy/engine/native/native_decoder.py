@@ -24,7 +24,7 @@ from kvproxy.engine.native.decoder_abi import (
     CProduct,
     CTile,
 )
-from kvproxy.engine.native.library import Kernels, load_kernels
+from kvproxy.engine.native.kernel_library import Kernels
 from kvproxy.engine.native.native_tile import NativeTile
 from kvproxy.engine.native.packed_matrix import PackedMatrix
 
@@ -90,15 +90,11 @@ class DecoderWeights:
 class NativeDecoder:
     """A decoder in the native library. One thread at a time; each call runs on torch's own team of threads."""
 
-    def __init__(self, weights: DecoderWeights) -> None:
-        """Describe the weights to the library; they stay where they are, and are kept alive.
-
-        Example: ``NativeDecoder(pack_decoder(body, head, config, shape))``
-        """
-        self._kernels = load_kernels()
+    def __init__(self, kernels: Kernels, weights: DecoderWeights) -> None:
+        """Describe the weights to the library; they stay where they are, and are kept alive."""
+        self._kernels = kernels
         self.weights = weights
         self.layers = len(weights.layers)
-        self._likeliest = torch.zeros(1, dtype=torch.int64)
         shape = CDecoderShape(
             layers=self.layers,
             hidden=weights.hidden,
@@ -117,9 +113,7 @@ class NativeDecoder:
             head=_product(weights.head),
         )
         library = self._kernels.library
-        self._handle = library.kvp_decoder_new(ctypes.byref(shape))
-        if not self._handle:
-            raise self._kernels.error("the decoder's weights")
+        self._handle = kernels.made(library.kvp_decoder_new(ctypes.byref(shape)), "a decoder")
         weakref.finalize(self, library.kvp_decoder_free, self._handle)
         for i, layer in enumerate(weights.layers):
             self._kernels.check(
@@ -174,14 +168,15 @@ class NativeDecoder:
         return logits, likeliest.tolist()
 
 
-def pack_decoder(body: Any, head: nn.Linear, config: Any, shape: PageShape) -> DecoderWeights:
+def pack_decoder(
+    kernels: Kernels, body: Any, head: nn.Linear, config: Any, shape: PageShape
+) -> DecoderWeights:
     """Pack the weights of a transformers decoder, layer by layer, and free the plain ones: one model in memory, not two.
 
     ``body``: the model without its output head; ``config``: transformers'; ``shape``: of its pages.
 
-    Example: ``pack_decoder(model.get_decoder(), model.lm_head, model.config, shape)``
+    Example: ``pack_decoder(load_kernels(), model.get_decoder(), model.lm_head, model.config, shape)``
     """
-    kernels = load_kernels()
     layers = []
     for i in range(len(body.layers)):
         layers.append(_pack_layer(kernels, body.layers[i]))

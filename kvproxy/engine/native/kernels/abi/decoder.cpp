@@ -14,6 +14,8 @@ using namespace kvproxy;
 
 namespace {
 
+#include "../attention/check.h"
+
 const int MOST_ROWS = 1 << 16, MOST_THREADS = 1024;
 
 }  // namespace
@@ -22,6 +24,7 @@ struct kvp_decoder {
     Decoder d;
     Product head;
     int layers_set;
+    void* plan;
     char* scratch;
     size_t scratch_bytes;
     int busy;
@@ -168,6 +171,7 @@ KVP_API int kvp_decoder_set_layer(kvp_decoder* decoder, int32_t index, const kvp
 
 KVP_API void kvp_decoder_free(kvp_decoder* decoder) {
     if (!decoder) return;
+    kvp_kernels_in_use()->free_step_plan(decoder->plan);
     free(decoder->d.layer);
     free(decoder->scratch);
     free(decoder);
@@ -190,10 +194,11 @@ KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const k
     if (!use.taken) return kvp_fail(KVP_BAD_ARGUMENT, "the decoder is in use by another thread");
     const kvp_kernels* k = kvp_kernels_in_use();
     char* scratch = scratch_of(decoder, k->step_scratch_bytes(d, tile->rows, threads));
-    if (!scratch) return kvp_fail(KVP_NO_MEMORY, "no memory for a tile of %d rows", tile->rows);
+    if (!decoder->plan) decoder->plan = k->new_step_plan();
+    if (!scratch || !decoder->plan) return kvp_fail(KVP_NO_MEMORY, "no memory for a tile of %d rows", tile->rows);
     AttentionRows rows = {tile->rows, tile->positions, tile->row_tables, tile->tables};
     Step step = {rows, tile->token_ids, tile->hidden, tile->angles, first, end};
-    if (k->run_step(d, step, p, scratch, threads)) {
+    if (k->run_step(d, step, p, scratch, decoder->plan, threads)) {
         return kvp_fail(KVP_NO_MEMORY, "no memory for the attention of %d rows", tile->rows);
     }
     return KVP_OK;

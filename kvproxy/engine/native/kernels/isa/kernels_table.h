@@ -25,7 +25,10 @@ struct kvp_kernels {
 
     // See decoder/entry.h.
     size_t (*step_scratch_bytes)(const kvproxy::Decoder&, int rows, int threads);
-    int (*run_step)(const kvproxy::Decoder&, const kvproxy::Step&, const kvproxy::Pool&, char* scratch, int threads);
+    void* (*new_step_plan)(void);
+    void (*free_step_plan)(void* plan);
+    int (*run_step)(const kvproxy::Decoder&, const kvproxy::Step&, const kvproxy::Pool&, char* scratch, void* plan,
+                    int threads);
     size_t (*logits_scratch_bytes)(const kvproxy::Product& head, int rows);
     void (*run_logits)(const kvproxy::Product& head, const float* hidden, int rows, void* scratch, float* logits,
                        int64_t* likeliest, int threads);
