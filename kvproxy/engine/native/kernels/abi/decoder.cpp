@@ -9,11 +9,12 @@
 #include "decoder_abi.h"
 #include "errors.h"
 #include "matrix.h"
-#include "pool.h"
 
 using namespace kvproxy;
 
 namespace {
+
+#include "../attention/check.h"
 
 const int MOST_ROWS = 1 << 16, MOST_THREADS = 1024;
 
@@ -23,6 +24,7 @@ struct kvp_decoder {
     Decoder d;
     Product head;
     int layers_set;
+    void* plan;
     char* scratch;
     size_t scratch_bytes;
     int busy;
@@ -32,7 +34,7 @@ namespace {
 
 // One call at a time: the scratch memory is the decoder's.
 struct Use {
-    explicit Use(kvp_decoder* of) : decoder(of), taken(!__atomic_exchange_n(&of->busy, 1, __ATOMIC_ACQUIRE)) {}
+    explicit Use(kvp_decoder* decoder) : decoder(decoder), taken(!__atomic_exchange_n(&decoder->busy, 1, __ATOMIC_ACQUIRE)) {}
     ~Use() {
         if (taken) __atomic_store_n(&decoder->busy, 0, __ATOMIC_RELEASE);
     }
@@ -73,6 +75,28 @@ int take_product(const kvp_product& from, int64_t columns, int64_t width, const 
 
 int64_t interleaved(int64_t intermediate) { return (intermediate + 15) / 16 * 32; }
 
+int element_bytes(int dtype) { return dtype == F32_ ? 4 : 2; }
+
+int check_pool(const Decoder& d, const kvp_pool* from, Pool* to) {
+    if (!from || !from->data) return kvp_fail(KVP_BAD_ARGUMENT, "the pool is missing");
+    if (from->dtype != BF16 && from->dtype != F16 && from->dtype != F32_) {
+        return kvp_fail(KVP_BAD_ARGUMENT, "pages of dtype %d cannot be attended to", from->dtype);
+    }
+    if (from->pages < 2) return kvp_fail(KVP_BAD_ARGUMENT, "a pool of %d pages has none to hand out", from->pages);
+    to->data = (char*)from->data;
+    to->dtype = from->dtype;
+    to->pages = from->pages;
+    to->page_bytes = (int64_t)PAGE * d.dim * element_bytes(from->dtype);
+    to->head_bytes = to->page_bytes * from->pages;
+    to->kind_bytes = to->head_bytes * d.kv_heads;
+    to->layer_bytes = to->kind_bytes * 2;
+    if (from->bytes != to->layer_bytes * d.layers) {
+        return kvp_fail(KVP_BAD_ARGUMENT, "the pool has %lld bytes, not %lld", (long long)from->bytes,
+                        (long long)(to->layer_bytes * d.layers));
+    }
+    return KVP_OK;
+}
+
 int check_tile(const Decoder& d, const kvp_tile* t, int pages) {
     if (!t || !t->token_ids || !t->positions || !t->row_tables || !t->tables || !t->hidden || !t->angles) {
         return kvp_fail(KVP_BAD_ARGUMENT, "the tile lacks one of its arrays");
@@ -85,7 +109,9 @@ int check_tile(const Decoder& d, const kvp_tile* t, int pages) {
     }
     AttentionRows rows = {t->rows, t->positions, t->row_tables, t->tables};
     const char* reason = nullptr;
-    if (check_rows(rows, t->table_entries, pages, &reason)) return kvp_fail(KVP_BAD_ARGUMENT, "%s", reason);
+    if (int row = check_rows(rows, t->table_entries, pages, &reason)) {
+        return kvp_fail(KVP_BAD_ARGUMENT, "a row of the tile: %s (%d)", reason ? reason : "not in the pool", row);
+    }
     return KVP_OK;
 }
 
@@ -145,6 +171,7 @@ KVP_API int kvp_decoder_set_layer(kvp_decoder* decoder, int32_t index, const kvp
 
 KVP_API void kvp_decoder_free(kvp_decoder* decoder) {
     if (!decoder) return;
+    kvp_kernels_in_use()->free_step_plan(decoder->plan);
     free(decoder->d.layer);
     free(decoder->scratch);
     free(decoder);
@@ -161,16 +188,17 @@ KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const k
     }
     if (threads < 1 || threads > MOST_THREADS) return kvp_fail(KVP_BAD_ARGUMENT, "%d threads", threads);
     Pool p;
-    if (int e = kvp_check_pool(pool, d.layers, d.kv_heads, d.dim, &p)) return e;
+    if (int e = check_pool(d, pool, &p)) return e;
     if (int e = check_tile(d, tile, p.pages)) return e;
     Use use(decoder);
     if (!use.taken) return kvp_fail(KVP_BAD_ARGUMENT, "the decoder is in use by another thread");
     const kvp_kernels* k = kvp_kernels_in_use();
     char* scratch = scratch_of(decoder, k->step_scratch_bytes(d, tile->rows, threads));
-    if (!scratch) return kvp_fail(KVP_NO_MEMORY, "no memory for a tile of %d rows", tile->rows);
+    if (!decoder->plan) decoder->plan = k->new_step_plan();
+    if (!scratch || !decoder->plan) return kvp_fail(KVP_NO_MEMORY, "no memory for a tile of %d rows", tile->rows);
     AttentionRows rows = {tile->rows, tile->positions, tile->row_tables, tile->tables};
     Step step = {rows, tile->token_ids, tile->hidden, tile->angles, first, end};
-    if (k->run_step(d, step, p, scratch, threads)) {
+    if (k->run_step(d, step, p, scratch, decoder->plan, threads)) {
         return kvp_fail(KVP_NO_MEMORY, "no memory for the attention of %d rows", tile->rows);
     }
     return KVP_OK;
