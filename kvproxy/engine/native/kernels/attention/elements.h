@@ -3,12 +3,6 @@
 // `width` is the number of columns of a pair: KEYS positions for keys, dim components for values (see pages.h).
 #pragma once
 
-#if defined(__clang__)
-#define KVP_UNROLL _Pragma("unroll")
-#else
-#define KVP_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 struct Bf16Pairs {
     typedef uint16_t Element;
     enum { PAIRED = 1, DOT = KVP_PAIR_DOT };  // PAIRED: two elements stand in a word; DOT: weights are bf16 pairs too

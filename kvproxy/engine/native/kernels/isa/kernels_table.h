@@ -32,6 +32,13 @@ struct kvp_kernels {
     size_t (*logits_scratch_bytes)(const kvproxy::Product& head, int rows);
     void (*run_logits)(const kvproxy::Product& head, const float* hidden, int rows, void* scratch, float* logits,
                        int64_t* likeliest, int threads);
+
+    // See paged.h.
+    void (*write_kv)(const kvproxy::LayerPages&, const kvproxy::AttentionRows&, const float* k, const float* v, int threads);
+    int (*attend_rows)(const kvproxy::LayerPages&, const kvproxy::AttentionRows&, int group, const float* q, float* out,
+                       int threads);
+    void (*read_rows)(const kvproxy::LayerPages&, int head, int page, int n, void* keys, void* values);
+    void (*write_rows)(const kvproxy::LayerPages&, int head, int page, int n, const void* keys, const void* values);
 };
 
 extern "C" {
