@@ -1,6 +1,7 @@
 // The team of threads: torch's own OpenMP threads, found by the caller; a second pool beside it costs a whole core.
 #include <stddef.h>
 #include <stdint.h>
+#include "../kvproxy.h"
 #include "team.h"
 #if defined(__linux__)
 #include <linux/futex.h>
@@ -85,7 +86,7 @@ extern "C" void kvp_team_run(int threads, void (*task)(kvp_team*, int, void*), v
 }
 
 // The functions GOMP_parallel, omp_get_thread_num and omp_get_num_threads of the OpenMP library that torch has loaded.
-extern "C" void kvp_use_openmp(void* parallel, void* number, void* count) {
+KVP_API void kvp_use_openmp(void* parallel, void* number, void* count) {
     thread_number = (int (*)(void))number;
     thread_count = (int (*)(void))count;
     gomp_parallel = (Parallel)parallel;
