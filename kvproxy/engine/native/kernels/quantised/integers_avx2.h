@@ -28,8 +28,8 @@ KVP_INLINE F32 signed_byte_floats(const uint8_t* p) {
 template <int BITS> struct ByteDot {
     static constexpr int BIAS = 0;
     struct Pair { Ints w0, w1; };
-    static KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {w0, w1}; }
-    static KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
+    KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {w0, w1}; }
+    KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
         Ints sums = _mm256_add_epi16(_mm256_maddubs_epi16(w.w0, a0), _mm256_maddubs_epi16(w.w1, a1));
         return _mm256_add_epi32(acc, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
     }
@@ -38,16 +38,16 @@ template <int BITS> struct ByteDot {
 template <> struct ByteDot<8> {
     static constexpr int BIAS = 128;
     struct Pair { Ints w0, w1, size0, size1; };
-    static KVP_INLINE Pair prepare(Ints w0, Ints w1) {
+    KVP_INLINE Pair prepare(Ints w0, Ints w1) {
         const Ints sign = _mm256_set1_epi8((char)0x80);
         Ints s0 = _mm256_xor_si256(w0, sign), s1 = _mm256_xor_si256(w1, sign);
         return {s0, s1, _mm256_abs_epi8(s0), _mm256_abs_epi8(s1)};
     }
-    static KVP_INLINE Ints one(Ints acc, Ints w, Ints size, Ints a) {
+    KVP_INLINE Ints one(Ints acc, Ints w, Ints size, Ints a) {
         Ints sums = _mm256_maddubs_epi16(size, _mm256_sign_epi8(a, w));
         return _mm256_add_epi32(acc, _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
     }
-    static KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
+    KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
         return one(one(acc, w.w0, w.size0, a0), w.w1, w.size1, a1);
     }
 };

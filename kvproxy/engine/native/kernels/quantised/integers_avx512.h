@@ -28,8 +28,8 @@ KVP_INLINE F32 signed_byte_floats(const uint8_t* p) {
 template <int BITS> struct ByteDot {
     static constexpr int BIAS = 0;
     struct Pair { Ints w0, w1; };
-    static KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {w0, w1}; }
-    static KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
+    KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {w0, w1}; }
+    KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
         return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(acc, w.w0, a0), w.w1, a1);
     }
 };
@@ -38,8 +38,8 @@ template <int BITS> struct ByteDot {
 template <int BITS> struct ByteDot {
     static constexpr int BIAS = 0;
     struct Pair { Ints w0, w1; };
-    static KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {w0, w1}; }
-    static KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
+    KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {w0, w1}; }
+    KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
         Ints sums = _mm512_add_epi16(_mm512_maddubs_epi16(w.w0, a0), _mm512_maddubs_epi16(w.w1, a1));
         return _mm512_add_epi32(acc, _mm512_madd_epi16(sums, _mm512_set1_epi16(1)));
     }
@@ -48,16 +48,16 @@ template <int BITS> struct ByteDot {
 template <> struct ByteDot<8> {
     static constexpr int BIAS = 128;
     struct Pair { Ints w0, w1; __mmask64 minus0, minus1; };
-    static KVP_INLINE Pair prepare(Ints w0, Ints w1) {
+    KVP_INLINE Pair prepare(Ints w0, Ints w1) {
         const Ints sign = _mm512_set1_epi8((char)0x80);
         Ints s0 = _mm512_xor_si512(w0, sign), s1 = _mm512_xor_si512(w1, sign);
         return {_mm512_abs_epi8(s0), _mm512_abs_epi8(s1), _mm512_movepi8_mask(s0), _mm512_movepi8_mask(s1)};
     }
-    static KVP_INLINE Ints one(Ints acc, Ints w, __mmask64 minus, Ints a) {
+    KVP_INLINE Ints one(Ints acc, Ints w, __mmask64 minus, Ints a) {
         Ints signed_a = _mm512_mask_sub_epi8(a, minus, _mm512_setzero_si512(), a);
         return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w, signed_a), _mm512_set1_epi16(1)));
     }
-    static KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
+    KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
         return one(one(acc, w.w0, w.minus0, a0), w.w1, w.minus1, a1);
     }
 };

@@ -33,12 +33,12 @@ KVP_INLINE F32 signed_byte_floats(const uint8_t* p) {
 template <int BITS> struct ByteDot {
     static constexpr int BIAS = BITS == 8 ? 128 : 0;
     struct Pair { int8x16_t w0, w1; };
-    static KVP_INLINE int8x16_t as_signed(Ints w) {
+    KVP_INLINE int8x16_t as_signed(Ints w) {
         int8x16_t s = vreinterpretq_s8_s32(w);
         return BITS == 8 ? veorq_s8(s, vdupq_n_s8((int8_t)-128)) : s;
     }
-    static KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {as_signed(w0), as_signed(w1)}; }
-    static KVP_INLINE Ints one(Ints acc, int8x16_t w, int8x16_t a) {
+    KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {as_signed(w0), as_signed(w1)}; }
+    KVP_INLINE Ints one(Ints acc, int8x16_t w, int8x16_t a) {
 #if defined(__ARM_FEATURE_DOTPROD)
         return vdotq_s32(acc, w, a);
 #else
@@ -47,7 +47,7 @@ template <int BITS> struct ByteDot {
         return vaddq_s32(acc, vpaddq_s32(low, high));
 #endif
     }
-    static KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
+    KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
         return one(one(acc, w.w0, vreinterpretq_s8_s32(a0)), w.w1, vreinterpretq_s8_s32(a1));
     }
 };

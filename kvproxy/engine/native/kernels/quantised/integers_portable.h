@@ -29,8 +29,8 @@ KVP_INLINE F32 signed_byte_floats(const uint8_t* p) { F32 r; KVP_LANES(i) r.x[i]
 template <int BITS> struct ByteDot {
     static constexpr int BIAS = 0;
     struct Pair { Ints w0, w1; };
-    static KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {w0, w1}; }
-    static KVP_INLINE Ints one(Ints acc, const Ints& w, const Ints& a) {
+    KVP_INLINE Pair prepare(Ints w0, Ints w1) { return {w0, w1}; }
+    KVP_INLINE Ints one(Ints acc, const Ints& w, const Ints& a) {
         uint8_t wb[4 * L];
         int8_t ab[4 * L];
         __builtin_memcpy(wb, &w, sizeof wb);
@@ -38,7 +38,7 @@ template <int BITS> struct ByteDot {
         KVP_LANES(i) for (int j = 0; j < 4; j++) acc.x[i] += wb[4 * i + j] * ab[4 * i + j];
         return acc;
     }
-    static KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
+    KVP_INLINE Ints dot(Ints acc, const Pair& w, Ints a0, Ints a1) {
         return one(one(acc, w.w0, a0), w.w1, a1);
     }
 };

@@ -48,12 +48,12 @@ template <class F> static inline void write_panel(uint8_t* p, int kind, int64_t 
 }
 
 // Writes one panel. rows: the addresses of its 32 columns' rows of `kind`; null behind the last column, whose sums are 0.
-static inline void write_quantised_panel(void* p, int kind, int64_t width, const uint8_t* const* rows) {
+static inline void pack_panel(void* p, int kind, int64_t width, const uint8_t* const* rows) {
     with_format(format_of_kind(kind), [&](auto f) { write_panel<decltype(f)>((uint8_t*)p, kind, width, rows); });
 }
 
 // A row of `kind` as float32: the weights that the products compute with.
-static inline void read_quantised_row(float* out, int kind, int64_t width, const uint8_t* row) {
+static inline void read_row(float* out, int kind, int64_t width, const uint8_t* row) {
     int format = format_of_kind(kind);
     for (int64_t g = 0; g < width / GROUP; g++) {
         WeightGroup w = {};

@@ -44,7 +44,7 @@ template <class F> KVP_INLINE typename ByteDot<F::BITS>::Pair weights(const uint
 
 // Adds one group's terms to y[R][VECTORS], for registers v0 to v0 + BLOCK_VECTORS. d, dmin: the header's factors.
 template <class F, int R>
-KVP_INLINE void add_group(F32 (*y)[VECTORS], const uint8_t* p, const QuantisedRow* rows, int64_t group, int v0,
+KVP_INLINE void add_group(F32 (*y)[VECTORS], const uint8_t* p, const Row* rows, int64_t group, int v0,
                           const F32* d, const F32* dmin) {
     typedef ByteDot<F::BITS> D;
     enum { C = BLOCK_VECTORS, PAIRS = QUADS / 2 / F::SCALES };
@@ -86,8 +86,8 @@ KVP_INLINE void add_group(F32 (*y)[VECTORS], const uint8_t* p, const QuantisedRo
 
 // out[R][PANEL]: the sums of R rows with one panel, without a bias.
 template <class F, int R>
-static void panel_rows(const uint8_t* p, int64_t width, const QuantisedRow* given, float (*out)[PANEL]) {
-    QuantisedRow rows[R];
+static void panel_rows(const uint8_t* p, int64_t width, const Row* given, float (*out)[PANEL]) {
+    Row rows[R];
     F32 y[R][VECTORS], d[VECTORS], dmin[VECTORS];
     for (int r = 0; r < R; r++) {
         rows[r] = given[r];
@@ -108,7 +108,7 @@ static void panel_rows(const uint8_t* p, int64_t width, const QuantisedRow* give
         for (int v = 0; v < VECTORS; v++) store(out[r] + L * v, y[r][v]);
 }
 
-template <class F> static inline void panel_block(int count, const uint8_t* p, int64_t width, const QuantisedRow* rows,
+template <class F> static inline void panel_block(int count, const uint8_t* p, int64_t width, const Row* rows,
                                                   float (*out)[PANEL]) {
     switch (count) {
         case 1: return panel_rows<F, 1>(p, width, rows, out);
@@ -124,10 +124,9 @@ template <class F> static inline void panel_block(int count, const uint8_t* p, i
     }
 }
 
-// product() for a quantised matrix: see product/packed.h.
+// product() of product/packed.h for a quantised matrix.
 template <class Epilogue>
-static void product_quantised(const Worker& w, const Matrix& m, const PackedRows& x, int rows, Epilogue e) {
-    quantise_rows(w, x, rows);
+static void product(const Worker& w, const Matrix& m, const PackedRows& x, int rows, Epilogue e) {
     const PanelEntry* entries = (const PanelEntry*)m.panels;
     int panels = (int)((m.columns + PANEL - 1) / PANEL);
     // Blocks as equal as can be: 8 rows are 4 and 4 rather than 6 and 2.
@@ -138,9 +137,9 @@ static void product_quantised(const Worker& w, const Matrix& m, const PackedRows
         with_format((int)entries[panel].format, [&](auto f) {
             for (int block = 0; block < blocks; block++) {
                 int first = (int)((int64_t)rows * block / blocks), end = (int)((int64_t)rows * (block + 1) / blocks);
-                QuantisedRow given[BLOCK_ROWS];
+                Row given[BLOCK_ROWS];
                 alignas(64) float y[BLOCK_ROWS][PANEL];
-                for (int r = first; r < end; r++) given[r - first] = quantised_row(x, r);
+                for (int r = first; r < end; r++) given[r - first] = row_of(x, r);
                 panel_block<decltype(f)>(end - first, p, m.width, given, y);
                 for (int r = first; r < end; r++) {
                     float* sums = y[r - first];
