@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+MODULE = "kvproxy.engine.native.compile_library"
 KERNELS = Path(__file__).parent / "kernels"
 LIBRARY = Path(__file__).parent / "libkvproxy_kernels.so"
 MARK = b"kvproxy kernels "

@@ -25,3 +25,24 @@ KVP_API const char* kvp_instruction_sets(void);
 // Takes one of them; before that, the best one is in use. Not while other calls are under way.
 KVP_API int kvp_choose(const char* name);
 KVP_API const char* kvp_chosen(void);
+
+// Elements of weights and rows; 3 and 4 are quantised weights.
+enum { KVP_BF16 = 0, KVP_F16 = 1, KVP_F32 = 2 };
+
+// Rows of weights in the caller's memory, `stride` elements apart.
+struct kvp_rows {
+    const void* data;
+    int64_t rows, stride;
+};
+
+// A weight matrix [columns][width] in memory of the library's own. Its column c is row order[c] of all sources' rows, one
+// source behind the other, or zeros where order[c] is -1; order null: all rows as they come. bias: [columns], or null.
+// Null where that is not possible.
+KVP_API struct kvp_matrix* kvp_matrix_new(int32_t dtype, int64_t columns, int64_t width, const struct kvp_rows* sources,
+                                          int32_t count, const int32_t* order, const float* bias, int32_t threads);
+KVP_API void kvp_matrix_free(struct kvp_matrix* matrix);
+KVP_API int64_t kvp_matrix_bytes(const struct kvp_matrix* matrix);
+
+// y[rows][columns] = x[rows][width] times the matrix, plus its bias; x of KVP_BF16, KVP_F16 or KVP_F32.
+KVP_API int kvp_linear(const struct kvp_matrix* matrix, const void* x, int32_t dtype, int64_t rows, float* y,
+                       int32_t threads);

@@ -5,15 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../attention/check.h"
 #include "../isa/kernels_table.h"
+#include "decoder_abi.h"
 #include "errors.h"
 #include "matrix.h"
 
+using namespace kvproxy;
+
 namespace {
 
-#include "../attention/pages.h"
-#include "../decoder/decoder.h"
+#include "../attention/check.h"
 
 const int MOST_ROWS = 1 << 16, MOST_THREADS = 1024;
 
@@ -23,6 +24,7 @@ struct kvp_decoder {
     Decoder d;
     Product head;
     int layers_set;
+    void* plan;
     char* scratch;
     size_t scratch_bytes;
     int busy;
@@ -57,7 +59,7 @@ int take_product(const kvp_product& from, int64_t columns, int64_t width, const 
     to->parts = from.parts;
     for (int i = 0; i < from.parts; i++) {
         if (!from.part[i]) return kvp_fail(KVP_BAD_ARGUMENT, "matrix %d of %s is missing", i, name);
-        const Matrix& m = *(const Matrix*)kvp_matrix_of(from.part[i]);
+        const Matrix& m = *kvp_matrix_of(from.part[i]);
         if (m.width != width) {
             return kvp_fail(KVP_BAD_ARGUMENT, "%s has %lld inputs, not %lld", name, (long long)m.width, (long long)width);
         }
@@ -169,6 +171,7 @@ KVP_API int kvp_decoder_set_layer(kvp_decoder* decoder, int32_t index, const kvp
 
 KVP_API void kvp_decoder_free(kvp_decoder* decoder) {
     if (!decoder) return;
+    kvp_kernels_in_use()->free_step_plan(decoder->plan);
     free(decoder->d.layer);
     free(decoder->scratch);
     free(decoder);
@@ -190,11 +193,12 @@ KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const k
     Use use(decoder);
     if (!use.taken) return kvp_fail(KVP_BAD_ARGUMENT, "the decoder is in use by another thread");
     const kvp_kernels* k = kvp_kernels_in_use();
-    char* scratch = scratch_of(decoder, k->step_scratch_bytes(&d, tile->rows, threads));
-    if (!scratch) return kvp_fail(KVP_NO_MEMORY, "no memory for a tile of %d rows", tile->rows);
+    char* scratch = scratch_of(decoder, k->step_scratch_bytes(d, tile->rows, threads));
+    if (!decoder->plan) decoder->plan = k->new_step_plan();
+    if (!scratch || !decoder->plan) return kvp_fail(KVP_NO_MEMORY, "no memory for a tile of %d rows", tile->rows);
     AttentionRows rows = {tile->rows, tile->positions, tile->row_tables, tile->tables};
     Step step = {rows, tile->token_ids, tile->hidden, tile->angles, first, end};
-    if (k->run_step(&d, &step, &p, scratch, threads)) {
+    if (k->run_step(d, step, p, scratch, decoder->plan, threads)) {
         return kvp_fail(KVP_NO_MEMORY, "no memory for the attention of %d rows", tile->rows);
     }
     return KVP_OK;
@@ -208,8 +212,8 @@ KVP_API int kvp_decoder_logits(kvp_decoder* decoder, const float* hidden, int32_
     Use use(decoder);
     if (!use.taken) return kvp_fail(KVP_BAD_ARGUMENT, "the decoder is in use by another thread");
     const kvp_kernels* k = kvp_kernels_in_use();
-    char* scratch = scratch_of(decoder, k->logits_scratch_bytes(&decoder->head, rows));
+    char* scratch = scratch_of(decoder, k->logits_scratch_bytes(decoder->head, rows));
     if (!scratch) return kvp_fail(KVP_NO_MEMORY, "no memory for the logits of %d rows", rows);
-    k->run_logits(&decoder->head, hidden, rows, scratch, logits, likeliest, threads);
+    k->run_logits(decoder->head, hidden, rows, scratch, logits, likeliest, threads);
     return KVP_OK;
 }

@@ -14,7 +14,7 @@ static inline void products(const Worker& w, const Product& p, const PackedRows&
 
 // Writes the part of 32 sums that lies in front of column `columns`.
 KVP_INLINE void store_sums(float* row, int64_t columns, int64_t column, const float* y) {
-    int64_t n = columns - column < PANEL ? columns - column : PANEL;
+    int64_t n = columns - column < PANEL ? columns - column : (int64_t)PANEL;
     for (int i = 0; i < n; i += L) {
         int left = (int)n - i;
         if (left >= L) store(row + column + i, load(y + i));
@@ -23,7 +23,7 @@ KVP_INLINE void store_sums(float* row, int64_t columns, int64_t column, const fl
 }
 
 KVP_INLINE void add_sums(float* row, int64_t columns, int64_t column, const float* y) {
-    int64_t n = columns - column < PANEL ? columns - column : PANEL;
+    int64_t n = columns - column < PANEL ? columns - column : (int64_t)PANEL;
     for (int i = 0; i < n; i += L) {
         int left = (int)n - i;
         float* to = row + column + i;

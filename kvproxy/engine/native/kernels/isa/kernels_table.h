@@ -12,10 +12,33 @@ namespace kvproxy {
 #include "../decoder/decoder.h"
 }  // namespace kvproxy
 
+// What is given to them was checked: see abi/.
 struct kvp_kernels {
     const char* name;
     int lanes;     // float32 lanes of a vector
     int pair_dot;  // whether products of bf16 pairs are one instruction
+    size_t (*matrix_bytes)(int dtype, int64_t columns, int64_t width);
+    // rows: one for each column, whole panels of them; null: zeros
+    void (*pack_matrix)(const kvproxy::Matrix* matrix, void* panels, const void* const* rows, int threads);
+    size_t (*linear_scratch_bytes)(const kvproxy::Matrix* matrix, int rows, int threads);
+    void (*linear)(const kvproxy::Matrix* matrix, const void* x, int dtype, int rows, void* scratch, float* y, int threads);
+
+    // See decoder/entry.h.
+    size_t (*step_scratch_bytes)(const kvproxy::Decoder&, int rows, int threads);
+    void* (*new_step_plan)(void);
+    void (*free_step_plan)(void* plan);
+    int (*run_step)(const kvproxy::Decoder&, const kvproxy::Step&, const kvproxy::Pool&, char* scratch, void* plan,
+                    int threads);
+    size_t (*logits_scratch_bytes)(const kvproxy::Product& head, int rows);
+    void (*run_logits)(const kvproxy::Product& head, const float* hidden, int rows, void* scratch, float* logits,
+                       int64_t* likeliest, int threads);
+
+    // See paged.h.
+    void (*write_kv)(const kvproxy::LayerPages&, const kvproxy::AttentionRows&, const float* k, const float* v, int threads);
+    int (*attend_rows)(const kvproxy::LayerPages&, const kvproxy::AttentionRows&, int group, const float* q, float* out,
+                       int threads);
+    void (*read_rows)(const kvproxy::LayerPages&, int head, int page, int n, void* keys, void* values);
+    void (*write_rows)(const kvproxy::LayerPages&, int head, int page, int n, const void* keys, const void* values);
 };
 
 extern "C" {
