@@ -73,6 +73,7 @@ ALLOWED: dict[str, set[str]] = {
             "engine.forward",
             "engine.loop",
             "engine.models",
+            "engine.tiling",
             "exactness",
             "pipeline",
             "publish",
