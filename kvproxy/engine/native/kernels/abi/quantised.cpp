@@ -83,6 +83,12 @@ struct kvp_matrix* make(int64_t columns, int64_t width, const kvp_block_rows* so
 
 }  // namespace
 
+bool kvp_table_fits(int dtype, int64_t width) {
+    if (dtype < BLOCKS) return dtype == BF16 || dtype == F16 || dtype == F32_;
+    int format = format_of_kind(dtype - BLOCKS);
+    return format >= 0 && width_fits(format, width);
+}
+
 KVP_API struct kvp_matrix* kvp_matrix_new_quantised(int64_t columns, int64_t width, const kvp_block_rows* sources,
                                                     int32_t count, const int32_t* order, const float* bias,
                                                     int32_t threads) {
