@@ -19,12 +19,12 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.forward.kernel_digest import kernel_digest
 from kvproxy.engine.forward.module_decoder import ATTENTION, register_attention
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.forward.open_tiles import open_tiles
 from kvproxy.engine.models.supported import check_supported
 from kvproxy.engine.native.kernel_library import Kernels, load_kernels
 from kvproxy.engine.native.native_decoder import runs_natively
 from kvproxy.engine.quantised.load_quantised import is_quantised, load_quantised
+from kvproxy.engine.tiling.numerics import Numerics
 from kvproxy.errors import SetupError
 
 FORMAT = 4

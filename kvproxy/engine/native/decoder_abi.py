@@ -60,6 +60,16 @@ class CPool(ctypes.Structure):
     _fields_ = (("data", _P), ("bytes", ctypes.c_int64), ("dtype", _I32), ("pages", _I32))
 
 
+class CRowsOfPages(ctypes.Structure):
+    """Rows and their page tables alone: ``kvp_rows_of_pages``."""
+
+    _fields_ = (
+        ("rows", _I32),
+        ("table_entries", _I32),
+        *((n, _P) for n in ("positions", "row_tables", "tables")),
+    )
+
+
 class CTile(ctypes.Structure):
     """A tile's rows and page tables: ``kvp_tile``."""
 

@@ -22,11 +22,11 @@ from kvproxy.engine.native.decoder_abi import (
     DTYPES,
     CDecoderLayer,
     CDecoderShape,
-    CPool,
     CProduct,
     CTile,
 )
 from kvproxy.engine.native.kernel_library import Kernels
+from kvproxy.engine.native.native_layout import pool_of
 from kvproxy.engine.native.native_tile import NativeTile
 from kvproxy.engine.native.packed_matrix import PackedMatrix
 from kvproxy.engine.quantised.quantised_modules import QuantisedEmbedding
@@ -121,9 +121,7 @@ class NativeDecoder:
         self._handle = kernels.made(library.kvp_decoder_new(ctypes.byref(shape)), "a decoder")
         weakref.finalize(self, library.kvp_decoder_free, self._handle)
         for i, layer in enumerate(weights.layers):
-            self._kernels.check(
-                library.kvp_decoder_set_layer(self._handle, i, ctypes.byref(_layer(layer)))
-            )
+            self._kernels.check(library.kvp_decoder_set_layer(self._handle, i, ctypes.byref(_layer(layer))))
 
     def step(self, tile: NativeTile, kv: torch.Tensor, first: int, end: int) -> None:
         """Run layers ``first`` to ``end`` (exclusive) over a tile, K and V written into ``kv`` (the pool's tensor).
@@ -133,7 +131,7 @@ class NativeDecoder:
 
         Example: ``decoder.step(tile, pool.kv, 0, decoder.layers)``
         """
-        pool = CPool(kv.data_ptr(), kv.numel() * kv.element_size(), DTYPES[kv.dtype], kv.shape[3])
+        pool = pool_of(kv)
         made = CTile(
             rows=len(tile.token_ids),
             table_entries=len(tile.tables),
@@ -176,7 +174,7 @@ class NativeDecoder:
 def pack_decoder(
     kernels: Kernels, body: Any, head: nn.Linear, config: Any, shape: PageShape
 ) -> DecoderWeights:
-    """Pack the weights of a transformers decoder, layer by layer, and free the plain ones: one model in memory, not two.
+    """Pack the weights of a transformers decoder, layer by layer, and free the plain ones: they are in memory once.
 
     ``body``: the model without its output head; ``config``: transformers'; ``shape``: of its pages.
 
@@ -212,9 +210,7 @@ def _pack_layer(kernels: Kernels, layer: Any) -> DecoderLayer:
         qkv=(PackedMatrix.of(kernels, [attention.q_proj, attention.k_proj, attention.v_proj]),),
         o=(PackedMatrix.of(kernels, [attention.o_proj]),),
         gate_up=(
-            PackedMatrix.of(
-                kernels, [mlp.gate_proj, mlp.up_proj], interleaved(mlp.gate_proj.out_features)
-            ),
+            PackedMatrix.of(kernels, [mlp.gate_proj, mlp.up_proj], interleaved(mlp.gate_proj.out_features)),
         ),
         down=(PackedMatrix.of(kernels, [mlp.down_proj]),),
         norm_in=layer.input_layernorm.weight.detach().float(),
