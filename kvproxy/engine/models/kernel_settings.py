@@ -18,7 +18,7 @@ _PREFIXES = (
 )  # fmt: skip
 _products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # an attribute of the module's class
 _SILENT = frozenset({"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "ONEDNN_VERBOSE", "DNNL_VERBOSE", "MKL_VERBOSE"})
-"""Variables that kvproxy itself sets, or that change the log alone."""
+"""Variables that change the log or the memory alone."""
 
 
 def kernel_variables(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:

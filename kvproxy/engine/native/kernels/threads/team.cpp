@@ -2,11 +2,11 @@
 //
 // Each region has a state of its own on its caller's stack, so regions of several callers don't meet; the OpenMP library
 // gives each calling thread a team of its own, and a region inside a region a team of one. Without an OpenMP library
-// the threads of pool.cpp serve.
+// the threads of own_team.cpp serve.
 #include <stddef.h>
 #include <stdint.h>
-#include <time.h>
-#include "pool.h"
+#include "../kvproxy.h"
+#include "own_team.h"
 #include "team.h"
 #include "wait.h"
 
@@ -30,7 +30,7 @@ void run_member(void* region) {
     r->task(&r->team, thread_number(), r->data);
 }
 
-void run_pool_member(int number, int count, void* region) {
+void run_own_member(int number, int count, void* region) {
     Region* r = (Region*)region;
     __atomic_store_n(&r->team.threads, count, __ATOMIC_RELAXED);
     r->task(&r->team, number, r->data);
@@ -65,15 +65,15 @@ extern "C" void kvp_team_run(int threads, void (*task)(kvp_team*, int, void*), v
     } else if (gomp_parallel) {
         gomp_parallel(run_member, &r, (unsigned)threads, 0);
     } else {
-        kvp_pool_run(threads, run_pool_member, &r);
+        kvp_own_team_run(threads, run_own_member, &r);
     }
 }
 
-// The functions GOMP_parallel, omp_get_thread_num and omp_get_num_threads of the OpenMP library that torch has loaded.
-// Called once, before any region.
-extern "C" void kvp_use_openmp(void* parallel, void* number, void* count) {
-    if (!parallel || !number || !count) return;
+// The functions GOMP_parallel, omp_get_thread_num and omp_get_num_threads of the OpenMP library that torch has loaded;
+// without any of them the threads of own_team.cpp serve. Not while regions run.
+KVP_API void kvp_use_openmp(void* parallel, void* number, void* count) {
+    bool all = parallel && number && count;
     thread_number = (int (*)(void))number;
     thread_count = (int (*)(void))count;
-    gomp_parallel = (Parallel)parallel;
+    gomp_parallel = all ? (Parallel)parallel : nullptr;
 }

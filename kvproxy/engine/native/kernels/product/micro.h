@@ -1,0 +1,54 @@
+// The block of the product: ROWS rows times the columns of PANELS panels, over some pairs of k, in registers.
+#pragma once
+
+// sums: [row][panel][32] float32, row_stride floats from row to row; the chain goes on from what they hold.
+template <class Step, int ROWS, int PANELS>
+static void multiply_block(float* sums, const char* x, const char* w, int64_t panel_stride, int64_t pairs) {
+    constexpr int IN_PANEL = PANELS > 1 ? (int)PANEL_VECTORS : block_vectors(ROWS);
+    constexpr int VECTORS = IN_PANEL * PANELS;
+    constexpr int VECTOR_BYTES = Step::VECTOR_BYTES;
+    for (int first = 0; first < PANEL_VECTORS; first += IN_PANEL) {
+        F32 acc[ROWS][VECTORS];
+        KVP_UNROLL
+        for (int r = 0; r < ROWS; r++) {
+            KVP_UNROLL
+            for (int v = 0; v < VECTORS; v++) acc[r][v] = load(sums + (r * PANELS * PANEL_VECTORS + first + v) * L);
+        }
+        const char* xs = x;
+        const char* ws = w + first * VECTOR_BYTES;
+        for (int64_t p = 0; p < pairs; p++) {
+            Step::template run<VECTORS, ROWS>(acc, ws, xs, panel_stride, IN_PANEL);
+            xs += Step::ROW_WORDS * 4 * BLOCK_ROWS;
+            ws += Step::PAIR_BYTES;
+        }
+        KVP_UNROLL
+        for (int r = 0; r < ROWS; r++) {
+            KVP_UNROLL
+            for (int v = 0; v < VECTORS; v++) store(sums + (r * PANELS * PANEL_VECTORS + first + v) * L, acc[r][v]);
+        }
+    }
+}
+
+typedef void (*Block)(float* sums, const char* x, const char* w, int64_t panel_stride, int64_t pairs);
+
+// The block of so many rows, over one panel or over as many as keep the arithmetic units busy.
+template <class Step, bool WIDE>
+static Block block_for(int rows) {
+#define KVP_BLOCK(R) \
+    case R: return multiply_block<Step, (R < BLOCK_ROWS ? R : BLOCK_ROWS), WIDE ? block_panels(R) : 1>
+    switch (rows) {
+        KVP_BLOCK(1);
+        KVP_BLOCK(2);
+        KVP_BLOCK(3);
+        KVP_BLOCK(4);
+        KVP_BLOCK(5);
+        KVP_BLOCK(6);
+        KVP_BLOCK(7);
+        KVP_BLOCK(8);
+        KVP_BLOCK(9);
+        KVP_BLOCK(10);
+        KVP_BLOCK(11);
+    }
+#undef KVP_BLOCK
+    return multiply_block<Step, BLOCK_ROWS, 1>;
+}
