@@ -10,6 +10,9 @@ PARTS = 4
 DTYPES = {torch.bfloat16: 0, torch.float16: 1, torch.float32: 2}
 """The kernels' numbers of dtypes, see ``kernels/product/packed.h``."""
 
+BLOCKS = 256
+"""Added to a kind of quantised blocks, it is the dtype of an embedding of such rows."""
+
 _I32, _P = ctypes.c_int32, ctypes.c_void_p
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import warnings
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 
 from kvproxy.engine.cache.page_pool import PageShape
 from kvproxy.engine.native.decoder_abi import (
+    BLOCKS,
     DTYPES,
     CDecoderLayer,
     CDecoderShape,
@@ -27,6 +29,7 @@ from kvproxy.engine.native.kernel_library import Kernels
 from kvproxy.engine.native.native_layout import pool_of
 from kvproxy.engine.native.native_tile import NativeTile
 from kvproxy.engine.native.packed_matrix import PackedMatrix
+from kvproxy.engine.quantised.quantised_modules import QuantisedEmbedding
 
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3"})
 _INTERLEAVED = 16
@@ -80,7 +83,9 @@ class DecoderWeights:
     """float32 [head_dim / 2]"""
     rotary_scaling: float
     embedding: torch.Tensor
-    """[vocab, hidden]"""
+    """[vocab, hidden], or the bytes of quantised rows"""
+    embedding_dtype: int
+    """The kernels' number."""
     norm: torch.Tensor
     """float32 [hidden]"""
     head: tuple[PackedMatrix, ...]
@@ -103,7 +108,7 @@ class NativeDecoder:
             dim=weights.shape.head_dim,
             intermediate=weights.intermediate,
             vocab=weights.vocab,
-            embedding_dtype=DTYPES[weights.embedding.dtype],
+            embedding_dtype=weights.embedding_dtype,
             eps=weights.eps,
             query_factor=weights.scaling * math.log2(math.e),
             rotary_scaling=weights.rotary_scaling,
@@ -180,6 +185,7 @@ def pack_decoder(
         layers.append(_pack_layer(kernels, body.layers[i]))
         body.layers[i] = None
     rotary = body.rotary_emb
+    embedding, embedding_dtype = _table(body.embed_tokens)
     return DecoderWeights(
         shape=shape,
         heads=int(config.num_attention_heads),
@@ -190,7 +196,8 @@ def pack_decoder(
         scaling=float(getattr(config, "attention_multiplier", None) or shape.head_dim**-0.5),
         inverse_frequencies=rotary.inv_freq.detach().float().contiguous(),
         rotary_scaling=float(rotary.attention_scaling),
-        embedding=body.embed_tokens.weight.detach().contiguous(),
+        embedding=embedding,
+        embedding_dtype=embedding_dtype,
         norm=body.norm.weight.detach().float(),
         head=(PackedMatrix.of(kernels, [head]),),
         layers=tuple(layers),
@@ -224,6 +231,17 @@ def interleaved(intermediate: int) -> torch.Tensor:
     gate[intermediate:] = -1
     up = torch.where(gate < 0, -1, gate + intermediate)
     return torch.stack((gate.view(blocks, -1), up.view(blocks, -1)), dim=1).reshape(-1)
+
+
+def _table(embedding: nn.Module) -> tuple[torch.Tensor, int]:
+    """Return an embedding's memory, and the kernels' number of its dtype."""
+    if isinstance(embedding, QuantisedEmbedding):
+        # Its rows are looked up where they lie: in the file's map. A copy would be another half of the head.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(embedding.blocks.blocks), BLOCKS + int(embedding.blocks.kind)
+    weight = embedding.get_parameter("weight").detach().contiguous()
+    return weight, DTYPES[weight.dtype]
 
 
 def _head_norm(attention: Any, name: str) -> torch.Tensor | None:
