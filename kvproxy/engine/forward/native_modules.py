@@ -159,7 +159,7 @@ _ACTIVATIONS = tuple({cls[0] if isinstance(cls, tuple) else cls for cls in ACT2C
 
 def _replace_modules(module: nn.Module, linear: Callable[[nn.Linear], nn.Module]) -> None:
     for name, child in list(module.named_children()):
-        if type(child) is nn.Linear:
+        if isinstance(child, nn.Linear):
             setattr(module, name, linear(child))
         elif type(child) in _ACTIVATIONS:
             setattr(module, name, ActivationByRow(child))
