@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -84,7 +84,8 @@ class ModuleTiles:
         self._decoder = ModuleDecoder(body)
         _replace_modules(body, lambda x: NativeLinear(kernels, PackedMatrix.of(kernels, [x])))
         self._body = body
-        self.numerics = native_numerics(kernels)
+        known = native_numerics(kernels)
+        self.numerics = replace(known, kernel=f"{known.kernel} below transformers' layers")
         self.page_layout = NativeLayout(kernels)
         self.causes: Mapping[str, str] = {**torch_causes(torch.device("cpu")), **native_causes(kernels)}
 
