@@ -23,7 +23,7 @@ class Tile(Protocol):
         """Number of rows that are no padding."""
 
 
-class Product(Protocol):
+class TileProduct(Protocol):
     """Protocol of a matrix that rows are multiplied with."""
 
     in_features: int
@@ -76,7 +76,7 @@ class Tiles(Protocol):
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Apply the output head: [R, hidden] of :meth:`run` -> float32 [R, vocab], for any R."""
 
-    def linears(self) -> Iterator[Product]:
+    def linears(self) -> Iterator[TileProduct]:
         """Yield every matrix that a tile goes through, layer by layer, without the output head."""
 
     def shallow(self) -> tuple[Tiles, int]:
