@@ -10,6 +10,17 @@ from benchmarks.peers.transformers_serve import TransformersServe
 from benchmarks.peers.vllm import Vllm
 
 PEERS: dict[str, Peer] = {
-    p.name: p for p in (Kvproxy(), Vllm(), TransformersServe(), KeptCache(), LlamaCpp())
+    p.name: p
+    for p in (
+        Kvproxy(),
+        Vllm(),
+        TransformersServe(),
+        KeptCache(),
+        LlamaCpp(),
+        Kvproxy("kvproxy-q8_0", "Q8_0"),
+        LlamaCpp("llama.cpp-q8_0", "Q8_0"),
+        Kvproxy("kvproxy-q4_k", "Q4_K_M"),
+        LlamaCpp("llama.cpp-q4_k", "Q4_K_M"),
+    )
 }
 """In the order in which they are measured."""

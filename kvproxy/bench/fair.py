@@ -15,10 +15,10 @@ from kvproxy.bench.engine.driver import GREEDY, SCOPE, Rig, open_rig
 from kvproxy.bench.machine import engine_machine
 from kvproxy.bench.tenants import TenantCrowd, measure_crowd
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.forward.invariance import Numerics
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import Job
 from kvproxy.engine.loop.sequence import Sequence as EngineSequence
+from kvproxy.engine.tiling.numerics import Numerics
 from kvproxy.errors import SetupError
 from kvproxy.events import Event, Finished, TextDelta
 
@@ -64,7 +64,7 @@ class _Either(Pace):
         return super().slice_s(spent_s, owed=owed) if self.paced else float("inf")
 
     def rows(self, numerics: Numerics, start: int, *, streams: bool) -> int:
-        return super().rows(numerics, start, streams=streams) if self.paced else numerics.tiles[-1]
+        return super().rows(numerics, start, streams=streams) if self.paced else numerics.largest
 
 
 @dataclass(slots=True)

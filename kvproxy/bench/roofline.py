@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from kvproxy.bench.engine.ceilings import Ceilings, CeilingWork, measure_ceilings, work_of
+from kvproxy.bench.engine.ceilings import Ceilings, CeilingWork, measure_ceilings
 from kvproxy.bench.engine.side_by_side import Case, SideBySideOutcome, open_duel
+from kvproxy.bench.engine.transformers_baseline import DTYPES
 from kvproxy.bench.machine import engine_machine
 
-PREFILL = (1024, 3774)
+PREFILL = (255, 1024, 3774)
 DECODE = (255, 3774)
 NEW = 32
 
@@ -45,9 +46,7 @@ def bench_roofline(
         sizes = [n for n in sorted({*prefill, *decode}) if n + new <= duel.config.max_position_embeddings]
         cases = [Case(n, new if n in decode else 1) for n in sizes]
         outcomes = duel.play(cases, repeats, progress)
-        rig = duel.rig
-        work = work_of(rig.model)
-        ceilings = duel.on_thread(lambda: measure_ceilings(rig.model, seconds))
+        ceilings = duel.on_thread(lambda: measure_ceilings(duel.shapes, DTYPES[dtype], seconds))
         return {
             "machine": duel.on_thread(engine_machine),
             "model": model,
@@ -57,7 +56,7 @@ def bench_roofline(
             "ceilings": asdict(ceilings),
             "drift_gflops": [round(x, 1) for x in duel.drift],
             "formulas": list(FORMULAS),
-            "roofline": rows(outcomes, work, ceilings, prefill=prefill, decode=decode),
+            "roofline": rows(outcomes, duel.work, ceilings, prefill=prefill, decode=decode),
         }
 
 

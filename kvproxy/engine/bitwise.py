@@ -119,8 +119,7 @@ class PageWatch:
         if node.page is None:
             return
         used = self._end(index) - index * PAGE_TOKENS
-        kept = self.cache.pool.view(node.page)[..., :used, :]
-        fresh = self.cache.pool.view(page)[..., :used, :]
+        kept, fresh = (self.cache.pool.rows(p, used) for p in (node.page, page))
         self.pages += 1
         if torch.equal(_bits(kept), _bits(fresh)):
             self.equal += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_costs import PageCosts, PageWork
 from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
-from kvproxy.engine.cache.page_pool import PagePool, PageShape
+from kvproxy.engine.cache.page_pool import PageShape
 from kvproxy.engine.cache.prefix_index import PrefixIndex
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Vocabulary
@@ -27,9 +26,6 @@ from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.errors import SetupError
 
 logger = logging.getLogger(__name__)
-
-PRIMITIVES = 256
-"""Compiled calls that oneDNN keeps."""
 
 AUTO_SHARE = 0.6
 """Share of the memory that is free once the model is loaded; the rest is left to activations, reads and other
@@ -52,7 +48,6 @@ def load(
     threads=None, tokenizer_digest=tokenizer, template_digest=template).result()``
     """
     keep_freed_memory()
-    keep_few_primitives()
     model = load_model(
         folder,
         dtype={"bfloat16": torch.bfloat16, "float32": torch.float32}[dtype],
@@ -107,7 +102,7 @@ def start_engine(
     size = shape.bytes / 2**20
     logger.info("page budget: %d pages of %.1f MiB (%.1f GiB)", pages, size, pages * size / 1024)
     costs = PageCosts(page_work(model.config, shape), shape.bytes, spills=spill is not None)
-    cache = KVCache(PagePool(shape, pages + 1, model.device), PrefixIndex(root_key(model.fingerprint)), costs)
+    cache = KVCache(model.pool(pages + 1), PrefixIndex(root_key(model.fingerprint)), costs)
     engine = Engine(
         model,
         cache,
@@ -142,15 +137,6 @@ def _free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free * AUTO_SHARE)
     return int(psutil.virtual_memory().available * AUTO_SHARE)
-
-
-def keep_few_primitives() -> None:
-    """Let oneDNN keep PRIMITIVES compiled calls instead of 1,024.
-
-    With those, memory grew by 200 MB over minutes, since the strides of an attention call follow from the tile's other
-    rows. Call it before torch's first kernel; a value that is set already stays.
-    """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(PRIMITIVES))
 
 
 def keep_freed_memory() -> None:

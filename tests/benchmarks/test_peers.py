@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measure import Plan
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, llama_build
 from benchmarks.peers import peer as peer_module
+from benchmarks.peers.llama_build import PROGRAMS, gguf, program
 from benchmarks.peers.peer import Place, run, venv
 from benchmarks.run import bench, main
 from benchmarks.server import Launch, NotStarted
@@ -35,10 +36,38 @@ def test_every_peer_serves_the_model_on_the_port(place: Place, ran: list[tuple[s
     for name, peer in PEERS.items():
         launch = peer.launch(place, 4321)
         assert "4321" in launch.command, name
-        served = [str(place.model), str(place.folder / "llama" / "Model-bf16.gguf")]
-        assert any(part in served for part in launch.command), name
-        assert launch.model in ("model", "Model".lower(), str(place.model))
-        assert launch.own_python is (name != "kvproxy")
+        files = [str(gguf(place, weights)) for weights in ("bf16", "Q8_0", "Q4_K_M")]
+        served = [part for part in launch.command if part in (str(place.model), *files)]
+        assert len(served) == 1, name
+        ours = name.startswith("kvproxy")
+        assert launch.model in (("model", str(place.model)) if not ours else (Path(served[0]).name.lower(),))
+        assert launch.own_python is not ours
+
+
+def test_both_serve_one_quantised_file_of_the_models_own_weights(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[tuple[str, ...]] = []
+
+    def pretend(*command: str) -> None:
+        commands.append(command)
+        for part in command:
+            if part.endswith(".part"):
+                Path(part).touch()
+
+    for name in PROGRAMS:
+        program(place, name).parent.mkdir(parents=True, exist_ok=True)
+        program(place, name).touch()
+    (place.folder / "llama" / "llama.cpp").mkdir()
+    monkeypatch.setattr(llama_build, "run", pretend)
+    monkeypatch.setattr(llama_build, "python", lambda place: Path("python"))
+    PEERS["llama.cpp-q4_k"].install(place)
+    PEERS["kvproxy-q4_k"].install(place)
+    convert, quantise = commands
+    assert convert[0] == "python" and str(place.model) in convert
+    whole, part, weights = quantise[1:4]
+    assert (whole, weights) == (str(gguf(place, "bf16")), "Q4_K_M")
+    assert gguf(place, "Q4_K_M").exists() and not Path(part).exists()
 
 
 def test_an_environment_is_made_once(place: Place, ran: list[tuple[str, ...]]) -> None:

@@ -27,6 +27,7 @@ from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answers.cache_status import cache_status
 from tests.e2e.reader import MODEL
 from tests.e2e.texts import document
+from tests.engine.altered_page import alter_page
 
 ANN = Caller("ann", "tenant:ann")
 TEXT = document("audited", 2_300)
@@ -70,7 +71,11 @@ def flip(stack: Stack) -> None:
     cache = stack.local._engine.cache
     for node in cache.index:
         if node.index == 1 and node.page is not None:
-            cache.pool.view(node.page).view(torch.int16)[:, 1, :, 40:200, :8].bitwise_xor_(0x0100)
+            alter_page(
+                cache.pool,
+                node.page,
+                lambda rows: rows.view(torch.int16)[:, 1, :, 40:200, :8].bitwise_xor_(0x0100),
+            )
 
 
 @pytest.mark.slow

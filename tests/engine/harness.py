@@ -16,7 +16,6 @@ from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
-from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import PrefixIndex
 from kvproxy.engine.cache.spill_tier import SpillFiles
 from kvproxy.engine.decode.detokenizer import Vocabulary
@@ -196,8 +195,7 @@ def make_harness(
     spill: SpillFiles | None = None,
     allowance: int = ALLOWANCE,
 ) -> EngineHarness:
-    pool = PagePool(model.page_shape, pages + 1, model.device)
-    cache = KVCache(pool, PrefixIndex(root_key(model.fingerprint)))
+    cache = KVCache(model.pool(pages + 1), PrefixIndex(root_key(model.fingerprint)))
     engine = Engine(
         model,
         cache,

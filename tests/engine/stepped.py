@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import torch
 
-from kvproxy.engine.forward.module_decoder import Steps
-from kvproxy.engine.forward.tiles import Tile
+from kvproxy.engine.tiling.tiles import Steps, Tile
 from tests.engine.tiny import make_model
 
 
@@ -20,19 +20,29 @@ class SteppedModel:
         """Rows that wrote KV into a page."""
         self.tiles = 0
         self.fail_at: int | None = None
-        self._steps = self.model.tiles.steps
+        tiles: Any = self.model.tiles
+        self._run, self._steps = tiles.run, tiles.steps
+        tiles.run, tiles.steps = self._counted_run, self._counted_steps
         self._held = threading.Event()
         self._held.set()
-        self.model.tiles.steps = self._step  # type: ignore[method-assign]  # the double is the model, instrumented
 
-    def _step(self, tile: Tile, kv: torch.Tensor) -> Steps:
+    def _counted_run(self, tile: Tile, kv: torch.Tensor) -> torch.Tensor:
+        self._count(tile)
+        hidden: torch.Tensor = self._run(tile, kv)
+        return hidden
+
+    def _counted_steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
+        self._count(tile)
+        hidden: torch.Tensor = yield from self._steps(tile, kv)
+        return hidden
+
+    def _count(self, tile: Tile) -> None:
         assert self._held.wait(60)
         self.tiles += 1
         if self.fail_at is not None and self.tiles >= self.fail_at:
             self.fail_at = None
             raise RuntimeError("the kernel broke")
         self.rows += tile.written
-        return (yield from self._steps(tile, kv))
 
     def hold(self) -> None:
         """The next tile waits; what is submitted now is all there when it ends."""

@@ -7,6 +7,7 @@ import torch
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.bitwise import PageWatch, compare_rows, largest_of, total
+from tests.engine.altered_page import alter_page
 from tests.engine.harness import EngineHarness, HarnessMaker
 from tests.engine.tiny import prompt
 
@@ -81,8 +82,11 @@ def test_kept_pages_beside_recomputed_ones(rigs: HarnessMaker) -> None:
     (node,) = [n for n in rig.cache.index if n.index == 1]
     page = node.page
     assert page is not None
-    bits = rig.cache.pool.view(page).view(torch.int16)
-    rig.on_engine(lambda: bits[1, 0, 1, 77:79, 3].bitwise_xor_(1))
+
+    def change(rows: torch.Tensor) -> None:
+        rows.view(torch.int16)[1, 0, 1, 77:79, 3].bitwise_xor_(1)
+
+    rig.on_engine(lambda: alter_page(rig.cache.pool, page, change))
     watch = watched(rig, tokens, 600)
     assert (watch.pages, watch.equal) == (3, 2)
     (different,) = watch.different

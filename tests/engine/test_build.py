@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from kvproxy.engine.build import PRIMITIVES, keep_few_primitives, load, start_engine
+from kvproxy.engine.build import load, start_engine
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.engine import Engine
 from kvproxy.errors import SetupError
@@ -81,12 +80,3 @@ def test_a_folder_is_loaded_in_the_dtype_asked_for(tmp_path: Path, name: str, dt
     )
     assert model.dtype == model.page_shape.dtype == dtype
     assert said == ["hashing weights", "loading weights", "preparing kernels"]
-
-
-def test_onednn_keeps_few_compiled_calls_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
-    keep_few_primitives()
-    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == str(PRIMITIVES)
-    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "9")
-    keep_few_primitives()
-    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "9"

@@ -108,7 +108,7 @@ def test_pages_are_spilled_and_cleared_without_the_lock(home: Home) -> None:
     assert home.cache.reserve(3)
     pages = [home.cache.take(None) for _ in range(3)]
     assert home.pool.moved.count("spilled") == 3 and home.pool.moved.count("cleared") == 6
-    assert all(not home.pool.view(page).any() for page in pages)
+    assert all(not home.pool.rows(page).any() for page in pages)
     home.cache.return_pages(pages)
     assert home.cache.check([]) == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from kvproxy.engine.loop.sequence import Phase
 from kvproxy.store.page_record import HEADER_UNIT
 from kvproxy.store.page_store import PageStore
 from tests.engine.harness import EngineHarness, HarnessMaker, make_harness
-from tests.engine.tiny import VOCAB, make_model, prompt
+from tests.engine.tiny import VOCAB, prompt
 
 
 def other(token: int) -> int:
@@ -183,33 +182,14 @@ def test_a_partial_page_that_was_stored_whole_is_read_as_it_was(
         rig.close()
 
 
-def test_separate_decode_tiles_serve_equal_answers_and_share_no_answer_positions(rigs: HarnessMaker) -> None:
-    """As on machines where a small decode tile gives other bits."""
-    model = make_model("llama", torch.bfloat16)
-    model.numerics = replace(model.numerics, tiles=(64,), unified=False, granule=64)
-    rig = rigs(model)
-    tokens = prompt(8, 500)
-    cold = rig.cold(tokens, max_tokens=40)
-    first = rig.run(tokens, max_tokens=40)
-    assert first.answer == cold.answer and first.cached == 0
-    turn = (*tokens, *first.answer, *prompt(9, 30))
-    reference = rig.cold(turn, max_tokens=10)
-    company = [rig.submit(prompt(400 + i, 120), max_tokens=30, scope=f"s{i}") for i in range(20)]
-    second = rig.run(turn, max_tokens=10)
-    assert second.cached == 500, "answer positions were computed in another tile"
-    assert second.answer == reference.answer
-    answers = [s.end().answer for s in company]
-    assert answers[7] == rig.cold(prompt(407, 120), max_tokens=30).answer
-
-
-def test_answer_positions_are_shared_where_all_tiles_agree(rigs: HarnessMaker, llama: TileModel) -> None:
+def test_answer_positions_are_shared(rigs: HarnessMaker, llama: TileModel) -> None:
     rig = rigs(llama)
     tokens = prompt(8, 500)
     first = rig.run(tokens, max_tokens=40)
     turn = (*tokens, *first.answer, *prompt(9, 30))
     reference = rig.cold(turn, max_tokens=10)
     second = rig.run(turn, max_tokens=10)
-    assert second.cached == (539 if llama.numerics.unified else 500)
+    assert second.cached == 539
     assert second.answer == reference.answer
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from kvproxy.engine.decode.detokenizer import Vocabulary
-from kvproxy.engine.forward import plain_tiles
 from kvproxy.engine.forward.tile_model import from_module
 from kvproxy.engine.models.supported import check_supported
 from kvproxy.errors import SetupError
@@ -75,15 +73,6 @@ def small_model(config: Any) -> Any:
     return model
 
 
-@pytest.fixture(scope="module")
-def measured() -> Iterator[None]:
-    """Kernels are measured once, not for each family."""
-    numerics = from_module(small_model(small_config("llama")), "llama").numerics
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain_tiles, "measure", lambda *_, **__: numerics)
-        yield
-
-
 def verdict(config: Any, vocabulary: Vocabulary) -> str:
     """``right``, or why the family is refused. Fails where it is neither."""
     tokens = prompt(5, 330)
@@ -120,19 +109,16 @@ def verdict(config: Any, vocabulary: Vocabulary) -> str:
 
 
 @pytest.mark.parametrize("kind", ROUTED_OR_STRANGE)
-@pytest.mark.usefixtures("measured")
 def test_a_family_that_would_be_wrong_is_refused(kind: str, vocabulary: Vocabulary) -> None:
     assert "cannot be served: " in verdict(small_config(kind), vocabulary)
 
 
-@pytest.mark.usefixtures("measured")
 def test_parallel_layers_with_norms_of_q_and_k_are_refused(vocabulary: Vocabulary) -> None:
     config = small_config("stablelm", use_parallel_residual=True, qk_layernorm=True)
     assert "its forward does not run on tiles" in verdict(config, vocabulary)
 
 
 @pytest.mark.parametrize("kind", RIGHT)
-@pytest.mark.usefixtures("measured")
 def test_a_family_without_a_native_decoder_is_right(kind: str, vocabulary: Vocabulary) -> None:
     assert verdict(small_config(kind), vocabulary) == "right"
 
@@ -141,7 +127,6 @@ def test_a_family_without_a_native_decoder_is_right(kind: str, vocabulary: Vocab
     os.environ.get("KVPROXY_MODEL_FAMILIES") != "all", reason="minutes; see the module's text"
 )
 @pytest.mark.parametrize("kind", sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES))
-@pytest.mark.usefixtures("measured")
 def test_every_family(kind: str, vocabulary: Vocabulary) -> None:
     try:
         config = small_config(kind)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.decode.detokenizer import Vocabulary
-from kvproxy.engine.forward.invariance import Numerics
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import Phase
+from kvproxy.engine.tiling.numerics import Numerics
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import prompt
 
@@ -40,9 +40,9 @@ class Whim(Pace):
         return self.dice.choice((0.0, 0.0, 10.0))
 
     def rows(self, numerics: Numerics, start: int, *, streams: bool) -> int:
-        rows = self.dice.choice((1, 3, 7, 16, 30, 64, 65, 129, 200, numerics.tiles[-1]))
-        self.sizes.add(min(rows, numerics.tiles[-1]))
-        return min(rows, numerics.tiles[-1])
+        rows = self.dice.choice((1, 3, 7, 16, 30, 64, 65, 129, 200, numerics.largest))
+        self.sizes.add(min(rows, numerics.largest))
+        return min(rows, numerics.largest)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_random_tiles_and_rests_give_the_same_bits(
     tokens = prompt(dice, length)
     start = length - 120
     # Whole tiles of the largest size, no company.
-    whole = rig.engine.model.numerics.tiles[-1]
+    whole = rig.engine.model.numerics.largest
     whim.rows = lambda *_, **__: whole  # type: ignore[method-assign]  # for this one prompt
     cold = rig.cold(tokens, max_tokens=0, score_from=start).logits
     del whim.rows

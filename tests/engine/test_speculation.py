@@ -26,7 +26,7 @@ from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 from tests.engine.constraints import Walk
 from tests.engine.harness import EngineHarness, HarnessMaker, Stream, make_harness
 from tests.engine.test_sampling_exactness import EOS, samplings
-from tests.engine.tiny import VOCAB, make_model, prompt
+from tests.engine.tiny import VOCAB, prompt
 
 GREEDY = Sampling(temperature=0.0)
 
@@ -168,21 +168,6 @@ def test_every_model_and_dtype_over_a_page_boundary(any_model: TileModel, rigs: 
         assert rig.engine.drafts.steps - steps < 5 * 30
 
 
-def test_separate_decode_tiles_keep_their_drafts_to_themselves(rigs: HarnessMaker) -> None:
-    """As on machines where a small decode tile gives other bits."""
-    model = make_model("llama", torch.bfloat16)
-    model.numerics = replace(model.numerics, tiles=(64,), unified=False, granule=64)
-    rig = rigs(model)
-    prompts = [prompt(6300 + i, 200 + i) for i in range(5)]
-    plain = [undrafted(rig, p, 60) for p in prompts]
-    streams = [
-        rig.submit(p, max_tokens=60, score_from=len(p) - 1, predicted=spoiled(own.answer, (20, 41)))
-        for p, own in zip(prompts, plain, strict=True)
-    ]
-    assert all(heard(s).same(p) for s, p in zip(streams, plain, strict=True))
-    assert rig.engine.drafts.accepted > 100
-
-
 @pytest.mark.parametrize("errors", [(), (5,), (5, 20, 21), tuple(range(60))])
 def test_the_pages_left_behind_are_those_of_no_draft(
     rigs: HarnessMaker, llama: TileModel, errors: tuple[int, ...]
@@ -194,7 +179,7 @@ def test_the_pages_left_behind_are_those_of_no_draft(
         answer = rig.cold(tokens, max_tokens=60, speculate=False).answer
         rig.run(tokens, max_tokens=60, speculate=speculate, predicted=spoiled(answer, errors))
         nodes = rig.on_engine(lambda rig=rig: list(rig.cache.index))  # type: ignore[misc]  # as a default it has no type
-        pages = {n.key: (n.token_ids, rig.cache.pool.view(n.page).clone()) for n in nodes}
+        pages = {n.key: (n.token_ids, rig.cache.pool.rows(n.page)) for n in nodes}
         turn = (*tokens, *answer, *prompt(6401, 20))
         cold = rig.score(turn, len(tokens), reuse=False, register=False)
         hit = rig.score(turn, len(tokens) + 59)

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,9 +23,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from kvproxy.engine.forward.module_decoder import Steps
 from kvproxy.engine.forward.tile_model import TileModel, from_module
-from kvproxy.engine.forward.tiles import Tile
+from kvproxy.engine.tiling.tiles import Steps, Tile
 
 T = TypeVar("T")
 VOCAB = 101
@@ -35,7 +34,7 @@ DEVICE = os.environ.get("KVPROXY_TEST_DEVICE", "cpu")
 
 
 def make_module(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100) -> PreTrainedModel:
-    """``llama`` (GQA 3:1, head size 8), ``qwen2`` (no grouping, biases) or ``qwen3`` (head size 24, q/k norms).
+    """``llama`` (GQA 3:1, head size 16), ``qwen2`` (no grouping, biases) or ``qwen3`` (head size 32, q/k norms).
 
     Weights are ten times larger than usual, so that logits are far from uniform; biases and norms are random.
     """
@@ -49,13 +48,14 @@ def make_module(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: i
     }
     grouped: dict[str, Any] = {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 2}
     plain: dict[str, Any] = {"hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5}
+    dim: dict[str, Any] = {"head_dim": 16}
     model: PreTrainedModel
     if kind == "llama":
-        model = LlamaForCausalLM(LlamaConfig(**sizes, **grouped))
+        model = LlamaForCausalLM(LlamaConfig(**sizes, **grouped, **dim))
     elif kind == "qwen2":
-        model = Qwen2ForCausalLM(Qwen2Config(**sizes, **plain))
+        model = Qwen2ForCausalLM(Qwen2Config(**sizes, **plain, **dim))
     else:
-        model = Qwen3ForCausalLM(Qwen3Config(**sizes, **grouped, head_dim=24, tie_word_embeddings=True))
+        model = Qwen3ForCausalLM(Qwen3Config(**sizes, **grouped, head_dim=32, tie_word_embeddings=True))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name:
@@ -71,20 +71,32 @@ def make_model(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: in
     """:func:`make_module` on tiles."""
     module = make_module(kind, dtype, seed=seed, intermediate=intermediate)
     model = from_module(on_device(module), f"{kind}-{seed}")
-    tiles: Any = model.tiles
-    tiles.steps = layers_in_turn(tiles.steps)
-    if DEVICE != "cpu":
+    in_turn(model)
+    if model.numerics.sizes is not None:
         # As many tiles for a prompt as on a CPU.
-        model.numerics = replace(model.numerics, tiles=tuple(t for t in model.numerics.tiles if t <= 256))
+        sizes = tuple(size for size in model.numerics.sizes if size <= 256)
+        model.numerics = replace(model.numerics, sizes=sizes, largest=sizes[-1])
     return model
 
 
-def layers_in_turn(steps: Callable[[Tile, torch.Tensor], Steps]) -> Callable[[Tile, torch.Tensor], Steps]:
-    """``steps``, one layer of one tile at a time: the engines of several threads share a model, whose tiles share the
-    memory for intermediate results."""
+def in_turn(model: TileModel) -> None:
+    """Let the model run one layer of one tile at a time: the engines of several threads share a model, whose tiles
+    share the memory for intermediate results."""
+    tiles: Any = model.tiles
+    run, steps, logits = tiles.run, tiles.steps, tiles.logits
     lock = threading.Lock()
 
-    def run(tile: Tile, kv: torch.Tensor) -> Steps:
+    def run_in_turn(tile: Tile, kv: torch.Tensor) -> torch.Tensor:
+        with lock:
+            hidden: torch.Tensor = run(tile, kv)
+            return hidden
+
+    def logits_in_turn(hidden: torch.Tensor) -> torch.Tensor:
+        with lock:
+            made: torch.Tensor = logits(hidden)
+            return made
+
+    def steps_in_turn(tile: Tile, kv: torch.Tensor) -> Steps:
         layers = steps(tile, kv)
         while True:
             with lock:
@@ -95,7 +107,7 @@ def layers_in_turn(steps: Callable[[Tile, torch.Tensor], Steps]) -> Callable[[Ti
                     return hidden
             yield
 
-    return run
+    tiles.run, tiles.steps, tiles.logits = run_in_turn, steps_in_turn, logits_in_turn
 
 
 def on_device(module: nn.Module, device: str = DEVICE, dtype: torch.dtype | None = None) -> nn.Module:

@@ -24,6 +24,7 @@ from kvproxy.exactness.audit import Auditor
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.holdings import Holdings
+from tests.engine.altered_page import alter_page
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import make_model, prompt, write_vocabulary
 
@@ -79,9 +80,13 @@ class Watch:
     def flip(self, index: int, scope: str = PUBLIC) -> None:
         """One bit of a page in memory."""
         (node,) = [n for n in self.rig.cache.index if n.index == index and n.scope == scope]
-        assert node.page is not None
-        bits = self.rig.cache.pool.view(node.page).view(torch.int16)
-        self.rig.on_engine(lambda: bits[0, 1, 0, 5:6, 2].bitwise_xor_(0x40))
+        page = node.page
+        assert page is not None
+
+        def change(rows: torch.Tensor) -> None:
+            rows.view(torch.int16)[0, 1, 0, 5:6, 2].bitwise_xor_(0x40)
+
+        self.rig.on_engine(lambda: alter_page(self.rig.cache.pool, page, change))
 
 
 @pytest.fixture(scope="module")

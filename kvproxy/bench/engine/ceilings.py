@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.functional import linear
-
-from kvproxy.engine.forward.tile_model import TileModel
 
 _COPY_BYTES = 256 * 2**20
 """Larger than any cache."""
@@ -20,9 +20,9 @@ _SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One matrix product [rows, inner] x [inner, columns] in the model's dtype."""
+    """One matrix product [rows, inner] x [inner, columns] by torch."""
 
-    name: str
+    dtype: str
     rows: int
     inner: int
     columns: int
@@ -31,7 +31,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """Measured ceilings: memory bandwidth, and bf16 matrix products."""
+    """Measured ceilings: memory bandwidth, and matrix products."""
 
     copy_gbs: float
     """GB/s of a copy, the bytes read and those written counted."""
@@ -77,36 +77,47 @@ class CeilingWork:
         return float(self.item_bytes * (self.layer_weights + self.head_weights + kv))
 
 
-def work_of(model: TileModel) -> CeilingWork:
-    """Return the sizes of a model that bound its time per token."""
-    shape = model.page_shape
+def work_of(module: nn.Module, config: Any) -> CeilingWork:
+    """Return the sizes of a transformers model that bound its time per token, whatever engine runs it.
+
+    Example: ``work_of(plain, plain.config)``
+    """
+    linears = layer_linears(module)
+    heads = int(config.num_attention_heads)
     return CeilingWork(
-        layers=shape.layers,
-        heads=shape.kv_heads * model.group,
-        kv_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        layer_weights=sum(x.in_features * x.out_features for x in model.linears()),
-        head_weights=int(model.config.hidden_size) * model.vocab_size,
-        item_bytes=model.dtype.itemsize,
+        layers=int(config.num_hidden_layers),
+        heads=heads,
+        kv_heads=int(config.num_key_value_heads),
+        head_dim=int(getattr(config, "head_dim", None) or config.hidden_size // heads),
+        layer_weights=sum(x.in_features * x.out_features for x in linears),
+        head_weights=int(config.hidden_size) * int(config.vocab_size),
+        item_bytes=linears[0].weight.dtype.itemsize,
     )
 
 
+def layer_linears(module: nn.Module) -> list[nn.Linear]:
+    """Return a transformers model's linear layers but its output head."""
+    return [m for name, m in module.named_modules() if isinstance(m, nn.Linear) and name != "lm_head"]
+
+
 @torch.inference_mode()
-def measure_ceilings(model: TileModel, seconds: float = _SECONDS) -> Ceilings:
-    """Call it on the kernel thread. Takes ``seconds`` for each of about ten things."""
+def measure_ceilings(
+    shapes: Iterable[tuple[int, int]], dtype: torch.dtype, seconds: float = _SECONDS
+) -> Ceilings:
+    """Measure with torch alone: the code under test must not set its own bound.
+
+    ``shapes``: (inner, columns) of the model's own matrices. Call it on the kernel thread. Takes ``seconds`` for each
+    of about fifteen things.
+
+    Example: ``measure_ceilings([(576, 1536)], torch.bfloat16, seconds=0.1)``
+    """
     copy, read = _bandwidth(seconds)
-    products = []
-    for rows, inner, columns in ((1024, 4096, 4096), (256, 4096, 4096)):
-        x = torch.randn(rows, inner).to(model.dtype)
-        weight = torch.randn(columns, inner).to(model.dtype)
-        took = _best(partial(linear, x, weight), seconds)
-        products.append(_product("torch", rows, inner, columns, took))
-    for layer in {(x.in_features, x.out_features): x for x in model.linears()}.values():
-        for rows in sorted({64, model.numerics.tiles[-1]}):
-            x = torch.randn(rows, layer.in_features).to(model.dtype)
-            took = _best(partial(layer, x), seconds)
-            products.append(_product("tile", rows, layer.in_features, layer.out_features, took))
-    return Ceilings(copy / 1e9, read / 1e9, tuple(products))
+    wanted = [(dtype, rows, 4096, 4096) for rows in (1024, 256)]
+    if dtype is not torch.float32:
+        # Where a processor has no products of 16 bits, those of 32 are the faster ones.
+        wanted.append((torch.float32, 256, 4096, 4096))
+    wanted += [(dtype, rows, *shape) for shape in sorted(set(shapes)) for rows in (256, 64)]
+    return Ceilings(copy / 1e9, read / 1e9, tuple(_product(*case, seconds) for case in wanted))
 
 
 def _bandwidth(seconds: float) -> tuple[float, float]:
@@ -117,7 +128,11 @@ def _bandwidth(seconds: float) -> tuple[float, float]:
     return 2 * _COPY_BYTES / copy, _COPY_BYTES / _best(lambda: source.sum(), seconds)
 
 
-def _product(name: str, rows: int, inner: int, columns: int, took: float) -> Product:
+def _product(dtype: torch.dtype, rows: int, inner: int, columns: int, seconds: float) -> Product:
+    x = torch.randn(rows, inner).to(dtype)
+    weight = torch.randn(columns, inner).to(dtype)
+    took = _best(partial(linear, x, weight), seconds)
+    name = str(dtype).removeprefix("torch.")
     return Product(name, rows, inner, columns, 2 * rows * inner * columns / took / 1e9)
 
 

@@ -31,7 +31,6 @@ from kvproxy.engine.cache.kv_cache import KVCache, pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_io import DurablePages
 from kvproxy.engine.cache.page_key import root_key
-from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import PrefixIndex
 from kvproxy.engine.forward.tile_model import TileModel, from_module
 from kvproxy.engine.loop.engine import Engine
@@ -202,8 +201,7 @@ def start_rig(
 
     Example: ``rig = start_rig(model, tokens=4096)``
     """
-    pool = PagePool(model.page_shape, pages_for(tokens) + 2, model.device)
-    cache = KVCache(pool, PrefixIndex(root_key(model.fingerprint)))
+    cache = KVCache(model.pool(pages_for(tokens) + 2), PrefixIndex(root_key(model.fingerprint)))
     thread = thread or KernelThread()
     engine = Engine(
         model,

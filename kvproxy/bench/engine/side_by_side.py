@@ -18,6 +18,7 @@ import psutil
 import torch
 from torch import nn
 
+from kvproxy.bench.engine.ceilings import layer_linears, work_of
 from kvproxy.bench.engine.driver import Rig, random_ids, start_rig
 from kvproxy.bench.engine.transformers_baseline import Baseline, load_plain
 from kvproxy.engine.build import keep_freed_memory, return_freed_memory
@@ -64,6 +65,9 @@ class Duel:
         self._load, self._thread, self._start = load, thread, start
         self._plain = thread.submit(load).result()
         self.config: Any = self._plain.config
+        self.work = work_of(self._plain, self.config)
+        self.shapes = sorted({(x.in_features, x.out_features) for x in layer_linears(self._plain)})
+        """(inner, columns) of the matrices of its layers."""
         self._baseline: Baseline | None = Baseline(self._plain)
         self._rig: Rig | None = None
         weights = sum(p.numel() * p.element_size() for p in self._plain.parameters())

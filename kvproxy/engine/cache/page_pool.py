@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from kvproxy.core import PAGE_TOKENS
+from kvproxy.engine.cache.page_layout import PageLayout, RowMajorLayout
 
 SCRATCH = 0
 """Page 0 is never handed out and never attended to: padding rows write to it."""
+ALIGNMENT = 64
+"""Bytes of a line of the processor's cache: kernels read pages by whole lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +40,26 @@ class PageShape:
 class PagePool:
     """The KV of all pages in one tensor, and the number of holders of each.
 
-    ``kv``: [layers, 2, kv_heads, pages, PAGE_TOKENS, head_dim]; heads before pages, so that of each head neighbouring
-    pages are one contiguous [positions, head_dim] block for the attention kernel.
+    ``kv``: [layers, 2, kv_heads, pages, PAGE_TOKENS, head_dim], for the kernels that know its ``layout``; all others
+    read and write row-major positions by the methods below.
 
     A page is free, or held by one or more holders (sequences, index nodes), which ``refs`` counts. Not thread safe: the
     cache's lock guards the counts; the content of a page is its holders' to guard.
     """
 
-    def __init__(self, shape: PageShape, pages: int, device: torch.device) -> None:
+    def __init__(
+        self, shape: PageShape, pages: int, device: torch.device, layout: PageLayout | None = None
+    ) -> None:
         """Reserve the tensor; ``pages`` counts the scratch page. Raises ValueError for fewer than two.
+
+        ``layout``: that of the kernels which read the pages, row-major by default.
 
         Example: ``PagePool(PageShape(30, 3, 64, torch.bfloat16), pages=1024, device=torch.device("cpu"))``
         """
         if pages < 2:
             raise ValueError("a pool needs at least one page beside the scratch page")
         self.shape = shape
+        self._layout = layout or RowMajorLayout()
         self.kv = _zeros(
             (shape.layers, 2, shape.kv_heads, pages, PAGE_TOKENS, shape.head_dim), shape.dtype, device
         )
@@ -74,8 +83,7 @@ class PagePool:
     def allocate(self, after: int | None = None) -> int:
         """Take a free page with one holder, next to page ``after`` where possible. :meth:`clear` it before use.
 
-        Neighbours matter: a run of consecutive pages is attended to in one call, without a copy. Raises MemoryError
-        when none is free.
+        Neighbours are read faster: memory is fetched ahead in its order. Raises MemoryError when none is free.
         """
         page = -1
         if after is not None and after + 1 < len(self.refs) and self._is_free[after + 1]:
@@ -99,7 +107,7 @@ class PagePool:
         Positions that were never written are read with a weight of 0, and 0 * NaN is NaN.
         """
         if not self._is_blank[page]:
-            self.view(page).zero_()
+            self.kv[:, :, :, page].zero_()
         self._is_blank[page] = False
 
     def add_holder(self, page: int) -> None:
@@ -119,20 +127,25 @@ class PagePool:
             if len(self._free) > 4 * len(self.refs):
                 self._free = [p for p, free in enumerate(self._is_free) if free]
 
-    def view(self, page: int) -> torch.Tensor:
-        """Return a page as a view, not a copy: [layers, 2, kv_heads, PAGE_TOKENS, head_dim]."""
-        return self.kv[:, :, :, page]
+    def rows(self, page: int, positions: int = PAGE_TOKENS) -> torch.Tensor:
+        """Return a copy of a page's first positions on the CPU: [layers, 2, kv_heads, positions, head_dim]."""
+        s = self.shape
+        rows = torch.empty(s.layers, 2, s.kv_heads, positions, s.head_dim, dtype=s.dtype)
+        self._layout.read(self.kv, page, rows)
+        return rows
 
     def copy_prefix(self, source: int, target: int, positions: int) -> None:
         """Copy the first ``positions`` positions of page ``source`` to page ``target``: a partial page is shared so.
 
+        ``target`` was just cleared.
+
         Example: ``pool.copy_prefix(node.page, own, 130)``
         """
-        self.kv[:, :, :, target, :positions].copy_(self.kv[:, :, :, source, :positions])
+        self._layout.copy_prefix(self.kv, source, target, positions)
 
     def read(self, page: int, positions: int = PAGE_TOKENS) -> bytes:
         """Return the first ``positions`` of a page as bytes, ordered [layers, 2, kv_heads, positions, head_dim]."""
-        return self.kv[:, :, :, page, :positions].contiguous().cpu().view(torch.uint8).numpy().tobytes()
+        return self.rows(page, positions).view(torch.uint8).numpy().tobytes()
 
     def read_into(self, page: int, target: bytearray, positions: int = PAGE_TOKENS) -> memoryview:
         """Do :meth:`read` into ``target``, of ``shape.bytes`` bytes, with nothing allocated on the way.
@@ -141,10 +154,8 @@ class PagePool:
 
         Example: ``pool.read_into(page, buffer, positions=88)``
         """
-        s = self.shape
-        written = memoryview(target)[: s.bytes_of(positions)]
-        flat = torch.frombuffer(written, dtype=s.dtype)
-        flat.view(s.layers, 2, s.kv_heads, positions, s.head_dim).copy_(self.kv[:, :, :, page, :positions])
+        written = memoryview(target)[: self.shape.bytes_of(positions)]
+        self._layout.read(self.kv, page, self._rows_in(written, positions))
         return written
 
     def write(self, page: int, payload: bytes | bytearray | memoryview, positions: int = PAGE_TOKENS) -> None:
@@ -159,17 +170,25 @@ class PagePool:
         if len(payload) not in (s.bytes_of(positions), s.bytes):
             raise ValueError(f"{positions} positions have {s.bytes_of(positions)} bytes, not {len(payload)}")
         used = PAGE_TOKENS if len(payload) == s.bytes else positions
-        flat = torch.frombuffer(bytearray(payload) if isinstance(payload, bytes) else payload, dtype=s.dtype)
-        self.kv[:, :, :, page, :used].copy_(flat.view(s.layers, 2, s.kv_heads, used, s.head_dim))
+        writable = bytearray(payload) if isinstance(payload, bytes) else payload
+        self._layout.write(self.kv, page, self._rows_in(writable, used))
+
+    def _rows_in(self, buffer: bytearray | memoryview, positions: int) -> torch.Tensor:
+        """Return the positions whose bytes lie in ``buffer``, the same memory."""
+        s = self.shape
+        flat = torch.frombuffer(buffer, dtype=s.dtype)
+        return flat.view(s.layers, 2, s.kv_heads, positions, s.head_dim)
 
 
 def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """Return zeros that cost no memory before they are written.
 
     Zeros, not uninitialised memory: masked positions are read and multiplied by 0, and NaN * 0 is NaN. torch.zeros
-    writes every byte; numpy's zeros are the operating system's untouched ones.
+    writes every byte; numpy's zeros are the operating system's untouched ones. They begin at a multiple of ALIGNMENT.
     """
     if device.type != "cpu":
         return torch.zeros(size, dtype=dtype, device=device)
-    bits = {2: np.int16, 4: np.int32}[dtype.itemsize]
-    return torch.from_numpy(np.zeros(size, dtype=bits)).view(dtype)
+    wanted = math.prod(size) * dtype.itemsize
+    memory = np.zeros(wanted + ALIGNMENT, dtype=np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return torch.from_numpy(memory[first : first + wanted]).view(dtype).view(size)

@@ -27,7 +27,7 @@ class DraftCost:
         self._spread = self._slope_sum = 0.0
 
     def add(self, reach: int, seconds: float) -> None:
-        """Add a timed tile of at most DECODE_TILE rows: decode rows, drafted rows and padding."""
+        """Add a timed tile of few rows: decode rows, drafted rows and padding."""
         if self._weight > 0:
             seconds = min(seconds, _OUTLIER * self._expected(reach))
         self._weight = self._weight * FORGET + 1.0

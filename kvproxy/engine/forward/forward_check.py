@@ -1,13 +1,13 @@
 """The check that tiles compute the same logits as transformers' own forward, on a loaded model's weights.
 
-For the families without a native decoder. Their forward is transformers' code, of which the configuration says little:
-layers that run otherwise than one row by itself, or with attention that does not go through the interface, are seen
-here.
+For models whose layers are transformers' own code, of which the configuration says little: layers that run otherwise
+than one row by itself, or with attention that does not go through the interface, are seen here; and so are kernels
+that give a row other bits among other rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,15 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
-from kvproxy.engine.forward.attention.call_plan import Segment
-from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, Numerics
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Tiles
 from kvproxy.errors import SetupError
 
 _ROUTING = frozenset({"topk", "sort", "argmax", "nonzero", "histc", "bincount", "_grouped_mm", "multinomial"})
 """Operations that choose among weights by a row's content."""
-_CUT = 37
+_ROWS = 64
+_CUTS = ((37,), (48, 49), (1, 2, 4, 7, 12))
+"""Where the prompt is cut, each time it is computed in parts: into many rows, few, and single ones."""
 _FARTHEST = {torch.float32: 2e-3, torch.bfloat16: 0.2}
 """The most that logits may be away from transformers' own, as a share of their spread: rounding stays 10 times below.
 """
@@ -45,7 +47,7 @@ def take_reference(model: Any) -> ReferenceForward:
     config = model.config
     if reason := _expert_weights(model.get_decoder()):
         raise refusal(config, reason)
-    rows = min(BASE_TILE, int(config.max_position_embeddings))
+    rows = min(_ROWS, int(config.max_position_embeddings))
     generator = torch.Generator().manual_seed(20260613)
     ids = torch.randint(int(config.vocab_size), (rows,), generator=generator)
     device = next(model.parameters()).device
@@ -64,58 +66,41 @@ def take_reference(model: Any) -> ReferenceForward:
 
 
 def check_forward(
-    run: Callable[[Any, torch.Tensor], torch.Tensor],
-    tile: Callable[[Sequence[int], Sequence[int], Sequence[Segment]], Any],
-    head: Callable[[torch.Tensor], torch.Tensor],
-    *,
-    reference: ReferenceForward,
-    config: Any,
-    shape: PageShape,
-    numerics: Numerics,
-    device: torch.device,
-) -> None:
-    """Compare the reference with tiles, and one tile with the same prompt cut in two and in decode's tile.
+    tiles: Tiles, *, reference: ReferenceForward, config: Any, shape: PageShape, device: torch.device
+) -> bool:
+    """Compare the logits of tiles with the reference's, and a prompt in one tile with the same prompt in parts.
 
-    ``run``: (tile, the pool's tensor) -> [M, hidden]; ``tile``: see ``Tiles.tile``; ``head``: see ``TileModel.logits``.
-    Raises SetupError that names the difference.
+    Returns whether every row has the same bits in parts. Raises SetupError, which names the difference, where they are
+    not the same but for rounding.
 
-    Example: ``check_forward(run, tile, head, reference=r, config=config, shape=shape, numerics=n, device=device)``
+    Example: ``check_forward(tiles, reference=reference, config=model.config, shape=shape, device=device)``
     """
     ids = reference.token_ids
 
     def computed(*cuts: int) -> tuple[torch.Tensor, bytes]:
         """Return hidden states of all rows, and the page, of the prompt cut at ``cuts``."""
-        pool = PagePool(shape, 2, device)
+        pool = PagePool(shape, 2, device, tiles.page_layout)
         parts = []
-        for start, end in zip((0, *cuts), (*cuts, len(ids)), strict=True):
-            size = numerics.tile_for(end - start) if end - start > DECODE_TILE else DECODE_TILE
-            padding = [0] * (size - (end - start))
-            made = tile(
-                [*ids[start:end], *padding],
-                [*range(start, end), *padding],
-                [Segment(0, start, end - start, [1])],
-            )
-            parts.append(run(made, pool.kv)[: end - start])
+        for start, end in itertools.pairwise((0, *(cut for cut in cuts if cut < len(ids)), len(ids))):
+            tile = tiles.tile(ids[start:end], range(start, end), [Segment(0, start, end - start, [1])])
+            parts.append(tiles.run(tile, pool.kv)[: end - start])
         return torch.cat(parts), pool.read(1)
 
     try:
         with torch.inference_mode():
             hidden, page = computed()
-            logits = head(hidden)
-            others = [computed(_CUT), computed(len(ids) - DECODE_TILE)] if len(ids) == BASE_TILE else []
+            logits = tiles.logits(hidden)
+            others = [computed(*cuts) for cuts in _CUTS]
+            in_parts = [tiles.logits(h) for h, _ in others]
     except Exception as e:  # whatever a family's own code raises
         raise refusal(config, f"its forward does not run on tiles ({_summary(e)})") from e
-    spread = float(reference.logits.std()) or 1.0
-    away = float((logits - reference.logits).abs().max()) / spread
-    if not away < 10 * _FARTHEST[shape.dtype] or not _mean_away(logits, reference) < _FARTHEST[shape.dtype]:
+    if (away := _far(logits, reference.logits, shape.dtype)) is not None:
         raise refusal(
             config, f"its logits on tiles are {away:.2g} standard deviations from transformers' own forward"
         )
-    if not numerics.exact:
-        return  # No hit is claimed exact then.
-    shared = others if numerics.unified else others[:1]
-    if any(not torch.equal(h, hidden) or p != page for h, p in shared):
-        raise refusal(config, "a prompt that is computed in two parts gets other bits than in one")
+    if any(_far(x, logits, shape.dtype) is not None for x in in_parts):
+        raise refusal(config, "a prompt that is computed in two parts gets other logits than in one")
+    return all(torch.equal(h, hidden) and p == page for h, p in others)
 
 
 def refusal(config: Any, reason: str) -> SetupError:
@@ -126,8 +111,13 @@ def refusal(config: Any, reason: str) -> SetupError:
     )
 
 
-def _mean_away(logits: torch.Tensor, reference: ReferenceForward) -> float:
-    return float((logits - reference.logits).abs().mean() / (reference.logits.std() + 1e-9))
+def _far(logits: torch.Tensor, reference: torch.Tensor, dtype: torch.dtype) -> float | None:
+    """Return the largest distance in standard deviations where logits differ by more than rounding, else None."""
+    spread = float(reference.std()) or 1.0
+    distance = (logits - reference).abs() / spread
+    largest, mean = float(distance.max()), float(distance.mean())
+    near = largest < 10 * _FARTHEST[dtype] and mean < _FARTHEST[dtype]
+    return None if near else largest
 
 
 def _expert_weights(body: nn.Module) -> str | None:

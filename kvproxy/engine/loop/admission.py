@@ -86,10 +86,6 @@ class Admission:
         job, cache = seq.job, self._cache
         # The last prompt token's logits are needed unless nothing is to be generated.
         limit = seq.prefill_end - (1 if job.max_tokens or job.score_from is not None else 0)
-        if seq.resumed and seq.prefill_end < len(seq.tokens):
-            limit = (
-                seq.prompt_tokens
-            )  # The token behind its last position is known, so its logits are not needed.
         if job.score_from is not None:
             limit = min(limit, job.score_from)
         match = cache.match(seq.tokens, job.readable, limit) if job.reuse else PrefixMatch((), 0)

@@ -78,7 +78,7 @@ class Engine:
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
         self._admission = Admission(cache, self.io, self._end)
-        self._results = TileResults(cache, PageWriter(cache, self.io), model.numerics, self._end)
+        self._results = TileResults(cache, PageWriter(cache, self.io), self._end)
         self._running: list[Sequence] = []
         self._service = ComputeService()
         self._line = WaitingLine(
@@ -214,7 +214,7 @@ class Engine:
         self._line.admit()
         for seq in [s for s in self._running if s.phase is Phase.PREFILL and s.computed == s.prefill_end]:
             with isolated(seq, self._end):
-                # A prefill-only job that is cached to its end, or an answer that resumes.
+                # A prefill-only job that is cached to its end.
                 if (finished := self._results.computed(seq)) is not None:
                     self._end(seq, finished)
         turn = ready(self._running, time.perf_counter())
@@ -281,7 +281,7 @@ class Engine:
             return
         self._tiles.drop(seq)
         self._admission.leave(seq)
-        seq.give_way(unified=self.model.numerics.unified)
+        seq.give_way()
         self._running.remove(seq)
         self._line.requeue(seq)
         self.preemptions += 1

@@ -10,8 +10,8 @@ from __future__ import annotations
 import statistics
 from collections import deque
 
-from kvproxy.engine.forward.invariance import BASE_TILE, Numerics
 from kvproxy.engine.loop.tile_cost import TileCost
+from kvproxy.engine.tiling.numerics import Numerics
 
 GAP = 1.75
 """A stream's gap while prompts are computed, in undisturbed decode steps. The promise is 3 at the 99th percentile;
@@ -22,8 +22,11 @@ the time until its tenant has caught up, so that many streams of other tenants d
 PIECE = 0.75
 """The share of a gap's time for prompts that one piece of a tile may be expected to take: a piece is not divided."""
 LONGEST_PIECE_S = 0.1
-"""Seconds of a piece while no stream runs: a new request waits for its end. Tiles get no smaller than BASE_TILE for
+"""Seconds of a piece while no stream runs: a new request waits for its end. Tiles get no smaller than SHORT_ROWS for
 that."""
+SHORT_ROWS = 64
+"""Rows of a prompt that is short: it is computed in one tile. And the rows of a long one's while nothing is known of
+their cost."""
 FEWEST_ROWS = 4
 """Rows that a long prompt gets in a tile beside streams even when they take too long, so that it ends."""
 _STEPS = 15
@@ -61,7 +64,7 @@ class Pace:
         """Return whether a decode tile may take ``rows`` prompt rows with it. ``reach``: their ``TileWork.reach``."""
         step = self.step_s
         if step is None or self._cost.observed < _SAMPLES:
-            return rows <= BASE_TILE
+            return rows <= SHORT_ROWS
         return self._cost.added(rows, reach) <= (GAP - 1) * step
 
     def slice_s(self, spent_s: float, *, owed: bool = False) -> float:
@@ -76,15 +79,14 @@ class Pace:
 
         Example: ``pace.rows(model.numerics, 4096, streams=True)``
         """
-        tiles = [*reversed(numerics.tiles)]
         step = self.step_s if streams else None
         if self._cost.observed < _SAMPLES:
-            return BASE_TILE if streams else tiles[0]
+            return min(SHORT_ROWS, numerics.largest) if streams else numerics.largest
         if step is None:
-            limit, sizes = LONGEST_PIECE_S, [n for n in tiles if n >= BASE_TILE]
+            limit, sizes = LONGEST_PIECE_S, numerics.choices(min(SHORT_ROWS, numerics.largest))
         else:
             limit = PIECE * (GAP - 1) * step
-            sizes = [*(n for n in tiles if n > 8), *(n for n in (8, FEWEST_ROWS) if n < tiles[0])]
+            sizes = [*numerics.choices(9), *(n for n in (8, FEWEST_ROWS) if n < numerics.largest)]
         for rows in sizes:
             if self._cost.predict(numerics.tile_for(rows), rows * start) <= limit * self._pieces:
                 return rows

@@ -1,4 +1,4 @@
-"""The scheduler: plans the rows of the next tiles. Pure: takes sequences, returns a value."""
+"""The scheduler: plans the rows of the next tile. Pure: takes sequences, returns a value."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import TypeVar
 
 from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.decode.speculation import share
-from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, Numerics
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant
-from kvproxy.engine.loop.pacing import Pace
+from kvproxy.engine.loop.pacing import SHORT_ROWS, Pace
 from kvproxy.engine.loop.sequence import Phase, Sequence
+from kvproxy.engine.tiling.numerics import Numerics
 
 T = TypeVar("T")
 
 MIN_PROMPT_ROWS = 16
 """Rows of a tile that short prompts get beside any number of decoding sequences."""
+DRAFT_ROWS = 16
+"""Drafts fill the rows of a decode tile up to a multiple of this: so many share the reading of a weight before their
+products take as long as that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,39 +63,31 @@ def ready(running: Seq[Sequence], now: float) -> list[Sequence]:
     return [s for s in computing if now - s.served_at >= s.job.patience_s] or computing
 
 
-def plan_tiles(
+def plan_tile(
     prefilling: Seq[Seq[Sequence]],
     decoding: Seq[Seq[Sequence]],
     numerics: Numerics,
     *,
     pace: Pace,
     cost: DraftCost | None = None,
-) -> tuple[TileWork, ...]:
-    """Plan the tiles to run in full before a slice of a long prompt: a row of each stream, and short prompts.
+) -> TileWork | None:
+    """Plan the tile to run in full before a slice of a long prompt: a row of each stream, and short prompts.
 
     So a hit never waits for another request's cold prefill; long prompts are left to ``LongPrefill``. ``prefilling``
     and ``decoding`` are grouped by tenant, the first tenant at the front; when there are too few rows, tenants take
-    turns. When decode rows have the prompt tile's bits (``numerics.unified``), all rows stand in one tile; otherwise
-    prompts and streams have one each. Beside streams, prompts get as many rows as ``pace`` allows. ``cost``: that of
-    drafted rows; None drafts nothing.
+    turns. Beside streams, prompts get as many rows as ``pace`` allows. ``cost``: that of drafted rows; None drafts
+    nothing. Returns None when there is nothing to run.
 
-    Example: ``plan_tiles([[prompt]], [[stream, stream2]], numerics, pace=pace)``
+    Example: ``plan_tile([[prompt]], [[stream, stream2]], numerics, pace=pace)``
     """
-    most = numerics.tiles[-1]
-    if not numerics.unified:
-        streams = _decode_parts(_first(decoding, DECODE_TILE), cost)
-        tails = _prompt_parts(prefilling, most, pace if decoding else None)
-        return tuple(
-            TileWork(tile, parts)
-            for tile, parts in ((DECODE_TILE, streams), (_fitting(numerics, tails), tails))
-            if parts
-        )
-    riders = _decode_parts(_first(decoding, most - MIN_PROMPT_ROWS if prefilling else most), cost)
+    most = numerics.largest
+    streams = list(islice(by_turns(decoding), most - MIN_PROMPT_ROWS if prefilling else most))
+    riders = _decode_parts(streams, cost)
     taken = sum(p.count for p in riders)
     if decoding:
-        most = min(most, max(BASE_TILE, taken + MIN_PROMPT_ROWS))
+        most = min(most, max(SHORT_ROWS, taken + MIN_PROMPT_ROWS))
     parts = riders + _prompt_parts(prefilling, most - taken, pace if decoding else None)
-    return (TileWork(_fitting(numerics, parts), parts),) if parts else ()
+    return TileWork(numerics.tile_for(sum(p.count for p in parts)), parts) if parts else None
 
 
 def by_tenant(
@@ -127,20 +122,9 @@ def by_turns(groups: Iterable[Seq[T]]) -> Iterator[T]:
         left = still
 
 
-def _first(groups: Seq[Seq[Sequence]], most: int) -> list[Sequence]:
-    return list(islice(by_turns(groups), most))
-
-
-def _fitting(numerics: Numerics, parts: Seq[Part]) -> int:
-    return numerics.tile_for(sum(p.count for p in parts))
-
-
 def _decode_parts(decoding: Seq[Sequence], cost: DraftCost | None) -> tuple[Part, ...]:
-    """Give each stream a row, and drafts the rows that are left of a multiple of DECODE_TILE.
-
-    Those need no larger tile and no further product with the output head, since its tiles have as many rows.
-    """
-    free = -len(decoding) % DECODE_TILE
+    """Give each stream a row, and drafts the rows that are left of a multiple of DRAFT_ROWS."""
+    free = -len(decoding) % DRAFT_ROWS
     if cost is None or not free:
         return tuple(Part(s, s.computed, 1) for s in decoding)
     reach, streams = sum(s.computed for s in decoding), len(decoding)
@@ -164,7 +148,7 @@ def _prompt_parts(prefilling: Seq[Seq[Sequence]], rows: int, pace: Pace | None) 
             continue
         count = _remaining(sequence)
         rows_then, reach_then = taken + count, reach + count * sequence.computed
-        if count > BASE_TILE or rows_then > rows or (pace and not pace.may_ride(rows_then, reach_then)):
+        if count > SHORT_ROWS or rows_then > rows or (pace and not pace.may_ride(rows_then, reach_then)):
             full.add(tenant)
             continue
         taken, reach = rows_then, reach_then

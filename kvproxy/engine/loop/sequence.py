@@ -126,8 +126,8 @@ class Sequence:
     allowance: int = ALLOWANCE
     """Further tokens of the answer that get pages at admission."""
     prefill_end: int = 0
-    """End of the positions that are computed as prompt rows: the prompt's end or, after a preemption, if decode rows
-    have a prompt row's bits, the end of all known tokens."""
+    """End of the positions that are computed as prompt rows: the prompt's end or, after a preemption, that of all
+    known tokens."""
     registered: int = 0
     """Full pages that are in the index; ``chain[i]`` is page i's node."""
     chain: list[Node] = field(default_factory=list)
@@ -308,17 +308,17 @@ class Sequence:
         """Cached positions that it requires; 0 for one that was preempted."""
         return 0 if self.resumed else self.job.require_cached
 
-    def give_way(self, *, unified: bool) -> None:
+    def give_way(self) -> None:
         """Begin again as WAITING, with all tokens known so far. Admission takes its pages back before.
 
-        ``unified``: decode rows have a prompt row's bits, so that the answer may be computed as a prompt. Otherwise
-        it is decoded again, token by known token. Without an answer yet, it starts as at its first admission.
+        The answer so far is computed as a prompt then, with the same bits. Without an answer yet, it starts as at its
+        first admission.
         """
         if self.hit is None and self.generated:
             self.hit = self.cached
         self.phase, self.computed, self.cached, self.registered = Phase.WAITING, 0, 0, 0
         self.chain.clear()
-        self.prefill_end = len(self.tokens) if unified else self.prompt_tokens
+        self.prefill_end = len(self.tokens)
 
     def page_entry(self, index: int, end: int) -> tuple[str, tuple[int, ...]]:
         """Return the scope and the token ids under which page ``index``, computed up to position ``end``, is

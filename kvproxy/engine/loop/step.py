@@ -1,4 +1,4 @@
-"""One engine step's tiles: those that are run in full, then a slice of a long prompt."""
+"""One engine step's tiles: one that is run in full, then a slice of a long prompt."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 
 from kvproxy.engine.decode.draft_cost import DraftCost
-from kvproxy.engine.forward.invariance import DECODE_TILE, Numerics
 from kvproxy.engine.loop.fairness.compute_service import ComputeService
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.long_prefill import LongPrefill
 from kvproxy.engine.loop.pacing import Pace
-from kvproxy.engine.loop.scheduler import TileWork, by_tenant, plan_tiles
+from kvproxy.engine.loop.scheduler import DRAFT_ROWS, TileWork, by_tenant, plan_tile
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.engine.loop.tile_runner import Scored, TileRunner
+from kvproxy.engine.tiling.numerics import Numerics
 
 
 class EngineStep:
-    """Runs the tiles that ``plan_tiles`` decides, and records their durations in ``pace``, ``cost`` and ``service``.
+    """Runs the tile that ``plan_tile`` decides and a slice of a long prompt.
+
+    Records their durations in ``pace``, ``cost`` and ``service``.
 
     Engine thread only.
     """
@@ -46,19 +48,20 @@ class EngineStep:
         """Yield each tile with its scored sequences; the caller hands them out before the next tile is run.
 
         ``prefilling``: oldest first. ``following``: sequences that wait for a prefill among these. ``interrupted``
-        returns whether a call waits for the engine thread: it waits for the tiles that are run in full and for one
-        piece of a long prompt's. Example: ``step.take(prompts, streams, [], inbox.has_calls)``
+        returns whether a call waits for the engine thread: it waits for the tile that is run in full and for one piece
+        of a long prompt's. Example: ``step.take(prompts, streams, [], inbox.has_calls)``
         """
         began = time.perf_counter()
         whole = by_tenant((s for s in prefilling if s not in self._prefill.paused), following)
         streams = by_tenant(decoding)
-        for work in plan_tiles(
+        work = plan_tile(
             self._neediest_first(whole),
             self._neediest_first(streams),
             self._numerics,
             pace=self._pace,
             cost=self._cost,
-        ):
+        )
+        if work is not None:
             tile_began = time.perf_counter()
             scored = self._runner.run(work)
             self._learn(work, time.perf_counter() - tile_began)
@@ -92,5 +95,5 @@ class EngineStep:
             self._pace.prefilled(work.tile, work.reach, seconds)
             return
         self._pace.decoded(seconds)
-        if self._cost is not None and work.tile <= DECODE_TILE:
+        if self._cost is not None and work.tile <= DRAFT_ROWS:
             self._cost.add(work.reach, seconds)

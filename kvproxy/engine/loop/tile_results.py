@@ -19,7 +19,6 @@ from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.decode.logprobs import token_logprob
 from kvproxy.engine.decode.sampler import SampledRow, choose, grammar_fault
 from kvproxy.engine.decode.speculation import DraftCounts
-from kvproxy.engine.forward.invariance import Numerics
 from kvproxy.engine.loop.isolation import isolated, last_error
 from kvproxy.engine.loop.scheduler import TileWork
 from kvproxy.engine.loop.sequence import Phase, Sequence
@@ -41,11 +40,10 @@ class TileResults:
         self,
         cache: KVCache,
         keeper: PageWriter,
-        numerics: Numerics,
         end: Callable[[Sequence, LastEvent], None],
     ) -> None:
         """``end`` is called with a sequence once its pages are stored, in a later step than that of its last tile."""
-        self._cache, self._keeper, self._numerics, self._end = cache, keeper, numerics, end
+        self._cache, self._keeper, self._end = cache, keeper, end
         self.drafts = DraftCounts()
 
     def hand_out(self, work: TileWork, scored: Seq[Scored]) -> Iterator[tuple[Sequence, LastEvent]]:
@@ -111,13 +109,10 @@ class TileResults:
     def register(self, seq: Sequence, *, partial: bool) -> Node | None:
         """Make the sequence's full pages findable and, with ``partial``, the computed part of its last one.
 
-        Where decode rows have other bits than prompt rows, the answer's positions stay private, and so do those
-        that the job keeps for itself. Returns the partial page's node.
+        Positions that the job keeps for itself stay private. Returns the partial page's node.
         """
-        end = seq.computed if self._numerics.unified else min(seq.computed, seq.prompt_tokens)
         until = seq.job.registers_until
-        if until is not None:
-            end = min(end, until)
+        end = seq.computed if until is None else min(seq.computed, until)
         while (seq.registered + 1) * PAGE_TOKENS <= end:
             node = self._register_page(seq, seq.registered, (seq.registered + 1) * PAGE_TOKENS)
             if node is None:

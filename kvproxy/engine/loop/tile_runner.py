@@ -10,13 +10,12 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.decode.sampler import greedy
-from kvproxy.engine.forward.attention.call_plan import Segment
-from kvproxy.engine.forward.interruptible import run_through
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.engine.forward.tiles import Tile
 from kvproxy.engine.loop.isolation import TileFailed
 from kvproxy.engine.loop.scheduler import Part, TileWork
 from kvproxy.engine.loop.sequence import Sequence
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class TileRunner:
         """Compute a tile without a pause."""
         tile = self._tile_on_pages(work)
         try:
-            return self._scored(work, run_through(self._model.tiles.steps(tile, self._cache.pool.kv)))
+            return self._scored(work, self._model.tiles.run(tile, self._cache.pool.kv))
         except Exception as e:
             raise TileFailed(part.sequence for part in work.parts) from e
 
@@ -105,18 +104,18 @@ class TileRunner:
         return results
 
     def _tile(self, work: TileWork) -> Tile:
-        tokens, positions = [0] * work.tile, [0] * work.tile
-        segments, row = [], 0
+        tokens: list[int] = []
+        positions: list[int] = []
+        segments: list[Segment] = []
         for part in work.parts:
-            seq, end = part.sequence, part.start + part.count
-            tokens[row : row + part.count] = (*seq.tokens[part.start : end - len(part.draft)], *part.draft)
-            positions[row : row + part.count] = range(part.start, end)
-            at = part.start
+            seq, at, end = part.sequence, part.start, part.start + part.count
+            row = len(tokens) - at
+            tokens += (*seq.tokens[at : end - len(part.draft)], *part.draft)
+            positions += range(at, end)
             while at < end:
                 count = min(end - at, PAGE_TOKENS - at % PAGE_TOKENS)
-                segments.append(Segment(row + at - part.start, at, count, seq.pages))
+                segments.append(Segment(row + at, at, count, seq.pages))
                 at += count
-            row += part.count
         return self._model.tiles.tile(tokens, positions, segments)
 
     def _take_pages(self, part: Part) -> None:

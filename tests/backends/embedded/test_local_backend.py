@@ -40,6 +40,7 @@ from kvproxy.errors import (
 )
 from kvproxy.events import Event, Finished, Started, TextDelta
 from kvproxy.store.page_store import PageStore
+from tests.engine.altered_page import alter_page
 from tests.engine.constraints import Walk
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import VOCAB, make_model, prompt, write_vocabulary
@@ -296,7 +297,7 @@ async def test_a_comparison_sees_pages_that_are_wrong(home: Home) -> None:
     with home.backend.hold(Prompt(ASKED), ANN):
         node = home.rig.cache.match(DOCUMENT, (PUBLIC,), 600).nodes[0]
         assert node.page is not None
-        home.rig.cache.pool.view(node.page)[:, 1, :, 7] += 4.0
+        alter_page(home.rig.cache.pool, node.page, lambda rows: rows[:, 1, :, 7].add_(4.0))
         got = await home.backend.compare(Prompt(ASKED), ANN, 4)
     assert got.largest_difference > 0 and not got.exact
     assert (got.pages, got.equal_pages, got.first_difference) == (3, 2, 7)

@@ -24,9 +24,9 @@ class TestPressure:
         colds = [rigs(pages=5).cold(prompt(i, 700), max_tokens=60).answer for i in range(5)]
         assert [s.end().answer for s in streams] == colds
 
-    def test_more_streams_than_a_decode_tile_all_move_on(self, rigs: HarnessMaker) -> None:
+    def test_more_streams_than_a_tile_all_move_on(self, rigs: HarnessMaker) -> None:
         model = make_model("llama", torch.bfloat16)
-        model.numerics = replace(model.numerics, tiles=(64,), unified=False, granule=64)
+        model.numerics = replace(model.numerics, largest=16, sizes=None)
         rig = rigs(model)
         streams = [rig.submit(prompt(i, 20), max_tokens=400, register=False) for i in range(24)]
         for stream in streams:

@@ -188,7 +188,7 @@ def test_a_tile_that_fails_ends_those_with_rows_in_it(
     steps = llama.tiles.steps
 
     def broken(tile: Any, kv: Any) -> Any:
-        if tile.written > PAGE_TOKENS // 2:
+        if tile.written > 40:
             raise RuntimeError("broken on purpose")
         return (yield from steps(tile, kv))
 

@@ -4,15 +4,15 @@ import pytest
 
 from kvproxy.core import Sampling
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
-from kvproxy.engine.forward.invariance import TILES, Numerics
 from kvproxy.engine.loop.fairness.compute_service import ComputeService
 from kvproxy.engine.loop.long_prefill import LongPrefill
 from kvproxy.engine.loop.pacing import GAP, Pace
 from kvproxy.engine.loop.scheduler import TileWork
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.engine.loop.tile_runner import TilePieces
+from kvproxy.engine.tiling.numerics import Numerics
 
-NUMERICS = Numerics(tiles=TILES, unified=True, granule=4, exact=True, kernel="flash-cpu")
+NUMERICS = Numerics(largest=256, exact=True, kernel="any")
 PIECES = 10
 PIECE_S = 1 / 64
 
@@ -89,7 +89,7 @@ def test_a_lone_prompt_is_computed_by_whole_tiles(prefill: LongPrefill, machine:
     assert work.tile == 256 and (work.parts[0].start, work.parts[0].count) == (0, 256)
     assert machine.done == [prompt] * PIECES and prompt not in prefill.paused
     ended = prefill.advance({"": [prompt]}, None, never)
-    assert ended is not None and ended[0].tile == 64 and prompt.computed == 300
+    assert ended is not None and ended[0].tile == 44 and prompt.computed == 300
 
 
 def test_it_rests_before_the_time_is_over(prefill: LongPrefill, machine: Machine, new: Maker) -> None:

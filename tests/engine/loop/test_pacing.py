@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.engine.forward.invariance import BASE_TILE, TILES, Numerics
-from kvproxy.engine.loop.pacing import FEWEST_ROWS, GAP, LONGEST_PIECE_S, PIECE, Pace
+from kvproxy.engine.loop.pacing import FEWEST_ROWS, GAP, LONGEST_PIECE_S, PIECE, SHORT_ROWS, Pace
+from kvproxy.engine.tiling.numerics import Numerics
 
-NUMERICS = Numerics(tiles=TILES, unified=True, granule=4, exact=True, kernel="flash-cpu")
-ONE_TILE = Numerics(tiles=(64,), unified=False, granule=64, exact=True, kernel="flash-cpu")
+NUMERICS = Numerics(largest=256, exact=True, kernel="any")
+ONE_SIZE = Numerics(largest=64, exact=True, kernel="one", sizes=(64,))
 PIECES = 30
 STEP_S = 0.05
 
@@ -45,7 +45,7 @@ def test_a_piece_of_the_next_tile_fits_its_time(pace: Pace, start: int, streams:
     rows = pace.rows(NUMERICS, start, streams=streams)
     limit = PIECE * (GAP - 1) * STEP_S if streams else LONGEST_PIECE_S
     piece = taken(NUMERICS.tile_for(rows), rows * start) / PIECES
-    fewest = FEWEST_ROWS if streams else BASE_TILE
+    fewest = FEWEST_ROWS if streams else SHORT_ROWS
     assert rows >= fewest and (piece <= 1.02 * limit or rows == fewest)
     if rows < 256:
         assert taken(NUMERICS.tile_for(2 * rows), 2 * rows * start) / PIECES > 0.98 * limit
@@ -56,8 +56,8 @@ def test_the_deeper_the_prompt_the_fewer_its_rows_and_it_always_ends(pace: Pace)
     rows = [pace.rows(NUMERICS, start, streams=True) for start in starts]
     assert rows == sorted(rows, reverse=True)
     assert rows[0] == 256 and rows[-1] == FEWEST_ROWS
-    assert pace.rows(ONE_TILE, 10_000_000, streams=True) == FEWEST_ROWS
-    assert pace.rows(ONE_TILE, 0, streams=True) == 64
+    assert pace.rows(ONE_SIZE, 10_000_000, streams=True) == FEWEST_ROWS
+    assert pace.rows(ONE_SIZE, 0, streams=True) == 64
 
 
 def test_a_model_that_cannot_rest_gets_smaller_tiles(pace: Pace) -> None:
@@ -73,6 +73,6 @@ def test_a_hits_tail_rides_along_unless_it_is_too_deep(pace: Pace) -> None:
 
 def test_before_anything_was_seen_tiles_are_of_middling_size() -> None:
     pace = Pace()
-    assert pace.rows(NUMERICS, 50_000, streams=True) == BASE_TILE
+    assert pace.rows(NUMERICS, 50_000, streams=True) == SHORT_ROWS
     assert pace.rows(NUMERICS, 50_000, streams=False) == 256
-    assert pace.may_ride(BASE_TILE, 10**9) and not pace.may_ride(BASE_TILE + 1, 0)
+    assert pace.may_ride(SHORT_ROWS, 10**9) and not pace.may_ride(SHORT_ROWS + 1, 0)

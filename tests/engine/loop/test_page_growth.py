@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 
 from kvproxy.core import PAGE_TOKENS, Sampling
 from kvproxy.engine.cache.kv_cache import PinOutcome
 from tests.engine.harness import EngineHarness, HarnessMaker
-from tests.engine.tiny import make_model, prompt
+from tests.engine.tiny import prompt
 
 PAGES = 3
 """Room for several answers of LONG tokens to begin, and for one to end."""
@@ -103,16 +101,6 @@ def test_where_pins_leave_no_further_page_the_answer_ends_there(rigs: HarnessMak
     roomy = rigs()
     assert stream.answer == roomy.run(prompt(1, 100), max_tokens=len(stream.answer)).answer
     rig.on_engine(lambda: rig.cache.unpin(nodes))
-
-
-def test_where_decode_rows_have_bits_of_their_own_it_is_decoded_again(rigs: HarnessMaker) -> None:
-    model = make_model("llama", torch.bfloat16)
-    model.numerics = replace(model.numerics, tiles=(64,), unified=False, granule=64)
-    rig = rigs(model, pages=3, allowance=PROMISED)
-    streams = [rig.submit(prompt(n, 200), max_tokens=130) for n in (1, 2)]
-    answers = [stream.end().answer for stream in streams]
-    assert rig.engine.preemptions >= 1
-    assert answers == [rig.cold(prompt(n, 200), max_tokens=130).answer for n in (1, 2)]
 
 
 def test_an_answer_within_the_allowance_has_all_its_pages_reserved(rig: EngineHarness) -> None:

@@ -14,12 +14,20 @@ from torch import nn
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
-from kvproxy.engine.forward.attention.call_plan import Segment
 from kvproxy.engine.forward.cuda.paged_attention import attend
-from kvproxy.engine.forward.cuda.tile_layout import SPAN, TILES, PagedTile, TileShape, pack
+from kvproxy.engine.forward.cuda.tile_layout import (
+    BASE_TILE,
+    HEAD_ROWS,
+    SPAN,
+    TILES,
+    PagedTile,
+    TileShape,
+    pack,
+)
 from kvproxy.engine.forward.cuda.tile_linear import TileLinear
 from kvproxy.engine.forward.cuda.upload import Staging
-from kvproxy.engine.forward.invariance import BASE_TILE, DECODE_TILE, Numerics
+from kvproxy.engine.tiling.numerics import Numerics
+from kvproxy.engine.tiling.segment import Segment
 
 KERNEL = "triton"
 Linear = Callable[[torch.Tensor], torch.Tensor]
@@ -56,7 +64,7 @@ def measure(
 ) -> Numerics:
     """Find the tiles that agree, and set ``library_rows`` of the decoder's products.
 
-    ``head`` is only ever run in tiles of DECODE_TILE rows; ``group``: query heads of a KV head; ``context``: positions
+    ``head`` is only ever run in tiles of HEAD_ROWS rows; ``group``: query heads of a KV head; ``context``: positions
     that the model has.
 
     Example: ``measure(decoder, head, shape, group=2, vocab=151_936, context=40_960, device=device)``
@@ -64,17 +72,12 @@ def measure(
     generator = torch.Generator(device).manual_seed(20260613)
     agreeing, exact = _products(decoder, shape.dtype, generator)
     assert isinstance(head, nn.Linear)
-    exact &= _rows_keep(head, _normal(generator, shape.dtype, DECODE_TILE, head.in_features), generator)
+    exact &= _rows_keep(head, _normal(generator, shape.dtype, HEAD_ROWS, head.in_features), generator)
     exact &= _attention_keeps(shape, group, generator)
     agreeing &= _decoder_keeps(decoder, shape, vocab, context, device)
     exact &= BASE_TILE in agreeing
-    return Numerics(
-        tiles=tuple(sorted(agreeing | {BASE_TILE})),
-        unified=DECODE_TILE in agreeing,
-        granule=1,
-        exact=exact,
-        kernel=KERNEL,
-    )
+    sizes = tuple(sorted(agreeing | {BASE_TILE}))
+    return Numerics(largest=sizes[-1], exact=exact, kernel=KERNEL, sizes=sizes)
 
 
 def _products(

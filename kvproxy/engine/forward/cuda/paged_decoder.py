@@ -12,14 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from kvproxy.engine.forward.attention.call_plan import Segment
 from kvproxy.engine.forward.cuda.graphs import Graphs
 from kvproxy.engine.forward.cuda.paged_attention import attend
 from kvproxy.engine.forward.cuda.row_kernels import add_norm, rotate_and_write, silu_gate
 from kvproxy.engine.forward.cuda.tile_layout import SPLIT_ROWS, PagedTile, TileShape, pack
-from kvproxy.engine.forward.cuda.tile_linear import tiled
+from kvproxy.engine.forward.cuda.tile_linear import fused, tiled
 from kvproxy.engine.forward.cuda.upload import Staging
-from kvproxy.engine.forward.linear import fuse
+from kvproxy.engine.tiling.segment import Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +114,7 @@ def _fuse_layer(layer: Any) -> _PagedLayer:
 
 
 def _product(*linears: nn.Linear) -> nn.Linear:
-    fused = fuse(linears, 0)
-    assert isinstance(fused, nn.Linear), "weights on a CUDA device are not packed"
-    return tiled(fused)
+    return tiled(fused(linears))
 
 
 def _norm(module: Any) -> tuple[torch.Tensor, float]:

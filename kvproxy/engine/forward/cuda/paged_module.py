@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.forward.attention.call_plan import Segment
 from kvproxy.engine.forward.cuda.paged_attention import attend
 from kvproxy.engine.forward.cuda.tile_layout import SPLIT_ROWS, PagedTile, pack
 from kvproxy.engine.forward.cuda.tile_linear import tiled
 from kvproxy.engine.forward.cuda.upload import Staging, TileViews
+from kvproxy.engine.tiling.segment import Segment
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,15 @@ import numpy.typing as npt
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import SCRATCH
-from kvproxy.engine.forward.attention.call_plan import Segment
+from kvproxy.engine.tiling.segment import Segment
 
 TILES = (16, 32, 64, 128, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1792, 2048)
 """Row counts of a tile. A device needs more rows than a processor to be busy; steps are small, since padding costs as
 much as rows."""
+BASE_TILE = 64
+"""The tile that all others must agree with: it is used in any case, if need be alone, for decode rows too."""
+HEAD_ROWS = 16
+"""Rows of every product with the output head."""
 SPAN = 512
 """Positions with attention computed in one piece, from a multiple of SPAN on; see ``paged_attention``."""
 BLOCK = 64

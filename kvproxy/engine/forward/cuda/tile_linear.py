@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -129,6 +130,19 @@ class TileLinear(nn.Linear):
             num_stages=cut.stages,
         )
         return y
+
+
+def fused(linears: Sequence[nn.Linear]) -> nn.Linear:
+    """Return one layer with the outputs of several side by side."""
+    weight = torch.cat([x.weight.detach() for x in linears])
+    biases = [x.bias for x in linears]
+    biased = any(b is not None for b in biases)
+    made = nn.Linear(weight.shape[1], weight.shape[0], bias=biased, device="meta")
+    made.weight = nn.Parameter(weight, requires_grad=False)
+    if biased:
+        parts = [weight.new_zeros(x.out_features) if x.bias is None else x.bias.detach() for x in linears]
+        made.bias = nn.Parameter(torch.cat(parts), requires_grad=False)
+    return made
 
 
 def tiled(linear: nn.Linear) -> nn.Linear:

@@ -6,12 +6,10 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from kvproxy.engine.cache.page_pool import PagePool
-from kvproxy.engine.forward.attention.call_plan import Segment
 from kvproxy.engine.forward.cuda.graphs import Graphs
-from kvproxy.engine.forward.cuda.tile_layout import TILES, TileShape
-from kvproxy.engine.forward.invariance import BASE_TILE
+from kvproxy.engine.forward.cuda.tile_layout import BASE_TILE, TILES, TileShape
 from kvproxy.engine.forward.tile_model import TileModel, from_module
+from kvproxy.engine.tiling.segment import Segment
 from tests.engine.conftest import MODELS
 from tests.engine.tiny import make_module, on_device, prompt
 
@@ -28,22 +26,19 @@ def model(request: pytest.FixtureRequest) -> TileModel:
 
 def poisoned(model: TileModel) -> torch.Tensor:
     """Make a pool with pages that hold NaN wherever nothing was written."""
-    kv = PagePool(model.page_shape, 12, model.device).kv
+    kv = model.pool(12).kv
     return kv.fill_(float("nan"))
 
 
 def run(model: TileModel, kv: torch.Tensor, tokens: tuple[int, ...], start: int, count: int) -> torch.Tensor:
-    rows = model.numerics.tile_for(count)
-    padding = [0] * (rows - count)
     segments = [Segment(0, start, count, PAGES)]
-    positions = [*range(start, start + count), *padding]
-    tile = model.tiles.tile([*tokens[start : start + count], *padding], positions, segments)
-    return model.forward(tile, kv)[:count]
+    tile = model.tiles.tile(tokens[start : start + count], range(start, start + count), segments)
+    return model.tiles.run(tile, kv)[:count]
 
 
 def prefill(model: TileModel, kv: torch.Tensor, tokens: tuple[int, ...]) -> torch.Tensor:
     """In the largest tiles that agree with each other."""
-    most = model.numerics.tiles[-1]
+    most = model.numerics.largest
     starts = range(0, len(tokens), most)
     return torch.cat([run(model, kv, tokens, at, min(most, len(tokens) - at)) for at in starts])
 
@@ -52,7 +47,7 @@ def prefill(model: TileModel, kv: torch.Tensor, tokens: tuple[int, ...]) -> torc
 def test_it_is_exact_there_and_in_bf16_all_tiles_agree(model: TileModel) -> None:
     assert model.numerics.exact and model.numerics.kernel == "triton", model.numerics.describe()
     if model.dtype == torch.bfloat16:
-        assert model.numerics.tiles == TILES and model.numerics.unified, model.numerics.describe()
+        assert model.numerics.sizes == TILES, model.numerics.describe()
 
 
 @torch.inference_mode()

@@ -25,11 +25,20 @@ struct AttentionRows {
     const int32_t* tables;
 };
 
-// Given by attend.h:
+// Given by attend.h, all of internal linkage:
 //   void write_key(const LayerPages& p, int head, int page, int slot, const float* k)      dim floats
 //   void write_value(const LayerPages& p, int head, int page, int slot, const float* v)
-//   void read_rows / write_rows: a page's first n positions to and from row-major [n][dim]
-//   size_t attention_scratch_bytes(const AttentionRows&, int kv_heads, int group, int dim, int threads)
+//   void read_rows(const LayerPages& p, int head, int page, int n, void* keys, void* values)
+//   void write_rows(const LayerPages& p, int head, int page, int n, const void* keys, const void* values)
+//       a page's first n positions to and from row-major [n][dim] elements of the pages' own type
+//   int check_rows(const AttentionRows&, int tables_length, int pages, const char** reason)      0, or -1 and a reason
+//   int plan_attention(AttentionPlan& plan, const AttentionRows&, int kv_heads, int group, int dim, int threads)
+//       0, or -1 without memory. By one thread, once per tile; the plan serves all layers and holds their scratch. It
+//       begins as zeros, keeps its memory for the next tile, and reads the rows' arrays as long as it is used.
+//       A team of fewer than `threads` may use it; a larger one must not.
+//   void free_plan(AttentionPlan& plan)
 //   void attend(const Worker& w, const AttentionPlan& plan, const LayerPages& p, int group, const float* q, float* out)
 //       q: [rows][kv_heads * group][dim], scaled by log2(e) and the model's factor; out: the same shape, float32.
-//       Ends with a barrier.
+//       Begins when K and V of all rows are written; ends with a barrier.
+// The values of a page's unwritten positions must be finite (a page that is handed out is zeroed): they are multiplied
+// with a weight of 0. Its keys may hold anything.

@@ -2,12 +2,6 @@
 // the layout of PackedRows, never a bit: an element's sum is one chain over k whatever block it is computed in.
 #pragma once
 
-#if defined(__clang__)
-#define KVP_UNROLL _Pragma("unroll")
-#else
-#define KVP_UNROLL _Pragma("GCC unroll 32")
-#endif
-
 enum {
     PANEL_VECTORS = PANEL / L,
     // 24 accumulators of 32 registers, 12 of 16; the rest hold weights and a broadcast.

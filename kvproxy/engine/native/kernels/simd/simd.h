@@ -24,6 +24,12 @@
 #include <stdint.h>
 
 #define KVP_INLINE static inline __attribute__((always_inline))
+// In front of a loop over registers.
+#if defined(__clang__)
+#define KVP_UNROLL _Pragma("unroll")
+#else
+#define KVP_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 #if defined(KVP_SIMD_AVX512)
 #include "avx512.h"

@@ -1,0 +1,146 @@
+// Attention of a tile's rows over the pages of one layer: phases of one parallel region, by a plan (plan.h).
+//
+// What a row's bits are made of: scores of a page (scores.h), weights (weights.h), weighted values (values.h), and pages
+// merged in their order (merge.h). Each is a fixed chain of operations per row; blocks, items and threads only choose
+// where it runs. Keys of a row's own page are computed up to the group of 16 that the block's last row needs: a
+// further key weighs 0 and adds nothing, since a page's memory holds finite values (see PagePool).
+#pragma once
+#include "check.h"
+#include "elements.h"
+#include "page_rows.h"
+#include "scores.h"
+#include "weights.h"
+#include "values.h"
+#include "merge.h"
+#include "shares.h"
+#include "plan.h"
+
+// A thread's memory for one item.
+struct AttentionMemory {
+    float *q, *sums, *scores, *page_sums;  // [block of lines][dim][lines]; [lines][dim]; a block's: [PAGE], [dim]
+    void* weights;
+    PageSum* all;
+    int32_t* position;  // of a line's row
+};
+
+static AttentionMemory attention_memory(const AttentionPlan& plan, int thread) {
+    char* m = plan.worker + thread * plan.worker_bytes;
+    const int64_t lines = padded_lines(plan.group);
+    AttentionMemory r;
+    r.scores = take<float>(m, SCORE_LINES * PAGE);
+    r.weights = take<float>(m, SCORE_LINES * PAGE);
+    r.page_sums = take<float>(m, SCORE_LINES * plan.dim);
+    r.q = take<float>(m, lines * plan.dim);
+    r.sums = take<float>(m, lines * plan.dim);
+    r.all = take<PageSum>(m, lines);
+    r.position = take<int32_t>(m, lines);
+    return r;
+}
+
+KVP_INLINE int64_t line_offset(const AttentionPlan& plan, int row, int head, int g) {
+    return (((int64_t)row * plan.kv_heads + head) * plan.group + g) * plan.dim;
+}
+
+// A block's queries as scores() reads them.
+static void pack_queries(const AttentionPlan& plan, const int32_t* rows, int lines, int head, const float* q,
+                         AttentionMemory& m) {
+    const int dim = plan.dim;
+    for (int first = 0; first < lines; first += SCORE_LINES) {
+        int n = lines - first < SCORE_LINES ? lines - first : SCORE_LINES, width = score_block(n);
+        float* to = m.q + (int64_t)first * dim;
+        for (int i = 0; i < width; i++) {
+            int line = first + (i < n ? i : 0), row = rows[line / plan.group];
+            const float* from = q + line_offset(plan, row, head, line % plan.group);
+            m.position[line] = plan.rows.position[row];
+            for (int c = 0; c < dim; c++) to[(int64_t)c * width + i] = from[c];
+        }
+    }
+}
+
+// Lines [first, first + n) of an item against one page.
+template <class T>
+static void attend_page(const AttentionPlan& plan, const AttentionItem& item, const int32_t* rows, int head, int page,
+                        const char* keys, const char* values_, int first, int n, AttentionMemory& m) {
+    const int dim = plan.dim;
+    int last = -1;  // the last key that any line sees
+    for (int i = first; i < first + n; i++) last = m.position[i] > last ? m.position[i] : last;
+    last -= page * PAGE;
+    if (last < 0) return;
+    const int count = last >= PAGE ? PAGE : (last / KEYS + 1) * KEYS;
+    scores<T>(n, keys, count, dim, m.q + (int64_t)first * dim, m.scores);
+    PageSum sums[SCORE_LINES];
+    for (int i = 0; i < n; i++) {
+        int own = m.position[first + i] - page * PAGE;
+        if (own < 0) own = 0;  // sees nothing of this page: the result is not read
+        if (T::DOT) sums[i] = weigh<T>(m.scores + i * PAGE, count, own, (uint16_t*)m.weights + i * PAGE);
+        else sums[i] = weigh<T>(m.scores + i * PAGE, count, own, (float*)m.weights + i * PAGE);
+    }
+    values<T>(n, values_, count, dim, m.weights, m.page_sums);
+    for (int i = 0; i < n; i++) {
+        const int line = first + i;
+        const float* from = m.page_sums + (int64_t)i * dim;
+        if (m.position[line] < page * PAGE) continue;
+        if (item.whole && page > 0) {
+            merge_page(m.all[line], m.sums + (int64_t)line * dim, sums[i], from, dim);
+            continue;
+        }
+        float* to = m.sums + (int64_t)line * dim;
+        if (item.whole) {
+            m.all[line] = sums[i];
+        } else {
+            int64_t slot = (int64_t)plan.slot[rows[line / plan.group]] + page;
+            slot = (slot * plan.kv_heads + head) * plan.group + line % plan.group;
+            plan.page_sums[slot] = sums[i];
+            to = plan.page_values + slot * dim;
+        }
+        __builtin_memcpy(to, from, sizeof(float) * (size_t)dim);
+    }
+}
+
+template <class T>
+static void attend_item(const AttentionPlan& plan, const AttentionItem& item, int head, const LayerPages& p,
+                        const float* q, float* out, AttentionMemory& m) {
+    const AttentionBlock& b = plan.block[item.block];
+    const int32_t* rows = plan.order + b.first;
+    const int lines = b.rows * plan.group;
+    pack_queries(plan, rows, lines, head, q, m);
+    for (int page = item.page; page < item.end; page++) {
+        const char *k = page_keys(p, head, b.table[page]), *v = page_values(p, head, b.table[page]);
+        for (int first = 0; first < lines; first += SCORE_LINES) {
+            int n = lines - first < SCORE_LINES ? lines - first : SCORE_LINES;
+            attend_page<T>(plan, item, rows, head, page, k, v, first, n, m);
+        }
+    }
+    if (!item.whole) return;
+    for (int i = 0; i < lines; i++)
+        finish_line(m.all[i], m.sums + (int64_t)i * plan.dim, plan.dim,
+                    out + line_offset(plan, rows[i / plan.group], head, i % plan.group));
+}
+
+// The pages of one line of a split row, merged.
+static void merge_line(const AttentionPlan& plan, int row, int64_t line, float* out, AttentionMemory& m) {
+    const int64_t heads = (int64_t)plan.kv_heads * plan.group;
+    const int pages = plan.rows.position[row] / PAGE + 1, dim = plan.dim;
+    int64_t at = plan.slot[row] * heads + line;
+    PageSum all = plan.page_sums[at];
+    __builtin_memcpy(m.sums, plan.page_values + at * dim, sizeof(float) * (size_t)dim);
+    for (int page = 1; page < pages; page++) {
+        at += heads;
+        merge_page(all, m.sums, plan.page_sums[at], plan.page_values + at * dim, dim);
+    }
+    finish_line(all, m.sums, dim, out + (row * heads + line) * dim);
+}
+
+static void attend(const Worker& w, const AttentionPlan& plan, const LayerPages& p, int group, const float* q, float* out) {
+    AttentionMemory m = attention_memory(plan, w.index);
+    share_out(w, plan.items * plan.kv_heads, [&](int i) {
+        const AttentionItem& item = plan.item[i / plan.kv_heads];
+        const int head = i % plan.kv_heads;
+        if (p.dtype == BF16) attend_item<Bf16Pairs>(plan, item, head, p, q, out, m);
+        else if (p.dtype == F16) attend_item<F16Pairs>(plan, item, head, p, q, out, m);
+        else attend_item<F32Pairs>(plan, item, head, p, q, out, m);
+    });
+    if (plan.split == 0) return;
+    const int heads = plan.kv_heads * group;
+    share_out(w, plan.split * heads, [&](int i) { merge_line(plan, plan.split_rows[i / heads], i % heads, out, m); });
+}
