@@ -8,8 +8,12 @@ enum {
     ACCUMULATORS = REGISTERS == 32 ? 24 : 12,
     BLOCK_ROWS = L == 16 ? 12 : 6,
     BLOCK_VECTORS = ACCUMULATORS / BLOCK_ROWS,
-    // Pairs of k of one pass over the rows: 32 KB of bf16 weights stay in the first cache for all blocks of rows.
-    PASS_PAIRS = 256,
+    // Weights of one pass over k, of a panel: they and those of the next pass stay in the first cache.
+#ifndef PASS
+#define PASS 20
+#define GROUP 4
+#endif
+    PASS_BYTES = PASS << 10,
     // Rows of a work item: their sums stand on the stack between passes.
     ITEM_ROWS = 384,
 };
