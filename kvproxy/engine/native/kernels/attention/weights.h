@@ -2,7 +2,8 @@
 //
 // Keys behind the line's own position weigh exactly 0 and do not count for the largest, whatever memory holds there.
 // Weights are summed lane by lane in key order, so that further keys of weight 0 change nothing. Where weights are
-// rounded to bf16 (T::DOT) the sum is that of the rounded ones: the result is then a true mean of the values.
+// rounded to bf16 (T::DOT) the sum is that of the rounded ones, a pair of keys to a lane: the result is then a true mean
+// of the values.
 #pragma once
 
 struct PageSum { float largest, weight; };
@@ -34,17 +35,18 @@ template <class T> static PageSum weigh(float* s, int keys, int last, void* w) {
     for (int n = 0; n < keys; n += L) {
         F32 e = exp2(sub(load(s + n), m));
         if (T::DOT) {
-            Words both = pair(e, e);
-            alignas(64) uint32_t x[L];
-            store_words(x, both);
-            uint16_t* to = (uint16_t*)w + n;
-            for (int i = 0; i < L; i++) to[i] = (uint16_t)x[i];
-            e = odd(both);
-        } else {
-            store((float*)w + n, e);
+            store_bf16((uint16_t*)w + n, e);
+            continue;
         }
+        store((float*)w + n, e);
         total = add(total, e);
     }
+#if KVP_PAIR_DOT
+    if (T::DOT) {
+        if (keys % (2 * L)) store_bf16((uint16_t*)w + keys, zero());
+        for (int n = 0; n < keys; n += 2 * L) total = dot(total, words((uint16_t*)w + n), word1(0x3f803f80));
+    }
+#endif
     r.weight = sum(total);
     return r;
 }
