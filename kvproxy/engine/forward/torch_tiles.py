@@ -1,7 +1,7 @@
 """`TorchTiles`: tiles of torch's own operations, on any device: slow, and with few assumptions.
 
 Every tile has ROWS rows, so that all matrix products are of one shape. That a row's bits then depend on its prefix
-alone is nothing that torch promises: ``forward_check`` compares a prompt in parts with the whole on each model.
+alone is nothing that torch promises: ``kernel_digest`` computes a prompt in other parts on each model.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import nn
 from kvproxy.engine.cache.page_layout import RowMajorLayout
 from kvproxy.engine.cache.page_pool import PageShape
 from kvproxy.engine.forward.module_decoder import ModuleDecoder
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.forward.padded_rows import in_chunks
-from kvproxy.engine.forward.segment import Segment
-from kvproxy.engine.forward.tiles import Steps, Tile, Tiles
 from kvproxy.engine.forward.torch_attention import attend, write_kv
 from kvproxy.engine.forward.torch_causes import torch_causes
+from kvproxy.engine.tiling.numerics import Numerics
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Steps, Tile, Tiles
 
 ROWS = 64
 """Rows of every tile: with more, a decode row would cost more; with fewer, a prompt."""
