@@ -1,8 +1,8 @@
 // Attention of a tile's rows over the pages of one layer: phases of one parallel region, by a plan (plan.h).
 //
-// What a row's bits are made of: scores of a page (scores.h), weights (weights.h), weighted values (values.h), and pages
-// merged in their order (merge.h). Each is a fixed chain of operations per row; blocks, items and threads only choose
-// where it runs. Keys of a row's own page are computed up to the group of 16 that the block's last row needs: a
+// What a row's bits are made of: scores of a page (scores.h), weights (weights.h), weighted values (values.h), and
+// pages merged in their order (merge.h). Each is a fixed chain of operations per row; blocks, items and threads only
+// choose where it runs. Keys of a row's own page are computed up to the group of 16 that the block's last row needs: a
 // further key weighs 0 and adds nothing, since a page's memory holds finite values (see PagePool).
 #pragma once
 #include "check.h"
@@ -61,7 +61,8 @@ static void pack_queries(const AttentionPlan& plan, const int32_t* rows, int lin
 // Lines [first, first + n) of an item against one page. `next`: the keys of the item's next page, to be read ahead.
 template <class T>
 static void attend_page(const AttentionPlan& plan, const AttentionItem& item, const int32_t* rows, int head, int page,
-                        const char* page_k, const char* page_v, const char* next, int first, int n, AttentionMemory& m) {
+                        const char* page_k, const char* page_v, const char* next, int first, int n,
+                        AttentionMemory& m) {
     const int dim = plan.dim;
     int last = -1;  // the last key that any line sees
     for (int i = first; i < first + n; i++) last = m.position[i] > last ? m.position[i] : last;

@@ -83,8 +83,8 @@ static int plan_attention(AttentionPlan& p, const AttentionRows& t, int kv_heads
     p.rows = t, p.kv_heads = kv_heads, p.group = group, p.dim = dim, p.threads = threads;
     p.blocks = p.items = p.split = 0;
     const int n = t.rows, block_rows = group < BLOCK_LINES ? BLOCK_LINES / group : 1;
-    if (reserve(&p.lists, &p.lists_bytes, (size_t)n * (4 * sizeof(int32_t) + sizeof(AttentionRun) + 3 * sizeof(AttentionShare)) + 1024))
-        return -1;
+    const size_t lists = (size_t)n * (4 * sizeof(int32_t) + sizeof(AttentionRun) + 3 * sizeof(AttentionShare)) + 1024;
+    if (reserve(&p.lists, &p.lists_bytes, lists)) return -1;
     char* m = (char*)p.lists;
     p.order = take<int32_t>(m, n), p.split_rows = take<int32_t>(m, n), p.slot = take<int32_t>(m, n);
     int32_t* by_run = take<int32_t>(m, n);
@@ -130,10 +130,9 @@ static int plan_attention(AttentionPlan& p, const AttentionRows& t, int kv_heads
     });
     const int64_t heads = (int64_t)kv_heads * group, lines = padded_lines(group);
     p.worker_bytes = (size_t)(lines * (2 * dim + 5) + SCORE_LINES * (2 * PAGE + dim)) * sizeof(float) + 1024;
-    if (reserve(&p.work, &p.work_bytes,
-                (size_t)(p.blocks * (int64_t)sizeof(AttentionBlock) + items * (int64_t)sizeof(AttentionItem) +
-                         slots * heads * (int64_t)((2 + dim) * sizeof(float))) + threads * p.worker_bytes + 1024))
-        return -1;
+    const size_t work = p.blocks * sizeof(AttentionBlock) + (size_t)items * sizeof(AttentionItem) +
+                        (size_t)(slots * heads) * (2 + (size_t)dim) * sizeof(float) + threads * p.worker_bytes + 1024;
+    if (reserve(&p.work, &p.work_bytes, work)) return -1;
     m = (char*)p.work;
     p.block = take<AttentionBlock>(m, p.blocks);
     p.item = take<AttentionItem>(m, items);

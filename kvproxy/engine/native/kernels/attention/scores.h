@@ -7,7 +7,8 @@ enum { SCORE_LINES = REGISTERS >= 32 ? 12 : 6 };  // lines of a block: 2 key vec
 
 // V key vectors, `next` bytes apart, against R lines; q: [dim][R]; s: R rows of PAGE scores.
 template <class T, int R, int V>
-static inline void score_vectors(const char* k, int64_t next, int dim, const float* q, float* s, const char*& ahead) {
+static inline void score_vectors(const char* k, int64_t next, int dim, const float* q, float* s,
+                                 const char*& ahead) {
     F32 acc[R][V];
     KVP_UNROLL for (int r = 0; r < R; r++) KVP_UNROLL for (int v = 0; v < V; v++) acc[r][v] = zero();
     for (int c = 0; c < dim; c += 2, q += 2 * R, k += 2 * KEYS * sizeof(typename T::Element)) {
@@ -23,7 +24,8 @@ static inline void score_vectors(const char* k, int64_t next, int dim, const flo
             KVP_UNROLL for (int v = 0; v < V; v++) acc[r][v] = fma(x, o[v], acc[r][v]);
         }
     }
-    KVP_UNROLL for (int r = 0; r < R; r++) KVP_UNROLL for (int v = 0; v < V; v++) store(s + r * PAGE + v * L, acc[r][v]);
+    KVP_UNROLL for (int r = 0; r < R; r++)
+        KVP_UNROLL for (int v = 0; v < V; v++) store(s + r * PAGE + v * L, acc[r][v]);
 }
 
 // The first `keys` keys of a page, a multiple of KEYS.
@@ -34,7 +36,8 @@ static void score_lines(const char* k, int keys, int dim, const float* q, float*
     if ((int)L == (int)KEYS) {
         enum { V = R <= 4 ? 4 : 2 };  // few lines need more chains, to hide the latency of a sum
         int n = 0;
-        for (; n + V * KEYS <= keys; n += V * KEYS) score_vectors<T, R, V>(k + n / KEYS * group, group, dim, q, s + n, ahead);
+        for (; n + V * KEYS <= keys; n += V * KEYS)
+            score_vectors<T, R, V>(k + n / KEYS * group, group, dim, q, s + n, ahead);
         for (; n < keys; n += KEYS) score_vectors<T, R, 1>(k + n / KEYS * group, group, dim, q, s + n, ahead);
     } else {
         for (int n = 0; n < keys; n += 2 * L)

@@ -51,7 +51,8 @@ static inline void sum_vectors(const char* v, int keys, int dim, const void* wei
         read_ahead<V * L * 2 * (int)sizeof(typename T::Element)>(ahead);
         Sum::add_pair(v, dim, w, PAGE, acc);
     }
-    KVP_UNROLL for (int r = 0; r < R; r++) KVP_UNROLL for (int i = 0; i < V; i++) store(o + (int64_t)r * dim + i * L, acc[r][i]);
+    KVP_UNROLL for (int r = 0; r < R; r++)
+        KVP_UNROLL for (int i = 0; i < V; i++) store(o + (int64_t)r * dim + i * L, acc[r][i]);
 }
 
 template <class T, int R>

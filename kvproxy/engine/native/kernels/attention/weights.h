@@ -1,7 +1,7 @@
 // A page's scores of one line to weights 2^(score - largest), their sum, and the largest score.
 //
-// Keys behind the line's own position weigh exactly 0 and do not count for the largest, whatever memory holds there.
-// Weights are summed lane by lane in key order, so that further keys of weight 0 change nothing. Where weights are
+// Keys behind the line's own position weigh exactly 0 and do not count for the largest, whatever memory holds.
+// Weights are summed lane by lane in key order, so that more keys of weight 0 change nothing. Where weights are
 // rounded to bf16 (T::DOT) the sum is that of the rounded ones, a pair of keys to a lane: the result is then a true mean
 // of the values.
 #pragma once
@@ -16,8 +16,9 @@ KVP_INLINE F32 lane_numbers() {
 
 // The scores of keys up to `last`; -inf for those behind it.
 KVP_INLINE F32 visible_scores(const float* s, int n, int last, F32 lanes) {
-    F32 number = add(set1((float)n), lanes), end = set1((float)last);
-    return add(keep_where_at_least(load(s), end, number), keep_where_at_least(set1(-__builtin_inff()), number, add(end, set1(1.0f))));
+    F32 number = add(set1((float)n), lanes), end = set1((float)last), none = set1(-__builtin_inff());
+    return add(keep_where_at_least(load(s), end, number),
+               keep_where_at_least(none, number, add(end, set1(1.0f))));
 }
 
 // s: `keys` scores; w: as many weights, bf16 when T::DOT, else float, perhaps in the place of s.
