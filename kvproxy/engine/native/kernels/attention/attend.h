@@ -48,13 +48,15 @@ static void pack_queries(const AttentionPlan& plan, const int32_t* rows, int lin
     const int dim = plan.dim;
     for (int first = 0; first < lines; first += SCORE_LINES) {
         int n = lines - first < SCORE_LINES ? lines - first : SCORE_LINES, width = score_block(n);
-        float* to = m.q + (int64_t)first * dim;
+        const float* from[SCORE_LINES];
         for (int i = 0; i < width; i++) {
             int line = first + (i < n ? i : 0), row = rows[line / plan.group];
-            const float* from = q + line_offset(plan, row, head, line % plan.group);
+            from[i] = q + line_offset(plan, row, head, line % plan.group);
             m.position[line] = plan.rows.position[row];
-            for (int c = 0; c < dim; c++) to[(int64_t)c * width + i] = from[c];
         }
+        float* to = m.q + (int64_t)first * dim;
+        for (int c = 0; c < dim; c++)
+            for (int i = 0; i < width; i++) *to++ = from[i][c];
     }
 }
 
@@ -78,29 +80,27 @@ static void attend_page(const AttentionPlan& plan, const AttentionItem& item, co
         largest[i] = own < 0 ? -__builtin_inff() : s.largest;  // a line that sees nothing of this page
         weight[i] = own < 0 ? 0.0f : s.weight;
     }
-    values<T>(n, page_v, count, dim, m.weights, m.page_sums, first == 0 ? next : page_v);
-    if (item.whole && page > 0) {
-        merge_weights(n, m.largest + first, m.weight + first, largest, weight, m.a, m.b);
-        for (int i = 0; i < n; i++)
-            if (m.position[first + i] >= page * PAGE)
-                merge_values(m.sums + (int64_t)(first + i) * dim, m.a[i], m.page_sums + (int64_t)i * dim, m.b[i], dim);
+    // Every line sees the first page; lines behind the last, which are computed too, are of the next block or spare.
+    float* sums = item.whole && page == 0 ? m.sums + (int64_t)first * dim : m.page_sums;
+    values<T>(n, page_v, count, dim, m.weights, sums, first == 0 ? next : page_v);
+    if (item.whole && page == 0) {
+        __builtin_memcpy(m.largest + first, largest, sizeof(float) * (size_t)n);
+        __builtin_memcpy(m.weight + first, weight, sizeof(float) * (size_t)n);
         return;
     }
+    if (item.whole) merge_weights(n, m.largest + first, m.weight + first, largest, weight, m.a, m.b);
     for (int i = 0; i < n; i++) {
         const int line = first + i;
         if (m.position[line] < page * PAGE) continue;
-        float* to = m.sums + (int64_t)line * dim;
         if (item.whole) {
-            m.largest[line] = largest[i];
-            m.weight[line] = weight[i];
-        } else {
-            int64_t slot = (int64_t)plan.slot[rows[line / plan.group]] + page;
-            slot = (slot * plan.kv_heads + head) * plan.group + line % plan.group;
-            plan.page_largest[slot] = largest[i];
-            plan.page_weight[slot] = weight[i];
-            to = plan.page_values + slot * dim;
+            merge_values(m.sums + (int64_t)line * dim, m.a[i], sums + (int64_t)i * dim, m.b[i], dim);
+            continue;
         }
-        __builtin_memcpy(to, m.page_sums + (int64_t)i * dim, sizeof(float) * (size_t)dim);
+        int64_t slot = (int64_t)plan.slot[rows[line / plan.group]] + page;
+        slot = (slot * plan.kv_heads + head) * plan.group + line % plan.group;
+        plan.page_largest[slot] = largest[i];
+        plan.page_weight[slot] = weight[i];
+        __builtin_memcpy(plan.page_values + slot * dim, sums + (int64_t)i * dim, sizeof(float) * (size_t)dim);
     }
 }
 

@@ -1,9 +1,8 @@
 // A page's scores of one line to weights 2^(score - largest), their sum, and the largest score.
 //
-// Keys behind the line's own position weigh exactly 0 and do not count for the largest, whatever memory holds.
-// Weights are summed lane by lane in key order, so that more keys of weight 0 change nothing. Where weights are
-// rounded to bf16 (T::DOT) the sum is that of the rounded ones, a pair of keys to a lane: the result is then a true mean
-// of the values.
+// Keys behind the line's own position weigh exactly 0 and do not count for the largest, whatever memory holds. Weights
+// are summed lane by lane in key order, so that further keys of weight 0 change nothing. Where weights are rounded to
+// bf16 (T::DOT) the sum is that of the rounded ones, a pair of keys to a lane: the result is a true mean of the values.
 #pragma once
 
 struct PageSum { float largest, weight; };
