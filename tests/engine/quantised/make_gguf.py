@@ -15,8 +15,8 @@ HIDDEN, INTERMEDIATE, LAYERS, HEADS, KV_HEADS, DIM = 256, 512, 2, 4, 2, 64
 
 
 def byte_tokens() -> list[str]:
-    """Return the 256 bytes as ByteLevel spells them, and two tokens of a chat."""
-    return [*sorted(ByteLevel.alphabet()), "<|im_start|>", "<|im_end|>"]
+    """Return the 256 bytes as ByteLevel spells them, a merged pair, and two tokens of a chat."""
+    return [*sorted(ByteLevel.alphabet()), "ab", "<|im_start|>", "<|im_end|>"]
 
 
 def make_gguf(path: Path, architecture: str = "llama", *, v: str = "Q8_0", **metadata: Any) -> dict[str, Floats]:
@@ -37,9 +37,9 @@ def make_gguf(path: Path, architecture: str = "llama", *, v: str = "Q8_0", **met
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
-    writer.add_token_types([1] * 256 + [3, 3])
+    writer.add_token_types([1] * 257 + [3, 3])
     writer.add_token_merges(["a b"])
-    writer.add_eos_token_id(257)
+    writer.add_eos_token_id(258)
     writer.add_chat_template("{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}")
     for key, value in metadata.items():
         writer.add_key_value(key.replace("__", "."), value, _type(value))
@@ -77,7 +77,7 @@ def random_weights(architecture: str) -> dict[str, Floats]:
     def matrix(rows: int, columns: int) -> Floats:
         return (generator.standard_normal((rows, columns)) / columns**0.5).astype(np.float32)
 
-    weights = {"token_embd.weight": matrix(258, HIDDEN) * 8, "output_norm.weight": np.ones(HIDDEN, np.float32)}
+    weights = {"token_embd.weight": matrix(259, HIDDEN) * 8, "output_norm.weight": np.ones(HIDDEN, np.float32)}
     for i in range(LAYERS):
         own = {
             "attn_norm": np.ones(HIDDEN, np.float32),

@@ -19,8 +19,8 @@ def config(path: Path, architecture: str = "llama", **metadata: Any) -> dict[str
 def test_sizes_and_kinds(tmp_path: Path) -> None:
     made = config(tmp_path, "qwen3")
     assert made["architectures"] == ["Qwen3ForCausalLM"] and made["head_dim"] == 64
-    assert (made["hidden_size"], made["intermediate_size"], made["vocab_size"]) == (256, 512, 258)
-    assert made["rms_norm_eps"] == 1e-5 and made["tie_word_embeddings"] and made["eos_token_id"] == 257
+    assert (made["hidden_size"], made["intermediate_size"], made["vocab_size"]) == (256, 512, 259)
+    assert made["rms_norm_eps"] == 1e-5 and made["tie_word_embeddings"] and made["eos_token_id"] == 258
     assert made["rope_parameters"] == {"rope_theta": 10000.0, "rope_type": "default"}
 
 

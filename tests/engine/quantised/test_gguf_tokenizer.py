@@ -34,8 +34,8 @@ def test_every_way_of_splitting_gives_the_text_back(tmp_path: Path, pre: str) ->
     metadata = GgufFile(tmp_path / "tiny.gguf").metadata | {"tokenizer.ggml.pre": pre}
     tokenizer = rebuilt(metadata)
     ids = tokenizer.encode("a \n1234 it's 世<|im_end|>").ids
-    assert ids[-1] == 257 and tokenizer.decode(ids, skip_special_tokens=False) == "a \n1234 it's 世<|im_end|>"
-    assert end_ids(metadata) == [257]
+    assert ids[-1] == 258 and tokenizer.decode(ids, skip_special_tokens=False) == "a \n1234 it's 世<|im_end|>"
+    assert end_ids(metadata) == [258]
 
 
 def sentence_piece(**more: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def test_the_kernels_read_what_the_reference_reads(kind: BlockKind) -> None:
     kernels().check(library.kvp_read_quantised(ctypes.byref(rows), 512, own.ctypes.data, 1))
     # Products of factors may be rounded in another order than gguf's, by a unit in the last place.
     np.testing.assert_allclose(own, blocks.dequantised(), rtol=3e-7, atol=1e-7)
-    assert np.abs(own).max() > 0.1
+    assert np.abs(own).max() > 0.05
 
 
 def test_rows_keep_their_blocks_in_another_order() -> None:
