@@ -27,10 +27,20 @@ MARK = b"kvproxy kernels "
 """Before the digest of the sources and the name of the compiler in the library's file: see ``abi/library.cpp``."""
 
 FLAGS = (
-    *("-O3", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-fno-math-errno"),
+    *(
+        "-O3",
+        "-std=c++17",
+        "-fPIC",
+        "-fvisibility=hidden",
+        "-fno-exceptions",
+        "-fno-rtti",
+        "-fno-math-errno",
+        "-g0",
+    ),
     # A product and a sum are one rounding only where the source says fma: compilers differ in what they join.
     "-ffp-contract=off",
 )
+LINKING = ("-Wl,--as-needed", "-Wl,-z,defs")
 _AVX2 = ("-mavx2", "-mfma", "-mf16c")
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mf16c")
 _BF16 = (*_AVX512, "-mavx512bf16", "-mavx512vnni")
@@ -58,18 +68,27 @@ class Compiler:
     name: str
     """Kept in the library: another compiler's library is not taken for one's own."""
 
-    def runs(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it with ``arguments``, whatever comes of it."""
+    linking: tuple[str, ...] = ()
+
+    def runs(self, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run it with ``arguments``, whatever comes of it; what it keeps for later runs goes into ``folder``.
+
+        Example: ``compiler.runs(folder, "-c", "unit.cpp", "-o", "unit.o")``
+        """
+        kept = {name: str(folder / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
         command = [*self.command, *arguments]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, env={**os.environ, **kept}, capture_output=True, text=True, check=False
+        )
 
     def compiles(self, source: str, *flags: str) -> bool:
         """Whether it makes an object file of ``source`` with ``flags``."""
-        with tempfile.TemporaryDirectory() as folder:
-            unit = Path(folder) / "unit.cpp"
-            unit.write_text(source, encoding="utf-8")
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "unit.cpp").write_text(source, encoding="utf-8")
+            call = (*flags, "-c", str(folder / "unit.cpp"), "-o", str(folder / "unit.o"))
             try:
-                return self.runs(*flags, "-c", str(unit), "-o", str(unit.with_suffix(".o"))).returncode == 0
+                return self.runs(folder, *call).returncode == 0
             except OSError:
                 return False
 
@@ -99,7 +118,8 @@ def zig_compiler(machine: str = platform.machine()) -> Compiler:
     target = f"{machine}-linux-gnu.2.17"
     # Without a target it would compile for this very processor; it would also trap what C++ leaves undefined.
     command = (sys.executable, "-m", "ziglang", "c++", "-target", target, "-fno-sanitize=undefined")
-    return Compiler(command, f"zig c++ {target}")
+    # Nothing of its C++ library is used, which it would compile first.
+    return Compiler(command, f"zig c++ {target}", linking=("-nostdlib++",))
 
 
 def source_digest(kernels: Path = KERNELS) -> str:
@@ -142,11 +162,12 @@ def compile_kernels(
         return False
     defines = (f'-DKVP_SOURCE_DIGEST="{digest}"', f'-DKVP_BUILT_BY="{name}"')
     units = [(unit, [*flags, *defines]) for unit, flags in _units(compiler, kernels, only)]
-    with tempfile.TemporaryDirectory() as folder:
-        objects = [str(Path(folder) / f"{i}.o") for i in range(len(units))]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        objects = [str(folder / f"{i}.o") for i in range(len(units))]
         with ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
             work = [
-                pool.submit(_run, compiler, *FLAGS, *flags, "-c", str(unit), "-o", out)
+                pool.submit(_run, compiler, folder, *FLAGS, *flags, "-c", str(unit), "-o", out)
                 for (unit, flags), out in zip(units, objects, strict=True)
             ]
             for one in work:
@@ -154,7 +175,7 @@ def compile_kernels(
         # Written beside and renamed: a process that has the old library loaded keeps its file.
         linked = library.with_name(f".{library.name}.{os.getpid()}")
         try:
-            _run(compiler, "-shared", "-Wl,--as-needed", "-Wl,-z,defs", *objects, "-o", str(linked))
+            _run(compiler, folder, "-shared", *compiler.linking, *LINKING, *objects, "-o", str(linked))
             linked.replace(library)
         finally:
             linked.unlink(missing_ok=True)
@@ -179,8 +200,8 @@ def _units(compiler: Compiler, kernels: Path, only: Sequence[str]) -> Iterator[t
             print(left_out, file=sys.stderr)
 
 
-def _run(compiler: Compiler, *arguments: str) -> None:
-    done = compiler.runs(*arguments)
+def _run(compiler: Compiler, folder: Path, *arguments: str) -> None:
+    done = compiler.runs(folder, *arguments)
     if done.returncode:
         raise CompileError(f"{shlex.join([*compiler.command, *arguments])}\n{done.stderr}")
 
