@@ -15,10 +15,10 @@ from kvproxy.bench.engine.driver import GREEDY, SCOPE, Rig, open_rig
 from kvproxy.bench.machine import engine_machine
 from kvproxy.bench.tenants import TenantCrowd, measure_crowd
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import Job
 from kvproxy.engine.loop.sequence import Sequence as EngineSequence
+from kvproxy.engine.tiling.numerics import Numerics
 from kvproxy.errors import SetupError
 from kvproxy.events import Event, Finished, TextDelta
 

@@ -3,3 +3,7 @@
 Read in this order: ``forward.attention`` (makes a hit exact), ``cache`` (pages and the prefix index),
 ``loop.scheduler`` (plans a tile's rows), ``loop.engine`` (the thread). torch and transformers are imported here only.
 """
+
+from kvproxy.runtime.openmp_waiting import bound_waiting
+
+bound_waiting()

@@ -17,7 +17,7 @@ from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.sequence import ALLOWANCE
 from tests.engine.harness import EngineHarness, HarnessMaker, make_harness
 from tests.engine.stepped import SteppedModel
-from tests.engine.tiny import make_model, write_vocabulary
+from tests.engine.tiny import in_turn, make_model, write_vocabulary
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +60,11 @@ def llama() -> TileModel:
 def small_model(smollm2: Path) -> Iterator[TileModel]:
     """The real small model on two threads, as on the smallest machine that serves it, whatever the rest has here."""
     before = torch.get_num_threads()
-    yield build.load(
+    model = build.load(
         smollm2, dtype="bfloat16", device="cpu", threads=2, tokenizer_digest="t", template_digest="c"
     )
+    in_turn(model)
+    yield model
     torch.set_num_threads(before)
 
 

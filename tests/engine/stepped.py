@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from kvproxy.engine.forward.tiles import Steps, Tile
+from kvproxy.engine.tiling.tiles import Steps, Tile
 from tests.engine.tiny import make_model
 
 
@@ -33,7 +33,8 @@ class SteppedModel:
 
     def _counted_steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
         self._count(tile)
-        return (yield from self._steps(tile, kv))
+        hidden: torch.Tensor = yield from self._steps(tile, kv)
+        return hidden
 
     def _count(self, tile: Tile) -> None:
         assert self._held.wait(60)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.decode.detokenizer import Vocabulary
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.sequence import Phase
+from kvproxy.engine.tiling.numerics import Numerics
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import prompt
 

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from kvproxy.engine.forward.tile_model import TileModel, from_module
-from kvproxy.engine.forward.tiles import Steps, Tile
+from kvproxy.engine.tiling.tiles import Steps, Tile
 
 T = TypeVar("T")
 VOCAB = 101
@@ -34,7 +34,7 @@ DEVICE = os.environ.get("KVPROXY_TEST_DEVICE", "cpu")
 
 
 def make_module(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: int = 100) -> PreTrainedModel:
-    """``llama`` (GQA 3:1, head size 8), ``qwen2`` (no grouping, biases) or ``qwen3`` (head size 24, q/k norms).
+    """``llama`` (GQA 3:1, head size 16), ``qwen2`` (no grouping, biases) or ``qwen3`` (head size 32, q/k norms).
 
     Weights are ten times larger than usual, so that logits are far from uniform; biases and norms are random.
     """
@@ -48,13 +48,14 @@ def make_module(kind: str, dtype: torch.dtype, *, seed: int = 7, intermediate: i
     }
     grouped: dict[str, Any] = {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": 2}
     plain: dict[str, Any] = {"hidden_size": 40, "num_attention_heads": 5, "num_key_value_heads": 5}
+    dim: dict[str, Any] = {"head_dim": 16}
     model: PreTrainedModel
     if kind == "llama":
-        model = LlamaForCausalLM(LlamaConfig(**sizes, **grouped))
+        model = LlamaForCausalLM(LlamaConfig(**sizes, **grouped, **dim))
     elif kind == "qwen2":
-        model = Qwen2ForCausalLM(Qwen2Config(**sizes, **plain))
+        model = Qwen2ForCausalLM(Qwen2Config(**sizes, **plain, **dim))
     else:
-        model = Qwen3ForCausalLM(Qwen3Config(**sizes, **grouped, head_dim=24, tie_word_embeddings=True))
+        model = Qwen3ForCausalLM(Qwen3Config(**sizes, **grouped, head_dim=32, tie_word_embeddings=True))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from kvproxy.engine.cache.page_layout import PageLayout, RowMajorLayout
 
 SCRATCH = 0
 """Page 0 is never handed out and never attended to: padding rows write to it."""
+ALIGNMENT = 64
+"""Bytes of a line of the processor's cache: kernels read pages by whole lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +184,11 @@ def _zeros(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> t
     """Return zeros that cost no memory before they are written.
 
     Zeros, not uninitialised memory: masked positions are read and multiplied by 0, and NaN * 0 is NaN. torch.zeros
-    writes every byte; numpy's zeros are the operating system's untouched ones.
+    writes every byte; numpy's zeros are the operating system's untouched ones. They begin at a multiple of ALIGNMENT.
     """
     if device.type != "cpu":
         return torch.zeros(size, dtype=dtype, device=device)
-    bits = {2: np.int16, 4: np.int32}[dtype.itemsize]
-    return torch.from_numpy(np.zeros(size, dtype=bits)).view(dtype)
+    wanted = math.prod(size) * dtype.itemsize
+    memory = np.zeros(wanted + ALIGNMENT, dtype=np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return torch.from_numpy(memory[first : first + wanted]).view(dtype).view(size)

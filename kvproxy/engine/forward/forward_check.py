@@ -16,8 +16,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
-from kvproxy.engine.forward.segment import Segment
-from kvproxy.engine.forward.tiles import Tiles
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Tiles
 from kvproxy.errors import SetupError
 
 _ROUTING = frozenset({"topk", "sort", "argmax", "nonzero", "histc", "bincount", "_grouped_mm", "multinomial"})

@@ -13,8 +13,8 @@ import torch
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
-from kvproxy.engine.forward.segment import Segment
-from kvproxy.engine.forward.tiles import Tiles
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Tiles
 
 _SEED = 20260613
 _ROWS = 64

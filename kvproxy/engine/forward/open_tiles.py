@@ -1,7 +1,8 @@
-"""The choice of a model's tiles: kernels that read the pages in place on a CUDA device, else torch's operations."""
+"""The choice of a model's tiles: kernels of our own on a CPU, Triton's on a CUDA device, else torch's operations."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,16 @@ from torch import nn
 
 from kvproxy.engine.cache.page_pool import PageShape
 from kvproxy.engine.forward.forward_check import check_forward, refusal, take_reference
-from kvproxy.engine.forward.tiles import Tiles
+from kvproxy.engine.forward.native_modules import ModuleTiles, attends_natively
 from kvproxy.engine.forward.torch_causes import has_triton
 from kvproxy.engine.forward.torch_tiles import TorchTiles
+from kvproxy.engine.native.kernel_library import NoKernels, load_kernels
+from kvproxy.engine.native.native_decoder import runs_natively
+from kvproxy.engine.native.native_tiles import NativeTiles
+from kvproxy.engine.tiling.tiles import Tiles
 from kvproxy.errors import SetupError
+
+logger = logging.getLogger(__name__)
 
 
 def open_tiles(model: Any, shape: PageShape, device: torch.device) -> Tiles:
@@ -35,6 +42,14 @@ def open_tiles(model: Any, shape: PageShape, device: torch.device) -> Tiles:
             if can_fuse(config):
                 return PagedTiles(body, head, config, shape, device)
             return _checked(model, shape, device, lambda: PagedTiles(body, head, config, shape, device))
+    if device.type == "cpu":
+        kernels = load_kernels()
+        if isinstance(kernels, NoKernels):
+            logger.warning("torch computes, which is slower: %s; %s", kernels.reason, kernels.advice)
+        elif runs_natively(config, shape.dtype):
+            return NativeTiles(kernels, body, head, config, shape)
+        elif attends_natively(shape):
+            return _checked(model, shape, device, lambda: ModuleTiles(kernels, body, head, shape))
     return _checked(model, shape, device, lambda: TorchTiles(body, head, shape, device))
 
 

@@ -19,9 +19,12 @@ from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.forward.kernel_digest import kernel_digest
 from kvproxy.engine.forward.module_decoder import ATTENTION, register_attention
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.forward.open_tiles import open_tiles
 from kvproxy.engine.models.supported import check_supported
+from kvproxy.engine.native.kernel_library import Kernels, load_kernels
+from kvproxy.engine.native.native_decoder import runs_natively
+from kvproxy.engine.quantised.load_quantised import is_quantised, load_quantised
+from kvproxy.engine.tiling.numerics import Numerics
 from kvproxy.errors import SetupError
 
 FORMAT = 4
@@ -117,9 +120,13 @@ def load_model(
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, attn_implementation=ATTENTION, local_files_only=True
-        )
+        if is_quantised(folder, config):
+            keep = device.type == "cpu" and runs_natively(config, dtype) and isinstance(load_kernels(), Kernels)
+            model = load_quantised(folder, config, dtype=dtype, attention=ATTENTION, keep=keep)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, attn_implementation=ATTENTION, local_files_only=True
+            )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as e:
         raise SetupError(f"cannot load the model in {folder}: {e}") from e
     if device.type == "cuda":
@@ -184,10 +191,10 @@ def config_digest(config: Any) -> str:
 
 def weights_digest(folder: Path) -> str:
     """Return sha256 over the weight files, in name order; 8 GB take a few seconds, and are worth it."""
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted((*folder.glob("*.safetensors"), *folder.glob("*.gguf")))
     if not files:
         raise SetupError(
-            f"no *.safetensors in {folder}; kvproxy loads nothing that would have to be unpickled"
+            f"no *.safetensors and no *.gguf in {folder}; kvproxy loads nothing that would have to be unpickled"
         )
     digest = hashlib.sha256()
     for file in files:

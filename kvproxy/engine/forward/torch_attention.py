@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.forward.segment import Segment
+from kvproxy.engine.tiling.segment import Segment
 
 BLOCK = 16
 """Positions that are computed together: with more, a decode row would cost more, and a prompt's less."""

@@ -16,12 +16,12 @@ from torch import nn
 from kvproxy.engine.cache.page_layout import RowMajorLayout
 from kvproxy.engine.cache.page_pool import PageShape
 from kvproxy.engine.forward.module_decoder import ModuleDecoder
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.forward.padded_rows import in_chunks
-from kvproxy.engine.forward.segment import Segment
-from kvproxy.engine.forward.tiles import Steps, Tile, Tiles
 from kvproxy.engine.forward.torch_attention import attend, write_kv
 from kvproxy.engine.forward.torch_causes import torch_causes
+from kvproxy.engine.tiling.numerics import Numerics
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Steps, Tile, Tiles
 
 ROWS = 64
 """Rows of every tile: with more, a decode row would cost more; with fewer, a prompt."""

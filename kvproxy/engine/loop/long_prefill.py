@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.loop.fairness.compute_service import ComputeService
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.scheduler import Part, TileWork
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.engine.loop.tile_runner import Scored, TilePieces
+from kvproxy.engine.tiling.numerics import Numerics
 
 
 @dataclass(slots=True)

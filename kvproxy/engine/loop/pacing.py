@@ -10,8 +10,8 @@ from __future__ import annotations
 import statistics
 from collections import deque
 
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.loop.tile_cost import TileCost
+from kvproxy.engine.tiling.numerics import Numerics
 
 GAP = 1.75
 """A stream's gap while prompts are computed, in undisturbed decode steps. The promise is 3 at the 99th percentile;

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.decode.speculation import share
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.pacing import SHORT_ROWS, Pace
 from kvproxy.engine.loop.sequence import Phase, Sequence
+from kvproxy.engine.tiling.numerics import Numerics
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Seq
 
 from kvproxy.engine.decode.draft_cost import DraftCost
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.loop.fairness.compute_service import ComputeService
 from kvproxy.engine.loop.fairness.tenant_shares import Tenant
 from kvproxy.engine.loop.long_prefill import LongPrefill
@@ -15,6 +14,7 @@ from kvproxy.engine.loop.pacing import Pace
 from kvproxy.engine.loop.scheduler import DRAFT_ROWS, TileWork, by_tenant, plan_tile
 from kvproxy.engine.loop.sequence import Phase, Sequence
 from kvproxy.engine.loop.tile_runner import Scored, TileRunner
+from kvproxy.engine.tiling.numerics import Numerics
 
 
 class EngineStep:

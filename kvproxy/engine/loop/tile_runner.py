@@ -10,12 +10,12 @@ import torch
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.decode.sampler import greedy
-from kvproxy.engine.forward.segment import Segment
 from kvproxy.engine.forward.tile_model import TileModel
-from kvproxy.engine.forward.tiles import Tile
 from kvproxy.engine.loop.isolation import TileFailed
 from kvproxy.engine.loop.scheduler import Part, TileWork
 from kvproxy.engine.loop.sequence import Sequence
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Tile
 
 
 @dataclass(frozen=True, slots=True)

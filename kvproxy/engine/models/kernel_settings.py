@@ -17,8 +17,13 @@ _PREFIXES = (
     "CUDNN_", "NVIDIA_TF32_", "TRITON_",
 )  # fmt: skip
 _products = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # an attribute of the module's class
-_SILENT = frozenset({"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "ONEDNN_VERBOSE", "DNNL_VERBOSE", "MKL_VERBOSE"})
-"""Variables that change the log or the memory alone."""
+_SILENT = frozenset(
+    {
+        *("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "ONEDNN_VERBOSE", "DNNL_VERBOSE", "MKL_VERBOSE"),
+        *("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"),
+    }
+)
+"""Variables that change the log, the memory or the waiting alone."""
 
 
 def kernel_variables(environ: Mapping[str, str] = os.environ) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.engine.models.smollm2 import BUNDLED_NAME, bundled_model
+from kvproxy.engine.quantised.gguf_folder import find_gguf_in, gguf_folder
 from kvproxy.errors import SetupError
 
 Bundled = Callable[[Path, "ReportProgress | None"], Path]
@@ -26,7 +27,7 @@ HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt")
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A folder that holds config.json, tokenizer.json and every safetensors file of one model."""
+    """A folder that holds config.json, tokenizer.json and the weights of one model: safetensors or one GGUF file."""
 
     path: Path
     name: str
@@ -53,7 +54,7 @@ def resolve_model(
         )
     local = _local(path_or_name)
     if local is not None:
-        return _complete(ModelFolder(local, local.name))
+        return _complete(_around_gguf(local, cache_dir))
     if path_or_name.lower() == BUNDLED_NAME:
         return ModelFolder(bundled(cache_dir, progress), BUNDLED_NAME)
     return _from_hub(path_or_name, revision, download or hub_download)
@@ -81,6 +82,14 @@ def model_on_disk(
     return None if missing_files(folder) else ModelFolder(folder, path_or_name)
 
 
+def _around_gguf(path: Path, cache_dir: Path) -> ModelFolder:
+    """Return the model of a folder or a GGUF file; that of a GGUF file has a folder of its own."""
+    gguf = path if path.is_file() else find_gguf_in(path)
+    if gguf is None:
+        return ModelFolder(path, path.name)
+    return ModelFolder(gguf_folder(gguf, cache_dir), gguf.stem)
+
+
 def missing_files(folder: Path) -> list[str]:
     """Return the names of files that a model folder needs and ``folder`` lacks; [] when it is whole."""
     missing = [name for name in ("config.json", "tokenizer.json") if not (folder / name).is_file()]
@@ -91,17 +100,17 @@ def missing_files(folder: Path) -> list[str]:
         except (ValueError, KeyError, AttributeError):
             return [*missing, f"a readable {index.name}"]
         missing += sorted(name for name in shards if not (folder / name).is_file())
-    elif not any(folder.glob("*.safetensors")):
-        missing.append("*.safetensors")
+    elif not any(folder.glob("*.safetensors")) and not any(folder.glob("*.gguf")):
+        missing.append("*.safetensors or a *.gguf")
     return missing
 
 
 def _local(path_or_name: str) -> Path | None:
     path = Path(path_or_name).expanduser()
-    if path.is_dir():
+    if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
         return path.resolve()
     if path.is_absolute() or path_or_name.startswith((".", "~")):
-        raise SetupError(f"there is no model folder {path}; a hub model is named like Qwen/Qwen3-4B")
+        raise SetupError(f"there is no model folder or GGUF file {path}; a hub model is named like Qwen/Qwen3-4B")
     return None
 
 

@@ -10,6 +10,9 @@ PARTS = 4
 DTYPES = {torch.bfloat16: 0, torch.float16: 1, torch.float32: 2}
 """The kernels' numbers of dtypes, see ``kernels/product/packed.h``."""
 
+BLOCKS = 256
+"""Added to a kind of quantised blocks, it is the dtype of an embedding of such rows."""
+
 _I32, _P = ctypes.c_int32, ctypes.c_void_p
 
 
@@ -55,6 +58,16 @@ class CPool(ctypes.Structure):
     """A pool of pages: ``kvp_pool``."""
 
     _fields_ = (("data", _P), ("bytes", ctypes.c_int64), ("dtype", _I32), ("pages", _I32))
+
+
+class CRowsOfPages(ctypes.Structure):
+    """Rows and their page tables alone: ``kvp_rows_of_pages``."""
+
+    _fields_ = (
+        ("rows", _I32),
+        ("table_entries", _I32),
+        *((n, _P) for n in ("positions", "row_tables", "tables")),
+    )
 
 
 class CTile(ctypes.Structure):

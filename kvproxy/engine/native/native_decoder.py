@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import warnings
 import weakref
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +18,18 @@ from torch import nn
 
 from kvproxy.engine.cache.page_pool import PageShape
 from kvproxy.engine.native.decoder_abi import (
+    BLOCKS,
     DTYPES,
     CDecoderLayer,
     CDecoderShape,
-    CPool,
     CProduct,
     CTile,
 )
 from kvproxy.engine.native.kernel_library import Kernels
+from kvproxy.engine.native.native_layout import pool_of
 from kvproxy.engine.native.native_tile import NativeTile
 from kvproxy.engine.native.packed_matrix import PackedMatrix
+from kvproxy.engine.quantised.quantised_modules import QuantisedEmbedding
 
 FAMILIES = frozenset({"llama", "mistral", "qwen2", "qwen3", "smollm3"})
 _INTERLEAVED = 16
@@ -80,7 +83,9 @@ class DecoderWeights:
     """float32 [head_dim / 2]"""
     rotary_scaling: float
     embedding: torch.Tensor
-    """[vocab, hidden]"""
+    """[vocab, hidden], or the bytes of quantised rows"""
+    embedding_dtype: int
+    """The kernels' number."""
     norm: torch.Tensor
     """float32 [hidden]"""
     head: tuple[PackedMatrix, ...]
@@ -103,7 +108,7 @@ class NativeDecoder:
             dim=weights.shape.head_dim,
             intermediate=weights.intermediate,
             vocab=weights.vocab,
-            embedding_dtype=DTYPES[weights.embedding.dtype],
+            embedding_dtype=weights.embedding_dtype,
             eps=weights.eps,
             query_factor=weights.scaling * math.log2(math.e),
             rotary_scaling=weights.rotary_scaling,
@@ -116,9 +121,7 @@ class NativeDecoder:
         self._handle = kernels.made(library.kvp_decoder_new(ctypes.byref(shape)), "a decoder")
         weakref.finalize(self, library.kvp_decoder_free, self._handle)
         for i, layer in enumerate(weights.layers):
-            self._kernels.check(
-                library.kvp_decoder_set_layer(self._handle, i, ctypes.byref(_layer(layer)))
-            )
+            self._kernels.check(library.kvp_decoder_set_layer(self._handle, i, ctypes.byref(_layer(layer))))
 
     def step(self, tile: NativeTile, kv: torch.Tensor, first: int, end: int) -> None:
         """Run layers ``first`` to ``end`` (exclusive) over a tile, K and V written into ``kv`` (the pool's tensor).
@@ -128,7 +131,7 @@ class NativeDecoder:
 
         Example: ``decoder.step(tile, pool.kv, 0, decoder.layers)``
         """
-        pool = CPool(kv.data_ptr(), kv.numel() * kv.element_size(), DTYPES[kv.dtype], kv.shape[3])
+        pool = pool_of(kv)
         made = CTile(
             rows=len(tile.token_ids),
             table_entries=len(tile.tables),
@@ -171,7 +174,7 @@ class NativeDecoder:
 def pack_decoder(
     kernels: Kernels, body: Any, head: nn.Linear, config: Any, shape: PageShape
 ) -> DecoderWeights:
-    """Pack the weights of a transformers decoder, layer by layer, and free the plain ones: one model in memory, not two.
+    """Pack the weights of a transformers decoder, layer by layer, and free the plain ones: they are in memory once.
 
     ``body``: the model without its output head; ``config``: transformers'; ``shape``: of its pages.
 
@@ -182,6 +185,7 @@ def pack_decoder(
         layers.append(_pack_layer(kernels, body.layers[i]))
         body.layers[i] = None
     rotary = body.rotary_emb
+    embedding, embedding_dtype = _table(body.embed_tokens)
     return DecoderWeights(
         shape=shape,
         heads=int(config.num_attention_heads),
@@ -192,7 +196,8 @@ def pack_decoder(
         scaling=float(getattr(config, "attention_multiplier", None) or shape.head_dim**-0.5),
         inverse_frequencies=rotary.inv_freq.detach().float().contiguous(),
         rotary_scaling=float(rotary.attention_scaling),
-        embedding=body.embed_tokens.weight.detach().contiguous(),
+        embedding=embedding,
+        embedding_dtype=embedding_dtype,
         norm=body.norm.weight.detach().float(),
         head=(PackedMatrix.of(kernels, [head]),),
         layers=tuple(layers),
@@ -205,9 +210,7 @@ def _pack_layer(kernels: Kernels, layer: Any) -> DecoderLayer:
         qkv=(PackedMatrix.of(kernels, [attention.q_proj, attention.k_proj, attention.v_proj]),),
         o=(PackedMatrix.of(kernels, [attention.o_proj]),),
         gate_up=(
-            PackedMatrix.of(
-                kernels, [mlp.gate_proj, mlp.up_proj], interleaved(mlp.gate_proj.out_features)
-            ),
+            PackedMatrix.of(kernels, [mlp.gate_proj, mlp.up_proj], interleaved(mlp.gate_proj.out_features)),
         ),
         down=(PackedMatrix.of(kernels, [mlp.down_proj]),),
         norm_in=layer.input_layernorm.weight.detach().float(),
@@ -228,6 +231,17 @@ def interleaved(intermediate: int) -> torch.Tensor:
     gate[intermediate:] = -1
     up = torch.where(gate < 0, -1, gate + intermediate)
     return torch.stack((gate.view(blocks, -1), up.view(blocks, -1)), dim=1).reshape(-1)
+
+
+def _table(embedding: nn.Module) -> tuple[torch.Tensor, int]:
+    """Return an embedding's memory, and the kernels' number of its dtype."""
+    if isinstance(embedding, QuantisedEmbedding):
+        # Its rows are looked up where they lie: in the file's map. A copy would be another half of the head.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(embedding.blocks.blocks), BLOCKS + int(embedding.blocks.kind)
+    weight = embedding.get_parameter("weight").detach().contiguous()
+    return weight, DTYPES[weight.dtype]
 
 
 def _head_norm(attention: Any, name: str) -> torch.Tensor | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.forward.attention.call_plan import Segment
+from kvproxy.engine.tiling.segment import Segment
 
 
 @dataclass(frozen=True, slots=True)

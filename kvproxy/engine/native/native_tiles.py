@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from kvproxy.engine.cache.page_pool import PageShape
-from kvproxy.engine.forward.attention.call_plan import Segment
-from kvproxy.engine.native.native_decoder import NativeDecoder
+from kvproxy.engine.native.kernel_library import Kernels
+from kvproxy.engine.native.native_decoder import NativeDecoder, pack_decoder
+from kvproxy.engine.native.native_layout import NativeLayout
+from kvproxy.engine.native.native_linear import NativeLinear
 from kvproxy.engine.native.native_tile import NativeTile, lay_out
+from kvproxy.engine.tiling.numerics import Numerics
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Steps, Tile, Tiles
 
+MOST_ROWS = 256
+"""The most rows of a tile: more would share the reading of a weight no better, and make pauses rarer."""
 WHOLE_ROWS = 32
 """Tiles of up to this many rows run all their layers in one call: none is long enough to need a pause."""
+
+
+def native_numerics(kernels: Kernels) -> Numerics:
+    """Return what is known of tiles whose every sum has one order, whatever their rows."""
+    return Numerics(largest=MOST_ROWS, exact=True, kernel=f"native {kernels.instructions}")
+
+
+def native_causes(kernels: Kernels) -> Mapping[str, str]:
+    """Return all that the kernels' bits depend on, by name: threads, and torch's version, are no part of it."""
+    return {"instructions": kernels.instructions, "sources": kernels.digest}
 
 
 class NativeTiles:
     """A ``Tiles`` of the native kernels. A row's bits depend on its prefix alone, by the order of its sums."""
 
-    def __init__(self, body: Any, head: nn.Linear, config: Any, shape: PageShape) -> None:
+    def __init__(self, kernels: Kernels, body: Any, head: nn.Linear, config: Any, shape: PageShape) -> None:
         """Take ``body`` (the model without its output head) over, layer by layer: its weights are packed and freed.
 
-        Example: ``NativeTiles(model.get_decoder(), model.lm_head, model.config, shape)``
+        Example: ``NativeTiles(kernels, model.get_decoder(), model.lm_head, model.config, shape)``
         """
-        self._decoder = NativeDecoder.pack(body, head, config, shape)
-        self._hidden, self._head_dim = int(config.hidden_size), shape.head_dim
+        self._kernels = kernels
+        self._decoder = NativeDecoder(kernels, pack_decoder(kernels, body, head, config, shape))
+        self.numerics = native_numerics(kernels)
+        self.page_layout = NativeLayout(kernels)
+        self.causes = native_causes(kernels)
 
     def tile(
         self, token_ids: Sequence[int], positions: Sequence[int], segments: Sequence[Segment]
@@ -35,15 +57,21 @@ class NativeTiles:
 
         Example: ``tiles.tile(ids, positions, segments)``
         """
-        return lay_out(token_ids, positions, segments, hidden=self._hidden, head_dim=self._head_dim)
+        weights = self._decoder.weights
+        return lay_out(token_ids, positions, segments, hidden=weights.hidden, head_dim=weights.shape.head_dim)
 
-    def run(self, tile: NativeTile, kv: torch.Tensor) -> torch.Tensor:
+    def run(self, tile: Tile, kv: torch.Tensor) -> torch.Tensor:
         """See ``Tiles.run``."""
+        assert isinstance(tile, NativeTile)
         self._decoder.step(tile, kv, 0, self._decoder.layers)
         return tile.hidden
 
-    def steps(self, tile: NativeTile, kv: torch.Tensor) -> Iterator[None]:
-        """See ``Tiles.steps``; yields between two layers of a tile with more than WHOLE_ROWS rows."""
+    def steps(self, tile: Tile, kv: torch.Tensor) -> Steps:
+        """See ``Tiles.steps``; yields between two layers of a tile with more than WHOLE_ROWS rows.
+
+        Example: ``tiles.steps(tile, pool.kv)``
+        """
+        assert isinstance(tile, NativeTile)
         layers = self._decoder.layers
         stride = layers if tile.written <= WHOLE_ROWS else 1
         for first in range(0, layers, stride):
@@ -55,3 +83,16 @@ class NativeTiles:
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Tiles.logits``."""
         return self._decoder.logits(hidden)[0]
+
+    def linears(self) -> Iterator[NativeLinear]:
+        """See ``Tiles.linears``."""
+        for layer in self._decoder.weights.layers:
+            for matrix in layer.matrices():
+                yield NativeLinear(self._kernels, matrix)
+
+    def shallow(self) -> tuple[Tiles, int]:
+        """See ``Tiles.shallow``: one layer, since all are of one shape."""
+        first = copy.copy(self)
+        weights = self._decoder.weights
+        first._decoder = NativeDecoder(self._kernels, replace(weights, layers=weights.layers[:1]))
+        return first, 1

@@ -11,7 +11,8 @@ from torch import nn
 
 from kvproxy.engine.native.decoder_abi import DTYPES
 from kvproxy.engine.native.kernel_library import Kernels
-from kvproxy.engine.native.signatures import SourceRows
+from kvproxy.engine.native.signatures import BlockRows, SourceRows
+from kvproxy.engine.quantised.quantised_modules import QuantisedLinear
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
@@ -29,10 +30,13 @@ class PackedMatrix:
     def of(kernels: Kernels, linears: Sequence[nn.Linear], order: torch.Tensor | None = None) -> PackedMatrix:
         """Pack the rows of ``linears``, one below the other, in ``order`` (-1: a row of zeros); all, without one.
 
-        They have one dtype and one width; a missing bias is zeros where another has one. The weights are copied.
+        They have one dtype and one width, or all are quantised; a missing bias is zeros where another has one. The
+        weights are copied. Raises ValueError.
 
         Example: ``PackedMatrix.of(load_kernels(), [layer.q_proj, layer.k_proj, layer.v_proj])``
         """
+        if any(isinstance(linear, QuantisedLinear) for linear in linears):
+            return _of_blocks(kernels, linears, order)
         weights = [_rows(linear.weight) for linear in linears]
         sources = (SourceRows * len(weights))(
             *(SourceRows(w.data_ptr(), w.shape[0], w.stride(0)) for w in weights)
@@ -55,6 +59,32 @@ class PackedMatrix:
         made = PackedMatrix(handle, columns, width, kernels.library.kvp_matrix_bytes(handle))
         weakref.finalize(made, kernels.library.kvp_matrix_free, handle)
         return made
+
+
+def _of_blocks(
+    kernels: Kernels, linears: Sequence[nn.Linear], order: torch.Tensor | None
+) -> PackedMatrix:
+    tensors = [linear.blocks for linear in linears if isinstance(linear, QuantisedLinear)]
+    if len(tensors) < len(linears) or len({t.width for t in tensors}) > 1:
+        raise ValueError("one product has quantised weights beside plain ones, or of several widths")
+    sources = (BlockRows * len(tensors))(
+        *(BlockRows(t.blocks.ctypes.data, t.rows, t.blocks.shape[1], int(t.kind)) for t in tensors)
+    )
+    columns, width = sum(t.rows for t in tensors) if order is None else len(order), tensors[0].width
+    rows = None if order is None else order.to(torch.int32).contiguous()
+    bias = _bias(linears, order)
+    handle = kernels.made(
+        kernels.library.kvp_matrix_new_quantised(
+            *(columns, width, sources, len(sources)),
+            None if rows is None else rows.data_ptr(),
+            None if bias is None else bias.data_ptr(),
+            torch.get_num_threads(),
+        ),
+        f"a quantised matrix of {columns} x {width}",
+    )
+    made = PackedMatrix(handle, columns, width, kernels.library.kvp_matrix_bytes(handle))
+    weakref.finalize(made, kernels.library.kvp_matrix_free, handle)
+    return made
 
 
 def _rows(weight: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,12 @@ class SourceRows(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("rows", c_int64), ("stride", c_int64))
 
 
+class BlockRows(ctypes.Structure):
+    """``kvp_block_rows``: quantised rows, ``row_bytes`` apart."""
+
+    _fields_ = (("data", c_void_p), ("rows", c_int64), ("row_bytes", c_int64), ("kind", c_int32))
+
+
 class RowsOfPages(ctypes.Structure):
     """``kvp_rows_of_pages``: rows at positions of sequences."""
 
@@ -45,6 +51,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "kvp_choose": (_I32, [c_char_p]),
     "kvp_chosen": (c_char_p, []),
     "kvp_matrix_new": (_P, [_I32, _I64, _I64, _P, _I32, _P, _P, _I32]),
+    "kvp_matrix_new_quantised": (_P, [_I64, _I64, _P, _I32, _P, _P, _I32]),
+    "kvp_read_quantised": (_I32, [_P, _I64, _P, _I32]),
     "kvp_matrix_free": (None, [_P]),
     "kvp_matrix_bytes": (_I64, [_P]),
     "kvp_linear": (_I32, [_P, _P, _I32, _I64, _P, _I32]),

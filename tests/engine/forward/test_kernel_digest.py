@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from kvproxy.bench.engine.random_models import Shape, random_module
-from kvproxy.engine.forward import torch_tiles
-from kvproxy.engine.forward.segment import Segment
+from kvproxy.engine.forward import torch_attention, torch_tiles
 from kvproxy.engine.forward.tile_model import TileModel, from_module
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
+from kvproxy.engine.tiling.segment import Segment
 from tests.engine.tiny import DEVICE, make_module
 from tests.engine.torch_only import torch_only
 
@@ -58,7 +58,7 @@ def other_norm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def other_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     """In rows behind whole pages alone."""
-    plain = torch_tiles.attend
+    plain = torch_attention.attend
 
     def attend(kv: torch.Tensor, segments: Any, q: torch.Tensor, scale: float) -> torch.Tensor:
         behind = any(seg.start > 512 for seg in segments)

@@ -48,7 +48,7 @@ def test_bf16_stays_near_float32(kind: str, rigs: HarnessMaker) -> None:
 def test_the_shape_of_a_page_follows_the_configuration() -> None:
     model = make_model("qwen3", torch.bfloat16)
     shape = model.page_shape
-    assert (shape.layers, shape.kv_heads, shape.head_dim, model.group) == (2, 2, 24, 3)
+    assert (shape.layers, shape.kv_heads, shape.head_dim, model.group) == (2, 2, 32, 3)
     assert (model.vocab_size, model.max_context) == (VOCAB, 2048)
 
 

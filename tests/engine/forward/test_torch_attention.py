@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from kvproxy.core import PAGE_TOKENS
-from kvproxy.engine.forward.segment import Segment
 from kvproxy.engine.forward.torch_attention import BLOCK, attend, blocks_of, write_kv
+from kvproxy.engine.tiling.segment import Segment
 
 KV_HEADS, GROUP, DIM = 2, 3, 16
 PAGES = [4, 1, 3]

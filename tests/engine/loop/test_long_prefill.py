@@ -4,13 +4,13 @@ import pytest
 
 from kvproxy.core import Sampling
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.loop.fairness.compute_service import ComputeService
 from kvproxy.engine.loop.long_prefill import LongPrefill
 from kvproxy.engine.loop.pacing import GAP, Pace
 from kvproxy.engine.loop.scheduler import TileWork
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.engine.loop.tile_runner import TilePieces
+from kvproxy.engine.tiling.numerics import Numerics
 
 NUMERICS = Numerics(largest=256, exact=True, kernel="any")
 PIECES = 10

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.loop.pacing import FEWEST_ROWS, GAP, LONGEST_PIECE_S, PIECE, SHORT_ROWS, Pace
+from kvproxy.engine.tiling.numerics import Numerics
 
 NUMERICS = Numerics(largest=256, exact=True, kernel="any")
 ONE_SIZE = Numerics(largest=64, exact=True, kernel="one", sizes=(64,))

@@ -11,10 +11,10 @@ from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.decode.detokenizer import Detokenizer, Vocabulary
 from kvproxy.engine.decode.draft_cost import DraftCost
 from kvproxy.engine.decode.speculation import Drafter
-from kvproxy.engine.forward.numerics import Numerics
 from kvproxy.engine.loop.pacing import SHORT_ROWS, Pace
 from kvproxy.engine.loop.scheduler import DRAFT_ROWS, TileWork, by_tenant, by_turns, plan_tile
 from kvproxy.engine.loop.sequence import Job, Sequence
+from kvproxy.engine.tiling.numerics import Numerics
 from tests.engine.constraints import Walk
 
 ANY = Numerics(largest=256, exact=True, kernel="any")

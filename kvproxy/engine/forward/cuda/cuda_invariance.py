@@ -26,8 +26,8 @@ from kvproxy.engine.forward.cuda.tile_layout import (
 )
 from kvproxy.engine.forward.cuda.tile_linear import TileLinear
 from kvproxy.engine.forward.cuda.upload import Staging
-from kvproxy.engine.forward.numerics import Numerics
-from kvproxy.engine.forward.segment import Segment
+from kvproxy.engine.tiling.numerics import Numerics
+from kvproxy.engine.tiling.segment import Segment
 
 KERNEL = "triton"
 Linear = Callable[[torch.Tensor], torch.Tensor]

@@ -18,7 +18,7 @@ from kvproxy.engine.forward.cuda.row_kernels import add_norm, rotate_and_write, 
 from kvproxy.engine.forward.cuda.tile_layout import SPLIT_ROWS, PagedTile, TileShape, pack
 from kvproxy.engine.forward.cuda.tile_linear import fused, tiled
 from kvproxy.engine.forward.cuda.upload import Staging
-from kvproxy.engine.forward.segment import Segment
+from kvproxy.engine.tiling.segment import Segment
 
 
 @dataclass(frozen=True, slots=True)

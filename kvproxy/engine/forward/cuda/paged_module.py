@@ -14,7 +14,7 @@ from kvproxy.engine.forward.cuda.paged_attention import attend
 from kvproxy.engine.forward.cuda.tile_layout import SPLIT_ROWS, PagedTile, pack
 from kvproxy.engine.forward.cuda.tile_linear import tiled
 from kvproxy.engine.forward.cuda.upload import Staging, TileViews
-from kvproxy.engine.forward.segment import Segment
+from kvproxy.engine.tiling.segment import Segment
 
 
 @dataclass(frozen=True, slots=True)

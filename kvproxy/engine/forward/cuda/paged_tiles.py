@@ -15,9 +15,9 @@ from kvproxy.engine.forward.cuda.paged_decoder import PagedDecoder
 from kvproxy.engine.forward.cuda.paged_module import PagedModule
 from kvproxy.engine.forward.cuda.tile_layout import BLOCK, HEAD_ROWS, PagedTile
 from kvproxy.engine.forward.padded_rows import in_chunks
-from kvproxy.engine.forward.segment import Segment
-from kvproxy.engine.forward.tiles import Steps, Tile, Tiles
 from kvproxy.engine.forward.torch_causes import torch_causes
+from kvproxy.engine.tiling.segment import Segment
+from kvproxy.engine.tiling.tiles import Steps, Tile, Tiles
 
 FUSED = frozenset({"llama", "qwen2", "qwen3"})
 """Families that ``PagedDecoder`` runs: pre-norm attention, biases or norms of q and k, SwiGLU."""

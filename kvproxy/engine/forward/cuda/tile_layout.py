@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import SCRATCH
-from kvproxy.engine.forward.segment import Segment
+from kvproxy.engine.tiling.segment import Segment
 
 TILES = (16, 32, 64, 128, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1792, 2048)
 """Row counts of a tile. A device needs more rows than a processor to be busy; steps are small, since padding costs as

@@ -43,6 +43,20 @@ KVP_API struct kvp_matrix* kvp_matrix_new(int32_t dtype, int64_t columns, int64_
 KVP_API void kvp_matrix_free(struct kvp_matrix* matrix);
 KVP_API int64_t kvp_matrix_bytes(const struct kvp_matrix* matrix);
 
+// Rows of quantised weights as files hold them, `row_bytes` apart; kind: see quantised/blocks.h (GGUF's numbers).
+struct kvp_block_rows {
+    const void* data;
+    int64_t rows, row_bytes;
+    int32_t kind;
+};
+
+// The same from quantised rows. The 32 columns of a panel must be of one kind; different panels need not.
+KVP_API struct kvp_matrix* kvp_matrix_new_quantised(int64_t columns, int64_t width, const struct kvp_block_rows* sources,
+                                                    int32_t count, const int32_t* order, const float* bias,
+                                                    int32_t threads);
+// Quantised rows as float32 [rows][width]: the weights that the products compute with.
+KVP_API int kvp_read_quantised(const struct kvp_block_rows* source, int64_t width, float* out, int32_t threads);
+
 // y[rows][columns] = x[rows][width] times the matrix, plus its bias; x of KVP_BF16, KVP_F16 or KVP_F32.
 KVP_API int kvp_linear(const struct kvp_matrix* matrix, const void* x, int32_t dtype, int64_t rows, float* y,
                        int32_t threads);

@@ -8,8 +8,8 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from kvproxy.engine.forward.cuda.graphs import Graphs
 from kvproxy.engine.forward.cuda.tile_layout import BASE_TILE, TILES, TileShape
-from kvproxy.engine.forward.segment import Segment
 from kvproxy.engine.forward.tile_model import TileModel, from_module
+from kvproxy.engine.tiling.segment import Segment
 from tests.engine.conftest import MODELS
 from tests.engine.tiny import make_module, on_device, prompt
 

@@ -5,7 +5,7 @@ import numpy as np
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.engine.cache.page_pool import SCRATCH
 from kvproxy.engine.forward.cuda.tile_layout import BLOCK, SPAN, SPLIT_ROWS, PagedTile, pack
-from kvproxy.engine.forward.segment import Segment
+from kvproxy.engine.tiling.segment import Segment
 
 GROUP = 4
 HEIGHT = BLOCK // GROUP

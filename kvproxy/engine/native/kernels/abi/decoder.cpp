@@ -63,6 +63,8 @@ int take_product(const kvp_product& from, int64_t columns, int64_t width, const 
         if (m.width != width) {
             return kvp_fail(KVP_BAD_ARGUMENT, "%s has %lld inputs, not %lld", name, (long long)m.width, (long long)width);
         }
+        // All read the same packed rows, whose layout follows from the dtype.
+        if (i && m.dtype != to->part[0].dtype) return kvp_fail(KVP_BAD_ARGUMENT, "%s has matrices of several dtypes", name);
         to->part[i] = m;
         to->column[i] = to->columns;
         to->columns += m.columns;
@@ -127,6 +129,10 @@ KVP_API kvp_decoder* kvp_decoder_new(const kvp_decoder_shape* s) {
         s->intermediate % 2) {
         kvp_fail(KVP_UNSUPPORTED, "no kernels for %d heads of %d, %d key heads, %d and %d components", s->heads, s->dim,
                  s->kv_heads, s->hidden, s->intermediate);
+        return nullptr;
+    }
+    if (!kvp_table_fits(s->embedding_dtype, s->hidden)) {
+        kvp_fail(KVP_UNSUPPORTED, "an embedding of dtype %d with %d components", s->embedding_dtype, s->hidden);
         return nullptr;
     }
     kvp_decoder* decoder = (kvp_decoder*)calloc(1, sizeof(kvp_decoder));

@@ -12,6 +12,9 @@ struct kvp_matrix {
 // The matrix as kernels read it; it lives as long as `from`.
 inline const kvproxy::Matrix* kvp_matrix_of(const struct kvp_matrix* from) { return &from->matrix; }
 
+// Whether a table of `width` components can be of this dtype: BF16, F16, F32_, or BLOCKS with a kind of quantised blocks.
+bool kvp_table_fits(int dtype, int64_t width);
+
 // A matrix whose panels of `panel_bytes` in all are still to be written, at matrix.panels; its bias is copied, and 0
 // behind `columns`. Null where there is no memory. Sizes were checked.
 struct kvp_matrix* kvp_matrix_allocate(int dtype, int64_t columns, int64_t width, size_t panel_bytes, const float* bias);

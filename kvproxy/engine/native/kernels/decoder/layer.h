@@ -94,8 +94,8 @@ static inline void run_layer(const Worker& w, const Decoder& d, int index, const
     PackedRows mid = {t.packed, d.hidden, l.gate_up.part[0].dtype};
     normed(l.norm_mid, mid);
     PackedRows gated = {t.gated, d.intermediate, l.down.part[0].dtype};
-    // Int8 operands have a scale for 32 components and more, so that they are packed once the row is whole.
-    bool whole_rows = gated.dtype == Q8 || gated.dtype == Q4;
+    // Quantised operands have one scale for 32 components, so that they are packed once the row is whole.
+    bool whole_rows = gated.dtype == QUANTISED;
     products(w, l.gate_up, mid, rows, [&](int row, int64_t column, const float* y) {
         float out[16];
         int64_t k = column / 2, left = d.intermediate - k;

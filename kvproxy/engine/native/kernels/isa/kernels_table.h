@@ -22,6 +22,10 @@ struct kvp_kernels {
     void (*pack_matrix)(const kvproxy::Matrix* matrix, void* panels, const void* const* rows, int threads);
     size_t (*linear_scratch_bytes)(const kvproxy::Matrix* matrix, int rows, int threads);
     void (*linear)(const kvproxy::Matrix* matrix, const void* x, int dtype, int rows, void* scratch, float* y, int threads);
+    // A matrix of quantised panels, whose entries stand at `memory` already; rows: blocks of each column, or null.
+    void (*pack_quantised)(const kvproxy::Matrix* matrix, void* memory, const uint8_t* const* rows, int threads);
+    void (*read_quantised)(const void* blocks, int64_t row_bytes, int kind, int64_t rows, int64_t width, float* out,
+                           int threads);
 
     // See decoder/entry.h.
     size_t (*step_scratch_bytes)(const kvproxy::Decoder&, int rows, int threads);

@@ -11,6 +11,7 @@ KVP_INLINE int64_t pairs_of(int64_t width) { return (width + 1) / 2; }
 KVP_INLINE int64_t pair_bytes(int dtype) { return by_pair_dot(dtype) ? 4 : 8; }
 
 KVP_INLINE size_t packed_rows_bytes(int rows, int64_t width, int dtype) {
+    if (dtype == QUANTISED) return quantised::packed_bytes(rows, width);
     int64_t blocks = (rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     return (size_t)(blocks * BLOCK_ROWS * pairs_of(width) * pair_bytes(dtype));
 }
@@ -21,6 +22,7 @@ KVP_INLINE char* block_of(const PackedRows& x, int64_t block, int64_t pair) {
 }
 
 static inline void pack_slice(const PackedRows& x, int row, int64_t k, const float* values, int count) {
+    if (x.dtype == QUANTISED) return quantised::pack_slice(x, row, k, values, count);
     char* block = block_of(x, row / BLOCK_ROWS, k / 2);
     int r = row % BLOCK_ROWS;
     if (!by_pair_dot(x.dtype)) {

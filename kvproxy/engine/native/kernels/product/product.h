@@ -6,6 +6,8 @@
 #pragma once
 #include "packed.h"
 
+#include "../quantised/quantised.h"
+
 #include "blocks.h"
 #include "packed_rows.h"
 #include "panels.h"
@@ -94,6 +96,7 @@ static void product_by(const Worker& w, const Matrix& m, const PackedRows& x, in
 
 template <class Epilogue>
 static void product(const Worker& w, const Matrix& m, const PackedRows& x, int rows, Epilogue e) {
+    if (m.dtype == QUANTISED) return quantised::product(w, m, x, rows, e);
     if (m.dtype == BF16) product_by<StepBf16>(w, m, x, rows, e);
     else if (m.dtype == F16) product_by<StepF16>(w, m, x, rows, e);
     else product_by<StepF32>(w, m, x, rows, e);

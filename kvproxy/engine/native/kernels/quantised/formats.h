@@ -58,7 +58,8 @@ template <class F> static inline void with_format(int format, F f) {
 // Where a panel lies; one entry for each panel stands at the head of a quantised matrix's memory.
 struct PanelEntry {
     int64_t offset;  // from the memory's start, a multiple of 64
-    int64_t format;
+    int32_t format;
+    int32_t kind;  // of the rows that it was made from
 };
 
 static inline int64_t panel_bytes(int format, int64_t width) {

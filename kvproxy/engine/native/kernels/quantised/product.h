@@ -134,7 +134,7 @@ static void product(const Worker& w, const Matrix& m, const PackedRows& x, int r
     share_out(w, panels, [&](int panel) {
         const uint8_t* p = (const uint8_t*)m.panels + entries[panel].offset;
         int column = panel * PANEL;
-        with_format((int)entries[panel].format, [&](auto f) {
+        with_format(entries[panel].format, [&](auto f) {
             for (int block = 0; block < blocks; block++) {
                 int first = (int)((int64_t)rows * block / blocks), end = (int)((int64_t)rows * (block + 1) / blocks);
                 Row given[BLOCK_ROWS];

@@ -1,7 +1,12 @@
-// A row of a table of bf16, float16 or float32 as float32: embeddings.
+// A row of a table of bf16, float16, float32 or of quantised blocks (BLOCKS + kind) as float32: embeddings.
 #pragma once
 
 static inline void widen_row(const void* table, int dtype, int64_t row, int n, float* out) {
+    if (dtype >= BLOCKS) {
+        int kind = dtype - BLOCKS;
+        quantised::read_row(out, kind, n, (const uint8_t*)table + row * quantised::kind_row_bytes(kind, n));
+        return;
+    }
     if (dtype == F32_) {
         __builtin_memcpy(out, (const float*)table + row * n, sizeof(float) * (size_t)n);
         return;

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from kvproxy.engine.forward.numerics import Numerics
+from kvproxy.engine.tiling.numerics import Numerics
 
 ANY = Numerics(largest=256, exact=True, kernel="own")
 SIZES = Numerics(largest=128, exact=False, kernel="graphs", sizes=(16, 64, 128))

@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 
 from kvproxy.engine.cache.page_layout import PageLayout
-from kvproxy.engine.forward.numerics import Numerics
-from kvproxy.engine.forward.segment import Segment
+from kvproxy.engine.tiling.numerics import Numerics
+from kvproxy.engine.tiling.segment import Segment
 
 Steps = Generator[None, None, torch.Tensor]
 """A tile's way through the model: interruptible wherever it yields; returns hidden states, [rows, hidden]."""
