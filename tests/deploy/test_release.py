@@ -99,7 +99,12 @@ def test_archives_without_a_file_of_theirs(tmp_path: Path) -> None:
                 if name != "kvproxy/py.typed" or processor == "aarch64":
                     wheel.writestr(name, "")
     with tarfile.open(tmp_path / "kvproxy-0.2.0.tar.gz", "w:gz") as sdist:
-        for name in ("tests/test_x.py", "docs/x.md", "CHANGELOG.md", "kvproxy/engine/native/kernels/kvproxy.h"):
+        for name in (
+            "tests/test_x.py",
+            "docs/x.md",
+            "CHANGELOG.md",
+            "kvproxy/engine/native/kernels/kvproxy.h",
+        ):
             sdist.addfile(tarfile.TarInfo(f"kvproxy-0.2.0/{name}"), io.BytesIO())
     with pytest.raises(NotReleasable, match=r"the archives lack kvproxy/py\.typed;"):
         release.check_archives(tmp_path, "0.2.0")
