@@ -3,7 +3,7 @@
 Products and attention give a row its bits whatever the other rows. Activations and rotary embeddings are computed row
 by row, since torch computes the elements at the end of a thread's share in another way than the others (float32
 ``exp``, ``cos``). All else between them is left to torch: sums, products and square roots of single elements, which
-IEEE 754 rounds in one way, and means over a row. ``forward_check`` sees a family of which that does not hold.
+IEEE 754 rounds in one way, and means over a row. ``kernel_digest`` sees a model of which that does not hold.
 """
 
 from __future__ import annotations

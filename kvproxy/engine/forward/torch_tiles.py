@@ -1,7 +1,7 @@
 """`TorchTiles`: tiles of torch's own operations, on any device: slow, and with few assumptions.
 
 Every tile has ROWS rows, so that all matrix products are of one shape. That a row's bits then depend on its prefix
-alone is nothing that torch promises: ``forward_check`` compares a prompt in parts with the whole on each model.
+alone is nothing that torch promises: ``kernel_digest`` computes a prompt in other parts on each model.
 """
 
 from __future__ import annotations
