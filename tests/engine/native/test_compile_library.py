@@ -60,7 +60,7 @@ def calls(folder: Path) -> list[str]:
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
-    monkeypatch.setattr(compile_library.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.setattr(compile_library, "find_spec", lambda _: None)
 
 
@@ -151,7 +151,7 @@ def test_a_compiler_that_fails_is_passed_over(
     pretender(tmp_path, unknown="-c", name="c++")
     pretender(tmp_path, name="clang++")
     there = {name: str(tmp_path / name) for name in ("c++", "clang++")}
-    monkeypatch.setattr(compile_library.shutil, "which", there.get)
+    monkeypatch.setattr("shutil.which", there.get)
     assert find_compiler().name == "clang++"
 
 
@@ -159,11 +159,11 @@ def test_without_a_compiler_the_wheel_of_one_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_compiler: None
 ) -> None:
     monkeypatch.setattr(compile_library, "LIBRARY", tmp_path / "x.so")
-    monkeypatch.setattr(compile_library.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     with pytest.raises(NoCompiler, match=r"install g\+\+ or clang\+\+, or `pip install ziglang`"):
         find_compiler()
     assert requirements() == [ZIG]
-    monkeypatch.setattr(compile_library.platform, "machine", lambda: "sparc")
+    monkeypatch.setattr("platform.machine", lambda: "sparc")
     assert requirements() == []
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from kvproxy.engine.native import compile_library, kernel_library
+from kvproxy.engine.native import compile_library, kernel_library, signatures
 from kvproxy.engine.native.decoder_abi import DTYPES, CPool
 from kvproxy.engine.native.kernel_library import CHOICE, Kernels, NoKernels, load_kernels
 from kvproxy.engine.native.packed_matrix import PackedMatrix
@@ -108,7 +108,7 @@ def test_another_library_is_not_loaded(tmp_path: Path, monkeypatch: pytest.Monke
 def test_another_version_is_not_called(
     kernels: Kernels, monkeypatch: pytest.MonkeyPatch, fresh: None
 ) -> None:
-    monkeypatch.setattr(kernel_library.signatures, "ABI", 0)
+    monkeypatch.setattr(signatures, "ABI", 0)
     found = load_kernels()
     assert isinstance(found, NoKernels) and "another version" in found.reason
 
