@@ -92,6 +92,7 @@ ALLOWED: dict[str, set[str]] = {
             "documents",
             "engine.forward",
             "engine.models",
+            "engine.native",
             "mcp_server",
         ),
         *("serve", "store", "terminal"),
