@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from kvproxy.cli.kernel_findings import are_usable, isa_finding, kernels_finding, read_kernels
 from kvproxy.cli.store_findings import store_findings
 from kvproxy.config import Config
 from kvproxy.core import PAGE_TOKENS
@@ -44,9 +45,11 @@ def examine(
     from kvproxy.engine.models.host import read_host
     from kvproxy.engine.models.kernel_settings import kernel_variables
 
-    host = read_host()
+    host, kernels = read_host(), read_kernels()
     yield torch_finding(host)
-    yield isa_finding(host, config.model.dtype, config.model.device)
+    yield isa_finding(host, config.model.dtype, config.model.device, torch_only=not are_usable(kernels))
+    if host.cuda is None or config.model.device == "cpu":
+        yield kernels_finding(kernels)
     yield settings_finding(kernel_variables())
     yield from _model_findings(config, cache_dir, progress)
     yield from disk_findings(config.store.path, config.store.max_size + config.store.spill_max_size)
@@ -68,20 +71,6 @@ def torch_finding(host: Host) -> Finding:
         f"install torch=={TESTED_TORCH}, or trust what `kvproxy verify` measures; pages kept under another "
         "version are made anew",
     )
-
-
-def isa_finding(host: Host, dtype: str, device: str) -> Finding:
-    """Report whether this CPU multiplies in the model's dtype with instructions of its own.
-
-    Example: ``isa_finding(read_host(), "bfloat16", "cpu")``
-    """
-    if host.cuda is not None and device in ("auto", "cuda"):
-        return Finding("ok", "processor", host.cuda)
-    what = f"{host.capability}, bf16 {'in hardware' if host.fast_bf16 else 'emulated'}"
-    if dtype == "bfloat16" and not host.fast_bf16:
-        advice = "a prefill in bf16 is slow here: set model.dtype to float32 if memory allows"
-        return Finding("warn", "processor", what, advice)
-    return Finding("ok", "processor", what)
 
 
 def settings_finding(variables: Mapping[str, str]) -> Finding:

@@ -3,15 +3,15 @@
 Products and attention give a row its bits whatever the other rows. Activations and rotary embeddings are computed row
 by row, since torch computes the elements at the end of a thread's share in another way than the others (float32
 ``exp``, ``cos``). All else between them is left to torch: sums, products and square roots of single elements, which
-IEEE 754 rounds in one way, and means over a row. ``forward_check`` sees a family of which that does not hold.
+IEEE 754 rounds in one way, and means over a row. ``kernel_digest`` sees a model of which that does not hold.
 """
 
 from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -83,8 +83,8 @@ class ModuleTiles:
         self._head = NativeLinear(kernels, PackedMatrix.of(kernels, [head]))
         self._decoder = ModuleDecoder(body)
         _replace_modules(body, lambda x: NativeLinear(kernels, PackedMatrix.of(kernels, [x])))
-        self._body = body
-        self.numerics = native_numerics(kernels)
+        known = native_numerics(kernels)
+        self.numerics = replace(known, kernel=f"{known.kernel} below transformers' layers")
         self.page_layout = NativeLayout(kernels)
         self.causes: Mapping[str, str] = {**torch_causes(torch.device("cpu")), **native_causes(kernels)}
 
@@ -112,10 +112,6 @@ class ModuleTiles:
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Tiles.logits``."""
         return self._head.product(hidden)
-
-    def linears(self) -> Iterator[NativeLinear]:
-        """See ``Tiles.linears``."""
-        return (m for m in self._body.modules() if isinstance(m, NativeLinear))
 
     def shallow(self) -> tuple[Tiles, int]:
         """See ``Tiles.shallow``: all layers, which may be of several shapes."""
@@ -159,7 +155,7 @@ _ACTIVATIONS = tuple({cls[0] if isinstance(cls, tuple) else cls for cls in ACT2C
 
 def _replace_modules(module: nn.Module, linear: Callable[[nn.Linear], nn.Module]) -> None:
     for name, child in list(module.named_children()):
-        if type(child) is nn.Linear:
+        if isinstance(child, nn.Linear):
             setattr(module, name, linear(child))
         elif type(child) in _ACTIVATIONS:
             setattr(module, name, ActivationByRow(child))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -59,6 +60,7 @@ class TileModel:
             context=self.max_context,
             device=self.device,
         )
+        self.numerics = replace(self.numerics, exact=self.numerics.exact and digest.agrees)
         self.identity: Mapping[str, str] = MappingProxyType(
             {
                 "format": str(FORMAT),
@@ -69,7 +71,7 @@ class TileModel:
                 "kernel": self.numerics.kernel,
                 "tiles": str(self.numerics.sizes),
                 **self.tiles.causes,
-                "results": digest,
+                "results": digest.sha256,
             }
         )
         """The parts of ``fingerprint`` by name: known causes of other bits, and a digest for the unknown ones."""
@@ -121,7 +123,9 @@ def load_model(
     hf_logging.disable_progress_bar()
     try:
         if is_quantised(folder, config):
-            keep = device.type == "cpu" and runs_natively(config, dtype) and isinstance(load_kernels(), Kernels)
+            keep = (
+                device.type == "cpu" and runs_natively(config, dtype) and isinstance(load_kernels(), Kernels)
+            )
             model = load_quantised(folder, config, dtype=dtype, attention=ATTENTION, keep=keep)
         else:
             model = AutoModelForCausalLM.from_pretrained(

@@ -1,6 +1,7 @@
 """`gguf_folder`: a model folder around a GGUF file: configuration and tokenizer converted, the weights a link.
 
-Files of the same names beside the GGUF file are taken instead of converted ones. The folder appears whole or not at all.
+Files of the same names beside the GGUF file are taken instead of converted ones. The folder appears whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ def gguf_folder(path: Path, cache_dir: Path) -> Path:
             if not target.is_dir():
                 _build(path, target)
     except OSError as e:
-        raise SetupError(f"cannot write the converted files of {path.name} below {cache_dir}: {e.strerror}") from e
+        raise SetupError(
+            f"cannot write the converted files of {path.name} below {cache_dir}: {e.strerror}"
+        ) from e
     return target
 
 
 def find_gguf_in(folder: Path) -> Path | None:
-    """Return the one GGUF file of a folder without safetensors; None where there is none. Raises SetupError for several."""
+    """Return the one GGUF file of a folder without safetensors, None without any. Raises SetupError for several."""
     if any(folder.glob("*.safetensors")):
         return None
     found = sorted(folder.glob("*.gguf"))

@@ -82,7 +82,9 @@ def end_ids(metadata: dict[str, Any]) -> list[int]:
 def _byte_level(metadata: dict[str, Any], name: str) -> dict[str, Any]:
     pre = str(metadata.get("tokenizer.ggml.pre", "default"))
     if pre not in SPLITS:
-        raise SetupError(f"cannot rebuild the tokenizer of {name}, which splits texts like {pre!r}: {_ADVICE}")
+        raise SetupError(
+            f"cannot rebuild the tokenizer of {name}, which splits texts like {pre!r}: {_ADVICE}"
+        )
     tokens: list[str] = metadata["tokenizer.ggml.tokens"]
     split = SPLITS[pre]
     byte_level = {
@@ -140,7 +142,7 @@ def _sentence_piece(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def merges_of_scores(vocabulary: dict[str, int], scores: Sequence[float]) -> list[list[str]]:
-    """Return the merges that SentencePiece's scores stand for: the best first, of equal ones the shorter left part's."""
+    """Return the merges that SentencePiece's scores stand for: the best first."""
     found = []
     for token, i in vocabulary.items():
         for cut in range(1, len(token)):

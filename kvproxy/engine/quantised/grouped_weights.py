@@ -33,7 +33,9 @@ def check_method(config: Mapping[str, Any]) -> None:
         version = str(config.get("version", "gemm")).lower()
         refuse(config.get("bits", config.get("w_bit")) != 4 or version != "gemm", f"AWQ {version}")
     elif method == "compressed-tensors":
-        refuse(config.get("format") != "pack-quantized", f"compressed-tensors of format {config.get('format')}")
+        refuse(
+            config.get("format") != "pack-quantized", f"compressed-tensors of format {config.get('format')}"
+        )
         _check_groups(config)
     else:
         refuse(True, f"weights quantised by {method}")
@@ -57,7 +59,8 @@ def _check_groups(config: Mapping[str, Any]) -> None:
             or weights.get("num_bits") not in (4, 8)
             or weights.get("strategy") not in ("group", "channel")
             or weights.get("actorder") not in (None, "static", "weight"),
-            "compressed-tensors of " + ", ".join(f"{k} {weights.get(k)}" for k in ("num_bits", "type", "strategy")),
+            "compressed-tensors of "
+            + ", ".join(f"{k} {weights.get(k)}" for k in ("num_bits", "type", "strategy")),
         )
 
 
@@ -88,12 +91,14 @@ def _gptq(tensors: Mapping[str, torch.Tensor], path: str, config: Mapping[str, A
     zeros = _unpacked(tensors[f"{path}.qzeros"], bits)
     # The first format of GPTQ's files stores zeros less one; gptq_v2 stores them as they are.
     if config.get("checkpoint_format", "gptq") == "gptq":
-        zeros = (zeros + 1) & (2**bits - 1 if bits == 8 else 31)
+        zeros = zeros + np.uint8(1)
     index = tensors.get(f"{path}.g_idx")
     scales = tensors[f"{path}.scales"]
     if index is not None:
         plain = torch.arange(values.shape[0]) // (values.shape[0] // scales.shape[0])
-        refuse(not torch.equal(index.long(), plain), "GPTQ with desc_act (groups in the order of activations)")
+        refuse(
+            not torch.equal(index.long(), plain), "GPTQ with desc_act (groups in the order of activations)"
+        )
     return _blocks(values.T, scales.T, zeros.T, bits, path)
 
 

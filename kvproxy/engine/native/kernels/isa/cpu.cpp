@@ -69,6 +69,9 @@ bool kvp_cpu_has(const char* name) {
     if (!strcmp(name, "avx2")) return avx2(cpu);
     if (!strcmp(name, "avx512")) return avx512(cpu);
     if (!strcmp(name, "avx512bf16")) return avx512bf16(cpu);
+#if defined(KVP_AMX_EMULATED)
+    if (!strcmp(name, "amx")) return avx512bf16(cpu);  // see product/amx_tiles.h: tests alone
+#endif
     if (!strcmp(name, "amx")) return amx(cpu);
 #elif defined(__aarch64__)
     if (!strcmp(name, "neon")) return true;

@@ -1,0 +1,66 @@
+"""Examination of the processor and of the engine's own kernels: the instruction set in use, or what is missing."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from kvproxy.errors import SetupError
+from kvproxy.terminal.finding import Finding
+
+if TYPE_CHECKING:
+    from kvproxy.engine.models.host import Host
+    from kvproxy.engine.native.kernel_library import Kernels, NoKernels
+
+CHECK = "kernels"
+COST = "torch computes instead: exact too, but prompts take twice as long and decoding four times, as was measured"
+
+
+def read_kernels() -> Kernels | NoKernels | SetupError:
+    """Load them, or return the error of a wrong KVPROXY_INSTRUCTIONS."""
+    from kvproxy.engine.native.kernel_library import load_kernels
+
+    try:
+        return load_kernels()
+    except SetupError as e:
+        return e
+
+
+def are_usable(found: Kernels | NoKernels | SetupError) -> bool:
+    """Whether the engine computes by them, on a CPU."""
+    from kvproxy.engine.native.kernel_library import Kernels
+
+    return isinstance(found, Kernels)
+
+
+def kernels_finding(found: Kernels | NoKernels | SetupError) -> Finding:
+    """Report the instruction set in use, and what would make the engine faster."""
+    from kvproxy.engine.native.kernel_library import CHOICE, NoKernels
+
+    if isinstance(found, SetupError):
+        return Finding("fail", CHECK, found.message, f"unset {CHOICE}")
+    if isinstance(found, NoKernels):
+        return Finding("warn", CHECK, f"{found.reason}; {COST}", found.advice)
+    what = f"{found.instructions}, compiled by {found.compiler}"
+    if found.instructions != found.available[0]:
+        return Finding("warn", CHECK, what, f"unset {CHOICE}: {found.available[0]} is faster here")
+    if found.instructions == "portable":
+        advice = (
+            f"this {platform.machine()} has no vector instructions that they know; all is exact, and slow"
+        )
+        return Finding("warn", CHECK, what, advice)
+    return Finding("ok", CHECK, what)
+
+
+def isa_finding(host: Host, dtype: str, device: str, *, torch_only: bool) -> Finding:
+    """Report whether this CPU multiplies in the model's dtype with instructions of its own, where torch does it.
+
+    Example: ``isa_finding(read_host(), "bfloat16", "cpu", torch_only=True)``
+    """
+    if host.cuda is not None and device in ("auto", "cuda"):
+        return Finding("ok", "processor", host.cuda)
+    what = f"{host.capability}, bf16 {'in hardware' if host.fast_bf16 else 'emulated'}"
+    if dtype == "bfloat16" and not host.fast_bf16 and torch_only:
+        advice = "a prefill in bf16 is slow here: set model.dtype to float32 if memory allows"
+        return Finding("warn", "processor", what, advice)
+    return Finding("ok", "processor", what)
