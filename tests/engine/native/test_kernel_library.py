@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ import pytest
 
 from kvproxy.engine.native import compile_library, kernel_library, signatures
 from kvproxy.engine.native.kernel_library import CHOICE, Kernels, NoKernels, load_kernels
-from kvproxy.engine.native.signatures import declare
 from kvproxy.errors import SetupError
 
 
@@ -97,11 +95,6 @@ def test_another_version_is_not_called(
     monkeypatch.setattr(signatures, "ABI", 0)
     found = load_kernels()
     assert isinstance(found, NoKernels) and "another version" in found.reason
-
-
-def test_a_library_that_lacks_a_function_is_found_out(kernels: Kernels) -> None:
-    with pytest.raises(AttributeError, match="kvp_"):
-        declare(ctypes.CDLL(None))
 
 
 def test_setup_errors_come_every_time(kernels: Kernels, monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
