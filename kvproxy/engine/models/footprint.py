@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kvproxy.engine.quantised.gguf_file import GgufFile
 from kvproxy.errors import SetupError
 
 _HEADER_LIMIT = 100 * 2**20  # safetensors' own limit
@@ -19,7 +20,7 @@ class Footprint:
     """The sizes of a model."""
 
     parameters: int
-    """Number of weights."""
+    """Number of weights; of group-quantised safetensors, of the integers that hold them."""
     weights_bytes: int
     """Bytes of all parameters in the dtype they are served in."""
     kv_bytes_per_token: int
@@ -32,12 +33,16 @@ def read_footprint(folder: Path, dtype_bytes: int) -> Footprint:
     """Read the sizes of a model folder. Raises SetupError when one of its files cannot be read."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        parameters = sum(_parameters(file) for file in sorted(folder.glob("*.safetensors")))
+        plain, ggufs = sorted(folder.glob("*.safetensors")), sorted(folder.glob("*.gguf"))
+        parameters = sum(_parameters(file) for file in plain) + sum(GgufFile(f).parameters() for f in ggufs)
+        quantised = bool(ggufs) or "quantization_config" in config
         kv_heads = config.get("num_key_value_heads") or config["num_attention_heads"]
         head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
         return Footprint(
             parameters=parameters,
-            weights_bytes=parameters * dtype_bytes,
+            weights_bytes=sum(f.stat().st_size for f in (*plain, *ggufs))
+            if quantised  # they stay as they are
+            else parameters * dtype_bytes,
             kv_bytes_per_token=2 * config["num_hidden_layers"] * kv_heads * head_dim * dtype_bytes,
             max_context=config["max_position_embeddings"],
         )

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from kvproxy.engine.quantised.quantised_tensor import BlockKind, QuantisedTensor
 from kvproxy.errors import SetupError
 
 if TYPE_CHECKING:
+    import torch
     from gguf import ReaderTensor
 
 _BLOCK_NAMES = {
@@ -68,6 +68,8 @@ class GgufFile:
 
     def rope_factors(self) -> torch.Tensor | None:
         """Return the divisors of the rotary frequencies, float32 [head_dim / 2]; None without any."""
+        import torch
+
         for tensor in self._reader.tensors:
             if tensor.name == ROPE_FACTORS:
                 return torch.from_numpy(np.array(tensor.data, dtype=np.float32))
@@ -89,6 +91,7 @@ class GgufFile:
         raise SetupError(f"{self.path.name} has a tensor {name}, which no supported architecture has")
 
     def _read(self, tensor: ReaderTensor) -> QuantisedTensor | torch.Tensor:
+        import torch
         from gguf import GGMLQuantizationType as Type
 
         shape = tuple(int(n) for n in reversed(tensor.shape))

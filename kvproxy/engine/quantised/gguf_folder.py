@@ -1,6 +1,7 @@
 """`gguf_folder`: a model folder around a GGUF file: configuration and tokenizer converted, the weights a link.
 
-Files of the same names beside the GGUF file are taken instead of converted ones. The folder appears whole or not at all.
+Files of the same names beside the GGUF file are taken instead of converted ones. The folder appears whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def gguf_folder(path: Path, cache_dir: Path) -> Path:
 
 
 def find_gguf_in(folder: Path) -> Path | None:
-    """Return the one GGUF file of a folder without safetensors; None where there is none. Raises SetupError for several."""
+    """Return the one GGUF file of a folder without safetensors, None without any. Raises SetupError for several."""
     if any(folder.glob("*.safetensors")):
         return None
     found = sorted(folder.glob("*.gguf"))

@@ -142,7 +142,7 @@ def _sentence_piece(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def merges_of_scores(vocabulary: dict[str, int], scores: Sequence[float]) -> list[list[str]]:
-    """Return the merges that SentencePiece's scores stand for: the best first, of equal ones the shorter left part's."""
+    """Return the merges that SentencePiece's scores stand for: the best first."""
     found = []
     for token, i in vocabulary.items():
         for cut in range(1, len(token)):

@@ -91,7 +91,7 @@ def _gptq(tensors: Mapping[str, torch.Tensor], path: str, config: Mapping[str, A
     zeros = _unpacked(tensors[f"{path}.qzeros"], bits)
     # The first format of GPTQ's files stores zeros less one; gptq_v2 stores them as they are.
     if config.get("checkpoint_format", "gptq") == "gptq":
-        zeros = (zeros + 1) & (2**bits - 1 if bits == 8 else 31)
+        zeros = zeros + np.uint8(1)
     index = tensors.get(f"{path}.g_idx")
     scales = tensors[f"{path}.scales"]
     if index is not None:

@@ -23,7 +23,8 @@ class QuantisedLinear(nn.Linear):
         self.in_features, self.out_features = blocks.width, blocks.rows
         self.blocks = blocks
         self.seen_as = dtype
-        self.bias = None if bias is None else nn.Parameter(bias.to(dtype), requires_grad=False)
+        own = None if bias is None else nn.Parameter(bias.to(dtype), requires_grad=False)
+        self.register_parameter("bias", own)
 
     @property
     def weight(self) -> torch.Tensor:  # type: ignore[override]  # a parameter in nn.Linear

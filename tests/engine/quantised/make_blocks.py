@@ -1,6 +1,8 @@
-"""Quantised weights for tests: a plain quantiser of Q4_K, which the gguf package lacks, and random blocks of each kind."""
+"""Quantised weights for tests: random blocks of each kind, and a plain quantiser of Q4_K, which gguf lacks."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +33,10 @@ def quantise_q4_k(values: Floats) -> QuantisedTensor:
     groups = values.reshape(rows, width // 256, 8, 32)
     least = -np.minimum(groups.min(-1), 0)
     scale = (groups.max(-1) + least) / 15
-    d, dmin = (np.float16(x.max(-1) / 63) for x in (scale, least))
+    d, dmin = ((x.max(-1) / 63).astype(np.float16) for x in (scale, least))
     scales, mins = (_ratio(x, factor[..., None], 63) for x, factor in ((scale, d), (least, dmin)))
-    shifted = groups + (np.float32(dmin)[..., None] * mins)[..., None]
-    q = _ratio(shifted, (np.float32(d)[..., None] * scales)[..., None], 15)
+    shifted = groups + (dmin.astype(np.float32)[..., None] * mins)[..., None]
+    q = _ratio(shifted, (d.astype(np.float32)[..., None] * scales)[..., None], 15)
     blocks = np.zeros((rows, width // 256, 144), dtype=np.uint8)
     blocks[..., :2], blocks[..., 2:4] = d[..., None].view(np.uint8), dmin[..., None].view(np.uint8)
     blocks[..., 4:8] = scales[..., :4] | scales[..., 4:] >> 4 << 6
@@ -45,7 +47,7 @@ def quantise_q4_k(values: Floats) -> QuantisedTensor:
     return QuantisedTensor(BlockKind.Q4_K, width, blocks.reshape(rows, -1))
 
 
-def _ratio(x: Floats, unit: npt.NDArray[np.floating], most: int) -> npt.NDArray[np.uint8]:
-    unit = np.broadcast_to(np.float32(unit), x.shape)
+def _ratio(x: Floats, unit: npt.NDArray[Any], most: int) -> npt.NDArray[np.uint8]:
+    unit = np.broadcast_to(unit.astype(np.float32), x.shape)
     ratio = np.divide(x, unit, out=np.zeros_like(x), where=unit > 0)
-    return np.clip(np.round(ratio), 0, most).astype(np.uint8)
+    return np.asarray(np.clip(np.round(ratio), 0, most), dtype=np.uint8)

@@ -19,7 +19,9 @@ def byte_tokens() -> list[str]:
     return [*sorted(ByteLevel.alphabet()), "ab", "<|im_start|>", "<|im_end|>"]
 
 
-def make_gguf(path: Path, architecture: str = "llama", *, v: str = "Q8_0", **metadata: Any) -> dict[str, Floats]:
+def make_gguf(
+    path: Path, architecture: str = "llama", *, v: str = "Q8_0", **metadata: Any
+) -> dict[str, Floats]:
     """Write the model, and return its plain weights by GGUF's names.
 
     Matrices are Q4_K but for v of ``v`` and the embedding of Q8_0. Example: ``make_gguf(tmp_path / "tiny.gguf")``
@@ -75,9 +77,12 @@ def random_weights(architecture: str) -> dict[str, Floats]:
     generator = np.random.default_rng(0)
 
     def matrix(rows: int, columns: int) -> Floats:
-        return (generator.standard_normal((rows, columns)) / columns**0.5).astype(np.float32)
+        return np.asarray(generator.standard_normal((rows, columns)) / columns**0.5, dtype=np.float32)
 
-    weights = {"token_embd.weight": matrix(259, HIDDEN) * 8, "output_norm.weight": np.ones(HIDDEN, np.float32)}
+    weights = {
+        "token_embd.weight": matrix(259, HIDDEN) * 8,
+        "output_norm.weight": np.ones(HIDDEN, np.float32),
+    }
     for i in range(LAYERS):
         own = {
             "attn_norm": np.ones(HIDDEN, np.float32),

@@ -25,8 +25,9 @@ def test_sizes_and_kinds(tmp_path: Path) -> None:
 
 
 def test_yarn(tmp_path: Path) -> None:
-    scaling = {"type": "yarn", "factor": 4.0, "original_context_length": 1024}
-    made = config(tmp_path, **{f"llama__rope__scaling__{k}": v for k, v in scaling.items()})
+    scaling: dict[str, Any] = {"type": "yarn", "factor": 4.0, "original_context_length": 1024}
+    metadata: dict[str, Any] = {f"llama__rope__scaling__{k}": v for k, v in scaling.items()}
+    made = config(tmp_path, **metadata)
     assert made["rope_parameters"] == {
         **{"rope_theta": 10000.0, "rope_type": "yarn", "factor": 4.0},
         "original_max_position_embeddings": 1024,

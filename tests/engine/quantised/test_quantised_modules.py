@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 
@@ -40,7 +39,7 @@ def as_bytes(x: torch.Tensor) -> torch.Tensor:
     groups = x.reshape(x.shape[0], -1, 32)
     size = groups.abs().amax(-1, keepdim=True)
     q = torch.round(groups * torch.where(size > 0, 127 / size, 0.0))
-    return (q.double() * (size * np.float32(1 / 127)).double()).reshape(x.shape)
+    return (q.double() * (size * torch.tensor(1 / 127)).double()).reshape(x.shape)
 
 
 @pytest.mark.parametrize("kind", BlockKind)
@@ -67,7 +66,9 @@ def test_a_row_has_the_same_bits_beside_any_others(kind: BlockKind, kernels: Ker
 
 
 def test_rows_of_several_kinds_stand_behind_one_product(kernels: Kernels) -> None:
-    parts = [random_blocks(k, 64, 256, i) for i, k in enumerate((BlockKind.Q4_K, BlockKind.Q8_0, BlockKind.Q6_K))]
+    parts = [
+        random_blocks(k, 64, 256, i) for i, k in enumerate((BlockKind.Q4_K, BlockKind.Q8_0, BlockKind.Q6_K))
+    ]
     x = torch.randn(3, 256)
     together = NativeLinear(kernels, PackedMatrix.of(kernels, [linear(p) for p in parts])).product(x)
     each = [NativeLinear(kernels, PackedMatrix.of(kernels, [linear(p)])).product(x) for p in parts]
