@@ -45,6 +45,7 @@ FLAGS = (
     "-ffp-contract=off",
 )
 LINKING = ("-Wl,--as-needed", "-Wl,-z,defs")
+LIBRARIES = ("-lpthread", "-lm")  # parts of the C library, of their own before glibc 2.34
 _AVX2 = ("-mavx2", "-mfma", "-mf16c")
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mf16c")
 _BF16 = (*_AVX512, "-mavx512bf16", "-mavx512vnni")
@@ -207,7 +208,17 @@ def compile_kernels(
         # Written beside and renamed: a process that has the old library loaded keeps its file.
         linked = library.with_name(f".{library.name}.{os.getpid()}")
         try:
-            _run(compiler, folder, "-shared", *compiler.linking, *LINKING, *objects, "-o", str(linked))
+            _run(
+                compiler,
+                folder,
+                "-shared",
+                *compiler.linking,
+                *LINKING,
+                *objects,
+                *LIBRARIES,
+                "-o",
+                str(linked),
+            )
             linked.replace(library)
         finally:
             linked.unlink(missing_ok=True)
