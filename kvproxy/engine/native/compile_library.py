@@ -47,6 +47,7 @@ FLAGS = (
     "-ffp-contract=off",
 )
 LINKING = ("-Wl,--as-needed", "-Wl,-z,defs")
+LIBRARIES = ("-lpthread", "-lm")  # parts of the C library, of their own before glibc 2.34
 _AVX2 = ("-mavx2", "-mfma", "-mf16c")
 _AVX512 = ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", "-mf16c")
 _BF16 = (*_AVX512, "-mavx512bf16", "-mavx512vnni")
@@ -57,7 +58,7 @@ INSTRUCTION_SETS: dict[str, dict[str, tuple[str, ...]]] = {
         "avx512bf16": _BF16,
         "amx": (*_BF16, "-mamx-tile", "-mamx-bf16"),
     },
-    "aarch64": {"neon": (), "neonbf16": ("-march=armv8.6-a+bf16+fp16",)},
+    "aarch64": {"neon": (), "neonbf16": ("-mcpu=generic+bf16",)},
 }
 """By processor: the units ``isa/NAME.cpp`` besides the portable one, each with its flags."""
 
@@ -209,7 +210,17 @@ def compile_kernels(
         # Written beside and renamed: a process that has the old library loaded keeps its file.
         linked = library.with_name(f".{library.name}.{os.getpid()}")
         try:
-            _run(compiler, folder, "-shared", *compiler.linking, *LINKING, *objects, "-o", str(linked))
+            _run(
+                compiler,
+                folder,
+                "-shared",
+                *compiler.linking,
+                *LINKING,
+                *objects,
+                *LIBRARIES,
+                "-o",
+                str(linked),
+            )
             linked.replace(library)
         finally:
             linked.unlink(missing_ok=True)

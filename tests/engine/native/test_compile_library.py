@@ -208,4 +208,4 @@ def test_the_command_succeeds_without_a_compiler_where_that_is_asked_for(
 def test_the_library_needs_the_c_library_alone() -> None:
     """No C++ runtime: the wheel must not depend on the one that a torch brings."""
     needed = set(re.findall(rb"(lib[\w+-]+\.so(?:\.\d+)*)\0", LIBRARY.read_bytes()))
-    assert needed <= {b"libc.so.6", b"libm.so.6", b"libkvproxy_kernels.so"}
+    assert needed <= {b"libc.so.6", b"libm.so.6", b"libpthread.so.0", b"libkvproxy_kernels.so"}

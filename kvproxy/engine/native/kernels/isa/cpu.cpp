@@ -76,9 +76,7 @@ bool kvp_cpu_has(const char* name) {
 #elif defined(__aarch64__)
     if (!strcmp(name, "neon")) return true;
 #if defined(__linux__)
-    if (!strcmp(name, "neonbf16")) {  // HWCAP2_BF16, HWCAP_ASIMDHP
-        return (getauxval(AT_HWCAP2) >> 14 & 1) && (getauxval(AT_HWCAP) >> 10 & 1);
-    }
+    if (!strcmp(name, "neonbf16")) return getauxval(AT_HWCAP2) >> 14 & 1;  // HWCAP2_BF16
 #endif
 #endif
     return false;

@@ -47,7 +47,12 @@ KVP_INLINE float sum(F32 v) {
 KVP_INLINE float largest(F32 v) { return vmaxvq_f32(v); }
 
 KVP_INLINE Words words(const void* p) { return vreinterpretq_u32_u8(vld1q_u8((const uint8_t*)p)); }
-KVP_INLINE Words word1(uint32_t x) { return vdupq_n_u32(x); }
+KVP_INLINE Words word1(uint32_t x) {
+    Words w = vdupq_n_u32(x);
+    // g++ 12 makes a constant pair of bf16 ones by an fmov of float16 ones, which are 2^-7 as bf16 (seen in the fuzz).
+    __asm__("" : "+w"(w));
+    return w;
+}
 KVP_INLINE void store_words(void* p, Words w) { vst1q_u8((uint8_t*)p, vreinterpretq_u8_u32(w)); }
 KVP_INLINE void store_words_first(void* p, Words w, int n) { __builtin_memcpy(p, &w, 4 * (size_t)n); }
 KVP_INLINE F32 even(Words w) { return vreinterpretq_f32_u32(vshlq_n_u32(w, 16)); }
