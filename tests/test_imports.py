@@ -38,9 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "engine.cache": {"store"},
     "engine.tiling": {"engine.cache"},
     "engine.native": {"engine.cache", "engine.quantised", "engine.tiling"},
-    "engine.forward": {
-        *("engine.cache", "engine.models", "engine.native", "engine.quantised", "engine.tiling"),
-    },
+    "engine.forward": {"engine.cache", "engine.models", "engine.native", "engine.quantised", "engine.tiling"},
     "engine.loop": {
         *("backends.base", "engine.cache", "engine.decode", "engine.forward", "engine.tiling", "store"),
     },

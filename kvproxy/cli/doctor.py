@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from kvproxy.cli.kernel_findings import are_usable, kernels_finding, read_kernels
+from kvproxy.cli.kernel_findings import are_usable, isa_finding, kernels_finding, read_kernels
 from kvproxy.cli.store_findings import store_findings
 from kvproxy.config import Config
 from kvproxy.core import PAGE_TOKENS
@@ -71,20 +71,6 @@ def torch_finding(host: Host) -> Finding:
         f"install torch=={TESTED_TORCH}, or trust what `kvproxy verify` measures; pages kept under another "
         "version are made anew",
     )
-
-
-def isa_finding(host: Host, dtype: str, device: str, *, torch_only: bool) -> Finding:
-    """Report whether this CPU multiplies in the model's dtype with instructions of its own, where torch does it.
-
-    Example: ``isa_finding(read_host(), "bfloat16", "cpu", torch_only=True)``
-    """
-    if host.cuda is not None and device in ("auto", "cuda"):
-        return Finding("ok", "processor", host.cuda)
-    what = f"{host.capability}, bf16 {'in hardware' if host.fast_bf16 else 'emulated'}"
-    if dtype == "bfloat16" and not host.fast_bf16 and torch_only:
-        advice = "a prefill in bf16 is slow here: set model.dtype to float32 if memory allows"
-        return Finding("warn", "processor", what, advice)
-    return Finding("ok", "processor", what)
 
 
 def settings_finding(variables: Mapping[str, str]) -> Finding:

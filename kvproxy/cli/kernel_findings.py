@@ -1,4 +1,4 @@
-"""Examination of the engine's own CPU kernels: the instruction set in use, or what their absence costs."""
+"""Examination of the processor and of the engine's own kernels: the instruction set in use, or what is missing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from kvproxy.errors import SetupError
 from kvproxy.terminal.finding import Finding
 
 if TYPE_CHECKING:
+    from kvproxy.engine.models.host import Host
     from kvproxy.engine.native.kernel_library import Kernels, NoKernels
 
 CHECK = "kernels"
@@ -49,3 +50,17 @@ def kernels_finding(found: Kernels | NoKernels | SetupError) -> Finding:
         )
         return Finding("warn", CHECK, what, advice)
     return Finding("ok", CHECK, what)
+
+
+def isa_finding(host: Host, dtype: str, device: str, *, torch_only: bool) -> Finding:
+    """Report whether this CPU multiplies in the model's dtype with instructions of its own, where torch does it.
+
+    Example: ``isa_finding(read_host(), "bfloat16", "cpu", torch_only=True)``
+    """
+    if host.cuda is not None and device in ("auto", "cuda"):
+        return Finding("ok", "processor", host.cuda)
+    what = f"{host.capability}, bf16 {'in hardware' if host.fast_bf16 else 'emulated'}"
+    if dtype == "bfloat16" and not host.fast_bf16 and torch_only:
+        advice = "a prefill in bf16 is slow here: set model.dtype to float32 if memory allows"
+        return Finding("warn", "processor", what, advice)
+    return Finding("ok", "processor", what)

@@ -1,4 +1,4 @@
-"""What doctor says of the engine's own kernels."""
+"""What doctor says of the processor and of the engine's own kernels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ctypes
 
 import pytest
 
-from kvproxy.cli.kernel_findings import are_usable, kernels_finding, read_kernels
+from kvproxy.cli.kernel_findings import are_usable, isa_finding, kernels_finding, read_kernels
+from kvproxy.engine.models.host import Host
 from kvproxy.engine.native.kernel_library import CHOICE, Kernels, NoKernels
 from kvproxy.errors import SetupError
 
@@ -47,3 +48,24 @@ def test_a_wrong_name_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     found = read_kernels()
     assert isinstance(found, SetupError | NoKernels)
     assert not are_usable(found)
+
+
+def host(*, fast_bf16: bool = True, cuda: str | None = None) -> Host:
+    return Host("2.13.0", "AVX512", fast_bf16, cuda)
+
+
+@pytest.mark.parametrize(
+    ("machine", "dtype", "device", "torch_only", "level"),
+    [
+        (host(), "bfloat16", "auto", True, "ok"),
+        (host(fast_bf16=False), "bfloat16", "cpu", True, "warn"),
+        (host(fast_bf16=False), "bfloat16", "cpu", False, "ok"),
+        (host(fast_bf16=False), "float32", "cpu", True, "ok"),
+        (host(cuda="A GPU"), "bfloat16", "auto", True, "ok"),
+    ],
+)
+def test_bf16_that_torch_emulates_is_slow(
+    machine: Host, dtype: str, device: str, torch_only: bool, level: str
+) -> None:
+    finding = isa_finding(machine, dtype, device, torch_only=torch_only)
+    assert (finding.level, bool(finding.advice)) == (level, level != "ok")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import pytest
@@ -80,8 +81,10 @@ def test_a_full_queue(rigs: HarnessMaker, stepped: SteppedModel) -> None:
 def test_long_prompts_in_all_places(rigs: HarnessMaker, stepped: SteppedModel) -> None:
     """Those that are being computed give way as well, amid a tile; each is shorter than the newcomer's."""
     rig = rigs(stepped.model, max_running=4)
+    stepped.hold()
     streams = flood(rig, 20, length=600, max_tokens=2)
-    rig.wait_for(lambda: streams[0].sequence.phase is Phase.PREFILL)
+    while streams[0].sequence.phase is not Phase.PREFILL:
+        time.sleep(0.001)
     assert comes_soon(rig, stepped, length=700)
 
 

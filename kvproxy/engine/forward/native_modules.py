@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,7 +83,6 @@ class ModuleTiles:
         self._head = NativeLinear(kernels, PackedMatrix.of(kernels, [head]))
         self._decoder = ModuleDecoder(body)
         _replace_modules(body, lambda x: NativeLinear(kernels, PackedMatrix.of(kernels, [x])))
-        self._body = body
         known = native_numerics(kernels)
         self.numerics = replace(known, kernel=f"{known.kernel} below transformers' layers")
         self.page_layout = NativeLayout(kernels)
@@ -113,10 +112,6 @@ class ModuleTiles:
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Tiles.logits``."""
         return self._head.product(hidden)
-
-    def linears(self) -> Iterator[NativeLinear]:
-        """See ``Tiles.linears``."""
-        return (m for m in self._body.modules() if isinstance(m, NativeLinear))
 
     def shallow(self) -> tuple[Tiles, int]:
         """See ``Tiles.shallow``: all layers, which may be of several shapes."""

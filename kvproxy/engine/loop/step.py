@@ -95,5 +95,5 @@ class EngineStep:
             self._pace.prefilled(work.tile, work.reach, seconds)
             return
         self._pace.decoded(seconds)
-        if self._cost is not None and work.tile <= DRAFT_ROWS:
+        if self._cost is not None and sum(p.count for p in work.parts) <= DRAFT_ROWS:
             self._cost.add(work.reach, seconds)

@@ -94,7 +94,7 @@ class TileRunner:
                 rows.extend(range(row - 1 - len(part.draft), row))
         if not scoring:
             return []
-        logits = self._model.logits(hidden[rows])
+        logits = self._model.tiles.logits(hidden[rows])
         likeliest = greedy(logits)
         results, first = [], 0
         for part in scoring:

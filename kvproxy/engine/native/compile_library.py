@@ -55,7 +55,7 @@ INSTRUCTION_SETS: dict[str, dict[str, tuple[str, ...]]] = {
         "avx512bf16": _BF16,
         "amx": (*_BF16, "-mamx-tile", "-mamx-bf16"),
     },
-    "aarch64": {"neon": (), "neonbf16": ("-march=armv8.6-a+bf16",)},
+    "aarch64": {"neon": (), "neonbf16": ("-march=armv8.6-a+bf16+fp16",)},
 }
 """By processor: the units ``isa/NAME.cpp`` besides the portable one, each with its flags."""
 

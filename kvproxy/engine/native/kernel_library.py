@@ -33,7 +33,7 @@ class Kernels:
     compiler: str
     """Name and version, e.g. ``gcc 12.2.0``."""
     team: bool
-    """Whether calls use the threads of torch's OpenMP; else each runs on its caller's alone."""
+    """Whether calls use the threads of torch's OpenMP; else they use threads of the library's own."""
 
     def check(self, code: int) -> None:
         """Raise `KernelCallError` or MemoryError where the call just made on this thread returned less than 0."""

@@ -24,17 +24,20 @@ class FuzzBuild:
 
     compiler: str
     sets: Sequence[str]
-    """Instruction sets besides the portable one."""
+    """Instruction sets besides the portable one. ``amx`` is computed by plain C++, on a machine with AVX512_BF16."""
     machine: str = platform.machine()
     sanitize: str = ""
     """As ``-fsanitize`` takes it; empty: none."""
-    optimise: str = "-O1"
+    optimise: str = "-O0"
+    """With sanitizers, compiling takes g++ minutes from -O1 on."""
     static: bool = False
 
     def make(self, folder: Path) -> Path:
         """Compile and link in ``folder``; the program's path."""
         every = {name for sets in INSTRUCTION_SETS.values() for name in sets}
         flags = (*_kernel_flags(), self.optimise)
+        if "amx" in self.sets:
+            flags += ("-DKVP_AMX_EMULATED",)
         if self.sanitize:
             flags += (f"-fsanitize={self.sanitize}", *SANITIZERS)
         units: list[tuple[Path, tuple[str, ...]]] = []

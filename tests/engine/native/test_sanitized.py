@@ -24,12 +24,13 @@ def _compiler() -> str:
 
 
 def _sets_here() -> list[str]:
-    """Return the instruction sets that this machine runs, as Linux names their flags."""
+    """Return the instruction sets that this machine runs, by Linux's names for them; AMX is emulated."""
     flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     needed = {
         "avx2": {"avx2", "fma", "f16c"},
         "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512dq"},
         "avx512bf16": {"avx512_bf16", "avx512_vnni"},
+        "amx": {"avx512_bf16", "avx512_vnni"},
         "neon": {"asimd"},
         "neonbf16": {"bf16"},
     }
@@ -38,13 +39,13 @@ def _sets_here() -> list[str]:
 
 @pytest.fixture(scope="module")
 def portable(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    build = FuzzBuild(_compiler(), (), sanitize=ADDRESS, optimise="-O0")
+    build = FuzzBuild(_compiler(), (), sanitize=ADDRESS)
     return [str(build.make(tmp_path_factory.mktemp("fuzz")))]
 
 
 @pytest.mark.parametrize("area", AREAS)
 def test_kernels_keep_to_their_memory(area: str, portable: list[str]) -> None:
-    run_fuzz(portable, area, 40 if area == "hostile" else 4, sets=["portable"])
+    run_fuzz(portable, area, 3, sets=["portable"])
 
 
 @pytest.mark.slow
@@ -53,7 +54,7 @@ def test_each_instruction_set_keeps_to_its_memory(tmp_path: Path) -> None:
     program = str(FuzzBuild(_compiler(), sets, sanitize=ADDRESS).make(tmp_path))
     for name in ("portable", *sets):
         for area in AREAS:
-            run_fuzz([program], area, 60, sets=[name], seed=1000)
+            run_fuzz([program], area, 20, sets=[name], seed=1000)
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ void fuzz_hostile(Random& r) {
         refused(kvp_page_read(&s.pool, Model::LAYERS, m.kv_heads, m.dim, w, 1, s.hidden.p), "a page");
         refused(kvp_page_read(&s.pool, Model::LAYERS, m.kv_heads, m.dim, 1, w, s.hidden.p), "positions");
         refused(kvp_page_write(&s.pool, Model::LAYERS, m.kv_heads, m.dim, 0, 1, s.hidden.p), "page 0");
-        refused(kvp_decoder_logits(m.decoder, s.hidden.p, w == 1000 || w == 65536 ? 0 : w, out.p, nullptr, 1), "rows");
+        refused(kvp_decoder_logits(m.decoder, s.hidden.p, w == 1000 || w == 65536 ? 0 : w, out.p, 1), "rows");
         kvp_rows source = {m.head.data.p, m.vocab, m.hidden};
         Array<int32_t> order(4);
         for (int j = 0; j < 4; j++) order[j] = j == 2 ? (w == -1 ? m.vocab : w) : 0;

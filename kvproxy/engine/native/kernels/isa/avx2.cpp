@@ -2,6 +2,4 @@
 #include <immintrin.h>
 #define KVP_ISA avx2
 #define KVP_SIMD_AVX2
-#if __has_include("../simd/avx2.h")
 #include "entry.inc"
-#endif

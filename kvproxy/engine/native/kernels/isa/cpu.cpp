@@ -69,11 +69,16 @@ bool kvp_cpu_has(const char* name) {
     if (!strcmp(name, "avx2")) return avx2(cpu);
     if (!strcmp(name, "avx512")) return avx512(cpu);
     if (!strcmp(name, "avx512bf16")) return avx512bf16(cpu);
+#if defined(KVP_AMX_EMULATED)
+    if (!strcmp(name, "amx")) return avx512bf16(cpu);  // see product/amx_tiles.h: tests alone
+#endif
     if (!strcmp(name, "amx")) return amx(cpu);
 #elif defined(__aarch64__)
     if (!strcmp(name, "neon")) return true;
 #if defined(__linux__)
-    if (!strcmp(name, "neonbf16")) return getauxval(AT_HWCAP2) >> 14 & 1;  // HWCAP2_BF16
+    if (!strcmp(name, "neonbf16")) {  // HWCAP2_BF16, HWCAP_ASIMDHP
+        return (getauxval(AT_HWCAP2) >> 14 & 1) && (getauxval(AT_HWCAP) >> 10 & 1);
+    }
 #endif
 #endif
     return false;

@@ -39,7 +39,7 @@ static inline void linear_task(kvp_team* team, int index, void* data) {
     const Matrix& m = *t.matrix;
     Worker w = {team, index};
     float* own = (float*)(t.scratch + (size_t)index * linear_row_bytes(m));
-    PackedRows packed = {t.scratch + (size_t)team->threads * linear_row_bytes(m), m.width, m.dtype};
+    PackedRows packed = {t.scratch + (size_t)team_size(team) * linear_row_bytes(m), m.width, m.dtype};
     share_out(w, t.rows, [&](int row) {
         widen_row(t.x, t.dtype, row, (int)m.width, own);
         pack_slice(packed, row, 0, own, (int)m.width);

@@ -3,6 +3,4 @@
 #define KVP_ISA neonbf16
 #define KVP_SIMD_NEON
 #define KVP_PAIR_DOT 1
-#if __has_include("../simd/neon.h")
 #include "entry.inc"
-#endif

@@ -96,7 +96,7 @@ static void product_of_item(const Matrix& m, const PackedRows& x, const Item& it
 // Items small enough for some four a thread, and large enough that weights are read in long runs.
 template <class Blocks, class Epilogue>
 static void product_by(const Worker& w, const Matrix& m, const PackedRows& x, int rows, Epilogue e) {
-    const int panels = (int)panels_of(m.columns), threads = w.team->threads;
+    const int panels = (int)panels_of(m.columns), threads = team_size(w.team);
     const int blocks = (rows + Blocks::ROWS - 1) / Blocks::ROWS;
     int group = 1, parts = (rows + ITEM_ROWS - 1) / ITEM_ROWS;
     while (group < ITEM_PANELS && blocks <= 2 && panels >= 8 * group * threads) group *= 2;

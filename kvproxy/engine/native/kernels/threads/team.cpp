@@ -23,18 +23,16 @@ struct Region {
     void* data;
 };
 
-void run_member(void* region) {
+// Fewer threads than were asked for may have come: then all members store the same number, each before it reads it.
+void join_region(int number, int count, void* region) {
     Region* r = (Region*)region;
-    // Fewer threads than were asked for may have come. All members store the same number, each before it reads it.
-    __atomic_store_n(&r->team.threads, thread_count(), __ATOMIC_RELAXED);
-    r->task(&r->team, thread_number(), r->data);
-}
-
-void run_own_member(int number, int count, void* region) {
-    Region* r = (Region*)region;
-    __atomic_store_n(&r->team.threads, count, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&r->team.threads, __ATOMIC_RELAXED) != count) {
+        __atomic_store_n(&r->team.threads, count, __ATOMIC_RELAXED);
+    }
     r->task(&r->team, number, r->data);
 }
+
+void run_member(void* region) { join_region(thread_number(), thread_count(), region); }
 
 }  // namespace
 
@@ -59,13 +57,13 @@ extern "C" void kvp_team_barrier(kvp_team* t) {
 }
 
 extern "C" void kvp_team_run(int threads, void (*task)(kvp_team*, int, void*), void* data) {
-    Region r = {{0, 0, 0, 0, 1}, task, data};
+    Region r = {{0, 0, 0, 0, threads < 1 ? 1 : threads}, task, data};
     if (threads < 2) {
         task(&r.team, 0, data);
     } else if (gomp_parallel) {
         gomp_parallel(run_member, &r, (unsigned)threads, 0);
     } else {
-        kvp_own_team_run(threads, run_own_member, &r);
+        kvp_own_team_run(threads, join_region, &r);
     }
 }
 
