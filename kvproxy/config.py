@@ -127,8 +127,8 @@ class ModelSettings(_Section):
 
     @property
     def served_name(self) -> str:
-        """The model's name in the API: ``name``, else the last part of ``path`` in lower case."""
-        return self.name or self.path.rstrip("/").rsplit("/", 1)[-1].lower()
+        """The model's name in the API: ``name``, else the last part of ``path`` in lower case, a file's without .gguf."""
+        return self.name or self.path.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(".gguf")
 
 
 class EngineSettings(_Section):
