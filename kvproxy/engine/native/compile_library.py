@@ -41,6 +41,8 @@ FLAGS = (
         "-fno-math-errno",
         "-g0",
     ),
+    # A page's weights and a tile's rows are words, halves and floats by turns.
+    "-fno-strict-aliasing",
     # A product and a sum are one rounding only where the source says fma: compilers differ in what they join.
     "-ffp-contract=off",
 )
