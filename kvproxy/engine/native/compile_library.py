@@ -58,9 +58,11 @@ INSTRUCTION_SETS: dict[str, dict[str, tuple[str, ...]]] = {
         "avx512bf16": _BF16,
         "amx": (*_BF16, "-mamx-tile", "-mamx-bf16"),
     },
-    "aarch64": {"neon": (), "neonbf16": ("-mcpu=generic+bf16",)},
+    "aarch64": {"neon": (), "neonbf16": ("-march=armv8.2-a+bf16",)},
 }
-"""By processor: the units ``isa/NAME.cpp`` besides the portable one, each with its flags."""
+"""By processor: the units ``isa/NAME.cpp`` besides the portable one, each with g++'s and clang's flags."""
+_ZIG_FLAGS = {"-march=armv8.2-a+bf16": "-mcpu=generic+bf16"}
+"""Zig takes a processor where the others take an architecture."""
 
 
 class CompileError(Exception):
@@ -240,6 +242,8 @@ def _units(compiler: Compiler, machine: str, only: Sequence[str]) -> Iterator[tu
             yield unit, ()
             continue
         flags = INSTRUCTION_SETS.get(machine, {}).get(unit.stem)
+        if flags is not None and compiler.name.startswith(_ZIG_NAME):
+            flags = tuple(_ZIG_FLAGS.get(flag, flag) for flag in flags)
         if flags is None or (only and unit.stem not in only):
             continue
         header = "immintrin.h" if machine == "x86_64" else "arm_neon.h"
