@@ -127,7 +127,7 @@ class ModelSettings(_Section):
 
     @property
     def served_name(self) -> str:
-        """The model's name in the API: ``name``, else the last part of ``path`` in lower case, a file's without .gguf."""
+        """The name in the API: ``name``, else the last part of ``path`` in lower case, a file's without .gguf."""
         return self.name or self.path.rstrip("/").rsplit("/", 1)[-1].lower().removesuffix(".gguf")
 
 

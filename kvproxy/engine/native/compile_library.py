@@ -209,24 +209,19 @@ def compile_kernels(
             ]
             for one in work:
                 one.result()
-        # Written beside and renamed: a process that has the old library loaded keeps its file.
-        linked = library.with_name(f".{library.name}.{os.getpid()}")
-        try:
-            _run(
-                compiler,
-                folder,
-                "-shared",
-                *compiler.linking,
-                *LINKING,
-                *objects,
-                *LIBRARIES,
-                "-o",
-                str(linked),
-            )
-            linked.replace(library)
-        finally:
-            linked.unlink(missing_ok=True)
+        _link(compiler, folder, objects, library)
     return True
+
+
+def _link(compiler: Compiler, folder: Path, objects: Sequence[str], library: Path) -> None:
+    """Link beside and rename: a process that has the old library loaded keeps its file."""
+    linked = library.with_name(f".{library.name}.{os.getpid()}")
+    options = (*compiler.linking, *LINKING, *objects, *LIBRARIES)
+    try:
+        _run(compiler, folder, "-shared", *options, "-o", str(linked))
+        linked.replace(library)
+    finally:
+        linked.unlink(missing_ok=True)
 
 
 def _is_current(library: Path) -> bool:

@@ -119,13 +119,14 @@ def test_a_row_is_near_float64_and_its_bits_are_its_own(
     for position in used[-9:] + used[:3]:
         error = (alone[position][0].double() - rig.exact(position)).abs().max()
         assert error < TOLERANCE[dtype]
+    mixed: list[Row] = [(p, t) for p in (699, 602, 601) for t in (own, other)]
     tiles: list[list[Row]] = [
         [(p, own) for p in range(40)],
         [(p, own) for p in range(240, 270)],
         [(p, own) for p in range(500, 620)],
         [(p, own) for p in range(450, LENGTH)],
         [(699, own), (600, other), (699, other), (511, own), (3, other)],
-        [(p, t) for p in (699, 602, 601) for t in (own, other)] + [(p, other) for p in range(495, 530)],
+        mixed + [(p, other) for p in range(495, 530)],
         [(p, own) for p in reversed(used)],
     ]
     for number, tile in enumerate(tiles):

@@ -9,6 +9,7 @@
 #include "decoder_abi.h"
 #include "errors.h"
 #include "matrix.h"
+#include "pool.h"
 
 using namespace kvproxy;
 
@@ -76,28 +77,6 @@ int take_product(const kvp_product& from, int64_t columns, int64_t width, const 
 }
 
 int64_t interleaved(int64_t intermediate) { return (intermediate + 15) / 16 * 32; }
-
-int element_bytes(int dtype) { return dtype == F32_ ? 4 : 2; }
-
-int check_pool(const Decoder& d, const kvp_pool* from, Pool* to) {
-    if (!from || !from->data) return kvp_fail(KVP_BAD_ARGUMENT, "the pool is missing");
-    if (from->dtype != BF16 && from->dtype != F16 && from->dtype != F32_) {
-        return kvp_fail(KVP_BAD_ARGUMENT, "pages of dtype %d cannot be attended to", from->dtype);
-    }
-    if (from->pages < 2) return kvp_fail(KVP_BAD_ARGUMENT, "a pool of %d pages has none to hand out", from->pages);
-    to->data = (char*)from->data;
-    to->dtype = from->dtype;
-    to->pages = from->pages;
-    to->page_bytes = (int64_t)PAGE * d.dim * element_bytes(from->dtype);
-    to->head_bytes = to->page_bytes * from->pages;
-    to->kind_bytes = to->head_bytes * d.kv_heads;
-    to->layer_bytes = to->kind_bytes * 2;
-    if (from->bytes != to->layer_bytes * d.layers) {
-        return kvp_fail(KVP_BAD_ARGUMENT, "the pool has %lld bytes, not %lld", (long long)from->bytes,
-                        (long long)(to->layer_bytes * d.layers));
-    }
-    return KVP_OK;
-}
 
 int check_tile(const Decoder& d, const kvp_tile* t, int pages) {
     if (!t || !t->token_ids || !t->positions || !t->row_tables || !t->tables || !t->hidden || !t->angles) {
@@ -194,7 +173,7 @@ KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const k
     }
     if (threads < 1 || threads > MOST_THREADS) return kvp_fail(KVP_BAD_ARGUMENT, "%d threads", threads);
     Pool p;
-    if (int e = check_pool(d, pool, &p)) return e;
+    if (int e = kvp_check_pool(pool, d.layers, d.kv_heads, d.dim, &p)) return e;
     if (int e = check_tile(d, tile, p.pages)) return e;
     Use use(decoder);
     if (!use.taken) return kvp_fail(KVP_BAD_ARGUMENT, "the decoder is in use by another thread");
