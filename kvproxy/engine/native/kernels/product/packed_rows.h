@@ -44,19 +44,21 @@ struct RowWords {
     }
 };
 
+KVP_INLINE F32 floats_at(const float* values, int i, int count) {
+    int left = count - i;
+    return left >= L ? load(values + i) : left > 0 ? load_first(values + i, left) : zero();
+}
+
 static inline void pack_pairs(const RowWords& to, const float* values, int count) {
-    int i = 0;
-    float e[L], o[L];
-    uint32_t w[L];
-    for (; i < count; i += 2 * L) {
-        int n = count - i < 2 * L ? (count - i + 1) / 2 : (int)L;
-        for (int j = 0; j < L; j++) {
-            int at = i + 2 * j;
-            e[j] = at < count ? values[at] : 0.0f;
-            o[j] = at + 1 < count ? values[at + 1] : 0.0f;
+    for (int i = 0; i < count; i += 2 * L) {
+        const int n = count - i < 2 * L ? (count - i + 1) / 2 : (int)L;
+        alignas(64) uint32_t w[L];
+        store_words(w, neighbours(floats_at(values, i, count), floats_at(values, i + L, count)));
+        if (n == L) {
+            KVP_UNROLL for (int j = 0; j < L; j++) RowWords::put(to, i / 2 + j, w[j]);
+        } else {
+            for (int j = 0; j < n; j++) RowWords::put(to, i / 2 + j, w[j]);
         }
-        store_words(w, pair(load(e), load(o)));
-        for (int j = 0; j < n; j++) RowWords::put(to, i / 2 + j, w[j]);
     }
 }
 

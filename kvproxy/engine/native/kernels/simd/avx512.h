@@ -71,6 +71,18 @@ KVP_INLINE Words pair(F32 e, F32 o) {
     return _mm512_or_si512(_mm512_maskz_srli_epi32(ALL, rounded_high(e), 16), high);
 }
 
+#define KVP_PAIRS_NEIGHBOURS
+KVP_INLINE Words neighbours(F32 a, F32 b) {
+#if KVP_PAIR_DOT
+    return (Words)_mm512_cvtne2ps_pbh(b, a);  // flushes denormals, as the dot product does
+#else
+    const Words odd_halves = _mm512_set_epi32(
+        0x003f003d, 0x003b0039, 0x00370035, 0x00330031, 0x002f002d, 0x002b0029, 0x00270025, 0x00230021, 0x001f001d,
+        0x001b0019, 0x00170015, 0x00130011, 0x000f000d, 0x000b0009, 0x00070005, 0x00030001);
+    return _mm512_permutex2var_epi16(rounded_high(a), odd_halves, rounded_high(b));
+#endif
+}
+
 KVP_INLINE F32 half(const uint16_t* p) { return _mm512_maskz_cvtph_ps(ALL, _mm256_loadu_si256((const __m256i*)p)); }
 KVP_INLINE void store_half(uint16_t* p, F32 v) {
     _mm256_storeu_si256((__m256i*)p, _mm512_maskz_cvtps_ph(ALL, v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

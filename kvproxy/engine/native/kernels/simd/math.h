@@ -1,6 +1,16 @@
 // Functions of vectors that are made of the operations of simd.h alone.
 #pragma once
 
+#ifndef KVP_PAIRS_NEIGHBOURS
+KVP_INLINE Words neighbours(F32 a, F32 b) {
+    alignas(64) float x[2 * L], e[L], o[L];
+    store(x, a);
+    store(x + L, b);
+    for (int i = 0; i < L; i++) e[i] = x[2 * i], o[i] = x[2 * i + 1];
+    return pair(load(e), load(o));
+}
+#endif
+
 #ifndef KVP_STORES_BF16  // a set may have its own
 // L floats at p, rounded to the nearest even; v: 0 or normal, at least 0 (a set's own may round others otherwise).
 KVP_INLINE void store_bf16(uint16_t* p, F32 v) {

@@ -17,6 +17,7 @@
 //   words(p), word1(u32), store_words(p, w), store_words_first(p, w, n)
 //   even(w), odd(w)                  bf16 pairs to float: the low and the high half of each word
 //   pair(e, o)                       floats to bf16 pairs, round to nearest even
+//   neighbours(a, b)                 the 2 L floats of a, then b, to bf16 pairs of neighbours (math.h; a set may have its own)
 //   KVP_PAIR_DOT                     1 where dot(acc, a, b) exists: acc + the two products of bf16 pairs
 //   half(p)                          L float16 at p to float; store_half(p, v)
 #pragma once
