@@ -14,6 +14,7 @@ from kvproxy.engine.loop.scheduler import ready
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import Overloaded
 from tests.engine.harness import HarnessMaker
+from tests.engine.stepped import SteppedModel
 from tests.engine.tiny import prompt
 
 
@@ -63,7 +64,9 @@ def test_an_audit_ends_after_the_streams_that_came_behind_it(rigs: HarnessMaker)
 
 @pytest.mark.parametrize("short", ["places", "pages"])
 def test_an_audit_gives_way(rigs: HarnessMaker, short: str) -> None:
-    rig = rigs(pages=6, max_running=1) if short == "places" else rigs(pages=6)
+    stepped = SteppedModel()
+    stepped.delay_s = 0.003  # The audit is still under way when the request comes.
+    rig = rigs(stepped.model, pages=6, max_running=1) if short == "places" else rigs(stepped.model, pages=6)
     idler = rig.submit(prompt(1, 1200), max_tokens=200, patience_s=inf, reuse=False, register=False)
     rig.wait_for(lambda: idler.sequence.phase in (Phase.PREFILL, Phase.DECODE, Phase.ENDED))
     request = rig.run(prompt(2, 900), max_tokens=2)
