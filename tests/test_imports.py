@@ -90,6 +90,7 @@ ALLOWED: dict[str, set[str]] = {
             "documents",
             "engine.forward",
             "engine.models",
+            "engine.native",
             "mcp_server",
         ),
         *("serve", "store", "terminal"),

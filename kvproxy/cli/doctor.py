@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from kvproxy.cli.kernel_findings import are_usable, kernels_finding, read_kernels
 from kvproxy.cli.store_findings import store_findings
 from kvproxy.config import Config
 from kvproxy.core import PAGE_TOKENS
@@ -44,9 +45,11 @@ def examine(
     from kvproxy.engine.models.host import read_host
     from kvproxy.engine.models.kernel_settings import kernel_variables
 
-    host = read_host()
+    host, kernels = read_host(), read_kernels()
     yield torch_finding(host)
-    yield isa_finding(host, config.model.dtype, config.model.device)
+    yield isa_finding(host, config.model.dtype, config.model.device, torch_only=not are_usable(kernels))
+    if host.cuda is None or config.model.device == "cpu":
+        yield kernels_finding(kernels)
     yield settings_finding(kernel_variables())
     yield from _model_findings(config, cache_dir, progress)
     yield from disk_findings(config.store.path, config.store.max_size + config.store.spill_max_size)
@@ -70,15 +73,15 @@ def torch_finding(host: Host) -> Finding:
     )
 
 
-def isa_finding(host: Host, dtype: str, device: str) -> Finding:
-    """Report whether this CPU multiplies in the model's dtype with instructions of its own.
+def isa_finding(host: Host, dtype: str, device: str, *, torch_only: bool) -> Finding:
+    """Report whether this CPU multiplies in the model's dtype with instructions of its own, where torch does it.
 
-    Example: ``isa_finding(read_host(), "bfloat16", "cpu")``
+    Example: ``isa_finding(read_host(), "bfloat16", "cpu", torch_only=True)``
     """
     if host.cuda is not None and device in ("auto", "cuda"):
         return Finding("ok", "processor", host.cuda)
     what = f"{host.capability}, bf16 {'in hardware' if host.fast_bf16 else 'emulated'}"
-    if dtype == "bfloat16" and not host.fast_bf16:
+    if dtype == "bfloat16" and not host.fast_bf16 and torch_only:
         advice = "a prefill in bf16 is slow here: set model.dtype to float32 if memory allows"
         return Finding("warn", "processor", what, advice)
     return Finding("ok", "processor", what)

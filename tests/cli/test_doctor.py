@@ -59,10 +59,11 @@ def test_the_tested_torch_is_the_pinned_one() -> None:
         (torch_finding(host()), "ok"),
         (torch_finding(host("2.13.0")), "ok"),
         (torch_finding(host("2.14.1+cu130")), "warn"),
-        (isa_finding(host(), "bfloat16", "auto"), "ok"),
-        (isa_finding(host(fast_bf16=False), "bfloat16", "cpu"), "warn"),
-        (isa_finding(host(fast_bf16=False), "float32", "cpu"), "ok"),
-        (isa_finding(host(cuda="A GPU"), "bfloat16", "auto"), "ok"),
+        (isa_finding(host(), "bfloat16", "auto", torch_only=True), "ok"),
+        (isa_finding(host(fast_bf16=False), "bfloat16", "cpu", torch_only=True), "warn"),
+        (isa_finding(host(fast_bf16=False), "bfloat16", "cpu", torch_only=False), "ok"),
+        (isa_finding(host(fast_bf16=False), "float32", "cpu", torch_only=True), "ok"),
+        (isa_finding(host(cuda="A GPU"), "bfloat16", "auto", torch_only=True), "ok"),
         (settings_finding({}), "ok"),
         (settings_finding({"ONEDNN_MAX_CPU_ISA": "AVX2"}), "warn"),
         (access_finding("0.0.0.0", keys=0), "warn"),
@@ -154,7 +155,7 @@ def config(tmp_path: Path) -> Callable[[str], Config]:
 def test_a_whole_examination(smollm2: Path, config: Callable[[str], Config], tmp_path: Path) -> None:
     found = list(examine(config(str(smollm2)), tmp_path))
     assert [f.check for f in found] == [
-        *("torch", "processor", "kernel settings", "model", "architecture"),
+        *("torch", "processor", "kernels", "kernel settings", "model", "architecture"),
         *("memory", "tokenizer", "template", "store", "port", "access"),
     ]
     assert [f for f in found if f.level == "fail"] == []

@@ -93,16 +93,22 @@ def test_a_changelog_that_is_not_ready(changelog: str, message: str) -> None:
 def test_archives_without_a_file_of_theirs(tmp_path: Path) -> None:
     with pytest.raises(NotReleasable, match="was not built"):
         release.check_archives(tmp_path, "0.2.0")
-    with zipfile.ZipFile(tmp_path / "kvproxy-0.2.0-py3-none-any.whl", "w") as wheel:
-        for name in release.SHIPPED:
-            if name != "kvproxy/py.typed":
-                wheel.writestr(name, "")
+    for processor in release.PROCESSORS:
+        with zipfile.ZipFile(tmp_path / release.wheel_name("0.2.0", processor), "w") as wheel:
+            for name in release.SHIPPED:
+                if name != "kvproxy/py.typed" or processor == "aarch64":
+                    wheel.writestr(name, "")
     with tarfile.open(tmp_path / "kvproxy-0.2.0.tar.gz", "w:gz") as sdist:
-        for name in ("tests/test_x.py", "docs/x.md", "CHANGELOG.md"):
+        for name in (
+            "tests/test_x.py",
+            "docs/x.md",
+            "CHANGELOG.md",
+            "kvproxy/engine/native/kernels/kvproxy.h",
+        ):
             sdist.addfile(tarfile.TarInfo(f"kvproxy-0.2.0/{name}"), io.BytesIO())
     with pytest.raises(NotReleasable, match=r"the archives lack kvproxy/py\.typed;"):
         release.check_archives(tmp_path, "0.2.0")
-    with zipfile.ZipFile(tmp_path / "kvproxy-0.2.0-py3-none-any.whl", "a") as wheel:
+    with zipfile.ZipFile(tmp_path / release.wheel_name("0.2.0", "x86_64"), "a") as wheel:
         wheel.writestr("kvproxy/py.typed", "")
     release.check_archives(tmp_path, "0.2.0")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ class SteppedModel:
         """Rows that wrote KV into a page."""
         self.tiles = 0
         self.fail_at: int | None = None
+        self.delay_s = 0.0
+        """Seconds before each tile: tiny tiles are over sooner than a test can look."""
         tiles: Any = self.model.tiles
         self._run, self._steps = tiles.run, tiles.steps
         tiles.run, tiles.steps = self._counted_run, self._counted_steps
@@ -38,6 +41,7 @@ class SteppedModel:
 
     def _count(self, tile: Tile) -> None:
         assert self._held.wait(60)
+        time.sleep(self.delay_s)
         self.tiles += 1
         if self.fail_at is not None and self.tiles >= self.fail_at:
             self.fail_at = None

@@ -17,7 +17,9 @@ from tests.engine.tiny import prompt
 
 @pytest.fixture(scope="module")
 def stepped() -> SteppedModel:
-    return SteppedModel()
+    stepped = SteppedModel()
+    stepped.delay_s = 0.003
+    return stepped
 
 
 def flood(rig: EngineHarness, count: int, length: int = 40, max_tokens: int = 400) -> list[Stream]:

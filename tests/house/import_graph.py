@@ -45,7 +45,7 @@ def import_graph(files: Iterable[SourceFile]) -> Graph:
 def grouped(graph: Mapping[str, set[str]], under: str) -> Graph:
     """The modules below ``under`` by the first part of the name behind it: folders and loose modules are one node each.
 
-    Example: ``grouped(graph, "kvproxy.engine")`` has the node ``forward`` for ``kvproxy.engine.forward.linear``.
+    Example: ``grouped(graph, "kvproxy.engine")`` has the node ``forward`` for ``kvproxy.engine.forward.tile_model``.
     """
 
     def group(name: str) -> str:

@@ -2,6 +2,7 @@
 inside the functions."""
 
 from kvproxy.cli.bench import (
+    busy_command,
     cold_command,
     evict_command,
     fair_command,
@@ -18,6 +19,7 @@ from kvproxy.cli.bench.bench_group import bench
 
 __all__ = [
     "bench",
+    "busy_command",
     "cold_command",
     "evict_command",
     "fair_command",

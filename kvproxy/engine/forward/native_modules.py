@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -84,7 +84,8 @@ class ModuleTiles:
         self._decoder = ModuleDecoder(body)
         _replace_modules(body, lambda x: NativeLinear(kernels, PackedMatrix.of(kernels, [x])))
         self._body = body
-        self.numerics = native_numerics(kernels)
+        known = native_numerics(kernels)
+        self.numerics = replace(known, kernel=f"{known.kernel} below transformers' layers")
         self.page_layout = NativeLayout(kernels)
         self.causes: Mapping[str, str] = {**torch_causes(torch.device("cpu")), **native_causes(kernels)}
 
@@ -159,7 +160,7 @@ _ACTIVATIONS = tuple({cls[0] if isinstance(cls, tuple) else cls for cls in ACT2C
 
 def _replace_modules(module: nn.Module, linear: Callable[[nn.Linear], nn.Module]) -> None:
     for name, child in list(module.named_children()):
-        if type(child) is nn.Linear:
+        if isinstance(child, nn.Linear):
             setattr(module, name, linear(child))
         elif type(child) in _ACTIVATIONS:
             setattr(module, name, ActivationByRow(child))

@@ -123,7 +123,9 @@ def load_model(
     hf_logging.disable_progress_bar()
     try:
         if is_quantised(folder, config):
-            keep = device.type == "cpu" and runs_natively(config, dtype) and isinstance(load_kernels(), Kernels)
+            keep = (
+                device.type == "cpu" and runs_natively(config, dtype) and isinstance(load_kernels(), Kernels)
+            )
             model = load_quantised(folder, config, dtype=dtype, attention=ATTENTION, keep=keep)
         else:
             model = AutoModelForCausalLM.from_pretrained(

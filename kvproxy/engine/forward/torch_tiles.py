@@ -6,7 +6,7 @@ alone is nothing that torch promises: ``kernel_digest`` computes a prompt in oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,10 +95,6 @@ class TorchTiles:
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Tiles.logits``."""
         return in_chunks(self._head, hidden, HEAD_ROWS).float()
-
-    def linears(self) -> Iterator[nn.Linear]:
-        """See ``Tiles.linears``."""
-        return self._decoder.linears()
 
     def shallow(self) -> tuple[Tiles, int]:
         """See ``Tiles.shallow``: all layers, which may be of several shapes."""

@@ -110,7 +110,9 @@ def _local(path_or_name: str) -> Path | None:
     if path.is_dir() or (path.suffix == ".gguf" and path.is_file()):
         return path.resolve()
     if path.is_absolute() or path_or_name.startswith((".", "~")):
-        raise SetupError(f"there is no model folder or GGUF file {path}; a hub model is named like Qwen/Qwen3-4B")
+        raise SetupError(
+            f"there is no model folder or GGUF file {path}; a hub model is named like Qwen/Qwen3-4B"
+        )
     return None
 
 

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,9 @@ from pathlib import Path
 MODULE = "kvproxy.engine.native.compile_library"
 KERNELS = Path(__file__).parent / "kernels"
 LIBRARY = Path(__file__).parent / "libkvproxy_kernels.so"
+ZIG = "ziglang==0.17.1"
+"""As in constraints.txt: a test holds the two together."""
+_ZIG_NAME = "zig c++ "
 MARK = b"kvproxy kernels "
 """Before the digest of the sources and the name of the compiler in the library's file: see ``abi/library.cpp``."""
 
@@ -57,7 +61,11 @@ INSTRUCTION_SETS: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 class CompileError(Exception):
-    """No compiler, or one that failed; the message says what to do."""
+    """A compiler that failed, with what it said."""
+
+
+class NoCompiler(CompileError):
+    """No compiler at all; the message says what to install."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ def find_compiler(machine: str = platform.machine()) -> Compiler:
     for compiler in _candidates(machine):
         if compiler.compiles("#include <stdint.h>\n#include <string.h>\nint one() { return 1; }\n", *FLAGS):
             return compiler
-    raise CompileError(
+    raise NoCompiler(
         "no C++ compiler was found: install g++ or clang++, or `pip install ziglang`, which brings one"
     )
 
@@ -119,7 +127,19 @@ def zig_compiler(machine: str = platform.machine()) -> Compiler:
     # Without a target it would compile for this very processor; it would also trap what C++ leaves undefined.
     command = (sys.executable, "-m", "ziglang", "c++", "-target", target, "-fno-sanitize=undefined")
     # Nothing of its C++ library is used, which it would compile first.
-    return Compiler(command, f"zig c++ {target}", linking=("-nostdlib++",))
+    return Compiler(command, f"{_ZIG_NAME}{target}", linking=("-nostdlib++",))
+
+
+def requirements() -> list[str]:
+    """Return what a build needs to be installed besides: ``ziglang`` where there is no compiler, nothing elsewhere."""
+    machine = platform.machine()
+    if machine not in INSTRUCTION_SETS or _is_current(LIBRARY):  # ziglang has no wheels for every processor
+        return []
+    try:
+        find_compiler(machine)
+    except CompileError:
+        return [ZIG]
+    return []
 
 
 def source_digest(kernels: Path = KERNELS) -> str:
@@ -141,27 +161,39 @@ def built_from(library: Path = LIBRARY) -> tuple[str, str] | None:
     return (digest, name) if found else None
 
 
+def platform_tag(library: Path = LIBRARY) -> str:
+    """Return the platform in the name of a wheel with ``library``: any Linux where zig compiled it, else this one's."""
+    _, name = built_from(library) or ("", "")
+    if not name.startswith(_ZIG_NAME):
+        return sysconfig.get_platform().replace("-", "_")
+    machine = name.removeprefix(_ZIG_NAME).split("-")[0]
+    return f"manylinux2014_{machine}.manylinux_2_17_{machine}"
+
+
 def compile_kernels(
     compiler: Compiler | None = None,
     *,
     library: Path = LIBRARY,
+    machine: str = platform.machine(),
     only: Sequence[str] = (),
     jobs: int = 0,
-    kernels: Path = KERNELS,
 ) -> bool:
-    """Compile where sources or compiler are others than those of ``library``. Return whether anything was done.
+    """Compile where the sources are others than those of ``library``. Return whether anything was done.
 
-    ``only`` names the instruction sets to compile besides the portable one, all by default.
+    compiler: the machine's own by default, which need not be the one that compiled what is up to date. only: the
+    instruction sets besides the portable one, all of ``machine`` by default.
 
     Example: ``compile_kernels(only=["avx512bf16"], jobs=1)``
     """
-    compiler = compiler or find_compiler()
-    digest = source_digest(kernels)
-    name = " ".join((compiler.name, *sorted(only)))
+    if compiler is None and not only and _is_current(library):
+        return False
+    compiler = compiler or find_compiler(machine)
+    name = " ".join((compiler.name, *(f"+{one}" for one in sorted(only))))
+    digest = source_digest()
     if built_from(library) == (digest, name):
         return False
     defines = (f'-DKVP_SOURCE_DIGEST="{digest}"', f'-DKVP_BUILT_BY="{name}"')
-    units = [(unit, [*flags, *defines]) for unit, flags in _units(compiler, kernels, only)]
+    units = [(unit, [*flags, *defines]) for unit, flags in _units(compiler, machine, only)]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         objects = [str(folder / f"{i}.o") for i in range(len(units))]
@@ -182,10 +214,15 @@ def compile_kernels(
     return True
 
 
-def _units(compiler: Compiler, kernels: Path, only: Sequence[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    machine = platform.machine()
+def _is_current(library: Path) -> bool:
+    """Whether it is of these sources and has all instruction sets."""
+    digest, name = built_from(library) or ("", "")
+    return " +" not in name and digest == source_digest()
+
+
+def _units(compiler: Compiler, machine: str, only: Sequence[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
     every = {name for sets in INSTRUCTION_SETS.values() for name in sets}
-    for unit in sorted(kernels.rglob("*.cpp")):
+    for unit in sorted(KERNELS.rglob("*.cpp")):
         if unit.parent.name != "isa" or unit.stem not in every:
             yield unit, ()
             continue
@@ -214,12 +251,13 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=0, help="units at the same time (default: one a core)")
     parser.add_argument("--zig", action="store_true", help="with the ziglang wheel, whatever else there is")
+    parser.add_argument("--if-possible", action="store_true", help="succeed without a compiler, too")
     options = parser.parse_args()
     try:
         done = compile_kernels(zig_compiler() if options.zig else None, only=options.only, jobs=options.jobs)
     except CompileError as e:
         print(e, file=sys.stderr)
-        return 1
+        return 0 if options.if_possible and isinstance(e, NoCompiler) else 1
     print(f"{LIBRARY}: {'compiled' if done else 'up to date'}, {' '.join(built_from() or ())}")
     return 0
 

@@ -87,18 +87,20 @@ def _open(path: Path = compile_library.LIBRARY) -> ctypes.CDLL | NoKernels:
     built = compile_library.built_from(path)
     if built is None:
         return NoKernels(
-            "they were not compiled: no C++ compiler was found at the installation",
-            f"install g++ or clang++, or `pip install ziglang`, then {compile_again}",
+            "the engine's own kernels were not compiled at the installation",
+            f"install g++ or clang++, or `pip install ziglang`; then {compile_again}, which says what is amiss",
         )
     if compile_library.KERNELS.is_dir() and built[0] != compile_library.source_digest():
-        return NoKernels("they were compiled from other sources than are here", compile_again)
+        return NoKernels(
+            "the engine's own kernels were compiled from other sources than are here", compile_again
+        )
     try:
         library = ctypes.CDLL(str(path))
         if library.kvp_abi_version() != signatures.ABI:
-            return NoKernels("the library is another version's", compile_again)
+            return NoKernels("the library of the engine's own kernels is another version's", compile_again)
         signatures.declare(library)
     except (OSError, AttributeError) as e:
-        return NoKernels(f"the library cannot be loaded: {e}", compile_again)
+        return NoKernels(f"the library of the engine's own kernels cannot be loaded: {e}", compile_again)
     return library
 
 

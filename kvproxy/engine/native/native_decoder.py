@@ -148,27 +148,17 @@ class NativeDecoder:
             )
         )
 
-    def logits(self, hidden: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
-        """Apply the output head. hidden: [R, hidden] -> float32 [R, vocab], and the likeliest token of each row.
-
-        Of equally likely ones it is the first.
-        """
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Apply the output head: [R, hidden] -> float32 [R, vocab]."""
         rows = hidden.float().contiguous()
-        logits = torch.empty(rows.shape[0], self.weights.vocab)
-        likeliest = torch.empty(rows.shape[0], dtype=torch.int64)
-        if not len(rows):
-            return logits, []
-        self._kernels.check(
-            self._kernels.library.kvp_decoder_logits(
-                self._handle,
-                rows.data_ptr(),
-                rows.shape[0],
-                logits.data_ptr(),
-                likeliest.data_ptr(),
-                torch.get_num_threads(),
+        logits = torch.empty(len(rows), self.weights.vocab)
+        if len(rows):
+            self._kernels.check(
+                self._kernels.library.kvp_decoder_logits(
+                    self._handle, rows.data_ptr(), len(rows), logits.data_ptr(), torch.get_num_threads()
+                )
             )
-        )
-        return logits, likeliest.tolist()
+        return logits
 
 
 def pack_decoder(

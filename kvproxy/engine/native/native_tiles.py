@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,6 @@ from kvproxy.engine.cache.page_pool import PageShape
 from kvproxy.engine.native.kernel_library import Kernels
 from kvproxy.engine.native.native_decoder import NativeDecoder, pack_decoder
 from kvproxy.engine.native.native_layout import NativeLayout
-from kvproxy.engine.native.native_linear import NativeLinear
 from kvproxy.engine.native.native_tile import NativeTile, lay_out
 from kvproxy.engine.tiling.numerics import Numerics
 from kvproxy.engine.tiling.segment import Segment
@@ -32,8 +31,11 @@ def native_numerics(kernels: Kernels) -> Numerics:
 
 
 def native_causes(kernels: Kernels) -> Mapping[str, str]:
-    """Return all that the kernels' bits depend on, by name: threads, and torch's version, are no part of it."""
-    return {"instructions": kernels.instructions, "sources": kernels.digest}
+    """Return known causes of other bits, by name: threads and torch's version are none.
+
+    Nor are the sources: what they compute is in the digest of results, and a change that alters no bit keeps the pages.
+    """
+    return {"instructions": kernels.instructions}
 
 
 class NativeTiles:
@@ -82,13 +84,7 @@ class NativeTiles:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Tiles.logits``."""
-        return self._decoder.logits(hidden)[0]
-
-    def linears(self) -> Iterator[NativeLinear]:
-        """See ``Tiles.linears``."""
-        for layer in self._decoder.weights.layers:
-            for matrix in layer.matrices():
-                yield NativeLinear(self._kernels, matrix)
+        return self._decoder.logits(hidden)
 
     def shallow(self) -> tuple[Tiles, int]:
         """See ``Tiles.shallow``: one layer, since all are of one shape."""

@@ -61,9 +61,7 @@ class PackedMatrix:
         return made
 
 
-def _of_blocks(
-    kernels: Kernels, linears: Sequence[nn.Linear], order: torch.Tensor | None
-) -> PackedMatrix:
+def _of_blocks(kernels: Kernels, linears: Sequence[nn.Linear], order: torch.Tensor | None) -> PackedMatrix:
     tensors = [linear.blocks for linear in linears if isinstance(linear, QuantisedLinear)]
     if len(tensors) < len(linears) or len({t.width for t in tensors}) > 1:
         raise ValueError("one product has quantised weights beside plain ones, or of several widths")

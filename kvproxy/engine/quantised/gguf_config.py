@@ -30,7 +30,9 @@ def model_config(file: GgufFile) -> dict[str, Any]:
     if int(get("rope.dimension_count", None) or head_dim) != head_dim:
         raise SetupError(f"{file.path.name} turns only a part of each head (rotary embedding)")
     if int(get("expert_count", None) or 0):
-        raise SetupError(f"{file.path.name} is a mixture of experts, whose routing is not computed row by row")
+        raise SetupError(
+            f"{file.path.name} is a mixture of experts, whose routing is not computed row by row"
+        )
     names = file.tensor_names()
     return {
         "architectures": [name],

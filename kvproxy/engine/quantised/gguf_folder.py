@@ -45,7 +45,9 @@ def gguf_folder(path: Path, cache_dir: Path) -> Path:
             if not target.is_dir():
                 _build(path, target)
     except OSError as e:
-        raise SetupError(f"cannot write the converted files of {path.name} below {cache_dir}: {e.strerror}") from e
+        raise SetupError(
+            f"cannot write the converted files of {path.name} below {cache_dir}: {e.strerror}"
+        ) from e
     return target
 
 

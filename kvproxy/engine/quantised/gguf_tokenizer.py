@@ -82,7 +82,9 @@ def end_ids(metadata: dict[str, Any]) -> list[int]:
 def _byte_level(metadata: dict[str, Any], name: str) -> dict[str, Any]:
     pre = str(metadata.get("tokenizer.ggml.pre", "default"))
     if pre not in SPLITS:
-        raise SetupError(f"cannot rebuild the tokenizer of {name}, which splits texts like {pre!r}: {_ADVICE}")
+        raise SetupError(
+            f"cannot rebuild the tokenizer of {name}, which splits texts like {pre!r}: {_ADVICE}"
+        )
     tokens: list[str] = metadata["tokenizer.ggml.tokens"]
     split = SPLITS[pre]
     byte_level = {

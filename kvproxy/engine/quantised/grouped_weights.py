@@ -33,7 +33,9 @@ def check_method(config: Mapping[str, Any]) -> None:
         version = str(config.get("version", "gemm")).lower()
         refuse(config.get("bits", config.get("w_bit")) != 4 or version != "gemm", f"AWQ {version}")
     elif method == "compressed-tensors":
-        refuse(config.get("format") != "pack-quantized", f"compressed-tensors of format {config.get('format')}")
+        refuse(
+            config.get("format") != "pack-quantized", f"compressed-tensors of format {config.get('format')}"
+        )
         _check_groups(config)
     else:
         refuse(True, f"weights quantised by {method}")
@@ -57,7 +59,8 @@ def _check_groups(config: Mapping[str, Any]) -> None:
             or weights.get("num_bits") not in (4, 8)
             or weights.get("strategy") not in ("group", "channel")
             or weights.get("actorder") not in (None, "static", "weight"),
-            "compressed-tensors of " + ", ".join(f"{k} {weights.get(k)}" for k in ("num_bits", "type", "strategy")),
+            "compressed-tensors of "
+            + ", ".join(f"{k} {weights.get(k)}" for k in ("num_bits", "type", "strategy")),
         )
 
 
@@ -93,7 +96,9 @@ def _gptq(tensors: Mapping[str, torch.Tensor], path: str, config: Mapping[str, A
     scales = tensors[f"{path}.scales"]
     if index is not None:
         plain = torch.arange(values.shape[0]) // (values.shape[0] // scales.shape[0])
-        refuse(not torch.equal(index.long(), plain), "GPTQ with desc_act (groups in the order of activations)")
+        refuse(
+            not torch.equal(index.long(), plain), "GPTQ with desc_act (groups in the order of activations)"
+        )
     return _blocks(values.T, scales.T, zeros.T, bits, path)
 
 

@@ -50,7 +50,9 @@ def _put(model: nn.Module, name: str, weight: Weight, dtype: torch.dtype) -> Non
         module = model.get_submodule(path)
         expected = module.get_parameter(leaf).shape
     except AttributeError as e:
-        raise SetupError(f"the model's files have a weight {name} that this architecture does not know") from e
+        raise SetupError(
+            f"the model's files have a weight {name} that this architecture does not know"
+        ) from e
     shape = (weight.rows, weight.width) if isinstance(weight, QuantisedTensor) else tuple(weight.shape)
     if shape != tuple(expected):
         raise SetupError(f"the weight {name} is of shape {shape}, not {tuple(expected)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -21,16 +21,6 @@ class Tile(Protocol):
     @property
     def written(self) -> int:
         """Number of rows that are no padding."""
-
-
-class Product(Protocol):
-    """Protocol of a matrix that rows are multiplied with."""
-
-    in_features: int
-    out_features: int
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Multiply x, [rows, in_features] -> [rows, out_features]."""
 
 
 class Tiles(Protocol):
@@ -75,9 +65,6 @@ class Tiles(Protocol):
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Apply the output head: [R, hidden] of :meth:`run` -> float32 [R, vocab], for any R."""
-
-    def linears(self) -> Iterator[Product]:
-        """Yield every matrix that a tile goes through, layer by layer, without the output head."""
 
     def shallow(self) -> tuple[Tiles, int]:
         """Return tiles that run each kernel of these in as few layers as they can, and the number of layers."""

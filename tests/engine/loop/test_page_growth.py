@@ -71,7 +71,7 @@ def test_each_reader_hears_of_a_beginning_once(rig: EngineHarness) -> None:
 
 
 def test_the_oldest_never_gives_way(rig: EngineHarness) -> None:
-    oldest = rig.submit(prompt(1, 200), max_tokens=LONG).begin()
+    oldest = rig.submit(prompt(1, 200), max_tokens=LONG)
     others = [rig.submit(prompt(n, 200), max_tokens=LONG) for n in (2, 3, 4)]
     oldest.end()
     assert not oldest.sequence.resumed
@@ -105,5 +105,10 @@ def test_where_pins_leave_no_further_page_the_answer_ends_there(rigs: HarnessMak
 
 def test_an_answer_within_the_allowance_has_all_its_pages_reserved(rig: EngineHarness) -> None:
     """Nothing is asked for on the way, so it never gives way."""
-    stream = rig.submit(prompt(1, 250), max_tokens=PROMISED).begin()
-    assert rig.on_engine(lambda: stream.sequence.room >= stream.sequence.last_position)
+    seen = []
+    rig.run(
+        prompt(1, 250),
+        max_tokens=PROMISED,
+        inspect=lambda seq: seen.append(seq.room >= seq.last_position),
+    )
+    assert seen and all(seen)

@@ -89,7 +89,7 @@ def test_four_choices_of_one_prompt_share_one_prefill(rigs: HarnessMaker, steppe
     stepped.hold()
     before = stepped.rows
     rig.submit(prompt(99, 30), scope="z")  # Keeps the engine busy until all have arrived.
-    streams = [rig.submit(TOKENS, max_tokens=10) for _ in range(4)]
+    streams = [rig.submit(TOKENS, max_tokens=10, speculate=False) for _ in range(4)]
     stepped.go()
     answers = [s.end().answer for s in streams]
     rig.settle()

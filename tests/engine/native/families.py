@@ -17,7 +17,9 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def _sized(hidden: int, heads: int, kv_heads: int, dim: int, intermediate: int, **others: Any) -> dict[str, Any]:
+def _sized(
+    hidden: int, heads: int, kv_heads: int, dim: int, intermediate: int, **others: Any
+) -> dict[str, Any]:
     return {
         **_COMMON,
         "hidden_size": hidden,
@@ -31,18 +33,38 @@ def _sized(hidden: int, heads: int, kv_heads: int, dim: int, intermediate: int, 
 
 FAMILY_FIELDS: dict[str, dict[str, Any]] = {
     "llama": _sized(
-        54, 6, 2, 16, 102, attention_bias=True, mlp_bias=True,
+        54,
+        6,
+        2,
+        16,
+        102,
+        attention_bias=True,
+        mlp_bias=True,
         rope_parameters={
-            "rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 256,
+            "rope_type": "llama3",
+            "rope_theta": 10000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 256,
         },
     ),
     "mistral": _sized(64, 4, 1, 48, 98),
-    "qwen2": _sized(50, 5, 5, 32, 70, rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}),
+    "qwen2": _sized(
+        50, 5, 5, 32, 70, rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0}
+    ),
     "qwen3": _sized(
-        48, 6, 2, 80, 100, tie_word_embeddings=True,
+        48,
+        6,
+        2,
+        80,
+        100,
+        tie_word_embeddings=True,
         rope_parameters={
-            "rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 512,
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": 512,
         },
     ),
     "smollm3": _sized(48, 4, 2, 16, 96, no_rope_layers=[1, 0, 1], use_sliding_window=False),

@@ -45,13 +45,13 @@ class _Rig:
         for parameter in model.parameters():
             parameter.data = parameter.data.to(dtype)
         dim = int(self.config.head_dim)
-        self.shape = PageShape(
-            self.config.num_hidden_layers, self.config.num_key_value_heads, dim, dtype
-        )
+        self.shape = PageShape(self.config.num_hidden_layers, self.config.num_key_value_heads, dim, dtype)
         kernels = load_kernels()
         assert isinstance(kernels, Kernels)
         assert runs_natively(self.config, dtype)
-        weights = pack_decoder(kernels, model.get_decoder(), model.get_output_embeddings(), self.config, self.shape)
+        weights = pack_decoder(
+            kernels, model.get_decoder(), model.get_output_embeddings(), self.config, self.shape
+        )
         self.decoder = NativeDecoder(kernels, weights)
         self.kv = self.pool()
 
@@ -85,31 +85,43 @@ class _Rig:
         return self.run(kv, (0, TOKENS, [1, 2, 3])), kv
 
 
-@pytest.fixture(scope="module", params=[
-    ("llama", torch.bfloat16), ("qwen2", torch.bfloat16), ("qwen3", torch.bfloat16), ("mistral", torch.float32),
-    ("smollm3", torch.bfloat16), ("qwen3", torch.float16), ("llama", torch.float32),
-], ids=lambda p: f"{p[0]}-{str(p[1]).removeprefix('torch.')}")
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("llama", torch.bfloat16),
+        ("qwen2", torch.bfloat16),
+        ("qwen3", torch.bfloat16),
+        ("mistral", torch.float32),
+        ("smollm3", torch.bfloat16),
+        ("qwen3", torch.float16),
+        ("llama", torch.float32),
+    ],
+    ids=lambda p: f"{p[0]}-{str(p[1]).removeprefix('torch.')}",
+)
 def rig(request: pytest.FixtureRequest) -> _Rig:
     return _Rig(*request.param)
 
 
 def test_its_logits_are_near_those_of_transformers_in_float32(rig: _Rig) -> None:
     hidden, _ = rig.whole()
-    logits, likeliest = rig.decoder.logits(hidden)
+    logits = rig.decoder.logits(hidden)
     spread = float(rig.reference.std())
     farthest = {torch.float32: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.3}[rig.shape.dtype]
     assert float((logits - rig.reference).abs().max()) < farthest * spread
-    assert likeliest == logits.argmax(-1).tolist()
 
 
-@pytest.mark.parametrize("cuts", [(1, 2, 3, 256, 300), (255, 257), (37, 512, 599), tuple(range(13, TOKENS, 13))])
+@pytest.mark.parametrize(
+    "cuts", [(1, 2, 3, 256, 300), (255, 257), (37, 512, 599), tuple(range(13, TOKENS, 13))]
+)
 def test_a_prompt_cut_anywhere_gets_the_same_bits(rig: _Rig, cuts: tuple[int, ...]) -> None:
     hidden, kv = rig.whole()
     pages = [7, 4, 9]
-    parts = [rig.run(rig.kv.zero_() if first == 0 else rig.kv, (first, end, pages))
-             for first, end in pairwise((0, *cuts, TOKENS))]
+    parts = [
+        rig.run(rig.kv.zero_() if first == 0 else rig.kv, (first, end, pages))
+        for first, end in pairwise((0, *cuts, TOKENS))
+    ]
     assert torch.equal(torch.cat(parts), hidden)
-    assert torch.equal(rig.decoder.logits(torch.cat(parts))[0], rig.decoder.logits(hidden)[0])
+    assert torch.equal(rig.decoder.logits(torch.cat(parts)), rig.decoder.logits(hidden))
     for ours, theirs in zip(pages, (1, 2, 3), strict=True):
         assert torch.equal(rig.kv[:, :, :, ours], kv[:, :, :, theirs])
 
@@ -152,7 +164,9 @@ def test_layers_one_by_one_beside_another_tile_give_the_same_bits(rig: _Rig) -> 
     [[(0, 5, [0])], [(0, 5, [PAGES])], [(0, 5, [-1])], [(250, 260, [1])]],
     ids=["scratch page", "behind the pool", "negative", "short table"],
 )
-def test_a_page_outside_of_the_pool_is_refused(rig: _Rig, parts: list[tuple[int, int, Sequence[int]]]) -> None:
+def test_a_page_outside_of_the_pool_is_refused(
+    rig: _Rig, parts: list[tuple[int, int, Sequence[int]]]
+) -> None:
     kv = rig.pool()
     with pytest.raises(KernelCallError):
         rig.run(kv, *parts)

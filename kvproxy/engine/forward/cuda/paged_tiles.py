@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -89,10 +89,6 @@ class PagedTiles:
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """See ``Tiles.logits``."""
         return in_chunks(self._head, hidden, HEAD_ROWS).float()
-
-    def linears(self) -> Iterator[nn.Linear]:
-        """See ``Tiles.linears``."""
-        return (m for m in self._decoder.linears() if isinstance(m, nn.Linear))
 
     def shallow(self) -> tuple[Tiles, int]:
         """See ``Tiles.shallow``: all layers, since a graph is recorded over all of them, and runs in milliseconds."""

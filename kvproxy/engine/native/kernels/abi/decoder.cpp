@@ -210,7 +210,7 @@ KVP_API int kvp_decoder_step(kvp_decoder* decoder, const kvp_pool* pool, const k
     return KVP_OK;
 }
 
-KVP_API int kvp_decoder_logits(kvp_decoder* decoder, const float* hidden, int32_t rows, float* logits, int64_t* likeliest,
+KVP_API int kvp_decoder_logits(kvp_decoder* decoder, const float* hidden, int32_t rows, float* logits,
                                int32_t threads) {
     if (!decoder || !hidden || !logits) return kvp_fail(KVP_BAD_ARGUMENT, "the decoder, its rows or its logits are missing");
     if (rows < 1 || rows > MOST_ROWS) return kvp_fail(KVP_BAD_ARGUMENT, "logits of %d rows", rows);
@@ -220,6 +220,6 @@ KVP_API int kvp_decoder_logits(kvp_decoder* decoder, const float* hidden, int32_
     const kvp_kernels* k = kvp_kernels_in_use();
     char* scratch = scratch_of(decoder, k->logits_scratch_bytes(decoder->head, rows));
     if (!scratch) return kvp_fail(KVP_NO_MEMORY, "no memory for the logits of %d rows", rows);
-    k->run_logits(decoder->head, hidden, rows, scratch, logits, likeliest, threads);
+    k->run_logits(decoder->head, hidden, rows, scratch, logits, threads);
     return KVP_OK;
 }

@@ -1,7 +1,7 @@
 // The check of a tile's page tables at the boundary: behind it no access leads out of the pool.
 #pragma once
 
-// 0, or -1 and the reason. `tables_length`: entries of `tables`; `pages`: pages of the pool, whose page 0 is never used.
+// 0, or -1 and the reason. `tables_length`: entries of `tables`; `pages`: pages of the pool, whose page 0 is not used.
 static int check_rows(const AttentionRows& t, int tables_length, int pages, const char** reason) {
     int64_t table = -1, checked = 0;  // the entries of this table that are known to be good
     for (int r = 0; r < t.rows; r++) {

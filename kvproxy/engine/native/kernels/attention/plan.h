@@ -28,7 +28,7 @@ struct AttentionPlan {
     int32_t* slot;             // of a split row's first partial result, else -1
     AttentionBlock* block;
     AttentionItem* item;
-    PageSum* page_sums;        // [slot][kv_heads * group]
+    float *page_largest, *page_weight;  // [slot][kv_heads * group]
     float* page_values;        // [slot][kv_heads * group][dim]
     char* worker;              // each thread's own memory
     size_t worker_bytes;
@@ -83,8 +83,8 @@ static int plan_attention(AttentionPlan& p, const AttentionRows& t, int kv_heads
     p.rows = t, p.kv_heads = kv_heads, p.group = group, p.dim = dim, p.threads = threads;
     p.blocks = p.items = p.split = 0;
     const int n = t.rows, block_rows = group < BLOCK_LINES ? BLOCK_LINES / group : 1;
-    if (reserve(&p.lists, &p.lists_bytes, (size_t)n * (4 * sizeof(int32_t) + sizeof(AttentionRun) + 3 * sizeof(AttentionShare)) + 1024))
-        return -1;
+    const size_t lists = (size_t)n * (4 * sizeof(int32_t) + sizeof(AttentionRun) + 3 * sizeof(AttentionShare)) + 1024;
+    if (reserve(&p.lists, &p.lists_bytes, lists)) return -1;
     char* m = (char*)p.lists;
     p.order = take<int32_t>(m, n), p.split_rows = take<int32_t>(m, n), p.slot = take<int32_t>(m, n);
     int32_t* by_run = take<int32_t>(m, n);
@@ -129,15 +129,14 @@ static int plan_attention(AttentionPlan& p, const AttentionRows& t, int kv_heads
         }
     });
     const int64_t heads = (int64_t)kv_heads * group, lines = padded_lines(group);
-    p.worker_bytes = (size_t)(lines * (2 * dim + 4) + SCORE_LINES * (2 * PAGE + dim)) * sizeof(float) + 1024;
-    if (reserve(&p.work, &p.work_bytes,
-                (size_t)(p.blocks * (int64_t)sizeof(AttentionBlock) + items * (int64_t)sizeof(AttentionItem) +
-                         slots * heads * (int64_t)(sizeof(PageSum) + dim * sizeof(float))) + threads * p.worker_bytes + 1024))
-        return -1;
+    p.worker_bytes = (size_t)(lines * (2 * dim + 5) + SCORE_LINES * (2 * PAGE + dim)) * sizeof(float) + 1024;
+    const size_t work = p.blocks * sizeof(AttentionBlock) + (size_t)items * sizeof(AttentionItem) +
+                        (size_t)(slots * heads) * (2 + (size_t)dim) * sizeof(float) + threads * p.worker_bytes + 1024;
+    if (reserve(&p.work, &p.work_bytes, work)) return -1;
     m = (char*)p.work;
     p.block = take<AttentionBlock>(m, p.blocks);
     p.item = take<AttentionItem>(m, items);
-    p.page_sums = take<PageSum>(m, slots * heads);
+    p.page_largest = take<float>(m, slots * heads), p.page_weight = take<float>(m, slots * heads);
     p.page_values = take<float>(m, slots * heads * dim);
     p.worker = take<char>(m, 0);
 

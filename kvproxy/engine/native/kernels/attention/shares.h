@@ -32,7 +32,8 @@ static int gather(const AttentionRun* run, int32_t* by_run, int first, int last,
 
 // The pages that runs share, as a tree over page tables: a share's runs are side by side in by_run, and each share
 // further down has a part of them, so that reordering that part leaves the share as it was.
-static int find_shares(const AttentionRun* run, int runs, int32_t* by_run, AttentionShare* share, AttentionShare* stack) {
+static int find_shares(const AttentionRun* run, int runs, int32_t* by_run, AttentionShare* share,
+                       AttentionShare* stack) {
     int shares = 0, depth = 0, joining = 0;
     for (int i = 0; i < runs; i++)
         if (run[i].joins) by_run[joining++] = i;

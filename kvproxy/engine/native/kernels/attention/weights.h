@@ -1,8 +1,8 @@
 // A page's scores of one line to weights 2^(score - largest), their sum, and the largest score.
 //
-// Keys behind the line's own position weigh exactly 0 and do not count for the largest, whatever memory holds there.
-// Weights are summed lane by lane in key order, so that further keys of weight 0 change nothing. Where weights are
-// rounded to bf16 (T::DOT) the sum is that of the rounded ones: the result is then a true mean of the values.
+// Keys behind the line's own position weigh exactly 0 and do not count for the largest, whatever memory holds. Weights
+// are summed lane by lane in key order, so that further keys of weight 0 change nothing. Where weights are rounded to
+// bf16 (T::DOT) the sum is that of the rounded ones, a pair of keys to a lane: the result is a true mean of the values.
 #pragma once
 
 struct PageSum { float largest, weight; };
@@ -15,8 +15,9 @@ KVP_INLINE F32 lane_numbers() {
 
 // The scores of keys up to `last`; -inf for those behind it.
 KVP_INLINE F32 visible_scores(const float* s, int n, int last, F32 lanes) {
-    F32 number = add(set1((float)n), lanes), end = set1((float)last);
-    return add(keep_where_at_least(load(s), end, number), keep_where_at_least(set1(-__builtin_inff()), number, add(end, set1(1.0f))));
+    F32 number = add(set1((float)n), lanes), end = set1((float)last), none = set1(-__builtin_inff());
+    return add(keep_where_at_least(load(s), end, number),
+               keep_where_at_least(none, number, add(end, set1(1.0f))));
 }
 
 // s: `keys` scores; w: as many weights, bf16 when T::DOT, else float, perhaps in the place of s.
@@ -34,17 +35,18 @@ template <class T> static PageSum weigh(float* s, int keys, int last, void* w) {
     for (int n = 0; n < keys; n += L) {
         F32 e = exp2(sub(load(s + n), m));
         if (T::DOT) {
-            Words both = pair(e, e);
-            alignas(64) uint32_t x[L];
-            store_words(x, both);
-            uint16_t* to = (uint16_t*)w + n;
-            for (int i = 0; i < L; i++) to[i] = (uint16_t)x[i];
-            e = odd(both);
-        } else {
-            store((float*)w + n, e);
+            store_bf16((uint16_t*)w + n, e);
+            continue;
         }
+        store((float*)w + n, e);
         total = add(total, e);
     }
+#if KVP_PAIR_DOT
+    if (T::DOT) {
+        if (keys % (2 * L)) store_bf16((uint16_t*)w + keys, zero());
+        for (int n = 0; n < keys; n += 2 * L) total = dot(total, words((uint16_t*)w + n), word1(0x3f803f80));
+    }
+#endif
     r.weight = sum(total);
     return r;
 }

@@ -30,7 +30,7 @@ static inline size_t logits_scratch_bytes(const Product& head, int rows) {
 }
 
 static inline void run_logits(const Product& head, const float* hidden, int rows, void* scratch, float* logits,
-                              int64_t* likeliest, int threads) {
-    LogitsTask task = {&head, hidden, rows, scratch, logits, likeliest};
+                              int threads) {
+    LogitsTask task = {&head, hidden, rows, scratch, logits};
     kvp_team_run(threads, logits_task, &task);
 }

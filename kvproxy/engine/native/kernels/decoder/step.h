@@ -82,22 +82,8 @@ struct LogitsTask {
     const float* hidden;  // [rows][width]
     int rows;
     void* packed;
-    float* logits;     // [rows][columns]
-    int64_t* likeliest;  // [rows], or null
+    float* logits;  // [rows][columns]
 };
-
-// The index of the largest of n floats, of equal ones the first; 0 where none is comparable.
-static inline int64_t index_of_largest(const float* x, int64_t n) {
-    F32 most = set1(-__builtin_inff());
-    int64_t i = 0;
-    for (; i + L <= n; i += L) most = max(most, load(x + i));
-    float m = largest(most);
-    for (; i < n; i++) m = x[i] > m ? x[i] : m;
-    for (i = 0; i < n; i++) {
-        if (x[i] == m) return i;
-    }
-    return 0;
-}
 
 static inline void logits_task(kvp_team* team, int index, void* data) {
     const LogitsTask& x = *(const LogitsTask*)data;
@@ -108,7 +94,4 @@ static inline void logits_task(kvp_team* team, int index, void* data) {
     products(w, *x.head, in, x.rows, [&](int row, int64_t column, const float* y) {
         store_sums(x.logits + row * columns, columns, column, y);
     });
-    if (x.likeliest) {
-        share_out(w, x.rows, [&](int row) { x.likeliest[row] = index_of_largest(x.logits + row * columns, columns); });
-    }
 }

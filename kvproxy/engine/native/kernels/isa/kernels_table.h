@@ -35,7 +35,7 @@ struct kvp_kernels {
                     int threads);
     size_t (*logits_scratch_bytes)(const kvproxy::Product& head, int rows);
     void (*run_logits)(const kvproxy::Product& head, const float* hidden, int rows, void* scratch, float* logits,
-                       int64_t* likeliest, int threads);
+                       int threads);
 
     // See paged.h.
     void (*write_kv)(const kvproxy::LayerPages&, const kvproxy::AttentionRows&, const float* k, const float* v, int threads);

@@ -53,7 +53,8 @@ struct StepByPairDot {
     KVP_INLINE void run(F32 (&acc)[ROWS][VECTORS], const char* w, const char* x, int64_t panel_stride, int in_panel) {
         Words ws[VECTORS];
         KVP_UNROLL
-        for (int v = 0; v < VECTORS; v++) ws[v] = words(w + (v / in_panel) * panel_stride + (v % in_panel) * VECTOR_BYTES);
+        for (int v = 0; v < VECTORS; v++)
+            ws[v] = words(w + (v / in_panel) * panel_stride + (v % in_panel) * VECTOR_BYTES);
         KVP_UNROLL
         for (int r = 0; r < ROWS; r++) {
             Words b = word1(((const uint32_t*)x)[r]);
@@ -62,9 +63,4 @@ struct StepByPairDot {
         }
     }
 };
-typedef StepByPairDot StepBf16;
-#else
-typedef StepByFma<LoadBf16> StepBf16;
 #endif
-typedef StepByFma<LoadF16> StepF16;
-typedef StepByFma<LoadF32> StepF32;

@@ -52,6 +52,10 @@ KVP_INLINE F32 even(Words w) { return _mm512_castsi512_ps(_mm512_maskz_slli_epi3
 KVP_INLINE F32 odd(Words w) { return _mm512_castsi512_ps(_mm512_and_si512(w, _mm512_set1_epi32((int)0xffff0000u))); }
 
 #if KVP_PAIR_DOT
+#define KVP_STORES_BF16
+KVP_INLINE void store_bf16(uint16_t* p, F32 v) {
+    _mm256_storeu_si256((__m256i*)p, (__m256i)_mm512_maskz_cvtneps_pbh(ALL, v));
+}
 KVP_INLINE F32 dot(F32 acc, Words a, Words b) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
 #endif
 // By integer operations in both sets, so that a bf16 has the same bits with and without AVX512_BF16, denormals included.

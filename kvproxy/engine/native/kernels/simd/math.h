@@ -1,6 +1,15 @@
 // Functions of vectors that are made of the operations of simd.h alone.
 #pragma once
 
+#ifndef KVP_STORES_BF16  // a set may have its own
+// L floats at p, rounded to the nearest even; v: 0 or normal, at least 0 (a set's own may round others otherwise).
+KVP_INLINE void store_bf16(uint16_t* p, F32 v) {
+    alignas(64) uint32_t x[L];
+    store_words(x, pair(v, v));
+    for (int i = 0; i < L; i++) p[i] = (uint16_t)x[i];
+}
+#endif
+
 // 2^x, within 2 units in the last place; 0 for x below -126. x: at most 127.
 KVP_INLINE F32 exp2(F32 x) {
     const F32 least = set1(-126.0f);
