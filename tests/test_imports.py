@@ -74,6 +74,7 @@ ALLOWED: dict[str, set[str]] = {
             "engine.forward",
             "engine.loop",
             "engine.models",
+            "engine.native",
             "engine.tiling",
             "exactness",
             "pipeline",

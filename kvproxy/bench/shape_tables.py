@@ -35,10 +35,10 @@ def print_roofline(result: Mapping[str, Any]) -> None:
         )
     out.print(table)
     ceilings = result["ceilings"]
-    products = Table("torch's product", "rows", "inner", "columns", "GFLOP/s", box=None)
+    products = Table("product", "rows", "inner", "columns", "GFLOP/s", box=None)
     for p in ceilings["products"]:
         sizes = (f"{p[name]:,}" for name in ("rows", "inner", "columns"))
-        products.add_row(p["dtype"], *sizes, f"{p['gflops']:,.0f}")
+        products.add_row(p["by"], *sizes, f"{p['gflops']:,.0f}")
     out.print(products)
     turns = "in turn with ours" if result["in_turn"] else "before ours, since two copies do not fit"
     out.print(

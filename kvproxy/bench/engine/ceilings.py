@@ -12,6 +12,10 @@ import torch
 from torch import nn
 from torch.nn.functional import linear
 
+from kvproxy.engine.native.kernel_library import Kernels, NoKernels, load_kernels
+from kvproxy.engine.native.native_linear import NativeLinear
+from kvproxy.engine.native.packed_matrix import PackedMatrix
+
 _COPY_BYTES = 256 * 2**20
 """Larger than any cache."""
 _SECONDS = 1.0
@@ -20,9 +24,9 @@ _SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One matrix product [rows, inner] x [inner, columns] by torch."""
+    """One matrix product [rows, inner] x [inner, columns]. ``by``: torch or native, with the dtype."""
 
-    dtype: str
+    by: str
     rows: int
     inner: int
     columns: int
@@ -104,20 +108,24 @@ def layer_linears(module: nn.Module) -> list[nn.Linear]:
 def measure_ceilings(
     shapes: Iterable[tuple[int, int]], dtype: torch.dtype, seconds: float = _SECONDS
 ) -> Ceilings:
-    """Measure with torch alone: the code under test must not set its own bound.
+    """Measure torch's products and our own kernels': the best one is the bound, so that neither a slow one of ours
+    nor a slow one of torch's makes it easier to come near to.
 
     ``shapes``: (inner, columns) of the model's own matrices. Call it on the kernel thread. Takes ``seconds`` for each
-    of about fifteen things.
+    of about twenty things.
 
     Example: ``measure_ceilings([(576, 1536)], torch.bfloat16, seconds=0.1)``
     """
     copy, read = _bandwidth(seconds)
-    wanted = [(dtype, rows, 4096, 4096) for rows in (1024, 256)]
-    if dtype is not torch.float32:
-        # Where a processor has no products of 16 bits, those of 32 are the faster ones.
-        wanted.append((torch.float32, 256, 4096, 4096))
-    wanted += [(dtype, rows, *shape) for shape in sorted(set(shapes)) for rows in (256, 64)]
-    return Ceilings(copy / 1e9, read / 1e9, tuple(_product(*case, seconds) for case in wanted))
+    own = sorted(set(shapes))
+    cases = [(dtype, rows, 4096, 4096) for rows in (1024, 256)] + [(dtype, 256, *shape) for shape in own]
+    # Where a processor has no products of 16 bits, those of 32 are the faster ones.
+    wide = [] if dtype is torch.float32 else [(torch.float32, 256, 4096, 4096)]
+    products = [_torch_product(*case, seconds) for case in (*cases, *wide)]
+    kernels = load_kernels()
+    if not isinstance(kernels, NoKernels):
+        products += [_native_product(kernels, *case, seconds) for case in cases]
+    return Ceilings(copy / 1e9, read / 1e9, tuple(products))
 
 
 def _bandwidth(seconds: float) -> tuple[float, float]:
@@ -128,12 +136,27 @@ def _bandwidth(seconds: float) -> tuple[float, float]:
     return 2 * _COPY_BYTES / copy, _COPY_BYTES / _best(lambda: source.sum(), seconds)
 
 
-def _product(dtype: torch.dtype, rows: int, inner: int, columns: int, seconds: float) -> Product:
-    x = torch.randn(rows, inner).to(dtype)
-    weight = torch.randn(columns, inner).to(dtype)
+def _torch_product(dtype: torch.dtype, rows: int, inner: int, columns: int, seconds: float) -> Product:
+    x, weight = torch.randn(rows, inner).to(dtype), torch.randn(columns, inner).to(dtype)
     took = _best(partial(linear, x, weight), seconds)
-    name = str(dtype).removeprefix("torch.")
-    return Product(name, rows, inner, columns, 2 * rows * inner * columns / took / 1e9)
+    return _product(f"torch, {_name(dtype)}", rows, inner, columns, took)
+
+
+def _native_product(
+    kernels: Kernels, dtype: torch.dtype, rows: int, inner: int, columns: int, seconds: float
+) -> Product:
+    x = torch.randn(rows, inner).to(dtype)
+    layer = nn.Linear(inner, columns, bias=False, dtype=dtype).requires_grad_(False)
+    took = _best(partial(NativeLinear(kernels, PackedMatrix.of(kernels, [layer])).product, x), seconds)
+    return _product(f"native, {_name(dtype)}", rows, inner, columns, took)
+
+
+def _product(by: str, rows: int, inner: int, columns: int, took: float) -> Product:
+    return Product(by, rows, inner, columns, 2 * rows * inner * columns / took / 1e9)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _best(function: Callable[[], object], seconds: float) -> float:
