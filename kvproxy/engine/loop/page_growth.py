@@ -87,8 +87,9 @@ class PageGrowth:
 def _youngest(running: Iterable[Sequence], seq: Sequence) -> Sequence:
     """Return the youngest stream that did not arrive before ``seq``, which lacks a page: ``seq`` itself if it is.
 
-    The oldest never gives way to a younger one, so at least one always makes progress. Prompts that are being computed
-    keep their pages: all that they need is reserved, and they will be streams soon.
+    The oldest stream gives way to no younger stream, so at least one always makes progress. Prompts that are being
+    computed keep their pages, even those of younger sequences, to which the oldest may then give way: all that they
+    need is reserved, and they will be streams soon.
     """
     younger = [s for s in running if s.phase is Phase.DECODE and s.arrived_at >= seq.arrived_at]
     return max(younger, key=lambda s: s.arrived_at, default=seq)
