@@ -1,7 +1,7 @@
 """A short answer of the engine on a tiny random model: the stays of one step, and those of one scored tile.
 
 The moments between which the engine's thread is looked at are found by behaviour: the model's head has been run
-(``TileModel.logits`` returned), or the thread is back in the loop, which is what is open at both of two such moments.
+(``Tiles.logits`` returned, once ``TileModel.logits``), or the thread is back in the loop, which is what is open at both of two such moments.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ TOKENS = 6
 class Heads:
     """Counts the moves of the engine's thread whenever the model's head has been run."""
 
-    def __init__(self, tracer: StayTracer, model: Any) -> None:
+    def __init__(self, tracer: StayTracer, head: Any) -> None:
         self._tracer = tracer
-        self._run = model.logits
+        self._run = head.logits
         self.marks: list[int] = []
         self.lane: Lane | None = None
-        model.logits = self
+        head.logits = self
 
     def __call__(self, hidden: Any) -> Any:
         result = self._run(hidden)
@@ -55,7 +55,7 @@ def trace_step() -> tuple[Part, list[Place]]:
     model = make_model("llama", torch.float32)
     with tempfile.TemporaryDirectory() as folder, tracer.running():
         harness = make_harness(model, vocabulary_of(write_vocabulary(Path(folder) / "vocabulary")))
-        heads = Heads(tracer, model)
+        heads = Heads(tracer, model.tiles if hasattr(model.tiles, "logits") else model)
         harness.run(prompt(1, 40), max_tokens=TOKENS)
         harness.close()
     assert heads.lane is not None and len(heads.marks) == TOKENS, heads.marks
