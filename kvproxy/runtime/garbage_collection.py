@@ -41,6 +41,16 @@ def collect_and_freeze() -> None:
 
 
 @contextmanager
+def frozen() -> Iterator[None]:
+    """Freeze the objects that are there, until the block ends: as in a server that has started."""
+    collect_and_freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@contextmanager
 def own_clock() -> Iterator[None]:
     """Let Python start a full collection only as the last bound, within the block."""
     before = gc.get_threshold()

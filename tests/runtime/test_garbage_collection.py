@@ -18,6 +18,7 @@ from kvproxy.runtime.garbage_collection import (
     OVERDUE_S,
     FullCollections,
     collect_and_freeze,
+    frozen,
     own_clock,
 )
 from kvproxy.wire.bodies.json_text import decode_object
@@ -145,3 +146,10 @@ def test_python_collects_by_itself_where_the_clock_never_comes(
         while not begun[2] and len(living) < 100_000:
             living.append(Node())
     assert begun[2]
+
+
+def test_what_is_frozen_thaws_at_the_blocks_end() -> None:
+    before = gc.get_freeze_count()
+    with frozen():
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == 0

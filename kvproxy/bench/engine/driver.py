@@ -37,6 +37,7 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.loop.sequence import Job
 from kvproxy.engine.loop.sequence import Sequence as EngineSequence
+from kvproxy.runtime.garbage_collection import frozen
 from kvproxy.store.page_store import PageStore
 
 T = TypeVar("T")
@@ -255,7 +256,8 @@ def open_rig(
     with scratch_store(tile_model) if disk else no_store() as store:
         rig = start_rig(tile_model, tokens=tokens, thread=thread, store=store, **options)
         try:
-            yield rig
+            with frozen():
+                yield rig
         finally:
             rig.engine.stop()
 

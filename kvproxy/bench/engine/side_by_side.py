@@ -24,6 +24,7 @@ from kvproxy.bench.engine.transformers_baseline import Baseline, load_plain
 from kvproxy.engine.build import keep_freed_memory, return_freed_memory
 from kvproxy.engine.forward.tile_model import from_module
 from kvproxy.engine.loop.kernel_thread import KernelThread
+from kvproxy.runtime.garbage_collection import frozen
 
 T = TypeVar("T")
 _SPARE = 2 * 2**30
@@ -184,7 +185,8 @@ def open_duel(
         thread.close()
         raise
     try:
-        yield duel
+        with frozen():
+            yield duel
     finally:
         duel.close()
 
