@@ -1,7 +1,8 @@
 """A short answer of the engine on a tiny random model: the stays of one step, and those of one scored tile.
 
 The moments between which the engine's thread is looked at are found by behaviour: the model's head has been run
-(``Tiles.logits`` returned, once ``TileModel.logits``), or the thread is back in the loop, which is what is open at both of two such moments.
+(``Tiles.logits`` returned, once ``TileModel.logits``), or the thread is back in the loop, which is what is open at both
+of two such moments.
 """
 
 from __future__ import annotations
