@@ -37,7 +37,7 @@ class KernelsBuildHook(BuildHookInterface[Any]):
             return []
         if self._release:
             return [self._compile.ZIG]
-        return self._compile.requirements()  # type: ignore[no-any-return]
+        return self._compile.requirements()  # type: ignore[no-any-return]  # a module that was loaded by its path
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and describe the wheel. ``version``: ``standard`` or ``editable``."""

@@ -1,4 +1,4 @@
-"""What doctor says of the processor and of the engine's own kernels."""
+"""Doctor's findings on the processor and on the engine's own kernels."""
 
 from __future__ import annotations
 

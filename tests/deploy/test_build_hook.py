@@ -30,7 +30,7 @@ class Interface:
 def hook_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     """The hook, whose compiler does nothing but write down how it was called."""
     stub = ModuleType("hatchling.builders.hooks.plugin.interface")
-    stub.BuildHookInterface = Interface  # type: ignore[attr-defined]
+    stub.BuildHookInterface = Interface  # type: ignore[attr-defined]  # a module that the test makes
     monkeypatch.setitem(sys.modules, stub.__name__, stub)
     monkeypatch.delitem(sys.modules, "deploy.build_hook", raising=False)
     module = import_module("deploy.build_hook")
@@ -44,7 +44,7 @@ def hook_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
         def compile_kernels(compiler: object = None, **options: Any) -> bool:
             hook.compiled.append((compiler, options))
             if "library" in options:
-                name = compiler.name if compiler else "g++"  # type: ignore[attr-defined]
+                name = compiler.name if compiler else "g++"  # type: ignore[attr-defined]  # a module that the test makes
                 options["library"].write_bytes(f"kvproxy kernels {'0' * 64} {name}\0".encode())
             return True
 

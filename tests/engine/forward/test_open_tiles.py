@@ -1,4 +1,4 @@
-"""Which kernels a model gets, and that all of them compute the same model."""
+"""The choice of a model's kernels; all of them compute the same model."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from kvproxy.engine.quantised.quantised_tensor import BLOCKS, BlockKind, Quantis
 
 Floats = npt.NDArray[np.float32]
 _HALVES = {BlockKind.Q4_K: (0, 2), BlockKind.Q5_K: (0, 2), BlockKind.Q6_K: (208,)}
-"""Where a block has float16 factors; at its beginning in the others."""
+"""The place of a block's float16 factors; the beginning in the others."""
 
 
 def random_blocks(kind: BlockKind, rows: int, width: int, seed: int = 0) -> QuantisedTensor:
