@@ -38,4 +38,4 @@ class Kvproxy(Peer):
         env = {"OMP_NUM_THREADS": str(place.threads)}
         # Pages kept without a key are read with every key: cold readers would find the template's first tokens.
         probe = {self.cold.value: "probe"}
-        return Launch(command, model.name.lower(), env, probe, own_python=False)
+        return Launch(command, model.name.lower().removesuffix(".gguf"), env, probe, own_python=False)
