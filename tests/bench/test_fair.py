@@ -11,7 +11,7 @@ from kvproxy.bench.tenants import TenantCrowd
 
 CROWD = TenantCrowd(sequences=PLACES + QUEUE + 5, prompt=10, answer=200, visitor=100, visits=2)
 SMALL = FairBenchPlan(
-    prompt_tokens=1200, streams=2, stream_prompt=20, gaps=20, hits=3, document=300, tail=10, crowd=CROWD
+    prompt_tokens=6000, streams=2, stream_prompt=20, gaps=20, hits=3, document=300, tail=10, crowd=CROWD
 )
 
 
@@ -48,4 +48,4 @@ def test_both_ways_are_measured_on_one_engine(tmp_path: Path, capsys: pytest.Cap
     assert 0 < crowd["alone_s"] and 0 < crowd["beside_s"] <= crowd["beside_max_s"]
     print_fair(result)
     shown = capsys.readouterr().out
-    assert "whole tiles" in shown and "1,200" in shown and "sequences of one tenant" in shown
+    assert "whole tiles" in shown and "6,000" in shown and "sequences of one tenant" in shown

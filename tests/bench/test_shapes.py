@@ -47,7 +47,8 @@ def test_a_hit_of_the_paper_is_a_prefill_to_the_bit(paper: dict[str, Any]) -> No
 
 def test_the_papers_figures_follow_from_each_other(paper: dict[str, Any]) -> None:
     for row in paper["sizes"]:
-        assert row["ratio_disk"] == pytest.approx(row["prefill_s"] / row["from_disk_s"], rel=0.01)
+        # Rounded to two places, of which a tiny model's small ratios have few.
+        assert row["ratio_disk"] == pytest.approx(row["prefill_s"] / row["from_disk_s"], rel=0.01, abs=0.006)
         assert row["load_s"] > 0
         assert row["mb_per_token"] == pytest.approx(256 / 1e6, abs=1e-4)
         assert row["egress_of_prefill"] == pytest.approx(256e-9 * 0.5 / 2e-6, abs=0.01)
