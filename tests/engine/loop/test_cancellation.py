@@ -15,8 +15,9 @@ from tests.engine.tiny import prompt
 class TestCancellation:
     @pytest.mark.parametrize("phase", [Phase.WAITING, Phase.PREFILL, Phase.DECODE, Phase.FOLLOWING])
     def test_pages_are_free_at_the_next_step(
-        self, rigs: HarnessMaker, stepped: SteppedModel, phase: Phase
+        self, rigs: HarnessMaker, stepped: SteppedModel, phase: Phase, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(stepped, "delay_s", 0.02)  # A phase lasts until the test looks.
         rig = rigs(stepped.model, pages=16, max_running=1 if phase is Phase.WAITING else 8)
         fields: dict[str, Any] = {"register": False} if phase is not Phase.FOLLOWING else {}
         other = rig.submit(prompt(1, 1200), max_tokens=300, **fields)
