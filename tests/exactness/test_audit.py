@@ -136,6 +136,7 @@ async def test_a_flipped_bit_is_found_and_the_page_gone(
     async with watching(model, tmp_path) as watch:
         await watch.backend.keep(DOCUMENT, PUBLIC)
         right = await watch.read()
+        await watch.until(lambda: watch.auditor.counts.passed == 1)  # Of the page as it was.
         watch.flip(1)
         await watch.read()
         await watch.until(lambda: watch.auditor.counts.failed == 1)
