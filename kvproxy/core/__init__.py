@@ -6,8 +6,19 @@ tenants, ``pages`` the units of kept KV. Every package may import this one; it i
 """
 
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
-from kvproxy.core.callers import PUBLIC, Caller, IsolateBy, Visibility, documents_scope, owner_of
+from kvproxy.core.callers import (
+    ALL_PERMISSIONS,
+    PUBLIC,
+    Caller,
+    IsolateBy,
+    Permission,
+    Visibility,
+    documents_scope,
+    owner_of,
+)
+from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
+from kvproxy.core.money import NANO, Money, checked_currency, format_nano, parse_nano
 from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
 from kvproxy.core.requests import (
@@ -30,18 +41,23 @@ from kvproxy.core.requests import (
 )
 
 __all__ = [
+    "ALL_PERMISSIONS",
     "HERMES",
     "NAMEABLE_ID",
+    "NANO",
     "PAGE_TOKENS",
     "PUBLIC",
     "AnswerFormat",
     "CacheHints",
     "Caller",
+    "Charge",
     "ChatRequest",
     "Constraint",
     "Decision",
+    "DocumentCharge",
     "DocumentPart",
     "DocumentRef",
+    "DocumentTokens",
     "GrammarText",
     "Hit",
     "IsolateBy",
@@ -50,12 +66,15 @@ __all__ = [
     "KeptPage",
     "LeftOut",
     "Message",
+    "MeteredTokens",
     "Miss",
     "MissReason",
+    "Money",
     "NoPages",
     "PageLookup",
     "PagesFound",
     "Part",
+    "Permission",
     "Prompt",
     "Reasoning",
     "Role",
@@ -68,7 +87,10 @@ __all__ = [
     "ToolChoice",
     "ToolForm",
     "Visibility",
+    "checked_currency",
     "documents_scope",
+    "format_nano",
     "owner_of",
+    "parse_nano",
     "stored_key",
 ]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from kvproxy.core.requests import CacheHints
 
-Visibility = Literal["public", "private"]
+Visibility = Literal["public", "granted", "private"]
 IsolateBy = Literal["prompt_cache_key"]
+
+Permission = Literal["read", "publish", "ledger", "metrics", "admin"]
+"""A scope of an API key as its API names it, so that it is not mixed up with the scopes of pages."""
+
+ALL_PERMISSIONS: frozenset[Permission] = frozenset(get_args(Permission))
 
 PUBLIC = "public"
 """Scope of the pages of public documents: any caller may read them, only publishing writes them."""
@@ -36,11 +41,16 @@ class Caller:
     """The sender of a request. The server derives ``scope`` from the API key; no caller can choose it."""
 
     name: str
+    """The tenant: its account in the ledger, and as a publisher its name in the catalog."""
     scope: str
     isolate_by: IsolateBy | None = None
     """The operator's choice for this API key: the request's field that is a salt where it has no ``cache_salt``."""
     salt: str | None = None
     """A digest of the salt that separates this request's pages: see :meth:`salted`."""
+    key: str | None = None
+    """The id of the API key, for budgets and usage by key; None for a caller without a key."""
+    permissions: frozenset[Permission] = ALL_PERMISSIONS
+    """The permissions of the API key. A caller of a proxy without keys has all."""
 
     @property
     def cache_scope(self) -> str:

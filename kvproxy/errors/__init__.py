@@ -16,6 +16,7 @@
     │  ├─ HeadTooLarge                431  request_head_too_large
     │  └─ DocumentRejected            400  document_rejected
     ├─ AuthenticationFailed           401  invalid_api_key
+    ├─ PaymentRequired                402  payment_required
     ├─ PermissionDenied               403  permission_denied
     │  └─ OriginRefused               403  origin_refused
     ├─ NotFound                       404
@@ -24,8 +25,10 @@
     │  ├─ ResponseNotFound            404  response_not_found
     │  └─ RouteNotFound               404  unknown_url
     ├─ MethodNotAllowed               405  method_not_allowed
+    ├─ AlreadyUsed                    409  already_used
     ├─ BodyTooLarge                   413  request_too_large
     ├─ Overloaded                     429  engine_busy         Retry-After
+    ├─ QuotaExceeded                  429  insufficient_quota  Retry-After
     ├─ TimedOut                       504  timeout
     ├─ Unavailable                    503                      Retry-After
     │  ├─ ShuttingDown                503  shutting_down
@@ -45,6 +48,7 @@ from kvproxy.errors.error_base import (
     cut,
 )
 from kvproxy.errors.request_errors import (
+    AlreadyUsed,
     AuthenticationFailed,
     BodyTooLarge,
     CannotFit,
@@ -58,8 +62,10 @@ from kvproxy.errors.request_errors import (
     ModelNotFound,
     NotFound,
     OriginRefused,
+    PaymentRequired,
     PermissionDenied,
     PreviousResponseNotFound,
+    QuotaExceeded,
     ResponseNotFound,
     RouteNotFound,
     UnreadableBody,
@@ -82,6 +88,7 @@ from kvproxy.errors.service_errors import (
 
 __all__ = [
     "MOST_TOLD",
+    "AlreadyUsed",
     "AuthenticationFailed",
     "BodyTooLarge",
     "CannotFit",
@@ -99,8 +106,10 @@ __all__ = [
     "NotReady",
     "OriginRefused",
     "Overloaded",
+    "PaymentRequired",
     "PermissionDenied",
     "PreviousResponseNotFound",
+    "QuotaExceeded",
     "ResponseNotFound",
     "Retryable",
     "RouteNotFound",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from kvproxy.errors.error_base import KVProxyError
 
@@ -132,6 +132,64 @@ class AuthenticationFailed(KVProxyError):
     status = HTTPStatus.UNAUTHORIZED
     type = "invalid_request_error"
     code = "invalid_api_key"
+
+
+class PaymentRequired(KVProxyError):
+    """The balance does not cover the price; the message says how to pay. Status 402.
+
+    ``quote`` is the quote object that the body carries, as JSON; ``headers`` are those of the payment protocols.
+    """
+
+    status = HTTPStatus.PAYMENT_REQUIRED
+    type = "insufficient_balance"
+    code = "payment_required"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        quote: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        param: str | None = None,
+    ) -> None:
+        """Take the message, and the quote with the headers where a payment is accepted.
+
+        Example:
+            ``raise PaymentRequired("The balance is 0 USD and the request may cost 0.02 USD.", quote=quote)``
+        """
+        super().__init__(message, param=param)
+        self.quote = dict(quote) if quote is not None else None
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """Return OpenAI's error body, with ``quote`` beside ``error`` where there is one."""
+        body = super().body()
+        return body if self.quote is None else {**body, "quote": self.quote}
+
+
+class QuotaExceeded(KVProxyError):
+    """A budget or rate limit of the key or the tenant is used up; the message names it and its reset. Status 429."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+
+    def __init__(self, message: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self._retry_after_s = retry_after_s
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """Seconds until the period ends."""
+        return self._retry_after_s
+
+
+class AlreadyUsed(KVProxyError):
+    """A quote, payment or name that can be used once was used before. Status 409."""
+
+    status = HTTPStatus.CONFLICT
+    type = "invalid_request_error"
+    code = "already_used"
 
 
 class PermissionDenied(KVProxyError):

@@ -1,0 +1,1 @@
+"""One SQL database: SQLite in the store's folder, or PostgreSQL by URL. SQLAlchemy Core and alembic, no ORM."""

@@ -1,0 +1,108 @@
+"""`Database`: a pool of connections to the database of one URL, and its transactions. Blocking, never on the loop."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, create_engine, event, make_url
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import ArgumentError
+
+from kvproxy.errors import SetupError
+
+FILE_NAME = "kvproxy.sqlite3"
+"""The name of the database's file in the store's folder."""
+
+_BUSY_S = 30.0
+
+
+class Database:
+    """Connections to one database. Safe from several threads; each transaction has a connection of its own.
+
+    Example:
+        ``with Database.open(None, folder) as database, database.transaction() as db: db.execute(select(TENANTS))``
+    """
+
+    def __init__(self, url: URL) -> None:
+        """Make the pool. Nothing is connected yet; the driver is imported here, and only the URL's own."""
+        self.url = url
+        if self.is_sqlite:
+            self.engine: Engine = create_engine(url, connect_args={"timeout": _BUSY_S})
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_immediate)
+        else:
+            self.engine = create_engine(url, pool_size=4, max_overflow=4, pool_pre_ping=True)
+
+    @classmethod
+    def open(cls, url: str | None, folder: Path) -> Database:
+        """Open the database of ``url``, or the SQLite file in ``folder`` for None. Raises SetupError.
+
+        Example:
+            ``Database.open("postgresql+psycopg://kvproxy@db/kvproxy", folder)``
+        """
+        try:
+            parsed = make_url(url) if url else URL.create("sqlite", database=str(folder / FILE_NAME))
+            if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+                path = Path(str(parsed.database))
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                path.touch(mode=0o600)
+            return cls(parsed)
+        except (ArgumentError, OSError) as e:
+            raise SetupError(
+                f"database.url cannot be used: {e}; write postgresql+psycopg://user@host/name"
+            ) from e
+        except ImportError as e:
+            raise SetupError(
+                f"database.url needs a driver that is not installed ({e.name}); pip install 'kvproxy[postgres]'"
+            ) from e
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True for a file of SQLite, False for PostgreSQL."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction: committed at the end of the block, rolled back on an exception. A writer's from its
+        start, so that what it reads stays true until it commits (SQLite); on PostgreSQL lock the rows that matter."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, and blocks no writer."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection = connection.execution_options(kvproxy_read_only=True)
+            else:
+                connection = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            with connection.begin():
+                yield connection
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections. Idempotent."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # SQLAlchemy begins transactions itself, see _begin_immediate: sqlite3's own would begin late, and deferred.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    deferred = connection.get_execution_options().get("kvproxy_read_only", False)
+    connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
