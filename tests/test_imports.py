@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"store.sqlite"},
     "store.sqlite": set(),
     "database": set(),
+    "accounts": {"database"},
     "documents": {"store.sqlite"},
     "wire": {"documents"},
     "telemetry": set(),
@@ -60,6 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
     "publish": {"backends.base", "documents", "exactness", "publishing"},
     "server": {
+        "accounts",
         *("backends.base", "documents", "exactness", "pipeline", "publish", "store", "telemetry", "wire"),
     },
     "mcp_server": {"client"},
@@ -112,7 +114,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
     },
     "server": {
         "answers": {"components", "middleware", "requests", "shutdown"},
-        "app": {"components", "middleware", "openapi", "requests"},
+        "app": {"auth", "components", "middleware", "openapi", "requests"},
         "auth": set(),
         "components": {"auth", "market", "shutdown"},
         "market": set(),

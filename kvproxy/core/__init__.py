@@ -8,6 +8,8 @@ tenants, ``pages`` the units of kept KV. Every package may import this one; it i
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core.callers import (
     ALL_PERMISSIONS,
+    ANONYMOUS,
+    DEFAULT_PERMISSIONS,
     PUBLIC,
     Caller,
     IsolateBy,
@@ -15,6 +17,7 @@ from kvproxy.core.callers import (
     Visibility,
     documents_scope,
     owner_of,
+    scope_of_key,
 )
 from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
@@ -42,6 +45,8 @@ from kvproxy.core.requests import (
 
 __all__ = [
     "ALL_PERMISSIONS",
+    "ANONYMOUS",
+    "DEFAULT_PERMISSIONS",
     "HERMES",
     "NAMEABLE_ID",
     "NANO",
@@ -92,5 +97,6 @@ __all__ = [
     "format_nano",
     "owner_of",
     "parse_nano",
+    "scope_of_key",
     "stored_key",
 ]

@@ -20,6 +20,7 @@
     ├─ PermissionDenied               403  permission_denied
     │  └─ OriginRefused               403  origin_refused
     ├─ NotFound                       404
+    │  ├─ AccountNotFound             404  account_not_found
     │  ├─ ModelNotFound               404  model_not_found
     │  ├─ DocumentNotFound            404  document_not_found
     │  ├─ ResponseNotFound            404  response_not_found
@@ -48,6 +49,7 @@ from kvproxy.errors.error_base import (
     cut,
 )
 from kvproxy.errors.request_errors import (
+    AccountNotFound,
     AlreadyUsed,
     AuthenticationFailed,
     BodyTooLarge,
@@ -88,6 +90,7 @@ from kvproxy.errors.service_errors import (
 
 __all__ = [
     "MOST_TOLD",
+    "AccountNotFound",
     "AlreadyUsed",
     "AuthenticationFailed",
     "BodyTooLarge",
