@@ -29,6 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "terminal": set(),
     "store": {"store.sqlite"},
     "store.sqlite": set(),
+    "database": set(),
+    "tariffs": set(),
     "documents": {"store.sqlite"},
     "wire": {"documents"},
     "telemetry": set(),
