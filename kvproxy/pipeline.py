@@ -200,7 +200,7 @@ class Pipeline:
             id,
             prompt,
             sampling,
-            caller.salted(request.cache),
+            caller.salted(request.cache).reading(span.scope for span in prompt.documents),
             fresh=any(document.quarantined for document in prompt.documents[:1]),
             constraint=constraint_of(request, prompt),
             keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
