@@ -18,7 +18,8 @@
     ├─ AuthenticationFailed           401  invalid_api_key
     ├─ PaymentRequired                402  payment_required
     ├─ PermissionDenied               403  permission_denied
-    │  └─ OriginRefused               403  origin_refused
+    │  ├─ OriginRefused               403  origin_refused
+    │  └─ SignatureRefused            403  signature_refused
     ├─ NotFound                       404
     │  ├─ AccountNotFound             404  account_not_found
     │  ├─ ModelNotFound               404  model_not_found
@@ -70,6 +71,7 @@ from kvproxy.errors.request_errors import (
     QuotaExceeded,
     ResponseNotFound,
     RouteNotFound,
+    SignatureRefused,
     UnreadableBody,
     UnsupportedEncoding,
     UnsupportedParameter,
@@ -118,6 +120,7 @@ __all__ = [
     "RouteNotFound",
     "SetupError",
     "ShuttingDown",
+    "SignatureRefused",
     "StorageFull",
     "TimedOut",
     "Unavailable",
