@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kvproxy.accounts.accounts import Accounts
+from kvproxy.accounts.grants import Grants
+
 
 @dataclass(frozen=True, slots=True)
 class Market:
     """The parts of the market. Built once with the stack; a part that is not set up is None."""
 
-    accounts: Any = None
-    grants: Any = None
+    accounts: Accounts | None = None
+    grants: Grants | None = None
     tariffs: Any = None  # of kvproxy.tariffs
     terms: Any = None  # of kvproxy.tariffs
     ledger: Any = None  # of kvproxy.ledger
@@ -21,3 +24,5 @@ class Market:
     catalog: Any = None  # of kvproxy.catalog
     payments: Any = None  # of kvproxy.payments
     charging: Any = None  # of kvproxy.charging
+    currency: str = "USD"
+    """The host's one currency."""
