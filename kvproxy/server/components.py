@@ -13,6 +13,7 @@ from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline, Reply
 from kvproxy.publish import Publisher
 from kvproxy.server.auth import Keyring
+from kvproxy.server.market import Market
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.feed import Feed
@@ -53,6 +54,8 @@ class Components:
     """True when ``/metrics`` is served."""
     metrics_key: str | None = None
     """The key of ``/metrics``; None: one of the keyring's keys, where it has any."""
+    market: Market | None = None
+    """Accounts, prices, ledger and payments; None in a server without a database."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
     """Context managers that are entered in this order at start, and left in reverse at the end."""
 
