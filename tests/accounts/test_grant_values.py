@@ -43,7 +43,7 @@ def test_other_documents_publishers_and_revoked_grants_do_not_count() -> None:
 
 @pytest.mark.parametrize("cap", ["max_reads", "max_tokens", "max_nano"])
 def test_a_cap_is_reached_by_its_last_use(cap: str) -> None:
-    grant = replace(KEY, **{cap: 2})  # type: ignore[arg-type]  # each cap is a number
+    grant = replace(KEY, **{cap: 2})
     use = GrantUse(0, 0, 0)
     assert not use.exhausts(grant)
     assert not use.plus(1, 1).exhausts(grant) and use.plus(1, 1).plus(1, 1).exhausts(grant)
