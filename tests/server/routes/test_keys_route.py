@@ -18,6 +18,8 @@ from tests.server.markets import ACME, BOSS, bearer, market_proxy
 
 ADMIN = bearer(BOSS[1])
 
+UNKNOWN = "kvp_" + 16 * "uU"
+
 
 async def new_key(http: Http, **fields: Any) -> dict[str, Any]:
     response = await http.post("/kv/v1/keys", json={"tenant": "alice", **fields}, headers=ADMIN)
@@ -180,7 +182,7 @@ async def test_no_log_line_has_a_key(tmp_path: Path, caplog: pytest.LogCaptureFi
         rotated = await (await http.post(f"/kv/v1/keys/{made['id']}/rotate", headers=ADMIN)).json()
         keys += [made["key"], rotated["key"]]
         await http.delete(f"/kv/v1/keys/{rotated['id']}", headers=ADMIN)
-        for key in [*keys, "kvp_unknown-unknown-unknown"]:
+        for key in [*keys, UNKNOWN]:
             await models(http, key)
             await http.post(f"/kv/v1/keys/{key}/rotate", headers=bearer(key))  # a key in place of its id
             await http.post("/kv/v1/keys", json={"tenant": key, "label": key}, headers=bearer(key))
@@ -188,5 +190,5 @@ async def test_no_log_line_has_a_key(tmp_path: Path, caplog: pytest.LogCaptureFi
         assert keys[0] not in await refused.text() and keys[2] not in await refused.text()
     secret = (tmp_path / "keys.secret").read_bytes()
     assert len(caplog.records) > 5
-    for text in [*keys, "kvp_unknown-unknown-unknown", secret.hex(), repr(secret)]:
+    for text in [*keys, UNKNOWN, secret.hex(), repr(secret)]:
         assert text not in caplog.text
