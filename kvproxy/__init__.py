@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kvproxy.client import Client, DocumentAnswer, RequestFailed
     from kvproxy.errors import (
+        AlreadyUsed,
         AuthenticationFailed,
         BodyTooLarge,
         CannotFit,
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
         NotReady,
         OriginRefused,
         Overloaded,
+        PaymentRequired,
         PermissionDenied,
         PreviousResponseNotFound,
+        QuotaExceeded,
         ResponseNotFound,
         Retryable,
         RouteNotFound,
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "AlreadyUsed",
     "AuthenticationFailed",
     "BodyTooLarge",
     "CannotFit",
@@ -71,8 +75,10 @@ __all__ = [
     "NotReady",
     "OriginRefused",
     "Overloaded",
+    "PaymentRequired",
     "PermissionDenied",
     "PreviousResponseNotFound",
+    "QuotaExceeded",
     "RequestFailed",
     "ResponseNotFound",
     "Retryable",

@@ -17,6 +17,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from kvproxy.engine.models.smollm2 import PACKAGE, PACKAGE_VERSION, bundled_model, find_gguf
+from tests.database.postgres import a_database, database_url, postgres_url
+
+__all__ = ["a_database", "database_url", "postgres_url"]  # fixtures of every folder of tests
 
 # For properties that set no number themselves: KVPROXY_EXAMPLES=1000 looks longer. How long an example took is no
 # property of what it shows.

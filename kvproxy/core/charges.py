@@ -54,7 +54,7 @@ class DocumentCharge:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What a request costs, and what it would have cost cold. Nano-units of ``currency``.
+    """The cost of a request, and the cost of the same request cold, in nano-units of ``currency``.
 
     ``cost`` is the sum of the publishers' shares and ``host_share``, exactly.
     """

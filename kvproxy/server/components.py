@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline, Reply
 from kvproxy.publish import Publisher
 from kvproxy.server.auth import Keyring
+from kvproxy.server.market import Market
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.feed import Feed
@@ -53,6 +55,8 @@ class Components:
     """True when ``/metrics`` is served."""
     metrics_key: str | None = None
     """The key of ``/metrics``; None: one of the keyring's keys, where it has any."""
+    market: Market | None = None
+    """Accounts, prices, ledger and payments; None in a server without a database."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
     """Context managers that are entered in this order at start, and left in reverse at the end."""
 
@@ -68,3 +72,5 @@ STREAMING = web.RequestKey("STREAMING", bool)
 """Set once a stream's headers are out: no other response may follow."""
 REPLY = web.RequestKey("REPLY", Reply)
 """The local model's reply, once its first token is known; the first one where the request has several prompts."""
+BILL = web.RequestKey("BILL", Bill)
+"""The bill of a request for a model, from before its prompt is composed."""
