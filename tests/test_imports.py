@@ -33,6 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "database": set(),
     "tariffs": set(),
     "receipts": set(),
+    "accounts": {"database"},
     "documents": {"store.sqlite"},
     "wire": {"documents"},
     "telemetry": set(),
@@ -66,6 +67,8 @@ ALLOWED: dict[str, set[str]] = {
     "server": {
         *("backends.base", "charging", "documents", "exactness", "pipeline", "publish", "store", "telemetry"),
         "wire",
+        "accounts",
+        *("backends.base", "documents", "exactness", "pipeline", "publish", "store", "telemetry", "wire"),
     },
     "mcp_server": {"client"},
     "stack": {
@@ -117,7 +120,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
     },
     "server": {
         "answers": {"components", "middleware", "requests", "shutdown"},
-        "app": {"components", "middleware", "openapi", "requests"},
+        "app": {"auth", "components", "middleware", "openapi", "requests"},
         "auth": set(),
         "components": {"auth", "market", "shutdown"},
         "market": set(),
