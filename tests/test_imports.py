@@ -32,7 +32,6 @@ ALLOWED: dict[str, set[str]] = {
     "store.sqlite": set(),
     "database": set(),
     "tariffs": {"database"},
-    "tariffs": {"database"},
     "receipts": set(),
     "documents": {"store.sqlite"},
     "wire": {"documents"},
