@@ -55,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "backends.raw": {"backends.base"},
     "backends.litellm": {"backends.base", "backends.raw"},
     "backends.fake": {"backends.base", "engine.loop", "wire"},
+    "ledger": {"database"},
     "publishing": {"backends.base", "documents"},
     "pipeline": {"backends.base", "documents", "telemetry", "wire"},
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
