@@ -58,11 +58,14 @@ ALLOWED: dict[str, set[str]] = {
     "backends.litellm": {"backends.base", "backends.raw"},
     "backends.fake": {"backends.base", "engine.loop", "wire"},
     "publishing": {"backends.base", "documents"},
-    "pipeline": {"backends.base", "documents", "telemetry", "wire"},
+    "charging": {"tariffs"},
+    "generations": {"backends.base", "telemetry"},
+    "pipeline": {"backends.base", "charging", "documents", "generations", "telemetry", "wire"},
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
     "publish": {"backends.base", "documents", "exactness", "publishing"},
     "server": {
-        *("backends.base", "documents", "exactness", "pipeline", "publish", "store", "telemetry", "wire"),
+        *("backends.base", "charging", "documents", "exactness", "pipeline", "publish", "store", "telemetry"),
+        "wire",
     },
     "mcp_server": {"client"},
     "stack": {
