@@ -17,13 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvproxy.core import format_nano
 from kvproxy.errors import AlreadyUsed
-from kvproxy.payments.mpp_exchange import CheckedCredential, checked, named_credential, offered
+from kvproxy.payments.mpp_exchange import CheckedCredential, MppExchange, named_credential
 from kvproxy.payments.payment_method import MethodOffer, PaymentDemand, Settlement
 from kvproxy.payments.payment_rows import PaymentRow, PaymentRows
 
 if TYPE_CHECKING:
     from mpp import Receipt
-    from mpp.server.compose import ComposedHandler
     from mpp.server.method import VerifyContext
 
 
@@ -78,32 +77,18 @@ class BalancePayments:
         Example:
             ``BalancePayments(PaymentRows(database), realm="kvproxy", secret=secret)``
         """
-        from mpp import Receipt
         from mpp.methods import Method
-        from mpp.server.method import ServerMethod
-        from mpp.server.mpp import Mpp
 
         self._rows = rows
-
-        async def verify(context: VerifyContext) -> Receipt:
-            from mpp.errors import VerificationFailedError
-
-            payload: Any = context.credential.payload
-            if payload.account != context.request["account"]:
-                raise VerificationFailedError(f"the balance is that of '{context.request['account']}'")
-            return Receipt(
-                status="success", timestamp=datetime.now(UTC), reference="checked", method="kvbalance"
-            )
-
-        definition: Any = Method(
+        self._realm = realm
+        self._secret = secret
+        self._definition: Any = Method(
             name="kvbalance", intent="charge", request_model=BalanceRequest, payload_model=BalancePayload
         )
-        method = ServerMethod(method=definition, verify=verify)
-        self._server: Any = Mpp(methods=method, realm=realm, secret_key=secret, requires_auth=True)
 
     async def quote(self, demand: PaymentDemand) -> MethodOffer:
         """Return the challenge."""
-        return await offered(self._handler(demand), demand)
+        return await self._exchange(demand).offered(demand)
 
     async def authorise(
         self, headers: Mapping[str, str], demand: PaymentDemand
@@ -111,7 +96,7 @@ class BalancePayments:
         """Check the consent and write down that it is used."""
         if named_credential(headers, "kvbalance", "charge") is None:
             return None
-        proven = await checked(self._handler(demand), headers, demand)
+        proven = await self._exchange(demand).checked(headers, demand)
         challenge = proven.credential.challenge.id
         row = PaymentRow(
             id="kvb_" + hashlib.sha256(challenge.encode()).hexdigest()[:32],
@@ -129,11 +114,26 @@ class BalancePayments:
             )
         return BalanceAuthorisation(row, self._rows, proven)
 
-    def _handler(self, demand: PaymentDemand) -> ComposedHandler:
-        handler: ComposedHandler = self._server["kvbalance/charge"](
-            amount=format_nano(demand.nano),
-            currency=demand.currency,
-            account=demand.tenant,
-            description=demand.description or None,
-        )
-        return handler
+    def _exchange(self, demand: PaymentDemand) -> MppExchange:
+        from mpp.server.method import ServerMethod
+        from mpp.server.mpp import Mpp
+
+        method = ServerMethod(method=self._definition, verify=_consented)
+        server = Mpp(methods=method, realm=self._realm, secret_key=self._secret, requires_auth=True)
+        asked = {
+            "amount": format_nano(demand.nano),
+            "currency": demand.currency,
+            "account": demand.tenant,
+        }
+        return MppExchange(server, "kvbalance/charge", asked)
+
+
+async def _consented(context: VerifyContext) -> Receipt:
+    """Check that the payload names the account of the challenge."""
+    from mpp import Receipt
+    from mpp.errors import VerificationFailedError
+
+    payload: Any = context.credential.payload
+    if payload.account != context.request["account"]:
+        raise VerificationFailedError(f"the balance is that of '{context.request['account']}'")
+    return Receipt(status="success", timestamp=datetime.now(UTC), reference="checked", method="kvbalance")

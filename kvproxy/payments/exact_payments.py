@@ -6,12 +6,11 @@ signature. The settlement is ours (`PaymentSettlement`), because a restart has t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kvproxy.payments.mpp_exchange import CheckedCredential, checked, named_credential, offered
+from kvproxy.payments.mpp_exchange import CheckedCredential, MppExchange, named_credential
 from kvproxy.payments.payment_headers import SIGNATURE_HEADER, json_header, one_header, payment_id
 from kvproxy.payments.payment_method import MethodOffer, PaymentDemand, Settlement
 from kvproxy.payments.payment_rows import PaymentRow
@@ -20,9 +19,7 @@ from kvproxy.payments.token_asset import TokenAsset
 
 if TYPE_CHECKING:
     from mpp.methods.evm.intents import Authorization
-    from mpp.server.compose import ComposedHandler
-
-logger = logging.getLogger(__name__)
+    from mpp.server.mpp import Mpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ class ExactPayments:
         self._asset = asset
         token = EvmAsset(asset.address, asset.decimals, asset.chain_id, asset.name, asset.version)
 
-        def server(hook: Callable[[Authorization], str]) -> Any:
+        def server(hook: Callable[[Authorization], str]) -> Mpp:
             # "resource": plain x402 clients sign no route binding. They echo terms and URL, which pympp compares.
             method = charge(
                 currency=token, recipient=recipient, settle=hook, store=_NoClaims(), route_binding="resource"
@@ -94,7 +91,7 @@ class ExactPayments:
 
     async def quote(self, demand: PaymentDemand) -> MethodOffer:
         """Return MPP's challenge and x402's requirements for the demand, rounded up to whole units."""
-        return await offered(self._handler(demand, lambda _: "unpaid"), demand)
+        return await self._exchange(demand, lambda _: "unpaid").offered(demand)
 
     async def authorise(self, headers: Mapping[str, str], demand: PaymentDemand) -> PaidInAdvance | None:
         """Take the exact amount and credit it. A signature of an exact transfer cannot be settled at less."""
@@ -106,16 +103,13 @@ class ExactPayments:
             seen.append(authorization)
             return "checked"
 
-        proven = await checked(self._handler(demand, verified), headers, demand)
+        proven = await self._exchange(demand, verified).checked(headers, demand)
         credited = await self._charged(demand, proven, seen[0])
         return PaidInAdvance(credited, proven.headers(credited.transaction))
 
-    def _handler(self, demand: PaymentDemand, hook: Callable[[Authorization], str]) -> ComposedHandler:
+    def _exchange(self, demand: PaymentDemand, hook: Callable[[Authorization], str]) -> MppExchange:
         amount = self._asset.decimal_text(self._asset.units_for(demand.nano))
-        handler: ComposedHandler = self._server(hook)["evm/charge"](
-            amount=amount, description=demand.description or None
-        )
-        return handler
+        return MppExchange(self._server(hook), "evm/charge", {"amount": amount})
 
     async def _charged(
         self, demand: PaymentDemand, proven: CheckedCredential, authorization: Authorization

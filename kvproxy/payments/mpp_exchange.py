@@ -6,7 +6,6 @@ pympp is imported when a method is configured, not before: it takes a third of a
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +17,7 @@ from kvproxy.payments.payment_method import MethodOffer, PaymentDemand
 if TYPE_CHECKING:
     from mpp import Credential, Receipt
     from mpp.server.compose import ComposedHandler
+    from mpp.server.mpp import Mpp
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,54 +58,61 @@ def named_credential(headers: Mapping[str, str], method: str, intent: str) -> st
     return value if (echo.method, echo.intent) == (method, intent) else None
 
 
-async def offered(handler: ComposedHandler, demand: PaymentDemand) -> MethodOffer:
-    """Return the challenges of a method for a demand.
+@dataclass(frozen=True, slots=True)
+class MppExchange:
+    """One price of one method, as pympp's server asks for it. Made for one request: the server tells why it refuses
+    through its events, and those are of all its requests."""
 
-    Example: ``await offered(server["evm/charge"](amount="5"), demand)``.
-    """
-    from mpp.server.http import PaymentRequired as Challenged
-    from mpp.server.http import Request
+    server: Mpp
+    key: str
+    """``evm/charge``: the method and its intent."""
+    options: Mapping[str, Any]
+    """The method's input."""
 
-    result = await handler(Request(demand.http_method, demand.url))
-    assert isinstance(result, Challenged)  # there was no credential
-    headers = result.challenge.headers
-    x402: Any = headers.get("PAYMENT-REQUIRED")
-    body = json_header(x402, "PAYMENT-REQUIRED") if x402 is not None else {}
-    return MethodOffer(
-        challenges=tuple(headers.get_list("WWW-Authenticate")),
-        accepts=tuple(body.get("accepts", ())),
-        extensions=body.get("extensions", {}),
-    )
+    async def offered(self, demand: PaymentDemand) -> MethodOffer:
+        """Return the method's challenges for a demand."""
+        from mpp.server.http import PaymentRequired as Challenged
+        from mpp.server.http import Request
 
+        result = await self._handler(demand)(Request(demand.http_method, demand.url))
+        assert isinstance(result, Challenged)  # there was no credential
+        headers = result.challenge.headers
+        x402: Any = headers.get("PAYMENT-REQUIRED")
+        body = json_header(x402, "PAYMENT-REQUIRED") if x402 is not None else {}
+        return MethodOffer(
+            challenges=tuple(headers.get_list("WWW-Authenticate")),
+            accepts=tuple(body.get("accepts", ())),
+            extensions=body.get("extensions", {}),
+        )
 
-async def checked(
-    handler: ComposedHandler, headers: Mapping[str, str], demand: PaymentDemand
-) -> CheckedCredential:
-    """Check a credential of either dialect. Raises PaymentRequired, AlreadyUsed or Unavailable with the reason.
+    async def checked(self, headers: Mapping[str, str], demand: PaymentDemand) -> CheckedCredential:
+        """Check a credential of either dialect. Raises PaymentRequired, AlreadyUsed or Unavailable with the reason.
 
-    Runs on a worker thread with a loop of its own: recovering a signature's key takes milliseconds of pure Python.
-    Example: ``await checked(server["evm/charge"](amount="5"), request.headers, demand)``.
-    """
-    return await asyncio.to_thread(asyncio.run, _checked(handler, headers, demand))
+        Runs on a worker thread with a loop of its own: recovering a signature's key takes milliseconds of pure Python.
+        """
+        return await asyncio.to_thread(asyncio.run, self._checked(headers, demand))
 
+    async def _checked(self, headers: Mapping[str, str], demand: PaymentDemand) -> CheckedCredential:
+        from mpp.errors import PaymentError
+        from mpp.server.http import PaymentVerified, Request
 
-async def _checked(
-    handler: ComposedHandler, headers: Mapping[str, str], demand: PaymentDemand
-) -> CheckedCredential:
-    from mpp.errors import PaymentError
-    from mpp.server.http import PaymentVerified, Request
+        sent = {name: one_header(headers, name) for name in (CREDENTIAL_HEADER, SIGNATURE_HEADER)}
+        known = {name: value for name, value in sent.items() if value is not None}
+        reasons: list[str] = []
+        self.server.on_payment_failed(lambda event: reasons.append(str(event["error"])))
+        try:
+            result = await self._handler(demand)(Request(demand.http_method, demand.url, known))
+        except PaymentError as e:
+            _refuse(int(e.status), str(e), e)
+        if isinstance(result, PaymentVerified):
+            return CheckedCredential(result.credential, result.receipt)
+        _refuse(result.challenge.status, reasons[-1] if reasons else "The payment was not accepted.", None)
 
-    sent = {name: one_header(headers, name) for name in (CREDENTIAL_HEADER, SIGNATURE_HEADER)}
-    known = {name: value for name, value in sent.items() if value is not None}
-    try:
-        result = await handler(Request(demand.http_method, demand.url, known))
-    except PaymentError as e:
-        _refuse(int(e.status), str(e), e)
-    if isinstance(result, PaymentVerified):
-        return CheckedCredential(result.credential, result.receipt)
-    problem = result.challenge
-    detail = json.loads(problem.body or b"{}").get("detail", "the payment was not accepted")
-    _refuse(problem.status, str(detail), None)
+    def _handler(self, demand: PaymentDemand) -> ComposedHandler:
+        handler: ComposedHandler = self.server[self.key](
+            **self.options, description=demand.description or None
+        )
+        return handler
 
 
 def _refuse(status: int, detail: str, cause: Exception | None) -> NoReturn:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kvproxy.errors import InvalidRequest, PaymentRequired
 from kvproxy.payments.facilitator_client import Facilitator, FacilitatorUnclear
-from kvproxy.payments.mpp_exchange import CheckedCredential, checked, named_credential, offered
+from kvproxy.payments.mpp_exchange import CheckedCredential, MppExchange, named_credential
 from kvproxy.payments.payment_headers import (
     SIGNATURE_HEADER,
     header_json,
@@ -31,7 +31,6 @@ from kvproxy.payments.payment_settlement import PaymentSettlement
 from kvproxy.payments.token_asset import TokenAsset
 
 if TYPE_CHECKING:
-    from mpp.server.compose import ComposedHandler
     from mpp.server.method import VerifyContext
 
 _ADDRESS = r"^0x[0-9a-fA-F]{40}$"
@@ -179,7 +178,7 @@ class UptoPayments:
             requirements = await self._requirements(self._asset.units_for(demand.nano))
         except FacilitatorUnclear:
             return MethodOffer()
-        own = await offered(self._handler(requirements, demand), demand)
+        own = await self._exchange(requirements).offered(demand)
         return replace(own, accepts=(requirements,), extensions={})
 
     async def authorise(self, headers: Mapping[str, str], demand: PaymentDemand) -> UptoAuthorisation | None:
@@ -197,7 +196,7 @@ class UptoPayments:
             raise PaymentRequired(f"Payment by request is not possible now: {e}. Pay from a balance.") from e
         mpp = None
         if native:
-            mpp = await checked(self._handler(requirements, demand), headers, demand)
+            mpp = await self._exchange(requirements).checked(headers, demand)
             payload: Any = mpp.credential.payload
             sent = {"payload": payload}
         elif not _same_terms(accepted, requirements):
@@ -261,7 +260,7 @@ class UptoPayments:
         whole = scheme().enhance_payment_requirements(bare, kind, [])
         return dict(whole.model_dump(mode="json", by_alias=True, exclude_none=True))
 
-    def _handler(self, requirements: Mapping[str, Any], demand: PaymentDemand) -> ComposedHandler:
+    def _exchange(self, requirements: Mapping[str, Any]) -> MppExchange:
         from mpp import Receipt
         from mpp.server.method import ServerMethod
         from mpp.server.mpp import Mpp
@@ -271,18 +270,18 @@ class UptoPayments:
 
         method = ServerMethod(method=self._definition, verify=verify)
         server = Mpp(methods=method, realm=self._realm, secret_key=self._secret, requires_auth=True)
-        handler: ComposedHandler = server["evm/upto"](
-            amount=requirements["amount"],
-            currency=requirements["asset"],
-            recipient=requirements["payTo"],
-            methodDetails={
-                "chainId": self._asset.chain_id,
-                "decimals": self._asset.decimals,
-                "facilitator": requirements["extra"]["facilitatorAddress"],
-            },
-            description=demand.description or None,
-        )
-        return handler
+        details = {
+            "chainId": self._asset.chain_id,
+            "decimals": self._asset.decimals,
+            "facilitator": requirements["extra"]["facilitatorAddress"],
+        }
+        asked = {
+            "amount": requirements["amount"],
+            "currency": requirements["asset"],
+            "recipient": requirements["payTo"],
+            "methodDetails": details,
+        }
+        return MppExchange(server, "evm/upto", asked)
 
 
 def _upto_kind(supported: Mapping[str, Any], network: str) -> Mapping[str, Any]:

@@ -83,7 +83,8 @@ async def mpp_exact(headers: Mapping[str, str], payer: LocalAccount) -> dict[str
 def x402_answer(headers: Mapping[str, str], payer: LocalAccount, scheme: str) -> dict[str, str]:
     """The answer of x402's own client to a 402."""
     asked = requirements(headers)[scheme]
-    client: Any = (ExactEvmClientScheme if scheme == "exact" else UptoEvmClientScheme)(payer)
+    signer: Any = payer  # both wrap accounts of eth_account
+    client: Any = (ExactEvmClientScheme if scheme == "exact" else UptoEvmClientScheme)(signer)
     payload = client.create_payment_payload(PaymentRequirements.model_validate(asked))
     sent = {"x402Version": 2, "payload": payload, "accepted": asked, "resource": x402_of(headers)["resource"]}
     return {"PAYMENT-SIGNATURE": header_json(sent)}
