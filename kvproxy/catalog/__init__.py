@@ -1,1 +1,1 @@
-"""The catalog of documents that are offered, and quotes: signed prices of a request that are honoured until they expire."""
+"""Catalog of the documents on offer, and quotes: signed prices of a request, honoured until they expire."""

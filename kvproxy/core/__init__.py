@@ -8,12 +8,14 @@ tenants, ``pages`` the units of kept KV. Every package may import this one; it i
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core.callers import (
     ALL_PERMISSIONS,
+    GRANTED,
     PUBLIC,
     Caller,
     IsolateBy,
     Permission,
     Visibility,
     documents_scope,
+    granted_scope,
     owner_of,
 )
 from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
@@ -42,6 +44,7 @@ from kvproxy.core.requests import (
 
 __all__ = [
     "ALL_PERMISSIONS",
+    "GRANTED",
     "HERMES",
     "NAMEABLE_ID",
     "NANO",
@@ -90,6 +93,7 @@ __all__ = [
     "checked_currency",
     "documents_scope",
     "format_nano",
+    "granted_scope",
     "owner_of",
     "parse_nano",
     "stored_key",

@@ -27,6 +27,7 @@ class BookedRead:
     """The part of a ledger row that receipts are made of."""
 
     request_id: str
+    """The server's own id of the request: the answer's ``id``."""
     at_ms: int
     reader: str
     """The reader's tenant."""
@@ -34,12 +35,14 @@ class BookedRead:
     charge: Charge
     fingerprint: str
     """The engine fingerprint."""
+    refunds: str | None = None
+    """The request that this row takes back, with negative amounts; None for a read."""
 
 
 def request_commitment(request_id: str, publisher: str) -> str:
     """Return the request's name in this publisher's receipts, 64 hex digits.
 
-    Who knows the request id, from the answer's ``x-request-id``, recognises the receipt by it. Two publishers whose
+    Who knows the request id, which is the answer's ``id``, recognises the receipt by it. Two publishers whose
     documents one request read cannot join their receipts by it, as long as the id itself is random.
     """
     return hashlib.sha256(f"kvproxy request\n{publisher}\n{request_id}".encode()).hexdigest()
@@ -56,11 +59,11 @@ def receipt_claims(booked: BookedRead, index: int, *, host: str, names: ReceiptN
     """
     charge: DocumentCharge = booked.charge.documents[index]
     read = charge.read
-    return {
+    claims: dict[str, Any] = {
         "id": names.receipt(booked.request_id, index),
         "iss": host,
         "iat": booked.at_ms // 1000,
-        "request": request_commitment(booked.request_id, read.publisher),
+        "request": request_commitment(booked.refunds or booked.request_id, read.publisher),
         "reader": names.reader(booked.reader, read.publisher),
         "publisher": read.publisher,
         "document": read.document,
@@ -76,3 +79,6 @@ def receipt_claims(booked: BookedRead, index: int, *, host: str, names: ReceiptN
         "tariff": booked.charge.tariff,
         "terms": read.terms,
     }
+    if booked.refunds is not None:
+        claims["refunds"] = names.receipt(booked.refunds, index)
+    return claims
