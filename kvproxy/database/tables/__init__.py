@@ -17,3 +17,6 @@ __all__ = [
     "receipt_tables",
     "tariff_tables",
 ]
+from kvproxy.database.tables import account_tables, ledger_tables
+
+__all__ = ["account_tables", "ledger_tables"]
