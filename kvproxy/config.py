@@ -5,7 +5,6 @@ Only :mod:`kvproxy.stack`, ``serve``, ``cli`` and ``bench`` use these classes; o
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -14,9 +13,12 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from platformdirs import user_cache_path, user_data_path
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from kvproxy.core.callers import Permission
 from kvproxy.errors import SetupError
+from kvproxy.settings.market_settings import DatabaseSettings
+from kvproxy.settings.section import Section as _Section
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -50,26 +52,8 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_names(cls, data: Any) -> Any:
-        if data is None:
-            return {}
-        if isinstance(data, cls):
-            return data
-        if not isinstance(data, dict):
-            kind = "a text" if isinstance(data, str) else "a list" if isinstance(data, list) else "a value"
-            raise ValueError(f"must hold settings by name ({', '.join(cls.model_fields)}), and is {kind}")
-        for name in data:
-            if name not in cls.model_fields:
-                near = difflib.get_close_matches(str(name), list(cls.model_fields), n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(cls.model_fields)}"
-                raise ValueError(f"unknown setting '{name}'; {hint}")
-        # An empty value counts as absent, like a section with only comments in it.
-        return {name: value for name, value in data.items() if value is not None}
+DEFAULT_SCOPES: tuple[Permission, ...] = ("read", "publish", "ledger", "metrics")
+"""All but admin."""
 
 
 class ApiKey(_Section):
@@ -80,6 +64,8 @@ class ApiKey(_Section):
     isolate_by: Literal["prompt_cache_key"] | None = None
     """The request field by which a gateway separates people who share this key; None: only a request's
     ``cache_salt`` does."""
+    scopes: Annotated[tuple[Permission, ...], BeforeValidator(_as_list)] = DEFAULT_SCOPES
+    """The permissions of the key."""
 
 
 class ServerSettings(_Section):
@@ -245,6 +231,7 @@ class Config(_Section):
     engine: EngineSettings = EngineSettings()
     requests: RequestSettings = RequestSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
+    database: DatabaseSettings = DatabaseSettings()
     documents: DocumentSettings = DocumentSettings()
     responses: ResponseSettings = ResponseSettings()
     upstreams: tuple[UpstreamSettings, ...] = ()

@@ -15,7 +15,8 @@ from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
@@ -110,8 +111,8 @@ class Publisher:
             await held.enter_async_context(self._locks.of(series(id, caller.scope)))
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
-            if wanted == "public":
-                # All publishers share a public id; a private version needs no such lock.
+            if wanted != "private":
+                # All publishers share the ids of public and granted documents; a private version needs no such lock.
                 await held.enter_async_context(self._locks.of(id))
             self._check_free(id, caller, current, wanted)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
@@ -134,8 +135,10 @@ class Publisher:
         prepared = await asyncio.to_thread(self._prepare, draft.id, draft.text)
         lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
         async with self._pins.reserve(lengths, before) as room:
-            version = await asyncio.to_thread(self._registry.last_version, draft.id, caller.scope) + 1
-            document = replace(draft, version=version, created=int(time.time()))
+            version = await asyncio.to_thread(
+                self._registry.last_version, draft.id, caller.scope, draft.visibility
+            )
+            document = replace(draft, version=version + 1, created=int(time.time()))
             drops = self._pages.drops(document.scope)
             framings = await self._pages.keep_all(document, prepared.prefixes, progress)
             # From here on all or nothing, even if the client disconnects.
@@ -167,8 +170,14 @@ class Publisher:
         return self._views.of(self._library.resolve(ref, caller).document.ref, caller)
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
-        """Return the text as published. Raises DocumentNotFound."""
-        return self._library.resolve(ref, caller).document.text
+        """Return the text as published. Raises DocumentNotFound, and PermissionDenied for a document that the caller
+        may read by a grant: that buys the use of its KV, not its text."""
+        match = self._library.named(ref, caller)
+        if match.confined:
+            raise PermissionDenied(
+                f"Only the publisher of '{ref.id}' can fetch its text: a grant lets you read it."
+            )
+        return match.known.document.text
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
         """Delete one version, or all of them when ``ref`` names none.
@@ -209,10 +218,12 @@ class Publisher:
         return own[-1] if own else None
 
     def _check_free(self, id: str, caller: Caller, current: Document | None, wanted: Visibility) -> None:
-        """Check that the id is free. A public id belongs to the publisher of its public versions; private versions
-        of others do not count. Raises PermissionDenied."""
-        taken = self._library.owner(id) not in (None, caller.scope)
-        if taken and (current is None or wanted == "public"):
+        """Check that the id is free. The id of public and granted documents belongs to the publisher of them; private
+        versions of others do not count, nor, for a private version, what others have granted. Raises
+        PermissionDenied."""
+        others = (None, caller.scope)
+        taken = self._library.owner(id) not in others and (current is None or wanted != "private")
+        if taken or (wanted != "private" and self._library.owner(id, granted=True) not in others):
             raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
 
     @property

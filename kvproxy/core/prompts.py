@@ -51,6 +51,9 @@ class Prompt:
     """Ends of the prefixes that the client marked as reusable, in positions, ascending."""
     reasoning: Reasoning = "none"
     tool_format: str = HERMES
+    confined: bool = False
+    """True when the caller was let into a granted document by reference and has not got its text: no text or token of
+    this prompt may be shown to the caller, or sent to another provider."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@
     ├─ AuthenticationFailed           401  invalid_api_key
     ├─ PaymentRequired                402  payment_required
     ├─ PermissionDenied               403  permission_denied
-    │  └─ OriginRefused               403  origin_refused
+    │  ├─ OriginRefused               403  origin_refused
+    │  └─ SignatureRefused            403  signature_refused
     ├─ NotFound                       404
     │  ├─ ModelNotFound               404  model_not_found
     │  ├─ DocumentNotFound            404  document_not_found
@@ -68,6 +69,7 @@ from kvproxy.errors.request_errors import (
     QuotaExceeded,
     ResponseNotFound,
     RouteNotFound,
+    SignatureRefused,
     UnreadableBody,
     UnsupportedEncoding,
     UnsupportedParameter,
@@ -115,6 +117,7 @@ __all__ = [
     "RouteNotFound",
     "SetupError",
     "ShuttingDown",
+    "SignatureRefused",
     "StorageFull",
     "TimedOut",
     "Unavailable",

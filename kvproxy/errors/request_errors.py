@@ -206,6 +206,12 @@ class OriginRefused(PermissionDenied):
     code = "origin_refused"
 
 
+class SignatureRefused(PermissionDenied):
+    """A signed quote, receipt or statement that this host's keys did not sign, or that was changed. Status 403."""
+
+    code = "signature_refused"
+
+
 class NotFound(KVProxyError):
     """The base of all that is missing: a model, a document, a response, a URL. Status 404."""
 

@@ -6,7 +6,8 @@ valid, so that the price of an old read can be computed again.
 """
 
 from kvproxy.tariffs.document_terms import FREE, DocumentTerms
-from kvproxy.tariffs.model_prices import MOST_PRICE, ModelPrices, Tariff
+from kvproxy.tariffs.model_prices import MOST_PRICE, ModelPrices
+from kvproxy.tariffs.model_tariff import Tariff
 from kvproxy.tariffs.priced_tokens import (
     charge,
     cold_charge,

@@ -1,4 +1,4 @@
-"""`ModelPrices` of one model and `Tariff`, the prices of all models from one moment on. Whole nano-units."""
+"""`ModelPrices`: the prices of one model, in whole nano-units."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import rfc8785
 
-from kvproxy.core import NANO, checked_currency, format_nano
+from kvproxy.core import NANO, format_nano
 
 MOST_PRICE = 10**6 * NANO
 """The highest price, in nano-units: a million units for a million tokens or for a MB-hour. Canonical JSON has it
@@ -52,59 +52,6 @@ def checked_price(name: str, nano: int) -> int:
     if not 0 <= nano <= MOST_PRICE:
         raise ValueError(f"{name} is {format_nano(nano)}; a price is between 0 and {format_nano(MOST_PRICE)}")
     return nano
-
-
-@dataclass(frozen=True, slots=True)
-class Tariff:
-    """Prices of models from ``valid_from_ms`` on, until the next tariff begins."""
-
-    id: str
-    """``Tariff.of`` makes it from the content: two tariffs that say the same have the same one."""
-    currency: str
-    valid_from_ms: int
-    models: Mapping[str, ModelPrices]
-    default: ModelPrices | None = None
-    """Prices of all models that ``models`` does not list; None: they are not sold."""
-
-    @classmethod
-    def of(
-        cls,
-        currency: str,
-        valid_from_ms: int,
-        models: Mapping[str, ModelPrices],
-        default: ModelPrices | None = None,
-    ) -> Tariff:
-        """Make a tariff, with its id. Raises ValueError for a wrong currency.
-
-        Example:
-            ``Tariff.of("USD", 0, {"qwen3-4b": ModelPrices(input=5 * NANO, output=15 * NANO)})``
-        """
-        tariff = cls("", checked_currency(currency), valid_from_ms, dict(models), default)
-        return cls(digest(tariff.as_json()), currency, valid_from_ms, tariff.models, default)
-
-    @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Tariff:
-        """Return the tariff that ``as_json`` has written. Raises ValueError for wrong prices."""
-        default = told["default"]
-        return cls.of(
-            told["currency"],
-            told["valid_from_ms"],
-            {model: ModelPrices(**prices) for model, prices in told["models"].items()},
-            None if default is None else ModelPrices(**default),
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all but the id: whole numbers, texts and mappings."""
-        return {
-            "currency": self.currency,
-            "valid_from_ms": self.valid_from_ms,
-            "models": {model: prices_json(prices) for model, prices in sorted(self.models.items())},
-            "default": None if self.default is None else prices_json(self.default),
-        }
-
-    def prices(self, model: str) -> ModelPrices | None:
-        """Return the prices of ``model``; None for one that is not sold."""
-        return self.models.get(model, self.default)
 
 
 def prices_json(prices: ModelPrices) -> dict[str, int]:

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from kvproxy.core import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.tariffs.document_terms import MILLION, DocumentTerms
-from kvproxy.tariffs.model_prices import ModelPrices, Tariff
+from kvproxy.tariffs.model_prices import ModelPrices
+from kvproxy.tariffs.model_tariff import Tariff
 
 # Exact amounts are whole numbers, in nano-units / _UNIT: prices are for a million tokens, shares are millionths.
 _UNIT = MILLION * MILLION

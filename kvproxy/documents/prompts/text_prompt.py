@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kvproxy.core import Caller
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import DocumentMatch
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.tokens.encoding_budget import EncodingBudget
 from kvproxy.documents.tokens.escape import check_unicode
 from kvproxy.documents.tokens.token_join import DocumentPlace, TokenJoiner
@@ -33,13 +34,13 @@ class TextPrompts:
 
     def place(
         self, text: str, caller: Caller, joiner: TokenJoiner, budget: EncodingBudget
-    ) -> tuple[list[int], KnownDocument | None, DocumentPlace | None]:
+    ) -> tuple[list[int], DocumentMatch | None, DocumentPlace | None]:
         """Return the tokens, and the known document that the text starts with, with its place.
 
         ``budget`` counts the encoded characters (modified). Raises InvalidRequest, and the errors of ``budget``.
 
         Example:
-            ``tokens, known, place = prompts.place(text, caller, joiner, EncodingBudget())``
+            ``tokens, match, place = prompts.place(text, caller, joiner, EncodingBudget())``
         """
         body = check_unicode(text, "prompt").lstrip()
         match = self._library.find_at_front(body, caller)
@@ -54,7 +55,7 @@ class TextPrompts:
         joined = joiner.encode(texts, [match.tokenized], scope=caller.scope, budget=budget)
         (place,) = joined.places
         tokens = [*begin, *joined.token_ids]
-        return tokens, match.known, DocumentPlace(len(begin) + place.start, len(begin) + place.end)
+        return tokens, match, DocumentPlace(len(begin) + place.start, len(begin) + place.end)
 
     def checked_ids(self, ids: Sequence[int], param: str) -> tuple[int, ...]:
         """Return the ids if this tokenizer has all of them. Raises InvalidRequest."""

@@ -1,0 +1,1 @@
+"""Alembic's environment and the revisions of the schema, which ``migrate`` applies; they ship inside the package."""

@@ -1,0 +1,1 @@
+"""Sections of the configuration that ``kvproxy.config`` puts together, and their base."""

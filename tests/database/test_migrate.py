@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import threading
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from kvproxy.database import tables
+from kvproxy.database.database import Database
+from kvproxy.database.metadata import METADATA
+from kvproxy.database.migrate import migrate, schema_state
+from kvproxy.errors import SetupError
+
+assert tables.__all__
+
+
+def test_the_migrated_schema_is_metadatas(a_database: Database) -> None:
+    migrate(a_database)
+    with a_database.transaction() as db:
+        context = MigrationContext.configure(db, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_checks_and_keys_are_metadatas_too(tmp_path: Path) -> None:
+    """Alembic compares no check constraints. SQLite keeps the statements that made its tables."""
+
+    def statements(database: Database) -> dict[str, set[str]]:
+        with database.snapshot() as db:
+            rows = db.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+            return {n: {line.strip(" ,\t") for line in sql.splitlines()} for n, sql in rows}
+
+    with Database.open(None, tmp_path / "a") as migrated, Database.open(None, tmp_path / "b") as made:
+        migrate(migrated)
+        METADATA.create_all(made.engine)
+        found = statements(migrated)
+        del found["alembic_version"]
+        assert found == statements(made)
+
+
+def test_a_second_migration_has_nothing_to_do(a_database: Database) -> None:
+    assert schema_state(a_database).current is None
+    first = migrate(a_database)
+    assert first.before is None and first.changed
+    second = migrate(a_database)
+    assert second.before == second.after == first.after and not second.changed
+    assert schema_state(a_database).up_to_date
+
+
+def test_a_newer_database_is_refused_and_stays_as_it_is(a_database: Database) -> None:
+    migrate(a_database)
+    with a_database.transaction() as db:
+        db.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for attempt in (migrate, schema_state):
+        with pytest.raises(SetupError, match=r"schema 9999.*newer version"):
+            attempt(a_database)
+    with a_database.snapshot() as db:
+        assert db.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == "9999"
+
+
+def test_a_migration_that_fails_leaves_nothing(a_database: Database) -> None:
+    with a_database.transaction() as db:
+        db.execute(text("CREATE TABLE grant_uses (other INTEGER)"))  # in the way of the last table
+    with pytest.raises(SetupError, match=r"the database cannot be used: .*grant_uses"):
+        migrate(a_database)
+    assert schema_state(a_database).current is None
+    with a_database.transaction() as db:
+        db.execute(text("DROP TABLE grant_uses"))
+    assert migrate(a_database).changed
+
+
+def test_migrations_that_start_together_wait_for_each_other(database_url: str | None, tmp_path: Path) -> None:
+    results: list[bool] = []
+
+    def start() -> None:
+        with Database.open(database_url, tmp_path) as database:
+            results.append(migrate(database).changed)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == [False, False, False, True]
+
+
+def test_a_server_that_is_not_there_is_a_setup_error(tmp_path: Path) -> None:
+    with (
+        Database.open("postgresql+psycopg://kvproxy@127.0.0.1:1/kvproxy", tmp_path) as database,
+        pytest.raises(SetupError, match=r"the database cannot be used: .*database\.url"),
+    ):
+        migrate(database)
+
+
+def test_every_revision_is_in_the_package() -> None:
+    """No ini file and no folder of the checkout is needed: what the wheel holds is enough."""
+    folder = files("kvproxy.database") / "migrations" / "versions"
+    names = sorted(p.name for p in folder.iterdir() if p.name.startswith("revision_"))
+    assert names and [n.split("_")[1] for n in names] == [f"{i + 1:04d}" for i in range(len(names))]
