@@ -57,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "backends.raw": {"backends.base"},
     "backends.litellm": {"backends.base", "backends.raw"},
     "backends.fake": {"backends.base", "engine.loop", "wire"},
+    "ledger": {"database"},
     "publishing": {"backends.base", "documents"},
     "charging": {"tariffs"},
     "generations": {"backends.base", "telemetry"},

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kvproxy.ledger.journal_records import read_journal
+
 SEGMENT_BYTES = 2**20
 RECORD_ROOM = 4096
 """Bytes kept free for each request that is running; a record with a dozen documents has less."""
@@ -185,25 +187,45 @@ def lock_of_dead(folder: Path, process: str) -> Iterator[bool]:
     Example:
         ``with lock_of_dead(folder, process) as ours: ...``
     """
-    path = folder / f"{process}{_LOCK}"
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(folder / f"{process}{_LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
-        yield not any(journal_files(folder, process))
+        yield True  # the folder is gone, and its journals with it
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
+        yield _locked(fd)
     finally:
         os.close(fd)
 
 
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove_files_of(folder: Path, process: str) -> None:
+    """Remove a dead process's journals, then its lock file. The caller holds the lock, and has booked all.
+
+    A damaged journal is kept under another name, for people.
+
+    Example:
+        ``remove_files_of(folder, process)``
+    """
+    for path in journal_files(folder, process):
+        if read_journal(path.read_bytes()).damaged:
+            path.rename(path.with_suffix(".damaged"))
+        else:
+            path.unlink(missing_ok=True)
+    (folder / f"{process}{_LOCK}").unlink(missing_ok=True)
+
+
 def processes_in(folder: Path) -> list[str]:
-    """Return the processes that have a lock file in ``folder``."""
-    return sorted(path.name.removesuffix(_LOCK) for path in folder.glob(f"*{_LOCK}"))
+    """Return the processes that have a lock file or a journal in ``folder``."""
+    locked = {path.name.removesuffix(_LOCK) for path in folder.glob(f"*{_LOCK}")}
+    return sorted(locked | {path.name.partition(".")[0] for path in folder.glob(f"*{_JOURNAL}")})
 
 
 def journal_files(folder: Path, process: str) -> list[Path]:

@@ -1,5 +1,5 @@
 """Tables by subject; each registers in ``METADATA``, and importing this package registers all."""
 
-from kvproxy.database.tables import account_tables
+from kvproxy.database.tables import account_tables, ledger_tables
 
-__all__ = ["account_tables"]
+__all__ = ["account_tables", "ledger_tables"]
