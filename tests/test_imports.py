@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"store.sqlite"},
     "store.sqlite": set(),
     "database": set(),
+    "tariffs": {"database"},
     "tariffs": set(),
     "receipts": set(),
     "documents": {"store.sqlite"},

@@ -3,3 +3,6 @@
 from kvproxy.database.tables import account_tables, ledger_tables
 
 __all__ = ["account_tables", "ledger_tables"]
+from kvproxy.database.tables import account_tables, tariff_tables
+
+__all__ = ["account_tables", "tariff_tables"]
