@@ -174,9 +174,7 @@ class Publisher:
         may read by a grant: that buys the use of its KV, not its text."""
         match = self._library.named(ref, caller)
         if match.confined:
-            raise PermissionDenied(
-                f"Only the publisher of '{ref.id}' can fetch its text: a grant lets you read it."
-            )
+            raise PermissionDenied(f"Only the publisher of '{ref.id}' can fetch its text; you may read it.")
         return match.known.document.text
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
