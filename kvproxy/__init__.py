@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kvproxy.client import Client, DocumentAnswer, RequestFailed
     from kvproxy.errors import (
+        AccountNotFound,
         AlreadyUsed,
         AuthenticationFailed,
         BodyTooLarge,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "AccountNotFound",
     "AlreadyUsed",
     "AuthenticationFailed",
     "BodyTooLarge",

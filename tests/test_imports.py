@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "store.sqlite": set(),
     "database": set(),
     "tariffs": {"database"},
+    "accounts": {"database"},
     "tariffs": set(),
     "receipts": set(),
     "documents": {"store.sqlite"},
@@ -66,6 +67,8 @@ ALLOWED: dict[str, set[str]] = {
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
     "publish": {"backends.base", "documents", "exactness", "publishing"},
     "server": {
+        "accounts",
+        *("backends.base", "documents", "exactness", "pipeline", "publish", "store", "telemetry", "wire"),
         *("backends.base", "charging", "documents", "exactness", "pipeline", "publish", "store", "telemetry"),
         "wire",
     },
@@ -119,7 +122,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
     },
     "server": {
         "answers": {"components", "middleware", "requests", "shutdown"},
-        "app": {"components", "middleware", "openapi", "requests"},
+        "app": {"auth", "components", "middleware", "openapi", "requests"},
         "auth": set(),
         "components": {"auth", "market", "shutdown"},
         "market": set(),

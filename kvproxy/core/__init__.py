@@ -8,6 +8,8 @@ tenants, ``pages`` the units of kept KV. Every package may import this one; it i
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core.callers import (
     ALL_PERMISSIONS,
+    ANONYMOUS,
+    DEFAULT_PERMISSIONS,
     GRANTED,
     PUBLIC,
     Caller,
@@ -17,6 +19,7 @@ from kvproxy.core.callers import (
     documents_scope,
     granted_scope,
     owner_of,
+    scope_of_key,
 )
 from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
@@ -45,6 +48,8 @@ from kvproxy.core.requests import (
 
 __all__ = [
     "ALL_PERMISSIONS",
+    "ANONYMOUS",
+    "DEFAULT_PERMISSIONS",
     "GRANTED",
     "HERMES",
     "NAMEABLE_ID",
@@ -100,5 +105,6 @@ __all__ = [
     "granted_scope",
     "owner_of",
     "parse_nano",
+    "scope_of_key",
     "stored_key",
 ]

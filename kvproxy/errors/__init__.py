@@ -21,6 +21,7 @@
     │  ├─ OriginRefused               403  origin_refused
     │  └─ SignatureRefused            403  signature_refused
     ├─ NotFound                       404
+    │  ├─ AccountNotFound             404  account_not_found
     │  ├─ ModelNotFound               404  model_not_found
     │  ├─ DocumentNotFound            404  document_not_found
     │  ├─ ResponseNotFound            404  response_not_found
@@ -50,6 +51,7 @@ from kvproxy.errors.error_base import (
     cut,
 )
 from kvproxy.errors.request_errors import (
+    AccountNotFound,
     AlreadyUsed,
     AuthenticationFailed,
     BodyTooLarge,
@@ -92,6 +94,7 @@ from kvproxy.errors.service_errors import (
 
 __all__ = [
     "MOST_TOLD",
+    "AccountNotFound",
     "AlreadyUsed",
     "AuthenticationFailed",
     "BodyTooLarge",

@@ -219,6 +219,12 @@ class NotFound(KVProxyError):
     type = "invalid_request_error"
 
 
+class AccountNotFound(NotFound):
+    """No tenant, API key or grant of this id. Status 404."""
+
+    code = "account_not_found"
+
+
 class ModelNotFound(NotFound):
     """No model of this name is served. Status 404. ``served`` are the names to choose from, of which the message lists
     the first."""

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from kvproxy import __version__
-from kvproxy.errors import AuthenticationFailed, KVProxyError, Retryable, ShuttingDown
+from kvproxy.errors import AuthenticationFailed, KVProxyError, PermissionDenied, Retryable, ShuttingDown
 from kvproxy.server.middleware.error_dialect import is_anthropic
 from kvproxy.server.openapi.named_schemas import Schemas
 from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
@@ -113,8 +113,8 @@ def _operation(operation: Operation, schemas: Schemas, served_name: str) -> dict
         "tags": [operation.tag],
         "summary": operation.summary,
     }
-    if operation.description:
-        described["description"] = operation.description
+    if description := _described(operation):
+        described["description"] = description
     if operation.open and not operation.key:
         described["security"] = []
     if operation.parameters:
@@ -131,6 +131,11 @@ def _operation(operation: Operation, schemas: Schemas, served_name: str) -> dict
         **_failures(operation, schemas),
     }
     return described
+
+
+def _described(operation: Operation) -> str:
+    needs = None if operation.needs is None else f"Needs an API key with the scope `{operation.needs}`."
+    return "\n\n".join(text for text in (operation.description, needs) if text)
 
 
 def _parameter(parameter: Parameter, served_name: str) -> dict[str, Any]:
@@ -181,7 +186,7 @@ def _failures(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     """Return each error status with its codes; ``default`` is for errors of an upstream."""
     kinds: list[type[KVProxyError]] = [KVProxyError, *operation.errors]
     if not operation.open:
-        kinds += [AuthenticationFailed, ShuttingDown]
+        kinds += [AuthenticationFailed, PermissionDenied, ShuttingDown]
     anthropic, openai = is_anthropic(operation.path) or operation.both, not is_anthropic(operation.path)
     by_status: dict[int, list[type[KVProxyError]]] = defaultdict(list)
     for kind in dict.fromkeys(kinds):
