@@ -20,3 +20,10 @@ __all__ = [
 from kvproxy.database.tables import account_tables, ledger_tables
 
 __all__ = ["account_tables", "ledger_tables"]
+from kvproxy.database.tables import account_tables, tariff_tables
+from kvproxy.database.tables import account_tables, ledger_tables, receipt_tables, tariff_tables
+
+__all__ = ["account_tables", "ledger_tables", "receipt_tables", "tariff_tables"]
+from kvproxy.database.tables import account_tables, payment_tables
+
+__all__ = ["account_tables", "payment_tables"]
