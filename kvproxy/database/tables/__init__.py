@@ -17,13 +17,3 @@ __all__ = [
     "receipt_tables",
     "tariff_tables",
 ]
-from kvproxy.database.tables import account_tables, ledger_tables
-
-__all__ = ["account_tables", "ledger_tables"]
-from kvproxy.database.tables import account_tables, tariff_tables
-from kvproxy.database.tables import account_tables, ledger_tables, receipt_tables, tariff_tables
-
-__all__ = ["account_tables", "ledger_tables", "receipt_tables", "tariff_tables"]
-from kvproxy.database.tables import account_tables, payment_tables
-
-__all__ = ["account_tables", "payment_tables"]
