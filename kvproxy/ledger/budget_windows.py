@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -136,24 +137,29 @@ class BudgetBook:
         """Count a running request at its most; the negative of it when it ends."""
         for window in windows:
             use = self.uses.setdefault(window, WindowUse(NOTHING))
-            use.held = use.held + most
+            use.held += most
 
-    def settle(self, booking: Booking) -> None:
-        """Count a settled request in the windows that are watched."""
-        for window in windows_of(booking):
-            if (use := self.uses.get(window)) is not None:
-                use.unbooked = use.unbooked + used_by(booking)
+    def settle(self, booking: Booking) -> tuple[BudgetWindow, ...]:
+        """Count a settled request in its windows that are watched, which are returned."""
+        windows = tuple(window for window in windows_of(booking) if window in self.uses) if self.uses else ()
+        for window in windows:
+            self.uses[window].unbooked += used_by(booking)
+        return windows
 
-    def booked(self, booking: Booking, *, first: bool) -> None:
-        """Note that a settled request is in the database; with ``first`` false it had been before.
+    def booked(self, counted: Mapping[BudgetWindow, Used], first: Mapping[BudgetWindow, Used]) -> None:
+        """Note what is in the database now: ``counted`` as :meth:`settle` had it, ``first`` in all windows.
+
+        The two differ by windows that are watched only since, and by requests that had been booked before.
 
         Example:
-            ``book.booked(booking, first=True)``
+            ``book.booked({window: used}, {window: used})``
         """
-        for window in windows_of(booking):
+        for window, used in counted.items():
             if (use := self.uses.get(window)) is not None:
-                use.unbooked = use.unbooked - used_by(booking)
-                use.booked = use.booked + (used_by(booking) if first else NOTHING)
+                use.unbooked -= used
+        for window, used in first.items():
+            if (use := self.uses.get(window)) is not None:
+                use.booked += used
 
     def forget_ended(self, now_ms: int) -> None:
         """Drop the windows that have ended and that no running or unbooked request counts in."""

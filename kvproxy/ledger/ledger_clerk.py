@@ -40,7 +40,7 @@ from kvproxy.ledger.lease_sql import (
     remove_process,
     tidy_leases,
 )
-from kvproxy.ledger.open_holds import Lacking, OpenHolds, windows_held
+from kvproxy.ledger.open_holds import Lacking, OpenHolds, SettledRequest, windows_held
 from kvproxy.ledger.row_body import entries_of, payer_of
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _nothing() -> None:
 class UnbookedRequest:
     """A settled request, and the journal that has it; None where the journal could not take it."""
 
-    booking: Booking
+    settled: SettledRequest
     file: JournalFile | None
 
 
@@ -139,10 +139,10 @@ class LedgerClerk:
         except OSError:
             logger.exception("ledger: request %s is settled in memory alone", booking.request_id)
             file = None
-        self.holds.settle(hold.request, hold.windows, booking)
+        settled = self.holds.settle(hold.request, hold.windows, booking)
         if hold.reserved:
             self._journal.unreserve()
-        self.unbooked.append(UnbookedRequest(booking, file))
+        self.unbooked.append(UnbookedRequest(settled, file))
         self.on_settled()
 
     def _check(self, request: HoldRequest, booking: Booking) -> None:
@@ -228,13 +228,13 @@ class LedgerClerk:
         """Book everything that is settled, in batches. Raises LedgerAway, with nothing lost."""
         while self.unbooked:
             batch = [self.unbooked.popleft() for _ in range(min(MOST_BATCH, len(self.unbooked)))]
-            bookings = [one.booking for one in batch]
+            settled = [one.settled for one in batch]
             try:
                 with away():
                     booked = book_or_set_aside(
                         self._database,
                         self.process,
-                        bookings,
+                        [one.booking for one in settled],
                         folder=self._folder,
                         on_booked=self._plan.on_booked,
                     )
@@ -242,7 +242,7 @@ class LedgerClerk:
                 self.unbooked.extendleft(reversed(batch))
                 self._journal.sync()
                 raise
-            self.holds.booked(bookings, set(booked.first), booked.leases)
+            self.holds.booked(settled, booked.first, booked.leases)
             for one in batch:
                 if one.file is not None:
                     self._journal.booked(one.file)

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from kvproxy.ledger.bookings import Booking, HoldRequest
-from kvproxy.ledger.budget_windows import BudgetBook, BudgetWindow, Used, WindowUse, window_of
+from kvproxy.ledger.budget_windows import (
+    NOTHING,
+    BudgetBook,
+    BudgetWindow,
+    Used,
+    WindowUse,
+    used_by,
+    window_of,
+    windows_of,
+)
 
 UNLIMITED_S = 5.0
 """Seconds for which "without limit" is believed, before the tenant's credit is read again."""
@@ -23,6 +32,14 @@ class Lacking(Enum):
     BUDGET = "a budget's use has to be read"
     JOURNAL = "the journal has no room for its record"
     BEAT = "the process has to show that it is alive"
+
+
+@dataclass(frozen=True, slots=True)
+class SettledRequest:
+    """A settled request, with the watched windows that it was counted in."""
+
+    booking: Booking
+    windows: tuple[BudgetWindow, ...]
 
 
 @dataclass(slots=True)
@@ -90,38 +107,54 @@ class OpenHolds:
         with self.lock:
             self._end(request, windows)
 
-    def settle(self, request: HoldRequest, windows: tuple[BudgetWindow, ...], booking: Booking) -> None:
+    def settle(
+        self, request: HoldRequest, windows: tuple[BudgetWindow, ...], booking: Booking
+    ) -> SettledRequest:
         """End a hold; its cost stays set aside until it is booked.
 
         Example:
-            ``holds.settle(request, windows, booking)``
+            ``settled = holds.settle(request, windows, booking)``
         """
         with self.lock:
             self._end(request, windows)
-            self.budgets.settle(booking)
+            counted = self.budgets.settle(booking)
             if booking.settled_by is None and booking.charge.cost:
                 self.purses.setdefault(booking.tenant, Purse()).unbooked += booking.charge.cost
+        return SettledRequest(booking, counted)
 
     def _end(self, request: HoldRequest, windows: tuple[BudgetWindow, ...]) -> None:
         if request.nano:
             self.purses[request.caller.name].held -= request.nano
         self.budgets.hold(windows, Used(-request.tokens, -request.nano, -1))
 
-    def booked(self, bookings: list[Booking], first: set[str], leases: Mapping[str, int]) -> None:
-        """Note that ``bookings`` are in the database, ``first`` those that were not before, with the leases of their
+    def booked(
+        self, settled: Sequence[SettledRequest], first: frozenset[str], leases: Mapping[str, int]
+    ) -> None:
+        """Note that requests are in the database, ``first`` those that were not before, with the leases of their
         tenants as they are now.
 
         Example:
-            ``holds.booked(batch, {"req_1"}, {"alice": 40_000})``
+            ``holds.booked(batch, frozenset({"req_1"}), {"alice": 40_000})``
         """
+        costs: dict[str, int] = {}
+        counted: dict[BudgetWindow, Used] = {}
+        new: dict[BudgetWindow, Used] = {}
         seen: set[str] = set()
+        # Summed outside of the lock, which the event loop waits for.
+        for one in settled:
+            booking = one.booking
+            if booking.settled_by is None and booking.charge.cost:
+                costs[booking.tenant] = costs.get(booking.tenant, 0) + booking.charge.cost
+            for window in one.windows:
+                counted[window] = counted.get(window, NOTHING) + used_by(booking)
+            if booking.request_id in first and booking.request_id not in seen and self.budgets.uses:
+                for window in windows_of(booking):
+                    new[window] = new.get(window, NOTHING) + used_by(booking)
+            seen.add(booking.request_id)
         with self.lock:
-            for booking in bookings:
-                id = booking.request_id
-                self.budgets.booked(booking, first=id in first and id not in seen)
-                seen.add(id)
-                if booking.settled_by is None and booking.charge.cost:
-                    self.purses[booking.tenant].unbooked -= booking.charge.cost
+            self.budgets.booked(counted, new)
+            for tenant, cost in costs.items():
+                self.purses[tenant].unbooked -= cost
             for tenant, nano in leases.items():
                 self.purses.setdefault(tenant, Purse()).leased = nano
 
