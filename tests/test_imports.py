@@ -36,7 +36,6 @@ ALLOWED: dict[str, set[str]] = {
     "accounts": {"database"},
     "tariffs": set(),
     "tariffs": {"database"},
-    "tariffs": {"database"},
     "receipts": set(),
     "documents": {"store.sqlite"},
     "wire": {"accounts", "documents"},
