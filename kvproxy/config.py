@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from kvproxy.core.callers import Permission
 from kvproxy.errors import SetupError
 from kvproxy.settings.market_settings import DatabaseSettings
+from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -232,6 +233,7 @@ class Config(_Section):
     requests: RequestSettings = RequestSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
     database: DatabaseSettings = DatabaseSettings()
+    payments: PaymentSettings = PaymentSettings()
     documents: DocumentSettings = DocumentSettings()
     responses: ResponseSettings = ResponseSettings()
     upstreams: tuple[UpstreamSettings, ...] = ()

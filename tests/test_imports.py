@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"store.sqlite"},
     "store.sqlite": set(),
     "database": set(),
+    "payments": {"database"},
     "tariffs": set(),
     "receipts": set(),
     "documents": {"store.sqlite"},
@@ -64,14 +65,14 @@ ALLOWED: dict[str, set[str]] = {
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
     "publish": {"backends.base", "documents", "exactness", "publishing"},
     "server": {
-        *("backends.base", "charging", "documents", "exactness", "pipeline", "publish", "store", "telemetry"),
-        "wire",
+        *("backends.base", "charging", "documents", "exactness", "payments", "pipeline", "publish", "store"),
+        *("telemetry", "wire"),
     },
     "mcp_server": {"client"},
     "stack": {
         *("backends.embedded", "backends.litellm", "backends.raw", "config", "documents", "engine"),
         *("engine.decode", "engine.forward", "engine.loop", "engine.models", "exactness", "pipeline"),
-        *("publish", "store", "telemetry", "wire"),
+        *("payments", "publish", "store", "telemetry", "wire"),
     },
     "serve": {"config", "engine.models", "server", "stack", "wire"},
     "bench": {
@@ -157,6 +158,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "fields": {"answer_formats", "bodies", "tools"},
         "history": {"bodies"},
         "kv_documents": {"service"},
+        "market": {"bodies"},
         "openings": {"bodies"},
         "responses": {
             "answer_formats",
@@ -198,6 +200,9 @@ HEAVY: dict[str, set[str]] = {
     "mcp": {"mcp_server"},
     "starlette": {"mcp_server"},
     "uvicorn": {"mcp_server"},
+    "mpp": {"client.evm_payer", "payments"},
+    "x402": {"client.evm_payer", "payments"},
+    "eth_account": {"client.evm_payer"},
 }
 """The only places where a library may be imported."""
 

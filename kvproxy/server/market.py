@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kvproxy.payments.payment_registry import Payments
+
 
 @dataclass(frozen=True, slots=True)
 class Market:
@@ -19,5 +21,5 @@ class Market:
     receipts: Any = None  # of kvproxy.receipts
     quotes: Any = None  # of kvproxy.catalog
     catalog: Any = None  # of kvproxy.catalog
-    payments: Any = None  # of kvproxy.payments
+    payments: Payments | None = None
     charging: Any = None  # of kvproxy.charging
