@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-<<<<<<< HEAD
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
-=======
 from kvproxy.catalog.document_catalog import Catalog
 from kvproxy.catalog.host_description import MarketHost
 from kvproxy.catalog.quote_desk import QuoteDesk
 from kvproxy.catalog.signed_quotes import Quotes
+from kvproxy.payments.payment_registry import Payments
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.receipts.issued_receipts import Receipts
->>>>>>> receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Market:
     desk: QuoteDesk | None = None
     """Makes quotes of requests, documents and texts."""
     host: MarketHost | None = None
-    payments: Any = None  # of kvproxy.payments
+    payments: Payments | None = None
     charging: Any = None  # of kvproxy.charging
     currency: str = "USD"
     """The host's one currency."""

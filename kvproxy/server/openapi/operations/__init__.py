@@ -9,6 +9,7 @@ from kvproxy.server.openapi.operations.catalog_operations import CATALOG
 from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
 from kvproxy.server.openapi.operations.grant_operations import GRANTS
 from kvproxy.server.openapi.operations.openai_operations import OPENAI
+from kvproxy.server.openapi.operations.payment_operations import PAYMENTS
 from kvproxy.server.openapi.operations.receipt_operations import RECEIPTS
 from kvproxy.server.openapi.operations.response_operations import RESPONSES
 from kvproxy.server.openapi.operations.service_operations import SERVICE
@@ -24,5 +25,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *ACCOUNTS,
     *CATALOG,
     *RECEIPTS,
+    *PAYMENTS,
     *SERVICE,
 )
