@@ -3,10 +3,9 @@
 from kvproxy.database.tables import account_tables, ledger_tables
 
 __all__ = ["account_tables", "ledger_tables"]
-from kvproxy.database.tables import account_tables, tariff_tables
-from kvproxy.database.tables import account_tables, ledger_tables, receipt_tables, tariff_tables
+from kvproxy.database.tables import receipt_tables, tariff_tables
 
 __all__ = ["account_tables", "ledger_tables", "receipt_tables", "tariff_tables"]
-from kvproxy.database.tables import account_tables, payment_tables
+from kvproxy.database.tables import payment_tables
 
 __all__ = ["account_tables", "payment_tables"]
