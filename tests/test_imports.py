@@ -94,7 +94,7 @@ ALLOWED: dict[str, set[str]] = {
     "backends.fake": {"backends.base", "engine.loop", "wire"},
     "ledger": {"database"},
     "publishing": {"backends.base", "documents"},
-    "charging": {"tariffs"},
+    "charging": {"ledger", "payments", "tariffs"},
     "generations": {"backends.base", "telemetry"},
     "pipeline": {"backends.base", "charging", "documents", "generations", "telemetry", "wire"},
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
