@@ -15,9 +15,10 @@ import yaml
 from platformdirs import user_cache_path, user_data_path
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from kvproxy.core.callers import Permission
+from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings
+from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -52,10 +53,6 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-DEFAULT_SCOPES: tuple[Permission, ...] = ("read", "publish", "ledger", "metrics")
-"""All but admin."""
-
-
 class ApiKey(_Section):
     """One tenant's API key. Only this key reads the tenant's KV, except for public documents."""
 
@@ -64,8 +61,8 @@ class ApiKey(_Section):
     isolate_by: Literal["prompt_cache_key"] | None = None
     """The request field by which a gateway separates people who share this key; None: only a request's
     ``cache_salt`` does."""
-    scopes: Annotated[tuple[Permission, ...], BeforeValidator(_as_list)] = DEFAULT_SCOPES
-    """The permissions of the key."""
+    scopes: frozenset[Permission] = DEFAULT_PERMISSIONS
+    """The permissions of the key: all but admin where none are named."""
 
 
 class ServerSettings(_Section):
@@ -232,6 +229,7 @@ class Config(_Section):
     database: DatabaseSettings = DatabaseSettings()
     tariff: Path | None = None
     billing: BillingSettings = BillingSettings()
+    payments: PaymentSettings = PaymentSettings()
     documents: DocumentSettings = DocumentSettings()
     responses: ResponseSettings = ResponseSettings()
     upstreams: tuple[UpstreamSettings, ...] = ()

@@ -73,6 +73,7 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         keyring=Keyring(
             ((k.name, k.key) for k in settings.api_keys),
             {k.name: k.isolate_by for k in settings.api_keys},
+            permissions={k.name: k.scopes for k in settings.api_keys},
         ),
         drain=drain,
         max_body=settings.max_body,
