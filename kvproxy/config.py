@@ -17,7 +17,8 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
-from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings
+from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
+from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -226,8 +227,10 @@ class Config(_Section):
     requests: RequestSettings = RequestSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
     database: DatabaseSettings = DatabaseSettings()
+    host: HostSettings = HostSettings()
     tariff: Path | None = None
     billing: BillingSettings = BillingSettings()
+    payments: PaymentSettings = PaymentSettings()
     documents: DocumentSettings = DocumentSettings()
     responses: ResponseSettings = ResponseSettings()
     upstreams: tuple[UpstreamSettings, ...] = ()

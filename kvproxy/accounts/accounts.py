@@ -81,6 +81,10 @@ class Accounts:
             raise no_tenant(id)
         return found
 
+    def tenant_of(self, scope: str) -> str:
+        """Return the tenant whose pages are in this scope; empty where there is none."""
+        return self._snapshot.scopes.get(scope, "")
+
     def keys(self, tenant: str | None = None) -> list[StoredKey]:
         """Return the keys of one tenant or of all, the oldest first."""
         return [key for key in self._snapshot.keys.values() if tenant in (None, key.tenant)]

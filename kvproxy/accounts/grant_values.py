@@ -65,7 +65,8 @@ Readers = tuple[ReaderKind, str | None]
 
 @dataclass(frozen=True, slots=True)
 class GrantIndex:
-    """All grants that are not revoked, by publisher, document and reader; a look-up does not grow with their number."""
+    """All grants by publisher, document and reader, revoked ones too: a reader who had one is told that it has ended. A
+    look-up does not grow with the number of other grants."""
 
     number: int = 0
     """The number of changes that it holds."""
@@ -78,8 +79,7 @@ class GrantIndex:
         found = {grant.id: grant for grant in grants}
         places: dict[tuple[str, str, ReaderKind, str | None], list[Grant]] = defaultdict(list)
         for grant in sorted(found.values(), key=lambda g: (g.version is None, -g.created_ms, g.id)):
-            if grant.revoked_ms is None:
-                places[grant.publisher, grant.document, grant.reader_kind, grant.reader].append(grant)
+            places[grant.publisher, grant.document, grant.reader_kind, grant.reader].append(grant)
         return cls(number, found, {place: tuple(ordered) for place, ordered in places.items()})
 
     def best(

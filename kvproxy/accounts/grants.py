@@ -40,11 +40,34 @@ class Grants:
             ``grants.grant_for("handbook", 3, "acme", caller, now_ms())``
         """
 
-        def valid(grant: Grant) -> bool:
-            expired = grant.expires_ms is not None and grant.expires_ms <= now_ms
-            return not expired and not self._uses.get(grant.id, GrantUse()).exhausts(grant)
+        return self._index.best(
+            publisher, document_id, version, caller, lambda grant: self._ended(grant, now_ms) is None
+        )
 
-        return self._index.best(publisher, document_id, version, caller, valid)
+    def ended_for(
+        self, document_id: str, version: int, publisher: str, caller: Caller, now_ms: int
+    ) -> str | None:
+        """Return why the grant that a caller once had counts no more; None for one who never had any.
+
+        Example:
+            ``grants.ended_for("handbook", 3, "acme", caller, now_ms())``
+        """
+        grant = self._index.best(publisher, document_id, version, caller, lambda grant: True)
+        return None if grant is None else self._ended(grant, now_ms)
+
+    def _ended(self, grant: Grant, now_ms: int) -> str | None:
+        if grant.revoked_ms is not None:
+            return f"the grant {grant.id} was revoked; ask its publisher for another."
+        if grant.expires_ms is not None and grant.expires_ms <= now_ms:
+            return f"the grant {grant.id} has expired; ask its publisher for another."
+        if self._uses.get(grant.id, GrantUse()).exhausts(grant):
+            return f"the grant {grant.id} is used up; ask its publisher for another."
+        return None
+
+    @property
+    def generation(self) -> int:
+        """The number of changes of accounts that the grants in memory hold."""
+        return self._index.number
 
     def list(self, publisher: str | None = None) -> list[Grant]:
         """Return the grants of one publisher or of all, the oldest first."""

@@ -17,7 +17,7 @@ from kvproxy.tariffs.document_terms import FREE, DocumentTerms
 from kvproxy.tariffs.recorded_tariffs import Tariffs
 from kvproxy.tariffs.tariff_file import format_time
 from kvproxy.tariffs.tariff_history import now_in_ms
-from kvproxy.tariffs.terms_rows import keep_terms, read_terms
+from kvproxy.tariffs.terms_rows import ChosenTerms, keep_terms, read_choices, read_terms
 
 _REMEMBERED = 4096
 """Terms that are valid for no document any more, and were asked for by their id lately."""
@@ -34,7 +34,7 @@ class TermsBook:
         self._tariffs = tariffs
         self._lock = threading.Lock()
         self._seq = 0
-        self._chosen: dict[tuple[str, str], list[tuple[int, DocumentTerms]]] = {}
+        self._chosen: dict[tuple[str, str], list[ChosenTerms]] = {}
         self._by_id: OrderedDict[str, DocumentTerms] = OrderedDict({FREE.id: FREE})
 
     def terms(self, document_id: str, publisher: str, at_ms: int | None = None) -> DocumentTerms:
@@ -43,12 +43,26 @@ class TermsBook:
         Example: ``book.terms("handbook", "acme")``
         """
         at = now_in_ms() if at_ms is None else at_ms
-        chosen = self._chosen.get((publisher, document_id), ())
-        place = bisect_right(chosen, at, key=_beginning)
-        if place:
-            return chosen[place - 1][1]
+        chosen = self.chosen(document_id, publisher, at)
+        if chosen is not None:
+            return chosen.terms
         tariff = self._tariffs.at(at)
         return FREE if tariff is None else tariff.documents
+
+    def chosen(self, document_id: str, publisher: str, at_ms: int | None = None) -> ChosenTerms | None:
+        """Return the publisher's own choice, now or at a later moment; None where it has chosen nothing.
+
+        Example: ``book.chosen("handbook", "acme")``
+        """
+        at = now_in_ms() if at_ms is None else at_ms
+        choices = self._chosen.get((publisher, document_id), ())
+        place = bisect_right(choices, at, key=_beginning)
+        return choices[place - 1] if place else None
+
+    @property
+    def changes(self) -> int:
+        """The number of choices that are known: another one after each change."""
+        return self._seq
 
     def known(self, terms_id: str) -> DocumentTerms | None:
         """Return terms that are in memory: those of all documents and tariffs, and those asked for lately."""
@@ -83,8 +97,11 @@ class TermsBook:
         terms: DocumentTerms,
         valid_from_ms: int | None = None,
         now_ms: int | None = None,
+        *,
+        licence: str = "",
     ) -> bool:
         """Record a publisher's terms of a document, valid from now or later; False where they are valid already.
+        ``licence``: a few words for readers on what they may do with answers.
 
         Raises InvalidRequest for a beginning in the past: reads since then were charged.
 
@@ -102,21 +119,26 @@ class TermsBook:
         with self._database.transaction() as db:
             lock_rows(db, DOCUMENT_TERMS)
             self._load(db)
-            chosen = self._chosen.get((publisher, document_id), ())
-            place = bisect_right(chosen, begins, key=_beginning)
-            if place and chosen[place - 1][1] == terms:
+            before = self.chosen(document_id, publisher, begins)
+            if before is not None and (before.terms, before.licence) == (terms, licence):
                 return False
             row = {
                 "seq": next_seq(db, DOCUMENT_TERMS),
                 "publisher": publisher,
                 "document": document_id,
                 "terms": keep_terms(db, terms),
+                "licence": licence,
                 "valid_from_ms": begins,
                 "recorded_ms": now,
             }
             db.execute(insert(DOCUMENT_TERMS).values(row))
         self.refresh()
         return True
+
+    def history(self, document_id: str, publisher: str) -> list[ChosenTerms]:
+        """Read all choices of a publisher for a document, the earliest first, those to come included."""
+        with self._database.snapshot() as db:
+            return read_choices(db, document_id, publisher)
 
     def refresh(self) -> None:
         """Read what other processes have recorded."""
@@ -130,6 +152,7 @@ class TermsBook:
             DOCUMENT_TERMS.c.publisher,
             DOCUMENT_TERMS.c.document,
             DOCUMENT_TERMS.c.valid_from_ms,
+            DOCUMENT_TERMS.c.licence,
             TERMS.c.id,
             TERMS.c.body,
         )
@@ -137,16 +160,16 @@ class TermsBook:
         with self._lock:
             rows = db.execute(joined.where(DOCUMENT_TERMS.c.seq > self._seq).order_by(DOCUMENT_TERMS.c.seq))
             now = now_in_ms()
-            for seq, publisher, document, begins, terms_id, body in rows:
+            for seq, publisher, document, begins, licence, terms_id, body in rows:
                 terms = self._by_id.get(terms_id) or DocumentTerms.from_json(json.loads(body))
                 self._by_id[terms_id] = terms
-                self._choose((publisher, document), begins, terms, now)
+                self._choose((publisher, document), ChosenTerms(begins, terms, licence), now)
                 self._seq = seq
 
-    def _choose(self, key: tuple[str, str], begins: int, terms: DocumentTerms, now: int) -> None:
+    def _choose(self, key: tuple[str, str], choice: ChosenTerms, now: int) -> None:
         """Add one choice to a document's. A new list takes the place of the old one: lookups hold no lock."""
-        chosen = [one for one in self._chosen.get(key, ()) if one[0] != begins]
-        chosen.insert(bisect_right(chosen, begins, key=_beginning), (begins, terms))
+        chosen = [one for one in self._chosen.get(key, ()) if one.valid_from_ms != choice.valid_from_ms]
+        chosen.insert(bisect_right(chosen, choice.valid_from_ms, key=_beginning), choice)
         over = bisect_right(chosen, now, key=_beginning) - 1
         self._chosen[key] = chosen[max(0, over) :]
 
@@ -158,5 +181,5 @@ class TermsBook:
                 self._by_id.popitem(last=False)
 
 
-def _beginning(choice: tuple[int, DocumentTerms]) -> int:
-    return choice[0]
+def _beginning(choice: ChosenTerms) -> int:
+    return choice.valid_from_ms

@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import rfc8785
 from sqlalchemy import Connection, insert, select
 
-from kvproxy.database.tables.tariff_tables import TERMS
+from kvproxy.database.tables.tariff_tables import DOCUMENT_TERMS, TERMS
 from kvproxy.tariffs.appended_rows import lock_rows
 from kvproxy.tariffs.document_terms import DocumentTerms
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenTerms:
+    """A publisher's choice for a document, valid from its beginning until that of the next one."""
+
+    valid_from_ms: int
+    terms: DocumentTerms
+    licence: str = ""
+
+
+def read_choices(db: Connection, document_id: str, publisher: str) -> list[ChosenTerms]:
+    """Read a publisher's choices for a document by their beginning; of two with the same one, the later choice.
+
+    Example:
+        ``read_choices(db, "handbook", "acme")``
+    """
+    columns = (DOCUMENT_TERMS.c.valid_from_ms, TERMS.c.body, DOCUMENT_TERMS.c.licence)
+    wanted = (DOCUMENT_TERMS.c.document == document_id) & (DOCUMENT_TERMS.c.publisher == publisher)
+    joined = select(*columns).join(TERMS, TERMS.c.id == DOCUMENT_TERMS.c.terms).where(wanted)
+    rows = db.execute(joined.order_by(DOCUMENT_TERMS.c.seq))
+    chosen = {
+        begins: ChosenTerms(begins, DocumentTerms.from_json(json.loads(body)), licence)
+        for begins, body, licence in rows
+    }
+    return [chosen[begins] for begins in sorted(chosen)]
 
 
 def keep_terms(db: Connection, terms: DocumentTerms) -> str:

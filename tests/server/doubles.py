@@ -28,6 +28,7 @@ from kvproxy.core import (
 )
 from kvproxy.documents.library.document import checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.exactness.verify import Verifier
@@ -116,6 +117,7 @@ class DictPublisher(Publisher):
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
+        self.library = Library()  # without a document: terms have tests of their own
 
     async def publish(
         self,

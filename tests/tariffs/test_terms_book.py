@@ -12,6 +12,7 @@ from kvproxy.errors import InvalidRequest
 from kvproxy.tariffs import FREE, DocumentTerms, ModelPrices, Tariff
 from kvproxy.tariffs.recorded_tariffs import Tariffs
 from kvproxy.tariffs.terms_book import TermsBook
+from kvproxy.tariffs.terms_rows import ChosenTerms
 
 THIRD = DocumentTerms(kind="share", share_ppm=333_333)
 DEAR = DocumentTerms(kind="fixed", nano_per_1000=9_000_000)
@@ -51,6 +52,23 @@ def test_the_same_terms_again_are_no_change(database: Database) -> None:
     with database.snapshot() as db:
         assert db.execute(select(DOCUMENT_TERMS.c.seq)).scalars().all() == [1, 2, 3, 4]
         assert len(db.execute(select(TERMS)).all()) == 2
+
+
+def test_a_licence_is_chosen_with_the_terms(database: Database) -> None:
+    book = a_book(database)
+    now = 4 * 10**12
+    assert book.chosen("d", "p", now) is None and book.changes == 0
+    assert book.set_terms("d", "p", THIRD, now_ms=now, licence="CC BY 4.0")
+    assert not book.set_terms("d", "p", THIRD, now_ms=now, licence="CC BY 4.0")
+    assert book.set_terms("d", "p", THIRD, valid_from_ms=now + 9, now_ms=now, licence="Ask us.")
+    for other in (book, a_book(database)):
+        assert other.changes == 2
+        assert other.chosen("d", "p", now) == ChosenTerms(now, THIRD, "CC BY 4.0")
+        assert other.history("d", "p") == [
+            ChosenTerms(now, THIRD, "CC BY 4.0"),
+            ChosenTerms(now + 9, THIRD, "Ask us."),
+        ]
+        assert other.history("d", "q") == []
 
 
 def test_terms_cannot_begin_in_the_past(database: Database) -> None:
