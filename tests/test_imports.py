@@ -167,7 +167,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "completions": {"answer_formats", "answers", "bodies", "chat", "fields"},
         "fields": {"answer_formats", "bodies", "tools"},
         "history": {"bodies"},
-        "kv_documents": {"service"},
+        "kv_documents": {"market", "service"},
         "openings": {"bodies"},
         "responses": {
             "answer_formats",

@@ -23,8 +23,8 @@ from kvproxy.cli.options import (
     read_config,
     write_whole,
 )
-from kvproxy.cli.publish_command import publish
-from kvproxy.cli.terms_command import terms
+from kvproxy.cli.publish_command import publishing
+from kvproxy.cli.terms_command import pricing
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
 
@@ -54,8 +54,8 @@ app = typer.Typer(
 docs = typer.Typer(help="List, show and delete published documents.", no_args_is_help=True)
 app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
-app.command()(publish)
-docs.command()(terms)
+app.add_typer(publishing)
+docs.add_typer(pricing)
 
 NOT_COMPARED = 3
 """The exit status of a verification that found no difference, and could not compare all."""

@@ -11,6 +11,10 @@ from kvproxy.cli.options import HERE, Key, Url, read_text
 TextReadersChoice = Literal["discount", "full_price"]
 
 
+publishing = typer.Typer()
+
+
+@publishing.command()
 def publish(
     file: Annotated[
         str, typer.Argument(help="A text file in UTF-8 (or UTF-16 with its mark), or - for stdin.")

@@ -10,6 +10,10 @@ import typer
 from kvproxy.cli.options import HERE, Key, Url
 
 
+pricing = typer.Typer()
+
+
+@pricing.command()
 def terms(
     document: Annotated[str, typer.Argument(help="Its id, e.g. handbook.")],
     url: Url = HERE,
