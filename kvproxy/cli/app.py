@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from kvproxy import __version__
 from kvproxy.cli.bench import bench
+from kvproxy.cli.market_commands import add_market_commands
 from kvproxy.cli.options import (
     HERE,
     ConfigFile,
@@ -54,6 +55,7 @@ app = typer.Typer(
 docs = typer.Typer(help="List, show and delete published documents.", no_args_is_help=True)
 app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
+add_market_commands(app)
 app.add_typer(publishing)
 docs.add_typer(pricing)
 

@@ -9,7 +9,6 @@ import typer
 
 from kvproxy.cli.options import HERE, Key, Url
 
-
 pricing = typer.Typer()
 
 

@@ -26,6 +26,7 @@ from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
 from kvproxy.core.money import NANO, Money, checked_currency, format_nano, parse_nano
 from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
+from kvproxy.core.quotes import HonouredQuote, QuoteBasis, QuoteDecision
 from kvproxy.core.requests import (
     NAMEABLE_ID,
     CacheHints,
@@ -68,6 +69,7 @@ __all__ = [
     "DocumentTokens",
     "GrammarText",
     "Hit",
+    "HonouredQuote",
     "IsolateBy",
     "JsonFormat",
     "Kept",
@@ -84,6 +86,8 @@ __all__ = [
     "Part",
     "Permission",
     "Prompt",
+    "QuoteBasis",
+    "QuoteDecision",
     "Reasoning",
     "Role",
     "Sampling",

@@ -25,6 +25,7 @@
     │  ├─ ModelNotFound               404  model_not_found
     │  ├─ DocumentNotFound            404  document_not_found
     │  ├─ ResponseNotFound            404  response_not_found
+    │  ├─ ReceiptNotFound             404  receipt_not_found
     │  └─ RouteNotFound               404  unknown_url
     ├─ MethodNotAllowed               405  method_not_allowed
     ├─ AlreadyUsed                    409  already_used
@@ -69,6 +70,7 @@ from kvproxy.errors.request_errors import (
     PermissionDenied,
     PreviousResponseNotFound,
     QuotaExceeded,
+    ReceiptNotFound,
     ResponseNotFound,
     RouteNotFound,
     SignatureRefused,
@@ -115,6 +117,7 @@ __all__ = [
     "PermissionDenied",
     "PreviousResponseNotFound",
     "QuotaExceeded",
+    "ReceiptNotFound",
     "ResponseNotFound",
     "Retryable",
     "RouteNotFound",

@@ -259,6 +259,15 @@ class ResponseNotFound(NotFound):
         super().__init__(f"Response with id '{id}' not found. Stored responses expire.", param=param)
 
 
+class ReceiptNotFound(NotFound):
+    """A receipt or request that was never booked, or is another party's: the two cannot be told apart. Status 404."""
+
+    code = "receipt_not_found"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"No receipt '{id[:128]}' of a read of yours, or of a document that you publish.")
+
+
 class RouteNotFound(NotFound):
     """A URL that is not served; the message names the one that was probably meant. Status 404."""
 

@@ -19,6 +19,7 @@ from kvproxy.core import (
     DocumentPart,
     DocumentRef,
     Message,
+    Permission,
     Prompt,
     Reasoning,
     Span,
@@ -36,6 +37,7 @@ from kvproxy.publish import Publisher
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
+from kvproxy.server.market import Market
 from kvproxy.server.middleware.connection import ConnectionRunner
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.stored_responses import ResponseStore
@@ -233,6 +235,8 @@ def make_proxy(
     drain_timeout_s: float = 5.0,
     cors_origins: tuple[str, ...] = ("loopback",),
     aliases: Mapping[str, str] | None = None,
+    permissions: Mapping[str, frozenset[Permission]] | None = None,
+    market: Market | None = None,
     **backend_options: Any,
 ) -> Proxy:
     backend = FakeBackend(**backend_options)
@@ -258,7 +262,10 @@ def make_proxy(
         publisher=publisher,
         verifier=OneFramingVerifier(composer, publisher, backend),
         responses=responses,
-        keyring=Keyring(api_keys),
+        keyring=Keyring(
+            api_keys, permissions=permissions, accounts=None if market is None else market.accounts
+        ),
+        market=market,
         drain=drain,
         max_body=max_body,
         keepalive_s=keepalive_s,

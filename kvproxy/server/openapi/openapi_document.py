@@ -27,6 +27,8 @@ Every answer has the request's `x-request-id`, or a new one.
 
 OPTIONS returns the methods of a path; HEAD answers as GET does, without the body. Neither is listed below."""
 
+_AMOUNT = {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?$"}
+
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "x-request-id": ("The request's own id, or a new one.", {"type": "string"}),
     "request-id": ("The same as `x-request-id`.", {"type": "string"}),
@@ -37,10 +39,15 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string"},
     ),
     "Server-Timing": ("Milliseconds by phase of the request; not for upstreams' models.", {"type": "string"}),
+    "Cache-Control": ("`no-store` where the answer has a key.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before the next try.", {"type": "string", "pattern": "^[0-9]+$"}),
     "Vary": ("Request headers that the answer depends on.", {"type": "string"}),
     "ETag": ("Changes when the content of the answer changes.", {"type": "string"}),
     "WWW-Authenticate": ("The scheme in which to send the API key.", {"type": "string"}),
+    "x-kvproxy-cost": ("The price of a whole answer, where a tariff prices the model.", _AMOUNT),
+    "x-kvproxy-cold-cost": ("The price of the same answer without kept pages.", _AMOUNT),
+    "x-kvproxy-hold": ("Of a stream: the most that it may cost; its price is in its usage.", _AMOUNT),
+    "x-kvproxy-cold-prompt-cost": ("Of a stream: the price of its prompt without kept pages.", _AMOUNT),
 }
 
 _SECURITY = {
