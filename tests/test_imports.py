@@ -247,7 +247,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "fields": {"answer_formats", "bodies", "tools"},
         "history": {"bodies"},
         "kv_accounts": {"kv_documents", "market"},
-        "kv_documents": {"market", "service"},
+        "kv_documents": {"service"},
         "market": {"bodies", "kv_documents"},
         "openings": {"bodies"},
         "responses": {
