@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from kvproxy.cli.economics_command import economics
 from kvproxy.cli.tariff_commands import tariff
 
 
 def add_market_commands(app: typer.Typer) -> None:
     """Add the groups and commands to ``app``."""
     app.add_typer(tariff, name="tariff")
+    app.command()(economics)
