@@ -70,7 +70,10 @@ def economics(
     url: Url = "http://127.0.0.1:8321",
     api_key: Key = None,
 ) -> None:
-    """Compute what N cold reads of a document cost, and N reuses, hosted and shipped; and each party's margin."""
+    """Compute what N cold reads of a document cost, and N reuses, hosted and shipped; and each party's margin.
+
+    Example: kvproxy economics handbook --readers 10000 --terms 30%
+    """
     from kvproxy.cli.economics_report import EconomicQuestion, paper_answer, report_of
 
     can_write(plot)

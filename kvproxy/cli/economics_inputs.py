@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvproxy.cli.options import read_text
-from kvproxy.cli.tariff_commands import file_context, open_recorded
+from kvproxy.cli.tariff_commands import open_recorded
 from kvproxy.errors import SetupError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def read_asked(
 
 def _tariff(settings: Config, file: Path | None) -> Tariff | None:
     """Return the tariff that is valid now, of the file or of the database; else the first of the file."""
+    from kvproxy.stack.tariff_context import file_context
     from kvproxy.tariffs.recorded_tariffs import Tariffs
     from kvproxy.tariffs.tariff_file import read_tariff_file
     from kvproxy.tariffs.tariff_history import now_in_ms

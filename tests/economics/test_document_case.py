@@ -15,7 +15,7 @@ from tests.economics.cases import CASE, a_bench_paper
 
 def test_a_measured_size_is_taken_as_it_is() -> None:
     size = measured_size(a_bench_paper(500, 1000), 1000)
-    assert (size.tokens, size.kv_bytes, size.times.prefill_s) == (1000, 256_000, 1)
+    assert (size.tokens, size.kv_bytes, size.times.prefill_s) == (1000, 256_000, Fraction(1))
     assert size.times.source == "kvproxy bench paper, shape:tiny, a processor, at 1,000 tokens"
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kvproxy.cli.bench.bench_group import bench
+from kvproxy.cli.economics_inputs import parse_price
 from kvproxy.cli.options import BenchModel, can_write, read_sizes, write_whole
 from kvproxy.errors import SetupError
+
+if TYPE_CHECKING:
+    from kvproxy.economics.document_case import MarketPrices
 
 
 @bench.command("paper")
@@ -28,17 +32,11 @@ def bench_paper_command(
     from kvproxy.bench.paper import bench_paper
     from kvproxy.bench.plot import need_matplotlib, plot_paper
     from kvproxy.bench.shape_tables import print_paper
-    from kvproxy.cli.economics_inputs import parse_price
     from kvproxy.config import default_cache_dir
-    from kvproxy.economics.document_case import MarketPrices
     from kvproxy.terminal.progress import Progress
 
     can_write(json_file, plot)
-    prices = MarketPrices(
-        input=parse_price(input_price, "--input-price"), egress_gb=parse_price(egress_price, "--egress-price")
-    )
-    if prices.input == 0:
-        raise SetupError("--input-price is what egress is compared with: give one above 0")
+    prices = _prices(input_price, egress_price)
     if plot is not None:
         need_matplotlib()
     with Progress("bench paper", unit="sizes") as progress:
@@ -56,3 +54,14 @@ def bench_paper_command(
         write_whole(json_file, json.dumps(result, indent=2) + "\n")
     if plot is not None:
         plot_paper(result, plot)
+
+
+def _prices(input_price: str, egress_price: str) -> MarketPrices:
+    from kvproxy.economics.document_case import MarketPrices
+
+    prices = MarketPrices(
+        input=parse_price(input_price, "--input-price"), egress_gb=parse_price(egress_price, "--egress-price")
+    )
+    if prices.input == 0:
+        raise SetupError("--input-price is what egress is compared with: give one above 0")
+    return prices
