@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from kvproxy.core import LeftOut
+from kvproxy.core import Charge, LeftOut
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """The engine says ``stop`` or ``length``; the others come from parsing its text, or from an upstream."""
@@ -24,6 +24,10 @@ class Usage:
     """Part of ``completion_tokens``."""
     prediction: tuple[int, int] | None = None
     """Tokens drafted from the request's prediction: accepted, rejected. None where it had none."""
+    charge: Charge | None = None
+    """The price of the whole request, set when it is settled; None where no tariff prices it."""
+    receipts: tuple[str, ...] = ()
+    """The signed receipts of that charge, where the client asks for them: one for each document that was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ hit becomes a miss, once. After it nothing is retried: an exception ends the str
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,21 +23,14 @@ from kvproxy.backends.base import (
     Passthrough,
     PlacesClaim,
 )
-from kvproxy.core import (
-    Caller,
-    ChatRequest,
-    Decision,
-    LeftOut,
-    Miss,
-    MissReason,
-    Prompt,
-    Sampling,
-    TextRequest,
-)
+from kvproxy.charging.charge_requests import Charging, NoCharging, Offer, OrderedPrompt
+from kvproxy.charging.request_bill import Bill, BillLine
+from kvproxy.core import Caller, ChatRequest, Decision, LeftOut, Miss, MissReason, Prompt, TextRequest
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.errors import ContextTooLong, HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
+from kvproxy.errors import HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
+from kvproxy.generations import first_event, fit_sampling, most_tokens, vary_sampling
 from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.telemetry.request_timer import Timings
@@ -53,10 +46,6 @@ PREDICTION_SLACK = 256
 
 _TOKEN_CHARACTERS = 4
 """Characters of text per token of a prompt, on average."""
-
-ROOM_SHARE = 8
-"""A ``max_tokens`` beyond the context is reduced to the room left, where that is at least 1/ROOM_SHARE of the context;
-otherwise the request is refused."""
 
 
 Request = ChatRequest | TextRequest
@@ -84,6 +73,10 @@ class Reply:
     """Seconds from the request's arrival to the first token of every choice."""
     meter: Meter
     """Counts the engine's events, and adds them to the metrics when the reply is closed."""
+    bill: Bill
+    """The open charge of the client's request; whoever sends the answer closes it."""
+    line: BillLine
+    """The line of this prompt; its usage is set by whoever reads the events to their end."""
 
     async def aclose(self) -> None:
         """Close every choice and the meter. Idempotent; a choice that has ended is closed already."""
@@ -105,9 +98,10 @@ class Pipeline:
         default_max_tokens: int | None = None,
         decide: Callable[[Prompt, PageLookup], Decision] = decide_by_pages,
         metrics: Metrics | None = None,
+        charging: Charging | None = None,
     ) -> None:
         """``default_max_tokens``: the bound of requests without one; None lets them go on to the end of the context.
-        ``metrics`` counts the replies; None makes a registry of its own.
+        ``metrics`` counts the replies; None makes a registry of its own. ``charging``: None makes every request free.
 
         Example: ``Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)``
         """
@@ -117,6 +111,27 @@ class Pipeline:
         self._misses = misses
         self._default_max_tokens = default_max_tokens
         self._decide = decide
+        self.charging = charging
+
+    def bill(self, caller: Caller, request_id: str, offer: Offer) -> Bill:
+        """Make one client request's bill. Example: ``bill = pipeline.bill(caller, "chatcmpl-1", Offer())``."""
+        return Bill(self.charging or NoCharging(), caller, request_id, offer, self.metrics.bill)
+
+    async def order(self, bill: Bill, parts: Mapping[str, Request], caller: Caller) -> None:
+        """Hold the price of all parts of one client request, by their ids, before any of them is served.
+
+        Raises as ``serve`` does. Example: ``await pipeline.order(bill, {"cmpl-1.0": first}, caller)``
+        """
+        if self.charging is None:
+            return
+        ordered: list[OrderedPrompt] = []
+        for id, request in parts.items():
+            local = self._ready(request.model)
+            prompt = await self._composer.compose_async(request, caller, local.info.max_context)
+            bill.compose(id, prompt)
+            reader = caller.reading(span.scope for span in prompt.documents)
+            ordered.append(self._ordered(local, prompt, request, reader))
+        await bill.open(next(iter(parts.values())).model, ordered)
 
     def claim(self, request: Request, caller: Caller, count: int) -> AbstractContextManager[PlacesClaim]:
         """Claim places in the engine for ``count`` requests like this one at a time, all parts of one client request.
@@ -138,17 +153,21 @@ class Pipeline:
         request_id: str,
         clock: Timings,
         claim: PlacesClaim | None = None,
+        bill: Bill | None = None,
     ) -> Reply:
         """Start a request's generations; return when the prompt is prefilled and every choice has its first token.
 
         ``request_id`` must be unique in this process. ``claim``: one made by :meth:`claim`; without one, all
-        choices are admitted or none. Raises InvalidRequest, DocumentNotFound, ContextTooLong, CannotFit,
+        choices are admitted or none. ``bill``: one made by :meth:`bill`, which stays open; without one the request is
+        free. Raises PaymentRequired, QuotaExceeded, InvalidRequest, DocumentNotFound, ContextTooLong, CannotFit,
         UnsupportedSchema, Overloaded, NotReady, UpstreamError.
         Example: ``reply = await pipeline.serve(chat, caller, "chatcmpl-1", Timings())``
         """
         local = self._ready(request.model)
+        if bill is None:
+            bill = Bill(NoCharging(), caller, request_id, Offer())
         with local.claim(caller, request.n) as own:
-            return await self._serve(local, request, caller, request_id, clock, claim or own)
+            return await self._serve(local, request, caller, request_id, clock, claim or own, bill)
 
     async def _serve(
         self,
@@ -158,9 +177,15 @@ class Pipeline:
         id: str,
         clock: Timings,
         claim: PlacesClaim,
+        bill: Bill,
     ) -> Reply:
         with clock.measure("compose"):
-            generation = await self._generation(local.info, request, caller, id, claim)
+            generation = await self._generation(local.info, request, caller, id, claim, bill)
+        with clock.waiting():
+            ordered = self._ordered(local, generation.prompt, request, generation.caller)
+            await bill.open(request.model, [ordered])
+        line = bill.line(len(generation.prompt.token_ids), generation.prompt.documents)
+        generation = replace(generation, progress=line.progress)
         decision, started, events = await self._hit(local, generation, clock)
         clock.decision = decision
         prompt = generation.prompt
@@ -170,7 +195,7 @@ class Pipeline:
                 size = len(prompt.token_ids) * _TOKEN_CHARACTERS
                 call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
             events = self._misses.miss(generation, call)
-            started = await _first(events, clock)
+            started = await first_event(events, clock)
             if started.parsed:
                 further = partial(self._misses.miss, call=call)
         choices, parsed = [events], [started.parsed]
@@ -178,35 +203,52 @@ class Pipeline:
             for index in range(1, request.n):
                 # The prompt's pages are in memory by now, so each further choice costs its answer only, unless
                 # the client asked that no pages be kept.
-                varied = _varied(generation.sampling, index)
-                choices.append(further(replace(generation, request_id=f"{id}-{index}", sampling=varied)))
-                parsed.append((await _first(choices[-1], clock)).parsed)
+                varied = vary_sampling(generation.sampling, index)
+                again = replace(generation, request_id=f"{id}-{index}", sampling=varied, progress=None)
+                choices.append(further(again))
+                parsed.append((await first_event(choices[-1], clock)).parsed)
         except BaseException:
             for choice in choices:
                 await choice.aclose()
             raise
         exact, ttft_s = local.info.exact, clock.elapsed_s
         meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
-        return Reply(decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter)
+        line.begin(started, lambda: meter.generated)
+        bill.learn(len(prompt.token_ids) - started.cached_tokens, started.prefill_s)
+        return Reply(
+            decision, started, tuple(choices), tuple(parsed), exact, clock, prompt, ttft_s, meter, bill, line
+        )
 
     async def _generation(
-        self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim
+        self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim, bill: Bill
     ) -> Generation:
         """Compose the prompt; return the request's first choice. A quarantined document is prefilled afresh."""
-        prompt = await self._composer.compose_async(request, caller, info.max_context)
-        sampling = self._fit(prompt, request.sampling, info)
+        prompt = bill.composed(id)
+        if prompt is None:
+            prompt = await self._composer.compose_async(request, caller, info.max_context)
+        sampling = fit_sampling(prompt, request.sampling, info, self._default_max_tokens)
         most = sampling.max_tokens or info.room(len(prompt.token_ids))
         return Generation(
             id,
             prompt,
             sampling,
-            caller.salted(request.cache),
+            caller.salted(request.cache).reading(span.scope for span in prompt.documents),
             fresh=any(document.quarantined for document in prompt.documents[:1]),
             constraint=constraint_of(request, prompt),
             keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
             predicted=await self._predicted(request, most),
             claim=claim,
         )
+
+    def _ordered(
+        self, local: LocalBackend, prompt: Prompt, request: Request, caller: Caller
+    ) -> OrderedPrompt:
+        def expected() -> Decision:
+            with local.hold(prompt, caller) as lookup:
+                return self._decide(prompt, lookup)
+
+        most_new = most_tokens(prompt, request.sampling, local.info, self._default_max_tokens)
+        return OrderedPrompt(len(prompt.token_ids), most_new, prompt.documents, request.n, expected)
 
     async def compose_async(self, request: Request, caller: Caller) -> Prompt:
         """Compose the prompt that ``serve`` would send to the local model, for counting its tokens.
@@ -283,7 +325,7 @@ class Pipeline:
             required = replace(generation, require_cached=decision.cached_tokens)
             try:
                 events = local.generate(required)
-                return decision, await _first(events, clock), events
+                return decision, await first_event(events, clock), events
             except HitLost as e:
                 logger.warning("%s: hit lost, served as a miss: %s", generation.request_id, e.message)
                 reason = e.reason
@@ -306,42 +348,3 @@ class Pipeline:
         if reason is not None:
             raise NotReady(f"The model `{model}` is not ready: {reason}.")
         return self._local
-
-    def _fit(self, prompt: Prompt, sampling: Sampling, info: EngineInfo) -> Sampling:
-        """Bound ``max_tokens``, the client's or the default, by the room that is left in the context.
-
-        Agents send the largest answer that their usual model gives, 32,000 tokens and more: a bound that is never
-        reached. It is reduced to the room left, unless that is small: then ContextTooLong, so that the agent shortens
-        its conversation.
-        """
-        prompt_tokens, wanted = len(prompt.token_ids), sampling.max_tokens
-        room = info.max_context - prompt_tokens
-        if room < min(wanted or 1, max(1, info.max_context // ROOM_SHARE)):
-            raise ContextTooLong(
-                limit=info.max_context, prompt_tokens=prompt_tokens, completion_tokens=wanted or 1
-            )
-        if wanted is None:
-            wanted = self._default_max_tokens
-        if wanted is None:
-            return sampling
-        return replace(sampling, max_tokens=max(1, min(wanted, info.room(prompt_tokens))))
-
-
-def _varied(sampling: Sampling, index: int) -> Sampling:
-    """Return the sampling of a further choice: a seed is varied, so that choices differ and are repeatable."""
-    if sampling.seed is None:
-        return sampling
-    return replace(sampling, seed=(sampling.seed + index + 2**63) % 2**64 - 2**63)
-
-
-async def _first(events: AsyncGenerator[Event, None], clock: Timings) -> Started:
-    """Return the first event. On any failure, cancellation included, the generator is closed."""
-    try:
-        with clock.waiting():
-            first = await anext(events, None)
-        if not isinstance(first, Started):
-            raise RuntimeError(f"a generation began with {type(first).__name__}")
-        return first
-    except BaseException:
-        await events.aclose()
-        raise

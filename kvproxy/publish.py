@@ -15,7 +15,8 @@ from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
@@ -60,7 +61,7 @@ class Publisher:
         of tokenising, and ``close`` closes."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
-        self._library = library
+        self.library = library
         self._registry = registry
         self._local = local
         self._default_visibility = default_visibility
@@ -110,8 +111,8 @@ class Publisher:
             await held.enter_async_context(self._locks.of(series(id, caller.scope)))
             current = self._current(id, caller)
             wanted = visibility or (current.visibility if current else self._default_visibility)
-            if wanted == "public":
-                # All publishers share a public id; a private version needs no such lock.
+            if wanted != "private":
+                # All publishers share the ids of public and granted documents; a private version needs no such lock.
                 await held.enter_async_context(self._locks.of(id))
             self._check_free(id, caller, current, wanted)
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
@@ -134,8 +135,10 @@ class Publisher:
         prepared = await asyncio.to_thread(self._prepare, draft.id, draft.text)
         lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
         async with self._pins.reserve(lengths, before) as room:
-            version = await asyncio.to_thread(self._registry.last_version, draft.id, caller.scope) + 1
-            document = replace(draft, version=version, created=int(time.time()))
+            version = await asyncio.to_thread(
+                self._registry.last_version, draft.id, caller.scope, draft.visibility
+            )
+            document = replace(draft, version=version + 1, created=int(time.time()))
             drops = self._pages.drops(document.scope)
             framings = await self._pages.keep_all(document, prepared.prefixes, progress)
             # From here on all or nothing, even if the client disconnects.
@@ -147,7 +150,7 @@ class Publisher:
 
     async def _again(self, ref: DocumentRef, caller: Caller, pinned: bool | None) -> Published:
         """Publish the current version's own text again: only its quarantine and its pin can change."""
-        known = self._library.find(ref)
+        known = self.library.find(ref)
         pin = bool(pinned) and not self._pins.holds(ref)
         lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
         async with self._pins.reserve(lengths, None) as room:
@@ -164,11 +167,15 @@ class Publisher:
 
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Return the view of one version, the current one when ``ref`` names none. Raises DocumentNotFound."""
-        return self._views.of(self._library.resolve(ref, caller).document.ref, caller)
+        return self._views.of(self.library.resolve(ref, caller).document.ref, caller)
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
-        """Return the text as published. Raises DocumentNotFound."""
-        return self._library.resolve(ref, caller).document.text
+        """Return the text as published. Raises DocumentNotFound, and PermissionDenied for a document that the caller
+        may read by a grant: that buys the use of its KV, not its text."""
+        match = self.library.named(ref, caller)
+        if match.confined:
+            raise PermissionDenied(f"Only the publisher of '{ref.id}' can fetch its text; you may read it.")
+        return match.known.document.text
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
         """Delete one version, or all of them when ``ref`` names none.
@@ -178,7 +185,7 @@ class Publisher:
         async with self._locks.of(series(ref.id, caller.scope)):
             found = [
                 known
-                for known in self._library.versions(ref.id, caller)
+                for known in self.library.versions(ref.id, caller)
                 if ref.version in (None, known.document.version)
             ]
             own = [known for known in found if known.document.owner_scope == caller.scope]
@@ -204,15 +211,17 @@ class Publisher:
     def _current(self, id: str, caller: Caller) -> Document | None:
         """Return the newest version that ``caller`` itself has published."""
         own = [
-            k.document for k in self._library.versions(id, caller) if k.document.owner_scope == caller.scope
+            k.document for k in self.library.versions(id, caller) if k.document.owner_scope == caller.scope
         ]
         return own[-1] if own else None
 
     def _check_free(self, id: str, caller: Caller, current: Document | None, wanted: Visibility) -> None:
-        """Check that the id is free. A public id belongs to the publisher of its public versions; private versions
-        of others do not count. Raises PermissionDenied."""
-        taken = self._library.owner(id) not in (None, caller.scope)
-        if taken and (current is None or wanted == "public"):
+        """Check that the id is free. The id of public and granted documents belongs to the publisher of them; private
+        versions of others do not count, nor, for a private version, what others have granted. Raises
+        PermissionDenied."""
+        others = (None, caller.scope)
+        taken = self.library.owner(id) not in others and (current is None or wanted != "private")
+        if taken or (wanted != "private" and self.library.owner(id, granted=True) not in others):
             raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
 
     @property
@@ -264,7 +273,7 @@ class Publisher:
             await self._pages.drop([holding])
             raise
         self._holdings.put(document.ref, holding)
-        self._library.add(known)
+        self.library.add(known)
         await self._pins.follow_publish(room.replaced, document.ref if pinned else None)
         if self._texts is not None:
             await asyncio.to_thread(
@@ -277,12 +286,12 @@ class Publisher:
         """Delete versions: hidden first, so that no new reader finds pages that are being dropped."""
         refs = [known.document.ref for known in found]
         for ref in refs:
-            self._library.remove(ref)
+            self.library.remove(ref)
         try:
             await asyncio.to_thread(self._registry.delete, refs)
         except BaseException:
             for known in found:
-                self._library.add(known)
+                self.library.add(known)
             raise
         await self._pins.drop(refs)
         if self._texts is not None:

@@ -19,6 +19,7 @@ from kvproxy.core import (
     Prompt,
     Sampling,
 )
+from kvproxy.core.prefill_progress import PrefillProgress
 from kvproxy.events import Event
 
 __all__ = [
@@ -75,6 +76,8 @@ class Generation:
     """Tokens that the client expects of the answer, as a source of drafts; None where it said nothing of it."""
     claim: PlacesClaim | None = None
     """Places of the whole request; None: this choice is all of it."""
+    progress: PrefillProgress | None = None
+    """Follows the prefill, for a client that leaves before its end."""
 
 
 @dataclass(frozen=True, slots=True)

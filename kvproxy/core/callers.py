@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -16,8 +17,14 @@ Permission = Literal["read", "publish", "ledger", "metrics", "admin"]
 
 ALL_PERMISSIONS: frozenset[Permission] = frozenset(get_args(Permission))
 
+DEFAULT_PERMISSIONS: frozenset[Permission] = ALL_PERMISSIONS - {"admin"}
+"""The permissions of an API key for which none are named."""
+
 PUBLIC = "public"
 """Scope of the pages of public documents: any caller may read them, only publishing writes them."""
+
+GRANTED = "granted"
+"""The namespace of granted documents, and the beginning of the scopes of their pages."""
 
 _DOCUMENTS = "/documents"
 
@@ -30,9 +37,24 @@ def documents_scope(scope: str) -> str:
     return f"{scope}{_DOCUMENTS}"
 
 
+def granted_scope(id: str, version: int, owner_scope: str) -> str:
+    """Return the scope of the pages of one version of a granted document.
+
+    A version has its own, though versions of one document would share many pages: a grant may be for one version, and
+    whoever may read it must reach the pages of no other.
+
+    Example:
+        ``scope = granted_scope("handbook", 3, caller.scope)``
+    """
+    name = f"{id}\n{version}\n{owner_scope}"
+    return f"{GRANTED}:{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
 def owner_of(scope: str) -> str:
-    """Return the owner of the documents in this scope: the tenant, or PUBLIC, which counts as one owner where the
-    engine is shared."""
+    """Return the owner of the documents in this scope: the tenant; or PUBLIC or GRANTED, each of which counts as one
+    owner where the engine is shared."""
+    if scope.startswith(f"{GRANTED}:"):
+        return GRANTED
     return scope.removesuffix(_DOCUMENTS)
 
 
@@ -51,6 +73,9 @@ class Caller:
     """The id of the API key, for budgets and usage by key; None for a caller without a key."""
     permissions: frozenset[Permission] = ALL_PERMISSIONS
     """The permissions of the API key. A caller of a proxy without keys has all."""
+    granted: tuple[str, ...] = ()
+    """Scopes of granted documents that this request may read: those of the documents in its prompt, set by the
+    pipeline for one request."""
 
     @property
     def cache_scope(self) -> str:
@@ -60,7 +85,15 @@ class Caller:
     @property
     def readable(self) -> tuple[str, ...]:
         """Scopes with pages that this caller may read, in the order in which they are tried."""
-        return (PUBLIC, documents_scope(self.scope), self.cache_scope)
+        return (PUBLIC, documents_scope(self.scope), *self.granted, self.cache_scope)
+
+    def reading(self, scopes: Iterable[str | None]) -> Caller:
+        """Return this caller with those of ``scopes`` that are granted documents'; others change nothing.
+
+        The scopes come from a prompt or a document that this caller was let into: nothing else is asked here.
+        """
+        granted = tuple(dict.fromkeys(s for s in scopes if s is not None and s.startswith(f"{GRANTED}:")))
+        return replace(self, granted=granted) if granted != self.granted else self
 
     def salted(self, hints: CacheHints) -> Caller:
         """Return this caller with the request's salt, which separates its pages from those of any other salt and of
@@ -72,3 +105,12 @@ class Caller:
         if not salt:
             return self
         return replace(self, salt=hashlib.sha256(salt.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+
+
+ANONYMOUS = Caller("anonymous", "local")
+"""The caller of every request to a proxy without API keys."""
+
+
+def scope_of_key(key: str) -> str:
+    """Return the scope of the pages of an API key of the configuration."""
+    return "tenant:" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -31,6 +31,14 @@ class Span:
     restores the published pages; None under any other preamble (the caller's scope then)."""
     quarantined: bool = False
     """Its kept pages are not trusted: the prompt is computed from scratch."""
+    etag: str = ""
+    """sha256 of the version's text, hex."""
+    publisher: str = ""
+    """The publisher's tenant; empty where its scope belongs to no tenant that is known now."""
+    grant: str | None = None
+    """Id of the grant that let the reader in; None where none was needed."""
+    by_reference: bool = False
+    """True when the request named the document and did not send its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,9 @@ class Prompt:
     """Ends of the prefixes that the client marked as reusable, in positions, ascending."""
     reasoning: Reasoning = "none"
     tool_format: str = HERMES
+    confined: bool = False
+    """True when the caller was let into a granted document by reference and has not got its text: no text or token of
+    this prompt may be shown to the caller, or sent to another provider."""
 
 
 @dataclass(frozen=True, slots=True)

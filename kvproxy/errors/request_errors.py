@@ -206,11 +206,23 @@ class OriginRefused(PermissionDenied):
     code = "origin_refused"
 
 
+class SignatureRefused(PermissionDenied):
+    """A signed quote, receipt or statement that this host's keys did not sign, or that was changed. Status 403."""
+
+    code = "signature_refused"
+
+
 class NotFound(KVProxyError):
     """The base of all that is missing: a model, a document, a response, a URL. Status 404."""
 
     status = HTTPStatus.NOT_FOUND
     type = "invalid_request_error"
+
+
+class AccountNotFound(NotFound):
+    """No tenant, API key or grant of this id. Status 404."""
+
+    code = "account_not_found"
 
 
 class ModelNotFound(NotFound):
@@ -245,6 +257,15 @@ class ResponseNotFound(NotFound):
 
     def __init__(self, id: str, *, param: str | None = None) -> None:
         super().__init__(f"Response with id '{id}' not found. Stored responses expire.", param=param)
+
+
+class ReceiptNotFound(NotFound):
+    """A receipt or request that was never booked, or is another party's: the two cannot be told apart. Status 404."""
+
+    code = "receipt_not_found"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"No receipt '{id[:128]}' of a read of yours, or of a document that you publish.")
 
 
 class RouteNotFound(NotFound):

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 from kvproxy.backends.base import BadPage, LocalBackend
 from kvproxy.core import PAGE_TOKENS, DocumentRef
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.holdings import DocumentHolding, Holdings

@@ -11,7 +11,8 @@ from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import FramedPrefix, Framing
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, Verification
-from kvproxy.documents.library.library import KnownDocument, Library, SpelledText
+from kvproxy.documents.library.known_document import KnownDocument, SpelledText
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.spelling import PUBLISHED
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import ContextTooLong, HitLost
@@ -105,7 +106,8 @@ class Verifier:
                 completion_tokens=new_tokens,
             )
         try:
-            comparison = await self._local.compare(prompt, caller, min(new_tokens, room), counted.begin())
+            reader = caller.reading(span.scope for span in prompt.documents)
+            comparison = await self._local.compare(prompt, reader, min(new_tokens, room), counted.begin())
         except HitLost as e:
             return Verification(str(ref), case.name, exact=False, note=e.message)
         return _judge(ref, case, comparison)

@@ -9,7 +9,8 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
-from kvproxy.documents.library.library import KnownDocument, Library, SpelledText
+from kvproxy.documents.library.known_document import KnownDocument, SpelledText
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import DocumentNotFound
 from kvproxy.publishing.holdings import Holdings
@@ -66,7 +67,10 @@ class DocumentViews:
             characters=len(document.text),
             tokens=len(known.tokenized.token_ids),
             created=document.created,
-            framings=tuple(self._framing(f, caller) for f in self._holdings.get(document.ref).framings),
+            framings=tuple(
+                self._framing(f, caller.reading([document.scope]))
+                for f in self._holdings.get(document.ref).framings
+            ),
             quarantined=known.quarantined,
             pinned=document.ref in self._pinned,
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),

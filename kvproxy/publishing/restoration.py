@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import FramedPrefix
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEntry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline, Reply
@@ -71,3 +72,5 @@ STREAMING = web.RequestKey("STREAMING", bool)
 """Set once a stream's headers are out: no other response may follow."""
 REPLY = web.RequestKey("REPLY", Reply)
 """The local model's reply, once its first token is known; the first one where the request has several prompts."""
+BILL = web.RequestKey("BILL", Bill)
+"""The bill of a request for a model, from before its prompt is composed."""

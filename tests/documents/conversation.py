@@ -18,7 +18,8 @@ from kvproxy.core import (
     ToolCall,
 )
 from kvproxy.documents.library.document import Document, Framing, etag_of
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer

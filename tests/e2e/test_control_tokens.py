@@ -8,7 +8,8 @@ import pytest
 
 from kvproxy.core import Caller, ChatRequest, DocumentPart, DocumentRef, Message, TextPart
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.library import KnownDocument
+from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.prompts.compose import Composer
 from tests.test_publish import ALICE, BOB, FRAMINGS, LINES, TEXT, Shop, folder
 

@@ -22,6 +22,7 @@ from kvproxy.backends.base import (
     PlacesClaim,
 )
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
+from kvproxy.backends.embedded.generation_jobs import generation_job
 from kvproxy.backends.embedded.hit_comparison import Comparer
 from kvproxy.backends.embedded.kept_pages import DeletableStore, add_stored_pages, discard_pages
 from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
@@ -29,7 +30,6 @@ from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
 from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
-from kvproxy.engine.decode.sampler import fresh_seed
 from kvproxy.engine.decode.speculation import DraftCounts
 from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.fairness.places import Claim
@@ -89,33 +89,19 @@ class EmbeddedBackend:
         return self._engine.claim(caller.scope, count, again=again)
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
-        sampling, prompt, caller = generation.sampling, generation.prompt, generation.caller
-        shared = next((s for s in prompt.documents if s.scope is not None), None)
-        grammar = await self._compiled(generation.constraint, caller)
+        grammar = await self._compiled(generation.constraint, generation.caller)
         hit = generation.require_cached > 0
         samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
-        job = Job(
-            id=generation.request_id,
-            token_ids=prompt.token_ids,
-            sampling=sampling,
-            max_tokens=sampling.max_tokens or max(1, self.info.room(len(prompt.token_ids))),
-            scope=caller.cache_scope,
-            readable=caller.readable,
-            open_ended=sampling.max_tokens is None,
-            seed=fresh_seed() if sampling.seed is None else sampling.seed,
-            tenant=caller.scope,
-            shared_end=0 if shared is None else shared.end,
-            shared_scope=None if shared is None else shared.scope,
-            require_cached=generation.require_cached,
-            reuse=not generation.fresh,
-            register=not generation.fresh,
-            keep_until=generation.keep_until,
-            score_from=None if samples is None else generation.require_cached,
-            constraint=None if grammar is None else grammar.start(),
-            predicted=generation.predicted,
-        )
+        room = max(1, self.info.room(len(generation.prompt.token_ids)))
+        job = generation_job(generation, room, grammar, scored=samples is not None)
         holder: list[Sequence] = []
-        async with aclosing(self.run(job, started=holder.append, claim=generation.claim)) as events:
+
+        def submitted(sequence: Sequence) -> None:
+            holder.append(sequence)
+            if generation.progress is not None:
+                generation.progress.follow(lambda: (sequence.hit_tokens, sequence.computed))
+
+        async with aclosing(self.run(job, started=submitted, claim=generation.claim)) as events:
             async for event in events:
                 if samples is not None and isinstance(event, Finished):
                     samples.put(ServedHit(generation, holder[0]))

@@ -117,14 +117,19 @@ def sampling_arguments(sampling: Sampling, *, transparent: bool) -> dict[str, An
     return asked | ({"extra_body": extra} if transparent and extra else {})
 
 
-def with_format(plain: dict[str, Any], sampling: dict[str, Any], *, transparent: bool) -> dict[str, Any]:
-    """Return the whole of a fallback's arguments. ``plain`` may have ``structured_outputs``, which only engines of
+def with_format(
+    plain: dict[str, Any], sampling: dict[str, Any], *, transparent: bool, confined: bool = False
+) -> dict[str, Any]:
+    """Return the whole of a fallback's arguments. A ``confined`` prompt may go to no other provider: it has no
+    fallback. ``plain`` may have ``structured_outputs``, which only engines of
     OpenAI's dialect know: where another upstream could answer, none may, rather than one that has not heard of it.
 
     Example: ``with_format(plain, {"temperature": 0}, transparent=True)``
     """
     plain = dict(plain)
     wanted = plain.pop("structured_outputs", None)
+    if confined:
+        return {**plain, **sampling, "disable_fallbacks": True}
     if wanted is None:
         return {**plain, **sampling}
     if not transparent:

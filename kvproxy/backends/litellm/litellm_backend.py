@@ -142,15 +142,13 @@ class LitellmBackend:
         """On litellm's loop: the events of a fallback, none where the engine has started."""
         transparent = self._transparent_fallbacks()
         call = {
-            "model": self._local_name,
-            "metadata": {_TICKET: name},
-            "num_retries": 0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
+            **{"model": self._local_name, "metadata": {_TICKET: name}, "num_retries": 0},
+            **{"stream": True, "stream_options": {"include_usage": True}},
             **with_format(
                 plain,
                 sampling_arguments(ticket.generation.sampling, transparent=transparent),
                 transparent=transparent,
+                confined=ticket.generation.prompt.confined,
             ),
         }
         fallback = FallbackReader()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kvproxy.core import PUBLIC, DocumentRef, Visibility, documents_scope
+from kvproxy.core import GRANTED, PUBLIC, DocumentRef, Visibility, documents_scope, granted_scope
 from kvproxy.documents.library.spelling import PUBLISHED, strip_front
 from kvproxy.errors import DocumentRejected
 
@@ -34,7 +35,7 @@ class Document:
     @property
     def ref(self) -> DocumentRef:
         """The reference to exactly this version."""
-        return DocumentRef(self.id, self.version, None if self.visibility == "public" else self.owner_scope)
+        return DocumentRef(self.id, self.version, _namespaces(self.owner_scope)[self.visibility])
 
     @property
     def series(self) -> str:
@@ -44,11 +45,25 @@ class Document:
     @property
     def scope(self) -> str:
         """The scope of its published pages."""
-        return PUBLIC if self.visibility == "public" else documents_scope(self.owner_scope)
+        return pages_scope(self.id, self.version, self.visibility, self.owner_scope)
 
-    def visible_to(self, scope: str) -> bool:
-        """Return whether callers of ``scope`` may see it."""
-        return self.visibility == "public" or self.owner_scope == scope
+
+def _namespaces(owner_scope: str) -> Mapping[str, str | None]:
+    """Return, by visibility, the owner in a document's reference: each names the versions of an id by itself."""
+    return {"public": None, "granted": GRANTED, "private": owner_scope}
+
+
+def pages_scope(id: str, version: int, visibility: str, owner_scope: str) -> str:
+    """Return the scope of a version's published pages.
+
+    Example:
+        ``scope = pages_scope("handbook", 3, "granted", caller.scope)``
+    """
+    if visibility == "public":
+        return PUBLIC
+    if visibility == "granted":
+        return granted_scope(id, version, owner_scope)
+    return documents_scope(owner_scope)
 
 
 def series(id: str, owner_scope: str) -> str:

@@ -2,69 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby, takewhile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
 
-from kvproxy.core import PUBLIC, Caller, DocumentRef
-from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument
-from kvproxy.documents.library.spelling import PUBLISHED
+from kvproxy.core import GRANTED, PUBLIC, Caller, DocumentRef
+from kvproxy.documents.library.granted_documents import GrantedDocuments
+from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument
+from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
 from kvproxy.documents.library.text_prefixes import TextPrefixes
-from kvproxy.errors import DocumentNotFound
-
-
-@dataclass(frozen=True, slots=True)
-class SpelledText:
-    """A document's text in another spelling than the published one."""
-
-    name: str
-    text: str
-    tokenized: TokenizedDocument
-
-    @property
-    def leading(self) -> str:
-        """The white space before its core."""
-        return "".join(takewhile(str.isspace, self.text))
-
-
-@dataclass(frozen=True, slots=True)
-class KnownDocument:
-    """A document version with its tokens, as the composer needs it."""
-
-    document: Document
-    tokenized: TokenizedDocument
-    prefixes: tuple[FramedPrefix, ...]
-    """Its published framings, of all its spellings."""
-    quarantined: str | None = None
-    """The reason that its kept pages are not used, for its readers; None while they are."""
-    others: tuple[SpelledText, ...] = ()
-    """Its other spellings."""
-
-    @property
-    def spellings(self) -> tuple[SpelledText, ...]:
-        """All spellings, the published one first."""
-        return (SpelledText(PUBLISHED, self.document.text, self.tokenized), *self.others)
-
-    @property
-    def matches(self) -> list[DocumentMatch]:
-        """One match for each distinct core: some spellings differ only in the text before it."""
-        cores = {spelled.tokenized.core: spelled.tokenized for spelled in reversed(self.spellings)}
-        return [DocumentMatch(self, tokenized) for tokenized in cores.values()]
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentMatch:
-    """A document in one of its spellings, as found in a text."""
-
-    known: KnownDocument
-    tokenized: TokenizedDocument
-
-    @property
-    def rank(self) -> tuple[int, bool, bool, int]:
-        """The sort key, best first: the longest match; of equal texts the public one, whose pages all readers
-        share, then the one published in this spelling, then the newest."""
-        document, respelled = self.known.document, self.tokenized is not self.known.tokenized
-        return (-len(self.tokenized.core), document.visibility != "public", respelled, -document.version)
+from kvproxy.errors import DocumentNotFound, PermissionDenied
 
 
 class Library:
@@ -75,7 +21,10 @@ class Library:
     results and, since its text lies in an index of its owner's, in time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rights: ReadingRights | None = None) -> None:
+        """``rights``: the answers about granted documents; without them each is its publisher's alone."""
+        self.rights: ReadingRights = rights or OwnersOnly()
+        self._granted = GrantedDocuments(self.rights)
         self._versions: dict[str, dict[int, KnownDocument]] = {}
         """By ``DocumentRef.name``, then by version, ascending."""
         self._texts: dict[str, TextPrefixes[DocumentMatch]] = {}
@@ -94,7 +43,8 @@ class Library:
 
     def ids(self, caller: Caller) -> list[str]:
         """Return the ids with a version that ``caller`` may see, sorted."""
-        return sorted({_id_of(name) for name in self._versions if _owner_in(name) in ("", caller.scope)})
+        names = {name for name in self._versions if _owner_in(name) in ("", caller.scope)}
+        return sorted({_id_of(name) for name in names} | self._granted.ids(caller))
 
     def add(self, known: KnownDocument) -> None:
         """Make a version findable, replacing the same version if present: a reader sees the one or the other."""
@@ -103,6 +53,10 @@ class Library:
         self._versions[ref.name] = {version: versions[version] for version in sorted(versions)}
         self._count += before is None
         self._quarantined += known.quarantined is not None
+        if known.document.visibility == "granted":
+            self._quarantined -= before is not None and before.quarantined is not None
+            self._granted.put(known)
+            return
         texts = self._texts.setdefault(_seen_by(known), TextPrefixes())
         for match in known.matches:
             core = match.tokenized.core
@@ -133,6 +87,8 @@ class Library:
     def _unindex(self, known: KnownDocument, kept: Collection[str]) -> None:
         """Remove a version's texts from the index, except for those in ``kept``."""
         scope, ref = _seen_by(known), known.document.ref
+        if self._granted.take(ref):
+            return
         texts = self._texts[scope]
         for match in known.matches:
             core = match.tokenized.core
@@ -156,41 +112,55 @@ class Library:
 
         Private versions of other owners under this id are not even looked at.
         """
-        public = self._versions.get(document_id, {})
-        private = self._versions.get(DocumentRef(document_id, owner=caller.scope).name, {})
-        return sorted(
-            (*public.values(), *private.values()),
-            key=lambda known: (known.document.owner_scope == caller.scope, known.document.version),
+        public, granted, private = self._named(document_id, caller)
+        readable = (
+            known for known in granted.values() if self._granted.right(known.document, caller).allowed
         )
+        return sorted((*public.values(), *readable, *private.values()), key=_own_last(caller))
 
-    def owner(self, document_id: str) -> str | None:
-        """Return the scope of the publisher with public versions under this id; None when there are none."""
-        versions = self._versions.get(document_id)
+    def owner(self, document_id: str, *, granted: bool = False) -> str | None:
+        """Return the scope of the publisher with public versions under this id, or with granted ones; None when
+        there are none."""
+        versions = self._versions.get(DocumentRef(document_id, owner=GRANTED if granted else None).name)
         return next(iter(versions.values())).document.owner_scope if versions else None
 
     def resolve(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> KnownDocument:
-        """Return the version ``ref`` names, or the newest that ``caller`` may see; its own before another
-        publisher's.
-
-        Raises DocumentNotFound.
+        """Return the version ``ref`` names, as ``named`` does. Raises DocumentNotFound, PermissionDenied.
 
         Example:
             ``known = library.resolve(DocumentRef("handbook"), caller, param="messages[0].content")``
         """
-        public = self._versions.get(ref.id, {})
-        private = self._versions.get(DocumentRef(ref.id, owner=caller.scope).name, {})
-        if ref.version is not None:
-            found = [private.get(ref.version), public.get(ref.version)]
-        else:
-            newest = [next(reversed(versions.values())) for versions in (private, public) if versions]
-            newest.sort(
-                key=lambda known: (known.document.owner_scope == caller.scope, known.document.version)
-            )
-            found = [*reversed(newest)]
-        for known in found:
-            if known is not None:
-                return known
+        return self.named(ref, caller, param=param).known
+
+    def named(self, ref: DocumentRef, caller: Caller, *, param: str | None = None) -> DocumentMatch:
+        """Return the version ``ref`` names, or the newest that ``caller`` may see; its own before another
+        publisher's.
+
+        Raises DocumentNotFound, also for a granted document that the caller never had a grant for; PermissionDenied
+        where its grant has ended or is used up.
+
+        Example:
+            ``match = library.named(DocumentRef("handbook"), caller, param="messages[0].content")``
+        """
+        named = (known for versions in self._named(ref.id, caller) for known in versions.values())
+        found = [known for known in named if ref.version in (None, known.document.version)]
+        refusal: str | None = None
+        for known in sorted(found, key=_own_last(caller), reverse=True):
+            if known.document.visibility != "granted":
+                return DocumentMatch(known, known.tokenized, by_reference=True)
+            right = self._granted.right(known.document, caller)
+            if right.allowed:
+                other = known.document.owner_scope != caller.scope
+                return DocumentMatch(known, known.tokenized, right.grant, by_reference=True, confined=other)
+            refusal = refusal or self.rights.refusal(known.document, caller)
+        if refusal is not None:
+            raise PermissionDenied(f"'{ref}' cannot be read: {refusal}", param=param)
         raise DocumentNotFound(str(ref), param=param)
+
+    def _named(self, id: str, caller: Caller) -> tuple[dict[int, KnownDocument], ...]:
+        """Return the versions of an id that are public, granted, and the caller's private ones."""
+        owners = (None, GRANTED, caller.scope)
+        return tuple(self._versions.get(DocumentRef(id, owner=owner).name, {}) for owner in owners)
 
     def find_at_front(self, text: str, caller: Caller) -> DocumentMatch | None:
         """Return the longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
@@ -200,11 +170,18 @@ class Library:
         found = [
             match for scope in (PUBLIC, caller.scope) if (match := self._longest(text, scope)) is not None
         ]
+        granted = self._granted.find_at_front(text, caller)
+        found += [granted] if granted is not None else []
         return min(found, key=lambda match: match.rank, default=None)
 
     def _longest(self, text: str, scope: str) -> DocumentMatch | None:
         texts = self._texts.get(scope)
         return next((matches[0] for matches in texts.starting(text) if matches), None) if texts else None
+
+
+def _own_last(caller: Caller) -> Callable[[KnownDocument], tuple[bool, int]]:
+    """Return the sort key that puts another publisher's versions before the caller's own, oldest first."""
+    return lambda known: (known.document.owner_scope == caller.scope, known.document.version)
 
 
 def _id_of(name: str) -> str:
@@ -217,7 +194,7 @@ def _owner_in(name: str) -> str:
 
 
 def _seen_by(known: KnownDocument) -> str:
-    """Return the scope that a document is visible to."""
+    """Return the scope whose index a public or private document's texts are in."""
     return PUBLIC if known.document.visibility == "public" else known.document.owner_scope
 
 

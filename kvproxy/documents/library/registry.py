@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kvproxy.core import PUBLIC, DocumentRef, Kept, documents_scope, stored_key
+from kvproxy.core import GRANTED, DocumentRef, Kept, Visibility, stored_key
 from kvproxy.documents.library import registry_rescue
-from kvproxy.documents.library.document import Document
+from kvproxy.documents.library.document import Document, pages_scope
 from kvproxy.documents.library.registry_rows import (
     IDS,
     KEPT,
@@ -125,6 +125,9 @@ class Registry:
         """
         with self._transaction() as db:
             _note_number(db, document.ref.name, document.version)
+            if document.visibility == "granted":
+                # A private version of this publisher may not come back under a granted one's number either.
+                _note_number(db, DocumentRef(document.id, owner=document.owner_scope).name, document.version)
             version = (
                 document.ref.name,
                 document.version,
@@ -177,11 +180,21 @@ class Registry:
                 "DELETE FROM versions WHERE id = ? AND version = ?", [(r.name, r.version) for r in refs]
             )
 
-    def last_version(self, document_id: str, owner_scope: str | None = None) -> int:
-        """Return the highest version number ever used for this id, by public versions of any publisher or private
-        ones of this owner, deleted ones included; 0 for a new id."""
-        names = (document_id, DocumentRef(document_id, owner=owner_scope).name)
-        ((last,),) = self._rows("SELECT max(last_version) FROM ids WHERE id IN (?, ?)", names)
+    def last_version(
+        self, document_id: str, owner_scope: str | None = None, visibility: Visibility = "public"
+    ) -> int:
+        """Return the highest version number ever used for this id, deleted versions included; 0 for a new id.
+
+        Public versions of any publisher count, private and granted ones of this owner, and those granted by others
+        only for a version that is to be public or granted: a private version's number tells nothing of them.
+
+        Example:
+            ``number = registry.last_version("handbook", caller.scope, "private") + 1``
+        """
+        owners = [None, owner_scope, *([] if visibility == "private" else [GRANTED])]
+        names = tuple({DocumentRef(document_id, owner=owner).name for owner in owners})
+        marks = ", ".join("?" * len(names))
+        ((last,),) = self._rows(f"SELECT max(last_version) FROM ids WHERE id IN ({marks})", names)
         return int(last or 0)
 
     def load(self) -> list[RegistryEntry]:
@@ -210,10 +223,11 @@ class Registry:
         """Return, for each page that belongs to a document, the scope of its oldest publisher, by its key in the
         page store."""
         owners: dict[bytes, str] = {}
-        for visibility, owner, blob in self._rows(
-            "SELECT visibility, owner_scope, pages FROM versions JOIN kept USING (id, version) ORDER BY versions.rowid"
+        for name, version, visibility, owner, blob in self._rows(
+            "SELECT id, version, visibility, owner_scope, pages "
+            "FROM versions JOIN kept USING (id, version) ORDER BY versions.rowid"
         ):
-            scope = PUBLIC if visibility == "public" else documents_scope(owner)
+            scope = pages_scope(id_of(name), version, visibility, owner)
             for page in parse_pages(blob):
                 owners.setdefault(stored_key(page.key, scope), owner)
         return owners

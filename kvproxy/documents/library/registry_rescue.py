@@ -58,7 +58,8 @@ def make_sound(path: Path) -> None:
     try:
         with closing(sqlite3.connect(path)) as db:
             version, faults = _examine(path, db)
-            old = read_rows(db) if version == 1 and not faults else None
+            imported = version in (1, 2) and not faults
+            old = read_rows(db, with_digests=version == 2) if imported else None
             if old is not None:
                 # The log's content goes into the file, so that the log may be removed before the file is replaced.
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -74,14 +75,14 @@ def make_sound(path: Path) -> None:
 
 
 def _import(path: Path, old: RescuedRows) -> None:
-    """Replace a sound database of schema 1 by one with digests."""
+    """Replace a sound database of an older schema by one of this schema."""
     part = _write(path, old)
     for name in _files(path):
         if name != path:
             name.unlink()
     part.replace(path)
     _sync(path.parent)
-    logger.info("document registry %s: written anew, each row with its digest and its owner", path)
+    logger.info("document registry %s: written anew in schema %d, no row lost", path, rows.SCHEMA_VERSION)
 
 
 def damage_reports(path: Path) -> list[str]:
@@ -126,16 +127,16 @@ def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
     schema = {
         name: sql for name, sql in db.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")
     }
-    wanted = {t.name: t.sql for t in rows.TABLES}
+    wanted = rows.BEFORE_GRANTS if version == 2 else {t.name: t.sql for t in rows.TABLES}
     if not schema and version == 0:
         return 0, []
-    if schema != wanted and version not in (1, rows.SCHEMA_VERSION):
+    if schema != wanted and version not in (1, 2, rows.SCHEMA_VERSION):
         raise SetupError(
             f"{path} was written by another version of kvproxy (schema {version}); use that version"
         )
     faults = [str(row[0]) for row in db.execute("PRAGMA integrity_check") if row[0] != "ok"]
     if schema == wanted:
-        faults += ["the schema's version is damaged"] if version != rows.SCHEMA_VERSION else []
+        faults += ["the schema's version is damaged"] if version not in (2, rows.SCHEMA_VERSION) else []
         for table in rows.TABLES:
             for row in db.execute(f"SELECT * FROM {table.name}"):
                 reason = rows.row_fault(table, row)
@@ -143,7 +144,7 @@ def _examine(path: Path, db: sqlite3.Connection) -> tuple[int, list[str]]:
         faults += [
             f"row {r[1]} of {r[0]} has no parent" for r in db.execute("PRAGMA foreign_key_check").fetchall()
         ]
-        return rows.SCHEMA_VERSION, faults
+        return version, faults
     names = {t.name for t in rows.TABLES}
     if version == 1 and {"ids", "versions", "kept"} <= set(schema) <= names:
         return 1, faults

@@ -15,8 +15,11 @@ from typing import Any
 from kvproxy.core import DocumentRef, Kept, KeptPage
 from kvproxy.documents.library.document import Document
 
-SCHEMA_VERSION = 2
-"""Schema 1 had no digests, and private documents had no owner in their ``id``; it is imported."""
+SCHEMA_VERSION = 3
+"""Schema 1 had no digests, and private documents had no owner in their ``id``; schema 2 had no granted documents. Both
+are imported. The digests of 2 and 3 are the same."""
+
+VISIBILITIES = ("public", "granted", "private")
 
 PAGE = struct.Struct("<32sI")
 """A page's key and its tokens, in ``kept.pages``."""
@@ -60,7 +63,7 @@ VERSIONS = Table(
     version INTEGER NOT NULL CHECK (version > 0),
     text BLOB NOT NULL,
     etag TEXT NOT NULL,
-    visibility TEXT NOT NULL CHECK (visibility IN ('public', 'private')),
+    visibility TEXT NOT NULL CHECK (visibility IN ('public', 'granted', 'private')),
     owner_scope TEXT NOT NULL,
     created INTEGER NOT NULL,
     digest BLOB NOT NULL,
@@ -116,6 +119,9 @@ PINNED = Table(
 TABLES = (IDS, VERSIONS, KEPT, QUARANTINED, PINNED)
 """Parents before children."""
 
+BEFORE_GRANTS = {t.name: t.sql.replace("'granted', ", "") for t in TABLES}
+"""The tables of schema 2, by name."""
+
 SCHEMA = f"BEGIN; {'; '.join(t.sql for t in TABLES)}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
 
 
@@ -144,7 +150,7 @@ def row_fault(table: Table, row: Sequence[Value], *, with_digest: bool = True) -
         assert isinstance(version, int) and isinstance(text, bytes)
         if hashlib.sha256(text).hexdigest() != etag:
             return "the text does not match its ETag"
-        if version < 1 or values[4] not in ("public", "private"):
+        if version < 1 or values[4] not in VISIBILITIES:
             return "a column differs from the row as written"
     if table is KEPT and (len(_blob(values[4])) % 4 or len(_blob(values[5])) % PAGE.size):
         return "tokens or pages are cut off"

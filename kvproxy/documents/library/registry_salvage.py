@@ -26,16 +26,19 @@ class RescuedRows:
         self.found[table.name].setdefault(values[: table.key], values)
 
 
-def read_rows(db: sqlite3.Connection) -> RescuedRows:
-    """Read the rows of a database without digests. Raises sqlite3.Error."""
+def read_rows(db: sqlite3.Connection, *, with_digests: bool = False) -> RescuedRows:
+    """Read the rows of a database of schema 1, without digests, or of schema 2. Raises sqlite3.Error."""
     rescued = RescuedRows()
     there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
     for table in rows.TABLES:
         if table.name not in there:
             continue
-        for row in db.execute(f"SELECT {', '.join(table.columns)} FROM {table.name}"):
-            _sort(rescued, table, row, with_digest=False)
-    rescued.found = rows.named_by_owner(rescued.found)
+        for row in db.execute(
+            f"SELECT {'*' if with_digests else ', '.join(table.columns)} FROM {table.name}"
+        ):
+            _sort(rescued, table, row, with_digest=with_digests)
+    if not with_digests:
+        rescued.found = rows.named_by_owner(rescued.found)
     return rescued
 
 

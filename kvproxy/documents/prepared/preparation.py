@@ -8,7 +8,7 @@ from typing import Literal
 
 from kvproxy import __version__
 from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument
-from kvproxy.documents.library.library import KnownDocument, SpelledText
+from kvproxy.documents.library.known_document import KnownDocument, SpelledText
 from kvproxy.documents.library.spelling import PUBLISHED, spellings
 from kvproxy.documents.prompts.compose import Composer
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import Document, FramedPrefix, JoinPoint, TokenizedDocument, etag_of
-from kvproxy.documents.library.library import SpelledText
+from kvproxy.documents.library.known_document import SpelledText
 from kvproxy.documents.library.spelling import spellings
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.store.sqlite.sqlite_read_only import read_only

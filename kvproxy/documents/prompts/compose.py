@@ -15,7 +15,10 @@ from kvproxy.documents.library.spelling import PUBLISHED
 from kvproxy.documents.prompts.history import History
 from kvproxy.documents.prompts.message_contents import Contents
 from kvproxy.documents.prompts.model_format import model_format
-from kvproxy.documents.prompts.placed_prompt import PlacedPrompt, document_span, published_tokens
+from kvproxy.documents.prompts.placed_prompt import (
+    PlacedPrompt,
+    document_spans,
+)
 from kvproxy.documents.prompts.plain_call import format_fields, plain_call
 from kvproxy.documents.prompts.request_weight import request_weight
 from kvproxy.documents.prompts.roles import arrange, shown_roles
@@ -150,11 +153,7 @@ class Composer:
         documents = [match.tokenized for match in contents.slots]
         placed = self._place(rendered, documents, self._joiner, caller.scope, budget)
         token_ids = tuple(placed.token_ids)
-        begun = {id(match.known): published_tokens(match.known, token_ids) for match in contents.slots}
-        spans = [
-            document_span(known := contents.slots[slot].known, place, begun[id(known)])
-            for slot, place in placed.places
-        ]
+        spans = document_spans(placed, contents.slots, self.library.rights.publisher)
         ends = {place.end: span.end for (_, place), span in zip(placed.places, spans, strict=True)}
         # A mark that decides only the template's own words marks no text of the client's.
         stops = [ends.get(p, p) for m, p, own in placed.stops if own or contents.marked[m] > 0]
@@ -164,6 +163,7 @@ class Composer:
             marks=tuple(sorted({stop for stop in stops if stop > 0})),
             reasoning=reasoning_state(rendered, thinks=self.format.thinks),
             tool_format=self.format.tool_format,
+            confined=contents.confined,
         )
 
     def _listed_tools(self, tools: Sequence[Tool], caller: Caller) -> RenderedTools | None:
@@ -232,10 +232,7 @@ class Composer:
         spans: tuple[Span, ...] = ()
         if isinstance(request.prompt, str):
             budget.expect(self._tokenizer.least_tokens(request.prompt))
-            tokens, known, place = self._texts.place(request.prompt, caller, self._joiner, budget)
-            token_ids = tuple(tokens)
-            if known is not None and place is not None:
-                spans = (document_span(known, place, published_tokens(known, token_ids)),)
+            token_ids, spans = self._texts.place(request.prompt, caller, self._joiner, budget)
         else:
             budget.check(len(request.prompt))
             token_ids = self._texts.checked_ids(request.prompt, "prompt")

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from kvproxy.core import Caller, DocumentPart, Message, Role
-from kvproxy.documents.library.library import DocumentMatch, Library
+from kvproxy.documents.library.known_document import DocumentMatch
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.tokens.escape import Escape, check_unicode
+from kvproxy.errors import InvalidRequest
 
 JOINT = "\n"
 """The text between the parts of one message, texts and documents alike."""
 
 
 def plain_text(index: int, message: Message, library: Library, caller: Caller) -> str:
-    """Return a message's text, with documents in full. Raises DocumentNotFound and InvalidRequest.
+    """Return a message's text, with documents in full, but for those whose text may not leave this process: of these
+    their name, in brackets. Raises DocumentNotFound and InvalidRequest.
 
     Example:
         ``text = plain_text(0, request.messages[0], library, caller)``
@@ -22,8 +25,9 @@ def plain_text(index: int, message: Message, library: Library, caller: Caller) -
     for j, part in enumerate(message.content):
         where = f"messages[{index}].content[{j}]"
         if isinstance(part, DocumentPart):
-            known = library.resolve(part.document, caller, param=f"{where}.document")
-            texts.append(known.document.text)
+            match = library.named(part.document, caller, param=f"{where}.document")
+            document = match.known.document
+            texts.append(f"[{document.ref}]" if match.confined else document.text)
         else:
             texts.append(check_unicode(part.text, where))
     return JOINT.join(texts)
@@ -51,7 +55,10 @@ class Contents:
         self.slots: list[DocumentMatch] = []
         self.marked: list[int] = []
         """For each mark, the index of its message."""
+        self.confined = False
+        """Whether a document is among them whose text may not leave this process."""
         self._fit = [role in copied for role in shown]
+        self._copied = copied
         self._library = library
         self._escape = escape
         self._caller = caller
@@ -73,15 +80,17 @@ class Contents:
 
     def _text(self, index: int, message: Message, carriers: Collection[tuple[int, int]]) -> str:
         if not self._fit[index]:
+            self._refuse_confined(index, message)
             text = plain_text(index, message, self._library, self._caller)
             return self._escape.assistant(text) if message.role == "assistant" else self._escape.text(text)
         pieces: list[str] = []
         for j, part in enumerate(message.content):
             where = f"messages[{index}].content[{j}]"
-            named = None
+            named: DocumentMatch | None = None
             if isinstance(part, DocumentPart):
-                known = self._library.resolve(part.document, self._caller, param=f"{where}.document")
-                text, named = known.document.text, DocumentMatch(known, known.tokenized)
+                named = self._library.named(part.document, self._caller, param=f"{where}.document")
+                text = named.known.document.text
+                self.confined = self.confined or named.confined
             else:
                 text = check_unicode(part.text, where)
             marked = (index, j) in carriers
@@ -89,6 +98,19 @@ class Contents:
                 self.marked.append(index)
             pieces.append(self._piece(text, named, marked=marked))
         return JOINT.join(pieces)
+
+    def _refuse_confined(self, index: int, message: Message) -> None:
+        """Refuse a granted document where it would be plain text, which is neither found again nor paid for. Raises
+        InvalidRequest."""
+        for j, part in enumerate(message.content):
+            param = f"messages[{index}].content[{j}].document"
+            if isinstance(part, DocumentPart):
+                if self._library.named(part.document, self._caller, param=param).confined:
+                    raise InvalidRequest(
+                        f"'{part.document}' is read by a grant; this model shows it in messages of the roles "
+                        f"{', '.join(sorted(self._copied))} only.",
+                        param=param,
+                    )
 
     def _piece(self, text: str, named: DocumentMatch | None, *, marked: bool) -> str:
         """Return the escaped text of a part. ``named``: the document that ``text`` is, where the client referenced

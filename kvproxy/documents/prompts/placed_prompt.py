@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kvproxy.core import Span
-from kvproxy.documents.library.library import KnownDocument
+from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument
 from kvproxy.documents.tokens.escape import Segments
 from kvproxy.documents.tokens.token_join import DocumentPlace, Joined
 
@@ -34,16 +35,46 @@ def published_tokens(known: KnownDocument, token_ids: tuple[int, ...]) -> int:
     return max(begun, default=0)
 
 
-def document_span(known: KnownDocument, place: DocumentPlace, begun: int) -> Span:
+def document_spans(
+    placed: PlacedPrompt, matches: Sequence[DocumentMatch], publisher_of: Callable[[str], str]
+) -> tuple[Span, ...]:
+    """Return the span of each document of ``placed``, in order; ``matches`` are the documents by slot.
+
+    Example:
+        ``spans = document_spans(placed, contents.slots, rights.publisher)``
+    """
+    token_ids = tuple(placed.token_ids)
+    begun = {id(match.known): published_tokens(match.known, token_ids) for match in matches}
+    return tuple(
+        document_span(
+            match := matches[slot],
+            place,
+            begun[id(match.known)],
+            publisher_of(match.known.document.owner_scope),
+        )
+        for slot, place in placed.places
+    )
+
+
+def document_span(match: DocumentMatch, place: DocumentPlace, begun: int, publisher: str) -> Span:
     """Return the span, in the document's own scope when the prompt starts with a published prefix of ``begun`` tokens.
 
     Example:
-        ``span = document_span(known, place, published_tokens(known, token_ids))``
+        ``span = document_span(match, place, published_tokens(match.known, token_ids), "alice")``
     """
-    bad = known.quarantined is not None
-    if begun > place.start:
-        return Span(known.document.ref, place.start, begun, known.document.scope, bad)
-    return Span(known.document.ref, place.start, place.end, quarantined=bad)
+    document = match.known.document
+    own = begun > place.start
+    return Span(
+        document.ref,
+        place.start,
+        begun if own else place.end,
+        document.scope if own else None,
+        quarantined=match.known.quarantined is not None,
+        etag=document.etag,
+        publisher=publisher,
+        grant=match.grant,
+        by_reference=match.by_reference,
+    )
 
 
 def _starts(token_ids: tuple[int, ...], prefix: tuple[int, ...]) -> bool:

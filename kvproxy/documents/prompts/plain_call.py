@@ -22,6 +22,7 @@ from kvproxy.documents.prompts.message_contents import plain_text
 def plain_call(request: ChatRequest, library: Library, caller: Caller) -> dict[str, Any]:
     """Return the body, without model, sampling and streaming parameters. Raises DocumentNotFound and InvalidRequest.
 
+    A document that the caller may read by a grant is named and not written out: its text goes to no other model.
     Reasoning of earlier answers is left out: it is this model's own, and other models refuse the field.
 
     Example:

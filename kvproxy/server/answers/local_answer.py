@@ -13,10 +13,12 @@ from typing import Protocol
 from aiohttp import web
 
 from kvproxy.backends.base import PlacesClaim
+from kvproxy.charging.request_bill import Bill
 from kvproxy.core import ChatRequest, LeftOut
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import Reply, Request
+from kvproxy.server.answers.charged_answer import charged, preview_headers, settled_headers
 from kvproxy.server.answers.client_stream import SseStream, deadline
 from kvproxy.server.components import CALLER, COMPONENTS, REPLY, REQUEST_ID
 from kvproxy.telemetry.request_timer import Timings
@@ -56,15 +58,37 @@ class StreamEncoder(Protocol):
 
 
 async def whole(
-    request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
+    request: web.Request, asked: Request, id: str, clock: Timings, *, silent: bool = False
 ) -> Answers:
-    """Serve a request to its end. ``id`` must be unique in this process; ``claim`` is ``Pipeline.serve``'s.
+    """Serve a request to its end, and settle its bill. ``id`` is unique for ever. ``silent``: the client gets no word
+    of the answer, and pays for none.
 
     Raises the errors of ``Pipeline.serve``, TimedOut, and any error of the generation.
     Example: ``answers = await whole(request, chat, "chatcmpl-1", incoming.clock)``
     """
+    async with charged(request, id) as bill:
+        answers = await part(request, asked, id, clock, bill, silent=silent)
+        usage = bill.told(answers.usage)
+        return replace(answers, usage=usage, headers={**answers.headers, **await settled_headers(bill)})
+
+
+async def part(
+    request: web.Request,
+    asked: Request,
+    id: str,
+    clock: Timings,
+    bill: Bill,
+    claim: PlacesClaim | None = None,
+    *,
+    silent: bool = False,
+) -> Answers:
+    """Serve a request, or one of several that are a client's together, to its end; its bill stays open.
+
+    Raises as ``whole`` does. ``claim`` is ``Pipeline.serve``'s.
+    Example: ``answers = await part(request, prompt, "cmpl-1.0", Timings(), bill, claim)``
+    """
     async with deadline(request.app[COMPONENTS].timeout_s):
-        async with served(request, asked, id, clock, claim) as reply:
+        async with served(request, asked, id, clock, bill, claim) as reply:
             gathered = [AnswerBuilder() for _ in reply.choices]
             finished: dict[int, Finished] = {}
             with clock.waiting():
@@ -75,7 +99,10 @@ async def whole(
                         else:
                             gathered[index].add(event)
     choices = tuple(g.answer(finished[i].reason, finished[i].stopped_by) for i, g in enumerate(gathered))
-    return Answers(choices, total([finished[i].usage for i in sorted(finished)]), reply_headers(reply, asked))
+    reply.line.usage = total([finished[i].usage for i in sorted(finished)])
+    if silent:
+        reply.line.usage = replace(reply.line.usage, completion_tokens=0, reasoning_tokens=0)
+    return Answers(choices, reply.line.usage, reply_headers(reply, asked))
 
 
 async def stream(
@@ -91,20 +118,21 @@ async def stream(
     Errors before the stream's first byte pass through and become responses; later ones become the encoder's
     last event. Example: ``return await stream(request, chat, head.id, incoming.clock, ChatStream(head))``
     """
-    async with answer_stream(request, asked, clock, encoder) as out:
-        async with served(request, asked, id, clock) as reply:
-            await out.announce(reply_headers(reply, asked))
-            await send_events(out, reply, asked, encoder, end or encoder.end)
+    last = end or encoder.end
+    async with answer_stream(request, asked, id, clock, encoder) as (out, bill):
+        async with served(request, asked, id, clock, bill) as reply:
+            await out.announce({**reply_headers(reply, asked), **preview_headers(bill)})
+            await send_events(out, reply, asked, encoder, lambda usage: last(bill.told(usage)))
     return out.response
 
 
 @asynccontextmanager
 async def answer_stream(
-    request: web.Request, asked: Request, clock: Timings, encoder: StreamEncoder
-) -> AsyncIterator[SseStream]:
-    """Open an event stream with a deadline, and with the encoder's pulses and errors.
+    request: web.Request, asked: Request, id: str, clock: Timings, encoder: StreamEncoder
+) -> AsyncIterator[tuple[SseStream, Bill]]:
+    """Open an event stream with a deadline, with the encoder's pulses and errors, and the bill of ``charged``.
 
-    Example: ``async with answer_stream(request, chat, clock, ChatStream(head)) as out: ...``
+    Example: ``async with answer_stream(request, chat, head.id, clock, ChatStream(head)) as (out, bill): ...``
     """
     components = request.app[COMPONENTS]
 
@@ -118,20 +146,25 @@ async def answer_stream(
         pulse=encoder.pulse,
         on_error=encoder.error,
     )
-    async with sending as out, deadline(components.timeout_s):
-        yield out
+    async with sending as out, charged(request, id) as bill, deadline(components.timeout_s):
+        yield out, bill
 
 
 @asynccontextmanager
 async def served(
-    request: web.Request, asked: Request, id: str, clock: Timings, claim: PlacesClaim | None = None
+    request: web.Request,
+    asked: Request,
+    id: str,
+    clock: Timings,
+    bill: Bill,
+    claim: PlacesClaim | None = None,
 ) -> AsyncIterator[Reply]:
     """Serve ``asked`` up to its first token, and close the reply at the end. Raises as ``Pipeline.serve`` does.
 
     The first reply of a request is the one that ``GET /kv/v1/requests`` shows.
-    Example: ``async with served(request, chat, "chatcmpl-1", clock) as reply: ...``
+    Example: ``async with served(request, chat, "chatcmpl-1", clock, bill) as reply: ...``
     """
-    reply = await request.app[COMPONENTS].pipeline.serve(asked, request[CALLER], id, clock, claim)
+    reply = await request.app[COMPONENTS].pipeline.serve(asked, request[CALLER], id, clock, claim, bill)
     request.setdefault(REPLY, reply)
     async with aclosing(reply):
         if left_out := _left_out(asked, reply.started):
@@ -162,7 +195,8 @@ async def send_events(
                 usages[index] = event.usage
             data = encoder.event(index, event)
             if len(usages) == choices:
-                data += end(total([usages[i] for i in sorted(usages)]))
+                reply.line.usage = total([usages[i] for i in sorted(usages)])
+                data += end(reply.line.usage)
             if data:
                 await out.send(data)
 

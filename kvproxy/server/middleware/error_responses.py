@@ -15,6 +15,7 @@ from kvproxy.errors import (
     InvalidRequest,
     KVProxyError,
     MethodNotAllowed,
+    PaymentRequired,
     RouteNotFound,
     TimedOut,
     UnreadableBody,
@@ -58,6 +59,8 @@ def error_response(error: KVProxyError, request: web.Request) -> web.Response:
         headers["x-should-retry"] = "false"
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, PaymentRequired):
+        headers |= error.headers
     if isinstance(error, UnsupportedEncoding):
         headers["Accept-Encoding"] = "gzip, deflate"
     if speaks_anthropic(request):

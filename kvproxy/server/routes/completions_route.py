@@ -9,13 +9,16 @@ import uuid
 from aiohttp import web
 
 from kvproxy.backends.base import PlacesClaim
+from kvproxy.charging.request_bill import Bill
 from kvproxy.core import TextRequest
 from kvproxy.events import Usage
 from kvproxy.runtime.off_loop import off_loop_if_large
+from kvproxy.server.answers.charged_answer import charged, preview_headers, settled_headers
 from kvproxy.server.answers.client_stream import deadline
 from kvproxy.server.answers.local_answer import (
     Answers,
     answer_stream,
+    part,
     reply_headers,
     send_events,
     served,
@@ -66,12 +69,12 @@ async def completions(request: web.Request) -> web.StreamResponse:
     answers = await _all(request, asked, head.id, clock)
     body = text_completion(
         head,
-        [choice for answer in answers for choice in answer.choices],
-        sum_usages([answer.usage for answer in answers]),
+        answers.choices,
+        answers.usage,
         logprobs=logprobs,
         echoes=None if echoes is None else [echo for echo in echoes for _ in range(first.n)],
     )
-    return json_response(body, headers=dict(answers[0].headers))
+    return json_response(body, headers=dict(answers.headers))
 
 
 def _echo(request: web.Request, asked: TextRequest) -> str:
@@ -80,21 +83,34 @@ def _echo(request: web.Request, asked: TextRequest) -> str:
     return request.app[COMPONENTS].pipeline.decode(list(asked.prompt))
 
 
-async def _all(request: web.Request, asked: Completions, id: str, clock: Timings) -> list[Answers]:
-    """Answer every prompt; the first failure ends the others. The response has the first answer's headers."""
+async def _all(request: web.Request, asked: Completions, id: str, clock: Timings) -> Answers:
+    """Answer every prompt; the first failure ends the others. The response has the first answer's headers, and one
+    price."""
     if len(asked.prompts) == 1:
-        return [await whole(request, asked.prompts[0], id, clock)]
+        return await whole(request, asked.prompts[0], id, clock)
+    async with charged(request, id) as bill:
+        answers = await _each(request, asked, id, clock, bill)
+        usage = bill.told(sum_usages([answer.usage for answer in answers]))
+        choices = tuple(choice for answer in answers for choice in answer.choices)
+        return Answers(choices, usage, {**answers[0].headers, **await settled_headers(bill)})
+
+
+async def _each(
+    request: web.Request, asked: Completions, id: str, clock: Timings, bill: Bill
+) -> list[Answers]:
     first, pipeline = asked.prompts[0], request.app[COMPONENTS].pipeline
+    parts = {f"{id}.{number}": prompt for number, prompt in enumerate(asked.prompts)}
     at_once = min(len(asked.prompts), pipeline.at_once(first, AT_ONCE))
     room = asyncio.Semaphore(at_once)
 
-    async def one(number: int, prompt: TextRequest, claim: PlacesClaim) -> Answers:
+    async def one(number: int, name: str, claim: PlacesClaim) -> Answers:
         async with room:
             of_first = clock if number == 0 else Timings()
-            return await whole(request, prompt, f"{id}.{number}", of_first, claim)
+            return await part(request, parts[name], name, of_first, bill, claim)
 
+    await pipeline.order(bill, parts, request[CALLER])
     with pipeline.claim(first, request[CALLER], at_once) as claim:
-        tasks = [asyncio.create_task(one(n, prompt, claim)) for n, prompt in enumerate(asked.prompts)]
+        tasks = [asyncio.create_task(one(n, name, claim)) for n, name in enumerate(parts)]
         try:
             # Each answer has the same deadline of its own, which begins when there is room for it.
             async with deadline(request.app[COMPONENTS].timeout_s):
@@ -109,19 +125,22 @@ async def _stream_each(
     request: web.Request, asked: Completions, id: str, clock: Timings, encoder: CompletionStream
 ) -> web.StreamResponse:
     """Stream the answers of several prompts one after another."""
-    first, counted = asked.prompts[0], list[Usage]()
+    first, counted, pipeline = asked.prompts[0], list[Usage](), request.app[COMPONENTS].pipeline
+    parts = {f"{id}.{number}": prompt for number, prompt in enumerate(asked.prompts)}
+    with pipeline.claim(first, request[CALLER], 1) as claim:
+        async with answer_stream(request, first, id, clock, encoder) as (out, bill):
 
-    def end(usage: Usage) -> bytes:
-        counted.append(usage)
-        return encoder.end(sum_usages(counted)) if len(counted) == len(asked.prompts) else b""
+            def end(usage: Usage) -> bytes:
+                counted.append(usage)
+                ended = len(counted) == len(parts)
+                return encoder.end(bill.told(sum_usages(counted))) if ended else b""
 
-    with request.app[COMPONENTS].pipeline.claim(first, request[CALLER], 1) as claim:
-        async with answer_stream(request, first, clock, encoder) as out:
-            for number, prompt in enumerate(asked.prompts):
-                if number:
+            await pipeline.order(bill, parts, request[CALLER])
+            for name, prompt in parts.items():
+                if counted:
                     encoder.next_prompt()
-                async with served(request, prompt, f"{id}.{number}", clock, claim) as reply:
-                    await out.start(reply_headers(reply, prompt))
+                async with served(request, prompt, name, clock, bill, claim) as reply:
+                    await out.start({**reply_headers(reply, prompt), **preview_headers(bill)})
                     await send_events(out, reply, prompt, encoder, end)
                 clock = Timings()
     return out.response

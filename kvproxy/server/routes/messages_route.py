@@ -30,8 +30,9 @@ async def create(request: web.Request) -> web.StreamResponse:
     if asked.stream:
         encoder = MessageStream(head, request_id=request_id_of(request))
         return await stream(request, asked, head.id, clock, encoder)
-    answers = await whole(request, asked, head.id, clock)
-    if warms_only(incoming.body):
+    warms = warms_only(incoming.body)
+    answers = await whole(request, asked, head.id, clock, silent=warms)
+    if warms:
         answer = warmed_message(head, answers.usage)
     else:
         answer = message(head, answers.choices[0], answers.usage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from kvproxy.errors import InvalidRequest
+from kvproxy.errors import InvalidRequest, PermissionDenied
 from kvproxy.runtime.off_loop import LARGE, off_loop, off_loop_if_large
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
@@ -22,7 +22,7 @@ from kvproxy.wire.tokenize_bodies import (
 
 async def tokenize(request: web.Request) -> web.StreamResponse:
     """Encode a prompt, or messages by the chat template. Raises DocumentNotFound for a document that the caller may not
-    read."""
+    read, and PermissionDenied for one that it may read by a grant."""
     components = request.app[COMPONENTS]
     body = await read_object(request)
     refuse_oversized_lists(body, components.pipeline.max_context)
@@ -39,7 +39,13 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
         chat = await off_loop_if_large(
             size, lambda: tokenized_chat(body, served_name=components.served_name, policy=components.policy)
         )
-        ids = list((await components.pipeline.compose_async(chat, request[CALLER])).token_ids)
+        composed = await components.pipeline.compose_async(chat, request[CALLER])
+        if composed.confined:
+            raise PermissionDenied(
+                "The tokens of a granted document are its text, which only its publisher can fetch. "
+                "GET /kv/v1/documents says how many it has."
+            )
+        ids = list(composed.token_ids)
     texts = asked.return_token_strs
     return await off_loop_if_large(
         len(ids) * _TOKEN_BYTES,

@@ -9,6 +9,7 @@ from kvproxy.core import ToolCall
 from kvproxy.core.finite_json import loads_finite
 from kvproxy.events import FinishReason, Started, Usage
 from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.answers.cost_bodies import priced
 from kvproxy.wire.anthropic.tool_ids import anthropic_id
 from kvproxy.wire.anthropic.types import (
     ContentBlock,
@@ -100,6 +101,7 @@ def delta_usage(usage: Usage) -> MessageDeltaUsage:
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
         "server_tool_use": None,
+        **priced(usage),
     }
 
 

@@ -9,6 +9,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
+from kvproxy.wire.answers.cost_bodies import Priced
+
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
 
 
@@ -25,7 +27,7 @@ class AnthropicOutputTokensDetails(TypedDict):
     thinking_tokens: int
 
 
-class MessageUsage(TypedDict):
+class MessageUsage(Priced):
     """Token counts of a message.
 
     ``input_tokens`` are those neither read from kept pages nor newly kept: the three add up to the prompt.
@@ -43,7 +45,7 @@ class MessageUsage(TypedDict):
     inference_geo: None
 
 
-class MessageDeltaUsage(TypedDict):
+class MessageDeltaUsage(Priced):
     """Cumulative token counts: they replace those of ``message_start``."""
 
     input_tokens: int
@@ -249,3 +251,5 @@ class ErrorBody(TypedDict):
     type: Literal["error"]
     error: ErrorDetail
     request_id: str
+    quote: NotRequired[dict[str, Any]]
+    """Of an error 402: what the request may cost, and how it can be paid."""

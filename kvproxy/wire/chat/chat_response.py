@@ -20,6 +20,7 @@ from kvproxy.events import (
 )
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.answers.cost_bodies import priced
 from kvproxy.wire.answers.logprob_bodies import token_logprob_body
 from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.chat.chat_types import (
@@ -70,6 +71,7 @@ def usage_body(usage: Usage) -> UsageBody:
             "cache_write_tokens": usage.cache_write_tokens,
         },
         "completion_tokens_details": details,
+        **priced(usage),
     }
 
 

@@ -6,6 +6,7 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # typing's own cannot be read by pydantic on Python 3.11
 
+from kvproxy.wire.answers.cost_bodies import Priced
 from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
 
 FinishReasonBody = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
@@ -26,7 +27,7 @@ class CompletionTokensDetails(TypedDict):
     rejected_prediction_tokens: NotRequired[int]
 
 
-class UsageBody(TypedDict):
+class UsageBody(Priced):
     """The token counts of a completion."""
 
     prompt_tokens: int

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from kvproxy.errors import InvalidRequest, KVProxyError, Overloaded
 from kvproxy.events import FinishReason, TokenLogprob, Usage
 from kvproxy.wire.answers.answer_reader import Answer
+from kvproxy.wire.answers.cost_bodies import priced
 from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody, token_logprob_body
 from kvproxy.wire.responses.builtin_calls import WHOLE
 from kvproxy.wire.responses.call_items import CallItems
@@ -144,6 +145,7 @@ def usage_body(usage: Usage) -> ResponseUsage:
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        **priced(usage),
     }
 
 

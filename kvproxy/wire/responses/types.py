@@ -6,6 +6,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
+from kvproxy.wire.answers.cost_bodies import Priced
 from kvproxy.wire.answers.logprob_bodies import TokenLogprobBody
 from kvproxy.wire.responses.call_types import (
     ApplyPatchCall,
@@ -156,7 +157,7 @@ class ResponseOutputTokensDetails(TypedDict):
     reasoning_tokens: int
 
 
-class ResponseUsage(TypedDict):
+class ResponseUsage(Priced):
     """The token counts of a response."""
 
     input_tokens: int

@@ -4,7 +4,8 @@ import pytest
 
 from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.documents.library.document import Document, TokenizedDocument, etag_of
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.errors import DocumentNotFound
 
 ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")

@@ -9,7 +9,8 @@ import pytest
 
 from kvproxy.core import ChatRequest, Message, TextPart, TextRequest
 from kvproxy.documents.library.document import Document, Framing, etag_of
-from kvproxy.documents.library.library import KnownDocument, Library
+from kvproxy.documents.library.known_document import KnownDocument
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.prepared.preparation import Preparation, SpellingPolicy
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate

@@ -1,0 +1,322 @@
+"""`UptoPayments`: at most the miss price authorised, what it really cost settled; x402's ``upto``, and MPP's intent.
+
+The payer signs a Permit2 transfer of at most an amount; x402's proxy contract lets the facilitator take less. x402[evm]
+does this scheme. pympp 0.16 knows no ``upto``: the intent's request and payload below are ours, in the names of x402.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kvproxy.errors import InvalidRequest, PaymentRequired
+from kvproxy.payments.facilitator_client import Facilitator, FacilitatorUnclear
+from kvproxy.payments.mpp_exchange import CheckedCredential, MppExchange, named_credential
+from kvproxy.payments.payment_headers import (
+    SIGNATURE_HEADER,
+    header_json,
+    json_header,
+    one_header,
+    payment_id,
+)
+from kvproxy.payments.payment_method import MethodOffer, PaymentDemand, Settlement
+from kvproxy.payments.payment_rows import PaymentRow
+from kvproxy.payments.payment_settlement import PaymentSettlement
+from kvproxy.payments.token_asset import TokenAsset
+
+if TYPE_CHECKING:
+    from mpp.server.method import VerifyContext
+
+_ADDRESS = r"^0x[0-9a-fA-F]{40}$"
+_NUMBER = r"^[0-9]{1,78}$"
+_SLACK_S = 60
+"""Seconds of validity that a signature must have left beyond ``longest_s``: the settlement comes after the answer."""
+
+
+class UptoDetails(BaseModel):
+    """The EVM details of an ``upto`` request, in the names of ``evm/charge``; the facilitator is a part of the
+    signature."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="forbid")
+
+    chain_id: int = Field(alias="chainId")
+    credential_types: list[str] = Field(alias="credentialTypes", default=["permit2"])
+    decimals: int
+    facilitator: str = Field(pattern=_ADDRESS)
+
+
+class UptoRequest(BaseModel):
+    """MPP's request of the intent ``upto``: ``amount`` is the most that is taken, in the token's units."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="forbid")
+
+    amount: str = Field(pattern=_NUMBER)
+    currency: str = Field(pattern=_ADDRESS)
+    recipient: str = Field(pattern=_ADDRESS)
+    method_details: UptoDetails = Field(alias="methodDetails")
+
+
+class UptoPayload(BaseModel):
+    """MPP's payload of the intent ``upto``: what x402's client signs."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="forbid")
+
+    permit2_authorization: dict[str, Any] = Field(alias="permit2Authorization")
+    signature: str = Field(pattern=r"^0x[0-9a-fA-F]{130}$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """A payload whose form is right; its signature is the facilitator's to check."""
+
+    body: Mapping[str, Any]
+    payer: str
+    nonce: str
+    units: int
+    deadline: int
+
+
+class UptoAuthorisation:
+    """A checked Permit2 signature, written down and not used."""
+
+    def __init__(
+        self,
+        row: PaymentRow,
+        settlement: PaymentSettlement,
+        asset: TokenAsset,
+        mpp: CheckedCredential | None,
+    ) -> None:
+        """Take the row and what it is settled with; ``mpp`` is the credential where MPP brought it."""
+        self.payment = row.id
+        self.covers = row.nano
+        self._row = row
+        self._settlement = settlement
+        self._asset = asset
+        self._mpp = mpp
+        self._settled: Settlement | None = None
+
+    async def settle(self, nano: int) -> Settlement:
+        """Take ``nano``, rounded up to whole units and never more than was signed; the rest stays in the balance."""
+        if self._settled is not None:
+            return self._settled
+        units = self._asset.units_for(nano)
+        if units > self._row.units:
+            raise InvalidRequest(f"Payment {self.payment} was authorised for less than its price")
+        if units == 0:
+            await self._settlement.release(self.payment)
+            self._settled = Settlement({}, self.payment, 0, self.payment)
+            return self._settled
+        credited = await self._settlement.take(await self._settlement.intend(self._row, units))
+        headers = self._receipt(credited.transaction, units)
+        self._settled = Settlement(
+            headers, credited.transaction, credited.nano, self.payment, credited.balance
+        )
+        return self._settled
+
+    async def release(self) -> None:
+        """Take nothing."""
+        if self._settled is None:
+            await self._settlement.release(self.payment)
+
+    def _receipt(self, transaction: str, units: int) -> dict[str, str]:
+        if self._mpp is not None:
+            return self._mpp.headers(transaction)
+        answer = {
+            "success": True,
+            "transaction": transaction,
+            "network": self._asset.network,
+            "payer": self._row.payer,
+            "amount": str(units),
+        }
+        return {"PAYMENT-RESPONSE": header_json(answer)}
+
+
+class UptoPayments:
+    """The method ``upto`` of ``payments.methods``."""
+
+    name = "upto"
+
+    def __init__(
+        self,
+        settlement: PaymentSettlement,
+        facilitator: Facilitator,
+        asset: TokenAsset,
+        recipient: str,
+        *,
+        realm: str,
+        secret: str,
+        longest_s: int,
+    ) -> None:
+        """Take the token and its recipient; ``longest_s`` is how long a request may take until it is settled.
+
+        Imports x402[evm] and pympp. Example:
+            ``UptoPayments(settlement, facilitator, asset, "0x742d…", realm="kvproxy", secret=secret, longest_s=600)``
+        """
+        import x402.mechanisms.evm.upto
+        from mpp.methods import Method
+
+        assert x402.mechanisms.evm.upto  # imported here, so that a missing extra shows at the start
+        self._settlement = settlement
+        self._facilitator = facilitator
+        self._asset = asset
+        self._recipient = recipient
+        self._realm = realm
+        self._secret = secret
+        self._longest_s = longest_s
+        self._definition: Any = Method(
+            name="evm", intent="upto", request_model=UptoRequest, payload_model=UptoPayload
+        )
+        self._kind: Mapping[str, Any] | None = None
+
+    async def quote(self, demand: PaymentDemand) -> MethodOffer:
+        """Return MPP's challenge and x402's requirements. Nothing where the facilitator does not answer."""
+        try:
+            requirements = await self._requirements(self._asset.units_for(demand.nano))
+        except FacilitatorUnclear:
+            return MethodOffer()
+        own = await self._exchange(requirements).offered(demand)
+        return replace(own, accepts=(requirements,), extensions={})
+
+    async def authorise(self, headers: Mapping[str, str], demand: PaymentDemand) -> UptoAuthorisation | None:
+        """Check a signature of either dialect with the facilitator, and write it down."""
+        native = named_credential(headers, "evm", "upto") is not None
+        signature = None if native else one_header(headers, SIGNATURE_HEADER)
+        sent = {} if signature is None else json_header(signature, "PAYMENT-SIGNATURE")
+        accepted = sent.get("accepted")
+        if not native and not (isinstance(accepted, Mapping) and accepted.get("scheme") == "upto"):
+            return None
+        units = self._asset.units_for(demand.nano)
+        try:
+            requirements = await self._requirements(units)
+        except FacilitatorUnclear as e:
+            raise PaymentRequired(f"Payment by request is not possible now: {e}. Pay from a balance.") from e
+        mpp = None
+        if native:
+            mpp = await self._exchange(requirements).checked(headers, demand)
+            payload: Any = mpp.credential.payload
+            sent = {"payload": payload}
+        elif not _same_terms(accepted, requirements):
+            raise PaymentRequired(
+                "The payment's terms are not those of this request; ask for a new challenge"
+            )
+        return await self._authorised(_signed(sent.get("payload")), requirements, demand, mpp)
+
+    async def _authorised(
+        self,
+        signed: _Signed,
+        requirements: Mapping[str, Any],
+        demand: PaymentDemand,
+        mpp: CheckedCredential | None,
+    ) -> UptoAuthorisation:
+        needed = int(requirements["amount"])
+        if signed.units < needed:
+            raise PaymentRequired(
+                f"The payment allows {signed.units} units, and the request may cost {needed}; ask for a challenge"
+            )
+        if signed.deadline < time.time() + self._longest_s + _SLACK_S:
+            raise PaymentRequired("The payment expires before an answer might be ready; sign a new one")
+        id = payment_id(self._asset.network, self._asset.address, signed.payer, signed.nonce)
+        await self._settlement.refuse_replay(id)
+        # The facilitator compares the signed amount with this one, and takes a smaller one at the settlement.
+        whole = {**requirements, "amount": str(signed.units)}
+        payment = {"x402Version": 2, "accepted": whole, "payload": dict(signed.body)}
+        await self._settlement.check(payment, whole)
+        row = PaymentRow(
+            id=id,
+            tenant=demand.tenant,
+            method=self.name,
+            state="authorised",
+            nano=self._asset.nano_of(signed.units),
+            units=signed.units,
+            payer=signed.payer,
+            exchange={"payment": payment, "requirements": whole},
+        )
+        await self._settlement.begin(row)
+        return UptoAuthorisation(row, self._settlement, self._asset, mpp)
+
+    async def _requirements(self, units: int) -> Mapping[str, Any]:
+        """Return x402's requirements, completed by its own server's scheme with what the facilitator says."""
+        from x402.mechanisms.evm.upto import UptoEvmServerScheme
+        from x402.schemas import PaymentRequirements, SupportedKind
+
+        if self._kind is None:
+            self._kind = _upto_kind(await self._facilitator.supported(), self._asset.network)
+        asset = self._asset
+        bare = PaymentRequirements(
+            scheme="upto",
+            network=asset.network,
+            asset=asset.address,
+            amount=str(units),
+            pay_to=self._recipient,
+            max_timeout_seconds=self._longest_s + 5 * _SLACK_S,
+            extra={"name": asset.name, "version": asset.version},
+        )
+        kind = SupportedKind.model_validate(self._kind)
+        scheme: Any = UptoEvmServerScheme
+        whole = scheme().enhance_payment_requirements(bare, kind, [])
+        return dict(whole.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+    def _exchange(self, requirements: Mapping[str, Any]) -> MppExchange:
+        from mpp import Receipt
+        from mpp.server.method import ServerMethod
+        from mpp.server.mpp import Mpp
+
+        async def verify(context: VerifyContext) -> Receipt:
+            return Receipt(status="success", timestamp=datetime.now(UTC), reference="checked", method="evm")
+
+        method = ServerMethod(method=self._definition, verify=verify)
+        server = Mpp(methods=method, realm=self._realm, secret_key=self._secret, requires_auth=True)
+        details = {
+            "chainId": self._asset.chain_id,
+            "decimals": self._asset.decimals,
+            "facilitator": requirements["extra"]["facilitatorAddress"],
+        }
+        asked = {
+            "amount": requirements["amount"],
+            "currency": requirements["asset"],
+            "recipient": requirements["payTo"],
+            "methodDetails": details,
+        }
+        return MppExchange(server, "evm/upto", asked)
+
+
+def _upto_kind(supported: Mapping[str, Any], network: str) -> Mapping[str, Any]:
+    for kind in supported.get("kinds") or ():
+        if isinstance(kind, Mapping) and (kind.get("scheme"), kind.get("network")) == ("upto", network):
+            return kind
+    raise FacilitatorUnclear(f"the facilitator supports no upto payments on {network}")
+
+
+def _same_terms(accepted: object, requirements: Mapping[str, Any]) -> bool:
+    """Tell whether terms are those of the requirements, apart from the amount: the signature has that."""
+    if not isinstance(accepted, Mapping):
+        return False
+    same = all(str(accepted.get(name)) == str(requirements[name]) for name in ("scheme", "network"))
+    return same and all(
+        str(accepted.get(name)).lower() == str(requirements[name]).lower() for name in ("asset", "payTo")
+    )
+
+
+def _signed(payload: object) -> _Signed:
+    """Read a payload's form. Raises PaymentRequired."""
+    if isinstance(payload, BaseModel):
+        payload = payload.model_dump(by_alias=True)
+    try:
+        assert isinstance(payload, Mapping)
+        permit = payload["permit2Authorization"]
+        numbers = [str(permit["permitted"]["amount"]), str(permit["nonce"]), str(permit["deadline"])]
+        if not all(re.fullmatch(_NUMBER, number) for number in numbers):
+            raise ValueError(numbers)
+        if re.fullmatch(_ADDRESS, str(permit["from"])) is None:
+            raise ValueError(permit["from"])
+        # Exactly the fields that are signed, so that nothing else comes into the table and to the facilitator.
+        body = {"permit2Authorization": permit, "signature": str(payload["signature"])}
+    except (AssertionError, KeyError, TypeError, ValueError) as e:
+        raise PaymentRequired("The payment's payload is no Permit2 authorisation; ask for a challenge") from e
+    return _Signed(body, str(permit["from"]), numbers[1], int(numbers[0]), int(numbers[2]))

@@ -1,0 +1,1 @@
+"""The market on the wire: quotes, receipts, statements and the catalog."""
