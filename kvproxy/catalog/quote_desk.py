@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.catalog.document_catalog import Catalog, TariffTimes
+from kvproxy.catalog.offered_terms import OfferedTerms
 from kvproxy.catalog.signed_quotes import Quotes, SignedQuote
 from kvproxy.charging.meter_tokens import meter_prompt, whole_reads
 from kvproxy.core import (
@@ -25,7 +26,6 @@ from kvproxy.core import (
     Prompt,
     QuoteBasis,
     Sampling,
-    Span,
     TextPart,
 )
 from kvproxy.documents.matching import decide as decide_by_pages
@@ -40,13 +40,6 @@ class Composes(Protocol):
 
     async def compose_async(self, request: ChatRequest, caller: Caller, limit: int | None = None) -> Prompt:
         """Return the exact tokens of a request."""
-
-
-class SpanTerms(Protocol):
-    """The terms that price a document in a prompt: its grant's, or its publisher's."""
-
-    def of(self, span: Span) -> DocumentTerms:
-        """Return the terms now. May ask the database: called on a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +68,7 @@ class QuoteDesk:
         catalog: Catalog,
         quotes: Quotes,
         tariffs: TariffTimes,
-        terms: SpanTerms,
+        terms: OfferedTerms,
         model: str,
         default_max_tokens: int | None = None,
         decide: Callable[[Prompt, PageLookup], Decision] = decide_by_pages,
@@ -146,7 +139,7 @@ class QuoteDesk:
                 f"`{self._model}` has no price here: its requests are free and need no quote."
             )
         spans = preview.prompt.documents
-        priced = await asyncio.to_thread(lambda: {span.document: self._terms.of(span) for span in spans})
+        priced = await asyncio.to_thread(lambda: {span.document: self._terms.of_span(span) for span in spans})
         basis = quote_basis(self._model, preview, tariff, priced)
         return self._quotes.make(basis, caller, now_ms)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from aiohttp import web
 
 from kvproxy.catalog.document_catalog import Catalog
 from kvproxy.catalog.quote_desk import QuoteDesk
+from kvproxy.core import DocumentRef
+from kvproxy.documents.library.document_info import Verification
 from kvproxy.errors import RouteNotFound
 from kvproxy.receipts.issued_receipts import Receipts
-from kvproxy.server.components import COMPONENTS
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.market import Market
 
 _Part = TypeVar("_Part")
@@ -34,6 +37,16 @@ def catalog_of(request: web.Request) -> Catalog:
 def desk_of(request: web.Request) -> QuoteDesk:
     """Return the desk that makes quotes. Raises RouteNotFound."""
     return _there(request, whole_market(request).desk)
+
+
+async def note_verification(request: web.Request, ref: DocumentRef, found: Sequence[Verification]) -> None:
+    """Let the catalog show what a verification has measured; nothing where there is no catalog.
+
+    Example: ``await note_verification(request, DocumentRef("handbook", 3), verifications)``
+    """
+    market = request.app[COMPONENTS].market
+    if market is not None and market.catalog is not None:
+        await market.catalog.note_verification(request[CALLER], ref, found)
 
 
 def _there(request: web.Request, part: _Part | None) -> _Part:

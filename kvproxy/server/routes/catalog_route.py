@@ -1,4 +1,4 @@
-"""Handlers of the host's description, the catalog, licences and quotes."""
+"""Handlers of the host's description, the catalog and quotes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
-from kvproxy.wire.market.catalog_types import LicenceBody, LicenceSet, QuoteBody
+from kvproxy.wire.market.catalog_types import QuoteBody
 
 PAGE = 50
 """Entries of a page of the catalog where the query names no number."""
@@ -59,22 +59,6 @@ async def list_catalog(request: web.Request) -> web.StreamResponse:
     search = CatalogSearch(query.get("id"), query.get("publisher"), query.get("sha256"))
     page = await catalog_of(request).page(request[CALLER], search, after=query.get("after"), limit=limit)
     return json_response(page)
-
-
-async def set_licence(request: web.Request) -> web.StreamResponse:
-    """Set the licence of one's own document. Raises DocumentNotFound, InvalidRequest."""
-    catalog = catalog_of(request)
-    try:
-        body = LicenceBody.model_validate(await read_object(request))
-    except ValidationError as e:
-        raise invalid(e) from e
-    await catalog.set_licence(request[CALLER], body.document, body.licence)
-    answer: LicenceSet = {
-        "object": "kv_licence",
-        "document": body.document,
-        "licence": body.licence.strip() or None,
-    }
-    return json_response(answer)
 
 
 async def make_quote(request: web.Request) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Types of the catalog, of the host's own description, and the bodies that ask for quotes and set licences."""
+"""Types of the catalog, of the host's own description, and the body that asks for a quote."""
 
 from __future__ import annotations
 
@@ -117,22 +117,3 @@ class QuoteBody(BaseModel):
         ge=1,
         description="Of an answer, with `document` or `sha256`. Default: the configured one.",
     )
-
-
-class LicenceBody(BaseModel):
-    """The body that sets the licence of one's own document, for all of its versions."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    document: str = Field(min_length=1, max_length=128, description="The document's id, without a version.")
-    licence: str = Field(
-        max_length=200, description="An SPDX identifier, an address, or a sentence; empty: none."
-    )
-
-
-class LicenceSet(TypedDict):
-    """The confirmation that a licence is set."""
-
-    object: Literal["kv_licence"]
-    document: str
-    licence: str | None
