@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings
+from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -228,6 +229,7 @@ class Config(_Section):
     database: DatabaseSettings = DatabaseSettings()
     tariff: Path | None = None
     billing: BillingSettings = BillingSettings()
+    payments: PaymentSettings = PaymentSettings()
     documents: DocumentSettings = DocumentSettings()
     responses: ResponseSettings = ResponseSettings()
     upstreams: tuple[UpstreamSettings, ...] = ()

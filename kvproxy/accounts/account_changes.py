@@ -185,6 +185,11 @@ def no_tenant(id: str) -> AccountNotFound:
     return AccountNotFound(f"There is no tenant '{id[:64]}'.", param="tenant")
 
 
+def no_key(id: str) -> AccountNotFound:
+    """Return the error for an API key that is not there."""
+    return AccountNotFound(f"There is no API key with the id '{id[:64]}'.", param="key")
+
+
 def _credit(nano: int | None) -> int | None:
     return checked_limit(nano, param="credit")
 
@@ -197,5 +202,5 @@ def _tenant(db: Connection, id: str) -> Tenant:
 
 def _key(db: Connection, id: str) -> StoredKey:
     if (found := account_rows.find_key(db, id)) is None:
-        raise AccountNotFound(f"There is no API key with the id '{id[:64]}'.", param="key")
+        raise no_key(id)
     return found

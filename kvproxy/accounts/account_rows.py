@@ -55,6 +55,7 @@ def read_accounts(db: Connection, mark: str) -> AccountSnapshot:
     return AccountSnapshot(
         number=change_number(db),
         tenants=tenants,
+        scopes={tenant.scope: tenant.id for tenant in tenants.values()},
         digests=digests,
         keys=keys,
         budgets={subject: tuple(found) for subject, found in budgets.items()},

@@ -36,6 +36,8 @@ class AccountSnapshot:
     number: int = 0
     """The number of changes that it holds."""
     tenants: Mapping[str, Tenant] = field(default_factory=dict)
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    """Tenants' names by the scope of their pages."""
     digests: Mapping[bytes, KnownKey] = field(default_factory=dict, repr=False)
     keys: Mapping[str, StoredKey] = field(default_factory=dict)
     budgets: Mapping[str, tuple[Budget, ...]] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from kvproxy.accounts import account_changes, account_rows
-from kvproxy.accounts.account_changes import KeyOrder, StaticTenant, no_tenant
+from kvproxy.accounts.account_changes import KeyOrder, StaticTenant, no_key, no_tenant
 from kvproxy.accounts.account_snapshot import AccountSnapshot, Recognised, the_caller
 from kvproxy.accounts.account_values import Budget, NewKey, StoredKey, Tenant, now_ms
 from kvproxy.accounts.key_hash import KeyHash
@@ -81,9 +81,20 @@ class Accounts:
             raise no_tenant(id)
         return found
 
+    def tenant_of(self, scope: str) -> str:
+        """Return the tenant whose pages are in this scope; empty where there is none."""
+        return self._snapshot.scopes.get(scope, "")
+
     def keys(self, tenant: str | None = None) -> list[StoredKey]:
         """Return the keys of one tenant or of all, the oldest first."""
         return [key for key in self._snapshot.keys.values() if tenant in (None, key.tenant)]
+
+    def key(self, id: str) -> StoredKey:
+        """Return a key. Raises AccountNotFound."""
+        found = self._snapshot.keys.get(id)
+        if found is None:
+            raise no_key(id)
+        return found
 
     def budgets(self, subject: str) -> tuple[Budget, ...]:
         """Return the budgets of ``tenant:alice`` or ``key:ID``."""

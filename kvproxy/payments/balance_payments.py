@@ -59,7 +59,7 @@ class BalanceAuthorisation:
         await asyncio.to_thread(
             self._rows.advance, self.payment, "authorised", "credited", time.time_ns() // 1_000_000
         )
-        return Settlement(self._proven.headers(self.payment), self.payment, 0)
+        return Settlement(self._proven.headers(self.payment), self.payment, 0, self.payment)
 
     async def release(self) -> None:
         """Give the consent back: the credential may be used for another try."""

@@ -37,7 +37,8 @@ class PaidInAdvance:
 
     async def settle(self, nano: int) -> Settlement:
         """Return what was credited; the price is taken from the balance by the ledger."""
-        return Settlement(self.headers, self.credited.transaction, self.credited.nano)
+        done = self.credited
+        return Settlement(self.headers, done.transaction, done.nano, done.payment, done.balance)
 
     async def release(self) -> None:
         """Take nothing from the balance: what was paid stays there."""

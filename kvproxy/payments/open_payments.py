@@ -39,6 +39,7 @@ class PaymentPlan:
     recipient: str = ""
     asset: TokenAsset = KNOWN_ASSETS["base-sepolia-usdc"]
     facilitator: str = ""
+    currency: str = "USD"
     realm: str = "kvproxy"
     public_url: str = "http://127.0.0.1:8321"
     limits: TopupLimits = field(default_factory=TopupLimits)
@@ -67,7 +68,7 @@ async def open_payments(
         ``async with open_payments(plan, database, ledger, secret=secret, folder=store, booked=booked) as payments``
     """
     if not plan.methods:
-        yield Payments(limits=plan.limits, public_url=plan.public_url)
+        yield Payments((), plan.limits, plan.public_url, plan.currency)
         return
     async with AsyncExitStack() as stack:
         rows = PaymentRows(database)
@@ -85,7 +86,7 @@ async def open_payments(
         await settlement.finish(booked, older_than_ms=another_ms, abandoned_ms=abandoned_ms)
         task = asyncio.create_task(_finish_again(settlement, booked, plan.longest_s))
         stack.push_async_callback(_ended, task)
-        yield Payments(methods, plan.limits, plan.public_url)
+        yield Payments(methods, plan.limits, plan.public_url, plan.currency)
 
 
 async def _facilitator(plan: PaymentPlan, folder: Path, stack: AsyncExitStack) -> Facilitator:

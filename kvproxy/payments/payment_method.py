@@ -42,6 +42,10 @@ class Settlement:
     """The facilitator's transaction; for the prepaid balance, and where nothing was to be paid, the payment's id."""
     nano: int
     """Credited to the tenant: the price rounded up to the token's units, so that the rest stays in the balance."""
+    payment: str
+    """The payment's id."""
+    balance: int | None = None
+    """The tenant's balance after the credit; None where nothing was credited."""
 
 
 class Authorisation(Protocol):

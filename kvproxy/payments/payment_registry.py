@@ -45,6 +45,7 @@ class Payments:
     methods: Sequence[PaymentMethod] = ()
     limits: TopupLimits = field(default_factory=TopupLimits)
     public_url: str = "http://127.0.0.1:8321"
+    currency: str = "USD"
 
     async def challenge(self, quote: PaymentDemand) -> Mapping[str, str]:
         """Return the headers of a 402 for a demand: none where no method is configured."""

@@ -110,11 +110,13 @@ class UptoAuthorisation:
             raise InvalidRequest(f"Payment {self.payment} was authorised for less than its price")
         if units == 0:
             await self._settlement.release(self.payment)
-            self._settled = Settlement({}, self.payment, 0)
+            self._settled = Settlement({}, self.payment, 0, self.payment)
             return self._settled
         credited = await self._settlement.take(await self._settlement.intend(self._row, units))
         headers = self._receipt(credited.transaction, units)
-        self._settled = Settlement(headers, credited.transaction, credited.nano)
+        self._settled = Settlement(
+            headers, credited.transaction, credited.nano, self.payment, credited.balance
+        )
         return self._settled
 
     async def release(self) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kvproxy.accounts.accounts import Accounts
+from kvproxy.accounts.grants import Grants
 from kvproxy.catalog.document_catalog import Catalog
 from kvproxy.catalog.host_description import MarketHost
 from kvproxy.catalog.quote_desk import QuoteDesk
 from kvproxy.catalog.signed_quotes import Quotes
+from kvproxy.payments.payment_registry import Payments
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.receipts.issued_receipts import Receipts
 
@@ -17,8 +20,8 @@ from kvproxy.receipts.issued_receipts import Receipts
 class Market:
     """The parts of the market. Built once with the stack; a part that is not set up is None."""
 
-    accounts: Any = None
-    grants: Any = None
+    accounts: Accounts | None = None
+    grants: Grants | None = None
     tariffs: Any = None  # of kvproxy.tariffs
     terms: Any = None  # of kvproxy.tariffs
     ledger: Any = None  # of kvproxy.ledger
@@ -29,5 +32,7 @@ class Market:
     desk: QuoteDesk | None = None
     """Makes quotes of requests, documents and texts."""
     host: MarketHost | None = None
-    payments: Any = None  # of kvproxy.payments
+    payments: Payments | None = None
     charging: Any = None  # of kvproxy.charging
+    currency: str = "USD"
+    """The host's one currency."""

@@ -138,7 +138,7 @@ class UpstreamBill:
         settled = self._bill.settle()
         if settled.charge is None or not isinstance(usage, dict):
             return value
-        return {**value, "usage": {**usage, "cost": answer_cost(settled.charge, settled.receipt)}}
+        return {**value, "usage": {**usage, "cost": answer_cost(settled.charge, settled.receipts)}}
 
 
 def _stops(delta: Any) -> bool:

@@ -39,6 +39,7 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string"},
     ),
     "Server-Timing": ("Milliseconds by phase of the request; not for upstreams' models.", {"type": "string"}),
+    "Cache-Control": ("`no-store` where the answer has a key.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before the next try.", {"type": "string", "pattern": "^[0-9]+$"}),
     "Vary": ("Request headers that the answer depends on.", {"type": "string"}),
     "ETag": ("Changes when the content of the answer changes.", {"type": "string"}),

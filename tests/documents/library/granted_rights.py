@@ -39,8 +39,10 @@ class PlannedRights:
             version, grant = self._grants.get((document.id, reader), (0, ""))
             if grant and version in (None, document.version):
                 return Right(allowed=True, grant=grant)
-        reason = self._ended.get((document.id, caller.name))
-        return REFUSED if reason is None else Right(allowed=False, refusal=reason)
+        return REFUSED
+
+    def refusal(self, document: Document, caller: Caller) -> str | None:
+        return self._ended.get((document.id, caller.name))
 
     def serves_texts(self, document: Document) -> bool:
         return document.id in self._discounted

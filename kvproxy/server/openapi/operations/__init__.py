@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from kvproxy.server.openapi.operation import Operation
+from kvproxy.server.openapi.operations.account_operations import ACCOUNTS
 from kvproxy.server.openapi.operations.anthropic_operations import ANTHROPIC
 from kvproxy.server.openapi.operations.catalog_operations import CATALOG
 from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
+from kvproxy.server.openapi.operations.grant_operations import GRANTS
 from kvproxy.server.openapi.operations.openai_operations import OPENAI
+from kvproxy.server.openapi.operations.payment_operations import PAYMENTS
 from kvproxy.server.openapi.operations.receipt_operations import RECEIPTS
 from kvproxy.server.openapi.operations.response_operations import RESPONSES
 from kvproxy.server.openapi.operations.service_operations import SERVICE
@@ -18,7 +21,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *ANTHROPIC,
     *TOKENS,
     *DOCUMENTS,
+    *GRANTS,
+    *ACCOUNTS,
     *CATALOG,
     *RECEIPTS,
+    *PAYMENTS,
     *SERVICE,
 )
