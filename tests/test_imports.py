@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "payments": {"database"},
     "catalog": {
         *(
+            "accounts",
             "backends.base",
             "charging",
             "database",
@@ -263,7 +264,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "history": {"bodies"},
         "kv_accounts": {"kv_documents", "market"},
         "kv_documents": {"market", "service"},
-        "market": {"bodies", "kv_documents"},
+        "market": {"bodies"},
         "openings": {"bodies"},
         "responses": {
             *(

@@ -27,7 +27,7 @@ class ReadCount:
 
 @dataclass(frozen=True, slots=True)
 class LastCheck:
-    """What a verification has measured, over all framings of a version."""
+    """The measurements of one verification, over all framings of a version."""
 
     checked_ms: int
     exact: bool

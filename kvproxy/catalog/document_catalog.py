@@ -34,7 +34,7 @@ class TariffTimes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CatalogSearch:
-    """What a reader looks for; what is None is not asked."""
+    """Criteria of a search; those that are None are not asked."""
 
     id: str | None = None
     """The beginning of the document's id."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kvproxy.accounts.grants import Grants
 from kvproxy.core import Span
 from kvproxy.errors import AccountNotFound
-from kvproxy.tariffs import DocumentTerms
+from kvproxy.tariffs import FREE, DocumentTerms
 from kvproxy.tariffs.terms_book import TermsBook
 
 
@@ -26,6 +26,8 @@ class OfferedTerms:
         Example:
             ``terms.of("handbook", "acme").share_ppm``
         """
+        if not publisher:
+            return FREE  # nobody is paid where the publisher is gone
         own = self._of_grant(grant) if grant is not None else None
         return self._book.terms(document_id, publisher) if own is None else own
 

@@ -98,8 +98,13 @@ class Receipts:
         return await asyncio.to_thread(self._statement, publisher, since, until, receipts)
 
     async def receipt_proof(self, publisher: str, receipt_id: str, caller: Caller) -> MerkleProof:
-        """Return the proof that a receipt is in its publisher's log of today. Raises PermissionDenied,
-        ReceiptNotFound."""
+        """Return the proof that a receipt is in its publisher's log of today.
+
+        Raises PermissionDenied, ReceiptNotFound.
+
+        Example:
+            ``await receipts.receipt_proof("acme", claims["id"], caller)``
+        """
         _check_party(publisher, caller)
         return await asyncio.to_thread(self._receipt_proof, publisher, receipt_id)
 

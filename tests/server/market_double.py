@@ -14,7 +14,7 @@ from kvproxy.catalog.document_catalog import Catalog
 from kvproxy.catalog.host_description import MarketHost
 from kvproxy.catalog.offered_documents import OfferedDocument
 from kvproxy.catalog.offered_terms import OfferedTerms
-from kvproxy.catalog.quote_desk import QuoteDesk
+from kvproxy.catalog.quote_maker import QuoteMaker
 from kvproxy.catalog.signed_quotes import Quotes
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.database.database import Database
@@ -108,7 +108,7 @@ def market_proxy(folder: Path, *, priced: bool = True, **options: Any) -> Iterat
             receipts=Receipts(database, keys, host=HOST, currency="USD"),
             quotes=quotes,
             catalog=catalog,
-            desk=QuoteDesk(
+            quote_maker=QuoteMaker(
                 composer=proxy.composer,
                 local=proxy.backend,
                 catalog=catalog,

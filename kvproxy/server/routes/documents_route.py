@@ -16,7 +16,7 @@ from kvproxy.errors import InvalidRequest, KVProxyError
 from kvproxy.server.answers.client_stream import SseStream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.market_parts import note_verification
+from kvproxy.server.requests.market_access import note_verification
 from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
 from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.answers import event_bytes

@@ -143,7 +143,14 @@ async def test_a_document_and_a_text_are_quoted(made: MarketProxy) -> None:
     info = (await made.proxy.publisher.publish("handbook", TEXT, "public", Caller("acme", "t"))).info
     made.offers.documents = [offered("handbook", sha256=info.etag, digests=frozenset({info.etag}))]
     async with client_of(made.proxy) as http:
-        good: list[dict[str, Any]] = [{"document": "handbook@1"}, {"sha256": info.etag, "max_tokens": 5}]
+        example = DOCUMENT["paths"]["/kv/v1/quote"]["post"]["requestBody"]["content"]["application/json"][
+            "example"
+        ]
+        good: list[dict[str, Any]] = [
+            example,
+            {"document": "handbook@1"},
+            {"sha256": info.etag, "max_tokens": 5},
+        ]
         for asked in good:
             answer = await http.post("/kv/v1/quote", json=asked, headers=as_tenant("alice"))
             quote = await answer.json()

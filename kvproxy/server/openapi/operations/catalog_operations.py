@@ -11,7 +11,7 @@ from kvproxy.errors import (
     PermissionDenied,
     RouteNotFound,
 )
-from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
+from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.error_groups import PROMPT
 from kvproxy.server.routes import catalog_route
 from kvproxy.wire.market.catalog_types import KvCatalog, QuoteBody, WellKnown
@@ -73,11 +73,6 @@ CATALOG = (
         body=QuoteBody,
         answers=(DocumentedAnswer(KvQuote, description="The quote."),),
         errors=(*PROMPT, ContextTooLong, NotReady, PermissionDenied, RouteNotFound),
-        example={
-            "request": {
-                "model": LOCAL_MODEL,
-                "messages": [{"role": "user", "content": "How many days of leave do I have?"}],
-            }
-        },
+        example={"document": "handbook@1", "max_tokens": 200},
     ),
 )
