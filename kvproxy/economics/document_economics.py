@@ -22,8 +22,8 @@ HYBRID_FACTORS = (13, 36)
 """How many times less KV for a token hybrid models keep, which have full attention in few of their layers."""
 
 DENSE_NOTE = (
-    "This is about dense attention. Hybrid models, with full attention in few of their layers, keep 13 to 36 times less "
-    "KV for a token: theirs can be shipped at these prices wherever the factor above is below that."
+    "This is about dense attention. Hybrid models, with full attention in few of their layers, keep 13 to 36 times "
+    "less KV for a token: theirs can be shipped at these prices wherever the factor above is below that."
 )
 
 
