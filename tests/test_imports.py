@@ -184,24 +184,9 @@ ALLOWED: dict[str, set[str]] = {
         ),
     },
     "cli": {
-        *(
-            "agents",
-            "bench",
-            "client",
-            "config",
-            "database",
-            "documents",
-            "engine.forward",
-        ),
-        *(
-            "engine.models",
-            "engine.native",
-            "mcp_server",
-            "serve",
-            "store",
-            "tariffs",
-        ),
-        *("terminal",),
+        *("accounts", "agents", "bench", "client", "config", "database", "documents", "engine.forward"),
+        *("engine.models", "engine.native", "mcp_server", "serve", "stack", "store", "tariffs", "terminal"),
+        "wire",
     },
 }
 """The packages that each package may import, besides SHARED and itself. A name with a dot is a package in its own

@@ -168,6 +168,13 @@ class Client:
             raise RequestFailed("the proxy ended the verification without a result; look at its log")
         return result
 
+    def manage(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send one request of the management API, and return its answer.
+
+        Example: ``client.manage("GET", "/kv/v1/grants")["data"]``
+        """
+        return self._exchange(method, path, body=body)[0]
+
     @property
     def root(self) -> str:
         """The proxy's address without ``/v1``."""
