@@ -247,6 +247,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "completions": {"answer_formats", "answers", "bodies", "chat", "fields"},
         "fields": {"answer_formats", "bodies", "tools"},
         "history": {"bodies"},
+        "kv_documents": {"market", "service"},
         "kv_accounts": {"kv_documents", "market"},
         "kv_documents": {"market", "service"},
         "market": {"bodies"},
