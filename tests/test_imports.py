@@ -38,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "payments": {"database"},
     "catalog": {
         *(
+            "accounts",
             "backends.base",
             "charging",
             "database",
@@ -254,6 +255,8 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "kv_accounts": {"kv_documents", "market"},
         "kv_documents": {"service"},
         "market": {"bodies", "kv_documents"},
+        "kv_documents": {"market", "service"},
+        "market": {"bodies"},
         "openings": {"bodies"},
         "responses": {
             *(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from kvproxy.cli.database_commands import config_group, migrate_database
+from kvproxy.cli.economics_command import economics
 from kvproxy.cli.grants_commands import grants
 from kvproxy.cli.keys_commands import keys
-from kvproxy.cli.economics_command import economics
 from kvproxy.cli.tariff_commands import tariff
 from kvproxy.cli.tenants_commands import tenants
 
