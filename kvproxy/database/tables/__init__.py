@@ -10,10 +10,8 @@ from kvproxy.database.tables import (
 )
 
 __all__ = ["account_tables", "ledger_tables"]
-from kvproxy.database.tables import receipt_tables, tariff_tables
 
 __all__ = ["account_tables", "ledger_tables", "receipt_tables", "tariff_tables"]
-from kvproxy.database.tables import payment_tables
 
 __all__ = ["account_tables", "payment_tables"]
 __all__ = [
