@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
-from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings
+from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
 
@@ -227,6 +227,7 @@ class Config(_Section):
     requests: RequestSettings = RequestSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
     database: DatabaseSettings = DatabaseSettings()
+    host: HostSettings = HostSettings()
     tariff: Path | None = None
     billing: BillingSettings = BillingSettings()
     payments: PaymentSettings = PaymentSettings()

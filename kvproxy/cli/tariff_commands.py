@@ -33,6 +33,7 @@ def tariff_check(
 
     With --config: in the host's currency, with the prices of its upstreams, and against what is recorded already.
     """
+    from kvproxy.stack.tariff_context import file_context
     from kvproxy.tariffs.tariff_file import read_tariff_file
     from kvproxy.tariffs.tariff_history import TariffRecord
     from kvproxy.terminal.price_tables import print_tariffs
@@ -83,17 +84,6 @@ def tariff_show(config: ConfigFile = None, store: StoreFolder = None, as_json: A
         print_tariffs(history.schedule, history.at(now_in_ms()))
     else:
         typer.echo("no tariff is recorded yet: the server records its tariff file when it starts")
-
-
-def file_context(settings: Config, *, billed: bool) -> FileContext:
-    """Return the settings that a tariff file is read with; ``billed`` False compares no currency."""
-    from kvproxy.tariffs.tariff_file import FileContext
-
-    return FileContext(
-        currency=settings.billing.currency if billed else None,
-        publisher_ppm=settings.billing.publisher_ppm,
-        upstreams={upstream.name: upstream.params["model"] for upstream in settings.upstreams},
-    )
 
 
 def open_recorded(settings: Config) -> Database | None:

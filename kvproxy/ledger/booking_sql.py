@@ -122,6 +122,7 @@ def row_values(row: LedgerRow) -> dict[str, Any]:
         "cost": row.charge.cost,
         "cold_cost": row.charge.cold_cost,
         "seconds_saved_us": row.seconds_saved_us,
+        "settled_by": row.settled_by,
         "body": row.body,
         "previous": row.previous,
         "hash": row.hash,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from kvproxy.ledger.bookings import CreditKind
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentDemand:
@@ -93,6 +95,6 @@ class PaymentMethod(Protocol):
 class CreditedLedger(Protocol):
     """The part of the ledger that payments need."""
 
-    async def credit(self, account: str, nano: int, kind: Any, reference: str, id: str) -> int:
+    async def credit(self, tenant: str, nano: int, kind: CreditKind, reference: str = "", *, id: str) -> int:
         """Credit a payment, once for each ``id``; return the balance."""
         ...

@@ -18,6 +18,16 @@ class DatabaseSettings(Section):
     """A URL of SQLAlchemy, which may hold a password; None: SQLite in the store's folder."""
 
 
+class HostSettings(Section):
+    """The host as its own description, its receipts and its quotes name it."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=128, pattern=r"^[!-~]+$")
+    """An origin without spaces, the issuer of receipts; None: this machine's name."""
+    url: str | None = Field(default=None, pattern=r"^https?://\S+[^/\s]$")
+    """The public address that readers reach it at."""
+    contact: str | None = Field(default=None, min_length=1, max_length=256)
+
+
 def _percent(text: str) -> str:
     parse_percent(text)
     return text

@@ -67,7 +67,8 @@ def most_it_may_cost(
 
     ``max_tokens`` is for each of ``choices``; ``documents`` are those that may be read, with all their tokens. It is
     the miss price, except where a document named by reference has a fixed price above what its read saves. It is
-    rounded up, so that a sum over several prompts covers the one charge for all of them, too. Raises ValueError as ``charge``.
+    rounded up, so that a sum over several prompts covers the one charge for all of them, too. Raises ValueError as
+    ``charge``.
 
     Example:
         ``most_it_may_cost("qwen3-4b", 3800, 256, tariff, terms, documents=reads, choices=2)``
