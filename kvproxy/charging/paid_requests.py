@@ -7,21 +7,14 @@ payment takes beyond the price, since tokens come in whole units, is all that is
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any, Protocol
-
-from sqlalchemy import select
+from typing import Protocol
 
 from kvproxy.database.database import Database
-from kvproxy.database.tables.ledger_tables import LEDGER_ROWS
-from kvproxy.ledger.bookings import Balance, Booking
-from kvproxy.ledger.ledger import unix_ms
+from kvproxy.ledger.bookings import Balance, Booking, CreditKind
+from kvproxy.ledger.paid_bookings import cost_paid_by
 
 _REMEMBERED = 10_000
 """Payments of this process whose price is kept in memory: the newest ones."""
-
-_LOOKED_BACK_MS = 30 * 24 * 3_600_000
-"""The age of the oldest rows that are looked at: no payment stays open for so long."""
 
 
 class CreditingLedger(Protocol):
@@ -30,7 +23,7 @@ class CreditingLedger(Protocol):
     async def booked(self) -> None:
         """Wait until everything that was settled is booked."""
 
-    async def credit(self, tenant: str, nano: int, kind: Any, reference: str = "", *, id: str) -> int:
+    async def credit(self, tenant: str, nano: int, kind: CreditKind, reference: str = "", *, id: str) -> int:
         """Add to a tenant's balance, once for each ``id``; return the balance."""
 
     async def balance(self, tenant: str) -> Balance:
@@ -59,32 +52,23 @@ class PaidRequests:
     async def booked(self, payment: str) -> int | None:
         """Return what was booked against a payment's id, in nano-units; None where nothing was.
 
-        A payment of an earlier process is looked for in the ledger's rows, newest first.
+        A payment of an earlier process is looked for in the ledger's rows.
         """
         if (price := self._prices.get(payment)) is not None:
             return price
         await self._ledger.booked()
         return await asyncio.to_thread(self._find, payment)
 
-    async def credit(self, account: str, nano: int, kind: Any, reference: str, id: str) -> int:
+    async def credit(self, tenant: str, nano: int, kind: CreditKind, reference: str = "", *, id: str) -> int:
         """Credit a payment, without the price of the request that it was made for; return the balance.
 
-        Example: ``await paid.credit("alice", 120_000, "payment", "0xabc", "pay_1")``
+        Example: ``await paid.credit("alice", 120_000, "payment", "0xabc", id="pay_1")``
         """
         rest = nano - (await self.booked(id) or 0)
         if rest <= 0:
-            return (await self._ledger.balance(account)).nano
-        return await self._ledger.credit(account, rest, kind, reference, id=id)
+            return (await self._ledger.balance(tenant)).nano
+        return await self._ledger.credit(tenant, rest, kind, reference, id=id)
 
     def _find(self, payment: str) -> int | None:
-        told = json.dumps(payment)
-        wanted = (
-            select(LEDGER_ROWS.c.cost)
-            .where(LEDGER_ROWS.c.at_ms >= unix_ms() - _LOOKED_BACK_MS)
-            .where(LEDGER_ROWS.c.body.contains(f'"settled_by":{told}', autoescape=True))
-            .order_by(LEDGER_ROWS.c.seq.desc())
-            .limit(1)
-        )
         with self._database.snapshot() as db:
-            found = db.execute(wanted).scalar()
-        return None if found is None else int(found)
+            return cost_paid_by(db, payment)
