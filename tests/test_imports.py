@@ -95,12 +95,12 @@ ALLOWED: dict[str, set[str]] = {
     "backends.litellm": {"backends.base", "backends.raw"},
     "backends.fake": {"backends.base", "engine.loop", "wire"},
     "ledger": {"database"},
-    "publishing": {"backends.base", "documents"},
-    "charging": {"ledger", "payments", "tariffs"},
+    "publishing": {"backends.base", "charging", "documents"},
+    "charging": {"database", "ledger", "payments", "tariffs"},
     "generations": {"backends.base", "telemetry"},
     "pipeline": {"backends.base", "charging", "documents", "generations", "telemetry", "wire"},
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
-    "publish": {"backends.base", "documents", "exactness", "publishing"},
+    "publish": {"backends.base", "charging", "documents", "exactness", "publishing"},
     "server": {
         *(
             "accounts",
