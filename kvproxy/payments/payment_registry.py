@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kvproxy.core import Money
+from kvproxy.core import Money, format_nano
 from kvproxy.errors import PaymentRequired, PermissionDenied
 from kvproxy.payments.payment_headers import (
     CREDENTIAL_HEADER,
@@ -26,6 +26,8 @@ from kvproxy.payments.topup_limits import TopupLimits
 
 TOPUP_METHOD = "evm"
 """The method that takes exact amounts."""
+
+TOPUP_PATH = "/kv/v1/topup"
 
 _UNPAID = "PAYMENT-SIGNATURE header is required"
 
@@ -54,7 +56,11 @@ class Payments:
     async def offer(self, quote: PaymentDemand) -> PaymentOffer:
         """Return the headers of a 402, and what its quote object says under ``payment``."""
         demand = self._placed(quote)
-        return _offer([await method.quote(demand) for method in self.methods], demand)
+        offer = _offer([await method.quote(demand) for method in self.methods], demand)
+        if all(method.name != TOPUP_METHOD for method in self.methods):
+            return offer
+        least, most = format_nano(self.limits.least_nano), format_nano(self.limits.most_nano)
+        return replace(offer, body={**offer.body, "topup": {"path": TOPUP_PATH, "least": least, "most": most}})
 
     async def required(
         self, quote: PaymentDemand, message: str, body: Mapping[str, Any] | None = None
@@ -74,7 +80,7 @@ class Payments:
         names = {method.name for method in self.methods}
         ways = []
         if TOPUP_METHOD in names:
-            ways.append("top up with POST /kv/v1/topup")
+            ways.append(f"top up with POST {TOPUP_PATH}")
         if names - {"kvbalance"}:
             ways.append("pay this request as its headers WWW-Authenticate and PAYMENT-REQUIRED say")
         ways.append(f"ask the operator to credit the tenant: kvproxy ledger credit {tenant} AMOUNT")
