@@ -8,6 +8,7 @@ from typing import Any
 
 from kvproxy.core import Money, format_nano
 from kvproxy.errors import PaymentRequired, PermissionDenied
+from kvproxy.payments.payment_demand import MethodOffer, PaymentDemand, Settlement
 from kvproxy.payments.payment_headers import (
     CREDENTIAL_HEADER,
     SIGNATURE_HEADER,
@@ -15,13 +16,7 @@ from kvproxy.payments.payment_headers import (
     one_header,
     payment_required,
 )
-from kvproxy.payments.payment_method import (
-    Authorisation,
-    MethodOffer,
-    PaymentDemand,
-    PaymentMethod,
-    Settlement,
-)
+from kvproxy.payments.payment_method import Authorisation, PaymentMethod
 from kvproxy.payments.topup_limits import TopupLimits
 
 TOPUP_METHOD = "evm"
@@ -34,7 +29,7 @@ _UNPAID = "PAYMENT-SIGNATURE header is required"
 
 @dataclass(frozen=True, slots=True)
 class PaymentOffer:
-    """What a 402 carries: headers of both dialects, and the same for the quote object of the body."""
+    """The ways to pay as a 402 carries them: headers of both dialects, and the same for the body's quote object."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +55,9 @@ class Payments:
         if all(method.name != TOPUP_METHOD for method in self.methods):
             return offer
         least, most = format_nano(self.limits.least_nano), format_nano(self.limits.most_nano)
-        return replace(offer, body={**offer.body, "topup": {"path": TOPUP_PATH, "least": least, "most": most}})
+        return replace(
+            offer, body={**offer.body, "topup": {"path": TOPUP_PATH, "least": least, "most": most}}
+        )
 
     async def required(
         self, quote: PaymentDemand, message: str, body: Mapping[str, Any] | None = None

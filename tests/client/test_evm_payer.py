@@ -10,7 +10,7 @@ import pytest
 
 from kvproxy.client import PaymentAsked, RequestFailed
 from kvproxy.client.evm_payer import EvmPayer
-from kvproxy.payments.payment_method import PaymentDemand
+from kvproxy.payments.payment_demand import PaymentDemand
 from kvproxy.payments.payment_registry import Payments
 from tests.payments.conftest import database, ledger, payments
 from tests.payments.paying import ASSET, MemoryLedger, wallet

@@ -11,8 +11,8 @@ import pytest
 from mpp import Credential
 
 from kvproxy.errors import AlreadyUsed, InvalidRequest, PaymentRequired
+from kvproxy.payments.payment_demand import PaymentDemand
 from kvproxy.payments.payment_headers import header_json
-from kvproxy.payments.payment_method import PaymentDemand
 from kvproxy.payments.payment_registry import Payments
 from kvproxy.payments.payment_rows import PaymentRows
 from tests.payments.paying import ASSET, MemoryLedger, challenges, signed_payload, wallet, x402_answer

@@ -53,7 +53,7 @@ class Payer(Protocol):
 
 
 class Purse:
-    """What a model may still spend. One for the model and its copies; safe from several threads."""
+    """Spending within a cap. One for the model and its copies; safe from several threads."""
 
     def __init__(self) -> None:
         self._spent = Decimal(0)
