@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from kvproxy.payments.payment_demand import MethodOffer, PaymentDemand, Settlement
 
+__all__ = ["Authorisation", "CreditedLedger", "MethodOffer", "PaymentDemand", "PaymentMethod", "Settlement"]
+
 
 class Authorisation(Protocol):
     """A payment that was checked and not taken. One of the two calls ends it; both are idempotent."""
