@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kvproxy.client import Client, DocumentAnswer, RequestFailed
     from kvproxy.errors import (
+        AccountNotFound,
         AlreadyUsed,
         AuthenticationFailed,
         BodyTooLarge,
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
         PermissionDenied,
         PreviousResponseNotFound,
         QuotaExceeded,
+        ReceiptNotFound,
         ResponseNotFound,
         Retryable,
         RouteNotFound,
         ShuttingDown,
+        SignatureRefused,
         StorageFull,
         TimedOut,
         Unavailable,
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "AccountNotFound",
     "AlreadyUsed",
     "AuthenticationFailed",
     "BodyTooLarge",
@@ -79,11 +83,13 @@ __all__ = [
     "PermissionDenied",
     "PreviousResponseNotFound",
     "QuotaExceeded",
+    "ReceiptNotFound",
     "RequestFailed",
     "ResponseNotFound",
     "Retryable",
     "RouteNotFound",
     "ShuttingDown",
+    "SignatureRefused",
     "StorageFull",
     "TimedOut",
     "Unavailable",

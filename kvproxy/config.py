@@ -15,9 +15,9 @@ import yaml
 from platformdirs import user_cache_path, user_data_path
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from kvproxy.core.callers import Permission
+from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
-from kvproxy.settings.market_settings import DatabaseSettings
+from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
 
@@ -53,10 +53,6 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-DEFAULT_SCOPES: tuple[Permission, ...] = ("read", "publish", "ledger", "metrics")
-"""All but admin."""
-
-
 class ApiKey(_Section):
     """One tenant's API key. Only this key reads the tenant's KV, except for public documents."""
 
@@ -65,8 +61,8 @@ class ApiKey(_Section):
     isolate_by: Literal["prompt_cache_key"] | None = None
     """The request field by which a gateway separates people who share this key; None: only a request's
     ``cache_salt`` does."""
-    scopes: Annotated[tuple[Permission, ...], BeforeValidator(_as_list)] = DEFAULT_SCOPES
-    """The permissions of the key."""
+    scopes: frozenset[Permission] = DEFAULT_PERMISSIONS
+    """The permissions of the key: all but admin where none are named."""
 
 
 class ServerSettings(_Section):
@@ -156,8 +152,7 @@ class StoreSettings(_Section):
     path: Path = Field(default_factory=lambda: user_data_path("kvproxy") / "store")
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
-    """Bytes for pages of no published document that are dropped from memory, until the next start; 0: none are
-    kept."""
+    """Bytes for pages of no published document that memory has no room for, until the next start; 0: none."""
 
 
 class ResponseSettings(_Section):
@@ -199,8 +194,7 @@ class UpstreamSettings(_Section):
     name: str = Field(min_length=1)
     params: dict[str, Any]
     passthrough: bool = False
-    """Pass requests through byte for byte, without litellm: then only model, api_base and api_key of ``params``
-    count."""
+    """Pass requests through byte for byte, without litellm; ``params`` are model, api_base and api_key then."""
 
     @model_validator(mode="after")
     def _has_model(self) -> UpstreamSettings:
@@ -233,6 +227,9 @@ class Config(_Section):
     requests: RequestSettings = RequestSettings()
     store: StoreSettings = Field(default_factory=StoreSettings)
     database: DatabaseSettings = DatabaseSettings()
+    host: HostSettings = HostSettings()
+    tariff: Path | None = None
+    billing: BillingSettings = BillingSettings()
     payments: PaymentSettings = PaymentSettings()
     documents: DocumentSettings = DocumentSettings()
     responses: ResponseSettings = ResponseSettings()

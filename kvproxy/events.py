@@ -26,8 +26,8 @@ class Usage:
     """Tokens drafted from the request's prediction: accepted, rejected. None where it had none."""
     charge: Charge | None = None
     """The price of the whole request, set when it is settled; None where no tariff prices it."""
-    receipt: str | None = None
-    """The signed receipt of that charge, where the client asks for one."""
+    receipts: tuple[str, ...] = ()
+    """The signed receipts of that charge, where the client asks for them: one for each document that was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,16 @@ def fit_sampling(prompt: Prompt, sampling: Sampling, info: EngineInfo, default: 
     return replace(sampling, max_tokens=max(1, min(wanted, info.room(prompt_tokens))))
 
 
+def most_tokens(prompt: Prompt, sampling: Sampling, info: EngineInfo, default: int | None) -> int:
+    """Return the tokens that an answer may have at most. Raises ContextTooLong as ``fit_sampling``.
+
+    Example:
+        ``most_tokens(prompt, Sampling(max_tokens=64), backend.info, None)``
+    """
+    fitted = fit_sampling(prompt, sampling, info, default)
+    return fitted.max_tokens or info.room(len(prompt.token_ids))
+
+
 def vary_sampling(sampling: Sampling, index: int) -> Sampling:
     """Return the sampling of a further choice: a seed is varied, so that choices differ and are repeatable."""
     if sampling.seed is None:

@@ -30,7 +30,7 @@ from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
-from kvproxy.generations import first_event, fit_sampling, vary_sampling
+from kvproxy.generations import first_event, fit_sampling, most_tokens, vary_sampling
 from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.telemetry.request_timer import Timings
@@ -114,10 +114,7 @@ class Pipeline:
         self.charging = charging
 
     def bill(self, caller: Caller, request_id: str, offer: Offer) -> Bill:
-        """Make the bill of one client request, which nothing is held for yet.
-
-        Example: ``bill = pipeline.bill(caller, "chatcmpl-1", Offer())``
-        """
+        """Make one client request's bill. Example: ``bill = pipeline.bill(caller, "chatcmpl-1", Offer())``."""
         return Bill(self.charging or NoCharging(), caller, request_id, offer, self.metrics.bill)
 
     async def order(self, bill: Bill, parts: Mapping[str, Request], caller: Caller) -> None:
@@ -129,10 +126,11 @@ class Pipeline:
             return
         ordered: list[OrderedPrompt] = []
         for id, request in parts.items():
-            info = self._ready(request.model).info
-            prompt = await self._composer.compose_async(request, caller, info.max_context)
+            local = self._ready(request.model)
+            prompt = await self._composer.compose_async(request, caller, local.info.max_context)
             bill.compose(id, prompt)
-            ordered.append(self._ordered(prompt, request, info))
+            reader = caller.reading(span.scope for span in prompt.documents)
+            ordered.append(self._ordered(local, prompt, request, reader))
         await bill.open(next(iter(parts.values())).model, ordered)
 
     def claim(self, request: Request, caller: Caller, count: int) -> AbstractContextManager[PlacesClaim]:
@@ -184,7 +182,8 @@ class Pipeline:
         with clock.measure("compose"):
             generation = await self._generation(local.info, request, caller, id, claim, bill)
         with clock.waiting():
-            await bill.open(request.model, [self._ordered(generation.prompt, request, local.info)])
+            ordered = self._ordered(local, generation.prompt, request, generation.caller)
+            await bill.open(request.model, [ordered])
         line = bill.line(len(generation.prompt.token_ids), generation.prompt.documents)
         generation = replace(generation, progress=line.progress)
         decision, started, events = await self._hit(local, generation, clock)
@@ -241,12 +240,15 @@ class Pipeline:
             claim=claim,
         )
 
-    def _ordered(self, prompt: Prompt, request: Request, info: EngineInfo) -> OrderedPrompt:
-        tokens = len(prompt.token_ids)
-        sampling = fit_sampling(prompt, request.sampling, info, self._default_max_tokens)
-        return OrderedPrompt(
-            tokens, sampling.max_tokens or info.room(tokens), prompt.documents, choices=request.n
-        )
+    def _ordered(
+        self, local: LocalBackend, prompt: Prompt, request: Request, caller: Caller
+    ) -> OrderedPrompt:
+        def expected() -> Decision:
+            with local.hold(prompt, caller) as lookup:
+                return self._decide(prompt, lookup)
+
+        most_new = most_tokens(prompt, request.sampling, local.info, self._default_max_tokens)
+        return OrderedPrompt(len(prompt.token_ids), most_new, prompt.documents, request.n, expected)
 
     async def compose_async(self, request: Request, caller: Caller) -> Prompt:
         """Compose the prompt that ``serve`` would send to the local model, for counting its tokens.

@@ -61,7 +61,7 @@ class Publisher:
         of tokenising, and ``close`` closes."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
-        self._library = library
+        self.library = library
         self._registry = registry
         self._local = local
         self._default_visibility = default_visibility
@@ -150,7 +150,7 @@ class Publisher:
 
     async def _again(self, ref: DocumentRef, caller: Caller, pinned: bool | None) -> Published:
         """Publish the current version's own text again: only its quarantine and its pin can change."""
-        known = self._library.find(ref)
+        known = self.library.find(ref)
         pin = bool(pinned) and not self._pins.holds(ref)
         lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
         async with self._pins.reserve(lengths, None) as room:
@@ -167,16 +167,14 @@ class Publisher:
 
     async def get(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Return the view of one version, the current one when ``ref`` names none. Raises DocumentNotFound."""
-        return self._views.of(self._library.resolve(ref, caller).document.ref, caller)
+        return self._views.of(self.library.resolve(ref, caller).document.ref, caller)
 
     async def text(self, ref: DocumentRef, caller: Caller) -> str:
         """Return the text as published. Raises DocumentNotFound, and PermissionDenied for a document that the caller
         may read by a grant: that buys the use of its KV, not its text."""
-        match = self._library.named(ref, caller)
+        match = self.library.named(ref, caller)
         if match.confined:
-            raise PermissionDenied(
-                f"Only the publisher of '{ref.id}' can fetch its text: a grant lets you read it."
-            )
+            raise PermissionDenied(f"Only the publisher of '{ref.id}' can fetch its text; you may read it.")
         return match.known.document.text
 
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
@@ -187,7 +185,7 @@ class Publisher:
         async with self._locks.of(series(ref.id, caller.scope)):
             found = [
                 known
-                for known in self._library.versions(ref.id, caller)
+                for known in self.library.versions(ref.id, caller)
                 if ref.version in (None, known.document.version)
             ]
             own = [known for known in found if known.document.owner_scope == caller.scope]
@@ -213,7 +211,7 @@ class Publisher:
     def _current(self, id: str, caller: Caller) -> Document | None:
         """Return the newest version that ``caller`` itself has published."""
         own = [
-            k.document for k in self._library.versions(id, caller) if k.document.owner_scope == caller.scope
+            k.document for k in self.library.versions(id, caller) if k.document.owner_scope == caller.scope
         ]
         return own[-1] if own else None
 
@@ -222,8 +220,8 @@ class Publisher:
         versions of others do not count, nor, for a private version, what others have granted. Raises
         PermissionDenied."""
         others = (None, caller.scope)
-        taken = self._library.owner(id) not in others and (current is None or wanted != "private")
-        if taken or (wanted != "private" and self._library.owner(id, granted=True) not in others):
+        taken = self.library.owner(id) not in others and (current is None or wanted != "private")
+        if taken or (wanted != "private" and self.library.owner(id, granted=True) not in others):
             raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
 
     @property
@@ -275,7 +273,7 @@ class Publisher:
             await self._pages.drop([holding])
             raise
         self._holdings.put(document.ref, holding)
-        self._library.add(known)
+        self.library.add(known)
         await self._pins.follow_publish(room.replaced, document.ref if pinned else None)
         if self._texts is not None:
             await asyncio.to_thread(
@@ -288,12 +286,12 @@ class Publisher:
         """Delete versions: hidden first, so that no new reader finds pages that are being dropped."""
         refs = [known.document.ref for known in found]
         for ref in refs:
-            self._library.remove(ref)
+            self.library.remove(ref)
         try:
             await asyncio.to_thread(self._registry.delete, refs)
         except BaseException:
             for known in found:
-                self._library.add(known)
+                self.library.add(known)
             raise
         await self._pins.drop(refs)
         if self._texts is not None:

@@ -12,6 +12,7 @@ from kvproxy.engine.models.source import ModelFolder, resolve_model
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
+from kvproxy.server.market import Market
 from kvproxy.server.run import serve
 from kvproxy.server.shutdown import Drain
 from kvproxy.stack.open_stack import Stack, open_stack
@@ -73,6 +74,8 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         keyring=Keyring(
             ((k.name, k.key) for k in settings.api_keys),
             {k.name: k.isolate_by for k in settings.api_keys},
+            permissions={k.name: k.scopes for k in settings.api_keys},
+            accounts=stack.market.accounts,
         ),
         drain=drain,
         max_body=settings.max_body,
@@ -83,4 +86,26 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         policy=ReadingPolicy(**config.requests.model_dump()),
         show_metrics=settings.metrics,
         metrics_key=settings.metrics_key,
+        market=_market(stack),
+    )
+
+
+def _market(stack: Stack) -> Market:
+    """Return the market as the routes reach it."""
+    opened, offers = stack.market, stack.offers
+    return Market(
+        accounts=opened.accounts,
+        grants=opened.grants,
+        tariffs=opened.tariffs,
+        terms=opened.terms,
+        ledger=opened.ledger,
+        host_keys=opened.host_keys,
+        receipts=opened.receipts,
+        quotes=opened.quotes,
+        catalog=offers.catalog,
+        desk=offers.desk,
+        host=opened.host,
+        payments=opened.payments,
+        charging=opened.charging,
+        currency=opened.currency,
     )

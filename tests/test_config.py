@@ -189,3 +189,26 @@ def test_files_that_are_no_yaml(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(SetupError, match="is not valid YAML"):
         load_config(path)
+
+
+def test_billing_is_read_exactly() -> None:
+    billing = load_config(
+        None, {"billing": {"default_publisher_share": "12.5%", "default_credit": "0.05"}}
+    ).billing
+    assert (billing.publisher_ppm, billing.credit_nano) == (125_000, 50_000_000)
+    assert load_config(None, {"billing.default_credit": "unlimited"}).billing.credit_nano is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("currency", "dollars", "is no currency"),
+        ("default_publisher_share", "101%", "more than 100%"),
+        ("default_publisher_share", 0.8, "valid string"),
+        ("default_credit", "-1", "write unlimited"),
+        ("default_credit", "much", "is no amount"),
+    ],
+)
+def test_wrong_billing_is_refused(name: str, value: object, words: str) -> None:
+    with pytest.raises(SetupError, match=words):
+        load_config(None, {f"billing.{name}": value})

@@ -1,1 +1,1 @@
-"""Catalog of the documents on offer, and quotes: signed prices of a request, honoured until they expire."""
+"""The catalog of documents on offer, and quotes: signed prices of a request, honoured until they expire."""

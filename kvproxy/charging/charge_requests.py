@@ -6,11 +6,11 @@ left (the client went away, and pays for what was computed), or released (the re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kvproxy.core import Caller, Charge, DocumentRef, MeteredTokens, Money, Span
+from kvproxy.core import Caller, Charge, Decision, DocumentRef, MeteredTokens, Money, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class OrderedPrompt:
     """Tokens that each answer may have at most."""
     documents: tuple[Span, ...] = ()
     choices: int = 1
+    expected: Callable[[], Decision] | None = None
+    """Looks up whether it would be a hit now, for the quote of a refusal; None where nothing is known of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,11 @@ class ChargePreview:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A closed charge. ``charge`` is None where no tariff prices the model, ``receipt`` where none was asked for."""
+    """A closed charge. ``charge`` is None where no tariff prices the model."""
 
     charge: Charge | None = None
-    receipt: str | None = None
+    receipts: tuple[str, ...] = ()
+    """Signed, one for each document that was read, where the client asks for them."""
 
 
 class OpenCharge(Protocol):

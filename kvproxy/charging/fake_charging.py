@@ -113,7 +113,8 @@ class FakeCharge:
         if charged.cost > held:
             raise AssertionError(f"{charged.cost} nano-units were booked and {held} held")
         charging.balance -= charged.cost
-        receipt = f"receipt of {self._order.request_id}" if self._order.offer.receipt else None
-        settled = Settled(charged, receipt)
+        wanted = self._order.offer.receipt
+        receipts = tuple(f"receipt of {read.document}" for read in metered.documents if wanted)
+        settled = Settled(charged, receipts)
         charging.bookings.append(FakeBooking(self._order.request_id, metered, settled, outcome))
         return settled

@@ -152,7 +152,7 @@ class Bill:
     def told(self, usage: Usage) -> Usage:
         """Settle, and return ``usage`` with the charge and the receipt that its answer carries."""
         settled = self.settle()
-        return replace(usage, charge=settled.charge, receipt=settled.receipt)
+        return replace(usage, charge=settled.charge, receipts=settled.receipts)
 
     def leave(self) -> None:
         """Book what was computed for a client that has left; nothing where it was settled already."""

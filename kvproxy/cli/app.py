@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from kvproxy import __version__
 from kvproxy.cli.bench import bench
+from kvproxy.cli.market_commands import add_market_commands
 from kvproxy.cli.options import ConfigFile, Dtype, Model, StoreFolder, read_config, read_text, write_whole
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
@@ -42,12 +43,11 @@ app = typer.Typer(
 docs = typer.Typer(help="List, show and delete published documents.", no_args_is_help=True)
 app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
+add_market_commands(app)
 
 Url = Annotated[str, typer.Option(envvar="KVPROXY_URL", help="The running proxy.")]
 Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", help="If it asks for one.")]
-
 HERE = "http://127.0.0.1:8321"
-
 NOT_COMPARED = 3
 """The exit status of a verification that found no difference, and could not compare all."""
 

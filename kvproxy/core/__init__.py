@@ -8,6 +8,8 @@ tenants, ``pages`` the units of kept KV. Every package may import this one; it i
 from kvproxy.core.answer_format import AnswerFormat, JsonFormat
 from kvproxy.core.callers import (
     ALL_PERMISSIONS,
+    ANONYMOUS,
+    DEFAULT_PERMISSIONS,
     GRANTED,
     PUBLIC,
     Caller,
@@ -17,12 +19,14 @@ from kvproxy.core.callers import (
     documents_scope,
     granted_scope,
     owner_of,
+    scope_of_key,
 )
 from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
 from kvproxy.core.money import NANO, Money, checked_currency, format_nano, parse_nano
 from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
+from kvproxy.core.quotes import HonouredQuote, QuoteBasis, QuoteDecision
 from kvproxy.core.requests import (
     NAMEABLE_ID,
     CacheHints,
@@ -44,6 +48,8 @@ from kvproxy.core.requests import (
 
 __all__ = [
     "ALL_PERMISSIONS",
+    "ANONYMOUS",
+    "DEFAULT_PERMISSIONS",
     "GRANTED",
     "HERMES",
     "NAMEABLE_ID",
@@ -63,6 +69,7 @@ __all__ = [
     "DocumentTokens",
     "GrammarText",
     "Hit",
+    "HonouredQuote",
     "IsolateBy",
     "JsonFormat",
     "Kept",
@@ -79,6 +86,8 @@ __all__ = [
     "Part",
     "Permission",
     "Prompt",
+    "QuoteBasis",
+    "QuoteDecision",
     "Reasoning",
     "Role",
     "Sampling",
@@ -96,5 +105,6 @@ __all__ = [
     "granted_scope",
     "owner_of",
     "parse_nano",
+    "scope_of_key",
     "stored_key",
 ]

@@ -17,6 +17,9 @@ Permission = Literal["read", "publish", "ledger", "metrics", "admin"]
 
 ALL_PERMISSIONS: frozenset[Permission] = frozenset(get_args(Permission))
 
+DEFAULT_PERMISSIONS: frozenset[Permission] = ALL_PERMISSIONS - {"admin"}
+"""The permissions of an API key for which none are named."""
+
 PUBLIC = "public"
 """Scope of the pages of public documents: any caller may read them, only publishing writes them."""
 
@@ -102,3 +105,12 @@ class Caller:
         if not salt:
             return self
         return replace(self, salt=hashlib.sha256(salt.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+
+
+ANONYMOUS = Caller("anonymous", "local")
+"""The caller of every request to a proxy without API keys."""
+
+
+def scope_of_key(key: str) -> str:
+    """Return the scope of the pages of an API key of the configuration."""
+    return "tenant:" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -21,9 +21,11 @@
     │  ├─ OriginRefused               403  origin_refused
     │  └─ SignatureRefused            403  signature_refused
     ├─ NotFound                       404
+    │  ├─ AccountNotFound             404  account_not_found
     │  ├─ ModelNotFound               404  model_not_found
     │  ├─ DocumentNotFound            404  document_not_found
     │  ├─ ResponseNotFound            404  response_not_found
+    │  ├─ ReceiptNotFound             404  receipt_not_found
     │  └─ RouteNotFound               404  unknown_url
     ├─ MethodNotAllowed               405  method_not_allowed
     ├─ AlreadyUsed                    409  already_used
@@ -49,6 +51,7 @@ from kvproxy.errors.error_base import (
     cut,
 )
 from kvproxy.errors.request_errors import (
+    AccountNotFound,
     AlreadyUsed,
     AuthenticationFailed,
     BodyTooLarge,
@@ -67,6 +70,7 @@ from kvproxy.errors.request_errors import (
     PermissionDenied,
     PreviousResponseNotFound,
     QuotaExceeded,
+    ReceiptNotFound,
     ResponseNotFound,
     RouteNotFound,
     SignatureRefused,
@@ -90,6 +94,7 @@ from kvproxy.errors.service_errors import (
 
 __all__ = [
     "MOST_TOLD",
+    "AccountNotFound",
     "AlreadyUsed",
     "AuthenticationFailed",
     "BodyTooLarge",
@@ -112,6 +117,7 @@ __all__ = [
     "PermissionDenied",
     "PreviousResponseNotFound",
     "QuotaExceeded",
+    "ReceiptNotFound",
     "ResponseNotFound",
     "Retryable",
     "RouteNotFound",

@@ -219,6 +219,12 @@ class NotFound(KVProxyError):
     type = "invalid_request_error"
 
 
+class AccountNotFound(NotFound):
+    """No tenant, API key or grant of this id. Status 404."""
+
+    code = "account_not_found"
+
+
 class ModelNotFound(NotFound):
     """No model of this name is served. Status 404. ``served`` are the names to choose from, of which the message lists
     the first."""
@@ -251,6 +257,15 @@ class ResponseNotFound(NotFound):
 
     def __init__(self, id: str, *, param: str | None = None) -> None:
         super().__init__(f"Response with id '{id}' not found. Stored responses expire.", param=param)
+
+
+class ReceiptNotFound(NotFound):
+    """A receipt or request that was never booked, or is another party's: the two cannot be told apart. Status 404."""
+
+    code = "receipt_not_found"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"No receipt '{id[:128]}' of a read of yours, or of a document that you publish.")
 
 
 class RouteNotFound(NotFound):

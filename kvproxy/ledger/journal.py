@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from kvproxy.ledger.journal_records import read_journal
 
 SEGMENT_BYTES = 2**20
 RECORD_ROOM = 4096
@@ -23,10 +26,14 @@ _JOURNAL = ".journal"
 
 @dataclass(slots=True)
 class JournalFile:
-    """One file, of fixed size and allocated in advance: a full disk cannot stop a record of a running request."""
+    """One file, of fixed size and allocated in advance: a full disk cannot stop a record of a running request.
+
+    It is written through its memory: no system call, so that the event loop neither waits for the disk nor gives the
+    interpreter away to the writer in between. The kernel keeps what was written however the process ends.
+    """
 
     path: Path
-    fd: int
+    memory: mmap.mmap
     size: int
     end: int = 0
     unbooked: int = 0
@@ -91,22 +98,21 @@ class Journal:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.posix_fallocate(fd, 0, size)
+            return JournalFile(path, mmap.mmap(fd, size), size)
         except OSError:
-            os.close(fd)
             path.unlink(missing_ok=True)
             raise
-        return JournalFile(path, fd, size)
+        finally:
+            os.close(fd)
 
     def append(self, record: bytes) -> JournalFile:
         """Write a record: in the kernel's memory when this returns, where the end of the process cannot reach it.
 
-        Raises OSError only for a record without a reserved place, or when the disk is broken.
+        Raises OSError only for a record without a reserved place, for which a file has to be made.
         """
         with self._lock:
             file = self._with_room(len(record))
-            written = os.pwrite(file.fd, record, file.end)
-            while written < len(record):
-                written += os.pwrite(file.fd, record[written:], file.end + written)
+            file.memory[file.end : file.end + len(record)] = record
             file.end += len(record)
             file.unbooked += 1
             return file
@@ -135,22 +141,21 @@ class Journal:
         with self._lock:
             files = [file for file in self._files if file.unbooked]
         for file in files:
-            os.fsync(file.fd)
+            file.memory.flush()
 
     def close(self) -> None:
         """Close the files; those without an unbooked record are removed. Idempotent."""
         with self._lock:
             files, self._files, self._at = self._files, [], 0
         for file in files:
-            if file.unbooked:
-                os.close(file.fd)
-            else:
-                _remove(file)
+            if not file.unbooked:
+                file.path.unlink(missing_ok=True)
+            file.memory.close()
 
 
 def _remove(file: JournalFile) -> None:
     file.path.unlink(missing_ok=True)
-    os.close(file.fd)
+    file.memory.close()
 
 
 class ProcessLock:
@@ -185,25 +190,45 @@ def lock_of_dead(folder: Path, process: str) -> Iterator[bool]:
     Example:
         ``with lock_of_dead(folder, process) as ours: ...``
     """
-    path = folder / f"{process}{_LOCK}"
     try:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(folder / f"{process}{_LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
     except FileNotFoundError:
-        yield not any(journal_files(folder, process))
+        yield True  # the folder is gone, and its journals with it
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
+        yield _locked(fd)
     finally:
         os.close(fd)
 
 
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove_files_of(folder: Path, process: str) -> None:
+    """Remove a dead process's journals, then its lock file. The caller holds the lock, and has booked all.
+
+    A damaged journal is kept under another name, for people.
+
+    Example:
+        ``remove_files_of(folder, process)``
+    """
+    for path in journal_files(folder, process):
+        if read_journal(path.read_bytes()).damaged:
+            path.rename(path.with_suffix(".damaged"))
+        else:
+            path.unlink(missing_ok=True)
+    (folder / f"{process}{_LOCK}").unlink(missing_ok=True)
+
+
 def processes_in(folder: Path) -> list[str]:
-    """Return the processes that have a lock file in ``folder``."""
-    return sorted(path.name.removesuffix(_LOCK) for path in folder.glob(f"*{_LOCK}"))
+    """Return the processes that have a lock file or a journal in ``folder``."""
+    locked = {path.name.removesuffix(_LOCK) for path in folder.glob(f"*{_LOCK}")}
+    return sorted(locked | {path.name.partition(".")[0] for path in folder.glob(f"*{_JOURNAL}")})
 
 
 def journal_files(folder: Path, process: str) -> list[Path]:

@@ -191,30 +191,38 @@ def _priced(value: dict[str, Any]) -> DocumentCharge:
 
 
 def taken_back(row: LedgerRow, *, at_ms: int, reason: str) -> RowContent:
-    """Return the row that reverses ``row``: every entry and amount negative, and no tokens, since those were read.
+    """Return the row that reverses ``row``: every amount and every count of it negative, so that sums are without it.
 
     Example:
         ``taken_back(row, at_ms=now, reason="the answer was cut off")``
     """
-    charge = row.charge
-    documents = tuple(
-        DocumentCharge(replace(d.read, tokens=0), -d.price, -d.publisher_share) for d in charge.documents
-    )
+    metered, charge = row.metered, row.charge
     return RowContent(
         id=f"refund:{row.id}",
         kind="refund",
         at_ms=at_ms,
         reader=row.reader,
         key=row.key,
-        metered=MeteredTokens(row.model, 0, 0, 0, tuple(d.read for d in documents)),
-        charge=replace(
-            charge,
+        metered=MeteredTokens(
+            model=metered.model,
+            prompt_tokens=-metered.prompt_tokens,
+            cached_tokens=-metered.cached_tokens,
+            completion_tokens=-metered.completion_tokens,
+            documents=tuple(replace(read, tokens=-read.tokens) for read in metered.documents),
+        ),
+        charge=Charge(
+            currency=charge.currency,
             cost=-charge.cost,
             cold_cost=-charge.cold_cost,
             host_share=-charge.host_share,
-            documents=documents,
+            documents=tuple(
+                DocumentCharge(replace(d.read, tokens=-d.read.tokens), -d.price, -d.publisher_share)
+                for d in charge.documents
+            ),
+            tariff=charge.tariff,
         ),
         entries=tuple(LedgerEntry(entry.account, -entry.nano) for entry in row.entries),
+        seconds_saved_us=-row.seconds_saved_us,
         settled_by=row.settled_by,
         reference=reason,
         refunds=row.id,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
+from kvproxy.ledger.bookings import CreditKind
 from kvproxy.payments.payment_demand import MethodOffer, PaymentDemand, Settlement
 
 __all__ = ["Authorisation", "CreditedLedger", "MethodOffer", "PaymentDemand", "PaymentMethod", "Settlement"]
@@ -25,11 +26,9 @@ class Authorisation(Protocol):
 
     async def settle(self, nano: int) -> Settlement:
         """Take ``nano``, at most what was authorised, and credit it to the tenant. 0 takes nothing."""
-        ...
 
     async def release(self) -> None:
         """Take nothing. The payer's signature stays unused."""
-        ...
 
 
 class PaymentMethod(Protocol):
@@ -42,7 +41,6 @@ class PaymentMethod(Protocol):
 
     async def quote(self, demand: PaymentDemand) -> MethodOffer:
         """Return the challenges that ask for the demand."""
-        ...
 
     async def authorise(self, headers: Mapping[str, str], demand: PaymentDemand) -> Authorisation | None:
         """Check the credential in a request's headers; None where none of them is for this method.
@@ -55,6 +53,6 @@ class PaymentMethod(Protocol):
 class CreditedLedger(Protocol):
     """The part of the ledger that payments need."""
 
-    async def credit(self, account: str, nano: int, kind: Any, reference: str, id: str) -> int:
+    async def credit(self, tenant: str, nano: int, kind: CreditKind, reference: str = "", *, id: str) -> int:
         """Credit a payment, once for each ``id``; return the balance."""
         ...

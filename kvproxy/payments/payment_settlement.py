@@ -194,7 +194,7 @@ class PaymentSettlement:
     async def _credit(self, row: PaymentRow) -> CreditedPayment:
         nano = self._asset.nano_of(row.units)
         transaction = row.reference or ""
-        balance = await self._ledger.credit(row.tenant, nano, "payment", transaction, row.id)
+        balance = await self._ledger.credit(row.tenant, nano, "payment", transaction, id=row.id)
         await asyncio.to_thread(self._rows.advance, row.id, "settled", "credited", _now_ms())
         logger.info("payment %s of %s credited to %s", row.id, format_nano(nano), row.tenant)
         return CreditedPayment(row.id, transaction, nano, balance)

@@ -8,6 +8,8 @@ from contextlib import AbstractAsyncContextManager
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from kvproxy.core import Permission
+from kvproxy.server.auth import require
 from kvproxy.server.components import CALLER, COMPONENTS, Components
 from kvproxy.server.middleware.connection import close_at_end
 from kvproxy.server.middleware.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
@@ -26,6 +28,10 @@ from kvproxy.server.requests.read_request import expect_continue
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 _HARMLESS = frozenset(operation.path for operation in OPERATIONS if operation.open and not operation.key)
 """Paths of public content: pages of other origins may read them too."""
+
+_NEEDS: dict[tuple[str, str], Permission] = {
+    (o.method, o.path): o.needs for o in OPERATIONS if o.needs is not None
+}
 
 
 def build_app(components: Components) -> web.Application:
@@ -51,7 +57,7 @@ def build_app(components: Components) -> web.Application:
 
 @web.middleware
 async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Middleware: check the request's target, origin and API key, and count it as running.
+    """Middleware: check the request's target, origin, API key and the key's permission, and count it as running.
 
     Open operations and OPTIONS need no key and are answered during a shutdown too.
     """
@@ -63,7 +69,11 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if request.path in _OPEN:
         return await handler(request)
     components = request.app[COMPONENTS]
-    request[CALLER] = components.keyring.caller(request.headers)
+    caller = request[CALLER] = components.keyring.caller(request.headers)
+    resource = request.match_info.route.resource
+    method = "GET" if request.method == "HEAD" else request.method
+    if resource is not None and (needed := _NEEDS.get((method, resource.canonical))) is not None:
+        require(caller, needed)
     with components.drain.track():
         return await handler(request)
 

@@ -1,63 +1,96 @@
-"""`Keyring`: authenticate a request's API key and return its caller, with the scope of the caller's pages."""
+"""`Keyring`: authenticate a request's API key and return its caller, with scope and permissions; `require` one."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import secrets
 from collections.abc import Iterable, Mapping
 
-from kvproxy.core import Caller, IsolateBy
-from kvproxy.errors import AuthenticationFailed
+from kvproxy.accounts.account_snapshot import Recognised, the_caller
+from kvproxy.accounts.accounts import Accounts
+from kvproxy.accounts.key_hash import KeyHash
+from kvproxy.core import ANONYMOUS, DEFAULT_PERMISSIONS, Caller, IsolateBy, Permission, scope_of_key
+from kvproxy.errors import AuthenticationFailed, PermissionDenied
 
 KEY_HEADERS = ("x-api-key", "api-key")
 """Headers with a key beside Authorization: Anthropic's and Azure's."""
 
-ANONYMOUS = Caller("anonymous", "local")
-
 
 class Keyring:
-    """The callers of the configured keys. ``keys`` are (name, key) pairs; without keys every caller is ANONYMOUS.
-    Only digests are kept. ``isolate_by`` maps a key's name to its isolation, where it is set."""
+    """The callers of the configured keys and of those in the database. Without any key every caller is ANONYMOUS.
+
+    Keys are looked up by a keyed hash, which takes the same time for a similar key as for any other; no key is kept.
+    """
 
     def __init__(
-        self, keys: Iterable[tuple[str, str]] = (), isolate_by: Mapping[str, IsolateBy | None] | None = None
+        self,
+        keys: Iterable[tuple[str, str]] = (),
+        isolate_by: Mapping[str, IsolateBy | None] | None = None,
+        *,
+        permissions: Mapping[str, frozenset[Permission]] | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
-        isolated = isolate_by or {}
-        self._callers = tuple((_digest(key), _caller(name, key, isolated.get(name))) for name, key in keys)
+        """``keys`` are (name, key) pairs; ``isolate_by`` and ``permissions`` are by name, where they are set.
+
+        Example:
+            ``Keyring([("alice", key)], permissions={"alice": frozenset({"read"})}, accounts=accounts)``
+        """
+        self._hash = KeyHash(secrets.token_bytes(32))
+        self._accounts = accounts
+        isolated, permitted = isolate_by or {}, permissions or {}
+        self._callers = {
+            self._hash.digest(key): Caller(
+                name,
+                scope_of_key(key) if accounts is None else accounts.tenant(name).scope,
+                isolated.get(name),
+                None,
+                f"config:{name}",
+                permitted.get(name, DEFAULT_PERMISSIONS),
+            )
+            for name, key in keys
+        }
 
     @property
     def empty(self) -> bool:
         """True when requests need no key."""
-        return not self._callers
+        return not self._callers and not (self._accounts is not None and self._accounts.has_keys)
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller of the key in ``Authorization: Bearer``, ``x-api-key`` or ``api-key``.
 
-        Clients send a placeholder in one and the key in another, so one known key is enough; keys of two tenants
-        are refused. Raises AuthenticationFailed.
+        Clients send a placeholder in one and the key in another, so one known key is enough; two are refused. Raises
+        AuthenticationFailed.
         """
-        if not self._callers:
+        if self.empty:
             return ANONYMOUS
         keys = presented(headers)
         if not keys:
             raise AuthenticationFailed(_missing(headers))
-        found = {caller for key in keys if (caller := self._known(key)) is not None}
-        if len(found) > 1:
-            raise AuthenticationFailed("The request has the API keys of two tenants. Send one of them.")
-        if not found:
+        caller = the_caller([self._recognise(key) for key in keys])
+        if caller is None:
             raise AuthenticationFailed(
-                "Incorrect API key provided. The proxy's keys are in its server.api_keys."
+                "Incorrect API key provided. The proxy's keys are in its server.api_keys, and made with: kvproxy keys "
+                "create."
             )
-        return found.pop()
+        return caller
 
-    def _known(self, key: str) -> Caller | None:
-        digest = _digest(key)
-        found: Caller | None = None
-        # Every key is compared, so that the time taken reveals nothing about a similar key.
-        for known, caller in self._callers:
-            if hmac.compare_digest(known, digest):
-                found = caller
-        return found
+    def _recognise(self, key: str) -> Recognised:
+        caller = self._callers.get(self._hash.digest(key))
+        if self._accounts is None:
+            return Recognised(caller)
+        if caller is None:
+            return self._accounts.recognise(key)
+        refusal = self._accounts.closed(caller.name)
+        return Recognised(caller) if refusal is None else Recognised(refusal=refusal)
+
+
+def require(caller: Caller, permission: Permission) -> None:
+    """Raise PermissionDenied unless the caller's API key has the permission."""
+    if permission not in caller.permissions:
+        has = ", ".join(sorted(caller.permissions)) or "none"
+        raise PermissionDenied(
+            f"This needs an API key with the scope '{permission}'; yours has: {has}. Ask the proxy's operator for one: "
+            f"kvproxy keys create {caller.name} --scope {permission}"
+        )
 
 
 def presented(headers: Mapping[str, str]) -> tuple[str, ...]:
@@ -79,11 +112,3 @@ def _missing(headers: Mapping[str, str]) -> str:
     if scheme.lower() == "bearer":
         return f"The Authorization header has no key after 'Bearer'. {ask}"
     return f"The Authorization header does not begin with 'Bearer '. {ask}"
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
-def _caller(name: str, key: str, isolate_by: IsolateBy | None) -> Caller:
-    return Caller(name, "tenant:" + _digest(key).hex()[:32], isolate_by)

@@ -5,21 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kvproxy.accounts.accounts import Accounts
+from kvproxy.accounts.grants import Grants
+from kvproxy.catalog.document_catalog import Catalog
+from kvproxy.catalog.host_description import MarketHost
+from kvproxy.catalog.quote_desk import QuoteDesk
+from kvproxy.catalog.signed_quotes import Quotes
 from kvproxy.payments.payment_registry import Payments
+from kvproxy.receipts.host_keys import HostKeys
+from kvproxy.receipts.issued_receipts import Receipts
 
 
 @dataclass(frozen=True, slots=True)
 class Market:
     """The parts of the market. Built once with the stack; a part that is not set up is None."""
 
-    accounts: Any = None
-    grants: Any = None
+    accounts: Accounts | None = None
+    grants: Grants | None = None
     tariffs: Any = None  # of kvproxy.tariffs
     terms: Any = None  # of kvproxy.tariffs
     ledger: Any = None  # of kvproxy.ledger
-    host_keys: Any = None  # of kvproxy.receipts
-    receipts: Any = None  # of kvproxy.receipts
-    quotes: Any = None  # of kvproxy.catalog
-    catalog: Any = None  # of kvproxy.catalog
+    host_keys: HostKeys | None = None
+    receipts: Receipts | None = None
+    quotes: Quotes | None = None
+    catalog: Catalog | None = None
+    desk: QuoteDesk | None = None
+    """Makes quotes of requests, documents and texts."""
+    host: MarketHost | None = None
     payments: Payments | None = None
     charging: Any = None  # of kvproxy.charging
+    currency: str = "USD"
+    """The host's one currency."""

@@ -1,10 +1,14 @@
-"""Sections of the market: the database of accounts and ledger."""
+"""Sections of the market: the database of accounts and ledger, and what billing starts from."""
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
 
+from pydantic import AfterValidator, Field
+
+from kvproxy.core.money import checked_currency, parse_nano
 from kvproxy.settings.section import Section
+from kvproxy.tariffs.terms_text import parse_percent
 
 
 class DatabaseSettings(Section):
@@ -12,3 +16,44 @@ class DatabaseSettings(Section):
 
     url: str | None = Field(default=None, min_length=1, repr=False)
     """A URL of SQLAlchemy, which may hold a password; None: SQLite in the store's folder."""
+
+
+class HostSettings(Section):
+    """The host as its own description, its receipts and its quotes name it."""
+
+    name: str | None = Field(default=None, min_length=1, max_length=128, pattern=r"^[!-~]+$")
+    """An origin without spaces, the issuer of receipts; None: this machine's name."""
+    url: str | None = Field(default=None, pattern=r"^https?://\S+[^/\s]$")
+    """The public address that readers reach it at."""
+    contact: str | None = Field(default=None, min_length=1, max_length=256)
+
+
+def _percent(text: str) -> str:
+    parse_percent(text)
+    return text
+
+
+def _credit(text: str) -> str:
+    if text != "unlimited" and parse_nano(text) < 0:
+        raise ValueError('write unlimited, or how far a balance may go below zero, like "5.00"')
+    return text
+
+
+class BillingSettings(Section):
+    """The currency, and the defaults of publishers and of new tenants. It counts with a tariff only."""
+
+    currency: Annotated[str, AfterValidator(checked_currency)] = "USD"
+    default_publisher_share: Annotated[str, AfterValidator(_percent)] = "100%"
+    """The publisher's part of its own price, where neither its terms nor the tariff say; the rest is the host's."""
+    default_credit: Annotated[str, AfterValidator(_credit)] = "0"
+    """How far the balance of a tenant may go below zero where nothing else is set for it; or ``unlimited``."""
+
+    @property
+    def publisher_ppm(self) -> int:
+        """``default_publisher_share`` in millionths."""
+        return parse_percent(self.default_publisher_share)
+
+    @property
+    def credit_nano(self) -> int | None:
+        """``default_credit`` in nano-units; None without a limit."""
+        return None if self.default_credit == "unlimited" else parse_nano(self.default_credit)

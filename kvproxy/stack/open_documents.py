@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kvproxy.config import DocumentSettings
 from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.reading_rights import ReadingRights
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.exactness.audit import Auditor
 from kvproxy.exactness.verify import Verifier
@@ -35,14 +36,18 @@ class ExactnessChecks:
 
 @asynccontextmanager
 async def open_documents(
-    settings: DocumentSettings, model: LoadedModel, stores: OpenStores, engine: RunningEngine
+    settings: DocumentSettings,
+    model: LoadedModel,
+    stores: OpenStores,
+    engine: RunningEngine,
+    rights: ReadingRights | None = None,
 ) -> AsyncIterator[PublishedDocuments]:
-    """Restore the registered documents and open their publisher.
+    """Restore the registered documents and open their publisher. ``rights``: the answers about granted documents.
 
     Example:
-        ``async with open_documents(config.documents, model, stores, engine) as documents: ...``
+        ``async with open_documents(config.documents, model, stores, engine, market.rights) as documents: ...``
     """
-    library = Library()
+    library = Library(rights)
     framings = [Framing(f.place, f.system) for f in settings.framings]
     composer = Composer(model.tokenizer, model.template, library, framings)
     publisher = Publisher(

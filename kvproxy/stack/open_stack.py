@@ -18,8 +18,10 @@ from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS
 from kvproxy.stack.background import open_background, trim_memory, warm_up
 from kvproxy.stack.figures import collect_figures
 from kvproxy.stack.open_backends import open_backends
+from kvproxy.stack.open_catalog import OpenCatalog, make_catalog
 from kvproxy.stack.open_documents import make_checks, open_documents
 from kvproxy.stack.open_engine import open_engine, open_model, open_stores
+from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Metrics
 
@@ -35,6 +37,8 @@ class Stack:
     publisher: Publisher
     verifier: Verifier
     responses: ResponseStore
+    market: OpenMarket
+    offers: OpenCatalog
     start_background: Callable[[], None]
     """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
     ready: Callable[[], str | None]
@@ -48,7 +52,14 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         model = await life.enter_async_context(open_model(config.model, folder))
         stores = await life.enter_async_context(open_stores(config, model))
         engine = await life.enter_async_context(open_engine(config, model, stores))
-        documents = await life.enter_async_context(open_documents(config.documents, model, stores, engine))
+        host = host_of(config, model.weights.fingerprint, engine.local.info.max_context)
+        market = await life.enter_async_context(open_market(config, host))
+        documents = await life.enter_async_context(
+            open_documents(config.documents, model, stores, engine, market.rights)
+        )
+        offers = make_catalog(
+            market, documents, engine.local, default_max_tokens=config.engine.default_max_tokens
+        )
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
         metrics = Metrics()
@@ -64,7 +75,10 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 misses=misses,
                 default_max_tokens=config.engine.default_max_tokens,
                 metrics=metrics,
+                charging=market.charging,
             ),
+            market=market,
+            offers=offers,
             publisher=documents.publisher,
             verifier=checks.verifier,
             responses=stores.responses,

@@ -66,8 +66,9 @@ def most_it_may_cost(
     """Return the nano-units that no charge of this request exceeds, be it a hit, a miss or a hit in part.
 
     ``max_tokens`` is for each of ``choices``; ``documents`` are those that may be read, with all their tokens. It is
-    the miss price, except where a document named by reference has a fixed price above what its read saves.
-    Raises ValueError as ``charge``.
+    the miss price, except where a document named by reference has a fixed price above what its read saves. It is
+    rounded up, so that a sum over several prompts covers the one charge for all of them, too. Raises ValueError as
+    ``charge``.
 
     Example:
         ``most_it_may_cost("qwen3-4b", 3800, 256, tariff, terms, documents=reads, choices=2)``
@@ -77,7 +78,7 @@ def most_it_may_cost(
     for read in documents:
         _, price = _document(read, prices, _terms(read, terms))
         exact += max(0, price - _UNIT // MILLION * read.tokens * prices.input)
-    return _half_up(exact)
+    return -(-exact // _UNIT)
 
 
 def publishing_charge(model: str, tokens: int, tariff: Tariff) -> Charge:

@@ -283,6 +283,47 @@ def test_a_value_that_no_row_can_hold_costs_one_version_of_an_old_registry(
     assert any("is not served: a column differs from the row as written" in line for line in told), told
 
 
+def make_schema_2(path: Path, source: Path) -> None:
+    """``source``'s content as the version of before granted documents wrote it; its last rows are in the log alone."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with closing(sqlite3.connect(path.with_name("made"))) as db:
+        tables = "; ".join(registry_rows.BEFORE_GRANTS.values())
+        db.executescript(f"PRAGMA journal_mode = WAL; {tables}; PRAGMA user_version = 2;")
+        assert "('public', 'private')" in registry_rows.BEFORE_GRANTS["versions"]
+        db.execute("ATTACH ? AS new", (str(source),))
+        for table in registry_rows.TABLES:
+            db.execute(f"INSERT INTO main.{table.name} SELECT * FROM new.{table.name} ORDER BY rowid")
+        db.commit()
+        for suffix in ("", "-wal"):
+            shutil.copy2(path.with_name(f"made{suffix}"), path.with_name(f"{path.name}{suffix}"))
+    path.with_name("made").unlink()
+
+
+def test_a_registry_of_before_granted_documents_is_migrated_without_losing_a_row(
+    stores: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_schema_2(tmp_path / NAME, stores["closed"] / NAME)
+    assert (tmp_path / f"{NAME}-wal").stat().st_size > 0 and faults(tmp_path / NAME) == []
+    with caplog.at_level(logging.WARNING):
+        entries, told = opened(tmp_path)
+    assert entries == ENTRIES and told == [] and caplog.records == []
+    with Registry(tmp_path / NAME) as registry:
+        assert registry.last_version("long") == 2, "also the numbers of deleted versions"
+        granted = replace(document("long"), version=3, visibility="granted")
+        registry.publish(granted, [framing("system", 50)])
+    assert opened(tmp_path)[0].keys() == {*ENTRIES, granted.ref}
+
+
+def test_a_damaged_registry_of_schema_2_keeps_its_sound_rows(stores: dict[str, Path], tmp_path: Path) -> None:
+    make_schema_2(tmp_path / NAME, stores["closed"] / NAME)
+    with closing(sqlite3.connect(tmp_path / NAME)) as db:
+        db.execute("UPDATE versions SET created = 7 WHERE id = 'other'")
+        db.commit()
+    entries, told = opened(tmp_path)
+    assert entries == {ref: entry for ref, entry in ENTRIES.items() if ref.id != "other"}
+    assert any("other@1 is not served" in line for line in told), told
+
+
 def test_each_publishers_loss_is_a_line_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with Registry(tmp_path / NAME) as registry:
         for owner in ("tenant:a", "tenant:b", "tenant:c"):

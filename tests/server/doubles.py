@@ -19,6 +19,7 @@ from kvproxy.core import (
     DocumentPart,
     DocumentRef,
     Message,
+    Permission,
     Prompt,
     Reasoning,
     Span,
@@ -27,6 +28,7 @@ from kvproxy.core import (
 )
 from kvproxy.documents.library.document import checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
+from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.exactness.verify import Verifier
@@ -35,6 +37,7 @@ from kvproxy.publish import Publisher
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
+from kvproxy.server.market import Market
 from kvproxy.server.middleware.connection import ConnectionRunner
 from kvproxy.server.shutdown import Drain
 from kvproxy.store.stored_responses import ResponseStore
@@ -114,6 +117,7 @@ class DictPublisher(Publisher):
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
+        self.library = Library()  # without a document: terms have tests of their own
 
     async def publish(
         self,
@@ -231,6 +235,8 @@ def make_proxy(
     drain_timeout_s: float = 5.0,
     cors_origins: tuple[str, ...] = ("loopback",),
     aliases: Mapping[str, str] | None = None,
+    permissions: Mapping[str, frozenset[Permission]] | None = None,
+    market: Market | None = None,
     **backend_options: Any,
 ) -> Proxy:
     backend = FakeBackend(**backend_options)
@@ -256,7 +262,10 @@ def make_proxy(
         publisher=publisher,
         verifier=OneFramingVerifier(composer, publisher, backend),
         responses=responses,
-        keyring=Keyring(api_keys),
+        keyring=Keyring(
+            api_keys, permissions=permissions, accounts=None if market is None else market.accounts
+        ),
+        market=market,
         drain=drain,
         max_body=max_body,
         keepalive_s=keepalive_s,

@@ -4,16 +4,17 @@ import hashlib
 
 import pytest
 
-from kvproxy.core import Caller
+from kvproxy.core import ANONYMOUS, DEFAULT_PERMISSIONS, Caller
 from kvproxy.errors import AuthenticationFailed
-from kvproxy.server.auth import ANONYMOUS, Keyring
+from kvproxy.server.auth import Keyring
 from tests.server.doubles import ask, client_of, make_proxy
 
 KEYS = (("ann", "ann-key-0123456789"), ("bob", "bob-key-0123456789"))
 
 
 def caller(name: str, key: str) -> Caller:
-    return Caller(name, "tenant:" + hashlib.sha256(key.encode()).hexdigest()[:32])
+    scope = "tenant:" + hashlib.sha256(key.encode()).hexdigest()[:32]
+    return Caller(name, scope, key=f"config:{name}", permissions=DEFAULT_PERMISSIONS)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_the_example_is_right() -> None:
     mini = first.models["mini"]
     assert mini.input == second.models["mini"].input * 11 // 10 > 0
     assert first.documents == DocumentTerms(kind="share", share_ppm=300_000, publisher_ppm=800_000)
-    assert first.valid_from_ms == parse_time("2026-12-01T00:00:00Z") < second.valid_from_ms
+    assert first.valid_from_ms == parse_time("2026-01-01T00:00:00Z") < second.valid_from_ms
 
 
 def test_a_number_without_quotes_is_exact_too(tmp_path: Path) -> None:

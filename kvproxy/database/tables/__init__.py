@@ -1,5 +1,24 @@
 """Tables by subject; each registers in ``METADATA``, and importing this package registers all."""
 
-from kvproxy.database.tables import account_tables, payment_tables
+from kvproxy.database.tables import (
+    account_tables,
+    catalog_tables,
+    ledger_tables,
+    payment_tables,
+    receipt_tables,
+    tariff_tables,
+)
+
+__all__ = ["account_tables", "ledger_tables"]
+
+__all__ = ["account_tables", "ledger_tables", "receipt_tables", "tariff_tables"]
 
 __all__ = ["account_tables", "payment_tables"]
+__all__ = [
+    "account_tables",
+    "catalog_tables",
+    "ledger_tables",
+    "payment_tables",
+    "receipt_tables",
+    "tariff_tables",
+]

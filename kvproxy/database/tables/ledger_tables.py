@@ -34,6 +34,7 @@ LEDGER_ROWS = Table(
     Column("cost", BigInteger, nullable=False),
     Column("cold_cost", BigInteger, nullable=False),
     Column("seconds_saved_us", BigInteger, nullable=False),
+    Column("settled_by", Text, index=True),
     Column("body", Text, nullable=False),
     Column("previous", Text, nullable=False),
     Column("hash", Text, nullable=False),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 from kvproxy.core import Caller, DocumentRef
@@ -37,7 +37,7 @@ class GrantedDocuments:
         self._rights = rights
         self._known: dict[DocumentRef, KnownDocument] = {}
         self._changes = 0
-        self._made: OrderedDict[Reader | None, tuple[tuple[int, int], Texts]] = OrderedDict()
+        self._made: OrderedDict[Reader | None, tuple[tuple[int, Hashable], Texts]] = OrderedDict()
         """By reader, None for everybody: the state that the index was made in, and the index."""
         self._lock = threading.Lock()
 

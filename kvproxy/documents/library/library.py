@@ -152,7 +152,7 @@ class Library:
             if right.allowed:
                 other = known.document.owner_scope != caller.scope
                 return DocumentMatch(known, known.tokenized, right.grant, by_reference=True, confined=other)
-            refusal = refusal or right.refusal
+            refusal = refusal or self.rights.refusal(known.document, caller)
         if refusal is not None:
             raise PermissionDenied(f"'{ref}' cannot be read: {refusal}", param=param)
         raise DocumentNotFound(str(ref), param=param)

@@ -5,6 +5,7 @@ The market answers from memory; without one, ``OwnersOnly`` does.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,9 +20,6 @@ class Right:
     allowed: bool
     grant: str | None = None
     """Id of the grant that lets the caller in; None for the publisher itself."""
-    refusal: str | None = None
-    """Told to a caller who had a grant that has ended or is used up. A caller who never had one is told nothing, not
-    even that the document exists."""
 
 
 ALLOWED = Right(allowed=True)
@@ -32,12 +30,16 @@ class ReadingRights(Protocol):
     """Grants and publishers' policies, answered in memory and in any thread."""
 
     @property
-    def generation(self) -> int:
-        """A number that changes whenever a caller may have gained a right, or a document another policy. Rights that
+    def generation(self) -> Hashable:
+        """A value that changes whenever a caller may have gained a right, or a document another policy. Rights that
         end need no change of it: each match is asked for anew."""
 
     def right(self, document: Document, caller: Caller) -> Right:
         """Return whether ``caller``, who is not its publisher, may read this granted document."""
+
+    def refusal(self, document: Document, caller: Caller) -> str | None:
+        """Return what is told to a caller who may not read this document but had a grant, which has ended or is used
+        up. None for one who never had any, who is told nothing, not even that the document exists."""
 
     def serves_texts(self, document: Document) -> bool:
         """Return whether a caller without a grant who sends this document's text may use its kept pages: its
@@ -55,6 +57,10 @@ class OwnersOnly:
     def right(self, document: Document, caller: Caller) -> Right:
         """Refuse, as for a document that does not exist."""
         return REFUSED
+
+    def refusal(self, document: Document, caller: Caller) -> str | None:
+        """Return None: there are no grants to end."""
+        return None
 
     def serves_texts(self, document: Document) -> bool:
         """Return False: no policy was set."""

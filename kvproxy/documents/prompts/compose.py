@@ -17,9 +17,7 @@ from kvproxy.documents.prompts.message_contents import Contents
 from kvproxy.documents.prompts.model_format import model_format
 from kvproxy.documents.prompts.placed_prompt import (
     PlacedPrompt,
-    document_span,
     document_spans,
-    published_tokens,
 )
 from kvproxy.documents.prompts.plain_call import format_fields, plain_call
 from kvproxy.documents.prompts.request_weight import request_weight
@@ -234,11 +232,7 @@ class Composer:
         spans: tuple[Span, ...] = ()
         if isinstance(request.prompt, str):
             budget.expect(self._tokenizer.least_tokens(request.prompt))
-            tokens, match, place = self._texts.place(request.prompt, caller, self._joiner, budget)
-            token_ids = tuple(tokens)
-            if match is not None and place is not None:
-                publisher = self.library.rights.publisher(match.known.document.owner_scope)
-                spans = (document_span(match, place, published_tokens(match.known, token_ids), publisher),)
+            token_ids, spans = self._texts.place(request.prompt, caller, self._joiner, budget)
         else:
             budget.check(len(request.prompt))
             token_ids = self._texts.checked_ids(request.prompt, "prompt")

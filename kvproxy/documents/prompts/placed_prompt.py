@@ -37,7 +37,7 @@ def published_tokens(known: KnownDocument, token_ids: tuple[int, ...]) -> int:
 
 def document_spans(
     placed: PlacedPrompt, matches: Sequence[DocumentMatch], publisher_of: Callable[[str], str]
-) -> list[Span]:
+) -> tuple[Span, ...]:
     """Return the span of each document of ``placed``, in order; ``matches`` are the documents by slot.
 
     Example:
@@ -45,7 +45,7 @@ def document_spans(
     """
     token_ids = tuple(placed.token_ids)
     begun = {id(match.known): published_tokens(match.known, token_ids) for match in matches}
-    return [
+    return tuple(
         document_span(
             match := matches[slot],
             place,
@@ -53,7 +53,7 @@ def document_spans(
             publisher_of(match.known.document.owner_scope),
         )
         for slot, place in placed.places
-    ]
+    )
 
 
 def document_span(match: DocumentMatch, place: DocumentPlace, begun: int, publisher: str) -> Span:

@@ -6,12 +6,16 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
+from http import HTTPStatus
 
 from aiohttp import web
 
 from kvproxy.backends.base import Endpoint, Passthrough, UpstreamResponse
+from kvproxy.charging.request_bill import Bill
 from kvproxy.errors import InvalidRequest, KVProxyError, UpstreamError
+from kvproxy.server.answers.charged_answer import charged, preview_headers, settled_headers
 from kvproxy.server.answers.client_stream import LAST_WORDS_S, SseStream, deadline
+from kvproxy.server.answers.upstream_bill import UpstreamBill, booking_id
 from kvproxy.server.components import COMPONENTS, REQUEST_ID, STREAMING
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.read_request import Incoming
@@ -44,22 +48,41 @@ async def serve_upstream(request: web.Request, endpoint: Endpoint, incoming: Inc
         logger.warning("%s: sent to %s without %s", request[REQUEST_ID], incoming.model, value)
     headers = {"Cache-Status": BYPASS, **left_out}
     if endpoint == "embeddings" or not body.get("stream"):
-        async with deadline(components.timeout_s):
-            whole = await components.pipeline.upstream(endpoint, body)
-        with _of_finite_numbers():
-            return json_response(whole, headers=headers, finite=True)
+        async with charged(request, booking_id()) as bill:
+            metered = UpstreamBill(request, bill, endpoint, incoming)
+            await metered.open()
+            async with deadline(components.timeout_s):
+                whole = await components.pipeline.upstream(endpoint, body)
+            priced = metered.whole(whole)
+            with _of_finite_numbers():
+                headers |= await settled_headers(bill)
+                return json_response(priced, headers=headers, finite=True)
+    return await _stream(request, endpoint, incoming, headers)
+
+
+async def _stream(
+    request: web.Request, endpoint: Endpoint, incoming: Incoming, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Pass the events of an upstream's answer on, with their price in the last one that has a usage."""
+    components = request.app[COMPONENTS]
     events = UpstreamEvents(endpoint)
     sending = SseStream(
         request, interval_s=components.keepalive_s, early=lambda: headers, on_error=events.error
     )
-    async with sending as out, deadline(components.timeout_s):
-        async with aclosing(components.pipeline.upstream_stream(endpoint, body)) as chunks:
+    async with sending as out, charged(request, booking_id()) as bill, deadline(components.timeout_s):
+        metered = UpstreamBill(request, bill, endpoint, incoming)
+        await metered.open()
+        headers |= preview_headers(bill)
+        async with aclosing(components.pipeline.upstream_stream(endpoint, metered.asked())) as chunks:
             async for chunk in chunks:
                 await out.start(headers)
+                if (shown := metered.see(chunk)) is None:
+                    continue
                 with _of_finite_numbers():
-                    event = events.event(chunk)
+                    event = events.event(shown)
                 await out.send(event)
         await out.start(headers)
+        metered.settle()
         if last := events.end():
             await out.send(last)
     return sending.response
@@ -77,11 +100,14 @@ async def _relay(
     """
     answer = _RawAnswer(request, endpoint)
     try:
-        async with (
-            deadline(request.app[COMPONENTS].timeout_s),
-            upstream.open(endpoint, incoming.raw, request.headers) as opened,
-        ):
-            return await answer.copy(opened)
+        async with charged(request, booking_id()) as bill:
+            metered = UpstreamBill(request, bill, endpoint, incoming)
+            await metered.open()
+            async with (
+                deadline(request.app[COMPONENTS].timeout_s),
+                upstream.open(endpoint, incoming.raw, request.headers) as opened,
+            ):
+                return await answer.copy(opened, bill, metered)
     except ConnectionError:
         if answer.response is None:
             raise
@@ -110,8 +136,11 @@ class _RawAnswer:
         self._events = False
         self.response: web.StreamResponse | None = None
 
-    async def copy(self, opened: UpstreamResponse) -> web.StreamResponse:
+    async def copy(self, opened: UpstreamResponse, bill: Bill, metered: UpstreamBill) -> web.StreamResponse:
         headers = {"Cache-Status": BYPASS, **dict(opened.headers)}
+        failed = (
+            opened.status >= HTTPStatus.BAD_REQUEST
+        )  # an error is passed on like an answer, and costs nothing
         names = {name.lower(): name for name in headers}
         length = headers.pop(names["content-length"]) if "content-length" in names else None
         kind = headers.get(names.get("content-type", ""), "")
@@ -119,7 +148,12 @@ class _RawAnswer:
         async with aclosing(opened.chunks()) as chunks:
             if length is not None and int(length) <= WHOLE and not self._events:
                 body = b"".join([chunk async for chunk in chunks])
+                if not failed:
+                    await metered.pass_by(body, events=False)
+                    await metered.end_raw()
+                    headers |= await settled_headers(bill)
                 return web.Response(body=body, status=opened.status, headers=headers)
+            headers |= {} if failed else preview_headers(bill)
             response = web.StreamResponse(status=opened.status, headers=headers)
             if (
                 length is not None and not self._events
@@ -129,8 +163,12 @@ class _RawAnswer:
             self.response = response
             await response.prepare(self._request)
             async for chunk in chunks:
+                if not failed:
+                    await metered.pass_by(chunk, events=self._events)
                 await response.write(chunk)
                 self._tail = (self._tail + chunk)[-4:]
+        if not failed:
+            await metered.end_raw()
         await response.write_eof()
         return response
 

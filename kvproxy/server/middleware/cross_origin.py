@@ -12,12 +12,20 @@ from aiohttp.typedefs import Handler
 from kvproxy.errors import OriginRefused
 from kvproxy.server.components import COMPONENTS, REQUEST_ID
 from kvproxy.server.middleware.origins import Origins
+from kvproxy.wire.answers.cost_bodies import COST_HEADERS
 
 logger = logging.getLogger(__name__)
 
 ORIGINS = web.AppKey("ORIGINS", Origins)
 
-EXPOSED = "Cache-Status, ETag, request-id, Retry-After, Server-Timing, x-kvproxy-left-out, x-request-id, x-should-retry"
+EXPOSED = ", ".join(
+    (
+        *("Cache-Status", "ETag", "request-id", "Retry-After", "Server-Timing", "WWW-Authenticate"),
+        *("Payment-Receipt", "PAYMENT-REQUIRED", "PAYMENT-RESPONSE"),
+        *COST_HEADERS,
+        *("x-kvproxy-left-out", "x-request-id", "x-should-retry"),
+    )
+)
 _METHODS = "DELETE, GET, HEAD, OPTIONS, POST"
 _MAX_AGE_S = "600"
 _HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:\s*,\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")

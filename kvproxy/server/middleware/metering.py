@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.errors import AuthenticationFailed, RouteNotFound
-from kvproxy.server.auth import presented
+from kvproxy.server.auth import presented, require
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_dialect import is_anthropic
 from kvproxy.telemetry.metrics import CONTENT_TYPE
@@ -43,14 +43,14 @@ async def metering(request: web.Request, handler: Handler) -> web.StreamResponse
 async def show(request: web.Request) -> web.StreamResponse:
     """Answer with the metrics of all tenants together.
 
-    The request needs ``server.metrics_key`` where that is set, else one of the proxy's keys where it has any.
-    Raises AuthenticationFailed, RouteNotFound.
+    The request needs ``server.metrics_key`` where that is set, else a key with the permission for metrics.
+    Raises AuthenticationFailed, PermissionDenied, RouteNotFound.
     """
     components = request.app[COMPONENTS]
     if not components.show_metrics:
         raise RouteNotFound(f"Invalid URL ({request.method} {request.path}): server.metrics is off.")
     if components.metrics_key is None:
-        components.keyring.caller(request.headers)
+        require(components.keyring.caller(request.headers), "metrics")
     elif not any(
         [hmac.compare_digest(_bytes(k), _bytes(components.metrics_key)) for k in presented(request.headers)]
     ):

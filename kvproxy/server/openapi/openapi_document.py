@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from kvproxy import __version__
-from kvproxy.errors import AuthenticationFailed, KVProxyError, Retryable, ShuttingDown
+from kvproxy.errors import AuthenticationFailed, KVProxyError, PermissionDenied, Retryable, ShuttingDown
 from kvproxy.server.middleware.error_dialect import is_anthropic
 from kvproxy.server.openapi.named_schemas import Schemas
 from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
@@ -27,6 +27,8 @@ Every answer has the request's `x-request-id`, or a new one.
 
 OPTIONS returns the methods of a path; HEAD answers as GET does, without the body. Neither is listed below."""
 
+_AMOUNT = {"type": "string", "pattern": "^[0-9]+([.][0-9]+)?$"}
+
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "x-request-id": ("The request's own id, or a new one.", {"type": "string"}),
     "request-id": ("The same as `x-request-id`.", {"type": "string"}),
@@ -37,10 +39,15 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": "string"},
     ),
     "Server-Timing": ("Milliseconds by phase of the request; not for upstreams' models.", {"type": "string"}),
+    "Cache-Control": ("`no-store` where the answer has a key.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before the next try.", {"type": "string", "pattern": "^[0-9]+$"}),
     "Vary": ("Request headers that the answer depends on.", {"type": "string"}),
     "ETag": ("Changes when the content of the answer changes.", {"type": "string"}),
     "WWW-Authenticate": ("The scheme in which to send the API key.", {"type": "string"}),
+    "x-kvproxy-cost": ("The price of a whole answer, where a tariff prices the model.", _AMOUNT),
+    "x-kvproxy-cold-cost": ("The price of the same answer without kept pages.", _AMOUNT),
+    "x-kvproxy-hold": ("Of a stream: the most that it may cost; its price is in its usage.", _AMOUNT),
+    "x-kvproxy-cold-prompt-cost": ("Of a stream: the price of its prompt without kept pages.", _AMOUNT),
 }
 
 _SECURITY = {
@@ -107,8 +114,8 @@ def _operation(operation: Operation, schemas: Schemas, served_name: str) -> dict
         "tags": [operation.tag],
         "summary": operation.summary,
     }
-    if operation.description:
-        described["description"] = operation.description
+    if description := _described(operation):
+        described["description"] = description
     if operation.open and not operation.key:
         described["security"] = []
     if operation.parameters:
@@ -125,6 +132,11 @@ def _operation(operation: Operation, schemas: Schemas, served_name: str) -> dict
         **_failures(operation, schemas),
     }
     return described
+
+
+def _described(operation: Operation) -> str:
+    needs = None if operation.needs is None else f"Needs an API key with the scope `{operation.needs}`."
+    return "\n\n".join(text for text in (operation.description, needs) if text)
 
 
 def _parameter(parameter: Parameter, served_name: str) -> dict[str, Any]:
@@ -175,7 +187,7 @@ def _failures(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     """Return each error status with its codes; ``default`` is for errors of an upstream."""
     kinds: list[type[KVProxyError]] = [KVProxyError, *operation.errors]
     if not operation.open:
-        kinds += [AuthenticationFailed, ShuttingDown]
+        kinds += [AuthenticationFailed, PermissionDenied, ShuttingDown]
     anthropic, openai = is_anthropic(operation.path) or operation.both, not is_anthropic(operation.path)
     by_status: dict[int, list[type[KVProxyError]]] = defaultdict(list)
     for kind in dict.fromkeys(kinds):

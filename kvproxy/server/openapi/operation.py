@@ -9,6 +9,7 @@ from typing import Any, Literal
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
+from kvproxy.core import Permission
 from kvproxy.errors import KVProxyError
 
 LOCAL_MODEL = "{the local model}"
@@ -57,6 +58,8 @@ class Operation:
     answers: tuple[DocumentedAnswer, ...]
     errors: tuple[type[KVProxyError], ...] = ()
     """Error types beside those that every operation has."""
+    needs: Permission | None = None
+    """The permission that the caller's API key must have: every operation has one that is not open."""
     description: str = ""
     body: type[BaseModel] | None = None
     parameters: tuple[Parameter, ...] = ()

@@ -16,6 +16,7 @@ from kvproxy.errors import InvalidRequest, KVProxyError
 from kvproxy.server.answers.client_stream import SseStream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
 from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.bodies.json_text import encode
@@ -84,8 +85,13 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
 
 async def get_document(request: web.Request) -> web.StreamResponse:
     """Describe a document, with its text where ``text=true``. The ETag is the text's in both cases."""
+    return await describe(request, _ref(request))
+
+
+async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse:
+    """Describe the document that ``ref`` names. Raises DocumentNotFound."""
     publisher = request.app[COMPONENTS].publisher
-    info = await publisher.get(_ref(request), request[CALLER])
+    info = await publisher.get(ref, request[CALLER])
     headers = {"ETag": f'"{info.etag}"'}
     if _unchanged(request.if_none_match or (), info.etag):
         return web.Response(status=304, headers=headers)
@@ -120,10 +126,17 @@ async def _verify(
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
+    if wanted.licence is not None and wanted.price is None:
+        raise InvalidRequest("A licence goes with a price, which may be of the kind free.", param="licence")
+    terms = terms_of_body(request, wanted.price)
     publisher = request.app[COMPONENTS].publisher
-    return await publisher.publish(
+    published = await publisher.publish(
         wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned
     )
+    if terms is not None:
+        # After the publish, which may fail. Until then a granted document serves nobody who sends its text.
+        await pricing_of(request).choose(wanted.id, request[CALLER].name, terms, wanted.licence)
+    return published
 
 
 async def _progressing(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NotRequired
+
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
 from kvproxy.core import Charge, format_nano
@@ -27,7 +30,10 @@ class AnswerCost(TypedDict):
     tariff: str
     """The beginning of the tariff's id."""
     receipt: str | None
-    """The signed receipt (a compact JWS) where ``x-kvproxy-receipt: true`` asks for it."""
+    """The signed receipt (a compact JWS) of the first document that was read, where ``x-kvproxy-receipt: true`` asks
+    for it."""
+    receipts: NotRequired[list[str]]
+    """The receipts of all documents, where several were read."""
 
 
 class Priced(TypedDict, total=False):
@@ -40,19 +46,22 @@ def priced(usage: Usage) -> Priced:
     """Return the extension of an answer's usage: empty where nothing prices it."""
     if usage.charge is None:
         return {}
-    return {"cost": answer_cost(usage.charge, usage.receipt)}
+    return {"cost": answer_cost(usage.charge, usage.receipts)}
 
 
-def answer_cost(charge: Charge, receipt: str | None) -> AnswerCost:
+def answer_cost(charge: Charge, receipts: Sequence[str]) -> AnswerCost:
     """Return a charge as an answer carries it."""
-    return {
+    cost: AnswerCost = {
         "currency": charge.currency,
         "cost": format_nano(charge.cost),
         "cold_cost": format_nano(charge.cold_cost),
         "saved": format_nano(charge.saved),
         "tariff": charge.tariff[:TARIFF_PREFIX],
-        "receipt": receipt,
+        "receipt": receipts[0] if receipts else None,
     }
+    if len(receipts) > 1:
+        cost["receipts"] = list(receipts)
+    return cost
 
 
 def cost_headers(charge: Charge | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from kvproxy.errors import ContextTooLong, KVProxyError
+from kvproxy.errors import ContextTooLong, KVProxyError, PaymentRequired
 from kvproxy.wire.anthropic.types import ErrorBody, ErrorDetail, ErrorType
 
 OVERLOADED = 529
@@ -47,7 +47,10 @@ def error_body(error: KVProxyError, request_id: str) -> ErrorBody:
     detail: ErrorDetail = {"type": error_type(error.http_status), "message": _message(error, fields)}
     if isinstance(code := fields.get("code"), str):
         detail["details"] = {"error_code": code}
-    return {"type": "error", "error": detail, "request_id": request_id}
+    body: ErrorBody = {"type": "error", "error": detail, "request_id": request_id}
+    if isinstance(error, PaymentRequired) and error.quote is not None:
+        body["quote"] = error.quote
+    return body
 
 
 def _message(error: KVProxyError, fields: Mapping[str, object]) -> str:

@@ -251,3 +251,5 @@ class ErrorBody(TypedDict):
     type: Literal["error"]
     error: ErrorDetail
     request_id: str
+    quote: NotRequired[dict[str, Any]]
+    """Of an error 402: what the request may cost, and how it can be paid."""

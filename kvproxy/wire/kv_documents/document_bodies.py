@@ -17,6 +17,7 @@ from kvproxy.wire.kv_documents.document_types import (
     SpellingBody,
     VerificationBody,
 )
+from kvproxy.wire.kv_documents.price_bodies import MOST_LICENCE, PriceBody
 
 
 class PublishBody(BaseModel):
@@ -38,12 +39,22 @@ class PublishBody(BaseModel):
         json_schema_extra={"pattern": r"\S"},
     )
     visibility: Visibility | None = Field(
-        default=None, description="private: for this API key alone. Default: the configured one."
+        default=None,
+        description="public: for all. granted: for those whom a grant lets in, by reference. private: for this tenant "
+        "alone. Default: that of the version before, else the configured one.",
     )
     pinned: bool | None = Field(
         default=None,
         description="Keep its KV in memory, even when other prompts need room. Default: as the version before it. "
         "Documents may pin half of the page budget together.",
+    )
+    price: PriceBody | None = Field(
+        default=None, description="What a read costs, from now on. Default: as before; at first nothing."
+    )
+    licence: str | None = Field(
+        default=None,
+        max_length=MOST_LICENCE,
+        description="What readers may do with the answers, in a few words, for the catalog. Goes with a price.",
     )
 
 

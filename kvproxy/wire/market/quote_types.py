@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
@@ -53,6 +53,8 @@ class KvQuote(TypedDict):
     documents: list[QuotedDocument]
     tariff: str
     jws: str
+    payment: NotRequired[dict[str, Any]]
+    """In a 402: the ways to pay, as the payment protocols have them."""
 
 
 def money_body(nano: int, currency: str) -> MoneyBody:

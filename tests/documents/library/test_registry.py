@@ -6,11 +6,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kvproxy.core import DocumentRef, Kept, KeptPage
+from kvproxy.core import DocumentRef, Kept, KeptPage, stored_key
 from kvproxy.documents.library import registry_rescue
 from kvproxy.documents.library.document import Document, etag_of
 from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEntry
@@ -56,6 +57,27 @@ def test_version_numbers_are_never_used_again(registry: Registry) -> None:
     registry.delete([DocumentRef("handbook", 3)])
     assert registry.load() == [] and registry.page_keys() == frozenset()
     assert registry.last_version("handbook") == 3
+
+
+def test_numbers_of_granted_versions_are_told_to_nobody_who_publishes_privately(registry: Registry) -> None:
+    registry.publish(replace(document(version=3), visibility="granted"), [framing()])
+    for visibility, owner, last in (
+        ("private", "tenant:b", 0),
+        ("private", "tenant:a", 3),
+        ("granted", "tenant:a", 3),
+        ("granted", "tenant:b", 3),
+        ("public", "tenant:b", 3),
+    ):
+        assert registry.last_version("handbook", owner, visibility) == last, (visibility, owner)  # type: ignore[arg-type]  # each is one
+
+
+def test_pages_of_a_granted_version_count_for_its_publisher(registry: Registry) -> None:
+    granted = replace(document(), visibility="granted")
+    registry.publish(granted, [framing()])
+    keys = [stored_key(page.key, granted.scope) for page in framing().kept.pages]
+    assert registry.page_owners() == dict.fromkeys(keys, "tenant:a")
+    registry.delete([granted.ref])
+    assert registry.page_owners() == {}
 
 
 def test_a_quarantine_lasts_until_it_is_lifted(path: Path, registry: Registry) -> None:

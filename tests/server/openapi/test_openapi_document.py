@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from kvproxy import __version__, errors
+from kvproxy.accounts.account_changes import KeyOrder
 from kvproxy.errors import KVProxyError, UpstreamError
 from kvproxy.server.app import build_app
 from kvproxy.server.openapi.openapi_document import describe
 from kvproxy.server.openapi.operation import Operation
 from kvproxy.server.openapi.operations import OPERATIONS
 from tests.server.doubles import client_of, make_proxy
+from tests.server.markets import BOSS, bearer, market_proxy
 
 DOCUMENT = describe(OPERATIONS, served_name="fake")
-OTHERS_SERVE = {"createEmbedding", "topUp"}
+OTHERS_SERVE = {"createEmbedding", "setTerms", "topUp"}
 """Examples that need an upstream, or a market: tests of their routes send them."""
 WITH_BODY = [o for o in OPERATIONS if o.body is not None and o.id not in OTHERS_SERVE]
 STREAMED = [o for o in WITH_BODY if o.events is not None]
@@ -75,11 +79,13 @@ def test_its_references_lead_somewhere_and_its_schemas_are_schemas() -> None:
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=name_of)
-async def test_an_example_works_and_its_answer_is_as_described(operation: Operation) -> None:
+async def test_an_example_works_and_its_answer_is_as_described(operation: Operation, tmp_path: Path) -> None:
     body = described(operation)["requestBody"]["content"]["application/json"]
     valid(body["example"], body["schema"])
-    async with client_of(make_proxy()) as http:
-        response = await http.post(operation.path, json=body["example"])
+    async with market_proxy(tmp_path) as market, client_of(market.proxy) as http:
+        known = await asyncio.to_thread(market.accounts.create_key, KeyOrder("alice", frozenset({"read"})))
+        path = operation.path.format(tenant="alice", key=known.stored.id)
+        response = await http.post(path, json=body["example"], headers=bearer(BOSS[1]))
         answer = await response.json()
     told = described(operation)["responses"][str(response.status)]
     assert response.status in (200, 201)
@@ -145,3 +151,17 @@ def test_what_types_cannot_say_is_said() -> None:
         "529" in unavailable and "503" not in unavailable and "Retry-After" in unavailable["529"]["headers"]
     )
     assert DOCUMENT["paths"]["/health/live"]["get"]["security"] == []
+
+
+def test_every_operation_says_which_permission_it_needs() -> None:
+    """Declared with the operation, and checked by one middleware: a new one cannot forget it."""
+    for operation in OPERATIONS:
+        told = described(operation).get("description", "")
+        assert (operation.needs is None) == (operation.open and not operation.key), operation.id
+        assert operation.needs is None or f"Needs an API key with the scope `{operation.needs}`." in told
+    needed = {o.id: o.needs for o in OPERATIONS}
+    managing = {"publishDocument", "verifyDocument", "deleteDocument", "createGrant", "revokeGrant"}
+    assert {needed[id] for id in managing} == {"publish"}
+    assert needed["metrics"] == "metrics"
+    accounts = {o.needs for o in OPERATIONS if o.path.startswith(("/kv/v1/keys", "/kv/v1/tenants"))}
+    assert accounts == {"admin"}

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from kvproxy.server.openapi.operation import Operation
+from kvproxy.server.openapi.operations.account_operations import ACCOUNTS
 from kvproxy.server.openapi.operations.anthropic_operations import ANTHROPIC
+from kvproxy.server.openapi.operations.catalog_operations import CATALOG
 from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
+from kvproxy.server.openapi.operations.grant_operations import GRANTS
 from kvproxy.server.openapi.operations.openai_operations import OPENAI
 from kvproxy.server.openapi.operations.payment_operations import PAYMENTS
+from kvproxy.server.openapi.operations.receipt_operations import RECEIPTS
 from kvproxy.server.openapi.operations.response_operations import RESPONSES
 from kvproxy.server.openapi.operations.service_operations import SERVICE
 from kvproxy.server.openapi.operations.token_operations import TOKENS
 
-OPERATIONS: tuple[Operation, ...] = (*OPENAI, *RESPONSES, *ANTHROPIC, *TOKENS, *DOCUMENTS, *PAYMENTS, *SERVICE)
+OPERATIONS: tuple[Operation, ...] = (
+    *OPENAI,
+    *RESPONSES,
+    *ANTHROPIC,
+    *TOKENS,
+    *DOCUMENTS,
+    *GRANTS,
+    *ACCOUNTS,
+    *CATALOG,
+    *RECEIPTS,
+    *PAYMENTS,
+    *SERVICE,
+)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from kvproxy.server.openapi.operation import DocumentedAnswer, Parameter
+from kvproxy.wire.answers.cost_bodies import COST_HEADERS
 
 CACHED = ("Cache-Status",)
 """Headers of every answer of a model."""
-TIMED = ("Server-Timing",)
-"""Headers of the local model's answers, but for a stream that had to begin before its prefill was done."""
+TIMED = ("Server-Timing", *COST_HEADERS)
+"""Headers of the local model's answers, but for a stream that had to begin before its prefill was done, and those of
+answers that a tariff prices."""
 
 IF_NONE_MATCH = Parameter(
     "If-None-Match",

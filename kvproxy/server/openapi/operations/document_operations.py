@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvproxy.core import NAMEABLE_ID
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import (
     CannotFit,
@@ -12,12 +13,13 @@ from kvproxy.errors import (
     NotReady,
     Overloaded,
     PermissionDenied,
+    RouteNotFound,
     StorageFull,
 )
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.common_headers import IF_NONE_MATCH, UNCHANGED
 from kvproxy.server.openapi.operations.error_groups import BODY
-from kvproxy.server.routes import documents_route
+from kvproxy.server.routes import documents_route, terms_route
 from kvproxy.wire.kv_documents.document_bodies import PublishBody
 from kvproxy.wire.kv_documents.document_ref import REF_PATTERN
 from kvproxy.wire.kv_documents.document_types import (
@@ -29,6 +31,7 @@ from kvproxy.wire.kv_documents.document_types import (
     PublishResult,
     VerifyEvent,
 )
+from kvproxy.wire.kv_documents.price_bodies import KvTerms, TermsChangeBody
 
 _TAG = "Documents"
 _PATH = "/kv/v1/documents"
@@ -48,12 +51,22 @@ _REF = Parameter(
     slashes=True,
 )
 
+_ID = Parameter(
+    "document",
+    "path",
+    {"type": "string", "pattern": f"^{NAMEABLE_ID}$"},
+    "A document's id. Terms are those of all its versions.",
+    "handbook",
+    slashes=True,
+)
+
 DOCUMENTS = (
     Operation(
         id="publishDocument",
         method="POST",
         path=_PATH,
         handler=documents_route.publish,
+        needs="publish",
         tag=_TAG,
         summary="Publish a document",
         description=(
@@ -86,15 +99,47 @@ DOCUMENTS = (
         method="GET",
         path=_PATH,
         handler=documents_route.list_documents,
+        needs="read",
         tag=_TAG,
         summary="List the documents",
         answers=(DocumentedAnswer(KvDocumentList, description="The documents that this API key may read."),),
+    ),
+    Operation(
+        id="retrieveTerms",
+        method="GET",
+        path=f"{_PATH}/{{document}}/terms",
+        handler=terms_route.get_terms,
+        needs="read",
+        tag=_TAG,
+        summary="Get a document's terms",
+        description=(
+            "What a read of the document costs on top of the host's price of a cached token, now and from the "
+            "beginning. A change never touches the price of what was read before it."
+        ),
+        parameters=(_ID,),
+        answers=(DocumentedAnswer(KvTerms, description="The terms, and all earlier ones."),),
+        errors=(InvalidRequest, PermissionDenied, DocumentNotFound, RouteNotFound),
+    ),
+    Operation(
+        id="setTerms",
+        method="POST",
+        path=f"{_PATH}/{{document}}/terms",
+        handler=terms_route.set_terms,
+        needs="publish",
+        tag=_TAG,
+        summary="Set a document's terms from now on",
+        body=TermsChangeBody,
+        parameters=(_ID,),
+        answers=(DocumentedAnswer(KvTerms, description="The terms, and all earlier ones."),),
+        errors=(*BODY, PermissionDenied, DocumentNotFound, RouteNotFound),
+        example={"price": {"kind": "share", "share": "25%"}, "licence": "Answers may be published."},
     ),
     Operation(
         id="retrieveDocument",
         method="GET",
         path=f"{_PATH}/{{document}}",
         handler=documents_route.get_document,
+        needs="read",
         tag=_TAG,
         summary="Get a document",
         parameters=(
@@ -106,13 +151,14 @@ DOCUMENTS = (
             DocumentedAnswer(KvDocument, description="The document.", headers=("ETag",)),
             UNCHANGED,
         ),
-        errors=(InvalidRequest, DocumentNotFound),
+        errors=(InvalidRequest, PermissionDenied, DocumentNotFound),
     ),
     Operation(
         id="verifyDocument",
         method="POST",
         path=f"{_PATH}/{{document}}/verify",
         handler=documents_route.verify_document,
+        needs="publish",
         tag=_TAG,
         summary="Compare hits with prefills from scratch",
         description=(
@@ -150,6 +196,7 @@ DOCUMENTS = (
         method="DELETE",
         path=f"{_PATH}/{{document}}",
         handler=documents_route.delete_document,
+        needs="publish",
         tag=_TAG,
         summary="Delete a document, or one version",
         parameters=(_REF,),

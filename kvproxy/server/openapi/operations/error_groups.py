@@ -11,6 +11,8 @@ from kvproxy.errors import (
     ModelNotFound,
     NotReady,
     Overloaded,
+    PaymentRequired,
+    QuotaExceeded,
     TimedOut,
     UnsupportedParameter,
     UnsupportedSchema,
@@ -22,5 +24,8 @@ BODY = (InvalidRequest, BodyTooLarge)
 PROMPT = (*BODY, UnsupportedParameter, ModelNotFound, DocumentNotFound)
 """Errors of composing a prompt."""
 
-GENERATION = (*PROMPT, ContextTooLong, UnsupportedSchema, CannotFit, Overloaded, NotReady, TimedOut)
+CHARGED = (PaymentRequired, QuotaExceeded)
+"""Errors of an operation that has a price, before its work begins."""
+
+GENERATION = (*PROMPT, *CHARGED, ContextTooLong, UnsupportedSchema, CannotFit, Overloaded, NotReady, TimedOut)
 """Errors of generating an answer."""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from kvproxy.errors import AuthenticationFailed, InvalidRequest, NotReady, RouteNotFound, ShuttingDown
+from kvproxy.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    NotReady,
+    PermissionDenied,
+    RouteNotFound,
+    ShuttingDown,
+)
 from kvproxy.server.middleware import metering
 from kvproxy.server.openapi import reference_pages
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
@@ -69,14 +76,15 @@ SERVICE = (
         method="GET",
         path="/metrics",
         handler=metering.show,
+        needs="metrics",
         tag=_TAG,
         summary="Get metrics for Prometheus",
         description=(
-            "The metrics of all tenants together. Needs `server.metrics_key` where that is set, else one of the "
-            "proxy's keys where it has any. `server.metrics: false` turns it off."
+            "The metrics of all tenants together. Needs `server.metrics_key` where that is set, else a key "
+            "with the scope `metrics` where the proxy has keys. `server.metrics: false` turns it off."
         ),
         answers=(DocumentedAnswer(str, description="Prometheus' text format.", content="text/plain"),),
-        errors=(AuthenticationFailed, RouteNotFound),
+        errors=(AuthenticationFailed, PermissionDenied, RouteNotFound),
         open=True,
         key=True,
     ),
@@ -85,6 +93,7 @@ SERVICE = (
         method="GET",
         path="/kv/v1/requests",
         handler=requests_route.requests,
+        needs="read",
         tag=_TAG,
         summary="List the requests for models that have ended",
         description=(

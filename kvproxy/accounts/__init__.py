@@ -1,0 +1,1 @@
+"""Tenants, API keys, budgets and grants: kept in the database, looked up in memory by every request."""

@@ -1,0 +1,32 @@
+"""Tables of the catalog: what is told of a document beside its text, prices and reads."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Integer, Table, Text
+
+from kvproxy.database.metadata import METADATA
+
+DOCUMENT_LICENCES = Table(
+    "document_licences",
+    METADATA,
+    Column("publisher", Text, primary_key=True),
+    Column("document", Text, primary_key=True),
+    Column("licence", Text, nullable=False),
+    Column("set_ms", BigInteger, nullable=False),
+)
+"""The licence of all versions of a document, as its publisher names it."""
+
+DOCUMENT_CHECKS = Table(
+    "document_checks",
+    METADATA,
+    Column("publisher", Text, primary_key=True),
+    Column("document", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("checked_ms", BigInteger, nullable=False),
+    Column("exact", Integer, nullable=False),
+    Column("positions", BigInteger, nullable=False),
+    Column("equal_positions", BigInteger, nullable=False),
+    Column("pages", BigInteger, nullable=False),
+    Column("equal_pages", BigInteger, nullable=False),
+)
+"""What the last verification of a version has measured, over all of its framings. ``exact``: 1 or 0."""

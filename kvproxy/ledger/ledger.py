@@ -1,0 +1,184 @@
+"""`Ledger`: the ledger of a running proxy. Holds and settles from memory; everything SQL on threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from kvproxy.database.database import Database
+from kvproxy.ledger.batch_booking import OnBooked
+from kvproxy.ledger.bookings import Balance, CreditKind, HoldRequest, LedgerRow
+from kvproxy.ledger.database_faults import away
+from kvproxy.ledger.hold import Hold
+from kvproxy.ledger.insufficient_balance import LeasesAskedBack
+from kvproxy.ledger.lease_sql import read_funds, tenant_credit
+from kvproxy.ledger.ledger_clerk import LedgerClerk, LedgerPlan
+from kvproxy.ledger.ledger_reading import Aggregate, AggregateQuery, RowQuery, read_rows, read_sums
+from kvproxy.ledger.ledger_writer import LedgerWriter
+from kvproxy.ledger.transfers import Credit, book_credit, book_refund, find_row
+
+JOURNAL_FOLDER = "ledger"
+"""The folder of the journals in the store's folder."""
+
+_ASKS = 20
+_ASK_S = 0.5
+"""Seconds between tries of a hold whose money other processes were asked for; they look every few seconds."""
+
+T = TypeVar("T")
+
+
+def unix_ms() -> int:
+    """Return the time in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Ledger:
+    """The ledger as requests and routes use it. Open it with :meth:`open`."""
+
+    def __init__(self, database: Database, clerk: LedgerClerk, plan: LedgerPlan) -> None:
+        """Start the writer. ``clerk`` is open.
+
+        Example:
+            ``Ledger(database, clerk, plan)``
+        """
+        self.currency = plan.currency
+        self._database = database
+        self._clerk = clerk
+        self._plan = plan
+        self._writer = LedgerWriter(clerk)
+        self._readers = ThreadPoolExecutor(2, "kvproxy-ledger-read")
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        database: Database,
+        folder: Path,
+        *,
+        currency: str = "USD",
+        default_credit: int | None = 0,
+        on_booked: OnBooked | None = None,
+        clock_ms: Callable[[], int] = unix_ms,
+    ) -> AsyncIterator[Ledger]:
+        """Join the ledger of ``database``; what earlier processes of ``folder`` settled is booked first.
+
+        ``default_credit`` is that of tenants that the database does not list. ``on_booked`` is called within the
+        transaction with what it books. Raises Unavailable.
+
+        Example:
+            ``async with Ledger.open(database, store_folder, currency="EUR") as ledger: ...``
+        """
+        plan = LedgerPlan(currency, tenant_credit(default_credit), clock_ms, on_booked)
+        clerk = LedgerClerk(database, folder / JOURNAL_FOLDER, plan)
+        await asyncio.to_thread(clerk.open)
+        ledger = cls(database, clerk, plan)
+        try:
+            yield ledger
+        finally:
+            await asyncio.to_thread(ledger.close)
+
+    def close(self) -> None:
+        """Book what is settled and end the threads. Blocking; idempotent."""
+        self._writer.close()
+        self._readers.shutdown()
+
+    async def hold(self, request: HoldRequest) -> Hold:
+        """Set aside the most that a request may cost, before its work begins.
+
+        Raises PaymentRequired, QuotaExceeded, and Unavailable where that takes a database that is away.
+        """
+        taken = self._clerk.take(request)
+        if isinstance(taken, Hold):
+            return taken
+        for asked in range(_ASKS + 1):
+            try:
+                return await self._provided(request, final=asked == _ASKS)
+            except LeasesAskedBack:
+                await asyncio.sleep(_ASK_S)
+        raise AssertionError("the last try is final")
+
+    async def _provided(self, request: HoldRequest, *, final: bool) -> Hold:
+        future = self._writer.submit(lambda: self._clerk.provide(request, final=final))
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(_release_unclaimed)
+            raise
+
+    async def booked(self) -> None:
+        """Wait until everything that was settled before is booked. Raises Unavailable."""
+        if self._clerk.unbooked:
+            await asyncio.wrap_future(self._writer.submit(self._clerk.book_unbooked))
+
+    async def credit(self, tenant: str, nano: int, kind: CreditKind, reference: str = "", *, id: str) -> int:
+        """Add to a tenant's balance, once for each ``id``; return the balance.
+
+        Raises InvalidRequest, AlreadyUsed for an id with another amount or tenant, and Unavailable.
+
+        Example:
+            ``await ledger.credit("alice", 5 * NANO, "admin", "invoice 17", id="invoice-17")``
+        """
+        credit = Credit(tenant, nano, kind, id, reference, self.currency)
+        return await self._write(lambda: book_credit(self._database, credit, self._plan.clock_ms()))
+
+    async def refund(self, row_id: str, reason: str) -> LedgerRow:
+        """Reverse a row by a new one, which is returned; a second time, the same one.
+
+        Raises NotFound, InvalidRequest for a refund or a top-up that is spent, and Unavailable.
+        """
+        await self.booked()
+        plan = self._plan
+        return await self._write(
+            lambda: book_refund(
+                self._database, row_id, reason, at_ms=plan.clock_ms(), credit_of=plan.credit_of
+            )
+        )
+
+    async def balance(self, tenant: str) -> Balance:
+        """Return a tenant's balance, what of it running requests hold, and its credit. Raises Unavailable."""
+        await self.booked()
+        funds = await self._read(lambda db: read_funds(db, tenant, self._plan.credit_of))
+        purse = self._clerk.holds.purse(tenant)
+        return Balance(funds.balance, purse.held, funds.credit)
+
+    async def rows(self, query: RowQuery) -> list[LedgerRow]:
+        """Return one page of rows, with those of requests that were settled before. Raises Unavailable."""
+        await self.booked()
+        return await self._read(lambda db: read_rows(db, query))
+
+    async def row(self, id: str) -> LedgerRow | None:
+        """Return the row of an id, or None, with those of requests that were settled before. Raises Unavailable."""
+        await self.booked()
+        return await self._read(lambda db: find_row(db, id))
+
+    async def aggregate(self, query: AggregateQuery) -> list[Aggregate]:
+        """Return sums by reader, publisher, document, model or day. Raises Unavailable."""
+        await self.booked()
+        return await self._read(lambda db: read_sums(db, query))
+
+    async def _write(self, work: Callable[[], T]) -> T:
+        def job() -> T:
+            with away():
+                return work()
+
+        # Shielded: a client that leaves must not make it unknown whether the money has moved.
+        return await asyncio.shield(asyncio.wrap_future(self._writer.submit(job)))
+
+    async def _read(self, question: Callable[[Connection], T]) -> T:
+        def ask() -> T:
+            with away(), self._database.snapshot() as db:
+                return question(db)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, ask)
+
+
+def _release_unclaimed(future: Future[Hold]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        future.result().release()

@@ -1,0 +1,185 @@
+"""`TermsBook`: the terms that publishers have set for their documents, in the database, with lookups in memory."""
+
+from __future__ import annotations
+
+import json
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+
+from sqlalchemy import Connection, func, insert, select
+
+from kvproxy.database.database import Database
+from kvproxy.database.tables.tariff_tables import DOCUMENT_TERMS, TERMS
+from kvproxy.errors import InvalidRequest
+from kvproxy.tariffs.appended_rows import lock_rows, next_seq
+from kvproxy.tariffs.document_terms import FREE, DocumentTerms
+from kvproxy.tariffs.recorded_tariffs import Tariffs
+from kvproxy.tariffs.tariff_file import format_time
+from kvproxy.tariffs.tariff_history import now_in_ms
+from kvproxy.tariffs.terms_rows import ChosenTerms, keep_terms, read_choices, read_terms
+
+_REMEMBERED = 4096
+"""Terms that are valid for no document any more, and were asked for by their id lately."""
+
+
+class TermsBook:
+    """Terms by document and by id. ``terms`` and ``known`` are lookups in memory, safe on the event loop and from any
+    thread; the other methods use the database and block."""
+
+    def __init__(self, database: Database, tariffs: Tariffs) -> None:
+        """Keep the database, and the tariffs, which have the terms of documents without any. Nothing is read: call
+        ``refresh``."""
+        self._database = database
+        self._tariffs = tariffs
+        self._lock = threading.Lock()
+        self._seq = 0
+        self._chosen: dict[tuple[str, str], list[ChosenTerms]] = {}
+        self._by_id: OrderedDict[str, DocumentTerms] = OrderedDict({FREE.id: FREE})
+
+    def terms(self, document_id: str, publisher: str, at_ms: int | None = None) -> DocumentTerms:
+        """Return the terms of a document, all versions, now or at a later moment: the publisher's, else the tariff's.
+
+        Example: ``book.terms("handbook", "acme")``
+        """
+        at = now_in_ms() if at_ms is None else at_ms
+        chosen = self.chosen(document_id, publisher, at)
+        if chosen is not None:
+            return chosen.terms
+        tariff = self._tariffs.at(at)
+        return FREE if tariff is None else tariff.documents
+
+    def chosen(self, document_id: str, publisher: str, at_ms: int | None = None) -> ChosenTerms | None:
+        """Return the publisher's own choice, now or at a later moment; None where it has chosen nothing.
+
+        Example: ``book.chosen("handbook", "acme")``
+        """
+        at = now_in_ms() if at_ms is None else at_ms
+        choices = self._chosen.get((publisher, document_id), ())
+        place = bisect_right(choices, at, key=_beginning)
+        return choices[place - 1] if place else None
+
+    @property
+    def changes(self) -> int:
+        """The number of choices that are known: another one after each change."""
+        return self._seq
+
+    def known(self, terms_id: str) -> DocumentTerms | None:
+        """Return terms that are in memory: those of all documents and tariffs, and those asked for lately."""
+        with self._lock:
+            found = self._by_id.get(terms_id)
+        if found is not None:
+            return found
+        records = self._tariffs.history.records
+        return next((r.tariff.documents for r in records if r.tariff.documents.id == terms_id), None)
+
+    def by_id(self, terms_id: str) -> DocumentTerms | None:
+        """Return terms that were valid at any time; None for an unknown id. Asks the database for old ones."""
+        found = self.known(terms_id)
+        if found is None:
+            with self._database.snapshot() as db:
+                found = read_terms(db, terms_id)
+            if found is not None:
+                self._remember(terms_id, found)
+        return found
+
+    def keep(self, terms: DocumentTerms) -> str:
+        """Record terms that no document has, such as a grant's, and return their id."""
+        with self._database.transaction() as db:
+            found = keep_terms(db, terms)
+        self._remember(found, terms)
+        return found
+
+    def set_terms(
+        self,
+        document_id: str,
+        publisher: str,
+        terms: DocumentTerms,
+        valid_from_ms: int | None = None,
+        now_ms: int | None = None,
+        *,
+        licence: str = "",
+    ) -> bool:
+        """Record a publisher's terms of a document, valid from now or later; False where they are valid already.
+        ``licence``: a few words for readers on what they may do with answers.
+
+        Raises InvalidRequest for a beginning in the past: reads since then were charged.
+
+        Example:
+            ``book.set_terms("handbook", "acme", DocumentTerms(kind="share", share_ppm=300_000))``
+        """
+        now = now_in_ms() if now_ms is None else now_ms
+        begins = now if valid_from_ms is None else valid_from_ms
+        if begins < now:
+            raise InvalidRequest(
+                f"terms cannot begin in the past, at {format_time(begins)}: reads since then were charged by others; "
+                "leave the beginning out, and they are valid from now on",
+                param="valid_from",
+            )
+        with self._database.transaction() as db:
+            lock_rows(db, DOCUMENT_TERMS)
+            self._load(db)
+            before = self.chosen(document_id, publisher, begins)
+            if before is not None and (before.terms, before.licence) == (terms, licence):
+                return False
+            row = {
+                "seq": next_seq(db, DOCUMENT_TERMS),
+                "publisher": publisher,
+                "document": document_id,
+                "terms": keep_terms(db, terms),
+                "licence": licence,
+                "valid_from_ms": begins,
+                "recorded_ms": now,
+            }
+            db.execute(insert(DOCUMENT_TERMS).values(row))
+        self.refresh()
+        return True
+
+    def history(self, document_id: str, publisher: str) -> list[ChosenTerms]:
+        """Read all choices of a publisher for a document, the earliest first, those to come included."""
+        with self._database.snapshot() as db:
+            return read_choices(db, document_id, publisher)
+
+    def refresh(self) -> None:
+        """Read what other processes have recorded."""
+        with self._database.snapshot() as db:
+            if db.execute(select(func.max(DOCUMENT_TERMS.c.seq))).scalar() not in (None, self._seq):
+                self._load(db)
+
+    def _load(self, db: Connection) -> None:
+        columns = (
+            DOCUMENT_TERMS.c.seq,
+            DOCUMENT_TERMS.c.publisher,
+            DOCUMENT_TERMS.c.document,
+            DOCUMENT_TERMS.c.valid_from_ms,
+            DOCUMENT_TERMS.c.licence,
+            TERMS.c.id,
+            TERMS.c.body,
+        )
+        joined = select(*columns).join(TERMS, TERMS.c.id == DOCUMENT_TERMS.c.terms)
+        with self._lock:
+            rows = db.execute(joined.where(DOCUMENT_TERMS.c.seq > self._seq).order_by(DOCUMENT_TERMS.c.seq))
+            now = now_in_ms()
+            for seq, publisher, document, begins, licence, terms_id, body in rows:
+                terms = self._by_id.get(terms_id) or DocumentTerms.from_json(json.loads(body))
+                self._by_id[terms_id] = terms
+                self._choose((publisher, document), ChosenTerms(begins, terms, licence), now)
+                self._seq = seq
+
+    def _choose(self, key: tuple[str, str], choice: ChosenTerms, now: int) -> None:
+        """Add one choice to a document's. A new list takes the place of the old one: lookups hold no lock."""
+        chosen = [one for one in self._chosen.get(key, ()) if one.valid_from_ms != choice.valid_from_ms]
+        chosen.insert(bisect_right(chosen, choice.valid_from_ms, key=_beginning), choice)
+        over = bisect_right(chosen, now, key=_beginning) - 1
+        self._chosen[key] = chosen[max(0, over) :]
+
+    def _remember(self, terms_id: str, terms: DocumentTerms) -> None:
+        with self._lock:
+            self._by_id[terms_id] = terms
+            self._by_id.move_to_end(terms_id)
+            while len(self._by_id) > _REMEMBERED + len(self._chosen):
+                self._by_id.popitem(last=False)
+
+
+def _beginning(choice: ChosenTerms) -> int:
+    return choice.valid_from_ms

@@ -1,0 +1,1 @@
+"""Accounts on the wire: tenants, API keys, budgets and grants."""
