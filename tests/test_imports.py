@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "economics": {"tariffs"},
     "receipts": {"database", "ledger"},
     "accounts": {"database"},
-    "payments": {"database"},
+    "payments": {"database", "ledger"},
     "catalog": {
         *(
             "accounts",
