@@ -284,9 +284,12 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "completions": {"answer_formats", "answers", "bodies", "chat", "fields"},
         "fields": {"answer_formats", "bodies", "tools"},
         "history": {"bodies"},
+        "kv_documents": {"market", "service"},
         "kv_accounts": {"kv_documents", "market"},
         "kv_documents": {"service"},
         "market": {"bodies"},
+        "kv_documents": {"market", "service"},
+        "market": {"bodies", "kv_documents"},
         "openings": {"bodies"},
         "responses": {
             *(
