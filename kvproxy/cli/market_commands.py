@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from kvproxy.cli.database_commands import config_group, migrate_database
+from kvproxy.cli.economics_command import economics
 from kvproxy.cli.grants_commands import grants
 from kvproxy.cli.keys_commands import keys
 from kvproxy.cli.tariff_commands import tariff
@@ -19,3 +20,4 @@ def add_market_commands(app: typer.Typer) -> None:
     app.add_typer(grants, name="grants")
     app.add_typer(config_group, name="config")
     app.command("migrate")(migrate_database)
+    app.command()(economics)
