@@ -52,6 +52,32 @@ def read_sizes(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def read_duration(text: str | None) -> int | None:
+    """Return the seconds of ``90s``, ``15m``, ``12h`` or ``30d``; None for None. Raises SetupError."""
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
+    if unit not in _SECONDS or not (number.isascii() and number.isdigit() and 0 < len(number) <= 6):
+        raise SetupError(f"'{text[:40]}' is no duration: write one like 90s, 15m, 12h or 30d")
+    return int(number) * _SECONDS[unit]
+
+
+def read_amount(text: str | None) -> int | None:
+    """Return the nano-units of ``2.50``; None for None. Raises SetupError for anything else."""
+    from kvproxy.core import parse_nano
+
+    try:
+        nano = None if text is None else parse_nano(text)
+    except ValueError as e:
+        raise SetupError(str(e)) from e
+    if nano is not None and nano < 0:
+        raise SetupError(f"'{text}' is below zero")
+    return nano
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write ``path`` at once: a process that polls for it never reads half of it."""
     temporary = path.with_name(path.name + ".tmp")
