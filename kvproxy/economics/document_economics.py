@@ -63,7 +63,8 @@ def _compute(case: DocumentCase, times: ReadTimes) -> EconomicSection:
     lines, n = SectionLines(times.source, "measured"), case.readers
     cold = lines.add("prefill", times.prefill_s, "seconds", "time to the first token, cold")
     disk = lines.add("read from disk", times.disk_s, "seconds", "time to the first token, pages from disk")
-    lines.add("of it loading", times.load_s, "seconds", "pages from disk to the pool")
+    if times.load_s is not None:
+        lines.add("of it loading", times.load_s, "seconds", "pages from disk to the pool")
     lines.add("read from memory", times.resident_s, "seconds", "time to the first token, pages in the pool")
     once = lines.add("publishing", times.publish_s, "seconds", "prefill once, and write the pages")
     lines.add("cheaper from disk", cold / disk, "times", "prefill / read from disk")
@@ -149,24 +150,21 @@ def _shipped(case: DocumentCase) -> EconomicSection:
         "price of a token / price of a byte",
     )
     if case.times is not None:
-        measured = case.times.lossless
-        lines.add(
-            "lossless size, measured",
-            100 * measured,
-            "percent",
-            "zlib over byte planes",
-            "measured",
-            source=case.times.source,
-        )
-        shrunk = egress * measured
-        lines.add(
-            "shipped lossless, of the prefill it saves",
-            shrunk / saved if saved else None,
-            "times",
-            "egress x lossless size / a cold read",
-            "list price and measured",
-        )
+        _lossless(lines, case.times, egress, saved)
     return lines.section("Shipped to the reader", DENSE_NOTE)
+
+
+def _lossless(lines: SectionLines, times: ReadTimes, egress: Fraction, saved: Fraction) -> None:
+    part, source = times.lossless, times.source
+    name = "lossless size, measured"
+    lines.add(name, 100 * part, "percent", "zlib over byte planes", "measured", source=source)
+    lines.add(
+        "shipped lossless, of the prefill it saves",
+        egress * part / saved if saved else None,
+        "times",
+        "egress x lossless size / a cold read",
+        "list price and measured",
+    )
 
 
 def _at_the_tariff(case: DocumentCase) -> EconomicSection:
