@@ -38,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "payments": {"database"},
     "catalog": {
         *(
+            "accounts",
             "backends.base",
             "charging",
             "database",
@@ -185,6 +186,9 @@ ALLOWED: dict[str, set[str]] = {
         ),
     },
     "cli": {
+        *("accounts", "agents", "bench", "client", "config", "database", "documents", "engine.forward"),
+        *("engine.models", "engine.native", "mcp_server", "serve", "stack", "store", "tariffs", "terminal"),
+        "wire",
         *("agents", "bench", "client", "config", "database", "documents", "economics", "engine.forward"),
         *("engine.models", "engine.native", "ledger", "mcp_server", "serve", "stack", "store", "tariffs"),
         *("terminal",),
@@ -249,8 +253,10 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "fields": {"answer_formats", "bodies", "tools"},
         "history": {"bodies"},
         "kv_accounts": {"kv_documents", "market"},
-        "kv_documents": {"market", "service"},
+        "kv_documents": {"service"},
         "market": {"bodies", "kv_documents"},
+        "kv_documents": {"market", "service"},
+        "market": {"bodies"},
         "openings": {"bodies"},
         "responses": {
             *(
