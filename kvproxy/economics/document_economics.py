@@ -14,12 +14,13 @@ from kvproxy.economics.read_costs import (
     machine_nano,
     needed_part,
     prefill_nano,
-    storage_day_nano,
 )
-from kvproxy.tariffs import Tariff, charge, publishing_charge
+from kvproxy.tariffs import Tariff, charge, publishing_charge, storage_charge
 
 HYBRID_FACTORS = (13, 36)
 """How many times less KV for a token hybrid models keep, which have full attention in few of their layers."""
+
+DAY_MS = 86_400_000
 
 DENSE_NOTE = (
     "Of dense attention. Hybrid models, with full attention in few of their layers, keep 13 to 36 times less KV for a "
@@ -39,15 +40,18 @@ def document_report(case: DocumentCase) -> EconomicReport:
 
 def read_charge(case: DocumentCase) -> Charge:
     """Return what one read of the whole document costs by the tariff, as the ledger would book it."""
-    tariff = Tariff.of(case.prices.currency, 0, {"m": case.tariff})
     read = DocumentTokens(case.name, "", "publisher", case.tokens, case.terms.id)
     metered = MeteredTokens("m", case.tokens, case.tokens, 0, (read,))
-    return charge(metered, tariff, {case.terms.id: case.terms})
+    return charge(metered, _tariff(case), {case.terms.id: case.terms})
 
 
 def publishing_nano(case: DocumentCase) -> int:
     """Return the price of publishing the document once."""
-    return publishing_charge("m", case.tokens, Tariff.of(case.prices.currency, 0, {"m": case.tariff})).cost
+    return publishing_charge("m", case.tokens, _tariff(case)).cost
+
+
+def _tariff(case: DocumentCase) -> Tariff:
+    return Tariff.of(case.prices.currency, 0, {"m": case.tariff})
 
 
 def _inputs(case: DocumentCase) -> EconomicSection:
@@ -206,7 +210,7 @@ def _storage(case: DocumentCase) -> EconomicSection:
     read = read_charge(case)
     day = lines.add(
         "storage of a day",
-        storage_day_nano(case.kv_bytes, case.tariff.storage_mb_hour),
+        storage_charge("m", case.kv_bytes * DAY_MS, _tariff(case)).cost,
         "money",
         f"{case.kv_bytes:,} B / 10^6 x 24 h x storage_mb_hour",
     )
