@@ -13,6 +13,7 @@ import httpx
 from kvproxy.client.document_answer import DocumentAnswer, document_answer
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
 from kvproxy.client.sync_events import event_objects
+from kvproxy.client.topups import Payer, topped_up
 
 Progress = Callable[[int, int], None]
 
@@ -191,6 +192,17 @@ class Client:
         Example: ``client.manage("GET", "/kv/v1/grants")["data"]``
         """
         return self._exchange(method, path, body=body)[0]
+
+    def topup(self, amount: str, payer: Payer) -> dict[str, Any]:
+        """Pay ``amount`` (a decimal of the host's currency) into this key's balance, by ``payer``'s signature.
+
+        Returns ``payment``, ``transaction``, ``credited`` and ``balance``.
+        Example: ``client.topup("5", EvmPayer(key, most="5"))["balance"]["amount"]``.
+        """
+        try:
+            return topped_up(self._http, amount, payer)
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
 
     @property
     def root(self) -> str:
