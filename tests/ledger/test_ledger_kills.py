@@ -1,4 +1,4 @@
-"""kill -9 of a process that settles requests, again and again: the ledger agrees with what was promised, to the token."""
+"""kill -9 of a process that settles requests, again and again: what was promised is booked once, to the token."""
 
 from __future__ import annotations
 
