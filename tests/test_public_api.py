@@ -30,6 +30,7 @@ CLIENT = {
     "ask": "question documents instructions model max_tokens temperature",
     "verify": "ref tokens progress",
     "served": "model",
+    "topup": "amount payer",
     "requests": "last",
     "close": "",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from kvproxy.cli.database_commands import config_group, migrate_database
+from kvproxy.cli.economics_command import economics
 from kvproxy.cli.grants_commands import grants
 from kvproxy.cli.keys_commands import keys
 from kvproxy.cli.ledger_commands import ledger
@@ -21,3 +22,4 @@ def add_market_commands(app: typer.Typer) -> None:
     app.add_typer(ledger, name="ledger")
     app.add_typer(config_group, name="config")
     app.command("migrate")(migrate_database)
+    app.command()(economics)

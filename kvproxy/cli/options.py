@@ -24,6 +24,12 @@ BenchModel = Annotated[
     typer.Option("--model", help="A folder, smollm2-135m, a hub name, shape:qwen3-0.6b or shape:qwen3-4b."),
 ]
 Dtype = Annotated[str | None, typer.Option(help="bfloat16 or float32.")]
+Url = Annotated[str, typer.Option(envvar="KVPROXY_URL", help="The running proxy.")]
+Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", help="If it asks for one.")]
+
+HERE = "http://127.0.0.1:8321"
+"""The address of a proxy with the default settings."""
+
 StoreFolder = Annotated[Path | None, typer.Option("--store", help="Where published pages are kept.")]
 
 
