@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "tariffs": {"database"},
     "receipts": {"database", "ledger"},
     "accounts": {"database"},
-    "payments": {"database"},
+    "payments": {"database", "ledger"},
     "catalog": {
         *(
             "accounts",
