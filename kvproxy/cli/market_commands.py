@@ -6,6 +6,7 @@ import typer
 
 from kvproxy.cli.catalog_commands import catalog, quote
 from kvproxy.cli.database_commands import config_group, migrate_database
+from kvproxy.cli.economics_command import economics
 from kvproxy.cli.grants_commands import grants
 from kvproxy.cli.keys_commands import keys
 from kvproxy.cli.receipt_commands import host_key, receipt, statement
@@ -26,3 +27,4 @@ def add_market_commands(app: typer.Typer) -> None:
     app.add_typer(host_key, name="host-key")
     app.command("catalog")(catalog)
     app.command("quote")(quote)
+    app.command()(economics)

@@ -17,14 +17,15 @@ from kvproxy.accounts.key_hash import open_secret
 from kvproxy.accounts.open_accounts import open_accounts, static_tenants
 from kvproxy.catalog.host_description import MarketHost
 from kvproxy.catalog.signed_quotes import Quotes
+from kvproxy.charging.hosting_charges import HostingCharges
 from kvproxy.charging.market_charging import MarketCharging, MarketDesks
+from kvproxy.charging.paid_requests import PaidRequests
 from kvproxy.config import Config
 from kvproxy.database.database import Database
 from kvproxy.database.migrate import migrate
 from kvproxy.granting.market_rights import MarketRights
 from kvproxy.ledger.bookings import Booking
 from kvproxy.ledger.ledger import Ledger
-from kvproxy.ledger.paid_bookings import cost_paid_by
 from kvproxy.payments.open_payments import open_payments
 from kvproxy.payments.payment_registry import Payments
 from kvproxy.receipts.host_keys import HostKeys
@@ -59,6 +60,7 @@ class OpenMarket:
     quotes: Quotes
     payments: Payments
     charging: MarketCharging
+    hosting: HostingCharges
 
 
 @asynccontextmanager
@@ -89,14 +91,15 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
         )
         receipts = Receipts(database, host_keys, host=host.name, currency=currency, booked=ledger.booked)
         quotes = Quotes(database, host_keys, host=host.name)
+        paid = PaidRequests(ledger, database)
         payments = await life.enter_async_context(
             open_payments(
                 payment_plan(config, currency),
                 database,
-                ledger,
+                paid,
                 secret=await asyncio.to_thread(open_secret, folder),
                 folder=folder,
-                booked=_BookedPayments(database, ledger),
+                booked=paid.booked,
             )
         )
         desks = MarketDesks(
@@ -105,6 +108,7 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
             quotes=quotes,
             payments=payments,
             receipt_of=receipts.of,
+            paid=paid.note,
         )
         charging = MarketCharging(ledger, tariffs, terms, desks, fingerprint=host.fingerprint)
         life.push_async_callback(charging.close)
@@ -124,6 +128,9 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
             quotes=quotes,
             payments=payments,
             charging=charging,
+            hosting=HostingCharges(
+                ledger, tariffs, model=host.model, fingerprint=host.fingerprint, budgets=opened.accounts
+            ),
         )
 
 
@@ -206,18 +213,3 @@ class _UsesOfGrants:
             for part in booking.charge.documents:
                 if part.read.grant is not None:
                     self._grants.note_use(db, part.read.grant, part.read.tokens, part.price)
-
-
-class _BookedPayments:
-    """Looks up the cost that the ledger booked against a payment, with what is journalled and not booked yet."""
-
-    def __init__(self, database: Database, ledger: Ledger) -> None:
-        self._database, self._ledger = database, ledger
-
-    async def __call__(self, payment: str) -> int | None:
-        await self._ledger.booked()
-        return await asyncio.to_thread(self._cost, payment)
-
-    def _cost(self, payment: str) -> int | None:
-        with self._database.snapshot() as db:
-            return cost_paid_by(db, payment)

@@ -102,7 +102,9 @@ class QuoteBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     request: dict[str, Any] | None = Field(default=None, description="A body of POST /v1/chat/completions.")
-    document: str | None = Field(default=None, min_length=1, description="A document by reference, as `handbook@3`.")
+    document: str | None = Field(
+        default=None, min_length=1, description="A document by reference, as `handbook@3`."
+    )
     sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
