@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kvproxy.backends.base import LocalBackend
+from kvproxy.charging.publish_charges import FreeHosting, PublishCharging, StoredDocument
 from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, checked_etag, series
@@ -21,7 +22,7 @@ from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.errors import DocumentNotFound, DocumentRejected, PermissionDenied
+from kvproxy.errors import DocumentNotFound, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
@@ -29,10 +30,9 @@ from kvproxy.publishing.document_views import DocumentViews
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import PublishedPages
 from kvproxy.publishing.restoration import Restoration
+from kvproxy.publishing.stored_documents import stored_documents
+from kvproxy.publishing.text_preparation import MARGIN, prepare_text
 from kvproxy.runtime.run_to_completion import run_to_completion
-
-MARGIN = 256
-"""Positions that a document must leave free for the question and the answer."""
 
 
 class Publisher:
@@ -55,10 +55,11 @@ class Publisher:
         max_text: int = 8 * 2**20,
         spellings: SpellingPolicy = "auto",
         texts: Path | None = None,
+        hosting: PublishCharging | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
-        of tokenising, and ``close`` closes."""
+        of tokenising, and ``close`` closes. ``hosting`` charges for new versions."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
         self.library = library
@@ -66,6 +67,7 @@ class Publisher:
         self._local = local
         self._default_visibility = default_visibility
         self._max_text = max_text
+        self._hosting = hosting or FreeHosting()
         self._holdings = Holdings()
         self._pages = PublishedPages(local, self._holdings)
         self._locks = DocumentLocks()
@@ -132,19 +134,28 @@ class Publisher:
         pinned: bool,
     ) -> Published:
         """Publish a draft, which has no version yet. ``before``: the pinned version that it takes the place of."""
-        prepared = await asyncio.to_thread(self._prepare, draft.id, draft.text)
+        prepared = await asyncio.to_thread(
+            prepare_text, self._preparation, self._composer.encode, self._longest, draft.id, draft.text
+        )
+        tokens = sum(len(p.token_ids) for p in prepared.prefixes)
         lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
-        async with self._pins.reserve(lengths, before) as room:
+        async with (
+            self._pins.reserve(lengths, before) as room,
+            self._hosting.publishing(caller, tokens) as charge,
+        ):
             version = await asyncio.to_thread(
                 self._registry.last_version, draft.id, caller.scope, draft.visibility
             )
             document = replace(draft, version=version + 1, created=int(time.time()))
             drops = self._pages.drops(document.scope)
             framings = await self._pages.keep_all(document, prepared.prefixes, progress)
-            # From here on all or nothing, even if the client disconnects.
-            await run_to_completion(
-                self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
-            )
+
+            async def appear() -> None:
+                await self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
+                charge.settle(sum(f.kept.computed for f in framings))
+
+            # From here on all or nothing, even if the client disconnects: what is visible is paid for.
+            await run_to_completion(appear())
         prefill_s = sum(f.kept.prefill_s for f in framings)
         return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
 
@@ -195,6 +206,10 @@ class Publisher:
                 raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
             await run_to_completion(self._delete(own))
 
+    def stored(self) -> builtins.list[StoredDocument]:
+        """Return what each tenant's versions take on disk, those of tenants that are unknown now left out."""
+        return stored_documents(self.library, self._holdings)
+
     def close(self) -> None:
         """Close the file of prepared texts, after the last call. Idempotent."""
         if self._texts is not None:
@@ -228,23 +243,6 @@ class Publisher:
     def _longest(self) -> int:
         """The most tokens that a prefix may have."""
         return self._local.info.max_context - MARGIN
-
-    def _prepare(self, id: str, text: str) -> Prepared:
-        """Tokenise the text and its prefixes. Raises DocumentRejected when the document leaves no room for a
-        question."""
-        limit = self._longest
-        token_ids = self._composer.encode(text)
-        longest = len(token_ids)
-        if longest <= limit:  # a far longer text is rejected without being cut
-            prepared = self._preparation.prepare(text, limit, token_ids)
-            longest = max([longest, *(len(p.token_ids) for p in prepared.prefixes)])
-            if longest <= limit:
-                return prepared
-        raise DocumentRejected(
-            f"'{id}' needs {longest} tokens; this model's context has {limit + MARGIN}, {MARGIN} of them "
-            "kept free for question and answer. Publish it in parts.",
-            param="text",
-        )
 
     async def _make_visible(
         self,

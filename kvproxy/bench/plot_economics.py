@@ -44,6 +44,16 @@ def _curves(axes: Any, plot: EconomicPlot) -> None:
     reads = _reads(plot.readers)
     for curve, color, style in zip(plot.curves, _COLORS, _STYLES, strict=False):
         axes.plot(reads, [curve.at(n) for n in reads], color=color, linestyle=style, label=curve.name)
+        axes.annotate(
+            _short(curve.at(plot.readers)),
+            (plot.readers, curve.at(plot.readers)),
+            (5, 0),
+            textcoords="offset points",
+            color=color,
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+        )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("reads")
@@ -62,18 +72,24 @@ def _bars(axes: Any, plot: EconomicPlot) -> None:
     axes.axvline(1, color=_COLORS[0], linestyle=":")
     axes.annotate(
         "pays below 1",
-        (1, 1),
-        (4, -2),
+        (1, 0.02),
+        (4, 0),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
         color=_COLORS[0],
-        va="top",
         fontsize=9,
     )
     axes.invert_yaxis()
     axes.set_xlim(0, max([1.5, *factors]) * 1.2)
     axes.set_xlabel("egress of a read / the prefill it saves, list prices")
     axes.set_title("Shipped", fontsize=11)
+
+
+def _short(money: float) -> str:
+    for size, mark in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if money >= size:
+            return f"{money / size:.3g}{mark}"
+    return f"{money:.3g}"
 
 
 def _reads(most: int) -> list[int]:

@@ -25,6 +25,7 @@ class ChargingHouse(Protocol):
     fingerprint: str
     clock_ms: Callable[[], int]
     receipt_of: Callable[[Booking], tuple[str, ...]] | None
+    paid: Callable[[Booking], None] | None
 
     def undo(self, quote: HonouredQuote | None, authorisation: Authorisation | None) -> None:
         """Give a quote and a payment back."""
@@ -109,6 +110,8 @@ class MarketCharge:
             outcome=outcome,
         )
         self._hold.settle(booking)
+        if booking.settled_by is not None and house.paid is not None:
+            house.paid(booking)
         priced = self._priced.tariff is not None
         wanted = priced and order.offer.receipt and house.receipt_of is not None
         receipts = house.receipt_of(booking) if wanted and house.receipt_of is not None else ()

@@ -14,20 +14,21 @@ from kvproxy.charging.market_parts import (
     BudgetLookup,
     GrantLookup,
     HoldingLedger,
-    PaymentDesk,
     PriceHistory,
-    QuoteDesk,
+    QuoteHonouring,
+    RequestPayments,
     TermsLookup,
 )
 from kvproxy.charging.prefill_rates import PrefillRates
 from kvproxy.charging.priced_order import PricedOrder, price_order, quote_basis
+from kvproxy.charging.reader_terms import ReaderTerms
 from kvproxy.core import HonouredQuote, Span, format_nano
-from kvproxy.errors import InvalidRequest, NotFound, PaymentRequired
+from kvproxy.errors import InvalidRequest, PaymentRequired
 from kvproxy.ledger.bookings import Booking, HoldRequest
 from kvproxy.ledger.hold import Hold
 from kvproxy.ledger.ledger import unix_ms
 from kvproxy.payments.payment_method import Authorisation, PaymentDemand
-from kvproxy.tariffs import FREE, DocumentTerms
+from kvproxy.tariffs import DocumentTerms
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +42,11 @@ class MarketDesks:
 
     grants: GrantLookup | None = None
     budgets: BudgetLookup | None = None
-    quotes: QuoteDesk | None = None
-    payments: PaymentDesk | None = None
+    quotes: QuoteHonouring | None = None
+    payments: RequestPayments | None = None
     receipt_of: ReceiptOf | None = None
+    paid: Callable[[Booking], None] | None = None
+    """Called with each booking that a payment pays for: ``PaidRequests.note``."""
 
 
 class MarketCharging:
@@ -72,8 +75,9 @@ class MarketCharging:
         self.clock_ms = clock_ms
         self.rates = PrefillRates()
         self.receipt_of = desks.receipt_of
+        self.paid = desks.paid
         self._tariffs = tariffs
-        self._terms = terms
+        self._terms = ReaderTerms(terms, desks.grants)
         self._desks = desks
         self._background: set[asyncio.Task[None]] = set()
 
@@ -135,44 +139,19 @@ class MarketCharging:
         )
 
     async def _priced(self, order: Order, quote: HonouredQuote | None) -> PricedOrder:
-        await self._learn_terms(order, () if quote is None else tuple(quote.terms.values()))
+        spans = [span for prompt in order.prompts for span in prompt.documents]
+        await self._terms.learn(spans, () if quote is None else quote.terms.values())
         if quote is None:
-            return price_order(order, self._tariffs.at(self.clock_ms()), self._terms_now)
+            return price_order(order, self._tariffs.at(self.clock_ms()), self._terms.now)
         tariff = self._tariffs.by_id(quote.tariff)
         if tariff is None:
             raise InvalidRequest("The quote's tariff is not known any more. Ask for another quote.")
 
         def terms_of(span: Span) -> DocumentTerms:
             quoted = self._terms.known(quote.terms.get(str(span.document), ""))
-            return self._terms_now(span) if quoted is None else quoted
+            return self._terms.now(span) if quoted is None else quoted
 
         return price_order(order, tariff, terms_of)
-
-    async def _learn_terms(self, order: Order, more: tuple[str, ...]) -> None:
-        """Read terms that are not in memory: those of a grant or a quote, from before this process began."""
-        spans = [span for prompt in order.prompts for span in prompt.documents]
-        wanted = {*more, *(granted for span in spans if (granted := self._granted_terms(span)) is not None)}
-        for id in wanted:
-            if self._terms.known(id) is None:
-                await asyncio.to_thread(self._terms.by_id, id)
-
-    def _terms_now(self, span: Span) -> DocumentTerms:
-        """Return the grant's own terms, else the document's. Nobody is paid where the publisher is gone."""
-        if not span.publisher:
-            return FREE
-        granted = self._granted_terms(span)
-        found = None if granted is None else self._terms.known(granted)
-        return self._terms.terms(span.document.id, span.publisher) if found is None else found
-
-    def _granted_terms(self, span: Span) -> str | None:
-        if span.grant is None or self._desks.grants is None:
-            return None
-        try:
-            return self._desks.grants.get(span.grant).terms
-        except (
-            NotFound
-        ):  # revoked since the prompt was composed: the reader is in, at the document's own terms
-            return None
 
     async def _authorised(self, priced: PricedOrder) -> Authorisation | None:
         if self._desks.payments is None or priced.nano == 0:

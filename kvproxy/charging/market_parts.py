@@ -80,7 +80,7 @@ class MadeQuote(Protocol):
         """The quote as it is sent."""
 
 
-class QuoteDesk(Protocol):
+class QuoteHonouring(Protocol):
     """``kvproxy.catalog.signed_quotes.Quotes``."""
 
     def make(self, basis: QuoteBasis, caller: Caller, now_ms: int) -> MadeQuote:
@@ -93,7 +93,7 @@ class QuoteDesk(Protocol):
         """Let a quote be used again: its request failed."""
 
 
-class PaymentDesk(Protocol):
+class RequestPayments(Protocol):
     """``kvproxy.payments.payment_registry.Payments``."""
 
     async def authorise(

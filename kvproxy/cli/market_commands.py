@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import typer
 
+from kvproxy.cli.database_commands import config_group, migrate_database
+from kvproxy.cli.economics_command import economics
+from kvproxy.cli.grants_commands import grants
+from kvproxy.cli.keys_commands import keys
 from kvproxy.cli.tariff_commands import tariff
+from kvproxy.cli.tenants_commands import tenants
 
 
 def add_market_commands(app: typer.Typer) -> None:
     """Add the groups and commands to ``app``."""
     app.add_typer(tariff, name="tariff")
+    app.add_typer(keys, name="keys")
+    app.add_typer(tenants, name="tenants")
+    app.add_typer(grants, name="grants")
+    app.add_typer(config_group, name="config")
+    app.command("migrate")(migrate_database)
+    app.command()(economics)

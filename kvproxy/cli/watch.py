@@ -25,6 +25,8 @@ def line(entry: dict[str, Any]) -> Text:
     told.append(f"{outcome:7}", style=_STYLES.get(outcome, ""))
     told.append(f"  {_share(entry):>22}  {_seconds(entry['ttft_s']):>8}  {_seconds(entry['total_s']):>8}")
     told.append(f"  {'' if entry['completion_tokens'] is None else entry['completion_tokens']:>5}")
+    if "cost" in entry:
+        told.append(f"  {entry['cost']} {entry['currency']}, saved {entry['saved']}", style="green")
     told.append(f"  {_why(entry)}", style="dim")
     return told
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -73,18 +73,21 @@ class Client:
         *,
         visibility: str | None = None,
         pinned: bool | None = None,
+        price: Mapping[str, str] | None = None,
+        licence: str | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Publish ``text`` as ``document`` and wait until its pages are kept.
 
         The text of the current version changes nothing; another text becomes a new version. ``visibility`` is
-        ``"public"``, or ``"private"`` for this API key alone; ``pinned`` keeps the KV in memory; None for either leaves
+        ``"public"``, ``"granted"`` for those whom a grant lets in, or ``"private"`` for this API key's tenant alone;
+        ``pinned`` keeps the KV in memory; ``price`` and ``licence`` are terms, as `set_terms` has them; None leaves
         what is configured, or what the version before it has. ``progress(done, total)`` counts tokens.
 
         Returns ``info`` (as `document` does), ``created`` (false when the version was there) and ``prefill_s``.
         Example: ``client.publish("handbook", text, visibility="private")["info"]["version"]``.
         """
-        chosen = {"visibility": visibility, "pinned": pinned}
+        chosen = {"visibility": visibility, "pinned": pinned, "price": price, "licence": licence}
         body = {"id": document, "text": text} | {k: v for k, v in chosen.items() if v is not None}
         result = self._streamed("/kv/v1/documents", body, {}, progress)
         if result is None:
@@ -110,6 +113,20 @@ class Client:
         Example: ``client.document("handbook", text=True)["text"]``.
         """
         return self._json("GET", document_path(ref), params={"text": "true"} if text else None)
+
+    def terms(self, document: str) -> dict[str, Any]:
+        """Return a document's ``current`` terms and their ``history``. Example: ``client.terms("handbook")``."""
+        return self._json("GET", f"{document_path(document)}/terms")
+
+    def set_terms(
+        self, document: str, price: Mapping[str, str], licence: str | None = None
+    ) -> dict[str, Any]:
+        """Set the price of an own document from now on; without ``licence`` that stays. Returns as `terms` does.
+
+        Example: ``client.set_terms("handbook", {"kind": "fixed", "per_1000": "0.02", "text_readers": "full_price"})``.
+        """
+        body = {"price": dict(price)} | ({} if licence is None else {"licence": licence})
+        return self._exchange("POST", f"{document_path(document)}/terms", body=body)[0]
 
     def delete(self, ref: str) -> None:
         """Delete all versions of a document (``"handbook"``), or one (``"handbook@3"``), at once for new readers.
@@ -168,6 +185,13 @@ class Client:
         if result is None:
             raise RequestFailed("the proxy ended the verification without a result; look at its log")
         return result
+
+    def manage(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send one request of the management API, and return its answer.
+
+        Example: ``client.manage("GET", "/kv/v1/grants")["data"]``
+        """
+        return self._exchange(method, path, body=body)[0]
 
     def topup(self, amount: str, payer: Payer) -> dict[str, Any]:
         """Pay ``amount`` (a decimal of the host's currency) into this key's balance, by ``payer``'s signature.

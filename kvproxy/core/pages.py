@@ -59,3 +59,5 @@ class Kept:
     bytes: int
     prefill_s: float
     """0.0 when every page was there already."""
+    computed: int = 0
+    """Positions that were computed for it; the others were taken from pages that were there."""

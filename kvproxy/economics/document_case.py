@@ -57,6 +57,7 @@ class DocumentCase:
     times: ReadTimes | None = None
     size_source: str = "measured"
     tariff_source: str = "--tariff"
+    readers_source: str = "--readers"
 
     def __post_init__(self) -> None:
         if self.tokens < 1 or self.readers < 1:

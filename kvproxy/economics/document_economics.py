@@ -22,8 +22,8 @@ HYBRID_FACTORS = (13, 36)
 """How many times less KV for a token hybrid models keep, which have full attention in few of their layers."""
 
 DENSE_NOTE = (
-    "This is about dense attention. Hybrid models, with full attention in few of their layers, keep 13 to 36 times "
-    "less KV for a token: theirs can be shipped at these prices wherever the factor above is below that."
+    "Of dense attention. Hybrid models, with full attention in few of their layers, keep 13 to 36 times less KV for a "
+    "token: divide the factors by as much."
 )
 
 
@@ -53,7 +53,7 @@ def publishing_nano(case: DocumentCase) -> int:
 def _inputs(case: DocumentCase) -> EconomicSection:
     lines = SectionLines(case.size_source, "input")
     lines.add("tokens", case.tokens, "tokens", "the document's tokens")
-    lines.add("readers", case.readers, "reads", "--readers")
+    lines.add("readers", case.readers, "reads", "N", source=case.readers_source)
     lines.add("KV", case.kv_bytes, "bytes", f"{short(Fraction(case.kv_bytes, case.tokens))} B x tokens")
     return lines.section("The document")
 
@@ -150,7 +150,14 @@ def _shipped(case: DocumentCase) -> EconomicSection:
     )
     if case.times is not None:
         measured = case.times.lossless
-        lines.add("lossless size, measured", 100 * measured, "percent", "zlib over byte planes", "measured")
+        lines.add(
+            "lossless size, measured",
+            100 * measured,
+            "percent",
+            "zlib over byte planes",
+            "measured",
+            source=case.times.source,
+        )
         shrunk = egress * measured
         lines.add(
             "shipped lossless, of the prefill it saves",

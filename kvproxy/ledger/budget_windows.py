@@ -173,9 +173,9 @@ def _exceeded(limit: SpendingLimit, name: str, *, used: Used, most: Used, now_ms
     end_ms = end_of(limit.period, start_of(limit.period, now_ms))
     kind, _, who = limit.subject.partition(":")
     has, would, allowed = {
-        "tokens": (f"{used.tokens:,} tokens", f"{most.tokens:,}", f"{limit.tokens:,}"),
+        "tokens": (f"{used.tokens:,} tokens", f"{most.tokens:,}", f"{limit.tokens or 0:,}"),
         "money": (format_nano(used.nano), format_nano(most.nano), format_nano(limit.nano or 0)),
-        "requests": (f"{used.requests:,} requests", "1", f"{limit.requests:,}"),
+        "requests": (f"{used.requests:,} requests", "1", f"{limit.requests or 0:,}"),
     }[name]
     reset = datetime.fromtimestamp(end_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return QuotaExceeded(

@@ -48,8 +48,8 @@ class Fault:
 def check(database: Database, reprice: Reprice | None = None) -> list[Fault]:
     """Return the faults of the ledger.
 
-    Without any, this is proven: each row follows from the one before by its hash, none is missing, and the last is the
-    one that was noted; a row's columns, entries and documents are those of its body; its entries follow from its
+    Without any, this is proven: each row follows from the one before by its hash, none is missing, and the last is
+    the one that was noted; a row's columns, entries and documents are those of its body; its entries follow from its
     charge; each row's entries, and so all balances, sum to zero, and each balance is the sum of its entries; a refund
     reverses its row exactly; and, with ``reprice``, each charge follows from its tariff and terms.
 

@@ -219,6 +219,9 @@ class LedgerClerk:
                     leased += more
         self.holds.beat_at = began
         self.holds.lease(tenant, leased, unlimited=funds.credit is None)
+        if short and self.unbooked:
+            self.book_unbooked()  # one that was booked before sets its cost free; then the hold is tried again
+            return
         if short and asked and not final:
             raise LeasesAskedBack(f"{tenant} has leases elsewhere")
         if short:

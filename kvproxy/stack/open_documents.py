@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
+from kvproxy.charging.publish_charges import PublishCharging
 from kvproxy.config import DocumentSettings
 from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
@@ -41,8 +42,10 @@ async def open_documents(
     stores: OpenStores,
     engine: RunningEngine,
     rights: ReadingRights | None = None,
+    hosting: PublishCharging | None = None,
 ) -> AsyncIterator[PublishedDocuments]:
-    """Restore the registered documents and open their publisher. ``rights``: the answers about granted documents.
+    """Restore the registered documents and open their publisher. ``rights``: the answers about granted documents;
+    ``hosting`` charges for new versions.
 
     Example:
         ``async with open_documents(config.documents, model, stores, engine, market.rights) as documents: ...``
@@ -59,6 +62,7 @@ async def open_documents(
         max_text=settings.max_text,
         spellings=settings.spellings,
         texts=stores.prepared,
+        hosting=hosting,
     )
     with closing(publisher):
         await publisher.restore()

@@ -17,14 +17,15 @@ from kvproxy.accounts.key_hash import open_secret
 from kvproxy.accounts.open_accounts import open_accounts, static_tenants
 from kvproxy.catalog.host_description import MarketHost
 from kvproxy.catalog.signed_quotes import Quotes
+from kvproxy.charging.hosting_charges import HostingCharges
 from kvproxy.charging.market_charging import MarketCharging, MarketDesks
+from kvproxy.charging.paid_requests import PaidRequests
 from kvproxy.config import Config
 from kvproxy.database.database import Database
 from kvproxy.database.migrate import migrate
 from kvproxy.granting.market_rights import MarketRights
 from kvproxy.ledger.bookings import Booking
 from kvproxy.ledger.ledger import Ledger
-from kvproxy.ledger.paid_bookings import cost_paid_by
 from kvproxy.payments.open_payments import open_payments
 from kvproxy.payments.payment_registry import Payments
 from kvproxy.receipts.host_keys import HostKeys
@@ -38,7 +39,7 @@ from kvproxy.tariffs.terms_book import TermsBook
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
-"""Seconds between two looks for tariffs and terms that other processes have recorded."""
+"""Seconds between two looks for tariffs, terms and keys that other processes have added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class OpenMarket:
     quotes: Quotes
     payments: Payments
     charging: MarketCharging
+    hosting: HostingCharges
 
 
 @asynccontextmanager
@@ -76,7 +78,8 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
             open_accounts(database, folder, keys, default_credit_nano=config.billing.credit_nano)
         )
         tariffs, terms = await asyncio.to_thread(_read_prices, config, database)
-        await life.enter_async_context(_following(tariffs, terms))
+        host_keys = await asyncio.to_thread(HostKeys.open, folder)
+        await life.enter_async_context(_following(tariffs, terms, host_keys))
         ledger = await life.enter_async_context(
             Ledger.open(
                 database,
@@ -86,17 +89,17 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
                 on_booked=_UsesOfGrants(opened.grants),
             )
         )
-        host_keys = await asyncio.to_thread(HostKeys.open, folder)
-        receipts = Receipts(database, host_keys, host=host.name, currency=currency)
+        receipts = Receipts(database, host_keys, host=host.name, currency=currency, booked=ledger.booked)
         quotes = Quotes(database, host_keys, host=host.name)
+        paid = PaidRequests(ledger, database)
         payments = await life.enter_async_context(
             open_payments(
                 payment_plan(config, currency),
                 database,
-                ledger,
+                paid,
                 secret=await asyncio.to_thread(open_secret, folder),
                 folder=folder,
-                booked=_BookedPayments(database, ledger),
+                booked=paid.booked,
             )
         )
         desks = MarketDesks(
@@ -105,6 +108,7 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
             quotes=quotes,
             payments=payments,
             receipt_of=receipts.of,
+            paid=paid.note,
         )
         charging = MarketCharging(ledger, tariffs, terms, desks, fingerprint=host.fingerprint)
         life.push_async_callback(charging.close)
@@ -124,6 +128,9 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
             quotes=quotes,
             payments=payments,
             charging=charging,
+            hosting=HostingCharges(
+                ledger, tariffs, model=host.model, fingerprint=host.fingerprint, budgets=opened.accounts
+            ),
         )
 
 
@@ -159,10 +166,10 @@ def _read_prices(config: Config, database: Database) -> tuple[Tariffs, TermsBook
 
 
 @asynccontextmanager
-async def _following(tariffs: Tariffs, terms: TermsBook) -> AsyncIterator[None]:
-    """Read the prices that other processes record, until the end of the block."""
+async def _following(tariffs: Tariffs, terms: TermsBook, keys: HostKeys) -> AsyncIterator[None]:
+    """Read the prices and the host's keys that other processes add, until the end of the block."""
     ended = asyncio.Event()
-    task = asyncio.create_task(_follow(tariffs, terms, ended))
+    task = asyncio.create_task(_follow(tariffs, terms, keys, ended))
     try:
         yield
     finally:
@@ -171,7 +178,7 @@ async def _following(tariffs: Tariffs, terms: TermsBook) -> AsyncIterator[None]:
         await task
 
 
-async def _follow(tariffs: Tariffs, terms: TermsBook, ended: asyncio.Event) -> None:
+async def _follow(tariffs: Tariffs, terms: TermsBook, keys: HostKeys, ended: asyncio.Event) -> None:
     failing = False
     while not ended.is_set():
         with suppress(TimeoutError):
@@ -179,17 +186,20 @@ async def _follow(tariffs: Tariffs, terms: TermsBook, ended: asyncio.Event) -> N
                 await ended.wait()
                 return
         try:
-            await asyncio.to_thread(_refresh, tariffs, terms)
+            await asyncio.to_thread(_refresh, tariffs, terms, keys)
             failing = False
         except Exception:  # whatever a driver raises: prices stay as they were until the database is back
             if not failing:
-                logger.exception("tariffs and terms cannot be read; they stay as they were until they can")
+                logger.exception(
+                    "tariffs, terms and host keys cannot be read; they stay as they were until they can"
+                )
             failing = True
 
 
-def _refresh(tariffs: Tariffs, terms: TermsBook) -> None:
+def _refresh(tariffs: Tariffs, terms: TermsBook, keys: HostKeys) -> None:
     tariffs.refresh()
     terms.refresh()
+    keys.refresh()
 
 
 class _UsesOfGrants:
@@ -203,18 +213,3 @@ class _UsesOfGrants:
             for part in booking.charge.documents:
                 if part.read.grant is not None:
                     self._grants.note_use(db, part.read.grant, part.read.tokens, part.price)
-
-
-class _BookedPayments:
-    """Looks up the cost that the ledger booked against a payment, with what is journalled and not booked yet."""
-
-    def __init__(self, database: Database, ledger: Ledger) -> None:
-        self._database, self._ledger = database, ledger
-
-    async def __call__(self, payment: str) -> int | None:
-        await self._ledger.booked()
-        return await asyncio.to_thread(self._cost, payment)
-
-    def _cost(self, payment: str) -> int | None:
-        with self._database.snapshot() as db:
-            return cost_paid_by(db, payment)

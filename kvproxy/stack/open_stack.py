@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
+from kvproxy.charging.storage_hours import book_storage_hours
 from kvproxy.config import Config
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.engine.models.source import ModelFolder
@@ -55,7 +56,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         host = host_of(config, model.weights.fingerprint, engine.local.info.max_context)
         market = await life.enter_async_context(open_market(config, host))
         documents = await life.enter_async_context(
-            open_documents(config.documents, model, stores, engine, market.rights)
+            open_documents(config.documents, model, stores, engine, market.rights, market.hosting)
         )
         offers = make_catalog(
             market, documents, engine.local, default_max_tokens=config.engine.default_max_tokens
@@ -87,6 +88,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 checks.auditor.run(),
                 trim_memory(),
                 FULL_COLLECTIONS.run(),
+                book_storage_hours(market.hosting, documents.publisher.stored),
             ),
             ready=readiness(engine.local, tenants=len(config.server.api_keys)),
         )

@@ -82,8 +82,8 @@ def write(subject: str, names: list[str]) -> Path:
     word = re.sub(r"\W+", "_", subject.removeprefix("the tables of ").removeprefix("the ")).strip("_").lower()
     path = VERSIONS / f"revision_{last + 1:04d}_{word}.py"
     path.write_text(text, encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "ruff", "check", "-q", "--fix", path], check=True)
-    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", path], check=True)
+    for step in (("format", "-q"), ("check", "-q", "--fix"), ("format", "-q")):
+        subprocess.run([sys.executable, "-m", "ruff", *step, path], check=True)
     return path
 
 

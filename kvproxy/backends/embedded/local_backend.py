@@ -190,6 +190,7 @@ class EmbeddedBackend:
             pages=tuple(KeptPage(n.key, len(n.token_ids)) for n in sequence.kept),
             bytes=pages_for(len(token_ids)) * page_bytes,
             prefill_s=sequence.prefill_s if sequence.cached < len(token_ids) else 0.0,
+            computed=len(token_ids) - sequence.cached,
         )
 
     async def known(self, kept: Kept, scope: str) -> int:

@@ -205,11 +205,11 @@ class FakeBackend:
             if progress is not None:
                 progress(done, len(token_ids))
         pages = _pages(token_ids)
-        stored = {stored_key(p.key, scope) for p in pages}
-        fresh = not stored <= self.disk
-        self.disk.update(stored)
+        fresh = not {stored_key(p.key, scope) for p in pages} <= self.disk
+        self.disk.update(stored_key(p.key, scope) for p in pages)
         self._kept.setdefault(scope, set()).add(token_ids)
-        return Kept("fake", token_ids, pages, 4 * len(token_ids), self.start_delay_s if fresh else 0.0)
+        spent, computed = (self.start_delay_s, len(token_ids)) if fresh else (0.0, 0)
+        return Kept("fake", token_ids, pages, 4 * len(token_ids), spent, computed)
 
     async def known(self, kept: Kept, scope: str) -> int:
         """See ``LocalBackend.known``."""

@@ -8,9 +8,9 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from kvproxy.core import Miss
+from kvproxy.core import Miss, format_nano
 from kvproxy.pipeline import Reply
-from kvproxy.server.components import CALLER, COMPONENTS, ERROR_CODE, MODEL, REPLY, REQUEST_ID
+from kvproxy.server.components import BILL, CALLER, COMPONENTS, ERROR_CODE, MODEL, REPLY, REQUEST_ID
 from kvproxy.server.middleware.metering import LEFT
 from kvproxy.wire.service.served_requests import KvRequest, Outcome
 
@@ -38,7 +38,7 @@ def _served(request: web.Request, at: float, status: int, total_s: float) -> KvR
     outcome, reason = _outcome(request, reply, status)
     decision = None if reply is None else reply.decision
     document = None if decision is None or decision.document is None else str(decision.document)
-    return KvRequest(
+    served = KvRequest(
         object="kv_request",
         id=request[REQUEST_ID],
         at=at,
@@ -55,6 +55,13 @@ def _served(request: web.Request, at: float, status: int, total_s: float) -> KvR
         ttft_s=None if reply is None else round(reply.ttft_s, 4),
         total_s=round(total_s, 4),
     )
+    bill = request.get(BILL)
+    charge = None if bill is None or bill.settled is None else bill.settled.charge
+    if charge is not None:
+        served["currency"] = charge.currency
+        served["cost"] = format_nano(charge.cost)
+        served["saved"] = format_nano(charge.saved)
+    return served
 
 
 def _outcome(request: web.Request, reply: Reply | None, status: int) -> tuple[Outcome, str | None]:

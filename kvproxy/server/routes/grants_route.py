@@ -15,8 +15,7 @@ from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.market_access import grants_of, market_of, read_body_of
 from kvproxy.tariffs.terms_text import parse_terms
 from kvproxy.wire.kv_accounts.account_bodies import NewGrantBody
-from kvproxy.wire.kv_accounts.account_types import KvGrantList
-from kvproxy.wire.kv_accounts.account_views import kv_grant
+from kvproxy.wire.kv_accounts.account_views import KvGrantList, kv_grant
 
 
 async def create_grant(request: web.Request) -> web.StreamResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
@@ -32,6 +32,12 @@ class KvRequest(TypedDict):
     completion_tokens: int | None
     ttft_s: float | None
     total_s: float
+    currency: NotRequired[str]
+    """Here and below: where a tariff prices the model, and the request was charged."""
+    cost: NotRequired[str]
+    """Units of the currency, a decimal number."""
+    saved: NotRequired[str]
+    """Below the price of the same request without kept pages."""
 
 
 class KvRequestList(TypedDict):

@@ -31,7 +31,8 @@ from kvproxy.wire.kv_documents.document_types import (
     PublishResult,
     VerifyEvent,
 )
-from kvproxy.wire.kv_documents.price_bodies import KvTerms, TermsChangeBody
+from kvproxy.wire.kv_documents.price_bodies import TermsChangeBody
+from kvproxy.wire.market.terms_types import KvTerms
 
 _TAG = "Documents"
 _PATH = "/kv/v1/documents"
