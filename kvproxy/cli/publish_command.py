@@ -45,6 +45,8 @@ def publish(
     """Publish a document and prefill it once."""
     visibility = _visibility(private=private, public=public, granted=granted)
     price = _price(per_1000, share, publisher_share, text_readers, free=free)
+    if licence is not None and price is None:
+        raise typer.BadParameter("--licence goes with a price, which may be --free")
     from kvproxy.client import Client
     from kvproxy.terminal.progress import Progress
 

@@ -42,7 +42,7 @@ class DocumentPricing:
     """Sets and reads terms. What uses the database runs on a worker thread.
 
     Example:
-        ``await DocumentPricing(terms, tariffs).choose("handbook", "acme", pricing.terms(asked))``
+        ``await DocumentPricing(terms, tariffs).choose("handbook", "acme", pricing.terms(asked), "CC BY 4.0")``
     """
 
     def __init__(
@@ -86,13 +86,17 @@ class DocumentPricing:
         except ValueError as e:
             raise InvalidRequest(f"Invalid 'price': {e}.", param="price") from e
 
-    async def choose(self, document: str, publisher: str, terms: DocumentTerms) -> bool:
-        """Set the terms of a document from now on; False where nothing changes.
+    async def choose(
+        self, document: str, publisher: str, terms: DocumentTerms, licence: str | None = None
+    ) -> bool:
+        """Set the terms of a document from now on; False where nothing changes. Without ``licence`` it stays.
 
         Example:
-            ``await pricing.choose("handbook", "acme", DocumentTerms())``
+            ``await pricing.choose("handbook", "acme", DocumentTerms(), licence="CC BY 4.0")``
         """
-        return await asyncio.to_thread(self._book.set_terms, document, publisher, terms)
+        before = self._book.chosen(document, publisher)
+        kept = (before.licence if before is not None else "") if licence is None else licence.strip()
+        return await asyncio.to_thread(self._book.set_terms, document, publisher, terms, licence=kept)
 
     async def priced(self, document: str, publisher: str) -> PricedDocument:
         """Return what a publisher has chosen for a document, from the beginning."""

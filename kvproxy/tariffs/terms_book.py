@@ -97,8 +97,11 @@ class TermsBook:
         terms: DocumentTerms,
         valid_from_ms: int | None = None,
         now_ms: int | None = None,
+        *,
+        licence: str = "",
     ) -> bool:
         """Record a publisher's terms of a document, valid from now or later; False where they are valid already.
+        ``licence``: a few words for readers on what they may do with answers.
 
         Raises InvalidRequest for a beginning in the past: reads since then were charged.
 
@@ -117,13 +120,14 @@ class TermsBook:
             lock_rows(db, DOCUMENT_TERMS)
             self._load(db)
             before = self.chosen(document_id, publisher, begins)
-            if before is not None and before.terms == terms:
+            if before is not None and (before.terms, before.licence) == (terms, licence):
                 return False
             row = {
                 "seq": next_seq(db, DOCUMENT_TERMS),
                 "publisher": publisher,
                 "document": document_id,
                 "terms": keep_terms(db, terms),
+                "licence": licence,
                 "valid_from_ms": begins,
                 "recorded_ms": now,
             }
@@ -148,6 +152,7 @@ class TermsBook:
             DOCUMENT_TERMS.c.publisher,
             DOCUMENT_TERMS.c.document,
             DOCUMENT_TERMS.c.valid_from_ms,
+            DOCUMENT_TERMS.c.licence,
             TERMS.c.id,
             TERMS.c.body,
         )
@@ -155,10 +160,10 @@ class TermsBook:
         with self._lock:
             rows = db.execute(joined.where(DOCUMENT_TERMS.c.seq > self._seq).order_by(DOCUMENT_TERMS.c.seq))
             now = now_in_ms()
-            for seq, publisher, document, begins, terms_id, body in rows:
+            for seq, publisher, document, begins, licence, terms_id, body in rows:
                 terms = self._by_id.get(terms_id) or DocumentTerms.from_json(json.loads(body))
                 self._by_id[terms_id] = terms
-                self._choose((publisher, document), ChosenTerms(begins, terms), now)
+                self._choose((publisher, document), ChosenTerms(begins, terms, licence), now)
                 self._seq = seq
 
     def _choose(self, key: tuple[str, str], choice: ChosenTerms, now: int) -> None:

@@ -19,6 +19,7 @@ class ChosenTerms:
 
     valid_from_ms: int
     terms: DocumentTerms
+    licence: str = ""
 
 
 def read_choices(db: Connection, document_id: str, publisher: str) -> list[ChosenTerms]:
@@ -27,11 +28,14 @@ def read_choices(db: Connection, document_id: str, publisher: str) -> list[Chose
     Example:
         ``read_choices(db, "handbook", "acme")``
     """
-    columns = (DOCUMENT_TERMS.c.valid_from_ms, TERMS.c.body)
+    columns = (DOCUMENT_TERMS.c.valid_from_ms, TERMS.c.body, DOCUMENT_TERMS.c.licence)
     wanted = (DOCUMENT_TERMS.c.document == document_id) & (DOCUMENT_TERMS.c.publisher == publisher)
     joined = select(*columns).join(TERMS, TERMS.c.id == DOCUMENT_TERMS.c.terms).where(wanted)
     rows = db.execute(joined.order_by(DOCUMENT_TERMS.c.seq))
-    chosen = {begins: ChosenTerms(begins, DocumentTerms.from_json(json.loads(body))) for begins, body in rows}
+    chosen = {
+        begins: ChosenTerms(begins, DocumentTerms.from_json(json.loads(body)), licence)
+        for begins, body, licence in rows
+    }
     return [chosen[begins] for begins in sorted(chosen)]
 
 

@@ -17,13 +17,14 @@ def print_terms(found: dict[str, Any]) -> None:
             f"{found['publisher']} has set no terms for {found['document']}: the host's count.", markup=False
         )
         return
-    table = Table(f"{found['document']} from", "price", "publisher's part", "text senders", "")
+    table = Table(f"{found['document']} from", "price", "publisher's part", "text senders", "licence", "")
     for chosen in found["history"]:
         table.add_row(
             datetime.fromtimestamp(chosen["valid_from_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             price_text(chosen),
             chosen["publisher_share"],
             chosen["text_readers"].replace("_", " "),
+            chosen["licence"],
             "now" if chosen == found["current"] else "",
         )
     console().print(table)

@@ -60,9 +60,9 @@ async def test_terms_are_read_with_their_history(pricing: DocumentPricing) -> No
     nothing = await pricing.priced("manual", "acme")
     assert (nothing.current, nothing.history, nothing.currency) == (None, (), "EUR")
     dear = pricing.terms(AskedPrice("fixed", per_1000="1"))
-    assert await pricing.choose("manual", "acme", dear)
-    assert not await pricing.choose("manual", "acme", dear)
-    assert await pricing.choose("manual", "acme", DocumentTerms())
+    assert await pricing.choose("manual", "acme", dear, " CC0 ")
+    assert not await pricing.choose("manual", "acme", dear), "the licence stays"
+    assert await pricing.choose("manual", "acme", DocumentTerms(), "")
     found = await pricing.priced("manual", "acme")
-    assert [chosen.terms for chosen in found.history] == [dear, DocumentTerms()]
+    assert [(c.terms, c.licence) for c in found.history] == [(dear, "CC0"), (DocumentTerms(), "")]
     assert found.current == found.history[-1]

@@ -54,16 +54,20 @@ def test_the_same_terms_again_are_no_change(database: Database) -> None:
         assert len(db.execute(select(TERMS)).all()) == 2
 
 
-def test_a_publishers_own_choices_are_told_from_the_tariffs(database: Database) -> None:
+def test_a_licence_is_chosen_with_the_terms(database: Database) -> None:
     book = a_book(database)
     now = 4 * 10**12
     assert book.chosen("d", "p", now) is None and book.changes == 0
-    assert book.set_terms("d", "p", THIRD, now_ms=now)
-    assert book.set_terms("d", "p", DEAR, valid_from_ms=now + 9, now_ms=now)
+    assert book.set_terms("d", "p", THIRD, now_ms=now, licence="CC BY 4.0")
+    assert not book.set_terms("d", "p", THIRD, now_ms=now, licence="CC BY 4.0")
+    assert book.set_terms("d", "p", THIRD, valid_from_ms=now + 9, now_ms=now, licence="Ask us.")
     for other in (book, a_book(database)):
         assert other.changes == 2
-        assert other.chosen("d", "p", now) == ChosenTerms(now, THIRD)
-        assert other.history("d", "p") == [ChosenTerms(now, THIRD), ChosenTerms(now + 9, DEAR)]
+        assert other.chosen("d", "p", now) == ChosenTerms(now, THIRD, "CC BY 4.0")
+        assert other.history("d", "p") == [
+            ChosenTerms(now, THIRD, "CC BY 4.0"),
+            ChosenTerms(now + 9, THIRD, "Ask us."),
+        ]
         assert other.history("d", "q") == []
 
 

@@ -38,6 +38,7 @@ DOCUMENT_TERMS = Table(
     Column("terms", Text, ForeignKey("terms.id"), nullable=False),
     Column("valid_from_ms", BigInteger, nullable=False),
     Column("recorded_ms", BigInteger, nullable=False),
+    Column("licence", Text, nullable=False, server_default=""),
     Index("ix_document_terms_publisher_document", "publisher", "document"),
 )
 """Publishers' choices of terms for their documents, in the order in which they were made."""

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from kvproxy.errors import InvalidRequest, RouteNotFound
 from kvproxy.granting.document_pricing import AskedPrice, DocumentPricing
-from kvproxy.server.components import CALLER, COMPONENTS
+from kvproxy.server.components import COMPONENTS
 from kvproxy.tariffs.document_terms import DocumentTerms
 from kvproxy.wire.kv_documents.price_bodies import PriceBody
 
@@ -26,17 +26,6 @@ def terms_of_body(request: web.Request, price: PriceBody | None) -> DocumentTerm
             "This proxy has no database, so it sells nothing. Leave the price out.", param="price"
         )
     return pricing_of(request).terms(asked_price(price))
-
-
-async def set_licence(request: web.Request, document: str, licence: str) -> None:
-    """Set the licence of one's own document in the catalog. Raises InvalidRequest where there is none.
-
-    Example: ``await set_licence(request, "handbook", "CC BY 4.0")``
-    """
-    market = request.app[COMPONENTS].market
-    if market is None or market.catalog is None:
-        raise InvalidRequest("This proxy has no catalog. Leave the licence out.", param="licence")
-    await market.catalog.set_licence(request[CALLER], document, licence)
 
 
 def pricing_of(request: web.Request) -> DocumentPricing:

@@ -17,7 +17,7 @@ from kvproxy.server.answers.client_stream import SseStream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.market_access import note_verification
-from kvproxy.server.requests.priced_documents import pricing_of, set_licence, terms_of_body
+from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
 from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.bodies.json_text import encode
@@ -129,9 +129,8 @@ async def _verify(
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
-    market = request.app[COMPONENTS].market
-    if wanted.licence is not None and (market is None or market.catalog is None):
-        raise InvalidRequest("This proxy has no catalog. Leave the licence out.", param="licence")
+    if wanted.licence is not None and wanted.price is None:
+        raise InvalidRequest("A licence goes with a price, which may be of the kind free.", param="licence")
     terms = terms_of_body(request, wanted.price)
     publisher = request.app[COMPONENTS].publisher
     published = await publisher.publish(
@@ -139,12 +138,7 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: ReportPr
     )
     if terms is not None:
         # After the publish, which may fail. Until then a granted document serves nobody who sends its text.
-        await pricing_of(request).choose(wanted.id, request[CALLER].name, terms)
-    if wanted.licence is not None:
-        if published.info.visibility == "private":
-            told = f"'{wanted.id}' is published, without its licence: a private document is in no catalog."
-            raise InvalidRequest(told, param="licence")
-        await set_licence(request, wanted.id, wanted.licence)
+        await pricing_of(request).choose(wanted.id, request[CALLER].name, terms, wanted.licence)
     return published
 
 

@@ -11,16 +11,15 @@ from kvproxy.errors import DocumentNotFound, InvalidRequest, PermissionDenied
 from kvproxy.granting.document_pricing import PricedDocument, share_text
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.priced_documents import asked_price, pricing_of, set_licence
+from kvproxy.server.requests.priced_documents import asked_price, pricing_of
 from kvproxy.server.requests.read_request import read_object
 from kvproxy.server.routes import documents_route
 from kvproxy.tariffs.terms_rows import ChosenTerms
 from kvproxy.tariffs.terms_text import format_percent
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
-from kvproxy.wire.kv_documents.price_bodies import TermsChangeBody
+from kvproxy.wire.kv_documents.price_bodies import KvTerms, TermsBody, TermsChangeBody
 from kvproxy.wire.market.quote_types import money_body
-from kvproxy.wire.market.terms_types import KvTerms, TermsBody
 
 
 async def get_terms(request: web.Request) -> web.StreamResponse:
@@ -47,9 +46,7 @@ async def set_terms(request: web.Request) -> web.StreamResponse:
     known = request.app[COMPONENTS].publisher.library.resolve(ref, caller, param="document")
     if known.document.owner_scope != caller.scope:
         raise PermissionDenied(f"Only the publisher of '{ref.id}' can set its terms.")
-    await pricing.choose(ref.id, caller.name, terms)
-    if wanted.licence is not None:
-        await set_licence(request, ref.id, wanted.licence)
+    await pricing.choose(ref.id, caller.name, terms, wanted.licence)
     return json_response(_body(await pricing.priced(ref.id, caller.name)))
 
 
@@ -90,5 +87,6 @@ def _terms_body(chosen: ChosenTerms, currency: str) -> TermsBody:
         "per_1000": money_body(terms.nano_per_1000, currency) if terms.kind == "fixed" else None,
         "publisher_share": format_percent(terms.publisher_ppm),
         "text_readers": terms.text_readers,
+        "licence": chosen.licence,
         "valid_from_ms": chosen.valid_from_ms,
     }

@@ -54,7 +54,7 @@ class PublishBody(BaseModel):
     licence: str | None = Field(
         default=None,
         max_length=MOST_LICENCE,
-        description="What readers may do with the answers, in a few words, for the catalog.",
+        description="What readers may do with the answers, in a few words, for the catalog. Goes with a price.",
     )
 
 

@@ -12,10 +12,7 @@ from typing import Any
 import pytest
 
 from kvproxy.backends.fake.fake_backend import FakeMisses
-from kvproxy.catalog.catalog_notes import CatalogNotes
-from kvproxy.catalog.document_catalog import Catalog, CatalogSearch
-from kvproxy.catalog.offered_documents import LibraryOffers
-from kvproxy.core import Caller, scope_of_key
+from kvproxy.core import scope_of_key
 from kvproxy.database.database import Database
 from kvproxy.database.metadata import METADATA
 from kvproxy.documents.library.library import Library
@@ -45,15 +42,8 @@ class NamedRights(PlannedRights):
 class Stall:
     """A proxy with a market, and its parts."""
 
-    def __init__(self, http: Http, parts: Parts) -> None:
-        self.http, self.rights, self.book, self.tariffs = http, parts.rights, parts.book, parts.tariffs
-        self._catalog = parts.catalog
-
-    async def licence(self) -> str | None:
-        """The licence in the catalog, as acme sees it."""
-        caller = Caller(KEYS[0][0], scope_of_key(KEYS[0][1]))
-        (entry,) = (await self._catalog.page(caller, CatalogSearch()))["data"]
-        return entry["licence"]
+    def __init__(self, http: Http, rights: PlannedRights, book: TermsBook, tariffs: Tariffs) -> None:
+        self.http, self.rights, self.book, self.tariffs = http, rights, book, tariffs
 
     async def publish(self, headers: Any = ACME, **fields: Any) -> Any:
         body = {"id": "manual", "text": TEXT, "visibility": "granted", **fields}
@@ -72,7 +62,6 @@ class Parts:
     rights: PlannedRights
     book: TermsBook
     tariffs: Tariffs
-    catalog: Catalog
 
 
 @pytest.fixture
@@ -83,11 +72,7 @@ def parts(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     with closing(shop), Database.open(None, tmp_path) as database:
         METADATA.create_all(database.engine)
         tariffs = Tariffs(database)
-        book = TermsBook(database, tariffs)
-        notes = CatalogNotes(database)
-        offers = LibraryOffers(shop.library)
-        catalog = Catalog(offers=offers, notes=notes, tariffs=tariffs, terms=book, model="fake")
-        yield Parts(shop, rights, book, tariffs, catalog)
+        yield Parts(shop, rights, TermsBook(database, tariffs), tariffs)
 
 
 @pytest.fixture
@@ -96,13 +81,13 @@ async def stall(parts: Parts) -> AsyncIterator[Stall]:
     components = replace(
         proxy.components,
         publisher=shop.publisher,
-        market=Market(terms=parts.book, tariffs=parts.tariffs, catalog=parts.catalog),
+        market=Market(terms=parts.book, tariffs=parts.tariffs),
         pipeline=Pipeline(
             composer=shop.composer, local=shop.backend, misses=FakeMisses(shop.backend), default_max_tokens=4
         ),
     )
     async with client_of(replace(proxy, components=components)) as http:
-        yield Stall(http, parts)
+        yield Stall(http, parts.rights, parts.book, parts.tariffs)
 
 
 async def test_a_price_is_set_with_a_publish(stall: Stall) -> None:
@@ -110,7 +95,7 @@ async def test_a_price_is_set_with_a_publish(stall: Stall) -> None:
     response = await stall.publish(price=price, licence="Answers may be published.")
     assert response.status == 201 and (await response.json())["info"]["visibility"] == "granted"
     chosen = stall.book.chosen("manual", "acme")
-    assert chosen is not None and await stall.licence() == "Answers may be published."
+    assert chosen is not None and chosen.licence == "Answers may be published."
     assert chosen.terms == DocumentTerms(
         kind="fixed", nano_per_1000=20_000_000, publisher_ppm=800_000, text_readers="full_price"
     )
@@ -124,6 +109,7 @@ async def test_a_price_is_set_with_a_publish(stall: Stall) -> None:
         "per_1000": {"nano": 20_000_000, "amount": "0.02", "currency": "USD"},
         "publisher_share": "80%",
         "text_readers": "full_price",
+        "licence": "Answers may be published.",
         "valid_from_ms": 0,
     }
 
@@ -133,7 +119,7 @@ async def test_terms_change_for_the_future_and_keep_their_history(stall: Stall) 
     changed = await stall.http.post(TERMS, json={"price": {"kind": "share", "share": "25%"}}, headers=ACME)
     told = await changed.json()
     assert changed.status == 200 and [t["kind"] for t in told["history"]] == ["free", "share"]
-    assert told["current"]["share"] == "25%" and await stall.licence() == "CC BY 4.0"
+    assert (told["current"]["share"], told["current"]["licence"]) == ("25%", "CC BY 4.0")
     again = await stall.publish()
     assert again.status == 200 and stall.book.changes == 2, "a publish without a price changes none"
 
@@ -204,20 +190,11 @@ async def test_a_document_may_be_called_terms(stall: Stall) -> None:
     assert "all versions" in (await stall.error(versioned, 400))["message"]
 
 
-async def test_a_licence_is_set_for_the_catalog_and_a_private_document_has_none(stall: Stall) -> None:
-    await stall.publish(licence="CC0")
-    free = {"kind": "free"}
-    await stall.http.post(TERMS, json={"price": free, "licence": " Ask us. "}, headers=ACME)
-    assert await stall.licence() == "Ask us."
-    error = await stall.error(await stall.publish(id="own", visibility="private", licence="CC0"), 400)
-    assert error["param"] == "licence" and "is published, without its licence" in error["message"]
-
-
-async def test_prices_and_licences_need_a_market(stall: Stall) -> None:
+async def test_a_licence_goes_with_a_price_and_a_price_with_a_market(stall: Stall) -> None:
+    assert (await stall.error(await stall.publish(licence="CC0"), 400))["param"] == "licence"
     async with client_of(make_proxy()) as http:
-        for field, value in (("price", {"kind": "free"}), ("licence", "CC0")):
-            response = await http.post(DOCUMENTS, json={"id": "a", "text": "b", field: value})
-            assert (await stall.error(response, 400))["param"] == field
+        response = await http.post(DOCUMENTS, json={"id": "a", "text": "b", "price": {"kind": "free"}})
+        assert (await stall.error(response, 400))["param"] == "price"
         assert (await http.get(TERMS)).status == 404
 
 

@@ -31,8 +31,7 @@ from kvproxy.wire.kv_documents.document_types import (
     PublishResult,
     VerifyEvent,
 )
-from kvproxy.wire.kv_documents.price_bodies import TermsChangeBody
-from kvproxy.wire.market.terms_types import KvTerms
+from kvproxy.wire.kv_documents.price_bodies import KvTerms, TermsChangeBody
 
 _TAG = "Documents"
 _PATH = "/kv/v1/documents"
