@@ -217,6 +217,7 @@ ALLOWED: dict[str, set[str]] = {
         ),
         *(
             "mcp_server",
+            "receipts",
             "serve",
             "stack",
             "store",
@@ -289,7 +290,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "kv_documents": {"service"},
         "market": {"bodies"},
         "kv_documents": {"market", "service"},
-        "market": {"bodies", "kv_documents"},
+        "market": {"bodies"},
         "openings": {"bodies"},
         "responses": {
             *(
