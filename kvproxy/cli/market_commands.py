@@ -9,6 +9,7 @@ from kvproxy.cli.database_commands import config_group, migrate_database
 from kvproxy.cli.economics_command import economics
 from kvproxy.cli.grants_commands import grants
 from kvproxy.cli.keys_commands import keys
+from kvproxy.cli.ledger_commands import ledger
 from kvproxy.cli.receipt_commands import host_key, receipt, statement
 from kvproxy.cli.tariff_commands import tariff
 from kvproxy.cli.tenants_commands import tenants
@@ -20,6 +21,7 @@ def add_market_commands(app: typer.Typer) -> None:
     app.add_typer(keys, name="keys")
     app.add_typer(tenants, name="tenants")
     app.add_typer(grants, name="grants")
+    app.add_typer(ledger, name="ledger")
     app.add_typer(config_group, name="config")
     app.command("migrate")(migrate_database)
     app.add_typer(receipt, name="receipt")

@@ -9,7 +9,7 @@ from kvproxy.accounts.open_accounts import static_tenants
 from kvproxy.core import ALL_PERMISSIONS, Permission
 from kvproxy.core.money import MOST_NANO
 from kvproxy.database.database import Database
-from kvproxy.errors import AlreadyUsed, AuthenticationFailed, InvalidRequest, SetupError
+from kvproxy.errors import AccountNotFound, AlreadyUsed, AuthenticationFailed, InvalidRequest, SetupError
 from tests.accounts.conftest import SECRET
 
 READ: frozenset[Permission] = frozenset({"read"})
@@ -118,3 +118,16 @@ def test_an_ended_key_is_not_rotated(accounts: Accounts) -> None:
     with pytest.raises(InvalidRequest, match="has ended already"):
         accounts.rotate_key(old.stored.id)
     assert len(accounts.keys()) == 1
+
+
+@pytest.mark.parametrize("odd", ["\0", "\ud800", "x\0y"])
+def test_ids_that_no_database_can_hold_are_not_there(accounts: Accounts, odd: str) -> None:
+    for attempt in (
+        lambda: accounts.revoke_key(odd),
+        lambda: accounts.close_tenant(odd),
+        lambda: accounts.create_key(KeyOrder(odd, READ)),
+    ):
+        with pytest.raises(AccountNotFound, match="'…'"):
+            attempt()
+    with pytest.raises(InvalidRequest, match="label"):
+        accounts.create_key(KeyOrder("alice", READ, label=odd))

@@ -9,7 +9,9 @@ from kvproxy.errors import AuthenticationFailed
 
 ALICE = Tenant("alice", "tenant:a", 0, None)
 KEY = StoredKey("key_1", "alice", "…abcd", frozenset({"read"}), None, 0, expires_ms=1_000)
-SNAPSHOT = AccountSnapshot(1, {"alice": ALICE}, {b"d": known_key(KEY, ALICE)}, {"key_1": KEY})
+SNAPSHOT = AccountSnapshot(
+    tenants={"alice": ALICE}, digests={b"d": known_key(KEY, ALICE)}, keys={"key_1": KEY}
+)
 
 
 def test_an_expired_key_is_refused_from_its_last_moment() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -36,14 +37,15 @@ def test_versions_and_age() -> None:
     assert best(of_two, version=1) is None
 
 
-def test_other_documents_publishers_and_revoked_grants_do_not_count() -> None:
-    for change in ({"document": "other"}, {"publisher": "evil"}, {"revoked_ms": 1}):
-        assert best(replace(KEY, **change)) is None  # type: ignore[arg-type]  # fields of several types
+def test_other_documents_and_publishers_do_not_count() -> None:
+    others = replace(KEY, document="other"), replace(KEY, publisher="evil")
+    assert [best(other) for other in others] == [None] * 2
 
 
 @pytest.mark.parametrize("cap", ["max_reads", "max_tokens", "max_nano"])
 def test_a_cap_is_reached_by_its_last_use(cap: str) -> None:
-    grant = replace(KEY, **{cap: 2})
+    caps: dict[str, Any] = {cap: 2}
+    grant = replace(KEY, **caps)
     use = GrantUse(0, 0, 0)
     assert not use.exhausts(grant)
     assert not use.plus(1, 1).exhausts(grant) and use.plus(1, 1).plus(1, 1).exhausts(grant)

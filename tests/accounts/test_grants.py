@@ -61,6 +61,24 @@ def test_a_use_that_is_not_booked_is_not_counted(grants: Grants, database: Datab
     assert read(grants) == made.id and grants.use(made.id) == GrantUse()
 
 
+def test_why_a_grant_counts_no_more(grants: Grants, database: Database) -> None:
+    def why() -> str | None:
+        return grants.ended_for("handbook", 1, "acme", ALICE, now_ms())
+
+    assert why() is None
+    capped = grants.create(replace(WANTED, max_reads=1))
+    assert why() is None
+    with database.transaction() as db:
+        grants.note_use(db, capped.id, tokens=1, nano=1)
+    assert why() == f"the grant {capped.id} is used up; ask its publisher for another."
+    before = grants.generation
+    revoked = grants.create(replace(WANTED, reader_kind="key", reader="key_1"))
+    grants.revoke(revoked.id)
+    assert why() == f"the grant {revoked.id} was revoked; ask its publisher for another."
+    assert grants.generation == before + 2
+    assert grants.ended_for("handbook", 1, "acme", Caller("bob", "tenant:b"), now_ms()) is None
+
+
 def test_another_process_sees_uses_after_a_refresh(grants: Grants, database: Database) -> None:
     made = grants.create(replace(WANTED, max_nano=10))
     other = Grants(database)

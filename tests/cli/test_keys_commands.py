@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.key_hash import open_secret
@@ -37,7 +36,7 @@ def test_the_first_key_is_made_and_printed_alone(tmp_path: Path) -> None:
     assert key.startswith("kvp_") and len(key) == 36  # for KEY=$(kvproxy keys create boss)
     assert "made tenant boss" in done.stderr and key not in done.stderr
     found = caller_of(tmp_path, key)
-    assert found is not None and (found.name, found.permissions) == ("boss", {"admin", "read"})
+    assert found is not None and (found.name, found.permissions) == ("boss", frozenset({"admin", "read"}))
     again = keys(tmp_path, "create", "boss")
     assert again.exit_code == 0 and "made tenant" not in again.stderr
     found = caller_of(tmp_path, again.stdout.strip())

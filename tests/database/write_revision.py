@@ -1,7 +1,8 @@
 """Write the next revision of the schema: what METADATA has that the migrated database has not.
 
 ``PYTHONPATH=. python -m tests.database.write_revision "the tables of accounts" [TABLES_MODULE …]``; with modules of
-kvproxy.database.tables only their tables. Look at the file before it is committed.
+kvproxy.database.tables only their tables. Look at the file before it is committed. One that no
+release has may be deleted, and written anew.
 """
 
 from __future__ import annotations

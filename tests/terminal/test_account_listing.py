@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kvproxy.accounts.account_values import Budget, StoredKey, Tenant
@@ -9,7 +11,12 @@ from kvproxy.wire.kv_accounts.account_views import kv_grant, kv_key, kv_tenant
 
 
 def test_keys_with_their_states(capsys: pytest.CaptureFixture[str]) -> None:
-    ends = {"expires_ms": 5_000_000}, {"expires_ms": 50_000_000}, {"revoked_ms": 1_000}, {}
+    ends: tuple[dict[str, Any], ...] = (
+        {"expires_ms": 5_000_000},
+        {"expires_ms": 50_000_000},
+        {"revoked_ms": 1_000},
+        {},
+    )
     keys = [
         StoredKey(f"k{n}", "alice", "…abcd", frozenset({"read"}), None, 0, **e) for n, e in enumerate(ends)
     ]

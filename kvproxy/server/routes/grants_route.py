@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from kvproxy.accounts.account_values import shown_id
 from kvproxy.accounts.grant_values import Grant
 from kvproxy.errors import AccountNotFound, InvalidRequest
 from kvproxy.server.components import CALLER
@@ -42,7 +43,7 @@ async def revoke_grant(request: web.Request) -> web.StreamResponse:
     grants, id = grants_of(request), request.match_info["grant"]
     if grants.get(id).publisher != request[CALLER].name:
         # As for one that is not there: nobody finds out what another publisher has granted.
-        raise AccountNotFound(f"There is no grant with the id '{id[:64]}'.", param="grant")
+        raise AccountNotFound(f"There is no grant with the id '{shown_id(id)}'.", param="grant")
     grant = await asyncio.to_thread(grants.revoke, id)
     return json_response(kv_grant(grant, market_of(request).currency))
 

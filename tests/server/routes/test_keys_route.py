@@ -43,7 +43,11 @@ async def test_a_key_from_its_making_to_its_end(tmp_path: Path) -> None:
         answer = await http.post("/v1/chat/completions", json=ask(), headers=bearer(made["key"]))
         assert answer.status == 200
         caller = market.proxy.backend.generations[-1].caller
-        assert (caller.name, caller.key, caller.permissions) == ("alice", made["id"], {"read"})
+        assert (caller.name, caller.key, caller.permissions) == (
+            "alice",
+            made["id"],
+            frozenset({"read"}),
+        )
 
         listed = await (await http.get("/kv/v1/keys?tenant=alice", headers=ADMIN)).json()
         shown = {name: value for name, value in made.items() if name != "key"}
@@ -128,7 +132,6 @@ async def test_what_cannot_be_done_is_said(
 
 async def test_an_operation_needs_its_permission(tmp_path: Path) -> None:
     """For every operation: a key with all other permissions is refused, one with this alone is not."""
-    places = {"model": "fake", "id": "x", "document": "x", "tenant": "x", "key": "x", "grant": "x"}
     async with market_proxy(tmp_path) as market, client_of(market.proxy) as http:
         keys: dict[tuple[Permission, bool], str] = {}
         for permission in ALL_PERMISSIONS:
@@ -140,8 +143,8 @@ async def test_an_operation_needs_its_permission(tmp_path: Path) -> None:
         for operation in OPERATIONS:
             if operation.needs is None or operation.id == "listRequests":  # its stream does not end
                 continue
-            path = operation.path.format(**places)
-            body = None if operation.body is None else {}
+            path = operation.path.format(**{p.name: "x" for p in operation.parameters})
+            body: dict[str, object] | None = None if operation.body is None else {}
             for only in (True, False):
                 headers = bearer(keys[operation.needs, only])
                 response = await http.request(operation.method, path, json=body, headers=headers)

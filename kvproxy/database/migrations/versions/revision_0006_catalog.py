@@ -12,7 +12,6 @@ down_revision = "0005"
 def upgrade() -> None:
     """Apply the revision."""
     _document_checks()
-    _document_licences()
 
 
 def _document_checks() -> None:
@@ -28,15 +27,4 @@ def _document_checks() -> None:
         sa.Column("pages", sa.BigInteger(), nullable=False),
         sa.Column("equal_pages", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("publisher", "document", "version", name=op.f("pk_document_checks")),
-    )
-
-
-def _document_licences() -> None:
-    op.create_table(
-        "document_licences",
-        sa.Column("publisher", sa.Text(), nullable=False),
-        sa.Column("document", sa.Text(), nullable=False),
-        sa.Column("licence", sa.Text(), nullable=False),
-        sa.Column("set_ms", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("publisher", "document", name=op.f("pk_document_licences")),
     )
