@@ -27,9 +27,9 @@ class Recorded:
 
 
 def test_the_whole_catalog_is_read_page_by_page() -> None:
-    proxy = Recorded({"data": [1, 2], "next": "b@2"}, {"data": [3], "next": None})
+    proxy = Recorded({"data": [{"n": 1}, {"n": 2}], "next": "b@2"}, {"data": [{"n": 3}], "next": None})
     with proxy.client() as client:
-        assert client.catalog(publisher="acme") == [1, 2, 3]
+        assert client.catalog(publisher="acme") == [{"n": 1}, {"n": 2}, {"n": 3}]
     assert [path for _, path, _ in proxy.asked] == [
         "/kv/v1/catalog?publisher=acme&limit=200",
         "/kv/v1/catalog?publisher=acme&limit=200&after=b%402",
