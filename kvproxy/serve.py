@@ -103,7 +103,7 @@ def _market(stack: Stack) -> Market:
         receipts=opened.receipts,
         quotes=opened.quotes,
         catalog=offers.catalog,
-        desk=offers.desk,
+        quote_maker=offers.quote_maker,
         host=opened.host,
         payments=opened.payments,
         charging=opened.charging,

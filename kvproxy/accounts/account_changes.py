@@ -18,6 +18,8 @@ from kvproxy.accounts.account_values import (
     checked_tenant,
     key_subject,
     now_ms,
+    shown_id,
+    storable,
 )
 from kvproxy.accounts.key_hash import KeyHash, hint_of, new_key_text
 from kvproxy.core import IsolateBy, Permission
@@ -49,9 +51,9 @@ class KeyOrder:
         """Raise InvalidRequest for a key that would be of no use."""
         if not self.permissions:
             raise InvalidRequest("Invalid 'scopes': name at least one scope.", param="scopes")
-        if self.label is not None and len(self.label) > MOST_LABEL:
+        if self.label is not None and not (len(self.label) <= MOST_LABEL and storable(self.label)):
             raise InvalidRequest(
-                f"Invalid 'label': must have at most {MOST_LABEL} characters.", param="label"
+                f"Invalid 'label': must be text of at most {MOST_LABEL} characters.", param="label"
             )
         if self.expires_ms is not None and self.expires_ms <= now_ms():
             raise InvalidRequest("Invalid 'expires_in_s': the key would have expired already.")
@@ -182,12 +184,12 @@ def revoke_key(db: Connection, id: str) -> StoredKey:
 
 def no_tenant(id: str) -> AccountNotFound:
     """Return the error for a tenant that is not there."""
-    return AccountNotFound(f"There is no tenant '{id[:64]}'.", param="tenant")
+    return AccountNotFound(f"There is no tenant '{shown_id(id)}'.", param="tenant")
 
 
 def no_key(id: str) -> AccountNotFound:
     """Return the error for an API key that is not there."""
-    return AccountNotFound(f"There is no API key with the id '{id[:64]}'.", param="key")
+    return AccountNotFound(f"There is no API key with the id '{shown_id(id)}'.", param="key")
 
 
 def _credit(nano: int | None) -> int | None:
@@ -195,12 +197,14 @@ def _credit(nano: int | None) -> int | None:
 
 
 def _tenant(db: Connection, id: str) -> Tenant:
-    if (found := account_rows.find_tenant(db, id)) is None:
+    found = account_rows.find_tenant(db, id) if storable(id) else None
+    if found is None:
         raise no_tenant(id)
     return found
 
 
 def _key(db: Connection, id: str) -> StoredKey:
-    if (found := account_rows.find_key(db, id)) is None:
+    found = account_rows.find_key(db, id) if storable(id) else None
+    if found is None:
         raise no_key(id)
     return found

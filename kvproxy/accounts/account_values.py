@@ -105,6 +105,16 @@ def checked_tenant(name: str) -> str:
     return name
 
 
+def storable(text: str) -> bool:
+    """Return whether both databases can store and look up a text: UTF-8 without NUL."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def shown_id(id: str) -> str:
+    """Return the beginning of an id that a client sent, for a message; nothing of what no answer can hold."""
+    return id[:64] if storable(id) else "…"
+
+
 def checked_limit(value: int | None, *, param: str) -> int | None:
     """Return a limit unchanged. Raises InvalidRequest unless it is None or can be stored."""
     if value is not None and not 0 <= value <= MOST_NANO:

@@ -36,7 +36,11 @@ def add_grant(db: Connection, grant: Grant) -> None:
 
 
 def set_revoked(db: Connection, id: str, at_ms: int) -> None:
-    """Write that a grant is revoked."""
+    """Write that a grant is revoked.
+
+    Example:
+        ``set_revoked(db, grant.id, now_ms())``
+    """
     db.execute(update(GRANTS).where(GRANTS.c.id == id).values(revoked_ms=at_ms))
 
 

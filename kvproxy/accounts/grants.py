@@ -9,7 +9,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, event
 
 from kvproxy.accounts import account_rows, grant_rows
-from kvproxy.accounts.account_values import checked_limit, now_ms
+from kvproxy.accounts.account_values import checked_limit, now_ms, shown_id, storable
 from kvproxy.accounts.grant_values import Grant, GrantIndex, GrantUse
 from kvproxy.core import Caller
 from kvproxy.database.database import Database
@@ -78,7 +78,7 @@ class Grants:
         """Return a grant. Raises AccountNotFound."""
         found = self._index.grants.get(id)
         if found is None:
-            raise AccountNotFound(f"There is no grant with the id '{id[:64]}'.", param="grant")
+            raise AccountNotFound(f"There is no grant with the id '{shown_id(id)}'.", param="grant")
         return found
 
     def create(self, wanted: Grant) -> Grant:
@@ -147,5 +147,7 @@ class Grants:
 def _check(grant: Grant) -> None:
     for name in ("max_reads", "max_tokens", "max_nano"):
         checked_limit(getattr(grant, name), param=name.replace("nano", "amount"))
+    if grant.reader is not None and not storable(grant.reader):
+        raise InvalidRequest("Invalid 'id': no reader has such an id.", param="id")
     if grant.expires_ms is not None and grant.expires_ms <= now_ms():
         raise InvalidRequest("Invalid 'expires_in_s': the grant would have expired already.")

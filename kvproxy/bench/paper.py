@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,27 @@ from kvproxy.bench.engine.driver import Rig, open_rig
 from kvproxy.bench.engine.timed_answer import Timed, TimedAnswer
 from kvproxy.bench.kv_size import Layout, int8_bytes, int8_round_trip, lossless_ratio
 from kvproxy.bench.machine import engine_machine
+from kvproxy.core import NANO
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
+from kvproxy.economics.document_case import MarketPrices
+from kvproxy.economics.paper_economics import PAPER_INPUTS
+from kvproxy.economics.read_costs import break_even_reads, egress_nano, prefill_nano, seconds
 from kvproxy.errors import SetupError
 
 SIZES = (255, 512, 1024, 2048, 3774)
 
 PAPER: dict[str, Any] = {
-    "source": "arXiv 2606.13361: Qwen3-4B, fp16, one laptop (Apple M1 Pro)",
-    "ratio": {255: 9.0, 3774: 49.7},
-    "mb_per_token": 0.148,
-    "largest_difference": 0.02,
+    "source": f"{PAPER_INPUTS.source}: {PAPER_INPUTS.setting}",
+    "ratio": {
+        PAPER_INPUTS.short_tokens: float(PAPER_INPUTS.short_ratio),
+        PAPER_INPUTS.tokens: float(PAPER_INPUTS.ratio),
+    },
+    "mb_per_token": PAPER_INPUTS.bytes_per_token / 1e6,
+    "largest_difference": float(PAPER_INPUTS.largest_difference),
     "equal_greedy": GREEDY_TOKENS,
-    "egress_ratio": 2.6,
+    "egress_ratio": float(PAPER_INPUTS.egress_ratio),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """In US dollars. The paper's abstract has 80 million prefills of 3,774 tokens cost about $1.5M, which is $5 for a
-    million input tokens; $0.09 is the list price of large clouds for a GB of traffic to the internet."""
-
-    input_per_million: float = 5.0
-    egress_per_gb: float = 0.09
 
 
 def bench_paper(
@@ -44,7 +41,7 @@ def bench_paper(
     dtype: str = "bfloat16",
     sizes: Sequence[int] = SIZES,
     repeats: int = 3,
-    prices: Prices | None = None,
+    prices: MarketPrices | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Documents of random tokens. Medians of ``repeats``, but one cold prefill of more than 2,048 tokens. Times in
@@ -56,7 +53,7 @@ def bench_paper(
     """
     if min(sizes) < 2:
         raise SetupError("a document of one token leaves nothing to be reused: take 2 or more")
-    say, prices = progress or (lambda *_: None), prices or Prices()
+    say, prices = progress or (lambda *_: None), prices or MarketPrices()
     tokens = max(sizes) * 2 + 4 * 256
     with open_rig(model, dtype=dtype, tokens=tokens, cache_dir=cache_dir, disk=True) as rig:
         left_out = [n for n in sizes if n + GREEDY_TOKENS > rig.model.max_context]
@@ -78,7 +75,7 @@ def bench_paper(
             "repeats": repeats,
             "exact_kernels": rig.model.numerics.exact,
             "kv_bytes_per_token": shape.bytes // 256,
-            "prices": {"input_per_million": prices.input_per_million, "egress_per_gb": prices.egress_per_gb},
+            "prices": {"input_per_million": prices.input / NANO, "egress_per_gb": prices.egress_gb / NANO},
             "paper": {**PAPER, "ratio": {str(n): r for n, r in PAPER["ratio"].items()}},
             "sizes": rows,
             "left_out": left_out,
@@ -89,7 +86,7 @@ class _Paper:
     """One document. A reader's prompt is the document: of a hit its last token is computed, as the paper's reader
     computes one token behind the KV that it loaded."""
 
-    def __init__(self, rig: Rig, size: int, repeats: int, prices: Prices) -> None:
+    def __init__(self, rig: Rig, size: int, repeats: int, prices: MarketPrices) -> None:
         self.rig, self.size, self.prices, self.repeats = rig, size, prices, repeats
         self.document = rig.prompt(size, seed=size)
         shape = rig.model.page_shape
@@ -102,7 +99,7 @@ class _Paper:
         resident = [self._read() for _ in range(self.repeats)]
         disk_s = statistics.median(t.ttft_s for t in from_disk)
         resident_s = statistics.median(t.ttft_s for t in resident)
-        saving = cold_s - disk_s
+        reads = break_even_reads(*map(seconds, (published.wall_s, cold_s, disk_s)))
         row = {
             "tokens": self.size,
             "prefill_s": round(cold_s, 5),
@@ -112,7 +109,7 @@ class _Paper:
             "resident_s": round(resident_s, 5),
             "ratio_disk": round(cold_s / disk_s, 2),
             "ratio_resident": round(cold_s / resident_s, 2),
-            "break_even_reads": round(published.wall_s / saving, 2) if saving > 0 else None,
+            "break_even_reads": None if reads is None else round(float(reads), 2),
         }
         row |= self._exactness(cold)
         return row | self._size(cold)
@@ -174,8 +171,8 @@ class _Paper:
         # Behind the first other token the two answers are no longer answers to the same thing.
         difference = rig.compare(lossy, cold, n - 1, n + equal).largest
         rig.forget()
-        prefill_usd = n * self.prices.input_per_million / 1e6
-        egress_usd = plain / 1e9 * self.prices.egress_per_gb
+        prefill_usd = float(prefill_nano(n, self.prices.input) / NANO)
+        egress_usd = float(egress_nano(plain, self.prices.egress_gb) / NANO)
         return {
             "kv_mb": round(plain / 1e6, 3),
             "mb_per_token": round(plain / 1e6 / n, 4),

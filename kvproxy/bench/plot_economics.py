@@ -29,7 +29,7 @@ def plot_economics(plot: EconomicPlot, file: Path) -> None:
         "axes.spines.right": False,
     }
     with rc_context(settings):  # type: ignore[arg-type]  # its stub wants the names of settings as literals
-        figure = Figure(figsize=(10.5, 4.4), layout="constrained")
+        figure = Figure(figsize=(10.5, 4.8), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
         _curves(left, plot)
         _bars(right, plot)
@@ -44,13 +44,24 @@ def _curves(axes: Any, plot: EconomicPlot) -> None:
     reads = _reads(plot.readers)
     for curve, color, style in zip(plot.curves, _COLORS, _STYLES, strict=False):
         axes.plot(reads, [curve.at(n) for n in reads], color=color, linestyle=style, label=curve.name)
+        axes.annotate(
+            _short(curve.at(plot.readers)),
+            (plot.readers, curve.at(plot.readers)),
+            (5, 0),
+            textcoords="offset points",
+            color=color,
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+        )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("reads")
     axes.set_ylabel(plot.currency)
     axes.set_title("What N reads come to", fontsize=11)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="upper left")
+    # Below the axes: the lines leave no corner that holds four names at every price.
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=9)
 
 
 def _bars(axes: Any, plot: EconomicPlot) -> None:
@@ -62,18 +73,24 @@ def _bars(axes: Any, plot: EconomicPlot) -> None:
     axes.axvline(1, color=_COLORS[0], linestyle=":")
     axes.annotate(
         "pays below 1",
-        (1, 1),
-        (4, -2),
+        (1, 0.02),
+        (4, 0),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
         color=_COLORS[0],
-        va="top",
         fontsize=9,
     )
     axes.invert_yaxis()
     axes.set_xlim(0, max([1.5, *factors]) * 1.2)
     axes.set_xlabel("egress of a read / the prefill it saves, list prices")
     axes.set_title("Shipped", fontsize=11)
+
+
+def _short(money: float) -> str:
+    for size, mark in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if money >= size:
+            return f"{money / size:.3g}{mark}"
+    return f"{money:.3g}"
 
 
 def _reads(most: int) -> list[int]:

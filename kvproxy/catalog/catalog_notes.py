@@ -1,4 +1,4 @@
-"""`CatalogNotes`: reads, licences and last verifications of documents, in memory and in the database. Blocking."""
+"""`CatalogNotes`: reads and last verifications of documents, in memory and in the database. Blocking."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, insert, select
 
 from kvproxy.database.database import Database
-from kvproxy.database.tables.catalog_tables import DOCUMENT_CHECKS, DOCUMENT_LICENCES
+from kvproxy.database.tables.catalog_tables import DOCUMENT_CHECKS
 from kvproxy.database.tables.ledger_tables import LEDGER_READS
 from kvproxy.documents.library.document_info import Verification
 
 _Key = tuple[str, str]
-"""A publisher, and a document with or without a version."""
+"""A publisher, and a document with its version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class ReadCount:
 
 @dataclass(frozen=True, slots=True)
 class LastCheck:
-    """What a verification has measured, over all framings of a version."""
+    """The measurements of one verification, over all framings of a version."""
 
     checked_ms: int
     exact: bool
@@ -49,16 +49,11 @@ class CatalogNotes:
         self._lock = threading.Lock()
         self._seq = 0
         self._reads: dict[_Key, ReadCount] = {}
-        self._licences: dict[_Key, str] = {}
         self._checks: dict[tuple[str, str, int], LastCheck] = {}
 
     def reads(self, publisher: str, document: str) -> ReadCount:
         """Return the reads of ``handbook@3``."""
         return self._reads.get((publisher, document), ReadCount())
-
-    def licence(self, publisher: str, document_id: str) -> str | None:
-        """Return the licence of a document; None where its publisher has named none."""
-        return self._licences.get((publisher, document_id))
 
     def last_check(self, publisher: str, document_id: str, version: int) -> LastCheck | None:
         """Return what the last verification measured; None where there was none.
@@ -69,7 +64,7 @@ class CatalogNotes:
         return self._checks.get((publisher, document_id, version))
 
     def refresh(self) -> None:
-        """Add the ledger's reads since the last call, and read licences and verifications again."""
+        """Add the ledger's reads since the last call, and read the verifications again."""
         with self._lock, self._database.snapshot() as db:
             end = db.execute(select(func.max(LEDGER_READS.c.seq))).scalar() or 0
             columns = LEDGER_READS.c.publisher, LEDGER_READS.c.document
@@ -78,14 +73,12 @@ class CatalogNotes:
                 .where(LEDGER_READS.c.seq > self._seq, LEDGER_READS.c.seq <= end, LEDGER_READS.c.tokens > 0)
                 .group_by(*columns)
             ).all()
-            licences = db.execute(select(DOCUMENT_LICENCES)).all()
             checks = db.execute(select(DOCUMENT_CHECKS)).all()
             for publisher, document, reads, tokens in added:
                 before = self.reads(publisher, document)
                 after = ReadCount(before.reads + reads, before.tokens + int(tokens))
                 self._reads[publisher, document] = after
             self._seq = end
-        self._licences = {(row.publisher, row.document): row.licence for row in licences}
         self._checks = {
             (row.publisher, row.document, row.version): LastCheck(
                 row.checked_ms,
@@ -97,27 +90,6 @@ class CatalogNotes:
             )
             for row in checks
         }
-
-    def set_licence(self, publisher: str, document_id: str, licence: str, now_ms: int) -> None:
-        """Set the licence of a document; an empty one removes it.
-
-        Example:
-            ``notes.set_licence("acme", "handbook", "CC-BY-4.0", now_ms)``
-        """
-        table = DOCUMENT_LICENCES.c
-        with self._database.transaction() as db:
-            db.execute(
-                delete(DOCUMENT_LICENCES).where(table.publisher == publisher, table.document == document_id)
-            )
-            if licence:
-                values = {
-                    "publisher": publisher,
-                    "document": document_id,
-                    "licence": licence,
-                    "set_ms": now_ms,
-                }
-                db.execute(insert(DOCUMENT_LICENCES).values(values))
-        self.refresh()
 
     def note_check(
         self, publisher: str, document_id: str, version: int, found: Sequence[Verification], now_ms: int

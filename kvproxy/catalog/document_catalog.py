@@ -10,6 +10,7 @@ from typing import Protocol
 
 from kvproxy.catalog.catalog_notes import CatalogNotes
 from kvproxy.catalog.offered_documents import OfferedDocument, Offers
+from kvproxy.catalog.offered_terms import OfferedTerms
 from kvproxy.core import Caller, DocumentRef, DocumentTokens, MeteredTokens
 from kvproxy.documents.library.document_info import Verification
 from kvproxy.errors import DocumentNotFound
@@ -31,16 +32,9 @@ class TariffTimes(Protocol):
         """Return the tariff that is valid then."""
 
 
-class CurrentTerms(Protocol):
-    """The terms of documents, as :class:`kvproxy.tariffs.terms_book.TermsBook` has them."""
-
-    def terms(self, document_id: str, publisher: str) -> DocumentTerms:
-        """Return the terms of a document now."""
-
-
 @dataclass(frozen=True, slots=True)
 class CatalogSearch:
-    """What a reader looks for; what is None is not asked."""
+    """Criteria of a search; those that are None are not asked."""
 
     id: str | None = None
     """The beginning of the document's id."""
@@ -65,7 +59,7 @@ class Catalog:
     """
 
     def __init__(
-        self, *, offers: Offers, notes: CatalogNotes, tariffs: TariffTimes, terms: CurrentTerms, model: str
+        self, *, offers: Offers, notes: CatalogNotes, tariffs: TariffTimes, terms: OfferedTerms, model: str
     ) -> None:
         """``model``: the served name of the local model, which documents are kept for."""
         self._offers = offers
@@ -88,7 +82,10 @@ class Catalog:
         start = _behind(found, after)
         shown = found[start : start + limit]
         more = start + limit < len(found)
-        entries = [self._entry(one) for one in shown]
+        priced = await asyncio.to_thread(
+            lambda: [self._terms.of(one.ref.id, one.publisher, one.grant) for one in shown]
+        )
+        entries = [self._entry(one, terms) for one, terms in zip(shown, priced, strict=True)]
         return {"object": "list", "data": entries, "next": shown[-1].name if more else None}
 
     async def find(self, caller: Caller, *, sha256: str) -> OfferedDocument:
@@ -98,27 +95,19 @@ class Catalog:
             raise DocumentNotFound(f"sha256 {sha256[:64]}", param="sha256")
         return max(found, key=lambda one: (one.ref.version or 0, one.created))
 
-    async def set_licence(self, caller: Caller, document_id: str, licence: str) -> None:
-        """Set the licence of one's own document. Raises DocumentNotFound for all others.
-
-        Example:
-            ``await catalog.set_licence(caller, "handbook", "CC-BY-4.0")``
-        """
-        own = [one for one in await self._offers.to(caller) if one.publisher == caller.name]
-        if not any(one.ref.id == document_id for one in own):
-            raise DocumentNotFound(document_id, param="document")
-        now = int(time.time() * 1000)
-        await asyncio.to_thread(self._notes.set_licence, caller.name, document_id, licence.strip(), now)
-
     async def note_verification(
         self, caller: Caller, document: DocumentRef, found: Sequence[Verification]
     ) -> None:
         """Note what a verification by ``caller`` has measured; nothing for a document that is not on offer.
 
+        Only its publisher's and an admin's count: another tenant may mean a private document of the same name.
+
         Example:
             ``await catalog.note_verification(caller, DocumentRef("handbook", 3), verifications)``
         """
-        named = [one for one in await self._offers.to(caller) if one.ref.id == document.id]
+        every = "admin" in caller.permissions
+        mine = [one for one in await self._offers.to(caller) if every or one.publisher == caller.name]
+        named = [one for one in mine if one.ref.id == document.id]
         for one in named:
             if one.ref.version == document.version or (document.version is None and one.current):
                 now, version = int(time.time() * 1000), one.ref.version or 0
@@ -132,8 +121,7 @@ class Catalog:
             self._read_at = now
             await asyncio.to_thread(self._notes.refresh)
 
-    def _entry(self, one: OfferedDocument) -> KvCatalogEntry:
-        terms = self._terms.terms(one.ref.id, one.publisher)
+    def _entry(self, one: OfferedDocument, terms: DocumentTerms) -> KvCatalogEntry:
         counted = self._notes.reads(one.publisher, one.name)
         return {
             "object": "kv_catalog_entry",
@@ -144,7 +132,7 @@ class Catalog:
             "sha256": one.sha256,
             "publisher": one.publisher,
             "visibility": one.visibility,
-            "licence": self._notes.licence(one.publisher, one.ref.id),
+            "licence": self._terms.licence(one.ref.id, one.publisher) or None,
             "characters": one.characters,
             "created": one.created,
             "tokens": {self._model: one.tokens},
@@ -161,7 +149,9 @@ class Catalog:
         tariff = self._tariffs.at(int(time.time() * 1000))
         if tariff is None or tariff.prices(self._model) is None:
             return {}
-        read = DocumentTokens(one.name, one.sha256, one.publisher, one.tokens, terms.id, by_reference=True)
+        read = DocumentTokens(
+            one.name, one.sha256, one.publisher, one.tokens, terms.id, by_reference=True, grant=one.grant
+        )
         metered = MeteredTokens(self._model, one.tokens, one.tokens, 0, (read,))
         priced = charge(metered, tariff, {terms.id: terms})
         currency = priced.currency

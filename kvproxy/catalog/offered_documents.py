@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kvproxy.core import Caller, DocumentRef, Visibility
+from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
 
@@ -30,6 +31,8 @@ class OfferedDocument:
     tokens: int
     created: int
     quarantined: bool
+    grant: str | None = None
+    """Id of the grant that lets the caller in; None where none is needed."""
 
     @property
     def name(self) -> str:
@@ -58,12 +61,12 @@ class LibraryOffers:
         """Return what ``caller`` may be offered; documents that change meanwhile are there or not."""
         offered: list[OfferedDocument] = []
         for looked, id in enumerate(self._library.ids(caller)):
-            offered += self._versions(self._library.versions(id, caller))
+            offered += self._versions(self._library.versions(id, caller), caller)
             if looked % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
         return offered
 
-    def _versions(self, versions: Iterable[KnownDocument]) -> Iterator[OfferedDocument]:
+    def _versions(self, versions: Iterable[KnownDocument], caller: Caller) -> Iterator[OfferedDocument]:
         shown = [known for known in versions if known.document.visibility != "private"]
         newest = max((known.document.version for known in shown), default=0)
         for known in sorted(shown, key=lambda one: one.document.version):
@@ -80,4 +83,10 @@ class LibraryOffers:
                 tokens=len(known.tokenized.token_ids),
                 created=document.created,
                 quarantined=known.quarantined is not None,
+                grant=self._grant(document, caller),
             )
+
+    def _grant(self, document: Document, caller: Caller) -> str | None:
+        if document.visibility != "granted" or document.owner_scope == caller.scope:
+            return None
+        return self._library.rights.right(document, caller).grant

@@ -13,7 +13,19 @@ from typer.core import TyperGroup
 from kvproxy import __version__
 from kvproxy.cli.bench import bench
 from kvproxy.cli.market_commands import add_market_commands
-from kvproxy.cli.options import ConfigFile, Dtype, Model, StoreFolder, read_config, read_text, write_whole
+from kvproxy.cli.options import (
+    HERE,
+    ConfigFile,
+    Dtype,
+    Key,
+    Model,
+    StoreFolder,
+    Url,
+    read_config,
+    write_whole,
+)
+from kvproxy.cli.publish_command import publishing
+from kvproxy.cli.terms_command import pricing
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
 
@@ -44,10 +56,9 @@ docs = typer.Typer(help="List, show and delete published documents.", no_args_is
 app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
 add_market_commands(app)
+app.add_typer(publishing)
+docs.add_typer(pricing)
 
-Url = Annotated[str, typer.Option(envvar="KVPROXY_URL", help="The running proxy.")]
-Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", help="If it asks for one.")]
-HERE = "http://127.0.0.1:8321"
 NOT_COMPARED = 3
 """The exit status of a verification that found no difference, and could not compare all."""
 
@@ -107,35 +118,6 @@ def serve(
 def _base_url(host: str, port: int) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@app.command()
-def publish(
-    file: Annotated[
-        str, typer.Argument(help="A text file in UTF-8 (or UTF-16 with its mark), or - for stdin.")
-    ],
-    document: Annotated[str, typer.Option("--id", help="What readers name it by, e.g. handbook.")],
-    url: Url = HERE,
-    api_key: Key = None,
-    private: Annotated[bool, typer.Option("--private", help="For this API key alone.")] = False,
-    public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
-    pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")] = None,
-) -> None:
-    """Publish a document and prefill it once."""
-    if private and public:
-        raise typer.BadParameter("--private and --public exclude each other")
-    from kvproxy.terminal.progress import Progress
-
-    text = read_text(file)
-    visibility = "private" if private else "public" if public else None
-    with _client(url, api_key) as client, Progress(f"publish {document}") as progress:
-        result = client.publish(document, text, visibility=visibility, pinned=pin, progress=progress)
-    info = result["info"]
-    done = f"in {result['prefill_s']:.1f} s" if result["created"] else "already published"
-    how = f"{info['visibility']}, pinned" if info.get("pinned") else info["visibility"]
-    names = [s["name"] for s in info.get("spellings", ())]
-    spelled = f", {len(names)} spellings ({', '.join(names)})" if len(names) > 1 else ""
-    typer.echo(f"{info['id']}@{info['version']}: {info['tokens']:,} tokens{spelled}, {how}, {done}")
 
 
 def _client(url: str, api_key: str | None) -> Client:

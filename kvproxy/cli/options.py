@@ -24,6 +24,12 @@ BenchModel = Annotated[
     typer.Option("--model", help="A folder, smollm2-135m, a hub name, shape:qwen3-0.6b or shape:qwen3-4b."),
 ]
 Dtype = Annotated[str | None, typer.Option(help="bfloat16 or float32.")]
+Url = Annotated[str, typer.Option(envvar="KVPROXY_URL", help="The running proxy.")]
+Key = Annotated[str | None, typer.Option("--api-key", envvar="KVPROXY_API_KEY", help="If it asks for one.")]
+
+HERE = "http://127.0.0.1:8321"
+"""The address of a proxy with the default settings."""
+
 StoreFolder = Annotated[Path | None, typer.Option("--store", help="Where published pages are kept.")]
 
 
@@ -44,6 +50,32 @@ def read_sizes(text: str) -> tuple[int, ...]:
     if not sizes or sizes[0] < 1:
         raise SetupError(f"'{text}' is no list of whole numbers from 1 up, such as 255,1024")
     return tuple(sizes)
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def read_duration(text: str | None) -> int | None:
+    """Return the seconds of ``90s``, ``15m``, ``12h`` or ``30d``; None for None. Raises SetupError."""
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
+    if unit not in _SECONDS or not (number.isascii() and number.isdigit() and 0 < len(number) <= 6):
+        raise SetupError(f"'{text[:40]}' is no duration: write one like 90s, 15m, 12h or 30d")
+    return int(number) * _SECONDS[unit]
+
+
+def read_amount(text: str | None) -> int | None:
+    """Return the nano-units of ``2.50``; None for None. Raises SetupError for anything else."""
+    from kvproxy.core import parse_nano
+
+    try:
+        nano = None if text is None else parse_nano(text)
+    except ValueError as e:
+        raise SetupError(str(e)) from e
+    if nano is not None and nano < 0:
+        raise SetupError(f"'{text}' is below zero")
+    return nano
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
 from kvproxy.client.document_answer import DocumentAnswer, document_answer
+from kvproxy.client.document_path import document_path
+from kvproxy.client.market_calls import MarketCalls
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
 from kvproxy.client.sync_events import event_objects
+from kvproxy.client.topups import Payer, topped_up
 
 Progress = Callable[[int, int], None]
 
 DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
-_NO_NAMES = frozenset(("", ".", ".."))
-"""Segments that are gone once a path is normalised."""
 
-
-class Client:
+class Client(MarketCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
@@ -72,18 +71,21 @@ class Client:
         *,
         visibility: str | None = None,
         pinned: bool | None = None,
+        price: Mapping[str, str] | None = None,
+        licence: str | None = None,
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Publish ``text`` as ``document`` and wait until its pages are kept.
 
         The text of the current version changes nothing; another text becomes a new version. ``visibility`` is
-        ``"public"``, or ``"private"`` for this API key alone; ``pinned`` keeps the KV in memory; None for either leaves
+        ``"public"``, ``"granted"`` for those whom a grant lets in, or ``"private"`` for this API key's tenant alone;
+        ``pinned`` keeps the KV in memory; ``price`` and ``licence`` are terms, as `set_terms` has them; None leaves
         what is configured, or what the version before it has. ``progress(done, total)`` counts tokens.
 
         Returns ``info`` (as `document` does), ``created`` (false when the version was there) and ``prefill_s``.
         Example: ``client.publish("handbook", text, visibility="private")["info"]["version"]``.
         """
-        chosen = {"visibility": visibility, "pinned": pinned}
+        chosen = {"visibility": visibility, "pinned": pinned, "price": price, "licence": licence}
         body = {"id": document, "text": text} | {k: v for k, v in chosen.items() if v is not None}
         result = self._streamed("/kv/v1/documents", body, {}, progress)
         if result is None:
@@ -167,6 +169,24 @@ class Client:
         if result is None:
             raise RequestFailed("the proxy ended the verification without a result; look at its log")
         return result
+
+    def manage(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send one request of the management API, and return its answer.
+
+        Example: ``client.manage("GET", "/kv/v1/grants")["data"]``
+        """
+        return self._exchange(method, path, body=body)[0]
+
+    def topup(self, amount: str, payer: Payer) -> dict[str, Any]:
+        """Pay ``amount`` (a decimal of the host's currency) into this key's balance, by ``payer``'s signature.
+
+        Returns ``payment``, ``transaction``, ``credited`` and ``balance``.
+        Example: ``client.topup("5", EvmPayer(key, most="5"))["balance"]["amount"]``.
+        """
+        try:
+            return topped_up(self._http, amount, payer)
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
 
     @property
     def root(self) -> str:
@@ -260,19 +280,6 @@ class Client:
         return RequestFailed(
             f"{self._root} answered {response.status_code}, but not as a kvproxy does; is there one at this address?"
         )
-
-
-def document_path(ref: str) -> str:
-    """Return the path of a document.
-
-    A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx nor
-    a proxy on the way then makes ``b`` of it.
-    """
-    segments = ref.split("/")
-    if len(segments) == 1 and ref in _NO_NAMES:
-        raise RequestFailed(f"'{ref}' names no document")
-    plain = _NO_NAMES.isdisjoint(segments)
-    return "/kv/v1/documents/" + quote(ref, safe="@/" if plain else "@")
 
 
 def _tell(progress: Progress, data: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def migrate(database: Database) -> MigrationResult:
 
     Processes that start together wait for the first one, and find nothing left to do.
     """
-    config = _config()
+    config = migration_config()
     with _one_at_a_time(database), _named_errors(), database.transaction() as db:
         if not database.is_sqlite:
             # Held until the transaction ends. Two processes would create the same tables otherwise.
@@ -75,10 +75,11 @@ def migrate(database: Database) -> MigrationResult:
 def schema_state(database: Database) -> SchemaState:
     """Read a database's revision; changes nothing. Raises SetupError where it cannot be used by this program."""
     with _named_errors(), database.snapshot() as db:
-        return _checked_state(db, _config())
+        return _checked_state(db, migration_config())
 
 
-def _config() -> AlembicConfig:
+def migration_config() -> AlembicConfig:
+    """Return alembic's configuration: the revisions of this package, and no ini file."""
     config = AlembicConfig()
     config.set_main_option(
         "script_location", str(files("kvproxy.database") / "migrations").replace("%", "%%")

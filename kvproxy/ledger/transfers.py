@@ -64,14 +64,14 @@ def book_credit(database: Database, credit: Credit, at_ms: int) -> int:
         before = find_row(db, content.id)
         if before is None:
             for entry in content.entries:
-                if abs(_balance(db, entry.account) + entry.nano) > MOST_NANO:
+                if abs(read_balance(db, entry.account) + entry.nano) > MOST_NANO:
                     raise InvalidRequest(
                         f"The balance would pass {format_nano(MOST_NANO)} {credit.currency}."
                     )
             append_rows(db, end, [content])
         elif before.entries != content.entries:
             raise AlreadyUsed(f"The credit '{credit.id}' was booked before, with another amount or tenant.")
-        return _balance(db, account)
+        return read_balance(db, account)
 
 
 def _check_credit(credit: Credit) -> None:
@@ -135,7 +135,8 @@ def find_row(db: Connection, id: str) -> LedgerRow | None:
     return None if found is None else read_row(found.body, found.previous, found.hash)
 
 
-def _balance(db: Connection, account: str) -> int:
+def read_balance(db: Connection, account: str) -> int:
+    """Return an account's balance; 0 for one without entries."""
     return (
         db.execute(select(LEDGER_BALANCES.c.nano).where(LEDGER_BALANCES.c.account == account)).scalar() or 0
     )

@@ -42,7 +42,10 @@ _Id = Annotated[
 ]
 _Visibility = Annotated[
     Visibility | None,
-    Field(description="private: for this API key alone; public: for every caller. Left out: as configured."),
+    Field(
+        description="private: for this API key alone; granted: for those whom a grant of the proxy's lets in; public: "
+        "for every caller. Left out: as configured."
+    ),
 ]
 _Pin = Annotated[bool | None, Field(description="Keep its KV in memory. Left out: as the version before it.")]
 

@@ -21,7 +21,9 @@ class DocumentSummary(BaseModel):
     )
     uri: str = Field(description="The resource that holds its text.")
     current: bool
-    visibility: Visibility = Field(description="private: for the API key that published it alone.")
+    visibility: Visibility = Field(
+        description="private: for the API key that published it alone; granted: for those whom a grant lets in."
+    )
     characters: int
     tokens: int = Field(description="Of the text alone.")
     cached_tokens: int = Field(

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kvproxy.core import format_nano
 from kvproxy.errors import AlreadyUsed
 from kvproxy.payments.mpp_exchange import CheckedCredential, MppExchange, named_credential
-from kvproxy.payments.payment_method import MethodOffer, PaymentDemand, Settlement
+from kvproxy.payments.payment_demand import MethodOffer, PaymentDemand, Settlement
 from kvproxy.payments.payment_rows import PaymentRow, PaymentRows
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kvproxy.payments.mpp_exchange import CheckedCredential, MppExchange, named_credential
+from kvproxy.payments.payment_demand import MethodOffer, PaymentDemand, Settlement
 from kvproxy.payments.payment_headers import SIGNATURE_HEADER, json_header, one_header, payment_id
-from kvproxy.payments.payment_method import MethodOffer, PaymentDemand, Settlement
 from kvproxy.payments.payment_rows import PaymentRow
 from kvproxy.payments.payment_settlement import CreditedPayment, PaymentSettlement
 from kvproxy.payments.token_asset import TokenAsset

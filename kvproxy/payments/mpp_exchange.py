@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kvproxy.errors import AlreadyUsed, KVProxyError, PaymentRequired, Unavailable
+from kvproxy.payments.payment_demand import MethodOffer, PaymentDemand
 from kvproxy.payments.payment_headers import CREDENTIAL_HEADER, SIGNATURE_HEADER, json_header, one_header
-from kvproxy.payments.payment_method import MethodOffer, PaymentDemand
 
 if TYPE_CHECKING:
     from mpp import Credential, Receipt

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,8 +84,7 @@ async def open_payments(
         another_ms = 0 if database.is_sqlite else _ANOTHER_PROCESS_MS
         abandoned_ms = 0 if database.is_sqlite else plan.longest_s * 1000 + _ABANDONED_SLACK_MS
         await settlement.finish(booked, older_than_ms=another_ms, abandoned_ms=abandoned_ms)
-        task = asyncio.create_task(_finish_again(settlement, booked, plan.longest_s))
-        stack.push_async_callback(_ended, task)
+        await stack.enter_async_context(_finishing(settlement, booked, plan.longest_s))
         yield Payments(methods, plan.limits, plan.public_url, plan.currency)
 
 
@@ -129,20 +128,29 @@ def _methods(
     return made
 
 
-async def _finish_again(settlement: PaymentSettlement, booked: Booked, longest_s: int) -> None:
-    """Finish now and then what an unclear answer of the facilitator left open."""
-    while True:
-        await asyncio.sleep(_AGAIN_S)
+@asynccontextmanager
+async def _finishing(settlement: PaymentSettlement, booked: Booked, longest_s: int) -> AsyncIterator[None]:
+    """Finish now and then what an unclear answer of the facilitator left open, until the end of the block."""
+    ended = asyncio.Event()
+    task = asyncio.create_task(_finish_until(ended, settlement, booked, longest_s))
+    try:
+        yield
+    finally:
+        # Never cancelled: a payment that is being settled then is credited, and the database closes after it.
+        ended.set()
+        await task
+
+
+async def _finish_until(
+    ended: asyncio.Event, settlement: PaymentSettlement, booked: Booked, longest_s: int
+) -> None:
+    abandoned_ms = longest_s * 1000 + _ABANDONED_SLACK_MS
+    while not ended.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_AGAIN_S):
+                await ended.wait()
+                return
         try:
-            await settlement.finish(
-                booked,
-                older_than_ms=_ANOTHER_PROCESS_MS,
-                abandoned_ms=longest_s * 1000 + _ABANDONED_SLACK_MS,
-            )
+            await settlement.finish(booked, older_than_ms=_ANOTHER_PROCESS_MS, abandoned_ms=abandoned_ms)
         except Exception:  # a database that is away for a minute; the next round tries again
             logger.exception("open payments could not be finished; the next try is in %s s", _AGAIN_S)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

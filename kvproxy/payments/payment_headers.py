@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kvproxy.errors import PaymentRequired
-from kvproxy.payments.payment_method import MethodOffer
+from kvproxy.payments.payment_demand import MethodOffer
 
 CREDENTIAL_HEADER = "payment-authorization"
 """MPP's credential. ``Authorization`` holds the API key."""
@@ -77,6 +77,7 @@ def offer_headers(offers: Sequence[MethodOffer], url: str, error: str) -> dict[s
     """Return the headers of a 402 in both dialects; none where there is no method.
 
     The challenges stand in one ``WWW-Authenticate``, separated by commas as RFC 9110 allows.
+    Example: ``offer_headers([await method.quote(demand)], demand.url, "PAYMENT-SIGNATURE header is required")``.
     """
     headers: dict[str, str] = {}
     challenges = [challenge for offer in offers for challenge in offer.challenges]

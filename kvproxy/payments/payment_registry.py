@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kvproxy.core import Money
+from kvproxy.core import Money, format_nano
 from kvproxy.errors import PaymentRequired, PermissionDenied
+from kvproxy.payments.payment_demand import MethodOffer, PaymentDemand, Settlement
 from kvproxy.payments.payment_headers import (
     CREDENTIAL_HEADER,
     SIGNATURE_HEADER,
@@ -15,24 +16,20 @@ from kvproxy.payments.payment_headers import (
     one_header,
     payment_required,
 )
-from kvproxy.payments.payment_method import (
-    Authorisation,
-    MethodOffer,
-    PaymentDemand,
-    PaymentMethod,
-    Settlement,
-)
+from kvproxy.payments.payment_method import Authorisation, PaymentMethod
 from kvproxy.payments.topup_limits import TopupLimits
 
 TOPUP_METHOD = "evm"
 """The method that takes exact amounts."""
+
+TOPUP_PATH = "/kv/v1/topup"
 
 _UNPAID = "PAYMENT-SIGNATURE header is required"
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentOffer:
-    """What a 402 carries: headers of both dialects, and the same for the quote object of the body."""
+    """The ways to pay as a 402 carries them: headers of both dialects, and the same for the body's quote object."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
@@ -54,7 +51,13 @@ class Payments:
     async def offer(self, quote: PaymentDemand) -> PaymentOffer:
         """Return the headers of a 402, and what its quote object says under ``payment``."""
         demand = self._placed(quote)
-        return _offer([await method.quote(demand) for method in self.methods], demand)
+        offer = _offer([await method.quote(demand) for method in self.methods], demand)
+        if all(method.name != TOPUP_METHOD for method in self.methods):
+            return offer
+        least, most = format_nano(self.limits.least_nano), format_nano(self.limits.most_nano)
+        return replace(
+            offer, body={**offer.body, "topup": {"path": TOPUP_PATH, "least": least, "most": most}}
+        )
 
     async def required(
         self, quote: PaymentDemand, message: str, body: Mapping[str, Any] | None = None
@@ -74,7 +77,7 @@ class Payments:
         names = {method.name for method in self.methods}
         ways = []
         if TOPUP_METHOD in names:
-            ways.append("top up with POST /kv/v1/topup")
+            ways.append(f"top up with POST {TOPUP_PATH}")
         if names - {"kvbalance"}:
             ways.append("pay this request as its headers WWW-Authenticate and PAYMENT-REQUIRED say")
         ways.append(f"ask the operator to credit the tenant: kvproxy ledger credit {tenant} AMOUNT")

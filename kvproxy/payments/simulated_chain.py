@@ -78,7 +78,10 @@ class SimulatedChain:
         return b"\x01" if address.lower() == self._asset.address.lower() else b""
 
     def read_contract(self, address: str, abi: Any, function_name: str, *args: Any) -> Any:
-        """Answer a call without an effect; one that would transfer is checked as if it did."""
+        """Answer a call without an effect; one that would transfer is checked as if it did.
+
+        Example: ``chain.read_contract(asset.address, abi, "balanceOf", wallet)``.
+        """
         if function_name == "balanceOf":
             return self.balance(args[0])
         if function_name == "allowance":
@@ -89,7 +92,10 @@ class SimulatedChain:
     def write_contract(
         self, address: str, abi: Any, function_name: str, *args: Any, data_suffix: str | None = None
     ) -> str:
-        """Transfer, and return the transaction's hash. Raises Reverted."""
+        """Transfer, and return the transaction's hash. Raises Reverted.
+
+        Example: ``chain.write_contract(asset.address, abi, "transferWithAuthorization", *signed)``.
+        """
         transfer = self._checked(address, function_name, args)
         transaction = "0x" + secrets.token_hex(32)
         payer, to = transfer.payer.lower(), transfer.to.lower()
@@ -156,13 +162,6 @@ class SimulatedChain:
         self, permit: Any, units: int, owner: str, witness: tuple[str, str, int], signature: bytes
     ) -> _Transfer:
         """Check the ``settle`` of x402's upto proxy: a part of what Permit2's witness allows."""
-        from x402.mechanisms.evm.constants import (
-            PERMIT2_ADDRESS,
-            UPTO_PERMIT2_WITNESS_TYPES,
-            X402_UPTO_PERMIT2_PROXY_ADDRESS,
-        )
-        from x402.mechanisms.evm.verify import verify_typed_data_strict
-
         (token, most), nonce, deadline = permit
         to, facilitator, after = witness
         now = int(time.time())
@@ -176,6 +175,23 @@ class SimulatedChain:
             raise Reverted("execution reverted: PaymentTooEarly")
         if not 0 < units <= most:
             raise Reverted("execution reverted: AmountExceedsPermitted")
+        if not self._signed_permit(permit, owner, witness, signature):
+            raise Reverted("execution reverted: InvalidSignature")
+        return _Transfer(owner, to, units, str(nonce))
+
+    def _signed_permit(
+        self, permit: Any, owner: str, witness: tuple[str, str, int], signature: bytes
+    ) -> bool:
+        """Tell whether ``owner`` signed a permit with its witness, by EIP-712."""
+        from x402.mechanisms.evm.constants import (
+            PERMIT2_ADDRESS,
+            UPTO_PERMIT2_WITNESS_TYPES,
+            X402_UPTO_PERMIT2_PROXY_ADDRESS,
+        )
+        from x402.mechanisms.evm.verify import verify_typed_data_strict
+
+        (token, most), nonce, deadline = permit
+        to, facilitator, after = witness
         domain = {
             "name": "Permit2",
             "chainId": self._asset.chain_id,
@@ -190,11 +206,9 @@ class SimulatedChain:
         }
         signer: Any = self  # of its signer this check calls get_code and read_contract alone
         types: Any = UPTO_PERMIT2_WITNESS_TYPES
-        if not verify_typed_data_strict(
+        return verify_typed_data_strict(
             signer, owner, domain, types, "PermitWitnessTransferFrom", message, signature
-        ):
-            raise Reverted("execution reverted: InvalidSignature")
-        return _Transfer(owner, to, units, str(nonce))
+        )
 
     def _keep(self) -> None:
         """Write the file anew, whole or not at all."""

@@ -1,140 +1,38 @@
 """`UptoPayments`: at most the miss price authorised, what it really cost settled; x402's ``upto``, and MPP's intent.
 
 The payer signs a Permit2 transfer of at most an amount; x402's proxy contract lets the facilitator take less. x402[evm]
-does this scheme. pympp 0.16 knows no ``upto``: the intent's request and payload below are ours, in the names of x402.
+does this scheme. pympp 0.16 knows no ``upto``: the intent's request and payload are ours (`upto_wire`).
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from kvproxy.errors import InvalidRequest, PaymentRequired
+from kvproxy.errors import PaymentRequired
 from kvproxy.payments.facilitator_client import Facilitator, FacilitatorUnclear
 from kvproxy.payments.mpp_exchange import CheckedCredential, MppExchange, named_credential
+from kvproxy.payments.payment_demand import MethodOffer, PaymentDemand
 from kvproxy.payments.payment_headers import (
     SIGNATURE_HEADER,
-    header_json,
     json_header,
     one_header,
     payment_id,
 )
-from kvproxy.payments.payment_method import MethodOffer, PaymentDemand, Settlement
 from kvproxy.payments.payment_rows import PaymentRow
 from kvproxy.payments.payment_settlement import PaymentSettlement
 from kvproxy.payments.token_asset import TokenAsset
+from kvproxy.payments.upto_authorisation import UptoAuthorisation
+from kvproxy.payments.upto_wire import SignedPermit, UptoPayload, UptoRequest, signed_permit
 
 if TYPE_CHECKING:
     from mpp.server.method import VerifyContext
 
-_ADDRESS = r"^0x[0-9a-fA-F]{40}$"
-_NUMBER = r"^[0-9]{1,78}$"
 _SLACK_S = 60
 """Seconds of validity that a signature must have left beyond ``longest_s``: the settlement comes after the answer."""
-
-
-class UptoDetails(BaseModel):
-    """The EVM details of an ``upto`` request, in the names of ``evm/charge``; the facilitator is a part of the
-    signature."""
-
-    model_config = ConfigDict(populate_by_name=True, extra="forbid")
-
-    chain_id: int = Field(alias="chainId")
-    credential_types: list[str] = Field(alias="credentialTypes", default=["permit2"])
-    decimals: int
-    facilitator: str = Field(pattern=_ADDRESS)
-
-
-class UptoRequest(BaseModel):
-    """MPP's request of the intent ``upto``: ``amount`` is the most that is taken, in the token's units."""
-
-    model_config = ConfigDict(populate_by_name=True, extra="forbid")
-
-    amount: str = Field(pattern=_NUMBER)
-    currency: str = Field(pattern=_ADDRESS)
-    recipient: str = Field(pattern=_ADDRESS)
-    method_details: UptoDetails = Field(alias="methodDetails")
-
-
-class UptoPayload(BaseModel):
-    """MPP's payload of the intent ``upto``: what x402's client signs."""
-
-    model_config = ConfigDict(populate_by_name=True, extra="forbid")
-
-    permit2_authorization: dict[str, Any] = Field(alias="permit2Authorization")
-    signature: str = Field(pattern=r"^0x[0-9a-fA-F]{130}$")
-
-
-@dataclass(frozen=True, slots=True)
-class _Signed:
-    """A payload whose form is right; its signature is the facilitator's to check."""
-
-    body: Mapping[str, Any]
-    payer: str
-    nonce: str
-    units: int
-    deadline: int
-
-
-class UptoAuthorisation:
-    """A checked Permit2 signature, written down and not used."""
-
-    def __init__(
-        self,
-        row: PaymentRow,
-        settlement: PaymentSettlement,
-        asset: TokenAsset,
-        mpp: CheckedCredential | None,
-    ) -> None:
-        """Take the row and what it is settled with; ``mpp`` is the credential where MPP brought it."""
-        self.payment = row.id
-        self.covers = row.nano
-        self._row = row
-        self._settlement = settlement
-        self._asset = asset
-        self._mpp = mpp
-        self._settled: Settlement | None = None
-
-    async def settle(self, nano: int) -> Settlement:
-        """Take ``nano``, rounded up to whole units and never more than was signed; the rest stays in the balance."""
-        if self._settled is not None:
-            return self._settled
-        units = self._asset.units_for(nano)
-        if units > self._row.units:
-            raise InvalidRequest(f"Payment {self.payment} was authorised for less than its price")
-        if units == 0:
-            await self._settlement.release(self.payment)
-            self._settled = Settlement({}, self.payment, 0, self.payment)
-            return self._settled
-        credited = await self._settlement.take(await self._settlement.intend(self._row, units))
-        headers = self._receipt(credited.transaction, units)
-        self._settled = Settlement(
-            headers, credited.transaction, credited.nano, self.payment, credited.balance
-        )
-        return self._settled
-
-    async def release(self) -> None:
-        """Take nothing."""
-        if self._settled is None:
-            await self._settlement.release(self.payment)
-
-    def _receipt(self, transaction: str, units: int) -> dict[str, str]:
-        if self._mpp is not None:
-            return self._mpp.headers(transaction)
-        answer = {
-            "success": True,
-            "transaction": transaction,
-            "network": self._asset.network,
-            "payer": self._row.payer,
-            "amount": str(units),
-        }
-        return {"PAYMENT-RESPONSE": header_json(answer)}
 
 
 class UptoPayments:
@@ -205,11 +103,11 @@ class UptoPayments:
             raise PaymentRequired(
                 "The payment's terms are not those of this request; ask for a new challenge"
             )
-        return await self._authorised(_signed(sent.get("payload")), requirements, demand, mpp)
+        return await self._authorised(signed_permit(sent.get("payload")), requirements, demand, mpp)
 
     async def _authorised(
         self,
-        signed: _Signed,
+        signed: SignedPermit,
         requirements: Mapping[str, Any],
         demand: PaymentDemand,
         mpp: CheckedCredential | None,
@@ -301,22 +199,3 @@ def _same_terms(accepted: object, requirements: Mapping[str, Any]) -> bool:
     return same and all(
         str(accepted.get(name)).lower() == str(requirements[name]).lower() for name in ("asset", "payTo")
     )
-
-
-def _signed(payload: object) -> _Signed:
-    """Read a payload's form. Raises PaymentRequired."""
-    if isinstance(payload, BaseModel):
-        payload = payload.model_dump(by_alias=True)
-    try:
-        assert isinstance(payload, Mapping)
-        permit = payload["permit2Authorization"]
-        numbers = [str(permit["permitted"]["amount"]), str(permit["nonce"]), str(permit["deadline"])]
-        if not all(re.fullmatch(_NUMBER, number) for number in numbers):
-            raise ValueError(numbers)
-        if re.fullmatch(_ADDRESS, str(permit["from"])) is None:
-            raise ValueError(permit["from"])
-        # Exactly the fields that are signed, so that nothing else comes into the table and to the facilitator.
-        body = {"permit2Authorization": permit, "signature": str(payload["signature"])}
-    except (AssertionError, KeyError, TypeError, ValueError) as e:
-        raise PaymentRequired("The payment's payload is no Permit2 authorisation; ask for a challenge") from e
-    return _Signed(body, str(permit["from"]), numbers[1], int(numbers[0]), int(numbers[2]))

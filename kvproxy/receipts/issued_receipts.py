@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,6 @@ from kvproxy.receipts.receipt_claims import RECEIPT_TYP, BookedRead, receipt_cla
 from kvproxy.receipts.receipt_log import ReceiptLog, booked_read
 from kvproxy.receipts.signed_note import Checkpoint, public_bytes, signed_checkpoint
 from kvproxy.receipts.statement_claims import STATEMENT_TYP, StatementScope, statement_claims
-
-_WAIT_S = 0.05
-_WAITS = 20
-"""A receipt is asked for right after the answer, and its row is booked in the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +41,21 @@ class Receipts:
         ``receipts = Receipts(database, HostKeys.open(folder), host="kv.example", currency="USD")``
     """
 
-    def __init__(self, database: Database, keys: HostKeys, *, host: str, currency: str) -> None:
-        """``host``: its name as an origin, without spaces."""
+    def __init__(
+        self,
+        database: Database,
+        keys: HostKeys,
+        *,
+        host: str,
+        currency: str,
+        booked: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """``host``: its name as an origin, without spaces. ``booked``: waits until all that is settled is booked: a
+        receipt is asked for right after its answer, and rows are written in the background."""
         self._keys = keys
         self._host = host
         self._currency = currency
+        self._all_booked = booked
         self._names = ReaderPseudonyms(keys.pseudonym_secret)
         self._log = ReceiptLog(database, self._names, host)
         self._checkpoints = LogCheckpoints(database)
@@ -95,11 +101,17 @@ class Receipts:
         _check_party(publisher, caller)
         if until <= since:
             raise InvalidRequest("The period ends before it begins: 'to' must be after 'from'.", param="to")
+        await self._settled()
         return await asyncio.to_thread(self._statement, publisher, since, until, receipts)
 
     async def receipt_proof(self, publisher: str, receipt_id: str, caller: Caller) -> MerkleProof:
-        """Return the proof that a receipt is in its publisher's log of today. Raises PermissionDenied,
-        ReceiptNotFound."""
+        """Return the proof that a receipt is in its publisher's log of today.
+
+        Raises PermissionDenied, ReceiptNotFound.
+
+        Example:
+            ``await receipts.receipt_proof("acme", claims["id"], caller)``
+        """
         _check_party(publisher, caller)
         return await asyncio.to_thread(self._receipt_proof, publisher, receipt_id)
 
@@ -116,6 +128,7 @@ class Receipts:
 
     async def checkpoint(self) -> str:
         """Return a signed checkpoint of the whole ledger, as a C2SP note."""
+        await self._settled()
         return await asyncio.to_thread(self._checkpoint)
 
     async def log_growth(self, old: int, new: int) -> MerkleProof:
@@ -138,12 +151,12 @@ class Receipts:
         return self._keys.sign(claims, RECEIPT_TYP, at_ms=read.at_ms)
 
     async def _booked(self, request_id: str) -> LedgerRow | None:
-        for _ in range(_WAITS):
-            row = await asyncio.to_thread(self._log.row, request_id)
-            if row is not None:
-                return row
-            await asyncio.sleep(_WAIT_S)
-        return None
+        await self._settled()
+        return await asyncio.to_thread(self._log.row, request_id)
+
+    async def _settled(self) -> None:
+        if self._all_booked is not None:
+            await self._all_booked()
 
     def _statement(self, publisher: str, since: int, until: int, with_receipts: bool) -> SignedStatement:
         self._keys.refresh()

@@ -9,8 +9,9 @@ from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
 from kvproxy.catalog.document_catalog import Catalog
 from kvproxy.catalog.host_description import MarketHost
-from kvproxy.catalog.quote_desk import QuoteDesk
+from kvproxy.catalog.quote_maker import QuoteMaker
 from kvproxy.catalog.signed_quotes import Quotes
+from kvproxy.ledger.ledger import Ledger
 from kvproxy.payments.payment_registry import Payments
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.receipts.issued_receipts import Receipts
@@ -24,13 +25,12 @@ class Market:
     grants: Grants | None = None
     tariffs: Any = None  # of kvproxy.tariffs
     terms: Any = None  # of kvproxy.tariffs
-    ledger: Any = None  # of kvproxy.ledger
+    ledger: Ledger | None = None
     host_keys: HostKeys | None = None
     receipts: Receipts | None = None
     quotes: Quotes | None = None
     catalog: Catalog | None = None
-    desk: QuoteDesk | None = None
-    """Makes quotes of requests, documents and texts."""
+    quote_maker: QuoteMaker | None = None
     host: MarketHost | None = None
     payments: Payments | None = None
     charging: Any = None  # of kvproxy.charging

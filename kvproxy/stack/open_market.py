@@ -39,7 +39,7 @@ from kvproxy.tariffs.terms_book import TermsBook
 logger = logging.getLogger(__name__)
 
 REFRESH_S = 2.0
-"""Seconds between two looks for tariffs and terms that other processes have recorded."""
+"""Seconds between two looks for tariffs, terms and keys that other processes have added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
             open_accounts(database, folder, keys, default_credit_nano=config.billing.credit_nano)
         )
         tariffs, terms = await asyncio.to_thread(_read_prices, config, database)
-        await life.enter_async_context(_following(tariffs, terms))
+        host_keys = await asyncio.to_thread(HostKeys.open, folder)
+        await life.enter_async_context(_following(tariffs, terms, host_keys))
         ledger = await life.enter_async_context(
             Ledger.open(
                 database,
@@ -88,8 +89,7 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
                 on_booked=_UsesOfGrants(opened.grants),
             )
         )
-        host_keys = await asyncio.to_thread(HostKeys.open, folder)
-        receipts = Receipts(database, host_keys, host=host.name, currency=currency)
+        receipts = Receipts(database, host_keys, host=host.name, currency=currency, booked=ledger.booked)
         quotes = Quotes(database, host_keys, host=host.name)
         paid = PaidRequests(ledger, database)
         payments = await life.enter_async_context(
@@ -156,7 +156,7 @@ def _open_database(config: Config) -> Database:
 
 
 def _read_prices(config: Config, database: Database) -> tuple[Tariffs, TermsBook]:
-    tariffs = Tariffs(database)
+    tariffs = Tariffs(database, in_force=config.tariff is not None)
     tariffs.refresh()
     if config.tariff is not None:
         tariffs.record_file(read_tariff_file(config.tariff, file_context(config)))
@@ -166,10 +166,10 @@ def _read_prices(config: Config, database: Database) -> tuple[Tariffs, TermsBook
 
 
 @asynccontextmanager
-async def _following(tariffs: Tariffs, terms: TermsBook) -> AsyncIterator[None]:
-    """Read the prices that other processes record, until the end of the block."""
+async def _following(tariffs: Tariffs, terms: TermsBook, keys: HostKeys) -> AsyncIterator[None]:
+    """Read the prices and the host's keys that other processes add, until the end of the block."""
     ended = asyncio.Event()
-    task = asyncio.create_task(_follow(tariffs, terms, ended))
+    task = asyncio.create_task(_follow(tariffs, terms, keys, ended))
     try:
         yield
     finally:
@@ -178,7 +178,7 @@ async def _following(tariffs: Tariffs, terms: TermsBook) -> AsyncIterator[None]:
         await task
 
 
-async def _follow(tariffs: Tariffs, terms: TermsBook, ended: asyncio.Event) -> None:
+async def _follow(tariffs: Tariffs, terms: TermsBook, keys: HostKeys, ended: asyncio.Event) -> None:
     failing = False
     while not ended.is_set():
         with suppress(TimeoutError):
@@ -186,17 +186,20 @@ async def _follow(tariffs: Tariffs, terms: TermsBook, ended: asyncio.Event) -> N
                 await ended.wait()
                 return
         try:
-            await asyncio.to_thread(_refresh, tariffs, terms)
+            await asyncio.to_thread(_refresh, tariffs, terms, keys)
             failing = False
         except Exception:  # whatever a driver raises: prices stay as they were until the database is back
             if not failing:
-                logger.exception("tariffs and terms cannot be read; they stay as they were until they can")
+                logger.exception(
+                    "tariffs, terms and host keys cannot be read; they stay as they were until they can"
+                )
             failing = True
 
 
-def _refresh(tariffs: Tariffs, terms: TermsBook) -> None:
+def _refresh(tariffs: Tariffs, terms: TermsBook, keys: HostKeys) -> None:
     tariffs.refresh()
     terms.refresh()
+    keys.refresh()
 
 
 class _UsesOfGrants:

@@ -13,22 +13,25 @@ from typer.testing import CliRunner
 from kvproxy.bench.cold import SIZES, bench_cold
 from kvproxy.bench.engine.ceilings import Ceilings, CeilingWork, Product
 from kvproxy.bench.engine.side_by_side import Case, SideBySideOutcome, Times
-from kvproxy.bench.paper import Prices, bench_paper
+from kvproxy.bench.paper import bench_paper
 from kvproxy.bench.plot import plot_paper
 from kvproxy.bench.readers import bench_readers
 from kvproxy.bench.roofline import bench_roofline, rows
 from kvproxy.bench.shape_tables import print_paper, print_readers, print_roofline
 from kvproxy.cli.app import app
 from kvproxy.config import load_config
+from kvproxy.core import NANO
+from kvproxy.economics.document_case import MarketPrices, measured_size
 from kvproxy.errors import SetupError
 
 TINY = "shape:tiny"
+PRICES = MarketPrices(input=2 * NANO, egress_gb=NANO // 2)
 
 
 @pytest.fixture(scope="module")
 def paper(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("models")
-    return bench_paper(TINY, cache_dir=folder, sizes=(255, 600, 8180), repeats=2, prices=Prices(2.0, 0.5))
+    return bench_paper(TINY, cache_dir=folder, sizes=(255, 600, 8180), repeats=2, prices=PRICES)
 
 
 def test_a_hit_of_the_paper_is_a_prefill_to_the_bit(paper: dict[str, Any]) -> None:
@@ -55,6 +58,8 @@ def test_the_papers_figures_follow_from_each_other(paper: dict[str, Any]) -> Non
         assert 0.4 < row["int8_of_plain"] < 0.6 < row["lossless_of_plain"] < 1
         assert row["int8_largest_difference"] > 0
     assert paper["kv_bytes_per_token"] == 256
+    size = measured_size(paper, 600)
+    assert (size.kv_bytes, float(size.times.prefill_s)) == (600 * 256, paper["sizes"][1]["prefill_s"])
 
 
 def test_the_paper_prints_and_plots(

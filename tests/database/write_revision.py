@@ -1,7 +1,8 @@
 """Write the next revision of the schema: what METADATA has that the migrated database has not.
 
 ``PYTHONPATH=. python -m tests.database.write_revision "the tables of accounts" [TABLES_MODULE …]``; with modules of
-kvproxy.database.tables only their tables. Look at the file before it is committed.
+kvproxy.database.tables only their tables. Look at the file before it is committed. One that no
+release has may be deleted, and written anew.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def write(subject: str, names: list[str]) -> Path:
     word = re.sub(r"\W+", "_", subject.removeprefix("the tables of ").removeprefix("the ")).strip("_").lower()
     path = VERSIONS / f"revision_{last + 1:04d}_{word}.py"
     path.write_text(text, encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "ruff", "check", "-q", "--fix", path], check=True)
-    subprocess.run([sys.executable, "-m", "ruff", "format", "-q", path], check=True)
+    for step in (("format", "-q"), ("check", "-q", "--fix"), ("format", "-q")):
+        subprocess.run([sys.executable, "-m", "ruff", *step, path], check=True)
     return path
 
 

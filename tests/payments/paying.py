@@ -20,6 +20,7 @@ from x402.mechanisms.evm.exact import ExactEvmClientScheme
 from x402.mechanisms.evm.upto import UptoEvmClientScheme
 from x402.schemas import PaymentRequirements
 
+from kvproxy.ledger.bookings import CreditKind
 from kvproxy.payments.payment_headers import header_json
 from kvproxy.payments.token_asset import KNOWN_ASSETS
 
@@ -43,17 +44,17 @@ class MemoryLedger:
     fail: int = 0
     """Calls that fail before one succeeds: the process that died in between."""
 
-    async def credit(self, account: str, nano: int, kind: Any, reference: str, id: str) -> int:
+    async def credit(self, tenant: str, nano: int, kind: CreditKind, reference: str = "", *, id: str) -> int:
         await asyncio.sleep(0)
         if self.fail:
             self.fail -= 1
             raise ConnectionError("the database went away")
         assert kind == "payment" and reference
-        self.credits.setdefault(id, (account, nano, reference))
-        return self.balance(account)
+        self.credits.setdefault(id, (tenant, nano, reference))
+        return self.balance(tenant)
 
-    def balance(self, account: str) -> int:
-        return sum(nano for name, nano, _ in self.credits.values() if name == account)
+    def balance(self, tenant: str) -> int:
+        return sum(nano for name, nano, _ in self.credits.values() if name == tenant)
 
 
 def challenges(headers: Mapping[str, str]) -> dict[str, Challenge]:

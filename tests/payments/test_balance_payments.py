@@ -10,7 +10,7 @@ import pytest
 from mpp import Credential
 
 from kvproxy.errors import AlreadyUsed, PaymentRequired
-from kvproxy.payments.payment_method import PaymentDemand
+from kvproxy.payments.payment_demand import PaymentDemand
 from kvproxy.payments.payment_registry import Payments
 from tests.payments.paying import MemoryLedger, challenges
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from kvproxy.errors import AlreadyUsed, InvalidRequest, PaymentRequired, PermissionDenied
-from kvproxy.payments.payment_method import PaymentDemand
+from kvproxy.payments.payment_demand import PaymentDemand
 from kvproxy.payments.payment_registry import Payments
 from tests.payments.paying import (
     ASSET,

@@ -12,8 +12,8 @@ from kvproxy.errors import AlreadyUsed, PaymentRequired, Unavailable
 from kvproxy.payments.exact_payments import ExactPayments
 from kvproxy.payments.facilitator_client import Facilitator, FacilitatorUnclear, Json
 from kvproxy.payments.local_facilitator import LocalFacilitator
+from kvproxy.payments.payment_demand import PaymentDemand
 from kvproxy.payments.payment_headers import offer_headers
-from kvproxy.payments.payment_method import PaymentDemand
 from kvproxy.payments.payment_rows import PaymentRows
 from kvproxy.payments.payment_settlement import PaymentSettlement
 from kvproxy.payments.upto_payments import UptoPayments

@@ -14,7 +14,6 @@ from kvproxy.database.tables.ledger_tables import LEDGER_ROWS
 from kvproxy.database.tables.receipt_tables import LOG_EDGES, RECEIPT_LEAVES
 from kvproxy.errors import InvalidRequest, PermissionDenied, ReceiptNotFound
 from kvproxy.ledger.row_body import taken_back
-from kvproxy.receipts import issued_receipts
 from kvproxy.receipts.canonical_jws import unverified_claims
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.receipts.issued_receipts import Receipts
@@ -26,19 +25,12 @@ from kvproxy.receipts.statement_claims import receipt_leaf
 from tests.receipts.booked_reads import AT, read_of
 from tests.receipts.booked_rows import book, booking_of
 
-pytestmark = pytest.mark.usefixtures("no_waiting")
-
 
 def caller(name: str, permissions: frozenset[Permission] = ALL_PERMISSIONS - {"admin"}) -> Caller:
     return Caller(name, f"tenant:{name}", permissions=permissions)
 
 
 ACME, ALICE = caller("acme"), caller("alice")
-
-
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(issued_receipts, "_WAIT_S", 0.0)
 
 
 @pytest.fixture

@@ -40,10 +40,12 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def market_proxy(folder: Path, **attributes: Any) -> AsyncIterator[MarketProxy]:
+async def market_proxy(
+    folder: Path, *, url: str | None = None, **attributes: Any
+) -> AsyncIterator[MarketProxy]:
     """A proxy whose market has accounts and grants; ``attributes`` are further ones of the market. There are tenants
-    boss, acme and alice."""
-    database = await asyncio.to_thread(_migrated, folder)
+    boss, acme and alice. ``url`` None: SQLite in the folder."""
+    database = await asyncio.to_thread(_migrated, url, folder)
     try:
         keys = (BOSS, ACME)
         async with open_accounts(database, folder, static_tenants(keys), refresh_s=0.02) as opened:
@@ -55,7 +57,7 @@ async def market_proxy(folder: Path, **attributes: Any) -> AsyncIterator[MarketP
         await asyncio.to_thread(database.close)
 
 
-def _migrated(folder: Path) -> Database:
-    database = Database.open(None, folder)
+def _migrated(url: str | None, folder: Path) -> Database:
+    database = Database.open(url, folder)
     migrate(database)
     return database

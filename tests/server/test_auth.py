@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
+from kvproxy.accounts.account_changes import KeyOrder
+from kvproxy.accounts.accounts import Accounts
+from kvproxy.accounts.open_accounts import static_tenants
 from kvproxy.core import ANONYMOUS, DEFAULT_PERMISSIONS, Caller
-from kvproxy.errors import AuthenticationFailed
-from kvproxy.server.auth import Keyring
+from kvproxy.database.database import Database
+from kvproxy.database.metadata import METADATA
+from kvproxy.errors import AuthenticationFailed, PermissionDenied
+from kvproxy.server.auth import Keyring, require
 from tests.server.doubles import ask, client_of, make_proxy
 
 KEYS = (("ann", "ann-key-0123456789"), ("bob", "bob-key-0123456789"))
@@ -92,3 +98,35 @@ async def test_over_http() -> None:
             assert proxy.backend.generations[-1].caller == caller(name, key)
     # Equal prompts of two tenants: neither is served from the other's pages.
     assert [g.require_cached for g in proxy.backend.generations] == [0, 0]
+
+
+def test_keys_have_all_permissions_but_admin_unless_the_configuration_says_otherwise() -> None:
+    keyring = Keyring(KEYS, permissions={"bob": frozenset({"admin"})})
+    found = [keyring.caller({"x-api-key": key}) for _, key in KEYS]
+    assert [c.permissions for c in found] == [DEFAULT_PERMISSIONS, frozenset({"admin"})]
+    require(found[1], "admin")
+    with pytest.raises(PermissionDenied, match=r"needs an API key with the scope 'read'; yours has: admin"):
+        require(found[1], "read")
+    require(ANONYMOUS, "admin")
+
+
+def test_keys_of_the_database_are_beside_those_of_the_configuration(tmp_path: Path) -> None:
+    with Database.open(None, tmp_path) as database:
+        METADATA.create_all(database.engine)
+        accounts = Accounts(database, b"s" * 32)
+        accounts.adopt(static_tenants(KEYS))
+        assert Keyring(accounts=accounts).empty
+        made = accounts.create_key(KeyOrder("ann", frozenset({"read"})))
+        keyring = Keyring((("ann", "another-key-0123456789"), KEYS[1]), accounts=accounts)
+        kept = keyring.caller({"x-api-key": made.text})
+        assert (kept.key, kept.permissions) == (made.stored.id, frozenset({"read"}))
+        # Another key in the configuration is the same tenant, with the same pages.
+        again = keyring.caller({"x-api-key": "another-key-0123456789"})
+        assert again.scope == kept.scope == caller(*KEYS[0]).scope
+        with pytest.raises(AuthenticationFailed, match="two API keys"):
+            keyring.caller({"x-api-key": made.text, "api-key": "another-key-0123456789"})
+        with pytest.raises(AuthenticationFailed, match="two tenants"):
+            keyring.caller({"x-api-key": made.text, "api-key": KEYS[1][1]})
+        with pytest.raises(AuthenticationFailed, match="Incorrect API key provided"):
+            keyring.caller({"x-api-key": made.text[:-1]})
+        assert not Keyring(accounts=accounts).empty

@@ -132,9 +132,8 @@ def seeds(response: str) -> list[Asked]:
         for r in (request_of(n, scale=0.002) for n in NAMES)
     ]
     for operation in OPERATIONS:
-        path = operation.path.format(
-            model="fake", id=response, document="handbook", tenant="alice", key="key_1", grant="grant_1"
-        )
+        named = {p.name: p.example for p in operation.parameters}
+        path = operation.path.format(**{**named, "model": "fake", "id": response, "document": "handbook"})
         bodies: list[Any] = list(BODIES.get(operation.path, [])) if operation.method == "POST" else [None]
         found += [Asked(operation.method, path, body) for body in bodies or [None]]
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from kvproxy.database.metadata import METADATA
 from kvproxy.database.tables.tariff_tables import TARIFFS
 from kvproxy.errors import SetupError
 from kvproxy.tariffs import DocumentTerms, ModelPrices, Tariff
-from kvproxy.tariffs.appended_rows import keep_refreshed
 from kvproxy.tariffs.recorded_tariffs import Tariffs
 from kvproxy.tariffs.tariff_file import read_tariff_file
 from kvproxy.tariffs.terms_book import TermsBook
@@ -101,36 +99,12 @@ def test_a_changed_body_no_longer_has_its_id(database: Database) -> None:
     assert tariffs.by_id(tariff(100, 1).id) is None
 
 
-async def test_refreshing_goes_on_after_a_failure(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The first part fails twice; the second must see another process's tariff all the same, later."""
-    seen = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    class Failing:
-        calls = 0
-
-        def refresh(self) -> None:
-            self.calls += 1
-            if self.calls <= 2:
-                raise OSError("no database")
-
-    class Told(Tariffs):
-        def refresh(self) -> None:
-            super().refresh()
-            if self.at(100) is not None:
-                loop.call_soon_threadsafe(seen.set)
-
-    await asyncio.to_thread(Tariffs(database).record, tariff(100, 1), 50)
-    task = asyncio.create_task(keep_refreshed(Failing(), Told(database), every_s=0.001))
-    await seen.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert [r.message for r in caplog.records if "cannot read prices" in r.message] == [
-        "cannot read prices from the database, going on with those known: no database"
-    ]
+def test_a_host_that_has_taken_its_tariff_away_asks_for_nothing(database: Database) -> None:
+    Tariffs(database).record(tariff(100, 1), now_ms=50)
+    free = Tariffs(database, in_force=False)
+    free.refresh()
+    assert free.at(100) is None
+    assert free.by_id(tariff(100, 1).id) == tariff(100, 1), "old reads keep their price"
 
 
 def test_document_terms_are_part_of_a_tariff(database: Database) -> None:

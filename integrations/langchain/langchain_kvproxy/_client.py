@@ -129,7 +129,7 @@ class KVProxyClient:
         Args:
             id: The document's name, without a version.
             text: A new text becomes the next version; the same text changes nothing.
-            visibility: `public` or `private`; the proxy's own default where left out.
+            visibility: `public`, `granted` or `private`; the proxy's own default where left out.
             progress: Called with `(tokens done, tokens to do)`.
 
         Returns:

@@ -5,9 +5,10 @@
     KVProxyError
     ├─ ProxyUnreachable     no proxy answers at the address, or the connection broke
     └─ ProxyRefused         the proxy answered with an error: ``status`` and ``code`` say which
-       └─ DocumentUnknown   no document has this name, or none that this key may read
+       ├─ DocumentUnknown   no document has this name, or none that this key may read
+       └─ PaymentRequiredError   the balance does not cover a request; it has the quote (`_topups`)
 
-A chat model's own requests raise openai's exceptions instead, as in every LangChain model of that family.
+A chat model's own requests raise openai's exceptions instead, as in every LangChain model of that family, but for 402.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from langchain_kvproxy._arguments import EXTRA_BODY_ADVICE, refuse_unknown, request_fields
-from langchain_kvproxy._chat_answers import ReportingChat
 from langchain_kvproxy._content_parts import as_sent
+from langchain_kvproxy._paying_chat import PayingChat
 from langchain_kvproxy._request_payload import add_reasoning, prompt_body
 from langchain_kvproxy._tool_documents import lifted
 from langchain_kvproxy.prompts import By, DocumentLike, place_documents
@@ -23,7 +23,7 @@ Tool = dict[str, Any] | type | Callable[..., Any] | BaseTool
 Schema = dict[str, Any] | type
 
 
-class ChatKVProxy(ReportingChat):
+class ChatKVProxy(PayingChat):
     """Chat model of a [kvproxy](https://pypi.org/project/kvproxy/), with documents in front and cached tokens reported.
 
     Setup:

@@ -30,7 +30,7 @@ def publish_documents(
     base_url: str | None = None,
     api_key: str | None = None,
     client: KVProxyClient | None = None,
-    visibility: Literal["public", "private"] | None = None,
+    visibility: Literal["public", "granted", "private"] | None = None,
     root: str | PathLike[str] | None = None,
     document_id: Callable[[Document], str] | None = None,
     record_manager: RecordManager | None = None,
@@ -50,7 +50,8 @@ def publish_documents(
         base_url: The proxy's root, with or without `/v1`; else `KVPROXY_BASE_URL`.
         api_key: Else `KVPROXY_API_KEY`.
         client: A client to use instead of both.
-        visibility: `"private"` is for this API key alone. None: as the version before, else the proxy's default.
+        visibility: `"private"` is for this API key alone, `"granted"` for those whom a grant of the proxy's lets in.
+            None: as the version before, else the proxy's default.
         root: A folder: ids of files in it are their paths below it. Else an absolute path's id is its last folder
             and the file's name.
         document_id: A function that returns a document's id, instead of `document_id`.
@@ -122,7 +123,7 @@ async def apublish_documents(
     base_url: str | None = None,
     api_key: str | None = None,
     client: KVProxyClient | None = None,
-    visibility: Literal["public", "private"] | None = None,
+    visibility: Literal["public", "granted", "private"] | None = None,
     root: str | PathLike[str] | None = None,
     document_id: Callable[[Document], str] | None = None,
     record_manager: RecordManager | None = None,

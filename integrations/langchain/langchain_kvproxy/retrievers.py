@@ -101,9 +101,9 @@ class KVProxyRetriever(BaseRetriever):
     left out."""
     registration: Register = Field(default=2, alias="register")
     """When to publish documents that the proxy lacks: `"always"`, `"never"`, or once returned this often."""
-    visibility: Literal["public", "private"] | None = "private"
-    """Readers of the documents published here: `"private"` is this API key alone, which the model then has to use too;
-    `None` is the proxy's default."""
+    visibility: Literal["public", "granted", "private"] | None = "private"
+    """Readers of the documents published here: `"private"` is this API key alone, which the model then has to use too,
+    `"granted"` those whom a grant of the proxy's lets in; `None` is the proxy's default."""
     order: Literal["shared", "id"] = "shared"
     """`"shared"`: most returned first. `"id"`: by `document_id`, the same in every process."""
     base_url: str | None = None

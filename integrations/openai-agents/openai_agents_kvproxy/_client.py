@@ -99,7 +99,7 @@ class KVProxyClient:
         Args:
             id: The document's name, without a version.
             text: Its text; a new one becomes the next version.
-            visibility: ``public`` or ``private``; default: the proxy's own.
+            visibility: ``public``, ``granted`` or ``private``; default: the proxy's own.
             progress: Called with the tokens done and to do.
 
         Returns: ``info`` (``id``, ``version``, ``tokens`` …), ``created`` and ``prefill_s``, in seconds.

@@ -9,11 +9,6 @@ from kvproxy.database.tables import (
     tariff_tables,
 )
 
-__all__ = ["account_tables", "ledger_tables"]
-
-__all__ = ["account_tables", "ledger_tables", "receipt_tables", "tariff_tables"]
-
-__all__ = ["account_tables", "payment_tables"]
 __all__ = [
     "account_tables",
     "catalog_tables",

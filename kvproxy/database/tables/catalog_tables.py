@@ -1,20 +1,10 @@
-"""Tables of the catalog: what is told of a document beside its text, prices and reads."""
+"""Tables of the catalog: what verifications have measured."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Integer, Table, Text
 
 from kvproxy.database.metadata import METADATA
-
-DOCUMENT_LICENCES = Table(
-    "document_licences",
-    METADATA,
-    Column("publisher", Text, primary_key=True),
-    Column("document", Text, primary_key=True),
-    Column("licence", Text, nullable=False),
-    Column("set_ms", BigInteger, nullable=False),
-)
-"""The licence of all versions of a document, as its publisher names it."""
 
 DOCUMENT_CHECKS = Table(
     "document_checks",

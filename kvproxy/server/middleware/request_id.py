@@ -11,15 +11,13 @@ from aiohttp.typedefs import Handler
 
 from kvproxy.server.components import REQUEST_ID
 from kvproxy.server.middleware.error_dialect import speaks_anthropic
+from kvproxy.server.middleware.wrong_url import shown_path
 
 logger = logging.getLogger(__name__)
 
 HEADER = "x-request-id"
 ANTHROPIC_HEADER = "request-id"
 MAX_LENGTH = 128
-
-MOST_SHOWN = 256
-"""Characters of a path in a log line."""
 
 
 def request_id_from(sent: str | None) -> str:
@@ -50,7 +48,7 @@ async def request_ids(request: web.Request, handler: Handler) -> web.StreamRespo
         "%s %s %s -> %d in %.1f ms",
         request[REQUEST_ID],
         request.method,
-        request.rel_url.raw_path[:MOST_SHOWN],  # no query: it may hold a key
+        shown_path(request),
         response.status,
         took_ms,
     )

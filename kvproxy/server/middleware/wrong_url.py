@@ -9,6 +9,8 @@ from typing import Literal
 
 from aiohttp import web
 
+from kvproxy.accounts.key_hash import PREFIX
+
 MOST_SHOWN = 200
 """Characters of a path that a message repeats."""
 
@@ -25,6 +27,8 @@ _ENDPOINTS = (
 """Endpoints below ``/v1``; of two with the same ending the longer comes first."""
 
 _OLLAMA = frozenset({"tags", "chat", "generate", "show", "version", "ps", "embed", "embeddings", "pull"})
+
+_KEY = re.compile(rf"{PREFIX}\w{{8,}}")
 
 _BELOW = re.compile(r"(?:(?:v1|api|openai|anthropic)/)*+((?:models|responses)/.+)")
 
@@ -79,8 +83,11 @@ def wrong_url(request: web.Request) -> str:
 
 
 def shown_path(request: web.BaseRequest) -> str:
-    """Return the request's raw path, of at most MOST_SHOWN characters and without its query, which may hold a key."""
-    path = request.rel_url.raw_path
+    """Return the request's raw path, of at most MOST_SHOWN characters, for logs and messages.
+
+    It is without its query, which may hold a key, and without keys that were sent in place of their ids.
+    """
+    path = _KEY.sub(PREFIX + "…", request.rel_url.raw_path)
     return path if len(path) <= MOST_SHOWN else f"{path[:MOST_SHOWN]}…"
 
 

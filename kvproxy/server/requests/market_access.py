@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from aiohttp import web
@@ -9,13 +11,28 @@ from pydantic import BaseModel, ValidationError
 
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
+from kvproxy.catalog.document_catalog import Catalog
+from kvproxy.catalog.host_description import MarketHost
+from kvproxy.catalog.quote_maker import QuoteMaker
+from kvproxy.core import DocumentRef
+from kvproxy.documents.library.document_info import Verification
 from kvproxy.errors import RouteNotFound
-from kvproxy.server.components import COMPONENTS
+from kvproxy.receipts.host_keys import HostKeys
+from kvproxy.receipts.issued_receipts import Receipts
+from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.market import Market
 from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.bodies.validation_errors import invalid
 
 _Body = TypeVar("_Body", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedHost:
+    """The host, and the keys that it is known by."""
+
+    host: MarketHost
+    keys: HostKeys
 
 
 def market_of(request: web.Request) -> Market:
@@ -40,6 +57,48 @@ def grants_of(request: web.Request) -> Grants:
     if grants is None:
         raise _no_market(request)
     return grants
+
+
+def receipts_of(request: web.Request) -> Receipts:
+    """Return the receipts. Raises RouteNotFound."""
+    receipts = market_of(request).receipts
+    if receipts is None:
+        raise _no_market(request)
+    return receipts
+
+
+def catalog_of(request: web.Request) -> Catalog:
+    """Return the catalog. Raises RouteNotFound."""
+    catalog = market_of(request).catalog
+    if catalog is None:
+        raise _no_market(request)
+    return catalog
+
+
+def quote_maker_of(request: web.Request) -> QuoteMaker:
+    """Return what makes quotes. Raises RouteNotFound."""
+    maker = market_of(request).quote_maker
+    if maker is None:
+        raise _no_market(request)
+    return maker
+
+
+def described_host(request: web.Request) -> DescribedHost:
+    """Return the host and its keys. Raises RouteNotFound."""
+    market = market_of(request)
+    if market.host is None or market.host_keys is None:
+        raise _no_market(request)
+    return DescribedHost(market.host, market.host_keys)
+
+
+async def note_verification(request: web.Request, ref: DocumentRef, found: Sequence[Verification]) -> None:
+    """Let the catalog show what a verification has measured; nothing where there is no catalog.
+
+    Example: ``await note_verification(request, DocumentRef("handbook", 3), verifications)``
+    """
+    market = request.app[COMPONENTS].market
+    if market is not None and market.catalog is not None:
+        await market.catalog.note_verification(request[CALLER], ref, found)
 
 
 async def read_body_of(request: web.Request, kind: type[_Body]) -> _Body:

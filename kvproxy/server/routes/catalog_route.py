@@ -1,4 +1,4 @@
-"""Handlers of the host's description, the catalog, licences and quotes."""
+"""Handlers of the host's description, the catalog and quotes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from kvproxy.catalog.document_catalog import MOST_PAGE, CatalogSearch
 from kvproxy.catalog.host_description import well_known
 from kvproxy.catalog.signed_quotes import SignedQuote
-from kvproxy.errors import InvalidRequest, RouteNotFound
+from kvproxy.errors import InvalidRequest
 from kvproxy.receipts.signed_note import public_bytes, verifier_key
 from kvproxy.runtime.off_loop import LARGE, off_loop_if_large
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.market_parts import catalog_of, desk_of, whole_market
+from kvproxy.server.requests.market_access import catalog_of, described_host, market_of, quote_maker_of
 from kvproxy.server.requests.model_names import resolve_model
 from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.bodies.body_bounds import refuse_oversized_lists
@@ -24,7 +24,7 @@ from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.chat.parse_chat import parse_chat
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
-from kvproxy.wire.market.catalog_types import LicenceBody, LicenceSet, QuoteBody
+from kvproxy.wire.market.catalog_types import QuoteBody
 
 PAGE = 50
 """Entries of a page of the catalog where the query names no number."""
@@ -32,16 +32,14 @@ PAGE = 50
 
 async def describe_host(request: web.Request) -> web.StreamResponse:
     """Say who the host is, with its keys and prices. Raises RouteNotFound where there is no market."""
-    market = whole_market(request)
-    if market.host is None or market.host_keys is None:
-        raise RouteNotFound(f"Invalid URL ({request.method} {request.path}): this proxy has no market.")
-    await asyncio.to_thread(market.host_keys.refresh)
-    jwks, now_ms = market.host_keys.jwks(), int(time.time() * 1000)
-    public = public_bytes(market.host_keys.key_at(now_ms).public)
+    described, market = described_host(request), market_of(request)
+    keys, now_ms = described.keys, int(time.time() * 1000)
+    await asyncio.to_thread(keys.refresh)
+    public = public_bytes(keys.key_at(now_ms).public)
     told = well_known(
-        market.host,
-        jwks,
-        checkpoint_key=verifier_key(market.host.name, public),
+        described.host,
+        keys.jwks(),
+        checkpoint_key=verifier_key(described.host.name, public),
         tariff=None if market.tariffs is None else market.tariffs.at(now_ms),
         payment_methods=[]
         if market.payments is None
@@ -61,25 +59,9 @@ async def list_catalog(request: web.Request) -> web.StreamResponse:
     return json_response(page)
 
 
-async def set_licence(request: web.Request) -> web.StreamResponse:
-    """Set the licence of one's own document. Raises DocumentNotFound, InvalidRequest."""
-    catalog = catalog_of(request)
-    try:
-        body = LicenceBody.model_validate(await read_object(request))
-    except ValidationError as e:
-        raise invalid(e) from e
-    await catalog.set_licence(request[CALLER], body.document, body.licence)
-    answer: LicenceSet = {
-        "object": "kv_licence",
-        "document": body.document,
-        "licence": body.licence.strip() or None,
-    }
-    return json_response(answer)
-
-
 async def make_quote(request: web.Request) -> web.StreamResponse:
     """Quote a chat request, a document, or a text by its hash."""
-    desk, caller = desk_of(request), request[CALLER]
+    maker, caller = quote_maker_of(request), request[CALLER]
     body = await read_object(request)
     try:
         asked = await off_loop_if_large(
@@ -91,9 +73,9 @@ async def make_quote(request: web.Request) -> web.StreamResponse:
         raise InvalidRequest("Give one of 'request', 'document' and 'sha256'.", param="request")
     if asked.document is not None:
         ref = parse_document_ref(asked.document, param="document")
-        quoted = await desk.of_document(ref, caller, asked.max_tokens)
+        quoted = await maker.of_document(ref, caller, asked.max_tokens)
     elif asked.sha256 is not None:
-        quoted = await desk.of_text(asked.sha256, caller, asked.max_tokens)
+        quoted = await maker.of_text(asked.sha256, caller, asked.max_tokens)
     else:
         quoted = await _quoted_request(request, asked.request or {})
     return json_response(quoted.body)
@@ -116,4 +98,4 @@ async def _quoted_request(request: web.Request, chat: dict[str, object]) -> Sign
         request.content_length or LARGE,
         lambda: parse_chat(body, served_name=components.served_name, policy=components.policy),
     )
-    return await desk_of(request).of_request(parsed, request[CALLER])
+    return await quote_maker_of(request).of_request(parsed, request[CALLER])

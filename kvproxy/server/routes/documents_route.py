@@ -16,6 +16,7 @@ from kvproxy.errors import InvalidRequest, KVProxyError
 from kvproxy.server.answers.client_stream import SseStream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.market_access import note_verification
 from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
 from kvproxy.server.requests.read_request import read_object
 from kvproxy.wire.answers import event_bytes
@@ -122,7 +123,9 @@ async def _verify(
     request: web.Request, ref: DocumentRef, tokens: int, progress: ReportProgress | None
 ) -> KvVerification:
     verifier = request.app[COMPONENTS].verifier
-    return kv_verification(await verifier.verify(ref, request[CALLER], tokens, progress))
+    found = await verifier.verify(ref, request[CALLER], tokens, progress)
+    await note_verification(request, ref, found)
+    return kv_verification(found)
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from kvproxy.accounts.account_values import shown_id
 from kvproxy.accounts.grant_values import Grant
 from kvproxy.errors import AccountNotFound, InvalidRequest
 from kvproxy.server.components import CALLER
@@ -15,8 +16,7 @@ from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.market_access import grants_of, market_of, read_body_of
 from kvproxy.tariffs.terms_text import parse_terms
 from kvproxy.wire.kv_accounts.account_bodies import NewGrantBody
-from kvproxy.wire.kv_accounts.account_types import KvGrantList
-from kvproxy.wire.kv_accounts.account_views import kv_grant
+from kvproxy.wire.kv_accounts.account_views import KvGrantList, kv_grant
 
 
 async def create_grant(request: web.Request) -> web.StreamResponse:
@@ -43,7 +43,7 @@ async def revoke_grant(request: web.Request) -> web.StreamResponse:
     grants, id = grants_of(request), request.match_info["grant"]
     if grants.get(id).publisher != request[CALLER].name:
         # As for one that is not there: nobody finds out what another publisher has granted.
-        raise AccountNotFound(f"There is no grant with the id '{id[:64]}'.", param="grant")
+        raise AccountNotFound(f"There is no grant with the id '{shown_id(id)}'.", param="grant")
     grant = await asyncio.to_thread(grants.revoke, id)
     return json_response(kv_grant(grant, market_of(request).currency))
 

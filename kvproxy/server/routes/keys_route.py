@@ -27,8 +27,15 @@ from kvproxy.wire.kv_accounts.account_bodies import (
     NewTenantBody,
     TenantChangeBody,
 )
-from kvproxy.wire.kv_accounts.account_types import KvKey, KvKeyList, KvTenant, KvTenantList
-from kvproxy.wire.kv_accounts.account_views import kv_key, kv_new_key, kv_tenant
+from kvproxy.wire.kv_accounts.account_views import (
+    KvKey,
+    KvKeyList,
+    KvTenant,
+    KvTenantList,
+    kv_key,
+    kv_new_key,
+    kv_tenant,
+)
 
 _NOT_KEPT = {"Cache-Control": "no-store"}
 

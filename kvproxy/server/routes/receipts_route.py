@@ -12,7 +12,7 @@ from kvproxy.receipts.log_checkpoints import MerkleProof
 from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.server.components import CALLER
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.market_parts import receipts_of
+from kvproxy.server.requests.market_access import receipts_of
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.market.periods import parse_moment
 from kvproxy.wire.market.receipt_types import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from kvproxy.errors import RouteNotFound
-from kvproxy.payments.payment_method import PaymentDemand
+from kvproxy.payments.payment_demand import PaymentDemand
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.read_request import read_object

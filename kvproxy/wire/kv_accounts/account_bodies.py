@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kvproxy.accounts.account_changes import MOST_LABEL, KeyOrder
-from kvproxy.accounts.account_values import TENANT_PATTERN, Budget, Period, now_ms
+from kvproxy.accounts.account_values import TENANT_PATTERN, Budget, Period, now_ms, storable
 from kvproxy.accounts.accounts import Credit
 from kvproxy.accounts.grant_values import Grant
 from kvproxy.core import DEFAULT_PERMISSIONS, IsolateBy, Permission, parse_nano
@@ -21,8 +22,16 @@ _MONEY = "^[0-9]{1,10}(\\.[0-9]{1,9})?$"
 
 
 def _checked_money(text: str) -> str:
-    if parse_nano(text) < 0:
-        raise ValueError("must not be negative")
+    # An error never repeats what was sent, which may be no text that an answer can hold.
+    if re.fullmatch(_MONEY, text) is None:
+        raise ValueError("must be an amount as decimal text, like 2.50, not below zero")
+    parse_nano(text)
+    return text
+
+
+def _checked_text(text: str) -> str:
+    if not storable(text):
+        raise ValueError("must be text without NUL and lone surrogates")
     return text
 
 
@@ -128,7 +137,7 @@ class NewGrantBody(_AccountBody):
     id: str | None = Field(
         default=None, min_length=1, max_length=64, description="The reader: a key's id, or a tenant's name."
     )
-    price: str | None = Field(
+    price: Annotated[str, AfterValidator(_checked_text)] | None = Field(
         default=None,
         max_length=40,
         description="Instead of the document's price: `free`, a share of what a read saves like `40%`, or an amount "

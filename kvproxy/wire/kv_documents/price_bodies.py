@@ -13,7 +13,7 @@ MOST_LICENCE = 200
 
 
 class PriceBody(BaseModel):
-    """What a publisher asks for a read of its document, on top of the host's price of a cached token."""
+    """The price that a publisher asks for a read of its document, on top of the host's for a cached token."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

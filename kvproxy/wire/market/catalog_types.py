@@ -1,14 +1,13 @@
-"""Types of the catalog, of the host's own description, and the bodies that ask for quotes and set licences."""
+"""Types of the catalog, of the host's own description, and the body that asks for a quote."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic reads no other on Python 3.11
 
 from kvproxy.core import Visibility
-from kvproxy.wire.kv_documents.document_ref import REF_PATTERN
 from kvproxy.wire.market.quote_types import MoneyBody
 
 
@@ -21,7 +20,7 @@ class ReadPrice(TypedDict):
 
 
 class CheckedBits(TypedDict):
-    """What the last verification measured: positions and pages whose bits are those of a prefill from scratch."""
+    """The last verification: positions and pages whose bits are those of a prefill from scratch."""
 
     exact: bool
     checked: int
@@ -63,7 +62,7 @@ class KvCatalog(TypedDict):
 
 
 class HostDescription(TypedDict):
-    """Who runs the host: what its operator has configured."""
+    """The host as its operator has configured it."""
 
     name: str
     url: str | None
@@ -94,9 +93,6 @@ class WellKnown(TypedDict):
     payment_methods: list[str]
 
 
-_Ref = Annotated[str, Field(json_schema_extra={"pattern": REF_PATTERN})]
-
-
 class QuoteBody(BaseModel):
     """The body that asks for a quote: exactly one of a chat request, a document's reference and a text's sha256.
 
@@ -106,7 +102,9 @@ class QuoteBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     request: dict[str, Any] | None = Field(default=None, description="A body of POST /v1/chat/completions.")
-    document: _Ref | None = Field(default=None, description="A document by reference, as `handbook@3`.")
+    document: str | None = Field(
+        default=None, min_length=1, description="A document by reference, as `handbook@3`."
+    )
     sha256: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
@@ -117,22 +115,3 @@ class QuoteBody(BaseModel):
         ge=1,
         description="Of an answer, with `document` or `sha256`. Default: the configured one.",
     )
-
-
-class LicenceBody(BaseModel):
-    """The body that sets the licence of one's own document, for all of its versions."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    document: str = Field(min_length=1, max_length=128, description="The document's id, without a version.")
-    licence: str = Field(
-        max_length=200, description="An SPDX identifier, an address, or a sentence; empty: none."
-    )
-
-
-class LicenceSet(TypedDict):
-    """The confirmation that a licence is set."""
-
-    object: Literal["kv_licence"]
-    document: str
-    licence: str | None

@@ -22,7 +22,7 @@ from tests.server.doubles import client_of, make_proxy
 from tests.server.markets import BOSS, bearer, market_proxy
 
 DOCUMENT = describe(OPERATIONS, served_name="fake")
-OTHERS_SERVE = {"createEmbedding", "setTerms", "topUp"}
+OTHERS_SERVE = {"createEmbedding", "createQuote", "setTerms", "topUp"}
 """Examples that need an upstream, or a market: tests of their routes send them."""
 WITH_BODY = [o for o in OPERATIONS if o.body is not None and o.id not in OTHERS_SERVE]
 STREAMED = [o for o in WITH_BODY if o.events is not None]

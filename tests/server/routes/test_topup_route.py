@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from mpp.client import Mpp
+from mpp.client.transport import Mpp
 from mpp.methods.evm.client import charge
 from x402 import x402Client
 from x402.http.clients.httpx import x402AsyncTransport

@@ -34,6 +34,8 @@ class FakeChat:
         self.thoughts: str | None = None
         self.refusal: tuple[int, dict[str, Any]] | None = None
         """Status and error that every question gets instead of an answer."""
+        self.quote: dict[str, Any] | None = None
+        """The quote object beside the error of a refusal."""
         self.delay_s = 0.0
         self.models: list[dict[str, Any]] = [{"id": "smollm2-135m"}]
         self.listings = 0
@@ -104,8 +106,8 @@ class FakeChat:
 
 
 @contextmanager
-def running() -> Iterator[FakeChat]:
-    fake = FakeChat()
+def running(fake: FakeChat | None = None) -> Iterator[FakeChat]:
+    fake = fake or FakeChat()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(fake))
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -141,7 +143,8 @@ def _handler(fake: FakeChat) -> type[BaseHTTPRequestHandler]:
             time.sleep(fake.delay_s)
             if fake.refusal is not None:
                 status, error = fake.refusal
-                return self._send(status, json.dumps({"error": error}).encode(), {"x-should-retry": "false"})
+                told = {"error": error} | ({"quote": fake.quote} if fake.quote is not None else {})
+                return self._send(status, json.dumps(told).encode(), {"x-should-retry": "false"})
             if not body.get("stream"):
                 return self._send(200, json.dumps(fake.completion(body)).encode(), fake.headers(False))
             events = [f"data: {json.dumps(chunk)}\n\n" for chunk in fake.chunks(body)]

@@ -13,7 +13,7 @@ from kvproxy.wire.kv_accounts.account_bodies import (
     NewTenantBody,
     TenantChangeBody,
 )
-from kvproxy.wire.kv_accounts.account_types import KvKey, KvKeyList, KvNewKey, KvTenant, KvTenantList
+from kvproxy.wire.kv_accounts.account_views import KvKey, KvKeyList, KvNewKey, KvTenant, KvTenantList
 
 _TAG = "Accounts"
 _KEYS = "/kv/v1/keys"

@@ -6,16 +6,15 @@ from kvproxy.catalog.document_catalog import MOST_PAGE
 from kvproxy.catalog.host_description import WELL_KNOWN
 from kvproxy.errors import (
     ContextTooLong,
-    DocumentNotFound,
     InvalidRequest,
     NotReady,
     PermissionDenied,
     RouteNotFound,
 )
-from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
-from kvproxy.server.openapi.operations.error_groups import BODY, PROMPT
+from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
+from kvproxy.server.openapi.operations.error_groups import PROMPT
 from kvproxy.server.routes import catalog_route
-from kvproxy.wire.market.catalog_types import KvCatalog, LicenceBody, LicenceSet, QuoteBody, WellKnown
+from kvproxy.wire.market.catalog_types import KvCatalog, QuoteBody, WellKnown
 from kvproxy.wire.market.quote_types import KvQuote
 
 _TAG = "Market"
@@ -59,19 +58,6 @@ CATALOG = (
         errors=(InvalidRequest, RouteNotFound),
     ),
     Operation(
-        id="setLicence",
-        method="POST",
-        path=_PATH,
-        handler=catalog_route.set_licence,
-        needs="publish",
-        tag=_TAG,
-        summary="Set the licence of one's own document",
-        body=LicenceBody,
-        answers=(DocumentedAnswer(LicenceSet, description="The licence is set."),),
-        errors=(*BODY, DocumentNotFound, RouteNotFound),
-        example={"document": "handbook", "licence": "CC-BY-4.0"},
-    ),
-    Operation(
         id="createQuote",
         method="POST",
         path="/kv/v1/quote",
@@ -87,11 +73,6 @@ CATALOG = (
         body=QuoteBody,
         answers=(DocumentedAnswer(KvQuote, description="The quote."),),
         errors=(*PROMPT, ContextTooLong, NotReady, PermissionDenied, RouteNotFound),
-        example={
-            "request": {
-                "model": LOCAL_MODEL,
-                "messages": [{"role": "user", "content": "How many days of leave do I have?"}],
-            }
-        },
+        example={"document": "handbook@1", "max_tokens": 200},
     ),
 )

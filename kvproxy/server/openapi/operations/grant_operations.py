@@ -7,7 +7,7 @@ from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parame
 from kvproxy.server.openapi.operations.error_groups import BODY
 from kvproxy.server.routes import grants_route
 from kvproxy.wire.kv_accounts.account_bodies import NewGrantBody
-from kvproxy.wire.kv_accounts.account_types import KvGrant, KvGrantList
+from kvproxy.wire.kv_accounts.account_views import KvGrant, KvGrantList
 
 _TAG = "Grants"
 _PATH = "/kv/v1/grants"

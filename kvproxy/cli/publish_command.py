@@ -1,0 +1,100 @@
+"""`kvproxy publish`: publish a document for all, for those whom a grant lets in, or for this tenant alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from kvproxy.cli.options import HERE, Key, Url, read_text
+
+TextReadersChoice = Literal["discount", "full_price"]
+
+
+publishing = typer.Typer()
+
+
+@publishing.command()
+def publish(
+    file: Annotated[
+        str, typer.Argument(help="A text file in UTF-8 (or UTF-16 with its mark), or - for stdin.")
+    ],
+    document: Annotated[str, typer.Option("--id", help="What readers name it by, e.g. handbook.")],
+    url: Url = HERE,
+    api_key: Key = None,
+    private: Annotated[bool, typer.Option("--private", help="For this API key's tenant alone.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
+    granted: Annotated[bool, typer.Option("--granted", help="For those whom a grant lets in.")] = False,
+    pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")] = None,
+    per_1000: Annotated[
+        str | None, typer.Option("--price-per-1000", help="For a thousand tokens of it, e.g. 0.02.")
+    ] = None,
+    share: Annotated[
+        str | None, typer.Option("--price-share", help="Of what a read saves, e.g. 25%.")
+    ] = None,
+    free: Annotated[bool, typer.Option("--free", help="No price, whatever it was before.")] = False,
+    publisher_share: Annotated[
+        str | None, typer.Option(help="Your part of that price, e.g. 80%.  [what the host gives]")
+    ] = None,
+    text_readers: Annotated[
+        TextReadersChoice | None,
+        typer.Option(help="May who sends the text use the kept KV?  [discount]", show_default=False),
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="What readers may do with answers.")] = None,
+) -> None:
+    """Publish a document and prefill it once."""
+    visibility = _visibility(private=private, public=public, granted=granted)
+    price = _price(per_1000, share, publisher_share, text_readers, free=free)
+    if licence is not None and price is None:
+        raise typer.BadParameter("--licence goes with a price, which may be --free")
+    from kvproxy.client import Client
+    from kvproxy.terminal.progress import Progress
+
+    text = read_text(file)
+    chosen: dict[str, Any] = {"visibility": visibility, "pinned": pin, "price": price, "licence": licence}
+    with Client(url, api_key) as client, Progress(f"publish {document}") as progress:
+        result = client.publish(document, text, **chosen, progress=progress)
+    typer.echo(_line(result))
+
+
+def _visibility(*, private: bool, public: bool, granted: bool) -> str | None:
+    chosen = [name for name, on in (("private", private), ("public", public), ("granted", granted)) if on]
+    if len(chosen) > 1:
+        raise typer.BadParameter(f"{' and '.join(f'--{name}' for name in chosen)} exclude each other")
+    return chosen[0] if chosen else None
+
+
+def _price(
+    per_1000: str | None,
+    share: str | None,
+    publisher_share: str | None,
+    text_readers: str | None,
+    *,
+    free: bool,
+) -> dict[str, str] | None:
+    """Return the price as the API takes it; None where no option names one."""
+    kinds = {"fixed": per_1000 is not None, "share": share is not None, "free": free}
+    named = [kind for kind, on in kinds.items() if on]
+    if len(named) > 1:
+        raise typer.BadParameter("--price-per-1000, --price-share and --free exclude each other")
+    fields = {
+        "per_1000": per_1000,
+        "share": share,
+        "publisher_share": publisher_share,
+        "text_readers": text_readers,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    if not named:
+        if given:
+            raise typer.BadParameter("name a price: --price-per-1000, --price-share or --free")
+        return None
+    return {"kind": named[0], **given}
+
+
+def _line(result: dict[str, Any]) -> str:
+    info = result["info"]
+    done = f"in {result['prefill_s']:.1f} s" if result["created"] else "already published"
+    how = f"{info['visibility']}, pinned" if info.get("pinned") else info["visibility"]
+    names = [s["name"] for s in info.get("spellings", ())]
+    spelled = f", {len(names)} spellings ({', '.join(names)})" if len(names) > 1 else ""
+    return f"{info['id']}@{info['version']}: {info['tokens']:,} tokens{spelled}, {how}, {done}"
