@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.charging.hosting_charges import HOUR_MS, HostingCharges, reprice
+from kvproxy.charging.hosting_charges import HOUR_MS, HostingCharges
 from kvproxy.charging.publish_charges import StoredDocument
+from kvproxy.charging.repriced_rows import repricer
 from kvproxy.charging.storage_hours import book_storage_hours
 from kvproxy.core import Caller
 from kvproxy.database.database import Database
@@ -19,7 +20,7 @@ from kvproxy.errors import Overloaded, PaymentRequired
 from kvproxy.ledger.ledger_check import check
 from kvproxy.ledger.ledger_reading import RowQuery
 from tests.charging.market_setup import ALICE, MarketSetup, market_setup
-from tests.charging.prices import PLENTY, PRICES, TARIFF
+from tests.charging.prices import PLENTY, PRICES
 from tests.documents.models import write_model
 from tests.test_publish import FRAMINGS, TEXT, Shop
 
@@ -39,7 +40,8 @@ async def setup(a_database: Database, tmp_path: Path) -> AsyncIterator[MarketSet
     async with market_setup(a_database, tmp_path) as opened:
         yield opened
         await opened.ledger.booked()
-        assert await asyncio.to_thread(check, a_database, lambda row: reprice(row, TARIFF, {})) == []
+        faults = await asyncio.to_thread(check, a_database, repricer(opened.tariffs, opened.terms))
+        assert faults == []
 
 
 def hosting_of(setup: MarketSetup, clock_ms: int = 10 * HOUR_MS) -> HostingCharges:
@@ -177,3 +179,14 @@ async def test_without_balance_nothing_is_published(setup: MarketSetup, folder: 
         await shop.publisher.publish("rules", TEXT, "public", ALICE)
     assert len(shop.library) == 0 and shop.backend.disk == set()
     shop.registry.close()
+
+
+async def test_a_storage_row_of_another_amount_is_found(setup: MarketSetup) -> None:
+    await setup.credit(PLENTY)
+    await hosting_of(setup).book_hour([BOOK], 9)
+    (row,) = await setup.ledger.rows(RowQuery(kinds=("storage",)))
+    priced = repricer(setup.tariffs, setup.terms)
+    assert priced(row) == row.charge
+    more = priced(replace(row, fingerprint="byte-ms:1"))
+    assert more is not None and more.cost != row.charge.cost
+    assert priced(replace(row, fingerprint="f" * 64)) is None
