@@ -52,7 +52,7 @@ def proxy() -> Iterator[Endpoint]:
     if given:
         yield _endpoint(given.rstrip("/").removesuffix("/v1"), os.environ.get("KVPROXY_MODEL"))
         return
-    with tempfile.TemporaryDirectory(prefix="kvproxy-example-") as folder, _started(Path(folder)) as url:
+    with tempfile.TemporaryDirectory(prefix="kvproxy-example-") as folder, started(Path(folder)) as url:
         yield _endpoint(url, None)
 
 
@@ -84,14 +84,15 @@ def _no_http_proxy_to(url: str) -> None:
 
 
 @contextmanager
-def _started(folder: Path) -> Iterator[str]:
+def started(folder: Path, *options: str) -> Iterator[str]:
+    """A proxy of its own with everything in `folder`, and its URL. `options` are more of `kvproxy serve`."""
     announced, log_path = folder / "url", folder / "proxy.log"
     model = os.environ.get("KVPROXY_MODEL") or BUNDLED_MODEL
-    command = [*_command(), "serve", "--model", model, "--port", "0"]
-    command += ["--store", str(folder / "store"), "--announce-file", str(announced)]
+    serve = [*command(), "serve", "--model", model, "--port", "0"]
+    serve += ["--store", str(folder / "store"), "--announce-file", str(announced), *options]
     print(f"starting a proxy with {model}", file=sys.stderr)
     with log_path.open("wb") as log, _terminated_is_interrupted():
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(serve, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             _wait(process, announced, log_path)
             yield announced.read_text(encoding="utf-8").strip()
@@ -114,7 +115,8 @@ def _wait(process: subprocess.Popen[bytes], announced: Path, log_path: Path) -> 
         time.sleep(0.05)
 
 
-def _command() -> list[str]:
+def command() -> list[str]:
+    """The command line's program, as `KVPROXY_COMMAND` names it or as it is installed."""
     given = os.environ.get("KVPROXY_COMMAND")
     if given:
         return shlex.split(given)

@@ -181,7 +181,7 @@ class DocumentSettings(_Section):
     """Published documents: the framings and spellings that are prefilled, and the defaults of publishing."""
 
     framings: tuple[FramingSettings, ...] = (FramingSettings(place="system"), FramingSettings(place="user"))
-    default_visibility: Literal["public", "private"] = "public"
+    default_visibility: Literal["public", "granted", "private"] = "public"
     max_text: Bytes = 8 * 2**20
     spellings: Literal["auto", "exact"] = "auto"
     """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
-from kvproxy.backends.base import EngineInfo
+from kvproxy.backends.base import EngineInfo, Generation
 from kvproxy.core import Prompt, Sampling
 from kvproxy.errors import ContextTooLong
 from kvproxy.events import Event, Started
@@ -67,3 +67,32 @@ async def first_event(events: AsyncGenerator[Event, None], clock: Timings) -> St
     except BaseException:
         await events.aclose()
         raise
+
+
+async def all_choices(
+    events: AsyncGenerator[Event, None],
+    started: Started,
+    generation: Generation,
+    n: int,
+    further: Callable[[Generation], AsyncGenerator[Event, None]],
+    clock: Timings,
+) -> tuple[list[AsyncGenerator[Event, None]], list[bool]]:
+    """Start the choices after the first; return all, and ``Started.parsed`` of each. A failure closes them.
+
+    Example:
+        ``choices, parsed = await all_choices(events, started, generation, 2, backend.generate, Timings())``
+    """
+    choices, parsed = [events], [started.parsed]
+    try:
+        for index in range(1, n):
+            # The prompt's pages are in memory by now, so each further choice costs its answer only, unless
+            # the client asked that no pages be kept.
+            varied = vary_sampling(generation.sampling, index)
+            id = f"{generation.request_id}-{index}"
+            choices.append(further(replace(generation, request_id=id, sampling=varied, progress=None)))
+            parsed.append((await first_event(choices[-1], clock)).parsed)
+    except BaseException:
+        for choice in choices:
+            await choice.aclose()
+        raise
+    return choices, parsed

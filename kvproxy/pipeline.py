@@ -30,7 +30,7 @@ from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
-from kvproxy.generations import first_event, fit_sampling, most_tokens, vary_sampling
+from kvproxy.generations import all_choices, first_event, fit_sampling, most_tokens
 from kvproxy.runtime.off_loop import off_loop_if_large
 from kvproxy.telemetry.metrics import Meter, Metrics
 from kvproxy.telemetry.request_timer import Timings
@@ -164,8 +164,7 @@ class Pipeline:
         Example: ``reply = await pipeline.serve(chat, caller, "chatcmpl-1", Timings())``
         """
         local = self._ready(request.model)
-        if bill is None:
-            bill = Bill(NoCharging(), caller, request_id, Offer())
+        bill = bill or Bill(NoCharging(), caller, request_id, Offer())
         with local.claim(caller, request.n) as own:
             return await self._serve(local, request, caller, request_id, clock, claim or own, bill)
 
@@ -198,19 +197,7 @@ class Pipeline:
             started = await first_event(events, clock)
             if started.parsed:
                 further = partial(self._misses.miss, call=call)
-        choices, parsed = [events], [started.parsed]
-        try:
-            for index in range(1, request.n):
-                # The prompt's pages are in memory by now, so each further choice costs its answer only, unless
-                # the client asked that no pages be kept.
-                varied = vary_sampling(generation.sampling, index)
-                again = replace(generation, request_id=f"{id}-{index}", sampling=varied, progress=None)
-                choices.append(further(again))
-                parsed.append((await first_event(choices[-1], clock)).parsed)
-        except BaseException:
-            for choice in choices:
-                await choice.aclose()
-            raise
+        choices, parsed = await all_choices(events, started, generation, request.n, further, clock)
         exact, ttft_s = local.info.exact, clock.elapsed_s
         meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
         line.begin(started, lambda: meter.generated)
@@ -223,9 +210,7 @@ class Pipeline:
         self, info: EngineInfo, request: Request, caller: Caller, id: str, claim: PlacesClaim, bill: Bill
     ) -> Generation:
         """Compose the prompt; return the request's first choice. A quarantined document is prefilled afresh."""
-        prompt = bill.composed(id)
-        if prompt is None:
-            prompt = await self._composer.compose_async(request, caller, info.max_context)
+        prompt = bill.composed(id) or await self._composer.compose_async(request, caller, info.max_context)
         sampling = fit_sampling(prompt, request.sampling, info, self._default_max_tokens)
         most = sampling.max_tokens or info.room(len(prompt.token_ids))
         return Generation(

@@ -31,7 +31,8 @@ from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import PublishedPages
 from kvproxy.publishing.restoration import Restoration
 from kvproxy.publishing.stored_documents import stored_documents
-from kvproxy.publishing.text_preparation import MARGIN, prepare_text
+from kvproxy.publishing.text_preparation import MARGIN as MARGIN
+from kvproxy.publishing.text_preparation import prepare_text
 from kvproxy.runtime.run_to_completion import run_to_completion
 
 

@@ -19,8 +19,7 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import DocumentNotFound, DocumentRejected, Overloaded, PermissionDenied, StorageFull
-from kvproxy.publish import Publisher
-from kvproxy.publishing.text_preparation import MARGIN
+from kvproxy.publish import MARGIN, Publisher
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from tests.documents.models import write_model
 

@@ -29,7 +29,7 @@ def plot_economics(plot: EconomicPlot, file: Path) -> None:
         "axes.spines.right": False,
     }
     with rc_context(settings):  # type: ignore[arg-type]  # its stub wants the names of settings as literals
-        figure = Figure(figsize=(10.5, 4.4), layout="constrained")
+        figure = Figure(figsize=(10.5, 4.8), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
         _curves(left, plot)
         _bars(right, plot)
@@ -60,7 +60,8 @@ def _curves(axes: Any, plot: EconomicPlot) -> None:
     axes.set_ylabel(plot.currency)
     axes.set_title("What N reads come to", fontsize=11)
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="upper left")
+    # Below the axes: the lines leave no corner that holds four names at every price.
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, fontsize=9)
 
 
 def _bars(axes: Any, plot: EconomicPlot) -> None:

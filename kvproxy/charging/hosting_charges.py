@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
-from kvproxy.charging.market_parts import BudgetLookup, HoldingLedger, PriceHistory
+from kvproxy.charging.charging_parts import BudgetLookup, HoldingLedger, PriceHistory
 from kvproxy.charging.publish_charges import PublishCharge, StoredDocument
 from kvproxy.core import Caller, Charge, MeteredTokens
 from kvproxy.errors import PaymentRequired, QuotaExceeded

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvproxy.charging.charge_requests import Order
-from kvproxy.charging.market_charge import MarketCharge
-from kvproxy.charging.market_parts import (
+from kvproxy.charging.charging_parts import (
     BudgetLookup,
     GrantLookup,
     HoldingLedger,
@@ -19,6 +18,7 @@ from kvproxy.charging.market_parts import (
     RequestPayments,
     TermsLookup,
 )
+from kvproxy.charging.market_charge import MarketCharge
 from kvproxy.charging.prefill_rates import PrefillRates
 from kvproxy.charging.priced_order import PricedOrder, price_order, quote_basis
 from kvproxy.charging.reader_terms import ReaderTerms

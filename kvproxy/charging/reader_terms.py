@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from kvproxy.charging.market_parts import GrantLookup, TermsLookup
+from kvproxy.charging.charging_parts import GrantLookup, TermsLookup
 from kvproxy.core import Span
 from kvproxy.errors import NotFound
 from kvproxy.tariffs import FREE, DocumentTerms

@@ -132,7 +132,7 @@ class Bill:
         return self._composed.pop(id, None)
 
     def line(self, prompt_tokens: int, spans: tuple[Span, ...] = (), *, upstream: bool = False) -> BillLine:
-        """Begin a line for one prompt."""
+        """Begin a line for one prompt. Example: ``line = bill.line(3800, prompt.documents)``."""
         line = BillLine(prompt_tokens, spans, upstream=upstream)
         self._lines.append(line)
         return line

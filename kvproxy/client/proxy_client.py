@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
 from kvproxy.client.document_answer import DocumentAnswer, document_answer
+from kvproxy.client.document_path import document_path
+from kvproxy.client.market_calls import MarketCalls
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
 from kvproxy.client.sync_events import event_objects
 from kvproxy.client.topups import Payer, topped_up
@@ -20,11 +21,8 @@ Progress = Callable[[int, int], None]
 DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
-_NO_NAMES = frozenset(("", ".", ".."))
-"""Segments that are gone once a path is normalised."""
 
-
-class Client:
+class Client(MarketCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
@@ -113,20 +111,6 @@ class Client:
         Example: ``client.document("handbook", text=True)["text"]``.
         """
         return self._json("GET", document_path(ref), params={"text": "true"} if text else None)
-
-    def terms(self, document: str) -> dict[str, Any]:
-        """Return a document's ``current`` terms and their ``history``. Example: ``client.terms("handbook")``."""
-        return self._json("GET", f"{document_path(document)}/terms")
-
-    def set_terms(
-        self, document: str, price: Mapping[str, str], licence: str | None = None
-    ) -> dict[str, Any]:
-        """Set the price of an own document from now on; without ``licence`` that stays. Returns as `terms` does.
-
-        Example: ``client.set_terms("handbook", {"kind": "fixed", "per_1000": "0.02", "text_readers": "full_price"})``.
-        """
-        body = {"price": dict(price)} | ({} if licence is None else {"licence": licence})
-        return self._exchange("POST", f"{document_path(document)}/terms", body=body)[0]
 
     def delete(self, ref: str) -> None:
         """Delete all versions of a document (``"handbook"``), or one (``"handbook@3"``), at once for new readers.
@@ -296,19 +280,6 @@ class Client:
         return RequestFailed(
             f"{self._root} answered {response.status_code}, but not as a kvproxy does; is there one at this address?"
         )
-
-
-def document_path(ref: str) -> str:
-    """Return the path of a document.
-
-    A name that could be taken for a way to another document, as ``a/../b``, travels as one segment: neither httpx nor
-    a proxy on the way then makes ``b`` of it.
-    """
-    segments = ref.split("/")
-    if len(segments) == 1 and ref in _NO_NAMES:
-        raise RequestFailed(f"'{ref}' names no document")
-    plain = _NO_NAMES.isdisjoint(segments)
-    return "/kv/v1/documents/" + quote(ref, safe="@/" if plain else "@")
 
 
 def _tell(progress: Progress, data: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ def plot_of_document(case: DocumentCase) -> EconomicPlot:
     bars = [EgressBar("this document", float(egress / cold))] if cold else []
     if case.times is not None and cold:
         ratio = case.times.prefill_s / case.times.disk_s
-        curves.append(CostCurve("hosted, list price by measured compute", cold, cold / ratio))
+        curves.append(CostCurve("hosted, list price x measured compute", cold, cold / ratio))
         bars.append(EgressBar("lossless, measured", float(egress * case.times.lossless / cold)))
     bars += _hybrid_bars(egress / cold) if cold else []
     title = f"{case.name}, {case.tokens:,} tokens"

@@ -37,7 +37,8 @@ class ReadTimes:
     publish_s: Fraction
     disk_s: Fraction
     """Time to the first token of a read whose pages come from disk; loading is a part of it."""
-    load_s: Fraction
+    load_s: Fraction | None
+    """None in measurements of earlier versions."""
     resident_s: Fraction
     lossless: Fraction
     source: str
@@ -120,7 +121,7 @@ def _between(below: Mapping[str, Any], above: Mapping[str, Any], tokens: int, ma
         prefill_s=at("prefill_s"),
         publish_s=at("publish_s"),
         disk_s=at("from_disk_s"),
-        load_s=at("load_s"),
+        load_s=at("load_s") if "load_s" in below and "load_s" in above else None,
         resident_s=at("resident_s"),
         lossless=at("lossless_of_plain"),
         source=f"kvproxy bench paper, {machine}, {how}",

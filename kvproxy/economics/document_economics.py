@@ -14,12 +14,13 @@ from kvproxy.economics.read_costs import (
     machine_nano,
     needed_part,
     prefill_nano,
-    storage_day_nano,
 )
-from kvproxy.tariffs import Tariff, charge, publishing_charge
+from kvproxy.tariffs import Tariff, charge, publishing_charge, storage_charge
 
 HYBRID_FACTORS = (13, 36)
 """How many times less KV for a token hybrid models keep, which have full attention in few of their layers."""
+
+DAY_MS = 86_400_000
 
 DENSE_NOTE = (
     "Of dense attention. Hybrid models, with full attention in few of their layers, keep 13 to 36 times less KV for a "
@@ -39,15 +40,18 @@ def document_report(case: DocumentCase) -> EconomicReport:
 
 def read_charge(case: DocumentCase) -> Charge:
     """Return what one read of the whole document costs by the tariff, as the ledger would book it."""
-    tariff = Tariff.of(case.prices.currency, 0, {"m": case.tariff})
     read = DocumentTokens(case.name, "", "publisher", case.tokens, case.terms.id)
     metered = MeteredTokens("m", case.tokens, case.tokens, 0, (read,))
-    return charge(metered, tariff, {case.terms.id: case.terms})
+    return charge(metered, _tariff(case), {case.terms.id: case.terms})
 
 
 def publishing_nano(case: DocumentCase) -> int:
     """Return the price of publishing the document once."""
-    return publishing_charge("m", case.tokens, Tariff.of(case.prices.currency, 0, {"m": case.tariff})).cost
+    return publishing_charge("m", case.tokens, _tariff(case)).cost
+
+
+def _tariff(case: DocumentCase) -> Tariff:
+    return Tariff.of(case.prices.currency, 0, {"m": case.tariff})
 
 
 def _inputs(case: DocumentCase) -> EconomicSection:
@@ -63,7 +67,8 @@ def _compute(case: DocumentCase, times: ReadTimes) -> EconomicSection:
     lines, n = SectionLines(times.source, "measured"), case.readers
     cold = lines.add("prefill", times.prefill_s, "seconds", "time to the first token, cold")
     disk = lines.add("read from disk", times.disk_s, "seconds", "time to the first token, pages from disk")
-    lines.add("of it loading", times.load_s, "seconds", "pages from disk to the pool")
+    if times.load_s is not None:
+        lines.add("of it loading", times.load_s, "seconds", "pages from disk to the pool")
     lines.add("read from memory", times.resident_s, "seconds", "time to the first token, pages in the pool")
     once = lines.add("publishing", times.publish_s, "seconds", "prefill once, and write the pages")
     lines.add("cheaper from disk", cold / disk, "times", "prefill / read from disk")
@@ -149,24 +154,21 @@ def _shipped(case: DocumentCase) -> EconomicSection:
         "price of a token / price of a byte",
     )
     if case.times is not None:
-        measured = case.times.lossless
-        lines.add(
-            "lossless size, measured",
-            100 * measured,
-            "percent",
-            "zlib over byte planes",
-            "measured",
-            source=case.times.source,
-        )
-        shrunk = egress * measured
-        lines.add(
-            "shipped lossless, of the prefill it saves",
-            shrunk / saved if saved else None,
-            "times",
-            "egress x lossless size / a cold read",
-            "list price and measured",
-        )
+        _lossless(lines, case.times, egress, saved)
     return lines.section("Shipped to the reader", DENSE_NOTE)
+
+
+def _lossless(lines: SectionLines, times: ReadTimes, egress: Fraction, saved: Fraction) -> None:
+    part, source = times.lossless, times.source
+    name = "lossless size, measured"
+    lines.add(name, 100 * part, "percent", "zlib over byte planes", "measured", source=source)
+    lines.add(
+        "shipped lossless, of the prefill it saves",
+        egress * part / saved if saved else None,
+        "times",
+        "egress x lossless size / a cold read",
+        "list price and measured",
+    )
 
 
 def _at_the_tariff(case: DocumentCase) -> EconomicSection:
@@ -208,7 +210,7 @@ def _storage(case: DocumentCase) -> EconomicSection:
     read = read_charge(case)
     day = lines.add(
         "storage of a day",
-        storage_day_nano(case.kv_bytes, case.tariff.storage_mb_hour),
+        storage_charge("m", case.kv_bytes * DAY_MS, _tariff(case)).cost,
         "money",
         f"{case.kv_bytes:,} B / 10^6 x 24 h x storage_mb_hour",
     )

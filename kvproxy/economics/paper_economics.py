@@ -135,26 +135,12 @@ def _shipped(paper: PaperInputs, prices: MarketPrices) -> EconomicSection:
         f"{paper.tokens:,} x {short(Fraction(prices.input, NANO))} / 10^6",
         "list price",
     )
-    for name, size, formula, stated in (
-        ("", paper.artifact_bytes, "0.54 GB", "$0.049"),
-        (", 0.148 MB a token", paper.bytes_per_token * paper.tokens, "0.148 MB x 3,774 = 0.5586 GB", ""),
-        (
-            ", Qwen3-4B's shape",
-            QWEN3_4B_BYTES_PER_TOKEN * paper.tokens,
-            "2 x 36 layers x 8 heads x 128 x 2 B x 3,774 = 0.5565 GB",
-            "",
-        ),
-    ):
+    for name, size, formula, stated in _sizes(paper):
         egress = egress_nano(size, prices.egress_gb)
-        lines.add(f"egress of a read{name}", egress, "money", f"{formula} x {rate}", "list price", stated)
-        lines.add(
-            f"of the prefill it saves{name}",
-            egress / saved,
-            "times",
-            "egress of a read / a cold read",
-            "list price",
-            "" if name else "2.6x",
-        )
+        lines.add(f"egress of a read{name}", egress, "money", f"{formula} x {rate}", stated=stated)
+        beside = "" if name else "2.6x"
+        factor = f"of the prefill it saves{name}"
+        lines.add(factor, egress / saved, "times", "egress of a read / a cold read", stated=beside)
     egress = egress_nano(paper.artifact_bytes, prices.egress_gb)
     lines.add("N reads shipped", paper.readers * egress, "money", "N x egress of a read", "list price")
     part = needed_part(saved, egress)
@@ -173,6 +159,21 @@ def _shipped(paper: PaperInputs, prices: MarketPrices) -> EconomicSection:
         "Does not multiply out: 0.148 MB for a token makes 0.559 GB (0.545 where 1,024 MB are a GB), not 0.54, and "
         "2.66x. Qwen3-4B's shape has 147,456 B for a token: 0.556 GB, $0.0501, 2.65x.",
     )
+
+
+def _sizes(paper: PaperInputs) -> list[tuple[str, int, str, str]]:
+    """Sizes of the document's KV: as stated, from the stated size of a token, and from the model's shape."""
+    shape = "2 x 36 layers x 8 heads x 128 x 2 B x 3,774 = 0.5565 GB"
+    return [
+        ("", paper.artifact_bytes, "0.54 GB", "$0.049"),
+        (
+            ", 0.148 MB a token",
+            paper.bytes_per_token * paper.tokens,
+            "0.148 MB x 3,774 = 0.5586 GB",
+            "",
+        ),
+        (", Qwen3-4B's shape", QWEN3_4B_BYTES_PER_TOKEN * paper.tokens, shape, ""),
+    ]
 
 
 def _hybrid(paper: PaperInputs, prices: MarketPrices) -> EconomicSection:

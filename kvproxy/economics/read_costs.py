@@ -19,11 +19,6 @@ def egress_nano(kv_bytes: Fraction | int, gb_nano: int) -> Fraction:
     return Fraction(kv_bytes) * gb_nano / BYTES_PER_GB
 
 
-def storage_day_nano(kv_bytes: int, mb_hour_nano: Fraction | int) -> Fraction:
-    """Price of keeping ``kv_bytes`` for a day at ``mb_hour_nano`` for 10^6 bytes and an hour."""
-    return Fraction(kv_bytes, MILLION) * 24 * mb_hour_nano
-
-
 def mb_hour_nano(gb_month_nano: int) -> Fraction:
     """Price of a MB-hour, from that of a GB kept for a month of 730 hours."""
     return Fraction(gb_month_nano, 1000 * HOURS_PER_MONTH)

@@ -167,3 +167,5 @@ class Balance:
     """Nano-units held by requests that are running in this process."""
     credit: int | None
     """The nano-units by which the balance may fall below zero; None: without limit."""
+    earned: int = 0
+    """The balance of the tenant's account as a publisher."""

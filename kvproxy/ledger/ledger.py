@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from kvproxy.database.database import Database
 from kvproxy.ledger.batch_booking import OnBooked
-from kvproxy.ledger.bookings import Balance, CreditKind, HoldRequest, LedgerRow
+from kvproxy.ledger.bookings import Balance, CreditKind, HoldRequest, LedgerRow, publisher_account
 from kvproxy.ledger.database_faults import away
 from kvproxy.ledger.hold import Hold
 from kvproxy.ledger.insufficient_balance import LeasesAskedBack
@@ -22,7 +22,7 @@ from kvproxy.ledger.lease_sql import read_funds, tenant_credit
 from kvproxy.ledger.ledger_clerk import LedgerClerk, LedgerPlan
 from kvproxy.ledger.ledger_reading import Aggregate, AggregateQuery, RowQuery, read_rows, read_sums
 from kvproxy.ledger.ledger_writer import LedgerWriter
-from kvproxy.ledger.transfers import Credit, book_credit, book_refund, find_row
+from kvproxy.ledger.transfers import NewCredit, book_credit, book_refund, find_row, read_balance
 
 JOURNAL_FOLDER = "ledger"
 """The folder of the journals in the store's folder."""
@@ -125,7 +125,7 @@ class Ledger:
         Example:
             ``await ledger.credit("alice", 5 * NANO, "admin", "invoice 17", id="invoice-17")``
         """
-        credit = Credit(tenant, nano, kind, id, reference, self.currency)
+        credit = NewCredit(tenant, nano, kind, id, reference, self.currency)
         return await self._write(lambda: book_credit(self._database, credit, self._plan.clock_ms()))
 
     async def refund(self, row_id: str, reason: str) -> LedgerRow:
@@ -144,9 +144,12 @@ class Ledger:
     async def balance(self, tenant: str) -> Balance:
         """Return a tenant's balance, what of it running requests hold, and its credit. Raises Unavailable."""
         await self.booked()
-        funds = await self._read(lambda db: read_funds(db, tenant, self._plan.credit_of))
-        purse = self._clerk.holds.purse(tenant)
-        return Balance(funds.balance, purse.held, funds.credit)
+        return await self._read(lambda db: self._balance(db, tenant))
+
+    def _balance(self, db: Connection, tenant: str) -> Balance:
+        funds = read_funds(db, tenant, self._plan.credit_of)
+        held = self._clerk.holds.purse(tenant).held
+        return Balance(funds.balance, held, funds.credit, read_balance(db, publisher_account(tenant)))
 
     async def rows(self, query: RowQuery) -> list[LedgerRow]:
         """Return one page of rows, with those of requests that were settled before. Raises Unavailable."""

@@ -18,7 +18,7 @@ from kvproxy.database.tables.ledger_tables import (
     LEDGER_READS,
     LEDGER_ROWS,
 )
-from kvproxy.ledger.booking_sql import entry_values, read_values, row_values
+from kvproxy.ledger.booking_sql import ChainEnd, entry_values, read_values, row_values
 from kvproxy.ledger.bookings import LedgerRow
 from kvproxy.ledger.row_body import GENESIS, body_of, entries_of, payer_of, read_row, row_hash, taken_back
 from kvproxy.ledger.transfers import find_row
@@ -65,6 +65,13 @@ def find_faults(database: Database, reprice: Reprice | None = None) -> Iterator[
     with database.snapshot() as db:
         yield from _chain_faults(db, reprice)
         yield from _balance_faults(db)
+
+
+def chain_end(database: Database) -> ChainEnd:
+    """Return the noted end of the chain; 0 and zeros for a ledger that has not begun."""
+    with database.snapshot() as db:
+        head = db.execute(select(LEDGER_HEAD.c.seq, LEDGER_HEAD.c.hash)).one_or_none()
+    return ChainEnd(0, GENESIS) if head is None else ChainEnd(head.seq, head.hash)
 
 
 @dataclass(slots=True)
@@ -200,7 +207,9 @@ def _content_faults(db: Connection, row: LedgerRow, reprice: Reprice | None) -> 
         return
     if expected != row.entries:
         yield "its entries do not follow from its charge"
-    if reprice is not None and row.charge.tariff:
+    if (
+        reprice is not None and row.charge.tariff and row.kind != "storage"
+    ):  # its bytes and hours are not in the row
         charge = reprice(row)
         if charge is None:
             yield f"its tariff '{row.charge.tariff}', or the terms of one of its documents, is not known"

@@ -24,7 +24,6 @@ from kvproxy.ledger.insufficient_balance import LeasesAskedBack, insufficient_ba
 from kvproxy.ledger.journal import Journal, JournalFile, ProcessLock
 from kvproxy.ledger.journal_records import write_record
 from kvproxy.ledger.lease_sql import (
-    AccountFunds,
     CreditOf,
     RegisteredProcess,
     add_lease,
@@ -274,11 +273,6 @@ class LedgerClerk:
     def _register(self, db: Connection) -> None:
         if not beat_once(db, self.process):
             add_process(db, RegisteredProcess(self.process, this_host(), str(self._folder.resolve()), 1))
-
-    def funds(self, tenant: str) -> AccountFunds:
-        """Return what a tenant has, as the database says; what is settled and not booked is still in it."""
-        with away(), self._database.snapshot() as db:
-            return read_funds(db, tenant, self._plan.credit_of)
 
     def close(self) -> None:
         """Book everything and leave the ledger; what cannot be booked now stays in the journal. Idempotent."""

@@ -28,7 +28,7 @@ MOST_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
+class NewCredit:
     """Money that is added to a tenant's balance."""
 
     tenant: str
@@ -40,11 +40,11 @@ class Credit:
     currency: str = "USD"
 
 
-def book_credit(database: Database, credit: Credit, at_ms: int) -> int:
+def book_credit(database: Database, credit: NewCredit, at_ms: int) -> int:
     """Book a credit, unless its id is booked; return the tenant's balance. Raises InvalidRequest and AlreadyUsed.
 
     Example:
-        ``book_credit(database, Credit("alice", 5 * NANO, "admin", id="invoice-17"), now_ms)``
+        ``book_credit(database, NewCredit("alice", 5 * NANO, "admin", id="invoice-17"), now_ms)``
     """
     _check_credit(credit)
     source, account = SOURCES[credit.kind], reader_account(credit.tenant)
@@ -64,17 +64,17 @@ def book_credit(database: Database, credit: Credit, at_ms: int) -> int:
         before = find_row(db, content.id)
         if before is None:
             for entry in content.entries:
-                if abs(_balance(db, entry.account) + entry.nano) > MOST_NANO:
+                if abs(read_balance(db, entry.account) + entry.nano) > MOST_NANO:
                     raise InvalidRequest(
                         f"The balance would pass {format_nano(MOST_NANO)} {credit.currency}."
                     )
             append_rows(db, end, [content])
         elif before.entries != content.entries:
             raise AlreadyUsed(f"The credit '{credit.id}' was booked before, with another amount or tenant.")
-        return _balance(db, account)
+        return read_balance(db, account)
 
 
-def _check_credit(credit: Credit) -> None:
+def _check_credit(credit: NewCredit) -> None:
     if not 0 < credit.nano <= MOST_NANO:
         raise InvalidRequest(f"A credit is more than 0 and at most {format_nano(MOST_NANO)}.", param="amount")
     for name, value in (("tenant", credit.tenant), ("id", credit.id)):
@@ -135,7 +135,8 @@ def find_row(db: Connection, id: str) -> LedgerRow | None:
     return None if found is None else read_row(found.body, found.previous, found.hash)
 
 
-def _balance(db: Connection, account: str) -> int:
+def read_balance(db: Connection, account: str) -> int:
+    """Return an account's balance; 0 for one without entries."""
     return (
         db.execute(select(LEDGER_BALANCES.c.nano).where(LEDGER_BALANCES.c.account == account)).scalar() or 0
     )

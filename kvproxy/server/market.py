@@ -11,6 +11,7 @@ from kvproxy.catalog.document_catalog import Catalog
 from kvproxy.catalog.host_description import MarketHost
 from kvproxy.catalog.quote_maker import QuoteMaker
 from kvproxy.catalog.signed_quotes import Quotes
+from kvproxy.ledger.ledger import Ledger
 from kvproxy.payments.payment_registry import Payments
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.receipts.issued_receipts import Receipts
@@ -24,7 +25,7 @@ class Market:
     grants: Grants | None = None
     tariffs: Any = None  # of kvproxy.tariffs
     terms: Any = None  # of kvproxy.tariffs
-    ledger: Any = None  # of kvproxy.ledger
+    ledger: Ledger | None = None
     host_keys: HostKeys | None = None
     receipts: Receipts | None = None
     quotes: Quotes | None = None

@@ -156,7 +156,7 @@ def _open_database(config: Config) -> Database:
 
 
 def _read_prices(config: Config, database: Database) -> tuple[Tariffs, TermsBook]:
-    tariffs = Tariffs(database)
+    tariffs = Tariffs(database, in_force=config.tariff is not None)
     tariffs.refresh()
     if config.tariff is not None:
         tariffs.record_file(read_tariff_file(config.tariff, file_context(config)))

@@ -25,9 +25,14 @@ class Tariffs:
     """Tariffs by time and by id. ``at``, ``by_id`` and ``history`` are lookups in memory, safe on the event loop and
     from any thread; the other methods use the database and block."""
 
-    def __init__(self, database: Database) -> None:
-        """Keep the database. Nothing is read: call ``refresh``."""
+    def __init__(self, database: Database, *, in_force: bool = True) -> None:
+        """Keep the database. Nothing is read: call ``refresh``.
+
+        ``in_force`` False: the host asks for nothing any more, and ``at`` says so; what was charged by a tariff keeps
+        it under its id.
+        """
         self._database = database
+        self._in_force = in_force
         self._loading = threading.Lock()
         self._history = TariffHistory()
 
@@ -38,7 +43,7 @@ class Tariffs:
 
     def at(self, ms: int) -> Tariff | None:
         """Return the tariff that is valid at ``ms``; None before the first one: then requests are free."""
-        return self._history.at(ms)
+        return self._history.at(ms) if self._in_force else None
 
     def by_id(self, tariff_id: str) -> Tariff | None:
         """Return a tariff that was recorded at any time; None for an unknown id."""

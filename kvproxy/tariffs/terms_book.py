@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -19,9 +18,6 @@ from kvproxy.tariffs.tariff_file import format_time
 from kvproxy.tariffs.tariff_history import now_in_ms
 from kvproxy.tariffs.terms_rows import ChosenTerms, keep_terms, read_choices, read_terms
 
-_REMEMBERED = 4096
-"""Terms that are valid for no document any more, and were asked for by their id lately."""
-
 
 class TermsBook:
     """Terms by document and by id. ``terms`` and ``known`` are lookups in memory, safe on the event loop and from any
@@ -34,8 +30,10 @@ class TermsBook:
         self._tariffs = tariffs
         self._lock = threading.Lock()
         self._seq = 0
+        self._counted = 0
         self._chosen: dict[tuple[str, str], list[ChosenTerms]] = {}
-        self._by_id: OrderedDict[str, DocumentTerms] = OrderedDict({FREE.id: FREE})
+        # All terms of the table: publishers share most of theirs, and each is a few hundred bytes.
+        self._by_id: dict[str, DocumentTerms] = {FREE.id: FREE}
 
     def terms(self, document_id: str, publisher: str, at_ms: int | None = None) -> DocumentTerms:
         """Return the terms of a document, all versions, now or at a later moment: the publisher's, else the tariff's.
@@ -65,29 +63,25 @@ class TermsBook:
         return self._seq
 
     def known(self, terms_id: str) -> DocumentTerms | None:
-        """Return terms that are in memory: those of all documents and tariffs, and those asked for lately."""
-        with self._lock:
-            found = self._by_id.get(terms_id)
-        if found is not None:
-            return found
-        records = self._tariffs.history.records
-        return next((r.tariff.documents for r in records if r.tariff.documents.id == terms_id), None)
+        """Return terms that are in memory: all that were recorded, as of the last refresh."""
+        return self._by_id.get(terms_id)
 
     def by_id(self, terms_id: str) -> DocumentTerms | None:
-        """Return terms that were valid at any time; None for an unknown id. Asks the database for old ones."""
+        """Return terms that were recorded at any time; None for an unknown id. Asks the database for terms that were
+        recorded since the last refresh."""
         found = self.known(terms_id)
         if found is None:
             with self._database.snapshot() as db:
                 found = read_terms(db, terms_id)
             if found is not None:
-                self._remember(terms_id, found)
+                self._by_id[terms_id] = found
         return found
 
     def keep(self, terms: DocumentTerms) -> str:
         """Record terms that no document has, such as a grant's, and return their id."""
         with self._database.transaction() as db:
             found = keep_terms(db, terms)
-        self._remember(found, terms)
+        self._by_id[found] = terms
         return found
 
     def set_terms(
@@ -143,6 +137,11 @@ class TermsBook:
     def refresh(self) -> None:
         """Read what other processes have recorded."""
         with self._database.snapshot() as db:
+            if (count := db.execute(select(func.count()).select_from(TERMS)).scalar_one()) != self._counted:
+                for terms_id, body in db.execute(select(TERMS.c.id, TERMS.c.body)):
+                    if terms_id not in self._by_id:
+                        self._by_id[terms_id] = DocumentTerms.from_json(json.loads(body))
+                self._counted = count
             if db.execute(select(func.max(DOCUMENT_TERMS.c.seq))).scalar() not in (None, self._seq):
                 self._load(db)
 
@@ -172,13 +171,6 @@ class TermsBook:
         chosen.insert(bisect_right(chosen, choice.valid_from_ms, key=_beginning), choice)
         over = bisect_right(chosen, now, key=_beginning) - 1
         self._chosen[key] = chosen[max(0, over) :]
-
-    def _remember(self, terms_id: str, terms: DocumentTerms) -> None:
-        with self._lock:
-            self._by_id[terms_id] = terms
-            self._by_id.move_to_end(terms_id)
-            while len(self._by_id) > _REMEMBERED + len(self._chosen):
-                self._by_id.popitem(last=False)
 
 
 def _beginning(choice: ChosenTerms) -> int:

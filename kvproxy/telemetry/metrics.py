@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from kvproxy.core import Charge, Decision, MeteredTokens, Miss, MissReason
 from kvproxy.events import Event, Finished, Started, TextDelta
+from kvproxy.telemetry.bill_counters import BillCounters
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -166,17 +167,7 @@ class Metrics:
             ("source",),
         )
         self._generation_tokens = counter("kvproxy_generation_tokens", "Tokens of answers")
-        self._bills = counter(
-            "kvproxy_bills",
-            "Requests by how their charge ended; left: the client went away and pays for what was computed",
-            ("outcome",),
-        )
-        self._billed_tokens = counter("kvproxy_billed_tokens", "Booked tokens, by what they cost", ("kind",))
-        self._billed_nano = counter(
-            "kvproxy_billed_nano",
-            "Booked nano-units: the cost and the cost of the same requests cold, and the cost by who gets it",
-            ("kind",),
-        )
+        self._bills = BillCounters(self._registry)
         self._begin_series()
 
     def request(self, endpoint: str, dialect: str, status: int, seconds: float) -> None:
@@ -208,30 +199,13 @@ class Metrics:
             self._misses.labels(reason.value)
         for source in ("cached", "prefilled", "upstream"):
             self._prompt_tokens.labels(source)
-        for outcome in ("complete", "left", "failed", "refused"):
-            self._bills.labels(outcome)
-        for kind in ("computed", "cached_own", "cached_document", "generated"):
-            self._billed_tokens.labels(kind)
-        for kind in ("cost", "cold_cost", "host", "publishers"):
-            self._billed_nano.labels(kind)
 
     def bill(self, outcome: str, metered: MeteredTokens | None, charge: Charge | None) -> None:
         """Count a request's closed bill. ``outcome``: complete, left, failed or refused.
 
         Example: ``metrics.bill("complete", metered, charge)``
         """
-        self._bills.labels(outcome).inc()
-        if metered is not None:
-            documents = metered.document_tokens
-            self._billed_tokens.labels("computed").inc(metered.prompt_tokens - metered.cached_tokens)
-            self._billed_tokens.labels("cached_own").inc(metered.cached_tokens - documents)
-            self._billed_tokens.labels("cached_document").inc(documents)
-            self._billed_tokens.labels("generated").inc(metered.completion_tokens)
-        if charge is not None:
-            self._billed_nano.labels("cost").inc(charge.cost)
-            self._billed_nano.labels("cold_cost").inc(charge.cold_cost)
-            self._billed_nano.labels("host").inc(charge.host_share)
-            self._billed_nano.labels("publishers").inc(charge.cost - charge.host_share)
+        self._bills.add(outcome, metered, charge)
 
     def _ended(self, meter: Meter) -> None:
         for source, tokens in meter.prompt_tokens.items():

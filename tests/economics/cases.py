@@ -19,7 +19,7 @@ TIMES = ReadTimes(
     source="a test",
 )
 
-PRICES = ModelPrices(input=5 * NANO, output=0, publishing=5 * NANO, storage_mb_hour=31_507)
+PRICES = ModelPrices(input=5 * NANO, output=0, publishing=5 * NANO, storage_mb_hour=32)
 
 CASE = DocumentCase(
     name="handbook",

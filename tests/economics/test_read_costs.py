@@ -14,7 +14,7 @@ from kvproxy.economics import read_costs as costs
 def test_prices() -> None:
     assert costs.prefill_nano(3774, 5 * NANO) == 18_870_000
     assert costs.egress_nano(540_000_000, 90_000_000) == 48_600_000
-    assert costs.storage_day_nano(10**9, costs.mb_hour_nano(23_000_000)) * 730 / 24 == 23_000_000
+    assert costs.mb_hour_nano(23_000_000) * 1000 * 730 == 23_000_000
     assert costs.machine_nano(Fraction(90), NANO) == NANO // 40
     assert costs.break_even_bytes_per_token(5 * NANO, 90_000_000) == Fraction(500_000, 9)
     assert (

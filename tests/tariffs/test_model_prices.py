@@ -1,14 +1,13 @@
-"""Prices of models: ranges, defaults, and ids that follow from the content."""
+"""Prices of models: ranges and defaults."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from kvproxy.core import NANO
-from kvproxy.tariffs import MOST_PRICE, ModelPrices, Tariff
+from kvproxy.tariffs import MOST_PRICE, ModelPrices
 
 PRICES = ModelPrices(input=5 * NANO, output=15 * NANO)
 
@@ -32,33 +31,3 @@ def test_cached_tokens_cost_a_tenth_unless_told() -> None:
 def test_a_price_out_of_range_is_refused(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ModelPrices(**({"input": 5 * NANO, "output": 0} | wrong))
-
-
-def test_a_tariffs_id_follows_from_its_content() -> None:
-    one = Tariff.of("USD", 7, {"b": PRICES, "a": PRICES})
-    same = Tariff.of("USD", 7, {"a": PRICES, "b": PRICES})
-    assert one.id == same.id and one == same
-    others = [
-        Tariff.of("EUR", 7, one.models),
-        Tariff.of("USD", 8, one.models),
-        Tariff.of("USD", 7, {"a": PRICES}),
-        Tariff.of("USD", 7, one.models, PRICES),
-    ]
-    assert len({one.id, *(other.id for other in others)}) == 5
-
-
-def test_a_tariff_comes_back_from_its_json() -> None:
-    one = Tariff.of("USD", 7, {"a": PRICES}, ModelPrices(input=MOST_PRICE, output=MOST_PRICE))
-    assert Tariff.from_json(json.loads(json.dumps(one.as_json()))) == one
-
-
-def test_models_that_are_not_listed_have_the_default() -> None:
-    cheap = ModelPrices(input=1, output=1)
-    assert Tariff.of("USD", 0, {"a": PRICES}, cheap).prices("b") == cheap
-    assert Tariff.of("USD", 0, {"a": PRICES}, cheap).prices("a") == PRICES
-    assert Tariff.of("USD", 0, {"a": PRICES}).prices("b") is None
-
-
-def test_a_currency_is_checked() -> None:
-    with pytest.raises(ValueError, match="'dollars' is no currency"):
-        Tariff.of("dollars", 0, {})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvproxy.core import NANO, Charge, DocumentTokens, MeteredTokens
+from kvproxy.core import NANO, Charge, DocumentTokens, MeteredTokens, format_nano
 from kvproxy.tariffs import (
     MOST_PRICE,
     DocumentTerms,
@@ -21,6 +23,7 @@ from kvproxy.tariffs import (
     publishing_charge,
     storage_charge,
 )
+from kvproxy.tariffs.tariff_file import read_tariff_file
 
 PRICES = ModelPrices(input=5 * NANO, output=15 * NANO, publishing=5 * NANO, storage_mb_hour=20_000)
 TARIFF = Tariff.of("USD", 0, {"m": PRICES})
@@ -270,3 +273,19 @@ def test_publishing_and_storage_are_the_hosts() -> None:
 def test_what_cannot_be_priced_is_refused(metered: MeteredTokens, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         charge(metered, TARIFF, {DocumentTerms().id: DocumentTerms()})
+
+
+def test_the_example_of_the_page_is_computed_so() -> None:
+    """docs/pricing.md works an example out by hand, with the tariff of examples/tariff.yaml."""
+    root = Path(__file__).parents[2]
+    tariff = read_tariff_file(root / "examples" / "tariff.yaml").entries[0].tariff
+    terms = {tariff.documents.id: tariff.documents}
+    read = DocumentTokens("handbook@1", "0" * 64, "acme", 3774, tariff.documents.id)
+    made = charge(MeteredTokens("smollm2-135m", 3800, 3774, 100, (read,)), tariff, terms)
+    hold = most_it_may_cost("smollm2-135m", 3800, 256, tariff, terms, [read])
+    (document,) = made.documents
+    page = (root / "docs" / "pricing.md").read_text(encoding="utf-8")
+    assert f"| **cost** | | | **{format_nano(made.cost)}** |" in page
+    for nano in (made.cold_cost, made.saved, document.publisher_share, made.host_share, hold):
+        assert re.search(rf"(\| |: ){re.escape(format_nano(nano))}( \||,)", page), format_nano(nano)
+    assert document.price == 1_887_000 + 5_094_900

@@ -99,6 +99,14 @@ def test_a_changed_body_no_longer_has_its_id(database: Database) -> None:
     assert tariffs.by_id(tariff(100, 1).id) is None
 
 
+def test_a_host_that_has_taken_its_tariff_away_asks_for_nothing(database: Database) -> None:
+    Tariffs(database).record(tariff(100, 1), now_ms=50)
+    free = Tariffs(database, in_force=False)
+    free.refresh()
+    assert free.at(100) is None
+    assert free.by_id(tariff(100, 1).id) == tariff(100, 1), "old reads keep their price"
+
+
 def test_document_terms_are_part_of_a_tariff(database: Database) -> None:
     terms = DocumentTerms(kind="share", share_ppm=5)
     told = Tariff.of("USD", 1, {}, ModelPrices(input=1, output=1), terms)

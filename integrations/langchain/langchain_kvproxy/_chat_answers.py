@@ -1,4 +1,4 @@
-"""`ReportingChat`: adds the proxy's cache report and the model's reasoning to answers, streamed or not."""
+"""`ReportingChat`: adds the proxy's cache report, its price and the model's reasoning to answers, streamed or not."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import PrivateAttr
 from typing_extensions import override
 
+from langchain_kvproxy._answer_cost import answer_cost
 from langchain_kvproxy._cache_status import cache_report, settled
 from langchain_kvproxy._chat_connection import ChatConnection
 from langchain_kvproxy._stream_headers import AsyncHeaderRecordingClient, HeaderRecordingClient
@@ -29,6 +30,8 @@ class AnswerHeaders:
     headers: Mapping[str, str] | None = None
     reported: bool = False
     """Whether the stream carries its cache report already."""
+    priced: bool = False
+    """Whether the stream carries its price already."""
 
 
 class ReportingChat(ChatConnection):
@@ -44,10 +47,13 @@ class ReportingChat(ChatConnection):
         report = cache_report(info.get("headers", {}))
         result = super()._create_chat_result(response, self._without_headers(info))
         whole = response if isinstance(response, dict) else response.model_dump(warnings=False)
+        cost = answer_cost(whole.get("usage"))
         for generation, choice in zip(result.generations, whole["choices"], strict=True):
             _add_reasoning(generation.message, choice["message"])
             if report is not None:
                 generation.message.response_metadata["kvproxy"] = report
+            if cost is not None:
+                generation.message.response_metadata["kvproxy_cost"] = cost
         result.llm_output = {**(result.llm_output or {}), "model_provider": "kvproxy"}
         return result
 
@@ -72,6 +78,10 @@ class ReportingChat(ChatConnection):
             message.response_metadata["model_provider"] = "kvproxy"
         for choice in (inner.get("choices") or [])[:1]:
             _add_reasoning(message, choice.get("delta") or {})
+        cost = None if answer.priced else answer_cost(inner.get("usage"))
+        if cost is not None:  # once: LangChain adds chunks up, and texts in their metadata
+            message.response_metadata["kvproxy_cost"] = cost
+            answer.priced = True
         if answer.headers is not None and not answer.reported:
             usage = inner.get("usage") or {}
             self._attach_report(answer, message, usage.get("prompt_tokens_details") or {} if usage else None)

@@ -16,6 +16,8 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 from typing_extensions import TypedDict, override
 
+from langchain_kvproxy._answer_cost import CostSums, MoneySpent
+
 
 class DocumentUsage(TypedDict):
     """Sums over the requests that had one document at their head."""
@@ -44,6 +46,8 @@ class UsageSummary(TypedDict):
     """By document, without its version."""
     seconds_saved: float | None
     """None until a miss has shown the cost of a token."""
+    spent: dict[str, CostSums]
+    """By currency: the price of all answers, and of the same answers without kept pages. Empty without a tariff."""
 
 
 @dataclass
@@ -62,6 +66,7 @@ class _Sums:
     reasons: dict[str, int] = field(default_factory=dict)
     documents: dict[str, DocumentUsage] = field(default_factory=dict)
     costs: _Costs = field(default_factory=_Costs)
+    money: MoneySpent = field(default_factory=MoneySpent)
 
     def add(self, **counts: int) -> None:
         for name, count in counts.items():
@@ -169,6 +174,7 @@ class KVProxyUsageHandler(BaseCallbackHandler):
                 miss_reasons=dict(sums.reasons),
                 documents={name: usage.copy() for name, usage in sorted(sums.documents.items())},
                 seconds_saved=_seconds_saved(sums.costs),
+                spent=sums.money.totals(),
             )
 
     def summary(self) -> str:
@@ -187,6 +193,10 @@ class KVProxyUsageHandler(BaseCallbackHandler):
             "seconds saved: "
             + ("unknown, no miss to compare with" if saved is None else f"about {saved:.2f}"),
         ]
+        for currency, sums in totals["spent"].items():
+            lines.append(
+                f"cost: {sums['cost']} {currency}, {sums['cold_cost']} without kept pages, saved {sums['saved']}"
+            )
         if replayed:
             lines.append(f"{replayed} more answers came from LangChain's cache, without a request")
         for name, usage in totals["documents"].items():
@@ -210,6 +220,9 @@ class KVProxyUsageHandler(BaseCallbackHandler):
             cache_write_tokens=details.get("cache_creation", 0),
             completion_tokens=usage.get("output_tokens", 0),
         )
+        cost = message.response_metadata.get("kvproxy_cost")
+        if isinstance(cost, Mapping):
+            self._sums.money.add(cost)
         report = message.response_metadata.get("kvproxy")
         if isinstance(report, Mapping) and report.get("status") in ("hit", "miss", "collapsed"):
             self._count_report(report, prompt, cached)

@@ -43,7 +43,7 @@ async def tokenize(request: web.Request) -> web.StreamResponse:
         if composed.confined:
             raise PermissionDenied(
                 "The tokens of a granted document are its text, which only its publisher can fetch. "
-                "GET /kv/v1/documents says how many it has."
+                "POST /v1/responses/input_tokens counts them."
             )
         ids = list(composed.token_ids)
     texts = asked.return_token_strs

@@ -29,6 +29,8 @@ class FakeChat:
         self.late = False
         """Whether streams begin before they are decided."""
         self.cached = 0
+        self.cost: dict[str, Any] | None = None
+        """The price that a proxy with a tariff adds to the usage."""
         self.thoughts: str | None = None
         self.refusal: tuple[int, dict[str, Any]] | None = None
         """Status and error that every question gets instead of an answer."""
@@ -65,6 +67,7 @@ class FakeChat:
             "completion_tokens": 2,
             "total_tokens": 52,
             "prompt_tokens_details": {"cached_tokens": self.cached, "cache_write_tokens": 50 - self.cached},
+            **({} if self.cost is None else {"cost": self.cost}),
         }
 
     def message(self, body: dict[str, Any]) -> dict[str, Any]:

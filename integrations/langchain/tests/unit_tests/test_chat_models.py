@@ -198,6 +198,44 @@ def test_seconds_saved_is_unknown_without_a_miss(fake: FakeChat, model: ChatKVPr
     assert "unknown" in usage.summary()
 
 
+COST = {
+    "currency": "USD",
+    "cost": "0.000000377",
+    "cold_cost": "0.0019",
+    "saved": "0.001899623",
+    "tariff": "0123456789ab",
+    "receipt": None,
+}
+
+
+async def test_an_answer_says_what_it_cost(fake: FakeChat, model: ChatKVProxy) -> None:
+    fake.cost = COST
+    with KVProxyUsageHandler() as usage:
+        whole = model.invoke("?")
+        pieces = list(model.stream("?"))
+        later = [piece async for piece in model.astream("?")]
+    assert whole.response_metadata["kvproxy_cost"] == COST
+    for chunks in (pieces, later):
+        added = chunks[0]
+        for chunk in chunks[1:]:
+            added += chunk
+        assert added.response_metadata["kvproxy_cost"] == COST
+    assert usage.totals()["spent"] == {
+        "USD": {"cost": "0.000001131", "cold_cost": "0.0057", "saved": "0.005698869"}
+    }
+    assert "cost: 0.000001131 USD, 0.0057 without kept pages, saved 0.005698869" in usage.summary()
+
+
+def test_without_a_tariff_nothing_costs_anything(fake: FakeChat, model: ChatKVProxy) -> None:
+    # Another provider's field of that name, a float, is not taken for a price.
+    fake.cost = None
+    with KVProxyUsageHandler() as usage:
+        assert "kvproxy_cost" not in model.invoke("?").response_metadata
+        fake.cost = {"currency": "USD", "cost": 0.5}
+        assert "kvproxy_cost" not in model.invoke("?").response_metadata
+    assert usage.totals()["spent"] == {} and "cost:" not in usage.summary()
+
+
 def test_failures_are_counted() -> None:
     model = model_with(model="m", base_url="http://127.0.0.1:9", max_retries=0)
     with KVProxyUsageHandler() as usage, pytest.raises(openai.APIConnectionError):
