@@ -15,6 +15,7 @@ from kvproxy.accounts.open_accounts import open_accounts, static_tenants
 from kvproxy.core import ALL_PERMISSIONS
 from kvproxy.database.database import Database
 from kvproxy.database.migrate import migrate
+from kvproxy.ledger.ledger import Ledger
 from kvproxy.server.market import Market
 from tests.server.doubles import Proxy, make_proxy
 
@@ -33,6 +34,7 @@ class MarketProxy:
     database: Database
     accounts: Accounts
     grants: Grants
+    ledger: Ledger
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -48,11 +50,14 @@ async def market_proxy(
     database = await asyncio.to_thread(_migrated, url, folder)
     try:
         keys = (BOSS, ACME)
-        async with open_accounts(database, folder, static_tenants(keys), refresh_s=0.02) as opened:
+        async with (
+            open_accounts(database, folder, static_tenants(keys), refresh_s=0.02) as opened,
+            Ledger.open(database, folder) as ledger,
+        ):
             await asyncio.to_thread(opened.accounts.create_tenant, "alice")
-            market = Market(accounts=opened.accounts, grants=opened.grants, **attributes)
+            market = Market(accounts=opened.accounts, grants=opened.grants, ledger=ledger, **attributes)
             proxy = make_proxy(api_keys=keys, permissions={"boss": ALL_PERMISSIONS}, market=market)
-            yield MarketProxy(proxy, database, opened.accounts, opened.grants)
+            yield MarketProxy(proxy, database, opened.accounts, opened.grants, ledger)
     finally:
         await asyncio.to_thread(database.close)
 
