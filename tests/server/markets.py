@@ -52,7 +52,6 @@ async def market_proxy(
         keys = (BOSS, ACME)
         async with (
             open_accounts(database, folder, static_tenants(keys), refresh_s=0.02) as opened,
-<<<<<<< HEAD
             Ledger.open(database, folder, currency="USD") as ledger,
         ):
             await asyncio.to_thread(opened.accounts.create_tenant, "alice")
@@ -63,12 +62,6 @@ async def market_proxy(
                 **attributes,
             }
             market = Market(**parts)
-=======
-            Ledger.open(database, folder) as ledger,
-        ):
-            await asyncio.to_thread(opened.accounts.create_tenant, "alice")
-            market = Market(accounts=opened.accounts, grants=opened.grants, ledger=ledger, **attributes)
->>>>>>> ledger
             proxy = make_proxy(api_keys=keys, permissions={"boss": ALL_PERMISSIONS}, market=market)
             yield MarketProxy(proxy, database, opened.accounts, opened.grants, ledger)
     finally:
