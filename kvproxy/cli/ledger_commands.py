@@ -175,13 +175,13 @@ def ledger_credit(
     import uuid
 
     from kvproxy.core import format_nano
-    from kvproxy.ledger.transfers import Credit, book_credit
+    from kvproxy.ledger.transfers import NewCredit, book_credit
 
     nano = read_amount(amount) or 0
     with _database(config, store) as (settings, database):
         currency = settings.billing.currency
         kind: CreditKind = "promotional" if promotional else "admin"
-        wanted = Credit(tenant, nano, kind, id or uuid.uuid4().hex, reference, currency)
+        wanted = NewCredit(tenant, nano, kind, id or uuid.uuid4().hex, reference, currency)
         balance = book_credit(database, wanted, time.time_ns() // 1_000_000)
     typer.echo(
         f"credited {format_nano(nano)} {currency}; the balance of {tenant} is {format_nano(balance)} {currency}"

@@ -16,7 +16,7 @@ from kvproxy.ledger.bookings import LedgerRow
 from kvproxy.ledger.lease_sql import tenant_credit
 from kvproxy.ledger.ledger_check import chain_end, check
 from kvproxy.ledger.row_body import chained, read_row, row_hash
-from kvproxy.ledger.transfers import Credit, book_credit, book_refund
+from kvproxy.ledger.transfers import NewCredit, book_credit, book_refund
 from tests.ledger.made_bookings import NOW_MS, booking, metered, reprice
 
 ROWS = 720
@@ -28,7 +28,7 @@ def booked(ledger_database: Database) -> Database:
     """A ledger of a credit, 720 requests and a refund."""
     with ledger_database.transaction() as db:
         add_head(db)
-    book_credit(ledger_database, Credit("alice", 10**9, "admin", "c1"), NOW_MS)
+    book_credit(ledger_database, NewCredit("alice", 10**9, "admin", "c1"), NOW_MS)
     ids = [f"r{number}" for number in range(ROWS)]
     for start in range(0, ROWS, 360):
         part = ids[start : start + 360]
