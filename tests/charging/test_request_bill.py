@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.charging.charge_requests import NoCharge, NoCharging, Offer, OpenCharge, Order, OrderedPrompt
+from kvproxy.charging.charge_requests import NoCharging, Offer, Order, OrderedPrompt
 from kvproxy.charging.fake_charging import FakeCharging
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller, DocumentRef, Prompt, Span
@@ -135,13 +135,3 @@ async def test_the_speed_of_prefills_is_passed_on() -> None:
     await bill.open("fake", [ORDERED])
     bill.learn(100, 0.5)
     assert charging.prefills == [("fake", 100)]
-
-
-async def test_without_charging_nothing_is_booked() -> None:
-    charge: OpenCharge = await NoCharging().open(Order("r1", ALICE, "fake", (ORDERED,)))
-    assert isinstance(charge, NoCharge) and charge.preview is None
-    bill = Bill(NoCharging(), ALICE, "r1", Offer())
-    await bill.open("fake", [ORDERED])
-    bill.line(100).usage = Usage(100, 5, 0)
-    assert bill.told(Usage(100, 5, 0)) == Usage(100, 5, 0)
-    assert await bill.paid() == {}
