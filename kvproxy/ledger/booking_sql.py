@@ -62,7 +62,10 @@ def add_head(db: Connection) -> None:
 def lock_head(db: Connection) -> ChainEnd:
     """Lock the end of the chain until the transaction ends. Every transaction that writes begins with it: what it reads
     of balances and leases stays true until it commits, on PostgreSQL too."""
-    row = db.execute(_HEAD).one()
+    row = db.execute(_HEAD).one_or_none()
+    if row is None:  # the first one ever: a credit may be booked before a server has started
+        add_head(db)
+        row = db.execute(_HEAD).one()
     return ChainEnd(row.seq, row.hash)
 
 

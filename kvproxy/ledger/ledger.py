@@ -22,7 +22,7 @@ from kvproxy.ledger.lease_sql import read_funds, tenant_credit
 from kvproxy.ledger.ledger_clerk import LedgerClerk, LedgerPlan
 from kvproxy.ledger.ledger_reading import Aggregate, AggregateQuery, RowQuery, read_rows, read_sums
 from kvproxy.ledger.ledger_writer import LedgerWriter
-from kvproxy.ledger.transfers import Credit, book_credit, book_refund, find_row, read_balance
+from kvproxy.ledger.transfers import NewCredit, book_credit, book_refund, find_row, read_balance
 
 JOURNAL_FOLDER = "ledger"
 """The folder of the journals in the store's folder."""
@@ -125,7 +125,7 @@ class Ledger:
         Example:
             ``await ledger.credit("alice", 5 * NANO, "admin", "invoice 17", id="invoice-17")``
         """
-        credit = Credit(tenant, nano, kind, id, reference, self.currency)
+        credit = NewCredit(tenant, nano, kind, id, reference, self.currency)
         return await self._write(lambda: book_credit(self._database, credit, self._plan.clock_ms()))
 
     async def refund(self, row_id: str, reason: str) -> LedgerRow:

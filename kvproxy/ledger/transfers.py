@@ -28,7 +28,7 @@ MOST_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Credit:
+class NewCredit:
     """Money that is added to a tenant's balance."""
 
     tenant: str
@@ -40,11 +40,11 @@ class Credit:
     currency: str = "USD"
 
 
-def book_credit(database: Database, credit: Credit, at_ms: int) -> int:
+def book_credit(database: Database, credit: NewCredit, at_ms: int) -> int:
     """Book a credit, unless its id is booked; return the tenant's balance. Raises InvalidRequest and AlreadyUsed.
 
     Example:
-        ``book_credit(database, Credit("alice", 5 * NANO, "admin", id="invoice-17"), now_ms)``
+        ``book_credit(database, NewCredit("alice", 5 * NANO, "admin", id="invoice-17"), now_ms)``
     """
     _check_credit(credit)
     source, account = SOURCES[credit.kind], reader_account(credit.tenant)
@@ -74,7 +74,7 @@ def book_credit(database: Database, credit: Credit, at_ms: int) -> int:
         return read_balance(db, account)
 
 
-def _check_credit(credit: Credit) -> None:
+def _check_credit(credit: NewCredit) -> None:
     if not 0 < credit.nano <= MOST_NANO:
         raise InvalidRequest(f"A credit is more than 0 and at most {format_nano(MOST_NANO)}.", param="amount")
     for name, value in (("tenant", credit.tenant), ("id", credit.id)):

@@ -9,7 +9,7 @@ from kvproxy.core.callers import Caller
 from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.database.database import Database
 from kvproxy.ledger.batch_booking import OnBooked
-from kvproxy.ledger.bookings import Booking, HoldRequest, LedgerRow, SpendingLimit
+from kvproxy.ledger.bookings import Booking, HoldRequest, LedgerRow, Period, SpendingLimit
 from kvproxy.ledger.lease_sql import tenant_credit
 from kvproxy.ledger.ledger_clerk import LedgerClerk, LedgerPlan
 
@@ -79,7 +79,7 @@ class Limit:
     """A budget as ``kvproxy.accounts`` has them."""
 
     subject: str
-    period: str
+    period: Period
     tokens: int | None = None
     nano: int | None = None
     requests: int | None = None

@@ -25,7 +25,7 @@ from kvproxy.ledger.hold import Hold
 from kvproxy.ledger.lease_sql import tenant_credit
 from kvproxy.ledger.ledger_check import check
 from kvproxy.ledger.ledger_clerk import LedgerClerk
-from kvproxy.ledger.transfers import Credit, book_credit, book_refund, find_row
+from kvproxy.ledger.transfers import NewCredit, book_credit, book_refund, find_row
 from tests.ledger.made_bookings import (
     NOW_MS,
     a_clerk,
@@ -101,7 +101,7 @@ class LedgerMachine(RuleBasedStateMachine):
         id = f"c{len(self.credits) if at else 0}"  # now and then one that was booked before
         before = self.credits.get(id, (tenant, nano))
         self.credits[id] = before
-        book_credit(self.database, Credit(before[0], before[1], "admin", id), NOW_MS)
+        book_credit(self.database, NewCredit(before[0], before[1], "admin", id), NOW_MS)
 
     @rule(
         target=requests,
