@@ -25,10 +25,11 @@ WORKERS ?= 2
 # Every process that a test starts would compile our modules again, and every run the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo serve test test-slow coverage lint types check release agents peers clean
+.PHONY: help demo market serve test test-slow coverage lint types check release agents peers clean
 
 help:
 	@echo "make demo   publish two documents and show what a cold and a warm question cost"
+	@echo "make market sell reads of a document: publisher, reader and host over real HTTP, up to the proof"
 	@echo "make serve  the proxy on 127.0.0.1:8321 with the small bundled model"
 	@echo "make test   the tests that are not slow, in two processes, 6 minutes (WORKERS=4: in four)"
 	@echo "make test-slow  the slow ones, 13 minutes: real clients in environments of their own, soak, kills"
@@ -55,6 +56,9 @@ $(READY): $(INSTALLED) $(KERNELS)
 
 demo: $(READY)
 	$(BIN)/kvproxy demo
+
+market: $(READY)
+	$(BIN)/python examples/market.py
 
 serve: $(READY)
 	$(BIN)/kvproxy serve --model smollm2-135m

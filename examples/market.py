@@ -172,8 +172,8 @@ def prove(url: str, reader: Reader) -> Decimal:
     share = sum(Decimal(claim["publisher_share"]) for claim in claims)
     say("publisher", f"the statement lists {found.reads} reads, {statement['publisher_share']} USD for me")
     say("", f"both are proven offline: signatures, Merkle root, and {share} USD in the reader's own receipts")
-    missing = check_statements([statement["jws"]], reader.receipts[:1], jwks)
-    say("", f"with one receipt kept back the check says: {missing.faults[0].message}")
+    kept_back = check_statements([statement["jws"]], reader.receipts[:1], jwks).faults[0]
+    say("", f"had the host made one up, the check would name it: {kept_back.kind} {kept_back.what[:17]}…")
     return sum((Decimal(claim["price"]) for claim in claims), Decimal(0)) - share
 
 

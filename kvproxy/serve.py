@@ -37,7 +37,7 @@ def run_server(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # No line names its thread or process, and looking them up is a tenth of the cost of a line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    for noisy in ("LiteLLM", "httpx", "transformers"):
+    for noisy in ("LiteLLM", "alembic", "httpx", "transformers"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     folder = resolve_model(
         config.model.path, revision=config.model.revision, cache_dir=default_cache_dir(), progress=progress

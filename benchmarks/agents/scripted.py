@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kvproxy.backends.base import Generation, LocalBackend, PlacesClaim
+from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller, ChatRequest, TextRequest
 from kvproxy.events import Event, Finished, Started, TextDelta
 from kvproxy.pipeline import Pipeline, Reply, Request
@@ -100,9 +101,10 @@ class ScriptedPipeline(Pipeline):
         request_id: str,
         clock: Timings,
         claim: PlacesClaim | None = None,
+        bill: Bill | None = None,
     ) -> Reply:
         self._script.plan(request_id, request)
-        return await super().serve(request, caller, request_id, clock, claim)
+        return await super().serve(request, caller, request_id, clock, claim, bill)
 
 
 class ScriptedBackend:

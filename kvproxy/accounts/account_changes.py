@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from kvproxy.accounts import account_rows
 from kvproxy.accounts.account_values import (
     Budget,
+    KeyOrder,
     NewKey,
     StoredKey,
     Tenant,
@@ -22,11 +23,7 @@ from kvproxy.accounts.account_values import (
     storable,
 )
 from kvproxy.accounts.key_hash import KeyHash, hint_of, new_key_text
-from kvproxy.core import IsolateBy, Permission
 from kvproxy.errors import AccountNotFound, AlreadyUsed, InvalidRequest, SetupError
-
-MOST_LABEL = 200
-"""Characters of a key's label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +32,6 @@ class StaticTenant:
 
     id: str
     scope: str
-
-
-@dataclass(frozen=True, slots=True)
-class KeyOrder:
-    """An API key that is to be made."""
-
-    tenant: str
-    permissions: frozenset[Permission]
-    label: str | None = None
-    expires_ms: int | None = None
-    isolate_by: IsolateBy | None = None
-
-    def check(self) -> None:
-        """Raise InvalidRequest for a key that would be of no use."""
-        if not self.permissions:
-            raise InvalidRequest("Invalid 'scopes': name at least one scope.", param="scopes")
-        if self.label is not None and not (len(self.label) <= MOST_LABEL and storable(self.label)):
-            raise InvalidRequest(
-                f"Invalid 'label': must be text of at most {MOST_LABEL} characters.", param="label"
-            )
-        if self.expires_ms is not None and self.expires_ms <= now_ms():
-            raise InvalidRequest("Invalid 'expires_in_s': the key would have expired already.")
 
 
 def adopt_tenants(db: Connection, tenants: Iterable[StaticTenant], credit_nano: int | None) -> None:

@@ -18,6 +18,9 @@ PERIODS: tuple[Period, ...] = get_args(Period)
 TENANT_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 """Names of tenants that are made here. Those of the configuration's keys may be any text."""
 
+MOST_LABEL = 200
+"""Characters of a key's label."""
+
 _TENANT = re.compile(TENANT_PATTERN)
 
 
@@ -32,6 +35,13 @@ class Tenant:
     credit_nano: int | None
     """Nano-units that the balance may go below zero; None: without a limit."""
     closed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreditLimit:
+    """A limit of credit: nano-units that a balance may go below zero; None: without a limit."""
+
+    nano: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,28 @@ class StoredKey:
                 f"This API key expired on {utc(self.expires_ms)}. Ask the proxy's operator for another one."
             )
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOrder:
+    """An API key that is to be made."""
+
+    tenant: str
+    permissions: frozenset[Permission]
+    label: str | None = None
+    expires_ms: int | None = None
+    isolate_by: IsolateBy | None = None
+
+    def check(self) -> None:
+        """Raise InvalidRequest for a key that would be of no use."""
+        if not self.permissions:
+            raise InvalidRequest("Invalid 'scopes': name at least one scope.", param="scopes")
+        if self.label is not None and not (len(self.label) <= MOST_LABEL and storable(self.label)):
+            raise InvalidRequest(
+                f"Invalid 'label': must be text of at most {MOST_LABEL} characters.", param="label"
+            )
+        if self.expires_ms is not None and self.expires_ms <= now_ms():
+            raise InvalidRequest("Invalid 'expires_in_s': the key would have expired already.")
 
 
 @dataclass(frozen=True, slots=True)

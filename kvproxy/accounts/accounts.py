@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from kvproxy.accounts import account_changes, account_rows
-from kvproxy.accounts.account_changes import KeyOrder, StaticTenant, no_key, no_tenant
+from kvproxy.accounts.account_changes import StaticTenant, no_key, no_tenant
 from kvproxy.accounts.account_snapshot import AccountSnapshot, Recognised, the_caller
-from kvproxy.accounts.account_values import Budget, NewKey, StoredKey, Tenant, now_ms
+from kvproxy.accounts.account_values import Budget, CreditLimit, KeyOrder, NewKey, StoredKey, Tenant, now_ms
 from kvproxy.accounts.key_hash import KeyHash
 from kvproxy.core import Caller
 from kvproxy.database.database import Database
@@ -21,13 +20,6 @@ from kvproxy.database.database import Database
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Credit:
-    """A limit of credit: nano-units that a balance may go below zero; None: without a limit."""
-
-    nano: int | None
 
 
 class Accounts:
@@ -132,12 +124,12 @@ class Accounts:
         """Make the tenants of the configuration where they are not there yet. Blocking. Raises SetupError."""
         self._change(lambda db: account_changes.adopt_tenants(db, tenants, self._default_credit_nano))
 
-    def create_tenant(self, id: str, credit: Credit | None = None) -> Tenant:
+    def create_tenant(self, id: str, credit: CreditLimit | None = None) -> Tenant:
         """Make a tenant, with the default credit where none is given. Blocking. Raises AlreadyUsed, InvalidRequest."""
         nano = self._default_credit_nano if credit is None else credit.nano
         return self._change(lambda db: account_changes.add_tenant(db, id, nano))
 
-    def set_credit(self, id: str, credit: Credit) -> Tenant:
+    def set_credit(self, id: str, credit: CreditLimit) -> Tenant:
         """Set how far a tenant's balance may go below zero. Blocking. Raises AccountNotFound, InvalidRequest."""
         return self._change(lambda db: account_changes.set_credit(db, id, credit.nano))
 

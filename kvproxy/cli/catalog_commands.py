@@ -21,7 +21,10 @@ def catalog(
     api_key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the documents on offer to this API key, with what a read of each costs from kept KV and cold."""
+    """List the documents on offer to this API key, with what a read of each costs from kept KV and cold.
+
+    Example: kvproxy catalog --sha256-of handbook.md
+    """
     from kvproxy.client import Client
 
     with Client(url, api_key) as client:
@@ -49,7 +52,10 @@ def quote(
     api_key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a request, a document or a text would cost now, from kept KV and cold. Nothing is generated."""
+    """Print what a request, a document or a text would cost now, from kept KV and cold. Nothing is generated.
+
+    Example: kvproxy quote request.json
+    """
     from kvproxy.client import Client
 
     with Client(url, api_key) as client:

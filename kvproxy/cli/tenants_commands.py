@@ -13,7 +13,7 @@ from kvproxy.cli.options import ConfigFile, StoreFolder, read_amount
 from kvproxy.errors import SetupError
 
 if TYPE_CHECKING:
-    from kvproxy.accounts.accounts import Credit
+    from kvproxy.accounts.account_values import CreditLimit
 
 tenants = typer.Typer(
     help="Make, list and limit tenants, on the server's machine, also while it runs.", no_args_is_help=True
@@ -89,9 +89,9 @@ def tenants_limit(
     typer.echo(f"changed tenant {name}")
 
 
-def _read_credit(text: str | None) -> Credit | None:
-    from kvproxy.accounts.accounts import Credit
+def _read_credit(text: str | None) -> CreditLimit | None:
+    from kvproxy.accounts.account_values import CreditLimit
 
     if text is None:
         return None
-    return Credit(None if text == "unlimited" else read_amount(text))
+    return CreditLimit(None if text == "unlimited" else read_amount(text))

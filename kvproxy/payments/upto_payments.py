@@ -31,6 +31,8 @@ from kvproxy.payments.upto_wire import SignedPermit, UptoPayload, UptoRequest, s
 if TYPE_CHECKING:
     from mpp.server.method import VerifyContext
 
+_KIND_S = 600.0
+"""Seconds after which the facilitator is asked again for the address that payers sign."""
 _SLACK_S = 60
 """Seconds of validity that a signature must have left beyond ``longest_s``: the settlement comes after the answer."""
 
@@ -71,6 +73,7 @@ class UptoPayments:
             name="evm", intent="upto", request_model=UptoRequest, payload_model=UptoPayload
         )
         self._kind: Mapping[str, Any] | None = None
+        self._asked_s = 0.0
 
     async def quote(self, demand: PaymentDemand) -> MethodOffer:
         """Return MPP's challenge and x402's requirements. Nothing where the facilitator does not answer."""
@@ -143,8 +146,9 @@ class UptoPayments:
         from x402.mechanisms.evm.upto import UptoEvmServerScheme
         from x402.schemas import PaymentRequirements, SupportedKind
 
-        if self._kind is None:
+        if self._kind is None or time.monotonic() > self._asked_s + _KIND_S:
             self._kind = _upto_kind(await self._facilitator.supported(), self._asset.network)
+            self._asked_s = time.monotonic()
         asset = self._asset
         bare = PaymentRequirements(
             scheme="upto",

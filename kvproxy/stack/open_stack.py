@@ -90,13 +90,19 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 FULL_COLLECTIONS.run(),
                 book_storage_hours(market.hosting, documents.publisher.stored),
             ),
-            ready=readiness(engine.local, tenants=len(config.server.api_keys)),
+            ready=readiness(engine.local, lambda: _several(config, market)),
         )
 
 
-def readiness(local: EmbeddedBackend, *, tenants: int) -> Callable[[], str | None]:
+def _several(config: Config, market: OpenMarket) -> bool:
+    return len(config.server.api_keys) > 1 or market.accounts.has_keys
+
+
+def readiness(local: EmbeddedBackend, several_tenants: Callable[[], bool]) -> Callable[[], str | None]:
     """Return the ``ready`` of a stack. A full queue counts only where there is one tenant: of several, one that fills
     its own share leaves the others theirs, and a load balancer must not send them away."""
-    if tenants > 1:
-        return local.ready
-    return lambda: local.ready() or ("its queue is full" if local.full else None)
+
+    def ready() -> str | None:
+        return local.ready() or ("its queue is full" if local.full and not several_tenants() else None)
+
+    return ready

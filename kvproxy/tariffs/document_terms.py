@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from kvproxy.tariffs.model_prices import checked_price, digest
@@ -14,7 +15,7 @@ TextReaders = Literal["discount", "full_price"]
 MILLION = 10**6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DocumentTerms:
     """The publisher's own price, on top of the host's price of a cached token. Raises ValueError for a wrong one.
 
@@ -48,7 +49,7 @@ class DocumentTerms:
         if self.nano_per_1000 and self.kind != "fixed":
             raise ValueError(f"nano_per_1000 does nothing in terms of the kind {self.kind}: leave it out")
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The sha256 of the content: terms that say the same have the same one."""
         return digest(self.as_json())

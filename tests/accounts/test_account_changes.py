@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.accounts.account_changes import MOST_LABEL, KeyOrder, StaticTenant
-from kvproxy.accounts.account_values import Budget, key_subject, now_ms
-from kvproxy.accounts.accounts import Accounts, Credit
+from kvproxy.accounts.account_changes import StaticTenant
+from kvproxy.accounts.account_values import MOST_LABEL, Budget, CreditLimit, KeyOrder, key_subject, now_ms
+from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.open_accounts import static_tenants
 from kvproxy.core import ALL_PERMISSIONS, Permission
 from kvproxy.core.money import MOST_NANO
@@ -54,7 +54,7 @@ def test_a_name_that_is_taken(accounts: Accounts) -> None:
 def test_limits_that_cannot_be_stored(accounts: Accounts) -> None:
     for value in (-1, MOST_NANO + 1):
         for attempt in (
-            lambda v=value: accounts.set_credit("alice", Credit(v)),
+            lambda v=value: accounts.set_credit("alice", CreditLimit(v)),
             lambda v=value: accounts.set_budget(Budget("tenant:alice", "day", tokens=v)),
             lambda v=value: accounts.set_budget(Budget("tenant:alice", "day", nano=v)),
             lambda v=value: accounts.set_budget(Budget("tenant:alice", "day", requests=v)),

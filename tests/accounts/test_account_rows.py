@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from kvproxy.accounts.account_changes import KeyOrder
 from kvproxy.accounts.account_rows import account_change, change_number, read_accounts
+from kvproxy.accounts.account_values import KeyOrder
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.key_hash import KeyHash
 from kvproxy.database.database import Database

@@ -6,9 +6,8 @@ import threading
 import pytest
 from sqlalchemy import select
 
-from kvproxy.accounts.account_changes import KeyOrder
-from kvproxy.accounts.account_values import Budget, key_subject, tenant_subject
-from kvproxy.accounts.accounts import Accounts, Credit
+from kvproxy.accounts.account_values import Budget, CreditLimit, KeyOrder, key_subject, tenant_subject
+from kvproxy.accounts.accounts import Accounts
 from kvproxy.core import DEFAULT_PERMISSIONS, Caller
 from kvproxy.database.database import Database
 from kvproxy.database.tables.account_tables import API_KEYS
@@ -86,9 +85,9 @@ def test_budgets_of_a_caller_are_its_tenants_and_its_keys(accounts: Accounts) ->
 
 def test_credit_of_tenants(accounts: Accounts, database: Database) -> None:
     assert accounts.tenant("alice").credit_nano == 0
-    assert accounts.set_credit("alice", Credit(None)).credit_nano is None
+    assert accounts.set_credit("alice", CreditLimit(None)).credit_nano is None
     assert accounts.tenant("alice").credit_nano is None
-    assert accounts.create_tenant("bob", Credit(5)).credit_nano == 5
+    assert accounts.create_tenant("bob", CreditLimit(5)).credit_nano == 5
     generous = Accounts(database, SECRET, default_credit_nano=7)
     assert generous.create_tenant("carol").credit_nano == 7
 
@@ -99,7 +98,7 @@ def test_what_is_not_there_is_said(accounts: Accounts) -> None:
         lambda: accounts.key("key_0"),
         lambda: accounts.revoke_key("key_0"),
         lambda: accounts.rotate_key("key_0"),
-        lambda: accounts.set_credit("nobody", Credit(0)),
+        lambda: accounts.set_credit("nobody", CreditLimit(0)),
         lambda: accounts.close_tenant("nobody"),
         lambda: accounts.set_budget(Budget("tenant:nobody", "day", tokens=1)),
         lambda: accounts.set_budget(Budget("key:key_0", "day", tokens=1)),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.accounts.account_changes import KeyOrder
+from kvproxy.accounts.account_values import KeyOrder
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grant_values import Grant
 from kvproxy.accounts.grants import Grants

@@ -48,14 +48,14 @@ async def market_setup(
     database: Database, folder: Path, *, priced: bool = True
 ) -> AsyncIterator[MarketSetup]:
     """Open the parts; ``priced`` false: no tariff was ever recorded."""
-    METADATA.create_all(database.engine)
+    await asyncio.to_thread(METADATA.create_all, database.engine)
     tariffs = Tariffs(database)
-    tariffs.refresh()
+    await asyncio.to_thread(tariffs.refresh)
     if priced:
         await asyncio.to_thread(tariffs.record, TARIFF, 0)
     terms = TermsBook(database, tariffs)
-    terms.refresh()
-    keys = HostKeys.open(folder)
+    await asyncio.to_thread(terms.refresh)
+    keys = await asyncio.to_thread(HostKeys.open, folder)
     async with Ledger.open(database, folder) as ledger:
         yield MarketSetup(
             database,

@@ -145,7 +145,7 @@ async def test_a_quote_fixes_the_prices_and_is_given_back_by_a_failure(setup: Ma
     charging = charging_of(setup, quotes=setup.quotes)
     quoted = await _quoted(setup, charging)
     dearer = Tariff.of("USD", unix_ms(), {"fake": replace(PRICES, input=5 * PRICES.input)})
-    await asyncio.to_thread(setup.tariffs.record, dearer)
+    await asyncio.to_thread(setup.tariffs.record, dearer, dearer.valid_from_ms)
     failed = await charging.open(order("a", offer=Offer(quote=quoted)))
     failed.release()
     await charging.close()

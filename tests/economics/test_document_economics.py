@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from kvproxy.core import NANO, DocumentTokens, MeteredTokens
 from kvproxy.economics import host_margin
+from kvproxy.economics.document_case import DocumentCase, MarketPrices, measured_size, tariff_of_list_prices
 from kvproxy.economics.document_economics import document_report, publishing_nano, read_charge
 from kvproxy.economics.economic_lines import EconomicReport
 from kvproxy.tariffs import DocumentTerms, Tariff, charge
@@ -100,6 +102,37 @@ def test_free_egress_and_free_tokens_divide_by_nothing() -> None:
     tariff = replace(PRICES, input=0, cached_input=0, publishing=0)
     report = document_report(replace(CASE, prices=free, tariff=tariff))
     assert report.line("of the prefill it saves").value is None
+
+
+def test_the_page_has_the_current_figures_of_the_measured_document() -> None:
+    """Inputs are the figures of docs/benchmarks.md for 3,774 tokens of the 4B shape."""
+    row = {"tokens": 3774, "prefill_s": 40.82, "publish_s": 42.55, "from_disk_s": 0.476, "resident_s": 0.144}
+    result = {
+        "model": "shape:qwen3-4b",
+        "machine": {"cpu": "two cores"},
+        "kv_bytes_per_token": 147_456,
+        "sizes": [row | {"lossless_of_plain": 0.701}],
+    }
+    docs = Path(__file__).parents[2] / "docs"
+    assert "| 3,774 | 40.82 s | 42.55 s | 0.476 s | 0.144 s |" in (docs / "benchmarks.md").read_text()
+    size = measured_size(result, None)
+    prices = MarketPrices()
+    terms = DocumentTerms(kind="share", share_ppm=300_000)
+    case = DocumentCase(
+        "a document", size.tokens, 80_000_000, size.kv_bytes, prices, tariff_of_list_prices(prices)
+    )
+    report = document_report(replace(case, terms=terms, times=size.times))
+    page = (docs / "economics.md").read_text(encoding="utf-8").partition("## The same document")[2]
+    rows = [
+        [cell.strip() for cell in line[1:-1].split("|")]
+        for line in page.splitlines()
+        if line.startswith("| ")
+    ]
+    assert len(rows) > 15
+    for name, told, formula, basis in rows[1:]:
+        if name != "---":
+            line = report.line(name)
+            assert [told, formula, basis] == [line.text("USD"), line.formula, line.basis], name
 
 
 @given(st.integers(1, 50_000), st.integers(1, 300), st.integers(0, 10**6), st.integers(0, 10**6))

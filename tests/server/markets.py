@@ -45,17 +45,23 @@ def bearer(key: str) -> dict[str, str]:
 async def market_proxy(
     folder: Path, *, url: str | None = None, **attributes: Any
 ) -> AsyncIterator[MarketProxy]:
-    """A proxy whose market has accounts and grants; ``attributes`` are further ones of the market. There are tenants
-    boss, acme and alice. ``url`` None: SQLite in the folder."""
+    """A proxy whose market has accounts, grants and a ledger; ``attributes`` are further ones of the market. There are
+    tenants boss, acme and alice. ``url`` None: SQLite in the folder."""
     database = await asyncio.to_thread(_migrated, url, folder)
     try:
         keys = (BOSS, ACME)
         async with (
             open_accounts(database, folder, static_tenants(keys), refresh_s=0.02) as opened,
-            Ledger.open(database, folder) as ledger,
+            Ledger.open(database, folder, currency="USD") as ledger,
         ):
             await asyncio.to_thread(opened.accounts.create_tenant, "alice")
-            market = Market(accounts=opened.accounts, grants=opened.grants, ledger=ledger, **attributes)
+            parts: dict[str, Any] = {
+                "accounts": opened.accounts,
+                "grants": opened.grants,
+                "ledger": ledger,
+                **attributes,
+            }
+            market = Market(**parts)
             proxy = make_proxy(api_keys=keys, permissions={"boss": ALL_PERMISSIONS}, market=market)
             yield MarketProxy(proxy, database, opened.accounts, opened.grants, ledger)
     finally:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from kvproxy.accounts.account_changes import KeyOrder
+from kvproxy.accounts.account_values import KeyOrder
 from kvproxy.core import ALL_PERMISSIONS
 from tests.server.doubles import Http, client_of
 from tests.server.markets import BOSS, bearer, market_proxy

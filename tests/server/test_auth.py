@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.accounts.account_changes import KeyOrder
+from kvproxy.accounts.account_values import KeyOrder
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.open_accounts import static_tenants
 from kvproxy.core import ANONYMOUS, DEFAULT_PERMISSIONS, Caller

@@ -21,18 +21,17 @@ class Backend:
 
 
 @pytest.mark.parametrize(
-    ("reason", "full", "tenants", "expected"),
+    ("reason", "full", "several", "expected"),
     [
-        (None, False, 0, None),
-        (None, True, 0, "its queue is full"),
-        (None, True, 1, "its queue is full"),
-        (None, True, 2, None),
-        ("the engine has stopped", True, 1, "the engine has stopped"),
-        ("the engine has stopped", False, 2, "the engine has stopped"),
+        (None, False, False, None),
+        (None, True, False, "its queue is full"),
+        (None, True, True, None),
+        ("the engine has stopped", True, False, "the engine has stopped"),
+        ("the engine has stopped", False, True, "the engine has stopped"),
     ],
 )
 def test_a_full_queue_counts_for_a_single_tenant_only(
-    reason: str | None, full: bool, tenants: int, expected: str | None
+    reason: str | None, full: bool, several: bool, expected: str | None
 ) -> None:
     local = cast(EmbeddedBackend, Backend(reason, full))
-    assert readiness(local, tenants=tenants)() == expected
+    assert readiness(local, lambda: several)() == expected

@@ -9,7 +9,7 @@ from typing import Any, NotRequired
 from typing_extensions import TypedDict
 
 
-class AnswerCost(TypedDict):
+class PricedAnswer(TypedDict):
     """The price in an answer's `response_metadata["kvproxy_cost"]`. Amounts are decimal texts: no fraction is lost."""
 
     currency: str
@@ -34,7 +34,7 @@ class CostSums(TypedDict):
     saved: str
 
 
-def answer_cost(usage: Any) -> AnswerCost | None:
+def answer_cost(usage: Any) -> PricedAnswer | None:
     """Return the price in a usage, or None where there is none, or another provider's field of that name."""
     cost = usage.get("cost") if isinstance(usage, Mapping) else None
     if not isinstance(cost, Mapping) or not all(isinstance(cost.get(n), str) for n in ("currency", "cost")):
@@ -44,7 +44,7 @@ def answer_cost(usage: Any) -> AnswerCost | None:
             return None
     except (InvalidOperation, KeyError, TypeError, ValueError):
         return None
-    priced = AnswerCost(
+    priced = PricedAnswer(
         currency=cost["currency"],
         cost=cost["cost"],
         cold_cost=cost["cold_cost"],

@@ -7,9 +7,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from kvproxy.accounts.account_changes import MOST_LABEL, KeyOrder
-from kvproxy.accounts.account_values import TENANT_PATTERN, Budget, Period, now_ms, storable
-from kvproxy.accounts.accounts import Credit
+from kvproxy.accounts.account_values import (
+    MOST_LABEL,
+    TENANT_PATTERN,
+    Budget,
+    CreditLimit,
+    KeyOrder,
+    Period,
+    now_ms,
+    storable,
+)
 from kvproxy.accounts.grant_values import Grant
 from kvproxy.core import DEFAULT_PERMISSIONS, IsolateBy, Permission, parse_nano
 from kvproxy.core.money import MOST_NANO
@@ -42,7 +49,7 @@ def _checked_credit(text: str) -> str:
 Amount = Annotated[str, AfterValidator(_checked_money), Field(json_schema_extra={"pattern": _MONEY})]
 """Decimal text in the host's currency."""
 
-CreditLimit = Annotated[str, AfterValidator(_checked_credit)]
+CreditWords = Annotated[str, AfterValidator(_checked_credit)]
 
 Count = Annotated[int, Field(ge=0, le=MOST_NANO)]
 
@@ -100,12 +107,12 @@ class NewTenantBody(_AccountBody):
         description="1 to 64 letters, digits and . _ -, the first a letter or digit.",
         json_schema_extra={"pattern": f"^{TENANT_PATTERN}$"},
     )
-    credit: CreditLimit | None = Field(
+    credit: CreditWords | None = Field(
         default=None,
         description="How far the balance may go below zero: an amount, or 'unlimited'. Default: the configured one.",
     )
 
-    def credit_limit(self) -> Credit | None:
+    def credit_limit(self) -> CreditLimit | None:
         """Return the credit; None for the configured one."""
         return _credit(self.credit)
 
@@ -113,7 +120,7 @@ class NewTenantBody(_AccountBody):
 class TenantChangeBody(_AccountBody):
     """The body that changes a tenant. What is not named stays as it is."""
 
-    credit: CreditLimit | None = Field(
+    credit: CreditWords | None = Field(
         default=None, description="How far the balance may go below zero: an amount, or 'unlimited'."
     )
     closed: bool | None = Field(default=None, description="True: all its keys are refused.")
@@ -121,7 +128,7 @@ class TenantChangeBody(_AccountBody):
         default=[], max_length=3, description="Periods that are not named stay as they are."
     )
 
-    def credit_limit(self) -> Credit | None:
+    def credit_limit(self) -> CreditLimit | None:
         """Return the credit; None to leave it as it is."""
         return _credit(self.credit)
 
@@ -176,8 +183,8 @@ def _nano(amount: str | None) -> int | None:
     return None if amount is None else parse_nano(amount)
 
 
-def _credit(text: str | None) -> Credit | None:
-    return None if text is None else Credit(None if text == "unlimited" else parse_nano(text))
+def _credit(text: str | None) -> CreditLimit | None:
+    return None if text is None else CreditLimit(None if text == "unlimited" else parse_nano(text))
 
 
 def _end(seconds: int | None) -> int | None:

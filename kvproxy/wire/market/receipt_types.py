@@ -24,11 +24,7 @@ class KvReceiptList(TypedDict):
 
 
 class KvStatement(TypedDict):
-    """A publisher's statement for a period. ``jws`` signs the list of receipts, the roots and the sums.
-
-    ``receipts`` are those that it lists, as compact JWS, where they were asked for; ``checkpoint`` is the signed note
-    of the host's log that the statement names.
-    """
+    """A publisher's statement: ``jws`` signs the list of ``receipts``, the roots, the sums and the ``checkpoint``."""
 
     object: Literal["kv_statement"]
     publisher: str
@@ -55,7 +51,7 @@ class KvProof(TypedDict):
 
 
 class KvCheckpoint(TypedDict):
-    """The newest checkpoint of the host's log. ``note`` is the signed text, as transparency logs write it."""
+    """The newest checkpoint of the host's log; ``note`` is the signed text, as transparency logs write it."""
 
     object: Literal["kv_checkpoint"]
     origin: str

@@ -62,7 +62,7 @@ async def test_a_whole_answer_is_charged_by_the_upstreams_report(path: str) -> N
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_stream_is_charged_before_its_last_event(path: str) -> None:
     setup = charged_proxy()
-    asked = {"stream_options": {"include_usage": True}} if "completions" in path else {}
+    asked: dict[str, Any] = {"stream_options": {"include_usage": True}} if "completions" in path else {}
     async with client_of(setup.proxy) as http:
         response = await http.post(f"/v1/{path}", json=body(path, stream=True, **asked))
         text = await response.text()

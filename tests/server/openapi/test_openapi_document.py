@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from kvproxy import __version__, errors
-from kvproxy.accounts.account_changes import KeyOrder
+from kvproxy.accounts.account_values import KeyOrder
 from kvproxy.errors import KVProxyError, UpstreamError
 from kvproxy.server.app import build_app
 from kvproxy.server.openapi.openapi_document import describe

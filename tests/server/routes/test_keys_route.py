@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kvproxy.accounts.account_changes import KeyOrder
+from kvproxy.accounts.account_values import KeyOrder
 from kvproxy.core import ALL_PERMISSIONS, Permission
 from kvproxy.server.market import Market
 from kvproxy.server.openapi.operations import OPERATIONS

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from kvproxy.accounts.account_values import Budget, now_ms
-from kvproxy.accounts.accounts import Credit
+from kvproxy.accounts.account_values import Budget, CreditLimit, now_ms
 from kvproxy.core import DEFAULT_PERMISSIONS
 from kvproxy.wire.kv_accounts.account_bodies import (
     BudgetBody,
@@ -31,8 +30,10 @@ def test_amounts_are_decimal_text() -> None:
     body = BudgetBody.model_validate({"period": "day", "amount": "0.000000001", "tokens": 5})
     assert body.budget("tenant:a") == Budget("tenant:a", "day", 5, 1, None)
     assert NewTenantBody.model_validate({"id": "a"}).credit_limit() is None
-    assert NewTenantBody.model_validate({"id": "a", "credit": "unlimited"}).credit_limit() == Credit(None)
-    assert TenantChangeBody.model_validate({"credit": "2"}).credit_limit() == Credit(2 * 10**9)
+    assert NewTenantBody.model_validate({"id": "a", "credit": "unlimited"}).credit_limit() == CreditLimit(
+        None
+    )
+    assert TenantChangeBody.model_validate({"credit": "2"}).credit_limit() == CreditLimit(2 * 10**9)
 
 
 def test_a_grant_of_one_version() -> None:
