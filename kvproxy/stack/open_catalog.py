@@ -23,12 +23,12 @@ class OpenCatalog:
 
 
 def make_catalog(
-    market: OpenMarket, documents: PublishedDocuments, local: LocalBackend, *, default_max_tokens: int | None
+    market: OpenMarket, documents: PublishedDocuments, local: LocalBackend, default_max_tokens: int | None
 ) -> OpenCatalog:
     """Make the catalog and the maker of quotes. Nothing has to be closed, and nothing is read yet.
 
     Example:
-        ``make_catalog(market, documents, engine.local, default_max_tokens=None)``
+        ``make_catalog(market, documents, engine.local, None)``
     """
     model, terms = market.host.model, OfferedTerms(market.grants, market.terms)
     catalog = Catalog(

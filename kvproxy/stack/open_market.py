@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import platform
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -14,7 +13,7 @@ from sqlalchemy import Connection
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
 from kvproxy.accounts.key_hash import open_secret
-from kvproxy.accounts.open_accounts import open_accounts, static_tenants
+from kvproxy.accounts.open_accounts import OpenAccounts, open_accounts, static_tenants
 from kvproxy.catalog.host_description import MarketHost
 from kvproxy.catalog.signed_quotes import Quotes
 from kvproxy.charging.hosting_charges import HostingCharges
@@ -30,16 +29,10 @@ from kvproxy.payments.open_payments import open_payments
 from kvproxy.payments.payment_registry import Payments
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.receipts.issued_receipts import Receipts
+from kvproxy.stack.open_prices import OpenPrices, open_prices
 from kvproxy.stack.plan_payments import payment_plan
-from kvproxy.stack.tariff_context import file_context
 from kvproxy.tariffs.recorded_tariffs import Tariffs
-from kvproxy.tariffs.tariff_file import read_tariff_file
 from kvproxy.tariffs.terms_book import TermsBook
-
-logger = logging.getLogger(__name__)
-
-REFRESH_S = 2.0
-"""Seconds between two looks for tariffs, terms and keys that other processes have added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,67 +63,40 @@ async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMar
     Example:
         ``async with open_market(config, host_of(config, fingerprint, max_context)) as market: ...``
     """
-    folder, currency = config.store.path, config.billing.currency
     async with AsyncExitStack() as life:
         database = life.enter_context(await asyncio.to_thread(_open_database, config))
-        keys = static_tenants((key.name, key.key) for key in config.server.api_keys)
-        opened = await life.enter_async_context(
-            open_accounts(database, folder, keys, default_credit_nano=config.billing.credit_nano)
-        )
-        tariffs, terms = await asyncio.to_thread(_read_prices, config, database)
-        host_keys = await asyncio.to_thread(HostKeys.open, folder)
-        await life.enter_async_context(_following(tariffs, terms, host_keys))
-        ledger = await life.enter_async_context(
-            Ledger.open(
-                database,
-                folder,
-                currency=currency,
-                default_credit=config.billing.credit_nano,
-                on_booked=_UsesOfGrants(opened.grants),
-            )
-        )
-        receipts = Receipts(database, host_keys, host=host.name, currency=currency, booked=ledger.booked)
-        quotes = Quotes(database, host_keys, host=host.name)
+        opened = await life.enter_async_context(_open_accounts(config, database))
+        prices = await life.enter_async_context(open_prices(config, database))
+        ledger = await life.enter_async_context(_open_ledger(config, database, opened.grants))
         paid = PaidRequests(ledger, database)
-        payments = await life.enter_async_context(
-            open_payments(
-                payment_plan(config, currency),
-                database,
-                paid,
-                secret=await asyncio.to_thread(open_secret, folder),
-                folder=folder,
-                booked=paid.booked,
-            )
-        )
+        payments = await life.enter_async_context(_open_payments(config, database, paid))
+        parts = _Signed.of(config, host, database, prices, ledger)
         desks = MarketDesks(
             grants=opened.grants,
             budgets=opened.accounts,
-            quotes=quotes,
+            quotes=parts.quotes,
             payments=payments,
-            receipt_of=receipts.of,
+            receipt_of=parts.receipts.of,
             paid=paid.note,
         )
-        charging = MarketCharging(ledger, tariffs, terms, desks, fingerprint=host.fingerprint)
+        charging = MarketCharging(ledger, prices.tariffs, prices.terms, desks, fingerprint=host.fingerprint)
         life.push_async_callback(charging.close)
-        rights = MarketRights(opened.accounts, opened.grants, terms)
         yield OpenMarket(
             host=host,
-            currency=currency,
+            currency=config.billing.currency,
             database=database,
             accounts=opened.accounts,
             grants=opened.grants,
-            tariffs=tariffs,
-            terms=terms,
-            rights=rights,
+            tariffs=prices.tariffs,
+            terms=prices.terms,
+            rights=MarketRights(opened.accounts, opened.grants, prices.terms),
             ledger=ledger,
-            host_keys=host_keys,
-            receipts=receipts,
-            quotes=quotes,
+            host_keys=prices.host_keys,
+            receipts=parts.receipts,
+            quotes=parts.quotes,
             payments=payments,
             charging=charging,
-            hosting=HostingCharges(
-                ledger, tariffs, model=host.model, fingerprint=host.fingerprint, budgets=opened.accounts
-            ),
+            hosting=_hosting(host, ledger, prices, opened.accounts),
         )
 
 
@@ -145,6 +111,24 @@ def host_of(config: Config, fingerprint: str, max_context: int) -> MarketHost:
     return MarketHost(name, model, fingerprint, max_context, config.host.url, config.host.contact)
 
 
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """The makers of what the host signs."""
+
+    receipts: Receipts
+    quotes: Quotes
+
+    @classmethod
+    def of(
+        cls, config: Config, host: MarketHost, database: Database, prices: OpenPrices, ledger: Ledger
+    ) -> _Signed:
+        keys, currency = prices.host_keys, config.billing.currency
+        return cls(
+            Receipts(database, keys, host=host.name, currency=currency, booked=ledger.booked),
+            Quotes(database, keys, host=host.name),
+        )
+
+
 def _open_database(config: Config) -> Database:
     database = Database.open(config.database.url, config.store.path)
     try:
@@ -155,51 +139,35 @@ def _open_database(config: Config) -> Database:
     return database
 
 
-def _read_prices(config: Config, database: Database) -> tuple[Tariffs, TermsBook]:
-    tariffs = Tariffs(database, in_force=config.tariff is not None)
-    tariffs.refresh()
-    if config.tariff is not None:
-        tariffs.record_file(read_tariff_file(config.tariff, file_context(config)))
-    terms = TermsBook(database, tariffs)
-    terms.refresh()
-    return tariffs, terms
+def _open_accounts(config: Config, database: Database) -> AbstractAsyncContextManager[OpenAccounts]:
+    keys = static_tenants((key.name, key.key) for key in config.server.api_keys)
+    credit = config.billing.credit_nano
+    return open_accounts(database, config.store.path, keys, default_credit_nano=credit)
+
+
+def _open_ledger(config: Config, database: Database, grants: Grants) -> AbstractAsyncContextManager[Ledger]:
+    return Ledger.open(
+        database,
+        config.store.path,
+        currency=config.billing.currency,
+        default_credit=config.billing.credit_nano,
+        on_booked=_UsesOfGrants(grants),
+    )
 
 
 @asynccontextmanager
-async def _following(tariffs: Tariffs, terms: TermsBook, keys: HostKeys) -> AsyncIterator[None]:
-    """Read the prices and the host's keys that other processes add, until the end of the block."""
-    ended = asyncio.Event()
-    task = asyncio.create_task(_follow(tariffs, terms, keys, ended))
-    try:
-        yield
-    finally:
-        # Never cancelled: its thread would go on reading while the database is closed.
-        ended.set()
-        await task
+async def _open_payments(config: Config, database: Database, paid: PaidRequests) -> AsyncIterator[Payments]:
+    folder = config.store.path
+    plan, secret = payment_plan(config, config.billing.currency), await asyncio.to_thread(open_secret, folder)
+    async with open_payments(
+        plan, database, paid, secret=secret, folder=folder, booked=paid.booked
+    ) as payments:
+        yield payments
 
 
-async def _follow(tariffs: Tariffs, terms: TermsBook, keys: HostKeys, ended: asyncio.Event) -> None:
-    failing = False
-    while not ended.is_set():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(REFRESH_S):
-                await ended.wait()
-                return
-        try:
-            await asyncio.to_thread(_refresh, tariffs, terms, keys)
-            failing = False
-        except Exception:  # whatever a driver raises: prices stay as they were until the database is back
-            if not failing:
-                logger.exception(
-                    "tariffs, terms and host keys cannot be read; they stay as they were until they can"
-                )
-            failing = True
-
-
-def _refresh(tariffs: Tariffs, terms: TermsBook, keys: HostKeys) -> None:
-    tariffs.refresh()
-    terms.refresh()
-    keys.refresh()
+def _hosting(host: MarketHost, ledger: Ledger, prices: OpenPrices, accounts: Accounts) -> HostingCharges:
+    model, fingerprint = host.model, host.fingerprint
+    return HostingCharges(ledger, prices.tariffs, model=model, fingerprint=fingerprint, budgets=accounts)
 
 
 class _UsesOfGrants:

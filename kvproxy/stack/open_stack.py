@@ -20,8 +20,13 @@ from kvproxy.stack.background import open_background, trim_memory, warm_up
 from kvproxy.stack.figures import collect_figures
 from kvproxy.stack.open_backends import open_backends
 from kvproxy.stack.open_catalog import OpenCatalog, make_catalog
-from kvproxy.stack.open_documents import make_checks, open_documents
-from kvproxy.stack.open_engine import open_engine, open_model, open_stores
+from kvproxy.stack.open_documents import (
+    ExactnessChecks,
+    PublishedDocuments,
+    make_checks,
+    open_documents,
+)
+from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Metrics
@@ -58,13 +63,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         documents = await life.enter_async_context(
             open_documents(config.documents, model, stores, engine, market.rights, market.hosting)
         )
-        offers = make_catalog(
-            market, documents, engine.local, default_max_tokens=config.engine.default_max_tokens
-        )
+        offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
-        metrics = Metrics()
-        metrics.follow(lambda: collect_figures(engine.local, documents.library, checks.auditor))
         background = await life.enter_async_context(open_background())
         yield Stack(
             composer=documents.composer,
@@ -75,7 +76,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 local=engine.local,
                 misses=misses,
                 default_max_tokens=config.engine.default_max_tokens,
-                metrics=metrics,
+                metrics=_metrics(engine, documents, checks),
                 charging=market.charging,
             ),
             market=market,
@@ -92,6 +93,12 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             ),
             ready=readiness(engine.local, lambda: _several(config, market)),
         )
+
+
+def _metrics(engine: RunningEngine, documents: PublishedDocuments, checks: ExactnessChecks) -> Metrics:
+    metrics = Metrics()
+    metrics.follow(lambda: collect_figures(engine.local, documents.library, checks.auditor))
+    return metrics
 
 
 def _several(config: Config, market: OpenMarket) -> bool:
