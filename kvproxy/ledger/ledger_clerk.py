@@ -229,7 +229,8 @@ class LedgerClerk:
     def book_unbooked(self) -> None:
         """Book everything that is settled, in batches. Raises LedgerAway, with nothing lost."""
         while self.unbooked:
-            batch = [self.unbooked.popleft() for _ in range(min(MOST_BATCH, len(self.unbooked)))]
+            # It stays in the queue until it is committed: to questions, an empty queue means that all is booked.
+            batch = [self.unbooked[place] for place in range(min(MOST_BATCH, len(self.unbooked)))]
             settled = [one.settled for one in batch]
             try:
                 with away():
@@ -241,13 +242,13 @@ class LedgerClerk:
                         on_booked=self._plan.on_booked,
                     )
             except BaseException:
-                self.unbooked.extendleft(reversed(batch))
                 self._journal.sync()
                 raise
             self.holds.booked(settled, booked.first, booked.leases)
             for one in batch:
                 if one.file is not None:
                     self._journal.booked(one.file)
+                self.unbooked.popleft()
 
     def beat(self) -> None:
         """Show that this process is alive; give back leases that are idle or asked for; read other processes' use of

@@ -281,3 +281,18 @@ def test_no_sequence_breaks_the_ledger(ledger_database: Database, tmp_path: Path
 @pytest.mark.slow
 def test_no_long_search_breaks_the_ledger(ledger_database: Database, tmp_path: Path) -> None:
     _run(ledger_database, tmp_path, 150)
+
+
+def test_a_request_waits_in_the_queue_until_it_is_committed(
+    ledger_database: Database, tmp_path: Path
+) -> None:
+    """Questions to the ledger go by the queue: empty means that all is booked."""
+    waiting: list[int] = []
+    clerk = a_clerk(
+        ledger_database, tmp_path, credit=None, on_booked=lambda *_: waiting.append(len(clerk.unbooked))
+    )
+    for number in range(3):
+        clerk.provide(hold_request(f"r{number}")).settle(booking(f"r{number}"))
+    clerk.book_unbooked()
+    assert waiting == [3] and not clerk.unbooked
+    clerk.close()
