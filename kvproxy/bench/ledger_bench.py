@@ -33,7 +33,7 @@ def bench_ledger(
     Example:
         ``bench_ledger(Path("/tmp/ledger"), requests=1000)``
     """
-    result = {"requests": requests, "rate": rate, "aim_us": AIM_US}
+    result: dict[str, Any] = {"requests": requests, "rate": rate, "aim_us": AIM_US}
     with Database.open(None, folder) as database:
         result["sqlite"] = _measure(database, folder / "sqlite", requests, rate)
     if postgres is not None:

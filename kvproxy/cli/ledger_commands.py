@@ -123,7 +123,7 @@ def ledger_export(
 
 @ledger.command("check")
 def ledger_check_command(config: ConfigFile = None, store: StoreFolder = None) -> None:
-    """Prove that the ledger holds: its chain, its sums, and each price by the tariff and terms of its time.
+    """Prove that the ledger holds: its chain, its sums, its checkpoints, and each price by the terms of its time.
 
     Status 0: it holds; 1: it does not, and each fault is named.
     """
@@ -131,6 +131,7 @@ def ledger_check_command(config: ConfigFile = None, store: StoreFolder = None) -
     from kvproxy.ledger.journal_backlog import read_backlog
     from kvproxy.ledger.ledger import JOURNAL_FOLDER
     from kvproxy.ledger.ledger_check import chain_end, find_faults
+    from kvproxy.receipts.log_checkpoints import LogCheckpoints
     from kvproxy.tariffs.recorded_tariffs import Tariffs
     from kvproxy.tariffs.terms_book import TermsBook
 
@@ -142,6 +143,9 @@ def ledger_check_command(config: ConfigFile = None, store: StoreFolder = None) -
         faults = 0
         for fault in find_faults(database, repricer(tariffs, terms)):
             typer.echo(str(fault))
+            faults += 1
+        for contradicted in LogCheckpoints(database).check():
+            typer.echo(f"checkpoint: {contradicted}")
             faults += 1
         end = chain_end(database)
         backlog = read_backlog(settings.store.path / JOURNAL_FOLDER)

@@ -15,6 +15,7 @@ from kvproxy.client import RequestFailed
 from kvproxy.mcp_server.asking_tools import add_asking_tools
 from kvproxy.mcp_server.document_tools import add_document_tools
 from kvproxy.mcp_server.explaining_tools import add_explaining_tools
+from kvproxy.mcp_server.market_tools import add_market_tools
 from kvproxy.mcp_server.remote import Remote
 from kvproxy.mcp_server.root_folder import RootFolder
 
@@ -40,6 +41,7 @@ class DocumentServer(MCPServer[Any]):
         add_document_tools(self, remote, root, allow_delete=allow_delete)
         add_asking_tools(self, remote)
         add_explaining_tools(self, remote)
+        add_market_tools(self, remote)
         self._add_text()
 
     @override

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -83,6 +83,15 @@ class Remote:
         listed = await self._json("GET", "/kv/v1/requests", params={"last": str(last)})
         data: list[dict[str, Any]] = listed["data"]
         return data
+
+    async def catalog(self, search: Mapping[str, str | None], limit: int) -> dict[str, Any]:
+        """Return a page of the catalog: ``data`` and ``next``. Raises RequestFailed."""
+        params = {name: value for name, value in search.items() if value is not None}
+        return await self._json("GET", "/kv/v1/catalog", params={**params, "limit": str(limit)})
+
+    async def quote(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a signed quote. Raises RequestFailed."""
+        return await self._json("POST", "/kv/v1/quote", body=body)
 
     async def count_tokens(self, body: dict[str, Any]) -> int:
         """Return the tokens of a request as the local model would get them."""

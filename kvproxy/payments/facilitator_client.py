@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import httpx
 
 _TIMEOUT_S = 60.0
+_SUPPORTED_S = 5.0
+"""A 402 waits for what the facilitator supports, and offers nothing of it where that takes longer."""
 _MOST_BYTES = 2**18
 
 Json = Mapping[str, Any]
@@ -51,7 +53,7 @@ class RemoteFacilitator:
 
     async def supported(self) -> Json:
         """Ask ``GET /supported``."""
-        return await self._answer("GET", "/supported", None)
+        return await self._answer("GET", "/supported", None, _SUPPORTED_S)
 
     async def _post(self, path: str, payment: Json, requirements: Json, outcome: str) -> Json:
         body = {"x402Version": 2, "paymentPayload": payment, "paymentRequirements": requirements}
@@ -60,9 +62,9 @@ class RemoteFacilitator:
             raise FacilitatorUnclear(f"{self._url}{path} answered without '{outcome}'")
         return answer
 
-    async def _answer(self, method: str, path: str, body: Json | None) -> Json:
+    async def _answer(self, method: str, path: str, body: Json | None, timeout_s: float = _TIMEOUT_S) -> Json:
         try:
-            response = await self._client.request(method, self._url + path, json=body, timeout=_TIMEOUT_S)
+            response = await self._client.request(method, self._url + path, json=body, timeout=timeout_s)
         except httpx.HTTPError as e:
             raise FacilitatorUnclear(f"{self._url}{path} does not answer ({type(e).__name__})") from e
         try:

@@ -54,7 +54,7 @@ class Components:
     show_metrics: bool = True
     """True when ``/metrics`` is served."""
     metrics_key: str | None = None
-    """The key of ``/metrics``; None: one of the keyring's keys, where it has any."""
+    """The key of ``/metrics``; None: a key with the permission for metrics, where there are keys."""
     market: Market | None = None
     """Accounts, prices, ledger and payments; None in a server without a database."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()

@@ -31,6 +31,10 @@ _STORE_NAMES = (
     "spill",
     "documents.sqlite3",
     "prepared.sqlite3",
+    "kvproxy.sqlite3",
+    "keys.secret",
+    "host-keys",
+    "ledger",
     ".probe-",
     "lost+found",
 )

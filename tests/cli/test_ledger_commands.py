@@ -16,6 +16,7 @@ from kvproxy.database.database import Database
 from kvproxy.database.migrate import migrate
 from kvproxy.ledger.batch_booking import book_batch
 from kvproxy.ledger.booking_sql import add_head
+from kvproxy.receipts.log_checkpoints import LogCheckpoints
 from tests.ledger.made_bookings import booking
 
 
@@ -90,3 +91,15 @@ def test_a_sound_ledger_checks(tmp_path: Path) -> None:
         db.execute(text("UPDATE ledger_balances SET nano = nano + 1"))
     status, out = call("check", "--store", tmp_path / "store")
     assert status == 1 and "the balance of reader:alice is" in out
+
+
+def test_a_ledger_that_contradicts_a_checkpoint_does_not_check(tmp_path: Path) -> None:
+    """The rows may hold by themselves: what was published about them tells."""
+    call("credit", "alice", "1", "--store", tmp_path / "store")
+    with Database.open(None, tmp_path / "store") as database:
+        LogCheckpoints(database).advance()
+        assert call("check", "--store", tmp_path / "store")[0] == 0
+        with database.transaction() as db:
+            db.execute(text("UPDATE log_edges SET root = 'ff'"))
+    status, out = call("check", "--store", tmp_path / "store")
+    assert status == 1 and "checkpoint: the first 1 rows are not those" in out

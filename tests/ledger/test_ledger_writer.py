@@ -57,8 +57,14 @@ def test_what_is_settled_is_booked_by_itself(ledger_database: Database, tmp_path
 
 def test_a_cancelled_job_does_not_run(ledger_database: Database, tmp_path: Path) -> None:
     writer = LedgerWriter(a_clerk(ledger_database, tmp_path))
-    begun, go, ran = threading.Event(), threading.Event(), []
-    first = writer.submit(lambda: (begun.set(), go.wait()))
+    begun, go = threading.Event(), threading.Event()
+    ran: list[int] = []
+
+    def wait() -> None:
+        begun.set()
+        go.wait()
+
+    first = writer.submit(wait)
     begun.wait()
     second = writer.submit(lambda: ran.append(2))
     assert second.cancel()

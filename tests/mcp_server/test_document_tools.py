@@ -75,6 +75,7 @@ async def test_every_tool_says_what_it_does_and_what_it_answers(proxy: FakeProxy
     async with connected(proxy.url, allow_delete=True) as client:
         tools = (await client.list_tools()).tools
     names = {"publish_document", "list_documents", "show_document", "delete_document", "ask", "explain"}
+    names |= {"search_catalog", "quote_read"}
     assert {tool.name for tool in tools} == names
     for tool in tools:
         assert tool.description and tool.output_schema and tool.annotations

@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from kvproxy.errors import SignatureRefused
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.receipts.signed_note import (
     Checkpoint,
+    key_hash,
     public_bytes,
     signed_checkpoint,
     verifier_key,
@@ -66,3 +68,17 @@ def test_what_was_changed_is_refused(tmp_path: Path) -> None:
             verify_checkpoint(wrong, keys.jwks())
     with pytest.raises(SignatureRefused):
         verify_checkpoint(note, HostKeys.open(tmp_path / "b").jwks())
+
+
+def test_the_published_example_of_signed_notes() -> None:
+    """That of Go's sumdb/note, from which the format comes."""
+    verifier = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
+    name, _, encoded = verifier.split("+", 2)
+    public = base64.b64decode(encoded)[1:]
+    assert verifier_key(name, public) == verifier
+    text = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
+    sealed = base64.b64decode(
+        "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM="
+    )
+    assert sealed[:4] == key_hash(name, public)
+    Ed25519PublicKey.from_public_bytes(public).verify(sealed[4:], text.encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -247,13 +247,6 @@ def make_proxy(
     drain = Drain(drain_timeout_s)
     pipeline = Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)
     events: list[str] = []
-
-    @asynccontextmanager
-    async def lifespan() -> AsyncIterator[None]:
-        events.append("start")
-        yield
-        events.append("stop")
-
     components = Components(
         served_name="fake",
         created=1_700_000_000,
@@ -262,9 +255,7 @@ def make_proxy(
         publisher=publisher,
         verifier=OneFramingVerifier(composer, publisher, backend),
         responses=responses,
-        keyring=Keyring(
-            api_keys, permissions=permissions, accounts=None if market is None else market.accounts
-        ),
+        keyring=_keyring(api_keys, permissions, market),
         market=market,
         drain=drain,
         max_body=max_body,
@@ -272,9 +263,27 @@ def make_proxy(
         timeout_s=timeout_s,
         cors_origins=cors_origins,
         aliases=aliases or {},
-        lifespan=(lifespan,),
+        lifespan=(_recorded(events),),
     )
     return Proxy(backend, misses, composer, publisher, responses, drain, components, events)
+
+
+def _keyring(
+    keys: tuple[tuple[str, str], ...],
+    permissions: Mapping[str, frozenset[Permission]] | None,
+    market: Market | None,
+) -> Keyring:
+    return Keyring(keys, permissions=permissions, accounts=None if market is None else market.accounts)
+
+
+def _recorded(events: list[str]) -> Callable[[], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        events.append("start")
+        yield
+        events.append("stop")
+
+    return lifespan
 
 
 Http = TestClient[Any, Any]

@@ -15,6 +15,7 @@ from kvproxy.accounts.open_accounts import open_accounts, static_tenants
 from kvproxy.core import ALL_PERMISSIONS
 from kvproxy.database.database import Database
 from kvproxy.database.migrate import migrate
+from kvproxy.ledger.ledger import Ledger
 from kvproxy.server.market import Market
 from tests.server.doubles import Proxy, make_proxy
 
@@ -33,6 +34,7 @@ class MarketProxy:
     database: Database
     accounts: Accounts
     grants: Grants
+    ledger: Ledger
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -43,16 +45,25 @@ def bearer(key: str) -> dict[str, str]:
 async def market_proxy(
     folder: Path, *, url: str | None = None, **attributes: Any
 ) -> AsyncIterator[MarketProxy]:
-    """A proxy whose market has accounts and grants; ``attributes`` are further ones of the market. There are tenants
-    boss, acme and alice. ``url`` None: SQLite in the folder."""
+    """A proxy whose market has accounts, grants and a ledger; ``attributes`` are further ones of the market. There are
+    tenants boss, acme and alice. ``url`` None: SQLite in the folder."""
     database = await asyncio.to_thread(_migrated, url, folder)
     try:
         keys = (BOSS, ACME)
-        async with open_accounts(database, folder, static_tenants(keys), refresh_s=0.02) as opened:
+        async with (
+            open_accounts(database, folder, static_tenants(keys), refresh_s=0.02) as opened,
+            Ledger.open(database, folder, currency="USD") as ledger,
+        ):
             await asyncio.to_thread(opened.accounts.create_tenant, "alice")
-            market = Market(accounts=opened.accounts, grants=opened.grants, **attributes)
+            parts: dict[str, Any] = {
+                "accounts": opened.accounts,
+                "grants": opened.grants,
+                "ledger": ledger,
+                **attributes,
+            }
+            market = Market(**parts)
             proxy = make_proxy(api_keys=keys, permissions={"boss": ALL_PERMISSIONS}, market=market)
-            yield MarketProxy(proxy, database, opened.accounts, opened.grants)
+            yield MarketProxy(proxy, database, opened.accounts, opened.grants, ledger)
     finally:
         await asyncio.to_thread(database.close)
 

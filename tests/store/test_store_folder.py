@@ -9,9 +9,17 @@ import diskcache
 import pytest
 
 from kvproxy.errors import SetupError
+from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.store.disk import PageDisk
 from kvproxy.store.page_store import PageStore
-from kvproxy.store.store_folder import FolderLock, index_faults, make_folder, open_index, page_files
+from kvproxy.store.store_folder import (
+    FolderLock,
+    check_own,
+    index_faults,
+    make_folder,
+    open_index,
+    page_files,
+)
 
 
 def test_makes_private_folders(tmp_path: Path) -> None:
@@ -130,3 +138,15 @@ def test_an_index_locked_by_a_stranger_is_left_alone(tmp_path: Path) -> None:
     stranger.close()
     assert list(tmp_path.glob("broken-*")) == []
     open_index(tmp_path, PageDisk).close()
+
+
+def test_a_folder_in_which_commands_made_keys_before_the_first_start_is_a_store(tmp_path: Path) -> None:
+    """``kvproxy host-key list`` and ``kvproxy keys create`` may come before ``kvproxy serve``."""
+    HostKeys.open(tmp_path)
+    for name in ("kvproxy.sqlite3", "kvproxy.sqlite3.migrate.lock", "keys.secret"):
+        (tmp_path / name).touch()
+    (tmp_path / "ledger").mkdir()
+    check_own(tmp_path)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(SetupError, match="photos"):
+        check_own(tmp_path)

@@ -9,7 +9,7 @@ from langchain_kvproxy._digest import text_digest
 from langchain_kvproxy._document_recognition import DocumentReport
 from langchain_kvproxy._errors import DocumentUnknown, KVProxyError, ProxyRefused, ProxyUnreachable
 from langchain_kvproxy._finding import Finding
-from langchain_kvproxy._topups import PaymentAsked, PaymentRequiredError
+from langchain_kvproxy._topups import PaymentRequiredError, TopupChallenge
 from langchain_kvproxy.callbacks import KVProxyUsageHandler
 from langchain_kvproxy.chat_models import ChatKVProxy
 from langchain_kvproxy.documents import (
@@ -48,11 +48,11 @@ __all__ = [
     "KVProxyError",
     "KVProxyRetriever",
     "KVProxyUsageHandler",
-    "PaymentAsked",
     "PaymentRequiredError",
     "ProxyRefused",
     "ProxyUnreachable",
     "PublishCounts",
+    "TopupChallenge",
     "aexplain_prompt",
     "apublish_documents",
     "as_part",

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from langchain_kvproxy import _protocol
 from langchain_kvproxy._chat_answers import ReportingChat
-from langchain_kvproxy._topups import Purse, amount_of, error_of, pay_topup
+from langchain_kvproxy._topups import TopupAllowance, amount_of, error_of, pay_topup
 
 
 class PayingChat(ReportingChat):
@@ -29,7 +29,7 @@ class PayingChat(ReportingChat):
     payer: Any = Field(default=None, exclude=True, repr=False)
     """Signs payments, such as kvproxy's `EvmPayer`: `pay(asked)` returns headers. Never serialised."""
 
-    _purse: Purse = PrivateAttr(default_factory=Purse)
+    _purse: TopupAllowance = PrivateAttr(default_factory=TopupAllowance)
 
     @model_validator(mode="after")
     def _can_pay(self) -> Self:

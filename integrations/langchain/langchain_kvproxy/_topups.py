@@ -35,7 +35,7 @@ class PaymentRequiredError(ProxyRefused):
 
 
 @dataclass(frozen=True)
-class PaymentAsked:
+class TopupChallenge:
     """A 402 as a payer needs it. Header names are in lower case."""
 
     amount: str
@@ -44,15 +44,15 @@ class PaymentAsked:
     quote: Mapping[str, Any]
 
 
-class Payer(Protocol):
+class TopupPayer(Protocol):
     """Signs payments; `kvproxy.client.evm_payer.EvmPayer` is one."""
 
-    def pay(self, asked: PaymentAsked) -> Mapping[str, str]:
+    def pay(self, asked: TopupChallenge) -> Mapping[str, str]:
         """Return the headers that pay: `Payment-Authorization` or `PAYMENT-SIGNATURE`. Raise to refuse."""
         ...
 
 
-class Purse:
+class TopupAllowance:
     """Spending within a cap. One for the model and its copies; safe from several threads."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ def amount_of(error: PaymentRequiredError) -> Decimal:
     return max(needed, _decimal(limits.get("least") if isinstance(limits, dict) else None, LEAST))
 
 
-def pay_topup(root: str, key: str, amount: Decimal, payer: Payer) -> None:
+def pay_topup(root: str, key: str, amount: Decimal, payer: TopupPayer) -> None:
     """Top up the key's balance at the proxy. Raises ProxyRefused, ProxyUnreachable, and what the payer raises.
 
     Example:
@@ -117,7 +117,7 @@ def pay_topup(root: str, key: str, amount: Decimal, payer: Payer) -> None:
                 _protocol.answered(answer, root)
                 return
             error = error_of(answer)
-            asked = PaymentAsked(body["amount"], url, error.headers, error.quote)
+            asked = TopupChallenge(body["amount"], url, error.headers, error.quote)
             paid = http.post(url, json=body, headers=dict(payer.pay(asked)))
     except httpx.HTTPError as e:
         raise _protocol.unreachable(e, root) from e

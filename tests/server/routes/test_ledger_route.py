@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from kvproxy.database.database import Database
-from kvproxy.database.migrate import migrate
 from kvproxy.ledger.ledger import Ledger
 from kvproxy.receipts.host_keys import HostKeys
 from tests.ledger.made_bookings import booking, hold_request, metered
@@ -19,31 +17,18 @@ from tests.server.markets import ACME, BOSS, bearer, market_proxy
 COST = booking("r").charge.cost
 
 
-def _database(folder: Path) -> Database:
-    database = Database.open(None, folder)
-    migrate(database)
-    return database
-
-
 @asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[tuple[Ledger, Http]]:
     """A proxy with a ledger, in which boss has read acme's document three times."""
-    database = await asyncio.to_thread(_database, folder)
     keys = await asyncio.to_thread(HostKeys.open, folder)
-    try:
-        async with (
-            Ledger.open(database, folder) as ledger,
-            market_proxy(folder, ledger=ledger, host_keys=keys) as market,
-            client_of(market.proxy) as http,
-        ):
-            await ledger.credit("boss", 10**6, "admin", "invoice 1", id="c1")
-            for number in range(3):
-                hold = await ledger.hold(hold_request(f"r{number}", tenant="boss"))
-                used = metered(cached=20, fresh=5, completion=3, publisher="acme")
-                hold.settle(booking(f"r{number}", used, tenant="boss"))
-            yield ledger, http
-    finally:
-        await asyncio.to_thread(database.close)
+    async with market_proxy(folder, host_keys=keys) as market, client_of(market.proxy) as http:
+        ledger = market.ledger
+        await ledger.credit("boss", 10**6, "admin", "invoice 1", id="c1")
+        for number in range(3):
+            hold = await ledger.hold(hold_request(f"r{number}", tenant="boss"))
+            used = metered(cached=20, fresh=5, completion=3, publisher="acme")
+            hold.settle(booking(f"r{number}", used, tenant="boss"))
+        yield ledger, http
 
 
 async def get(http: Http, path: str, key: str = BOSS[1], status: int = 200) -> dict[str, Any]:

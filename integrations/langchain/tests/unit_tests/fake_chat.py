@@ -142,9 +142,8 @@ def _handler(fake: FakeChat) -> type[BaseHTTPRequestHandler]:
             fake.bodies.append(body)
             time.sleep(fake.delay_s)
             if fake.refusal is not None:
-                status, error = fake.refusal
-                told = {"error": error} | ({"quote": fake.quote} if fake.quote is not None else {})
-                return self._send(status, json.dumps(told).encode(), {"x-should-retry": "false"})
+                told = {"error": fake.refusal[1]} | ({"quote": fake.quote} if fake.quote is not None else {})
+                return self._send(fake.refusal[0], json.dumps(told).encode(), {"x-should-retry": "false"})
             if not body.get("stream"):
                 return self._send(200, json.dumps(fake.completion(body)).encode(), fake.headers(False))
             events = [f"data: {json.dumps(chunk)}\n\n" for chunk in fake.chunks(body)]

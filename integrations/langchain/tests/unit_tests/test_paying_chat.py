@@ -11,7 +11,7 @@ import openai
 import pytest
 from pydantic import ValidationError
 
-from langchain_kvproxy import ChatKVProxy, PaymentAsked, PaymentRequiredError, ProxyRefused
+from langchain_kvproxy import ChatKVProxy, PaymentRequiredError, ProxyRefused, TopupChallenge
 from langchain_kvproxy._topups import amount_of
 
 from .fake_chat import FakeChat, running
@@ -48,9 +48,9 @@ class Market(FakeChat):
 
 class Wallet:
     def __init__(self) -> None:
-        self.asked: list[PaymentAsked] = []
+        self.asked: list[TopupChallenge] = []
 
-    def pay(self, asked: PaymentAsked) -> Mapping[str, str]:
+    def pay(self, asked: TopupChallenge) -> Mapping[str, str]:
         self.asked.append(asked)
         return {"Payment-Authorization": "Payment signed"}
 

@@ -14,6 +14,7 @@ PAYMENTS = (
         method="POST",
         path="/kv/v1/topup",
         handler=topup_route.topup,
+        needs="read",
         tag="Payments",
         summary="Top up a balance",
         description=(
