@@ -114,8 +114,9 @@ class Ledger:
 
     async def booked(self) -> None:
         """Wait until everything that was settled before is booked. Raises Unavailable."""
-        if self._clerk.unbooked:
-            await asyncio.wrap_future(self._writer.submit(self._clerk.book_unbooked))
+        # Not only where something is listed as unbooked: a batch that is being written is taken off the list before it
+        # is in the database. The writer is one thread, so that this waits behind it.
+        await asyncio.wrap_future(self._writer.submit(self._clerk.book_unbooked))
 
     async def credit(self, tenant: str, nano: int, kind: CreditKind, reference: str = "", *, id: str) -> int:
         """Add to a tenant's balance, once for each ``id``; return the balance.
