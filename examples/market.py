@@ -77,6 +77,7 @@ class Reader:
 
     receipts: list[str] = field(default_factory=list)
     paid: list[Decimal] = field(default_factory=list)
+    settled: list[Decimal] = field(default_factory=list)
     cold: list[Decimal] = field(default_factory=list)
 
 
@@ -94,11 +95,15 @@ def run(url: str, folder: Path, text: str, max_tokens: int) -> None:
     reader = Reader()
     for number, question in enumerate(QUESTIONS, 1):
         buy(url, reader, hashlib.sha256(text.encode()).hexdigest(), question, number, max_tokens)
+    with client(url, "robin") as http:
+        rest = Decimal(checked(http.get("/kv/v1/balance"))["balance"]["amount"])
+    assert rest == sum(reader.settled) - sum(reader.paid), rest
     saved = sum(reader.cold) - sum(reader.paid)
     say(
         "reader",
         f"paid {sum(reader.paid)} USD for two reads; cold they cost {sum(reader.cold)}: saved {saved}",
     )
+    say("", f"what a whole unit of USDC was more than the price, {rest:f} USD, is in my balance")
     host_share = prove(url, reader)
     compare(url, folder, host_share)
 
@@ -154,6 +159,7 @@ def buy(url: str, reader: Reader, sha256: str, question: str, number: int, max_t
     say("", f"“{' '.join(answer['choices'][0]['message']['content'].split())[:90]}…”")
     reader.receipts.append(cost["receipt"])
     reader.paid.append(Decimal(cost["cost"]))
+    reader.settled.append(Decimal(tokens(settled["amount"])))
     reader.cold.append(Decimal(cost["cold_cost"]))
 
 
