@@ -1,4 +1,4 @@
-"""Revision 0003: the tables of the ledger."""
+"""Revision 0003: the tables of ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Revision 0006: the tables of the catalog."""
+"""Revision 0006: the tables of catalog."""
 
 from __future__ import annotations
 
