@@ -17,7 +17,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from kvproxy.engine.models.smollm2 import PACKAGE, PACKAGE_VERSION, bundled_model, find_gguf
+from kvproxy.runtime.recursion_limit import import_eth_account
 from tests.database.postgres import a_database, database_url, postgres_url
+
+import_eth_account()  # before a test does: it would raise the recursion limit of all tests of this process
 
 __all__ = ["a_database", "database_url", "postgres_url"]  # fixtures of every folder of tests
 

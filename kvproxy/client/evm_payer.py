@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kvproxy.client.request_failed import RequestFailed
 from kvproxy.client.topups import PaymentAsked
+from kvproxy.runtime.recursion_limit import import_eth_account
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -31,6 +32,7 @@ class EvmPayer:
 
         Example: ``Client().topup("5", EvmPayer(os.environ["WALLET_KEY"], most="5"))``.
         """
+        import_eth_account()
         from eth_account import Account
         from mpp.methods.evm.assets import BASE_SEPOLIA_USDC, BASE_USDC
         from mpp.methods.evm.client import charge

@@ -16,6 +16,7 @@ from kvproxy.payments.payment_headers import SIGNATURE_HEADER, json_header, one_
 from kvproxy.payments.payment_rows import PaymentRow
 from kvproxy.payments.payment_settlement import CreditedPayment, PaymentSettlement
 from kvproxy.payments.token_asset import TokenAsset
+from kvproxy.runtime.recursion_limit import import_eth_account
 
 if TYPE_CHECKING:
     from mpp.methods.evm.intents import Authorization
@@ -73,6 +74,7 @@ class ExactPayments:
         Example:
             ``ExactPayments(settlement, asset, "0x742d…", realm="kvproxy", secret=secret)``
         """
+        import_eth_account()
         from mpp.methods.evm.assets import EvmAsset
         from mpp.methods.evm.server import charge
         from mpp.server.mpp import Mpp

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from kvproxy.payments.facilitator_client import Json
 from kvproxy.payments.simulated_chain import SimulatedChain
 from kvproxy.payments.token_asset import TokenAsset
+from kvproxy.runtime.recursion_limit import import_eth_account
 
 FACILITATOR_ADDRESS = "0xfAc1117A00000000000000000000000000000001"
 """The address that clients sign as the facilitator's. Nobody has its key, and none is needed: no chain is written."""
@@ -34,6 +35,7 @@ class LocalFacilitator:
         Example:
             ``LocalFacilitator(KNOWN_ASSETS["base-sepolia-usdc"], {wallet.address: 5_000_000})``
         """
+        import_eth_account()
         from x402 import x402FacilitatorSync
         from x402.mechanisms.evm.exact import ExactEvmFacilitatorScheme
         from x402.mechanisms.evm.upto import UptoEvmFacilitatorScheme, UptoEvmSchemeConfig

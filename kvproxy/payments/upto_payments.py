@@ -27,6 +27,7 @@ from kvproxy.payments.payment_settlement import PaymentSettlement
 from kvproxy.payments.token_asset import TokenAsset
 from kvproxy.payments.upto_authorisation import UptoAuthorisation
 from kvproxy.payments.upto_wire import SignedPermit, UptoPayload, UptoRequest, signed_permit
+from kvproxy.runtime.recursion_limit import import_eth_account
 
 if TYPE_CHECKING:
     from mpp.server.method import VerifyContext
@@ -58,6 +59,7 @@ class UptoPayments:
         Imports x402[evm] and pympp. Example:
             ``UptoPayments(settlement, facilitator, asset, "0x742d…", realm="kvproxy", secret=secret, longest_s=600)``
         """
+        import_eth_account()
         import x402.mechanisms.evm.upto
         from mpp.methods import Method
 

@@ -12,7 +12,6 @@ from kvproxy.cli.app import app
         (["--input-price", "0"], "give one above 0"),
         (["--input-price", "five"], "--input-price"),
         (["--egress-price", "1e-2"], "--egress-price"),
-        (["--sizes", "255,x"], "sizes"),
     ],
 )
 def test_a_wrong_option_ends_it_before_anything_is_measured(options: list[str], told: str) -> None:
