@@ -46,7 +46,8 @@ def test_a_grant_lets_one_reader_load_it_until_it_is_revoked(fresh: Fresh) -> No
     assert reader.documents().count(f"{id}@1") == 1 and f"{id}@1" not in stranger.documents()
     assert reader.http.get(f"/kv/v1/documents/{id}?text=true").status_code == 403
     later = fresh().ask(sent(text))
-    assert later.cached == 0 and later.outcome == "fwd=miss" and said(later) == said(cold)
+    # The template's first words are in public pages of other documents.
+    assert later.cached < 16 and later.outcome == "fwd=miss" and said(later) == said(cold)
     with pytest.raises(NotFoundError):
         stranger.ask(named(id))
     grant = made.json()["id"]
