@@ -95,7 +95,7 @@ def run(folder: Path, model: Path, kills: int, *, seed: int = 0, database: str |
     with Served(folder, model, config(folder, database)) as proxy:
         publish(proxy.url)
         for _ in range(kills):
-            under_load(proxy, tally, chance.uniform(0.05, 2.5), chance)
+            under_load(proxy, tally, chance.randint(1, 20), chance)
             proxy.start()
         under_load(proxy, tally, None, chance)
         proxy.stop()
@@ -114,18 +114,22 @@ def bearer(name: str) -> dict[str, str]:
     return {"authorization": f"Bearer {KEYS[name]}"}
 
 
-def under_load(proxy: Served, tally: Tally, kill_after_s: float | None, chance: random.Random) -> None:
-    """Clients ask until the proxy is killed; without a kill, each asks three times."""
+def under_load(proxy: Served, tally: Tally, answers: int | None, chance: random.Random) -> None:
+    """Clients ask until the proxy is killed, some time after so many ``answers``; without a kill, three times each."""
     ended = threading.Event()
     seeds = [chance.getrandbits(32) for _ in range(CLIENTS)]
-    most = 3 if kill_after_s is None else 10**6
+    most = 3 if answers is None else 10**6
     threads = [
         threading.Thread(target=client, args=(proxy.url, tally, ended, random.Random(s), most)) for s in seeds
     ]
     for thread in threads:
         thread.start()
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)  # the moment of the kill is what varies
+    if answers is not None:
+        wanted, deadline = len(tally.whole) + answers, time.monotonic() + 300
+        while len(tally.whole) < wanted:
+            assert time.monotonic() < deadline, f"no answers came:\n{proxy.log}"
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.5))  # the moment of the kill is what varies
         proxy.kill()
         ended.set()
     for thread in threads:
@@ -150,7 +154,7 @@ def ask(http: httpx.Client, tally: Tally, reader: str, chance: random.Random) ->
     known = chance.random() < 0.6
     system = TEXT if known else document(f"cold {chance.getrandbits(48)}", chance.choice((100, 1_500)))
     question = f"Question {chance.getrandbits(16)}?"
-    most, streamed = chance.randint(1, 40), chance.random() < 0.7
+    most, streamed = chance.randint(1, 12), chance.random() < 0.7
     headers = bearer(reader)
     if chance.random() < 0.7:
         messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
