@@ -73,7 +73,7 @@ payments:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What the reader's program keeps: its receipts, and what it paid."""
+    """The reader's program's own records: its receipts and payments."""
 
     receipts: list[str] = field(default_factory=list)
     paid: list[Decimal] = field(default_factory=list)

@@ -19,7 +19,7 @@ class PaymentAsked:
     """A 402 as a payer needs it. Header names are in lower case."""
 
     amount: str
-    """What is asked for, as a decimal; empty where only the headers say it."""
+    """The amount, as a decimal; empty where only the headers say it."""
     url: str
     headers: Mapping[str, str]
     """``www-authenticate`` has MPP's challenges, ``payment-required`` x402's."""

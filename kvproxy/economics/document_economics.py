@@ -18,7 +18,7 @@ from kvproxy.economics.read_costs import (
 from kvproxy.tariffs import Tariff, charge, publishing_charge, storage_charge
 
 HYBRID_FACTORS = (13, 36)
-"""How many times less KV for a token hybrid models keep, which have full attention in few of their layers."""
+"""The factors by which hybrid models, with full attention in few of their layers, keep less KV for a token."""
 
 DAY_MS = 86_400_000
 

@@ -46,7 +46,7 @@ class BillingSettings(Section):
     default_publisher_share: Annotated[str, AfterValidator(_percent)] = "100%"
     """The publisher's part of its own price, where neither its terms nor the tariff say; the rest is the host's."""
     default_credit: Annotated[str, AfterValidator(_credit)] = "0"
-    """How far the balance of a tenant may go below zero where nothing else is set for it; or ``unlimited``."""
+    """The amount by which a tenant's balance may go below zero, where nothing else is set for it; or ``unlimited``."""
 
     @property
     def publisher_ppm(self) -> int:

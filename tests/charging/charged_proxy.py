@@ -61,7 +61,7 @@ class Charged:
         return booking
 
     def check_sums(self) -> None:
-        """What left the balance is what was booked."""
+        """The balance has lost exactly the booked amounts."""
         assert self.charging.held == {}
         assert PLENTY - self.charging.balance == sum(c.cost for c in charges(self.bookings))
 

@@ -1,4 +1,4 @@
-"""What a payment by request leaves in the reader's balance."""
+"""The rest of a payment by request, in the reader's balance."""
 
 from __future__ import annotations
 

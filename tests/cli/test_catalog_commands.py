@@ -25,7 +25,7 @@ ENTRY: dict[str, Any] = {
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the client's calls were given; they answer QUOTE and, for the second hash of a text, ENTRY."""
+    """The arguments of the client's calls; they answer QUOTE and, for the second hash of a text, ENTRY."""
     calls: list[dict[str, Any]] = []
 
     def quote(self: Client, request: Any = None, **given: Any) -> dict[str, Any]:

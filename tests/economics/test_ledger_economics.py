@@ -1,4 +1,4 @@
-"""What a ledger has booked, beside the tariff."""
+"""Booked sums of a ledger, beside the tariff."""
 
 from __future__ import annotations
 

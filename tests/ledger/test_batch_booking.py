@@ -59,7 +59,7 @@ def test_a_failure_inside_books_nothing(begun: Database) -> None:
 
 
 def test_a_lease_never_falls_below_zero(begun: Database) -> None:
-    """What was settled under credit without limit takes no more than there is."""
+    """Settlements under credit without limit take no more than there is."""
     dear = booking("r1", metered(fresh=500))
     assert book_batch(begun, "p", [dear]).leases == {"alice": 0}
     assert book_batch(begun, "other", [booking("r2")]).leases == {"alice": 0}

@@ -76,7 +76,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.restart(0)
 
     def balance(self, tenant: str) -> int:
-        """What the tenant has by the model: everything that was promised, booked or not."""
+        """The tenant's balance by the model: everything that was promised, booked or not."""
         credited = sum(nano for to, nano in self.credits.values() if to == tenant)
         paid = sum(
             b.charge.cost for id, b in self.settled.items() if b.tenant == tenant and id not in self.refunded

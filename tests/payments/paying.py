@@ -1,4 +1,4 @@
-"""What tests of payments share: wallets, a ledger in memory, and signatures by the protocols' own clients."""
+"""Shared parts of the payments' tests: wallets, a ledger in memory, and signatures by the protocols' own clients."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def x402_answer(headers: Mapping[str, str], payer: LocalAccount, scheme: str) ->
 
 
 def signed_payload(headers: Mapping[str, str], payer: LocalAccount, scheme: str) -> dict[str, Any]:
-    """What x402's client signs, for tests that send it by themselves."""
+    """Signatures of x402's client, for tests that send them by themselves."""
     sent: dict[str, Any] = json.loads(
         base64.b64decode(x402_answer(headers, payer, scheme)["PAYMENT-SIGNATURE"])
     )

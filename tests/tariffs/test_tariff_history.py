@@ -1,4 +1,4 @@
-"""Which tariff was valid when, and which change may be added: what has begun never changes."""
+"""The tariff valid at each time, and the changes that may be added: what has begun never changes."""
 
 from __future__ import annotations
 

@@ -19,4 +19,4 @@ DOCUMENT_CHECKS = Table(
     Column("pages", BigInteger, nullable=False),
     Column("equal_pages", BigInteger, nullable=False),
 )
-"""What the last verification of a version has measured, over all of its framings. ``exact``: 1 or 0."""
+"""Results of the last verification of a version, over all of its framings. ``exact``: 1 or 0."""

@@ -108,4 +108,4 @@ LEDGER_COUNTERS = Table(
     Column("nano", BigInteger, nullable=False),
     Column("requests", BigInteger, nullable=False),
 )
-"""What each tenant and key has used in each minute, day and month, for budgets."""
+"""Use of each tenant and key in each minute, day and month, for budgets."""

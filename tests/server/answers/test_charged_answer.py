@@ -1,4 +1,4 @@
-"""What requests of all dialects are charged, by how they end."""
+"""Charges of requests of all dialects, by how they end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What upstreams' answers are charged: through litellm's way and byte for byte."""
+"""Charges of upstreams' answers, through litellm and byte for byte."""
 
 from __future__ import annotations
 

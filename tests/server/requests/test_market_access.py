@@ -1,4 +1,4 @@
-"""What a route finds of the market; that a proxy without one has no such URL is in test_account_operations."""
+"""The market as a route finds it; that a proxy without one has no such URL is in test_account_operations."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What blocks when it is opened, and so is made outside of the event loop."""
+    """Parts that block when they are opened, and so are made outside of the event loop."""
 
     shop: Shop
     rights: PlannedRights
