@@ -86,6 +86,10 @@ class DocumentPricing:
         except ValueError as e:
             raise InvalidRequest(f"Invalid 'price': {e}.", param="price") from e
 
+    def current(self, document: str, publisher: str) -> DocumentTerms:
+        """Return the terms that count now: the publisher's, else the tariff's."""
+        return self._book.terms(document, publisher)
+
     async def choose(
         self, document: str, publisher: str, terms: DocumentTerms, licence: str | None = None
     ) -> bool:

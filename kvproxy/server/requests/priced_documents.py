@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from kvproxy.errors import InvalidRequest, RouteNotFound
+from kvproxy.errors import RouteNotFound
 from kvproxy.granting.document_pricing import AskedPrice, DocumentPricing
 from kvproxy.server.components import COMPONENTS
 from kvproxy.tariffs.document_terms import DocumentTerms
@@ -18,13 +18,9 @@ def asked_price(price: PriceBody) -> AskedPrice:
 
 def terms_of_body(request: web.Request, price: PriceBody | None) -> DocumentTerms | None:
     """Return the terms of a document that is about to be published: a wrong price costs no prefill. Raises
-    InvalidRequest."""
+    InvalidRequest, and RouteNotFound where there is no market."""
     if price is None:
         return None
-    if request.app[COMPONENTS].market is None:
-        raise InvalidRequest(
-            "This proxy has no database, so it sells nothing. Leave the price out.", param="price"
-        )
     return pricing_of(request).terms(asked_price(price))
 
 

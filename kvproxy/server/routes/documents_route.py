@@ -129,9 +129,10 @@ async def _verify(
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
-    if wanted.licence is not None and wanted.price is None:
-        raise InvalidRequest("A licence goes with a price, which may be of the kind free.", param="licence")
     terms = terms_of_body(request, wanted.price)
+    if wanted.licence is not None and terms is None:
+        # A licence alone leaves the price as it is.
+        terms = pricing_of(request).current(wanted.id, request[CALLER].name)
     publisher = request.app[COMPONENTS].publisher
     published = await publisher.publish(
         wanted.id, wanted.text, wanted.visibility, request[CALLER], progress, pinned=wanted.pinned

@@ -190,11 +190,18 @@ async def test_a_document_may_be_called_terms(stall: Stall) -> None:
     assert "all versions" in (await stall.error(versioned, 400))["message"]
 
 
-async def test_a_licence_goes_with_a_price_and_a_price_with_a_market(stall: Stall) -> None:
-    assert (await stall.error(await stall.publish(licence="CC0"), 400))["param"] == "licence"
+async def test_a_licence_alone_leaves_the_price_as_it_is(stall: Stall) -> None:
+    await stall.publish(price={"kind": "share", "share": "25%"})
+    assert (await stall.publish(licence="CC0")).status == 200
+    current = (await (await stall.http.get(TERMS, headers=ACME)).json())["current"]
+    assert (current["share"], current["licence"]) == ("25%", "CC0")
+
+
+async def test_a_price_needs_a_market() -> None:
     async with client_of(make_proxy()) as http:
-        response = await http.post(DOCUMENTS, json={"id": "a", "text": "b", "price": {"kind": "free"}})
-        assert (await stall.error(response, 400))["param"] == "price"
+        for terms in ({"price": {"kind": "free"}}, {"licence": "CC0"}):
+            response = await http.post(DOCUMENTS, json={"id": "a", "text": "b", **terms})
+            assert response.status == 404 and "no market" in (await response.json())["error"]["message"]
         assert (await http.get(TERMS)).status == 404
 
 
