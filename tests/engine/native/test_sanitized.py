@@ -57,6 +57,7 @@ def test_each_instruction_set_keeps_to_its_memory(tmp_path: Path) -> None:
             run_fuzz([program], area, 20, sets=[name], seed=1000)
 
 
+@pytest.mark.timeout(900)  # compiles, and runs some twenty times slower than it would without the sanitizer
 @pytest.mark.slow
 def test_the_team_has_no_races(tmp_path: Path) -> None:
     program = str(FuzzBuild(_compiler(), (), sanitize="thread").make(tmp_path))
