@@ -83,6 +83,7 @@ DOCUMENTS = (
         ),
         events=PublishEvent,
         errors=(
+            RouteNotFound,
             *BODY,
             DocumentRejected,
             ContextTooLong,
