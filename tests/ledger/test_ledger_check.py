@@ -129,7 +129,7 @@ def test_a_changed_hash_is_named(booked: Database) -> None:
 
 
 def test_a_row_rewritten_with_its_hash_is_named(booked: Database) -> None:
-    """Whoever changes a row and computes its hash anew breaks the link to the next one."""
+    """A row that is changed and hashed anew breaks the link to the next one."""
     row = stored(booked, "r600")
     body = row.body.replace('"prompt_tokens":3', '"prompt_tokens":4')
     body = body if body != row.body else row.body.replace('"prompt_tokens":23', '"prompt_tokens":24')
