@@ -74,6 +74,8 @@ class ManifestPage:
     """BLAKE3 of the page's stored frames, 64 hex digits; None where the page was not on disk when this was signed."""
     bytes: int
     """Bytes of its stored frames."""
+    codec: str
+    """The codec of its frames; empty for plain ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,6 @@ class Manifest:
     policy: ManifestPolicy
     engine: ManifestEngine
     page_tokens: int
-    codec: str
-    """The codec of the pages' frames; empty for plain ones."""
     framings: tuple[ManifestFraming, ...]
     verified: ManifestVerified | None = None
     source: ManifestSource | None = None

@@ -69,7 +69,6 @@ def parse_manifest(claims: Mapping[str, Any]) -> Manifest:
         policy=told.part("policy", _policy),
         engine=told.part("engine", _engine),
         page_tokens=told.number("page_tokens"),
-        codec=told.text("codec", most=64),
         framings=told.parts("framings", _framing, MOST_FRAMINGS),
         verified=told.maybe("verified", _verified),
         source=told.maybe("source", _source),
@@ -133,7 +132,11 @@ def _framing(told: _Told) -> ManifestFraming:
 
 def _page(told: _Told) -> ManifestPage:
     return ManifestPage(
-        told.text("key", _HEX), told.number("tokens"), told.maybe_text("digest", _HEX), told.number("bytes")
+        key=told.text("key", _HEX),
+        tokens=told.number("tokens"),
+        digest=told.maybe_text("digest", _HEX),
+        bytes=told.number("bytes"),
+        codec=told.text("codec", most=64),
     )
 
 
