@@ -77,7 +77,9 @@ class PageCipher:
         try:
             return cipher.decrypt(bytes(frame[_ID : _ID + _NONCE]), frame[_ID + _NONCE :], _bound(key, index))
         except InvalidTag:
-            raise SealBroken("its seal is broken: other bytes than were encrypted, or another place") from None
+            raise SealBroken(
+                "its seal is broken: other bytes than were encrypted, or another place"
+            ) from None
 
 
 def parse_key(text: str) -> bytes:
@@ -85,7 +87,9 @@ def parse_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("an encryption key is base64 text of 32 bytes; make one: openssl rand -base64 32") from None
+        raise ValueError(
+            "an encryption key is base64 text of 32 bytes; make one: openssl rand -base64 32"
+        ) from None
     if len(key) != KEY_BYTES:
         raise ValueError(
             f"an encryption key has {KEY_BYTES} bytes, this one has {len(key)}; make one: openssl rand -base64 32"
