@@ -127,6 +127,15 @@ class ObjectStore:
             self.counts.received(len(found.data))
         return found
 
+    def read_front(self, name: str, size: int) -> bytes | None:
+        """Read an object's first ``size`` bytes, or all of a shorter one; None where there is none."""
+        try:
+            front = self._call("read", lambda: self._obstore.get_range(self._store, name, start=0, end=size))
+        except FileNotFoundError:
+            return None
+        self.counts.received(len(front))
+        return bytes(front)
+
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names of all objects below a prefix that ends in a slash. Raises ObjectsUnavailable on the way."""
         listing = iter(self._obstore.list(self._store, prefix, chunk_size=1000))

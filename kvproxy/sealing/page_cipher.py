@@ -7,8 +7,6 @@ good for 2**32 frames (NIST SP 800-38D), some 60 million pages of a model with 3
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import os
 import struct
@@ -17,7 +15,8 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-KEY_BYTES = 32
+from kvproxy.sealing.encryption_key import KEY_BYTES
+
 OVERHEAD = 8 + 12 + 16
 """Bytes that a sealed frame has beyond its plain ones."""
 
@@ -80,21 +79,6 @@ class PageCipher:
             raise SealBroken(
                 "its seal is broken: other bytes than were encrypted, or another place"
             ) from None
-
-
-def parse_key(text: str) -> bytes:
-    """Return the 32 bytes of a key in base64. Raises ValueError, which quotes nothing of it."""
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(
-            "an encryption key is base64 text of 32 bytes; make one: openssl rand -base64 32"
-        ) from None
-    if len(key) != KEY_BYTES:
-        raise ValueError(
-            f"an encryption key has {KEY_BYTES} bytes, this one has {len(key)}; make one: openssl rand -base64 32"
-        )
-    return key
 
 
 def _key_id(key: bytes) -> bytes:
