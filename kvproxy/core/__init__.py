@@ -20,6 +20,7 @@ from kvproxy.core.callers import (
     granted_scope,
     owner_of,
     scope_of_key,
+    secret_scope,
 )
 from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
@@ -106,5 +107,6 @@ __all__ = [
     "owner_of",
     "parse_nano",
     "scope_of_key",
+    "secret_scope",
     "stored_key",
 ]
