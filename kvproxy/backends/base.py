@@ -70,6 +70,8 @@ class Generation:
     constraint: Constraint | None = None
     keep_until: int | None = None
     """Positions from here on leave nothing behind for other readers; None keeps all, 0 nothing."""
+    retain: bool = True
+    """False: nothing stays behind at all, audits included, and the memory of its own pages is overwritten."""
     fresh: bool = False
     """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine."""
     predicted: tuple[int, ...] | None = None

@@ -90,7 +90,7 @@ class EmbeddedBackend:
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         grammar = await self._compiled(generation.constraint, generation.caller)
-        hit = generation.require_cached > 0
+        hit = generation.require_cached > 0 and generation.retain
         samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
         room = max(1, self.info.room(len(generation.prompt.token_ids)))
         job = generation_job(generation, room, grammar, scored=samples is not None)
