@@ -237,6 +237,13 @@ class LocalBackend(Protocol):
         """Tokens of a kept prefix that ``caller`` would find now, in memory or on disk. O(pages): no token ids are
         compared."""
 
+    @property
+    def most_pinned(self) -> int:
+        """The number of pages that may be pinned in all."""
+
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""
+
     def pin_room(self) -> int:
         """Return the number of pages that may still be pinned."""
 

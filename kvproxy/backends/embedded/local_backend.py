@@ -204,6 +204,13 @@ class EmbeddedBackend:
     def resident(self, kept: Kept, caller: Caller) -> int:
         return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
 
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        return self._engine.cache.in_memory(kept.pages, kept.token_ids, scope)
+
+    @property
+    def most_pinned(self) -> int:
+        return most_pinned(self._engine.cache)
+
     def pin_room(self) -> int:
         cache = self._engine.cache
         return max(0, most_pinned(cache) - cache.pinned)
