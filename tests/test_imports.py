@@ -73,11 +73,12 @@ ALLOWED: dict[str, set[str]] = {
     "backends.fake": {"backends.base", "engine.loop", "wire"},
     "ledger": {"database"},
     "publishing": {"backends.base", "charging", "documents"},
+    "lifecycle": {"backends.base", "documents", "publishing"},
     "charging": {"database", "ledger", "payments", "tariffs"},
     "generations": {"backends.base", "telemetry"},
     "pipeline": {"backends.base", "charging", "documents", "generations", "telemetry", "wire"},
     "exactness": {"backends.base", "backends.embedded", "documents", "pipeline", "publishing"},
-    "publish": {"backends.base", "charging", "documents", "exactness", "publishing"},
+    "publish": {"backends.base", "charging", "documents", "exactness", "lifecycle", "publishing"},
     "server": {
         *("accounts", "backends.base", "catalog", "charging"),
         *("documents", "exactness", "granting", "ledger", "payments"),

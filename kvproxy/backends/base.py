@@ -71,6 +71,8 @@ class Generation:
     constraint: Constraint | None = None
     keep_until: int | None = None
     """Positions from here on leave nothing behind for other readers; None keeps all, 0 nothing."""
+    retain: bool = True
+    """False: nothing stays behind at all, audits included, and the memory of its own pages is overwritten."""
     fresh: bool = False
     """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine."""
     predicted: tuple[int, ...] | None = None
@@ -234,6 +236,13 @@ class LocalBackend(Protocol):
     def resident(self, kept: Kept, caller: Caller) -> int:
         """Tokens of a kept prefix that ``caller`` would find now, in memory or on disk. O(pages): no token ids are
         compared."""
+
+    @property
+    def most_pinned(self) -> int:
+        """The number of pages that may be pinned in all."""
+
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""
 
     def pin_room(self) -> int:
         """Return the number of pages that may still be pinned."""

@@ -92,7 +92,7 @@ class EmbeddedBackend:
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         grammar = await self._compiled(generation.constraint, generation.caller)
-        hit = generation.require_cached > 0
+        hit = generation.require_cached > 0 and generation.retain
         samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
         room = max(1, self.info.room(len(generation.prompt.token_ids)))
         job = generation_job(generation, room, grammar, scored=samples is not None)
@@ -203,6 +203,13 @@ class EmbeddedBackend:
 
     def resident(self, kept: Kept, caller: Caller) -> int:
         return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
+
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        return self._engine.cache.in_memory(kept.pages, kept.token_ids, scope)
+
+    @property
+    def most_pinned(self) -> int:
+        return most_pinned(self._engine.cache)
 
     def pin_room(self) -> int:
         cache = self._engine.cache

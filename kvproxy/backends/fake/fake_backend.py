@@ -228,6 +228,11 @@ class FakeBackend:
         """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
 
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        """See ``LocalBackend.in_memory``."""
+        held = self._kept.get(scope, ())
+        return max((common_prefix(prefix, kept.token_ids) for prefix in held), default=0)
+
     def pin_room(self) -> int:
         """See ``LocalBackend.pin_room``."""
         return self.most_pinned - sum(self.pinned.values())
