@@ -70,9 +70,12 @@ class PageTransfer:
     def describe(self, key: bytes) -> StoredPage | None:
         """Return the digest and size of a stored page from its header alone; None where it is not there."""
         record = self._store.record(key)
-        if record is None:
-            return None
-        return StoredPage(record.digest, record.payload_bytes, record.codec)
+        return None if record is None else _described(record)
+
+    def describe_outgoing(self, key: bytes) -> StoredPage | None:
+        """Describe a page that travels as it is stored; None for one that does not, or is not there."""
+        record = self._store.record(key)
+        return None if record is None or record.sealed else _described(record)
 
     def outgoing(self, key: bytes, parent: bytes, token_ids: Sequence[int]) -> TransferredPage | None:
         """Return a stored page as it travels, all of it verified: byte for byte as it is stored, or packed plain where
@@ -84,14 +87,13 @@ class PageTransfer:
         if file is not None:
             record = page_file.read_record(BytesIO(file))
             if isinstance(record, PageRecord) and not record.sealed:
-                return TransferredPage(StoredPage(record.digest, record.payload_bytes, record.codec), file)
+                return TransferredPage(_described(record), file)
         loaded = self._store.get(key, parent, token_ids)
         if not isinstance(loaded, Loaded):
             return None
         own = self._store.packing
         plain = PagePacking(own.fingerprint, own.form).pack(key, parent, token_ids, [loaded.payload])
-        described = StoredPage(plain.record.digest, plain.record.payload_bytes, "")
-        return TransferredPage(described, b"".join(plain.buffers))
+        return TransferredPage(_described(plain.record), b"".join(plain.buffers))
 
     def take_in(
         self, key: bytes, file: bytes, expected: ExpectedPage, owner: str | None = None
@@ -147,3 +149,7 @@ class PageTransfer:
         return (
             None if self._open_codec is None or self._store.packing.form is None else self._open_codec(name)
         )
+
+
+def _described(record: PageRecord) -> StoredPage:
+    return StoredPage(record.digest, record.payload_bytes, record.codec)
