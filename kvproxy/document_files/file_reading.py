@@ -73,7 +73,8 @@ class DocumentFileReader:
         digest = self._hash.digest()
         if await self._section(END, END_BYTES, END_BYTES) != digest:
             raise DocumentRejected("The file is damaged: its digest is another one. Copy it again.")
-        if self._buffer or await anext(self._chunks, None):
+        more: bytes | None = await anext(self._chunks, None)
+        if self._buffer or more:
             raise DocumentRejected("The file goes on behind its end. Export it again.")
 
     async def _section(self, tag: bytes, least: int, most: int) -> bytes:
@@ -92,7 +93,7 @@ class DocumentFileReader:
     async def _take(self, size: int, what: str) -> bytes:
         """Return exactly ``size`` bytes, which then count for the file's digest."""
         while len(self._buffer) < size:
-            chunk = await anext(self._chunks, None)
+            chunk: bytes | None = await anext(self._chunks, None)
             if chunk is None:
                 raise DocumentRejected(
                     f"The file ends inside its {what}: it was cut short. Copy it again, or export it again."
