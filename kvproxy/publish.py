@@ -266,6 +266,12 @@ class Publisher:
             raise RouteNotFound("There are no manifests here: this proxy has no keys to sign with.")
         return await self.manifests.current(known.document.ref)
 
+    async def renew_manifests(self, id: str, caller: Caller) -> None:
+        """Sign the manifests of the caller's own versions of an id again, whose terms have changed."""
+        for known in self.library.versions(id, caller):
+            if self.manifests is not None and known.document.owner_scope == caller.scope:
+                await self.manifests.renew(known.document.ref)
+
     def stored(self) -> builtins.list[StoredDocument]:
         """Return what each tenant's versions take on disk, those of tenants that are unknown now left out."""
         return stored_documents(self.library, self._holdings)

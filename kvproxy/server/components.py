@@ -10,6 +10,7 @@ from aiohttp import web
 
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller
+from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline, Reply
 from kvproxy.publish import Publisher
@@ -57,6 +58,8 @@ class Components:
     """The key of ``/metrics``; None: a key with the permission for metrics, where there are keys."""
     market: Market | None = None
     """Accounts, prices, ledger and payments; None in a server without a database."""
+    files: FileExchange | None = None
+    """Documents in files; None in a server without a page store."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
     """Context managers that are entered in this order at start, and left in reverse at the end."""
 

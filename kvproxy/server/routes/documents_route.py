@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from aiohttp import ETag, web
 from pydantic import ValidationError
 
 from kvproxy.core import DocumentRef
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published
-from kvproxy.errors import InvalidRequest, KVProxyError
+from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published, Verification
+from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.server.answers.client_stream import SseStream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
@@ -37,6 +38,7 @@ from kvproxy.wire.kv_documents.document_types import (
     PublishProgress,
     PublishResult,
 )
+from kvproxy.wire.kv_documents.manifest_types import KvImport
 
 SWITCH = ("true", "false", "1", "0", "yes", "no")
 """Values of a boolean query parameter."""
@@ -57,12 +59,12 @@ async def publish(request: web.Request) -> web.StreamResponse:
         wanted = PublishBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    if _wants_events(request):
+    if wants_events(request):
 
         async def result(progress: ReportProgress) -> PublishResult:
             return publish_result(await _publish(request, wanted, progress))
 
-        return await _progressing(request, result)
+        return await progressing(request, result)
     published = await _publish(request, wanted, None)
     headers = {"ETag": f'"{published.info.etag}"'}
     status = 201 if published.created else 200
@@ -97,7 +99,7 @@ async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse
     if _unchanged(request.if_none_match or (), info.etag):
         return web.Response(status=304, headers=headers)
     document = kv_document(info)
-    if _true(request, "text"):
+    if true(request, "text"):
         # The version that was found, not the reference: another version may be current by now.
         document["text"] = await publisher.text(DocumentRef(info.id, info.version), request[CALLER])
     return json_response(document, headers=headers)
@@ -114,8 +116,8 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
 async def verify_document(request: web.Request) -> web.StreamResponse:
     """Compare hits with prefills: about two cold prefills per framing and spelling, after other requests."""
     ref, tokens = _ref(request), _tokens(request)
-    if _wants_events(request):
-        return await _progressing(request, lambda progress: _verify(request, ref, tokens, progress))
+    if wants_events(request):
+        return await progressing(request, lambda progress: _verify(request, ref, tokens, progress))
     return json_response(await _verify(request, ref, tokens, None))
 
 
@@ -125,7 +127,19 @@ async def _verify(
     verifier = request.app[COMPONENTS].verifier
     found = await verifier.verify(ref, request[CALLER], tokens, progress)
     await note_verification(request, ref, found)
+    await _note_in_manifest(request, ref, found)
     return kv_verification(found)
+
+
+async def _note_in_manifest(request: web.Request, ref: DocumentRef, found: Sequence[Verification]) -> None:
+    """Sign what was measured with the version that it was measured on, which may not be the current one any more."""
+    publisher = request.app[COMPONENTS].publisher
+    if publisher.manifests is None or not found:
+        return
+    measured = parse_document_ref(found[0].document, param="document")
+    with suppress(DocumentNotFound):
+        known = publisher.library.resolve(measured, request[CALLER])
+        await publisher.manifests.note_verified(known.document.ref, found)
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
@@ -140,13 +154,19 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: ReportPr
     if terms is not None:
         # After the publish, which may fail. Until then a granted document serves nobody who sends its text.
         await pricing_of(request).choose(wanted.id, request[CALLER].name, terms, wanted.licence)
+        await publisher.renew_manifests(wanted.id, request[CALLER])
     return published
 
 
-async def _progressing(
-    request: web.Request, work: Callable[[ReportProgress], Awaitable[PublishResult | KvVerification]]
+async def progressing(
+    request: web.Request,
+    work: Callable[[ReportProgress], Awaitable[PublishResult | KvVerification | KvImport]],
 ) -> web.StreamResponse:
-    """Stream events ``progress``, then ``result`` or ``error``."""
+    """Stream events ``progress``, then ``result`` or ``error``.
+
+    Example:
+        ``return await progressing(request, lambda progress: _verify(request, ref, 24, progress))``
+    """
     progress = _Progress()
     async with SseStream(
         request, interval_s=PROGRESS_S, pulse=progress.event, on_error=_error_event
@@ -195,11 +215,12 @@ def _tokens(request: web.Request) -> int:
     return tokens
 
 
-def _wants_events(request: web.Request) -> bool:
-    return _true(request, "stream") or "text/event-stream" in request.headers.get("Accept", "")
+def wants_events(request: web.Request) -> bool:
+    """Return whether the client asked for progress events."""
+    return true(request, "stream") or "text/event-stream" in request.headers.get("Accept", "")
 
 
-def _true(request: web.Request, name: str) -> bool:
+def true(request: web.Request, name: str) -> bool:
     """Return a boolean query parameter, False by default. Raises InvalidRequest for other values."""
     value = request.query.get(name, "false").lower()
     if value not in SWITCH:
