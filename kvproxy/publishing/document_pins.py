@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.registry.registry import Registry
 from kvproxy.errors import CannotFit, KVProxyError
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 
