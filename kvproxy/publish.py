@@ -18,20 +18,16 @@ from kvproxy.documents.library.document import Document, FramedPrefix, checked_e
 from kvproxy.documents.library.document_info import DocumentInfo, Published
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentNotFound, PermissionDenied, RouteNotFound
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.manifests.manifest import ManifestSource
-from kvproxy.manifests.version_manifests import (
-    KeptManifests,
-    ManifestIssuer,
-    SignedManifest,
-    VersionManifests,
-)
+from kvproxy.manifests.version_manifests import ManifestIssuer, SignedManifest, VersionManifests
 from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
@@ -68,7 +64,6 @@ class Publisher:
         hosting: PublishCharging | None = None,
         pin_share: Callable[[], float] = lambda: 1.0,
         issuer: ManifestIssuer | None = None,
-        kept_manifests: KeptManifests | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
@@ -108,9 +103,7 @@ class Publisher:
             pins=self._pins,
         )
         self.manifests = (
-            None
-            if issuer is None or kept_manifests is None
-            else VersionManifests(issuer, library, self._holdings, kept_manifests)
+            None if issuer is None else VersionManifests(issuer, library, self._holdings, registry)
         )
         self.quarantine = Quarantine(library, registry, local, self._holdings, self._locks, self._released)
 

@@ -10,6 +10,7 @@ from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.charging.storage_hours import book_storage_hours
 from kvproxy.config import Config
+from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.exactness.verify import Verifier
@@ -20,6 +21,7 @@ from kvproxy.stack.background import open_background, trim_memory, warm_up
 from kvproxy.stack.figures import collect_figures
 from kvproxy.stack.open_backends import open_backends
 from kvproxy.stack.open_catalog import OpenCatalog, make_catalog
+from kvproxy.stack.open_database import open_database
 from kvproxy.stack.open_documents import (
     ExactnessChecks,
     PublishedDocuments,
@@ -27,6 +29,7 @@ from kvproxy.stack.open_documents import (
     open_documents,
 )
 from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
+from kvproxy.stack.open_files import make_exchange, make_issuer
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Metrics
@@ -45,6 +48,7 @@ class Stack:
     responses: ResponseStore
     market: OpenMarket
     offers: OpenCatalog
+    files: FileExchange
     start_background: Callable[[], None]
     """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
     ready: Callable[[], str | None]
@@ -56,10 +60,11 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
     """Open every component from the configuration and a resolved model folder; close all in reverse."""
     async with AsyncExitStack() as life:
         model = await life.enter_async_context(open_model(config.model, folder))
-        stores = await life.enter_async_context(open_stores(config, model))
+        database = await life.enter_async_context(open_database(config))
+        stores = await life.enter_async_context(open_stores(config, model, database))
         engine = await life.enter_async_context(open_engine(config, model, stores))
         host = host_of(config, model.weights.fingerprint, engine.local.info.max_context)
-        market = await life.enter_async_context(open_market(config, host))
+        market = await life.enter_async_context(open_market(config, host, database))
         documents = await life.enter_async_context(
             open_documents(
                 config.documents,
@@ -69,6 +74,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 market.rights,
                 market.hosting,
                 lambda: _several(config, market),
+                make_issuer(model, stores, market),
             )
         )
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
@@ -92,6 +98,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             publisher=documents.publisher,
             verifier=checks.verifier,
             responses=stores.responses,
+            files=make_exchange(config.documents, model, stores, engine, market, documents.publisher),
             start_background=lambda: background.start(
                 warm_up(misses, documents.publisher, engine.grammars),
                 checks.auditor.run(),

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.core import DocumentRef
-from kvproxy.document_files.document_import import ImportWish
 from kvproxy.engine.forward.tile_model import TileModel
-from tests.document_files.hosts import BOB, TEXT, Host, open_host, small_model
+from tests.document_files.hosts import open_host, small_model
 from tests.documents.models import write_model
 
 
@@ -31,5 +29,4 @@ async def test_an_exported_version_is_taken_in_with_its_pages(
     async with open_host(tmp_path / "b", "b.example", model, texts) as b:
         imported = await b.take(file, trusted)
         assert imported.note == "" and imported.pages > 4
-        print(imported)
         assert imported.published.prefill_s == 0.0

@@ -32,8 +32,10 @@ from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.exactness.verify import Verifier
+from kvproxy.manifests.manifest import ManifestSource
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.publish import Publisher
+from kvproxy.publishing.arrivals import Arrival
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
@@ -117,6 +119,7 @@ class DictPublisher(Publisher):
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
+        self.manifests = None
         self.library = Library()  # without a document: terms have tests of their own
 
     async def publish(
@@ -128,6 +131,8 @@ class DictPublisher(Publisher):
         progress: Callable[[int, int], None] | None = None,
         *,
         pinned: bool | None = None,
+        arrival: Arrival | None = None,
+        source: ManifestSource | None = None,
     ) -> Published:
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)

@@ -18,6 +18,10 @@ between that normalises paths would turn it into another document's name."""
 _ID = re.compile(ID_PATTERN)
 
 
+Origin = Literal["published", "learned", "imported"]
+"""The way in which a version came here: its publisher's call, by being sent often, or from an exported file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One version of a document."""
@@ -31,6 +35,9 @@ class Document:
     owner_scope: str
     created: int
     """Unix seconds."""
+    origin: Origin = "published"
+    expires: int | None = None
+    """Unix seconds from which it is not served any more; None: never."""
 
     @property
     def ref(self) -> DocumentRef:

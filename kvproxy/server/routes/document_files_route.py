@@ -18,9 +18,11 @@ from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.document_files.file_sections import MEDIA_TYPE, SUFFIX
 from kvproxy.errors import InvalidRequest, RouteNotFound, UnreadableBody, UnsupportedEncoding
 from kvproxy.manifests.trusted_hosts import Jwks, jwks_in
+from kvproxy.server.answers.progress_events import progressing
 from kvproxy.server.auth import require
 from kvproxy.server.components import CALLER, COMPONENTS, STREAMING
 from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.query_switches import is_true, wants_events
 from kvproxy.server.routes import documents_route
 from kvproxy.wire.kv_documents.document_bodies import publish_result
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
@@ -63,8 +65,8 @@ async def import_document(request: web.Request) -> web.StreamResponse:
     async def result(progress: ReportProgress | None) -> KvImport:
         return _import_body(await files.importer.take_in(_body(request), wish, request[CALLER], progress))
 
-    if documents_route.wants_events(request):
-        return await documents_route.progressing(request, result)
+    if wants_events(request):
+        return await progressing(request, result)
     answer = await result(None)
     return json_response(answer, status=201 if answer["created"] else 200)
 
@@ -100,7 +102,7 @@ def _wish(request: web.Request) -> ImportWish:
     query = request.query
     visibility: Any = _one_of(query.get("visibility"), "visibility", get_args(Visibility))
     pages: Any = _one_of(query.get("pages"), "pages", PAGES)
-    pinned = documents_route.true(request, "pinned") if "pinned" in query else None
+    pinned = is_true(request, "pinned") if "pinned" in query else None
     return ImportWish(query.get("id"), visibility, pages or "auto", pinned=pinned, jwks=_given_jwks(request))
 
 
