@@ -171,8 +171,10 @@ class KVCache:
         with self._lock:
             self._ledger.unreserve(pages)
 
-    def take(self, after: int | None) -> int:
+    def take(self, after: int | None, *, whole: bool = False) -> int:
         """Take a reserved page, filled with zeros, evicting if none is free; its neighbour ``after`` where possible.
+
+        ``whole``: every position will be written before the page is read, so that zeros are not needed.
 
         Where it raises, the reservation stands; it raises MemoryError only if nothing was reserved.
         """
@@ -183,7 +185,7 @@ class KVCache:
                 break
             self._evictor.evict_one()
         try:
-            self.pool.clear(page)
+            (self.pool.overwrite if whole else self.pool.clear)(page)
         except BaseException:
             with self._lock:
                 self._ledger.undo_take(page)
