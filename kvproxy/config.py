@@ -191,6 +191,9 @@ class DocumentSettings(_Section):
     framings: tuple[FramingSettings, ...] = (FramingSettings(place="system"), FramingSettings(place="user"))
     default_visibility: Literal["public", "granted", "private"] = "public"
     max_text: Bytes = 8 * 2**20
+    pin_share: float | None = Field(default=None, ge=0, le=1)
+    """The part of the pages that documents may pin, half of the page budget, which one tenant may have. None: all
+    where there is one API key or none, half where there are several."""
     spellings: Literal["auto", "exact"] = "auto"
     """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
     programs that drop them; ``exact``: as published only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import DocumentNotFound, PermissionDenied
 from kvproxy.exactness.quarantine import Quarantine
+from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
 from kvproxy.publishing.document_views import DocumentViews
@@ -57,10 +58,12 @@ class Publisher:
         spellings: SpellingPolicy = "auto",
         texts: Path | None = None,
         hosting: PublishCharging | None = None,
+        pin_share: Callable[[], float] = lambda: 1.0,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
-        of tokenising, and ``close`` closes. ``hosting`` charges for new versions."""
+        of tokenising, and ``close`` closes. ``hosting`` charges for new versions. ``pin_share``: the part of the pages
+        that may be pinned which one tenant may have."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
         self.library = library
@@ -72,7 +75,7 @@ class Publisher:
         self._holdings = Holdings()
         self._pages = PublishedPages(local, self._holdings)
         self._locks = DocumentLocks()
-        self._pins = Pins(registry, local, self._holdings)
+        self._pins = Pins(registry, local, self._holdings, pin_share)
         self._views = DocumentViews(library, self._holdings, local, self._pins)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
         self._restoration = Restoration(
@@ -84,6 +87,14 @@ class Publisher:
             locks=self._locks,
             pins=self._pins,
             texts=self._texts,
+        )
+        self.residency = DocumentResidency(
+            library=library,
+            registry=registry,
+            local=local,
+            holdings=self._holdings,
+            locks=self._locks,
+            pins=self._pins,
         )
         self.quarantine = Quarantine(
             library, registry, local, self._holdings, self._locks, self._pins.pin_again
@@ -141,7 +152,7 @@ class Publisher:
         tokens = sum(len(p.token_ids) for p in prepared.prefixes)
         lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
         async with (
-            self._pins.reserve(lengths, before) as room,
+            self._pins.reserve(lengths, before, owner=draft.owner_scope) as room,
             self._hosting.publishing(caller, tokens) as charge,
         ):
             version = await asyncio.to_thread(
@@ -165,7 +176,7 @@ class Publisher:
         known = self.library.find(ref)
         pin = bool(pinned) and not self._pins.holds(ref)
         lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
-        async with self._pins.reserve(lengths, None) as room:
+        async with self._pins.reserve(lengths, None, owner=caller.scope) as room:
             prefill_s = await self.quarantine.recompute_and_release(ref)
             if pin:
                 await run_to_completion(self._pins.pin(ref, room))
@@ -273,7 +284,7 @@ class Publisher:
             raise
         self._holdings.put(document.ref, holding)
         self.library.add(known)
-        await self._pins.follow_publish(room.replaced, document.ref if pinned else None)
+        await self._pins.follow_publish(room.replaced, document.ref if pinned else None, document.owner_scope)
         if self._texts is not None:
             await asyncio.to_thread(
                 self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others)

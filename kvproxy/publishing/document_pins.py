@@ -1,18 +1,29 @@
-"""`Pins`: pins published documents in memory, within the engine's pin budget."""
+"""`Pins`: pins published documents in memory, within each tenant's budget and the engine's."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.registry import Registry
-from kvproxy.errors import CannotFit, KVProxyError
+from kvproxy.errors import CannotFit, KVProxyError, Overloaded
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
+from kvproxy.publishing.pin_budget import (
+    FramingPin,
+    PinAllowance,
+    PinLimit,
+    PinnedPage,
+    PinReport,
+    PlannedPin,
+    pages_of,
+    plan_pins,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +33,8 @@ class PinRoom:
     """Pages reserved for a version that is to be pinned, while it is computed. Only :class:`Pins` writes it."""
 
     pages: int
+    owner: str
+    """The publisher's scope, whose budget they count for."""
     replaced: DocumentRef | None
     """The version that gives its pin to the new one."""
     reserved: int = 0
@@ -30,23 +43,48 @@ class PinRoom:
     """True when the replaced version was unpinned to make this room."""
 
 
+@dataclass(slots=True)
+class _HeldPin:
+    """The pins of one version in the engine."""
+
+    owner: str
+    pages: set[PinnedPage] = field(default_factory=set)
+    framings: list[FramingPin] = field(default_factory=list)
+    releases: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        return all(framing.limit is None for framing in self.framings)
+
+
 class Pins:
     """The pinned versions, and the pages reserved for versions being computed.
 
-    Event loop only, under the document's lock. Only the publisher pins.
+    Event loop only, under the document's lock. Only the publisher pins. A tenant's documents may pin ``share`` of the
+    pages that all documents may; pages that its documents share count once, pages that it shares with other tenants
+    count for each of them, so that no budget tells what others have pinned.
 
     Example:
-        ``async with pins.reserve([3000], None) as room: await pins.pin(ref, room)``
+        ``async with pins.reserve([3000], None, owner=scope) as room: await pins.pin(ref, room)``
     """
 
-    def __init__(self, registry: Registry, local: LocalBackend, holdings: Holdings) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        local: LocalBackend,
+        holdings: Holdings,
+        share: Callable[[], float] = lambda: 1.0,
+    ) -> None:
+        """``share``: the part, 0 to 1, of the pages that may be pinned that one tenant may have now."""
         self._registry = registry
         self._local = local
         self._holdings = holdings
-        self._wanted: set[DocumentRef] = set()
-        self._held: dict[DocumentRef, list[Callable[[], Awaitable[None]]]] = {}
-        self._reserved = 0
-        """Pages reserved for versions that are being computed."""
+        self._share = share
+        self._wanted: dict[DocumentRef, str] = {}
+        """The versions that are to be pinned, with their publishers' scopes."""
+        self._held: dict[DocumentRef, _HeldPin] = {}
+        self._reserved: Counter[str] = Counter()
+        """Pages reserved for versions that are being computed, by their publishers' scopes."""
         self._changing = asyncio.Lock()
         """Held while the room left is read and while pages are pinned one by one, so that no two pins count the
         same room."""
@@ -55,17 +93,22 @@ class Pins:
         return ref in self._wanted
 
     def holds(self, ref: DocumentRef) -> bool:
-        """Return whether its pages are pinned now. False after a restart until they are restored."""
-        return ref in self._held
+        """Return whether all its pages are pinned now. False after a restart until they are restored."""
+        return ref in self._held and self._held[ref].whole
 
     @asynccontextmanager
-    async def reserve(self, lengths: Iterable[int], replaced: DocumentRef | None) -> AsyncIterator[PinRoom]:
+    async def reserve(
+        self, lengths: Iterable[int], replaced: DocumentRef | None, *, owner: str
+    ) -> AsyncIterator[PinRoom]:
         """Reserve pages for prefixes of ``lengths`` tokens within the block; ``replaced`` will give its place.
 
         Pages not pinned when the block ends are given back. Raises CannotFit.
+
+        Example:
+            ``async with pins.reserve([3000, 3010], None, owner=caller.scope) as room: ...``
         """
         size = self._local.info.page_tokens
-        room = PinRoom(sum(-(-tokens // size) for tokens in lengths), replaced)
+        room = PinRoom(sum(-(-tokens // size) for tokens in lengths), owner, replaced)
         if room.pages:
             async with self._changing:
                 self._reserve(room)
@@ -85,23 +128,27 @@ class Pins:
             ``await pins.hold(ref, DocumentHolding(scope, framings), room)``
         """
         async with self._changing:
-            others = self._reserved - room.reserved
+            others = self._reserved.total() - room.reserved
             if room.replaced is not None and room.pages > self._local.pin_room() - others:
                 room.unpinned = room.replaced in self._held
                 await self._unhold(room.replaced)
-            await self._hold(ref, holding)
+            await self._hold(ref, room.owner, _whole(holding), holding.scope)
             self._unreserve(room)
 
     async def undo_hold(self, ref: DocumentRef, room: PinRoom) -> None:
         """Undo ``hold`` for a version that was not made visible, and pin the replaced version again."""
         await self._unhold(ref)
         if room.unpinned and room.replaced is not None:
-            await self._hold_again(room.replaced)
+            await self._hold_again(room.replaced, room.owner)
 
-    async def follow_publish(self, before: DocumentRef | None, after: DocumentRef | None) -> None:
-        """Follow the registry after a publish: ``after`` is pinned, and ``before`` no more."""
+    async def follow_publish(self, before: DocumentRef | None, after: DocumentRef | None, owner: str) -> None:
+        """Follow the registry after a publish: ``after`` is pinned, and ``before`` no more.
+
+        Example:
+            ``await pins.follow_publish(DocumentRef("handbook", 2), DocumentRef("handbook", 3), caller.scope)``
+        """
         if after is not None:
-            self._wanted.add(after)
+            self._wanted[after] = owner
         if before is not None:
             await self.drop([before])
 
@@ -111,12 +158,43 @@ class Pins:
         Raises CannotFit and the errors of ``LocalBackend.pin``; nothing is pinned then.
         """
         await self.hold(ref, self._holdings.get(ref), room)
+        await self._record(ref, room.owner)
+
+    async def pin_whole(self, ref: DocumentRef, room: PinRoom) -> None:
+        """Pin all of a version of which a part may be pinned already, as ``pin`` does; on an error that part is
+        pinned again."""
+        part = self._held.get(ref)
         try:
-            await asyncio.to_thread(self._registry.pin, ref, True)
+            async with self._changing:
+                self._held.pop(ref, None)
+                await self._hold(
+                    ref, room.owner, _whole(self._holdings.get(ref)), self._holdings.get(ref).scope
+                )
+                self._unreserve(room)
         except BaseException:
-            await self._unhold(ref)
+            if part is not None:
+                self._held[ref] = part
             raise
-        self._wanted.add(ref)
+        for release in part.releases if part is not None else ():
+            await release()
+        await self._record(ref, room.owner)
+
+    async def pin_what_fits(self, ref: DocumentRef, owner: str) -> PinReport:
+        """Pin the first pages of each framing, as many as the budgets leave; durable on return.
+
+        Nothing at all is pinned, and the version not marked, where there is room for no page.
+
+        Example:
+            ``report = await pins.pin_what_fits(DocumentRef("handbook", 3), caller.scope)``
+        """
+        async with self._changing:
+            await self._hold_what_fits(ref, owner)
+        held = self._held[ref]
+        if held.pages:
+            await self._record(ref, owner)
+        else:
+            del self._held[ref]
+        return self._report(ref, owner, held)
 
     async def unpin(self, ref: DocumentRef) -> None:
         """Give a version's memory back; durable on return. A version without a pin is no error."""
@@ -127,7 +205,7 @@ class Pins:
     async def drop(self, refs: Sequence[DocumentRef]) -> None:
         """Unpin deleted versions; the registry has already dropped its rows of their pins."""
         for ref in refs:
-            self._wanted.discard(ref)
+            self._wanted.pop(ref, None)
             await self._unhold(ref)
 
     async def pin_again(self, ref: DocumentRef) -> None:
@@ -136,57 +214,147 @@ class Pins:
         A version that cannot be pinned is logged, and is served all the same.
         """
         if ref in self._wanted:
-            await self._hold_again(ref)
+            await self._hold_again(ref, self._wanted[ref])
 
-    def remember(self, ref: DocumentRef) -> None:
+    def remember(self, ref: DocumentRef, owner: str) -> None:
         """Note a version that was pinned when the last process ended; ``restore`` brings it back."""
-        self._wanted.add(ref)
+        self._wanted[ref] = owner
 
     async def restore(self, fit: Callable[[DocumentRef], bool]) -> None:
         """Pin again the versions that were pinned when the last process ended and that are ``fit``."""
-        for ref in sorted(self._wanted - self._held.keys(), key=str):
-            if fit(ref) and await self._hold_again(ref):
+        for ref in sorted(self._wanted.keys() - self._held.keys(), key=str):
+            if fit(ref) and await self._hold_again(ref, self._wanted[ref]):
                 logger.info("%s is pinned again", ref)
 
-    async def _hold_again(self, ref: DocumentRef) -> bool:
-        """Replace the pins of a version, and return whether it is held now. Failures are logged."""
+    def report(self, ref: DocumentRef, owner: str) -> PinReport:
+        """Return the pins of a version as they are."""
+        return self._report(ref, owner, self._held.get(ref, _HeldPin(owner)))
+
+    def _report(self, ref: DocumentRef, owner: str, held: _HeldPin) -> PinReport:
+        holding = self._holdings.get(ref)
+        asked = frozenset[PinnedPage]().union(*(pages_of(holding.scope, f.kept) for f in holding.framings))
+        framings = held.framings or [FramingPin(f.framing, 0, 0) for f in holding.framings]
+        left, budget = self._allowance(owner), self._budget()
+        return PinReport(str(ref), tuple(framings), len(asked), len(held.pages), left.pages, budget)
+
+    async def _hold_again(self, ref: DocumentRef, owner: str) -> bool:
+        """Replace the pins of a version, in part where there is no room for all, and return whether all of it is
+        held now. Failures are logged."""
         async with self._changing:
             await self._unhold(ref)
-            try:
-                await self._hold(ref, self._holdings.get(ref))
-            except KVProxyError as e:
-                logger.warning("%s is not pinned and is served unpinned: %s", ref, e.message)
-                return False
-            return True
+            await self._hold_what_fits(ref, owner)
+            held = self._held[ref]
+            if held.whole:
+                return True
+            if not held.pages:
+                del self._held[ref]
+            asked = sum(framing.asked for framing in held.framings)
+            limits = ", ".join(sorted({framing.limit for framing in held.framings if framing.limit}))
+            logger.warning(
+                "%s is not pinned as a whole and is served all the same: %d of its %d pages, because of %s",
+                ref,
+                sum(framing.pinned for framing in held.framings),
+                asked,
+                limits,
+            )
+            return False
 
-    async def _hold(self, ref: DocumentRef, holding: DocumentHolding) -> None:
-        held = self._held[ref] = []
+    async def _hold_what_fits(self, ref: DocumentRef, owner: str) -> None:
+        """Hold as much of a version as the budgets leave, in the place of what is held of it."""
+        holding = self._holdings.get(ref)
+        before = self._held.pop(ref, None)
+        already = self._pages(owner) | (before.pages if before is not None else set())
+        allowance = self._allowance(owner, already)
+        held = self._held[ref] = _HeldPin(owner)
+        for planned in plan_pins(holding, allowance, already):
+            try:
+                await self._take(held, planned, holding.scope)
+            except (CannotFit, Overloaded) as e:
+                limit = PinLimit.BUSY if isinstance(e, Overloaded) else PinLimit.PIN_BUDGET
+                held.framings.append(replace(planned.pin, pinned=0, limit=limit))
+            except KVProxyError as e:
+                logger.warning("a framing of %s is not pinned: %s", ref, e.message)
+                held.framings.append(replace(planned.pin, pinned=0, limit=PinLimit.BUSY))
+        for release in before.releases if before is not None else ():
+            await release()
+
+    async def _hold(self, ref: DocumentRef, owner: str, planned: Iterable[PlannedPin], scope: str) -> None:
+        held = self._held[ref] = _HeldPin(owner)
         try:
-            for framing in holding.framings:
-                held.append(await self._local.pin(framing.kept, holding.scope))
+            for part in planned:
+                await self._take(held, part, scope)
         except BaseException:
             await self._unhold(ref)
             raise
 
+    async def _take(self, held: _HeldPin, planned: PlannedPin, scope: str) -> None:
+        if planned.pin.pinned:
+            held.releases.append(await self._local.pin(planned.kept, scope))
+            held.pages |= pages_of(scope, planned.kept)
+        held.framings.append(planned.pin)
+
+    async def _record(self, ref: DocumentRef, owner: str) -> None:
+        """Write down that a version that is held is pinned."""
+        try:
+            await asyncio.to_thread(self._registry.pin, ref, True)
+        except BaseException:
+            if ref not in self._wanted:
+                await self._unhold(ref)
+            raise
+        self._wanted[ref] = owner
+
     async def _unhold(self, ref: DocumentRef) -> None:
-        for release in self._held.pop(ref, []):
+        held = self._held.pop(ref, None)
+        for release in held.releases if held is not None else ():
             await release()
+
+    def _budget(self) -> int:
+        """Return the pages that one tenant may pin."""
+        return int(self._local.most_pinned * self._share())
+
+    def _pages(self, owner: str) -> set[PinnedPage]:
+        """Return the pages that the documents of one tenant pin."""
+        held = (held.pages for held in self._held.values() if held.owner == owner)
+        return set[PinnedPage]().union(*held)
+
+    def _allowance(self, owner: str, already: set[PinnedPage] | None = None) -> PinAllowance:
+        already = self._pages(owner) if already is None else already
+        return PinAllowance(
+            tenant=self._budget() - len(already) - self._reserved[owner],
+            everybody=self._local.pin_room() - self._reserved.total(),
+        )
 
     def _reserve(self, room: PinRoom) -> None:
         given = 0
         if room.replaced is not None and room.replaced in self._held:
-            given = sum(len(framing.kept.pages) for framing in self._holdings.get(room.replaced).framings)
-        left = max(0, self._local.pin_room() - self._reserved + given)
-        if room.pages > left:
+            given = len(self._held[room.replaced].pages)
+        left = self._allowance(room.owner)
+        everybody, tenant = max(0, left.everybody + given), max(0, left.tenant + given)
+        if room.pages > everybody:
             raise CannotFit(
-                f"Pinning this document would take {room.pages} pages of KV, and documents may pin {left} more. "
-                "Publish it unpinned, unpin another document, or raise engine.page_budget.",
+                f"Pinning this document would take {room.pages} pages of KV, and documents may pin {everybody} more. "
+                "Publish it unpinned, pin a part of it, unpin another document, or raise engine.page_budget.",
+                param="pinned",
+            )
+        if room.pages > tenant:
+            raise CannotFit(
+                f"Pinning this document would take {room.pages} pages of KV, and your documents may pin {tenant} more "
+                f"of the {self._budget()} that one tenant may pin (documents.pin_share). Publish it unpinned, pin a "
+                "part of it, or unpin another document.",
                 param="pinned",
             )
         room.reserved = max(0, room.pages - given)
-        self._reserved += room.reserved
+        self._reserved[room.owner] += room.reserved
 
     def _unreserve(self, room: PinRoom) -> None:
         """Give back the reservation: its pages are pinned now, or not needed any more."""
-        self._reserved -= room.reserved
+        self._reserved[room.owner] -= room.reserved
         room.reserved = 0
+        if not self._reserved[room.owner]:
+            del self._reserved[room.owner]
+
+
+def _whole(holding: DocumentHolding) -> Iterable[PlannedPin]:
+    for framing in holding.framings:
+        pages = len(framing.kept.pages)
+        yield PlannedPin(FramingPin(framing.framing, pages, pages), framing.kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import Sequence as Seq
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +21,7 @@ from kvproxy.backends.base import (
     PageLookup,
     PagesFound,
     PlacesClaim,
+    Recheck,
 )
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.generation_jobs import generation_job
@@ -202,6 +204,13 @@ class EmbeddedBackend:
     def resident(self, kept: Kept, caller: Caller) -> int:
         return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
 
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        return self._engine.cache.in_memory(kept.pages, kept.token_ids, scope)
+
+    @property
+    def most_pinned(self) -> int:
+        return most_pinned(self._engine.cache)
+
     def pin_room(self) -> int:
         cache = self._engine.cache
         return max(0, most_pinned(cache) - cache.pinned)
@@ -243,6 +252,15 @@ class EmbeddedBackend:
         progress: Callable[[int, int], None] | None = None,
     ) -> Comparison:
         return await Comparer(self._engine, self.run).compare(prompt, caller, new_tokens, progress)
+
+    async def recheck(
+        self,
+        kept: Kept,
+        scope: str,
+        indices: Seq[int],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Recheck:
+        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress)
 
     async def audit(self, hit: ServedHit) -> Audit:
         """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.
