@@ -146,12 +146,12 @@ class Composer:
         shown = shown_roles(request.messages, self.format.roles)
         self._expect(request, shown, caller, budget)
         contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
-        tools = self._listed_tools(request.tools, caller)
+        tools = self._listed_tools(request.tools, _memory_scope(request, caller))
         messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
         rendered = self._render(messages, variables, tools.values if tools is not None else ())
         documents = [match.tokenized for match in contents.slots]
-        placed = self._place(rendered, documents, self._joiner, caller.scope, budget)
+        placed = self._place(rendered, documents, self._joiner, _memory_scope(request, caller), budget)
         token_ids = tuple(placed.token_ids)
         spans = document_spans(placed, contents.slots, self.library.rights.publisher)
         ends = {place.end: span.end for (_, place), span in zip(placed.places, spans, strict=True)}
@@ -166,9 +166,9 @@ class Composer:
             confined=contents.confined,
         )
 
-    def _listed_tools(self, tools: Sequence[Tool], caller: Caller) -> RenderedTools | None:
+    def _listed_tools(self, tools: Sequence[Tool], scope: str | None) -> RenderedTools | None:
         listed = [tool for tool in tools if not tool.found]
-        return self._tools.of(listed, caller.scope) if listed else None
+        return self._tools.of(listed, scope) if listed else None
 
     async def compose_async(
         self, request: ChatRequest | TextRequest, caller: Caller, limit: int | None = None
@@ -316,3 +316,8 @@ class Composer:
             " and ".join(sorted(roles - self.format.copied)),
         )
         return False
+
+
+def _memory_scope(request: ChatRequest | TextRequest, caller: Caller) -> str | None:
+    """Return the scope whose memos hold the request's tokens; None for a request that leaves nothing behind."""
+    return caller.scope if caller.retains(request.cache) else None

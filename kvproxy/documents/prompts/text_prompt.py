@@ -44,11 +44,12 @@ class TextPrompts:
         """
         body = check_unicode(text, "prompt").lstrip()
         match = self._library.find_at_front(body, caller)
+        scope = caller.scope if caller.retain else None
         begin = self._tokenizer.begin
         if match is None:
-            return (*begin, *joiner.encode([text], [], scope=caller.scope, budget=budget).token_ids), ()
+            return (*begin, *joiner.encode([text], [], scope=scope, budget=budget).token_ids), ()
         texts = [text[: len(text) - len(body)], body[len(match.tokenized.core) :]]
-        joined = joiner.encode(texts, [match.tokenized], scope=caller.scope, budget=budget)
+        joined = joiner.encode(texts, [match.tokenized], scope=scope, budget=budget)
         (place,) = joined.places
         moved = DocumentPlace(len(begin) + place.start, len(begin) + place.end)
         placed = PlacedPrompt([*begin, *joined.token_ids], [(0, moved)])

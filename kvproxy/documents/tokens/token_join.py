@@ -247,7 +247,10 @@ class TokenJoiner:
     def _lead(
         self, before: str, document: TokenizedDocument, scope: str | None, budget: EncodingBudget
     ) -> _Lead | None:
-        key = (scope or "", before, document.key)
+        if scope is None:
+            budget.encode(len(before) + document.lead)
+            return self._find_lead(before, document)
+        key = (scope, before, document.key)
         with self._lock:
             if key in self._memo:
                 self._memo.move_to_end(key)
