@@ -259,8 +259,9 @@ class EmbeddedBackend:
         scope: str,
         indices: Seq[int],
         progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Recheck:
-        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress)
+        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress, owner)
 
     async def audit(self, hit: ServedHit) -> Audit:
         """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.
