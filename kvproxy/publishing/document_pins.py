@@ -233,7 +233,7 @@ class Pins:
     def _report(self, ref: DocumentRef, owner: str, held: _HeldPin) -> PinReport:
         holding = self._holdings.get(ref)
         asked = frozenset[PinnedPage]().union(*(pages_of(holding.scope, f.kept) for f in holding.framings))
-        framings = held.framings or [FramingPin(f.framing, 0, 0) for f in holding.framings]
+        framings = held.framings or [FramingPin(f.framing, len(f.kept.pages), 0) for f in holding.framings]
         left, budget = self._allowance(owner), self._budget()
         return PinReport(str(ref), tuple(framings), len(asked), len(held.pages), left.pages, budget)
 
