@@ -73,7 +73,7 @@ class DocumentResidency:
             # Pages that it has pinned in part are pinned anew: they are in memory, so that costs nothing.
             before = found if found in self._pins else None
             async with self._pins.reserve(lengths, before, owner=owner) as room:
-                await run_to_completion(self._pins.pin_whole(found, room))
+                await run_to_completion(self._pins.pin(found, room))
             return self._pins.report(found, owner)
 
     async def unpin(self, ref: DocumentRef, caller: Caller) -> PinReport:
