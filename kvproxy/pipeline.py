@@ -213,6 +213,8 @@ class Pipeline:
         prompt = bill.composed(id) or await self._composer.compose_async(request, caller, info.max_context)
         sampling = fit_sampling(prompt, request.sampling, info, self._default_max_tokens)
         most = sampling.max_tokens or info.room(len(prompt.token_ids))
+        retain = caller.retains(request.cache)
+        kept = max(prompt.marks, default=0) if request.cache.explicit else None
         return Generation(
             id,
             prompt,
@@ -220,7 +222,8 @@ class Pipeline:
             caller.salted(request.cache).reading(span.scope for span in prompt.documents),
             fresh=any(document.quarantined for document in prompt.documents[:1]),
             constraint=constraint_of(request, prompt),
-            keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
+            keep_until=kept if retain else 0,
+            retain=retain,
             predicted=await self._predicted(request, most),
             claim=claim,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import Sequence as Seq
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -20,6 +21,7 @@ from kvproxy.backends.base import (
     PageLookup,
     PagesFound,
     PlacesClaim,
+    Recheck,
 )
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.generation_jobs import generation_job
@@ -95,7 +97,7 @@ class EmbeddedBackend:
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         grammar = await self._compiled(generation.constraint, generation.caller)
-        hit = generation.require_cached > 0
+        hit = generation.require_cached > 0 and generation.retain
         samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
         room = max(1, self.info.room(len(generation.prompt.token_ids)))
         job = generation_job(generation, room, grammar, scored=samples is not None)
@@ -255,6 +257,15 @@ class EmbeddedBackend:
         progress: Callable[[int, int], None] | None = None,
     ) -> Comparison:
         return await Comparer(self._engine, self.run).compare(prompt, caller, new_tokens, progress)
+
+    async def recheck(
+        self,
+        kept: Kept,
+        scope: str,
+        indices: Seq[int],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Recheck:
+        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress)
 
     async def audit(self, hit: ServedHit) -> Audit:
         """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kvproxy.backends.base import (
+    BadPage,
     Comparison,
     EngineInfo,
     Generation,
@@ -23,6 +24,7 @@ from kvproxy.backends.base import (
     NoPages,
     PageLookup,
     PagesFound,
+    Recheck,
 )
 from kvproxy.backends.fake.fake_answers import (
     ANSWER_WORDS,
@@ -296,6 +298,25 @@ class FakeBackend:
             equal_greedy=0 if wrong else answered,
             first_difference=0 if wrong else None,
         )
+
+    async def recheck(
+        self,
+        kept: Kept,
+        scope: str,
+        indices: Sequence[int],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Recheck:
+        """See ``LocalBackend.recheck``. Every page is right, unless ``difference`` says otherwise.
+
+        Example: ``await backend.recheck(kept, PUBLIC, [0])``
+        """
+        if not await self.known(kept, scope) == len(kept.token_ids):
+            raise HitLost("not all pages of this prefix are kept", MissReason.NOT_RESIDENT)
+        if self.difference and indices:
+            at = indices[0]
+            bad = BadPage(scope, kept.pages[at].key, at, at * PAGE_TOKENS, self.difference)
+            return Recheck(1, kept.pages[at].tokens, bad)
+        return Recheck(len(indices), sum(kept.pages[at].tokens for at in indices), None)
 
     def _words(self, generation: Generation) -> list[str]:
         if self._answers:

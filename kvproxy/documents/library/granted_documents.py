@@ -17,7 +17,7 @@ from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument
 from kvproxy.documents.library.reading_rights import ALLOWED, ReadingRights, Right
-from kvproxy.documents.library.text_prefixes import TextPrefixes
+from kvproxy.documents.library.text_prefixes import Nearest, TextPrefixes
 
 Reader = tuple[str, str, str | None]
 Texts = TextPrefixes[DocumentMatch]
@@ -73,13 +73,19 @@ class GrantedDocuments:
                     break
         return min(found, key=lambda match: match.rank, default=None)
 
+    def nearest(self, text: str, caller: Caller) -> Nearest[DocumentMatch] | None:
+        """Return the text nearest to ``text`` among the documents that ``caller`` has a grant for now."""
+        found = self._own(caller).nearest(text)
+        readable = [m for m in found.values if self.right(m.known.document, caller).allowed] if found else []
+        return replace(found, values=tuple(readable)) if found and readable else None
+
     def _consulted(self, caller: Caller) -> tuple[Texts, Texts]:
         """Return the index for everybody, and the caller's own."""
+        return self._index(None, self._rights.serves_texts), self._own(caller)
+
+    def _own(self, caller: Caller) -> Texts:
         reader = (caller.name, caller.scope, caller.key)
-        return (
-            self._index(None, self._rights.serves_texts),
-            self._index(reader, lambda document: self.right(document, caller).allowed),
-        )
+        return self._index(reader, lambda document: self.right(document, caller).allowed)
 
     def _usable(self, match: DocumentMatch, caller: Caller) -> DocumentMatch | None:
         """Return the match with the caller's grant; None where neither a grant nor the publisher's policy lets the

@@ -14,8 +14,7 @@ from kvproxy.core import owner_of, stored_key
 from kvproxy.engine.cache.fair_threads import FairThreads
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.cache.spill_tier import SpillTier
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 _THREADS = 2
 READ_AHEAD = 4
@@ -42,7 +41,7 @@ class DurablePages(Protocol):
         """
 
     def get(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
     ) -> Loaded | Missing | Rejected:
         """See ``PageStore.get``.
 

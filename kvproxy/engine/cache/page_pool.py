@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from kvproxy.core import PAGE_TOKENS
+from kvproxy.core.page_form import ElementType, PageForm
 from kvproxy.engine.cache.page_layout import PageLayout, RowMajorLayout
 
 SCRATCH = 0
 """Page 0 is never handed out and never attended to: padding rows write to it."""
 ALIGNMENT = 64
 """Bytes of a line of the processor's cache: kernels read pages by whole lines."""
+
+_ELEMENTS: Mapping[torch.dtype, ElementType] = MappingProxyType(
+    {torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float32: "float32"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,11 @@ class PageShape:
     def bytes(self) -> int:
         """Bytes of one page: K and V of all layers for PAGE_TOKENS positions."""
         return self.bytes_of(PAGE_TOKENS)
+
+    @property
+    def form(self) -> PageForm:
+        """The same shape, as stores and codecs know it, without torch."""
+        return PageForm(self.layers, self.kv_heads, self.head_dim, _ELEMENTS[self.dtype])
 
     def bytes_of(self, positions: int) -> int:
         """Return the bytes of the first ``positions`` positions of one page."""

@@ -19,8 +19,7 @@ from typing import Protocol
 from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,12 @@ class SpillFiles(Protocol):
         """
 
     def get(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self,
+        name: str,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        into: Buffer | LayerRoom | None = None,
     ) -> Loaded | Missing | Rejected:
         """See ``SpillFolder.get``.
 

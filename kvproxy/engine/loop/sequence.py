@@ -66,6 +66,8 @@ class Job:
     """False registers no page for other requests."""
     keep_until: int | None = None
     """End of the positions that are registered for other requests; None registers all, 0 none."""
+    wipe: bool = False
+    """True overwrites its own pages with zeros before it gives them back."""
     persist: bool = False
     """True: finish only when every page is in the store."""
     owner: str | None = None
