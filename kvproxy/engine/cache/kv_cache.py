@@ -112,20 +112,6 @@ class KVCache:
         with self._lock:
             return self.index.resident(pages, token_ids, scopes)
 
-    def in_memory(self, pages: Sequence[KeptPage], token_ids: tuple[int, ...], scope: str) -> int:
-        """Count the tokens of a kept prefix of one scope that need not be read or computed, from its first page on.
-
-        Example: ``cache.in_memory(kept.pages, kept.token_ids, "public")``
-        """
-        done, key = 0, self.index.root
-        with self._lock:
-            for page in pages:
-                node = self.index.find(scope, key, page.key, token_ids[done : done + page.tokens])
-                if node is None or node.page is None:
-                    break
-                key, done = page.key, done + page.tokens
-        return done
-
     def retain(self, nodes: Sequence[Node]) -> bool:
         """Keep nodes from eviction until :meth:`release`.
 
