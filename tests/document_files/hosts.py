@@ -98,7 +98,11 @@ class Host:
     composer: Composer
 
     def importer(
-        self, *trusted: TrustedHost, share: float = 0.1, seed: int = 1, identity: Mapping[str, str] | None = None
+        self,
+        *trusted: TrustedHost,
+        share: float = 0.1,
+        seed: int = 1,
+        identity: Mapping[str, str] | None = None,
     ) -> DocumentImporter:
         return DocumentImporter(
             publisher=self.publisher,
@@ -121,7 +125,12 @@ class Host:
         return b"".join([piece async for piece in exported.content])
 
     async def take(
-        self, file: bytes, *trusted: TrustedHost, wish: ImportWish | None = None, caller: Caller = BOB, **more: Any
+        self,
+        file: bytes,
+        *trusted: TrustedHost,
+        wish: ImportWish | None = None,
+        caller: Caller = BOB,
+        **more: Any,
     ) -> Imported:
         wish = wish or ImportWish(visibility="private")
         return await self.importer(*trusted, **more).take_in(chunks_of(file), wish, caller)

@@ -85,7 +85,7 @@ class EmbeddedBackend:
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         cache = self._engine.cache
-        with cache.retain_match(prompt.token_ids, caller.readable) as match:
+        with cache.retain_match(prompt.token_ids, caller.readable, prompt.known) as match:
             if match.tokens == 0:
                 yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
                 return
