@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from kvproxy.core import MissCause
-from kvproxy.explain.miss_explainer import AskedPrompt, MissExplainer
+from kvproxy.core import Miss, MissCause
+from kvproxy.explain.miss_explainer import DIRECT, AskedPrompt, MissExplainer
+from kvproxy.telemetry.request_timer import Timings
 
 logger = logging.getLogger(__name__)
 
@@ -37,46 +39,75 @@ class ExplainingThread:
         """End the thread after the work at hand; what waits is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def begin(self, asked: AskedPrompt, done: Callable[[MissCause], None]) -> PendingCause:
-        """Begin to look for the cause of a miss. ``done`` is called on the event loop with it, once, also where the
-        comparison was left out or failed: with UNKNOWN.
+    def begin(self, asked: AskedPrompt) -> asyncio.Future[MissCause | None] | None:
+        """Begin to look for the cause of a miss; None where too much waits.
 
-        Example: ``pending = thread.begin(AskedPrompt(request, prompt, caller, miss), lambda cause: ...)``
+        Example: ``looking = thread.begin(AskedPrompt(request, prompt, caller, miss))``
         """
         if self._waiting >= MOST_WAITING:
-            done(MissCause.UNKNOWN)
-            return PendingCause(None)
-        self._waiting += 1
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self.explainer.cause, asked)
-        work.add_done_callback(lambda ended: self._tell(ended, done))
-        return PendingCause(work)
+            return None
+        return self._run(lambda: self.explainer.cause(asked))
 
     def remember(self, asked: AskedPrompt, id: str) -> None:
         """Keep a served request, soon. Left out where too much waits."""
-        if self.explainer.previous is None or self._waiting >= MOST_WAITING:
-            return
+        if self.explainer.previous is not None and self._waiting < MOST_WAITING:
+            self._run(lambda: self.explainer.remember(asked, id))
+
+    def _run(self, work: Callable[[], MissCause | None]) -> asyncio.Future[MissCause | None]:
         self._waiting += 1
-        work = asyncio.get_running_loop().run_in_executor(self._pool, self.explainer.remember, asked, id)
-        work.add_done_callback(self._ended)
+        running = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        running.add_done_callback(self._ended)
+        return running
 
-    def _tell(self, ended: asyncio.Future[MissCause | None], done: Callable[[MissCause], None]) -> None:
-        self._ended(ended)
-        failed = ended.cancelled() or ended.exception() is not None
-        done(MissCause.UNKNOWN if failed else ended.result() or MissCause.UNKNOWN)
-
-    def _ended(self, ended: asyncio.Future[MissCause | None] | asyncio.Future[None]) -> None:
+    def _ended(self, ended: asyncio.Future[MissCause | None]) -> None:
         self._waiting -= 1
         if not ended.cancelled() and (error := ended.exception()) is not None:
             logger.error("a miss was not explained", exc_info=error)
 
 
-class PendingCause:
-    """A cause that is being looked for."""
+class ExplainedMiss:
+    """A miss whose cause is looked for while its prompt is computed. Event loop only."""
 
-    def __init__(self, work: asyncio.Future[MissCause | None] | None) -> None:
-        self._work = work
+    def __init__(
+        self,
+        thread: ExplainingThread | None,
+        asked: AskedPrompt,
+        clock: Timings,
+        count: Callable[[Miss], None],
+    ) -> None:
+        """Begin to look. ``clock.decision`` (modified) gets the cause as soon as it is known. ``count`` is called once,
+        with the cause, after both the cause and the first token are there. No ``thread``: no cause is looked for.
+
+        Example: ``missed = ExplainedMiss(thread, asked, clock, metrics.missed)``
+        """
+        assert isinstance(asked.decision, Miss)
+        self._clock, self._count = clock, count
+        self._miss = clock.decision = asked.decision
+        self._replied = False
+        self._looking: asyncio.Future[MissCause | None] | None = None
+        if (direct := DIRECT.get(asked.decision.reason)) is not None:
+            self._know(direct)
+        elif thread is not None:
+            self._looking = thread.begin(asked)
+            if self._looking is not None:
+                self._looking.add_done_callback(self._found)
 
     async def settle(self) -> None:
-        """Wait for it, at most WAIT_S. Its ``done`` has been called where this was enough."""
-        if self._work is not None and not self._work.done():
-            await asyncio.wait([self._work], timeout=WAIT_S)
+        """Wait for the cause, at most WAIT_S, with the first token at hand."""
+        if self._looking is not None and not self._looking.done():
+            await asyncio.wait([self._looking], timeout=WAIT_S)
+
+    def replied(self) -> None:
+        """Note that the first token is there: the miss counts."""
+        self._replied = True
+        if self._looking is None or self._looking.done():
+            self._count(self._miss)
+
+    def _found(self, ended: asyncio.Future[MissCause | None]) -> None:
+        failed = ended.cancelled() or ended.exception() is not None
+        self._know(MissCause.UNKNOWN if failed else ended.result() or MissCause.UNKNOWN)
+        if self._replied:
+            self._count(self._miss)
+
+    def _know(self, cause: MissCause) -> None:
+        self._miss = self._clock.decision = replace(self._miss, cause=cause)

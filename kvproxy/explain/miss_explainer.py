@@ -197,8 +197,9 @@ def comparable(prompt: Prompt) -> tuple[int, ...]:
 
 def prompt_cause(
     difference: TextDifference, ours: RequestOutline, theirs: RequestOutline, common: int, rest: int
-) -> MissCause:
-    """Return the cause of the first difference of two prompts with ``common`` tokens in common.
+) -> MissCause | None:
+    """Return the cause of the first difference of two prompts with ``common`` tokens in common; None where only their
+    last messages differ, behind a page of common tokens.
 
     ``rest``: the tokens of ours behind it. A pure function.
     Example: ``prompt_cause(difference, outline, near.request.outline, near.common, len(ids) - near.common)``
@@ -210,7 +211,7 @@ def prompt_cause(
         return MissCause.TOOLS_ORDER
     # Another question behind the same beginning is no fault: there was only little to share.
     if _is_last(place, ours, theirs) and rest < PAGE_TOKENS:
-        return MissCause.TOO_SHORT if common < PAGE_TOKENS else MissCause.NO_DOCUMENT
+        return MissCause.TOO_SHORT if common < PAGE_TOKENS else None
     cause = cause_of(difference)
     if cause is not MissCause.UNKNOWN:
         return cause

@@ -37,7 +37,7 @@ class KeptRequest:
     """Unix seconds."""
     tokens: bytes = field(repr=False)
     """The prompt's token ids, four bytes each."""
-    outline: RequestOutline = RequestOutline()
+    outline: RequestOutline
 
     @property
     def token_ids(self) -> Sequence[int]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
 
 from blake3 import blake3
 
-from kvproxy.store import page_file, page_record
+from kvproxy.store import page_file
 from kvproxy.store.page_record import Torn
-from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
 
 

@@ -159,7 +159,9 @@ class Admission:
         self._cache.release(seq.matched)
         seq.matched = ()
         for page in seq.pages[len(seq.chain) :] if seq.job.wipe else ():
-            self._cache.pool.clear(page)  # Pages of the chain are others' as well; it registers none of its own.
+            self._cache.pool.clear(
+                page
+            )  # Pages of the chain are others' as well; it registers none of its own.
         self._cache.return_pages(seq.pages)
         seq.pages.clear()
         self._cache.unreserve(seq.reserved)
