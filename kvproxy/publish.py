@@ -14,7 +14,7 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.charging.publish_charges import FreeHosting, PublishCharging, StoredDocument
 from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.documents.library.document import Document, FramedPrefix, checked_etag, series
+from kvproxy.documents.library.document import Document, FramedPrefix, Origin, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
@@ -142,7 +142,8 @@ class Publisher:
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned)
             before = current.ref if current is not None and current.ref in self._pins else None
-            draft = Document(id, 0, text, etag, wanted, caller.scope, 0)
+            origin: Origin = "published" if source is None else "imported"
+            draft = Document(id, 0, text, etag, wanted, caller.scope, 0, origin)
             pinned = before is not None if pinned is None else pinned
             return await self._publish_new(
                 draft, before, caller, progress, pinned=pinned, arrival=arrival, source=source
