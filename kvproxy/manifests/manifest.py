@@ -116,6 +116,10 @@ class ManifestSource:
     version: int
     manifest_sha256: str
     """sha256 of that manifest's compact JWS, 64 hex digits."""
+    pages: int
+    """Pages that were taken from its file; 0 where the text alone was."""
+    checked: int
+    """Pages of them that were computed again, and had the same bits."""
 
 
 @dataclass(frozen=True, slots=True)
