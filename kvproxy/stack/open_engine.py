@@ -6,14 +6,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.config import Config, ModelSettings, StoreSettings
-from kvproxy.documents.library.registry import Registry
+from kvproxy.database.database import Database
 from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.registry.open_registry import open_registry
+from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
@@ -23,6 +25,7 @@ from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.store.last_engine import replace_last_engine
+from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 from kvproxy.store.stored_responses import ResponseStore
@@ -87,19 +90,27 @@ async def open_model(settings: ModelSettings, folder: ModelFolder) -> AsyncItera
 
 
 @asynccontextmanager
-async def open_stores(config: Config, model: LoadedModel) -> AsyncIterator[OpenStores]:
-    """Open page store, spill folder, stored responses and registry; drop the pages of no document."""
+async def open_stores(config: Config, model: LoadedModel, database: Database) -> AsyncIterator[OpenStores]:
+    """Open page store, spill folder, stored responses, and the registry in ``database``; drop the pages of no
+    document.
+
+    Example:
+        ``async with open_stores(config, model, database) as stores: entries = stores.registry.load()``
+    """
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
-        pages = life.enter_context(PageStore(path, max_size=config.store.max_size, fingerprint=fingerprint))
+        form = model.weights.page_shape.form
+        pages = life.enter_context(
+            PageStore(path, max_size=config.store.max_size, fingerprint=fingerprint, form=form)
+        )
         await asyncio.to_thread(_log_engine_change, model, path)
-        spill = _spill_folder(config.store, fingerprint)
+        spill = _spill_folder(config.store, pages.packing)
         responses = life.enter_context(
             ResponseStore(
                 path / "responses", ttl_s=config.responses.ttl_s, max_size=config.responses.max_size
             )
         )
-        registry = life.enter_context(Registry(path / "documents.sqlite3"))
+        registry = await asyncio.to_thread(open_registry, database, path)
         await asyncio.to_thread(_assign_pages, pages, registry)
         yield OpenStores(pages, spill, responses, registry, path / "prepared.sqlite3")
 
@@ -139,10 +150,13 @@ def _start_engine(config: Config, model: LoadedModel, stores: OpenStores) -> Eng
     )
 
 
-def _spill_folder(settings: StoreSettings, fingerprint: str) -> SpillFolder | None:
+def _spill_folder(settings: StoreSettings, packing: PagePacking) -> SpillFolder | None:
+    """Return the folder of spilled pages. They are encrypted as stored ones are, and not compressed: a page that gives
+    way must not wait for that."""
     if not settings.spill_max_size:
         return None
-    return SpillFolder(settings.path / "spill", max_size=settings.spill_max_size, fingerprint=fingerprint)
+    plain = replace(packing, codec=None)
+    return SpillFolder(settings.path / "spill", max_size=settings.spill_max_size, packing=plain)
 
 
 def _log_exactness(name: str, weights: TileModel) -> None:
@@ -179,9 +193,9 @@ def _assign_pages(pages: PageStore, registry: Registry) -> None:
     pages.assign(owners)
     if aside := registry.damage_reports():
         logger.warning(
-            "pages of no document are kept while a damaged registry lies beside %s (%s); remove that file when it "
-            "is not needed any more",
-            registry.path,
+            "pages of no document are kept while what was damaged lies in %s (%s); remove that folder when it is not "
+            "needed any more",
+            registry.folder,
             aside[0].partition(":")[0],
         )
     elif orphans := pages.collect(owners.keys()):
