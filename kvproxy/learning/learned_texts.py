@@ -63,10 +63,16 @@ class LearnedTexts:
         self._clock = clock
         self._waiting: asyncio.Queue[tuple[str, Prompt, Caller]] = asyncio.Queue(WAITING)
         self._characters = 0
+        self._busy = False
+
+    @property
+    def idle(self) -> bool:
+        """True when every opening that was taken has been counted, and what was learned is kept."""
+        return self._waiting.empty() and not self._busy
 
     def note(self, request: ChatRequest | TextRequest, prompt: Prompt, caller: Caller) -> None:
         """Take a request's opening to be counted later, on a thread. Costs no more than a look at its messages."""
-        if caller.salted(request.cache).salt is not None:
+        if caller.salted(request.cache).salt is not None or not caller.retains(request.cache):
             return
         text = opening_text(request, prompt)
         if text is None or self._characters + len(text) > WAITING_CHARACTERS:
@@ -81,7 +87,12 @@ class LearnedTexts:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_S):
-                    await self._count(*await self._waiting.get())
+                    waiting = await self._waiting.get()
+                self._busy = True
+                try:
+                    await self._count(*waiting)
+                finally:
+                    self._busy = False
             if self._clock() - swept >= SWEEP_S:
                 swept = self._clock()
                 await self.sweep()

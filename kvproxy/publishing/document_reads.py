@@ -2,61 +2,80 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from kvproxy.core import DocumentRef
+from kvproxy.core import DocumentRef, Span
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_entry import RecordedReads
+from kvproxy.errors import KVProxyError
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class ReadFigures:
-    """The reads of one version."""
-
-    reads: int = 0
-    saved_tokens: int = 0
-    """Positions of the document that were taken from kept pages."""
-    last_read: int = 0
-    """Unix seconds of the last read; 0 where there was none."""
-
-
-NO_READS = ReadFigures()
+NO_READS = RecordedReads()
+WRITE_S = 15.0
+"""Seconds between two writes: a kill loses no more figures than these. Money is the ledger's, which loses none."""
 
 
 class DocumentReads:
-    """Figures of reads by version, for people and for choosing what gives way; money is the ledger's. Event loop only.
+    """Figures of reads by version, for people and for choosing what gives way. Event loop only.
 
     Example:
-        ``reads.note(span.document, cached); reads.of(ref).saved_tokens``
+        ``reads.note(prompt.documents, decision.cached_tokens); reads.of(ref).saved_tokens``
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, registry: Registry, clock: Callable[[], float] = time.time) -> None:
+        self._registry = registry
         self._clock = clock
-        self._figures: dict[DocumentRef, ReadFigures] = {}
+        self._counts: dict[DocumentRef, RecordedReads] = {}
         self._changed: set[DocumentRef] = set()
 
-    def restore(self, ref: DocumentRef, figures: ReadFigures) -> None:
-        """Set what earlier processes counted."""
-        self._figures[ref] = figures
+    async def restore(self, refs: Sequence[DocumentRef]) -> None:
+        """Read what earlier processes counted of these versions."""
+        recorded = await asyncio.to_thread(self._registry.reads)
+        for ref in refs:
+            if ref.version is not None and (count := recorded.get((ref.name, ref.version))) is not None:
+                self._counts[ref] = count
 
-    def note(self, ref: DocumentRef, saved_tokens: int) -> None:
-        """Count a read of exactly this version."""
-        before = self.of(ref)
-        self._figures[ref] = ReadFigures(
-            before.reads + 1, before.saved_tokens + saved_tokens, int(self._clock())
-        )
-        self._changed.add(ref)
+    def note(self, documents: Sequence[Span], cached_tokens: int) -> None:
+        """Count a read of each document that begins within the first ``cached_tokens`` positions of a prompt."""
+        for span in documents:
+            saved = min(span.end, cached_tokens) - span.start
+            if saved > 0:
+                before = self.of(span.document)
+                self._counts[span.document] = RecordedReads(
+                    before.reads + 1, int(self._clock()), before.saved_tokens + saved
+                )
+                self._changed.add(span.document)
 
-    def of(self, ref: DocumentRef) -> ReadFigures:
+    def of(self, ref: DocumentRef) -> RecordedReads:
         """Return the figures of exactly this version."""
-        return self._figures.get(ref, NO_READS)
-
-    def take_changed(self) -> dict[DocumentRef, ReadFigures]:
-        """Return the figures that have changed since the last call, to be written."""
-        changed, self._changed = self._changed, set()
-        return {ref: self._figures[ref] for ref in changed if ref in self._figures}
+        return self._counts.get(ref, NO_READS)
 
     def forget(self, ref: DocumentRef) -> None:
         """Drop the figures of a version that was deleted."""
-        self._figures.pop(ref, None)
+        self._counts.pop(ref, None)
         self._changed.discard(ref)
+
+    async def write(self) -> None:
+        """Write what has changed since the last call. A failure is logged, and tried again with the next write."""
+        changed, self._changed = self._changed, set()
+        counts = {ref: self._counts[ref] for ref in changed if ref in self._counts}
+        if not counts:
+            return
+        try:
+            await asyncio.to_thread(self._registry.note_reads, counts)
+        except KVProxyError as e:
+            self._changed |= counts.keys()
+            logger.warning("reads of documents could not be recorded: %s", e.message)
+
+    async def run(self) -> None:
+        """Write every ``WRITE_S`` until cancelled; what was counted last is written then too."""
+        try:
+            while True:
+                await asyncio.sleep(WRITE_S)
+                await self.write()
+        finally:
+            await self.write()

@@ -13,6 +13,7 @@ from kvproxy.config import Config
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.exactness.verify import Verifier
+from kvproxy.learning.learned_texts import LearnedTexts
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS
@@ -28,6 +29,7 @@ from kvproxy.stack.open_documents import (
     open_documents,
 )
 from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
+from kvproxy.stack.open_learning import make_learned, noting
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Metrics
@@ -46,6 +48,7 @@ class Stack:
     responses: ResponseStore
     market: OpenMarket
     offers: OpenCatalog
+    learned: LearnedTexts | None
     start_background: Callable[[], None]
     """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
     ready: Callable[[], str | None]
@@ -77,6 +80,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
         background = await life.enter_async_context(open_background())
+        learned = make_learned(config.learning, documents.publisher)
         yield Stack(
             composer=documents.composer,
             local=engine.local,
@@ -88,18 +92,22 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 default_max_tokens=config.engine.default_max_tokens,
                 metrics=_metrics(engine, documents, checks),
                 charging=market.charging,
+                noted=noting(documents.publisher.reads, learned),
             ),
             market=market,
             offers=offers,
             publisher=documents.publisher,
             verifier=checks.verifier,
             responses=stores.responses,
+            learned=learned,
             start_background=lambda: background.start(
                 warm_up(misses, documents.publisher, engine.grammars),
                 checks.auditor.run(),
                 trim_memory(),
                 FULL_COLLECTIONS.run(),
                 book_storage_hours(market.hosting, documents.publisher.stored),
+                documents.publisher.reads.run(),
+                *([learned.run()] if learned is not None else []),
             ),
             ready=readiness(engine.local, lambda: _several(config, market)),
         )

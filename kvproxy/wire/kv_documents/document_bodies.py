@@ -75,6 +75,10 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
+        "origin": info.origin,
+        "reads": info.reads,
+        "saved_tokens": info.saved_tokens,
+        "last_read": info.last_read,
         "spellings": [_spelling_body(s) for s in info.spellings],
     }
 

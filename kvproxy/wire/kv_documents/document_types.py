@@ -42,7 +42,9 @@ class DocumentBody(TypedDict):
     """One version of a document.
 
     ``etag`` is the sha256 of the text, ``tokens`` those of the text alone. ``quarantined`` is the reason why its kept
-    pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory.
+    pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory. ``origin``
+    is ``learned`` for a text that this tenant's requests kept beginning with. ``reads`` are those from kept pages,
+    which did not compute ``saved_tokens``; ``last_read`` is null before the first.
     """
 
     id: str
@@ -56,6 +58,10 @@ class DocumentBody(TypedDict):
     framings: list[FramingBody]
     quarantined: str | None
     pinned: bool
+    origin: Literal["published", "learned", "imported"]
+    reads: int
+    saved_tokens: int
+    last_read: int | None
     spellings: list[SpellingBody]
 
 
