@@ -390,5 +390,5 @@ class PageStore:
 def _same(old: PageRecord | Torn, new: PageRecord) -> bool:
     """Return whether a sound file need not be written again. Encryption gives a page other bytes each time."""
     if isinstance(old, PageRecord) and old.sealed and new.sealed:
-        new = replace(new, frames=old.frames, digests=old.digests)
+        new = replace(new, frames=old.frames, digests=old.digests, sealed_ids=old.sealed_ids)
     return old == new
