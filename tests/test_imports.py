@@ -81,9 +81,9 @@ ALLOWED: dict[str, set[str]] = {
     "publish": {"backends.base", "charging", "documents", "exactness", "lifecycle", "publishing"},
     "server": {
         *("accounts", "backends.base", "catalog", "charging"),
-        *("documents", "exactness", "granting", "ledger", "payments"),
-        *("pipeline", "publish", "receipts", "store", "tariffs"),
-        *("telemetry", "wire"),
+        *("documents", "exactness", "granting", "ledger", "lifecycle"),
+        *("payments", "pipeline", "publish", "publishing", "receipts"),
+        *("store", "tariffs", "telemetry", "wire"),
     },
     "mcp_server": {"client"},
     "stack": {
@@ -131,7 +131,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "components": {"auth", "market", "shutdown"},
         "market": set(),
         "middleware": {"auth", "components", "shutdown"},
-        "openapi": {"middleware", "routes"},
+        "openapi": {"middleware", "requests", "routes"},
         "requests": {"components", "market", "middleware"},
         "routes": {"answers", "components", "market", "middleware", "requests", "shutdown"},
         "run": {"middleware", "shutdown"},

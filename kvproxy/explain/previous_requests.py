@@ -86,7 +86,12 @@ class PreviousRequests:
         Example: ``PreviousRequests(ttl_s=3600, max_requests=32, max_memory=32 * 2**20)``
         """
         assert array("I").itemsize == _TOKEN_BYTES, sys.byteorder
-        self._ttl_s, self._max_requests, self._max_memory, self._clock = ttl_s, max_requests, max_memory, clock
+        self._ttl_s, self._max_requests, self._max_memory, self._clock = (
+            ttl_s,
+            max_requests,
+            max_memory,
+            clock,
+        )
         self._scopes: dict[str, _Sent] = {}
         self._ages: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         """All requests, the oldest first."""
