@@ -199,6 +199,11 @@ class PageStore:
         """Return whether the index lists the page; only ``get`` says whether it is sound."""
         return key in self._sizes
 
+    def keys(self) -> Collection[bytes]:
+        """Return the keys of all pages at this moment."""
+        with self._write:
+            return tuple(self._sizes)
+
     def delete(self, keys: Iterable[bytes]) -> int:
         """Drop pages; return the number that there were. Raises Unavailable when the index cannot be written."""
         with self._write:
