@@ -17,9 +17,8 @@ from kvproxy.errors import Unavailable
 from kvproxy.objects.object_pages import ObjectPages
 from kvproxy.objects.object_store import ObjectsUnavailable
 from kvproxy.store import page_file, page_record
-from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.page_results import LayerRoom, Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 from kvproxy.store.page_store import PageStore
 from kvproxy.tiers.pending_deletes import PendingDeletes
 from kvproxy.tiers.write_behind import WriteBehind
@@ -142,7 +141,7 @@ class TieredPages:
         return "objects" if self.objects.has(key) and key not in self._deletes else None
 
     def digest(self, key: bytes) -> bytes | None:
-        """Return the digest of a page as manifests name it, from its header in either tier; see ``PageStore.digest``."""
+        """Return the digest of a page as manifests name it, from its header in the nearest tier."""
         if (digest := self.local.digest(key)) is not None or not self.objects.has(key):
             return digest
         size = page_record.HEADER_UNIT
@@ -211,11 +210,10 @@ class TieredPages:
         while not self._stop.wait(pause_s):
             try:
                 pages = self.objects.refresh()
-            except ObjectsUnavailable as e:
+            except Exception as e:  # whatever a driver raises: the thread goes on
                 if self._unlisted and not self._listed.is_set():
-                    logger.warning(
-                        "the object store cannot be listed; its pages are not used yet: %s", e.message
-                    )
+                    why = e.detail if isinstance(e, ObjectsUnavailable) else repr(e)
+                    logger.warning("the object store cannot be listed; its pages are not used yet: %s", why)
                 pause_s = min(max(1.0, 2 * pause_s), self._relist_s)
             else:
                 if self._unlisted:
