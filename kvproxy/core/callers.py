@@ -77,6 +77,14 @@ class Caller:
     granted: tuple[str, ...] = ()
     """Scopes of granted documents that this request may read: those of the documents in its prompt, set by the
     pipeline for one request."""
+    retain: bool = True
+    """False: nothing of this caller's requests is kept beyond their answers, by its API key's setting or by the
+    request's ``x-kvproxy-retention: none``. Published documents are read as ever."""
+
+    def retains(self, hints: CacheHints) -> bool:
+        """Return whether a request of this caller with these hints may leave anything behind: pages, a stored response,
+        a sample for an audit, a record of its text."""
+        return self.retain and hints.retain
 
     @property
     def cache_scope(self) -> str:

@@ -12,9 +12,10 @@ from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import FramedPrefix
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEntry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_entry import KeptFraming, RegistryEntry
 from kvproxy.errors import KVProxyError, Retryable
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import Pins
@@ -81,7 +82,7 @@ class Restoration:
             for entry, prepared in await asyncio.to_thread(self._prepared, some, limit):
                 self._library.add(prepared.known(entry.document, entry.quarantined))
                 if entry.pinned:
-                    self._pins.remember(entry.document.ref)
+                    self._pins.remember(entry.document.ref, entry.document.owner_scope)
                 if entry.quarantined is None:
                     await self._restore_pages(entry, prepared.prefixes)
                 else:

@@ -87,7 +87,7 @@ class Admission:
         limit = seq.prefill_end - (1 if job.max_tokens or job.score_from is not None else 0)
         if job.score_from is not None:
             limit = min(limit, job.score_from)
-        match = cache.match(seq.tokens, job.readable, limit) if job.reuse else PrefixMatch((), 0)
+        match = cache.match(seq.tokens, job.readable, limit, job.known) if job.reuse else PrefixMatch((), 0)
         if match.tokens < seq.required:
             raise HitLost("the cached pages were evicted before admission", MissReason.NOT_RESIDENT)
         leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None
@@ -160,6 +160,10 @@ class Admission:
         """Give back a sequence's pages and reservations, and end it. Idempotent."""
         self._cache.release(seq.matched)
         seq.matched = ()
+        for page in seq.pages[len(seq.chain) :] if seq.job.wipe else ():
+            self._cache.pool.clear(
+                page
+            )  # Pages of the chain are others' as well; it registers none of its own.
         self._cache.return_pages(seq.pages)
         seq.pages.clear()
         self._cache.unreserve(seq.reserved)
