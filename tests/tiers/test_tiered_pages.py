@@ -89,7 +89,7 @@ def test_a_page_is_written_to_both_and_found_by_another_proxy(
         assert (two.tier(KEYS[0]), two.local.read_file(KEYS[0])) == ("disk", content)
         assert two.local.digest(KEYS[0]) == digest
         assert get(two, 0) == PAYLOADS[0]
-        assert (two.counts.disk, two.counts.objects) == (1, 1)
+        assert (two.local.loaded, two.counts.objects) == (1, 1)
         assert get(two, 2) == Missing()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvproxy.core import Visibility
+from kvproxy.core import Residency, Visibility
 
 GREEDY_TOKENS = 24
 """Greedy tokens that a verification compares by default, as many as the paper does (arXiv 2606.13361)."""
@@ -21,6 +21,8 @@ class FramingInfo:
     resident_tokens: int
     """The part of them with pages in memory or on disk now."""
     bytes: int
+    residency: Residency
+    """The resident tokens by the nearest tier that has them."""
 
 
 @dataclass(frozen=True, slots=True)
