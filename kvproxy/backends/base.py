@@ -17,6 +17,7 @@ from kvproxy.core import (
     PageLookup,
     PagesFound,
     Prompt,
+    Residency,
     Sampling,
 )
 from kvproxy.core.prefill_progress import PrefillProgress
@@ -243,6 +244,9 @@ class LocalBackend(Protocol):
 
     def in_memory(self, kept: Kept, scope: str) -> int:
         """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""
+
+    def residency(self, kept: Kept, caller: Caller) -> Residency:
+        """Return the same tokens by the nearest tier that has them. O(pages), no I/O."""
 
     def pin_room(self) -> int:
         """Return the number of pages that may still be pinned."""

@@ -90,8 +90,8 @@ class DocumentViews:
 
     def _framing(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
         kept = framing.kept
-        found = self._local.resident(kept, caller)
-        return FramingInfo(framing.framing, len(kept.token_ids), found, kept.bytes)
+        found = self._local.residency(kept, caller)
+        return FramingInfo(framing.framing, len(kept.token_ids), found.tokens, kept.bytes, found)
 
 
 def _newest(versions: Iterable[Document]) -> Mapping[str, int]:

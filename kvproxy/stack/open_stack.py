@@ -31,6 +31,7 @@ from kvproxy.stack.open_documents import (
 from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
 from kvproxy.stack.open_learning import make_learned, noting
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
+from kvproxy.stack.open_pages import OpenPages
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Metrics
 
@@ -90,7 +91,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 local=engine.local,
                 misses=misses,
                 default_max_tokens=config.engine.default_max_tokens,
-                metrics=_metrics(engine, documents, checks),
+                metrics=_metrics(engine, documents, checks, stores.pages),
                 charging=market.charging,
                 noted=noting(documents.publisher.reads, learned),
             ),
@@ -113,9 +114,11 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         )
 
 
-def _metrics(engine: RunningEngine, documents: PublishedDocuments, checks: ExactnessChecks) -> Metrics:
+def _metrics(
+    engine: RunningEngine, documents: PublishedDocuments, checks: ExactnessChecks, pages: OpenPages
+) -> Metrics:
     metrics = Metrics()
-    metrics.follow(lambda: collect_figures(engine.local, documents.library, checks.auditor))
+    metrics.follow(lambda: collect_figures(engine.local, documents.library, checks.auditor, pages))
     return metrics
 
 

@@ -35,6 +35,7 @@ from kvproxy.store.store_folder import (
     open_index,
     page_files,
 )
+from kvproxy.store.stored_pages import Tier
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class PageStore:
         Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint, form=form)``
         """
         self.packing = PagePacking(fingerprint, form, codec, seal)
+        self.loaded = 0
+        """Pages read so far, for figures: a lost count is no harm."""
         self._folder = folder / "pages"
         self._shares = PublisherShares(max_size)
         self._sizes: Mapping[bytes, int] = self._shares.sizes
@@ -139,6 +142,7 @@ class PageStore:
                 return self._reject(key, fault, None, drop=False)
             result = self.packing.read(file, record, into)
             if isinstance(result, Loaded):
+                self.loaded += 1
                 return result
             return self._reject(key, result.reason, identity, drop=isinstance(result, Torn))
 
@@ -198,6 +202,15 @@ class PageStore:
     def has(self, key: bytes) -> bool:
         """Return whether the index lists the page; only ``get`` says whether it is sound."""
         return key in self._sizes
+
+    def tier(self, key: bytes) -> Tier | None:
+        """Return ``disk`` for a page that the index lists. Stores of several tiers answer with others too."""
+        return "disk" if self.has(key) else None
+
+    def keys(self) -> Collection[bytes]:
+        """Return the keys of all pages at this moment."""
+        with self._write:
+            return tuple(self._sizes)
 
     def delete(self, keys: Iterable[bytes]) -> int:
         """Drop pages; return the number that there were. Raises Unavailable when the index cannot be written."""
@@ -395,5 +408,5 @@ class PageStore:
 def _same(old: PageRecord | Torn, new: PageRecord) -> bool:
     """Return whether a sound file need not be written again. Encryption gives a page other bytes each time."""
     if isinstance(old, PageRecord) and old.sealed and new.sealed:
-        new = replace(new, frames=old.frames, digests=old.digests)
+        new = replace(new, frames=old.frames, digests=old.digests, sealed_ids=old.sealed_ids)
     return old == new

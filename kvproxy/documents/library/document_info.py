@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvproxy.core import Visibility
+from kvproxy.core import Residency, Visibility
 from kvproxy.documents.library.document import Origin
 
 GREEDY_TOKENS = 24
@@ -22,6 +22,8 @@ class FramingInfo:
     resident_tokens: int
     """The part of them with pages in memory or on disk now."""
     bytes: int
+    residency: Residency
+    """The resident tokens by the nearest tier that has them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,17 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         "tokens": info.tokens,
         "created": info.created,
         "framings": [
-            {"name": f.name, "tokens": f.tokens, "resident_tokens": f.resident_tokens, "bytes": f.bytes}
+            {
+                "name": f.name,
+                "tokens": f.tokens,
+                "resident_tokens": f.resident_tokens,
+                "bytes": f.bytes,
+                "tiers": {
+                    "memory": f.residency.memory,
+                    "disk": f.residency.disk,
+                    "objects": f.residency.objects,
+                },
+            }
             for f in info.framings
         ],
         "quarantined": info.quarantined,

@@ -10,10 +10,19 @@ from kvproxy.core import Visibility
 from kvproxy.wire.service.service_types import OpenAIError
 
 
+class TiersBody(TypedDict):
+    """Tokens by the nearest tier that has their pages."""
+
+    memory: int
+    disk: int
+    objects: int
+
+
 class FramingBody(TypedDict):
     """A place where the document was prefilled ahead of time.
 
-    ``tokens`` counts to its end; ``resident_tokens`` of them are kept now, in ``bytes``. Behind a colon in its name
+    ``tokens`` counts to its end; ``resident_tokens`` of them are kept now, in ``bytes``; ``tiers`` has them by the
+    nearest place that has them: ``memory``, ``disk``, or ``objects``, the object store. Behind a colon in its name
     stands the spelling, unless it is the published one.
     """
 
@@ -21,6 +30,7 @@ class FramingBody(TypedDict):
     tokens: int
     resident_tokens: int
     bytes: int
+    tiers: TiersBody
 
 
 class SpellingBody(TypedDict):
