@@ -95,6 +95,7 @@ ALLOWED: dict[str, set[str]] = {
         *("engine.forward", "engine.loop", "engine.models", "exactness", "granting", "ledger"),
         *("payments", "pipeline", "publish", "receipts", "store", "tariffs", "telemetry"),
         "wire",
+        "codecs",
     },
     "serve": {"config", "engine.models", "server", "stack", "wire"},
     "bench": {

@@ -24,6 +24,8 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
 from kvproxy.engine.models.source import ModelFolder
+from kvproxy.stack.page_codecs import AUTO, codec_of, decoder_of
+from kvproxy.store.compression_choice import CompressionChoice
 from kvproxy.store.last_engine import replace_last_engine
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_store import PageStore
@@ -101,7 +103,15 @@ async def open_stores(config: Config, model: LoadedModel, database: Database) ->
     with ExitStack() as life:
         form = model.weights.page_shape.form
         pages = life.enter_context(
-            PageStore(path, max_size=config.store.max_size, fingerprint=fingerprint, form=form)
+            PageStore(
+                path,
+                max_size=config.store.max_size,
+                fingerprint=fingerprint,
+                form=form,
+                codec=codec_of(config.store.compression, form),
+                decoder=decoder_of(form),
+                compress=CompressionChoice(always=config.store.compression != AUTO),
+            )
         )
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)
