@@ -159,6 +159,8 @@ class StoreSettings(_Section):
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
     """Bytes for pages of no published document that memory has no room for, until the next start; 0: none."""
+    compression: str = "off"
+    """``off``, ``auto`` (where the disk is slow or room is scarce), or a codec's name: see ``kvproxy bench codec``."""
     encryption_keys: EncryptionKeys = ()
     """Keys of pages in files and objects; none: they are not encrypted."""
     objects: ObjectSettings = ObjectSettings()

@@ -95,6 +95,9 @@ ALLOWED: dict[str, set[str]] = {
         *("engine.forward", "engine.loop", "engine.models", "exactness", "granting", "ledger"),
         *("objects", "payments", "pipeline", "publish", "receipts", "sealing", "store"),
         *("codecs", "tariffs", "telemetry", "tiers", "wire"),
+        *("payments", "pipeline", "publish", "receipts", "store", "tariffs", "telemetry"),
+        "wire",
+        "codecs",
     },
     "serve": {"config", "engine.models", "server", "stack", "wire"},
     "bench": {
