@@ -22,6 +22,7 @@ from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, 
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
 from kvproxy.settings.store_settings import EncryptionKeys, ObjectSettings
+from kvproxy.settings.trusted_host_settings import TrustedHostSettings
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -200,6 +201,11 @@ class DocumentSettings(_Section):
     spellings: Literal["auto", "exact"] = "auto"
     """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
     programs that drop them; ``exact``: as published only."""
+    trusted_hosts: tuple[TrustedHostSettings, ...] = ()
+    """Hosts whose exports may be imported with their pages; this host's own always may."""
+    import_check: float = Field(default=0.1, ge=0.0, le=1.0)
+    """The share of an import's pages that is computed again before it is served: at least one page of each framing, and
+    always the last. 1 computes all of them, which takes a prefill."""
 
 
 class UpstreamSettings(_Section):

@@ -27,12 +27,7 @@ from kvproxy.errors import DocumentNotFound, PermissionDenied, RouteNotFound
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.manifests.manifest import ManifestSource
-from kvproxy.manifests.version_manifests import (
-    KeptManifests,
-    ManifestIssuer,
-    SignedManifest,
-    VersionManifests,
-)
+from kvproxy.manifests.version_manifests import ManifestIssuer, SignedManifest, VersionManifests
 from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
@@ -70,7 +65,6 @@ class Publisher:
         hosting: PublishCharging | None = None,
         pin_share: Callable[[], float] = lambda: 1.0,
         issuer: ManifestIssuer | None = None,
-        kept_manifests: KeptManifests | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
@@ -111,9 +105,7 @@ class Publisher:
             pins=self._pins,
         )
         self.manifests = (
-            None
-            if issuer is None or kept_manifests is None
-            else VersionManifests(issuer, library, self._holdings, kept_manifests)
+            None if issuer is None else VersionManifests(issuer, library, self._holdings, registry)
         )
         self.quarantine = Quarantine(library, registry, local, self._holdings, self._locks, self._released)
 
@@ -154,7 +146,9 @@ class Publisher:
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned)
             before = current.ref if current is not None and current.ref in self._pins else None
-            draft = Document(id, 0, text, etag, wanted, caller.scope, 0, origin)
+            draft = Document(
+                id, 0, text, etag, wanted, caller.scope, 0, origin if source is None else "imported"
+            )
             pinned = before is not None if pinned is None else pinned
             return await self._publish_new(
                 draft, before, caller, progress, pinned=pinned, arrival=arrival, source=source
@@ -270,6 +264,12 @@ class Publisher:
         if self.manifests is None:
             raise RouteNotFound("There are no manifests here: this proxy has no keys to sign with.")
         return await self.manifests.current(known.document.ref)
+
+    async def renew_manifests(self, id: str, caller: Caller) -> None:
+        """Sign the manifests of the caller's own versions of an id again, whose terms have changed."""
+        for known in self.library.versions(id, caller):
+            if self.manifests is not None and known.document.owner_scope == caller.scope:
+                await self.manifests.renew(known.document.ref)
 
     def stored(self) -> builtins.list[StoredDocument]:
         """Return what each tenant's versions take on disk, those of tenants that are unknown now left out."""

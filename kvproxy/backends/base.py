@@ -282,7 +282,8 @@ class LocalBackend(Protocol):
         """Compute some pages of a kept prefix again, each from the kept pages before it, and compare to the bit.
 
         A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing
-        behind; others' requests go first. Raises HitLost when not all of the prefix is kept, CannotFit when it has no room.
+        behind; others' requests go first. Raises HitLost when not all of the prefix is kept, CannotFit when it has no
+        room.
 
         Example: ``bad = (await local.recheck(kept, scope, [3, 28])).bad``
         """

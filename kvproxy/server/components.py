@@ -10,6 +10,7 @@ from aiohttp import web
 
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller
+from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.exactness.verify import Verifier
 from kvproxy.learning.learned_texts import LearnedTexts
 from kvproxy.pipeline import Pipeline
@@ -61,6 +62,8 @@ class Components:
     """Accounts, prices, ledger and payments; None in a server without a database."""
     learned: LearnedTexts | None = None
     """Texts that were learned; None where nothing is."""
+    files: FileExchange | None = None
+    """Documents in files; None in a server without a page store."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
     """Context managers that are entered in this order at start, and left in reverse at the end."""
 

@@ -34,8 +34,10 @@ from kvproxy.errors import CannotFit, DocumentNotFound, InvalidRequest, KVProxyE
 from kvproxy.exactness.verify import Verifier
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.lifecycle.residency_reports import FramingWarmth, WarmReport
+from kvproxy.manifests.manifest import ManifestSource
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.publish import Publisher
+from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.pin_budget import FramingPin, PinLimit, PinReport
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
@@ -120,6 +122,7 @@ class DictPublisher(Publisher):
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
+        self.manifests = None
         self.library = Library()  # without a document: terms have tests of their own
         self.residency = DictResidency(self)
 
@@ -132,6 +135,8 @@ class DictPublisher(Publisher):
         progress: Callable[[int, int], None] | None = None,
         *,
         pinned: bool | None = None,
+        arrival: Arrival | None = None,
+        source: ManifestSource | None = None,
     ) -> Published:
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)

@@ -6,6 +6,7 @@ from kvproxy.server.openapi.operation import Operation
 from kvproxy.server.openapi.operations.account_operations import ACCOUNTS
 from kvproxy.server.openapi.operations.anthropic_operations import ANTHROPIC
 from kvproxy.server.openapi.operations.catalog_operations import CATALOG
+from kvproxy.server.openapi.operations.document_file_operations import DOCUMENT_FILES
 from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
 from kvproxy.server.openapi.operations.grant_operations import GRANTS
 from kvproxy.server.openapi.operations.learned_operations import LEARNED_OPERATIONS
@@ -25,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *TOKENS,
     *RESIDENCY,
     *LEARNED_OPERATIONS,
+    *DOCUMENT_FILES,
     *DOCUMENTS,
     *GRANTS,
     *ACCOUNTS,
