@@ -12,9 +12,22 @@ from kvproxy.explain.text_forms import form_cause, without_space
 from kvproxy.explain.volatile_words import VolatileWord, number_at, volatile_at, volatile_words
 
 _ROLES = frozenset(
-    ("system", "developer", "user", "human", "assistant", "model", "tool", "ipython", "function", "observation")
+    (
+        "system",
+        "developer",
+        "user",
+        "human",
+        "assistant",
+        "model",
+        "tool",
+        "ipython",
+        "function",
+        "observation",
+    )
 )
-_HEADER = re.compile(r"(?:<\|[^|>\s]{1,40}\|>|<start_of_turn>|<[a-z_]{3,20}>|\[(?:INST|SYSTEM_PROMPT)\])\s*(\w*)\Z")
+_HEADER = re.compile(
+    r"(?:<\|[^|>\s]{1,40}\|>|<start_of_turn>|<[a-z_]{3,20}>|\[(?:INST|SYSTEM_PROMPT)\])\s*(\w*)\Z"
+)
 """The head of a message, as chat templates write it, up to a place inside of the role's name."""
 
 _DIGITS = re.compile(r"\d+")

@@ -37,7 +37,7 @@ class KeptRequest:
     """Unix seconds."""
     tokens: bytes = field(repr=False)
     """The prompt's token ids, four bytes each."""
-    outline: RequestOutline = RequestOutline()
+    outline: RequestOutline
 
     @property
     def token_ids(self) -> Sequence[int]:
@@ -86,7 +86,12 @@ class PreviousRequests:
         Example: ``PreviousRequests(ttl_s=3600, max_requests=32, max_memory=32 * 2**20)``
         """
         assert array("I").itemsize == _TOKEN_BYTES, sys.byteorder
-        self._ttl_s, self._max_requests, self._max_memory, self._clock = ttl_s, max_requests, max_memory, clock
+        self._ttl_s, self._max_requests, self._max_memory, self._clock = (
+            ttl_s,
+            max_requests,
+            max_memory,
+            clock,
+        )
         self._scopes: dict[str, _Sent] = {}
         self._ages: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         """All requests, the oldest first."""
@@ -142,14 +147,6 @@ class PreviousRequests:
                 if not (other and near.common * _TOKEN_BYTES == len(tokens))
             ]
         return max(found, key=lambda near: (near.common, near.request.at), default=None)
-
-    def forget(self, scope: str) -> None:
-        """Drop all requests of a scope, and of its salts."""
-        with self._lock:
-            for name in [name for name in self._scopes if name == scope or name.startswith(f"{scope}#")]:
-                sent = self._scopes[name]
-                for tokens in list(sent.kept):
-                    self._drop(name, sent, tokens)
 
     def check(self) -> list[str]:
         """Return every fault of the sums and orders in words."""

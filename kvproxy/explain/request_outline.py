@@ -96,7 +96,9 @@ def _shown(tool: Tool) -> dict[str, object]:
 
 
 def _text(message: Message) -> str:
-    parts = (f"\0{part.document}" if isinstance(part, DocumentPart) else part.text for part in message.content)
+    parts = (
+        f"\0{part.document}" if isinstance(part, DocumentPart) else part.text for part in message.content
+    )
     calls = (f"\1{call.name}\1{call.arguments}" for call in message.tool_calls)
     return "\n".join((*parts, *calls))
 

@@ -51,7 +51,9 @@ def _plain(text: str) -> str:
     """Return the text with one form for each character that has several."""
     unescaped = _ESCAPED.sub(lambda m: chr(int(m[1], 16)), text)
     # A window may break off between a letter and its accent, which then stands alone at the end.
-    return unicodedata.normalize("NFKC", unescaped).translate(_STRAIGHT).rstrip("\u0300\u0301\u0302\u0303\u0308")
+    return (
+        unicodedata.normalize("NFKC", unescaped).translate(_STRAIGHT).rstrip("\u0300\u0301\u0302\u0303\u0308")
+    )
 
 
 def _agree(sent: str, other: str, *, whole: bool) -> bool:

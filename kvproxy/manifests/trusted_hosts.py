@@ -55,7 +55,9 @@ class TrustedHosts:
         Raises SignatureRefused, which says why; Unavailable where the host's JWKS cannot be fetched.
         """
         if len(jws) > MOST_MANIFEST:
-            raise SignatureRefused(f"This manifest has more than {MOST_MANIFEST} characters; no host signs one.")
+            raise SignatureRefused(
+                f"This manifest has more than {MOST_MANIFEST} characters; no host signs one."
+            )
         # Only which keys are asked for follows from this; nothing else is decided by it.
         named = unverified_claims(jws).get("iss")
         refusal: SignatureRefused | None = None

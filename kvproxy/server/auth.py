@@ -98,7 +98,9 @@ def asked_retention(caller: Caller, headers: Mapping[str, str]) -> Caller:
     if asked is None:
         return caller
     if asked.strip().lower() != "none":
-        raise InvalidRequest(f"The header {RETENTION_HEADER} is 'none', or is left out.", param=RETENTION_HEADER)
+        raise InvalidRequest(
+            f"The header {RETENTION_HEADER} is 'none', or is left out.", param=RETENTION_HEADER
+        )
     return replace(caller, retain=False)
 
 

@@ -85,7 +85,7 @@ class EmbeddedBackend:
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         cache = self._engine.cache
-        with cache.retain_match(prompt.token_ids, caller.readable) as match:
+        with cache.retain_match(prompt.token_ids, caller.readable, prompt.known) as match:
             if match.tokens == 0:
                 yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
                 return
@@ -264,8 +264,9 @@ class EmbeddedBackend:
         scope: str,
         indices: Seq[int],
         progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Recheck:
-        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress)
+        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress, owner)
 
     async def audit(self, hit: ServedHit) -> Audit:
         """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.

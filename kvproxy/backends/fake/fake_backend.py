@@ -305,6 +305,7 @@ class FakeBackend:
         scope: str,
         indices: Sequence[int],
         progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Recheck:
         """See ``LocalBackend.recheck``. Every page is right, unless ``difference`` says otherwise.
 

@@ -40,7 +40,9 @@ class CacheBody(Strict):
         """Return the hints. The salt in ``prompt_cache_options`` counts where the body itself has none."""
         options = self.prompt_cache_options
         salt = self.cache_salt or (options.cache_salt if options is not None else None)
-        return CacheHints(self.prompt_cache_key, salt, options is not None and options.mode == "explicit", retain)
+        return CacheHints(
+            self.prompt_cache_key, salt, options is not None and options.mode == "explicit", retain
+        )
 
 
 class CacheControlled(Strict):
