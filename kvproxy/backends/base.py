@@ -20,6 +20,7 @@ from kvproxy.core import (
     Sampling,
 )
 from kvproxy.core.prefill_progress import PrefillProgress
+from kvproxy.core.session_hints import RetainHint
 from kvproxy.events import Event
 
 __all__ = [
@@ -77,6 +78,8 @@ class Generation:
     """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine."""
     predicted: tuple[int, ...] | None = None
     """Tokens that the client expects of the answer, as a source of drafts; None where it said nothing of it."""
+    hint: RetainHint | None = None
+    """Its session's wish about the pages of its prompt; None where it has none."""
     claim: PlacesClaim | None = None
     """Places of the whole request; None: this choice is all of it."""
     progress: PrefillProgress | None = None

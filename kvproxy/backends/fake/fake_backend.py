@@ -38,6 +38,7 @@ from kvproxy.backends.fake.fake_answers import (
 from kvproxy.backends.fake.fake_misses import FakeMisses
 from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
 from kvproxy.core.common_prefix import common_prefix
+from kvproxy.core.session_hints import Retained
 from kvproxy.engine.loop.fairness.places import Claim, Places
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
@@ -168,6 +169,7 @@ class FakeBackend:
                 prefill_s=self.start_delay_s,
                 cache_write_tokens=written,
                 left_out=left_out,
+                retained=_retained(generation),
             )
             words, reason = cut(self._words(generation), generation)
             for said, word in enumerate(words):
@@ -354,6 +356,15 @@ class FakeBackend:
         prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
         longest = max((common_prefix(p, token_ids) for p in prefixes), default=0)
         return min(longest, len(token_ids) - 1)
+
+
+def _retained(generation: Generation) -> Retained | None:
+    """Hold every page of the prompt, as an engine with room does."""
+    hint = generation.hint
+    if hint is None:
+        return None
+    pages = len(_pages(generation.prompt.token_ids)) if hint.seconds else 0
+    return Retained(hint.seconds, pages, pages)
 
 
 def _drafted(predicted: _Tokens | None, new: int) -> tuple[int, int] | None:

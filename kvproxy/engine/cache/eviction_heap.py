@@ -17,7 +17,8 @@ class EvictionHeap:
     """Evictable pages in the order in which they are to be evicted.
 
     The cache reports every holder and every retained node; this class alone changes the nodes' ``page``, ``retained``,
-    ``in_use``, ``in_use_below``, ``resident_below``, ``held`` and ``priority``. Not thread safe: the cache's lock guards it.
+    ``in_use``, ``in_use_below``, ``resident_below``, ``held`` and ``priority``. Not thread safe: the cache's lock
+    guards it.
     """
 
     def __init__(self, pages: int, policy: EvictionPolicy) -> None:

@@ -333,7 +333,12 @@ class KVCache:
         ``sequence_pages``: the pages of every live sequence.
         """
         with self._lock:
-            faults = self.index.check() + self._eviction.check(self.index) + self._ledger.check() + self._holds.check()
+            faults = (
+                self.index.check()
+                + self._eviction.check(self.index)
+                + self._ledger.check()
+                + self._holds.check()
+            )
             pinned = sum(1 for n in self.index if n.pinned)
             spilled = sum(1 for n in self.index if n.spilled)
             if pinned != self.pinned:

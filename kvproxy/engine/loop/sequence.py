@@ -13,7 +13,9 @@ import torch
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import PAGE_TOKENS, KnownPrefix, Sampling
+from kvproxy.core.session_hints import Retained
 from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.engine.cache.session_holds import SessionHold
 from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.decode.detokenizer import Detokenizer
 from kvproxy.engine.decode.penalties import Penalties
@@ -88,6 +90,8 @@ class Job:
     want of pages."""
     predicted: tuple[int, ...] | None = None
     """The client's prediction of the answer, as a source of drafts; None without one."""
+    hold: SessionHold | None = None
+    """The wish of its session about the pages that it leaves in ``scope``."""
     known: KnownPrefix | None = None
     """The published prefix that ``token_ids`` begin with."""
 
@@ -144,6 +148,8 @@ class Sequence:
     """The places of its request; None outside of an engine."""
     kept: tuple[Node, ...] = ()
     """Nodes of the whole prefix, once they are in the store (persist jobs only)."""
+    retained: Retained | None = None
+    """The answer to ``job.hold``, once the prompt is computed."""
     on_progress: Callable[[int, int], None] | None = None
     hidden: torch.Tensor | None = None
     """[last_position - score_from, hidden size] of a scoring job: rows up to ``computed`` are valid."""
