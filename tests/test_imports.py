@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
         *("accounts", "backends.base", "charging", "database", "documents", "generations"),
         *("tariffs", "wire"),
     },
-    "documents": {"store.sqlite"},
+    "documents": {"database", "store.sqlite"},
     "wire": {"accounts", "documents", "ledger"},
     "granting": {"accounts", "documents", "tariffs"},
     "telemetry": set(),
@@ -131,6 +131,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
         "matching": set(),
         "prepared": {"library", "prompts"},
         "prompts": {"library", "tokens"},
+        "registry": {"library"},
         "tokens": {"library"},
     },
     "server": {

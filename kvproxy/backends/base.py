@@ -224,10 +224,12 @@ class LocalBackend(Protocol):
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         """Prefill a published prefix, hold its pages in ``scope`` and write them to the store.
 
         They are counted for the publisher ``owner``; without one, for the publisher that they were counted for before.
+        Pages of the scopes ``reuse``, of the same publisher's earlier versions, are copied and not computed.
 
         ``progress(done, total)`` counts tokens and is called on the event loop. When this returns, the pages
         are on disk. Raises Overloaded, ContextTooLong, CannotFit, StorageFull.

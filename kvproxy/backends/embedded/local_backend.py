@@ -174,6 +174,7 @@ class EmbeddedBackend:
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         job = Job(
             id=f"keep-{uuid.uuid4().hex}",
@@ -181,7 +182,8 @@ class EmbeddedBackend:
             sampling=Sampling(temperature=0.0),
             max_tokens=0,
             scope=scope,
-            readable=(scope,),
+            readable=(scope, *reuse),
+            adopt=bool(reuse),
             seed=0,
             tenant=owner or owner_of(scope),
             shared_end=len(token_ids),

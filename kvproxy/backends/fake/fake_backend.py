@@ -191,6 +191,7 @@ class FakeBackend:
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         """See ``LocalBackend.keep``.
 
@@ -209,10 +210,15 @@ class FakeBackend:
             if progress is not None:
                 progress(done, len(token_ids))
         pages = _pages(token_ids)
-        fresh = not {stored_key(p.key, scope) for p in pages} <= self.disk
+        there = 0
+        for page in pages:
+            if not any(stored_key(page.key, known) in self.disk for known in (scope, *reuse)):
+                break
+            there += page.tokens
         self.disk.update(stored_key(p.key, scope) for p in pages)
         self._kept.setdefault(scope, set()).add(token_ids)
-        spent, computed = (self.start_delay_s, len(token_ids)) if fresh else (0.0, 0)
+        computed = len(token_ids) - there
+        spent = self.start_delay_s if computed else 0.0
         return Kept("fake", token_ids, pages, 4 * len(token_ids), spent, computed)
 
     async def known(self, kept: Kept, scope: str) -> int:

@@ -74,6 +74,8 @@ class Job:
     """True: finish only when every page is in the store."""
     owner: str | None = None
     """The publisher that stored pages are counted for; None leaves the count as it is."""
+    adopt: bool = False
+    """True registers pages that it takes from other scopes in its own too: the next version of a document."""
     score_from: int | None = None
     """Keep the hidden states of every position from here on, as ``Sequence.scored``."""
     patience_s: float = 0.0

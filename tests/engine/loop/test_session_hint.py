@@ -17,51 +17,46 @@ def others(rig: EngineHarness, count: int) -> None:
     """Fill memory with requests of another tenant, twice each: pages that are worth more."""
     for number in range(count):
         for _ in range(2):
-            rig.run(prompt(2 * PAGE_TOKENS, seed=100 + number), scope="b", readable=("b",), tenant="bob")
+            rig.run(prompt(100 + number, 2 * PAGE_TOKENS), scope="b", readable=("b",), tenant="bob")
 
 
-def test_a_held_prompt_is_still_there_after_others_have_filled_memory(harness: HarnessMaker) -> None:
+def test_a_held_prompt_is_still_there_after_others_have_filled_memory(rigs: HarnessMaker) -> None:
     for hold, there in ((wish(600), 2 * PAGE_TOKENS), (None, 0)):
-        rig = harness(pages=12)
-        tokens = prompt(2 * PAGE_TOKENS + 40, seed=1)
+        rig = rigs(pages=12)
+        tokens = prompt(1, 2 * PAGE_TOKENS + 40)
         first = rig.run(tokens, tenant="alice", hold=hold)
         assert first.started is not None
         assert first.started.retained == (None if hold is None else Retained(600.0, 3, 3))
         others(rig, 8)
         assert rig.run(tokens, tenant="alice").cached // PAGE_TOKENS * PAGE_TOKENS == there
-        rig.close()
 
 
-def test_the_same_sessions_release_lets_it_go(harness: HarnessMaker) -> None:
-    rig = harness(pages=12)
-    tokens = prompt(2 * PAGE_TOKENS + 40, seed=1)
+def test_the_same_sessions_release_lets_it_go(rigs: HarnessMaker) -> None:
+    rig = rigs(pages=12)
+    tokens = prompt(1, 2 * PAGE_TOKENS + 40)
     rig.run(tokens, tenant="alice", hold=wish(600))
-    last = rig.run(prompt(20, seed=2), tenant="alice", hold=wish(0))
+    last = rig.run(prompt(2, 20), tenant="alice", hold=wish(0))
     assert last.started is not None and last.started.retained == Retained(0.0, 0, 0, released=3)
     others(rig, 8)
     assert rig.run(tokens, tenant="alice").cached == 0
-    rig.close()
 
 
-def test_pages_of_the_answer_are_held_too(harness: HarnessMaker) -> None:
-    rig = harness(pages=12)
-    tokens = prompt(PAGE_TOKENS - 10, seed=1)
+def test_pages_of_the_answer_are_held_too(rigs: HarnessMaker) -> None:
+    rig = rigs(pages=12)
+    tokens = prompt(1, PAGE_TOKENS - 10)
     answered = rig.run(tokens, tenant="alice", max_tokens=40, hold=wish(600))
     assert answered.started is not None and answered.started.retained == Retained(600.0, 1, 1)
     assert rig.on_engine(lambda: rig.cache._holds.pages("alice")) == 2
-    rig.close()
 
 
-def test_a_budget_holds_the_first_pages(harness: HarnessMaker) -> None:
-    rig = harness(pages=12)
-    held = rig.run(prompt(4 * PAGE_TOKENS, seed=1), tenant="alice", hold=wish(600, most=2))
+def test_a_budget_holds_the_first_pages(rigs: HarnessMaker) -> None:
+    rig = rigs(pages=12)
+    held = rig.run(prompt(1, 4 * PAGE_TOKENS), tenant="alice", hold=wish(600, most=2))
     assert held.started is not None and held.started.retained == Retained(600.0, 4, 2)
-    rig.close()
 
 
-def test_held_pages_give_way_to_a_request_that_needs_all_of_memory(harness: HarnessMaker) -> None:
-    rig = harness(pages=6)
-    rig.run(prompt(4 * PAGE_TOKENS, seed=1), tenant="alice", hold=wish(600))
-    large = rig.run(prompt(5 * PAGE_TOKENS, seed=2), scope="b", readable=("b",), tenant="bob")
+def test_held_pages_give_way_to_a_request_that_needs_all_of_memory(rigs: HarnessMaker) -> None:
+    rig = rigs(pages=6)
+    rig.run(prompt(1, 4 * PAGE_TOKENS), tenant="alice", hold=wish(600))
+    large = rig.run(prompt(2, 5 * PAGE_TOKENS), scope="b", readable=("b",), tenant="bob")
     assert large.finished is not None
-    rig.close()
