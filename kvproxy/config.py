@@ -130,6 +130,9 @@ class EngineSettings(_Section):
     speculation: Literal["auto", "off"] = "auto"
     audit: float = Field(default=0.0, ge=0, le=1)
     """Share of the hits, 0 to 1, that are computed again from scratch while the engine is idle."""
+    retain_share: float = Field(default=0.25, ge=0, le=1)
+    """The part of the page budget whose pages may give way last because one tenant's sessions ask for it."""
+    retain_max_s: float = Field(default=3600.0, ge=0)
 
 
 class RequestSettings(_Section):

@@ -26,6 +26,7 @@ from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answers.answer_reader import Answer, AnswerBuilder, AnswerParser
 from kvproxy.wire.answers.cache_status import cache_status, early_status, server_timing
 from kvproxy.wire.answers.left_out import left_out_header
+from kvproxy.wire.answers.retained_header import retained_header
 
 logger = logging.getLogger(__name__)
 
@@ -230,11 +231,13 @@ def total(usages: list[Usage]) -> Usage:
 
 
 def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
-    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and ``x-kvproxy-left-out``."""
+    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and where they say something
+    ``x-kvproxy-left-out`` and ``x-kvproxy-retained``."""
     return {
         "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact),
         "Server-Timing": server_timing(reply.timings.report(reply.started)),
         **left_out_header(_left_out(asked, reply.started)),
+        **retained_header(reply.started.retained),
     }
 
 
