@@ -37,7 +37,7 @@ class KeptRequest:
     """Unix seconds."""
     tokens: bytes = field(repr=False)
     """The prompt's token ids, four bytes each."""
-    outline: RequestOutline = RequestOutline()
+    outline: RequestOutline
 
     @property
     def token_ids(self) -> Sequence[int]:
@@ -147,14 +147,6 @@ class PreviousRequests:
                 if not (other and near.common * _TOKEN_BYTES == len(tokens))
             ]
         return max(found, key=lambda near: (near.common, near.request.at), default=None)
-
-    def forget(self, scope: str) -> None:
-        """Drop all requests of a scope, and of its salts."""
-        with self._lock:
-            for name in [name for name in self._scopes if name == scope or name.startswith(f"{scope}#")]:
-                sent = self._scopes[name]
-                for tokens in list(sent.kept):
-                    self._drop(name, sent, tokens)
 
     def check(self) -> list[str]:
         """Return every fault of the sums and orders in words."""

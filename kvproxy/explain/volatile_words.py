@@ -33,9 +33,9 @@ _TIMESTAMP = re.compile(
             rf"\b(?:{_WEEKDAY},? )?(?:the )?\d{{1,2}}(?:st|nd|rd|th|\.)? (?:of )?{_MONTH}\b\.?(?:,? {_YEAR})?",
             rf"\b\d{{1,2}}\.? (?:de )?[^\W\d_]{{3,10}}\.? (?:de )?{_YEAR}\b",
             rf"\b{_MONTH}\.? {_YEAR}\b",
-            rf"(?<![\w.:])(?:1[4-9]|20)\d{{8}}(?:\d{{3}}|\d{{6}}|\d{{9}})?(?:\.\d+)?(?!\w)",  # epoch
+            r"(?<![\w.:])(?:1[4-9]|20)\d{8}(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?(?!\w)",  # epoch
             rf"(?<![\w.:]){_CLOCK}(?![\d:])",
-            rf"\b\d{{1,2}}\s?[ap]\.?m\b",
+            r"\b\d{1,2}\s?[ap]\.?m\b",
             rf"\b(?:{_WEEKDAY}|(?:january|february|march|april|june|july|august|september|october|november|december))\b",
             r"\b\d+(?:\.\d+)?\s?(?:ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|days?|weeks?)\s(?:ago|old|since)\b",
             r"\b(?:up|uptime)\s?:?\s\d+[^\n]{0,20}",

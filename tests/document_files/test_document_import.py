@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.core import DocumentRef
-from kvproxy.document_files.document_import import ImportWish
 from kvproxy.engine.forward.tile_model import TileModel
-from tests.document_files.hosts import BOB, TEXT, Host, open_host, small_model
+from tests.document_files.hosts import open_host, small_model
 from tests.documents.models import write_model
 
 

@@ -178,8 +178,8 @@ class Library:
         return min(found, key=lambda match: match.rank, default=None)
 
     def nearest(self, text: str, caller: Caller) -> NearestText | None:
-        """Return the known text that shares the longest beginning with ``text``, of the documents that ``caller``
-        may see; None where none shares a character.
+        """Return the known text that shares the longest beginning with ``text``, of the documents whose text ``caller``
+        may fetch: public ones and its own; None where none shares a character.
 
         The cost follows from the length of the common beginning. White space before the text counts for nothing.
 
@@ -193,6 +193,11 @@ class Library:
             return None
         best = min(shared, key=lambda near: (-near.common, len(near.key), near.values[0].rank))
         return NearestText(best.values[0], best.common, len(text) - len(body))
+
+    def find_ended(self, text: str, caller: Caller) -> DocumentMatch | None:
+        """Return the document that ``text`` starts with and that ``caller`` had a grant for, which has ended or is used
+        up; None also for a document that the caller never had one for."""
+        return self._granted.find_ended(text.lstrip(), caller)
 
     def _longest(self, text: str, scope: str, at: int) -> DocumentMatch | None:
         texts = self._texts.get(scope)
