@@ -134,6 +134,10 @@ class CacheHints:
     """False where ``store: false`` means that nothing of this request is kept: see ``ReadingPolicy.store_false``."""
 
 
+Placement = Literal["keep", "front"]
+"""The place of known documents in the prompt: as the client wrote them, or at its front, which changes the prompt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Sampling parameters. The defaults change nothing; ``temperature == 0`` is greedy."""
@@ -189,6 +193,7 @@ class ChatRequest:
     """The answer that the client expects. It changes when tokens come, never their choice."""
     left_out: tuple[LeftOut, ...] = ()
     """Named to the client in a header: see ``wire/answers/left_out.py``."""
+    placement: Placement = "keep"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
         cache=chat.hints(retain=reading.retains(chat.store)),
         prediction=parse_prediction(chat.prediction),
         left_out=tuple(reading.left_out),
+        placement=chat.placement,
     )
 
 
