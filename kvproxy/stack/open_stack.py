@@ -27,6 +27,7 @@ from kvproxy.stack.open_documents import (
     open_documents,
 )
 from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
+from kvproxy.stack.open_explaining import OpenExplaining, open_explaining
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Metrics
@@ -45,6 +46,7 @@ class Stack:
     responses: ResponseStore
     market: OpenMarket
     offers: OpenCatalog
+    explaining: OpenExplaining
     start_background: Callable[[], None]
     """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
     ready: Callable[[], str | None]
@@ -74,6 +76,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
+        explaining = await life.enter_async_context(
+            open_explaining(config.explain, documents.composer, documents.library)
+        )
         background = await life.enter_async_context(open_background())
         yield Stack(
             composer=documents.composer,
@@ -86,7 +91,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 default_max_tokens=config.engine.default_max_tokens,
                 metrics=_metrics(engine, documents, checks),
                 charging=market.charging,
+                explaining=explaining.thread,
             ),
+            explaining=explaining,
             market=market,
             offers=offers,
             publisher=documents.publisher,

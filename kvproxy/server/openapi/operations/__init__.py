@@ -7,6 +7,7 @@ from kvproxy.server.openapi.operations.account_operations import ACCOUNTS
 from kvproxy.server.openapi.operations.anthropic_operations import ANTHROPIC
 from kvproxy.server.openapi.operations.catalog_operations import CATALOG
 from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
+from kvproxy.server.openapi.operations.explain_operations import EXPLAIN
 from kvproxy.server.openapi.operations.grant_operations import GRANTS
 from kvproxy.server.openapi.operations.ledger_operations import LEDGER
 from kvproxy.server.openapi.operations.openai_operations import OPENAI
@@ -28,5 +29,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *RECEIPTS,
     *LEDGER,
     *PAYMENTS,
+    *EXPLAIN,
     *SERVICE,
 )
