@@ -155,6 +155,7 @@ WITHIN: dict[str, dict[str, set[str]]] = {
             *("kv_documents", "openings", "tools"),
         },
         "completions": {"answer_formats", "answers", "bodies", "chat", "fields"},
+        "explanations": {"bodies", "kv_documents"},
         "fields": {"answer_formats", "bodies", "tools"},
         "history": {"bodies"},
         "kv_documents": {"market", "service"},
