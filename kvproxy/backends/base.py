@@ -273,10 +273,11 @@ class LocalBackend(Protocol):
         scope: str,
         indices: Sequence[int],
         progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Recheck:
         """Compute some pages of a kept prefix again, each from the kept pages before it, and compare to the bit.
 
-        A page costs its own positions, wherever it stands. Leaves nothing behind; others' requests go first. Raises
+        A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing behind; others' requests go first. Raises
         HitLost when not all of the prefix is kept, CannotFit when it has no room.
 
         Example: ``bad = (await local.recheck(kept, scope, [3, 28])).bad``

@@ -24,6 +24,7 @@ from kvproxy.core.callers import (
 )
 from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
+from kvproxy.core.known_prefix import KnownPrefix, PageKeys
 from kvproxy.core.miss_causes import MissCause
 from kvproxy.core.money import NANO, Money, checked_currency, format_nano, parse_nano
 from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
@@ -76,6 +77,7 @@ __all__ = [
     "JsonFormat",
     "Kept",
     "KeptPage",
+    "KnownPrefix",
     "LeftOut",
     "Message",
     "MeteredTokens",
@@ -84,6 +86,7 @@ __all__ = [
     "MissReason",
     "Money",
     "NoPages",
+    "PageKeys",
     "PageLookup",
     "PagesFound",
     "Part",

@@ -12,7 +12,8 @@ from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import FramedPrefix, series
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentRejected, PermissionDenied
 from kvproxy.lifecycle.residency_reports import FramingWarmth, WarmReport
 from kvproxy.publishing.document_locks import DocumentLocks
@@ -62,12 +63,18 @@ class DocumentResidency:
                 return self._pins.report(found, owner)
             await self._keep_all(known, None)
             if partial:
-                return await run_to_completion(self._pins.pin_what_fits(found, owner))
+                reports: list[PinReport] = []
+
+                async def pin() -> None:
+                    reports.append(await self._pins.pin_what_fits(found, owner))
+
+                await run_to_completion(pin())
+                return reports[0]
             lengths = [len(framing.kept.token_ids) for framing in self._holdings.get(found).framings]
             # Pages that it has pinned in part are pinned anew: they are in memory, so that costs nothing.
             before = found if found in self._pins else None
             async with self._pins.reserve(lengths, before, owner=owner) as room:
-                await run_to_completion(self._pins.pin_whole(found, room))
+                await run_to_completion(self._pins.pin(found, room))
             return self._pins.report(found, owner)
 
     async def unpin(self, ref: DocumentRef, caller: Caller) -> PinReport:
@@ -101,26 +108,28 @@ class DocumentResidency:
         document = known.document
         total = sum(len(prefix.token_ids) for prefix in known.prefixes)
         done = 0
+        holding = self._holdings.get(document.ref)
+        there = [(prefix, holding.of(prefix.name)) for prefix in known.prefixes]
+        # All of them first: framings may share pages.
+        before = [0 if held is None else self._local.in_memory(held, document.scope) for _, held in there]
         warmed: list[tuple[FramedPrefix, Kept, int]] = []
-        for prefix in known.prefixes:
-            held = self._holdings.get(document.ref).of(prefix.name)
-            before = 0 if held is None else self._local.in_memory(held, document.scope)
+        for (prefix, held), had in zip(there, before, strict=True):
             report = partial(_report, progress, done, total) if progress is not None else None
             kept = await self._local.keep(prefix.token_ids, document.scope, report, document.owner_scope)
             if held is None or held.pages != kept.pages:
                 await run_to_completion(self._replace(known, KeptFraming(prefix.name, kept)))
-            warmed.append((prefix, kept, before))
+            warmed.append((prefix, kept, had))
             done += len(prefix.token_ids)
         return tuple(
             FramingWarmth(
                 prefix.name,
                 len(prefix.token_ids),
-                before,
+                had,
                 self._local.in_memory(kept, document.scope),
-                loaded=max(0, len(prefix.token_ids) - before - kept.computed),
+                loaded=max(0, len(prefix.token_ids) - had - kept.computed),
                 computed=kept.computed,
             )
-            for prefix, kept, before in warmed
+            for prefix, kept, had in warmed
         )
 
     async def _replace(self, known: KnownDocument, framing: KeptFraming) -> None:

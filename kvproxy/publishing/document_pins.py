@@ -5,25 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.registry import Registry
-from kvproxy.errors import CannotFit, KVProxyError, Overloaded
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.errors import CannotFit
+from kvproxy.publishing.held_pins import HeldPins
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
-from kvproxy.publishing.pin_budget import (
-    FramingPin,
-    PinAllowance,
-    PinLimit,
-    PinnedPage,
-    PinReport,
-    PlannedPin,
-    pages_of,
-    plan_pins,
-)
+from kvproxy.publishing.pin_budget import PinReport
 
 logger = logging.getLogger(__name__)
 
@@ -41,20 +33,6 @@ class PinRoom:
     """The part of ``pages`` beyond those that the replaced version gives back."""
     unpinned: bool = False
     """True when the replaced version was unpinned to make this room."""
-
-
-@dataclass(slots=True)
-class _HeldPin:
-    """The pins of one version in the engine."""
-
-    owner: str
-    pages: set[PinnedPage] = field(default_factory=set)
-    framings: list[FramingPin] = field(default_factory=list)
-    releases: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-
-    @property
-    def whole(self) -> bool:
-        return all(framing.limit is None for framing in self.framings)
 
 
 class Pins:
@@ -79,10 +57,9 @@ class Pins:
         self._registry = registry
         self._local = local
         self._holdings = holdings
-        self._share = share
         self._wanted: dict[DocumentRef, str] = {}
         """The versions that are to be pinned, with their publishers' scopes."""
-        self._held: dict[DocumentRef, _HeldPin] = {}
+        self._held = HeldPins(local, holdings, share)
         self._reserved: Counter[str] = Counter()
         """Pages reserved for versions that are being computed, by their publishers' scopes."""
         self._changing = asyncio.Lock()
@@ -94,7 +71,8 @@ class Pins:
 
     def holds(self, ref: DocumentRef) -> bool:
         """Return whether all its pages are pinned now. False after a restart until they are restored."""
-        return ref in self._held and self._held[ref].whole
+        held = self._held.get(ref)
+        return held is not None and held.whole
 
     @asynccontextmanager
     async def reserve(
@@ -131,13 +109,13 @@ class Pins:
             others = self._reserved.total() - room.reserved
             if room.replaced is not None and room.pages > self._local.pin_room() - others:
                 room.unpinned = room.replaced in self._held
-                await self._unhold(room.replaced)
-            await self._hold(ref, room.owner, _whole(holding), holding.scope)
+                await self._held.release(room.replaced)
+            await self._held.take_all(ref, room.owner, holding)
             self._unreserve(room)
 
     async def undo_hold(self, ref: DocumentRef, room: PinRoom) -> None:
         """Undo ``hold`` for a version that was not made visible, and pin the replaced version again."""
-        await self._unhold(ref)
+        await self._held.release(ref)
         if room.unpinned and room.replaced is not None:
             await self._hold_again(room.replaced, room.owner)
 
@@ -155,28 +133,9 @@ class Pins:
     async def pin(self, ref: DocumentRef, room: PinRoom) -> None:
         """Bring every framing of a published version into memory and keep it there, also after a restart.
 
-        Raises CannotFit and the errors of ``LocalBackend.pin``; nothing is pinned then.
+        Raises CannotFit and the errors of ``LocalBackend.pin``; what was pinned of it before stays.
         """
         await self.hold(ref, self._holdings.get(ref), room)
-        await self._record(ref, room.owner)
-
-    async def pin_whole(self, ref: DocumentRef, room: PinRoom) -> None:
-        """Pin all of a version of which a part may be pinned already, as ``pin`` does; on an error that part is
-        pinned again."""
-        part = self._held.get(ref)
-        try:
-            async with self._changing:
-                self._held.pop(ref, None)
-                await self._hold(
-                    ref, room.owner, _whole(self._holdings.get(ref)), self._holdings.get(ref).scope
-                )
-                self._unreserve(room)
-        except BaseException:
-            if part is not None:
-                self._held[ref] = part
-            raise
-        for release in part.releases if part is not None else ():
-            await release()
         await self._record(ref, room.owner)
 
     async def pin_what_fits(self, ref: DocumentRef, owner: str) -> PinReport:
@@ -188,13 +147,10 @@ class Pins:
             ``report = await pins.pin_what_fits(DocumentRef("handbook", 3), caller.scope)``
         """
         async with self._changing:
-            await self._hold_what_fits(ref, owner)
-        held = self._held[ref]
+            held = await self._held.take_what_fits(ref, owner, self._reserved)
         if held.pages:
             await self._record(ref, owner)
-        else:
-            del self._held[ref]
-        return self._report(ref, owner, held)
+        return self._held.report(ref, owner, self._held.allowance(owner, self._reserved), held)
 
     async def unpin(self, ref: DocumentRef) -> None:
         """Give a version's memory back; durable on return. A version without a pin is no error."""
@@ -206,7 +162,7 @@ class Pins:
         """Unpin deleted versions; the registry has already dropped its rows of their pins."""
         for ref in refs:
             self._wanted.pop(ref, None)
-            await self._unhold(ref)
+            await self._held.release(ref)
 
     async def pin_again(self, ref: DocumentRef) -> None:
         """Pin the recomputed pages of a pinned version in place of the old ones.
@@ -222,76 +178,31 @@ class Pins:
 
     async def restore(self, fit: Callable[[DocumentRef], bool]) -> None:
         """Pin again the versions that were pinned when the last process ended and that are ``fit``."""
-        for ref in sorted(self._wanted.keys() - self._held.keys(), key=str):
+        for ref in sorted(self._wanted.keys() - set(self._held), key=str):
             if fit(ref) and await self._hold_again(ref, self._wanted[ref]):
                 logger.info("%s is pinned again", ref)
 
     def report(self, ref: DocumentRef, owner: str) -> PinReport:
         """Return the pins of a version as they are."""
-        return self._report(ref, owner, self._held.get(ref, _HeldPin(owner)))
-
-    def _report(self, ref: DocumentRef, owner: str, held: _HeldPin) -> PinReport:
-        holding = self._holdings.get(ref)
-        asked = frozenset[PinnedPage]().union(*(pages_of(holding.scope, f.kept) for f in holding.framings))
-        framings = held.framings or [FramingPin(f.framing, 0, 0) for f in holding.framings]
-        left, budget = self._allowance(owner), self._budget()
-        return PinReport(str(ref), tuple(framings), len(asked), len(held.pages), left.pages, budget)
+        return self._held.report(ref, owner, self._held.allowance(owner, self._reserved))
 
     async def _hold_again(self, ref: DocumentRef, owner: str) -> bool:
         """Replace the pins of a version, in part where there is no room for all, and return whether all of it is
         held now. Failures are logged."""
         async with self._changing:
-            await self._unhold(ref)
-            await self._hold_what_fits(ref, owner)
-            held = self._held[ref]
+            await self._held.release(ref)
+            held = await self._held.take_what_fits(ref, owner, self._reserved)
             if held.whole:
                 return True
-            if not held.pages:
-                del self._held[ref]
-            asked = sum(framing.asked for framing in held.framings)
             limits = ", ".join(sorted({framing.limit for framing in held.framings if framing.limit}))
             logger.warning(
                 "%s is not pinned as a whole and is served all the same: %d of its %d pages, because of %s",
                 ref,
                 sum(framing.pinned for framing in held.framings),
-                asked,
+                sum(framing.asked for framing in held.framings),
                 limits,
             )
             return False
-
-    async def _hold_what_fits(self, ref: DocumentRef, owner: str) -> None:
-        """Hold as much of a version as the budgets leave, in the place of what is held of it."""
-        holding = self._holdings.get(ref)
-        before = self._held.pop(ref, None)
-        already = self._pages(owner) | (before.pages if before is not None else set())
-        allowance = self._allowance(owner, already)
-        held = self._held[ref] = _HeldPin(owner)
-        for planned in plan_pins(holding, allowance, already):
-            try:
-                await self._take(held, planned, holding.scope)
-            except (CannotFit, Overloaded) as e:
-                limit = PinLimit.BUSY if isinstance(e, Overloaded) else PinLimit.PIN_BUDGET
-                held.framings.append(replace(planned.pin, pinned=0, limit=limit))
-            except KVProxyError as e:
-                logger.warning("a framing of %s is not pinned: %s", ref, e.message)
-                held.framings.append(replace(planned.pin, pinned=0, limit=PinLimit.BUSY))
-        for release in before.releases if before is not None else ():
-            await release()
-
-    async def _hold(self, ref: DocumentRef, owner: str, planned: Iterable[PlannedPin], scope: str) -> None:
-        held = self._held[ref] = _HeldPin(owner)
-        try:
-            for part in planned:
-                await self._take(held, part, scope)
-        except BaseException:
-            await self._unhold(ref)
-            raise
-
-    async def _take(self, held: _HeldPin, planned: PlannedPin, scope: str) -> None:
-        if planned.pin.pinned:
-            held.releases.append(await self._local.pin(planned.kept, scope))
-            held.pages |= pages_of(scope, planned.kept)
-        held.framings.append(planned.pin)
 
     async def _record(self, ref: DocumentRef, owner: str) -> None:
         """Write down that a version that is held is pinned."""
@@ -299,36 +210,14 @@ class Pins:
             await asyncio.to_thread(self._registry.pin, ref, True)
         except BaseException:
             if ref not in self._wanted:
-                await self._unhold(ref)
+                await self._held.release(ref)
             raise
         self._wanted[ref] = owner
 
-    async def _unhold(self, ref: DocumentRef) -> None:
-        held = self._held.pop(ref, None)
-        for release in held.releases if held is not None else ():
-            await release()
-
-    def _budget(self) -> int:
-        """Return the pages that one tenant may pin."""
-        return int(self._local.most_pinned * self._share())
-
-    def _pages(self, owner: str) -> set[PinnedPage]:
-        """Return the pages that the documents of one tenant pin."""
-        held = (held.pages for held in self._held.values() if held.owner == owner)
-        return set[PinnedPage]().union(*held)
-
-    def _allowance(self, owner: str, already: set[PinnedPage] | None = None) -> PinAllowance:
-        already = self._pages(owner) if already is None else already
-        return PinAllowance(
-            tenant=self._budget() - len(already) - self._reserved[owner],
-            everybody=self._local.pin_room() - self._reserved.total(),
-        )
-
     def _reserve(self, room: PinRoom) -> None:
-        given = 0
-        if room.replaced is not None and room.replaced in self._held:
-            given = len(self._held[room.replaced].pages)
-        left = self._allowance(room.owner)
+        replaced = None if room.replaced is None else self._held.get(room.replaced)
+        given = 0 if replaced is None else len(replaced.pages)
+        left = self._held.allowance(room.owner, self._reserved)
         everybody, tenant = max(0, left.everybody + given), max(0, left.tenant + given)
         if room.pages > everybody:
             raise CannotFit(
@@ -339,7 +228,7 @@ class Pins:
         if room.pages > tenant:
             raise CannotFit(
                 f"Pinning this document would take {room.pages} pages of KV, and your documents may pin {tenant} more "
-                f"of the {self._budget()} that one tenant may pin (documents.pin_share). Publish it unpinned, pin a "
+                f"of the {self._held.budget} that one tenant may pin (documents.pin_share). Publish it unpinned, pin a "
                 "part of it, or unpin another document.",
                 param="pinned",
             )
@@ -352,9 +241,3 @@ class Pins:
         room.reserved = 0
         if not self._reserved[room.owner]:
             del self._reserved[room.owner]
-
-
-def _whole(holding: DocumentHolding) -> Iterable[PlannedPin]:
-    for framing in holding.framings:
-        pages = len(framing.kept.pages)
-        yield PlannedPin(FramingPin(framing.framing, pages, pages), framing.kept)

@@ -99,8 +99,8 @@ class PagePacking:
     ) -> Loaded | Torn | Unreadable:
         """Read the frames of a file behind its record, verify each, and decode them into ``into``.
 
-        ``into``: a writable buffer, of which the front is used; a room for one layer after the other; or None for new
-        memory. Layers before a torn one are in it; they are the page's, and a page counts whole.
+        ``into``: a writable buffer, of which the front is used; a room for one layer after the other, which gets none
+        of a page without a form; or None for new memory. Layers before a torn one are in it: a page counts whole.
 
         Example: ``packing.read(file, record, pool_page)``
         """
@@ -108,6 +108,7 @@ class PagePacking:
             return refused
         positions = len(record.token_ids)
         plain = record.payload_bytes if self.form is None else self.form.payload_bytes(positions)
+        into = None if self.form is None and not isinstance(into, bytes | bytearray | memoryview) else into
         if isinstance(into, bytes | bytearray | memoryview) or into is None:
             target = memoryview(bytearray(plain)) if into is None else page_file.flat(into)[0]
             if len(target) < plain:

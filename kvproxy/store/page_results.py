@@ -28,7 +28,7 @@ class LayerRoom(Protocol):
 class Loaded:
     """The page that was asked for, to the bit.
 
-    ``payload`` is writable and belongs to the caller; it is empty when the layers went to a `LayerRoom`.
+    ``payload`` is writable and belongs to the caller; it is empty when they went to a `LayerRoom`.
     """
 
     payload: memoryview

@@ -147,13 +147,18 @@ class PageStore:
 
         None without a sound header of format 2. The frames are not read: only ``get`` says whether they are sound.
         """
+        record = self.record(key)
+        return None if record is None else record.digest
+
+    def record(self, key: bytes) -> PageRecord | None:
+        """Return a page's header, of format 2; None without a sound one. The frames are not read."""
         file = self._open_page(key)
         if not isinstance(file, FileIO):
             return None
         with file:
             record = page_file.read_record(file)
         sound = isinstance(record, PageRecord) and record.key == key and record.version == VERSION
-        return record.digest if isinstance(record, PageRecord) and sound else None
+        return record if isinstance(record, PageRecord) and sound else None
 
     def read_file(self, key: bytes) -> bytes | None:
         """Return a page's file byte for byte, as object stores and exports have it; None without one, or damaged."""

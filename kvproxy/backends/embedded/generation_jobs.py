@@ -38,4 +38,5 @@ def generation_job(
         score_from=generation.require_cached if scored else None,
         constraint=None if grammar is None else grammar.start(),
         predicted=generation.predicted,
+        known=prompt.known,
     )

@@ -13,7 +13,7 @@ from math import inf
 from typing import Protocol
 
 from kvproxy.backends.base import Audit, BadPage, Comparison, Kept, Recheck
-from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling, owner_of
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.engine.bitwise import ROWS, PageDifference, PageWatch, Rows, compare_rows, total
@@ -98,14 +98,19 @@ class Comparer:
         )
 
     async def recheck(
-        self, kept: Kept, scope: str, indices: Seq[int], progress: ReportProgress | None = None
+        self,
+        kept: Kept,
+        scope: str,
+        indices: Seq[int],
+        progress: ReportProgress | None = None,
+        owner: str | None = None,
     ) -> Recheck:
         """As ``LocalBackend.recheck``.
 
         Example: ``await comparer.recheck(kept, "import:5f0c", [3, 28])``
         """
         ids, cache = kept.token_ids, self._engine.cache
-        base = replace(_job(ids, Caller(scope, scope)), readable=(scope,))
+        base = replace(_job(ids, Caller(scope, scope)), readable=(scope,), tenant=owner or owner_of(scope))
         # A lookup leaves the last token out, and all of these are to be found: one more stands behind them.
         with cache.retain_match((*ids, 0), (scope,)) as match:
             if match.tokens < len(ids):

@@ -26,7 +26,12 @@ from kvproxy.backends.base import (
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.generation_jobs import generation_job
 from kvproxy.backends.embedded.hit_comparison import Comparer
-from kvproxy.backends.embedded.kept_pages import DeletableStore, add_stored_pages, discard_pages
+from kvproxy.backends.embedded.kept_pages import (
+    DeletableStore,
+    add_stored_pages,
+    discard_pages,
+    tokens_in_memory,
+)
 from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
@@ -80,7 +85,7 @@ class EmbeddedBackend:
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         cache = self._engine.cache
-        with cache.retain_match(prompt.token_ids, caller.readable) as match:
+        with cache.retain_match(prompt.token_ids, caller.readable, prompt.known) as match:
             if match.tokens == 0:
                 yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
                 return
@@ -205,7 +210,7 @@ class EmbeddedBackend:
         return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
 
     def in_memory(self, kept: Kept, scope: str) -> int:
-        return self._engine.cache.in_memory(kept.pages, kept.token_ids, scope)
+        return tokens_in_memory(self._engine.cache, kept, scope)
 
     @property
     def most_pinned(self) -> int:
@@ -259,8 +264,9 @@ class EmbeddedBackend:
         scope: str,
         indices: Seq[int],
         progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Recheck:
-        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress)
+        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress, owner)
 
     async def audit(self, hit: ServedHit) -> Audit:
         """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.

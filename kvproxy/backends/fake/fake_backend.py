@@ -235,11 +235,15 @@ class FakeBackend:
 
     def pin_room(self) -> int:
         """See ``LocalBackend.pin_room``."""
-        return self.most_pinned - sum(self.pinned.values())
+        return self.most_pinned - len(self._pinned_pages())
+
+    def _pinned_pages(self) -> set[bytes]:
+        return {stored_key(page.key, scope) for scope, ids in self.pinned for page in _pages(ids)}
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
         """See ``LocalBackend.pin``."""
-        if (scope, kept.token_ids) not in self.pinned and len(kept.pages) > self.pin_room():
+        new = {stored_key(page.key, scope) for page in kept.pages} - self._pinned_pages()
+        if len(new) > self.pin_room():
             raise CannotFit("too many pages are pinned", param="pinned")
         await self.keep(kept.token_ids, scope)
         prefix = (scope, kept.token_ids)
@@ -301,6 +305,7 @@ class FakeBackend:
         scope: str,
         indices: Sequence[int],
         progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
     ) -> Recheck:
         """See ``LocalBackend.recheck``. Every page is right, unless ``difference`` says otherwise.
 

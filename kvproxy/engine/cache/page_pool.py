@@ -122,6 +122,10 @@ class PagePool:
             self.kv[:, :, :, page].zero_()
         self._is_blank[page] = False
 
+    def overwrite(self, page: int) -> None:
+        """Take a page that was just allocated as it is, instead of :meth:`clear`: every position will be written."""
+        self._is_blank[page] = False
+
     def add_holder(self, page: int) -> None:
         """Count one more holder of a held page."""
         assert self.refs[page] > 0, "only a held page can get another holder"
@@ -184,6 +188,18 @@ class PagePool:
         used = PAGE_TOKENS if len(payload) == s.bytes else positions
         writable = bytearray(payload) if isinstance(payload, bytes) else payload
         self._layout.write(self.kv, page, self._rows_in(writable, used))
+
+    def write_layer(self, page: int, layer: int, rows: memoryview, positions: int) -> None:
+        """Write one layer of a page: the bytes of [2, kv_heads, positions, head_dim] in row-major order.
+
+        On any thread, while nobody reads that layer of the page: the layer is all that changes.
+
+        Example: ``pool.write_layer(page, 0, verified, positions=256)``
+        """
+        s = self.shape
+        flat = torch.frombuffer(rows, dtype=s.dtype)
+        one = flat.view(1, 2, s.kv_heads, positions, s.head_dim)
+        self._layout.write(self.kv[layer : layer + 1], page, one)
 
     def _rows_in(self, buffer: bytearray | memoryview, positions: int) -> torch.Tensor:
         """Return the positions whose bytes lie in ``buffer``, the same memory."""

@@ -172,9 +172,11 @@ class SpillTier:
         """Record that a node that has a copy has left memory again."""
         self._copies.move_to_end(node)
 
-    def reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
-        """Return a function that reads the node's page, on any thread, into a buffer of a page's size if it is given
-        one."""
+    def reader(self, node: Node) -> Callable[[Buffer | LayerRoom | None], Loaded | Missing | Rejected]:
+        """Return a function that reads the node's page, on any thread; one that waits to be written comes as a payload.
+
+        Its argument is as ``into`` of ``SpillFolder.get``.
+        """
         copy = self._copies.get(node)
         if copy is None:
             return lambda into: Missing()

@@ -12,7 +12,7 @@ from math import inf
 import torch
 
 from kvproxy.backends.base import PlacesClaim
-from kvproxy.core import PAGE_TOKENS, Sampling
+from kvproxy.core import PAGE_TOKENS, KnownPrefix, Sampling
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.decode.detokenizer import Detokenizer
@@ -88,6 +88,8 @@ class Job:
     want of pages."""
     predicted: tuple[int, ...] | None = None
     """The client's prediction of the answer, as a source of drafts; None without one."""
+    known: KnownPrefix | None = None
+    """The published prefix that ``token_ids`` begin with."""
 
     @property
     def registers_until(self) -> int | None:
