@@ -90,6 +90,7 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         metrics_key=settings.metrics_key,
         market=_market(stack),
         learned=stack.learned,
+        reporter=stack.explaining.reporter,
     )
 
 

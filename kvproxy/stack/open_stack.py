@@ -30,6 +30,7 @@ from kvproxy.stack.open_documents import (
     open_documents,
 )
 from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
+from kvproxy.stack.open_explaining import OpenExplaining, open_explaining
 from kvproxy.stack.open_files import make_exchange, make_issuer
 from kvproxy.stack.open_learning import make_learned, noting
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
@@ -53,6 +54,7 @@ class Stack:
     offers: OpenCatalog
     learned: LearnedTexts | None
     files: FileExchange
+    explaining: OpenExplaining
     start_background: Callable[[], None]
     """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
     ready: Callable[[], str | None]
@@ -84,6 +86,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
+        explaining = await life.enter_async_context(
+            open_explaining(config.explain, documents.composer, documents.library)
+        )
         background = await life.enter_async_context(open_background())
         learned = make_learned(config.learning, documents.publisher)
         yield Stack(
@@ -98,7 +103,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 metrics=_metrics(engine, documents, checks, stores.pages),
                 charging=market.charging,
                 noted=noting(documents.publisher.reads, learned),
+                explaining=explaining.thread,
             ),
+            explaining=explaining,
             market=market,
             offers=offers,
             publisher=documents.publisher,
