@@ -25,6 +25,7 @@ from kvproxy.cli.options import (
     write_whole,
 )
 from kvproxy.cli.publish_command import publishing
+from kvproxy.cli.residency_commands import residency
 from kvproxy.cli.terms_command import pricing
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
@@ -58,6 +59,7 @@ app.add_typer(bench, name="bench")
 add_market_commands(app)
 app.add_typer(publishing)
 docs.add_typer(pricing)
+docs.add_typer(residency)
 
 NOT_COMPARED = 3
 """The exit status of a verification that found no difference, and could not compare all."""

@@ -12,6 +12,7 @@ import httpx
 from kvproxy.client.document_answer import DocumentAnswer, document_answer
 from kvproxy.client.document_path import document_path
 from kvproxy.client.market_calls import MarketCalls
+from kvproxy.client.residency_calls import ResidencyCalls
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
 from kvproxy.client.sync_events import event_objects
 from kvproxy.client.topups import Payer, topped_up
@@ -22,7 +23,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
 
-class Client(MarketCalls):
+class Client(MarketCalls, ResidencyCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 
 from aiohttp import ETag, web
 from pydantic import ValidationError
@@ -12,14 +10,14 @@ from pydantic import ValidationError
 from kvproxy.core import DocumentRef
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published
-from kvproxy.errors import InvalidRequest, KVProxyError
-from kvproxy.server.answers.client_stream import SseStream
+from kvproxy.errors import InvalidRequest
+from kvproxy.server.answers.progress_events import progressing
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.requests.market_access import note_verification
 from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
+from kvproxy.server.requests.query_switches import is_true, wants_events
 from kvproxy.server.requests.read_request import read_object
-from kvproxy.wire.answers import event_bytes
 from kvproxy.wire.bodies.json_text import encode
 from kvproxy.wire.bodies.validation_errors import invalid
 from kvproxy.wire.bodies.whole_number import whole_number
@@ -34,15 +32,8 @@ from kvproxy.wire.kv_documents.document_types import (
     KvDocumentDeleted,
     KvDocumentList,
     KvVerification,
-    PublishProgress,
     PublishResult,
 )
-
-SWITCH = ("true", "false", "1", "0", "yes", "no")
-"""Values of a boolean query parameter."""
-
-PROGRESS_S = 0.25
-"""Seconds between two progress events of a streamed publish or verification."""
 
 MOST_TOKENS = 2**20
 
@@ -57,12 +48,12 @@ async def publish(request: web.Request) -> web.StreamResponse:
         wanted = PublishBody.model_validate(body)
     except ValidationError as e:
         raise invalid(e) from e
-    if _wants_events(request):
+    if wants_events(request):
 
         async def result(progress: ReportProgress) -> PublishResult:
             return publish_result(await _publish(request, wanted, progress))
 
-        return await _progressing(request, result)
+        return await progressing(request, result)
     published = await _publish(request, wanted, None)
     headers = {"ETag": f'"{published.info.etag}"'}
     status = 201 if published.created else 200
@@ -86,7 +77,7 @@ async def list_documents(request: web.Request) -> web.StreamResponse:
 
 async def get_document(request: web.Request) -> web.StreamResponse:
     """Describe a document, with its text where ``text=true``. The ETag is the text's in both cases."""
-    return await describe(request, _ref(request))
+    return await describe(request, ref_of(request))
 
 
 async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse:
@@ -97,7 +88,7 @@ async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse
     if _unchanged(request.if_none_match or (), info.etag):
         return web.Response(status=304, headers=headers)
     document = kv_document(info)
-    if _true(request, "text"):
+    if is_true(request, "text"):
         # The version that was found, not the reference: another version may be current by now.
         document["text"] = await publisher.text(DocumentRef(info.id, info.version), request[CALLER])
     return json_response(document, headers=headers)
@@ -105,7 +96,7 @@ async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse
 
 async def delete_document(request: web.Request) -> web.StreamResponse:
     """Delete a document, or one version of it."""
-    ref = _ref(request)
+    ref = ref_of(request)
     await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
     deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
     return json_response(deleted)
@@ -113,9 +104,9 @@ async def delete_document(request: web.Request) -> web.StreamResponse:
 
 async def verify_document(request: web.Request) -> web.StreamResponse:
     """Compare hits with prefills: about two cold prefills per framing and spelling, after other requests."""
-    ref, tokens = _ref(request), _tokens(request)
-    if _wants_events(request):
-        return await _progressing(request, lambda progress: _verify(request, ref, tokens, progress))
+    ref, tokens = ref_of(request), _tokens(request)
+    if wants_events(request):
+        return await progressing(request, lambda progress: _verify(request, ref, tokens, progress))
     return json_response(await _verify(request, ref, tokens, None))
 
 
@@ -143,47 +134,8 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: ReportPr
     return published
 
 
-async def _progressing(
-    request: web.Request, work: Callable[[ReportProgress], Awaitable[PublishResult | KvVerification]]
-) -> web.StreamResponse:
-    """Stream events ``progress``, then ``result`` or ``error``."""
-    progress = _Progress()
-    async with SseStream(
-        request, interval_s=PROGRESS_S, pulse=progress.event, on_error=_error_event
-    ) as stream:
-        result = await work(progress)
-        await stream.start({})
-        await stream.send(progress.event() + event_bytes.event(result, "result"))
-    return stream.response
-
-
-def _error_event(error: KVProxyError) -> bytes:
-    return event_bytes.event(error.body(), "error")
-
-
-class _Progress:
-    """The latest ``(done, total)``, sent at intervals; counts between two events are not sent."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._counts: tuple[int, int] | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._counts is None:
-            self._began = time.monotonic()
-        self._counts = (done, total)
-
-    def event(self) -> bytes:
-        """Return the progress event, or a keep-alive before the first count."""
-        if self._counts is None:
-            return event_bytes.KEEPALIVE
-        done, total = self._counts
-        rate = done / max(time.monotonic() - self._began, 1e-3)
-        progress: PublishProgress = {"done": done, "total": total, "tokens_per_s": round(rate, 1)}
-        return event_bytes.event(progress, "progress")
-
-
-def _ref(request: web.Request) -> DocumentRef:
+def ref_of(request: web.Request) -> DocumentRef:
+    """Return the document that the path names. Raises InvalidRequest."""
     return parse_document_ref(request.match_info["document"], param="document")
 
 
@@ -193,18 +145,6 @@ def _tokens(request: web.Request) -> int:
     if not tokens:
         raise InvalidRequest(f"Invalid 'tokens': must be an integer of 1 to {MOST_TOKENS}.", param="tokens")
     return tokens
-
-
-def _wants_events(request: web.Request) -> bool:
-    return _true(request, "stream") or "text/event-stream" in request.headers.get("Accept", "")
-
-
-def _true(request: web.Request, name: str) -> bool:
-    """Return a boolean query parameter, False by default. Raises InvalidRequest for other values."""
-    value = request.query.get(name, "false").lower()
-    if value not in SWITCH:
-        raise InvalidRequest(f"Invalid '{name}': must be true or false.", param=name)
-    return value in ("true", "1", "yes")
 
 
 def _unchanged(known: tuple[ETag, ...], etag: str) -> bool:

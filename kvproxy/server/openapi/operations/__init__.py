@@ -12,6 +12,7 @@ from kvproxy.server.openapi.operations.ledger_operations import LEDGER
 from kvproxy.server.openapi.operations.openai_operations import OPENAI
 from kvproxy.server.openapi.operations.payment_operations import PAYMENTS
 from kvproxy.server.openapi.operations.receipt_operations import RECEIPTS
+from kvproxy.server.openapi.operations.residency_operations import RESIDENCY
 from kvproxy.server.openapi.operations.response_operations import RESPONSES
 from kvproxy.server.openapi.operations.service_operations import SERVICE
 from kvproxy.server.openapi.operations.token_operations import TOKENS
@@ -21,6 +22,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *RESPONSES,
     *ANTHROPIC,
     *TOKENS,
+    *RESIDENCY,
     *DOCUMENTS,
     *GRANTS,
     *ACCOUNTS,

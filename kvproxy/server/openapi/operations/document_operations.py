@@ -19,6 +19,7 @@ from kvproxy.errors import (
 from kvproxy.server.openapi.operation import DocumentedAnswer, Operation, Parameter
 from kvproxy.server.openapi.operations.common_headers import IF_NONE_MATCH, UNCHANGED
 from kvproxy.server.openapi.operations.error_groups import BODY
+from kvproxy.server.requests.query_switches import SWITCH
 from kvproxy.server.routes import documents_route, terms_route
 from kvproxy.wire.kv_documents.document_bodies import PublishBody
 from kvproxy.wire.kv_documents.document_ref import REF_PATTERN
@@ -35,14 +36,14 @@ from kvproxy.wire.kv_documents.price_bodies import KvTerms, TermsChangeBody
 
 _TAG = "Documents"
 _PATH = "/kv/v1/documents"
-_SWITCH = {"type": "string", "enum": list(documents_route.SWITCH)}
+_SWITCH = {"type": "string", "enum": list(SWITCH)}
 _TOKENS = {
     "type": "integer",
     "minimum": 1,
     "maximum": documents_route.MOST_TOKENS,
     "default": GREEDY_TOKENS,
 }
-_REF = Parameter(
+DOCUMENT_REF = Parameter(
     "document",
     "path",
     {"type": "string", "pattern": REF_PATTERN},
@@ -144,7 +145,7 @@ DOCUMENTS = (
         tag=_TAG,
         summary="Get a document",
         parameters=(
-            _REF,
+            DOCUMENT_REF,
             Parameter("text", "query", _SWITCH, "Include the text in the answer.", "true"),
             IF_NONE_MATCH,
         ),
@@ -170,7 +171,7 @@ DOCUMENTS = (
             "then `result` or `error`."
         ),
         parameters=(
-            _REF,
+            DOCUMENT_REF,
             Parameter(
                 "tokens",
                 "query",
@@ -200,7 +201,7 @@ DOCUMENTS = (
         needs="publish",
         tag=_TAG,
         summary="Delete a document, or one version",
-        parameters=(_REF,),
+        parameters=(DOCUMENT_REF,),
         answers=(DocumentedAnswer(KvDocumentDeleted, description="The document and its pages are deleted."),),
         errors=(InvalidRequest, PermissionDenied, DocumentNotFound, StorageFull),
     ),
