@@ -20,6 +20,7 @@ from kvproxy.errors import SetupError
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
+from kvproxy.settings.store_settings import EncryptionKeys, ObjectSettings
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -63,6 +64,8 @@ class ApiKey(_Section):
     ``cache_salt`` does."""
     scopes: frozenset[Permission] = DEFAULT_PERMISSIONS
     """The permissions of the key: all but admin where none are named."""
+    retain: bool = True
+    """False: no request of this key leaves pages, stored responses or audits behind."""
 
 
 class ServerSettings(_Section):
@@ -132,6 +135,8 @@ class RequestSettings(_Section):
 
     hosted_tools: Literal["leave_out", "refuse"] = "leave_out"
     unreadable_history: Literal["note", "refuse"] = "note"
+    store_false: Literal["response", "nothing"] = "response"
+    """The meaning of ``store: false``: OpenAI's, which is about the response alone, or that nothing at all is kept."""
     client_metadata: tuple[OpeningLine, ...] = ("x-anthropic-billing-header:*",)
     """Lines at the head of a system text that its client wrote for its own servers: kept out of the prompt."""
     volatile_openings: tuple[OpeningLine, ...] = ()
@@ -153,6 +158,9 @@ class StoreSettings(_Section):
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
     """Bytes for pages of no published document that memory has no room for, until the next start; 0: none."""
+    encryption_keys: EncryptionKeys = ()
+    """Keys of pages in files and objects; none: they are not encrypted."""
+    objects: ObjectSettings = ObjectSettings()
 
 
 class ResponseSettings(_Section):
@@ -183,6 +191,9 @@ class DocumentSettings(_Section):
     framings: tuple[FramingSettings, ...] = (FramingSettings(place="system"), FramingSettings(place="user"))
     default_visibility: Literal["public", "granted", "private"] = "public"
     max_text: Bytes = 8 * 2**20
+    pin_share: float | None = Field(default=None, ge=0, le=1)
+    """The part of the pages that documents may pin, half of the page budget, which one tenant may have. None: all
+    where there is one API key or none, half where there are several."""
     spellings: Literal["auto", "exact"] = "auto"
     """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
     programs that drop them; ``exact``: as published only."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -24,15 +24,18 @@ from kvproxy.backends.base import (
     PlacesClaim,
 )
 from kvproxy.charging.charge_requests import Charging, NoCharging, Offer, OrderedPrompt
-from kvproxy.charging.request_bill import Bill, BillLine
+from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller, ChatRequest, Decision, LeftOut, Miss, MissReason, Prompt, TextRequest
 from kvproxy.documents.matching import decide as decide_by_pages
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import HitLost, InvalidRequest, ModelNotFound, NotReady, Retryable
 from kvproxy.events import Event, Started
+from kvproxy.explain.explaining_thread import ExplainedMiss, ExplainingThread
+from kvproxy.explain.miss_explainer import AskedPrompt
 from kvproxy.generations import all_choices, first_event, fit_sampling, most_tokens
+from kvproxy.reply import Reply
 from kvproxy.runtime.off_loop import off_loop_if_large
-from kvproxy.telemetry.metrics import Meter, Metrics
+from kvproxy.telemetry.metrics import Metrics
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answer_formats.answer_constraint import constraint_of
 
@@ -51,40 +54,6 @@ _TOKEN_CHARACTERS = 4
 Request = ChatRequest | TextRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The started generations of one request, one for each choice, after their first tokens.
-
-    ``choices`` hold engine rows and pages until they end or are closed: the caller must close the Reply.
-    """
-
-    decision: Decision
-    """The final decision: a lost hit is the miss that it became."""
-    started: Started
-    choices: tuple[AsyncGenerator[Event, None], ...]
-    """The events after Started, one generator for each of the request's ``n``."""
-    parsed: tuple[bool, ...]
-    """``Started.parsed`` of each choice: engine and upstreams may share the choices of one miss."""
-    exact: bool
-    """True when the engine has shown at its start that kept pages give the bits of a prefill."""
-    timings: Timings
-    prompt: Prompt
-    ttft_s: float
-    """Seconds from the request's arrival to the first token of every choice."""
-    meter: Meter
-    """Counts the engine's events, and adds them to the metrics when the reply is closed."""
-    bill: Bill
-    """The open charge of the client's request; whoever sends the answer closes it."""
-    line: BillLine
-    """The line of this prompt; its usage is set by whoever reads the events to their end."""
-
-    async def aclose(self) -> None:
-        """Close every choice and the meter. Idempotent; a choice that has ended is closed already."""
-        self.meter.close()
-        for choice in self.choices:
-            await choice.aclose()
-
-
 class Pipeline:
     """The way from a request to its events. ``local`` is None when this proxy only forwards to other models.
     ``decide`` is pure."""
@@ -99,9 +68,11 @@ class Pipeline:
         decide: Callable[[Prompt, PageLookup], Decision] = decide_by_pages,
         metrics: Metrics | None = None,
         charging: Charging | None = None,
+        explaining: ExplainingThread | None = None,
     ) -> None:
         """``default_max_tokens``: the bound of requests without one; None lets them go on to the end of the context.
         ``metrics`` counts the replies; None makes a registry of its own. ``charging``: None makes every request free.
+        ``explaining``: finds the causes of misses; None finds none.
 
         Example: ``Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)``
         """
@@ -112,6 +83,7 @@ class Pipeline:
         self._default_max_tokens = default_max_tokens
         self._decide = decide
         self.charging = charging
+        self.explaining = explaining
 
     def bill(self, caller: Caller, request_id: str, offer: Offer) -> Bill:
         """Make one client request's bill. Example: ``bill = pipeline.bill(caller, "chatcmpl-1", Offer())``."""
@@ -188,8 +160,11 @@ class Pipeline:
         decision, started, events = await self._hit(local, generation, clock)
         clock.decision = decision
         prompt = generation.prompt
+        asked = AskedPrompt(request, prompt, generation.caller, decision)
+        missed: ExplainedMiss | None = None
         further: Callable[[Generation], AsyncGenerator[Event, None]] = local.generate
         if started is None or events is None:
+            missed = ExplainedMiss(self.explaining, asked, clock, self.metrics.missed)
             with clock.measure("compose"):
                 size = len(prompt.token_ids) * _TOKEN_CHARACTERS
                 call = await off_loop_if_large(size, lambda: self._composer.plain_call(request, caller))
@@ -197,9 +172,14 @@ class Pipeline:
             started = await first_event(events, clock)
             if started.parsed:
                 further = partial(self._misses.miss, call=call)
+            await missed.settle()
         choices, parsed = await all_choices(events, started, generation, request.n, further, clock)
         exact, ttft_s = local.info.exact, clock.elapsed_s
         meter = self.metrics.reply(decision, started, len(prompt.token_ids), ttft_s)
+        if missed is not None:
+            missed.replied()
+        if self.explaining is not None:
+            self.explaining.remember(asked, id)
         line.begin(started, lambda: meter.generated)
         bill.learn(len(prompt.token_ids) - started.cached_tokens, started.prefill_s)
         return Reply(
@@ -213,6 +193,8 @@ class Pipeline:
         prompt = bill.composed(id) or await self._composer.compose_async(request, caller, info.max_context)
         sampling = fit_sampling(prompt, request.sampling, info, self._default_max_tokens)
         most = sampling.max_tokens or info.room(len(prompt.token_ids))
+        retain = caller.retains(request.cache)
+        kept = max(prompt.marks, default=0) if request.cache.explicit else None
         return Generation(
             id,
             prompt,
@@ -220,7 +202,8 @@ class Pipeline:
             caller.salted(request.cache).reading(span.scope for span in prompt.documents),
             fresh=any(document.quarantined for document in prompt.documents[:1]),
             constraint=constraint_of(request, prompt),
-            keep_until=max(prompt.marks, default=0) if request.cache.explicit else None,
+            keep_until=kept if retain else 0,
+            retain=retain,
             predicted=await self._predicted(request, most),
             claim=claim,
         )
@@ -234,6 +217,17 @@ class Pipeline:
 
         most_new = most_tokens(prompt, request.sampling, local.info, self._default_max_tokens)
         return OrderedPrompt(len(prompt.token_ids), most_new, prompt.documents, request.n, expected)
+
+    async def expected(self, request: Request, caller: Caller) -> AskedPrompt:
+        """Compose a request and decide about it as ``serve`` would now, without computing or keeping anything.
+
+        Raises as ``serve`` does. Example: ``asked = await pipeline.expected(chat, caller)``
+        """
+        local = self._ready(request.model)
+        prompt = await self._composer.compose_async(request, caller, local.info.max_context)
+        reader = caller.salted(request.cache).reading(span.scope for span in prompt.documents)
+        with local.hold(prompt, reader) as lookup:
+            return AskedPrompt(request, prompt, reader, self._decide(prompt, lookup))
 
     async def compose_async(self, request: Request, caller: Caller) -> Prompt:
         """Compose the prompt that ``serve`` would send to the local model, for counting its tokens.

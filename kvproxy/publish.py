@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.charging.publish_charges import FreeHosting, PublishCharging, StoredDocument
 from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.documents.library.document import Document, checked_etag, series
+from kvproxy.documents.library.document import Document, FramedPrefix, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
@@ -22,8 +22,17 @@ from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.errors import DocumentNotFound, PermissionDenied
+from kvproxy.errors import DocumentNotFound, PermissionDenied, RouteNotFound
 from kvproxy.exactness.quarantine import Quarantine
+from kvproxy.lifecycle.document_residency import DocumentResidency
+from kvproxy.manifests.manifest import ManifestSource
+from kvproxy.manifests.version_manifests import (
+    KeptManifests,
+    ManifestIssuer,
+    SignedManifest,
+    VersionManifests,
+)
+from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
 from kvproxy.publishing.document_views import DocumentViews
@@ -57,10 +66,15 @@ class Publisher:
         spellings: SpellingPolicy = "auto",
         texts: Path | None = None,
         hosting: PublishCharging | None = None,
+        pin_share: Callable[[], float] = lambda: 1.0,
+        issuer: ManifestIssuer | None = None,
+        kept_manifests: KeptManifests | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
-        of tokenising, and ``close`` closes. ``hosting`` charges for new versions."""
+        of tokenising, and ``close`` closes. ``hosting`` charges for new versions. ``pin_share``: the part of the pages
+        that may be pinned which one tenant may have. ``issuer`` signs the manifests of versions; without one there are
+        none."""
         self._composer = composer
         self._preparation = Preparation(composer, spellings)
         self.library = library
@@ -72,7 +86,7 @@ class Publisher:
         self._holdings = Holdings()
         self._pages = PublishedPages(local, self._holdings)
         self._locks = DocumentLocks()
-        self._pins = Pins(registry, local, self._holdings)
+        self._pins = Pins(registry, local, self._holdings, pin_share)
         self._views = DocumentViews(library, self._holdings, local, self._pins)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
         self._restoration = Restoration(
@@ -85,9 +99,20 @@ class Publisher:
             pins=self._pins,
             texts=self._texts,
         )
-        self.quarantine = Quarantine(
-            library, registry, local, self._holdings, self._locks, self._pins.pin_again
+        self.residency = DocumentResidency(
+            library=library,
+            registry=registry,
+            local=local,
+            holdings=self._holdings,
+            locks=self._locks,
+            pins=self._pins,
         )
+        self.manifests = (
+            None
+            if issuer is None or kept_manifests is None
+            else VersionManifests(issuer, library, self._holdings, kept_manifests)
+        )
+        self.quarantine = Quarantine(library, registry, local, self._holdings, self._locks, self._released)
 
     async def publish(
         self,
@@ -98,13 +123,16 @@ class Publisher:
         progress: ReportProgress | None = None,
         *,
         pinned: bool | None = None,
+        arrival: Arrival | None = None,
+        source: ManifestSource | None = None,
     ) -> Published:
         """Publish a text, and return when its pages are on disk and the version is visible; until then nothing is.
 
         Without ``visibility`` a new version has that of the one before it. The same text again changes nothing,
         except that a version in quarantine is prefilled again and released. ``progress(done, total)`` counts tokens
         over all framings and spellings. ``pinned`` keeps the pages in memory; without it, a new version takes over
-        the pin of the one before it. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
+        the pin of the one before it. ``arrival``: pages of this text that were computed elsewhere, and ``source`` the
+        version that they are of. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
 
         Example:
             ``await publisher.publish("handbook", text, "private", caller, pinned=True)``
@@ -123,7 +151,9 @@ class Publisher:
             before = current.ref if current is not None and current.ref in self._pins else None
             draft = Document(id, 0, text, etag, wanted, caller.scope, 0)
             pinned = before is not None if pinned is None else pinned
-            return await self._publish_new(draft, before, caller, progress, pinned=pinned)
+            return await self._publish_new(
+                draft, before, caller, progress, pinned=pinned, arrival=arrival, source=source
+            )
 
     async def _publish_new(
         self,
@@ -133,6 +163,8 @@ class Publisher:
         progress: ReportProgress | None,
         *,
         pinned: bool,
+        arrival: Arrival | None,
+        source: ManifestSource | None,
     ) -> Published:
         """Publish a draft, which has no version yet. ``before``: the pinned version that it takes the place of."""
         prepared = await asyncio.to_thread(
@@ -141,7 +173,7 @@ class Publisher:
         tokens = sum(len(p.token_ids) for p in prepared.prefixes)
         lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
         async with (
-            self._pins.reserve(lengths, before) as room,
+            self._pins.reserve(lengths, before, owner=draft.owner_scope) as room,
             self._hosting.publishing(caller, tokens) as charge,
         ):
             version = await asyncio.to_thread(
@@ -149,14 +181,17 @@ class Publisher:
             )
             document = replace(draft, version=version + 1, created=int(time.time()))
             drops = self._pages.drops(document.scope)
-            framings = await self._pages.keep_all(document, prepared.prefixes, progress)
+            framings = await self._pages.keep_all(document, prepared.prefixes, progress, arrival)
+            checked = 0 if arrival is None else arrival.computed
 
             async def appear() -> None:
                 await self._make_visible(prepared.known(document), framings, room, drops, pinned=pinned)
-                charge.settle(sum(f.kept.computed for f in framings))
+                charge.settle(sum(f.kept.computed for f in framings) + checked)
 
             # From here on all or nothing, even if the client disconnects: what is visible is paid for.
             await run_to_completion(appear())
+        if self.manifests is not None:
+            await self.manifests.renew(document.ref, source)
         prefill_s = sum(f.kept.prefill_s for f in framings)
         return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
 
@@ -165,7 +200,7 @@ class Publisher:
         known = self.library.find(ref)
         pin = bool(pinned) and not self._pins.holds(ref)
         lengths = [len(p.token_ids) for p in known.prefixes] if known is not None and pin else []
-        async with self._pins.reserve(lengths, None) as room:
+        async with self._pins.reserve(lengths, None, owner=caller.scope) as room:
             prefill_s = await self.quarantine.recompute_and_release(ref)
             if pin:
                 await run_to_completion(self._pins.pin(ref, room))
@@ -207,6 +242,30 @@ class Publisher:
                 raise PermissionDenied(f"Only the publisher of '{ref.id}' can delete it.")
             await run_to_completion(self._delete(own))
 
+    def prefixes(self, id: str, text: str) -> tuple[FramedPrefix, ...]:
+        """Return the prefixes that a publish of this text would keep. Safe in any thread. Raises DocumentRejected."""
+        checked_etag(id, text, self._max_text)
+        prepared = prepare_text(self._preparation, self._composer.encode, self._longest, id, text)
+        return prepared.prefixes
+
+    def holding(self, ref: DocumentRef) -> DocumentHolding:
+        """Return the kept pages of exactly this version; an empty holding where there are none."""
+        return self._holdings.get(ref)
+
+    async def keep_missing(self, ref: DocumentRef) -> None:
+        """Compute the pages of a version that are not on disk. Failures are logged."""
+        known = self.library.find(ref)
+        if known is not None and known.quarantined is None:
+            await self._pages.keep_dropped(known.document, self._holdings.get(ref).framings)
+
+    async def manifest(self, ref: DocumentRef, caller: Caller) -> SignedManifest:
+        """Return the signed manifest of a version that the caller may see. Raises DocumentNotFound, PermissionDenied,
+        and RouteNotFound where this proxy has no keys to sign with."""
+        known = self.library.resolve(ref, caller)
+        if self.manifests is None:
+            raise RouteNotFound("There are no manifests here: this proxy has no keys to sign with.")
+        return await self.manifests.current(known.document.ref)
+
     def stored(self) -> builtins.list[StoredDocument]:
         """Return what each tenant's versions take on disk, those of tenants that are unknown now left out."""
         return stored_documents(self.library, self._holdings)
@@ -239,6 +298,12 @@ class Publisher:
         taken = self.library.owner(id) not in others and (current is None or wanted != "private")
         if taken or (wanted != "private" and self.library.owner(id, granted=True) not in others):
             raise PermissionDenied(f"The document id '{id}' belongs to another publisher; choose another id.")
+
+    async def _released(self, ref: DocumentRef) -> None:
+        """Follow the release of a version from quarantine, whose pages are other ones now."""
+        await self._pins.pin_again(ref)
+        if self.manifests is not None:
+            await self.manifests.renew(ref)
 
     @property
     def _longest(self) -> int:
@@ -273,7 +338,7 @@ class Publisher:
             raise
         self._holdings.put(document.ref, holding)
         self.library.add(known)
-        await self._pins.follow_publish(room.replaced, document.ref if pinned else None)
+        await self._pins.follow_publish(room.replaced, document.ref if pinned else None, document.owner_scope)
         if self._texts is not None:
             await asyncio.to_thread(
                 self._texts.put, document, Prepared(known.tokenized, known.prefixes, known.others)

@@ -75,6 +75,7 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
             ((k.name, k.key) for k in settings.api_keys),
             {k.name: k.isolate_by for k in settings.api_keys},
             permissions={k.name: k.scopes for k in settings.api_keys},
+            no_retention=frozenset(k.name for k in settings.api_keys if not k.retain),
             accounts=stack.market.accounts,
         ),
         drain=drain,

@@ -39,7 +39,8 @@ from kvproxy.errors import (
     Overloaded,
 )
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
-from kvproxy.pipeline import PREDICTION_SLACK, Pipeline, Reply
+from kvproxy.pipeline import PREDICTION_SLACK, Pipeline
+from kvproxy.reply import Reply
 from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answer_formats.answer_constraint import constraint_of
 from tests.server.doubles import CharComposer, eventually

@@ -39,6 +39,7 @@ class Shop:
         framings: tuple[Framing, ...],
         spellings: SpellingPolicy = "auto",
         texts: bool = False,
+        pin_share: float = 1.0,
     ) -> None:
         self.backend = FakeBackend(disk=disk, max_context=16_384)
         self.library = Library()
@@ -52,9 +53,10 @@ class Shop:
             max_text=100_000,
             spellings=spellings,
             texts=state / "prepared.sqlite3" if texts else None,
+            pin_share=lambda: pin_share,
         )
         self.reopen: Callable[..., Shop] = lambda framings=framings, spellings=spellings: Shop(
-            folder, state, disk, framings, spellings, texts
+            folder, state, disk, framings, spellings, texts, pin_share
         )
 
     def close(self) -> None:

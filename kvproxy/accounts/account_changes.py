@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -23,34 +23,42 @@ from kvproxy.accounts.account_values import (
     storable,
 )
 from kvproxy.accounts.key_hash import KeyHash, hint_of, new_key_text
+from kvproxy.core import ANONYMOUS, scope_of_key, secret_scope
 from kvproxy.errors import AccountNotFound, AlreadyUsed, InvalidRequest, SetupError
 
 
 @dataclass(frozen=True, slots=True)
 class StaticTenant:
-    """A tenant of the configuration: a key's name, and the scope that its pages have without a database."""
+    """A tenant of the configuration: a key's name and the key; None for the one tenant of a proxy without keys."""
 
     id: str
-    scope: str
+    key: str | None = field(repr=False)
 
 
-def adopt_tenants(db: Connection, tenants: Iterable[StaticTenant], credit_nano: int | None) -> None:
-    """Make the tenants of the configuration that are not there yet. Raises SetupError.
+def adopt_tenants(
+    db: Connection, secret: bytes, tenants: Iterable[StaticTenant], credit_nano: int | None
+) -> None:
+    """Make the tenants of the configuration that are not there yet, with scopes under ``secret``. Raises SetupError.
 
     One that exists keeps its scope, so that a new key in the configuration finds the pages of the old one.
 
     Example:
-        ``adopt_tenants(db, [StaticTenant("alice", "tenant:0f…")], 0)``
+        ``adopt_tenants(db, secret, [StaticTenant("alice", key)], 0)``
     """
     for static in tenants:
         if account_rows.find_tenant(db, static.id) is not None:
             continue
-        if (other := account_rows.tenant_of_scope(db, static.scope)) is not None:
+        scopes = (
+            (ANONYMOUS.scope,)
+            if static.key is None
+            else (secret_scope(secret, static.key), scope_of_key(static.key))
+        )
+        if (other := account_rows.tenant_of_scopes(db, scopes)) is not None:
             raise SetupError(
                 f"server.api_keys gives '{static.id}' the key that tenant '{other}' had before: documents and money "
                 f"stay with a tenant's name. Keep the name '{other}', or make another key"
             )
-        account_rows.add_tenant(db, Tenant(static.id, static.scope, now_ms(), credit_nano))
+        account_rows.add_tenant(db, Tenant(static.id, scopes[0], now_ms(), credit_nano))
 
 
 def add_tenant(db: Connection, id: str, credit_nano: int | None) -> Tenant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,9 +69,9 @@ def find_tenant(db: Connection, id: str) -> Tenant | None:
     return None if row is None else _tenant(row)
 
 
-def tenant_of_scope(db: Connection, scope: str) -> str | None:
-    """Return the name of the tenant whose pages have this scope; None where there is none."""
-    return db.execute(select(TENANTS.c.id).where(TENANTS.c.scope == scope)).scalar_one_or_none()
+def tenant_of_scopes(db: Connection, scopes: Sequence[str]) -> str | None:
+    """Return the name of a tenant whose pages have one of these scopes; None where there is none."""
+    return db.execute(select(TENANTS.c.id).where(TENANTS.c.scope.in_(scopes))).scalars().first()
 
 
 def add_tenant(db: Connection, tenant: Tenant) -> None:

@@ -122,7 +122,11 @@ class Accounts:
 
     def adopt(self, tenants: Iterable[StaticTenant]) -> None:
         """Make the tenants of the configuration where they are not there yet. Blocking. Raises SetupError."""
-        self._change(lambda db: account_changes.adopt_tenants(db, tenants, self._default_credit_nano))
+        self._change(
+            lambda db: account_changes.adopt_tenants(
+                db, self._hash.secret, tenants, self._default_credit_nano
+            )
+        )
 
     def create_tenant(self, id: str, credit: CreditLimit | None = None) -> Tenant:
         """Make a tenant, with the default credit where none is given. Blocking. Raises AlreadyUsed, InvalidRequest."""

@@ -13,7 +13,7 @@ from kvproxy.accounts.account_changes import StaticTenant
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
 from kvproxy.accounts.key_hash import open_secret
-from kvproxy.core import ANONYMOUS, scope_of_key
+from kvproxy.core import ANONYMOUS
 from kvproxy.database.database import Database
 from kvproxy.runtime.run_to_completion import run_to_completion
 
@@ -60,8 +60,7 @@ async def open_accounts(
 
 def static_tenants(keys: Iterable[tuple[str, str]]) -> tuple[StaticTenant, ...]:
     """Return the tenants of the configuration's keys, (name, key) pairs, and the one of a proxy without keys."""
-    named = [StaticTenant(name, scope_of_key(key)) for name, key in keys]
-    return (*named, StaticTenant(ANONYMOUS.name, ANONYMOUS.scope))
+    return (*(StaticTenant(name, key) for name, key in keys), StaticTenant(ANONYMOUS.name, None))
 
 
 def _open(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -36,6 +36,7 @@ __all__ = [
     "PageLookup",
     "PagesFound",
     "PlacesClaim",
+    "Recheck",
 ]
 
 
@@ -70,6 +71,8 @@ class Generation:
     constraint: Constraint | None = None
     keep_until: int | None = None
     """Positions from here on leave nothing behind for other readers; None keeps all, 0 nothing."""
+    retain: bool = True
+    """False: nothing stays behind at all, audits included, and the memory of its own pages is overwritten."""
     fresh: bool = False
     """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine."""
     predicted: tuple[int, ...] | None = None
@@ -124,6 +127,18 @@ class BadPage:
     """The first position of the prompt that differs."""
     largest_difference: float
     """Of any component of a key or value; NaN when there is one that is no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """Kept pages, each beside one that was computed from the kept pages before it."""
+
+    pages: int
+    """Pages compared."""
+    computed: int
+    """Positions computed for them."""
+    bad: BadPage | None
+    """The first that differs, in the order asked for; the ones behind it are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +237,13 @@ class LocalBackend(Protocol):
         """Tokens of a kept prefix that ``caller`` would find now, in memory or on disk. O(pages): no token ids are
         compared."""
 
+    @property
+    def most_pinned(self) -> int:
+        """The number of pages that may be pinned in all."""
+
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""
+
     def pin_room(self) -> int:
         """Return the number of pages that may still be pinned."""
 
@@ -243,6 +265,22 @@ class LocalBackend(Protocol):
 
         Others' requests go first. ``progress(done, total)`` counts tokens, on the event loop. Raises HitLost
         when no page of it is kept, CannotFit when kept and recomputed pages have no room beside each other.
+        """
+
+    async def recheck(
+        self,
+        kept: Kept,
+        scope: str,
+        indices: Sequence[int],
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
+    ) -> Recheck:
+        """Compute some pages of a kept prefix again, each from the kept pages before it, and compare to the bit.
+
+        A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing behind; others' requests go first. Raises
+        HitLost when not all of the prefix is kept, CannotFit when it has no room.
+
+        Example: ``bad = (await local.recheck(kept, scope, [3, 28])).bad``
         """
 
 

@@ -20,9 +20,12 @@ from kvproxy.core.callers import (
     granted_scope,
     owner_of,
     scope_of_key,
+    secret_scope,
 )
 from kvproxy.core.charges import Charge, DocumentCharge, DocumentTokens, MeteredTokens
 from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
+from kvproxy.core.known_prefix import KnownPrefix, PageKeys
+from kvproxy.core.miss_causes import MissCause
 from kvproxy.core.money import NANO, Money, checked_currency, format_nano, parse_nano
 from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
@@ -74,13 +77,16 @@ __all__ = [
     "JsonFormat",
     "Kept",
     "KeptPage",
+    "KnownPrefix",
     "LeftOut",
     "Message",
     "MeteredTokens",
     "Miss",
+    "MissCause",
     "MissReason",
     "Money",
     "NoPages",
+    "PageKeys",
     "PageLookup",
     "PagesFound",
     "Part",
@@ -106,5 +112,6 @@ __all__ = [
     "owner_of",
     "parse_nano",
     "scope_of_key",
+    "secret_scope",
     "stored_key",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from kvproxy.core.namespaces import namespace
 from kvproxy.core.requests import CacheHints
 
 Visibility = Literal["public", "granted", "private"]
@@ -76,6 +77,14 @@ class Caller:
     granted: tuple[str, ...] = ()
     """Scopes of granted documents that this request may read: those of the documents in its prompt, set by the
     pipeline for one request."""
+    retain: bool = True
+    """False: nothing of this caller's requests is kept beyond their answers, by its API key's setting or by the
+    request's ``x-kvproxy-retention: none``. Published documents are read as ever."""
+
+    def retains(self, hints: CacheHints) -> bool:
+        """Return whether a request of this caller with these hints may leave anything behind: pages, a stored response,
+        a sample for an audit, a record of its text."""
+        return self.retain and hints.retain
 
     @property
     def cache_scope(self) -> str:
@@ -107,10 +116,22 @@ class Caller:
         return replace(self, salt=hashlib.sha256(salt.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
 
+def secret_scope(secret: bytes, key: str) -> str:
+    """Return the scope of the tenant of an API key of the configuration, under the host's secret.
+
+    Example:
+        ``secret_scope(open_secret(folder), "sk-…")``
+    """
+    return f"tenant:{namespace(secret, 'tenant', key)}"
+
+
 ANONYMOUS = Caller("anonymous", "local")
 """The caller of every request to a proxy without API keys."""
 
 
 def scope_of_key(key: str) -> str:
-    """Return the scope of the pages of an API key of the configuration."""
+    """Return the scope that an API key of the configuration gives its pages where no secret is known.
+
+    Tenants that were made before scopes had a secret keep theirs, which is this one.
+    """
     return "tenant:" + hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]

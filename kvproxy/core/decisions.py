@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kvproxy.core.miss_causes import MissCause
 from kvproxy.core.requests import DocumentRef
 
 
@@ -40,6 +41,8 @@ class Miss:
 
     reason: MissReason
     document: DocumentRef | None = None
+    cause: MissCause | None = None
+    """What differed from the nearest text that the caller may know of; None until it has been compared."""
 
 
 Decision = Hit | Miss

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kvproxy.core.answer_format import AnswerFormat
+from kvproxy.core.known_prefix import KnownPrefix
 from kvproxy.core.requests import DocumentRef, LeftOut, Tool, ToolChoice
 
 Reasoning = Literal["none", "may", "open"]
@@ -54,6 +55,8 @@ class Prompt:
     confined: bool = False
     """True when the caller was let into a granted document by reference and has not got its text: no text or token of
     this prompt may be shown to the caller, or sent to another provider."""
+    known: KnownPrefix | None = field(default=None, compare=False)
+    """The longest published prefix that it begins with."""
 
 
 @dataclass(frozen=True, slots=True)

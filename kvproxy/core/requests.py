@@ -130,6 +130,8 @@ class CacheHints:
     """``cache_salt``: requests with different salts, or with none, share published documents and nothing else."""
     explicit: bool = False
     """``prompt_cache_options.mode: explicit``: keep no page behind the last mark."""
+    retain: bool = True
+    """False where ``store: false`` means that nothing of this request is kept: see ``ReadingPolicy.store_false``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,18 +88,23 @@ class PageWatch:
     """Compares each kept page with the one that a prefill from scratch computes, as its ``Job.inspect``.
 
     ``nodes`` must be retained until the job has ended; those that are not in memory are left out, since a page on disk
-    has a checksum and is compared once a request has loaded it. ``tokens``: positions that a hit takes.
+    has a checksum and is compared once a request has loaded it. ``tokens``: positions that a hit takes. ``first``: the
+    index of the first node to compare, for a job that computes nothing before it.
     """
 
     cache: KVCache
     nodes: tuple[Node, ...]
     tokens: int
+    first: int = 0
     pages: int = 0
     """Number of pages compared so far."""
     equal: int = 0
     different: list[PageDifference] = field(default_factory=list)
     error: Exception | None = None
-    _next: int = 0
+    _next: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._next = self.first
 
     def __call__(self, seq: Sequence) -> None:
         try:

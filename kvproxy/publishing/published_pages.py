@@ -12,6 +12,7 @@ from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix
 from kvproxy.documents.library.registry import KeptFraming
 from kvproxy.errors import KVProxyError
+from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.runtime.run_to_completion import run_to_completion
 
@@ -31,10 +32,14 @@ class PublishedPages:
         return self._drops[scope]
 
     async def keep_all(
-        self, document: Document, prefixes: Sequence[FramedPrefix], progress: ReportProgress | None
+        self,
+        document: Document,
+        prefixes: Sequence[FramedPrefix],
+        progress: ReportProgress | None,
+        arrival: Arrival | None = None,
     ) -> tuple[KeptFraming, ...]:
         """Keep every prefix, counted for the document's publisher, or none when one fails or the publish is
-        cancelled.
+        cancelled. ``arrival``: pages that are planted first, and are then found instead of computed.
 
         Raises the errors of ``LocalBackend.keep``.
 
@@ -45,14 +50,17 @@ class PublishedPages:
         total = sum(len(p.token_ids) for p in prefixes)
         done = 0
         framings: list[KeptFraming] = []
+        planted = () if arrival is None else arrival.prefixes
         try:
+            if arrival is not None:
+                await arrival.plant(document)
             for prefix in prefixes:
                 report = partial(_report, progress, done, total) if progress is not None else None
                 kept = await self._local.keep(prefix.token_ids, scope, report, owner)
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:
-            await run_to_completion(self.drop([DocumentHolding(scope, tuple(framings))]))
+            await run_to_completion(self.drop([DocumentHolding(scope, (*framings, *planted))]))
             raise
         return tuple(framings)
 

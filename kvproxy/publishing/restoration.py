@@ -81,7 +81,7 @@ class Restoration:
             for entry, prepared in await asyncio.to_thread(self._prepared, some, limit):
                 self._library.add(prepared.known(entry.document, entry.quarantined))
                 if entry.pinned:
-                    self._pins.remember(entry.document.ref)
+                    self._pins.remember(entry.document.ref, entry.document.owner_scope)
                 if entry.quarantined is None:
                     await self._restore_pages(entry, prepared.prefixes)
                 else:

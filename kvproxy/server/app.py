@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.core import Permission
-from kvproxy.server.auth import require
+from kvproxy.server.auth import asked_retention, require
 from kvproxy.server.components import CALLER, COMPONENTS, Components
 from kvproxy.server.middleware.connection import close_at_end
 from kvproxy.server.middleware.cross_origin import ORIGINS, add_cors, cross_origin, refuse_foreign
@@ -69,7 +69,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if request.path in _OPEN:
         return await handler(request)
     components = request.app[COMPONENTS]
-    caller = request[CALLER] = components.keyring.caller(request.headers)
+    caller = request[CALLER] = asked_retention(components.keyring.caller(request.headers), request.headers)
     resource = request.match_info.route.resource
     method = "GET" if request.method == "HEAD" else request.method
     if resource is not None and (needed := _NEEDS.get((method, resource.canonical))) is not None:

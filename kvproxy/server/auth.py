@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
 
 from kvproxy.accounts.account_snapshot import Recognised, the_caller
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.key_hash import KeyHash
 from kvproxy.core import ANONYMOUS, DEFAULT_PERMISSIONS, Caller, IsolateBy, Permission, scope_of_key
-from kvproxy.errors import AuthenticationFailed, PermissionDenied
+from kvproxy.errors import AuthenticationFailed, InvalidRequest, PermissionDenied
+
+RETENTION_HEADER = "x-kvproxy-retention"
+"""``none``: nothing of the request is kept beyond its answer."""
 
 KEY_HEADERS = ("x-api-key", "api-key")
 """Headers with a key beside Authorization: Anthropic's and Azure's."""
@@ -27,15 +31,17 @@ class Keyring:
         isolate_by: Mapping[str, IsolateBy | None] | None = None,
         *,
         permissions: Mapping[str, frozenset[Permission]] | None = None,
+        no_retention: Container[str] = (),
         accounts: Accounts | None = None,
     ) -> None:
         """``keys`` are (name, key) pairs; ``isolate_by`` and ``permissions`` are by name, where they are set.
+        ``no_retention``: names of tenants whose requests leave nothing behind, by whichever of their keys.
 
         Example:
             ``Keyring([("alice", key)], permissions={"alice": frozenset({"read"})}, accounts=accounts)``
         """
         self._hash = KeyHash(secrets.token_bytes(32))
-        self._accounts = accounts
+        self._accounts, self._no_retention = accounts, no_retention
         isolated, permitted = isolate_by or {}, permissions or {}
         self._callers = {
             self._hash.digest(key): Caller(
@@ -71,7 +77,7 @@ class Keyring:
                 "Incorrect API key provided. The proxy's keys are in its server.api_keys, and made with: kvproxy keys "
                 "create."
             )
-        return caller
+        return replace(caller, retain=False) if caller.name in self._no_retention else caller
 
     def _recognise(self, key: str) -> Recognised:
         caller = self._callers.get(self._hash.digest(key))
@@ -81,6 +87,21 @@ class Keyring:
             return self._accounts.recognise(key)
         refusal = self._accounts.closed(caller.name)
         return Recognised(caller) if refusal is None else Recognised(refusal=refusal)
+
+
+def asked_retention(caller: Caller, headers: Mapping[str, str]) -> Caller:
+    """Return the caller with what its request's ``x-kvproxy-retention`` asks for. Raises InvalidRequest.
+
+    The header can only take retention away, never give it to a tenant that has none.
+    """
+    asked = headers.get(RETENTION_HEADER)
+    if asked is None:
+        return caller
+    if asked.strip().lower() != "none":
+        raise InvalidRequest(
+            f"The header {RETENTION_HEADER} is 'none', or is left out.", param=RETENTION_HEADER
+        )
+    return replace(caller, retain=False)
 
 
 def require(caller: Caller, permission: Permission) -> None:

@@ -11,8 +11,9 @@ from aiohttp import web
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller
 from kvproxy.exactness.verify import Verifier
-from kvproxy.pipeline import Pipeline, Reply
+from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
+from kvproxy.reply import Reply
 from kvproxy.server.auth import Keyring
 from kvproxy.server.market import Market
 from kvproxy.server.shutdown import Drain

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
@@ -43,9 +43,10 @@ async def open_documents(
     engine: RunningEngine,
     rights: ReadingRights | None = None,
     hosting: PublishCharging | None = None,
+    several_tenants: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[PublishedDocuments]:
     """Restore the registered documents and open their publisher. ``rights``: the answers about granted documents;
-    ``hosting`` charges for new versions.
+    ``hosting`` charges for new versions; ``several_tenants`` halves the pages that one of them may pin by default.
 
     Example:
         ``async with open_documents(config.documents, model, stores, engine, market.rights) as documents: ...``
@@ -63,10 +64,18 @@ async def open_documents(
         spellings=settings.spellings,
         texts=stores.prepared,
         hosting=hosting,
+        pin_share=lambda: pin_share(settings.pin_share, several=several_tenants()),
     )
     with closing(publisher):
         await publisher.restore()
         yield PublishedDocuments(library, composer, publisher)
+
+
+def pin_share(chosen: float | None, *, several: bool) -> float:
+    """Return the part of the pages that may be pinned which one tenant may have."""
+    if chosen is not None:
+        return chosen
+    return 0.5 if several else 1.0
 
 
 def make_checks(name: str, engine: RunningEngine, documents: PublishedDocuments) -> ExactnessChecks:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvproxy.backends.embedded.audit_samples import AuditSamples
@@ -23,6 +23,7 @@ from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.store.last_engine import replace_last_engine
+from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 from kvproxy.store.stored_responses import ResponseStore
@@ -91,9 +92,12 @@ async def open_stores(config: Config, model: LoadedModel) -> AsyncIterator[OpenS
     """Open page store, spill folder, stored responses and registry; drop the pages of no document."""
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
-        pages = life.enter_context(PageStore(path, max_size=config.store.max_size, fingerprint=fingerprint))
+        form = model.weights.page_shape.form
+        pages = life.enter_context(
+            PageStore(path, max_size=config.store.max_size, fingerprint=fingerprint, form=form)
+        )
         await asyncio.to_thread(_log_engine_change, model, path)
-        spill = _spill_folder(config.store, fingerprint)
+        spill = _spill_folder(config.store, pages.packing)
         responses = life.enter_context(
             ResponseStore(
                 path / "responses", ttl_s=config.responses.ttl_s, max_size=config.responses.max_size
@@ -139,10 +143,13 @@ def _start_engine(config: Config, model: LoadedModel, stores: OpenStores) -> Eng
     )
 
 
-def _spill_folder(settings: StoreSettings, fingerprint: str) -> SpillFolder | None:
+def _spill_folder(settings: StoreSettings, packing: PagePacking) -> SpillFolder | None:
+    """Return the folder of spilled pages. They are encrypted as stored ones are, and not compressed: a page that gives
+    way must not wait for that."""
     if not settings.spill_max_size:
         return None
-    return SpillFolder(settings.path / "spill", max_size=settings.spill_max_size, fingerprint=fingerprint)
+    plain = replace(packing, codec=None)
+    return SpillFolder(settings.path / "spill", max_size=settings.spill_max_size, packing=plain)
 
 
 def _log_exactness(name: str, weights: TileModel) -> None:

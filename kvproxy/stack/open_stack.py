@@ -61,7 +61,15 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         host = host_of(config, model.weights.fingerprint, engine.local.info.max_context)
         market = await life.enter_async_context(open_market(config, host))
         documents = await life.enter_async_context(
-            open_documents(config.documents, model, stores, engine, market.rights, market.hosting)
+            open_documents(
+                config.documents,
+                model,
+                stores,
+                engine,
+                market.rights,
+                market.hosting,
+                lambda: _several(config, market),
+            )
         )
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
         misses = await life.enter_async_context(open_backends(config, engine.local))

@@ -1,37 +1,57 @@
-"""The header before a page's payload on disk, and its encoding: pure, no I/O.
+"""The header before a page's frames on disk, and its encoding: pure, no I/O.
 
-::
+Format 2::
 
-    offset  bytes  field (little endian)
-    0       8      magic
-    8       2      format version
-    10      2      reserved, 0
-    12      4      header length in bytes, a multiple of HEADER_UNIT
-    16      32     sha256 of the header without this field
-    48      8      payload length in bytes
-    56      32     sha256 of the payload
-    88      4      token count n
-    92      2+2+2  lengths of fingerprint, key, parent key
-    98      ...    fingerprint (UTF-8), key, parent key, n token ids (uint32), zeros
+    offset  bytes    field (little endian)
+    0       8        magic
+    8       2        format version
+    10      2        reserved, 0
+    12      4        header length in bytes, a multiple of HEADER_UNIT
+    16      32       BLAKE3 of the header without this field
+    48      2        flags: 1 = the frames are sealed
+    50      2        frame count f
+    52      4        token count n
+    56      2+2+2+2  lengths of fingerprint, key, parent key, codec name
+    64      ...      fingerprint (UTF-8), key, parent key, codec name (ASCII), n token ids (uint32), f frame lengths
+                     (uint32), f frame digests (BLAKE3 of the stored bytes, 32 each), zeros
 
-Every bit of the file is under one of the two checksums. The record repeats everything that the page key was computed
+A frame holds K or V of one layer, K before V and layers in order; frames follow the header without gaps. Every bit of
+the file is under the header's checksum or a frame's. The record repeats everything that the page key was computed
 from, because a hash is confirmed and not trusted: fingerprint, parent and token ids are compared.
+
+Format 1, which is read and not written, has one frame under sha256 and no codec: ``page_record_1`` reads its body.
 """
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from dataclasses import dataclass
 
-MAGIC = b"KVPXPAGE"
-VERSION = 1
-HEADER_UNIT = 4096
-"""The payload starts at a multiple of this. A page of 256 tokens needs one unit."""
-_HEADER_MAX = 2**20
+from blake3 import blake3
 
-_PREFIX = struct.Struct("<8sHHI32s")
-_BODY = struct.Struct("<Q32sIHHH")
+from kvproxy.store import page_record_1
+from kvproxy.store.page_record_1 import HEADER_PREFIX, Torn
+
+MAGIC = b"KVPXPAGE"
+VERSION = 2
+HEADER_UNIT = 4096
+"""The frames start at a multiple of this. A page of 256 tokens and 30 layers needs one unit."""
+DIGEST_BYTES = 32
+_HEADER_MAX = 2**20
+_SEALED = 1
+
+_BODY = struct.Struct("<HHIHHHH")
+
+__all__ = [
+    "HEADER_UNIT",
+    "VERSION",
+    "PageRecord",
+    "Torn",
+    "decode",
+    "encode",
+    "frame_digest",
+    "header_length",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,52 +62,66 @@ class PageRecord:
     key: bytes
     parent: bytes
     token_ids: tuple[int, ...]
-    payload_bytes: int
-    payload_sha256: bytes
+    frames: tuple[int, ...]
+    """Bytes of each stored frame."""
+    digests: tuple[bytes, ...]
+    """Digest of each stored frame, as :func:`frame_digest` gives it."""
+    codec: str = ""
+    """Name of the codec that the frames were encoded with; empty: plain numbers."""
+    sealed: bool = False
+    """Whether the frames are encrypted."""
+    version: int = VERSION
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of all frames as they are stored."""
+        return sum(self.frames)
+
+    @property
+    def digest(self) -> bytes:
+        """The page's digest, as manifests name it: BLAKE3 over the frames' digests in order."""
+        return blake3(b"".join(self.digests)).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Torn:
-    """The bytes are no whole record of this format."""
-
-    reason: str
+def frame_digest(frame: bytes | bytearray | memoryview, version: int = VERSION) -> bytes:
+    """Return the digest of a frame's stored bytes in a page file of this format version."""
+    return blake3(frame).digest() if version == VERSION else page_record_1.digest(frame)
 
 
 def encode(record: PageRecord) -> bytes:
-    """Return the header, padded to a multiple of HEADER_UNIT.
+    """Return the header in format 2, padded to a multiple of HEADER_UNIT.
 
     Raises ValueError for values that do not fit the format.
     """
-    fingerprint = record.fingerprint.encode()
+    texts = (record.fingerprint.encode(), record.key, record.parent, record.codec.encode("ascii"))
+    frames, count = record.frames, len(record.token_ids)
+    if record.version != VERSION or any(len(d) != DIGEST_BYTES for d in record.digests):
+        raise ValueError(f"a page record of format {record.version} cannot be written")
+    if len(record.digests) != len(frames):
+        raise ValueError(f"a page record of {len(frames)} frames needs as many digests")
     try:
-        body = _BODY.pack(
-            record.payload_bytes,
-            record.payload_sha256,
-            len(record.token_ids),
-            len(fingerprint),
-            len(record.key),
-            len(record.parent),
-        )
-        body += fingerprint + record.key + record.parent
-        body += struct.pack(f"<{len(record.token_ids)}I", *record.token_ids)
+        body = _BODY.pack(_SEALED if record.sealed else 0, len(frames), count, *map(len, texts))
+        body += b"".join(texts)
+        body += struct.pack(f"<{count}I{len(frames)}I", *record.token_ids, *frames)
     except struct.error as e:
         raise ValueError(f"a page record cannot hold this: {e}") from e
-    length = -(-(_PREFIX.size + len(body)) // HEADER_UNIT) * HEADER_UNIT
+    body += b"".join(record.digests)
+    length = -(-(HEADER_PREFIX.size + len(body)) // HEADER_UNIT) * HEADER_UNIT
     if length > _HEADER_MAX:
-        raise ValueError(f"a page record of {len(record.token_ids)} tokens is too long")
-    body = body.ljust(length - _PREFIX.size, b"\0")
-    return _PREFIX.pack(MAGIC, VERSION, 0, length, _checksum(length, body)) + body
+        raise ValueError(f"a page record of {count} tokens is too long")
+    body = body.ljust(length - HEADER_PREFIX.size, b"\0")
+    return HEADER_PREFIX.pack(MAGIC, VERSION, 0, length, _checksum(length, body)) + body
 
 
 def header_length(start: bytes) -> int | Torn:
     """Return the bytes of the whole header, from its first HEADER_UNIT bytes (or all of a shorter file)."""
     if len(start) < HEADER_UNIT:
         return Torn(f"the file ends after {len(start)} bytes, inside the header")
-    magic, version, reserved, length, _ = _PREFIX.unpack_from(start)
+    magic, version, reserved, length, _ = HEADER_PREFIX.unpack_from(start)
     if magic != MAGIC:
         return Torn("not a page file")
-    if version != VERSION or reserved != 0:
-        return Torn(f"page format {version}.{reserved}, this build reads {VERSION}.0")
+    if version not in (page_record_1.VERSION, VERSION) or reserved != 0:
+        return Torn(f"page format {version}.{reserved}, this build reads 1.0 and {VERSION}.0")
     if not 0 < length <= _HEADER_MAX or length % HEADER_UNIT:
         return Torn(f"its header says that it has {length} bytes, which no header has")
     return int(length)
@@ -100,24 +134,39 @@ def decode(header: bytes) -> PageRecord | Torn:
         return length
     if len(header) != length:
         return Torn(f"the file ends after {len(header)} bytes, inside the header")
-    body = header[_PREFIX.size :]
-    if _PREFIX.unpack_from(header)[4] != _checksum(length, body):
-        return Torn("the header fails its checksum")
-    payload_bytes, payload_sha256, count, *lengths = _BODY.unpack_from(body)
-    if _BODY.size + sum(lengths) + 4 * count > len(body):
+    _, version, _, _, checksum = HEADER_PREFIX.unpack_from(header)
+    body = header[HEADER_PREFIX.size :]
+    if version == page_record_1.VERSION:
+        old = page_record_1.decode(header[: HEADER_PREFIX.size], body)
+        if isinstance(old, Torn):
+            return old
+        return PageRecord(old.fingerprint, old.key, old.parent, old.token_ids, (old.payload_bytes,),
+                          (old.payload_sha256,), version=version)  # fmt: skip
+    return Torn("the header fails its checksum") if checksum != _checksum(length, body) else _decoded(body)
+
+
+def _decoded(body: bytes) -> PageRecord | Torn:
+    flags, frames, count, *lengths = _BODY.unpack_from(body)
+    if _BODY.size + sum(lengths) + 4 * count + (4 + DIGEST_BYTES) * frames > len(body):
         return Torn("the header's fields are longer than the header")
-    at = _BODY.size
-    texts = []
+    at, texts = _BODY.size, []
     for size in lengths:
         texts.append(body[at : at + size])
         at += size
     try:
-        fingerprint = texts[0].decode()
+        fingerprint, codec = texts[0].decode(), texts[3].decode("ascii")
     except UnicodeDecodeError:
-        return Torn("the fingerprint is not text")
+        return Torn("the fingerprint or the codec's name is not text")
     token_ids = struct.unpack_from(f"<{count}I", body, at)
-    return PageRecord(fingerprint, texts[1], texts[2], token_ids, payload_bytes, payload_sha256)
+    sizes = struct.unpack_from(f"<{frames}I", body, at + 4 * count)
+    at += 4 * (count + frames)
+    digests = tuple(body[i : i + DIGEST_BYTES] for i in range(at, at + DIGEST_BYTES * frames, DIGEST_BYTES))
+    if flags & ~_SEALED:
+        return Torn(f"it has flags {flags:x}, of a later build")
+    return PageRecord(
+        fingerprint, texts[1], texts[2], token_ids, sizes, digests, codec, bool(flags & _SEALED)
+    )
 
 
 def _checksum(length: int, body: bytes) -> bytes:
-    return hashlib.sha256(_PREFIX.pack(MAGIC, VERSION, 0, length, b"") + body).digest()
+    return blake3(HEADER_PREFIX.pack(MAGIC, VERSION, 0, length, b"") + body).digest()

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from io import FileIO
+from dataclasses import replace
+from io import BytesIO, FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import diskcache
 
+from kvproxy.codecs.page_codec import PageCodec
+from kvproxy.core.page_form import PageForm
+from kvproxy.core.page_seal import PageSeal
 from kvproxy.errors import StorageFull, Unavailable
-from kvproxy.store import page_file, page_record
+from kvproxy.store import page_file
 from kvproxy.store.disk import PageBuffers, PageDisk, PickleRefused, page_name
 from kvproxy.store.index_rescue import list_page_files
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.page_results import Loaded, Missing, Rejected, StoreUsage
+from kvproxy.store.page_packing import PagePacking
+from kvproxy.store.page_record import VERSION, PageRecord, Torn
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected, StoreUsage
 from kvproxy.store.publisher_shares import NO_OWNER, NoRoom, PublisherShares
 from kvproxy.store.store_folder import (
     FolderLock,
@@ -46,16 +50,27 @@ class PageStore:
     """
 
     def __init__(
-        self, folder: Path, *, max_size: int, fingerprint: str, disk: type[PageDisk] = PageDisk
+        self,
+        folder: Path,
+        *,
+        max_size: int,
+        fingerprint: str,
+        disk: type[PageDisk] = PageDisk,
+        form: PageForm | None = None,
+        codec: PageCodec | None = None,
+        seal: PageSeal | None = None,
     ) -> None:
         """Open or create the store; ``max_size`` in bytes. Raises SetupError: not writable, or in use elsewhere.
 
-        Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint)``
+        ``form``: that of the engine's pages, which are then stored in frames, and read a layer at a time; ``codec`` and
+        ``seal`` encode what is put from now on, and need it. Pages that were put plain are still read with a codec.
+
+        Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint, form=form)``
         """
+        self.packing = PagePacking(fingerprint, form, codec, seal)
         self._folder = folder / "pages"
         self._shares = PublisherShares(max_size)
         self._sizes: Mapping[bytes, int] = self._shares.sizes
-        self._fingerprint = fingerprint
         check_own(folder)
         make_folder(folder)
         make_folder(self._folder)
@@ -84,40 +99,25 @@ class PageStore:
         ``owner``: the publisher that it is counted for; without one, the owner it was counted for before. A full store
         makes room as ``PublisherShares`` says.
 
-        ``payload``: contiguous buffers of any item type, written in order without copying. Raises StorageFull
-        (``max_size``, or the disk) and Unavailable (the disk fails otherwise); either way the store is as it was.
-        ValueError for a key that is not 32 bytes or ids outside uint32.
+        ``payload``: contiguous buffers of any item type, in the form's order; one that is plain is not copied. Raises
+        StorageFull (``max_size``, or the disk) and Unavailable (the disk fails otherwise); either way the store is as
+        it was. ValueError for a key that is not 32 bytes, ids outside uint32, or a payload of another form.
 
         Example: ``store.put(key, parent_key, token_ids, pool.read(page), owner="tenant:a")``
         """
         if len(key) != KEY_BYTES:
             raise ValueError(f"a page key has {KEY_BYTES} bytes, not {len(key)}")
-        buffers = page_file.flat(payload)
-        digest = hashlib.sha256()
-        for buffer in buffers:
-            digest.update(buffer)
-        length = sum(len(b) for b in buffers)
-        record = PageRecord(self._fingerprint, key, parent, tuple(token_ids), length, digest.digest())
-        page = PageBuffers((page_record.encode(record), *buffers))
-        with self._write:
-            if self.has(key):
-                old = self._open_page(key)
-                if isinstance(old, FileIO):
-                    with old:
-                        if page_file.read_whole(old) == record:
-                            return
-                self._drop([key])
-            self._admit(page.bytes, self._shares.owner(key) if owner is None else owner)
-            self._insert(key, page, owner)
+        packed = self.packing.pack(key, parent, token_ids, page_file.flat(payload))
+        self._write_page(packed.record, PageBuffers(packed.buffers), owner)
 
     def get(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
     ) -> Loaded | Missing | Rejected:
         """Read a page and verify all of it: fingerprint, key, parent, token ids, checksums.
 
-        ``into``: a writable contiguous buffer to read into, which saves the page faults of a fresh one (half of the
-        time). A payload may be shorter than it, and is its front then. Its content is undefined unless Loaded is
-        returned.
+        ``into``: a writable contiguous buffer, which saves the page faults of a fresh one (half of the time); a payload
+        may be shorter than it, and is its front then. Or a `LayerRoom`, which gets each layer as soon as it is
+        verified. Its content is undefined unless Loaded is returned.
 
         Example: ``isinstance(store.get(key, parent_key, token_ids), Loaded)``
         """
@@ -133,15 +133,67 @@ class PageStore:
                 return self._reject(key, record.reason, identity)
             if record.key != key:
                 return self._reject(key, "the file holds another page's key", identity)
-            fault = self._mismatch(record, parent, token_ids)
+            fault = self.packing.mismatch(record, parent, token_ids)
             if fault is not None:
                 # The page may be sound and the question wrong: it stays.
                 return self._reject(key, fault, None, drop=False)
-            target = page_file.target(record, into)
-            if isinstance(target, Torn):
-                return self._reject(key, target.reason, None, drop=False)
-            torn = page_file.read_payload(file, record, target)
-            return Loaded(target) if torn is None else self._reject(key, torn.reason, identity)
+            result = self.packing.read(file, record, into)
+            if isinstance(result, Loaded):
+                return result
+            return self._reject(key, result.reason, identity, drop=isinstance(result, Torn))
+
+    def digest(self, key: bytes) -> bytes | None:
+        """Return the digest of a page as manifests name it, from its header alone: 32 bytes.
+
+        None without a sound header of format 2. The frames are not read: only ``get`` says whether they are sound.
+        """
+        record = self.record(key)
+        return None if record is None else record.digest
+
+    def record(self, key: bytes) -> PageRecord | None:
+        """Return a page's header, of format 2; None without a sound one. The frames are not read."""
+        file = self._open_page(key)
+        if not isinstance(file, FileIO):
+            return None
+        with file:
+            record = page_file.read_record(file)
+        sound = isinstance(record, PageRecord) and record.key == key and record.version == VERSION
+        return record if isinstance(record, PageRecord) and sound else None
+
+    def read_file(self, key: bytes) -> bytes | None:
+        """Return a page's file byte for byte, as object stores and exports have it; None without one, or damaged."""
+        file = self._open_page(key)
+        if not isinstance(file, FileIO):
+            return None
+        with file:
+            record = page_file.read_whole(file)
+            if isinstance(record, Torn) or record.key != key or record.version != VERSION:
+                return None
+            file.seek(0)
+            content = bytearray(os.fstat(file.fileno()).st_size)
+            torn = page_file.fill(file, memoryview(content))
+        return bytes(content) if torn is None else None
+
+    def put_file(self, key: bytes, content: bytes, owner: str | None = None) -> Rejected | None:
+        """Keep a page's file that :meth:`read_file` of another store gave, once all its checksums are right.
+
+        Returns the reason when it is not kept: damaged, another page's, of another engine, codec or key. What the
+        numbers are is not known from that: who imports pages of others computes some of them again. Raises as
+        :meth:`put`.
+
+        Example: ``refused = store.put_file(key, fetched)``
+        """
+        file = BytesIO(content)
+        record = page_file.read_record(file)
+        if isinstance(record, Torn):
+            return Rejected(record.reason)
+        if record.key != key or record.version != VERSION or record.fingerprint != self.packing.fingerprint:
+            return Rejected("the file is another page's, or of another engine")
+        result = self.packing.read(file, record, None)
+        if not isinstance(result, Loaded):
+            return Rejected(result.reason)
+        self._write_page(record, PageBuffers((content,)), owner)
+        return None
 
     def has(self, key: bytes) -> bool:
         """Return whether the index lists the page; only ``get`` says whether it is sound."""
@@ -226,13 +278,6 @@ class PageStore:
             return record.reason
         return None if record.key == key else "the file holds another page's key"
 
-    def _mismatch(self, record: PageRecord, parent: bytes, token_ids: Sequence[int]) -> str | None:
-        if record.fingerprint != self._fingerprint:
-            return f"fingerprint {record.fingerprint[:16]}, this engine is {self._fingerprint[:16]}"
-        if record.parent != parent:
-            return "it continues another page"
-        return None if record.token_ids == tuple(token_ids) else "it holds other token ids"
-
     def _reject(
         self, key: bytes, reason: str, identity: tuple[int, int] | None, *, drop: bool = True
     ) -> Rejected:
@@ -253,6 +298,19 @@ class PageStore:
             self._drop([key])
         except Unavailable:
             logger.exception("cannot drop rejected page %s", key.hex())
+
+    def _write_page(self, record: PageRecord, page: PageBuffers, owner: str | None) -> None:
+        key = record.key
+        with self._write:
+            if self.has(key):
+                old = self._open_page(key)
+                if isinstance(old, FileIO):
+                    with old:
+                        if _same(page_file.read_whole(old), record):
+                            return
+                self._drop([key])
+            self._admit(page.bytes, self._shares.owner(key) if owner is None else owner)
+            self._insert(key, page, owner)
 
     def _admit(self, length: int, owner: str) -> None:
         """Make room for a page. Raises StorageFull."""
@@ -332,3 +390,10 @@ class PageStore:
         for name in page_files(self._folder, own=True):
             if name not in names:
                 (self._folder / name).unlink(missing_ok=True)
+
+
+def _same(old: PageRecord | Torn, new: PageRecord) -> bool:
+    """Return whether a sound file need not be written again. Encryption gives a page other bytes each time."""
+    if isinstance(old, PageRecord) and old.sealed and new.sealed:
+        new = replace(new, frames=old.frames, digests=old.digests)
+    return old == new

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -11,10 +10,10 @@ from io import FileIO
 from pathlib import Path
 
 from kvproxy.errors import SetupError
-from kvproxy.store import page_file, page_record
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store import page_file
+from kvproxy.store.page_packing import PagePacking, rejected
+from kvproxy.store.page_record import Torn
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 from kvproxy.store.store_folder import make_folder
 
 logger = logging.getLogger(__name__)
@@ -28,14 +27,14 @@ class SpillFolder:
     other processes away.
     """
 
-    def __init__(self, folder: Path, *, max_size: int, fingerprint: str) -> None:
+    def __init__(self, folder: Path, *, max_size: int, packing: PagePacking) -> None:
         """Create ``folder``, or empty it. ``max_size`` in bytes is the caller's to keep. Raises SetupError.
 
-        Example: ``SpillFolder(store_path / "spill", max_size=8 * 2**30, fingerprint=model.fingerprint)``
+        Example: ``SpillFolder(store_path / "spill", max_size=8 * 2**30, packing=pages.packing)``
         """
         self.max_size = max_size
         self._folder = folder
-        self._fingerprint = fingerprint
+        self._packing = packing
         make_folder(folder)
         try:
             self.clear()
@@ -47,13 +46,11 @@ class SpillFolder:
 
         Example: ``files.put("1f", node.key, node.parent_key, node.token_ids, payload)``
         """
-        (data,) = page_file.flat(payload)
-        digest = hashlib.sha256(data).digest()
-        record = PageRecord(self._fingerprint, key, parent, tuple(token_ids), len(data), digest)
+        packed = self._packing.pack(key, parent, token_ids, page_file.flat(payload))
         path = self._path(name)
         try:
             with FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                for buffer in (page_record.encode(record), data):
+                for buffer in packed.buffers:
                     self.fill(file, memoryview(buffer))
         except BaseException:
             with contextlib.suppress(OSError):
@@ -66,7 +63,12 @@ class SpillFolder:
             rest = rest[file.write(rest) :]
 
     def get(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self,
+        name: str,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        into: Buffer | LayerRoom | None = None,
     ) -> Loaded | Missing | Rejected:
         """Read a page and verify all of it. ``into`` as in ``PageStore.get``.
 
@@ -82,15 +84,11 @@ class SpillFolder:
             record = page_file.read_record(file)
             if isinstance(record, Torn):
                 return Rejected(record.reason)
-            if (record.key, record.parent, record.token_ids) != (key, parent, tuple(token_ids)):
-                return Rejected("the file holds another page")
-            if record.fingerprint != self._fingerprint:
-                return Rejected("another engine wrote it")
-            target = page_file.target(record, into)
-            if isinstance(target, Torn):
-                return Rejected(target.reason)
-            torn = page_file.read_payload(file, record, target)
-        return Loaded(target) if torn is None else Rejected(torn.reason)
+            if record.key != key:
+                return Rejected("the file holds another page's key")
+            if fault := self._packing.mismatch(record, parent, token_ids):
+                return Rejected(fault)
+            return rejected(self._packing.read(file, record, into))
 
     def delete(self, name: str) -> None:
         """Delete a page, if there is one; a file that cannot be removed is logged, and removed at the next start."""

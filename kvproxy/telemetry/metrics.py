@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from kvproxy.core import Charge, Decision, MeteredTokens, Miss, MissReason
+from kvproxy.core import Charge, Decision, MeteredTokens, Miss, MissCause, MissReason
 from kvproxy.events import Event, Finished, Started, TextDelta
 from kvproxy.telemetry.bill_counters import BillCounters
 
@@ -152,8 +152,8 @@ class Metrics:
         )
         self._misses = counter(
             "kvproxy_misses",
-            "Answers with a prompt that was not taken from kept pages, by reason",
-            ("reason",),
+            "Answers with a prompt that was not taken from kept pages, by reason and by what differed",
+            ("reason", "cause"),
         )
         self._ttft = histogram(
             "kvproxy_time_to_first_token_seconds",
@@ -179,24 +179,31 @@ class Metrics:
         self._duration.labels(endpoint).observe(seconds)
 
     def reply(self, decision: Decision, started: Started, prompt_tokens: int, ttft_s: float) -> Meter:
-        """Count a reply at its first token; return its meter, which must be closed when the reply ends or fails.
+        """Count a reply at its first token; return its meter, which must be closed when the reply ends or fails. A miss
+        is counted by ``missed``.
 
         Example: ``meter = metrics.reply(decision, started, 3774, clock.elapsed_s)``
         """
         missed = isinstance(decision, Miss)
-        if isinstance(decision, Miss):
-            self._misses.labels(decision.reason.value).inc()
-        else:
+        if not missed:
             self._hits.labels("collapsed" if started.collapsed else "hit").inc()
         self._ttft.labels("miss" if missed else "hit").observe(ttft_s)
         return Meter(started, prompt_tokens, self._ended)
+
+    def missed(self, miss: Miss) -> None:
+        """Count a miss by its reason and its cause; one that was not compared is unknown.
+
+        Example: ``metrics.missed(Miss(MissReason.NO_DOCUMENT, cause=MissCause.TIMESTAMP))``
+        """
+        self._misses.labels(miss.reason.value, (miss.cause or MissCause.UNKNOWN).value).inc()
 
     def _begin_series(self) -> None:
         # Rates are computed from series that exist from the start: a missing series is not read as zero.
         for kind in ("hit", "collapsed"):
             self._hits.labels(kind)
         for reason in MissReason:
-            self._misses.labels(reason.value)
+            for cause in MissCause:
+                self._misses.labels(reason.value, cause.value)
         for source in ("cached", "prefilled", "upstream"):
             self._prompt_tokens.labels(source)
 

@@ -14,6 +14,7 @@ from kvproxy.database.metadata import METADATA
 assert tables.__all__
 
 SECRET = b"s" * 32
+ACME = "acme-key-0123456789"
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def database(a_database: Database) -> Database:
 def accounts(database: Database) -> Accounts:
     """Accounts with the tenants acme, of the configuration, and alice."""
     made = Accounts(database, SECRET)
-    made.adopt(static_tenants([("acme", "acme-key-0123456789")]))
+    made.adopt(static_tenants([("acme", ACME)]))
     made.create_tenant("alice")
     return made
 

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import insert
 
 from kvproxy.accounts.account_changes import StaticTenant
 from kvproxy.accounts.account_values import MOST_LABEL, Budget, CreditLimit, KeyOrder, key_subject, now_ms
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.open_accounts import static_tenants
-from kvproxy.core import ALL_PERMISSIONS, Permission
+from kvproxy.core import ALL_PERMISSIONS, Permission, scope_of_key, secret_scope
 from kvproxy.core.money import MOST_NANO
 from kvproxy.database.database import Database
+from kvproxy.database.tables.account_tables import TENANTS
 from kvproxy.errors import AccountNotFound, AlreadyUsed, AuthenticationFailed, InvalidRequest, SetupError
-from tests.accounts.conftest import SECRET
+from tests.accounts.conftest import ACME, SECRET
 
 READ: frozenset[Permission] = frozenset({"read"})
 
@@ -28,14 +30,29 @@ def test_a_tenant_of_the_configuration_keeps_its_scope_when_its_key_changes(
 def test_a_key_under_another_name_is_refused(accounts: Accounts) -> None:
     """Its private documents and money belong to the old name: nobody may take them along unnoticed."""
     with pytest.raises(SetupError, match="gives 'acme2' the key that tenant 'acme' had"):
-        accounts.adopt(static_tenants([("acme2", "acme-key-0123456789")]))
+        accounts.adopt(static_tenants([("acme2", ACME)]))
+
+
+def test_a_tenant_of_before_keeps_the_scope_that_it_had(database: Database) -> None:
+    with database.transaction() as db:
+        db.execute(insert(TENANTS).values(id="acme", scope=scope_of_key(ACME), created_ms=1, credit_nano=0))
+    accounts = Accounts(database, SECRET)
+    accounts.adopt(static_tenants([("acme", ACME)]))
+    assert accounts.tenant("acme").scope == scope_of_key(ACME)
+    with pytest.raises(SetupError, match="gives 'other' the key that tenant 'acme' had"):
+        accounts.adopt(static_tenants([("other", ACME)]))
+
+
+def test_a_new_tenants_scope_needs_the_secret(database: Database) -> None:
+    accounts = Accounts(database, SECRET)
+    accounts.adopt(static_tenants([("acme", ACME)]))
+    assert accounts.tenant("acme").scope == secret_scope(SECRET, ACME) != secret_scope(b"t" * 32, ACME)
 
 
 def test_a_failed_change_writes_nothing(accounts: Accounts) -> None:
     before = accounts.tenants()
-    taken = accounts.tenant("acme").scope
     with pytest.raises(SetupError):
-        accounts.adopt([StaticTenant("new", "tenant:new"), StaticTenant("other", taken)])
+        accounts.adopt([StaticTenant("new", "a-new-key-0123456789"), StaticTenant("other", ACME)])
     accounts.load()
     assert accounts.tenants() == before
 

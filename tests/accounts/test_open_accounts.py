@@ -13,7 +13,7 @@ from kvproxy.accounts.grant_values import Grant
 from kvproxy.accounts.grants import Grants
 from kvproxy.accounts.key_hash import open_secret
 from kvproxy.accounts.open_accounts import open_accounts, static_tenants
-from kvproxy.core import ANONYMOUS, scope_of_key
+from kvproxy.core import ANONYMOUS, secret_scope
 from kvproxy.database.database import Database
 
 KEYS = [("acme", "acme-key-0123456789")]
@@ -27,7 +27,7 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 async def test_changes_of_another_process_become_visible(database: Database, tmp_path: Path) -> None:
     async with open_accounts(database, tmp_path, static_tenants(KEYS), refresh_s=0.01) as opened:
-        assert opened.accounts.tenant("acme").scope == scope_of_key(KEYS[0][1])
+        assert opened.accounts.tenant("acme").scope == secret_scope(open_secret(tmp_path), KEYS[0][1])
         assert opened.accounts.tenant("anonymous").scope == ANONYMOUS.scope
         other = Accounts(database, open_secret(tmp_path))
         new = other.create_key(KeyOrder("acme", frozenset({"read"})))

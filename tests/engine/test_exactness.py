@@ -135,7 +135,9 @@ def test_eviction_and_reload_from_the_store_change_no_bit(
     any_model: TileModel, rigs: HarnessMaker, tmp_path: Path
 ) -> None:
     tokens = prompt(6, 700)
-    with PageStore(tmp_path, max_size=2**30, fingerprint=any_model.fingerprint) as store:
+    with PageStore(
+        tmp_path, max_size=2**30, fingerprint=any_model.fingerprint, form=any_model.page_shape.form
+    ) as store:
         rig = rigs(any_model, store=store)
         cold = rig.cold(tokens, max_tokens=0, score_from=650).logits
         rig.run(tokens[:650], max_tokens=0, persist=True)
@@ -168,7 +170,9 @@ def test_a_partial_page_that_was_stored_whole_is_read_as_it_was(
     rigs: HarnessMaker, llama: TileModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = prompt(6, 400)
-    with PageStore(tmp_path, max_size=2**30, fingerprint=llama.fingerprint) as store:
+    with PageStore(
+        tmp_path, max_size=2**30, fingerprint=llama.fingerprint, form=llama.page_shape.form
+    ) as store:
         rig = rigs(llama, store=store)
         cold = rig.cold(tokens, max_tokens=0, score_from=350).logits
         read = rig.cache.pool.read

@@ -109,7 +109,7 @@ def test_pages_that_may_not_be_retained_now_are_reported_and_not_written() -> No
     cache = make_cache(2)
     nodes = keep(cache, TOKENS[: 2 * PAGE_TOKENS])
     assert cache.reserve(2)
-    io = PageIO(None, lambda call: None)
+    io = PageIO(None, cache.pool, lambda call: None)
     said: list[Exception | None] = []
     PageWriter(cache, io).save(nodes, said.append)
     io.close()

@@ -30,10 +30,13 @@ from kvproxy.documents.library.document import checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
-from kvproxy.errors import DocumentNotFound, InvalidRequest, KVProxyError
+from kvproxy.errors import CannotFit, DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.exactness.verify import Verifier
+from kvproxy.lifecycle.document_residency import DocumentResidency
+from kvproxy.lifecycle.residency_reports import FramingWarmth, WarmReport
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.publish import Publisher
+from kvproxy.publishing.pin_budget import FramingPin, PinLimit, PinReport
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
 from kvproxy.server.components import Components
@@ -118,6 +121,7 @@ class DictPublisher(Publisher):
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
         self.library = Library()  # without a document: terms have tests of their own
+        self.residency = DictResidency(self)
 
     async def publish(
         self,
@@ -159,6 +163,37 @@ class DictPublisher(Publisher):
     async def delete(self, ref: DocumentRef, caller: Caller) -> None:
         info = await self.get(ref, caller)
         del self._infos[DocumentRef(info.id, info.version)]
+
+
+class DictResidency(DocumentResidency):
+    """Pins and warms the documents of a :class:`DictPublisher`: one page each, of which one can be pinned."""
+
+    def __init__(self, publisher: DictPublisher) -> None:
+        self._publisher = publisher
+        self.pinned: set[str] = set()
+
+    async def pin(self, ref: DocumentRef, caller: Caller, *, partial: bool = False) -> PinReport:
+        id = (await self._publisher.get(ref, caller)).id
+        if self.pinned - {id}:
+            if not partial:
+                raise CannotFit("documents may pin 0 more", param="pinned")
+            return PinReport(f"{id}@1", (FramingPin("system", 1, 0, PinLimit.TENANT_BUDGET),), 1, 0, 0, 1)
+        self.pinned.add(id)
+        return PinReport(f"{id}@1", (FramingPin("system", 1, 1),), 1, 1, 0, 1)
+
+    async def unpin(self, ref: DocumentRef, caller: Caller) -> PinReport:
+        id = (await self._publisher.get(ref, caller)).id
+        self.pinned.discard(id)
+        return PinReport(f"{id}@1", (FramingPin("system", 1, 0),), 1, 0, 1 - len(self.pinned), 1)
+
+    async def warm(
+        self, ref: DocumentRef, caller: Caller, progress: Callable[[int, int], None] | None = None
+    ) -> WarmReport:
+        info = await self._publisher.get(ref, caller)
+        if progress is not None:
+            progress(info.tokens, info.tokens)
+        warmth = FramingWarmth("system", info.tokens, 0, info.tokens, loaded=info.tokens, computed=0)
+        return WarmReport(f"{info.id}@1", (warmth,), 0.5)
 
 
 class OneFramingVerifier(Verifier):

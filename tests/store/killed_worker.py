@@ -14,6 +14,7 @@ from pathlib import Path
 from kvproxy.core import Kept, KeptPage, Visibility, stored_key
 from kvproxy.documents.library.document import Document, etag_of
 from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
@@ -73,7 +74,7 @@ class Worker:
     def __init__(self, folder: Path, seed: int) -> None:
         self.random = random.Random(seed)
         self.store = PageStore(folder, max_size=MAX_SIZE, fingerprint=FINGERPRINT)
-        self.spill = SpillFolder(folder / "spill", max_size=2**24, fingerprint=FINGERPRINT)
+        self.spill = SpillFolder(folder / "spill", max_size=2**24, packing=PagePacking(FINGERPRINT))
         say("begin", "open")
         self.registry = Registry(folder / NAME)
         owners = self.registry.page_owners()

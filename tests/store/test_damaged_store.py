@@ -19,6 +19,7 @@ from kvproxy.documents.library.document import Document, FramedPrefix, Tokenized
 from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
@@ -73,7 +74,7 @@ class Opened:
 
     def __init__(self, folder: Path, life: ExitStack) -> None:
         self.pages = life.enter_context(PageStore(folder, max_size=2**24, fingerprint="f"))
-        self.spill = SpillFolder(folder / "spill", max_size=2**24, fingerprint="f")
+        self.spill = SpillFolder(folder / "spill", max_size=2**24, packing=PagePacking("f"))
         self.responses = life.enter_context(ResponseStore(folder / "responses", ttl_s=600, max_size=2**22))
         self.registry = life.enter_context(Registry(folder / "documents.sqlite3"))
         owners = self.registry.page_owners()

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.documents.library.registry import Registry
+from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
@@ -84,7 +85,7 @@ def check(folder: Path, story: Story) -> int:
         PageStore(folder, max_size=MAX_SIZE, fingerprint=FINGERPRINT) as store,
         Registry(folder / NAME) as registry,
     ):
-        SpillFolder(folder / "spill", max_size=2**24, fingerprint=FINGERPRINT)
+        SpillFolder(folder / "spill", max_size=2**24, packing=PagePacking(FINGERPRINT))
         assert list((folder / "spill").iterdir()) == []
         owners = registry.page_owners()
         store.assign(owners)

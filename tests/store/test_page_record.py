@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvproxy.store.page_record import HEADER_UNIT, PageRecord, Torn, decode, encode, header_length
+from kvproxy.store.page_record import (
+    HEADER_UNIT,
+    PageRecord,
+    Torn,
+    decode,
+    encode,
+    frame_digest,
+    header_length,
+)
 
 records = st.builds(
     PageRecord,
@@ -14,8 +25,18 @@ records = st.builds(
     key=st.binary(min_size=32, max_size=32),
     parent=st.binary(max_size=32),
     token_ids=st.lists(st.integers(0, 2**32 - 1), max_size=300).map(tuple),
-    payload_bytes=st.integers(0, 2**40),
-    payload_sha256=st.binary(min_size=32, max_size=32),
+    frames=st.just(()),
+    digests=st.just(()),
+    codec=st.text(st.characters(codec="ascii"), max_size=40),
+    sealed=st.booleans(),
+).flatmap(
+    lambda record: st.lists(
+        st.tuples(st.integers(0, 2**32 - 1), st.binary(min_size=32, max_size=32)), max_size=70
+    ).map(
+        lambda frames: replace(
+            record, frames=tuple(f for f, _ in frames), digests=tuple(d for _, d in frames)
+        )
+    )
 )
 
 
@@ -46,7 +67,7 @@ def test_any_bytes_are_a_record_or_torn(junk: bytes) -> None:
 
 
 def test_more_tokens_than_one_unit_holds() -> None:
-    record = PageRecord("f", b"k" * 32, b"", tuple(range(4000)), 7, b"s" * 32)
+    record = PageRecord("f", b"k" * 32, b"", tuple(range(4000)), (7,), (b"s" * 32,))
     header = encode(record)
     assert len(header) > HEADER_UNIT
     assert decode(header) == record
@@ -55,4 +76,25 @@ def test_more_tokens_than_one_unit_holds() -> None:
 @pytest.mark.parametrize("token_ids", [(-1,), (2**32,), tuple(range(2**18))])
 def test_refuses_what_the_format_cannot_hold(token_ids: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="page record"):
-        encode(PageRecord("f", b"k" * 32, b"", token_ids, 7, b"s" * 32))
+        encode(PageRecord("f", b"k" * 32, b"", token_ids, (7,), (b"s" * 32,)))
+
+
+@pytest.mark.parametrize("digests", [(), (b"s" * 32, b"t" * 32), (b"short",)])
+def test_refuses_frames_without_their_digests(digests: tuple[bytes, ...]) -> None:
+    with pytest.raises(ValueError, match="page record"):
+        encode(PageRecord("f", b"k" * 32, b"", (1,), (7,), digests))
+
+
+def test_the_pages_digest_is_that_of_its_frames_digests_in_order() -> None:
+    record = PageRecord("f", b"k" * 32, b"", (1,), (2, 2), (frame_digest(b"K0"), frame_digest(b"V0")))
+    assert record.digest == blake3(blake3(b"K0").digest() + blake3(b"V0").digest()).digest()
+    assert record.payload_bytes == 4
+    swapped = replace(record, digests=record.digests[::-1])
+    assert swapped.digest != record.digest
+
+
+def test_a_page_of_thirty_layers_has_a_header_of_one_unit() -> None:
+    record = PageRecord(
+        "f" * 64, b"k" * 32, b"p" * 32, tuple(range(256)), (98304,) * 60, (b"d" * 32,) * 60, "a-codec-1"
+    )
+    assert len(encode(record)) == HEADER_UNIT

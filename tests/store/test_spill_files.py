@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kvproxy.errors import SetupError
+from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded, Missing, Rejected
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
@@ -15,7 +16,7 @@ KEY, PARENT, IDS, PAYLOAD = b"k" * 32, b"p" * 32, (1, 2, 3), bytes(range(256)) *
 
 
 def opened(folder: Path, fingerprint: str = "f") -> SpillFolder:
-    return SpillFolder(folder / "spill", max_size=2**30, fingerprint=fingerprint)
+    return SpillFolder(folder / "spill", max_size=2**30, packing=PagePacking(fingerprint))
 
 
 def test_a_page_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
             file.write(rest[:100])
             raise OSError(28, "No space left on device")
 
-    files = Full(tmp_path, max_size=2**30, fingerprint="f")
+    files = Full(tmp_path, max_size=2**30, packing=PagePacking("f"))
     with pytest.raises(OSError, match="No space"):
         files.put("1", KEY, PARENT, IDS, PAYLOAD)
     assert list(tmp_path.iterdir()) == []

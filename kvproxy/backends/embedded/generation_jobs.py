@@ -33,8 +33,10 @@ def generation_job(
         require_cached=generation.require_cached,
         reuse=not generation.fresh,
         register=not generation.fresh,
-        keep_until=generation.keep_until,
+        keep_until=generation.keep_until if generation.retain else 0,
+        wipe=not generation.retain,
         score_from=generation.require_cached if scored else None,
         constraint=None if grammar is None else grammar.start(),
         predicted=generation.predicted,
+        known=prompt.known,
     )

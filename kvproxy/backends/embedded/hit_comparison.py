@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Callable
+from collections.abc import Sequence as Seq
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Protocol
 
-from kvproxy.backends.base import Audit, BadPage, Comparison
-from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling
+from kvproxy.backends.base import Audit, BadPage, Comparison, Kept, Recheck
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Sampling, owner_of
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.engine.bitwise import ROWS, PageWatch, Rows, compare_rows, total
+from kvproxy.engine.bitwise import ROWS, PageDifference, PageWatch, Rows, compare_rows, total
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.loop.engine import Engine
@@ -96,6 +97,42 @@ class Comparer:
             first_difference=watch.different[0].position if watch.different else None,
         )
 
+    async def recheck(
+        self,
+        kept: Kept,
+        scope: str,
+        indices: Seq[int],
+        progress: ReportProgress | None = None,
+        owner: str | None = None,
+    ) -> Recheck:
+        """As ``LocalBackend.recheck``.
+
+        Example: ``await comparer.recheck(kept, "import:5f0c", [3, 28])``
+        """
+        ids, cache = kept.token_ids, self._engine.cache
+        base = replace(_job(ids, Caller(scope, scope)), readable=(scope,), tenant=owner or owner_of(scope))
+        # A lookup leaves the last token out, and all of these are to be found: one more stands behind them.
+        with cache.retain_match((*ids, 0), (scope,)) as match:
+            if match.tokens < len(ids):
+                raise HitLost("not all pages of this prefix are kept", MissReason.NOT_RESIDENT)
+            # First, since it loads what is only on disk; held, it stays in memory until all is compared.
+            await self._ended(replace(base, require_cached=len(ids)))
+            told = _ComparisonProgress(progress, sum(_size(ids, index) for index in indices))
+            computed = 0
+            for pages, index in enumerate(indices, 1):
+                start, end = index * PAGE_TOKENS, min((index + 1) * PAGE_TOKENS, len(ids))
+                watch = PageWatch(cache, match.nodes[: index + 1], end, first=index)
+                job = replace(base, id=f"recheck-{uuid.uuid4().hex}", token_ids=ids[:end], inspect=watch)
+                await self._ended(replace(job, score_from=start, require_cached=start))
+                _raise(watch)
+                if watch.pages != 1:
+                    raise HitLost("a page left memory before it was compared", MissReason.NOT_RESIDENT)
+                computed += end - start
+                told.add(end - start)
+                if watch.different:
+                    return Recheck(pages, computed, _bad(watch.different[0]))
+        return Recheck(len(indices), computed, None)
+
     async def audit(self, hit: Sequence, constraint: TokenConstraint | None) -> Audit:
         """Compute a served hit again, from scratch and while the engine is idle; compare the pages that it
         took and are still in memory, its own logits, and its answer. Pages that differ are forgotten.
@@ -128,10 +165,7 @@ class Comparer:
             request_id=hit.job.id,
             pages=watch.pages,
             missing_pages=pages_for(hit.cached) - watch.pages,
-            bad_pages=tuple(
-                BadPage(d.node.scope, d.node.key, d.node.index, d.position, d.largest)
-                for d in watch.different
-            ),
+            bad_pages=tuple(_bad(d) for d in watch.different),
             positions=rows.positions,
             equal_positions=rows.equal,
             largest_difference=rows.largest,
@@ -196,6 +230,15 @@ def _job(ids: tuple[int, ...], caller: Caller) -> Job:
         register=False,
         patience_s=PATIENCE_S,
     )
+
+
+def _size(ids: Seq[int], index: int) -> int:
+    return min(PAGE_TOKENS, len(ids) - index * PAGE_TOKENS)
+
+
+def _bad(different: PageDifference) -> BadPage:
+    node = different.node
+    return BadPage(node.scope, node.key, node.index, different.position, different.largest)
 
 
 def _answer(sequence: Sequence) -> list[int]:

@@ -1,6 +1,6 @@
 """Kept pages of one published prefix in the prefix index: added when they are on disk, discarded when unpublished.
 
-For the engine thread, except ``DeletableStore``.
+For the engine thread, except ``DeletableStore`` and ``tokens_in_memory``.
 """
 
 from __future__ import annotations
@@ -53,3 +53,17 @@ def discard_pages(cache: KVCache, kept: Kept, scope: str, still_kept: frozenset[
             cache.discard(node)
             return
         parent_key, done = page.key, done + page.tokens
+
+
+def tokens_in_memory(cache: KVCache, kept: Kept, scope: str) -> int:
+    """Count the tokens of a prefix that need neither be read nor computed, from its first page on. Any thread.
+
+    Example: ``tokens_in_memory(cache, kept, PUBLIC)``
+    """
+    parent_key, done = cache.index.root, 0
+    for page in kept.pages:
+        node = cache.find(scope, parent_key, page.key, kept.token_ids[done : done + page.tokens])
+        if node is None or node.page is None:
+            break
+        parent_key, done = page.key, done + page.tokens
+    return done

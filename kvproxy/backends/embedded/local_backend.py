@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import Sequence as Seq
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -20,11 +21,17 @@ from kvproxy.backends.base import (
     PageLookup,
     PagesFound,
     PlacesClaim,
+    Recheck,
 )
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
 from kvproxy.backends.embedded.generation_jobs import generation_job
 from kvproxy.backends.embedded.hit_comparison import Comparer
-from kvproxy.backends.embedded.kept_pages import DeletableStore, add_stored_pages, discard_pages
+from kvproxy.backends.embedded.kept_pages import (
+    DeletableStore,
+    add_stored_pages,
+    discard_pages,
+    tokens_in_memory,
+)
 from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
@@ -78,7 +85,7 @@ class EmbeddedBackend:
     @contextmanager
     def hold(self, prompt: Prompt, caller: Caller) -> Iterator[PageLookup]:
         cache = self._engine.cache
-        with cache.retain_match(prompt.token_ids, caller.readable) as match:
+        with cache.retain_match(prompt.token_ids, caller.readable, prompt.known) as match:
             if match.tokens == 0:
                 yield NoPages(evicted=cache.seen(prompt.token_ids, caller.readable))
                 return
@@ -90,7 +97,7 @@ class EmbeddedBackend:
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Event, None]:
         grammar = await self._compiled(generation.constraint, generation.caller)
-        hit = generation.require_cached > 0
+        hit = generation.require_cached > 0 and generation.retain
         samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
         room = max(1, self.info.room(len(generation.prompt.token_ids)))
         job = generation_job(generation, room, grammar, scored=samples is not None)
@@ -202,6 +209,13 @@ class EmbeddedBackend:
     def resident(self, kept: Kept, caller: Caller) -> int:
         return self._engine.cache.resident(kept.pages, kept.token_ids, caller.readable)
 
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        return tokens_in_memory(self._engine.cache, kept, scope)
+
+    @property
+    def most_pinned(self) -> int:
+        return most_pinned(self._engine.cache)
+
     def pin_room(self) -> int:
         cache = self._engine.cache
         return max(0, most_pinned(cache) - cache.pinned)
@@ -243,6 +257,16 @@ class EmbeddedBackend:
         progress: Callable[[int, int], None] | None = None,
     ) -> Comparison:
         return await Comparer(self._engine, self.run).compare(prompt, caller, new_tokens, progress)
+
+    async def recheck(
+        self,
+        kept: Kept,
+        scope: str,
+        indices: Seq[int],
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
+    ) -> Recheck:
+        return await Comparer(self._engine, self.run).recheck(kept, scope, indices, progress, owner)
 
     async def audit(self, hit: ServedHit) -> Audit:
         """Compute a hit that was served again, from scratch. Pages that turn out bad are forgotten, on disk too.

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from kvproxy.backends.base import (
+    BadPage,
     Comparison,
     EngineInfo,
     Generation,
@@ -23,6 +24,7 @@ from kvproxy.backends.base import (
     NoPages,
     PageLookup,
     PagesFound,
+    Recheck,
 )
 from kvproxy.backends.fake.fake_answers import (
     ANSWER_WORDS,
@@ -226,13 +228,22 @@ class FakeBackend:
         """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
 
+    def in_memory(self, kept: Kept, scope: str) -> int:
+        """See ``LocalBackend.in_memory``."""
+        held = self._kept.get(scope, ())
+        return max((common_prefix(prefix, kept.token_ids) for prefix in held), default=0)
+
     def pin_room(self) -> int:
         """See ``LocalBackend.pin_room``."""
-        return self.most_pinned - sum(self.pinned.values())
+        return self.most_pinned - len(self._pinned_pages())
+
+    def _pinned_pages(self) -> set[bytes]:
+        return {stored_key(page.key, scope) for scope, ids in self.pinned for page in _pages(ids)}
 
     async def pin(self, kept: Kept, scope: str) -> Callable[[], Awaitable[None]]:
         """See ``LocalBackend.pin``."""
-        if (scope, kept.token_ids) not in self.pinned and len(kept.pages) > self.pin_room():
+        new = {stored_key(page.key, scope) for page in kept.pages} - self._pinned_pages()
+        if len(new) > self.pin_room():
             raise CannotFit("too many pages are pinned", param="pinned")
         await self.keep(kept.token_ids, scope)
         prefix = (scope, kept.token_ids)
@@ -287,6 +298,26 @@ class FakeBackend:
             equal_greedy=0 if wrong else answered,
             first_difference=0 if wrong else None,
         )
+
+    async def recheck(
+        self,
+        kept: Kept,
+        scope: str,
+        indices: Sequence[int],
+        progress: Callable[[int, int], None] | None = None,
+        owner: str | None = None,
+    ) -> Recheck:
+        """See ``LocalBackend.recheck``. Every page is right, unless ``difference`` says otherwise.
+
+        Example: ``await backend.recheck(kept, PUBLIC, [0])``
+        """
+        if not await self.known(kept, scope) == len(kept.token_ids):
+            raise HitLost("not all pages of this prefix are kept", MissReason.NOT_RESIDENT)
+        if self.difference and indices:
+            at = indices[0]
+            bad = BadPage(scope, kept.pages[at].key, at, at * PAGE_TOKENS, self.difference)
+            return Recheck(1, kept.pages[at].tokens, bad)
+        return Recheck(len(indices), sum(kept.pages[at].tokens for at in indices), None)
 
     def _words(self, generation: Generation) -> list[str]:
         if self._answers:

@@ -267,7 +267,9 @@ def scratch_store(model: TileModel) -> Iterator[PageStore]:
     """Open a page store that is gone afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="kvproxy-bench-") as folder,
-        PageStore(Path(folder), max_size=2**40, fingerprint=model.fingerprint) as store,
+        PageStore(
+            Path(folder), max_size=2**40, fingerprint=model.fingerprint, form=model.page_shape.form
+        ) as store,
     ):
         yield store
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from kvproxy.core import GRANTED, PUBLIC, DocumentRef, Visibility, documents_scope, granted_scope
+from kvproxy.core import GRANTED, PUBLIC, DocumentRef, PageKeys, Visibility, documents_scope, granted_scope
 from kvproxy.documents.library.spelling import PUBLISHED, strip_front
 from kvproxy.errors import DocumentRejected
 
@@ -16,6 +16,9 @@ ID_PATTERN = r"^(?=.{1,128}$)[A-Za-z0-9][A-Za-z0-9._-]*(?:/(?!\.{1,2}(?:/|$))[A-
 """The pattern of a document id, for JSON schemas. No segment is empty, ``.`` or ``..``: a client or a proxy in
 between that normalises paths would turn it into another document's name."""
 _ID = re.compile(ID_PATTERN)
+
+_REMEMBERED = 16
+"""Comparisons of one prefix with its document's tokens that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,27 @@ class FramedPrefix:
     framing: str
     token_ids: tuple[int, ...]
     spelling: str = PUBLISHED
+    keys: PageKeys = field(default_factory=PageKeys, compare=False, repr=False)
+    """Its page keys, once a lookup has computed them."""
+    _ends: dict[tuple[str, int, int], bool] = field(default_factory=dict, compare=False, repr=False)
+
+    def ends_with(self, document: TokenizedDocument, at: int, token: int) -> bool:
+        """Return whether its tokens from ``at`` on are those of ``document`` from ``token`` on.
+
+        Compared once and remembered: prompts with this document begin with its prefix in one or two places, and
+        thousands of tokens are compared for each.
+
+        Example:
+            ``prefix.ends_with(match.tokenized, at=place.own, token=place.resume)``
+        """
+        key = (document.key, at, token)
+        same = self._ends.get(key)
+        if same is None:
+            own = self.token_ids[at:]
+            same = self._ends[key] = own == document.token_ids[token : token + len(own)]
+            if len(self._ends) > _REMEMBERED:
+                self._ends.clear()
+        return same
 
     @property
     def name(self) -> str:

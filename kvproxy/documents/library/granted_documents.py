@@ -12,18 +12,33 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
 
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument
 from kvproxy.documents.library.reading_rights import ALLOWED, ReadingRights, Right
-from kvproxy.documents.library.text_prefixes import TextPrefixes
+from kvproxy.documents.library.text_prefixes import Nearest, TextPrefixes
 
 Reader = tuple[str, str, str | None]
 Texts = TextPrefixes[DocumentMatch]
 
 READERS = 1024
 """Readers whose index is kept; the one that asked longest ago goes first."""
+
+
+class Ended(NamedTuple):
+    """The key of a reader's index of documents that it has, or had, a grant for."""
+
+    name: str
+    scope: str
+    key: str | None
+    ended: bool = True
+
+
+_Indexed = Reader | Ended | str | None
+"""A reader's own index, one with its former grants too, an owner's by its scope, or the one for everybody."""
 
 
 class GrantedDocuments:
@@ -37,8 +52,8 @@ class GrantedDocuments:
         self._rights = rights
         self._known: dict[DocumentRef, KnownDocument] = {}
         self._changes = 0
-        self._made: OrderedDict[Reader | None, tuple[tuple[int, Hashable], Texts]] = OrderedDict()
-        """By reader, None for everybody: the state that the index was made in, and the index."""
+        self._made: OrderedDict[_Indexed, tuple[tuple[int, Hashable], Texts]] = OrderedDict()
+        """By reader, owner, or None for everybody: the state that the index was made in, and the index."""
         self._lock = threading.Lock()
 
     def put(self, known: KnownDocument) -> None:
@@ -73,13 +88,45 @@ class GrantedDocuments:
                     break
         return min(found, key=lambda match: match.rank, default=None)
 
+    def nearest(self, text: str, caller: Caller) -> Nearest[DocumentMatch] | None:
+        """Return the text nearest to ``text`` among the documents that ``caller`` published itself.
+
+        Whoever reads by a grant has not got the text: the length of a common beginning would give it away, a character
+        at a time.
+        """
+        own = self._index(caller.scope, lambda document: document.owner_scope == caller.scope)
+        return own.nearest(text)
+
+    def find_ended(self, text: str, caller: Caller) -> DocumentMatch | None:
+        """Return the longest document that ``text`` starts with and that ``caller`` had a grant for, which has ended or
+        is used up. None for one that the caller never had a grant for."""
+        known = self._index(
+            Ended(caller.name, caller.scope, caller.key), partial(self._told_of, caller=caller)
+        )
+        for matches in known.starting(text):
+            for match in matches:
+                if self._ended(match.known.document, caller):
+                    return match
+        return None
+
+    def _told_of(self, document: Document, caller: Caller) -> bool:
+        # A grant may end without a change of the index's state, so documents that are granted now lie in it too.
+        return self.right(document, caller).allowed or self._rights.refusal(document, caller) is not None
+
+    def _ended(self, document: Document, caller: Caller) -> bool:
+        return (
+            not self.right(document, caller).allowed
+            and not self._rights.serves_texts(document)
+            and self._rights.refusal(document, caller) is not None
+        )
+
     def _consulted(self, caller: Caller) -> tuple[Texts, Texts]:
         """Return the index for everybody, and the caller's own."""
+        return self._index(None, self._rights.serves_texts), self._own(caller)
+
+    def _own(self, caller: Caller) -> Texts:
         reader = (caller.name, caller.scope, caller.key)
-        return (
-            self._index(None, self._rights.serves_texts),
-            self._index(reader, lambda document: self.right(document, caller).allowed),
-        )
+        return self._index(reader, lambda document: self.right(document, caller).allowed)
 
     def _usable(self, match: DocumentMatch, caller: Caller) -> DocumentMatch | None:
         """Return the match with the caller's grant; None where neither a grant nor the publisher's policy lets the
@@ -89,7 +136,7 @@ class GrantedDocuments:
             return replace(match, grant=right.grant)
         return match if self._rights.serves_texts(match.known.document) else None
 
-    def _index(self, reader: Reader | None, accepts: Callable[[Document], bool]) -> Texts:
+    def _index(self, reader: _Indexed, accepts: Callable[[Document], bool]) -> Texts:
         state = (self._changes, self._rights.generation)
         with self._lock:
             made = self._made.get(reader)

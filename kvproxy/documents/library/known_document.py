@@ -1,4 +1,5 @@
-"""`KnownDocument`: a version with its tokens, and `DocumentMatch`, one as it was found for a caller."""
+"""`KnownDocument`: a version with its tokens, and `DocumentMatch` and `NearestText`, one as it was found for a
+caller."""
 
 from __future__ import annotations
 
@@ -71,3 +72,16 @@ class DocumentMatch:
         document, respelled = self.known.document, self.tokenized is not self.known.tokenized
         preferred = _PREFERRED.index(document.visibility)
         return (-len(self.tokenized.core), preferred, respelled, -document.version)
+
+
+@dataclass(frozen=True, slots=True)
+class NearestText:
+    """The known text that shares the longest beginning with a caller's text."""
+
+    match: DocumentMatch
+    """The document, in the spelling that shares it."""
+    common: int
+    """Characters of the shared beginning, counted from the text's first that is not white space. The document was found
+    where they are all of ``match.tokenized.core``."""
+    leading: int
+    """Characters of white space before them in the text."""

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from kvproxy.core import GRANTED, PUBLIC, Caller, DocumentRef
 from kvproxy.documents.library.granted_documents import GrantedDocuments
-from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument
+from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument, NearestText
 from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
 from kvproxy.documents.library.text_prefixes import TextPrefixes
 from kvproxy.errors import DocumentNotFound, PermissionDenied
@@ -173,6 +173,28 @@ class Library:
         granted = self._granted.find_at_front(text, caller)
         found += [granted] if granted is not None else []
         return min(found, key=lambda match: match.rank, default=None)
+
+    def nearest(self, text: str, caller: Caller) -> NearestText | None:
+        """Return the known text that shares the longest beginning with ``text``, of the documents whose text ``caller``
+        may fetch: public ones and its own; None where none shares a character.
+
+        The cost follows from the length of the common beginning. White space before the text counts for nothing.
+
+        Example:
+            ``near = library.nearest(request_text, caller)``
+        """
+        body = text.lstrip()
+        found = [texts.nearest(body) for scope in (PUBLIC, caller.scope) if (texts := self._texts.get(scope))]
+        shared = [near for near in (*found, self._granted.nearest(body, caller)) if near is not None]
+        if not shared:
+            return None
+        best = min(shared, key=lambda near: (-near.common, len(near.key), near.values[0].rank))
+        return NearestText(best.values[0], best.common, len(text) - len(body))
+
+    def find_ended(self, text: str, caller: Caller) -> DocumentMatch | None:
+        """Return the document that ``text`` starts with and that ``caller`` had a grant for, which has ended or is used
+        up; None also for a document that the caller never had one for."""
+        return self._granted.find_ended(text.lstrip(), caller)
 
     def _longest(self, text: str, scope: str) -> DocumentMatch | None:
         texts = self._texts.get(scope)

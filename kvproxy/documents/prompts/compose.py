@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kvproxy.core import Caller, ChatRequest, DocumentPart, Prompt, Role, Span, TextRequest, Tool
+from kvproxy.core import Caller, ChatRequest, DocumentPart, Prompt, Role, TextRequest, Tool
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.documents.library.document import FramedPrefix, Framing, TokenizedDocument
 from kvproxy.documents.library.library import Library
@@ -16,8 +16,9 @@ from kvproxy.documents.prompts.history import History
 from kvproxy.documents.prompts.message_contents import Contents
 from kvproxy.documents.prompts.model_format import model_format
 from kvproxy.documents.prompts.placed_prompt import (
+    PlacedDocuments,
     PlacedPrompt,
-    document_spans,
+    placed_documents,
 )
 from kvproxy.documents.prompts.plain_call import format_fields, plain_call
 from kvproxy.documents.prompts.request_weight import request_weight
@@ -146,14 +147,15 @@ class Composer:
         shown = shown_roles(request.messages, self.format.roles)
         self._expect(request, shown, caller, budget)
         contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
-        tools = self._listed_tools(request.tools, caller)
+        tools = self._listed_tools(request.tools, _memory_scope(request, caller))
         messages = self._history.render(request.messages, contents.texts, tools)
         variables = self._escape.variables(request.template_kwargs)
         rendered = self._render(messages, variables, tools.values if tools is not None else ())
         documents = [match.tokenized for match in contents.slots]
-        placed = self._place(rendered, documents, self._joiner, caller.scope, budget)
+        placed = self._place(rendered, documents, self._joiner, _memory_scope(request, caller), budget)
         token_ids = tuple(placed.token_ids)
-        spans = document_spans(placed, contents.slots, self.library.rights.publisher)
+        found = placed_documents(token_ids, placed.places, contents.slots, self.library.rights.publisher)
+        spans = found.spans
         ends = {place.end: span.end for (_, place), span in zip(placed.places, spans, strict=True)}
         # A mark that decides only the template's own words marks no text of the client's.
         stops = [ends.get(p, p) for m, p, own in placed.stops if own or contents.marked[m] > 0]
@@ -164,11 +166,12 @@ class Composer:
             reasoning=reasoning_state(rendered, thinks=self.format.thinks),
             tool_format=self.format.tool_format,
             confined=contents.confined,
+            known=found.known,
         )
 
-    def _listed_tools(self, tools: Sequence[Tool], caller: Caller) -> RenderedTools | None:
+    def _listed_tools(self, tools: Sequence[Tool], scope: str | None) -> RenderedTools | None:
         listed = [tool for tool in tools if not tool.found]
-        return self._tools.of(listed, caller.scope) if listed else None
+        return self._tools.of(listed, scope) if listed else None
 
     async def compose_async(
         self, request: ChatRequest | TextRequest, caller: Caller, limit: int | None = None
@@ -229,10 +232,10 @@ class Composer:
                 budget.expect(least(call.arguments.strip()))
 
     def _compose_text(self, request: TextRequest, caller: Caller, budget: EncodingBudget) -> Prompt:
-        spans: tuple[Span, ...] = ()
+        found = PlacedDocuments()
         if isinstance(request.prompt, str):
             budget.expect(self._tokenizer.least_tokens(request.prompt))
-            token_ids, spans = self._texts.place(request.prompt, caller, self._joiner, budget)
+            token_ids, found = self._texts.place(request.prompt, caller, self._joiner, budget)
         else:
             budget.check(len(request.prompt))
             token_ids = self._texts.checked_ids(request.prompt, "prompt")
@@ -240,7 +243,8 @@ class Composer:
             raise InvalidRequest("Invalid 'prompt': it must hold at least one token.", param="prompt")
         return Prompt(
             token_ids,
-            tuple(span for span in spans if span.end > span.start),
+            tuple(span for span in found.spans if span.end > span.start),
+            known=found.known,
             tool_format=self.format.tool_format,
         )
 
@@ -316,3 +320,8 @@ class Composer:
             " and ".join(sorted(roles - self.format.copied)),
         )
         return False
+
+
+def _memory_scope(request: ChatRequest | TextRequest, caller: Caller) -> str | None:
+    """Return the scope whose memos hold the request's tokens; None for a request that leaves nothing behind."""
+    return caller.scope if caller.retains(request.cache) else None

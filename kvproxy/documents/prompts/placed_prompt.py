@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from kvproxy.core import Span
-from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument
+from kvproxy.core import KnownPrefix, Span
+from kvproxy.documents.library.document import FramedPrefix, TokenizedDocument
+from kvproxy.documents.library.known_document import DocumentMatch
 from kvproxy.documents.tokens.escape import Segments
 from kvproxy.documents.tokens.token_join import DocumentPlace, Joined
+
+_FEW = 64
+"""Tokens that are compared first."""
 
 
 @dataclass(slots=True)
@@ -23,36 +27,63 @@ class PlacedPrompt:
     def append(self, region: Segments, joined: Joined) -> None:
         """Add a region's tokens, with its documents and marks moved to their positions in the prompt."""
         base = len(self.token_ids)
-        self.token_ids.extend(joined.token_ids)
-        for slot, place in zip(region.slots, joined.places, strict=True):
-            self.places.append((slot, DocumentPlace(base + place.start, base + place.end)))
+        if base < len(joined.token_ids):
+            # A document's region is the longest by far: what stands before it is put in front of it.
+            self.token_ids[base:], joined.token_ids[:0] = (), self.token_ids
+            self.token_ids = joined.token_ids
+        else:
+            self.token_ids.extend(joined.token_ids)
+        self.places += [
+            (slot, place.moved(base)) for slot, place in zip(region.slots, joined.places, strict=True)
+        ]
         self.stops += [(mark, base + position, position > 0) for mark, position in joined.stops]
 
 
-def published_tokens(known: KnownDocument, token_ids: tuple[int, ...]) -> int:
-    """Return the length in tokens of the longest published prefix of a document that ``token_ids`` begin with."""
-    begun = [len(prefix.token_ids) for prefix in known.prefixes if _starts(token_ids, prefix.token_ids)]
-    return max(begun, default=0)
+@dataclass(frozen=True, slots=True)
+class PlacedDocuments:
+    """The documents of a prompt, and the longest published prefix that it begins with."""
+
+    spans: tuple[Span, ...] = ()
+    known: KnownPrefix | None = None
 
 
-def document_spans(
-    placed: PlacedPrompt, matches: Sequence[DocumentMatch], publisher_of: Callable[[str], str]
-) -> tuple[Span, ...]:
-    """Return the span of each document of ``placed``, in order; ``matches`` are the documents by slot.
+def published_prefix(
+    match: DocumentMatch, token_ids: tuple[int, ...], place: DocumentPlace
+) -> FramedPrefix | None:
+    """Return the longest published prefix of a document that ``token_ids`` begin with; the document is at ``place``.
 
     Example:
-        ``spans = document_spans(placed, contents.slots, rights.publisher)``
+        ``prefix = published_prefix(match, prompt_ids, DocumentPlace(12, 3786))``
     """
-    token_ids = tuple(placed.token_ids)
-    begun = {id(match.known): published_tokens(match.known, token_ids) for match in matches}
-    return tuple(
-        document_span(
-            match := matches[slot],
-            place,
-            begun[id(match.known)],
-            publisher_of(match.known.document.owner_scope),
-        )
-        for slot, place in placed.places
+    begun = [p for p in match.known.prefixes if _starts(token_ids, p, match.tokenized, place)]
+    return max(begun, key=lambda prefix: len(prefix.token_ids), default=None)
+
+
+def placed_documents(
+    token_ids: tuple[int, ...],
+    places: Sequence[tuple[int, DocumentPlace]],
+    matches: Sequence[DocumentMatch],
+    publisher_of: Callable[[str], str],
+) -> PlacedDocuments:
+    """Return the span of each document of a prompt, in order; ``matches`` are the documents by slot.
+
+    Example:
+        ``placed_documents(token_ids, placed.places, contents.slots, rights.publisher).spans``
+    """
+    prefixes: dict[int, FramedPrefix | None] = {}
+    for slot, place in places:
+        known = id(matches[slot].known)
+        if known not in prefixes:
+            prefixes[known] = published_prefix(matches[slot], token_ids, place)
+    spans = []
+    for slot, place in places:
+        match, prefix = matches[slot], prefixes[id(matches[slot].known)]
+        begun = 0 if prefix is None else len(prefix.token_ids)
+        spans.append(document_span(match, place, begun, publisher_of(match.known.document.owner_scope)))
+    found = [prefix for prefix in prefixes.values() if prefix is not None]
+    longest = max(found, key=lambda prefix: len(prefix.token_ids), default=None)
+    return PlacedDocuments(
+        tuple(spans), None if longest is None else KnownPrefix(len(longest.token_ids), longest.keys)
     )
 
 
@@ -60,7 +91,7 @@ def document_span(match: DocumentMatch, place: DocumentPlace, begun: int, publis
     """Return the span, in the document's own scope when the prompt starts with a published prefix of ``begun`` tokens.
 
     Example:
-        ``span = document_span(match, place, published_tokens(match.known, token_ids), "alice")``
+        ``span = document_span(match, place, len(prefix.token_ids), "alice")``
     """
     document = match.known.document
     own = begun > place.start
@@ -77,8 +108,20 @@ def document_span(match: DocumentMatch, place: DocumentPlace, begun: int, publis
     )
 
 
-def _starts(token_ids: tuple[int, ...], prefix: tuple[int, ...]) -> bool:
-    """Return whether ``token_ids`` start with ``prefix``. The last token is compared first: most prefixes of other
-    spellings differ there, and cost no copy."""
-    length = len(prefix)
-    return length <= len(token_ids) and token_ids[length - 1] == prefix[-1] and token_ids[:length] == prefix
+def _starts(
+    token_ids: tuple[int, ...], prefix: FramedPrefix, document: TokenizedDocument, place: DocumentPlace
+) -> bool:
+    """Return whether ``token_ids`` start with ``prefix``. The last token is compared first, then the first ones: most
+    other prefixes differ there, and cost no copy."""
+    wanted = prefix.token_ids
+    length = len(wanted)
+    if (
+        length > len(token_ids)
+        or token_ids[length - 1] != wanted[-1]
+        or token_ids[: min(_FEW, length)] != wanted[:_FEW]
+    ):
+        return False
+    own = place.own
+    if own is not None and own < length <= place.end:
+        return token_ids[:own] == wanted[:own] and prefix.ends_with(document, own, place.resume)
+    return token_ids[:length] == wanted

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kvproxy.core import Caller, Span
+from kvproxy.core import Caller
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.prompts.placed_prompt import PlacedPrompt, document_spans
+from kvproxy.documents.prompts.placed_prompt import PlacedDocuments, placed_documents
 from kvproxy.documents.tokens.encoding_budget import EncodingBudget
 from kvproxy.documents.tokens.escape import check_unicode
-from kvproxy.documents.tokens.token_join import DocumentPlace, TokenJoiner
+from kvproxy.documents.tokens.token_join import TokenJoiner
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import InvalidRequest
 
@@ -34,25 +34,29 @@ class TextPrompts:
 
     def place(
         self, text: str, caller: Caller, joiner: TokenJoiner, budget: EncodingBudget
-    ) -> tuple[tuple[int, ...], tuple[Span, ...]]:
-        """Return the tokens, and the span of the known document that the text starts with, if it does.
+    ) -> tuple[tuple[int, ...], PlacedDocuments]:
+        """Return the tokens, and the place of the known document that the text starts with, if it does.
 
         ``budget`` counts the encoded characters (modified). Raises InvalidRequest, and the errors of ``budget``.
 
         Example:
-            ``token_ids, spans = prompts.place(text, caller, joiner, EncodingBudget())``
+            ``token_ids, found = prompts.place(text, caller, joiner, EncodingBudget())``
         """
         body = check_unicode(text, "prompt").lstrip()
         match = self._library.find_at_front(body, caller)
+        scope = caller.scope if caller.retain else None
         begin = self._tokenizer.begin
         if match is None:
-            return (*begin, *joiner.encode([text], [], scope=caller.scope, budget=budget).token_ids), ()
+            return (
+                *begin,
+                *joiner.encode([text], [], scope=scope, budget=budget).token_ids,
+            ), PlacedDocuments()
         texts = [text[: len(text) - len(body)], body[len(match.tokenized.core) :]]
-        joined = joiner.encode(texts, [match.tokenized], scope=caller.scope, budget=budget)
+        joined = joiner.encode(texts, [match.tokenized], scope=scope, budget=budget)
         (place,) = joined.places
-        moved = DocumentPlace(len(begin) + place.start, len(begin) + place.end)
-        placed = PlacedPrompt([*begin, *joined.token_ids], [(0, moved)])
-        return tuple(placed.token_ids), document_spans(placed, [match], self._library.rights.publisher)
+        token_ids = (*begin, *joined.token_ids)
+        places = [(0, place.moved(len(begin)))]
+        return token_ids, placed_documents(token_ids, places, [match], self._library.rights.publisher)
 
     def checked_ids(self, ids: Sequence[int], param: str) -> tuple[int, ...]:
         """Return the ids if this tokenizer has all of them. Raises InvalidRequest."""

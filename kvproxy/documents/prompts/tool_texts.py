@@ -79,12 +79,14 @@ class ToolTexts:
         self._memo: OrderedDict[tuple[str, str], RenderedTools] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, tools: Sequence[Tool], scope: str) -> RenderedTools:
-        """Return the rendered tools of a scope.
+    def of(self, tools: Sequence[Tool], scope: str | None) -> RenderedTools:
+        """Return the rendered tools of a scope; None remembers nothing.
 
         Raises InvalidRequest for schemas nested too deeply, and for text that is no Unicode.
         """
         try:
+            if scope is None:
+                return self._render(tools)
             key = (scope, json.dumps([(tool.name, tool.description, tool.parameters) for tool in tools]))
             with self._lock:
                 if key in self._memo:

@@ -49,6 +49,15 @@ class DocumentPlace:
 
     start: int
     end: int
+    own: int | None = None
+    """From here to ``end`` they are the document's kept tokens, from its token ``resume`` on. None where its text was
+    encoded with the text around it."""
+    resume: int = 0
+
+    def moved(self, by: int) -> DocumentPlace:
+        """Return the same place in a sequence that has ``by`` more tokens in front."""
+        own = None if self.own is None else self.own + by
+        return DocumentPlace(self.start + by, self.end + by, own, self.resume)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +152,8 @@ class TokenJoiner:
                     base = len(tokens)
                     ends += [(mark, base + p) for (mark, _), p in zip(pending, decided, strict=True)]
                 start = len(tokens) + lead.start
-                tokens += lead.token_ids
-                tokens += document.token_ids[lead.resume : document.cut_token]
-                places.append(DocumentPlace(start, len(tokens)))
+                own = _extend(tokens, lead, document)
+                places.append(DocumentPlace(start, len(tokens), own, lead.resume))
                 before, pending = document.core[document.cut :], []
             pending += [(stop.mark, len(before) + stop.offset) for stop in marked.get(i, ())]
             before += after
@@ -247,7 +255,10 @@ class TokenJoiner:
     def _lead(
         self, before: str, document: TokenizedDocument, scope: str | None, budget: EncodingBudget
     ) -> _Lead | None:
-        key = (scope or "", before, document.key)
+        if scope is None:
+            budget.encode(len(before) + document.lead)
+            return self._find_lead(before, document)
+        key = (scope, before, document.key)
         with self._lock:
             if key in self._memo:
                 self._memo.move_to_end(key)
@@ -276,6 +287,18 @@ class TokenJoiner:
                 start = len(kept) if entry.character == 0 else len(tokenizer.encode_text(before))
                 return _Lead(kept, entry.token, min(start, len(kept)))
         return None
+
+
+def _extend(tokens: list[int], lead: _Lead, document: TokenizedDocument) -> int:
+    """Add ``lead`` and the document's kept tokens behind it to ``tokens`` (modified); return where these begin.
+
+    All of the document's tokens are added and the ends put right: a slice of them would be one more copy.
+    """
+    base = len(tokens)
+    tokens += document.token_ids
+    del tokens[base + document.cut_token :]
+    tokens[base : base + lead.resume] = lead.token_ids
+    return base + len(lead.token_ids)
 
 
 def _starts_composition(char: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 
-from kvproxy.core import PAGE_TOKENS, KeptPage
+from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix
 from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.eviction_policy import EvictionPolicy, GreedyDual
 from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
@@ -77,16 +77,19 @@ class KVCache:
         return self._evictor.spill_into(files, self.costs, failed=self.discard_if_absent, done=done)
 
     @contextmanager
-    def retain_match(self, token_ids: Sequence[int], scopes: Sequence[str]) -> Iterator[PrefixMatch]:
+    def retain_match(
+        self, token_ids: Sequence[int], scopes: Sequence[str], known: KnownPrefix | None = None
+    ) -> Iterator[PrefixMatch]:
         """Look up a prompt and retain the nodes that were found until the block ends.
 
         The last prompt token is never taken from the cache: its logits give the first new token. The match is empty
-        where retaining it would break a reservation: those pages are as good as evicted.
+        where retaining it would break a reservation: those pages are as good as evicted. ``known``: a published prefix
+        that the prompt begins with, whose page keys are not computed again.
 
         Example: ``with cache.retain_match(token_ids, ("public", "tenant:a")) as match: ...``
         """
         limit = len(token_ids) - 1
-        keys = self.index.keys(token_ids, scopes, limit)
+        keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
             found = self.index.match(token_ids, scopes, limit, keys)
             if not self._ledger.retain(found.nodes):
@@ -125,12 +128,14 @@ class KVCache:
         with self._lock:
             self._ledger.release(nodes)
 
-    def match(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> PrefixMatch:
+    def match(
+        self, token_ids: Sequence[int], scopes: Sequence[str], limit: int, known: KnownPrefix | None = None
+    ) -> PrefixMatch:
         """Return the longest prefix of ``token_ids[:limit]`` that ``scopes`` may read; nothing is retained.
 
         Example: ``cache.match(token_ids, ("public",), limit=len(token_ids) - 1)``
         """
-        keys = self.index.keys(token_ids, scopes, limit)
+        keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
             return self.index.match(token_ids, scopes, limit, keys)
 
@@ -157,8 +162,10 @@ class KVCache:
         with self._lock:
             self._ledger.unreserve(pages)
 
-    def take(self, after: int | None) -> int:
+    def take(self, after: int | None, *, whole: bool = False) -> int:
         """Take a reserved page, filled with zeros, evicting if none is free; its neighbour ``after`` where possible.
+
+        ``whole``: every position will be written before the page is read, so that zeros are not needed.
 
         Where it raises, the reservation stands; it raises MemoryError only if nothing was reserved.
         """
@@ -169,7 +176,7 @@ class KVCache:
                 break
             self._evictor.evict_one()
         try:
-            self.pool.clear(page)
+            (self.pool.overwrite if whole else self.pool.clear)(page)
         except BaseException:
             with self._lock:
                 self._ledger.undo_take(page)

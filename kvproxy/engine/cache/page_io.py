@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
 from typing import Protocol
 
 from kvproxy.core import owner_of, stored_key
 from kvproxy.engine.cache.fair_threads import FairThreads
+from kvproxy.engine.cache.page_pool import PagePool
+from kvproxy.engine.cache.page_room import PageRoom
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.cache.spill_tier import SpillTier
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 _THREADS = 2
-READ_AHEAD = 4
-"""Pages that may lie read in memory before the engine's thread has taken the first: beside the page budget."""
 
 
 class DurablePages(Protocol):
@@ -42,7 +41,7 @@ class DurablePages(Protocol):
         """
 
     def get(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
     ) -> Loaded | Missing | Rejected:
         """See ``PageStore.get``.
 
@@ -60,7 +59,7 @@ class PageRead:
     node: Node
     result: Loaded | Missing | Rejected
     seconds: float = field(default=0.0, compare=False)
-    """Duration of the reading alone, its checksum included."""
+    """Duration of the reading alone, its checksums and the writing to the pool's page included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +76,19 @@ class PageIO:
     def __init__(
         self,
         store: DurablePages | None,
+        pool: PagePool,
         done: Callable[[Callable[[], None]], None],
         spill: SpillTier | None = None,
-        page_bytes: int = 0,
     ) -> None:
         """Start the I/O threads.
 
-        With ``page_bytes`` pages are read into READ_AHEAD buffers that are kept: memory for each read would be taken
-        from a heap that never closes its gaps, beside the page budget.
-
-        Example: ``PageIO(store, engine.call, spill=None, page_bytes=pool.shape.bytes)``
+        Example: ``PageIO(store, cache.pool, engine.call, spill=None)``
         """
-        self._store = store
+        self._store, self._pool = store, pool
         self._done = done
         self._spill = spill
-        self._buffers: SimpleQueue[bytearray | None] = SimpleQueue()
-        for _ in range(READ_AHEAD):
-            self._buffers.put(bytearray(page_bytes) if page_bytes else None)
         self._closing = False
+        self._own = threading.local()
         self._threads = FairThreads(_THREADS, "kvproxy-pages")
 
     @property
@@ -106,39 +100,44 @@ class PageIO:
         """Return whether the durable store lists the node's page."""
         return self._store is not None and self._store.has(stored_key(node.key, node.scope))
 
-    def read(self, node: Node, then: Callable[[PageRead], None], tenant: str | None = None) -> None:
-        """Read a stored or spilled page; ``then`` runs on the engine's thread.
+    def read(
+        self, node: Node, page: int, then: Callable[[PageRead], None], tenant: str | None = None
+    ) -> None:
+        """Read a stored or spilled page into ``page`` of the pool; ``then`` runs on the engine's thread.
 
-        The payload is overwritten by another page once ``then`` has returned. A tenant's reads begin in the order
-        asked, in turn with other tenants'.
+        The caller holds the page until then, and nobody reads it; without Loaded its content is undefined. A tenant's
+        reads begin in the order asked, in turn with other tenants'.
 
-        Example: ``io.read(node, admission.page_read, tenant="tenant:a")``
+        Example: ``io.read(node, cache.take(None, whole=node.full), loads.page_read, tenant="tenant:a")``
         """
         read = self._reader(node)
 
         def work() -> None:
-            buffer = self._buffers.get()
             if self._closing:
-                # The engine takes no more results; the next read must not wait for this buffer.
-                self._buffers.put(buffer)
                 return
+            room = PageRoom(self._pool, page, len(node.token_ids), self._scratch())
             began = time.perf_counter()
             try:
-                result = read(buffer)
+                result = read(room)
+                if isinstance(result, Loaded) and result.payload:
+                    room.write(result.payload)
             except Exception as e:
                 result = Rejected(f"reading failed: {e}")
             seconds = time.perf_counter() - began
-            self._done(lambda: take(result, seconds, buffer))
-
-        def take(result: Loaded | Missing | Rejected, seconds: float, buffer: bytearray | None) -> None:
-            try:
-                then(PageRead(node, result, seconds))
-            finally:
-                self._buffers.put(buffer)
+            self._done(lambda: then(PageRead(node, result, seconds)))
 
         self._threads.submit(tenant, work)
 
-    def _reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
+    def _scratch(self) -> memoryview:
+        """Return this thread's memory for one layer of a page."""
+        kept: memoryview | None = getattr(self._own, "scratch", None)
+        if kept is None:
+            kept = self._own.scratch = memoryview(
+                bytearray(self._pool.shape.bytes // self._pool.shape.layers)
+            )
+        return kept
+
+    def _reader(self, node: Node) -> Callable[[LayerRoom], Loaded | Missing | Rejected]:
         if node.spilled and not node.stored:
             assert self._spill is not None
             return self._spill.reader(node)
@@ -172,5 +171,4 @@ class PageIO:
     def close(self) -> None:
         """Wait for the calls that have begun, and drop their results."""
         self._closing = True
-        self._buffers.put(None)
         self._threads.shutdown()

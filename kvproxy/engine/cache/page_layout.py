@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import torch
 
 
@@ -23,6 +24,8 @@ class PageLayout(Protocol):
 
     def write(self, kv: torch.Tensor, page: int, rows: torch.Tensor) -> None:
         """Write as many positions as ``rows`` has, contiguous as in :meth:`read`; the others keep their numbers.
+
+        ``kv`` may be some layers of the pool's tensor, and the caller any thread.
 
         Example: ``layout.write(pool.kv, page, rows)``
         """
@@ -49,7 +52,12 @@ class RowMajorLayout:
 
         Example: ``layout.write(pool.kv, page, rows)``
         """
-        kv[:, :, :, page, : rows.shape[-2]].copy_(rows)
+        target = kv[:, :, :, page, : rows.shape[-2]]
+        if target.device.type == "cpu":
+            # By numpy, in the calling thread alone: torch would start a team of threads beside the kernels'.
+            np.copyto(target.view(torch.uint8).numpy(), rows.view(torch.uint8).numpy())
+        else:
+            target.copy_(rows)
 
     def copy_prefix(self, kv: torch.Tensor, source: int, target: int, positions: int) -> None:
         """See ``PageLayout.copy_prefix``.

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from kvproxy.core import PAGE_TOKENS
+from kvproxy.core.page_form import ElementType, PageForm
 from kvproxy.engine.cache.page_layout import PageLayout, RowMajorLayout
 
 SCRATCH = 0
 """Page 0 is never handed out and never attended to: padding rows write to it."""
 ALIGNMENT = 64
 """Bytes of a line of the processor's cache: kernels read pages by whole lines."""
+
+_ELEMENTS: Mapping[torch.dtype, ElementType] = MappingProxyType(
+    {torch.bfloat16: "bfloat16", torch.float16: "float16", torch.float32: "float32"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,11 @@ class PageShape:
     def bytes(self) -> int:
         """Bytes of one page: K and V of all layers for PAGE_TOKENS positions."""
         return self.bytes_of(PAGE_TOKENS)
+
+    @property
+    def form(self) -> PageForm:
+        """The same shape, as stores and codecs know it, without torch."""
+        return PageForm(self.layers, self.kv_heads, self.head_dim, _ELEMENTS[self.dtype])
 
     def bytes_of(self, positions: int) -> int:
         """Return the bytes of the first ``positions`` positions of one page."""
@@ -110,6 +122,10 @@ class PagePool:
             self.kv[:, :, :, page].zero_()
         self._is_blank[page] = False
 
+    def overwrite(self, page: int) -> None:
+        """Take a page that was just allocated as it is, instead of :meth:`clear`: every position will be written."""
+        self._is_blank[page] = False
+
     def add_holder(self, page: int) -> None:
         """Count one more holder of a held page."""
         assert self.refs[page] > 0, "only a held page can get another holder"
@@ -172,6 +188,18 @@ class PagePool:
         used = PAGE_TOKENS if len(payload) == s.bytes else positions
         writable = bytearray(payload) if isinstance(payload, bytes) else payload
         self._layout.write(self.kv, page, self._rows_in(writable, used))
+
+    def write_layer(self, page: int, layer: int, rows: memoryview, positions: int) -> None:
+        """Write one layer of a page: the bytes of [2, kv_heads, positions, head_dim] in row-major order.
+
+        On any thread, while nobody reads that layer of the page: the layer is all that changes.
+
+        Example: ``pool.write_layer(page, 0, verified, positions=256)``
+        """
+        s = self.shape
+        flat = torch.frombuffer(rows, dtype=s.dtype)
+        one = flat.view(1, 2, s.kv_heads, positions, s.head_dim)
+        self._layout.write(self.kv[layer : layer + 1], page, one)
 
     def _rows_in(self, buffer: bytearray | memoryview, positions: int) -> torch.Tensor:
         """Return the positions whose bytes lie in ``buffer``, the same memory."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
-from kvproxy.core import PAGE_TOKENS, KeptPage
+from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix
 from kvproxy.engine.cache.page_key import page_key
 from kvproxy.engine.cache.siblings import Siblings
 
@@ -100,22 +101,37 @@ class PrefixIndex:
     def __iter__(self) -> Iterator[Node]:
         return iter(self._all)
 
-    def keys(self, token_ids: Sequence[int], scopes: Sequence[str], limit: int) -> list[bytes]:
+    def keys(
+        self,
+        token_ids: Sequence[int],
+        scopes: Sequence[str],
+        limit: int,
+        known: KnownPrefix | None = None,
+    ) -> list[bytes]:
         """Return the keys of the full pages of ``token_ids[:limit]``, to some way behind the last that there is.
 
         Hashing is most of a match's work, and this much of it needs no lock: a page that comes or goes meanwhile makes
-        the list longer or shorter than it need be.
+        the list longer or shorter than it need be. ``known``: what the tokens begin with; its keys are computed once.
 
         Example: ``index.keys(token_ids, ("public",), limit=len(token_ids) - 1)``
         """
-        keys: list[bytes] = []
-        key = self.root
-        for start in range(0, limit - limit % PAGE_TOKENS, PAGE_TOKENS):
+        end = limit - limit % PAGE_TOKENS
+        keys = [] if known is None else self._known_keys(token_ids, known)[: end // PAGE_TOKENS]
+        key = keys[-1] if keys else self.root
+        for start in range(len(keys) * PAGE_TOKENS, end, PAGE_TOKENS):
             if keys and len(keys) % _AHEAD == 0 and not any((scope, key) in self._full for scope in scopes):
                 break
             key = self._key_of(key, token_ids[start : start + PAGE_TOKENS])
             keys.append(key)
         return keys
+
+    def _known_keys(self, token_ids: Sequence[int], known: KnownPrefix) -> list[bytes]:
+        def chain() -> tuple[bytes, ...]:
+            starts = range(0, known.tokens - known.tokens % PAGE_TOKENS, PAGE_TOKENS)
+            pages = (token_ids[start : start + PAGE_TOKENS] for start in starts)
+            return tuple(accumulate(pages, self._key_of, initial=self.root))[1:]
+
+        return list(known.keys.of(self.root, chain))
 
     def match(
         self, token_ids: Sequence[int], scopes: Sequence[str], limit: int, keys: Sequence[bytes] | None = None

@@ -19,8 +19,7 @@ from typing import Protocol
 from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,12 @@ class SpillFiles(Protocol):
         """
 
     def get(
-        self, name: str, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self,
+        name: str,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        into: Buffer | LayerRoom | None = None,
     ) -> Loaded | Missing | Rejected:
         """See ``SpillFolder.get``.
 
@@ -168,9 +172,11 @@ class SpillTier:
         """Record that a node that has a copy has left memory again."""
         self._copies.move_to_end(node)
 
-    def reader(self, node: Node) -> Callable[[bytearray | None], Loaded | Missing | Rejected]:
-        """Return a function that reads the node's page, on any thread, into a buffer of a page's size if it is given
-        one."""
+    def reader(self, node: Node) -> Callable[[Buffer | LayerRoom | None], Loaded | Missing | Rejected]:
+        """Return a function that reads the node's page, on any thread; one that waits to be written comes as a payload.
+
+        Its argument is as ``into`` of ``SpillFolder.get``.
+        """
         copy = self._copies.get(node)
         if copy is None:
             return lambda into: Missing()

@@ -11,12 +11,12 @@ from functools import partial
 from kvproxy.core import PAGE_TOKENS, MissReason
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.cache.kv_cache import KVCache, pages_for
-from kvproxy.engine.cache.page_io import PageIO, PageRead
+from kvproxy.engine.cache.page_io import PageIO
+from kvproxy.engine.cache.page_loads import PageLoads
 from kvproxy.engine.cache.prefix_index import Node, PrefixMatch
-from kvproxy.engine.loop.isolation import isolated
+from kvproxy.engine.loop.isolation import last_error
 from kvproxy.engine.loop.sequence import Job, Phase, Sequence
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost, InvalidRequest, KVProxyError, Overloaded
-from kvproxy.store.page_results import Loaded, Missing
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +72,8 @@ class Admission:
     def __init__(self, cache: KVCache, io: PageIO, fail: Callable[[Sequence, KVProxyError], None]) -> None:
         """``fail`` ends a sequence if its stored pages are rejected after it was admitted."""
         self._cache = cache
-        self._io = io
         self._fail = fail
-        self._loads: dict[Sequence, int] = {}
+        self._loads = PageLoads[Sequence](cache, io, lambda seq, error: fail(seq, last_error(seq, error)))
 
     def try_admit(self, seq: Sequence, running: Iterable[Sequence]) -> bool:
         """Admit a WAITING sequence. False when pages are short: it keeps waiting.
@@ -88,7 +87,7 @@ class Admission:
         limit = seq.prefill_end - (1 if job.max_tokens or job.score_from is not None else 0)
         if job.score_from is not None:
             limit = min(limit, job.score_from)
-        match = cache.match(seq.tokens, job.readable, limit) if job.reuse else PrefixMatch((), 0)
+        match = cache.match(seq.tokens, job.readable, limit, job.known) if job.reuse else PrefixMatch((), 0)
         if match.tokens < seq.required:
             raise HitLost("the cached pages were evicted before admission", MissReason.NOT_RESIDENT)
         leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None
@@ -150,20 +149,27 @@ class Admission:
             self._attach(seq)
             return
         seq.phase = Phase.LOADING
-        self._loads[seq] = len(missing)
-        for node in missing:
-            self._io.read(node, partial(self._page_read, seq), seq.tenant)
+        self._loads.begin(seq, missing, partial(self._loaded, seq))
+
+    @property
+    def loading(self) -> list[int]:
+        """Pages of the pool that stored ones are being read into; they belong to no sequence."""
+        return self._loads.pages
 
     def leave(self, seq: Sequence) -> None:
         """Give back a sequence's pages and reservations, and end it. Idempotent."""
         self._cache.release(seq.matched)
         seq.matched = ()
+        for page in seq.pages[len(seq.chain) :] if seq.job.wipe else ():
+            self._cache.pool.clear(
+                page
+            )  # Pages of the chain are others' as well; it registers none of its own.
         self._cache.return_pages(seq.pages)
         seq.pages.clear()
         self._cache.unreserve(seq.reserved)
         seq.reserved = 0
         seq.following = None
-        self._loads.pop(seq, None)
+        self._loads.forget(seq)
         seq.phase = Phase.ENDED
 
     def _leader(self, seq: Sequence, matched: int, running: Iterable[Sequence]) -> Sequence | None:
@@ -183,48 +189,9 @@ class Admission:
             return True
         return leader.computed >= _shareable(leader.job, seq.job)
 
-    def _page_read(self, seq: Sequence, read: PageRead) -> None:
-        if seq.phase is Phase.LOADING:
-            with isolated(seq, self._fail):
-                self._take_page(seq, read)
-
-    def _take_page(self, seq: Sequence, read: PageRead) -> None:
-        node, result = read.node, read.result
-        if isinstance(result, Loaded):
-            self._cache.costs.loaded(read.seconds)
-        if isinstance(result, Loaded) and node.page is None:
-            page = self._cache.take(None)
-            seq.reserved -= 1  # If the page is rejected, _loaded reserves anew.
-            try:
-                self._cache.pool.write(page, result.payload, len(node.token_ids))
-            except BaseException as e:
-                self._cache.return_pages([page])
-                if not isinstance(e, ValueError):
-                    raise
-                self._reject(node, str(e))
-            else:
-                # The page now belongs to the node; the sequence's share of it is counted at _attach.
-                self._cache.attach_loaded(node, page)
-        elif not isinstance(result, Loaded):
-            self._reject(node, "it is missing" if isinstance(result, Missing) else result.reason)
-        self._loads[seq] -= 1
-        if self._loads[seq] == 0:
-            del self._loads[seq]
-            seq.load_s = time.perf_counter() - seq.admitted_at
-            self._loaded(seq)
-
-    def _reject(self, node: Node, reason: str) -> None:
-        logger.warning(
-            "stored page %s (tokens %d-%d) is not used and will be computed again: %s",
-            node.key.hex()[:16],
-            node.index * PAGE_TOKENS,
-            node.index * PAGE_TOKENS + len(node.token_ids),
-            reason,
-        )
-        self._cache.discard_if_absent(node)
-
     def _loaded(self, seq: Sequence) -> None:
         """Cut the match at the first page that did not arrive, once all reads have ended."""
+        seq.load_s = time.perf_counter() - seq.admitted_at
         good: list[Node] = []
         for node in seq.matched:
             if node.page is None:

@@ -76,7 +76,7 @@ class Engine:
         self._allowance = allowance
         self._inbox = Inbox()
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
-        self.io = PageIO(store, self._inbox.put, self.spill, cache.pool.shape.bytes)
+        self.io = PageIO(store, cache.pool, self._inbox.put, self.spill)
         self._admission = Admission(cache, self.io, self._end)
         self._results = TileResults(cache, PageWriter(cache, self.io), self._end)
         self._running: list[Sequence] = []
@@ -196,7 +196,7 @@ class Engine:
 
         Engine thread only: use ``call(engine.check)``.
         """
-        return self.cache.check([s.pages for s in self._running])
+        return self.cache.check([*(s.pages for s in self._running), self._admission.loading])
 
     def _loop(self) -> None:
         while not self._stopping:

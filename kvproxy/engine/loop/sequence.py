@@ -12,7 +12,7 @@ from math import inf
 import torch
 
 from kvproxy.backends.base import PlacesClaim
-from kvproxy.core import PAGE_TOKENS, Sampling
+from kvproxy.core import PAGE_TOKENS, KnownPrefix, Sampling
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.decode.detokenizer import Detokenizer
@@ -66,6 +66,8 @@ class Job:
     """False registers no page for other requests."""
     keep_until: int | None = None
     """End of the positions that are registered for other requests; None registers all, 0 none."""
+    wipe: bool = False
+    """True overwrites its own pages with zeros before it gives them back."""
     persist: bool = False
     """True: finish only when every page is in the store."""
     owner: str | None = None
@@ -86,6 +88,8 @@ class Job:
     want of pages."""
     predicted: tuple[int, ...] | None = None
     """The client's prediction of the answer, as a source of drafts; None without one."""
+    known: KnownPrefix | None = None
+    """The published prefix that ``token_ids`` begin with."""
 
     @property
     def registers_until(self) -> int | None:

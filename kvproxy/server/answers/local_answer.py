@@ -17,7 +17,8 @@ from kvproxy.charging.request_bill import Bill
 from kvproxy.core import ChatRequest, LeftOut
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
-from kvproxy.pipeline import Reply, Request
+from kvproxy.pipeline import Request
+from kvproxy.reply import Reply
 from kvproxy.server.answers.charged_answer import charged, preview_headers, settled_headers
 from kvproxy.server.answers.client_stream import SseStream, deadline
 from kvproxy.server.components import CALLER, COMPONENTS, REPLY, REQUEST_ID

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from kvproxy.core import Miss, format_nano
-from kvproxy.pipeline import Reply
+from kvproxy.reply import Reply
 from kvproxy.server.components import BILL, CALLER, COMPONENTS, ERROR_CODE, MODEL, REPLY, REQUEST_ID
 from kvproxy.server.middleware.metering import LEFT
 from kvproxy.wire.service.served_requests import KvRequest, Outcome

@@ -20,7 +20,9 @@ from kvproxy.wire.kv_documents.residency_bodies import KvPin, KvWarm
 async def pin_document(request: web.Request) -> web.StreamResponse:
     """Pin a version as a whole, or with ``partial`` as far as there is room."""
     partial = is_true(request, "partial")
-    return json_response(_pin(await _residency(request).pin(ref_of(request), request[CALLER], partial=partial)))
+    return json_response(
+        _pin(await _residency(request).pin(ref_of(request), request[CALLER], partial=partial))
+    )
 
 
 async def unpin_document(request: web.Request) -> web.StreamResponse:
@@ -54,7 +56,8 @@ def _pin(report: PinReport) -> KvPin:
         "room": report.room,
         "budget": report.budget,
         "framings": [
-            {"framing": f.framing, "asked": f.asked, "pinned": f.pinned, "limit": f.limit} for f in report.framings
+            {"framing": f.framing, "asked": f.asked, "pinned": f.pinned, "limit": f.limit}
+            for f in report.framings
         ],
     }
 

@@ -53,6 +53,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     with _about_input():
         body, items, chat = await _understood(request, incoming, ids)
         response = open_response(body, chat, ids, created=int(time.time()))
+        response["store"] = response["store"] and request[CALLER].retains(chat.cache)
         keeper = _Keeper(request, items) if response["store"] else None
         calls = CallItems(chat.tools)
         if chat.stream:

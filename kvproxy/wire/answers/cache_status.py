@@ -24,7 +24,7 @@ def early_status(decision: Decision | None) -> str:
     if not isinstance(decision, Miss):
         return PENDING
     key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
-    return f"kvproxy; fwd=miss{key}; detail={sf_string(decision.reason.value)}"
+    return f"kvproxy; fwd=miss{key}; detail={sf_string(_why(decision))}"
 
 
 def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
@@ -34,6 +34,8 @@ def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
     but it was not there when the request came. ``exact`` claims bit equality for the tokens taken from pages: the
     engine has shown at its start that pages give the bits of a prefill. Where it has not, nothing is claimed.
 
+    A miss reads ``detail="no-document; cause=timestamp"``, without a cause that was not known in time.
+
     Example: ``cache_status(hit, started, exact=True) == 'kvproxy; hit; key="handbook@3"; detail="tokens=512,exact"'``.
     """
     key = "" if decision.document is None else f"; key={sf_string(str(decision.document))}"
@@ -41,9 +43,15 @@ def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
         detail = f"tokens={started.cached_tokens}" + (",exact" if exact else "")
         outcome = "fwd=miss; collapsed" if started.collapsed else "hit"
     else:
-        detail = decision.reason.value
+        detail = _why(decision)
         outcome = "fwd=miss; collapsed" if started.collapsed else "fwd=miss"
     return f"kvproxy; {outcome}{key}; detail={sf_string(detail)}"
+
+
+def _why(miss: Miss) -> str:
+    """Return a miss's reason, with its cause where that is known and says more."""
+    told = miss.cause is not None and miss.cause.value != miss.reason.value
+    return f"{miss.reason.value}; cause={miss.cause.value}" if told and miss.cause else miss.reason.value
 
 
 def server_timing(durations_s: Mapping[str, float]) -> str:

@@ -36,11 +36,13 @@ class CacheBody(Strict):
     prompt_cache_options: CacheOptions | None = None
     prompt_cache_retention: HintText = Field(default=None, description="Accepted; see ttl.")
 
-    def hints(self) -> CacheHints:
+    def hints(self, *, retain: bool = True) -> CacheHints:
         """Return the hints. The salt in ``prompt_cache_options`` counts where the body itself has none."""
         options = self.prompt_cache_options
         salt = self.cache_salt or (options.cache_salt if options is not None else None)
-        return CacheHints(self.prompt_cache_key, salt, options is not None and options.mode == "explicit")
+        return CacheHints(
+            self.prompt_cache_key, salt, options is not None and options.mode == "explicit", retain
+        )
 
 
 class CacheControlled(Strict):

@@ -21,6 +21,9 @@ class ReadingPolicy:
     unreadable_history: Literal["note", "refuse"] = "note"
     """Images and other items that the model cannot read, before the last user message: ``note`` puts a short note to
     the model in their place."""
+    store_false: Literal["response", "nothing"] = "response"
+    """The meaning of ``store: false``. Agents send it with every request (Codex does) and live from the reuse of their
+    own prompts, so ``response`` is the default: what OpenAI means, which is the response alone."""
     client_metadata: tuple[str, ...] = ("x-anthropic-billing-header:*",)
     """Lines at the head of the system text that are for a client's own servers, and kept out of the prompt. ``*``
     stands for anything."""
@@ -39,6 +42,10 @@ class RequestReading:
 
     policy: ReadingPolicy = LENIENT
     left_out: list[LeftOut] = field(default_factory=list)
+
+    def retains(self, store: object) -> bool:
+        """Return whether a request with this ``store`` may leave anything behind."""
+        return store is not False or self.policy.store_false == "response"
 
     def leave_out(self, param: str, kind: str) -> None:
         """Record that the field at ``param`` is not honoured. ``kind`` is a word for it, never a client's text."""

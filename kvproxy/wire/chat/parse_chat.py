@@ -64,7 +64,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
         tool_choice=choice,
         parallel_tool_calls=not single,
         response_format=chat.answer_format(parse_response_format(chat.response_format), "response_format"),
-        cache=chat.hints(),
+        cache=chat.hints(retain=reading.retains(chat.store)),
         prediction=parse_prediction(chat.prediction),
         left_out=tuple(reading.left_out),
     )

@@ -124,7 +124,9 @@ CHAT: tuple[Field, ...] = (
     enforced("response_format", "structured output", whole=True),
     enforced("seed"),
     enforced("stop", "up to four texts"),
-    hint("store", "chat completions are not stored"),
+    hint(
+        "store", "chat completions are not stored; false: see `requests.store_false`, and docs/retention.md"
+    ),
     enforced("stream_options.include_usage"),
     hint("stream_options", "ignored where nothing is streamed"),
     hint("verbosity"),

@@ -115,7 +115,7 @@ RESPONSES: tuple[Field, ...] = (
     hint("reasoning.generate_summary", "deprecated form of summary"),
     hint("reasoning.context", "earlier reasoning is shown where the template shows it"),
     hint("reasoning.mode"),
-    enforced("store"),
+    enforced("store", "false: the response is not stored; see `requests.store_false`, and docs/retention.md"),
     hint("stream_options"),
     enforced("text"),
     enforced("text.format", "structured output", whole=True),

@@ -57,7 +57,7 @@ def to_chat(
         tool_choice=parse_choice(body.tool_choice, offered),
         parallel_tool_calls=body.parallel_tool_calls is not False,
         response_format=_answer_format(body),
-        cache=body.hints(),
+        cache=body.hints(retain=reading.retains(body.store)),
         left_out=tuple(reading.left_out),
     )
 

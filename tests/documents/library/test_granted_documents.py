@@ -112,7 +112,7 @@ def test_no_index_that_is_consulted_holds_a_text_that_the_caller_may_not_find(
     starting = TextPrefixes.starting
 
     def spy(index: TextPrefixes[Any], text: str) -> Iterator[tuple[Any, ...]]:
-        compared.append(index._keys)
+        compared.append(list(index))
         return starting(index, text)
 
     monkeypatch.setattr(TextPrefixes, "starting", spy)

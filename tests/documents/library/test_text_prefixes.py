@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from kvproxy.core import Caller, DocumentRef
+from kvproxy.core.common_prefix import common_prefix
 from kvproxy.documents.library.known_document import DocumentMatch
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.text_prefixes import TextPrefixes
@@ -21,7 +22,7 @@ def test_lookups_equal_a_scan_of_all_texts() -> None:
     source = random.Random(3)
     index: TextPrefixes[str] = TextPrefixes()
     stored: set[str] = set()
-    for _ in range(4000):
+    for step in range(4000):
         key = "".join(source.choices("ab", k=source.randrange(1, 9))) * source.choice([1, 1, 20])
         if source.random() < 0.4:
             index.put(key, ())
@@ -33,6 +34,13 @@ def test_lookups_equal_a_scan_of_all_texts() -> None:
         expected = sorted((k for k in stored if text.startswith(k)), key=len, reverse=True)
         assert list(index.starting(text)) == [(k,) for k in expected]
         assert len(index) == len(stored)
+        near, most = index.nearest(text), max((common_prefix(k, text) for k in stored), default=0)
+        assert (near.common if near else 0) == most
+        if near is not None:
+            assert near.values == (near.key,) and common_prefix(near.key, text) == most
+            assert text[:most] not in stored or near.key == text[:most], "a whole key comes first"
+        if step % 50 == 0:
+            assert index.check() == [] and set(index) == stored
 
 
 def test_a_lookup_looks_at_few_of_many_that_begin_alike(monkeypatch: pytest.MonkeyPatch) -> None:

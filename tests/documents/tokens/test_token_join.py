@@ -124,17 +124,20 @@ def test_a_known_document_is_not_encoded_again(folder: Path, tokenizer: Tokenize
     assert tokens == tokenizer.encode_text("user\n" + document.core + "\n\nWhat?")
     assert counting.encoded < 2000 < len(document.core)
     assert tuple(tokens[mark.start : mark.end]) == document.token_ids[: document.cut_token]
+    again.encode(["user\n", "\n\nWhat?"], [document], scope="a")
     counting.encoded = 0
-    again.encode(["user\n", "\n\nWhy?"], [document])
+    again.encode(["user\n", "\n\nWhy?"], [document], scope="a")
     assert counting.encoded < 100, "what stands before it is remembered"
+    again.encode(["user\n", "\n\nWhy?"], [document])
+    assert counting.encoded > 100, "without a scope nothing is remembered, nor found"
 
 
 def test_the_memo_of_texts_before_documents_is_bounded(tokenizer: Tokenizer) -> None:
     joiner = TokenJoiner(tokenizer)
     document = joiner.tokenize(long(""))
     for i in range(joiner.MEMO_ENTRIES + 20):
-        joiner.encode([f"{i} ", ""], [document])
-    joiner.encode(["x" * (joiner.MEMO_CHARACTERS + 1), ""], [document])
+        joiner.encode([f"{i} ", ""], [document], scope="a")
+    joiner.encode(["x" * (joiner.MEMO_CHARACTERS + 1), ""], [document], scope="a")
     assert joiner.remembered == joiner.MEMO_ENTRIES
 
 

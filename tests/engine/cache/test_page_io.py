@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 
 from kvproxy.core import PUBLIC
-from kvproxy.engine.cache.page_io import READ_AHEAD, PageIO, PageRead, PageWritten
+from kvproxy.engine.cache.page_io import PageIO, PageRead, PageWritten
+from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node
-from kvproxy.store.page_file import Buffer
-from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 
 class Slow:
@@ -35,7 +36,7 @@ class Slow:
             raise self.error
 
     def get(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
     ) -> Loaded | Missing | Rejected:
         assert self.go.wait(60)
         if self.error is not None:
@@ -44,6 +45,10 @@ class Slow:
 
     def has(self, key: bytes) -> bool:
         return True
+
+
+def pool() -> PagePool:
+    return PagePool(PageShape(3, 1, 4, torch.float32), 3, torch.device("cpu"))
 
 
 def node() -> Node:
@@ -59,10 +64,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def test_results_are_handed_over_and_never_run_on_an_io_thread() -> None:
     store, calls, read, written = Slow(), list[Callable[[], None]](), list[PageRead](), list[PageWritten]()
-    io = PageIO(store, calls.append)
+    io = PageIO(store, pool(), calls.append)
     page = node()
     store.go.set()
-    io.read(page, read.append)
+    io.read(page, 1, read.append)
     io.write(page, b"x", written.append)
     wait_until(lambda: len(calls) == 2)
     io.close()
@@ -75,9 +80,9 @@ def test_results_are_handed_over_and_never_run_on_an_io_thread() -> None:
 def test_errors_are_results() -> None:
     store, calls, read, written = Slow(), list[Callable[[], None]](), list[PageRead](), list[PageWritten]()
     store.error = OSError("no such luck")
-    io = PageIO(store, calls.append)
+    io = PageIO(store, pool(), calls.append)
     store.go.set()
-    io.read(node(), read.append)
+    io.read(node(), 1, read.append)
     io.write(node(), b"x", written.append)
     wait_until(lambda: len(calls) == 2)
     io.close()
@@ -89,9 +94,9 @@ def test_errors_are_results() -> None:
 
 def test_closing_drops_what_has_not_begun_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     store, calls = Slow(), list[Callable[[], None]]()
-    io = PageIO(store, calls.append)
+    io = PageIO(store, pool(), calls.append)
     for _ in range(6):
-        io.read(node(), lambda r: None)
+        io.read(node(), 1, lambda r: None)
         io.write(node(), b"x", lambda w: None)
     closer = threading.Thread(target=io.close)
     with caplog.at_level(logging.DEBUG):
@@ -108,9 +113,9 @@ def test_closing_ends_however_many_reads_nobody_takes() -> None:
     for _ in range(20):
         store = Slow()
         store.go.set()
-        io = PageIO(store, lambda call: None)
+        io = PageIO(store, pool(), lambda call: None)
         for _ in range(60):
-            io.read(node(), lambda r: None)
+            io.read(node(), 1, lambda r: None)
         closer = threading.Thread(target=io.close, daemon=True)
         closer.start()
         closer.join(10)
@@ -136,53 +141,78 @@ def test_pages_of_two_scopes_are_two_pages_in_the_store() -> None:
             asked.append(key)
 
         def get(
-            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
         ) -> Loaded | Missing | Rejected:
             asked.append(key)
             return Missing()
 
-    io = PageIO(Asked(), lambda call: None)
+    io = PageIO(Asked(), pool(), lambda call: None)
     for scope in (PUBLIC, "tenant:a/documents", "tenant:b/documents"):
         page = replace(node(), scope=scope)
         io.has(page)
         io.write(page, b"x", lambda _: None)
-        io.read(page, lambda _: None)
+        io.read(page, 1, lambda _: None)
     wait_until(lambda: len(asked) == 9)
     io.close()
     assert len(asked) == 9 and asked.count(node().key) == 3 and len(set(asked)) == 3
 
 
 def test_without_a_store_nothing_is_stored() -> None:
-    io = PageIO(None, lambda call: None)
+    io = PageIO(None, pool(), lambda call: None)
     assert not io.has_store and not io.has(node())
     io.close()
 
 
-def test_no_more_is_read_than_there_are_buffers_until_the_first_is_taken() -> None:
-    buffers = list[int]()
+def test_layers_are_written_to_the_page_as_they_come_and_a_payload_as_a_whole() -> None:
+    pages = pool()
+    numbers = torch.arange(3 * 2 * 1 * 3 * 4, dtype=torch.float32).view(3, 2, 1, 3, 4).contiguous()
+    payload = numbers.view(torch.uint8).numpy().tobytes()
 
-    class Filling(Slow):
+    class Layers(Slow):
         def get(
-            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | None = None
+            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
         ) -> Loaded | Missing | Rejected:
-            assert isinstance(into, bytearray) and len(into) == 9
-            buffers.append(id(into))
-            return Loaded(memoryview(into))
+            assert not isinstance(into, bytes | bytearray | memoryview) and into is not None
+            if parent == b"whole":
+                return Loaded(memoryview(bytearray(payload)))
+            for layer in range(3):
+                size = len(payload) // 3
+                into.room(layer, size)[:] = payload[layer * size : (layer + 1) * size]
+                into.filled(layer)
+            return Loaded(memoryview(b""))
 
-    store, calls = Filling(), list[Callable[[], None]]()
-    io = PageIO(store, calls.append, None, 9)
-    read = list[PageRead]()
-    for _ in range(READ_AHEAD + 3):
-        io.read(node(), read.append)
-    wait_until(lambda: len(calls) == READ_AHEAD)
-    time.sleep(0.02)
-    assert len(calls) == READ_AHEAD
-    for number in range(READ_AHEAD + 3):
-        wait_until(lambda: bool(calls))
-        calls.pop(0)()
-        assert len(read) == number + 1
-    assert len(buffers) == READ_AHEAD + 3 and len(set(buffers)) == READ_AHEAD
+    calls, read = list[Callable[[], None]](), list[PageRead]()
+    io = PageIO(Layers(), pages, calls.append)
+    io.read(node(), 1, read.append)
+    io.read(replace(node(), parent_key=b"whole"), 2, read.append)
+    wait_until(lambda: len(calls) == 2)
     io.close()
+    for call in calls:
+        call()
+    assert all(isinstance(r.result, Loaded) for r in read)
+    assert pages.read(1, 3) == payload and pages.read(2, 3) == payload
+
+
+@pytest.mark.parametrize("layer", [0, 3])
+def test_a_layer_of_another_size_or_number_is_refused_and_nothing_is_written(layer: int) -> None:
+    pages = pool()
+
+    class Odd(Slow):
+        def get(
+            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
+        ) -> Loaded | Missing | Rejected:
+            assert not isinstance(into, bytes | bytearray | memoryview) and into is not None
+            into.room(layer, 96 if layer else 100)[:] = b"x" * 100
+            return Loaded(memoryview(b""))
+
+    calls, read = list[Callable[[], None]](), list[PageRead]()
+    io = PageIO(Odd(), pages, calls.append)
+    io.read(node(), 1, read.append)
+    wait_until(lambda: bool(calls))
+    io.close()
+    calls.pop()()
+    assert isinstance(read[0].result, Rejected) and "a page here has 96" in read[0].result.reason
+    assert not pages.kv.any()
 
 
 def test_one_tenants_reads_do_not_wait_behind_anothers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,11 +220,11 @@ def test_one_tenants_reads_do_not_wait_behind_anothers(monkeypatch: pytest.Monke
         "kvproxy.engine.cache.page_io._THREADS", 1
     )  # for an order that is told by the results
     store, calls, order = Slow(), list[Callable[[], None]](), list[str]()
-    io = PageIO(store, calls.append)
+    io = PageIO(store, pool(), calls.append)
     for _ in range(30):
-        io.read(node(), lambda read: order.append("a"), "a")
+        io.read(node(), 1, lambda read: order.append("a"), "a")
     for _ in range(3):
-        io.read(node(), lambda read: order.append("b"), "b")
+        io.read(node(), 1, lambda read: order.append("b"), "b")
     store.go.set()
     while len(order) < 33:
         wait_until(lambda: bool(calls))

@@ -48,7 +48,7 @@ class WriterHarness:
         self.cache = make_cache(4)
         self.store = SizesStore()
         self.calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self.io = PageIO(self.store, self.calls.put)
+        self.io = PageIO(self.store, self.cache.pool, self.calls.put)
         self.writer = PageWriter(self.cache, self.io)
         self.ended: list[Exception | None] = []
 

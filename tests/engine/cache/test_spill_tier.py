@@ -14,6 +14,7 @@ from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
 from kvproxy.engine.cache.spill_tier import PENDING, SpillTier
 from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded, Missing
 from kvproxy.store.spill_files import SpillFolder
 from tests.engine.harness import EngineHarness, HarnessMaker
@@ -214,7 +215,7 @@ def test_spilled_pages_come_back_bit_for_bit(
     any_model: TileModel, rigs: HarnessMaker, tmp_path: Path
 ) -> None:
     tokens = prompt(6, 700)
-    files = SpillFolder(tmp_path / "spill", max_size=2**30, fingerprint=any_model.fingerprint)
+    files = SpillFolder(tmp_path / "spill", max_size=2**30, packing=PagePacking(any_model.fingerprint))
     rig = rigs(any_model, spill=files)
     cold = rig.cold(tokens, max_tokens=0, score_from=640).logits
     rig.run(tokens[:650], max_tokens=0)
@@ -238,7 +239,7 @@ def test_a_damaged_spilled_page_is_a_miss(
     rigs: HarnessMaker, llama: TileModel, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokens = prompt(6, 700)
-    files = SpillFolder(tmp_path, max_size=2**30, fingerprint=llama.fingerprint)
+    files = SpillFolder(tmp_path, max_size=2**30, packing=PagePacking(llama.fingerprint))
     rig = rigs(llama, spill=files)
     rig.on_engine(lambda: rig.cache.costs.loaded(1e-9))
     cold = rig.cold(tokens).answer

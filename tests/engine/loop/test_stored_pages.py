@@ -75,12 +75,16 @@ class TestStore:
         tokens = prompt(1, 700)
         asked = (*tokens, *prompt(2, 30))
         model = make_model("llama", torch.bfloat16)
-        with PageStore(tmp_path, max_size=2**30, fingerprint=model.fingerprint) as store:
+        with PageStore(
+            tmp_path, max_size=2**30, fingerprint=model.fingerprint, form=model.page_shape.form
+        ) as store:
             rig = rigs(model, store=store)
             rig.run(tokens, max_tokens=0, persist=True)
             cold = rig.cold(asked).answer
             rig.close()
-        with PageStore(tmp_path, max_size=2**30, fingerprint=model.fingerprint) as store:
+        with PageStore(
+            tmp_path, max_size=2**30, fingerprint=model.fingerprint, form=model.page_shape.form
+        ) as store:
             rig = rigs(model, store=store)
             learn_pages(rig, tokens)
             hit = rig.run(asked, require_cached=700)
@@ -99,7 +103,9 @@ class TestStore:
     ) -> None:
         tokens = prompt(1, 700)
         asked = (*tokens, *prompt(2, 30))
-        with PageStore(tmp_path, max_size=2**30, fingerprint=llama.fingerprint) as store:
+        with PageStore(
+            tmp_path, max_size=2**30, fingerprint=llama.fingerprint, form=llama.page_shape.form
+        ) as store:
             rig = rigs(store=store)
             published = rig.run(tokens, max_tokens=0, persist=True)
             cold = rig.cold(asked).answer

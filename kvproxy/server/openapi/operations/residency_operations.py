@@ -84,7 +84,9 @@ RESIDENCY = (
             "of `progress` events, then `result` or `error`."
         ),
         parameters=(DOCUMENT_REF, Parameter("stream", "query", _SWITCH, "Send progress events.", "true")),
-        answers=(DocumentedAnswer(KvWarm, description="Tokens in memory before and after, loaded and computed."),),
+        answers=(
+            DocumentedAnswer(KvWarm, description="Tokens in memory before and after, loaded and computed."),
+        ),
         events=WarmEvent,
         errors=_COMPUTING,
     ),

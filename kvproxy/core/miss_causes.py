@@ -1,0 +1,48 @@
+"""`MissCause`: the difference that made a prompt miss, from a closed list. Metrics use it as a label."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class MissCause(StrEnum):
+    """The cause of a miss, one level below its reason. ``docs/misses.md`` says what to do about each."""
+
+    TIMESTAMP = "timestamp"
+    """A date or a time differs in front of text that is otherwise the same."""
+    UUID = "uuid"
+    """A random id differs: a uuid, a session id, a digest, a signed token."""
+    COUNTER = "counter"
+    """A number differs that counts something: a turn, an attempt, remaining tokens."""
+    TOOLS_ORDER = "tools-order"
+    """The same tools, or the same keys of a JSON object, stand in another order."""
+    WHITESPACE = "whitespace"
+    """Only white space or invisible characters differ: CR LF, a trailing space, a no-break space, a byte order mark."""
+    UNICODE_FORM = "unicode-form"
+    """Only the form of equal characters differs: composed and decomposed accents, curly and straight quotes."""
+    ROLE_OR_TEMPLATE = "role-or-template"
+    """The same text stands in another role or place, behind another preamble, or in another chat template."""
+    OTHER_VERSION = "other-version"
+    """The text is that of another version of a known document, or an edited copy of one."""
+    EVICTED = "evicted"
+    """The pages were kept once, and made room for others."""
+    EXPIRED = "expired"
+    """The document's time to live is over."""
+    REVOKED = "revoked"
+    """The publisher or the operator revoked the version."""
+    NOT_GRANTED = "not-granted"
+    """The caller's grant for the document has ended or is used up."""
+    BOUNDARY_MERGE = "boundary-merge"
+    """The texts agree, and the tokenizer joined the last characters of one with what follows."""
+    FINGERPRINT = "fingerprint"
+    """Pages belong to another model, tokenizer, precision or set of kernels."""
+    TOO_SHORT = "too-short"
+    """The common beginning is shorter than the least that a page needs."""
+    NO_DOCUMENT = "no-document"
+    """Nothing that begins in a similar way is known."""
+    QUARANTINED = "quarantined"
+    """An audit found that the document's kept pages differ from a prefill."""
+    ENGINE_FAILED = "engine-failed"
+    """The hit path failed before the first byte."""
+    UNKNOWN = "unknown"
+    """None of the others was recognised, or the comparison was not made."""

@@ -1,0 +1,219 @@
+"""`PagePacking`: from a page's numbers to its file, and back: cut by layer, K and V, compressed, sealed, verified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kvproxy.codecs.page_codec import CodecFault, PageCodec
+from kvproxy.core.page_form import PageForm
+from kvproxy.core.page_seal import PageSeal, SealBroken
+from kvproxy.store import page_file, page_record
+from kvproxy.store.page_file import PageFile
+from kvproxy.store.page_record import PageRecord, Torn
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class PackedPage:
+    """A page as its file will have it: the header, then the frames."""
+
+    record: PageRecord
+    buffers: tuple[bytes | memoryview, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A page that may be sound and cannot be read here: another engine's, codec's or key's. Its file stays."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PagePacking:
+    """The form of one engine's pages and what is done with them on their way to a file. Thread-safe.
+
+    Without ``form`` a payload of any size is one frame; codec and seal need a form.
+    """
+
+    fingerprint: str
+    form: PageForm | None = None
+    codec: PageCodec | None = None
+    seal: PageSeal | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a codec or a seal without a form: frames could not be told from one another. Raises ValueError."""
+        if self.form is None and (self.codec or self.seal):
+            raise ValueError("pages without a form can be neither compressed nor encrypted")
+
+    def pack(
+        self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Sequence[memoryview]
+    ) -> PackedPage:
+        """Return the page's file. Plain frames are views of ``payload``, not copies.
+
+        Raises ValueError for ids outside uint32, and for a payload that does not have the form's size.
+
+        Example: ``packing.pack(key, parent_key, token_ids, [memoryview(pool.read(page))])``
+        """
+        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids))]
+        if self.seal is not None:
+            frames = [self.seal.seal(key, i, frame) for i, frame in enumerate(frames)]
+        record = PageRecord(
+            self.fingerprint,
+            key,
+            parent,
+            tuple(token_ids),
+            frames=tuple(map(len, frames)),
+            digests=tuple(map(page_record.frame_digest, frames)),
+            codec="" if self.codec is None else self.codec.name,
+            sealed=self.seal is not None,
+        )
+        return PackedPage(record, (page_record.encode(record), *frames))
+
+    def _frames(self, payload: Sequence[memoryview], positions: int) -> Sequence[bytes | memoryview]:
+        if self.form is None:
+            return [payload[0] if len(payload) == 1 else b"".join(payload)]
+        size, whole = self.form.frame_bytes(positions), sum(map(len, payload))
+        if whole != self.form.payload_bytes(positions):
+            raise ValueError(
+                f"{positions} positions have {self.form.payload_bytes(positions)} bytes, not {whole}"
+            )
+        one = payload[0] if len(payload) == 1 else memoryview(b"".join(payload))
+        if self.codec is not None:
+            return self.codec.encode(one, positions)
+        return [one[i * size : (i + 1) * size] for i in range(self.form.frames)]
+
+    def mismatch(self, record: PageRecord, parent: bytes, token_ids: Sequence[int]) -> str | None:
+        """Return the reason why a record is not the page that was asked for, of this engine; None when it is.
+
+        Example: ``packing.mismatch(record, parent_key, token_ids)``
+        """
+        if record.fingerprint != self.fingerprint:
+            return f"fingerprint {record.fingerprint[:16]}, this engine is {self.fingerprint[:16]}"
+        if record.parent != parent:
+            return "it continues another page"
+        return None if record.token_ids == tuple(token_ids) else "it holds other token ids"
+
+    def read(
+        self, file: PageFile, record: PageRecord, into: Buffer | LayerRoom | None
+    ) -> Loaded | Torn | Unreadable:
+        """Read the frames of a file behind its record, verify each, and decode them into ``into``.
+
+        ``into``: a writable buffer, of which the front is used; a room for one layer after the other, which gets none
+        of a page without a form; or None for new memory. Layers before a torn one are in it: a page counts whole.
+
+        Example: ``packing.read(file, record, pool_page)``
+        """
+        if (refused := self._refusal(record)) is not None:
+            return refused
+        positions = len(record.token_ids)
+        plain = record.payload_bytes if self.form is None else self.form.payload_bytes(positions)
+        into = None if self.form is None and not isinstance(into, bytes | bytearray | memoryview) else into
+        if isinstance(into, bytes | bytearray | memoryview) or into is None:
+            target = memoryview(bytearray(plain)) if into is None else page_file.flat(into)[0]
+            if len(target) < plain:
+                return Unreadable(f"a payload of {plain} bytes, at most {len(target)} were expected")
+            torn = self._read_layers(file, record, _BufferRoom(target, plain // self._layers))
+            return torn or Loaded(target[:plain])
+        return self._read_layers(file, record, into) or Loaded(memoryview(b""))
+
+    @property
+    def _layers(self) -> int:
+        return 1 if self.form is None else self.form.layers
+
+    def _refusal(self, record: PageRecord) -> Torn | Unreadable | None:
+        """Return the reason why these frames cannot be read here, or must not be.
+
+        A page that is not encrypted is dropped where pages are: it would stay readable, and anybody could have made it.
+        """
+        codec = "" if self.codec is None else self.codec.name
+        if record.codec not in ("", codec):
+            return Unreadable(f"it is compressed by {record.codec}, which is not in use")
+        if record.sealed and self.seal is None:
+            return Unreadable("it is encrypted, and there is no key")
+        if self.seal is not None and not record.sealed:
+            return Torn("it is not encrypted, and the pages of this store are")
+        if self.form is None:
+            return None
+        positions = len(record.token_ids)
+        if len(record.frames) == 1 and record.version != page_record.VERSION:
+            frames: tuple[int, ...] = (self.form.payload_bytes(positions),)
+        else:
+            frames = (self.form.frame_bytes(positions),) * self.form.frames
+        encoded = record.codec or record.sealed
+        if len(frames) != len(record.frames) or not (encoded or frames == record.frames):
+            return Unreadable(f"{record.payload_bytes} bytes for {positions} positions, of another form")
+        return None
+
+    def _read_layers(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | Unreadable | None:
+        if self.form is None or len(record.frames) == 1:
+            return self._read_at_once(file, record, room)
+        size = self.form.frame_bytes(len(record.token_ids))
+        stored = memoryview(bytearray(max(record.frames))) if record.codec or record.sealed else None
+        for layer in range(self.form.layers):
+            target = room.room(layer, 2 * size)
+            torn: Torn | Unreadable | None
+            if stored is None:
+                torn = page_file.read_frames(file, record, 2 * layer, target)
+            else:
+                torn = self._unpack(file, record, 2 * layer, stored, target[:size]) or self._unpack(
+                    file, record, 2 * layer + 1, stored, target[size:]
+                )
+            if torn:
+                return torn
+            room.filled(layer)
+        return None
+
+    def _unpack(
+        self, file: PageFile, record: PageRecord, index: int, stored: memoryview, target: memoryview
+    ) -> Torn | Unreadable | None:
+        """Read one frame, open its seal and decode it into ``target``."""
+        frame = stored[: record.frames[index]]
+        if torn := page_file.read_frames(file, record, index, frame):
+            return torn
+        try:
+            if record.sealed:
+                assert self.seal is not None
+                frame = memoryview(self.seal.open(record.key, index, frame))
+            if record.codec:
+                assert self.codec is not None
+                self.codec.decode(frame, index, len(record.token_ids), target)
+            elif len(frame) != len(target):
+                return Torn(f"frame {index} has {len(frame)} bytes, not {len(target)}")
+            else:
+                target[:] = frame
+        except SealBroken as e:
+            return Unreadable(f"frame {index} was encrypted with another key: {e}")
+        except CodecFault as e:
+            return Torn(f"frame {index} cannot be decoded: {e}")
+        return None
+
+    def _read_at_once(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | None:
+        """Read a page of one frame: one without a form, or one in format 1, and hand it out by layers."""
+        whole = memoryview(bytearray(record.payload_bytes))
+        if torn := page_file.read_frames(file, record, 0, whole) if record.frames else None:
+            return torn
+        size = len(whole) // self._layers
+        for layer in range(self._layers):
+            room.room(layer, size)[:] = whole[layer * size : (layer + 1) * size]
+            room.filled(layer)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _BufferRoom:
+    """A `LayerRoom` in one buffer: layers beside each other."""
+
+    target: memoryview
+    layer_bytes: int
+
+    def room(self, layer: int, size: int) -> memoryview:
+        return self.target[layer * self.layer_bytes :][:size]
+
+    def filled(self, layer: int) -> None:
+        pass
+
+
+def rejected(result: Loaded | Torn | Unreadable) -> Loaded | Rejected:
+    """Return what a reader of pages is told."""
+    return result if isinstance(result, Loaded) else Rejected(result.reason)

@@ -1,0 +1,213 @@
+"""Hosts with a small engine, a store and a publisher of their own, between which files travel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from kvproxy.backends.embedded.local_backend import EmbeddedBackend
+from kvproxy.core import Caller, DocumentRef, Sampling
+from kvproxy.document_files.document_export import DocumentExporter
+from kvproxy.document_files.document_import import DocumentImporter, Imported, ImportWish
+from kvproxy.document_files.file_sections import END, HEAD_BYTES, MAGIC, parse_head, section_head
+from kvproxy.documents.library.document import Framing
+from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.prompts.compose import Composer
+from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.tokens.tokenizer import Tokenizer
+from kvproxy.engine.decode.detokenizer import Vocabulary
+from kvproxy.engine.forward.tile_model import TileModel, from_module
+from kvproxy.manifests.manifest import ManifestEngine, ManifestPolicy
+from kvproxy.manifests.trusted_hosts import TrustedHost, TrustedHosts
+from kvproxy.manifests.version_manifests import ManifestIssuer
+from kvproxy.publish import Publisher
+from kvproxy.receipts.host_keys import HostKeys
+from kvproxy.store.page_store import PageStore
+from kvproxy.store.page_transfer import PageTransfer
+from tests.documents.models import TEXTS, write_model
+from tests.engine.harness import EngineHarness, make_harness
+from tests.engine.tiny import in_turn, on_device
+
+ALICE, BOB = Caller("alice", "tenant:alice"), Caller("bob", "tenant:bob")
+TEXT = (TEXTS / "apache-2.0.txt").read_text(encoding="utf-8")[:3500].strip()
+OTHER = (TEXTS / "apache-2.0.txt").read_text(encoding="utf-8")[3600:5200].strip()
+FRAMINGS = (Framing("system"), Framing("user"))
+
+
+def small_model(name: str = "small", *, seed: int = 7) -> TileModel:
+    """A model with a vocabulary that takes the texts of these tests."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=2048,
+        num_hidden_layers=2,
+        max_position_embeddings=2048,
+        intermediate_size=100,
+        initializer_range=0.2,
+        hidden_size=48,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        head_dim=16,
+    )
+    module = LlamaForCausalLM(config).to(torch.bfloat16)
+    model = from_module(on_device(module), name)
+    in_turn(model)
+    return model
+
+
+class MemoryManifests:
+    """Kept manifests without a database."""
+
+    def __init__(self) -> None:
+        self.rows: dict[DocumentRef, str] = {}
+        self.puts = 0
+
+    def put_manifest(self, ref: DocumentRef, jws: str) -> None:
+        self.rows[ref] = jws
+        self.puts += 1
+
+    def manifest(self, ref: DocumentRef) -> str | None:
+        return self.rows.get(ref)
+
+
+@dataclass
+class Host:
+    """One host: all of it in memory but its store."""
+
+    name: str
+    folder: Path
+    model: TileModel
+    store: PageStore
+    rig: EngineHarness
+    local: EmbeddedBackend
+    library: Library
+    registry: Registry
+    publisher: Publisher
+    keys: HostKeys
+    kept: MemoryManifests
+    transfer: PageTransfer
+    exporter: DocumentExporter
+    composer: Composer
+
+    def importer(
+        self,
+        *trusted: TrustedHost,
+        share: float = 0.1,
+        seed: int = 1,
+        identity: Mapping[str, str] | None = None,
+    ) -> DocumentImporter:
+        return DocumentImporter(
+            publisher=self.publisher,
+            local=self.local,
+            transfer=self.transfer,
+            hosts=TrustedHosts(self.name, self.keys.jwks, trusted),
+            identity=self.model.identity if identity is None else identity,
+            share=share,
+            most_page=2**20,
+            max_text=100_000,
+            random=Random(seed),
+        )
+
+    async def publish(self, id: str = "handbook", text: str = TEXT, caller: Caller = ALICE) -> DocumentRef:
+        published = await self.publisher.publish(id, text, "private", caller)
+        return DocumentRef(id, published.info.version)
+
+    async def export(self, ref: DocumentRef, caller: Caller = ALICE) -> bytes:
+        exported = await self.exporter.open(ref, caller)
+        return b"".join([piece async for piece in exported.content])
+
+    async def take(
+        self,
+        file: bytes,
+        *trusted: TrustedHost,
+        wish: ImportWish | None = None,
+        caller: Caller = BOB,
+        **more: Any,
+    ) -> Imported:
+        wish = wish or ImportWish(visibility="private")
+        return await self.importer(*trusted, **more).take_in(chunks_of(file), wish, caller)
+
+    def trusting(self, *, name: str | None = None) -> TrustedHost:
+        """This host as another one trusts it."""
+        file = self.folder / "jwks.json"
+        import json
+
+        file.write_text(json.dumps(self.keys.jwks()))
+        return TrustedHost(name or self.name, file)
+
+
+@asynccontextmanager
+async def open_host(
+    folder: Path, name: str, model: TileModel, texts: Path, framings: tuple[Framing, ...] = FRAMINGS
+) -> AsyncIterator[Host]:
+    """A host on a folder; ``texts`` has its tokenizer and template. Every page is audited at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    keys, library, kept = HostKeys.open(folder), Library(), MemoryManifests()
+    composer = Composer(Tokenizer.load(texts), ChatTemplate.load(texts), library, framings)
+    store = PageStore(folder, max_size=2**26, fingerprint=model.fingerprint, form=model.page_shape.form)
+    rig = make_harness(model, Vocabulary(texts), pages=64, max_context=2048, store=store)
+    local = EmbeddedBackend(rig.engine, "tiny", store)
+    transfer = PageTransfer(store)
+    issuer = ManifestIssuer(
+        host=name,
+        keys=keys,
+        engine=ManifestEngine("tiny", model.fingerprint, dict(model.identity)),
+        pages=transfer,
+        policies=lambda known, _: ManifestPolicy(known.document.visibility, None, ""),
+    )
+    with Registry(folder / "documents.sqlite3") as registry:
+        publisher = Publisher(
+            composer=composer,
+            library=library,
+            registry=registry,
+            local=local,
+            issuer=issuer,
+            kept_manifests=kept,
+        )
+        exporter = DocumentExporter(publisher, local, transfer, keys)
+        try:
+            yield Host(
+                name, folder, model, store, rig, local, library, registry, publisher, keys, kept, transfer,
+                exporter, composer,
+            )  # fmt: skip
+            assert await local.check() == []
+        finally:
+            await asyncio.to_thread(rig.close)
+            faults = store.check()
+            store.close()
+        assert faults == []
+
+
+async def chunks_of(file: bytes, size: int = 1000) -> AsyncIterator[bytes]:
+    for at in range(0, len(file), size):
+        yield file[at : at + size]
+
+
+def sections(file: bytes) -> list[tuple[bytes, bytes]]:
+    """The sections of a sound file."""
+    found, at = [], len(MAGIC)
+    while at < len(file):
+        tag, length = parse_head(file[at : at + HEAD_BYTES])
+        at += HEAD_BYTES
+        found.append((tag, file[at : at + length]))
+        at += length
+    return found
+
+
+def joined(parts: list[tuple[bytes, bytes]]) -> bytes:
+    """A file of these sections, with a right digest at its end."""
+    from blake3 import blake3
+
+    body = MAGIC + b"".join(section_head(tag, len(c)) + c for tag, c in parts if tag != END)
+    return body + section_head(END, 32) + blake3(body).digest()
+
+
+__all__ = ["ALICE", "BOB", "Host", "Sampling", "replace", "write_model"]
