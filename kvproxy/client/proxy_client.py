@@ -12,7 +12,6 @@ import httpx
 from kvproxy.client.document_answer import DocumentAnswer, document_answer
 from kvproxy.client.document_path import document_path
 from kvproxy.client.market_calls import MarketCalls
-from kvproxy.client.residency_calls import ResidencyCalls
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
 from kvproxy.client.residency_calls import ResidencyCalls
 from kvproxy.client.sync_events import event_objects
