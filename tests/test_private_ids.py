@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import pytest
 
 from kvproxy.core import ChatRequest, DocumentPart, DocumentRef, Message, TextPart
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.library.registry import Registry
 from kvproxy.errors import DocumentNotFound, KVProxyError, PermissionDenied
 from kvproxy.exactness.verify import Verifier
-from tests.documents.library.test_registry import framing
-from tests.documents.test_registry_damage import make_old
+from tests.documents.registry.old_registry import OldRegistry
+from tests.documents.registry.own_registry import OwnRegistry
+from tests.documents.registry.test_old_registry_import import make_old
+from tests.documents.registry.test_registry import framing
 from tests.test_publish import ALICE, BOB, FRAMINGS, TEXT, Shop, folder
 
 __all__ = ["folder"]
@@ -209,21 +211,23 @@ async def test_an_own_private_version_comes_before_anothers_public_one(shop: Sho
 def test_a_store_of_an_older_version_is_imported(tmp_path: Path) -> None:
     """Private documents lay under ids of all publishers, and rows had no digests: both are made good in one step."""
     texts = {1: "one", 2: "two", 3: "three"}
-    with Registry(tmp_path / "new.sqlite") as new:
+    source = tmp_path / "new" / "documents.sqlite3"
+    with closing(OldRegistry(source)) as old:
         for version, text in texts.items():
             secret = Document("secret", version, text, etag_of(text), "private", ALICE.scope, 1)
             mixed = replace(secret, id="mixed", visibility="public" if version == 2 else "private")
-            new.publish(mixed, [framing("system", version)])
-            new.publish(secret, [framing("system", version)], pinned=version == 1)
-        new.quarantine(DocumentRef("secret", 2, ALICE.scope), "it differs")
-        new.delete([DocumentRef("secret", 3, ALICE.scope)])
-        new.publish(replace(secret, id="gone", visibility="public"), ())
-        new.delete([DocumentRef("gone", 3)])
-        wanted, pages = new.load(), new.page_owners()
-    path = tmp_path / "old" / "documents.sqlite3"
-    make_old(path, tmp_path / "new.sqlite")
+            old.publish(mixed, [framing("system", version)])
+            old.publish(secret, [framing("system", version)])
+        old.pin(DocumentRef("secret", 1, ALICE.scope))
+        old.quarantine(DocumentRef("secret", 2, ALICE.scope), "it differs")
+        old.delete(DocumentRef("secret", 3, ALICE.scope))
+        old.publish(replace(secret, id="gone", visibility="public"), ())
+        old.delete(DocumentRef("gone", 3))
+    make_old(tmp_path / "old" / "documents.sqlite3", source)
+    with OwnRegistry(source.parent) as registry:
+        wanted, pages = registry.load(), registry.page_owners()
     for _ in range(2):
-        with Registry(path) as registry:
+        with OwnRegistry(tmp_path / "old") as registry:
             assert registry.load() == wanted and registry.check() == [] and registry.page_owners() == pages
             assert registry.last_version("secret", ALICE.scope) == 3
             assert registry.last_version("secret", BOB.scope) == 0

@@ -13,7 +13,6 @@ from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import Caller, ChatRequest, DocumentRef, Kept, Message, PagesFound, TextPart, Visibility
 from kvproxy.documents.library.document import Document, Framing, etag_of
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import Registry
 from kvproxy.documents.prepared.preparation import SpellingPolicy
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
@@ -22,6 +21,7 @@ from kvproxy.errors import DocumentNotFound, DocumentRejected, Overloaded, Permi
 from kvproxy.publish import MARGIN, Publisher
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 from tests.documents.models import write_model
+from tests.documents.registry.own_registry import OwnRegistry
 
 ALICE, BOB = Caller("alice", "tenant:a"), Caller("bob", "tenant:b")
 FRAMINGS = (Framing("system"), Framing("user"), Framing("user", "You are S."))
@@ -43,7 +43,7 @@ class Shop:
     ) -> None:
         self.backend = FakeBackend(disk=disk, max_context=16_384)
         self.library = Library()
-        self.registry = Registry(state / "documents.sqlite")
+        self.registry = OwnRegistry(state)
         self.composer = Composer(Tokenizer.load(folder), ChatTemplate.load(folder), self.library, framings)
         self.publisher = Publisher(
             composer=self.composer,

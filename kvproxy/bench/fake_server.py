@@ -16,9 +16,9 @@ from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.bench.server_process import announce_to
 from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import Registry
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.registry.open_registry import registry_of_store
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
@@ -47,7 +47,7 @@ async def run(model_folder: Path, store: Path, announce_file: Path) -> None:
     misses = FakeMisses(local)
     drain = Drain(1.0)
     responses = ResponseStore(store / "responses", ttl_s=3600.0, max_size=2**24)
-    with Registry(store / "documents.sqlite3") as registry, responses:
+    with registry_of_store(store) as registry, responses:
         publisher = Publisher(composer=composer, library=library, registry=registry, local=local)
         await publisher.restore()
         components = Components(

@@ -15,7 +15,7 @@ from kvproxy.core import Kept, KeptPage, stored_key
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.document_files.page_sample import page_sample
 from kvproxy.documents.library.document import Document
-from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentRejected, Unavailable
 from kvproxy.runtime.run_to_completion import run_to_completion
 from kvproxy.store.page_results import Rejected

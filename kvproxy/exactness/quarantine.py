@@ -18,7 +18,8 @@ from kvproxy.backends.base import BadPage, LocalBackend
 from kvproxy.core import PAGE_TOKENS, DocumentRef
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.runtime.run_to_completion import run_to_completion

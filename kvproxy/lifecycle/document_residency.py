@@ -12,7 +12,8 @@ from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import FramedPrefix, series
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentRejected, PermissionDenied
 from kvproxy.lifecycle.residency_reports import FramingWarmth, WarmReport
 from kvproxy.publishing.document_locks import DocumentLocks

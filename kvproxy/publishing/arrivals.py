@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from kvproxy.documents.library.document import Document
-from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming
 
 
 class Arrival(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.registry.registry import Registry
 from kvproxy.errors import CannotFit
 from kvproxy.publishing.held_pins import HeldPins
 from kvproxy.publishing.holdings import DocumentHolding, Holdings

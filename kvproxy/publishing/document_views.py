@@ -11,7 +11,7 @@ from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
 from kvproxy.documents.library.known_document import KnownDocument, SpelledText
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentNotFound
 from kvproxy.publishing.holdings import Holdings
 

@@ -10,7 +10,7 @@ from functools import partial
 from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix
-from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import KVProxyError
 from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.holdings import DocumentHolding, Holdings

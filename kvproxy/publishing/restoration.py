@@ -12,9 +12,10 @@ from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import FramedPrefix
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import KeptFraming, Registry, RegistryEntry
 from kvproxy.documents.prepared.preparation import Preparation, Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_entry import KeptFraming, RegistryEntry
 from kvproxy.errors import KVProxyError, Retryable
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import Pins

@@ -12,8 +12,10 @@ from pathlib import Path
 from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.config import Config, ModelSettings, StoreSettings
-from kvproxy.documents.library.registry import Registry
+from kvproxy.database.database import Database
 from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.registry.open_registry import open_registry
+from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine import build
 from kvproxy.engine.decode.compiled_grammars import Grammars
@@ -88,8 +90,13 @@ async def open_model(settings: ModelSettings, folder: ModelFolder) -> AsyncItera
 
 
 @asynccontextmanager
-async def open_stores(config: Config, model: LoadedModel) -> AsyncIterator[OpenStores]:
-    """Open page store, spill folder, stored responses and registry; drop the pages of no document."""
+async def open_stores(config: Config, model: LoadedModel, database: Database) -> AsyncIterator[OpenStores]:
+    """Open page store, spill folder, stored responses, and the registry in ``database``; drop the pages of no
+    document.
+
+    Example:
+        ``async with open_stores(config, model, database) as stores: entries = stores.registry.load()``
+    """
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
         form = model.weights.page_shape.form
@@ -103,7 +110,7 @@ async def open_stores(config: Config, model: LoadedModel) -> AsyncIterator[OpenS
                 path / "responses", ttl_s=config.responses.ttl_s, max_size=config.responses.max_size
             )
         )
-        registry = life.enter_context(Registry(path / "documents.sqlite3"))
+        registry = await asyncio.to_thread(open_registry, database, path)
         await asyncio.to_thread(_assign_pages, pages, registry)
         yield OpenStores(pages, spill, responses, registry, path / "prepared.sqlite3")
 
@@ -186,9 +193,9 @@ def _assign_pages(pages: PageStore, registry: Registry) -> None:
     pages.assign(owners)
     if aside := registry.damage_reports():
         logger.warning(
-            "pages of no document are kept while a damaged registry lies beside %s (%s); remove that file when it "
-            "is not needed any more",
-            registry.path,
+            "pages of no document are kept while what was damaged lies in %s (%s); remove that folder when it is not "
+            "needed any more",
+            registry.folder,
             aside[0].partition(":")[0],
         )
     elif orphans := pages.collect(owners.keys()):

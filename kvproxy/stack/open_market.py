@@ -21,7 +21,6 @@ from kvproxy.charging.market_charging import MarketCharging, MarketDesks
 from kvproxy.charging.paid_requests import PaidRequests
 from kvproxy.config import Config
 from kvproxy.database.database import Database
-from kvproxy.database.migrate import migrate
 from kvproxy.granting.market_rights import MarketRights
 from kvproxy.ledger.bookings import Booking
 from kvproxy.ledger.ledger import Ledger
@@ -57,14 +56,13 @@ class OpenMarket:
 
 
 @asynccontextmanager
-async def open_market(config: Config, host: MarketHost) -> AsyncIterator[OpenMarket]:
-    """Migrate and open the database, and everything that lives in it.
+async def open_market(config: Config, host: MarketHost, database: Database) -> AsyncIterator[OpenMarket]:
+    """Open everything of the market that lives in a migrated database.
 
     Example:
-        ``async with open_market(config, host_of(config, fingerprint, max_context)) as market: ...``
+        ``async with open_market(config, host_of(config, fingerprint, max_context), database) as market: ...``
     """
     async with AsyncExitStack() as life:
-        database = life.enter_context(await asyncio.to_thread(_open_database, config))
         opened = await life.enter_async_context(_open_accounts(config, database))
         prices = await life.enter_async_context(open_prices(config, database))
         ledger = await life.enter_async_context(_open_ledger(config, database, opened.grants))
@@ -127,16 +125,6 @@ class _Signed:
             Receipts(database, keys, host=host.name, currency=currency, booked=ledger.booked),
             Quotes(database, keys, host=host.name),
         )
-
-
-def _open_database(config: Config) -> Database:
-    database = Database.open(config.database.url, config.store.path)
-    try:
-        migrate(database)
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def _open_accounts(config: Config, database: Database) -> AbstractAsyncContextManager[OpenAccounts]:

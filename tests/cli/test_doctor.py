@@ -28,7 +28,6 @@ from kvproxy.cli.store_findings import set_aside, store_findings
 from kvproxy.config import Config, load_config
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.library.registry import Registry
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.engine.models.footprint import Footprint, read_footprint
 from kvproxy.engine.models.host import Host
@@ -37,6 +36,7 @@ from kvproxy.store.disk import page_name
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.terminal.finding import Finding
+from tests.documents.registry.own_registry import OwnRegistry
 
 GIB = 2**30
 PAGE = bytes(range(32))
@@ -181,7 +181,7 @@ def stored(folder: Path) -> None:
     text = "the rules"
     with (
         PageStore(folder, max_size=2**24, fingerprint="f") as pages,
-        Registry(folder / "documents.sqlite3") as known,
+        OwnRegistry(folder) as known,
     ):
         pages.put(PAGE, b"", (1, 2), b"kv" * 5000)
         known.publish(Document("rules", 1, text, etag_of(text), "public", "tenant:a", 1), [])
@@ -217,7 +217,7 @@ def test_a_store_in_use_is_looked_at(tmp_path: Path) -> None:
     stored(tmp_path)
     with (
         PageStore(tmp_path, max_size=2**24, fingerprint="f") as pages,
-        Registry(tmp_path / "documents.sqlite3") as registry,
+        OwnRegistry(tmp_path) as registry,
         ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20) as responses,
     ):
         pages.put(bytes(32), b"", (1,), b"more")
@@ -249,7 +249,7 @@ def test_what_was_set_aside_is_named_until_it_is_removed(tmp_path: Path) -> None
         (tmp_path / index / "cache.db").write_bytes(b"")
     assert [f.what for f in store_findings(tmp_path) if f.level == "warn"] == ["index: the file is empty"] * 2
     flip(tmp_path / "documents.sqlite3", b"the rules")
-    with PageStore(tmp_path, max_size=2**24, fingerprint="f"), Registry(tmp_path / "documents.sqlite3"):
+    with PageStore(tmp_path, max_size=2**24, fingerprint="f"), OwnRegistry(tmp_path):
         ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20).close()
     (finding,) = [f for f in store_findings(tmp_path) if f.level != "ok"]
     assert (finding.level, finding.check) == ("warn", "set aside") and "then remove" in finding.advice

@@ -20,7 +20,6 @@ from kvproxy.document_files.document_import import DocumentImporter, Imported, I
 from kvproxy.document_files.file_sections import END, HEAD_BYTES, MAGIC, parse_head, section_head
 from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import Registry
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
@@ -34,6 +33,7 @@ from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.page_transfer import PageTransfer
 from tests.documents.models import TEXTS, write_model
+from tests.documents.registry.own_registry import OwnRegistry
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import in_turn, on_device
 
@@ -163,7 +163,7 @@ async def open_host(
         pages=transfer,
         policies=lambda known, _: ManifestPolicy(known.document.visibility, None, ""),
     )
-    with Registry(folder / "documents.sqlite3") as registry:
+    with OwnRegistry(folder) as registry:
         publisher = Publisher(
             composer=composer,
             library=library,

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from kvproxy.documents.library.registry import Registry
 from kvproxy.store.disk import page_name
 from kvproxy.store.page_store import PageStore
+from tests.documents.registry.own_registry import OwnRegistry
 
 Damage = Callable[[Path, Path], None]
 
@@ -45,7 +45,7 @@ DAMAGE: dict[Damage, tuple[int, str]] = {
 def damage_all(store: Path, sound: str) -> dict[str, str]:
     """Each damage to the document of its name. The key of the page it happened to, by document."""
     broken = {}
-    with Registry(store / "documents.sqlite3") as registry:
+    with OwnRegistry(store) as registry:
         pages = {e.document.id: [p.key for f in e.framings for p in f.kept.pages] for e in registry.load()}
     for damage, (index, _) in DAMAGE.items():
         keys = pages[damage.__name__]
@@ -59,6 +59,6 @@ def faults(store: Path) -> list[str]:
     """The faults that the store and the registry of a stopped proxy report."""
     with (
         PageStore(store, max_size=2**40, fingerprint="none") as pages,
-        Registry(store / "documents.sqlite3") as registry,
+        OwnRegistry(store) as registry,
     ):
         return pages.check() + registry.check()

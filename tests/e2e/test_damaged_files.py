@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.documents.library.registry import Registry
 from kvproxy.store.disk import page_name
+from tests.documents.registry.own_registry import OwnRegistry
 from tests.e2e.reader import MODEL, reader
 from tests.e2e.served import Served
 from tests.e2e.texts import document, in_system
@@ -26,7 +26,7 @@ def flip(path: Path, at: int) -> None:
 
 def damage(store: Path) -> None:
     """A text in the registry, a page of another document, and a record among the responses."""
-    with Registry(store / "documents.sqlite3") as registry:
+    with OwnRegistry(store) as registry:
         (entry,) = [e for e in registry.load() if e.document.id == "pages"]
         page = store / "pages" / page_name(entry.framings[0].kept.pages[0].key)
     flip(page, page.stat().st_size // 2)

@@ -16,7 +16,7 @@ from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.core import PUBLIC, Caller, DocumentRef, Prompt, Sampling, Span
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import Registry
+from kvproxy.documents.registry.registry import Registry
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel
 from kvproxy.events import Event, Finished
@@ -24,6 +24,7 @@ from kvproxy.exactness.audit import Auditor
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.holdings import Holdings
+from tests.documents.registry.own_registry import OwnRegistry
 from tests.engine.altered_page import alter_page
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import make_model, prompt, write_vocabulary
@@ -59,7 +60,7 @@ class Watch:
         )
         self.samples = AuditSamples(rate, most=2, source=random.Random(1))
         self.backend = EmbeddedBackend(self.rig.engine, "tiny", None, samples=self.samples)
-        self.registry = Registry(folder / "documents.sqlite3")
+        self.registry = OwnRegistry(folder)
         self.quarantine = Confined(self.backend, self.registry)
         self.auditor = Auditor(self.samples, self.backend, self.quarantine)
 

@@ -6,7 +6,6 @@ from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import Registry
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
@@ -14,6 +13,7 @@ from kvproxy.exactness.verify import Verifier
 from kvproxy.publish import Publisher
 from tests.documents.conversation import ALICE, BOB
 from tests.documents.models import TEXTS, write_model
+from tests.documents.registry.own_registry import OwnRegistry
 
 FRAMINGS = (Framing("system"), Framing("user"), Framing("user", "You are S."), Framing("text"))
 
@@ -23,7 +23,7 @@ async def test_each_framing_is_found_where_it_was_published(tmp_path: Path) -> N
     library = Library()
     composer = Composer(Tokenizer.load(folder), ChatTemplate.load(folder), library, FRAMINGS)
     backend = FakeBackend(max_context=16_384)
-    registry = Registry(tmp_path / "documents.sqlite")
+    registry = OwnRegistry(tmp_path)
     publisher = Publisher(
         composer=composer, library=library, registry=registry, local=backend, max_text=100_000
     )

@@ -10,7 +10,7 @@ from kvproxy.core import Caller, DocumentRef, Kept, KeptPage, Visibility
 from kvproxy.documents.library.document import Document, TokenizedDocument
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.publishing.document_views import SLICE, DocumentViews
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 

@@ -6,7 +6,7 @@ import pytest
 
 from kvproxy.backends.fake.fake_backend import FakeBackend
 from kvproxy.core import PUBLIC, DocumentRef
-from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import CannotFit
 from kvproxy.publishing.held_pins import HeldPins
 from kvproxy.publishing.holdings import DocumentHolding, Holdings

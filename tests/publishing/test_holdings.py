@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from kvproxy.core import DocumentRef, Kept, KeptPage
-from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvproxy.core import Kept, KeptPage
-from kvproxy.documents.library.registry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.publishing.holdings import DocumentHolding
 from kvproxy.publishing.pin_budget import PinAllowance, PinLimit, beginning, pages_of, plan_pins
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from kvproxy.core import Kept, KeptPage, Visibility, stored_key
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.library.registry import KeptFraming, Registry
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
+from tests.documents.registry.own_registry import OwnRegistry
 
 NAME = "documents.sqlite3"
 FINGERPRINT = "f"
@@ -76,7 +77,7 @@ class Worker:
         self.store = PageStore(folder, max_size=MAX_SIZE, fingerprint=FINGERPRINT)
         self.spill = SpillFolder(folder / "spill", max_size=2**24, packing=PagePacking(FINGERPRINT))
         say("begin", "open")
-        self.registry = Registry(folder / NAME)
+        self.registry = OwnRegistry(folder)
         owners = self.registry.page_owners()
         self.store.assign(owners)
         self.store.collect(owners.keys())

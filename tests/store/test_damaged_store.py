@@ -16,15 +16,16 @@ import pytest
 from kvproxy.cli.store_findings import store_findings
 from kvproxy.core import PUBLIC, Kept, KeptPage, documents_scope, stored_key
 from kvproxy.documents.library.document import Document, FramedPrefix, TokenizedDocument, etag_of
-from kvproxy.documents.library.registry import KeptFraming, Registry
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
+from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
 from kvproxy.store.stored_responses import ResponseStore
-from tests.documents.test_registry_damage import cuts, flips, holes
+from tests.documents.registry.own_registry import OwnRegistry
+from tests.documents.registry.test_old_registry_import import cuts, flips, holes
 
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "2"))
 """Number of places of each file that are damaged in each way; some hundreds take many minutes."""
@@ -76,7 +77,7 @@ class Opened:
         self.pages = life.enter_context(PageStore(folder, max_size=2**24, fingerprint="f"))
         self.spill = SpillFolder(folder / "spill", max_size=2**24, packing=PagePacking("f"))
         self.responses = life.enter_context(ResponseStore(folder / "responses", ttl_s=600, max_size=2**22))
-        self.registry = life.enter_context(Registry(folder / "documents.sqlite3"))
+        self.registry = life.enter_context(OwnRegistry(folder))
         owners = self.registry.page_owners()
         self.pages.assign(owners)
         if not self.registry.damage_reports():

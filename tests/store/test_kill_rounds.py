@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from kvproxy.documents.library.registry import Registry
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
-from tests.documents.test_registry_damage import make_old
+from tests.documents.registry.own_registry import OwnRegistry
+from tests.documents.registry.test_old_registry_import import make_old
 from tests.store.killed_worker import (
     FINGERPRINT,
     MAX_SIZE,
@@ -83,7 +83,7 @@ def check(folder: Path, story: Story) -> int:
     """Open the store as the next start does; the number of versions that are there."""
     with (
         PageStore(folder, max_size=MAX_SIZE, fingerprint=FINGERPRINT) as store,
-        Registry(folder / NAME) as registry,
+        OwnRegistry(folder) as registry,
     ):
         SpillFolder(folder / "spill", max_size=2**24, packing=PagePacking(FINGERPRINT))
         assert list((folder / "spill").iterdir()) == []

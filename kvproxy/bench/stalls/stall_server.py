@@ -18,10 +18,10 @@ from kvproxy.bench.stalls.loop_watch import LoopWatch
 from kvproxy.bench.stalls.stall_cases import text
 from kvproxy.documents.library.document import Document, Framing, etag_of
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.library.registry import Registry
 from kvproxy.documents.prepared.preparation import Preparation
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.registry.open_registry import registry_of_store
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.exactness.verify import Verifier
 from kvproxy.pipeline import Pipeline
@@ -70,7 +70,7 @@ async def run(model_folder: Path, store: Path, documents: int, announce_file: Pa
     drain, watch, metrics = Drain(1.0), LoopWatch(), Metrics()
     metrics.follow(lambda: Figures(len(local.running), 0, {}, library.quarantined, {}))
     responses = ResponseStore(store / "responses", ttl_s=3600.0, max_size=2**24)
-    with Registry(store / "documents.sqlite3") as registry, responses:
+    with registry_of_store(store) as registry, responses:
         publisher = Publisher(composer=composer, library=library, registry=registry, local=local)
         pipeline = Pipeline(
             composer=composer, local=local, misses=FakeMisses(local), default_max_tokens=64, metrics=metrics

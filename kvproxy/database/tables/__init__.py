@@ -3,6 +3,7 @@
 from kvproxy.database.tables import (
     account_tables,
     catalog_tables,
+    document_tables,
     ledger_tables,
     payment_tables,
     receipt_tables,
@@ -12,6 +13,7 @@ from kvproxy.database.tables import (
 __all__ = [
     "account_tables",
     "catalog_tables",
+    "document_tables",
     "ledger_tables",
     "payment_tables",
     "receipt_tables",

@@ -82,6 +82,18 @@ GRANT_USES = Table(
 )
 """The sums of what was read by each grant; written within the ledger's transactions."""
 
+DOCUMENT_QUOTAS = Table(
+    "document_quotas",
+    METADATA,
+    Column("tenant", Text, ForeignKey("tenants.id"), primary_key=True),
+    Column("versions", BigInteger),
+    Column("bytes", BigInteger),
+    Column("tokens", BigInteger),
+    CheckConstraint("versions >= 0 AND bytes >= 0 AND tokens >= 0", name="not_negative"),
+)
+"""The most that a tenant may have published at once, instead of the configuration's ``documents.quota``. Null: no
+limit."""
+
 ACCOUNT_CHANGES = Table(
     "account_changes",
     METADATA,

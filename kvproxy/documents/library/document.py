@@ -21,6 +21,10 @@ _REMEMBERED = 16
 """Comparisons of one prefix with its document's tokens that are remembered."""
 
 
+Origin = Literal["published", "learned", "imported"]
+"""The way in which a version came here: its publisher's call, by being sent often, or from an exported file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One version of a document."""
@@ -34,6 +38,9 @@ class Document:
     owner_scope: str
     created: int
     """Unix seconds."""
+    origin: Origin = "published"
+    expires: int | None = None
+    """Unix seconds from which it is not served any more; None: never."""
 
     @property
     def ref(self) -> DocumentRef:

@@ -15,9 +15,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from kvproxy.documents.library import registry_rows as rows
-from kvproxy.documents.library.registry_rows import Row, Table
-from kvproxy.documents.library.registry_salvage import RescuedRows, describe_loss, read_rows, salvage_rows
+from kvproxy.documents.registry import old_registry_rows as rows
+from kvproxy.documents.registry.old_registry_rows import Row, Table
+from kvproxy.documents.registry.old_registry_salvage import (
+    RescuedRows,
+    describe_loss,
+    read_rows,
+    salvage_rows,
+)
 from kvproxy.errors import SetupError
 from kvproxy.store.sqlite.sqlite_pages import read_wal
 from kvproxy.store.sqlite.sqlite_read_only import read_only

@@ -1,24 +1,32 @@
-"""Damage to the registry's files: the process starts, logs a line, and knows only texts that were published."""
+"""The registry's old file moves into the database: without loss, and of a damaged one only what was published."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from kvproxy.core import DocumentRef
-from kvproxy.documents.library import registry_rows
+from kvproxy.database.database import FILE_NAME
 from kvproxy.documents.library.document import Document, etag_of
-from kvproxy.documents.library.registry import Registry, RegistryEntry
-from kvproxy.documents.library.registry_rescue import faults
-from tests.documents.library.test_registry import framing
+from kvproxy.documents.registry import old_registry_rows as registry_rows
+from kvproxy.documents.registry.old_registry_rescue import faults
+from kvproxy.documents.registry.registry_entry import RegistryEntry
+from kvproxy.errors import SetupError
+from tests.documents.registry.old_registry import OldRegistry
+from tests.documents.registry.own_registry import OwnRegistry
+from tests.documents.registry.test_registry import framing
 
 NAME = "documents.sqlite3"
 PLACES = int(os.environ.get("KVPROXY_DAMAGED_PLACES", "5"))
@@ -53,16 +61,16 @@ DELETED = document("long", 2)
 def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A store that was closed, and one that was killed: its last changes are in the write-ahead log alone."""
     folder = tmp_path_factory.mktemp("stores")
-    registry = Registry(folder / "live" / NAME)
+    registry = OldRegistry(folder / "live" / NAME)
     for entry in ENTRIES.values():
         registry.publish(entry.document, entry.framings)
         if entry.document.id == "long":
             registry.close()
-            registry = Registry(folder / "live" / NAME)
+            registry = OldRegistry(folder / "live" / NAME)
     registry.publish(DELETED, [framing("system", 40)])
     registry.quarantine(DocumentRef("other", 1), "page 3 differs")
-    registry.pin(DocumentRef("short", 1), True)
-    registry.delete([DELETED.ref])
+    registry.pin(DocumentRef("short", 1))
+    registry.delete(DELETED.ref)
     shutil.copytree(folder / "live", folder / "killed")
     registry.close()
     assert (folder / "killed" / f"{NAME}-wal").stat().st_size > 50_000
@@ -91,7 +99,7 @@ def holes(content: bytes, count: int) -> Iterator[bytes]:
 
 
 def opened(folder: Path) -> tuple[dict[DocumentRef, RegistryEntry], list[str]]:
-    with Registry(folder / NAME) as registry:
+    with OwnRegistry(folder) as registry:
         return {e.document.ref: e for e in registry.load()}, registry.check()
 
 
@@ -152,7 +160,7 @@ def test_one_bit_of_a_text_costs_that_text_alone(
     at = content.index(text_of("other").encode()) + 100
     path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
     assert faults(path) == ["other@1: the text does not match its ETag"]
-    with Registry(path) as registry:
+    with OwnRegistry(path.parent) as registry:
         assert {e.document.ref: e for e in registry.load()} == {
             ref: entry for ref, entry in ENTRIES.items() if ref.id != "other"
         }
@@ -163,6 +171,7 @@ def test_one_bit_of_a_text_costs_that_text_alone(
     (aside,) = path.parent.glob("*.damaged-*")
     assert (aside / NAME).read_bytes()[at : at + 1] != content[at : at + 1]
     assert any("other@1 is not served" in fault for fault in faults(path))
+    assert not path.exists() and path.with_name(f"{NAME}.imported").exists()
 
 
 def test_one_bit_in_the_log_does_not_undo_later_transactions(stores: dict[str, Path], tmp_path: Path) -> None:
@@ -247,9 +256,13 @@ def test_a_registry_without_digests_is_imported(
         entries, told = opened(tmp_path)
     without = {ref: replace(entry, quarantined=None, pinned=False) for ref, entry in ENTRIES.items()}
     assert entries == (ENTRIES if later else without) and told == [] and caplog.records == []
-    with Registry(tmp_path / NAME) as registry:
+    with OwnRegistry(tmp_path) as registry:
         assert registry.last_version("long") == 2
-    assert [p.name for p in tmp_path.iterdir()] == [NAME]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        f"{NAME}.imported",
+        FILE_NAME,
+        f"{FILE_NAME}.migrate.lock",
+    ]
 
 
 def test_a_damaged_registry_without_digests_is_imported_without_its_failing_rows(
@@ -307,7 +320,7 @@ def test_a_registry_of_before_granted_documents_is_migrated_without_losing_a_row
     with caplog.at_level(logging.WARNING):
         entries, told = opened(tmp_path)
     assert entries == ENTRIES and told == [] and caplog.records == []
-    with Registry(tmp_path / NAME) as registry:
+    with OwnRegistry(tmp_path) as registry:
         assert registry.last_version("long") == 2, "also the numbers of deleted versions"
         granted = replace(document("long"), version=3, visibility="granted")
         registry.publish(granted, [framing("system", 50)])
@@ -324,19 +337,61 @@ def test_a_damaged_registry_of_schema_2_keeps_its_sound_rows(stores: dict[str, P
     assert any("other@1 is not served" in line for line in told), told
 
 
-def test_each_publishers_loss_is_a_line_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with Registry(tmp_path / NAME) as registry:
-        for owner in ("tenant:a", "tenant:b", "tenant:c"):
-            registry.publish(replace(document("private"), owner_scope=owner), [framing()])
-    with closing(sqlite3.connect(tmp_path / NAME)) as db:
-        db.execute("UPDATE versions SET created = 7 WHERE owner_scope <> 'tenant:c'")
-        db.execute("UPDATE kept SET bytes = 7 WHERE id LIKE '%tenant:c'")
-        db.commit()
-    entries, _ = opened(tmp_path)
-    assert [(ref.owner, entry.framings) for ref, entry in entries.items()] == [("tenant:c", ())]
-    reason = "a column differs from the row as written"
-    assert [r.getMessage().partition(": ")[2] for r in caplog.records[1:]] == [
-        f"private@1 of tenant:a is not served: {reason}",
-        f"private@1 of tenant:b is not served: {reason}",
-        f"private@1 of tenant:c (system) is prefilled again: {reason}",
-    ]
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from kvproxy.documents.registry import old_registry_import as moved
+from tests.documents.registry.own_registry import OwnRegistry
+
+# Killed as the given one of the lines of this module runs: each write, its commit, the rename, and what is around them.
+wanted, file = int(sys.argv[2]), moved.__file__
+
+def count(frame, event, _):
+    global wanted
+    if frame.f_code.co_filename != file:
+        return None
+    wanted -= event == "line"
+    if wanted < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count
+
+sys.settrace(count)
+OwnRegistry(Path(sys.argv[1])).close()
+"""
+
+
+def test_killed_at_any_point_of_the_move_nothing_is_lost(stores: dict[str, Path], tmp_path: Path) -> None:
+    random = Random(15)
+    steps = [0, 4, *random.sample(range(5, 120), 6), *range(120, 160, 6)]
+    for number, step in enumerate(steps):
+        folder = shutil.copytree(stores["killed"], tmp_path / str(number))
+        ended = subprocess.run([sys.executable, "-c", KILLED_AT, str(folder), str(step)], check=False)
+        assert ended.returncode in (-signal.SIGKILL, 0)
+        entries, told = opened(folder)
+        assert entries == ENTRIES and told == [], step
+        with OwnRegistry(folder) as registry:
+            assert registry.last_version("long") == 2
+
+
+def test_a_restored_old_file_adds_what_is_missing(stores: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(stores["closed"], tmp_path / "store")
+    with OwnRegistry(tmp_path / "store") as registry:
+        registry.delete([DocumentRef("short", 1)])
+        registry.publish(document("long", 3), [])
+    shutil.copy2(stores["closed"] / NAME, tmp_path / "store" / NAME)
+    entries, told = opened(tmp_path / "store")
+    assert entries.keys() == {*ENTRIES, DocumentRef("long", 3)} and told == []
+    assert len(list((tmp_path / "store").glob(f"{NAME}.imported*"))) == 2
+
+
+def test_a_database_with_another_text_of_the_same_version_is_refused(
+    stores: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "store"
+    with OwnRegistry(folder) as registry:
+        text = "another text"
+        registry.publish(replace(document("long"), text=text, etag=etag_of(text)), [])
+    shutil.copy2(stores["closed"] / NAME, folder / NAME)
+    with pytest.raises(SetupError, match="long@1 already, with another text"):
+        OwnRegistry(folder)
+    assert (folder / NAME).exists()

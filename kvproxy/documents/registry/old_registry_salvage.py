@@ -7,8 +7,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kvproxy.documents.library import registry_rows as rows
-from kvproxy.documents.library.registry_rows import Row, Table, Value
+from kvproxy.documents.registry import old_registry_rows as rows
+from kvproxy.documents.registry.old_registry_rows import Row, Table, Value
 from kvproxy.store.sqlite.sqlite_pages import read_image
 from kvproxy.store.sqlite.sqlite_read_only import read_only
 from kvproxy.store.sqlite.sqlite_rows import table_rows
