@@ -29,7 +29,7 @@ struct Work {
     Encoding encoding;
     uint16_t* counts;
     SymbolTable* tables;
-    uint16_t* words;  // [elements]: filled from the end
+    uint16_t* room;  // [1 + elements] words, filled from the end; the first one is never kept
 };
 
 size_t lay_out_work(const FrameShape& shape, char* memory, Work* w) {
@@ -38,6 +38,7 @@ size_t lay_out_work(const FrameShape& shape, char* memory, Work* w) {
     e.shape = shape;
     e.channels = shape.heads * shape.dim;
     e.elements = kvp_shape_elements(shape);
+    e.upper = s.take<uint16_t>(e.elements);
     e.symbol = s.take<uint16_t>(e.elements);
     e.before = s.take<uint8_t>(e.elements);
     e.centre = s.take<uint8_t>(e.channels);
@@ -46,20 +47,24 @@ size_t lay_out_work(const FrameShape& shape, char* memory, Work* w) {
     e.bins = s.take<float>((int64_t)e.channels * BINS);
     w->counts = s.take<uint16_t>((int64_t)257 * shape.dim);
     w->tables = s.take<SymbolTable>(TABLES);
-    w->words = s.take<uint16_t>(e.elements);
+    w->room = s.take<uint16_t>(1 + e.elements);
     return s.used;
 }
 
-// Counts symbols by class and sign before; returns whether tables by that sign make the frame shorter.
+// Counts symbols by class and sign before, and puts the number of its table in the place of that sign; returns whether tables by that sign make the frame shorter.
 bool count_symbols(const Work& w) {
     const Encoding& e = w.encoding;
     memset((void*)w.tables, 0, sizeof(SymbolTable) * TABLES);
-    int64_t i = 0;
+    SymbolTable* tables = w.tables;
+    const uint16_t* symbol = e.symbol;
+    uint8_t* table = e.before;
     int dim = e.shape.dim;
     for (int h = 0; h < e.shape.heads; h++) {
-        for (int r = 0; r < e.shape.positions; r++) {
-            for (int c = h * dim; c < (h + 1) * dim; c++, i++) {
-                w.tables[2 * e.kind[c] + e.before[i]].count[e.symbol[i]]++;
+        const uint8_t* kind = e.kind + h * dim;
+        for (int r = 0; r < e.shape.positions; r++, symbol += dim, table += dim) {
+            for (int c = 0; c < dim; c++) {
+                table[c] = (uint8_t)(2 * kind[c] + table[c]);
+                tables[table[c]].count[symbol[c]]++;
             }
         }
     }
@@ -72,6 +77,7 @@ bool count_symbols(const Work& w) {
         together += table_bits(both);
     }
     if (apart < together) return true;
+    for (int64_t i = 0; i < e.elements; i++) e.before[i] >>= 1;
     for (int k = 0; k < CLASSES; k++) {
         for (int s = 0; s < SYMBOLS; s++) {
             uint32_t sum = w.tables[2 * k].count[s] + w.tables[2 * k + 1].count[s];
@@ -82,29 +88,29 @@ bool count_symbols(const Work& w) {
     return false;
 }
 
-// Returns how many words were written, to the end of `words`.
-int64_t encode_elements(const Work& w, bool by_sign, uint32_t* state) {
+// Returns how many words were written, to the end of their room.
+int64_t encode_elements(const Work& w, uint32_t* states) {
     const Encoding& e = w.encoding;
-    int dim = e.shape.dim, positions = e.shape.positions;
+    const SymbolTable* tables = w.tables;
+    const uint16_t* symbol = e.symbol;
+    const uint8_t* table = e.before;
+    uint16_t* const end = w.room + 1 + e.elements;
+    uint16_t* word = end;
+    uint32_t state[LANES];
     for (int i = 0; i < LANES; i++) state[i] = KVP_LEAST_STATE;
-    uint16_t* word = w.words + e.elements;
-    int64_t i = e.elements;
-    for (int h = e.shape.heads - 1; h >= 0; h--) {
-        for (int r = positions - 1; r >= 0; r--) {
-            for (int c = (h + 1) * dim - 1; c >= h * dim; c--) {
-                i--;
-                const SymbolTable& t = w.tables[by_sign ? 2 * e.kind[c] + e.before[i] : e.kind[c]];
-                uint32_t s = e.symbol[i], f = t.frequency[s], x = state[i % LANES];
-                if (x >= f << (32 - SCALE_BITS)) {
-                    *--word = (uint16_t)x;
-                    x >>= 16;
-                }
-                uint32_t whole = (uint32_t)((unsigned __int128)x * t.inverse[s] >> 43);
-                state[i % LANES] = (whole << SCALE_BITS) + (x - whole * f) + t.slot[s];
-            }
-        }
+    for (int64_t i = e.elements - 1; i >= 0; i--) {
+        const SymbolCode code = tables[table[i]].code[symbol[i]];
+        uint32_t x = state[i % LANES], f = code.frequency;
+        // Without a branch: which states give a word away is as random as the elements.
+        int full = x >= f << (32 - SCALE_BITS);
+        word[-1] = (uint16_t)x;
+        word -= full;
+        x >>= full * 16;
+        uint32_t whole = (uint32_t)((unsigned __int128)x * code.inverse >> 43);
+        state[i % LANES] = (whole << SCALE_BITS) + (x - whole * f) + code.slot;
     }
-    return w.words + e.elements - word;
+    memcpy(states, state, sizeof state);
+    return end - word;
 }
 
 uint8_t* write_nibbles(uint8_t* to, const uint8_t* from, int count) {
@@ -139,7 +145,7 @@ uint8_t* write_bits(const Encoding& e, const uint8_t* plain, uint8_t* to) {
     uint64_t held = 0;
     int bits = 0;
     for (int64_t i = 0; i < e.elements; i++) {
-        held |= (uint64_t)(upper_half(e, plain, i) & 127) << bits;
+        held |= (uint64_t)(e.upper[i] & 127) << bits;
         bits += LOW_BITS;
         if (bits >= 56) {
             memcpy(to, &held, 7);
@@ -158,8 +164,9 @@ uint8_t* write_bits(const Encoding& e, const uint8_t* plain, uint8_t* to) {
 // Bytes of the coded frame, or 0 where the plain one is no longer.
 int64_t encode_coded(Work& w, const uint8_t* plain, uint8_t* frame, int64_t plain_bytes) {
     Encoding& e = w.encoding;
-    find_centres(e, plain, w.counts);
-    find_symbols(e, plain);
+    take_upper(e, plain);
+    find_centres(e, w.counts);
+    find_symbols(e);
     find_classes(e);
     bool by_sign = count_symbols(w);
     int tables = by_sign ? (int)TABLES : (int)CLASSES;
@@ -170,13 +177,13 @@ int64_t encode_coded(Work& w, const uint8_t* plain, uint8_t* frame, int64_t plai
     }
     if (e.shape.element_bytes == 4) bytes += 2 * e.elements;
     uint32_t state[LANES];
-    int64_t words = encode_elements(w, by_sign, state);
+    int64_t words = encode_elements(w, state);
     if (bytes + 2 * words >= plain_bytes) return 0;
     uint8_t* to = write_channels(e, by_sign, frame);
     for (int i = 0; i < tables; i++) to = write_table(w.tables[i], to);
     to = write_bits(e, plain, to);
     memcpy(to, state, sizeof state);
-    memcpy(to + sizeof state, w.words + e.elements - words, 2 * (size_t)words);
+    memcpy(to + sizeof state, w.room + 1 + e.elements - words, 2 * (size_t)words);
     return to + sizeof state + 2 * words - frame;
 }
 

@@ -1,7 +1,7 @@
 // Sorting of channels into classes, each coded by tables of its own: k-means by code length.
 #pragma once
 
-enum { ROUNDS = 5, SPREADS = 512 };
+enum { ROUNDS = 3, SPREADS = 512 };
 
 // Bits of each bin's code in each class, from the counts of the class's channels.
 inline void code_lengths(const Encoding& e, float* lengths) {

@@ -37,7 +37,10 @@ static inline int decode_vectors(CodedFrame& f, void* out) {
                 if (words_at(&p, &end, tail, 16)) return -1;
                 __m256i x = state[0];
                 __m256i at = _mm256_add_epi32(_mm256_loadu_si256((const __m256i*)(place + c)), _mm256_and_si256(x, slots));
-                __m256i e = _mm256_i32gather_epi32((const int*)table, at, 4);
+                // As in decode_avx512.h: with a mask that the compiler does not know, gathers do not wait for one another.
+                __m256i lanes = _mm256_set1_epi32(-1);
+                __asm__("" : "+x"(lanes));
+                __m256i e = _mm256_mask_i32gather_epi32(_mm256_setzero_si256(), (const int*)table, at, lanes, 4);
                 x = _mm256_add_epi32(_mm256_mullo_epi32(_mm256_and_si256(e, slots), _mm256_srli_epi32(x, SCALE_BITS)),
                                      _mm256_and_si256(_mm256_srli_epi32(e, SCALE_BITS), slots));
                 __m256i short_ones = _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());

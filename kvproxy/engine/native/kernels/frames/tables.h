@@ -1,10 +1,15 @@
 // An encoder's tables: counts of symbols made into frequencies whose sum is SCALE, and their bytes in the frame.
 #pragma once
 
+struct SymbolCode {
+    uint64_t inverse;  // floor(x * inverse >> 43) is x / frequency for every x below 2^32
+    uint32_t frequency, slot;
+};
+
 struct SymbolTable {
     uint32_t count[SYMBOLS];
-    uint16_t frequency[SYMBOLS], slot[SYMBOLS];
-    uint64_t inverse[SYMBOLS];  // floor(x * inverse >> 43) is x / frequency for every x below 2^32
+    uint16_t frequency[SYMBOLS];
+    SymbolCode code[SYMBOLS];
     int first, used;            // the symbols in the frame: `used` of them from `first` on, around the end; 0: none
 };
 
@@ -37,14 +42,16 @@ inline void find_frequencies(SymbolTable& t) {
         t.frequency[s] = (uint16_t)(share < 1 ? 1 : share >= SCALE ? SCALE - 1 : share);
     }
     for (int s = 0; s < SYMBOLS; s++) sum += t.frequency[s];
-    // What rounding left over or took too much goes to and from the most frequent ones.
-    while (sum != SCALE) {
+    // What rounding left over goes to the most frequent one; what it took too much is taken back from the largest ones.
+    if (sum < SCALE) t.frequency[most] = (uint16_t)(t.frequency[most] + SCALE - sum);
+    for (int64_t over = sum - SCALE; over > 0;) {
         for (int s = 0; s < SYMBOLS; s++) {
             if (t.frequency[s] > t.frequency[most]) most = s;
         }
-        int step = sum < SCALE ? (int)(SCALE - sum) : -1;
-        t.frequency[most] = (uint16_t)(t.frequency[most] + step);
-        sum += step;
+        int64_t step = 1 + t.frequency[most] / 16;
+        step = step < over ? step : over;
+        t.frequency[most] = (uint16_t)(t.frequency[most] - step);
+        over -= step;
     }
     // The widest gap is left out: symbols lie around 0, from both ends.
     int gap = 0, longest = -1, run = 0;
@@ -59,8 +66,7 @@ inline void find_frequencies(SymbolTable& t) {
     t.used = SYMBOLS - longest;
     for (int i = 0, slot = 0; i < t.used; i++) {
         int s = (t.first + i) % SYMBOLS, f = t.frequency[s];
-        t.slot[s] = (uint16_t)slot;
-        if (f) t.inverse[s] = (((uint64_t)1 << 43) + (uint64_t)f - 1) / (uint64_t)f;
+        if (f) t.code[s] = {(((uint64_t)1 << 43) + (uint64_t)f - 1) / (uint64_t)f, (uint32_t)f, (uint32_t)slot};
         slot += f;
     }
 }
