@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kvproxy.codecs.page_codec import CodecFault, PageCodec
 from kvproxy.core.page_form import PageForm
-from kvproxy.core.page_seal import PageSeal, SealBroken
+from kvproxy.core.page_seal import TOKEN_IDS, PageSeal, SealBroken
 from kvproxy.store import page_file, page_record
 from kvproxy.store.page_file import PageFile
 from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Rejected
+
+NO_KEY = "it is encrypted, and there is no key for it in store.encryption_keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,13 @@ class PagePacking:
             self.fingerprint,
             key,
             parent,
-            tuple(token_ids),
+            () if self.seal else tuple(token_ids),
             frames=tuple(map(len, frames)),
             digests=tuple(map(page_record.frame_digest, frames)),
             codec="" if self.codec is None else self.codec.name,
             sealed=self.seal is not None,
+            sealed_ids=self._sealed_ids(key, token_ids),
+            sealed_positions=len(token_ids) if self.seal else 0,
         )
         return PackedPage(record, (page_record.encode(record), *frames))
 
@@ -92,7 +97,34 @@ class PagePacking:
             return f"fingerprint {record.fingerprint[:16]}, this engine is {self.fingerprint[:16]}"
         if record.parent != parent:
             return "it continues another page"
-        return None if record.token_ids == tuple(token_ids) else "it holds other token ids"
+        ids = self._token_ids(record)
+        if isinstance(ids, str):
+            return ids
+        return None if ids == tuple(token_ids) else "it holds other token ids"
+
+    def _sealed_ids(self, key: bytes, token_ids: Sequence[int]) -> bytes:
+        if self.seal is None:
+            return b""
+        try:
+            return self.seal.seal(key, TOKEN_IDS, page_record.pack_ids(token_ids))
+        except struct.error as e:
+            raise ValueError(f"a page record cannot hold this: {e}") from e
+
+    def _token_ids(self, record: PageRecord) -> tuple[int, ...] | str:
+        """Return a record's token ids, or the reason why they cannot be read."""
+        if not record.sealed:
+            return record.token_ids
+        if self.seal is None:
+            return NO_KEY
+        try:
+            ids = self.seal.open(record.key, TOKEN_IDS, record.sealed_ids)
+        except SealBroken as e:
+            return str(e)
+        return (
+            page_record.unpack_ids(ids)
+            if len(ids) == 4 * record.positions
+            else "its sealed token ids are none"
+        )
 
     def read(
         self, file: PageFile, record: PageRecord, into: Buffer | LayerRoom | None
@@ -106,7 +138,7 @@ class PagePacking:
         """
         if (refused := self._refusal(record)) is not None:
             return refused
-        positions = len(record.token_ids)
+        positions = record.positions
         plain = record.payload_bytes if self.form is None else self.form.payload_bytes(positions)
         into = None if self.form is None and not isinstance(into, bytes | bytearray | memoryview) else into
         if isinstance(into, bytes | bytearray | memoryview) or into is None:
@@ -130,12 +162,12 @@ class PagePacking:
         if record.codec not in ("", codec):
             return Unreadable(f"it is compressed by {record.codec}, which is not in use")
         if record.sealed and self.seal is None:
-            return Unreadable("it is encrypted, and there is no key")
+            return Unreadable(NO_KEY)
         if self.seal is not None and not record.sealed:
             return Torn("it is not encrypted, and the pages of this store are")
         if self.form is None:
             return None
-        positions = len(record.token_ids)
+        positions = record.positions
         if len(record.frames) == 1 and record.version != page_record.VERSION:
             frames: tuple[int, ...] = (self.form.payload_bytes(positions),)
         else:
@@ -148,7 +180,7 @@ class PagePacking:
     def _read_layers(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | Unreadable | None:
         if self.form is None or len(record.frames) == 1:
             return self._read_at_once(file, record, room)
-        size = self.form.frame_bytes(len(record.token_ids))
+        size = self.form.frame_bytes(record.positions)
         stored = memoryview(bytearray(max(record.frames))) if record.codec or record.sealed else None
         for layer in range(self.form.layers):
             target = room.room(layer, 2 * size)
@@ -177,13 +209,13 @@ class PagePacking:
                 frame = memoryview(self.seal.open(record.key, index, frame))
             if record.codec:
                 assert self.codec is not None
-                self.codec.decode(frame, index, len(record.token_ids), target)
+                self.codec.decode(frame, index, record.positions, target)
             elif len(frame) != len(target):
                 return Torn(f"frame {index} has {len(frame)} bytes, not {len(target)}")
             else:
                 target[:] = frame
         except SealBroken as e:
-            return Unreadable(f"frame {index} was encrypted with another key: {e}")
+            return Unreadable(f"frame {index}: {e}")
         except CodecFault as e:
             return Torn(f"frame {index} cannot be decoded: {e}")
         return None

@@ -199,6 +199,11 @@ class PageStore:
         """Return whether the index lists the page; only ``get`` says whether it is sound."""
         return key in self._sizes
 
+    def keys(self) -> Collection[bytes]:
+        """Return the keys of all pages at this moment."""
+        with self._write:
+            return tuple(self._sizes)
+
     def delete(self, keys: Iterable[bytes]) -> int:
         """Drop pages; return the number that there were. Raises Unavailable when the index cannot be written."""
         with self._write:
@@ -395,5 +400,5 @@ class PageStore:
 def _same(old: PageRecord | Torn, new: PageRecord) -> bool:
     """Return whether a sound file need not be written again. Encryption gives a page other bytes each time."""
     if isinstance(old, PageRecord) and old.sealed and new.sealed:
-        new = replace(new, frames=old.frames, digests=old.digests)
+        new = replace(new, frames=old.frames, digests=old.digests, sealed_ids=old.sealed_ids)
     return old == new
