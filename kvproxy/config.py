@@ -20,7 +20,7 @@ from kvproxy.errors import SetupError
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
-from kvproxy.settings.store_settings import EncryptionKeys, ObjectSettings
+from kvproxy.settings.store_settings import Compression, EncryptionKeys, ObjectSettings
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
@@ -158,6 +158,8 @@ class StoreSettings(_Section):
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
     """Bytes for pages of no published document that memory has no room for, until the next start; 0: none."""
+    compression: Compression = "off"
+    """Lossless compression of pages as they are written: off, auto, or a codec's name."""
     encryption_keys: EncryptionKeys = ()
     """Keys of pages in files and objects; none: they are not encrypted."""
     objects: ObjectSettings = ObjectSettings()

@@ -37,9 +37,7 @@ class FrameCodec:
         size = self._form.frame_bytes(positions)
         plain = np.frombuffer(payload, dtype=np.uint8)
         if len(plain) != size * self._form.frames:
-            raise ValueError(
-                f"{positions} positions have {size * self._form.frames} bytes, not {len(plain)}"
-            )
+            raise ValueError(f"{positions} positions have {size * self._form.frames} bytes, not {len(plain)}")
         coded = np.empty(self._most(positions), dtype=np.uint8)
         frames = []
         for index in range(self._form.frames):

@@ -24,6 +24,7 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
 from kvproxy.engine.models.source import ModelFolder
+from kvproxy.stack.open_compression import open_compression
 from kvproxy.store.last_engine import replace_last_engine
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_store import PageStore
@@ -100,8 +101,16 @@ async def open_stores(config: Config, model: LoadedModel, database: Database) ->
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
         form = model.weights.page_shape.form
+        compression = await asyncio.to_thread(open_compression, config.store, form)
         pages = life.enter_context(
-            PageStore(path, max_size=config.store.max_size, fingerprint=fingerprint, form=form)
+            PageStore(
+                path,
+                max_size=config.store.max_size,
+                fingerprint=fingerprint,
+                form=form,
+                codec=compression.codec,
+                compress=compression.choice.compress,
+            )
         )
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)

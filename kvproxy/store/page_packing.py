@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kvproxy.codecs.page_codec import CodecFault, PageCodec
@@ -43,6 +43,8 @@ class PagePacking:
     form: PageForm | None = None
     codec: PageCodec | None = None
     seal: PageSeal | None = None
+    compresses: Callable[[], bool] = lambda: True
+    """Whether ``codec`` encodes the next page that is packed. It decodes in any case."""
 
     def __post_init__(self) -> None:
         """Refuse a codec or a seal without a form: frames could not be told from one another. Raises ValueError."""
@@ -58,7 +60,8 @@ class PagePacking:
 
         Example: ``packing.pack(key, parent_key, token_ids, [memoryview(pool.read(page))])``
         """
-        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids))]
+        codec = self.codec if self.codec is not None and self.compresses() else None
+        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids), codec)]
         if self.seal is not None:
             frames = [self.seal.seal(key, i, frame) for i, frame in enumerate(frames)]
         record = PageRecord(
@@ -68,14 +71,16 @@ class PagePacking:
             () if self.seal else tuple(token_ids),
             frames=tuple(map(len, frames)),
             digests=tuple(map(page_record.frame_digest, frames)),
-            codec="" if self.codec is None else self.codec.name,
+            codec="" if codec is None else codec.name,
             sealed=self.seal is not None,
             sealed_ids=self._sealed_ids(key, token_ids),
             sealed_positions=len(token_ids) if self.seal else 0,
         )
         return PackedPage(record, (page_record.encode(record), *frames))
 
-    def _frames(self, payload: Sequence[memoryview], positions: int) -> Sequence[bytes | memoryview]:
+    def _frames(
+        self, payload: Sequence[memoryview], positions: int, codec: PageCodec | None
+    ) -> Sequence[bytes | memoryview]:
         if self.form is None:
             return [payload[0] if len(payload) == 1 else b"".join(payload)]
         size, whole = self.form.frame_bytes(positions), sum(map(len, payload))
@@ -84,8 +89,8 @@ class PagePacking:
                 f"{positions} positions have {self.form.payload_bytes(positions)} bytes, not {whole}"
             )
         one = payload[0] if len(payload) == 1 else memoryview(b"".join(payload))
-        if self.codec is not None:
-            return self.codec.encode(one, positions)
+        if codec is not None:
+            return codec.encode(one, positions)
         return [one[i * size : (i + 1) * size] for i in range(self.form.frames)]
 
     def mismatch(self, record: PageRecord, parent: bytes, token_ids: Sequence[int]) -> str | None:

@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO, FileIO
 from pathlib import Path
@@ -59,17 +59,22 @@ class PageStore:
         form: PageForm | None = None,
         codec: PageCodec | None = None,
         seal: PageSeal | None = None,
+        compress: Callable[[int, int], bool] = lambda used, size: True,
     ) -> None:
         """Open or create the store; ``max_size`` in bytes. Raises SetupError: not writable, or in use elsewhere.
 
         ``form``: that of the engine's pages, which are then stored in frames, and read a layer at a time; ``codec`` and
         ``seal`` encode what is put from now on, and need it. Pages that were put plain are still read with a codec.
 
+        ``compress``: whether the next page is encoded by ``codec``, from the bytes in use and ``max_size``.
+
         Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint, form=form)``
         """
-        self.packing = PagePacking(fingerprint, form, codec, seal)
         self._folder = folder / "pages"
         self._shares = PublisherShares(max_size)
+        self.packing = PagePacking(
+            fingerprint, form, codec, seal, lambda: compress(self._shares.used, max_size)
+        )
         self._sizes: Mapping[bytes, int] = self._shares.sizes
         check_own(folder)
         make_folder(folder)
