@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
+from kvproxy.settings.learning_settings import LearningSettings
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
@@ -245,6 +246,7 @@ class Config(_Section):
     billing: BillingSettings = BillingSettings()
     payments: PaymentSettings = PaymentSettings()
     documents: DocumentSettings = DocumentSettings()
+    learning: LearningSettings = LearningSettings()
     responses: ResponseSettings = ResponseSettings()
     upstreams: tuple[UpstreamSettings, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -88,6 +88,7 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         show_metrics=settings.metrics,
         metrics_key=settings.metrics_key,
         market=_market(stack),
+        learned=stack.learned,
     )
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller
 from kvproxy.exactness.verify import Verifier
+from kvproxy.learning.learned_texts import LearnedTexts
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.reply import Reply
@@ -58,6 +59,8 @@ class Components:
     """The key of ``/metrics``; None: a key with the permission for metrics, where there are keys."""
     market: Market | None = None
     """Accounts, prices, ledger and payments; None in a server without a database."""
+    learned: LearnedTexts | None = None
+    """Texts that were learned; None where nothing is."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()
     """Context managers that are entered in this order at start, and left in reverse at the end."""
 

@@ -35,6 +35,7 @@ from kvproxy.store.store_folder import (
     open_index,
     page_files,
 )
+from kvproxy.store.stored_pages import Tier
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,12 @@ class PageStore:
 
         Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint, form=form)``
         """
+<<<<<<< HEAD
+=======
+        self.packing = PagePacking(fingerprint, form, codec, seal)
+        self.loaded = 0
+        """Pages read so far, for figures: a lost count is no harm."""
+>>>>>>> main
         self._folder = folder / "pages"
         self._shares = PublisherShares(max_size)
         self.packing = PagePacking(
@@ -144,6 +151,7 @@ class PageStore:
                 return self._reject(key, fault, None, drop=False)
             result = self.packing.read(file, record, into)
             if isinstance(result, Loaded):
+                self.loaded += 1
                 return result
             return self._reject(key, result.reason, identity, drop=isinstance(result, Torn))
 
@@ -203,6 +211,10 @@ class PageStore:
     def has(self, key: bytes) -> bool:
         """Return whether the index lists the page; only ``get`` says whether it is sound."""
         return key in self._sizes
+
+    def tier(self, key: bytes) -> Tier | None:
+        """Return ``disk`` for a page that the index lists. Stores of several tiers answer with others too."""
+        return "disk" if self.has(key) else None
 
     def keys(self) -> Collection[bytes]:
         """Return the keys of all pages at this moment."""

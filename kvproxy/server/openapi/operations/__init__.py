@@ -8,6 +8,7 @@ from kvproxy.server.openapi.operations.anthropic_operations import ANTHROPIC
 from kvproxy.server.openapi.operations.catalog_operations import CATALOG
 from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
 from kvproxy.server.openapi.operations.grant_operations import GRANTS
+from kvproxy.server.openapi.operations.learned_operations import LEARNED_OPERATIONS
 from kvproxy.server.openapi.operations.ledger_operations import LEDGER
 from kvproxy.server.openapi.operations.openai_operations import OPENAI
 from kvproxy.server.openapi.operations.payment_operations import PAYMENTS
@@ -23,6 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ANTHROPIC,
     *TOKENS,
     *RESIDENCY,
+    *LEARNED_OPERATIONS,
     *DOCUMENTS,
     *GRANTS,
     *ACCOUNTS,
