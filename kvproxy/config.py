@@ -22,7 +22,7 @@ from kvproxy.settings.learning_settings import LearningSettings
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
-from kvproxy.settings.store_settings import EncryptionKeys, ObjectSettings
+from kvproxy.settings.store_settings import Compression, EncryptionKeys, ObjectSettings
 from kvproxy.settings.trusted_host_settings import TrustedHostSettings
 
 NAMED_OPENINGS = ("date", "time", "session", "env")
@@ -145,8 +145,8 @@ class StoreSettings(_Section):
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
     """Bytes for pages of no published document that memory has no room for, until the next start; 0: none."""
-    compression: str = "off"
-    """``off``, ``auto`` (where the disk is slow or room is scarce), or a codec's name: see ``kvproxy bench codec``."""
+    compression: Compression = "off"
+    """Lossless compression of pages as they are written: off, auto, or a codec's name."""
     encryption_keys: EncryptionKeys = ()
     """Keys of pages in files and objects; none: they are not encrypted."""
     objects: ObjectSettings = ObjectSettings()
