@@ -47,7 +47,7 @@ def open_pages(settings: StoreSettings, fingerprint: str, form: PageForm) -> Ite
         form=form,
         codec=codec_of(settings.compression, form),
         decoder=decoder_of(form),
-        compress=CompressionChoice(always=settings.compression != AUTO),
+        compress=CompressionChoice(always=settings.compression != AUTO or store is not None),
         seal=seal,
     ) as local:
         if store is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from kvproxy.codecs.compression_choice import (
     CompressionChoice,
     LoadingSpeeds,
     choose_compression,
     measure_loading,
 )
+
 from kvproxy.codecs.open_codec import CODECS, open_codec
 from kvproxy.core.page_form import PageForm
 
