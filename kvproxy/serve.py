@@ -89,6 +89,8 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         show_metrics=settings.metrics,
         metrics_key=settings.metrics_key,
         market=_market(stack),
+        learned=stack.learned,
+        reporter=stack.explaining.reporter,
     )
 
 

@@ -97,20 +97,34 @@ class Client(MarketCalls, ResidencyCalls, FileCalls):
             )
         return result
 
-    def documents(self) -> list[dict[str, Any]]:
+    def documents(self, *, learned: bool = False, tenant: str | None = None) -> list[dict[str, Any]]:
         """Return every document that this API key may read, all versions, as `document` has each.
 
+        ``learned``: only those that were learned from requests, of another ``tenant`` with an admin's key.
         Example: ``[d["id"] for d in client.documents()]``.
         """
-        data: list[dict[str, Any]] = self._json("GET", "/kv/v1/documents")["data"]
+        params = {"learned": "true"} | ({"tenant": tenant} if tenant is not None else {}) if learned else None
+        data: list[dict[str, Any]] = self._json("GET", "/kv/v1/documents", params=params)["data"]
         return data
+
+    def promote(
+        self, ref: str, document: str, *, visibility: str | None = None, tenant: str | None = None
+    ) -> dict[str, Any]:
+        """Publish a learned document under an id of its own; the learned one ends. Returns what `publish` does.
+
+        Example: ``client.promote("learned/0f3a1b2c4d5e", "handbook", visibility="public")``.
+        """
+        chosen = {"visibility": visibility, "tenant": tenant}
+        body = {"id": document} | {k: v for k, v in chosen.items() if v is not None}
+        return self._exchange("POST", f"{document_path(ref)}/promote", body=body)[0]
 
     def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
         """Return one version: ``ref`` is ``"handbook"`` for the current one, or ``"handbook@3"``.
 
         Its fields: ``id``, ``version``, ``current``, ``etag`` (sha256 of the text), ``visibility``, ``characters``,
         ``tokens``, ``created`` (Unix seconds), ``framings`` with their ``resident_tokens``, ``quarantined``,
-        ``pinned``, ``spellings``; and ``text`` where that is asked for.
+        ``pinned``, ``origin``, ``reads``, ``saved_tokens``, ``last_read``, ``spellings``; and ``text`` where that is
+        asked for.
         Example: ``client.document("handbook", text=True)["text"]``.
         """
         return self._json("GET", document_path(ref), params={"text": "true"} if text else None)

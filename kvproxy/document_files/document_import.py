@@ -27,10 +27,10 @@ from kvproxy.manifests.manifest import (
     ManifestFraming,
     ManifestSource,
     changed_identity,
+    manifest_sha256,
     token_ids_sha256,
 )
 from kvproxy.manifests.trusted_hosts import Jwks, TrustedHosts
-from kvproxy.manifests.version_manifests import manifest_sha256
 from kvproxy.publish import Publisher
 from kvproxy.store.page_record import HEADER_UNIT
 from kvproxy.store.page_transfer import MOST_HEADER, PageTransfer

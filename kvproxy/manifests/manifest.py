@@ -153,6 +153,11 @@ def token_ids_sha256(token_ids: Iterable[int]) -> str:
     return hashlib.sha256(array("I", token_ids).tobytes()).hexdigest()
 
 
+def manifest_sha256(jws: str) -> str:
+    """Return the digest by which an imported version names the manifest that it came with. 64 hex digits."""
+    return hashlib.sha256(jws.encode("ascii")).hexdigest()
+
+
 def changed_identity(theirs: Mapping[str, str], ours: Mapping[str, str]) -> Sequence[str]:
     """Return the names of the parts of the fingerprint that differ, in the order of the names.
 

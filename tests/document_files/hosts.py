@@ -243,7 +243,9 @@ def poisoned(exported: Exported, framing: int, index: int, *, frame: int = -1, c
     claims, parts = exported.claims, sections(exported.file)
     place = 2 + sum(len(f["pages"]) for f in claims["framings"][:framing]) + index
     page = bytearray(parts[place][1])
-    record = page_record.decode(bytes(page[: page_record.header_length(bytes(page[:4096]))]))
+    length = page_record.header_length(bytes(page[:4096]))
+    assert isinstance(length, int)
+    record = page_record.decode(bytes(page[:length]))
     assert isinstance(record, page_record.PageRecord)
     start, digests = len(page) - record.payload_bytes, []
     changed = frame % len(record.frames)

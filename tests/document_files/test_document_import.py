@@ -371,10 +371,10 @@ async def test_archives_and_pickles_are_refused_unread(
         for name in ("../../etc/cron.d/x", "/etc/passwd", "manifest.jws", "manifest.jws"):
             with pytest.warns(UserWarning, match="Duplicate") if name in archive.namelist() else _nothing():
                 archive.writestr(name, b"\0" * 10**6)
-    with tarfile.open(fileobj=tarred, mode="w") as archive:
+    with tarfile.open(fileobj=tarred, mode="w") as tar:
         link = tarfile.TarInfo("page")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
+        tar.addfile(link)
     for file in (pickled, zipped.getvalue(), tarred.getvalue(), gzip.compress(exported.file), b"", b"KVPX"):
         assert "document file" in await refused(importer, file, exported) or file in (b"", b"KVPX")
     # And in the place of a page, a text or a manifest.

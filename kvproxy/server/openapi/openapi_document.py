@@ -45,6 +45,11 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Vary": ("Request headers that the answer depends on.", {"type": "string"}),
     "ETag": ("Changes when the content of the answer changes.", {"type": "string"}),
     "WWW-Authenticate": ("The scheme in which to send the API key.", {"type": "string"}),
+    "x-kvproxy-retained": (
+        "The answer to `x-kvproxy-retain` or a `ttl`: `300; asked=14; pages=12` holds 12 of the prompt's 14 own pages "
+        "for 300 seconds; `0; released=12`.",
+        {"type": "string"},
+    ),
     "x-kvproxy-cost": ("The price of a whole answer, where a tariff prices the model.", _AMOUNT),
     "x-kvproxy-cold-cost": ("The price of the same answer without kept pages.", _AMOUNT),
     "x-kvproxy-hold": ("Of a stream: the most that it may cost; its price is in its usage.", _AMOUNT),

@@ -13,9 +13,11 @@ from kvproxy.core import DocumentRef
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published, Verification
 from kvproxy.errors import DocumentNotFound, InvalidRequest
+from kvproxy.learning.opening_text import LEARNED
 from kvproxy.server.answers.progress_events import progressing
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.asked_tenant import tenant_asked
 from kvproxy.server.requests.market_access import note_verification
 from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
 from kvproxy.server.requests.query_switches import is_true, wants_events
@@ -63,8 +65,13 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 
 async def list_documents(request: web.Request) -> web.StreamResponse:
-    """List the documents that the caller may read."""
-    documents = await request.app[COMPONENTS].publisher.list(request[CALLER])
+    """List the documents that the caller may read; with ``learned`` those that were learned, of another tenant for an
+    admin."""
+    learned = is_true(request, "learned")
+    caller = tenant_asked(request, request.query.get("tenant")) if learned else request[CALLER]
+    documents = await request.app[COMPONENTS].publisher.list(caller)
+    if learned:
+        documents = [d for d in documents if d.origin == "learned"]
     pieces: list[bytes] = []
     for at in range(0, len(documents), SLICE):
         listed: KvDocumentList = {
@@ -98,8 +105,11 @@ async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse
 
 async def delete_document(request: web.Request) -> web.StreamResponse:
     """Delete a document, or one version of it."""
-    ref = ref_of(request)
-    await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
+    ref, learned = ref_of(request), request.app[COMPONENTS].learned
+    if learned is not None and ref.id.startswith(LEARNED):
+        await learned.delete(ref, request[CALLER])
+    else:
+        await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
     deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
     return json_response(deleted)
 
