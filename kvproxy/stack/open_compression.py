@@ -29,6 +29,10 @@ class PageCompression:
     choice: CompressionChoice
 
 
+PLAIN = PageCompression(None, CompressionChoice(always=False, when_full=False))
+"""Neither reads nor writes compressed pages."""
+
+
 def open_compression(settings: StoreSettings, form: PageForm) -> PageCompression:
     """Open the codec and measure what ``auto`` needs. With ``off`` too, so that compressed pages are still read.
 
@@ -43,7 +47,7 @@ def open_compression(settings: StoreSettings, form: PageForm) -> PageCompression
     except SetupError:
         if named:
             raise
-        return PageCompression(None, CompressionChoice(always=False, when_full=False))
+        return PLAIN
     objects = settings.objects.url is not None
     speeds = _measured(settings, codec, form) if setting == "auto" and not objects else None
     choice = choose_compression(setting, speeds, objects=objects)

@@ -12,6 +12,7 @@ from pathlib import Path
 from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.config import Config, ModelSettings, StoreSettings
+from kvproxy.core.session_hints import RetainPolicy
 from kvproxy.database.database import Database
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.registry.open_registry import open_registry
@@ -24,11 +25,8 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
 from kvproxy.engine.models.source import ModelFolder
-<<<<<<< HEAD
 from kvproxy.stack.open_compression import open_compression
-=======
 from kvproxy.stack.open_pages import OpenPages, open_pages, wait_for_names
->>>>>>> main
 from kvproxy.store.last_engine import replace_last_engine
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.spill_files import SpillFolder
@@ -105,22 +103,9 @@ async def open_stores(config: Config, model: LoadedModel, database: Database) ->
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
         form = model.weights.page_shape.form
-<<<<<<< HEAD
         compression = await asyncio.to_thread(open_compression, config.store, form)
-        pages = life.enter_context(
-            PageStore(
-                path,
-                max_size=config.store.max_size,
-                fingerprint=fingerprint,
-                form=form,
-                codec=compression.codec,
-                compress=compression.choice.compress,
-            )
-        )
-=======
-        pages = life.enter_context(open_pages(config.store, fingerprint, form))
+        pages = life.enter_context(open_pages(config.store, fingerprint, form, compression))
         await asyncio.to_thread(wait_for_names, pages)
->>>>>>> main
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)
         responses = life.enter_context(
@@ -147,7 +132,8 @@ async def open_engine(config: Config, model: LoadedModel, stores: OpenStores) ->
         grammars = Grammars(model.folder, eos_ids, model.weights.vocab_size, grammar_of)
         life.callback(grammars.close)
         samples = AuditSamples(config.engine.audit)
-        local = EmbeddedBackend(engine, model.name, stores.pages, grammars, samples)
+        retain = RetainPolicy(config.engine.retain_share, config.engine.retain_max_s)
+        local = EmbeddedBackend(engine, model.name, stores.pages, grammars, samples, retain)
         yield RunningEngine(local, grammars, samples)
 
 

@@ -71,12 +71,8 @@ class PageStore:
 
         Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint, form=form)``
         """
-<<<<<<< HEAD
-=======
-        self.packing = PagePacking(fingerprint, form, codec, seal)
         self.loaded = 0
         """Pages read so far, for figures: a lost count is no harm."""
->>>>>>> main
         self._folder = folder / "pages"
         self._shares = PublisherShares(max_size)
         self.packing = PagePacking(
