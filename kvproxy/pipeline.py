@@ -209,6 +209,7 @@ class Pipeline:
             keep_until=kept if retain else 0,
             retain=retain,
             predicted=await self._predicted(request, most),
+            hint=caller.session_hint(request.cache),
             claim=claim,
         )
 

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from kvproxy import __version__
 from kvproxy.cli.bench import bench
+from kvproxy.cli.document_file_commands import document_files
 from kvproxy.cli.market_commands import add_market_commands
 from kvproxy.cli.options import (
     HERE,
@@ -59,6 +60,7 @@ app.add_typer(bench, name="bench")
 add_market_commands(app)
 app.add_typer(publishing)
 docs.add_typer(pricing)
+docs.add_typer(document_files)
 docs.add_typer(residency)
 
 NOT_COMPARED = 3

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import httpx
 
 from kvproxy.client.document_answer import DocumentAnswer, document_answer
 from kvproxy.client.document_path import document_path
+from kvproxy.client.file_calls import FileCalls
 from kvproxy.client.market_calls import MarketCalls
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
 from kvproxy.client.residency_calls import ResidencyCalls
@@ -23,7 +25,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
 
-class Client(MarketCalls, ResidencyCalls):
+class Client(MarketCalls, ResidencyCalls, FileCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
@@ -242,12 +244,21 @@ class Client(MarketCalls, ResidencyCalls):
             raise self._unreachable(e) from e
 
     def _streamed(
-        self, path: str, body: dict[str, Any] | None, query: dict[str, str], progress: Progress | None
+        self,
+        path: str,
+        body: dict[str, Any] | None,
+        query: dict[str, str],
+        progress: Progress | None,
+        *,
+        content: Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any] | None:
         """Return the ``result`` event; None when the stream ended without one."""
-        headers = {"accept": "text/event-stream"}
+        asked = {"accept": "text/event-stream", **(headers or {})}
         try:
-            with self._http.stream("POST", path, json=body, params=query, headers=headers) as response:
+            with self._http.stream(
+                "POST", path, json=body, content=content, params=query, headers=asked
+            ) as response:
                 if response.is_error:
                     response.read()
                     raise refusal(response)
@@ -261,6 +272,17 @@ class Client(MarketCalls, ResidencyCalls):
         except httpx.HTTPError as e:
             raise self._unreachable(e) from e
         return None
+
+    @contextmanager
+    def _downloading(self, path: str) -> Iterator[httpx.Response]:
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.is_error:
+                    response.read()
+                    raise refusal(response)
+                yield response
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
 
     def _json(self, method: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
         return self._exchange(method, path, params=params)[0]

@@ -25,7 +25,6 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
 from kvproxy.engine.models.source import ModelFolder
-from kvproxy.stack.open_compression import open_compression
 from kvproxy.stack.open_pages import OpenPages, open_pages, wait_for_names
 from kvproxy.store.last_engine import replace_last_engine
 from kvproxy.store.page_packing import PagePacking
@@ -103,8 +102,7 @@ async def open_stores(config: Config, model: LoadedModel, database: Database) ->
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
         form = model.weights.page_shape.form
-        compression = await asyncio.to_thread(open_compression, config.store, form)
-        pages = life.enter_context(open_pages(config.store, fingerprint, form, compression))
+        pages = life.enter_context(open_pages(config.store, fingerprint, form))
         await asyncio.to_thread(wait_for_names, pages)
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)

@@ -14,7 +14,8 @@ from kvproxy.objects.object_pages import ObjectPages
 from kvproxy.objects.object_store import ObjectStore
 from kvproxy.sealing.encryption_key import parse_key
 from kvproxy.sealing.page_cipher import PageCipher
-from kvproxy.stack.open_compression import PLAIN, PageCompression
+from kvproxy.stack.page_codecs import AUTO, codec_of, decoder_of
+from kvproxy.store.compression_choice import CompressionChoice
 from kvproxy.store.page_store import PageStore
 from kvproxy.tiers.pending_deletes import FILE, PendingDeletes
 from kvproxy.tiers.tiered_pages import TieredPages
@@ -28,9 +29,7 @@ OpenPages = PageStore | TieredPages
 
 
 @contextmanager
-def open_pages(
-    settings: StoreSettings, fingerprint: str, form: PageForm, compression: PageCompression = PLAIN
-) -> Iterator[OpenPages]:
+def open_pages(settings: StoreSettings, fingerprint: str, form: PageForm) -> Iterator[OpenPages]:
     """Open the pages of an engine until the block ends; :func:`wait_for_names` before they are looked for. Raises
     SetupError.
 
@@ -46,9 +45,10 @@ def open_pages(
         max_size=settings.max_size,
         fingerprint=fingerprint,
         form=form,
-        codec=compression.codec,
+        codec=codec_of(settings.compression, form),
+        decoder=decoder_of(form),
+        compress=CompressionChoice(always=settings.compression != AUTO or store is not None),
         seal=seal,
-        compress=compression.choice.compress,
     ) as local:
         if store is None:
             yield local

@@ -10,6 +10,7 @@ from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.charging.storage_hours import book_storage_hours
 from kvproxy.config import Config
+from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.exactness.verify import Verifier
@@ -29,6 +30,8 @@ from kvproxy.stack.open_documents import (
     open_documents,
 )
 from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
+from kvproxy.stack.open_explaining import OpenExplaining, open_explaining
+from kvproxy.stack.open_files import make_exchange, make_issuer
 from kvproxy.stack.open_learning import make_learned, noting
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
 from kvproxy.stack.open_pages import OpenPages
@@ -50,6 +53,8 @@ class Stack:
     market: OpenMarket
     offers: OpenCatalog
     learned: LearnedTexts | None
+    files: FileExchange
+    explaining: OpenExplaining
     start_background: Callable[[], None]
     """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
     ready: Callable[[], str | None]
@@ -75,11 +80,15 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 market.rights,
                 market.hosting,
                 lambda: _several(config, market),
+                make_issuer(model, stores, market),
             )
         )
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
+        explaining = await life.enter_async_context(
+            open_explaining(config.explain, documents.composer, documents.library)
+        )
         background = await life.enter_async_context(open_background())
         learned = make_learned(config.learning, documents.publisher)
         yield Stack(
@@ -94,13 +103,16 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 metrics=_metrics(engine, documents, checks, stores.pages),
                 charging=market.charging,
                 noted=noting(documents.publisher.reads, learned),
+                explaining=explaining.thread,
             ),
+            explaining=explaining,
             market=market,
             offers=offers,
             publisher=documents.publisher,
             verifier=checks.verifier,
             responses=stores.responses,
             learned=learned,
+            files=make_exchange(config.documents, model, stores, engine, market, documents.publisher),
             start_background=lambda: background.start(
                 warm_up(misses, documents.publisher, engine.grammars),
                 checks.auditor.run(),

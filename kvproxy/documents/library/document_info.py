@@ -83,6 +83,10 @@ class Published:
     """False when the current version already had this text."""
     prefill_s: float
     """Seconds of engine time that publishing took; 0.0 when nothing had to be prefilled."""
+    computed: int = 0
+    """Tokens that were prefilled, over all framings and spellings."""
+    reused: int = 0
+    """Tokens whose pages were there: those of earlier versions up to their first change, or of other framings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class Node:
     """The policy's tick at the last use."""
     base: float = 0.0
     """The policy's clock at the last use or release."""
+    held: bool = False
+    """True while a session holds it: it gives way after all that are not held."""
 
     @property
     def full(self) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 
 from aiohttp import ETag, web
 from pydantic import ValidationError
 
 from kvproxy.core import DocumentRef
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published
-from kvproxy.errors import InvalidRequest
+from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published, Verification
+from kvproxy.errors import DocumentNotFound, InvalidRequest
 from kvproxy.learning.opening_text import LEARNED
 from kvproxy.server.answers.progress_events import progressing
 from kvproxy.server.components import CALLER, COMPONENTS
@@ -126,7 +128,19 @@ async def _verify(
     verifier = request.app[COMPONENTS].verifier
     found = await verifier.verify(ref, request[CALLER], tokens, progress)
     await note_verification(request, ref, found)
+    await _note_in_manifest(request, ref, found)
     return kv_verification(found)
+
+
+async def _note_in_manifest(request: web.Request, ref: DocumentRef, found: Sequence[Verification]) -> None:
+    """Sign what was measured with the version that it was measured on, which may not be the current one any more."""
+    publisher = request.app[COMPONENTS].publisher
+    if publisher.manifests is None or not found:
+        return
+    measured = parse_document_ref(found[0].document, param="document")
+    with suppress(DocumentNotFound):
+        known = publisher.library.resolve(measured, request[CALLER])
+        await publisher.manifests.note_verified(known.document.ref, found)
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
@@ -141,6 +155,7 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: ReportPr
     if terms is not None:
         # After the publish, which may fail. Until then a granted document serves nobody who sends its text.
         await pricing_of(request).choose(wanted.id, request[CALLER].name, terms, wanted.licence)
+        await publisher.renew_manifests(wanted.id, request[CALLER])
     return published
 
 

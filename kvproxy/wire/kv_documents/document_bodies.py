@@ -115,6 +115,8 @@ def publish_result(published: Published) -> PublishResult:
         "info": document_body(published.info),
         "created": published.created,
         "prefill_s": published.prefill_s,
+        "computed_tokens": published.computed,
+        "reused_tokens": published.reused,
     }
 
 

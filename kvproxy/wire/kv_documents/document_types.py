@@ -98,11 +98,17 @@ class KvDocumentDeleted(TypedDict):
 
 
 class PublishResult(TypedDict):
-    """The result of publishing. ``created`` is false when the current version had this text already."""
+    """The result of publishing. ``created`` is false when the current version had this text already.
+
+    ``computed_tokens`` were prefilled, over all framings and spellings; the pages of ``reused_tokens`` were there, as
+    those of the version before it up to the first change are.
+    """
 
     info: DocumentBody
     created: bool
     prefill_s: float
+    computed_tokens: int
+    reused_tokens: int
 
 
 class PublishProgress(TypedDict):

@@ -10,6 +10,7 @@ import torch
 from kvproxy.codecs.open_codec import CODECS, open_codec
 from kvproxy.core import stored_key
 from kvproxy.engine.forward.tile_model import TileModel
+from kvproxy.stack.page_codecs import decoder_of
 from kvproxy.store.page_store import PageStore
 from tests.engine.harness import HarnessMaker, learn_pages
 from tests.engine.tiny import make_model, prompt
@@ -25,8 +26,8 @@ def open_store(folder: Path, model: TileModel, *, compress: bool) -> PageStore:
         max_size=2**30,
         fingerprint=model.fingerprint,
         form=form,
-        codec=open_codec(CODECS[0], form),
-        compress=lambda used, size: compress,
+        codec=open_codec(CODECS[0], form) if compress else None,
+        decoder=decoder_of(form),
     )
 
 
