@@ -252,6 +252,13 @@ class Publisher:
         prepared = prepare_text(self._preparation, self._composer.encode, self._longest, id, text)
         return prepared.prefixes
 
+    def current_ref(self, id: str, caller: Caller) -> DocumentRef:
+        """Return the newest version of an id that the caller itself has published. Raises DocumentNotFound."""
+        current = self._current(id, caller)
+        if current is None:
+            raise DocumentNotFound(id)
+        return current.ref
+
     def holding(self, ref: DocumentRef) -> DocumentHolding:
         """Return the kept pages of exactly this version; an empty holding where there are none."""
         return self._holdings.get(ref)
