@@ -22,6 +22,7 @@ from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel, from_module
