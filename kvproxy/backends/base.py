@@ -17,6 +17,7 @@ from kvproxy.core import (
     PageLookup,
     PagesFound,
     Prompt,
+    Residency,
     Sampling,
 )
 from kvproxy.core.prefill_progress import PrefillProgress
@@ -249,6 +250,9 @@ class LocalBackend(Protocol):
     def in_memory(self, kept: Kept, scope: str) -> int:
         """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""
 
+    def residency(self, kept: Kept, caller: Caller) -> Residency:
+        """Return the same tokens by the nearest tier that has them. O(pages), no I/O."""
+
     def pin_room(self) -> int:
         """Return the number of pages that may still be pinned."""
 
@@ -282,8 +286,9 @@ class LocalBackend(Protocol):
     ) -> Recheck:
         """Compute some pages of a kept prefix again, each from the kept pages before it, and compare to the bit.
 
-        A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing behind; others' requests go first. Raises
-        HitLost when not all of the prefix is kept, CannotFit when it has no room.
+        A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing
+        behind; others' requests go first. Raises HitLost when not all of the prefix is kept, CannotFit when it has no
+        room.
 
         Example: ``bad = (await local.recheck(kept, scope, [3, 28])).bad``
         """

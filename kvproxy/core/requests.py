@@ -137,6 +137,10 @@ class CacheHints:
     Anthropic's ``cache_control.ttl``."""
 
 
+Placement = Literal["keep", "front"]
+"""The place of known documents in the prompt: as the client wrote them, or at its front, which changes the prompt."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Sampling parameters. The defaults change nothing; ``temperature == 0`` is greedy."""
@@ -192,6 +196,7 @@ class ChatRequest:
     """The answer that the client expects. It changes when tokens come, never their choice."""
     left_out: tuple[LeftOut, ...] = ()
     """Named to the client in a header: see ``wire/answers/left_out.py``."""
+    placement: Placement = "keep"
 
 
 @dataclass(frozen=True, slots=True)

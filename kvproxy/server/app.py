@@ -24,7 +24,7 @@ from kvproxy.server.openapi.openapi_document import describe
 from kvproxy.server.openapi.operations import OPERATIONS
 from kvproxy.server.openapi.reference_pages import REFERENCE, ReferencePages
 from kvproxy.server.requests.model_names import MODEL_NAMES, model_names
-from kvproxy.server.requests.read_request import expect_continue
+from kvproxy.server.requests.read_request import expect_continue, expect_upload
 from kvproxy.server.requests.session_headers import session_hint
 
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
@@ -49,7 +49,8 @@ def build_app(components: Components) -> web.Application:
     for operation in OPERATIONS:
         methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         for method in methods:
-            app.router.add_route(method, operation.route, operation.handler, expect_handler=expect_continue)
+            expect = expect_continue if operation.upload is None else expect_upload
+            app.router.add_route(method, operation.route, operation.handler, expect_handler=expect)
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors)
     app.on_response_prepare.append(close_at_end)

@@ -32,11 +32,12 @@ from kvproxy.backends.embedded.kept_pages import (
     discard_pages,
     tokens_in_memory,
 )
-from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
+from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Residency, Sampling, owner_of, stored_key
 from kvproxy.core.session_hints import RETAIN_DEFAULTS, RetainPolicy
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
+from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.decode.speculation import DraftCounts
 from kvproxy.engine.loop.engine import Engine
@@ -221,6 +222,14 @@ class EmbeddedBackend:
     @property
     def most_pinned(self) -> int:
         return most_pinned(self._engine.cache)
+
+    def residency(self, kept: Kept, caller: Caller) -> Residency:
+        store = self._store
+
+        def is_far(node: Node) -> bool:
+            return store is not None and store.tier(stored_key(node.key, node.scope)) == "objects"
+
+        return self._engine.cache.residency(kept, caller.readable, is_far)
 
     def pin_room(self) -> int:
         cache = self._engine.cache

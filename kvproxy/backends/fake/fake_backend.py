@@ -36,7 +36,7 @@ from kvproxy.backends.fake.fake_answers import (
     words_of,
 )
 from kvproxy.backends.fake.fake_misses import FakeMisses
-from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Residency, stored_key
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.core.session_hints import Retained
 from kvproxy.engine.loop.fairness.places import Claim, Places
@@ -235,6 +235,10 @@ class FakeBackend:
     def resident(self, kept: Kept, caller: Caller) -> int:
         """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
+
+    def residency(self, kept: Kept, caller: Caller) -> Residency:
+        """See ``LocalBackend.residency``; everything is in memory here."""
+        return Residency(memory=self.resident(kept, caller))
 
     def in_memory(self, kept: Kept, scope: str) -> int:
         """See ``LocalBackend.in_memory``."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 
-from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix
+from kvproxy.core import PAGE_TOKENS, Kept, KeptPage, KnownPrefix, Residency
 from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.eviction_policy import EvictionPolicy, GreedyDual
 from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
@@ -116,6 +116,26 @@ class KVCache:
         """
         with self._lock:
             return self.index.resident(pages, token_ids, scopes)
+
+    def residency(
+        self,
+        kept: Kept,
+        scopes: Sequence[str],
+        is_far: Callable[[Node], bool],
+    ) -> Residency:
+        """Count the tokens of a kept prefix that a lookup would find, by tier; ``is_far`` tells of a stored node's page
+        whether it is in an object store only. For figures, as :meth:`resident`.
+
+        Example: ``cache.residency(kept, caller.readable, lambda node: False)``
+        """
+        with self._lock:
+            chain = self.index.chain(kept.pages, kept.token_ids, scopes)
+            absent = [(node, tokens) for node, tokens in chain if node.page is None]
+            near = [node.spilled and not node.stored for node, _ in absent]
+        tokens = sum(tokens for _, tokens in chain)
+        below = sum(tokens for _, tokens in absent)
+        far = sum(t for (node, t), spilled in zip(absent, near, strict=True) if not spilled and is_far(node))
+        return Residency(memory=tokens - below, disk=below - far, objects=far)
 
     def retain(self, nodes: Sequence[Node]) -> bool:
         """Keep nodes from eviction until :meth:`release`.

@@ -121,6 +121,7 @@ def _chat(
         response_format=_format(request),
         cache=CacheHints(salt=request.cache_salt),
         left_out=tuple(reading.left_out),
+        placement=request.placement,
     )
 
 

@@ -68,6 +68,7 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
         cache=with_mark_ttl(chat.hints(retain=reading.retains(chat.store)), body),
         prediction=parse_prediction(chat.prediction),
         left_out=tuple(reading.left_out),
+        placement=chat.placement,
     )
 
 

@@ -38,6 +38,14 @@ CACHE: tuple[Field, ...] = (
     hint("prompt_cache_retention", "24h: as that ttl"),
 )
 
+PLACED = enforced(
+    "kv_placement",
+    "front: known documents move to the head of the system message, where their KV is reused, and a note stands in "
+    "their place; the answer's header `x-kvproxy-placement` names them. keep: nothing moves. The request's header of "
+    "that name counts where the field is missing",
+)
+"""The field that changes a prompt, where documents stand behind other text."""
+
 ENGINE: tuple[Field, ...] = (
     *SAMPLING,
     *STRUCTURED,
