@@ -132,6 +132,9 @@ class CacheHints:
     """``prompt_cache_options.mode: explicit``: keep no page behind the last mark."""
     retain: bool = True
     """False where ``store: false`` means that nothing of this request is kept: see ``ReadingPolicy.store_false``."""
+    ttl_s: int | None = None
+    """The seconds that the client wants its prompt to be kept: OpenAI's ``prompt_cache_retention`` and ``ttl``,
+    Anthropic's ``cache_control.ttl``."""
 
 
 Placement = Literal["keep", "front"]

@@ -27,6 +27,7 @@ from kvproxy.wire.answers.answer_reader import Answer, AnswerBuilder, AnswerPars
 from kvproxy.wire.answers.cache_status import cache_status, early_status, server_timing
 from kvproxy.wire.answers.left_out import left_out_header
 from kvproxy.wire.answers.placement_header import placement_header
+from kvproxy.wire.answers.retained_header import retained_header
 
 logger = logging.getLogger(__name__)
 
@@ -235,13 +236,14 @@ def total(usages: list[Usage]) -> Usage:
 
 
 def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
-    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and the headers that tell of changes:
-    ``x-kvproxy-left-out`` and ``x-kvproxy-placement``."""
+    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and where they say something
+    ``x-kvproxy-left-out``, ``x-kvproxy-retained`` and ``x-kvproxy-placement``."""
     moved = reply.prompt.moved
     return {
         "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact, moved=moved),
         "Server-Timing": server_timing(reply.timings.report(reply.started)),
         **left_out_header(_left_out(asked, reply.started)),
+        **retained_header(reply.started.retained),
         **_placement(asked, moved),
     }
 

@@ -52,7 +52,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     clock = incoming.clock
     ids = ResponseIds(uuid.uuid4().hex)
     with _about_input():
-        body, items, chat = await _understood(request, incoming, ids)
+        body, items, chat = await understand_response(request, incoming, ids)
         response = open_response(body, chat, ids, created=int(time.time()))
         response["store"] = response["store"] and request[CALLER].retains(chat.cache)
         keeper = _Keeper(request, items) if response["store"] else None
@@ -83,7 +83,7 @@ async def count(request: web.Request) -> web.StreamResponse:
     if not incoming.local:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
-        _, _, chat = await _understood(request, incoming, ResponseIds(uuid.uuid4().hex))
+        _, _, chat = await understand_response(request, incoming, ResponseIds(uuid.uuid4().hex))
         prompt = await request.app[COMPONENTS].pipeline.compose_async(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
@@ -137,10 +137,13 @@ class _Keeper:
         self._store.put(self._scope, response["id"], StoredResponse(response, self._items).encode())
 
 
-async def _understood(
+async def understand_response(
     request: web.Request, incoming: Incoming, ids: ResponseIds
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
-    """Return the parsed body, the items of the whole conversation, and the chat request to the model."""
+    """Return the parsed body, the items of the whole conversation, and the chat request to the model.
+
+    Example: ``body, items, chat = await understand_response(request, incoming, ids)``
+    """
     components = request.app[COMPONENTS]
     reading = RequestReading(components.policy)
     body = await incoming.parsed(parse_body, reading)

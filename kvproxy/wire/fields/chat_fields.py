@@ -50,7 +50,9 @@ _MESSAGES: tuple[Field, ...] = (
         "messages[].content[].prompt_cache_breakpoint", "marks the end of a reusable prefix", whole=True
     ),
     enforced(
-        "messages[].content[].cache_control", "marks the end of a reusable prefix, in any shape", whole=True
+        "messages[].content[].cache_control",
+        "marks the end of a reusable prefix, in any shape; `ttl`: 5m or 1h, the prompt gives way last",
+        whole=True,
     ),
     enforced("messages[].cache_control", "marks the last part", whole=True),
     without("messages[].content[image_url]", READ_IN_HISTORY),
