@@ -114,8 +114,8 @@ ALLOWED: dict[str, set[str]] = {
         *("store", "tariffs", "terminal", "wire"),
     },
     "document_files": {
-        *("backends.base", "documents", "engine.cache", "exactness", "manifests", "publish", "publishing"),
-        *("receipts", "store"),
+        *("backends.base", "documents", "engine.cache", "exactness", "manifests", "publish"),
+        *("publishing", "receipts", "store"),
     },
     "explain": {"documents", "telemetry"},
     "learning": {"documents", "publish", "publishing"},
