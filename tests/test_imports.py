@@ -99,7 +99,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "serve": {"config", "engine.models", "server", "stack", "wire"},
     "bench": {
-        *("backends.fake", "client", "config", "database", "documents", "economics"),
+        *("backends.fake", "client", "codecs", "config", "database", "documents", "economics"),
         *("engine.bitwise", "engine.build", "engine.cache", "engine.decode", "engine.forward"),
         *("engine.loop", "engine.models", "engine.native", "engine.tiling", "exactness"),
         *("ledger", "pipeline", "publish", "serve", "server", "stack", "store", "telemetry"),

@@ -11,6 +11,7 @@ from kvproxy.core import (
     Caller,
     Constraint,
     Kept,
+    KeptCost,
     KeptPage,
     LeftOut,
     NoPages,
@@ -29,6 +30,7 @@ __all__ = [
     "EngineInfo",
     "Generation",
     "Kept",
+    "KeptCost",
     "KeptPage",
     "LocalBackend",
     "MissBackend",
@@ -241,6 +243,9 @@ class LocalBackend(Protocol):
     def most_pinned(self) -> int:
         """The number of pages that may be pinned in all."""
 
+    def cost_of(self, kept: Kept, scope: str) -> KeptCost:
+        """Estimated seconds to load a kept prefix, and to compute it. O(pages), no I/O."""
+
     def in_memory(self, kept: Kept, scope: str) -> int:
         """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""
 
@@ -277,8 +282,9 @@ class LocalBackend(Protocol):
     ) -> Recheck:
         """Compute some pages of a kept prefix again, each from the kept pages before it, and compare to the bit.
 
-        A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing behind; others' requests go first. Raises
-        HitLost when not all of the prefix is kept, CannotFit when it has no room.
+        A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing
+        behind; others' requests go first. Raises HitLost when not all of the prefix is kept, CannotFit when it has no
+        room.
 
         Example: ``bad = (await local.recheck(kept, scope, [3, 28])).bad``
         """

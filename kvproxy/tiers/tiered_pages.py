@@ -17,9 +17,8 @@ from kvproxy.errors import Unavailable
 from kvproxy.objects.object_pages import ObjectPages
 from kvproxy.objects.object_store import ObjectsUnavailable
 from kvproxy.store import page_file, page_record
-from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.page_results import LayerRoom, Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 from kvproxy.store.page_store import PageStore
 from kvproxy.tiers.pending_deletes import PendingDeletes
 from kvproxy.tiers.write_behind import WriteBehind

@@ -21,6 +21,10 @@ class FramingInfo:
     resident_tokens: int
     """The part of them with pages in memory or on disk now."""
     bytes: int
+    load_s: float = 0.0
+    """Estimated seconds to load its pages once they are out of memory."""
+    compute_s: float = 0.0
+    """The same to compute them. Requests take the cheaper way."""
 
 
 @dataclass(frozen=True, slots=True)

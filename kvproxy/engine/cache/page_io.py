@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kvproxy.core import owner_of, stored_key
 from kvproxy.engine.cache.fair_threads import FairThreads
@@ -19,6 +19,8 @@ from kvproxy.engine.cache.spill_tier import SpillTier
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
 
 _THREADS = 2
+_FAR_THREADS = 8
+"""Threads that wait for an object store: its answers take long, and no local page waits behind them."""
 
 
 class DurablePages(Protocol):
@@ -52,6 +54,14 @@ class DurablePages(Protocol):
         """See ``PageStore.has``."""
 
 
+@runtime_checkable
+class TieredStore(Protocol):
+    """Protocol of a durable store with a slow tier behind its files."""
+
+    def tier(self, key: bytes) -> str | None:
+        """Return the nearest tier that lists the page, ``objects`` for the slow one. No I/O."""
+
+
 @dataclass(frozen=True, slots=True)
 class PageRead:
     """The result of reading one node's page."""
@@ -60,6 +70,9 @@ class PageRead:
     result: Loaded | Missing | Rejected
     seconds: float = field(default=0.0, compare=False)
     """Duration of the reading alone, its checksums and the writing to the pool's page included."""
+
+    far: bool = field(default=False, compare=False)
+    """Whether it was to come from an object store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +102,10 @@ class PageIO:
         self._spill = spill
         self._closing = False
         self._own = threading.local()
+        tiers: object = store
+        self._tiers = tiers if isinstance(tiers, TieredStore) else None
         self._threads = FairThreads(_THREADS, "kvproxy-pages")
+        self._far_threads = FairThreads(_FAR_THREADS, "kvproxy-objects") if self._tiers else self._threads
 
     @property
     def has_store(self) -> bool:
@@ -99,6 +115,12 @@ class PageIO:
     def has(self, node: Node) -> bool:
         """Return whether the durable store lists the node's page."""
         return self._store is not None and self._store.has(stored_key(node.key, node.scope))
+
+    def far(self, node: Node) -> bool:
+        """Return whether the node's page must come from an object store. No I/O."""
+        if self._tiers is None or not node.stored:
+            return False
+        return self._tiers.tier(stored_key(node.key, node.scope)) == "objects"
 
     def read(
         self, node: Node, page: int, then: Callable[[PageRead], None], tenant: str | None = None
@@ -110,7 +132,7 @@ class PageIO:
 
         Example: ``io.read(node, cache.take(None, whole=node.full), loads.page_read, tenant="tenant:a")``
         """
-        read = self._reader(node)
+        read, far = self._reader(node), self.far(node)
 
         def work() -> None:
             if self._closing:
@@ -124,9 +146,9 @@ class PageIO:
             except Exception as e:
                 result = Rejected(f"reading failed: {e}")
             seconds = time.perf_counter() - began
-            self._done(lambda: then(PageRead(node, result, seconds)))
+            self._done(lambda: then(PageRead(node, result, seconds, far)))
 
-        self._threads.submit(tenant, work)
+        (self._far_threads if far else self._threads).submit(tenant, work)
 
     def _scratch(self) -> memoryview:
         """Return this thread's memory for one layer of a page."""
@@ -172,3 +194,4 @@ class PageIO:
         """Wait for the calls that have begun, and drop their results."""
         self._closing = True
         self._threads.shutdown()
+        self._far_threads.shutdown()

@@ -77,6 +77,7 @@ class Engine:
         self._inbox = Inbox()
         self.spill = None if spill is None else cache.spill_into(spill, self._inbox.put)
         self.io = PageIO(store, cache.pool, self._inbox.put, self.spill)
+        cache.far = self.io.far
         self._admission = Admission(cache, self.io, self._end)
         self._results = TileResults(cache, PageWriter(cache, self.io), self._end)
         self._running: list[Sequence] = []

@@ -70,7 +70,14 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         "tokens": info.tokens,
         "created": info.created,
         "framings": [
-            {"name": f.name, "tokens": f.tokens, "resident_tokens": f.resident_tokens, "bytes": f.bytes}
+            {
+                "name": f.name,
+                "tokens": f.tokens,
+                "resident_tokens": f.resident_tokens,
+                "bytes": f.bytes,
+                "load_ms": round(1000 * f.load_s, 1),
+                "compute_ms": round(1000 * f.compute_s, 1),
+            }
             for f in info.framings
         ],
         "quarantined": info.quarantined,

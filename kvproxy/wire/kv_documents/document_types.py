@@ -14,13 +14,17 @@ class FramingBody(TypedDict):
     """A place where the document was prefilled ahead of time.
 
     ``tokens`` counts to its end; ``resident_tokens`` of them are kept now, in ``bytes``. Behind a colon in its name
-    stands the spelling, unless it is the published one.
+    stands the spelling, unless it is the published one. ``load_ms`` and ``compute_ms`` are the estimated times of
+    either way to have it again once it is out of memory, from speeds measured on this machine; requests take the
+    cheaper way.
     """
 
     name: str
     tokens: int
     resident_tokens: int
     bytes: int
+    load_ms: float
+    compute_ms: float
 
 
 class SpellingBody(TypedDict):
