@@ -124,11 +124,12 @@ class PageIO:
 
     def read(
         self, node: Node, page: int, then: Callable[[PageRead], None], tenant: str | None = None
-    ) -> None:
+    ) -> Future[None]:
         """Read a stored or spilled page into ``page`` of the pool; ``then`` runs on the engine's thread.
 
         The caller holds the page until then, and nobody reads it; without Loaded its content is undefined. A tenant's
-        reads begin in the order asked, in turn with other tenants'.
+        reads begin in the order asked, in turn with other tenants'. Cancelling the future, which fails once the read
+        has begun, gives the page back at once: ``then`` is not called.
 
         Example: ``io.read(node, cache.take(None, whole=node.full), loads.page_read, tenant="tenant:a")``
         """
@@ -148,7 +149,7 @@ class PageIO:
             seconds = time.perf_counter() - began
             self._done(lambda: then(PageRead(node, result, seconds, far)))
 
-        (self._far_threads if far else self._threads).submit(tenant, work)
+        return (self._far_threads if far else self._threads).submit(tenant, work)
 
     def _scratch(self) -> memoryview:
         """Return this thread's memory for one layer of a page."""
