@@ -35,6 +35,7 @@ from kvproxy.core.pages import (
     NoPages,
     PageLookup,
     PagesFound,
+    Residency,
     stored_key,
 )
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
@@ -48,6 +49,7 @@ from kvproxy.core.requests import (
     LeftOut,
     Message,
     Part,
+    Placement,
     Role,
     Sampling,
     TextPart,
@@ -101,10 +103,12 @@ __all__ = [
     "PagesFound",
     "Part",
     "Permission",
+    "Placement",
     "Prompt",
     "QuoteBasis",
     "QuoteDecision",
     "Reasoning",
+    "Residency",
     "Role",
     "Sampling",
     "Span",

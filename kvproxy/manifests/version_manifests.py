@@ -148,7 +148,6 @@ class VersionManifests:
             manifest,
             verified=verified or manifest.verified,
             source=source or manifest.source,
-            document=replace(manifest.document, origin=_origin(manifest, source)),
         )
         if before is not None and replace(before.manifest, signed_at=manifest.signed_at) == manifest:
             return before
@@ -184,7 +183,7 @@ class VersionManifests:
                 tokens=len(known.tokenized.token_ids),
                 created=document.created,
                 publisher=publisher,
-                origin="published",
+                origin=document.origin,
             ),
             policy=self._issuer.policies(known, publisher),
             engine=self._issuer.engine,
@@ -240,11 +239,6 @@ def verified_of(found: Sequence[Verification]) -> ManifestVerified | None:
         equal_positions=sum(one.equal_positions for one in found),
         largest_difference=f"{max(largest):g}" if math.isfinite(max(largest)) else "",
     )
-
-
-def _origin(manifest: Manifest, source: ManifestSource | None) -> str:
-    imported = source is not None or manifest.source is not None
-    return "imported" if imported else manifest.document.origin
 
 
 def _pages_of(manifest: Manifest) -> dict[str, ManifestPage]:

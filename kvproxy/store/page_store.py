@@ -37,6 +37,7 @@ from kvproxy.store.store_folder import (
     open_index,
     page_files,
 )
+from kvproxy.store.stored_pages import Tier
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class PageStore:
         Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint, form=form)``
         """
         self.packing = PagePacking(fingerprint, form, codec, seal, decoder)
+        self.loaded = 0
+        """Pages read so far, for figures: a lost count is no harm."""
         self._compress = compress or CompressionChoice(always=True)
         self._folder = folder / "pages"
         self._shares = PublisherShares(max_size)
@@ -147,6 +150,7 @@ class PageStore:
             began = time.perf_counter()
             result = self.packing.read(file, record, into)
             if isinstance(result, Loaded):
+                self.loaded += 1
                 if not record.codec:
                     self._compress.note_read(record.payload_bytes, began)
                 return result
@@ -208,6 +212,10 @@ class PageStore:
     def has(self, key: bytes) -> bool:
         """Return whether the index lists the page; only ``get`` says whether it is sound."""
         return key in self._sizes
+
+    def tier(self, key: bytes) -> Tier | None:
+        """Return ``disk`` for a page that the index lists. Stores of several tiers answer with others too."""
+        return "disk" if self.has(key) else None
 
     def keys(self) -> Collection[bytes]:
         """Return the keys of all pages at this moment."""

@@ -17,15 +17,16 @@ from kvproxy.errors import Unavailable
 from kvproxy.objects.object_pages import ObjectPages
 from kvproxy.objects.object_store import ObjectsUnavailable
 from kvproxy.store import page_file, page_record
+from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_record import PageRecord, Torn
-from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
+from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected, StoreUsage
 from kvproxy.store.page_store import PageStore
+from kvproxy.store.stored_pages import Tier
 from kvproxy.tiers.pending_deletes import PendingDeletes
 from kvproxy.tiers.write_behind import WriteBehind
 
 logger = logging.getLogger(__name__)
 
-Tier = Literal["disk", "objects"]
 Acknowledge = Literal["local", "objects"]
 
 
@@ -33,7 +34,6 @@ Acknowledge = Literal["local", "objects"]
 class TierCounts:
     """Pages read, by where they were found. Counts that only grow, for figures: a lost count is no harm."""
 
-    disk: int = 0
     objects: int = 0
     missing: int = 0
     """Found in neither."""
@@ -42,7 +42,7 @@ class TierCounts:
 
 
 class TieredPages:
-    """Implements the engine's ``DurablePages``. All methods may be called from any thread; ``has`` and ``tier`` do no
+    """Implements ``StoredPages``. All methods may be called from any thread; ``has`` and ``tier`` do no
     I/O. The local store belongs to the caller, who closes it after this.
 
     Example:
@@ -95,16 +95,7 @@ class TieredPages:
         Example: ``pages.put(key, parent_key, token_ids, payload, owner="tenant:a")``
         """
         self.local.put(key, parent, token_ids, payload, owner)
-        if self.objects.has(key) and key not in self._deletes:
-            return
-        if self._acknowledge == "local":
-            self.behind.store(key)
-            return
-        content = self.local.read_file(key)
-        if content is None:
-            raise Unavailable("the page was dropped while it was being written; try again", retry_after_s=1)
-        self._deletes.done([key])
-        self.objects.write(key, content)
+        self._stored(key)
 
     def get(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
@@ -117,7 +108,6 @@ class TieredPages:
         """
         found = self.local.get(key, parent, token_ids, into)
         if isinstance(found, Loaded):
-            self.counts.disk += 1
             return found
         fetched = Missing() if key in self._deletes else self._fetch(key, parent, token_ids, into)
         if isinstance(fetched, Loaded):
@@ -130,6 +120,11 @@ class TieredPages:
             self.counts.missing += 1
         return found if isinstance(found, Rejected) else fetched
 
+    @property
+    def packing(self) -> PagePacking:
+        """The form of the pages' files, in both tiers."""
+        return self.local.packing
+
     def has(self, key: bytes) -> bool:
         """Return whether either tier lists the page; only ``get`` says whether it is sound."""
         return self.tier(key) is not None
@@ -141,16 +136,50 @@ class TieredPages:
         return "objects" if self.objects.has(key) and key not in self._deletes else None
 
     def digest(self, key: bytes) -> bytes | None:
-        """Return the digest of a page as manifests name it, from its header in either tier; see ``PageStore.digest``."""
-        if (digest := self.local.digest(key)) is not None or not self.objects.has(key):
-            return digest
+        """Return the digest of a page as manifests name it, from its header in the nearest tier."""
+        record = self.record(key)
+        return None if record is None else record.digest
+
+    def record(self, key: bytes) -> PageRecord | None:
+        """Return a page's header from the nearest tier that has a sound one; see ``PageStore.record``."""
+        if (record := self.local.record(key)) is not None or not self.objects.has(key):
+            return record
         size = page_record.HEADER_UNIT
         front = self.objects.front(key, size)
         length = None if front is None else page_record.header_length(front)
-        if isinstance(length, int) and length > size:
+        if not isinstance(length, int):
+            return None
+        if length > size:
             front = self.objects.front(key, length)
-        record = page_record.decode(front[:length]) if front is not None and isinstance(length, int) else None
-        return record.digest if isinstance(record, PageRecord) and record.key == key else None
+        far = None if front is None else page_record.decode(front[:length])
+        return far if isinstance(far, PageRecord) and far.key == key else None
+
+    def read_file(self, key: bytes) -> bytes | None:
+        """Return a page's file from its local file, or from the object store; see ``PageStore.read_file``."""
+        if (content := self.local.read_file(key)) is not None or self.tier(key) is None:
+            return content
+        fetched = self.objects.fetch(key)
+        if not isinstance(fetched, bytes):
+            return None
+        record = page_file.read_whole(BytesIO(fetched))
+        if isinstance(record, Torn) or record.key != key:
+            self.objects.note_damage(key)
+            return None
+        return fetched
+
+    def put_file(self, key: bytes, content: bytes, owner: str | None = None) -> Rejected | None:
+        """Keep a page's file locally, then queue it for the object store; see ``PageStore.put_file``.
+
+        Example: ``refused = pages.put_file(key, content)``
+        """
+        refused = self.local.put_file(key, content, owner)
+        if refused is None:
+            self._stored(key)
+        return refused
+
+    def usage(self) -> StoreUsage:
+        """Return the number and size of the local files."""
+        return self.local.usage()
 
     def delete(self, keys: Iterable[bytes]) -> int:
         """Delete pages from local files, and queue that for the object store; return the number of local ones.
@@ -184,6 +213,19 @@ class TieredPages:
         self.behind.close()
         self._lister.join(1.0)
 
+    def _stored(self, key: bytes) -> None:
+        """Bring a page that has just been stored locally to the object store: now, or later."""
+        if self.objects.has(key) and key not in self._deletes:
+            return
+        if self._acknowledge == "local":
+            self.behind.store(key)
+            return
+        content = self.local.read_file(key)
+        if content is None:
+            raise Unavailable("the page was dropped while it was being written; try again", retry_after_s=1)
+        self._deletes.done([key])
+        self.objects.write(key, content)
+
     def _fetch(
         self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None
     ) -> Loaded | Missing | Rejected:
@@ -210,11 +252,10 @@ class TieredPages:
         while not self._stop.wait(pause_s):
             try:
                 pages = self.objects.refresh()
-            except ObjectsUnavailable as e:
+            except Exception as e:  # whatever a driver raises: the thread goes on
                 if self._unlisted and not self._listed.is_set():
-                    logger.warning(
-                        "the object store cannot be listed; its pages are not used yet: %s", e.message
-                    )
+                    why = e.detail if isinstance(e, ObjectsUnavailable) else repr(e)
+                    logger.warning("the object store cannot be listed; its pages are not used yet: %s", why)
                 pause_s = min(max(1.0, 2 * pause_s), self._relist_s)
             else:
                 if self._unlisted:

@@ -70,7 +70,7 @@ class WriteBehind:
     def backlog(self) -> int:
         """Pages that wait to be written or deleted, or are at it."""
         with self._changed:
-            return len(self._waiting) + len(self._busy)
+            return len(self._waiting.keys() | self._busy)
 
     def store(self, key: bytes) -> None:
         """Queue a page that is in a local file."""
@@ -166,7 +166,7 @@ class WriteBehind:
 
     def _rest(self, error: Exception) -> None:
         """Pause before the next attempt, longer each time."""
-        message = error.message if isinstance(error, KVProxyError) else str(error) or type(error).__name__
+        message = error.detail if isinstance(error, ObjectsUnavailable) else repr(error)
         if not self._pause_s:
             level = logging.WARNING if isinstance(error, ObjectsUnavailable) else logging.ERROR
             logger.log(level, "%d pages wait to be written to the object store: %s", self.backlog, message)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import torch
+from blake3 import blake3
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
-from kvproxy.core import Caller, DocumentRef, Sampling
+from kvproxy.core import Caller, DocumentRef
 from kvproxy.document_files.document_export import DocumentExporter
 from kvproxy.document_files.document_import import DocumentImporter, Imported, ImportWish
 from kvproxy.document_files.file_sections import END, HEAD_BYTES, MAGIC, parse_head, section_head
@@ -22,6 +24,7 @@ from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel, from_module
@@ -32,7 +35,7 @@ from kvproxy.publish import Publisher
 from kvproxy.receipts.host_keys import HostKeys
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.page_transfer import PageTransfer
-from tests.documents.models import TEXTS, write_model
+from tests.documents.models import TEXTS
 from tests.documents.registry.own_registry import OwnRegistry
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import in_turn, on_device
@@ -57,25 +60,9 @@ def small_model(name: str = "small", *, seed: int = 7) -> TileModel:
         num_key_value_heads=2,
         head_dim=16,
     )
-    module = LlamaForCausalLM(config).to(torch.bfloat16)
-    model = from_module(on_device(module), name)
+    model = from_module(on_device(LlamaForCausalLM(config), dtype=torch.bfloat16), name)
     in_turn(model)
     return model
-
-
-class MemoryManifests:
-    """Kept manifests without a database."""
-
-    def __init__(self) -> None:
-        self.rows: dict[DocumentRef, str] = {}
-        self.puts = 0
-
-    def put_manifest(self, ref: DocumentRef, jws: str) -> None:
-        self.rows[ref] = jws
-        self.puts += 1
-
-    def manifest(self, ref: DocumentRef) -> str | None:
-        return self.rows.get(ref)
 
 
 @dataclass
@@ -92,7 +79,6 @@ class Host:
     registry: Registry
     publisher: Publisher
     keys: HostKeys
-    kept: MemoryManifests
     transfer: PageTransfer
     exporter: DocumentExporter
     composer: Composer
@@ -138,8 +124,6 @@ class Host:
     def trusting(self, *, name: str | None = None) -> TrustedHost:
         """This host as another one trusts it."""
         file = self.folder / "jwks.json"
-        import json
-
         file.write_text(json.dumps(self.keys.jwks()))
         return TrustedHost(name or self.name, file)
 
@@ -149,8 +133,7 @@ async def open_host(
     folder: Path, name: str, model: TileModel, texts: Path, framings: tuple[Framing, ...] = FRAMINGS
 ) -> AsyncIterator[Host]:
     """A host on a folder; ``texts`` has its tokenizer and template. Every page is audited at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    keys, library, kept = HostKeys.open(folder), Library(), MemoryManifests()
+    keys, library = HostKeys.open(folder), Library()
     composer = Composer(Tokenizer.load(texts), ChatTemplate.load(texts), library, framings)
     store = PageStore(folder, max_size=2**26, fingerprint=model.fingerprint, form=model.page_shape.form)
     rig = make_harness(model, Vocabulary(texts), pages=64, max_context=2048, store=store)
@@ -170,12 +153,11 @@ async def open_host(
             registry=registry,
             local=local,
             issuer=issuer,
-            kept_manifests=kept,
         )
         exporter = DocumentExporter(publisher, local, transfer, keys)
         try:
             yield Host(
-                name, folder, model, store, rig, local, library, registry, publisher, keys, kept, transfer,
+                name, folder, model, store, rig, local, library, registry, publisher, keys, transfer,
                 exporter, composer,
             )  # fmt: skip
             assert await local.check() == []
@@ -204,10 +186,5 @@ def sections(file: bytes) -> list[tuple[bytes, bytes]]:
 
 def joined(parts: list[tuple[bytes, bytes]]) -> bytes:
     """A file of these sections, with a right digest at its end."""
-    from blake3 import blake3
-
     body = MAGIC + b"".join(section_head(tag, len(c)) + c for tag, c in parts if tag != END)
     return body + section_head(END, 32) + blake3(body).digest()
-
-
-__all__ = ["ALICE", "BOB", "Host", "Sampling", "replace", "write_model"]

@@ -29,5 +29,4 @@ async def test_an_exported_version_is_taken_in_with_its_pages(
     async with open_host(tmp_path / "b", "b.example", model, texts) as b:
         imported = await b.take(file, trusted)
         assert imported.note == "" and imported.pages > 4
-        print(imported)
         assert imported.published.prefill_s == 0.0

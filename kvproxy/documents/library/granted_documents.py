@@ -76,12 +76,12 @@ class GrantedDocuments:
         """Return whether ``caller`` may read this document by reference; its publisher may, without a grant."""
         return ALLOWED if document.owner_scope == caller.scope else self._rights.right(document, caller)
 
-    def find_at_front(self, text: str, caller: Caller) -> DocumentMatch | None:
-        """Return the longest document whose pages ``caller`` may use and that ``text`` starts with."""
+    def find_at_front(self, text: str, caller: Caller, at: int = 0) -> DocumentMatch | None:
+        """Return the longest document whose pages ``caller`` may use and that ``text[at:]`` starts with."""
         own = caller.scope
         found: list[DocumentMatch] = []
         for texts in self._consulted(caller):
-            for matches in texts.starting(text):
+            for matches in texts.starting(text, at):
                 usable = [used for match in matches if (used := self._usable(match, caller)) is not None]
                 if usable:
                     found.append(min(usable, key=lambda m: (m.known.document.owner_scope != own, m.rank)))

@@ -162,15 +162,18 @@ class Library:
         owners = (None, GRANTED, caller.scope)
         return tuple(self._versions.get(DocumentRef(id, owner=owner).name, {}) for owner in owners)
 
-    def find_at_front(self, text: str, caller: Caller) -> DocumentMatch | None:
-        """Return the longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
+    def find_at_front(self, text: str, caller: Caller, at: int = 0) -> DocumentMatch | None:
+        """Return the longest document visible to ``caller`` that ``text[at:]`` starts with, in any of its spellings.
 
-        ``text`` starts at a character that is not white space.
+        The character at ``at`` is not white space.
+
+        Example:
+            ``match = library.find_at_front(text.lstrip(), caller)``
         """
         found = [
-            match for scope in (PUBLIC, caller.scope) if (match := self._longest(text, scope)) is not None
+            match for scope in (PUBLIC, caller.scope) if (match := self._longest(text, scope, at)) is not None
         ]
-        granted = self._granted.find_at_front(text, caller)
+        granted = self._granted.find_at_front(text, caller, at)
         found += [granted] if granted is not None else []
         return min(found, key=lambda match: match.rank, default=None)
 
@@ -196,9 +199,9 @@ class Library:
         up; None also for a document that the caller never had one for."""
         return self._granted.find_ended(text.lstrip(), caller)
 
-    def _longest(self, text: str, scope: str) -> DocumentMatch | None:
+    def _longest(self, text: str, scope: str, at: int) -> DocumentMatch | None:
         texts = self._texts.get(scope)
-        return next((matches[0] for matches in texts.starting(text) if matches), None) if texts else None
+        return next((matches[0] for matches in texts.starting(text, at) if matches), None) if texts else None
 
 
 def _own_last(caller: Caller) -> Callable[[KnownDocument], tuple[bool, int]]:

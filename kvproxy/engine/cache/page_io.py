@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from kvproxy.core import owner_of, stored_key
 from kvproxy.engine.cache.fair_threads import FairThreads
@@ -17,9 +17,10 @@ from kvproxy.engine.cache.page_room import PageRoom
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.cache.spill_tier import SpillTier
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
+from kvproxy.store.stored_pages import Tier
 
 _THREADS = 2
-_FAR_THREADS = 8
+_FAR_THREADS = 4
 """Threads that wait for an object store: its answers take long, and no local page waits behind them."""
 
 
@@ -53,13 +54,8 @@ class DurablePages(Protocol):
     def has(self, key: bytes) -> bool:
         """See ``PageStore.has``."""
 
-
-@runtime_checkable
-class TieredStore(Protocol):
-    """Protocol of a durable store with a slow tier behind its files."""
-
-    def tier(self, key: bytes) -> str | None:
-        """Return the nearest tier that lists the page, ``objects`` for the slow one. No I/O."""
+    def tier(self, key: bytes) -> Tier | None:
+        """See ``StoredPages.tier``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +66,8 @@ class PageRead:
     result: Loaded | Missing | Rejected
     seconds: float = field(default=0.0, compare=False)
     """Duration of the reading alone, its checksums and the writing to the pool's page included."""
-
     far: bool = field(default=False, compare=False)
-    """Whether it was to come from an object store."""
+    """Whether it was to come from an object store: its duration says nothing about reads from disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +97,9 @@ class PageIO:
         self._spill = spill
         self._closing = False
         self._own = threading.local()
-        tiers: object = store
-        self._tiers = tiers if isinstance(tiers, TieredStore) else None
         self._threads = FairThreads(_THREADS, "kvproxy-pages")
-        self._far_threads = FairThreads(_FAR_THREADS, "kvproxy-objects") if self._tiers else self._threads
+        # An object store that stalls must not hold up reads of local files.
+        self._far_threads = FairThreads(_FAR_THREADS, "kvproxy-far-pages")
 
     @property
     def has_store(self) -> bool:
@@ -118,9 +112,9 @@ class PageIO:
 
     def far(self, node: Node) -> bool:
         """Return whether the node's page must come from an object store. No I/O."""
-        if self._tiers is None or not node.stored:
+        if self._store is None or (node.spilled and not node.stored):
             return False
-        return self._tiers.tier(stored_key(node.key, node.scope)) == "objects"
+        return self._store.tier(stored_key(node.key, node.scope)) == "objects"
 
     def read(
         self, node: Node, page: int, then: Callable[[PageRead], None], tenant: str | None = None

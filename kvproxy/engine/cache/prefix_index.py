@@ -65,6 +65,8 @@ class Node:
     """The policy's tick at the last use."""
     base: float = 0.0
     """The policy's clock at the last use or release."""
+    held: bool = False
+    """True while a session holds it: it gives way after all that are not held."""
 
     @property
     def full(self) -> bool:
@@ -164,12 +166,20 @@ class PrefixIndex:
     def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
         """Count the leading tokens of a chain of pages that ``scopes`` may read.
 
-        Full pages are looked up by key, and no token ids compared but those of the page behind them.
-
         Example: ``index.resident(kept.pages, kept.token_ids, ("public",))``
         """
-        node: Node | None = None
-        done = 0
+        return sum(tokens for _, tokens in self.chain(pages, token_ids, scopes))
+
+    def chain(
+        self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]
+    ) -> list[tuple[Node, int]]:
+        """Return the leading nodes of a chain of pages that ``scopes`` may read, with the tokens that each gives.
+
+        Full pages are looked up by key, and no token ids compared but those of the page behind them.
+
+        Example: ``index.chain(kept.pages, kept.token_ids, ("public",))``
+        """
+        found: list[tuple[Node, int]] = []
         full = self._full
         for page in pages:
             following = None
@@ -179,9 +189,13 @@ class PrefixIndex:
                     break
             if following is None:  # A partial page is never among the full ones.
                 break
-            node, done = following, done + PAGE_TOKENS
+            found.append((following, PAGE_TOKENS))
+        node, done = found[-1][0] if found else None, PAGE_TOKENS * len(found)
         key = self.root if node is None else node.key
-        return done + self._find_partial(key, tuple(token_ids[done : done + PAGE_TOKENS]), scopes, node)[1]
+        last, tokens = self._find_partial(key, tuple(token_ids[done : done + PAGE_TOKENS]), scopes, node)
+        if last is not None:
+            found.append((last, tokens))
+        return found
 
     def _find_full(
         self, key: bytes, want: tuple[int, ...], scopes: Sequence[str], before: Node | None

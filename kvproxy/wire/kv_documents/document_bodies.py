@@ -75,6 +75,11 @@ def document_body(info: DocumentInfo) -> DocumentBody:
                 "tokens": f.tokens,
                 "resident_tokens": f.resident_tokens,
                 "bytes": f.bytes,
+                "tiers": {
+                    "memory": f.residency.memory,
+                    "disk": f.residency.disk,
+                    "objects": f.residency.objects,
+                },
                 "load_ms": round(1000 * f.load_s, 1),
                 "compute_ms": round(1000 * f.compute_s, 1),
             }
@@ -82,6 +87,10 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
+        "origin": info.origin,
+        "reads": info.reads,
+        "saved_tokens": info.saved_tokens,
+        "last_read": info.last_read,
         "spellings": [_spelling_body(s) for s in info.spellings],
     }
 
@@ -108,6 +117,8 @@ def publish_result(published: Published) -> PublishResult:
         "info": document_body(published.info),
         "created": published.created,
         "prefill_s": published.prefill_s,
+        "computed_tokens": published.computed,
+        "reused_tokens": published.reused,
     }
 
 

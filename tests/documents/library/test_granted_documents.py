@@ -111,9 +111,9 @@ def test_no_index_that_is_consulted_holds_a_text_that_the_caller_may_not_find(
     compared: list[list[str]] = []
     starting = TextPrefixes.starting
 
-    def spy(index: TextPrefixes[Any], text: str) -> Iterator[tuple[Any, ...]]:
+    def spy(index: TextPrefixes[Any], text: str, at: int = 0) -> Iterator[tuple[Any, ...]]:
         compared.append(list(index))
-        return starting(index, text)
+        return starting(index, text, at)
 
     monkeypatch.setattr(TextPrefixes, "starting", spy)
     rights.grant("other", "carol")
