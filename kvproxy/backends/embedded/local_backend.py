@@ -33,7 +33,17 @@ from kvproxy.backends.embedded.kept_pages import (
     kept_cost,
     tokens_in_memory,
 )
-from kvproxy.core import PAGE_TOKENS, Caller, Constraint, KeptCost, Prompt, Residency, Sampling, owner_of, stored_key
+from kvproxy.core import (
+    PAGE_TOKENS,
+    Caller,
+    Constraint,
+    KeptCost,
+    Prompt,
+    Residency,
+    Sampling,
+    owner_of,
+    stored_key,
+)
 from kvproxy.core.session_hints import RETAIN_DEFAULTS, RetainPolicy
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy

@@ -129,7 +129,9 @@ class PageLoads(Generic[W]):
                 page = self._cache.take(wait.last, whole=node.full)
                 waiter.reserved -= 1
                 wait.last = page
-                self._cache.retain([node])  # cannot fail: the waiter does, and may leave before the page is there
+                self._cache.retain(
+                    [node]
+                )  # cannot fail: the waiter does, and may leave before the page is there
                 reading = self._io.read(node, page, self._arrived, waiter.tenant)
                 load = self._loads[node] = _Load(page, reading)
             load.waiters.append(waiter)

@@ -19,6 +19,7 @@ from kvproxy.engine.cache.page_loads import PageLoads
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
+from kvproxy.store.stored_pages import Tier
 
 SHAPE = PageShape(2, 1, 4, torch.float32)
 TOKENS = tuple(range(5 * PAGE_TOKENS))
@@ -50,6 +51,9 @@ class Disk:
 
     def has(self, key: bytes) -> bool:
         return True
+
+    def tier(self, key: bytes) -> Tier | None:
+        return "disk"
 
 
 @dataclass(eq=False)
