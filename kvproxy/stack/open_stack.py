@@ -56,7 +56,7 @@ class Stack:
     files: FileExchange
     explaining: OpenExplaining
     start_background: Callable[[], None]
-    """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
+    """Starts the background work: pages that must be made again, litellm's import, the grammars' tables, audits."""
     ready: Callable[[], str | None]
     """Returns None when a request would be served now, else the reason why not."""
 
@@ -114,7 +114,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             learned=learned,
             files=make_exchange(config.documents, model, stores, engine, market, documents.publisher),
             start_background=lambda: background.start(
-                warm_up(misses, documents.publisher, engine.grammars),
+                warm_up(misses, documents.publisher, engine.grammars, engine.local),
                 checks.auditor.run(),
                 trim_memory(),
                 FULL_COLLECTIONS.run(),

@@ -49,6 +49,7 @@ from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
 from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.engine.cache.write_health import WriteHealth
 from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.decode.speculation import DraftCounts
 from kvproxy.engine.loop.engine import Engine
@@ -329,6 +330,12 @@ class EmbeddedBackend:
     def idle(self) -> bool:
         """Whether no request runs or waits."""
         return self._engine.load == (0, 0)
+
+    @property
+    def write_health(self) -> tuple[WriteHealth, WriteHealth | None]:
+        """Whether the disk takes pages: those of documents, and those that are spilled, where they are."""
+        spill = self._engine.spill
+        return self._engine.writer.health, None if spill is None else spill.health
 
     @property
     def load(self) -> tuple[int, int]:

@@ -75,6 +75,8 @@ class PageWritten:
     """The result of writing one node's page; ``error`` is None when it is durable."""
 
     node: Node
+    page: int
+    """Page of the pool that it was copied from."""
     error: Exception | None
 
 
@@ -162,18 +164,23 @@ class PageIO:
         return partial(self._store.get, stored_key(node.key, node.scope), node.parent_key, node.token_ids)
 
     def write(
-        self, node: Node, payload: bytes, then: Callable[[PageWritten], None], owner: str | None = None
+        self, node: Node, page: int, then: Callable[[PageWritten], None], owner: str | None = None
     ) -> None:
-        """Write a page; ``then`` runs on the engine's thread when it is durable, or has failed.
+        """Write a node's page of the pool; ``then`` runs on the engine's thread when it is durable, or has failed.
 
-        ``payload``: the node's positions as ``PagePool.read`` gives them; ``owner`` as in ``PageStore.put``.
+        The page is copied on the I/O thread: the caller holds it until then, and nobody changes a registered page.
+        ``owner`` as in ``PageStore.put``.
 
-        Example: ``io.write(node, pool.read(node.page, 256), next_page, owner="tenant:a")``
+        Example: ``io.write(node, cache.share(node), next_page, owner="tenant:a")``
         """
         assert self._store is not None
-        key, tenant = stored_key(node.key, node.scope), owner or owner_of(node.scope)
-        put = self._store.put
-        future = self._threads.submit(tenant, put, key, node.parent_key, node.token_ids, payload, owner)
+        store, tenant = self._store, owner or owner_of(node.scope)
+
+        def work() -> None:
+            payload = self._pool.read(page, len(node.token_ids))
+            store.put(stored_key(node.key, node.scope), node.parent_key, node.token_ids, payload, owner)
+
+        future = self._threads.submit(tenant, work)
 
         def finish(done: Future[None]) -> None:
             if done.cancelled():
@@ -181,7 +188,7 @@ class PageIO:
             error = done.exception()
             if error is not None and not isinstance(error, Exception):
                 raise error
-            self._done(lambda: then(PageWritten(node, error)))
+            self._done(lambda: then(PageWritten(node, page, error)))
 
         future.add_done_callback(finish)
 

@@ -79,7 +79,8 @@ class Engine:
         self.io = PageIO(store, cache.pool, self._inbox.put, self.spill)
         cache.far = self.io.far
         self._admission = Admission(cache, self.io, self._end)
-        self._results = TileResults(cache, PageWriter(cache, self.io), self._end)
+        self.writer = PageWriter(cache, self.io)
+        self._results = TileResults(cache, self.writer, self._end)
         self._running: list[Sequence] = []
         self._service = ComputeService()
         self._line = WaitingLine(
@@ -197,7 +198,9 @@ class Engine:
 
         Engine thread only: use ``call(engine.check)``.
         """
-        return self.cache.check([*(s.pages for s in self._running), self._admission.loading])
+        return self.cache.check(
+            [*(s.pages for s in self._running), self._admission.loading, self.writer.pages]
+        )
 
     def _loop(self) -> None:
         while not self._stopping:
