@@ -56,7 +56,7 @@ class Stack:
     files: FileExchange
     explaining: OpenExplaining
     start_background: Callable[[], None]
-    """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
+    """Starts the background work: pages that must be made again, litellm's import, the grammars' tables, audits."""
     ready: Callable[[], str | None]
     """Returns None when a request would be served now, else the reason why not."""
 
@@ -115,7 +115,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             files=files,
             learned=learned,
             start_background=lambda: background.start(
-                warm_up(misses, documents.publisher, engine.grammars),
+                warm_up(misses, documents.publisher, engine.grammars, engine.local),
                 checks.auditor.run(),
                 files.importer.later.run(),
                 trim_memory(),

@@ -24,6 +24,10 @@ class FramingInfo:
     bytes: int
     residency: Residency
     """The resident tokens by the nearest tier that has them."""
+    load_s: float = 0.0
+    """Estimated seconds to load its pages once they are out of memory."""
+    compute_s: float = 0.0
+    """The same to compute them. Requests take the cheaper way."""
 
 
 @dataclass(frozen=True, slots=True)
