@@ -5,7 +5,6 @@ Only :mod:`kvproxy.stack`, ``serve``, ``cli`` and ``bench`` use these classes; o
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from pathlib import Path
@@ -17,34 +16,19 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
+from kvproxy.settings.byte_size import Bytes, parse_bytes
+from kvproxy.settings.explain_settings import ExplainSettings
+from kvproxy.settings.learning_settings import LearningSettings
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
-from kvproxy.settings.store_settings import EncryptionKeys, ObjectSettings
-
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-
-
-def parse_bytes(value: object) -> object:
-    """Parse ``"4GiB"`` to 4294967296. Plain integers are bytes; any other value is left for pydantic to refuse."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([a-zA-Z]*)\s*", value)
-    if match is None or match[2].lower() not in _UNITS:
-        raise ValueError("write a size like 512MiB or 4GiB")
-    size = float(match[1]) * _UNITS[match[2].lower()]
-    if not math.isfinite(size):
-        raise ValueError("write a size like 512MiB or 4GiB")
-    return int(size)
-
+from kvproxy.settings.store_settings import Compression, EncryptionKeys, ObjectSettings
+from kvproxy.settings.trusted_host_settings import TrustedHostSettings
 
 NAMED_OPENINGS = ("date", "time", "session", "env")
 
 OpeningLine = Annotated[str, Field(max_length=200, pattern=r"[^\s*]")]
 """One line of text, in which ``*`` stands for any text; never ``*`` alone."""
-
-Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
-
 
 _ORIGIN = re.compile(r"\*|loopback|null|[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#\s*,]+")
 
@@ -128,6 +112,9 @@ class EngineSettings(_Section):
     speculation: Literal["auto", "off"] = "auto"
     audit: float = Field(default=0.0, ge=0, le=1)
     """Share of the hits, 0 to 1, that are computed again from scratch while the engine is idle."""
+    retain_share: float = Field(default=0.25, ge=0, le=1)
+    """The part of the page budget whose pages may give way last because one tenant's sessions ask for it."""
+    retain_max_s: float = Field(default=3600.0, ge=0)
 
 
 class RequestSettings(_Section):
@@ -158,6 +145,8 @@ class StoreSettings(_Section):
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
     """Bytes for pages of no published document that memory has no room for, until the next start; 0: none."""
+    compression: Compression = "off"
+    """Lossless compression of pages as they are written: off, auto, or a codec's name."""
     encryption_keys: EncryptionKeys = ()
     """Keys of pages in files and objects; none: they are not encrypted."""
     objects: ObjectSettings = ObjectSettings()
@@ -197,6 +186,11 @@ class DocumentSettings(_Section):
     spellings: Literal["auto", "exact"] = "auto"
     """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
     programs that drop them; ``exact``: as published only."""
+    trusted_hosts: tuple[TrustedHostSettings, ...] = ()
+    """Hosts whose exports may be imported with their pages; this host's own always may."""
+    import_check: float = Field(default=0.25, ge=0.0, le=1.0)
+    """The share of an import's pages that is computed again before it is served: at least one page of each framing, and
+    always the last; the rest follows in idle time. 1 computes all of them before, which takes a prefill."""
 
 
 class UpstreamSettings(_Section):
@@ -243,7 +237,9 @@ class Config(_Section):
     billing: BillingSettings = BillingSettings()
     payments: PaymentSettings = PaymentSettings()
     documents: DocumentSettings = DocumentSettings()
+    learning: LearningSettings = LearningSettings()
     responses: ResponseSettings = ResponseSettings()
+    explain: ExplainSettings = ExplainSettings()
     upstreams: tuple[UpstreamSettings, ...] = ()
     fallbacks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     aliases: dict[str, str] = Field(default_factory=dict)

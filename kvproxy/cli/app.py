@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from kvproxy import __version__
 from kvproxy.cli.bench import bench
+from kvproxy.cli.document_file_commands import document_files
 from kvproxy.cli.market_commands import add_market_commands
 from kvproxy.cli.options import (
     HERE,
@@ -25,6 +26,7 @@ from kvproxy.cli.options import (
     write_whole,
 )
 from kvproxy.cli.publish_command import publishing
+from kvproxy.cli.request_commands import seeing
 from kvproxy.cli.residency_commands import residency
 from kvproxy.cli.terms_command import pricing
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
@@ -58,7 +60,9 @@ app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
 add_market_commands(app)
 app.add_typer(publishing)
+app.add_typer(seeing)
 docs.add_typer(pricing)
+docs.add_typer(document_files)
 docs.add_typer(residency)
 
 NOT_COMPARED = 3
@@ -130,13 +134,26 @@ def _client(url: str, api_key: str | None) -> Client:
 
 @docs.command("list")
 def docs_list(
-    url: Url = HERE, api_key: Key = None, as_json: Annotated[bool, typer.Option("--json")] = False
+    learned: Annotated[
+        bool, typer.Option("--learned", help="What was learned from requests, with what it saves.")
+    ] = False,
+    tenant: Annotated[
+        str | None, typer.Option(help="With --learned, and an admin's key: another tenant's.")
+    ] = None,
+    url: Url = HERE,
+    api_key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Every document that this API key may read."""
     with _client(url, api_key) as client:
-        documents = client.documents()
+        documents = client.documents(learned=learned, tenant=tenant)
     if as_json:
         typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+        return
+    if learned:
+        from kvproxy.terminal.learned_table import print_learned
+
+        print_learned(documents)
         return
     if not documents:
         typer.echo("no documents; publish one with `kvproxy publish FILE --id NAME`")
@@ -174,6 +191,24 @@ def docs_delete(
     typer.echo(f"deleted {document}")
 
 
+@docs.command("promote")
+def docs_promote(
+    learned: Annotated[str, typer.Argument(help="A learned document: learned/0f3a1b2c4d5e")],
+    to: Annotated[str, typer.Option("--as", metavar="ID", help="The id of the document that it becomes.")],
+    public: Annotated[
+        bool | None, typer.Option("--public/--private", help="For all, or for its tenant alone.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="With an admin's key: the tenant whose it is.")] = None,
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """Publish what was learned under an id of its own."""
+    visibility = None if public is None else "public" if public else "private"
+    with _client(url, api_key) as client:
+        info = client.promote(learned, to, visibility=visibility, tenant=tenant)["info"]
+    typer.echo(f"{learned} is {info['id']}@{info['version']} now, {info['visibility']}")
+
+
 @app.command(context_settings={"ignore_unknown_options": True})
 def env(
     agent: Annotated[str, typer.Argument(help="claude, codex, opencode, aider, llm, qwen, continue, …")],
@@ -201,28 +236,6 @@ def env(
         typer.echo(shell_lines(recipe), nl=False)
         return
     raise typer.Exit(start(recipe, command or [recipe.command or agent]))
-
-
-@app.command()
-def watch(
-    last: Annotated[int, typer.Option(min=0, max=500, help="How many that have ended already.")] = 20,
-    url: Url = HERE,
-    api_key: Key = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object on each line.")] = False,
-) -> None:
-    """Show this API key's requests as they end: the client, the cached tokens, the reason of a miss. Ctrl-C ends it."""
-    from kvproxy.cli.watch import HEAD, line
-    from kvproxy.terminal.tables import console
-
-    shown = console()
-    with _client(url, api_key) as client, suppress(KeyboardInterrupt):
-        if not as_json:
-            shown.print(HEAD, style="bold", highlight=False, no_wrap=True, crop=False)
-        for entry in client.requests(last=last):
-            if as_json:
-                typer.echo(json.dumps(entry, ensure_ascii=False))
-            else:
-                shown.print(line(entry), no_wrap=True, crop=False, soft_wrap=True)
 
 
 @app.command()

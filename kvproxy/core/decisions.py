@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kvproxy.core.miss_causes import MissCause
@@ -41,8 +41,9 @@ class Miss:
 
     reason: MissReason
     document: DocumentRef | None = None
-    cause: MissCause | None = None
-    """What differed from the nearest text that the caller may know of; None until it has been compared."""
+    cause: MissCause | None = field(default=None, compare=False)
+    """The difference from the nearest text that the caller may know of; None until it has been compared. It explains
+    the decision and is no part of it."""
 
 
 Decision = Hit | Miss

@@ -13,6 +13,7 @@ from kvproxy.documents.library.known_document import KnownDocument, SpelledText
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.registry.registry_entry import KeptFraming
 from kvproxy.errors import DocumentNotFound
+from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.holdings import Holdings
 
 SLICE = 16
@@ -23,13 +24,19 @@ class DocumentViews:
     """Makes :class:`DocumentInfo` values of the documents that a caller may read. Event loop only.
 
     Example:
-        ``info = DocumentViews(library, holdings, local, pins).of(ref, caller)``
+        ``info = DocumentViews(library, holdings, local, pins, reads).of(ref, caller)``
     """
 
     def __init__(
-        self, library: Library, holdings: Holdings, local: LocalBackend, pinned: Container[DocumentRef]
+        self,
+        library: Library,
+        holdings: Holdings,
+        local: LocalBackend,
+        pinned: Container[DocumentRef],
+        reads: DocumentReads,
     ) -> None:
-        self._library, self._holdings, self._local, self._pinned = library, holdings, local, pinned
+        self._library, self._holdings, self._local = library, holdings, local
+        self._pinned, self._reads = pinned, reads
 
     def of(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Return the view of exactly this version, as the library names it. Raises DocumentNotFound."""
@@ -58,6 +65,7 @@ class DocumentViews:
 
     def _view(self, known: KnownDocument, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
         document = known.document
+        reads = self._reads.of(document.ref)
         return DocumentInfo(
             id=document.id,
             version=document.version,
@@ -73,6 +81,10 @@ class DocumentViews:
             ),
             quarantined=known.quarantined,
             pinned=document.ref in self._pinned,
+            origin=document.origin,
+            reads=reads.reads,
+            saved_tokens=reads.saved_tokens,
+            last_read=reads.last_read or None,
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.config import Config, ModelSettings, StoreSettings
+from kvproxy.core.session_hints import RetainPolicy
 from kvproxy.database.database import Database
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.registry.open_registry import open_registry
@@ -129,7 +130,8 @@ async def open_engine(config: Config, model: LoadedModel, stores: OpenStores) ->
         grammars = Grammars(model.folder, eos_ids, model.weights.vocab_size, grammar_of)
         life.callback(grammars.close)
         samples = AuditSamples(config.engine.audit)
-        local = EmbeddedBackend(engine, model.name, stores.pages, grammars, samples)
+        retain = RetainPolicy(config.engine.retain_share, config.engine.retain_max_s)
+        local = EmbeddedBackend(engine, model.name, stores.pages, grammars, samples, retain)
         yield RunningEngine(local, grammars, samples)
 
 

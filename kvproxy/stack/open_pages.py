@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from kvproxy.codecs.page_codec import PageCodec
 from kvproxy.config import StoreSettings
 from kvproxy.core.page_form import PageForm
 from kvproxy.errors import SetupError
@@ -15,6 +14,8 @@ from kvproxy.objects.object_pages import ObjectPages
 from kvproxy.objects.object_store import ObjectStore
 from kvproxy.sealing.encryption_key import parse_key
 from kvproxy.sealing.page_cipher import PageCipher
+from kvproxy.stack.page_codecs import AUTO, codec_of, decoder_of
+from kvproxy.store.compression_choice import CompressionChoice
 from kvproxy.store.page_store import PageStore
 from kvproxy.tiers.pending_deletes import FILE, PendingDeletes
 from kvproxy.tiers.tiered_pages import TieredPages
@@ -28,9 +29,7 @@ OpenPages = PageStore | TieredPages
 
 
 @contextmanager
-def open_pages(
-    settings: StoreSettings, fingerprint: str, form: PageForm, codec: PageCodec | None = None
-) -> Iterator[OpenPages]:
+def open_pages(settings: StoreSettings, fingerprint: str, form: PageForm) -> Iterator[OpenPages]:
     """Open the pages of an engine until the block ends; :func:`wait_for_names` before they are looked for. Raises
     SetupError.
 
@@ -42,7 +41,14 @@ def open_pages(
         logger.info("pages are encrypted with the key %s", seal.key_id)
     store = None if settings.objects.url is None else ObjectStore(_address(settings))
     with PageStore(
-        settings.path, max_size=settings.max_size, fingerprint=fingerprint, form=form, codec=codec, seal=seal
+        settings.path,
+        max_size=settings.max_size,
+        fingerprint=fingerprint,
+        form=form,
+        codec=codec_of(settings.compression, form),
+        decoder=decoder_of(form),
+        compress=CompressionChoice(always=settings.compression != AUTO or store is not None),
+        seal=seal,
     ) as local:
         if store is None:
             yield local

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from kvproxy.codecs.page_codec import CodecFault, PageCodec
 from kvproxy.core.page_form import PageForm
@@ -36,13 +36,15 @@ class Unreadable:
 class PagePacking:
     """The form of one engine's pages and what is done with them on their way to a file. Thread-safe.
 
-    Without ``form`` a payload of any size is one frame; codec and seal need a form.
+    Without ``form`` a payload of any size is one frame; codec and seal need a form. ``codec`` encodes; pages of other
+    codecs are read with what ``decoder`` returns for their names.
     """
 
     fingerprint: str
     form: PageForm | None = None
     codec: PageCodec | None = None
     seal: PageSeal | None = None
+    decoder: Callable[[str], PageCodec | None] = field(default=lambda name: None, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a codec or a seal without a form: frames could not be told from one another. Raises ValueError."""
@@ -50,15 +52,24 @@ class PagePacking:
             raise ValueError("pages without a form can be neither compressed nor encrypted")
 
     def pack(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Sequence[memoryview]
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: Sequence[memoryview],
+        *,
+        compress: bool = True,
     ) -> PackedPage:
-        """Return the page's file. Plain frames are views of ``payload``, not copies.
+        """Return the page's file, compressed where there is a codec, unless ``compress`` is False.
+
+        Plain frames are views of ``payload``, not copies.
 
         Raises ValueError for ids outside uint32, and for a payload that does not have the form's size.
 
         Example: ``packing.pack(key, parent_key, token_ids, [memoryview(pool.read(page))])``
         """
-        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids))]
+        codec = self.codec if compress else None
+        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids), codec)]
         if self.seal is not None:
             frames = [self.seal.seal(key, i, frame) for i, frame in enumerate(frames)]
         record = PageRecord(
@@ -68,14 +79,16 @@ class PagePacking:
             () if self.seal else tuple(token_ids),
             frames=tuple(map(len, frames)),
             digests=tuple(map(page_record.frame_digest, frames)),
-            codec="" if self.codec is None else self.codec.name,
+            codec="" if codec is None else codec.name,
             sealed=self.seal is not None,
             sealed_ids=self._sealed_ids(key, token_ids),
             sealed_positions=len(token_ids) if self.seal else 0,
         )
         return PackedPage(record, (page_record.encode(record), *frames))
 
-    def _frames(self, payload: Sequence[memoryview], positions: int) -> Sequence[bytes | memoryview]:
+    def _frames(
+        self, payload: Sequence[memoryview], positions: int, codec: PageCodec | None
+    ) -> Sequence[bytes | memoryview]:
         if self.form is None:
             return [payload[0] if len(payload) == 1 else b"".join(payload)]
         size, whole = self.form.frame_bytes(positions), sum(map(len, payload))
@@ -84,8 +97,8 @@ class PagePacking:
                 f"{positions} positions have {self.form.payload_bytes(positions)} bytes, not {whole}"
             )
         one = payload[0] if len(payload) == 1 else memoryview(b"".join(payload))
-        if self.codec is not None:
-            return self.codec.encode(one, positions)
+        if codec is not None:
+            return codec.encode(one, positions)
         return [one[i * size : (i + 1) * size] for i in range(self.form.frames)]
 
     def mismatch(self, record: PageRecord, parent: bytes, token_ids: Sequence[int]) -> str | None:
@@ -158,8 +171,7 @@ class PagePacking:
 
         A page that is not encrypted is dropped where pages are: it would stay readable, and anybody could have made it.
         """
-        codec = "" if self.codec is None else self.codec.name
-        if record.codec not in ("", codec):
+        if record.codec and self._codec_of(record) is None:
             return Unreadable(f"it is compressed by {record.codec}, which is not in use")
         if record.sealed and self.seal is None:
             return Unreadable(NO_KEY)
@@ -177,19 +189,24 @@ class PagePacking:
             return Unreadable(f"{record.payload_bytes} bytes for {positions} positions, of another form")
         return None
 
+    def _codec_of(self, record: PageRecord) -> PageCodec | None:
+        own = self.codec
+        return own if own is not None and own.name == record.codec else self.decoder(record.codec)
+
     def _read_layers(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | Unreadable | None:
         if self.form is None or len(record.frames) == 1:
             return self._read_at_once(file, record, room)
         size = self.form.frame_bytes(record.positions)
         stored = memoryview(bytearray(max(record.frames))) if record.codec or record.sealed else None
+        codec = self._codec_of(record) if record.codec else None
         for layer in range(self.form.layers):
             target = room.room(layer, 2 * size)
             torn: Torn | Unreadable | None
             if stored is None:
                 torn = page_file.read_frames(file, record, 2 * layer, target)
             else:
-                torn = self._unpack(file, record, 2 * layer, stored, target[:size]) or self._unpack(
-                    file, record, 2 * layer + 1, stored, target[size:]
+                torn = self._unpack(file, record, 2 * layer, codec, stored, target[:size]) or self._unpack(
+                    file, record, 2 * layer + 1, codec, stored, target[size:]
                 )
             if torn:
                 return torn
@@ -197,7 +214,13 @@ class PagePacking:
         return None
 
     def _unpack(
-        self, file: PageFile, record: PageRecord, index: int, stored: memoryview, target: memoryview
+        self,
+        file: PageFile,
+        record: PageRecord,
+        index: int,
+        codec: PageCodec | None,
+        stored: memoryview,
+        target: memoryview,
     ) -> Torn | Unreadable | None:
         """Read one frame, open its seal and decode it into ``target``."""
         frame = stored[: record.frames[index]]
@@ -207,9 +230,8 @@ class PagePacking:
             if record.sealed:
                 assert self.seal is not None
                 frame = memoryview(self.seal.open(record.key, index, frame))
-            if record.codec:
-                assert self.codec is not None
-                self.codec.decode(frame, index, record.positions, target)
+            if codec is not None:
+                codec.decode(frame, index, record.positions, target)
             elif len(frame) != len(target):
                 return Torn(f"frame {index} has {len(frame)} bytes, not {len(target)}")
             else:

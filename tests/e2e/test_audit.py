@@ -104,7 +104,7 @@ async def test_a_page_that_rots_costs_a_prefill_and_never_an_answer(
         assert [f.resident_tokens for f in info.framings] == [0] * len(info.framings)
         told = stack.pipeline.metrics.text().decode()
         assert "kvproxy_quarantined_documents 1.0" in told
-        assert 'kvproxy_misses_total{reason="quarantined"} 2.0' in told
+        assert 'kvproxy_misses_total{cause="quarantined",reason="quarantined"} 2.0' in told
 
     async with opened(smollm2, tmp_path) as stack:
         answer, decision, _ = await ask(stack, question)

@@ -26,16 +26,21 @@ from kvproxy.core import (
     TextRequest,
     Visibility,
 )
-from kvproxy.documents.library.document import checked_etag
+from kvproxy.documents.library.document import Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import CannotFit, DocumentNotFound, InvalidRequest, KVProxyError
 from kvproxy.exactness.verify import Verifier
+from kvproxy.explain.miss_explainer import MissExplainer
+from kvproxy.explain.miss_report import MissReporter
+from kvproxy.explain.previous_requests import PreviousRequests
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.lifecycle.residency_reports import FramingWarmth, WarmReport
+from kvproxy.manifests.manifest import ManifestSource
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.publish import Publisher
+from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.pin_budget import FramingPin, PinLimit, PinReport
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
@@ -85,6 +90,9 @@ class CharComposer(Composer):
     def encode_prompt(self, text: str, *, add_special_tokens: bool) -> list[int]:
         return [_START] * add_special_tokens + [ord(c) for c in text]
 
+    def encode(self, text: str) -> list[int]:
+        return [ord(c) for c in text]
+
     async def predicted(self, text: str, most: int) -> tuple[int, ...]:
         return tuple(map(ord, text[:most]))
 
@@ -120,6 +128,7 @@ class DictPublisher(Publisher):
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
+        self.manifests = None
         self.library = Library()  # without a document: terms have tests of their own
         self.residency = DictResidency(self)
 
@@ -132,6 +141,9 @@ class DictPublisher(Publisher):
         progress: Callable[[int, int], None] | None = None,
         *,
         pinned: bool | None = None,
+        origin: Origin = "published",
+        arrival: Arrival | None = None,
+        source: ManifestSource | None = None,
     ) -> Published:
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)
@@ -281,6 +293,8 @@ def make_proxy(
     responses = DictResponses()
     drain = Drain(drain_timeout_s)
     pipeline = Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)
+    previous = PreviousRequests(ttl_s=3600, max_requests=8, max_memory=2**20)
+    explainer = MissExplainer(publisher.library, composer.decode, previous)
     events: list[str] = []
     components = Components(
         served_name="fake",
@@ -298,6 +312,7 @@ def make_proxy(
         timeout_s=timeout_s,
         cors_origins=cors_origins,
         aliases=aliases or {},
+        reporter=MissReporter(explainer, publisher.library, composer.encode, composer.decode),
         lifespan=(_recorded(events),),
     )
     return Proxy(backend, misses, composer, publisher, responses, drain, components, events)

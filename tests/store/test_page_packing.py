@@ -64,7 +64,9 @@ class Tagged:
         return bytes(frame[28:])[::-1]
 
     def _tag(self, key: bytes, index: int) -> bytes:
-        return hashlib.blake2b(key + bytes([index]), key=self.secret, digest_size=16).digest()
+        return hashlib.blake2b(
+            key + index.to_bytes(8, "little", signed=True), key=self.secret, digest_size=16
+        ).digest()
 
 
 @dataclass

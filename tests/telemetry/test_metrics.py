@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from kvproxy.core import Hit, Miss, MissReason
+from kvproxy.core import Hit, Miss, MissCause, MissReason
 from kvproxy.events import Finished, Started, TextDelta, Usage
 from kvproxy.telemetry.metrics import Figures, Metrics
 
@@ -41,12 +41,19 @@ def test_replies_are_counted_when_they_end() -> None:
 
 def test_misses_by_reason_and_upstreams_apart() -> None:
     metrics = Metrics()
-    metrics.reply(Miss(MissReason.QUARANTINED), started(0), 50, 0.1).close()
-    metrics.reply(Miss(MissReason.NO_DOCUMENT), started(0, parsed=True), 70, 0.1).close()
+    quarantined = Miss(MissReason.QUARANTINED, cause=MissCause.QUARANTINED)
+    dated = Miss(MissReason.NO_DOCUMENT, cause=MissCause.TIMESTAMP)
+    for miss, parsed, tokens in ((quarantined, False, 50), (dated, True, 70)):
+        metrics.reply(miss, started(0, parsed=parsed), tokens, 0.1).close()
+        metrics.missed(miss)
+    metrics.missed(Miss(MissReason.NO_DOCUMENT))
     metrics.reply(Hit(9, None), started(9, collapsed=True), 10, 0.1).close()
     got = samples(metrics)
-    assert got["kvproxy_misses_total", "quarantined"] == got["kvproxy_misses_total", "no-document"] == 1
-    assert got["kvproxy_misses_total", "engine-failed"] == 0, "what never happened is told as 0"
+    misses = {name[1]: value for name, value in got.items() if name[0] == "kvproxy_misses_total"}
+    assert misses["quarantined,quarantined"] == misses["timestamp,no-document"] == 1
+    assert misses["unknown,no-document"] == 1, "one that was not compared"
+    assert misses["engine-failed,engine-failed"] == 0, "what never happened is told as 0"
+    assert sum(misses.values()) == 3
     assert got["kvproxy_prompt_tokens_total", "upstream"] == 70
     assert got["kvproxy_prompt_tokens_total", "prefilled"] == 51
     assert got["kvproxy_hits_total", "collapsed"] == 1

@@ -3,6 +3,7 @@ inside the functions."""
 
 from kvproxy.cli.bench import (
     busy_command,
+    codec_command,
     cold_command,
     evict_command,
     fair_command,
@@ -23,6 +24,7 @@ from kvproxy.cli.bench.bench_group import bench
 __all__ = [
     "bench",
     "busy_command",
+    "codec_command",
     "cold_command",
     "evict_command",
     "fair_command",

@@ -25,7 +25,7 @@ def bench_pages_command(
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Load stored pages beside reading the same files, from the disk and from its cache."""
-    from kvproxy.bench.page_loading import PLAIN, SHAPES, bench_pages
+    from kvproxy.bench.engine.page_loading import PLAIN, SHAPES, bench_pages
     from kvproxy.bench.page_tables import print_pages
     from kvproxy.terminal.progress import Progress
 

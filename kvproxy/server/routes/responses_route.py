@@ -24,7 +24,8 @@ from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.read_request import Incoming, receive
+from kvproxy.server.requests.read_request import Incoming
+from kvproxy.server.requests.receive_conversation import receive_conversation
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.responses.call_items import CallItems
@@ -45,13 +46,13 @@ MOST_ITEMS = 100
 async def create(request: web.Request) -> web.StreamResponse:
     """Answer a request of the Responses API, by the local model or an upstream's; store the response unless
     ``store`` is false."""
-    incoming = await receive(request)
+    incoming = await receive_conversation(request)
     if not incoming.local:
         return await serve_upstream(request, "responses", incoming)
     clock = incoming.clock
     ids = ResponseIds(uuid.uuid4().hex)
     with _about_input():
-        body, items, chat = await _understood(request, incoming, ids)
+        body, items, chat = await understand_response(request, incoming, ids)
         response = open_response(body, chat, ids, created=int(time.time()))
         response["store"] = response["store"] and request[CALLER].retains(chat.cache)
         keeper = _Keeper(request, items) if response["store"] else None
@@ -78,11 +79,11 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def count(request: web.Request) -> web.StreamResponse:
     """Count the input tokens that ``create`` would count."""
-    incoming = await receive(request)
+    incoming = await receive_conversation(request)
     if not incoming.local:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():
-        _, _, chat = await _understood(request, incoming, ResponseIds(uuid.uuid4().hex))
+        _, _, chat = await understand_response(request, incoming, ResponseIds(uuid.uuid4().hex))
         prompt = await request.app[COMPONENTS].pipeline.compose_async(chat, request[CALLER])
     counted: InputTokens = {"object": "response.input_tokens", "input_tokens": len(prompt.token_ids)}
     return json_response(counted)
@@ -136,10 +137,13 @@ class _Keeper:
         self._store.put(self._scope, response["id"], StoredResponse(response, self._items).encode())
 
 
-async def _understood(
+async def understand_response(
     request: web.Request, incoming: Incoming, ids: ResponseIds
 ) -> tuple[ResponsesBody, list[Item], ChatRequest]:
-    """Return the parsed body, the items of the whole conversation, and the chat request to the model."""
+    """Return the parsed body, the items of the whole conversation, and the chat request to the model.
+
+    Example: ``body, items, chat = await understand_response(request, incoming, ids)``
+    """
     components = request.app[COMPONENTS]
     reading = RequestReading(components.policy)
     body = await incoming.parsed(parse_body, reading)

@@ -85,6 +85,10 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
+        "origin": info.origin,
+        "reads": info.reads,
+        "saved_tokens": info.saved_tokens,
+        "last_read": info.last_read,
         "spellings": [_spelling_body(s) for s in info.spellings],
     }
 
@@ -111,6 +115,8 @@ def publish_result(published: Published) -> PublishResult:
         "info": document_body(published.info),
         "created": published.created,
         "prefill_s": published.prefill_s,
+        "computed_tokens": published.computed,
+        "reused_tokens": published.reused,
     }
 
 

@@ -52,7 +52,9 @@ class DocumentBody(TypedDict):
     """One version of a document.
 
     ``etag`` is the sha256 of the text, ``tokens`` those of the text alone. ``quarantined`` is the reason why its kept
-    pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory.
+    pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory. ``origin``
+    is ``learned`` for a text that this tenant's requests kept beginning with. ``reads`` are those from kept pages,
+    which did not compute ``saved_tokens``; ``last_read`` is null before the first.
     """
 
     id: str
@@ -66,6 +68,10 @@ class DocumentBody(TypedDict):
     framings: list[FramingBody]
     quarantined: str | None
     pinned: bool
+    origin: Literal["published", "learned", "imported"]
+    reads: int
+    saved_tokens: int
+    last_read: int | None
     spellings: list[SpellingBody]
 
 
@@ -92,11 +98,17 @@ class KvDocumentDeleted(TypedDict):
 
 
 class PublishResult(TypedDict):
-    """The result of publishing. ``created`` is false when the current version had this text already."""
+    """The result of publishing. ``created`` is false when the current version had this text already.
+
+    ``computed_tokens`` were prefilled, over all framings and spellings; the pages of ``reused_tokens`` were there, as
+    those of the version before it up to the first change are.
+    """
 
     info: DocumentBody
     created: bool
     prefill_s: float
+    computed_tokens: int
+    reused_tokens: int
 
 
 class PublishProgress(TypedDict):

@@ -37,7 +37,7 @@ async def test_requests_are_counted_by_route_dialect_and_status() -> None:
     assert got["kvproxy_requests_total anthropic /v1/messages 200"] == 1
     assert got["kvproxy_requests_total kvproxy none 404"] == 1, "paths that clients make up are no labels"
     assert got["kvproxy_request_duration_seconds_count /v1/chat/completions"] == 4
-    assert got["kvproxy_misses_total no-document"] == 4
+    assert got["kvproxy_misses_total unknown no-document"] == 4
     assert got["kvproxy_generation_tokens_total"] > 10
     assert got["kvproxy_time_to_first_token_seconds_count miss"] == 4
 

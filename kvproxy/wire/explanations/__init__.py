@@ -1,0 +1,1 @@
+"""JSON of ``/kv/v1/explain``."""
