@@ -20,7 +20,7 @@ from tests.e2e.texts import document, in_system
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 PUBLIC = document("handbook", 1_700)
-SECRET = " ".join(f"Patient {i} of ward {i % 7} has the reading {i * 7919 % 1000}." for i in range(90))
+SECRET = " ".join(f"Patient {i} of ward {i % 7} has the reading {i * 7919 % 1000}." for i in range(30))
 KEYS = {"clinic": "key-of-the-clinic-0001", "agent": "key-of-the-agent-0001"}
 NONE = {"x-kvproxy-retention": "none"}
 
@@ -63,7 +63,7 @@ class Traces:
     def __init__(self, model: Path) -> None:
         ids = Tokenizer.from_file(str(model / "tokenizer.json")).encode(SECRET).ids
         middle = ids[len(ids) // 2 : len(ids) // 2 + 12]
-        self._needles = (SECRET[200:240].encode(), struct.pack(f"<{len(middle)}I", *middle))
+        self._needles = (SECRET[700:740].encode(), struct.pack(f"<{len(middle)}I", *middle))
 
     def files(self, folder: Path) -> list[str]:
         return [
@@ -122,6 +122,7 @@ def test_nothing_is_left_anywhere(smollm2: Path, tmp_path: Path) -> None:
     assert traces.files(objects) == []
 
 
+@pytest.mark.slow  # two starts of the real model
 def test_store_false_is_about_the_response_unless_the_operator_says_otherwise(
     smollm2: Path, tmp_path: Path
 ) -> None:

@@ -76,6 +76,7 @@ def ask(client: Reader) -> Any:
     return client.ask(in_system(TEXT, "What may be copied?"), max_tokens=8)
 
 
+@pytest.mark.slow  # three starts of the real model
 def test_a_second_machine_serves_what_the_first_published(
     smollm2: Path, tmp_path: Path, s3_server: str, bucket: str
 ) -> None:
