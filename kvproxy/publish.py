@@ -84,7 +84,7 @@ class Publisher:
         self._locks = DocumentLocks()
         self.reads = DocumentReads(registry)
         self._pins = Pins(registry, local, self._holdings, pin_share)
-        self._views = DocumentViews(library, self._holdings, local, self._pins, self.reads)
+        self._views = DocumentViews(library, self._holdings, local, self._pins, self.reads.of)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
         self._restoration = Restoration(
             preparation=self._preparation,
