@@ -186,6 +186,9 @@ class DocumentSettings(_Section):
     spellings: Literal["auto", "exact"] = "auto"
     """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
     programs that drop them; ``exact``: as published only."""
+    expiry_grace_s: float = Field(default=86_400.0, ge=0)
+    """Seconds from the end of a version that was published with a time to live to its deletion. Until then its
+    publisher can touch it."""
     trusted_hosts: tuple[TrustedHostSettings, ...] = ()
     """Hosts whose exports may be imported with their pages; this host's own always may."""
     import_check: float = Field(default=0.1, ge=0.0, le=1.0)

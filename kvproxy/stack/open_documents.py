@@ -68,6 +68,7 @@ async def open_documents(
         texts=stores.prepared,
         hosting=hosting,
         pin_share=lambda: pin_share(settings.pin_share, several=several_tenants()),
+        expiry_grace_s=settings.expiry_grace_s,
         issuer=issuer,
     )
     with closing(publisher):

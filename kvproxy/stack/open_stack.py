@@ -120,6 +120,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 FULL_COLLECTIONS.run(),
                 book_storage_hours(market.hosting, documents.publisher.stored),
                 documents.publisher.reads.run(),
+                documents.publisher.endings.run(),
                 *([learned.run()] if learned is not None else []),
             ),
             ready=readiness(engine.local, lambda: _several(config, market)),
