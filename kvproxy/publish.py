@@ -13,12 +13,14 @@ from pathlib import Path
 from kvproxy.backends.base import LocalBackend
 from kvproxy.charging.publish_charges import FreeHosting, PublishCharging, StoredDocument
 from kvproxy.core import LATEST, Caller, DocumentRef, Visibility
+from kvproxy.core.document_quota import NO_QUOTA
 from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix, Origin, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.published_usage import usage_of
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
@@ -32,6 +34,7 @@ from kvproxy.manifests.version_manifests import ManifestIssuer, SignedManifest, 
 from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
+from kvproxy.publishing.document_quotas import DocumentQuotas, QuotaOf
 from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.document_views import DocumentViews
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
@@ -67,12 +70,14 @@ class Publisher:
         hosting: PublishCharging | None = None,
         pin_share: Callable[[], float] = lambda: 1.0,
         expiry_grace_s: float = 86_400.0,
+        quota_of: QuotaOf = lambda _: NO_QUOTA,
         issuer: ManifestIssuer | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
         of tokenising, and ``close`` closes. ``hosting`` charges for new versions. ``pin_share``: the part of the pages
         that may be pinned which one tenant may have. ``expiry_grace_s``: seconds from a version's end to its deletion.
+        ``quota_of``: what each tenant may have published.
         ``issuer`` signs the manifests of versions; without one there are
         none."""
         self._composer = composer
@@ -90,6 +95,7 @@ class Publisher:
         self._pins = Pins(registry, local, self._holdings, pin_share)
         self._views = DocumentViews(library, self._holdings, local, self._pins, self.reads)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
+        self.quotas = DocumentQuotas(library, quota_of, local.info.page_bytes)
         self.endings = VersionEndings(
             library,
             registry,
@@ -146,7 +152,8 @@ class Publisher:
         ``conditions`` are compared with the caller's current version. A ``learned`` text is kept by the host's own
         choice, and costs its tenant nothing.
 
-        Raises DocumentRejected, PermissionDenied, PreconditionFailed, Overloaded, CannotFit, StorageFull.
+        Raises DocumentRejected, PermissionDenied, DocumentQuotaExceeded, PreconditionFailed, Overloaded, CannotFit,
+        StorageFull.
 
         Example:
             ``await publisher.publish("handbook", text, "private", caller, pinned=True)``
@@ -193,10 +200,14 @@ class Publisher:
         )
         tokens = sum(len(p.token_ids) for p in prepared.prefixes)
         lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
-        async with (
-            self._pins.reserve(lengths, before, owner=draft.owner_scope) as room,
-            self._hosting_of(draft).publishing(caller, tokens) as charge,
-        ):
+        adding = usage_of(prepared.tokenized, prepared.prefixes)
+        async with AsyncExitStack() as held:
+            if draft.origin != "learned":
+                held.enter_context(self.quotas.claim(caller, adding))
+            room = await held.enter_async_context(
+                self._pins.reserve(lengths, before, owner=draft.owner_scope)
+            )
+            charge = await held.enter_async_context(self._hosting_of(draft).publishing(caller, tokens))
             version = await asyncio.to_thread(
                 self._registry.last_version, draft.id, caller.scope, draft.visibility
             )

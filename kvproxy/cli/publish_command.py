@@ -25,6 +25,9 @@ def publish(
     private: Annotated[bool, typer.Option("--private", help="For this API key's tenant alone.")] = False,
     public: Annotated[bool, typer.Option("--public", help="For every caller.")] = False,
     granted: Annotated[bool, typer.Option("--granted", help="For those whom a grant lets in.")] = False,
+    ttl: Annotated[
+        int | None, typer.Option(min=1, help="Seconds after which it is not served any more.")
+    ] = None,
     pin: Annotated[bool | None, typer.Option("--pin/--unpin", help="Keep its KV in memory.")] = None,
     per_1000: Annotated[
         str | None, typer.Option("--price-per-1000", help="For a thousand tokens of it, e.g. 0.02.")
@@ -51,7 +54,13 @@ def publish(
     from kvproxy.terminal.progress import Progress
 
     text = read_text(file)
-    chosen: dict[str, Any] = {"visibility": visibility, "pinned": pin, "price": price, "licence": licence}
+    chosen: dict[str, Any] = {
+        "visibility": visibility,
+        "pinned": pin,
+        "price": price,
+        "licence": licence,
+        "ttl_s": ttl,
+    }
     with Client(url, api_key) as client, Progress(f"publish {document}") as progress:
         result = client.publish(document, text, **chosen, progress=progress)
     typer.echo(_line(result))

@@ -152,7 +152,7 @@ class VersionEndings:
         version: int | None,
         caller: Caller,
         conditions: Preconditions = UNCONDITIONAL,
-    ) -> Document | None:
+    ) -> Document:
         """Let an alias of the caller's own document mean a version, None: the current one; durable on return.
 
         Returns the version's document. Raises DocumentNotFound, PermissionDenied, PreconditionFailed, InvalidRequest.
@@ -220,6 +220,11 @@ class VersionEndings:
             self._library.withdrawn.take(ref)
         await self._parts.forget(ended)
         logger.info("%d document versions that had expired were deleted", len(ended))
+
+    def withdrawn(self, caller: Caller) -> list[Withdrawal]:
+        """Return the caller's own versions that are not served any more, by id and then by version."""
+        own = (w for w in self._library.withdrawn if w.document.owner_scope == caller.scope)
+        return sorted(own, key=lambda w: (w.document.id, w.document.version))
 
     def _take_due(self, now: float) -> list[DocumentRef]:
         """Hide the versions that are due, at once, and return them."""

@@ -81,6 +81,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 market.hosting,
                 lambda: _several(config, market),
                 make_issuer(model, stores, market),
+                market.accounts.quota,
             )
         )
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)

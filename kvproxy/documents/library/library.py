@@ -9,6 +9,7 @@ from kvproxy.core import GRANTED, PUBLIC, Caller, DocumentRef
 from kvproxy.documents.library.document_aliases import DocumentAliases
 from kvproxy.documents.library.granted_documents import GrantedDocuments
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument, NearestText
+from kvproxy.documents.library.published_usage import PublishedUsage, usage_of
 from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
 from kvproxy.documents.library.text_prefixes import TextPrefixes
 from kvproxy.documents.library.withdrawn_documents import Ending, Withdrawal, WithdrawnDocuments
@@ -33,6 +34,8 @@ class Library:
         """By the scope that may see the documents: ``PUBLIC``, or their owner's."""
         self._count = 0
         self._quarantined = 0
+        self._usage: dict[str, PublishedUsage] = {}
+        """By publisher."""
         self.aliases = DocumentAliases()
         self.withdrawn = WithdrawnDocuments()
 
@@ -56,6 +59,7 @@ class Library:
         versions = {**self._versions.get(ref.name, {}), known.document.version: known}
         self._versions[ref.name] = {version: versions[version] for version in sorted(versions)}
         self._count += before is None
+        self._account(before, known)
         self._quarantined += known.quarantined is not None
         if known.document.visibility == "granted":
             self._quarantined -= before is not None and before.quarantined is not None
@@ -85,6 +89,7 @@ class Library:
         for version, known in versions.items():
             if version not in left:
                 self._count -= 1
+                self._account(known, None)
                 self._quarantined -= known.quarantined is not None
                 self._unindex(known, ())
 
@@ -104,6 +109,21 @@ class Library:
     def find(self, ref: DocumentRef) -> KnownDocument | None:
         """Return exactly this version, whether or not a caller may see it."""
         return self._versions.get(ref.name, {}).get(ref.version or 0)
+
+    def usage(self, owner_scope: str) -> PublishedUsage:
+        """Return what a publisher's versions take, learned ones left out."""
+        return self._usage.get(owner_scope, PublishedUsage())
+
+    def _account(self, before: KnownDocument | None, after: KnownDocument | None) -> None:
+        for known, sign in ((before, -1), (after, 1)):
+            if known is None or known.document.origin == "learned":
+                continue
+            owner, taken = known.document.owner_scope, usage_of(known.tokenized, known.prefixes)
+            usage = self.usage(owner) + taken if sign > 0 else self.usage(owner) - taken
+            if usage.versions:
+                self._usage[owner] = usage
+            else:
+                self._usage.pop(owner, None)
 
     def withdraw(self, ref: DocumentRef, ending: Ending, reason: str = "") -> None:
         """Stop serving a version from this moment on. An unknown one is no error.
