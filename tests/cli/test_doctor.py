@@ -235,7 +235,8 @@ def test_what_is_damaged_in_a_store_is_named(tmp_path: Path) -> None:
     before = contents(tmp_path)
     found = {f.check: f for f in store_findings(tmp_path)}
     assert (
-        found["documents"].level == "fail" and "rules@1 is not served: the text does not match" in found["documents"].what
+        found["documents"].level == "fail"
+        and "rules@1 is not served: the text does not match" in found["documents"].what
     )
     assert found["pages"].level == "warn" and "fails its checksum" in found["pages"].what
     assert found["responses"].level == "warn" and found["responses"].what == "response resp_1 is damaged"

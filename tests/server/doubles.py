@@ -28,7 +28,7 @@ from kvproxy.core import (
 )
 from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
-from kvproxy.documents.library.document import Document, checked_etag
+from kvproxy.documents.library.document import Document, Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
@@ -149,6 +149,7 @@ class DictPublisher(Publisher):
         progress: Callable[[int, int], None] | None = None,
         *,
         pinned: bool | None = None,
+        origin: Origin = "published",
         arrival: Arrival | None = None,
         source: ManifestSource | None = None,
         ttl_s: int | None = None,

@@ -10,6 +10,7 @@ from kvproxy.documents.library.document_aliases import DocumentAliases
 from kvproxy.documents.library.granted_documents import GrantedDocuments
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument, NearestText
 from kvproxy.documents.library.published_usage import PublishedUsage, usage_of
+from kvproxy.documents.library.reader_texts import add_matches
 from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
 from kvproxy.documents.library.text_prefixes import TextPrefixes
 from kvproxy.documents.library.withdrawn_documents import Ending, Withdrawal, WithdrawnDocuments
@@ -66,9 +67,7 @@ class Library:
             self._granted.put(known)
             return
         texts = self._texts.setdefault(_seen_by(known), TextPrefixes())
-        for match in known.matches:
-            core = match.tokenized.core
-            texts.put(core, tuple(sorted((*_others(texts.get(core), ref), match), key=lambda m: m.rank)))
+        add_matches(texts, known)
         if before is not None:
             self._quarantined -= before.quarantined is not None
             kept = (

@@ -93,7 +93,7 @@ class KVCache:
         limit = len(token_ids) - 1
         keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
-            found = self.index.match(token_ids, scopes, limit, keys)
+            found = self.index.match(token_ids, scopes, limit, keys, known)
             if not self._ledger.retain(found.nodes):
                 found = PrefixMatch((), 0)
         try:
@@ -159,7 +159,7 @@ class KVCache:
         """
         keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
-            return self.index.match(token_ids, scopes, limit, keys)
+            return self.index.match(token_ids, scopes, limit, keys, known)
 
     def note_use(self, nodes: Iterable[Node]) -> None:
         """Record that a request takes these nodes' KV, which raises their priority. Once for each request."""
