@@ -81,6 +81,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 market.hosting,
                 lambda: _several(config, market),
                 make_issuer(model, stores, market),
+                market.accounts.quota,
             )
         )
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
@@ -122,6 +123,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 FULL_COLLECTIONS.run(),
                 book_storage_hours(market.hosting, documents.publisher.stored),
                 documents.publisher.reads.run(),
+                documents.publisher.endings.run(),
                 *([learned.run()] if learned is not None else []),
             ),
             ready=readiness(engine.local, lambda: _several(config, market)),
