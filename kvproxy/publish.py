@@ -341,6 +341,10 @@ class Publisher:
         await self.endings.restore_aliases()
         await self.reads.restore([known.document.ref for known in self.library])
 
+    async def look_again(self) -> int:
+        """Find the prefixes whose pages are missing on disk, for the next ``refresh``; return their number."""
+        return await self._restoration.look_again()
+
     async def refresh(self) -> None:
         """Prefill the pages that ``restore`` found missing. Ends by itself; failures are logged."""
         await self._restoration.refresh()

@@ -20,6 +20,7 @@ from kvproxy.server.openapi.operations.response_operations import RESPONSES
 from kvproxy.server.openapi.operations.service_operations import SERVICE
 from kvproxy.server.openapi.operations.token_operations import TOKENS
 from kvproxy.server.openapi.operations.version_operations import VERSIONS
+from kvproxy.server.openapi.operations.upkeep_operations import UPKEEP
 
 OPERATIONS: tuple[Operation, ...] = (
     *OPENAI,
@@ -38,5 +39,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *LEDGER,
     *PAYMENTS,
     *EXPLAIN,
+    *UPKEEP,
     *SERVICE,
 )
