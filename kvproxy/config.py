@@ -18,10 +18,12 @@ from kvproxy.core.callers import DEFAULT_PERMISSIONS, Permission
 from kvproxy.errors import SetupError
 from kvproxy.settings.byte_size import Bytes, parse_bytes
 from kvproxy.settings.explain_settings import ExplainSettings
+from kvproxy.settings.learning_settings import LearningSettings
 from kvproxy.settings.market_settings import BillingSettings, DatabaseSettings, HostSettings
 from kvproxy.settings.payment_settings import PaymentSettings
 from kvproxy.settings.section import Section as _Section
-from kvproxy.settings.store_settings import EncryptionKeys, ObjectSettings
+from kvproxy.settings.store_settings import Compression, EncryptionKeys, ObjectSettings
+from kvproxy.settings.trusted_host_settings import TrustedHostSettings
 
 NAMED_OPENINGS = ("date", "time", "session", "env")
 
@@ -110,6 +112,9 @@ class EngineSettings(_Section):
     speculation: Literal["auto", "off"] = "auto"
     audit: float = Field(default=0.0, ge=0, le=1)
     """Share of the hits, 0 to 1, that are computed again from scratch while the engine is idle."""
+    retain_share: float = Field(default=0.25, ge=0, le=1)
+    """The part of the page budget whose pages may give way last because one tenant's sessions ask for it."""
+    retain_max_s: float = Field(default=3600.0, ge=0)
 
 
 class RequestSettings(_Section):
@@ -140,6 +145,8 @@ class StoreSettings(_Section):
     max_size: Bytes = 20 * 2**30
     spill_max_size: Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)] = 10 * 2**30
     """Bytes for pages of no published document that memory has no room for, until the next start; 0: none."""
+    compression: Compression = "off"
+    """Lossless compression of pages as they are written: off, auto, or a codec's name."""
     encryption_keys: EncryptionKeys = ()
     """Keys of pages in files and objects; none: they are not encrypted."""
     objects: ObjectSettings = ObjectSettings()
@@ -179,6 +186,11 @@ class DocumentSettings(_Section):
     spellings: Literal["auto", "exact"] = "auto"
     """``auto``: a text with a byte order mark, CR LF or leading white space is also prefilled in the spellings of
     programs that drop them; ``exact``: as published only."""
+    trusted_hosts: tuple[TrustedHostSettings, ...] = ()
+    """Hosts whose exports may be imported with their pages; this host's own always may."""
+    import_check: float = Field(default=0.25, ge=0.0, le=1.0)
+    """The share of an import's pages that is computed again before it is served: at least one page of each framing, and
+    always the last; the rest follows in idle time. 1 computes all of them before, which takes a prefill."""
 
 
 class UpstreamSettings(_Section):
@@ -225,6 +237,7 @@ class Config(_Section):
     billing: BillingSettings = BillingSettings()
     payments: PaymentSettings = PaymentSettings()
     documents: DocumentSettings = DocumentSettings()
+    learning: LearningSettings = LearningSettings()
     responses: ResponseSettings = ResponseSettings()
     explain: ExplainSettings = ExplainSettings()
     upstreams: tuple[UpstreamSettings, ...] = ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kvproxy.core import Charge, LeftOut
+from kvproxy.core.session_hints import Retained
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """The engine says ``stop`` or ``length``; the others come from parsing its text, or from an upstream."""
@@ -51,6 +52,8 @@ class Started:
     """As :attr:`Usage.cache_write_tokens`: final by now, since later tokens are no part of the prompt."""
     left_out: tuple[LeftOut, ...] = ()
     """The parts of the request's schemas that are not enforced, as its dialect allows."""
+    retained: Retained | None = None
+    """The answer to the session's wish about its pages; None where there was none."""
 
 
 @dataclass(frozen=True, slots=True)

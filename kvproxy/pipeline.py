@@ -69,10 +69,12 @@ class Pipeline:
         metrics: Metrics | None = None,
         charging: Charging | None = None,
         explaining: ExplainingThread | None = None,
+        noted: Callable[[AskedPrompt], None] = lambda _: None,
     ) -> None:
         """``default_max_tokens``: the bound of requests without one; None lets them go on to the end of the context.
         ``metrics`` counts the replies; None makes a registry of its own. ``charging``: None makes every request free.
-        ``explaining``: finds the causes of misses; None finds none.
+        ``explaining``: finds the causes of misses; None finds none. ``noted`` is called with each request that has its
+        first token, and returns at once.
 
         Example: ``Pipeline(composer=composer, local=backend, misses=misses, default_max_tokens=64)``
         """
@@ -84,6 +86,7 @@ class Pipeline:
         self._decide = decide
         self.charging = charging
         self.explaining = explaining
+        self._noted = noted
 
     def bill(self, caller: Caller, request_id: str, offer: Offer) -> Bill:
         """Make one client request's bill. Example: ``bill = pipeline.bill(caller, "chatcmpl-1", Offer())``."""
@@ -180,6 +183,7 @@ class Pipeline:
             missed.replied()
         if self.explaining is not None:
             self.explaining.remember(asked, id)
+        self._noted(asked)
         line.begin(started, lambda: meter.generated)
         bill.learn(len(prompt.token_ids) - started.cached_tokens, started.prefill_s)
         return Reply(
@@ -205,6 +209,7 @@ class Pipeline:
             keep_until=kept if retain else 0,
             retain=retain,
             predicted=await self._predicted(request, most),
+            hint=caller.session_hint(request.cache),
             claim=claim,
         )
 

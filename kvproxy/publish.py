@@ -14,7 +14,7 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.charging.publish_charges import FreeHosting, PublishCharging, StoredDocument
 from kvproxy.core import Caller, DocumentRef, Visibility
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.documents.library.document import Document, FramedPrefix, checked_etag, series
+from kvproxy.documents.library.document import Document, FramedPrefix, Origin, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
@@ -27,15 +27,11 @@ from kvproxy.errors import DocumentNotFound, PermissionDenied, RouteNotFound
 from kvproxy.exactness.quarantine import Quarantine
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.manifests.manifest import ManifestSource
-from kvproxy.manifests.version_manifests import (
-    KeptManifests,
-    ManifestIssuer,
-    SignedManifest,
-    VersionManifests,
-)
+from kvproxy.manifests.version_manifests import ManifestIssuer, SignedManifest, VersionManifests
 from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.document_locks import DocumentLocks
 from kvproxy.publishing.document_pins import PinRoom, Pins
+from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.document_views import DocumentViews
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 from kvproxy.publishing.published_pages import PublishedPages
@@ -69,7 +65,6 @@ class Publisher:
         hosting: PublishCharging | None = None,
         pin_share: Callable[[], float] = lambda: 1.0,
         issuer: ManifestIssuer | None = None,
-        kept_manifests: KeptManifests | None = None,
     ) -> None:
         """Take the parts that this publisher alone writes. ``max_text``: bytes of UTF-8. ``spellings``: those of a
         text that are prefilled and recognised. ``texts``: the file of prepared texts, which ``restore`` reads instead
@@ -87,8 +82,9 @@ class Publisher:
         self._holdings = Holdings()
         self._pages = PublishedPages(local, self._holdings)
         self._locks = DocumentLocks()
+        self.reads = DocumentReads(registry)
         self._pins = Pins(registry, local, self._holdings, pin_share)
-        self._views = DocumentViews(library, self._holdings, local, self._pins)
+        self._views = DocumentViews(library, self._holdings, local, self._pins, self.reads.of)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
         self._restoration = Restoration(
             preparation=self._preparation,
@@ -109,9 +105,7 @@ class Publisher:
             pins=self._pins,
         )
         self.manifests = (
-            None
-            if issuer is None or kept_manifests is None
-            else VersionManifests(issuer, library, self._holdings, kept_manifests)
+            None if issuer is None else VersionManifests(issuer, library, self._holdings, registry)
         )
         self.quarantine = Quarantine(library, registry, local, self._holdings, self._locks, self._released)
 
@@ -124,6 +118,7 @@ class Publisher:
         progress: ReportProgress | None = None,
         *,
         pinned: bool | None = None,
+        origin: Origin = "published",
         arrival: Arrival | None = None,
         source: ManifestSource | None = None,
     ) -> Published:
@@ -133,7 +128,8 @@ class Publisher:
         except that a version in quarantine is prefilled again and released. ``progress(done, total)`` counts tokens
         over all framings and spellings. ``pinned`` keeps the pages in memory; without it, a new version takes over
         the pin of the one before it. ``arrival``: pages of this text that were computed elsewhere, and ``source`` the
-        version that they are of. Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
+        version that they are of. A ``learned`` text is kept by the host's own choice, and costs its tenant nothing.
+        Raises DocumentRejected, PermissionDenied, Overloaded, CannotFit, StorageFull.
 
         Example:
             ``await publisher.publish("handbook", text, "private", caller, pinned=True)``
@@ -150,10 +146,13 @@ class Publisher:
             if current is not None and (current.etag, current.visibility) == (etag, wanted):
                 return await self._again(current.ref, caller, pinned)
             before = current.ref if current is not None and current.ref in self._pins else None
-            draft = Document(id, 0, text, etag, wanted, caller.scope, 0)
+            draft = Document(
+                id, 0, text, etag, wanted, caller.scope, 0, origin if source is None else "imported"
+            )
             pinned = before is not None if pinned is None else pinned
+            reuse = self._reusable(current)
             return await self._publish_new(
-                draft, before, caller, progress, pinned=pinned, arrival=arrival, source=source
+                draft, before, caller, progress, pinned=pinned, arrival=arrival, source=source, reuse=reuse
             )
 
     async def _publish_new(
@@ -166,8 +165,10 @@ class Publisher:
         pinned: bool,
         arrival: Arrival | None,
         source: ManifestSource | None,
+        reuse: tuple[str, ...],
     ) -> Published:
-        """Publish a draft, which has no version yet. ``before``: the pinned version that it takes the place of."""
+        """Publish a draft, which has no version yet. ``before``: the pinned version that it takes the place of;
+        ``reuse``: scopes whose pages may be copied."""
         prepared = await asyncio.to_thread(
             prepare_text, self._preparation, self._composer.encode, self._longest, draft.id, draft.text
         )
@@ -175,14 +176,14 @@ class Publisher:
         lengths = [len(p.token_ids) for p in prepared.prefixes] if pinned else []
         async with (
             self._pins.reserve(lengths, before, owner=draft.owner_scope) as room,
-            self._hosting.publishing(caller, tokens) as charge,
+            self._hosting_of(draft).publishing(caller, tokens) as charge,
         ):
             version = await asyncio.to_thread(
                 self._registry.last_version, draft.id, caller.scope, draft.visibility
             )
             document = replace(draft, version=version + 1, created=int(time.time()))
             drops = self._pages.drops(document.scope)
-            framings = await self._pages.keep_all(document, prepared.prefixes, progress, arrival)
+            framings = await self._pages.keep_all(document, prepared.prefixes, progress, arrival, reuse)
             checked = 0 if arrival is None else arrival.computed
 
             async def appear() -> None:
@@ -194,7 +195,9 @@ class Publisher:
         if self.manifests is not None:
             await self.manifests.renew(document.ref, source)
         prefill_s = sum(f.kept.prefill_s for f in framings)
-        return Published(self._views.of(document.ref, caller), created=True, prefill_s=prefill_s)
+        computed = sum(f.kept.computed for f in framings)
+        view = self._views.of(document.ref, caller)
+        return Published(view, True, prefill_s, computed=computed, reused=tokens - computed)
 
     async def _again(self, ref: DocumentRef, caller: Caller, pinned: bool | None) -> Published:
         """Publish the current version's own text again: only its quarantine and its pin can change."""
@@ -249,6 +252,13 @@ class Publisher:
         prepared = prepare_text(self._preparation, self._composer.encode, self._longest, id, text)
         return prepared.prefixes
 
+    def current_ref(self, id: str, caller: Caller) -> DocumentRef:
+        """Return the newest version of an id that the caller itself has published. Raises DocumentNotFound."""
+        current = self._current(id, caller)
+        if current is None:
+            raise DocumentNotFound(id)
+        return current.ref
+
     def holding(self, ref: DocumentRef) -> DocumentHolding:
         """Return the kept pages of exactly this version; an empty holding where there are none."""
         return self._holdings.get(ref)
@@ -267,6 +277,12 @@ class Publisher:
             raise RouteNotFound("There are no manifests here: this proxy has no keys to sign with.")
         return await self.manifests.current(known.document.ref)
 
+    async def renew_manifests(self, id: str, caller: Caller) -> None:
+        """Sign the manifests of the caller's own versions of an id again, whose terms have changed."""
+        for known in self.library.versions(id, caller):
+            if self.manifests is not None and known.document.owner_scope == caller.scope:
+                await self.manifests.renew(known.document.ref)
+
     def stored(self) -> builtins.list[StoredDocument]:
         """Return what each tenant's versions take on disk, those of tenants that are unknown now left out."""
         return stored_documents(self.library, self._holdings)
@@ -279,10 +295,14 @@ class Publisher:
     async def restore(self) -> None:
         """Make registered documents known and their pages findable; missing pages wait for ``refresh``."""
         await self._restoration.restore(self._longest)
+        await self.reads.restore([known.document.ref for known in self.library])
 
     async def refresh(self) -> None:
         """Prefill the pages that ``restore`` found missing. Ends by itself; failures are logged."""
         await self._restoration.refresh()
+
+    def _hosting_of(self, draft: Document) -> PublishCharging:
+        return FreeHosting() if draft.origin == "learned" else self._hosting
 
     def _current(self, id: str, caller: Caller) -> Document | None:
         """Return the newest version that ``caller`` itself has published."""
@@ -290,6 +310,22 @@ class Publisher:
             k.document for k in self.library.versions(id, caller) if k.document.owner_scope == caller.scope
         ]
         return own[-1] if own else None
+
+    def _reusable(self, current: Document | None) -> tuple[str, ...]:
+        """Return the scopes whose pages a new version may copy: that of the publisher's own version before it.
+
+        Public pages are found without this by public versions, and by no other: they may be another publisher's, and
+        a private publish must take as long as if nobody had its text.
+        """
+        known = None if current is None else self.library.find(current.ref)
+        if (
+            current is None
+            or known is None
+            or known.quarantined is not None
+            or current.visibility == "public"
+        ):
+            return ()
+        return (current.scope,)
 
     def _check_free(self, id: str, caller: Caller, current: Document | None, wanted: Visibility) -> None:
         """Check that the id is free. The id of public and granted documents belongs to the publisher of them; private
@@ -352,6 +388,7 @@ class Publisher:
         refs = [known.document.ref for known in found]
         for ref in refs:
             self.library.remove(ref)
+            self.reads.forget(ref)
         try:
             await asyncio.to_thread(self._registry.delete, refs)
         except BaseException:

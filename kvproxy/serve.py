@@ -71,6 +71,7 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         publisher=stack.publisher,
         verifier=stack.verifier,
         responses=stack.responses,
+        files=stack.files,
         keyring=Keyring(
             ((k.name, k.key) for k in settings.api_keys),
             {k.name: k.isolate_by for k in settings.api_keys},
@@ -88,6 +89,7 @@ def _components(config: Config, stack: Stack, drain: Drain) -> Components:
         show_metrics=settings.metrics,
         metrics_key=settings.metrics_key,
         market=_market(stack),
+        learned=stack.learned,
         reporter=stack.explaining.reporter,
     )
 

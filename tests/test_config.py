@@ -162,7 +162,10 @@ def test_a_setting_that_is_left_empty_has_its_default(tmp_path: Path, section: s
         ("server:\n  prot: 1\n", "server: unknown setting 'prot'; did you mean 'port'?"),
         ("model: qwen\n", None),
         ("server: [1]\n", None),
-        ("store: 3\n", "store: must hold settings by name (path, max_size, spill_max_size), and is a value"),
+        (
+            "store: 3\n",
+            "store: must hold settings by name (path, max_size, spill_max_size, compression, encryption_keys, objects), and is a value",
+        ),
         ("documents:\n  framings:\n    -\n    - x\n", None),
         ("upstreams:\n  -\n", "upstreams.0.name: Field required; upstreams.0.params: Field required"),
         ("server:\n  api_keys:\n    - name: a\n      key:\n", "server.api_keys.0.key: Field required"),

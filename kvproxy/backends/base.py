@@ -17,9 +17,11 @@ from kvproxy.core import (
     PageLookup,
     PagesFound,
     Prompt,
+    Residency,
     Sampling,
 )
 from kvproxy.core.prefill_progress import PrefillProgress
+from kvproxy.core.session_hints import RetainHint
 from kvproxy.events import Event
 
 __all__ = [
@@ -77,6 +79,8 @@ class Generation:
     """Take nothing from kept pages and leave nothing behind: the prompt's document is in quarantine."""
     predicted: tuple[int, ...] | None = None
     """Tokens that the client expects of the answer, as a source of drafts; None where it said nothing of it."""
+    hint: RetainHint | None = None
+    """Its session's wish about the pages of its prompt; None where it has none."""
     claim: PlacesClaim | None = None
     """Places of the whole request; None: this choice is all of it."""
     progress: PrefillProgress | None = None
@@ -221,10 +225,12 @@ class LocalBackend(Protocol):
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         """Prefill a published prefix, hold its pages in ``scope`` and write them to the store.
 
         They are counted for the publisher ``owner``; without one, for the publisher that they were counted for before.
+        Pages of the scopes ``reuse``, of the same publisher's earlier versions, are copied and not computed.
 
         ``progress(done, total)`` counts tokens and is called on the event loop. When this returns, the pages
         are on disk. Raises Overloaded, ContextTooLong, CannotFit, StorageFull.
@@ -243,6 +249,9 @@ class LocalBackend(Protocol):
 
     def in_memory(self, kept: Kept, scope: str) -> int:
         """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""
+
+    def residency(self, kept: Kept, caller: Caller) -> Residency:
+        """Return the same tokens by the nearest tier that has them. O(pages), no I/O."""
 
     def pin_room(self) -> int:
         """Return the number of pages that may still be pinned."""
@@ -277,8 +286,9 @@ class LocalBackend(Protocol):
     ) -> Recheck:
         """Compute some pages of a kept prefix again, each from the kept pages before it, and compare to the bit.
 
-        A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing behind; others' requests go first. Raises
-        HitLost when not all of the prefix is kept, CannotFit when it has no room.
+        A page costs its own positions, wherever it stands; they are computed for the tenant ``owner``. Leaves nothing
+        behind; others' requests go first. Raises HitLost when not all of the prefix is kept, CannotFit when it has no
+        room.
 
         Example: ``bad = (await local.recheck(kept, scope, [3, 28])).bad``
         """

@@ -5,13 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kvproxy.bench.engine.driver import KVPage
 from kvproxy.core import PAGE_TOKENS
+
+Scales = Literal["head", "channel"]
+"""A scale of int8 for each head and page, or for each component of a head and page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,20 @@ def lossless_ratio(pages: Sequence[KVPage], layout: Layout, most_bytes: int = 64
     return packed / plain
 
 
-def int8_bytes(pages: Sequence[KVPage], layout: Layout) -> int:
-    """One byte a number, and a float32 scale for each head of K and of V in each layer of each page."""
-    scales = layout.layers * 2 * layout.kv_heads * 4
-    return sum(layout.used(page).size + scales for page in pages)
+def int8_bytes(pages: Sequence[KVPage], layout: Layout, scales: Scales = "head") -> int:
+    """One byte a number, and a float32 for each scale of K and of V in each layer of each page."""
+    each = layout.layers * 2 * layout.kv_heads * 4 * (layout.head_dim if scales == "channel" else 1)
+    return sum(layout.used(page).size + each for page in pages)
 
 
-def int8_round_trip(page: KVPage, layout: Layout) -> KVPage:
-    """Return the page as a reader finds it after symmetric int8 with one scale for each head: x -> round(x / s) * s,
-    s = max |x| / 127. Rounded to the nearest number of the KV's dtype, ties to even."""
+def int8_round_trip(page: KVPage, layout: Layout, scales: Scales = "head") -> KVPage:
+    """Return the page as a reader finds it after symmetric int8: x -> round(x / s) * s, s = max |x| / 127.
+
+    Rounded to the nearest number of the KV's dtype, ties to even."""
     bits = layout.used(page)
     x = (bits.astype(np.uint32) << 16).view(np.float32) if layout.item_bytes == 2 else bits.view(np.float32)
-    scale = np.abs(x).max(axis=(-2, -1), keepdims=True) / np.float32(127)
+    over = (-2, -1) if scales == "head" else (-2,)
+    scale = np.abs(x).max(axis=over, keepdims=True) / np.float32(127)
     scale[scale == 0] = 1
     near = (np.rint(x / scale) * scale).astype(np.float32)
     shape = (layout.layers, 2, layout.kv_heads, PAGE_TOKENS, layout.head_dim)

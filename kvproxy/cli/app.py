@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from kvproxy import __version__
 from kvproxy.cli.bench import bench
+from kvproxy.cli.document_file_commands import document_files
 from kvproxy.cli.market_commands import add_market_commands
 from kvproxy.cli.options import (
     HERE,
@@ -61,6 +62,7 @@ add_market_commands(app)
 app.add_typer(publishing)
 app.add_typer(seeing)
 docs.add_typer(pricing)
+docs.add_typer(document_files)
 docs.add_typer(residency)
 
 NOT_COMPARED = 3
@@ -132,13 +134,26 @@ def _client(url: str, api_key: str | None) -> Client:
 
 @docs.command("list")
 def docs_list(
-    url: Url = HERE, api_key: Key = None, as_json: Annotated[bool, typer.Option("--json")] = False
+    learned: Annotated[
+        bool, typer.Option("--learned", help="What was learned from requests, with what it saves.")
+    ] = False,
+    tenant: Annotated[
+        str | None, typer.Option(help="With --learned, and an admin's key: another tenant's.")
+    ] = None,
+    url: Url = HERE,
+    api_key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Every document that this API key may read."""
     with _client(url, api_key) as client:
-        documents = client.documents()
+        documents = client.documents(learned=learned, tenant=tenant)
     if as_json:
         typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+        return
+    if learned:
+        from kvproxy.terminal.learned_table import print_learned
+
+        print_learned(documents)
         return
     if not documents:
         typer.echo("no documents; publish one with `kvproxy publish FILE --id NAME`")
@@ -174,6 +189,24 @@ def docs_delete(
     with _client(url, api_key) as client:
         client.delete(document)
     typer.echo(f"deleted {document}")
+
+
+@docs.command("promote")
+def docs_promote(
+    learned: Annotated[str, typer.Argument(help="A learned document: learned/0f3a1b2c4d5e")],
+    to: Annotated[str, typer.Option("--as", metavar="ID", help="The id of the document that it becomes.")],
+    public: Annotated[
+        bool | None, typer.Option("--public/--private", help="For all, or for its tenant alone.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="With an admin's key: the tenant whose it is.")] = None,
+    url: Url = HERE,
+    api_key: Key = None,
+) -> None:
+    """Publish what was learned under an id of its own."""
+    visibility = None if public is None else "public" if public else "private"
+    with _client(url, api_key) as client:
+        info = client.promote(learned, to, visibility=visibility, tenant=tenant)["info"]
+    typer.echo(f"{learned} is {info['id']}@{info['version']} now, {info['visibility']}")
 
 
 @app.command(context_settings={"ignore_unknown_options": True})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import httpx
 
 from kvproxy.client.document_answer import DocumentAnswer, document_answer
 from kvproxy.client.document_path import document_path
+from kvproxy.client.file_calls import FileCalls
 from kvproxy.client.market_calls import MarketCalls
 from kvproxy.client.request_calls import RequestCalls
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
@@ -25,7 +26,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
 
-class Client(MarketCalls, RequestCalls, ResidencyCalls):
+class Client(MarketCalls, RequestCalls, ResidencyCalls, FileCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
@@ -97,20 +98,34 @@ class Client(MarketCalls, RequestCalls, ResidencyCalls):
             )
         return result
 
-    def documents(self) -> list[dict[str, Any]]:
+    def documents(self, *, learned: bool = False, tenant: str | None = None) -> list[dict[str, Any]]:
         """Return every document that this API key may read, all versions, as `document` has each.
 
+        ``learned``: only those that were learned from requests, of another ``tenant`` with an admin's key.
         Example: ``[d["id"] for d in client.documents()]``.
         """
-        data: list[dict[str, Any]] = self._json("GET", "/kv/v1/documents")["data"]
+        params = {"learned": "true"} | ({"tenant": tenant} if tenant is not None else {}) if learned else None
+        data: list[dict[str, Any]] = self._json("GET", "/kv/v1/documents", params=params)["data"]
         return data
+
+    def promote(
+        self, ref: str, document: str, *, visibility: str | None = None, tenant: str | None = None
+    ) -> dict[str, Any]:
+        """Publish a learned document under an id of its own; the learned one ends. Returns what `publish` does.
+
+        Example: ``client.promote("learned/0f3a1b2c4d5e", "handbook", visibility="public")``.
+        """
+        chosen = {"visibility": visibility, "tenant": tenant}
+        body = {"id": document} | {k: v for k, v in chosen.items() if v is not None}
+        return self._exchange("POST", f"{document_path(ref)}/promote", body=body)[0]
 
     def document(self, ref: str, *, text: bool = False) -> dict[str, Any]:
         """Return one version: ``ref`` is ``"handbook"`` for the current one, or ``"handbook@3"``.
 
         Its fields: ``id``, ``version``, ``current``, ``etag`` (sha256 of the text), ``visibility``, ``characters``,
         ``tokens``, ``created`` (Unix seconds), ``framings`` with their ``resident_tokens``, ``quarantined``,
-        ``pinned``, ``spellings``; and ``text`` where that is asked for.
+        ``pinned``, ``origin``, ``reads``, ``saved_tokens``, ``last_read``, ``spellings``; and ``text`` where that is
+        asked for.
         Example: ``client.document("handbook", text=True)["text"]``.
         """
         return self._json("GET", document_path(ref), params={"text": "true"} if text else None)
@@ -214,12 +229,21 @@ class Client(MarketCalls, RequestCalls, ResidencyCalls):
         )
 
     def _streamed(
-        self, path: str, body: dict[str, Any] | None, query: dict[str, str], progress: Progress | None
+        self,
+        path: str,
+        body: dict[str, Any] | None,
+        query: dict[str, str],
+        progress: Progress | None,
+        *,
+        content: Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any] | None:
         """Return the ``result`` event; None when the stream ended without one."""
-        headers = {"accept": "text/event-stream"}
+        asked = {"accept": "text/event-stream", **(headers or {})}
         try:
-            with self._http.stream("POST", path, json=body, params=query, headers=headers) as response:
+            with self._http.stream(
+                "POST", path, json=body, content=content, params=query, headers=asked
+            ) as response:
                 if response.is_error:
                     response.read()
                     raise refusal(response)
@@ -233,6 +257,17 @@ class Client(MarketCalls, RequestCalls, ResidencyCalls):
         except httpx.HTTPError as e:
             raise self._unreachable(e) from e
         return None
+
+    @contextmanager
+    def _downloading(self, path: str) -> Iterator[httpx.Response]:
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.is_error:
+                    response.read()
+                    raise refusal(response)
+                yield response
+        except httpx.HTTPError as e:
+            raise self._unreachable(e) from e
 
     def _json(self, method: str, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
         return self._exchange(method, path, params=params)[0]

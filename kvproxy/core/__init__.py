@@ -27,7 +27,16 @@ from kvproxy.core.decisions import Decision, Hit, Miss, MissReason
 from kvproxy.core.known_prefix import KnownPrefix, PageKeys
 from kvproxy.core.miss_causes import MissCause
 from kvproxy.core.money import NANO, Money, checked_currency, format_nano, parse_nano
-from kvproxy.core.pages import PAGE_TOKENS, Kept, KeptPage, NoPages, PageLookup, PagesFound, stored_key
+from kvproxy.core.pages import (
+    PAGE_TOKENS,
+    Kept,
+    KeptPage,
+    NoPages,
+    PageLookup,
+    PagesFound,
+    Residency,
+    stored_key,
+)
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
 from kvproxy.core.quotes import HonouredQuote, QuoteBasis, QuoteDecision
 from kvproxy.core.requests import (
@@ -39,6 +48,7 @@ from kvproxy.core.requests import (
     LeftOut,
     Message,
     Part,
+    Placement,
     Role,
     Sampling,
     TextPart,
@@ -91,10 +101,12 @@ __all__ = [
     "PagesFound",
     "Part",
     "Permission",
+    "Placement",
     "Prompt",
     "QuoteBasis",
     "QuoteDecision",
     "Reasoning",
+    "Residency",
     "Role",
     "Sampling",
     "Span",

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from kvproxy.core.namespaces import namespace
 from kvproxy.core.requests import CacheHints
+from kvproxy.core.session_hints import RetainHint
 
 Visibility = Literal["public", "granted", "private"]
 IsolateBy = Literal["prompt_cache_key"]
@@ -80,11 +81,19 @@ class Caller:
     retain: bool = True
     """False: nothing of this caller's requests is kept beyond their answers, by its API key's setting or by the
     request's ``x-kvproxy-retention: none``. Published documents are read as ever."""
+    hint: RetainHint | None = None
+    """The wish of this request's session about its pages: ``x-kvproxy-retain``."""
 
     def retains(self, hints: CacheHints) -> bool:
         """Return whether a request of this caller with these hints may leave anything behind: pages, a stored response,
         a sample for an audit, a record of its text."""
         return self.retain and hints.retain
+
+    def session_hint(self, hints: CacheHints) -> RetainHint | None:
+        """Return the wish of a request of this caller with these hints: its headers' before its body's."""
+        if self.hint is not None:
+            return self.hint if self.hint.session else replace(self.hint, session=hints.key or "")
+        return None if hints.ttl_s is None else RetainHint(float(hints.ttl_s), hints.key or "")
 
     @property
     def cache_scope(self) -> str:

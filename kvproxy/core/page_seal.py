@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+TOKEN_IDS = 2**32 - 1
+"""Frame index under which a page's token ids are sealed: they are the document's text."""
+
 
 class SealBroken(Exception):
     """A sealed frame that this key did not seal, or not for this page and place. Its page is not used."""

@@ -32,6 +32,20 @@ PageLookup = PagesFound | NoPages
 
 
 @dataclass(frozen=True, slots=True)
+class Residency:
+    """Tokens of a kept prefix that a lookup would find now, by the nearest tier that has them."""
+
+    memory: int = 0
+    disk: int = 0
+    objects: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in any tier."""
+        return self.memory + self.disk + self.objects
+
+
+@dataclass(frozen=True, slots=True)
 class KeptPage:
     """A page in the record of a published prefix."""
 

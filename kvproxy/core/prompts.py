@@ -57,6 +57,8 @@ class Prompt:
     this prompt may be shown to the caller, or sent to another provider."""
     known: KnownPrefix | None = field(default=None, compare=False)
     """The longest published prefix that it begins with."""
+    moved: tuple[DocumentRef, ...] = ()
+    """Documents that were moved to the front, since the client asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

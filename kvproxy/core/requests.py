@@ -132,6 +132,13 @@ class CacheHints:
     """``prompt_cache_options.mode: explicit``: keep no page behind the last mark."""
     retain: bool = True
     """False where ``store: false`` means that nothing of this request is kept: see ``ReadingPolicy.store_false``."""
+    ttl_s: int | None = None
+    """The seconds that the client wants its prompt to be kept: OpenAI's ``prompt_cache_retention`` and ``ttl``,
+    Anthropic's ``cache_control.ttl``."""
+
+
+Placement = Literal["keep", "front"]
+"""The place of known documents in the prompt: as the client wrote them, or at its front, which changes the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,7 @@ class ChatRequest:
     """The answer that the client expects. It changes when tokens come, never their choice."""
     left_out: tuple[LeftOut, ...] = ()
     """Named to the client in a header: see ``wire/answers/left_out.py``."""
+    placement: Placement = "keep"
 
 
 @dataclass(frozen=True, slots=True)

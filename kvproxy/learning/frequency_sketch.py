@@ -30,7 +30,7 @@ class FrequencySketch:
         self._period = width
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes of its counts."""
         return sum(len(row) for row in self._rows)
 

@@ -15,7 +15,7 @@ def opening_text(request: ChatRequest | TextRequest, prompt: Prompt) -> str | No
 
     - its front is a document that somebody published;
     - an assistant has answered in it: a conversation's later turns repeat its first, and are no other reader;
-    - the client keeps it apart (``cache_salt``) or says itself how much is kept (``explicit``);
+    - the client says itself how much is kept (``explicit``);
     - it is a text completion: there is no framing where another text follows.
 
     Example:
@@ -25,7 +25,7 @@ def opening_text(request: ChatRequest | TextRequest, prompt: Prompt) -> str | No
         return None
     if any(not span.document.id.startswith(LEARNED) for span in prompt.documents[:1]):
         return None
-    if request.cache.salt is not None or request.cache.explicit:
+    if request.cache.explicit:
         return None
     messages = request.messages
     if any(message.role in ("assistant", "tool") for message in messages):

@@ -42,9 +42,9 @@ class TenantSketches:
         return len(self._sketches)
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes of all counts."""
-        return sum(s.openings.bytes + s.requests.bytes + s.refused.bytes for s in self._sketches.values())
+        return sum(s.openings.size + s.requests.size + s.refused.size for s in self._sketches.values())
 
     def of(self, scope: str) -> TenantSketch:
         """Return a tenant's sketch, a new one where it has none."""

@@ -50,9 +50,9 @@ class TextLearner:
         self._sketches = TenantSketches() if sketches is None else sketches
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Bytes of all counts."""
-        return self._sketches.bytes
+        return self._sketches.size
 
     def note(self, opening: Opening) -> LearnableText | None:
         """Count an opening; return the longest beginning of it that is to be kept now, if there is one.

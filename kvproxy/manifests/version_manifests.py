@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import math
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from kvproxy.core import PAGE_TOKENS, DocumentRef, stored_key
+from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import Verification
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
@@ -66,6 +66,8 @@ class ManifestIssuer:
     engine: ManifestEngine
     pages: StoredPages
     policies: Policies
+    share: Callable[[Document, str], None] | None = None
+    """Brings the first manifest of a version to the hosts of a fleet. Blocking; raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +150,13 @@ class VersionManifests:
             manifest,
             verified=verified or manifest.verified,
             source=source or manifest.source,
-            document=replace(manifest.document, origin=_origin(manifest, source)),
         )
         if before is not None and replace(before.manifest, signed_at=manifest.signed_at) == manifest:
             return before
         signed = SignedManifest(self._issuer.keys.sign(manifest_claims(manifest), MANIFEST_TYP), manifest)
         self._kept.put_manifest(ref, signed.jws)
+        if before is None and self._issuer.share is not None:
+            self._issuer.share(known.document, signed.jws)
         return signed
 
     def _before(self, ref: DocumentRef) -> SignedManifest | None:
@@ -184,7 +187,7 @@ class VersionManifests:
                 tokens=len(known.tokenized.token_ids),
                 created=document.created,
                 publisher=publisher,
-                origin="published",
+                origin=document.origin,
             ),
             policy=self._issuer.policies(known, publisher),
             engine=self._issuer.engine,
@@ -216,11 +219,6 @@ class VersionManifests:
         return ManifestPage(key.hex(), tokens, found.digest.hex(), found.bytes, found.codec)
 
 
-def manifest_sha256(jws: str) -> str:
-    """Return the digest by which an imported version names the manifest that it came with. 64 hex digits."""
-    return hashlib.sha256(jws.encode("ascii")).hexdigest()
-
-
 def verified_of(found: Sequence[Verification]) -> ManifestVerified | None:
     """Return the record of a verification, summed over its framings; None where one could not be compared.
 
@@ -240,11 +238,6 @@ def verified_of(found: Sequence[Verification]) -> ManifestVerified | None:
         equal_positions=sum(one.equal_positions for one in found),
         largest_difference=f"{max(largest):g}" if math.isfinite(max(largest)) else "",
     )
-
-
-def _origin(manifest: Manifest, source: ManifestSource | None) -> str:
-    imported = source is not None or manifest.source is not None
-    return "imported" if imported else manifest.document.origin
 
 
 def _pages_of(manifest: Manifest) -> dict[str, ManifestPage]:

@@ -73,7 +73,7 @@ class ObjectPages:
         try:
             found = self.store.read(self._name(key), LARGEST)
         except ObjectsUnavailable as e:
-            return Rejected(e.message)
+            return Rejected(e.detail)
         if isinstance(found, ObjectAbsent):
             self._note(key, there=False)
             return Missing()

@@ -38,7 +38,14 @@ _SWAP_LOCK = ".kvproxy-swap-lock"
 
 
 class ObjectsUnavailable(Unavailable):
-    """The object store does not answer, or refuses: nothing is known of the object. Status 503."""
+    """The object store does not answer, or refuses: nothing is known of the object. Status 503.
+
+    ``detail`` is for logs: it names the store, and the client is told neither that nor what it said.
+    """
+
+    def __init__(self, message: str, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class ObjectStore:
     """Objects by name. Any thread. Names have no leading slash; those below the URL's own path are seen.
 
     A call takes at most two times ``timeout_s`` in all, and as long again where ``most_at_once`` others run. Every
-    failure is ObjectsUnavailable, whose message names no credential.
+    failure is ObjectsUnavailable.
 
     Example:
         ``ObjectStore(ObjectAddress("s3://kv/fleet")).read("pages/a.page", most=2**26)``
@@ -196,7 +203,8 @@ class ObjectStore:
             if not self.breaker.allows():
                 self.counts.failed(operation)
                 raise ObjectsUnavailable(
-                    f"the object store {self._name} failed repeatedly and is left alone for a moment",
+                    "the object store failed repeatedly and is left alone for a moment",
+                    f"{self._name} failed repeatedly and is left alone for a moment",
                     retry_after_s=max(1, round(self.breaker.rest_s)),
                 )
             try:
@@ -205,12 +213,18 @@ class ObjectStore:
             except (FileNotFoundError, errors.AlreadyExistsError, errors.PreconditionError):
                 self.breaker.succeeded()
                 raise
-            except (errors.BaseError, OSError, NotImplementedError, ValueError) as e:
+            except _hopeless(errors) as e:
+                # Not the breaker's: who may read and not write goes on reading.
+                self.counts.failed(operation)
+                raise ObjectsUnavailable(
+                    "the object store refuses", f"{self._name} refuses: {_first_line(e)}", retry_after_s=60
+                ) from e
+            except (errors.BaseError, OSError, ValueError) as e:
                 self._failed(operation, e)
                 late = time.monotonic() - began >= self.address.timeout_s
-                if attempt == most or late or isinstance(e, _hopeless(errors)):
+                if attempt == most or late:
                     raise ObjectsUnavailable(
-                        f"the object store {self._name} failed: {_first_line(e)}", retry_after_s=5
+                        "the object store failed", f"{self._name} failed: {_first_line(e)}", retry_after_s=5
                     ) from e
                 # Full jitter: proxies that lost their store together do not come back together.
                 time.sleep(random.uniform(0, _FIRST_PAUSE_S * 4 ** (attempt - 1)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
@@ -11,7 +11,7 @@ from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
 from kvproxy.documents.library.known_document import KnownDocument, SpelledText
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.registry.registry_entry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming, RecordedReads
 from kvproxy.errors import DocumentNotFound
 from kvproxy.publishing.holdings import Holdings
 
@@ -23,13 +23,19 @@ class DocumentViews:
     """Makes :class:`DocumentInfo` values of the documents that a caller may read. Event loop only.
 
     Example:
-        ``info = DocumentViews(library, holdings, local, pins).of(ref, caller)``
+        ``info = DocumentViews(library, holdings, local, pins, reads.of).of(ref, caller)``
     """
 
     def __init__(
-        self, library: Library, holdings: Holdings, local: LocalBackend, pinned: Container[DocumentRef]
+        self,
+        library: Library,
+        holdings: Holdings,
+        local: LocalBackend,
+        pinned: Container[DocumentRef],
+        reads: Callable[[DocumentRef], RecordedReads],
     ) -> None:
-        self._library, self._holdings, self._local, self._pinned = library, holdings, local, pinned
+        self._library, self._holdings, self._local = library, holdings, local
+        self._pinned, self._reads = pinned, reads
 
     def of(self, ref: DocumentRef, caller: Caller) -> DocumentInfo:
         """Return the view of exactly this version, as the library names it. Raises DocumentNotFound."""
@@ -58,6 +64,7 @@ class DocumentViews:
 
     def _view(self, known: KnownDocument, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
         document = known.document
+        reads = self._reads(document.ref)
         return DocumentInfo(
             id=document.id,
             version=document.version,
@@ -73,13 +80,17 @@ class DocumentViews:
             ),
             quarantined=known.quarantined,
             pinned=document.ref in self._pinned,
+            origin=document.origin,
+            reads=reads.reads,
+            saved_tokens=reads.saved_tokens,
+            last_read=reads.last_read or None,
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),
         )
 
     def _framing(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
         kept = framing.kept
-        found = self._local.resident(kept, caller)
-        return FramingInfo(framing.framing, len(kept.token_ids), found, kept.bytes)
+        found = self._local.residency(kept, caller)
+        return FramingInfo(framing.framing, len(kept.token_ids), found.tokens, kept.bytes, found)
 
 
 def _newest(versions: Iterable[Document]) -> Mapping[str, int]:

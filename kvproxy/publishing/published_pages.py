@@ -37,9 +37,11 @@ class PublishedPages:
         prefixes: Sequence[FramedPrefix],
         progress: ReportProgress | None,
         arrival: Arrival | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> tuple[KeptFraming, ...]:
         """Keep every prefix, counted for the document's publisher, or none when one fails or the publish is
         cancelled. ``arrival``: pages that are planted first, and are then found instead of computed.
+        ``reuse``: scopes of the publisher's earlier versions, whose pages are copied where they fit.
 
         Raises the errors of ``LocalBackend.keep``.
 
@@ -56,7 +58,7 @@ class PublishedPages:
                 await arrival.plant(document)
             for prefix in prefixes:
                 report = partial(_report, progress, done, total) if progress is not None else None
-                kept = await self._local.keep(prefix.token_ids, scope, report, owner)
+                kept = await self._local.keep(prefix.token_ids, scope, report, owner, reuse)
                 framings.append(KeptFraming(prefix.name, kept))
                 done += len(prefix.token_ids)
         except BaseException:

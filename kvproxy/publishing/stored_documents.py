@@ -11,7 +11,8 @@ from kvproxy.publishing.holdings import Holdings
 def stored_documents(library: Library, holdings: Holdings) -> list[StoredDocument]:
     """Return the versions of tenants that are known now, each with the bytes of all its kept framings.
 
-    Pages that versions share count for each of them: a charge must not tell what others have published.
+    Learned versions are left out: the host keeps them by its own choice. Pages that versions share count for each
+    of them: a charge must not tell what others have published.
 
     Example: ``stored_documents(library, holdings)``
     """
@@ -19,7 +20,7 @@ def stored_documents(library: Library, holdings: Holdings) -> list[StoredDocumen
     for known in library:
         document = known.document
         tenant = library.rights.publisher(document.owner_scope)
-        if tenant:
+        if tenant and document.origin != "learned":
             size = sum(framing.kept.bytes for framing in holdings.get(document.ref).framings)
             owner = Caller(tenant, document.owner_scope)
             # A public, a granted and a private document of one tenant may have one id: each namespace counts by itself.

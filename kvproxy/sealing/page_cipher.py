@@ -15,19 +15,13 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from kvproxy.core.page_seal import SealBroken
 from kvproxy.sealing.encryption_key import KEY_BYTES
 
 OVERHEAD = 8 + 12 + 16
 """Bytes that a sealed frame has beyond its plain ones."""
 
-TOKEN_IDS = 2**32 - 1
-"""Frame index under which the token ids of a page's header are sealed: they are the document's text."""
-
 _ID, _NONCE = 8, 12
-
-
-class SealBroken(Exception):
-    """A frame that cannot be opened; its message says why in a few words: another key, or other bytes."""
 
 
 class PageCipher:

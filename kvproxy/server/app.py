@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -23,7 +24,8 @@ from kvproxy.server.openapi.openapi_document import describe
 from kvproxy.server.openapi.operations import OPERATIONS
 from kvproxy.server.openapi.reference_pages import REFERENCE, ReferencePages
 from kvproxy.server.requests.model_names import MODEL_NAMES, model_names
-from kvproxy.server.requests.read_request import expect_continue
+from kvproxy.server.requests.read_request import expect_continue, expect_upload
+from kvproxy.server.requests.session_headers import session_hint
 
 _OPEN = frozenset(operation.path for operation in OPERATIONS if operation.open)
 _HARMLESS = frozenset(operation.path for operation in OPERATIONS if operation.open and not operation.key)
@@ -47,7 +49,8 @@ def build_app(components: Components) -> web.Application:
     for operation in OPERATIONS:
         methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         for method in methods:
-            app.router.add_route(method, operation.route, operation.handler, expect_handler=expect_continue)
+            expect = expect_continue if operation.upload is None else expect_upload
+            app.router.add_route(method, operation.route, operation.handler, expect_handler=expect)
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors)
     app.on_response_prepare.append(close_at_end)
@@ -69,7 +72,10 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if request.path in _OPEN:
         return await handler(request)
     components = request.app[COMPONENTS]
-    caller = request[CALLER] = asked_retention(components.keyring.caller(request.headers), request.headers)
+    caller = asked_retention(components.keyring.caller(request.headers), request.headers)
+    if (hint := session_hint(request.headers)) is not None:
+        caller = replace(caller, hint=hint)
+    request[CALLER] = caller
     resource = request.match_info.route.resource
     method = "GET" if request.method == "HEAD" else request.method
     if resource is not None and (needed := _NEEDS.get((method, resource.canonical))) is not None:

@@ -10,8 +10,10 @@ from aiohttp import web
 
 from kvproxy.charging.request_bill import Bill
 from kvproxy.core import Caller
+from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.exactness.verify import Verifier
 from kvproxy.explain.miss_report import MissReporter
+from kvproxy.learning.learned_texts import LearnedTexts
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.reply import Reply
@@ -59,6 +61,10 @@ class Components:
     """The key of ``/metrics``; None: a key with the permission for metrics, where there are keys."""
     market: Market | None = None
     """Accounts, prices, ledger and payments; None in a server without a database."""
+    learned: LearnedTexts | None = None
+    """Texts that were learned; None where nothing is."""
+    files: FileExchange | None = None
+    """Documents in files; None in a server without a page store."""
     reporter: MissReporter | None = None
     """The reports of ``/kv/v1/explain``; None: there are none, and the path is a 404."""
     lifespan: tuple[Callable[[], AbstractAsyncContextManager[None]], ...] = ()

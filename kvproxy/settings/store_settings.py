@@ -13,6 +13,16 @@ from kvproxy.settings.section import Section
 Acknowledge = Literal["local", "objects"]
 
 
+def _off(value: object) -> object:
+    """Read YAML's ``off``, which is false there."""
+    return "off" if value is False else value
+
+
+Compression = Annotated[Literal["off", "auto", "kv-rans-1"], BeforeValidator(_off)]
+"""``auto``: where loading is measured to get faster, where pages go to an object store, or where the store is nearly
+full."""
+
+
 class ObjectSettings(Section):
     """An object store that a fleet of proxies with the same model shares."""
 

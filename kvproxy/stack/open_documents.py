@@ -14,6 +14,7 @@ from kvproxy.documents.library.reading_rights import ReadingRights
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.exactness.audit import Auditor
 from kvproxy.exactness.verify import Verifier
+from kvproxy.manifests.version_manifests import ManifestIssuer
 from kvproxy.publish import Publisher
 from kvproxy.stack.open_engine import LoadedModel, OpenStores, RunningEngine
 
@@ -44,9 +45,11 @@ async def open_documents(
     rights: ReadingRights | None = None,
     hosting: PublishCharging | None = None,
     several_tenants: Callable[[], bool] = lambda: False,
+    issuer: ManifestIssuer | None = None,
 ) -> AsyncIterator[PublishedDocuments]:
     """Restore the registered documents and open their publisher. ``rights``: the answers about granted documents;
-    ``hosting`` charges for new versions; ``several_tenants`` halves the pages that one of them may pin by default.
+    ``hosting`` charges for new versions; ``several_tenants`` halves the pages that one of them may pin by default;
+    ``issuer`` signs the manifests of versions.
 
     Example:
         ``async with open_documents(config.documents, model, stores, engine, market.rights) as documents: ...``
@@ -65,6 +68,7 @@ async def open_documents(
         texts=stores.prepared,
         hosting=hosting,
         pin_share=lambda: pin_share(settings.pin_share, several=several_tenants()),
+        issuer=issuer,
     )
     with closing(publisher):
         await publisher.restore()

@@ -12,6 +12,7 @@ from pathlib import Path
 from kvproxy.backends.embedded.audit_samples import AuditSamples
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.config import Config, ModelSettings, StoreSettings
+from kvproxy.core.session_hints import RetainPolicy
 from kvproxy.database.database import Database
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.registry.open_registry import open_registry
@@ -24,10 +25,11 @@ from kvproxy.engine.loop.engine import Engine
 from kvproxy.engine.loop.kernel_thread import KernelThread
 from kvproxy.engine.models.kernel_settings import kernel_settings, kernel_variables
 from kvproxy.engine.models.source import ModelFolder
+from kvproxy.stack.open_pages import OpenPages, open_pages, wait_for_names
 from kvproxy.store.last_engine import replace_last_engine
 from kvproxy.store.page_packing import PagePacking
-from kvproxy.store.page_store import PageStore
 from kvproxy.store.spill_files import SpillFolder
+from kvproxy.store.stored_pages import StoredPages
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.wire.answer_formats.answer_grammar import grammar_of
 
@@ -50,7 +52,7 @@ class LoadedModel:
 class OpenStores:
     """The open files under ``store.path``."""
 
-    pages: PageStore
+    pages: OpenPages
     spill: SpillFolder | None
     responses: ResponseStore
     registry: Registry
@@ -100,9 +102,8 @@ async def open_stores(config: Config, model: LoadedModel, database: Database) ->
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
         form = model.weights.page_shape.form
-        pages = life.enter_context(
-            PageStore(path, max_size=config.store.max_size, fingerprint=fingerprint, form=form)
-        )
+        pages = life.enter_context(open_pages(config.store, fingerprint, form))
+        await asyncio.to_thread(wait_for_names, pages)
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)
         responses = life.enter_context(
@@ -129,7 +130,8 @@ async def open_engine(config: Config, model: LoadedModel, stores: OpenStores) ->
         grammars = Grammars(model.folder, eos_ids, model.weights.vocab_size, grammar_of)
         life.callback(grammars.close)
         samples = AuditSamples(config.engine.audit)
-        local = EmbeddedBackend(engine, model.name, stores.pages, grammars, samples)
+        retain = RetainPolicy(config.engine.retain_share, config.engine.retain_max_s)
+        local = EmbeddedBackend(engine, model.name, stores.pages, grammars, samples, retain)
         yield RunningEngine(local, grammars, samples)
 
 
@@ -184,7 +186,7 @@ def _log_engine_change(model: LoadedModel, folder: Path) -> None:
         )
 
 
-def _assign_pages(pages: PageStore, registry: Registry) -> None:
+def _assign_pages(pages: StoredPages, registry: Registry) -> None:
     """Count pages for their publishers, and drop pages of no document, which make room first when the store is full.
 
     Where documents were lost to damage, their pages are kept: a restored registry would find them again.

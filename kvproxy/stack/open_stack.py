@@ -10,9 +10,11 @@ from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.backends.litellm.litellm_backend import LitellmBackend
 from kvproxy.charging.storage_hours import book_storage_hours
 from kvproxy.config import Config
+from kvproxy.document_files.file_exchange import FileExchange
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.engine.models.source import ModelFolder
 from kvproxy.exactness.verify import Verifier
+from kvproxy.learning.learned_texts import LearnedTexts
 from kvproxy.pipeline import Pipeline
 from kvproxy.publish import Publisher
 from kvproxy.runtime.garbage_collection import FULL_COLLECTIONS
@@ -29,7 +31,10 @@ from kvproxy.stack.open_documents import (
 )
 from kvproxy.stack.open_engine import RunningEngine, open_engine, open_model, open_stores
 from kvproxy.stack.open_explaining import OpenExplaining, open_explaining
+from kvproxy.stack.open_files import make_exchange, make_issuer
+from kvproxy.stack.open_learning import make_learned, noting
 from kvproxy.stack.open_market import OpenMarket, host_of, open_market
+from kvproxy.stack.open_pages import OpenPages
 from kvproxy.store.stored_responses import ResponseStore
 from kvproxy.telemetry.metrics import Metrics
 
@@ -47,6 +52,8 @@ class Stack:
     responses: ResponseStore
     market: OpenMarket
     offers: OpenCatalog
+    learned: LearnedTexts | None
+    files: FileExchange
     explaining: OpenExplaining
     start_background: Callable[[], None]
     """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
@@ -73,15 +80,18 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 market.rights,
                 market.hosting,
                 lambda: _several(config, market),
+                make_issuer(model, stores, market),
             )
         )
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
+        files = make_exchange(config.documents, model, stores, engine, market, documents.publisher)
         explaining = await life.enter_async_context(
             open_explaining(config.explain, documents.composer, documents.library)
         )
         background = await life.enter_async_context(open_background())
+        learned = make_learned(config.learning, documents.publisher)
         yield Stack(
             composer=documents.composer,
             local=engine.local,
@@ -91,8 +101,9 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 local=engine.local,
                 misses=misses,
                 default_max_tokens=config.engine.default_max_tokens,
-                metrics=_metrics(engine, documents, checks),
+                metrics=_metrics(engine, documents, checks, stores.pages),
                 charging=market.charging,
+                noted=noting(documents.publisher.reads, learned),
                 explaining=explaining.thread,
             ),
             explaining=explaining,
@@ -101,20 +112,27 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             publisher=documents.publisher,
             verifier=checks.verifier,
             responses=stores.responses,
+            files=files,
+            learned=learned,
             start_background=lambda: background.start(
                 warm_up(misses, documents.publisher, engine.grammars),
                 checks.auditor.run(),
+                files.importer.later.run(),
                 trim_memory(),
                 FULL_COLLECTIONS.run(),
                 book_storage_hours(market.hosting, documents.publisher.stored),
+                documents.publisher.reads.run(),
+                *([learned.run()] if learned is not None else []),
             ),
             ready=readiness(engine.local, lambda: _several(config, market)),
         )
 
 
-def _metrics(engine: RunningEngine, documents: PublishedDocuments, checks: ExactnessChecks) -> Metrics:
+def _metrics(
+    engine: RunningEngine, documents: PublishedDocuments, checks: ExactnessChecks, pages: OpenPages
+) -> Metrics:
     metrics = Metrics()
-    metrics.follow(lambda: collect_figures(engine.local, documents.library, checks.auditor))
+    metrics.follow(lambda: collect_figures(engine.local, documents.library, checks.auditor, pages))
     return metrics
 
 

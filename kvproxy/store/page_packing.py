@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from kvproxy.codecs.page_codec import CodecFault, PageCodec
 from kvproxy.core.page_form import PageForm
-from kvproxy.core.page_seal import PageSeal, SealBroken
+from kvproxy.core.page_seal import TOKEN_IDS, PageSeal, SealBroken
 from kvproxy.store import page_file, page_record
 from kvproxy.store.page_file import PageFile
 from kvproxy.store.page_record import PageRecord, Torn
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Rejected
+
+NO_KEY = "it is encrypted, and there is no key for it in store.encryption_keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,15 @@ class Unreadable:
 class PagePacking:
     """The form of one engine's pages and what is done with them on their way to a file. Thread-safe.
 
-    Without ``form`` a payload of any size is one frame; codec and seal need a form.
+    Without ``form`` a payload of any size is one frame; codec and seal need a form. ``codec`` encodes; pages of other
+    codecs are read with what ``decoder`` returns for their names.
     """
 
     fingerprint: str
     form: PageForm | None = None
     codec: PageCodec | None = None
     seal: PageSeal | None = None
+    decoder: Callable[[str], PageCodec | None] = field(default=lambda name: None, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a codec or a seal without a form: frames could not be told from one another. Raises ValueError."""
@@ -47,30 +52,43 @@ class PagePacking:
             raise ValueError("pages without a form can be neither compressed nor encrypted")
 
     def pack(
-        self, key: bytes, parent: bytes, token_ids: Sequence[int], payload: Sequence[memoryview]
+        self,
+        key: bytes,
+        parent: bytes,
+        token_ids: Sequence[int],
+        payload: Sequence[memoryview],
+        *,
+        compress: bool = True,
     ) -> PackedPage:
-        """Return the page's file. Plain frames are views of ``payload``, not copies.
+        """Return the page's file, compressed where there is a codec, unless ``compress`` is False.
+
+        Plain frames are views of ``payload``, not copies.
 
         Raises ValueError for ids outside uint32, and for a payload that does not have the form's size.
 
         Example: ``packing.pack(key, parent_key, token_ids, [memoryview(pool.read(page))])``
         """
-        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids))]
+        codec = self.codec if compress else None
+        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids), codec)]
         if self.seal is not None:
             frames = [self.seal.seal(key, i, frame) for i, frame in enumerate(frames)]
         record = PageRecord(
             self.fingerprint,
             key,
             parent,
-            tuple(token_ids),
+            () if self.seal else tuple(token_ids),
             frames=tuple(map(len, frames)),
             digests=tuple(map(page_record.frame_digest, frames)),
-            codec="" if self.codec is None else self.codec.name,
+            codec="" if codec is None else codec.name,
             sealed=self.seal is not None,
+            sealed_ids=self._sealed_ids(key, token_ids),
+            sealed_positions=len(token_ids) if self.seal else 0,
         )
         return PackedPage(record, (page_record.encode(record), *frames))
 
-    def _frames(self, payload: Sequence[memoryview], positions: int) -> Sequence[bytes | memoryview]:
+    def _frames(
+        self, payload: Sequence[memoryview], positions: int, codec: PageCodec | None
+    ) -> Sequence[bytes | memoryview]:
         if self.form is None:
             return [payload[0] if len(payload) == 1 else b"".join(payload)]
         size, whole = self.form.frame_bytes(positions), sum(map(len, payload))
@@ -79,8 +97,8 @@ class PagePacking:
                 f"{positions} positions have {self.form.payload_bytes(positions)} bytes, not {whole}"
             )
         one = payload[0] if len(payload) == 1 else memoryview(b"".join(payload))
-        if self.codec is not None:
-            return self.codec.encode(one, positions)
+        if codec is not None:
+            return codec.encode(one, positions)
         return [one[i * size : (i + 1) * size] for i in range(self.form.frames)]
 
     def mismatch(self, record: PageRecord, parent: bytes, token_ids: Sequence[int]) -> str | None:
@@ -92,7 +110,34 @@ class PagePacking:
             return f"fingerprint {record.fingerprint[:16]}, this engine is {self.fingerprint[:16]}"
         if record.parent != parent:
             return "it continues another page"
-        return None if record.token_ids == tuple(token_ids) else "it holds other token ids"
+        ids = self._token_ids(record)
+        if isinstance(ids, str):
+            return ids
+        return None if ids == tuple(token_ids) else "it holds other token ids"
+
+    def _sealed_ids(self, key: bytes, token_ids: Sequence[int]) -> bytes:
+        if self.seal is None:
+            return b""
+        try:
+            return self.seal.seal(key, TOKEN_IDS, page_record.pack_ids(token_ids))
+        except struct.error as e:
+            raise ValueError(f"a page record cannot hold this: {e}") from e
+
+    def _token_ids(self, record: PageRecord) -> tuple[int, ...] | str:
+        """Return a record's token ids, or the reason why they cannot be read."""
+        if not record.sealed:
+            return record.token_ids
+        if self.seal is None:
+            return NO_KEY
+        try:
+            ids = self.seal.open(record.key, TOKEN_IDS, record.sealed_ids)
+        except SealBroken as e:
+            return str(e)
+        return (
+            page_record.unpack_ids(ids)
+            if len(ids) == 4 * record.positions
+            else "its sealed token ids are none"
+        )
 
     def read(
         self, file: PageFile, record: PageRecord, into: Buffer | LayerRoom | None
@@ -106,7 +151,7 @@ class PagePacking:
         """
         if (refused := self._refusal(record)) is not None:
             return refused
-        positions = len(record.token_ids)
+        positions = record.positions
         plain = record.payload_bytes if self.form is None else self.form.payload_bytes(positions)
         into = None if self.form is None and not isinstance(into, bytes | bytearray | memoryview) else into
         if isinstance(into, bytes | bytearray | memoryview) or into is None:
@@ -126,16 +171,15 @@ class PagePacking:
 
         A page that is not encrypted is dropped where pages are: it would stay readable, and anybody could have made it.
         """
-        codec = "" if self.codec is None else self.codec.name
-        if record.codec not in ("", codec):
+        if record.codec and self._codec_of(record) is None:
             return Unreadable(f"it is compressed by {record.codec}, which is not in use")
         if record.sealed and self.seal is None:
-            return Unreadable("it is encrypted, and there is no key")
+            return Unreadable(NO_KEY)
         if self.seal is not None and not record.sealed:
             return Torn("it is not encrypted, and the pages of this store are")
         if self.form is None:
             return None
-        positions = len(record.token_ids)
+        positions = record.positions
         if len(record.frames) == 1 and record.version != page_record.VERSION:
             frames: tuple[int, ...] = (self.form.payload_bytes(positions),)
         else:
@@ -145,19 +189,24 @@ class PagePacking:
             return Unreadable(f"{record.payload_bytes} bytes for {positions} positions, of another form")
         return None
 
+    def _codec_of(self, record: PageRecord) -> PageCodec | None:
+        own = self.codec
+        return own if own is not None and own.name == record.codec else self.decoder(record.codec)
+
     def _read_layers(self, file: PageFile, record: PageRecord, room: LayerRoom) -> Torn | Unreadable | None:
         if self.form is None or len(record.frames) == 1:
             return self._read_at_once(file, record, room)
-        size = self.form.frame_bytes(len(record.token_ids))
+        size = self.form.frame_bytes(record.positions)
         stored = memoryview(bytearray(max(record.frames))) if record.codec or record.sealed else None
+        codec = self._codec_of(record) if record.codec else None
         for layer in range(self.form.layers):
             target = room.room(layer, 2 * size)
             torn: Torn | Unreadable | None
             if stored is None:
                 torn = page_file.read_frames(file, record, 2 * layer, target)
             else:
-                torn = self._unpack(file, record, 2 * layer, stored, target[:size]) or self._unpack(
-                    file, record, 2 * layer + 1, stored, target[size:]
+                torn = self._unpack(file, record, 2 * layer, codec, stored, target[:size]) or self._unpack(
+                    file, record, 2 * layer + 1, codec, stored, target[size:]
                 )
             if torn:
                 return torn
@@ -165,7 +214,13 @@ class PagePacking:
         return None
 
     def _unpack(
-        self, file: PageFile, record: PageRecord, index: int, stored: memoryview, target: memoryview
+        self,
+        file: PageFile,
+        record: PageRecord,
+        index: int,
+        codec: PageCodec | None,
+        stored: memoryview,
+        target: memoryview,
     ) -> Torn | Unreadable | None:
         """Read one frame, open its seal and decode it into ``target``."""
         frame = stored[: record.frames[index]]
@@ -175,15 +230,14 @@ class PagePacking:
             if record.sealed:
                 assert self.seal is not None
                 frame = memoryview(self.seal.open(record.key, index, frame))
-            if record.codec:
-                assert self.codec is not None
-                self.codec.decode(frame, index, len(record.token_ids), target)
+            if codec is not None:
+                codec.decode(frame, index, record.positions, target)
             elif len(frame) != len(target):
                 return Torn(f"frame {index} has {len(frame)} bytes, not {len(target)}")
             else:
                 target[:] = frame
         except SealBroken as e:
-            return Unreadable(f"frame {index} was encrypted with another key: {e}")
+            return Unreadable(f"frame {index}: {e}")
         except CodecFault as e:
             return Torn(f"frame {index} cannot be decoded: {e}")
         return None

@@ -8,12 +8,13 @@ Format 2::
     10      2        reserved, 0
     12      4        header length in bytes, a multiple of HEADER_UNIT
     16      32       BLAKE3 of the header without this field
-    48      2        flags: 1 = the frames are sealed
+    48      2        flags: 1 = the frames and the token ids are sealed
     50      2        frame count f
     52      4        token count n
     56      2+2+2+2  lengths of fingerprint, key, parent key, codec name
     64      ...      fingerprint (UTF-8), key, parent key, codec name (ASCII), n token ids (uint32), f frame lengths
-                     (uint32), f frame digests (BLAKE3 of the stored bytes, 32 each), zeros
+                     (uint32), f frame digests (BLAKE3 of the stored bytes, 32 each), zeros; of a sealed page, in the
+                     place of the n token ids: the length (uint32) of the sealed ids, and these
 
 A frame holds K or V of one layer, K before V and layers in order; frames follow the header without gaps. Every bit of
 the file is under the header's checksum or a frame's. The record repeats everything that the page key was computed
@@ -25,7 +26,8 @@ Format 1, which is read and not written, has one frame under sha256 and no codec
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from blake3 import blake3
 
@@ -51,6 +53,8 @@ __all__ = [
     "encode",
     "frame_digest",
     "header_length",
+    "pack_ids",
+    "unpack_ids",
 ]
 
 
@@ -71,6 +75,15 @@ class PageRecord:
     sealed: bool = False
     """Whether the frames are encrypted."""
     version: int = VERSION
+    sealed_ids: bytes = b""
+    """Of a sealed page, the n token ids (uint32) as its cipher sealed them: they are the text. ``token_ids`` is empty
+    then, and ``positions`` is their number."""
+    sealed_positions: int = 0
+
+    @property
+    def positions(self) -> int:
+        """Positions that the page holds."""
+        return self.sealed_positions if self.sealed else len(self.token_ids)
 
     @property
     def payload_bytes(self) -> int:
@@ -94,7 +107,7 @@ def encode(record: PageRecord) -> bytes:
     Raises ValueError for values that do not fit the format.
     """
     texts = (record.fingerprint.encode(), record.key, record.parent, record.codec.encode("ascii"))
-    frames, count = record.frames, len(record.token_ids)
+    frames, count = record.frames, record.positions
     if record.version != VERSION or any(len(d) != DIGEST_BYTES for d in record.digests):
         raise ValueError(f"a page record of format {record.version} cannot be written")
     if len(record.digests) != len(frames):
@@ -102,7 +115,11 @@ def encode(record: PageRecord) -> bytes:
     try:
         body = _BODY.pack(_SEALED if record.sealed else 0, len(frames), count, *map(len, texts))
         body += b"".join(texts)
-        body += struct.pack(f"<{count}I{len(frames)}I", *record.token_ids, *frames)
+        if record.sealed:
+            body += struct.pack("<I", len(record.sealed_ids)) + record.sealed_ids
+        else:
+            body += pack_ids(record.token_ids)
+        body += struct.pack(f"<{len(frames)}I", *frames)
     except struct.error as e:
         raise ValueError(f"a page record cannot hold this: {e}") from e
     body += b"".join(record.digests)
@@ -111,6 +128,16 @@ def encode(record: PageRecord) -> bytes:
         raise ValueError(f"a page record of {count} tokens is too long")
     body = body.ljust(length - HEADER_PREFIX.size, b"\0")
     return HEADER_PREFIX.pack(MAGIC, VERSION, 0, length, _checksum(length, body)) + body
+
+
+def pack_ids(token_ids: Sequence[int]) -> bytes:
+    """Return token ids as a header has them. Raises struct.error for ids outside uint32."""
+    return struct.pack(f"<{len(token_ids)}I", *token_ids)
+
+
+def unpack_ids(packed: bytes) -> tuple[int, ...]:
+    """Return the ids of :func:`pack_ids`."""
+    return struct.unpack(f"<{len(packed) // 4}I", packed)
 
 
 def header_length(start: bytes) -> int | Torn:
@@ -147,7 +174,14 @@ def decode(header: bytes) -> PageRecord | Torn:
 
 def _decoded(body: bytes) -> PageRecord | Torn:
     flags, frames, count, *lengths = _BODY.unpack_from(body)
-    if _BODY.size + sum(lengths) + 4 * count + (4 + DIGEST_BYTES) * frames > len(body):
+    if flags & ~_SEALED:
+        return Torn(f"it has flags {flags:x}, of a later build")
+    ids_at, sealed = _BODY.size + sum(lengths), bool(flags & _SEALED)
+    ids_bytes = 4 * count
+    if sealed and ids_at + 4 <= len(body):
+        ids_bytes = struct.unpack_from("<I", body, ids_at)[0]
+        ids_at += 4
+    if ids_at + ids_bytes + (4 + DIGEST_BYTES) * frames > len(body):
         return Torn("the header's fields are longer than the header")
     at, texts = _BODY.size, []
     for size in lengths:
@@ -157,15 +191,15 @@ def _decoded(body: bytes) -> PageRecord | Torn:
         fingerprint, codec = texts[0].decode(), texts[3].decode("ascii")
     except UnicodeDecodeError:
         return Torn("the fingerprint or the codec's name is not text")
-    token_ids = struct.unpack_from(f"<{count}I", body, at)
-    sizes = struct.unpack_from(f"<{frames}I", body, at + 4 * count)
-    at += 4 * (count + frames)
+    ids = body[ids_at : ids_at + ids_bytes]
+    at = ids_at + ids_bytes
+    sizes = struct.unpack_from(f"<{frames}I", body, at)
+    at += 4 * frames
     digests = tuple(body[i : i + DIGEST_BYTES] for i in range(at, at + DIGEST_BYTES * frames, DIGEST_BYTES))
-    if flags & ~_SEALED:
-        return Torn(f"it has flags {flags:x}, of a later build")
-    return PageRecord(
-        fingerprint, texts[1], texts[2], token_ids, sizes, digests, codec, bool(flags & _SEALED)
-    )
+    record = PageRecord(fingerprint, texts[1], texts[2], (), sizes, digests, codec, sealed)
+    if sealed:
+        return replace(record, sealed_ids=ids, sealed_positions=count)
+    return replace(record, token_ids=unpack_ids(ids))
 
 
 def _checksum(length: int, body: bytes) -> bytes:

@@ -7,7 +7,8 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO, FileIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from kvproxy.core.page_form import PageForm
 from kvproxy.core.page_seal import PageSeal
 from kvproxy.errors import StorageFull, Unavailable
 from kvproxy.store import page_file
+from kvproxy.store.compression_choice import CompressionChoice
 from kvproxy.store.disk import PageBuffers, PageDisk, PickleRefused, page_name
 from kvproxy.store.index_rescue import list_page_files
 from kvproxy.store.page_packing import PagePacking
@@ -35,6 +37,7 @@ from kvproxy.store.store_folder import (
     open_index,
     page_files,
 )
+from kvproxy.store.stored_pages import Tier
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +62,21 @@ class PageStore:
         form: PageForm | None = None,
         codec: PageCodec | None = None,
         seal: PageSeal | None = None,
+        decoder: Callable[[str], PageCodec | None] = lambda name: None,
+        compress: CompressionChoice | None = None,
     ) -> None:
         """Open or create the store; ``max_size`` in bytes. Raises SetupError: not writable, or in use elsewhere.
 
         ``form``: that of the engine's pages, which are then stored in frames, and read a layer at a time; ``codec`` and
-        ``seal`` encode what is put from now on, and need it. Pages that were put plain are still read with a codec.
+        ``seal`` encode what is put from now on, and need it. Pages of other codecs are read with what ``decoder``
+        returns for their names. ``compress`` chooses the pages that are compressed; without it all are.
 
         Example: ``PageStore(Path("/var/lib/kvproxy"), max_size=20 * 2**30, fingerprint=model.fingerprint, form=form)``
         """
-        self.packing = PagePacking(fingerprint, form, codec, seal)
+        self.packing = PagePacking(fingerprint, form, codec, seal, decoder)
+        self.loaded = 0
+        """Pages read so far, for figures: a lost count is no harm."""
+        self._compress = compress or CompressionChoice(always=True)
         self._folder = folder / "pages"
         self._shares = PublisherShares(max_size)
         self._sizes: Mapping[bytes, int] = self._shares.sizes
@@ -107,7 +116,8 @@ class PageStore:
         """
         if len(key) != KEY_BYTES:
             raise ValueError(f"a page key has {KEY_BYTES} bytes, not {len(key)}")
-        packed = self.packing.pack(key, parent, token_ids, page_file.flat(payload))
+        compress = self._compress.wanted(self._shares.used, self._shares.max_size)
+        packed = self.packing.pack(key, parent, token_ids, page_file.flat(payload), compress=compress)
         self._write_page(packed.record, PageBuffers(packed.buffers), owner)
 
     def get(
@@ -137,8 +147,12 @@ class PageStore:
             if fault is not None:
                 # The page may be sound and the question wrong: it stays.
                 return self._reject(key, fault, None, drop=False)
+            began = time.perf_counter()
             result = self.packing.read(file, record, into)
             if isinstance(result, Loaded):
+                self.loaded += 1
+                if not record.codec:
+                    self._compress.note_read(record.payload_bytes, began)
                 return result
             return self._reject(key, result.reason, identity, drop=isinstance(result, Torn))
 
@@ -198,6 +212,15 @@ class PageStore:
     def has(self, key: bytes) -> bool:
         """Return whether the index lists the page; only ``get`` says whether it is sound."""
         return key in self._sizes
+
+    def tier(self, key: bytes) -> Tier | None:
+        """Return ``disk`` for a page that the index lists. Stores of several tiers answer with others too."""
+        return "disk" if self.has(key) else None
+
+    def keys(self) -> Collection[bytes]:
+        """Return the keys of all pages at this moment."""
+        with self._write:
+            return tuple(self._sizes)
 
     def delete(self, keys: Iterable[bytes]) -> int:
         """Drop pages; return the number that there were. Raises Unavailable when the index cannot be written."""
@@ -395,5 +418,5 @@ class PageStore:
 def _same(old: PageRecord | Torn, new: PageRecord) -> bool:
     """Return whether a sound file need not be written again. Encryption gives a page other bytes each time."""
     if isinstance(old, PageRecord) and old.sealed and new.sealed:
-        new = replace(new, frames=old.frames, digests=old.digests)
+        new = replace(new, frames=old.frames, digests=old.digests, sealed_ids=old.sealed_ids)
     return old == new

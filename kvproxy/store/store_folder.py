@@ -29,6 +29,7 @@ _STORE_NAMES = (
     "pages",
     "responses",
     "spill",
+    "objects-deletes",
     "documents.sqlite3",
     "prepared.sqlite3",
     "kvproxy.sqlite3",

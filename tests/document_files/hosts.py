@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,28 +12,39 @@ from random import Random
 from typing import Any
 
 import torch
+from blake3 import blake3
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from kvproxy.backends.embedded.local_backend import EmbeddedBackend
-from kvproxy.core import Caller, DocumentRef, Sampling
+from kvproxy.core import Caller, DocumentRef
 from kvproxy.document_files.document_export import DocumentExporter
 from kvproxy.document_files.document_import import DocumentImporter, Imported, ImportWish
-from kvproxy.document_files.file_sections import END, HEAD_BYTES, MAGIC, parse_head, section_head
+from kvproxy.document_files.file_sections import (
+    END,
+    HEAD_BYTES,
+    MAGIC,
+    MANIFEST,
+    PAGE,
+    parse_head,
+    section_head,
+)
 from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
+from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel, from_module
-from kvproxy.manifests.manifest import ManifestEngine, ManifestPolicy
+from kvproxy.manifests.manifest import MANIFEST_TYP, ManifestEngine, ManifestPolicy
 from kvproxy.manifests.trusted_hosts import TrustedHost, TrustedHosts
 from kvproxy.manifests.version_manifests import ManifestIssuer
 from kvproxy.publish import Publisher
 from kvproxy.receipts.host_keys import HostKeys
+from kvproxy.store import page_record
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.page_transfer import PageTransfer
-from tests.documents.models import TEXTS, write_model
+from tests.documents.models import TEXTS
 from tests.documents.registry.own_registry import OwnRegistry
 from tests.engine.harness import EngineHarness, make_harness
 from tests.engine.tiny import in_turn, on_device
@@ -57,25 +69,9 @@ def small_model(name: str = "small", *, seed: int = 7) -> TileModel:
         num_key_value_heads=2,
         head_dim=16,
     )
-    module = LlamaForCausalLM(config).to(torch.bfloat16)
-    model = from_module(on_device(module), name)
+    model = from_module(on_device(LlamaForCausalLM(config), dtype=torch.bfloat16), name)
     in_turn(model)
     return model
-
-
-class MemoryManifests:
-    """Kept manifests without a database."""
-
-    def __init__(self) -> None:
-        self.rows: dict[DocumentRef, str] = {}
-        self.puts = 0
-
-    def put_manifest(self, ref: DocumentRef, jws: str) -> None:
-        self.rows[ref] = jws
-        self.puts += 1
-
-    def manifest(self, ref: DocumentRef) -> str | None:
-        return self.rows.get(ref)
 
 
 @dataclass
@@ -92,7 +88,6 @@ class Host:
     registry: Registry
     publisher: Publisher
     keys: HostKeys
-    kept: MemoryManifests
     transfer: PageTransfer
     exporter: DocumentExporter
     composer: Composer
@@ -138,8 +133,6 @@ class Host:
     def trusting(self, *, name: str | None = None) -> TrustedHost:
         """This host as another one trusts it."""
         file = self.folder / "jwks.json"
-        import json
-
         file.write_text(json.dumps(self.keys.jwks()))
         return TrustedHost(name or self.name, file)
 
@@ -149,8 +142,7 @@ async def open_host(
     folder: Path, name: str, model: TileModel, texts: Path, framings: tuple[Framing, ...] = FRAMINGS
 ) -> AsyncIterator[Host]:
     """A host on a folder; ``texts`` has its tokenizer and template. Every page is audited at the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    keys, library, kept = HostKeys.open(folder), Library(), MemoryManifests()
+    keys, library = HostKeys.open(folder), Library()
     composer = Composer(Tokenizer.load(texts), ChatTemplate.load(texts), library, framings)
     store = PageStore(folder, max_size=2**26, fingerprint=model.fingerprint, form=model.page_shape.form)
     rig = make_harness(model, Vocabulary(texts), pages=64, max_context=2048, store=store)
@@ -170,12 +162,11 @@ async def open_host(
             registry=registry,
             local=local,
             issuer=issuer,
-            kept_manifests=kept,
         )
         exporter = DocumentExporter(publisher, local, transfer, keys)
         try:
             yield Host(
-                name, folder, model, store, rig, local, library, registry, publisher, keys, kept, transfer,
+                name, folder, model, store, rig, local, library, registry, publisher, keys, transfer,
                 exporter, composer,
             )  # fmt: skip
             assert await local.check() == []
@@ -204,10 +195,75 @@ def sections(file: bytes) -> list[tuple[bytes, bytes]]:
 
 def joined(parts: list[tuple[bytes, bytes]]) -> bytes:
     """A file of these sections, with a right digest at its end."""
-    from blake3 import blake3
-
     body = MAGIC + b"".join(section_head(tag, len(c)) + c for tag, c in parts if tag != END)
     return body + section_head(END, 32) + blake3(body).digest()
 
 
-__all__ = ["ALICE", "BOB", "Host", "Sampling", "replace", "write_model"]
+@dataclass(frozen=True)
+class Exported:
+    """A file that a host has exported, and that host's keys."""
+
+    file: bytes
+    keys: HostKeys
+    jwks: Path
+
+    @property
+    def trusted(self) -> TrustedHost:
+        """The host as another one trusts it."""
+        return TrustedHost("a.example", self.jwks)
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """The claims of its manifest, to change."""
+        return self.keys.verify(sections(self.file)[0][1].decode(), MANIFEST_TYP)
+
+    def changed(self, claims: dict[str, Any], parts: list[tuple[bytes, bytes]] | None = None) -> bytes:
+        """The file with other claims, signed by the host itself, and other sections behind them."""
+        jws = self.keys.sign(claims, MANIFEST_TYP).encode()
+        return joined([(MANIFEST, jws), *(parts or sections(self.file)[1:])])
+
+
+def export_once(folder: Path, model: TileModel, texts: Path) -> Exported:
+    """Publish and export ``TEXT`` on a host that is gone then."""
+
+    async def run() -> Exported:
+        async with open_host(folder, "a.example", model, texts) as host:
+            file = await host.export(await host.publish())
+            host.trusting()
+            return Exported(file, host.keys, folder / "jwks.json")
+
+    return asyncio.run(run())
+
+
+def poisoned(exported: Exported, framing: int, index: int, *, frame: int = -1, change: int = 1) -> bytes:
+    """The file with one value of one page changed, every digest made right, signed by its own host.
+
+    ``frame``: the one that the last value is changed in, by an exclusive or of its upper byte, or its lowest bit.
+    """
+    claims, parts = exported.claims, sections(exported.file)
+    place = 2 + sum(len(f["pages"]) for f in claims["framings"][:framing]) + index
+    page = bytearray(parts[place][1])
+    length = page_record.header_length(bytes(page[:4096]))
+    assert isinstance(length, int)
+    record = page_record.decode(bytes(page[:length]))
+    assert isinstance(record, page_record.PageRecord)
+    start, digests = len(page) - record.payload_bytes, []
+    changed = frame % len(record.frames)
+    page[start + sum(record.frames[: changed + 1]) - (2 if change == 1 else 1)] ^= change
+    for size in record.frames:
+        digests.append(page_record.frame_digest(bytes(page[start : start + size])))
+        start += size
+    record = replace(record, digests=tuple(digests))
+    page[: len(page) - record.payload_bytes] = page_record.encode(record)
+    claims["framings"][framing]["pages"][index]["digest"] = record.digest.hex()
+    parts[place] = (PAGE, bytes(page))
+    return exported.changed(claims, parts[1:])
+
+
+def nothing_is_left(host: Host) -> None:
+    """No version, no page on disk or in memory, and no row."""
+    assert len(host.library) == 0
+    assert host.store.usage().pages == 0
+    assert host.registry.load() == []
+    occupancy = host.local.occupancy()
+    assert (occupancy.nodes, occupancy.held) == (0, 0)

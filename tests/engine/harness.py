@@ -27,6 +27,7 @@ from kvproxy.engine.loop.sequence import Sequence as EngineSequence
 from kvproxy.events import Event, Finished, Started, TextDelta
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.stored_pages import Tier
 
 T = TypeVar("T")
 PATIENCE_S = 30.0
@@ -269,6 +270,9 @@ class HeldDisk:
 
     def has(self, key: bytes) -> bool:
         return key in self.pages
+
+    def tier(self, key: bytes) -> Tier | None:
+        return "disk" if key in self.pages else None
 
 
 def learn_pages(rig: EngineHarness, tokens: Sequence[int], scope: str = "a") -> None:

@@ -32,7 +32,7 @@ def test_counts_stop_at_a_byte_and_are_halved_with_age() -> None:
     for number in range(2, 2 + 1024):
         sketch.add(digest(number))
     assert sketch.count(digest(1)) < MOST // 2 + 2
-    assert sketch.bytes == 4 * 1024
+    assert sketch.size == 4 * 1024
 
 
 def test_a_full_sketch_forgets_what_is_old_and_still_tells_rare_from_frequent() -> None:

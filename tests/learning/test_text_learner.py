@@ -62,8 +62,8 @@ def test_memory_is_bounded_by_tenant_and_in_all() -> None:
     learner = TextLearner(sketches=TenantSketches(most=3))
     for number in range(10):
         note(learner, MANUAL, f"tenant:{number}")
-    assert learner.bytes < 3 * 22_000
-    before = learner.bytes
+    assert learner.size < 3 * 22_000
+    before = learner.size
     for number in range(300):
         note(learner, f"{number}\n{MANUAL}", "tenant:9")
-    assert learner.bytes == before
+    assert learner.size == before

@@ -26,7 +26,7 @@ from kvproxy.core import (
     TextRequest,
     Visibility,
 )
-from kvproxy.documents.library.document import checked_etag
+from kvproxy.documents.library.document import Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
@@ -37,8 +37,10 @@ from kvproxy.explain.miss_report import MissReporter
 from kvproxy.explain.previous_requests import PreviousRequests
 from kvproxy.lifecycle.document_residency import DocumentResidency
 from kvproxy.lifecycle.residency_reports import FramingWarmth, WarmReport
+from kvproxy.manifests.manifest import ManifestSource
 from kvproxy.pipeline import Pipeline, Request
 from kvproxy.publish import Publisher
+from kvproxy.publishing.arrivals import Arrival
 from kvproxy.publishing.pin_budget import FramingPin, PinLimit, PinReport
 from kvproxy.server.app import build_app
 from kvproxy.server.auth import Keyring
@@ -126,6 +128,7 @@ class DictPublisher(Publisher):
         self._backend = backend
         self._infos: dict[DocumentRef, DocumentInfo] = {}
         self.refuse: KVProxyError | None = None
+        self.manifests = None
         self.library = Library()  # without a document: terms have tests of their own
         self.residency = DictResidency(self)
 
@@ -138,6 +141,9 @@ class DictPublisher(Publisher):
         progress: Callable[[int, int], None] | None = None,
         *,
         pinned: bool | None = None,
+        origin: Origin = "published",
+        arrival: Arrival | None = None,
+        source: ManifestSource | None = None,
     ) -> Published:
         etag = checked_etag(id, text, max_text=2**20)
         ref = DocumentRef(id, 1)

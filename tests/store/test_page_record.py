@@ -28,7 +28,6 @@ records = st.builds(
     frames=st.just(()),
     digests=st.just(()),
     codec=st.text(st.characters(codec="ascii"), max_size=40),
-    sealed=st.booleans(),
 ).flatmap(
     lambda record: st.lists(
         st.tuples(st.integers(0, 2**32 - 1), st.binary(min_size=32, max_size=32)), max_size=70
@@ -40,7 +39,16 @@ records = st.builds(
 )
 
 
-@given(records)
+sealed_records = st.builds(
+    lambda record, ids: replace(
+        record, token_ids=(), sealed=True, sealed_ids=ids, sealed_positions=len(record.token_ids)
+    ),
+    records,
+    st.binary(max_size=1300),
+)
+
+
+@given(records | sealed_records)
 def test_reads_back_what_was_written(record: PageRecord) -> None:
     header = encode(record)
     assert len(header) % HEADER_UNIT == 0

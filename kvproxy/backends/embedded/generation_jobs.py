@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from kvproxy.backends.base import Generation
+from kvproxy.core.session_hints import RetainPolicy
+from kvproxy.engine.cache.session_holds import SessionHold
 from kvproxy.engine.decode.constraint import CompiledGrammar
 from kvproxy.engine.decode.sampler import fresh_seed
 from kvproxy.engine.loop.sequence import Job
 
 
 def generation_job(
-    generation: Generation, room: int, grammar: CompiledGrammar | None, *, scored: bool
+    generation: Generation,
+    room: int,
+    grammar: CompiledGrammar | None,
+    *,
+    scored: bool,
+    hold: SessionHold | None = None,
 ) -> Job:
     """Return the job of a generation. ``room``: tokens that an answer without a limit may have; ``scored``: keep the
-    hidden states for an audit.
+    hidden states for an audit; ``hold``: its session's wish, from :func:`session_hold`.
 
     Example: ``engine.submit(generation_job(generation, 4096, None, scored=False), emit)``
     """
@@ -39,4 +46,17 @@ def generation_job(
         constraint=None if grammar is None else grammar.start(),
         predicted=generation.predicted,
         known=prompt.known,
+        hold=hold,
     )
+
+
+def session_hold(generation: Generation, policy: RetainPolicy, pages: int) -> SessionHold | None:
+    """Return the wish of a generation's session, within the operator's limits. ``pages``: the page budget.
+
+    Example: ``session_hold(generation, RetainPolicy(), cache.pool.total)``
+    """
+    hint, caller = generation.hint, generation.caller
+    if hint is None or not generation.retain or generation.fresh:
+        return None
+    seconds = min(hint.seconds, policy.most_s)
+    return SessionHold(caller.scope, caller.cache_scope, hint.session, seconds, int(pages * policy.share))

@@ -19,6 +19,9 @@ class DeletableStore(Protocol):
     def has(self, key: bytes) -> bool:
         """Tell whether a page is stored under ``key``."""
 
+    def tier(self, key: bytes) -> str | None:
+        """Return the nearest tier that has the page: ``disk`` or ``objects``; None for neither."""
+
     def delete(self, keys: list[bytes]) -> int:
         """Delete the page under ``key``, if there is one."""
 

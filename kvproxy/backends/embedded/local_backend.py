@@ -24,7 +24,7 @@ from kvproxy.backends.base import (
     Recheck,
 )
 from kvproxy.backends.embedded.audit_samples import AuditSamples, ServedHit
-from kvproxy.backends.embedded.generation_jobs import generation_job
+from kvproxy.backends.embedded.generation_jobs import generation_job, session_hold
 from kvproxy.backends.embedded.hit_comparison import Comparer
 from kvproxy.backends.embedded.kept_pages import (
     DeletableStore,
@@ -32,10 +32,12 @@ from kvproxy.backends.embedded.kept_pages import (
     discard_pages,
     tokens_in_memory,
 )
-from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Sampling, owner_of, stored_key
+from kvproxy.core import PAGE_TOKENS, Caller, Constraint, Prompt, Residency, Sampling, owner_of, stored_key
+from kvproxy.core.session_hints import RETAIN_DEFAULTS, RetainPolicy
 from kvproxy.engine.cache.kv_cache import pages_for
 from kvproxy.engine.cache.occupancy import Occupancy
 from kvproxy.engine.cache.page_pins import most_pinned, pin_prefix
+from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.decode.constraint import CompiledGrammar, GrammarCompiler
 from kvproxy.engine.decode.speculation import DraftCounts
 from kvproxy.engine.loop.engine import Engine
@@ -61,14 +63,16 @@ class EmbeddedBackend:
         store: DeletableStore | None,
         grammars: GrammarCompiler | None = None,
         samples: AuditSamples | None = None,
+        retain: RetainPolicy = RETAIN_DEFAULTS,
     ) -> None:
         """Without ``grammars``, generations that have a constraint are refused. ``samples`` gets the hits that it
-        wants, once they have been served."""
+        wants, once they have been served. ``retain`` limits the wishes of sessions."""
         self._engine = engine
         self._model = model
         self._store = store
         self._grammars = grammars
         self._samples = samples
+        self._retain = retain
         self._doubted = False
 
     @property
@@ -100,7 +104,8 @@ class EmbeddedBackend:
         hit = generation.require_cached > 0 and generation.retain
         samples = self._samples if hit and self._samples is not None and self._samples.wanted() else None
         room = max(1, self.info.room(len(generation.prompt.token_ids)))
-        job = generation_job(generation, room, grammar, scored=samples is not None)
+        hold = session_hold(generation, self._retain, self._engine.cache.pool.total)
+        job = generation_job(generation, room, grammar, scored=samples is not None, hold=hold)
         holder: list[Sequence] = []
 
         def submitted(sequence: Sequence) -> None:
@@ -170,6 +175,7 @@ class EmbeddedBackend:
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         job = Job(
             id=f"keep-{uuid.uuid4().hex}",
@@ -177,7 +183,8 @@ class EmbeddedBackend:
             sampling=Sampling(temperature=0.0),
             max_tokens=0,
             scope=scope,
-            readable=(scope,),
+            readable=(scope, *reuse),
+            adopt=bool(reuse),
             seed=0,
             tenant=owner or owner_of(scope),
             shared_end=len(token_ids),
@@ -215,6 +222,14 @@ class EmbeddedBackend:
     @property
     def most_pinned(self) -> int:
         return most_pinned(self._engine.cache)
+
+    def residency(self, kept: Kept, caller: Caller) -> Residency:
+        store = self._store
+
+        def is_far(node: Node) -> bool:
+            return store is not None and store.tier(stored_key(node.key, node.scope)) == "objects"
+
+        return self._engine.cache.residency(kept, caller.readable, is_far)
 
     def pin_room(self) -> int:
         cache = self._engine.cache

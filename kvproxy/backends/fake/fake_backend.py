@@ -36,8 +36,9 @@ from kvproxy.backends.fake.fake_answers import (
     words_of,
 )
 from kvproxy.backends.fake.fake_misses import FakeMisses
-from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, stored_key
+from kvproxy.core import PAGE_TOKENS, Caller, MissReason, Prompt, Residency, stored_key
 from kvproxy.core.common_prefix import common_prefix
+from kvproxy.core.session_hints import Retained
 from kvproxy.engine.loop.fairness.places import Claim, Places
 from kvproxy.errors import CannotFit, ContextTooLong, HitLost
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
@@ -168,6 +169,7 @@ class FakeBackend:
                 prefill_s=self.start_delay_s,
                 cache_write_tokens=written,
                 left_out=left_out,
+                retained=_retained(generation),
             )
             words, reason = cut(self._words(generation), generation)
             for said, word in enumerate(words):
@@ -189,6 +191,7 @@ class FakeBackend:
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         """See ``LocalBackend.keep``.
 
@@ -207,10 +210,15 @@ class FakeBackend:
             if progress is not None:
                 progress(done, len(token_ids))
         pages = _pages(token_ids)
-        fresh = not {stored_key(p.key, scope) for p in pages} <= self.disk
+        there = 0
+        for page in pages:
+            if not any(stored_key(page.key, known) in self.disk for known in (scope, *reuse)):
+                break
+            there += page.tokens
         self.disk.update(stored_key(p.key, scope) for p in pages)
         self._kept.setdefault(scope, set()).add(token_ids)
-        spent, computed = (self.start_delay_s, len(token_ids)) if fresh else (0.0, 0)
+        computed = len(token_ids) - there
+        spent = self.start_delay_s if computed else 0.0
         return Kept("fake", token_ids, pages, 4 * len(token_ids), spent, computed)
 
     async def known(self, kept: Kept, scope: str) -> int:
@@ -227,6 +235,10 @@ class FakeBackend:
     def resident(self, kept: Kept, caller: Caller) -> int:
         """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
+
+    def residency(self, kept: Kept, caller: Caller) -> Residency:
+        """See ``LocalBackend.residency``; everything is in memory here."""
+        return Residency(memory=self.resident(kept, caller))
 
     def in_memory(self, kept: Kept, scope: str) -> int:
         """See ``LocalBackend.in_memory``."""
@@ -354,6 +366,15 @@ class FakeBackend:
         prefixes = [p for s in caller.readable for p in self._kept.get(s, ())]
         longest = max((common_prefix(p, token_ids) for p in prefixes), default=0)
         return min(longest, len(token_ids) - 1)
+
+
+def _retained(generation: Generation) -> Retained | None:
+    """Hold every page of the prompt, as an engine with room does."""
+    hint = generation.hint
+    if hint is None:
+        return None
+    pages = len(_pages(generation.prompt.token_ids)) if hint.seconds else 0
+    return Retained(hint.seconds, pages, pages)
 
 
 def _drafted(predicted: _Tokens | None, new: int) -> tuple[int, int] | None:

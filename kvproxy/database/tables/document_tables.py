@@ -110,7 +110,8 @@ DOCUMENT_READS = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("reads", BigInteger, nullable=False),
     Column("last_read", BigInteger, nullable=False),
+    Column("saved_tokens", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     _of_a_version(),
 )
-"""Reads of each version and the Unix second of the last one."""
+"""Reads of each version from kept pages, the Unix second of the last one, and the tokens that they saved."""

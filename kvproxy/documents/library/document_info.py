@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kvproxy.core import Visibility
+from kvproxy.core import Residency, Visibility
+from kvproxy.documents.library.document import Origin
 
 GREEDY_TOKENS = 24
 """Greedy tokens that a verification compares by default, as many as the paper does (arXiv 2606.13361)."""
@@ -21,6 +22,8 @@ class FramingInfo:
     resident_tokens: int
     """The part of them with pages in memory or on disk now."""
     bytes: int
+    residency: Residency
+    """The resident tokens by the nearest tier that has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,13 @@ class DocumentInfo:
     """The reason that its kept pages are not used; None while they are."""
     pinned: bool = False
     """True while its pages stay in memory."""
+    origin: Origin = "published"
+    reads: int = 0
+    """Reads from kept pages so far."""
+    saved_tokens: int = 0
+    """Positions that those reads did not compute."""
+    last_read: int | None = None
+    """Unix time in seconds of the last one."""
     spellings: tuple[SpellingInfo, ...] = ()
     """The spelling as published comes first. A spelling that needs pages of its own has framings of its own."""
 
@@ -73,6 +83,10 @@ class Published:
     """False when the current version already had this text."""
     prefill_s: float
     """Seconds of engine time that publishing took; 0.0 when nothing had to be prefilled."""
+    computed: int = 0
+    """Tokens that were prefilled, over all framings and spellings."""
+    reused: int = 0
+    """Tokens whose pages were there: those of earlier versions up to their first change, or of other framings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from itertools import groupby
 from kvproxy.core import GRANTED, PUBLIC, Caller, DocumentRef
 from kvproxy.documents.library.granted_documents import GrantedDocuments
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument, NearestText
+from kvproxy.documents.library.reader_texts import add_matches
 from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
 from kvproxy.documents.library.text_prefixes import TextPrefixes
 from kvproxy.errors import DocumentNotFound, PermissionDenied
@@ -58,9 +59,7 @@ class Library:
             self._granted.put(known)
             return
         texts = self._texts.setdefault(_seen_by(known), TextPrefixes())
-        for match in known.matches:
-            core = match.tokenized.core
-            texts.put(core, tuple(sorted((*_others(texts.get(core), ref), match), key=lambda m: m.rank)))
+        add_matches(texts, known)
         if before is not None:
             self._quarantined -= before.quarantined is not None
             kept = (
@@ -162,15 +161,18 @@ class Library:
         owners = (None, GRANTED, caller.scope)
         return tuple(self._versions.get(DocumentRef(id, owner=owner).name, {}) for owner in owners)
 
-    def find_at_front(self, text: str, caller: Caller) -> DocumentMatch | None:
-        """Return the longest document visible to ``caller`` that ``text`` starts with, in any of its spellings.
+    def find_at_front(self, text: str, caller: Caller, at: int = 0) -> DocumentMatch | None:
+        """Return the longest document visible to ``caller`` that ``text[at:]`` starts with, in any of its spellings.
 
-        ``text`` starts at a character that is not white space.
+        The character at ``at`` is not white space.
+
+        Example:
+            ``match = library.find_at_front(text.lstrip(), caller)``
         """
         found = [
-            match for scope in (PUBLIC, caller.scope) if (match := self._longest(text, scope)) is not None
+            match for scope in (PUBLIC, caller.scope) if (match := self._longest(text, scope, at)) is not None
         ]
-        granted = self._granted.find_at_front(text, caller)
+        granted = self._granted.find_at_front(text, caller, at)
         found += [granted] if granted is not None else []
         return min(found, key=lambda match: match.rank, default=None)
 
@@ -196,9 +198,9 @@ class Library:
         up; None also for a document that the caller never had one for."""
         return self._granted.find_ended(text.lstrip(), caller)
 
-    def _longest(self, text: str, scope: str) -> DocumentMatch | None:
+    def _longest(self, text: str, scope: str, at: int) -> DocumentMatch | None:
         texts = self._texts.get(scope)
-        return next((matches[0] for matches in texts.starting(text) if matches), None) if texts else None
+        return next((matches[0] for matches in texts.starting(text, at) if matches), None) if texts else None
 
 
 def _own_last(caller: Caller) -> Callable[[KnownDocument], tuple[bool, int]]:

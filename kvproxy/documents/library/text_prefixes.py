@@ -93,9 +93,9 @@ class TextPrefixes(Generic[V]):
         found = next(self._endings(key), None)
         return found.values if found is not None and len(found.key) == len(key) else ()
 
-    def starting(self, text: str) -> Iterator[tuple[V, ...]]:
-        """Yield the values of each key that ``text`` starts with, the longest key first."""
-        return (leaf.values for leaf in self._endings(text))
+    def starting(self, text: str, at: int = 0) -> Iterator[tuple[V, ...]]:
+        """Yield the values of each key that ``text[at:]`` starts with, the longest key first."""
+        return (leaf.values for leaf in self._endings(text, at))
 
     def nearest(self, text: str) -> Nearest[V] | None:
         """Return a key that shares the longest beginning with ``text``: one that is all of it, where there is one.
@@ -132,26 +132,27 @@ class TextPrefixes(Generic[V]):
                 nodes += node.below.values()
         return faults
 
-    def _endings(self, text: str) -> Iterator[_Leaf[V]]:
-        """Yield the leaves with keys that ``text`` starts with, the longest first."""
-        way = self._way(text)
+    def _endings(self, text: str, at: int = 0) -> Iterator[_Leaf[V]]:
+        """Yield the leaves with keys that ``text[at:]`` starts with, the longest first."""
+        way = self._way(text, at)
         if not way:
             return
-        common = _common(_sample(way[-1]).key, text)
+        common = _common(_sample(way[-1]).key, text, at)
         for node in reversed(way):
             leaf = node if isinstance(node, _Leaf) else node.ending
             if leaf is not None and len(leaf.key) <= common:
                 yield leaf
 
-    def _way(self, text: str) -> list[_Node[V]]:
-        """Return the nodes from the root on that the characters of ``text`` lead to, whatever stands between them."""
+    def _way(self, text: str, at: int = 0) -> list[_Node[V]]:
+        """Return the nodes from the root on that the characters of ``text[at:]`` lead to, whatever stands between
+        them."""
         way: list[_Node[V]] = []
-        node, end = self._root, len(text)
+        node, end = self._root, len(text) - at
         while node is not None:
             way.append(node)
             if isinstance(node, _Leaf) or node.at >= end:
                 break
-            node = node.below.get(text[node.at])
+            node = node.below.get(text[at + node.at])
         return way
 
     def _add(self, key: str, values: tuple[V, ...]) -> None:
@@ -235,7 +236,7 @@ def _sample(node: _Node[V]) -> _Leaf[V]:
     return node if isinstance(node, _Leaf) else node.sample
 
 
-def _common(key: str, text: str) -> int:
+def _common(key: str, text: str, at: int = 0) -> int:
     """Return the length of the common beginning. Mostly it is all of the key, which costs one comparison and no
     copy."""
-    return len(key) if text.startswith(key) else common_prefix(key, text)
+    return len(key) if text.startswith(key, at) else common_prefix(key, text, at)

@@ -3,7 +3,6 @@ them."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from kvproxy.core.common_prefix import common_prefix
 from kvproxy.documents.library.document import FramedPrefix, Framing, TokenizedDocument
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.spelling import PUBLISHED
+from kvproxy.documents.prompts.front_placement import placed_as_asked
 from kvproxy.documents.prompts.history import History
 from kvproxy.documents.prompts.message_contents import Contents
 from kvproxy.documents.prompts.model_format import model_format
@@ -27,14 +27,13 @@ from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.prompts.text_prompt import TextPrompts
 from kvproxy.documents.prompts.think_state import reasoning_state
 from kvproxy.documents.prompts.tool_texts import RenderedTools, ToolTexts
+from kvproxy.documents.prompts.usable_framings import framed_messages, usable_framings
 from kvproxy.documents.tokens.encoding_budget import ON_LOOP, EncodingBudget, NeedsThread
 from kvproxy.documents.tokens.escape import RESERVED, Escape, check_unicode
 from kvproxy.documents.tokens.token_join import TokenJoiner
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.errors import InvalidRequest, SetupError
 from kvproxy.runtime.off_loop import SMALL, off_loop
-
-logger = logging.getLogger(__name__)
 
 # Texts that may follow a document; without cuts, the tokens that all of these leave unchanged are its own.
 _TAILS = ("", "\n", "\n\nQ", " x", "x", ".", "'s", "1", "\u0301")
@@ -74,13 +73,18 @@ class Composer:
         self._history = History(self._escape, self.format)
         self._tools = ToolTexts(self._escape)
         self._texts = TextPrompts(tokenizer, library)
-        self.framings = tuple(framing for framing in framings if self._expressible(framing))
+        self.framings = usable_framings(framings, self.format)
 
     @property
     def digest(self) -> str:
         """A digest of all inputs of a document's tokens beside its text and the version of this code."""
         framings = " ".join(framing.name for framing in self.framings)
         return f"{self._tokenizer.digest} {self._template.digest} {framings}"
+
+    @property
+    def joins_normalized(self) -> bool:
+        """True when a text's NFC and NFD forms have the same tokens, and these are kept."""
+        return self._tokenizer.normalizes and self._tokenizer.join_supported
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a document's text alone, without surrounding white space. Safe in any thread."""
@@ -124,7 +128,9 @@ class Composer:
         the client gave them. A text prompt becomes a user's message. Raises DocumentNotFound and InvalidRequest.
         """
         if isinstance(request, ChatRequest):
-            return plain_call(request, self.library, caller)
+            return plain_call(
+                placed_as_asked(request, self.library, caller, self.format).request, self.library, caller
+            )
         text = request.prompt if isinstance(request.prompt, str) else self.decode(request.prompt)
         asked = {} if request.response_format is None else format_fields(request.response_format)
         return {"messages": [{"role": "user", "content": text}], **asked}
@@ -144,6 +150,8 @@ class Composer:
         budget = budget or EncodingBudget()
         if isinstance(request, TextRequest):
             return self._compose_text(request, caller, budget)
+        placement = placed_as_asked(request, self.library, caller, self.format)
+        request = placement.request
         shown = shown_roles(request.messages, self.format.roles)
         self._expect(request, shown, caller, budget)
         contents = Contents(request.messages, shown, self.format.copied, self.library, self._escape, caller)
@@ -167,6 +175,7 @@ class Composer:
             tool_format=self.format.tool_format,
             confined=contents.confined,
             known=found.known,
+            moved=placement.moved,
         )
 
     def _listed_tools(self, tools: Sequence[Tool], scope: str | None) -> RenderedTools | None:
@@ -257,12 +266,9 @@ class Composer:
             placed = PlacedPrompt(list(self._tokenizer.begin))
             self._append(placed, content, [tokenized], joiner)
             return placed
-        messages = [{"role": framing.place, "content": content}]
-        if framing.place == "system":
-            messages.append({"role": "user", "content": "Q"})
-        elif framing.system is not None:
-            messages.insert(0, {"role": "system", "content": self._escape.text(framing.system)})
-        rendered = self._render(arrange(messages, self.format.roles), {})
+        rendered = self._render(
+            arrange(framed_messages(framing, content, self._escape), self.format.roles), {}
+        )
         return self._place(rendered, [tokenized], joiner)
 
     def _render(
@@ -305,21 +311,6 @@ class Composer:
         cut = self._escape.segments(region)
         joined = joiner.encode(cut.texts, [documents[slot] for slot in cut.slots], cut.stops, scope, budget)
         placed.append(cut, joined)
-
-    def _expressible(self, framing: Framing) -> bool:
-        if framing.place == "text":
-            return True
-        roles: set[str] = {framing.place} if framing.system is None else {framing.place, "system"}
-        if not self.format.roles.system:
-            roles = {"user"}  # A system message becomes the beginning of the user's message.
-        if roles <= self.format.copied:
-            return True
-        logger.warning(
-            "framing %s is not used: this model's chat template does not take %s messages as they are",
-            framing.name,
-            " and ".join(sorted(roles - self.format.copied)),
-        )
-        return False
 
 
 def _memory_scope(request: ChatRequest | TextRequest, caller: Caller) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from kvproxy.core import Caller, DocumentPart, Message, Role
 from kvproxy.documents.library.known_document import DocumentMatch
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.document_chain import document_chain
 from kvproxy.documents.tokens.escape import Escape, check_unicode
 from kvproxy.errors import InvalidRequest
 
@@ -115,15 +116,14 @@ class Contents:
     def _piece(self, text: str, named: DocumentMatch | None, *, marked: bool) -> str:
         """Return the escaped text of a part. ``named``: the document that ``text`` is, where the client referenced
         it."""
-        body = text.lstrip()
-        match = named or self._library.find_at_front(body, self._caller)
-        if match is None:
-            return self._stopped(text, marked=marked)
-        self.slots.append(match)
-        leading = text[: len(text) - len(body)]
+        pieces: list[str] = []
+        done = 0
         # White space around a document stays outside of its placeholder, where templates can trim it.
-        tail = self._stopped(body[len(match.tokenized.core) :], marked=marked)
-        return self._escape.text(leading) + self._escape.slot(len(self.slots) - 1) + tail
+        for found in document_chain(text, self._library, self._caller, named):
+            self.slots.append(found.match)
+            pieces += [self._escape.text(text[done : found.start]), self._escape.slot(len(self.slots) - 1)]
+            done = found.end
+        return "".join([*pieces, self._stopped(text[done:], marked=marked)])
 
     def _stopped(self, text: str, *, marked: bool) -> str:
         """Put the mark before white space at the end, which the template may trim."""

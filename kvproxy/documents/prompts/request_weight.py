@@ -12,6 +12,9 @@ _EACH = 64
 """Characters that a message, a part, a call or a value of a schema weighs beside its text, because each is
 visited."""
 
+_SEARCHED = 4
+"""Times that a text weighs in which documents are looked for everywhere."""
+
 
 def request_weight(request: ChatRequest | TextRequest) -> int:
     """Return the weight in characters.
@@ -28,6 +31,8 @@ def request_weight(request: ChatRequest | TextRequest) -> int:
             weight += _EACH + len(getattr(part, "text", ""))
         for call in message.tool_calls:
             weight += _EACH + len(call.arguments)
+    if request.placement == "front":
+        weight *= _SEARCHED
     values: list[Any] = [request.template_kwargs]
     for tool in request.tools:
         weight += _EACH + len(tool.description or "")

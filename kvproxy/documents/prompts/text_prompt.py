@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kvproxy.core import Caller
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.document_chain import document_chain
 from kvproxy.documents.prompts.placed_prompt import PlacedDocuments, placed_documents
 from kvproxy.documents.tokens.encoding_budget import EncodingBudget
 from kvproxy.documents.tokens.escape import check_unicode
@@ -35,28 +36,23 @@ class TextPrompts:
     def place(
         self, text: str, caller: Caller, joiner: TokenJoiner, budget: EncodingBudget
     ) -> tuple[tuple[int, ...], PlacedDocuments]:
-        """Return the tokens, and the place of the known document that the text starts with, if it does.
+        """Return the tokens, and the places of the known documents that the text starts with.
 
         ``budget`` counts the encoded characters (modified). Raises InvalidRequest, and the errors of ``budget``.
 
         Example:
             ``token_ids, found = prompts.place(text, caller, joiner, EncodingBudget())``
         """
-        body = check_unicode(text, "prompt").lstrip()
-        match = self._library.find_at_front(body, caller)
-        scope = caller.scope if caller.retain else None
+        chain = document_chain(check_unicode(text, "prompt"), self._library, caller)
+        cuts = [0, *(cut for found in chain for cut in (found.start, found.end)), len(text)]
+        texts = [text[begin:end] for begin, end in zip(cuts[::2], cuts[1::2], strict=True)]
+        matches = [found.match for found in chain]
+        documents = [match.tokenized for match in matches]
+        joined = joiner.encode(texts, documents, scope=caller.scope, budget=budget)
         begin = self._tokenizer.begin
-        if match is None:
-            return (
-                *begin,
-                *joiner.encode([text], [], scope=scope, budget=budget).token_ids,
-            ), PlacedDocuments()
-        texts = [text[: len(text) - len(body)], body[len(match.tokenized.core) :]]
-        joined = joiner.encode(texts, [match.tokenized], scope=scope, budget=budget)
-        (place,) = joined.places
         token_ids = (*begin, *joined.token_ids)
-        places = [(0, place.moved(len(begin)))]
-        return token_ids, placed_documents(token_ids, places, [match], self._library.rights.publisher)
+        places = [(slot, place.moved(len(begin))) for slot, place in enumerate(joined.places)]
+        return token_ids, placed_documents(token_ids, places, matches, self._library.rights.publisher)
 
     def checked_ids(self, ids: Sequence[int], param: str) -> tuple[int, ...]:
         """Return the ids if this tokenizer has all of them. Raises InvalidRequest."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -26,7 +27,7 @@ from kvproxy.database.tables.document_tables import (
 )
 from kvproxy.documents.library.document import Document, pages_scope
 from kvproxy.documents.registry import registry_losses
-from kvproxy.documents.registry.registry_entry import DocumentAlias, KeptFraming, ReadCount, RegistryEntry
+from kvproxy.documents.registry.registry_entry import DocumentAlias, KeptFraming, RecordedReads, RegistryEntry
 from kvproxy.documents.registry.registry_reading import lost_marks, read_verified, rows_of
 from kvproxy.documents.registry.registry_rows import (
     document_rows,
@@ -161,24 +162,27 @@ class Registry:
             row = db.execute(statement).mappings().one_or_none()
         return str(row["jws"]) if row is not None and row_fault(DOCUMENT_MANIFESTS, row) is None else None
 
-    def note_reads(self, reads: Mapping[DocumentRef, ReadCount]) -> None:
+    def note_reads(self, reads: Mapping[DocumentRef, RecordedReads]) -> None:
         """Record the reads of versions, each in the place of its earlier count. A version that no longer exists is no
         error.
 
         Example:
-            ``registry.note_reads({DocumentRef("handbook", 3): ReadCount(120, 1_790_000_000)})``
+            ``registry.note_reads({DocumentRef("handbook", 3): RecordedReads(120, 1_790_000_000, 450_000)})``
         """
         with self._transaction() as db:
             for ref, count in reads.items():
                 if change_version(db, ref):
                     row = {"name": ref.name, "version": ref.version}
-                    put_row(db, DOCUMENT_READS, {**row, "reads": count.reads, "last_read": count.last_read})
+                    put_row(db, DOCUMENT_READS, {**row, **asdict(count)})
 
-    def reads(self) -> dict[tuple[str, int], ReadCount]:
+    def reads(self) -> dict[tuple[str, int], RecordedReads]:
         """Return the recorded reads by ``DocumentRef.name`` and version. Damaged rows are left out."""
         with self._snapshot() as db:
             rows = [row for row in rows_of(db, DOCUMENT_READS) if row_fault(DOCUMENT_READS, row) is None]
-        return {(row["name"], row["version"]): ReadCount(row["reads"], row["last_read"]) for row in rows}
+        return {
+            (row["name"], row["version"]): RecordedReads(row["reads"], row["last_read"], row["saved_tokens"])
+            for row in rows
+        }
 
     def delete(self, refs: Sequence[DocumentRef]) -> None:
         """Delete versions, all or none. Their numbers are never used again."""
@@ -274,7 +278,8 @@ def registry_faults(db: Connection) -> list[str]:
     Raises sqlalchemy's DBAPIError where the database itself is damaged.
     """
     found = read_verified(db)
-    faults = [str(lost) for lost in (*found.lost, *check_number(db), *lost_marks(db))]
+    lost = (*found.lost, *check_number(db), *lost_marks(db))
+    faults = list(dict.fromkeys(map(str, lost)))
     for entry in found.entries:
         for framing in entry.framings:
             kept = framing.kept

@@ -41,9 +41,11 @@ class DocumentAlias:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadCount:
-    """Reads of a version."""
+class RecordedReads:
+    """Reads of a version from kept pages."""
 
-    reads: int
-    last_read: int
-    """Unix seconds of the last one."""
+    reads: int = 0
+    last_read: int = 0
+    """Unix seconds of the last one; 0 where there was none."""
+    saved_tokens: int = 0
+    """Positions of the document that were not computed for them."""

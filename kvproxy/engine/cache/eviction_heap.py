@@ -17,7 +17,8 @@ class EvictionHeap:
     """Evictable pages in the order in which they are to be evicted.
 
     The cache reports every holder and every retained node; this class alone changes the nodes' ``page``, ``retained``,
-    ``in_use``, ``in_use_below``, ``resident_below`` and ``priority``. Not thread safe: the cache's lock guards it.
+    ``in_use``, ``in_use_below``, ``resident_below``, ``held`` and ``priority``. Not thread safe: the cache's lock
+    guards it.
     """
 
     def __init__(self, pages: int, policy: EvictionPolicy) -> None:
@@ -28,7 +29,7 @@ class EvictionHeap:
         self._nodes: list[list[Node]] = [[] for _ in range(pages)]
         self._sequences = [0] * pages
         self._evictable = bytearray(pages)
-        self._heap: list[tuple[float, int, int, Node]] = []
+        self._heap: list[tuple[bool, float, int, int, Node]] = []
         self._entries = 0
 
     def is_evictable(self, page: int) -> bool:
@@ -87,8 +88,8 @@ class EvictionHeap:
         when no page is evictable.
         """
         while self._heap:
-            value, _, _, node = heapq.heappop(self._heap)
-            if value != node.priority or not self.is_candidate(node):
+            held, value, _, _, node = heapq.heappop(self._heap)
+            if (held, value) != (node.held, node.priority) or not self.is_candidate(node):
                 continue
             now = self.policy.priority(node)
             if now > value:  # the pages above it are worth more since
@@ -96,6 +97,11 @@ class EvictionHeap:
                 continue
             return node
         raise MemoryError("every page is in use")
+
+    def set_held(self, node: Node, held: bool) -> None:
+        """Let a node give way after all that are not held, or in the usual order again."""
+        node.held = held
+        self.offer(node)
 
     def node_removed(self, node: Node) -> None:
         """Stop counting a node that leaves the tree: still retained, it keeps no page above it."""
@@ -163,9 +169,9 @@ class EvictionHeap:
             heapq.heapify(self._heap)
         heapq.heappush(self._heap, self._entry(node))
 
-    def _entry(self, node: Node) -> tuple[float, int, int, Node]:
+    def _entry(self, node: Node) -> tuple[bool, float, int, int, Node]:
         self._entries += 1
-        return node.priority, -node.index, self._entries, node
+        return node.held, node.priority, -node.index, self._entries, node
 
     def check(self, nodes: Iterable[Node]) -> list[str]:
         """Recount everything from the tree and return every difference in words."""
@@ -181,7 +187,7 @@ class EvictionHeap:
     def _node_faults(self, nodes: list[Node], in_use_below: set[Node]) -> list[str]:
         """Compare the nodes' own counts, and the heap's entries for candidates."""
         faults: list[str] = []
-        queued = {(node, value) for value, _, _, node in self._heap}
+        queued = {(node, value, held) for held, value, _, _, node in self._heap}
         for node in nodes:
             in_use = self._in_use(node)
             if in_use != node.in_use:
@@ -196,7 +202,7 @@ class EvictionHeap:
                     f"node {node.key.hex()[:12]} is in use, or a node below it: {node in in_use_below}, "
                     f"its count is {node.in_use_below}"
                 )
-            if self.is_candidate(node) and (node, node.priority) not in queued:
+            if self.is_candidate(node) and (node, node.priority, node.held) not in queued:
                 faults.append(f"node {node.key.hex()[:12]} is a candidate and has no entry in the heap")
         return faults
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
 
-from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix
+from kvproxy.core import PAGE_TOKENS, Kept, KeptPage, KnownPrefix, Residency
 from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.eviction_policy import EvictionPolicy, GreedyDual
 from kvproxy.engine.cache.occupancy import Occupancy, holder_faults
@@ -24,6 +24,7 @@ from kvproxy.engine.cache.page_evictor import PageEvictor
 from kvproxy.engine.cache.page_ledger import PageLedger
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex, PrefixMatch
+from kvproxy.engine.cache.session_holds import HeldPages, SessionHold, SessionHolds
 from kvproxy.engine.cache.spill_tier import SpillFiles, SpillTier
 
 
@@ -65,7 +66,8 @@ class KVCache:
         self._eviction = EvictionHeap(pool.total + 1, policy or GreedyDual(self.costs, pool.total))
         self._lock = threading.Lock()
         self._ledger = PageLedger(pool, self._eviction)
-        self._evictor = PageEvictor(pool, index, self._eviction, self._lock)
+        self._holds = SessionHolds(self._eviction)
+        self._evictor = PageEvictor(pool, index, self._eviction, self._lock, self._holds)
 
     def spill_into(self, files: SpillFiles, done: Callable[[Callable[[], None]], None]) -> SpillTier:
         """Copy pages to ``files`` before they are dropped, from now on.
@@ -91,7 +93,7 @@ class KVCache:
         limit = len(token_ids) - 1
         keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
-            found = self.index.match(token_ids, scopes, limit, keys)
+            found = self.index.match(token_ids, scopes, limit, keys, known)
             if not self._ledger.retain(found.nodes):
                 found = PrefixMatch((), 0)
         try:
@@ -115,6 +117,26 @@ class KVCache:
         with self._lock:
             return self.index.resident(pages, token_ids, scopes)
 
+    def residency(
+        self,
+        kept: Kept,
+        scopes: Sequence[str],
+        is_far: Callable[[Node], bool],
+    ) -> Residency:
+        """Count the tokens of a kept prefix that a lookup would find, by tier; ``is_far`` tells of a stored node's page
+        whether it is in an object store only. For figures, as :meth:`resident`.
+
+        Example: ``cache.residency(kept, caller.readable, lambda node: False)``
+        """
+        with self._lock:
+            chain = self.index.chain(kept.pages, kept.token_ids, scopes)
+            absent = [(node, tokens) for node, tokens in chain if node.page is None]
+            near = [node.spilled and not node.stored for node, _ in absent]
+        tokens = sum(tokens for _, tokens in chain)
+        below = sum(tokens for _, tokens in absent)
+        far = sum(t for (node, t), spilled in zip(absent, near, strict=True) if not spilled and is_far(node))
+        return Residency(memory=tokens - below, disk=below - far, objects=far)
+
     def retain(self, nodes: Sequence[Node]) -> bool:
         """Keep nodes from eviction until :meth:`release`.
 
@@ -137,13 +159,21 @@ class KVCache:
         """
         keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
-            return self.index.match(token_ids, scopes, limit, keys)
+            return self.index.match(token_ids, scopes, limit, keys, known)
 
     def note_use(self, nodes: Iterable[Node]) -> None:
         """Record that a request takes these nodes' KV, which raises their priority. Once for each request."""
         with self._lock:
             for node in nodes:
                 self._eviction.note_use(node)
+
+    def hold_session(self, wish: SessionHold, nodes: Sequence[Node]) -> HeldPages:
+        """Let nodes give way last for some seconds, or again as usual: see :class:`SessionHolds`.
+
+        Example: ``cache.hold_session(SessionHold("tenant:a", "tenant:a", "chat-7", 300.0, 64), seq.chain)``
+        """
+        with self._lock:
+            return self._holds.hold(wish, [node for node in nodes if self.index.has(node)])
 
     def reserve(self, pages: int) -> bool:
         """Set pages aside, free or evictable ones; return False when there are not so many.
@@ -219,6 +249,7 @@ class KVCache:
             for old in self.index.shorter(node):
                 if _outgrown(old, node):
                     node.frequency = max(node.frequency, old.frequency)
+                    self._holds.replace(old, node)
                     self._evictor.forget(old)
             return node
 
@@ -322,7 +353,12 @@ class KVCache:
         ``sequence_pages``: the pages of every live sequence.
         """
         with self._lock:
-            faults = self.index.check() + self._eviction.check(self.index) + self._ledger.check()
+            faults = (
+                self.index.check()
+                + self._eviction.check(self.index)
+                + self._ledger.check()
+                + self._holds.check()
+            )
             pinned = sum(1 for n in self.index if n.pinned)
             spilled = sum(1 for n in self.index if n.spilled)
             if pinned != self.pinned:

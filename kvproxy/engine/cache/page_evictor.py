@@ -12,6 +12,7 @@ from kvproxy.engine.cache.eviction_heap import EvictionHeap
 from kvproxy.engine.cache.page_costs import PageCosts
 from kvproxy.engine.cache.page_pool import PagePool
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
+from kvproxy.engine.cache.session_holds import SessionHolds
 from kvproxy.engine.cache.spill_tier import SpillFiles, SpillTier
 
 
@@ -19,12 +20,18 @@ class PageEvictor:
     """A part of the cache, for the engine's thread. :meth:`evict_one` takes the lock; all else is called under it."""
 
     def __init__(
-        self, pool: PagePool, index: PrefixIndex, eviction: EvictionHeap, lock: threading.Lock
+        self,
+        pool: PagePool,
+        index: PrefixIndex,
+        eviction: EvictionHeap,
+        lock: threading.Lock,
+        holds: SessionHolds,
     ) -> None:
         """Work on the cache's own parts, under its lock.
 
-        Example: ``PageEvictor(pool, index, eviction_heap, lock)``
+        Example: ``PageEvictor(pool, index, eviction_heap, lock, SessionHolds(eviction_heap))``
         """
+        self._holds = holds
         self._pool, self._index, self._eviction, self._lock = pool, index, eviction, lock
         self._spill: SpillTier | None = None
         self.pinned = 0
@@ -59,6 +66,7 @@ class PageEvictor:
         Raises MemoryError when no page is evictable.
         """
         with self._lock:
+            self._holds.expire()
             victim = self._eviction.next_victim()
             spill, copy = self._spill, None
             if spill is not None and not (victim.stored or victim.spilled):
@@ -111,6 +119,7 @@ class PageEvictor:
             node.pinned = 0
         node.stored = False
         self._unspill(node)
+        self._holds.forget(node)
         self._eviction.node_removed(node)
         self._index.remove(node)
 

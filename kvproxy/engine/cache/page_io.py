@@ -17,8 +17,10 @@ from kvproxy.engine.cache.page_room import PageRoom
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.engine.cache.spill_tier import SpillTier
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
+from kvproxy.store.stored_pages import Tier
 
 _THREADS = 2
+_FAR_THREADS = 4
 
 
 class DurablePages(Protocol):
@@ -51,6 +53,9 @@ class DurablePages(Protocol):
     def has(self, key: bytes) -> bool:
         """See ``PageStore.has``."""
 
+    def tier(self, key: bytes) -> Tier | None:
+        """See ``StoredPages.tier``."""
+
 
 @dataclass(frozen=True, slots=True)
 class PageRead:
@@ -60,6 +65,8 @@ class PageRead:
     result: Loaded | Missing | Rejected
     seconds: float = field(default=0.0, compare=False)
     """Duration of the reading alone, its checksums and the writing to the pool's page included."""
+    far: bool = field(default=False, compare=False)
+    """Whether it was to come from an object store: its duration says nothing about reads from disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,8 @@ class PageIO:
         self._closing = False
         self._own = threading.local()
         self._threads = FairThreads(_THREADS, "kvproxy-pages")
+        # An object store that stalls must not hold up reads of local files.
+        self._far = FairThreads(_FAR_THREADS, "kvproxy-far-pages")
 
     @property
     def has_store(self) -> bool:
@@ -110,7 +119,7 @@ class PageIO:
 
         Example: ``io.read(node, cache.take(None, whole=node.full), loads.page_read, tenant="tenant:a")``
         """
-        read = self._reader(node)
+        read, far = self._reader(node), self._is_far(node)
 
         def work() -> None:
             if self._closing:
@@ -124,9 +133,14 @@ class PageIO:
             except Exception as e:
                 result = Rejected(f"reading failed: {e}")
             seconds = time.perf_counter() - began
-            self._done(lambda: then(PageRead(node, result, seconds)))
+            self._done(lambda: then(PageRead(node, result, seconds, far)))
 
-        self._threads.submit(tenant, work)
+        (self._far if far else self._threads).submit(tenant, work)
+
+    def _is_far(self, node: Node) -> bool:
+        if self._store is None or (node.spilled and not node.stored):
+            return False
+        return self._store.tier(stored_key(node.key, node.scope)) == "objects"
 
     def _scratch(self) -> memoryview:
         """Return this thread's memory for one layer of a page."""
@@ -172,3 +186,4 @@ class PageIO:
         """Wait for the calls that have begun, and drop their results."""
         self._closing = True
         self._threads.shutdown()
+        self._far.shutdown()

@@ -133,7 +133,8 @@ class PageLoads(Generic[W]):
     def _arrived(self, read: PageRead) -> None:
         node, load = read.node, self._loads.pop(read.node)
         if isinstance(read.result, Loaded):
-            self._cache.costs.loaded(read.seconds)
+            if not read.far:
+                self._cache.costs.loaded(read.seconds)
             self._cache.attach_loaded(node, load.page)
         else:
             self._cache.return_pages([load.page])

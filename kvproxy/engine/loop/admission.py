@@ -219,12 +219,17 @@ class Admission:
 
     def _attach(self, seq: Sequence) -> None:
         """Share the full pages, copy the used part of a partial one, and start computing."""
+        adopting = False
         for i, node in enumerate(seq.matched):
             used = min(PAGE_TOKENS, seq.cached - i * PAGE_TOKENS)
             if used == PAGE_TOKENS and node.full:
                 seq.pages.append(self._cache.share(node))
-                seq.chain.append(node)
-                seq.registered += 1
+                adopting = adopting or (
+                    seq.job.adopt and node.scope != seq.page_entry(i, (i + 1) * PAGE_TOKENS)[0]
+                )
+                if not adopting:  # else its own nodes of these pages are made with the first tile's
+                    seq.chain.append(node)
+                    seq.registered += 1
             elif used > 0:
                 assert node.page is not None
                 page = self._cache.take(seq.pages[-1] if seq.pages else None)

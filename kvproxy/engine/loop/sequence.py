@@ -13,7 +13,9 @@ import torch
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.core import PAGE_TOKENS, KnownPrefix, Sampling
+from kvproxy.core.session_hints import Retained
 from kvproxy.engine.cache.prefix_index import Node
+from kvproxy.engine.cache.session_holds import SessionHold
 from kvproxy.engine.decode.constraint import TokenConstraint
 from kvproxy.engine.decode.detokenizer import Detokenizer
 from kvproxy.engine.decode.penalties import Penalties
@@ -72,6 +74,8 @@ class Job:
     """True: finish only when every page is in the store."""
     owner: str | None = None
     """The publisher that stored pages are counted for; None leaves the count as it is."""
+    adopt: bool = False
+    """True registers pages that it takes from other scopes in its own too: the next version of a document."""
     score_from: int | None = None
     """Keep the hidden states of every position from here on, as ``Sequence.scored``."""
     patience_s: float = 0.0
@@ -88,6 +92,8 @@ class Job:
     want of pages."""
     predicted: tuple[int, ...] | None = None
     """The client's prediction of the answer, as a source of drafts; None without one."""
+    hold: SessionHold | None = None
+    """The wish of its session about the pages that it leaves in ``scope``."""
     known: KnownPrefix | None = None
     """The published prefix that ``token_ids`` begin with."""
 
@@ -144,6 +150,8 @@ class Sequence:
     """The places of its request; None outside of an engine."""
     kept: tuple[Node, ...] = ()
     """Nodes of the whole prefix, once they are in the store (persist jobs only)."""
+    retained: Retained | None = None
+    """The answer to ``job.hold``, once the prompt is computed."""
     on_progress: Callable[[int, int], None] | None = None
     hidden: torch.Tensor | None = None
     """[last_position - score_from, hidden size] of a scoring job: rows up to ``computed`` are valid."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence as Seq
 import torch
 
 from kvproxy.core import PAGE_TOKENS
+from kvproxy.core.session_hints import Retained
 from kvproxy.engine.cache.kv_cache import KVCache
 from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.engine.cache.prefix_index import Node
@@ -82,6 +83,8 @@ class TileResults:
             seq.job.inspect(seq)
         ended_prompt = prefilling and seq.computed >= seq.prefill_end
         last = self.register(seq, partial=ended_prompt)
+        if ended_prompt and not seq.resumed:
+            self._hold(seq, last)
         if prefilling and seq.on_progress is not None:
             seq.on_progress(seq.computed, seq.prompt_tokens)
         if not ended_prompt:
@@ -103,8 +106,19 @@ class TileResults:
         """Emit withheld text and register the last KV. Returns the last event."""
         last = _last_event(seq, reason)
         # The last token was never computed, so it is no part of the registered KV.
-        self.register(seq, partial=True)
+        tail = self.register(seq, partial=True)
+        if seq.retained is not None and seq.retained.seconds:
+            self._hold(seq, tail)
         return last
+
+    def _hold(self, seq: Sequence, last: Node | None) -> None:
+        """Hold the sequence's pages for its session, or release the session's; the prompt's outcome is what is told."""
+        wish = seq.job.hold
+        if wish is None:
+            return
+        found = self._cache.hold_session(wish, (*seq.chain, *([last] if last is not None else [])))
+        if seq.retained is None:
+            seq.retained = Retained(wish.seconds, found.asked, found.held, found.released)
 
     def register(self, seq: Sequence, *, partial: bool) -> Node | None:
         """Make the sequence's full pages findable and, with ``partial``, the computed part of its last one.
@@ -217,7 +231,15 @@ def _begin(seq: Sequence) -> None:
     queue_s = seq.admitted_at - seq.arrived_at
     written = _written_tokens(seq)
     seq.emit(
-        Started(seq.hit_tokens, collapsed, queue_s, seq.load_s, seq.prefill_s, cache_write_tokens=written)
+        Started(
+            seq.hit_tokens,
+            collapsed,
+            queue_s,
+            seq.load_s,
+            seq.prefill_s,
+            cache_write_tokens=written,
+            retained=seq.retained,
+        )
     )
 
 

@@ -11,6 +11,8 @@ ABI = 1
 
 NO_MEMORY = -2
 """KVP_NO_MEMORY."""
+DAMAGED = -4
+"""KVP_DAMAGED."""
 
 
 class SourceRows(ctypes.Structure):
@@ -41,6 +43,8 @@ class KernelCallError(ValueError):
 _I32, _I64, _P = c_int32, c_int64, c_void_p
 _POOL = (_P, _I32, _I32, _I32)
 """A pool, its layers, key heads and components of a head."""
+_SHAPE = (_I32, _I32, _I32, _I32)
+"""A frame's heads, positions, components of a head, and bytes of an element."""
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "kvp_abi_version": (_I32, []),
     "kvp_source_digest": (c_char_p, []),
@@ -60,6 +64,9 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "kvp_attend": (_I32, [*_POOL, _I32, _P, _I32, _P, _P, _I32]),
     "kvp_page_read": (_I32, [*_POOL, _I32, _I32, _P]),
     "kvp_page_write": (_I32, [*_POOL, _I32, _I32, _P]),
+    "kvp_frame_most": (_I64, [*_SHAPE]),
+    "kvp_frame_encode": (_I64, [*_SHAPE, _P, _P]),
+    "kvp_frame_decode": (_I32, [*_SHAPE, _P, _I64, _P]),
     "kvp_decoder_new": (_P, [_P]),
     "kvp_decoder_set_layer": (_I32, [_P, _I32, _P]),
     "kvp_decoder_free": (None, [_P]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +14,7 @@ from aiohttp import web
 
 from kvproxy.backends.base import PlacesClaim
 from kvproxy.charging.request_bill import Bill
-from kvproxy.core import ChatRequest, LeftOut
+from kvproxy.core import ChatRequest, DocumentRef, LeftOut
 from kvproxy.errors import KVProxyError
 from kvproxy.events import Event, Finished, Started, TextDelta, Usage
 from kvproxy.pipeline import Request
@@ -26,6 +26,8 @@ from kvproxy.telemetry.request_timer import Timings
 from kvproxy.wire.answers.answer_reader import Answer, AnswerBuilder, AnswerParser
 from kvproxy.wire.answers.cache_status import cache_status, early_status, server_timing
 from kvproxy.wire.answers.left_out import left_out_header
+from kvproxy.wire.answers.placement_header import placement_header
+from kvproxy.wire.answers.retained_header import retained_header
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +140,11 @@ async def answer_stream(
     components = request.app[COMPONENTS]
 
     def early() -> dict[str, str]:
-        return {"Cache-Status": early_status(clock.decision), **left_out_header(_left_out(asked))}
+        return {
+            "Cache-Status": early_status(clock.decision),
+            **left_out_header(_left_out(asked)),
+            **_placement(asked, None),
+        }
 
     sending = SseStream(
         request,
@@ -230,12 +236,20 @@ def total(usages: list[Usage]) -> Usage:
 
 
 def reply_headers(reply: Reply, asked: Request) -> dict[str, str]:
-    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and ``x-kvproxy-left-out``."""
+    """Return ``Cache-Status``, ``Server-Timing`` with the times up to now, and where they say something
+    ``x-kvproxy-left-out``, ``x-kvproxy-retained`` and ``x-kvproxy-placement``."""
+    moved = reply.prompt.moved
     return {
-        "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact),
+        "Cache-Status": cache_status(reply.decision, reply.started, exact=reply.exact, moved=moved),
         "Server-Timing": server_timing(reply.timings.report(reply.started)),
         **left_out_header(_left_out(asked, reply.started)),
+        **retained_header(reply.started.retained),
+        **_placement(asked, moved),
     }
+
+
+def _placement(asked: Request, moved: Sequence[DocumentRef] | None) -> Mapping[str, str]:
+    return placement_header(asked.placement, moved) if isinstance(asked, ChatRequest) else {}
 
 
 def _left_out(asked: Request, started: Started | None = None) -> tuple[LeftOut, ...]:

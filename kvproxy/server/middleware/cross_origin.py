@@ -23,7 +23,8 @@ EXPOSED = ", ".join(
         *("Cache-Status", "ETag", "request-id", "Retry-After", "Server-Timing", "WWW-Authenticate"),
         *("Payment-Receipt", "PAYMENT-REQUIRED", "PAYMENT-RESPONSE"),
         *COST_HEADERS,
-        *("x-kvproxy-left-out", "x-request-id", "x-should-retry"),
+        *("x-kvproxy-left-out", "x-kvproxy-placement", "x-kvproxy-retained"),
+        *("x-request-id", "x-should-retry"),
     )
 )
 _METHODS = "DELETE, GET, HEAD, OPTIONS, POST"

@@ -103,10 +103,11 @@ def _operation(operation: _Json, schemas: _Json) -> str:
 
 
 def _body(operation: _Json) -> str | None:
-    """Return the name of the body's type."""
-    if "requestBody" not in operation:
+    """Return the name of the body's type; None without a body, or for a file."""
+    content = operation.get("requestBody", {}).get("content", {})
+    if "application/json" not in content:
         return None
-    ref: str = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    ref: str = content["application/json"]["schema"]["$ref"]
     return ref.rsplit("/", 1)[-1]
 
 
@@ -160,9 +161,14 @@ def _curl(operation: _Json) -> str:
     if "security" not in operation:
         lines.append('-H "Authorization: Bearer $KVPROXY_API_KEY"')
     if body := operation.get("requestBody"):
-        example = json.dumps(body["content"]["application/json"]["example"], indent=2, ensure_ascii=False)
         lines[0] = lines[0].replace("-X POST ", "")
-        lines += ["-H 'Content-Type: application/json'", f"-d {shlex.quote(example)}"]
+        ((kind, content),) = body["content"].items()
+        lines.append(f"-H 'Content-Type: {kind}'")
+        if "example" in content:
+            example = json.dumps(content["example"], indent=2, ensure_ascii=False)
+            lines.append(f"-d {shlex.quote(example)}")
+        else:
+            lines.append("--data-binary @FILE")
     return " \\\n  ".join(lines)
 
 

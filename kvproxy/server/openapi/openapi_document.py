@@ -40,10 +40,16 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "Server-Timing": ("Milliseconds by phase of the request; not for upstreams' models.", {"type": "string"}),
     "Cache-Control": ("`no-store` where the answer has a key.", {"type": "string"}),
+    "Content-Disposition": ("The name of the file.", {"type": "string"}),
     "Retry-After": ("Seconds to wait before the next try.", {"type": "string", "pattern": "^[0-9]+$"}),
     "Vary": ("Request headers that the answer depends on.", {"type": "string"}),
     "ETag": ("Changes when the content of the answer changes.", {"type": "string"}),
     "WWW-Authenticate": ("The scheme in which to send the API key.", {"type": "string"}),
+    "x-kvproxy-retained": (
+        "The answer to `x-kvproxy-retain` or a `ttl`: `300; asked=14; pages=12` holds 12 of the prompt's 14 own pages "
+        "for 300 seconds; `0; released=12`.",
+        {"type": "string"},
+    ),
     "x-kvproxy-cost": ("The price of a whole answer, where a tariff prices the model.", _AMOUNT),
     "x-kvproxy-cold-cost": ("The price of the same answer without kept pages.", _AMOUNT),
     "x-kvproxy-hold": ("Of a stream: the most that it may cost; its price is in its usage.", _AMOUNT),
@@ -127,6 +133,9 @@ def _operation(operation: Operation, schemas: Schemas, served_name: str) -> dict
                 k: served_name if v == LOCAL_MODEL else v for k, v in operation.example.items()
             }
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if operation.upload is not None:
+        file = {"schema": {"type": "string", "format": "binary"}}
+        described["requestBody"] = {"required": True, "content": {operation.upload: file}}
     described["responses"] = {
         **{str(a.status): _answer(operation, a, schemas) for a in operation.answers},
         **_failures(operation, schemas),
@@ -160,6 +169,8 @@ def _answer(operation: Operation, answer: DocumentedAnswer, schemas: Schemas) ->
     }
     if answer.type is not None:
         described["content"] = {answer.content: {"schema": schemas.written(answer.type)}}
+        if answer.also is not None:
+            described["content"][answer.also] = {"schema": {"type": "string"}}
         if operation.events is not None and answer.status == HTTPStatus.OK:
             described["content"]["text/event-stream"] = {"schema": _event(operation, schemas)}
     return described

@@ -42,6 +42,8 @@ class DocumentedAnswer:
     sometimes: tuple[str, ...] = ()
     """Names of the headers that it may have."""
     content: str = "application/json"
+    also: str | None = None
+    """Another content type that ``Accept`` can ask for: text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Operation:
     """The permission that the caller's API key must have: every operation has one that is not open."""
     description: str = ""
     body: type[BaseModel] | None = None
+    upload: str | None = None
+    """The content type of a body that is a file."""
     parameters: tuple[Parameter, ...] = ()
     events: Any = None
     """The type of each event's data, where an answer of status 200 can be an event stream."""

@@ -104,13 +104,14 @@ async def read_body(request: web.Request) -> bytes:
         ) from e
 
 
-async def expect_continue(request: web.Request) -> web.StreamResponse | None:
+async def expect_continue(request: web.Request, *, bounded: bool = True) -> web.StreamResponse | None:
     """Answer ``Expect: 100-continue``, so that a body that is too large never travels.
 
     aiohttp calls this outside of the middlewares.
     """
     try:
-        _refuse_large(request)
+        if bounded:
+            _refuse_large(request)
         if request.headers.get("Expect", "").strip().lower() != "100-continue":
             raise ExpectationFailed("Send no Expect header, or 'Expect: 100-continue'.")
     except (BodyTooLarge, ExpectationFailed) as e:
@@ -120,6 +121,11 @@ async def expect_continue(request: web.Request) -> web.StreamResponse | None:
         # The interim answer is not part of the response proper: its size is counted from here.
         request.writer.output_size = 0
     return None
+
+
+async def expect_upload(request: web.Request) -> web.StreamResponse | None:
+    """Answer ``Expect: 100-continue`` where the body is a file of any size, which is never in memory as a whole."""
+    return await expect_continue(request, bounded=False)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -11,7 +11,7 @@ from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.read_request import receive
+from kvproxy.server.requests.receive_conversation import receive_conversation
 from kvproxy.wire.chat.chat_response import ChatHead, ChatStream, completion
 from kvproxy.wire.chat.parse_chat import parse_chat
 
@@ -19,7 +19,7 @@ from kvproxy.wire.chat.parse_chat import parse_chat
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Answer a chat completion, whole or streamed, by the local model or an upstream's."""
     components = request.app[COMPONENTS]
-    incoming = await receive(request)
+    incoming = await receive_conversation(request)
     if not incoming.local:
         return await serve_upstream(request, "chat/completions", incoming)
     chat = await incoming.parsed(parse_chat, served_name=components.served_name, policy=components.policy)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 
 from aiohttp import ETag, web
 from pydantic import ValidationError
 
 from kvproxy.core import DocumentRef
 from kvproxy.core.report_progress import ReportProgress
-from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published
-from kvproxy.errors import InvalidRequest
+from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published, Verification
+from kvproxy.errors import DocumentNotFound, InvalidRequest
+from kvproxy.learning.opening_text import LEARNED
 from kvproxy.server.answers.progress_events import progressing
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
+from kvproxy.server.requests.asked_tenant import tenant_asked
 from kvproxy.server.requests.market_access import note_verification
 from kvproxy.server.requests.priced_documents import pricing_of, terms_of_body
 from kvproxy.server.requests.query_switches import is_true, wants_events
@@ -61,8 +65,13 @@ async def publish(request: web.Request) -> web.StreamResponse:
 
 
 async def list_documents(request: web.Request) -> web.StreamResponse:
-    """List the documents that the caller may read."""
-    documents = await request.app[COMPONENTS].publisher.list(request[CALLER])
+    """List the documents that the caller may read; with ``learned`` those that were learned, of another tenant for an
+    admin."""
+    learned = is_true(request, "learned")
+    caller = tenant_asked(request, request.query.get("tenant")) if learned else request[CALLER]
+    documents = await request.app[COMPONENTS].publisher.list(caller)
+    if learned:
+        documents = [d for d in documents if d.origin == "learned"]
     pieces: list[bytes] = []
     for at in range(0, len(documents), SLICE):
         listed: KvDocumentList = {
@@ -96,8 +105,11 @@ async def describe(request: web.Request, ref: DocumentRef) -> web.StreamResponse
 
 async def delete_document(request: web.Request) -> web.StreamResponse:
     """Delete a document, or one version of it."""
-    ref = ref_of(request)
-    await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
+    ref, learned = ref_of(request), request.app[COMPONENTS].learned
+    if learned is not None and ref.id.startswith(LEARNED):
+        await learned.delete(ref, request[CALLER])
+    else:
+        await request.app[COMPONENTS].publisher.delete(ref, request[CALLER])
     deleted: KvDocumentDeleted = {"id": str(ref), "object": "kv_document.deleted", "deleted": True}
     return json_response(deleted)
 
@@ -116,7 +128,19 @@ async def _verify(
     verifier = request.app[COMPONENTS].verifier
     found = await verifier.verify(ref, request[CALLER], tokens, progress)
     await note_verification(request, ref, found)
+    await _note_in_manifest(request, ref, found)
     return kv_verification(found)
+
+
+async def _note_in_manifest(request: web.Request, ref: DocumentRef, found: Sequence[Verification]) -> None:
+    """Sign what was measured with the version that it was measured on, which may not be the current one any more."""
+    publisher = request.app[COMPONENTS].publisher
+    if publisher.manifests is None or not found:
+        return
+    measured = parse_document_ref(found[0].document, param="document")
+    with suppress(DocumentNotFound):
+        known = publisher.library.resolve(measured, request[CALLER])
+        await publisher.manifests.note_verified(known.document.ref, found)
 
 
 async def _publish(request: web.Request, wanted: PublishBody, progress: ReportProgress | None) -> Published:
@@ -131,6 +155,7 @@ async def _publish(request: web.Request, wanted: PublishBody, progress: ReportPr
     if terms is not None:
         # After the publish, which may fail. Until then a granted document serves nobody who sends its text.
         await pricing_of(request).choose(wanted.id, request[CALLER].name, terms, wanted.licence)
+        await publisher.renew_manifests(wanted.id, request[CALLER])
     return published
 
 

@@ -12,7 +12,7 @@ from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
 from kvproxy.server.middleware.request_id import request_id_of
-from kvproxy.server.requests.read_request import receive
+from kvproxy.server.requests.receive_conversation import receive_conversation
 from kvproxy.wire.anthropic.message_answer import MessageHead, message, warmed_message
 from kvproxy.wire.anthropic.message_stream import MessageStream
 from kvproxy.wire.anthropic.parse_messages import parse_count, parse_messages, thinking_shown, warms_only
@@ -21,7 +21,7 @@ from kvproxy.wire.anthropic.types import TokenCount
 
 async def create(request: web.Request) -> web.StreamResponse:
     """Answer a message, whole or streamed, by the local model or an upstream's."""
-    incoming = await receive(request)
+    incoming = await receive_conversation(request)
     if not incoming.local:
         return await serve_upstream(request, "messages", incoming)
     clock = incoming.clock
@@ -41,7 +41,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def count_tokens(request: web.Request) -> web.StreamResponse:
     """Count the input tokens that ``create`` would count, of all three kinds together."""
-    incoming = await receive(request)
+    incoming = await receive_conversation(request)
     if not incoming.local:
         raise InvalidRequest(
             f"Tokens are counted for the local model only; '{incoming.model}' is served by an upstream, whose "

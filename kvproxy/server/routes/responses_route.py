@@ -24,7 +24,8 @@ from kvproxy.server.answers.local_answer import stream, whole
 from kvproxy.server.answers.upstream_answer import serve_upstream
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.server.middleware.error_responses import json_response
-from kvproxy.server.requests.read_request import Incoming, receive
+from kvproxy.server.requests.read_request import Incoming
+from kvproxy.server.requests.receive_conversation import receive_conversation
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.whole_number import whole_number
 from kvproxy.wire.responses.call_items import CallItems
@@ -45,7 +46,7 @@ MOST_ITEMS = 100
 async def create(request: web.Request) -> web.StreamResponse:
     """Answer a request of the Responses API, by the local model or an upstream's; store the response unless
     ``store`` is false."""
-    incoming = await receive(request)
+    incoming = await receive_conversation(request)
     if not incoming.local:
         return await serve_upstream(request, "responses", incoming)
     clock = incoming.clock
@@ -78,7 +79,7 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def count(request: web.Request) -> web.StreamResponse:
     """Count the input tokens that ``create`` would count."""
-    incoming = await receive(request)
+    incoming = await receive_conversation(request)
     if not incoming.local:
         raise InvalidRequest("Tokens are counted for the local model only.", param="model")
     with _about_input():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from kvproxy.core import Decision, Hit, Miss
+from kvproxy.core import Decision, DocumentRef, Hit, Miss
 from kvproxy.events import Started
 
 BYPASS = "kvproxy; fwd=bypass"
@@ -27,12 +27,16 @@ def early_status(decision: Decision | None) -> str:
     return f"kvproxy; fwd=miss{key}; detail={sf_string(_why(decision))}"
 
 
-def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
+def cache_status(
+    decision: Decision, started: Started, *, exact: bool, moved: Sequence[DocumentRef] = ()
+) -> str:
     """Return the header's value for the final ``decision``, after a lost hit became a miss.
 
     A shared prefill was forwarded and collapsed, as RFC 9211 defines it: it was not computed for this request alone,
     but it was not there when the request came. ``exact`` claims bit equality for the tokens taken from pages: the
     engine has shown at its start that pages give the bits of a prefill. Where it has not, nothing is claimed.
+
+    ``moved``: documents that were moved to the front, of which the detail tells the number.
 
     A miss reads ``detail="no-document; cause=timestamp"``, without a cause that was not known in time.
 
@@ -45,6 +49,7 @@ def cache_status(decision: Decision, started: Started, *, exact: bool) -> str:
     else:
         detail = _why(decision)
         outcome = "fwd=miss; collapsed" if started.collapsed else "fwd=miss"
+    detail += f"; moved={len(moved)}" if moved else ""
     return f"kvproxy; {outcome}{key}; detail={sf_string(detail)}"
 
 

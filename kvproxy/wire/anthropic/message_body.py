@@ -17,6 +17,7 @@ from kvproxy.wire.anthropic.blocks import (
     as_blocks,
 )
 from kvproxy.wire.bodies.cache_hints import Salt
+from kvproxy.wire.bodies.placement_body import PlacementBody
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.bodies.validation_errors import field_path, invalid
@@ -82,7 +83,7 @@ class OutputConfigBody(Strict):
     format: OutputFormatBody | None = None
 
 
-class CountTokensBody(EngineFormatsBody):
+class CountTokensBody(PlacementBody, EngineFormatsBody):
     """A prompt whose tokens are counted: the fields of ``/v1/messages`` that make up the prompt."""
 
     model: str = Field(min_length=1)

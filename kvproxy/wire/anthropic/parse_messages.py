@@ -33,6 +33,7 @@ from kvproxy.wire.anthropic.message_body import (
 from kvproxy.wire.anthropic.message_parts import BlockReader, unsupported_block, with_mark
 from kvproxy.wire.anthropic.message_tools import call_of, parse_anthropic_choice, parse_anthropic_tools
 from kvproxy.wire.anthropic.tool_ids import core_id
+from kvproxy.wire.bodies.cache_ttl import with_mark_ttl
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.history.open_question import Turn, open_question
 from kvproxy.wire.history.pairing import pair_results
@@ -63,7 +64,8 @@ def parse_messages(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> Cha
         max_tokens=request.max_tokens or 1,
         stop=tuple(request.stop_sequences or ()),
     )
-    return _chat(request, sampling, reading, stream=bool(request.stream))
+    chat = _chat(request, sampling, reading, stream=bool(request.stream))
+    return replace(chat, cache=with_mark_ttl(chat.cache, body))
 
 
 def parse_count(body: dict[str, Any], policy: ReadingPolicy = LENIENT) -> ChatRequest:
@@ -119,6 +121,7 @@ def _chat(
         response_format=_format(request),
         cache=CacheHints(salt=request.cache_salt),
         left_out=tuple(reading.left_out),
+        placement=request.placement,
     )
 
 

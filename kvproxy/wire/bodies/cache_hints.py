@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from kvproxy.core import CacheHints
+from kvproxy.wire.bodies.cache_ttl import ttl_seconds
 from kvproxy.wire.bodies.strict import HintText, Strict
 
 Salt = Annotated[str | None, Field(min_length=1, max_length=4096)]
@@ -19,7 +20,10 @@ class CacheOptions(Strict):
     mode: Literal["implicit", "explicit"] | None = Field(
         default=None, description="explicit: keep nothing behind the last mark."
     )
-    ttl: HintText = Field(default=None, description="Accepted; pages are kept as long as there is room.")
+    ttl: HintText = Field(
+        default=None,
+        description="5m, 1h or 24h: the prompt's pages give way last for so long, an hour by default at most.",
+    )
     cache_salt: Salt = Field(default=None, description="Another place of cache_salt.")
 
 
@@ -34,14 +38,22 @@ class CacheBody(Strict):
         description="Requests with different salts, or with none, share nothing but published documents.",
     )
     prompt_cache_options: CacheOptions | None = None
-    prompt_cache_retention: HintText = Field(default=None, description="Accepted; see ttl.")
+    prompt_cache_retention: HintText = Field(
+        default=None, description="24h: as that ttl; in_memory: nothing."
+    )
 
     def hints(self, *, retain: bool = True) -> CacheHints:
-        """Return the hints. The salt in ``prompt_cache_options`` counts where the body itself has none."""
+        """Return the hints. The salt in ``prompt_cache_options`` counts where the body itself has none, and its ttl
+        before the body's retention."""
         options = self.prompt_cache_options
         salt = self.cache_salt or (options.cache_salt if options is not None else None)
+        ttl = ttl_seconds(options.ttl) if options is not None else None
         return CacheHints(
-            self.prompt_cache_key, salt, options is not None and options.mode == "explicit", retain
+            self.prompt_cache_key,
+            salt,
+            options is not None and options.mode == "explicit",
+            retain,
+            ttl_seconds(self.prompt_cache_retention) if ttl is None else ttl,
         )
 
 

@@ -10,6 +10,7 @@ from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.answer_formats.response_format import ResponseFormatBody
 from kvproxy.wire.bodies.cache_hints import CacheBody
 from kvproxy.wire.bodies.declared_type import declared_type
+from kvproxy.wire.bodies.placement_body import PlacementBody
 from kvproxy.wire.bodies.sampling import MOST_TOP_LOGPROBS, SamplingBody, StreamOptionsField
 from kvproxy.wire.bodies.strict import ListOf, Strict
 from kvproxy.wire.chat.content_parts import PART_TYPES, Content
@@ -102,7 +103,7 @@ def _as_function_choice(choice: object) -> object:
     return {"mode": choice} if isinstance(choice, str) else choice
 
 
-class ChatBody(SamplingBody, CacheBody, EngineFormatsBody):
+class ChatBody(SamplingBody, CacheBody, PlacementBody, EngineFormatsBody):
     """A request for a chat completion."""
 
     model: str = Field(min_length=1)

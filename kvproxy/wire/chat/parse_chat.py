@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from kvproxy.core import ChatRequest, Tool, ToolChoice
 from kvproxy.errors import InvalidRequest, ModelNotFound
 from kvproxy.wire.answer_formats.response_format import parse_response_format
+from kvproxy.wire.bodies.cache_ttl import with_mark_ttl
 from kvproxy.wire.bodies.request_reading import LENIENT, ReadingPolicy, RequestReading
 from kvproxy.wire.bodies.sampling import include_usage
 from kvproxy.wire.bodies.validation_errors import invalid
@@ -64,9 +65,10 @@ def parse_chat(body: dict[str, Any], *, served_name: str, policy: ReadingPolicy 
         tool_choice=choice,
         parallel_tool_calls=not single,
         response_format=chat.answer_format(parse_response_format(chat.response_format), "response_format"),
-        cache=chat.hints(retain=reading.retains(chat.store)),
+        cache=with_mark_ttl(chat.hints(retain=reading.retains(chat.store)), body),
         prediction=parse_prediction(chat.prediction),
         left_out=tuple(reading.left_out),
+        placement=chat.placement,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvproxy.wire.fields.engine_rows import CACHE, ENGINE, TEMPLATE
+from kvproxy.wire.fields.engine_rows import CACHE, ENGINE, PLACED, TEMPLATE
 from kvproxy.wire.fields.field import Field, enforced, hint, neutral, without
 from kvproxy.wire.fields.neutral import blocks_nothing, empty, never, number, one_of
 
@@ -50,7 +50,9 @@ _MESSAGES: tuple[Field, ...] = (
         "messages[].content[].prompt_cache_breakpoint", "marks the end of a reusable prefix", whole=True
     ),
     enforced(
-        "messages[].content[].cache_control", "marks the end of a reusable prefix, in any shape", whole=True
+        "messages[].content[].cache_control",
+        "marks the end of a reusable prefix, in any shape; `ttl`: 5m or 1h, the prompt gives way last",
+        whole=True,
     ),
     enforced("messages[].cache_control", "marks the last part", whole=True),
     without("messages[].content[image_url]", READ_IN_HISTORY),
@@ -135,6 +137,7 @@ CHAT: tuple[Field, ...] = (
     neutral("return_tokens_as_token_ids", empty, "false", "token ids are not returned", example=True),
     neutral("echo", empty, "false", "the answer is always a message of its own", example=True),
     *CACHE,
+    PLACED,
     *ENGINE,
     *TEMPLATE,
 )

@@ -31,12 +31,20 @@ CACHE: tuple[Field, ...] = (
     enforced("prompt_cache_options", "", whole=False),
     enforced("prompt_cache_options.mode", "explicit: nothing behind the last mark is kept"),
     enforced("prompt_cache_options.cache_salt", "as `cache_salt`"),
-    hint("prompt_cache_options.ttl", "pages are kept as long as there is room"),
+    hint("prompt_cache_options.ttl", "5m, 30m, 1h, 24h: the prompt's pages give way last for so long"),
     hint(
         "prompt_cache_options.comparison_response_id", "`cache-status` and explain give the reason of a miss"
     ),
-    hint("prompt_cache_retention", "see ttl"),
+    hint("prompt_cache_retention", "24h: as that ttl"),
 )
+
+PLACED = enforced(
+    "kv_placement",
+    "front: known documents move to the head of the system message, where their KV is reused, and a note stands in "
+    "their place; the answer's header `x-kvproxy-placement` names them. keep: nothing moves. The request's header of "
+    "that name counts where the field is missing",
+)
+"""The field that changes a prompt, where documents stand behind other text."""
 
 ENGINE: tuple[Field, ...] = (
     *SAMPLING,

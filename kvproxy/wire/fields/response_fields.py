@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvproxy.wire.fields.chat_fields import HOSTED, PLAIN, READ_IN_HISTORY, TOOL_CHOICE
-from kvproxy.wire.fields.engine_rows import CACHE, ENGINE, TEMPLATE
+from kvproxy.wire.fields.engine_rows import CACHE, ENGINE, PLACED, TEMPLATE
 from kvproxy.wire.fields.field import Field, enforced, hint, neutral, refused, without
 from kvproxy.wire.fields.neutral import empty, never, number
 
@@ -131,6 +131,7 @@ RESPONSES: tuple[Field, ...] = (
     enforced("seed"),
     enforced("stop", "up to four texts"),
     *CACHE,
+    PLACED,
     *ENGINE,
     *TEMPLATE,
 )

@@ -70,11 +70,25 @@ def document_body(info: DocumentInfo) -> DocumentBody:
         "tokens": info.tokens,
         "created": info.created,
         "framings": [
-            {"name": f.name, "tokens": f.tokens, "resident_tokens": f.resident_tokens, "bytes": f.bytes}
+            {
+                "name": f.name,
+                "tokens": f.tokens,
+                "resident_tokens": f.resident_tokens,
+                "bytes": f.bytes,
+                "tiers": {
+                    "memory": f.residency.memory,
+                    "disk": f.residency.disk,
+                    "objects": f.residency.objects,
+                },
+            }
             for f in info.framings
         ],
         "quarantined": info.quarantined,
         "pinned": info.pinned,
+        "origin": info.origin,
+        "reads": info.reads,
+        "saved_tokens": info.saved_tokens,
+        "last_read": info.last_read,
         "spellings": [_spelling_body(s) for s in info.spellings],
     }
 
@@ -101,6 +115,8 @@ def publish_result(published: Published) -> PublishResult:
         "info": document_body(published.info),
         "created": published.created,
         "prefill_s": published.prefill_s,
+        "computed_tokens": published.computed,
+        "reused_tokens": published.reused,
     }
 
 

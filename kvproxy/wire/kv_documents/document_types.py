@@ -10,10 +10,19 @@ from kvproxy.core import Visibility
 from kvproxy.wire.service.service_types import OpenAIError
 
 
+class TiersBody(TypedDict):
+    """Tokens by the nearest tier that has their pages."""
+
+    memory: int
+    disk: int
+    objects: int
+
+
 class FramingBody(TypedDict):
     """A place where the document was prefilled ahead of time.
 
-    ``tokens`` counts to its end; ``resident_tokens`` of them are kept now, in ``bytes``. Behind a colon in its name
+    ``tokens`` counts to its end; ``resident_tokens`` of them are kept now, in ``bytes``; ``tiers`` has them by the
+    nearest place that has them: ``memory``, ``disk``, or ``objects``, the object store. Behind a colon in its name
     stands the spelling, unless it is the published one.
     """
 
@@ -21,6 +30,7 @@ class FramingBody(TypedDict):
     tokens: int
     resident_tokens: int
     bytes: int
+    tiers: TiersBody
 
 
 class SpellingBody(TypedDict):
@@ -42,7 +52,9 @@ class DocumentBody(TypedDict):
     """One version of a document.
 
     ``etag`` is the sha256 of the text, ``tokens`` those of the text alone. ``quarantined`` is the reason why its kept
-    pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory.
+    pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory. ``origin``
+    is ``learned`` for a text that this tenant's requests kept beginning with. ``reads`` are those from kept pages,
+    which did not compute ``saved_tokens``; ``last_read`` is null before the first.
     """
 
     id: str
@@ -56,6 +68,10 @@ class DocumentBody(TypedDict):
     framings: list[FramingBody]
     quarantined: str | None
     pinned: bool
+    origin: Literal["published", "learned", "imported"]
+    reads: int
+    saved_tokens: int
+    last_read: int | None
     spellings: list[SpellingBody]
 
 
@@ -82,11 +98,17 @@ class KvDocumentDeleted(TypedDict):
 
 
 class PublishResult(TypedDict):
-    """The result of publishing. ``created`` is false when the current version had this text already."""
+    """The result of publishing. ``created`` is false when the current version had this text already.
+
+    ``computed_tokens`` were prefilled, over all framings and spellings; the pages of ``reused_tokens`` were there, as
+    those of the version before it up to the first change are.
+    """
 
     info: DocumentBody
     created: bool
     prefill_s: float
+    computed_tokens: int
+    reused_tokens: int
 
 
 class PublishProgress(TypedDict):

@@ -59,6 +59,7 @@ def to_chat(
         response_format=_answer_format(body),
         cache=body.hints(retain=reading.retains(body.store)),
         left_out=tuple(reading.left_out),
+        placement=body.placement,
     )
 
 

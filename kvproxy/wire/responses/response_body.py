@@ -11,6 +11,7 @@ from kvproxy.wire.answer_formats.engine_fields import EngineFormatsBody
 from kvproxy.wire.answer_formats.response_format import ResponseFormatBody
 from kvproxy.wire.bodies.cache_hints import CacheBody, Markable
 from kvproxy.wire.bodies.declared_type import declared_type
+from kvproxy.wire.bodies.placement_body import PlacementBody
 from kvproxy.wire.bodies.request_reading import RequestReading
 from kvproxy.wire.bodies.sampling import SamplingBody
 from kvproxy.wire.bodies.strict import ListOf, Strict
@@ -192,7 +193,7 @@ def _input_required(schema: dict[str, Any]) -> None:
     del schema["properties"]["input"]["default"]
 
 
-class ResponsesBody(SamplingBody, CacheBody, EngineFormatsBody):
+class ResponsesBody(SamplingBody, CacheBody, PlacementBody, EngineFormatsBody):
     """A request for a response by the local model."""
 
     # Checked by hand after unsupported fields: a stored prompt would stand in its place.

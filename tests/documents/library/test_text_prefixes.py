@@ -33,6 +33,7 @@ def test_lookups_equal_a_scan_of_all_texts() -> None:
         text = "".join(source.choices("ab", k=source.randrange(12))) * source.choice([1, 20])
         expected = sorted((k for k in stored if text.startswith(k)), key=len, reverse=True)
         assert list(index.starting(text)) == [(k,) for k in expected]
+        assert list(index.starting("bb" + text, 2)) == [(k,) for k in expected]
         assert len(index) == len(stored)
         near, most = index.nearest(text), max((common_prefix(k, text) for k in stored), default=0)
         assert (near.common if near else 0) == most
@@ -50,8 +51,10 @@ def test_a_lookup_looks_at_few_of_many_that_begin_alike(monkeypatch: pytest.Monk
     looked: list[tuple[DocumentMatch, ...]] = []
     starting = TextPrefixes.starting
 
-    def spy(index: TextPrefixes[DocumentMatch], text: str) -> Iterator[tuple[DocumentMatch, ...]]:
-        for matches in starting(index, text):
+    def spy(
+        index: TextPrefixes[DocumentMatch], text: str, at: int = 0
+    ) -> Iterator[tuple[DocumentMatch, ...]]:
+        for matches in starting(index, text, at):
             looked.append(matches)
             yield matches
 

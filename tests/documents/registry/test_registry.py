@@ -20,7 +20,7 @@ from kvproxy.database.migrate import migrate
 from kvproxy.documents.library.document import Document, etag_of
 from kvproxy.documents.registry.open_registry import open_registry
 from kvproxy.documents.registry.registry import Registry
-from kvproxy.documents.registry.registry_entry import DocumentAlias, KeptFraming, ReadCount, RegistryEntry
+from kvproxy.documents.registry.registry_entry import DocumentAlias, KeptFraming, RecordedReads, RegistryEntry
 from kvproxy.errors import SetupError, StorageFull, Unavailable
 from tests.documents.registry.own_registry import OwnRegistry
 
@@ -175,11 +175,11 @@ def test_manifests_and_reads_last_as_long_as_their_version(registry: Registry) -
     registry.publish(document(), [])
     registry.put_manifest(document().ref, "a.b.c")
     registry.put_manifest(document().ref, "d.e.f")
-    registry.note_reads({document().ref: ReadCount(3, 100)})
-    registry.note_reads({document().ref: ReadCount(4, 101), DocumentRef("gone", 1): ReadCount(1, 1)})
+    registry.note_reads({document().ref: RecordedReads(3, 100)})
+    registry.note_reads({document().ref: RecordedReads(4, 101), DocumentRef("gone", 1): RecordedReads(1, 1)})
     registry.put_manifest(DocumentRef("gone", 1), "g")
     assert registry.manifest(document().ref) == "d.e.f" and registry.manifest(DocumentRef("gone", 1)) is None
-    assert registry.reads() == {("handbook", 1): ReadCount(4, 101)}
+    assert registry.reads() == {("handbook", 1): RecordedReads(4, 101)}
     registry.delete([document().ref])
     assert registry.manifest(document().ref) is None and registry.reads() == {}
 

@@ -14,6 +14,7 @@ from kvproxy.engine.cache.page_io import PageIO, PageRead, PageWritten
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node
 from kvproxy.store.page_results import Buffer, LayerRoom, Loaded, Missing, Rejected
+from kvproxy.store.stored_pages import Tier
 
 
 class Slow:
@@ -45,6 +46,9 @@ class Slow:
 
     def has(self, key: bytes) -> bool:
         return True
+
+    def tier(self, key: bytes) -> Tier | None:
+        return "disk"
 
 
 def pool() -> PagePool:

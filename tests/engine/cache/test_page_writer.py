@@ -13,6 +13,7 @@ from kvproxy.engine.cache.page_writer import PageWriter
 from kvproxy.errors import Unavailable
 from kvproxy.store.page_file import Buffer
 from kvproxy.store.page_results import Loaded, Missing, Rejected
+from kvproxy.store.stored_pages import Tier
 from tests.engine.cache.test_kv_cache import TOKENS, keep, make_cache
 
 CHAIN = TOKENS[: 2 * PAGE_TOKENS]
@@ -39,6 +40,9 @@ class SizesStore:
 
     def has(self, key: bytes) -> bool:
         return True
+
+    def tier(self, key: bytes) -> Tier | None:
+        return "disk"
 
 
 class WriterHarness:

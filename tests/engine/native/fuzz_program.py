@@ -12,7 +12,7 @@ from pathlib import Path
 from kvproxy.engine.native.compile_library import FLAGS, INSTRUCTION_SETS, KERNELS
 
 PROGRAMS = Path(__file__).parent / "programs"
-AREAS = ("product", "quantised", "attention", "decoder", "hostile", "team")
+AREAS = ("product", "quantised", "attention", "decoder", "frames", "hostile", "team")
 _OWN = ("-std=c++17", "-fno-exceptions", "-fno-rtti")
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
 SANITIZERS = ("-fno-sanitize-recover=all", "-fno-omit-frame-pointer")

@@ -63,6 +63,7 @@ async def test_answers_errors_and_streams_can_be_read_by_the_page() -> None:
                 "x-request-id",
                 "request-id",
                 "x-kvproxy-left-out",
+                "x-kvproxy-retained",
                 "retry-after",
             }
             assert wanted <= set(exposed)

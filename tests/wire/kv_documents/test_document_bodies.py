@@ -38,7 +38,13 @@ def test_every_field_of_a_view_is_written() -> None:
     plain = {**asdict(INFO), "framings": [asdict(f) for f in INFO.framings]}
     plain["spellings"] = [asdict(s) for s in INFO.spellings]
     assert kv_document(INFO) == {"object": "kv_document", **plain}
-    assert publish_result(Published(INFO, True, 0.5)) == {"info": plain, "created": True, "prefill_s": 0.5}
+    assert publish_result(Published(INFO, True, 0.5, computed=256, reused=512)) == {
+        "info": plain,
+        "created": True,
+        "prefill_s": 0.5,
+        "computed_tokens": 256,
+        "reused_tokens": 512,
+    }
     verification = Verification("law/x@3", "system", True, "", 8, 1, 1, 12, 12, 12, 0.0, 3, 3)
     assert verification_body(verification) == asdict(verification)
 

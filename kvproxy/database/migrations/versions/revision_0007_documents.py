@@ -131,6 +131,7 @@ def _document_reads() -> None:
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("reads", sa.BigInteger(), nullable=False),
         sa.Column("last_read", sa.BigInteger(), nullable=False),
+        sa.Column("saved_tokens", sa.BigInteger(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["name", "version"],

@@ -10,7 +10,7 @@
 #define KVP_ABI 1  // raised when a function's arguments or meaning change; library.py asks for the same
 #define KVP_API extern "C" __attribute__((visibility("default")))
 
-enum { KVP_OK = 0, KVP_BAD_ARGUMENT = -1, KVP_NO_MEMORY = -2, KVP_UNSUPPORTED = -3 };
+enum { KVP_OK = 0, KVP_BAD_ARGUMENT = -1, KVP_NO_MEMORY = -2, KVP_UNSUPPORTED = -3, KVP_DAMAGED = -4 };
 
 KVP_API int kvp_abi_version(void);
 KVP_API const char* kvp_source_digest(void);  // sha256 of the sources and flags, 64 hexadecimal digits

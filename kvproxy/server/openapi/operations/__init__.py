@@ -6,9 +6,11 @@ from kvproxy.server.openapi.operation import Operation
 from kvproxy.server.openapi.operations.account_operations import ACCOUNTS
 from kvproxy.server.openapi.operations.anthropic_operations import ANTHROPIC
 from kvproxy.server.openapi.operations.catalog_operations import CATALOG
+from kvproxy.server.openapi.operations.document_file_operations import DOCUMENT_FILES
 from kvproxy.server.openapi.operations.document_operations import DOCUMENTS
 from kvproxy.server.openapi.operations.explain_operations import EXPLAIN
 from kvproxy.server.openapi.operations.grant_operations import GRANTS
+from kvproxy.server.openapi.operations.learned_operations import LEARNED_OPERATIONS
 from kvproxy.server.openapi.operations.ledger_operations import LEDGER
 from kvproxy.server.openapi.operations.openai_operations import OPENAI
 from kvproxy.server.openapi.operations.payment_operations import PAYMENTS
@@ -24,6 +26,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *ANTHROPIC,
     *TOKENS,
     *RESIDENCY,
+    *LEARNED_OPERATIONS,
+    *DOCUMENT_FILES,
     *DOCUMENTS,
     *GRANTS,
     *ACCOUNTS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation
-from kvproxy.server.openapi.operations.common_headers import CACHED, TIMED
+from kvproxy.server.openapi.operations.common_headers import CACHED, SESSION, TIMED
 from kvproxy.server.openapi.operations.error_groups import GENERATION, PROMPT
 from kvproxy.server.routes import messages_route
 from kvproxy.wire.anthropic.message_body import CountTokensBody, MessagesBody
@@ -26,6 +26,7 @@ ANTHROPIC = (
             "of named events."
         ),
         body=MessagesBody,
+        parameters=SESSION,
         answers=(
             DocumentedAnswer(MessageObject, description="The message.", headers=CACHED, sometimes=TIMED),
         ),

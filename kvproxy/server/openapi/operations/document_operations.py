@@ -5,6 +5,7 @@ from __future__ import annotations
 from kvproxy.core import NAMEABLE_ID
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import (
+    AccountNotFound,
     CannotFit,
     ContextTooLong,
     DocumentNotFound,
@@ -104,7 +105,18 @@ DOCUMENTS = (
         needs="read",
         tag=_TAG,
         summary="List the documents",
+        parameters=(
+            Parameter("learned", "query", _SWITCH, "Only those that were learned from requests.", "true"),
+            Parameter(
+                "tenant",
+                "query",
+                {"type": "string"},
+                "With `learned`: the tenant whose they are, for an admin. Default: the caller's own.",
+                "acme",
+            ),
+        ),
         answers=(DocumentedAnswer(KvDocumentList, description="The documents that this API key may read."),),
+        errors=(InvalidRequest, PermissionDenied, AccountNotFound),
     ),
     Operation(
         id="retrieveTerms",

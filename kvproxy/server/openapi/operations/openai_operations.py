@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kvproxy.errors import InvalidRequest, ModelNotFound, TimedOut
 from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
-from kvproxy.server.openapi.operations.common_headers import CACHED, TIMED
+from kvproxy.server.openapi.operations.common_headers import CACHED, SESSION, TIMED
 from kvproxy.server.openapi.operations.error_groups import BODY, GENERATION
 from kvproxy.server.routes import chat_route, completions_route, embeddings_route, models_route
 from kvproxy.wire.chat.chat_body import ChatBody
@@ -44,6 +44,7 @@ OPENAI = (
             "byte is an event with the error body."
         ),
         body=ChatBody,
+        parameters=SESSION,
         answers=(
             DocumentedAnswer(ChatCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),
         ),
@@ -73,6 +74,7 @@ OPENAI = (
             "format, ended by `data: [DONE]`."
         ),
         body=CompletionBody,
+        parameters=SESSION,
         answers=(
             DocumentedAnswer(TextCompletion, description="The answer.", headers=CACHED, sometimes=TIMED),
         ),

@@ -10,7 +10,7 @@ from kvproxy.errors import (
     Unavailable,
 )
 from kvproxy.server.openapi.operation import LOCAL_MODEL, DocumentedAnswer, Operation, Parameter
-from kvproxy.server.openapi.operations.common_headers import CACHED, TIMED
+from kvproxy.server.openapi.operations.common_headers import CACHED, SESSION, TIMED
 from kvproxy.server.openapi.operations.error_groups import GENERATION, PROMPT
 from kvproxy.server.routes import responses_route
 from kvproxy.wire.responses.event_types import ErrorEvent, ItemEvent, PieceEvent, ResponseEvent
@@ -38,6 +38,7 @@ RESPONSES = (
             "response."
         ),
         body=ResponsesBody,
+        parameters=SESSION,
         answers=(DocumentedAnswer(Response, description="The response.", headers=CACHED, sometimes=TIMED),),
         events=ResponseEvent | ItemEvent | PieceEvent | ErrorEvent,
         errors=(*GENERATION, *_EARLIER),

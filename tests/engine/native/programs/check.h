@@ -119,5 +119,6 @@ void fuzz_product(Random& r);
 void fuzz_quantised(Random& r);
 void fuzz_attention(Random& r);
 void fuzz_decoder(Random& r);
+void fuzz_frames(Random& r);
 void fuzz_hostile(Random& r);
 void fuzz_team(Random& r);

@@ -1,5 +1,5 @@
 // Fuzz of the kernels: fuzz AREA ROUNDS SEED [INSTRUCTION SET...], all sets that run here by default. AREA: product,
-// quantised, attention, decoder, hostile, team, or all.
+// quantised, attention, decoder, frames, hostile, team, or all.
 #include "check.h"
 
 uint64_t round_seed;
@@ -11,7 +11,8 @@ struct Area {
     void (*run)(Random&);
 } const areas[] = {
     {"product", fuzz_product}, {"quantised", fuzz_quantised}, {"attention", fuzz_attention},
-    {"decoder", fuzz_decoder}, {"hostile", fuzz_hostile},     {"team", fuzz_team},
+    {"decoder", fuzz_decoder}, {"frames", fuzz_frames},       {"hostile", fuzz_hostile},
+    {"team", fuzz_team},
 };
 
 void run_area(const Area& area, int rounds, uint64_t seed) {

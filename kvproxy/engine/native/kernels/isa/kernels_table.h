@@ -10,6 +10,7 @@ namespace kvproxy {
 #include "../product/packed.h"
 #include "../attention/pages.h"
 #include "../decoder/decoder.h"
+#include "../frames/format.h"
 }  // namespace kvproxy
 
 // What is given to them was checked: see abi/.
@@ -43,6 +44,9 @@ struct kvp_kernels {
                        int threads);
     void (*read_rows)(const kvproxy::LayerPages&, int head, int page, int n, void* keys, void* values);
     void (*write_rows)(const kvproxy::LayerPages&, int head, int page, int n, const void* keys, const void* values);
+
+    // See frames/decode.h.
+    int (*decode_frame)(kvproxy::CodedFrame&, void* out);
 };
 
 extern "C" {
