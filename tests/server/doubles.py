@@ -27,10 +27,10 @@ from kvproxy.core import (
     Visibility,
 )
 from kvproxy.core.document_quota import DocumentQuota
-from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.document import Document, Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import CannotFit, DocumentNotFound, InvalidRequest, KVProxyError
