@@ -42,7 +42,7 @@ def open_pages(
     if settings.encryption_keys:
         seal = PageCipher([parse_key(key) for key in settings.encryption_keys])
         logger.info("pages are encrypted with the key %s", seal.key_id)
-    store = None if settings.objects.url is None else ObjectStore(_address(settings))
+    store = None if settings.objects.url is None else ObjectStore(address_of(settings))
     with PageStore(
         settings.path,
         max_size=settings.max_size,
@@ -77,7 +77,8 @@ def wait_for_names(pages: OpenPages) -> None:
         logger.warning("starting without the object store's pages; they are used once it can be listed")
 
 
-def _address(settings: StoreSettings) -> ObjectAddress:
+def address_of(settings: StoreSettings) -> ObjectAddress:
+    """Return the address of the object store; ``settings.objects.url`` is set."""
     objects = settings.objects
     assert objects.url is not None
     return ObjectAddress(

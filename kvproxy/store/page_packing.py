@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kvproxy.codecs.page_codec import CodecFault, PageCodec
+from kvproxy.core import PAGE_TOKENS
 from kvproxy.core.page_form import PageForm
 from kvproxy.core.page_seal import TOKEN_IDS, PageSeal, SealBroken
 from kvproxy.store import page_file, page_record
@@ -180,15 +181,17 @@ class PagePacking:
             return Torn("it is not encrypted, and the pages of this store are")
         if self.form is None:
             return None
-        positions = record.positions
-        if len(record.frames) == 1 and record.version != page_record.VERSION:
-            frames: tuple[int, ...] = (self.form.payload_bytes(positions),)
-        else:
-            frames = (self.form.frame_bytes(positions),) * self.form.frames
-        encoded = record.codec or record.sealed
-        if len(frames) != len(record.frames) or not (encoded or frames == record.frames):
-            return Unreadable(f"{record.payload_bytes} bytes for {positions} positions, of another form")
-        return None
+        if self._fits(record, self.form):
+            return None
+        return Unreadable(f"{record.payload_bytes} bytes for {record.positions} positions, of another form")
+
+    @staticmethod
+    def _fits(record: PageRecord, form: PageForm) -> bool:
+        positions, frames = record.positions, record.frames
+        if record.version != page_record.VERSION:  # in which partial pages were once stored whole
+            return frames[0] in (form.payload_bytes(positions), form.payload_bytes(PAGE_TOKENS))
+        plain = not (record.codec or record.sealed)
+        return len(frames) == form.frames and not (plain and set(frames) != {form.frame_bytes(positions)})
 
     def _codec_of(self, record: PageRecord) -> PageCodec | None:
         own = self.codec
@@ -258,6 +261,10 @@ class PagePacking:
         whole = memoryview(bytearray(record.payload_bytes))
         if torn := page_file.read_frames(file, record, 0, whole) if record.frames else None:
             return torn
+        if self.form is not None and len(whole) > self.form.payload_bytes(record.positions):
+            block = self.form.frame_bytes(PAGE_TOKENS) // self.form.kv_heads
+            used = self.form.frame_bytes(record.positions) // self.form.kv_heads
+            whole = memoryview(b"".join(whole[at : at + used] for at in range(0, len(whole), block)))
         size = len(whole) // self._layers
         for layer in range(self._layers):
             room.room(layer, size)[:] = whole[layer * size : (layer + 1) * size]

@@ -307,7 +307,14 @@ def test_pages_of_format_1_are_read_and_written_anew_in_format_2(opened: Opener,
     file_of(tmp_path).write_bytes(old)
     store.put(KEY, PARENT, IDS, PAYLOAD)
     assert store.digest(KEY) is not None
-    file_of(tmp_path).write_bytes(format_1(bytes(FORM.payload_bytes(256)), IDS))
+    whole = b"".join(
+        PAYLOAD[at : at + FRAME // 2] + bytes(FORM.frame_bytes(216) // 2)
+        for at in range(0, len(PAYLOAD), FRAME // 2)
+    )
+    file_of(tmp_path).write_bytes(format_1(whole, IDS))
+    found = store.get(KEY, PARENT, IDS)
+    assert isinstance(found, Loaded) and found.payload == PAYLOAD, "partial pages were once stored whole"
+    file_of(tmp_path).write_bytes(format_1(PAYLOAD[:-2], IDS))
     assert "of another form" in reason(store.get(KEY, PARENT, IDS, Layers()))
     store.put(KEY, PARENT, IDS, PAYLOAD)
 
