@@ -188,9 +188,9 @@ class DocumentSettings(_Section):
     programs that drop them; ``exact``: as published only."""
     trusted_hosts: tuple[TrustedHostSettings, ...] = ()
     """Hosts whose exports may be imported with their pages; this host's own always may."""
-    import_check: float = Field(default=0.1, ge=0.0, le=1.0)
+    import_check: float = Field(default=0.25, ge=0.0, le=1.0)
     """The share of an import's pages that is computed again before it is served: at least one page of each framing, and
-    always the last. 1 computes all of them, which takes a prefill."""
+    always the last; the rest follows in idle time. 1 computes all of them before, which takes a prefill."""
 
 
 class UpstreamSettings(_Section):

@@ -84,7 +84,7 @@ class Publisher:
         self._locks = DocumentLocks()
         self.reads = DocumentReads(registry)
         self._pins = Pins(registry, local, self._holdings, pin_share)
-        self._views = DocumentViews(library, self._holdings, local, self._pins, self.reads)
+        self._views = DocumentViews(library, self._holdings, local, self._pins, self.reads.of)
         self._texts = None if texts is None else PreparedTexts(texts, self._preparation.recipe(self._longest))
         self._restoration = Restoration(
             preparation=self._preparation,
@@ -251,6 +251,13 @@ class Publisher:
         checked_etag(id, text, self._max_text)
         prepared = prepare_text(self._preparation, self._composer.encode, self._longest, id, text)
         return prepared.prefixes
+
+    def current_ref(self, id: str, caller: Caller) -> DocumentRef:
+        """Return the newest version of an id that the caller itself has published. Raises DocumentNotFound."""
+        current = self._current(id, caller)
+        if current is None:
+            raise DocumentNotFound(id)
+        return current.ref
 
     def holding(self, ref: DocumentRef) -> DocumentHolding:
         """Return the kept pages of exactly this version; an empty holding where there are none."""

@@ -43,6 +43,9 @@ class FakeProxy(ThreadingHTTPServer):
         """The bodies of chat completions."""
         self.requests: list[dict[str, Any]] = []
         """The records that ``/kv/v1/requests`` tells."""
+        self.explanation: dict[str, Any] | None = None
+        """The answer of ``/kv/v1/explain``; None: an older proxy, which has no such path."""
+        self.explained: list[dict[str, Any]] = []
         if store is not None and store.exists():
             self.documents = json.loads(store.read_text())
 
@@ -127,6 +130,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._publish(body)
         elif "/verify" in self.path:
             self._verify()
+        elif self.path == "/kv/v1/explain":
+            self.server.explained.append(body)
+            if self.server.explanation is None:
+                self._error(404, "Invalid URL.")
+            else:
+                self._json(200, self.server.explanation)
         elif self.path == "/tokenize":
             texts = [body["prompt"]] if "prompt" in body else self._texts(body)
             if texts is not None:

@@ -31,12 +31,13 @@ class Counted(FakeBackend):
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         self.keeps += 1
         if self.keeps in self.meanwhile:
             await self.meanwhile[self.keeps]()
         before = set(self.disk)
-        kept = await super().keep(token_ids, scope, progress, owner)
+        kept = await super().keep(token_ids, scope, progress, owner, reuse)
         for key in self.disk - before:
             self.shares.add(key, 1, owner)
         return kept

@@ -227,6 +227,7 @@ class FailingSecond(FakeBackend):
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         self.calls += 1
         if self.calls == 2:
@@ -234,7 +235,7 @@ class FailingSecond(FakeBackend):
             if self.failure is not None:
                 raise self.failure
             await asyncio.Event().wait()
-        return await super().keep(token_ids, scope, progress, owner)
+        return await super().keep(token_ids, scope, progress, owner, reuse)
 
 
 def over(shop: Shop, backend: FakeBackend) -> Publisher:
@@ -333,11 +334,12 @@ class Interrupted(FakeBackend):
         scope: str,
         progress: Callable[[int, int], None] | None = None,
         owner: str | None = None,
+        reuse: tuple[str, ...] = (),
     ) -> Kept:
         self.calls += 1
         if self.calls == self.at:
             await self.meanwhile()
-        return await super().keep(token_ids, scope, progress, owner)
+        return await super().keep(token_ids, scope, progress, owner, reuse)
 
 
 async def test_a_publish_survives_the_deletion_of_its_twin_meanwhile(shop: Shop) -> None:

@@ -72,6 +72,8 @@ class GrantIndex:
     """The number of changes that it holds."""
     grants: Mapping[str, Grant] = field(default_factory=dict)
     places: Mapping[tuple[str, str, ReaderKind, str | None], tuple[Grant, ...]] = field(default_factory=dict)
+    documents: Mapping[Readers, frozenset[str]] = field(default_factory=dict)
+    """By reader, the ids of the documents that a grant names it for."""
 
     @classmethod
     def of(cls, grants: Iterable[Grant], number: int) -> GrantIndex:
@@ -80,7 +82,19 @@ class GrantIndex:
         places: dict[tuple[str, str, ReaderKind, str | None], list[Grant]] = defaultdict(list)
         for grant in sorted(found.values(), key=lambda g: (g.version is None, -g.created_ms, g.id)):
             places[grant.publisher, grant.document, grant.reader_kind, grant.reader].append(grant)
-        return cls(number, found, {place: tuple(ordered) for place, ordered in places.items()})
+        documents: dict[Readers, set[str]] = defaultdict(set)
+        for _, document, kind, reader in places:
+            documents[kind, reader].add(document)
+        return cls(
+            number,
+            found,
+            {place: tuple(ordered) for place, ordered in places.items()},
+            {reader: frozenset(ids) for reader, ids in documents.items()},
+        )
+
+    def documents_of(self, caller: Caller) -> frozenset[str]:
+        """Return the ids of the documents that a caller has or had a grant for, of any publisher."""
+        return frozenset().union(*(self.documents.get(reader, ()) for reader in _readers(caller)))
 
     def best(
         self, publisher: str, document: str, version: int, caller: Caller, valid: Callable[[Grant], bool]
@@ -93,11 +107,14 @@ class GrantIndex:
         Example:
             ``index.best("acme", "handbook", 3, caller, lambda grant: True)``
         """
-        readers: list[Readers] = [("tenant", caller.name), ("everybody", None)]
-        if caller.key is not None:
-            readers.insert(0, ("key", caller.key))
-        for kind, reader in readers:
+        for kind, reader in _readers(caller):
             for grant in self.places.get((publisher, document, kind, reader), ()):
                 if grant.version in (None, version) and valid(grant):
                     return grant
         return None
+
+
+def _readers(caller: Caller) -> list[Readers]:
+    """Return the names under which a grant may be a caller's, the most exact first."""
+    readers: list[Readers] = [("tenant", caller.name), ("everybody", None)]
+    return readers if caller.key is None else [("key", caller.key), *readers]

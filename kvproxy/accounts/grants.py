@@ -55,6 +55,10 @@ class Grants:
         grant = self._index.best(publisher, document_id, version, caller, lambda grant: True)
         return None if grant is None else self._ended(grant, now_ms)
 
+    def documents_of(self, caller: Caller) -> frozenset[str]:
+        """Return the ids of the documents that a caller has or had a grant for, of any publisher."""
+        return self._index.documents_of(caller)
+
     def _ended(self, grant: Grant, now_ms: int) -> str | None:
         if grant.revoked_ms is not None:
             return f"the grant {grant.id} was revoked; ask its publisher for another."

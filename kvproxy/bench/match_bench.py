@@ -24,10 +24,11 @@ from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine.cache.kv_cache import KVCache
+from kvproxy.runtime.garbage_collection import frozen, own_clock
 from kvproxy.terminal.tables import console
 
-PHASES = ("find", "compose", "lookup", "all")
-"""``find`` is a part of ``compose``; ``all`` is compose and lookup."""
+PHASES = ("find", "compose", "lookup", "all", "cpu")
+"""``find`` is a part of ``compose``; ``all`` is compose and lookup, and ``cpu`` the processor time of these."""
 _ALIKE = 16
 """Documents of the same length as the asked one that differ from it at their end alone."""
 _NOTICE = (
@@ -59,12 +60,12 @@ def bench_match(
 
     ``folder``: a model's, of which the tokenizer and the chat template are used and no weight. A third of the documents
     begin with the same notice, a third are another one and more text behind it, and ``_ALIKE`` differ from the asked
-    one at its end alone. Each request has a question of its own. Times are of the wall clock, in microseconds; bytes of
-    the index are what the process grew by while documents were added that were in memory already, texts included.
+    one at its end alone. Each request has a question of its own. Times are microseconds of the wall clock, with garbage
+    collected as in a server; bytes of the index are what the process grew by while documents were added that were in
+    memory already, texts included.
 
     Example: ``bench_match(folder, MatchPlan(documents=(100, 1000), tokens=2000))``
     """
-    reader = Caller("reader", "tenant:reader")
     composer = Composer(Tokenizer.load(folder), ChatTemplate.load(folder), Library(), [Framing("system")])
     text = _long_text(composer, plan.tokens, random.Random(plan.seed))
     asked = _published(composer, "asked", text)
@@ -72,14 +73,15 @@ def bench_match(
     cache = stored_cache([("public", asked.prefixes[0].token_ids)])
     for n in range(_ALIKE):
         composer.library.add(_known(f"alike-{n}", f"{text[:-20]} another end {n}"))
-    rows, steps = [], sum(plan.documents)
+    rows: list[dict[str, Any]] = []
     filler = _fillers(random.Random(plan.seed))
-    for size in plan.documents:
-        row = _grow(composer.library, filler, size)
-        rows.append(row | _times(composer, cache, text, reader, plan.requests))
+    for done, size in enumerate(plan.documents, start=1):
+        with own_clock():
+            row = _grow(composer.library, filler, size)
+            with frozen():
+                rows.append(row | _times(composer, cache, text, plan.requests))
         if progress is not None:
-            progress(sum(plan.documents[: len(rows)]), steps)
-    assert composer.library.find_at_front(text, reader) is not None
+            progress(sum(plan.documents[:done]), sum(plan.documents))
     return {
         "machine": machine(),
         "model": folder.name,
@@ -109,30 +111,27 @@ def _grow(library: Library, filler: Iterator[KnownDocument], size: int) -> dict[
     }
 
 
-def _times(
-    composer: Composer, cache: KVCache, text: str, reader: Caller, requests: int
-) -> dict[str, dict[str, float]]:
+def _times(composer: Composer, cache: KVCache, text: str, requests: int) -> dict[str, dict[str, float]]:
     """Return p50 and p99 of each phase, and fail where a request is no hit on the whole document."""
     spent: dict[str, list[float]] = {phase: [] for phase in PHASES}
-    gc.collect()
+    reader = Caller("reader", "tenant:reader")
     for n in range(requests):
         request = _request(text, n)
-        begun = time.perf_counter()
-        prompt = composer.compose(request, reader)
-        composed = time.perf_counter()
-        found = _lookup(cache, prompt, reader)
-        done = time.perf_counter()
-        (span,) = prompt.documents
-        assert found >= span.end > len(text) // 8, "the request was no hit"
         body = request.messages[0].content[0]
         assert isinstance(body, TextPart)
-        sought = time.perf_counter()
+        times, cpu = [time.perf_counter()], time.thread_time()
+        prompt = composer.compose(request, reader)
+        times.append(time.perf_counter())
+        found = _lookup(cache, prompt, reader)
+        times.append(time.perf_counter())
+        spent["cpu"].append(time.thread_time() - cpu)
         composer.library.find_at_front(body.text, reader)
-        spent["find"].append(time.perf_counter() - sought)
-        spent["compose"].append(composed - begun)
-        spent["lookup"].append(done - composed)
-        spent["all"].append(done - begun)
-    return {phase: _quantiles(times) for phase, times in spent.items()}
+        times.append(time.perf_counter())
+        (span,) = prompt.documents
+        assert found >= span.end > len(text) // 8, "the request was no hit"
+        for phase, begin, end in (("compose", 0, 1), ("lookup", 1, 2), ("all", 0, 2), ("find", 2, 3)):
+            spent[phase].append(times[end] - times[begin])
+    return {phase: _quantiles(seconds) for phase, seconds in spent.items()}
 
 
 def _lookup(cache: KVCache, prompt: Prompt, reader: Caller) -> int:
@@ -191,7 +190,7 @@ def _fillers(source: random.Random) -> Iterator[KnownDocument]:
 def print_match(result: dict[str, Any]) -> None:
     """Print the table of ``kvproxy bench match``."""
     out = console()
-    table = Table("documents", "add", "index", *(f"{p} p50" for p in PHASES), "all p99", box=None)
+    table = Table("documents", "add", "index", *(f"{p} p50" for p in PHASES), "all p99", "cpu p99", box=None)
     for row in result["match"]:
         times = [f"{row[phase]['p50_us']:,.0f} us" for phase in PHASES]
         table.add_row(
@@ -199,7 +198,7 @@ def print_match(result: dict[str, Any]) -> None:
             f"{row['add_us']:,.1f} us each",
             f"{row['index_bytes_each']:,} B each",
             *times,
-            f"{row['all']['p99_us']:,.0f} us",
+            *(f"{row[phase]['p99_us']:,.0f} us" for phase in ("all", "cpu")),
         )
     out.print(table)
     out.print(

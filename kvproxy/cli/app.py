@@ -26,6 +26,7 @@ from kvproxy.cli.options import (
     write_whole,
 )
 from kvproxy.cli.publish_command import publishing
+from kvproxy.cli.request_commands import seeing
 from kvproxy.cli.residency_commands import residency
 from kvproxy.cli.terms_command import pricing
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
@@ -59,6 +60,7 @@ app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
 add_market_commands(app)
 app.add_typer(publishing)
+app.add_typer(seeing)
 docs.add_typer(pricing)
 docs.add_typer(document_files)
 docs.add_typer(residency)
@@ -234,28 +236,6 @@ def env(
         typer.echo(shell_lines(recipe), nl=False)
         return
     raise typer.Exit(start(recipe, command or [recipe.command or agent]))
-
-
-@app.command()
-def watch(
-    last: Annotated[int, typer.Option(min=0, max=500, help="How many that have ended already.")] = 20,
-    url: Url = HERE,
-    api_key: Key = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object on each line.")] = False,
-) -> None:
-    """Show this API key's requests as they end: the client, the cached tokens, the reason of a miss. Ctrl-C ends it."""
-    from kvproxy.cli.watch import HEAD, line
-    from kvproxy.terminal.tables import console
-
-    shown = console()
-    with _client(url, api_key) as client, suppress(KeyboardInterrupt):
-        if not as_json:
-            shown.print(HEAD, style="bold", highlight=False, no_wrap=True, crop=False)
-        for entry in client.requests(last=last):
-            if as_json:
-                typer.echo(json.dumps(entry, ensure_ascii=False))
-            else:
-                shown.print(line(entry), no_wrap=True, crop=False, soft_wrap=True)
 
 
 @app.command()

@@ -52,6 +52,20 @@ def read_sizes(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def read_size(text: str) -> int:
+    """Return the bytes of ``8MiB``. Raises SetupError."""
+    from kvproxy.config import parse_bytes
+
+    try:
+        size = parse_bytes(text)
+    except ValueError as e:
+        raise SetupError(f"'{text[:40]}' is no size: {e}") from e
+    assert isinstance(size, int)
+    if size < 1:
+        raise SetupError(f"'{text[:40]}' is no size above 0")
+    return size
+
+
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -112,10 +126,15 @@ def read_text(file: str) -> str:
     """Return the text of a file, ``-`` for stdin: UTF-8 with line ends and byte order mark as they are, since
     programs send them in different ways, or UTF-16 and UTF-32 that say so themselves. Raises SetupError."""
     try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return data.decode(next((codec for mark, codec in _WIDE.items() if data.startswith(mark)), "utf-8"))
+        return decode_text(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes(), file)
     except OSError as e:
         raise SetupError(f"cannot read {file}: {e.strerror}") from e
+
+
+def decode_text(data: bytes, file: str) -> str:
+    """Return bytes as the text that ``read_text`` makes of them. Raises SetupError, which names ``file``."""
+    try:
+        return data.decode(next((codec for mark, codec in _WIDE.items() if data.startswith(mark)), "utf-8"))
     except UnicodeDecodeError as e:
         raise SetupError(
             f"{file} is not {e.encoding.upper()} text (byte {e.start}); convert it to UTF-8 first, for example "

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from kvproxy.cli.options import HERE, Key, Url, read_text
+from kvproxy.cli.bulk.bulk_run import BulkOptions
+from kvproxy.cli.bulk.bulk_sources import is_url, plan_sources
+from kvproxy.cli.options import HERE, Key, Url, read_size, read_text
 
 TextReadersChoice = Literal["discount", "full_price"]
 
@@ -16,10 +18,17 @@ publishing = typer.Typer()
 
 @publishing.command()
 def publish(
-    file: Annotated[
-        str, typer.Argument(help="A text file in UTF-8 (or UTF-16 with its mark), or - for stdin.")
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|FOLDER|GLOB|URL|-...",
+            help="Text in UTF-8 (or UTF-16 with its mark); - is stdin. A folder, a pattern in quotes, a URL, or "
+            "several: each text gets an id from its path.",
+        ),
     ],
-    document: Annotated[str, typer.Option("--id", help="What readers name it by, e.g. handbook.")],
+    document: Annotated[
+        str | None, typer.Option("--id", help="What readers name a single text by, e.g. handbook.")
+    ] = None,
     url: Url = HERE,
     api_key: Key = None,
     private: Annotated[bool, typer.Option("--private", help="For this API key's tenant alone.")] = False,
@@ -41,17 +50,61 @@ def publish(
         typer.Option(help="May who sends the text use the kept KV?  [discount]", show_default=False),
     ] = None,
     licence: Annotated[str | None, typer.Option(help="What readers may do with answers.")] = None,
+    prefix: Annotated[str, typer.Option(help="Before every id of many, e.g. docs/.")] = "",
+    include: Annotated[
+        list[str] | None, typer.Option(help="Of a folder: only names that match, e.g. '*.md'.")
+    ] = None,
+    parallel: Annotated[int, typer.Option(min=1, max=16, help="Texts that are sent at a time.")] = 2,
+    max_size: Annotated[str, typer.Option(help="The most bytes of one text.")] = "8MiB",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Follow a URL's redirects to other hosts.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be published.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Of many: the results as JSON.")] = False,
 ) -> None:
-    """Publish a document and prefill it once."""
+    """Publish a document and prefill it once; or many: what is published already is not sent again.
+
+    Of many, status 1 means that some failed; the same command goes on where a run was cut short.
+    """
     visibility = _visibility(private=private, public=public, granted=granted)
     price = _price(per_1000, share, publisher_share, text_readers, free=free)
     if licence is not None and price is None:
         raise typer.BadParameter("--licence goes with a price, which may be --free")
+    chosen: dict[str, Any] = {"visibility": visibility, "pinned": pin, "price": price, "licence": licence}
+    if document is None:
+        if "-" in sources:
+            raise typer.BadParameter("a text from stdin needs --id")
+        from kvproxy.cli.bulk.bulk_report import publish_many
+
+        options = BulkOptions(chosen, read_size(max_size), parallel, dry_run)
+        planned = plan_sources(sources, include=include or (), prefix=prefix)
+        raise typer.Exit(publish_many(planned, options, url, api_key, follow=follow, as_json=as_json))
+    if len(sources) > 1 or dry_run or prefix or include:
+        raise typer.BadParameter(
+            "--id names one text; leave it out for a folder, a pattern or several sources"
+        )
+    _publish_one(sources[0], document, chosen, url, api_key, read_size(max_size), follow=follow)
+
+
+def _publish_one(
+    source: str,
+    document: str,
+    chosen: dict[str, Any],
+    url: str,
+    api_key: str | None,
+    most_bytes: int,
+    *,
+    follow: bool,
+) -> None:
     from kvproxy.client import Client
     from kvproxy.terminal.progress import Progress
 
-    text = read_text(file)
-    chosen: dict[str, Any] = {"visibility": visibility, "pinned": pin, "price": price, "licence": licence}
+    if is_url(source):
+        from kvproxy.cli.bulk.fetch_text import fetch_text
+
+        text = fetch_text(source, most_bytes=most_bytes, follow=follow)
+    else:
+        text = read_text(source)
     with Client(url, api_key) as client, Progress(f"publish {document}") as progress:
         result = client.publish(document, text, **chosen, progress=progress)
     typer.echo(_line(result))

@@ -6,8 +6,14 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from kvproxy.documents.library import registry_rescue
+from sqlalchemy.exc import DBAPIError
+
+from kvproxy.database.database import FILE_NAME
 from kvproxy.documents.prepared.prepared_texts import damaged_texts
+from kvproxy.documents.registry import old_registry_rescue
+from kvproxy.documents.registry.old_registry_import import OLD_NAME
+from kvproxy.documents.registry.registry_inspection import inspect_registry
+from kvproxy.documents.registry.registry_losses import set_aside_in
 from kvproxy.store.inspection import inspect_pages, inspect_responses
 from kvproxy.store.store_folder import ASIDE
 from kvproxy.terminal.finding import Finding
@@ -16,13 +22,15 @@ PAGES_READ = 2 * 2**30
 """Bytes of page files that are read and verified: some seconds. Of a larger store it is a random sample."""
 
 _SHOWN = 3
-_REGISTRY, _TEXTS = "documents.sqlite3", "prepared.sqlite3"
+_TEXTS = "prepared.sqlite3"
 
 
 def store_findings(store: Path, *, pages_read: int = PAGES_READ) -> Iterator[Finding]:
     """Return a finding for each part of the store that is there, and for parts set aside. Blocks for seconds."""
-    if (store / _REGISTRY).exists():
-        yield from _guarded("documents", lambda: _documents(store / _REGISTRY))
+    if (store / OLD_NAME).exists():
+        yield from _guarded("documents", lambda: _documents(_old_faults(store / OLD_NAME)))
+    elif (store / FILE_NAME).exists():
+        yield from _guarded("documents", lambda: _documents(inspect_registry(store / FILE_NAME)))
     if (store / "pages").is_dir():
         yield from _guarded("pages", lambda: _pages(store / "pages", pages_read))
     if (store / "responses").is_dir():
@@ -37,10 +45,9 @@ def store_findings(store: Path, *, pages_read: int = PAGES_READ) -> Iterator[Fin
 
 def set_aside(store: Path) -> list[str]:
     """Return the folders that a start set aside, relative to ``store``."""
-    patterns = (f"{_REGISTRY}.damaged-*", f"pages/{ASIDE}*", f"responses/{ASIDE}*")
-    return [
-        path.relative_to(store).as_posix() for pattern in patterns for path in sorted(store.glob(pattern))
-    ]
+    patterns = (f"pages/{ASIDE}*", f"responses/{ASIDE}*")
+    found = [*set_aside_in(store), *(path for pattern in patterns for path in sorted(store.glob(pattern)))]
+    return [path.relative_to(store).as_posix() for path in found]
 
 
 def listed(faults: Sequence[str]) -> str:
@@ -54,14 +61,17 @@ def listed(faults: Sequence[str]) -> str:
 def _guarded(check: str, examine: Callable[[], Finding]) -> Iterator[Finding]:
     try:
         yield examine()
-    except (OSError, sqlite3.Error) as e:
+    except (OSError, sqlite3.Error, DBAPIError) as e:
         yield Finding(
             "warn", check, f"cannot be read: {e}", "run the doctor as the user that kvproxy runs as"
         )
 
 
-def _documents(path: Path) -> Finding:
-    faults = registry_rescue.faults(path)[len(registry_rescue.damage_reports(path)) :]
+def _old_faults(path: Path) -> list[str]:
+    return old_registry_rescue.faults(path)[len(old_registry_rescue.damage_reports(path)) :]
+
+
+def _documents(faults: Sequence[str]) -> Finding:
     if not faults:
         return Finding("ok", "documents", "every row of the registry is what was written")
     advice = (

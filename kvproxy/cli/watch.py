@@ -46,8 +46,10 @@ def _seconds(value: float | None) -> str:
 
 def _why(entry: dict[str, Any]) -> str:
     status = f"{entry['status']} " if entry["status"] >= 400 else ""
-    about = " ".join(str(entry[name]) for name in ("document", "reason") if entry[name])
-    return f"{status}{about}".rstrip()
+    about = [str(entry[name]) for name in ("document", "reason") if entry[name]]
+    cause = entry.get("cause")
+    about += [f"({cause})"] if cause and cause != entry["reason"] else []
+    return f"{status}{' '.join(about)}".rstrip()
 
 
 def _cut(text: str, width: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ from kvproxy.client.document_answer import DocumentAnswer, document_answer
 from kvproxy.client.document_path import document_path
 from kvproxy.client.file_calls import FileCalls
 from kvproxy.client.market_calls import MarketCalls
+from kvproxy.client.request_calls import RequestCalls
 from kvproxy.client.request_failed import RequestFailed, failure, refusal, unreachable
 from kvproxy.client.residency_calls import ResidencyCalls
 from kvproxy.client.sync_events import event_objects
@@ -25,7 +26,7 @@ DEFAULT_URL = "http://127.0.0.1:8321"
 """The address that `kvproxy serve` listens on unless it is given another one."""
 
 
-class Client(MarketCalls, ResidencyCalls, FileCalls):
+class Client(MarketCalls, RequestCalls, ResidencyCalls, FileCalls):
     """A connection to one proxy. Use it in a ``with``; every call raises `RequestFailed`.
 
     ``base_url`` is the proxy's root, with or without the ``/v1`` that agents use. It and ``api_key`` default to
@@ -210,6 +211,9 @@ class Client(MarketCalls, ResidencyCalls, FileCalls):
         """The proxy's address without ``/v1``."""
         return self._root
 
+    def _open_stream(self, path: str, params: dict[str, str]) -> AbstractContextManager[httpx.Response]:
+        return self._http.stream("GET", path, params=params, headers={"accept": "text/event-stream"})
+
     def served(self, model: str | None = None) -> dict[str, Any]:
         """Return the entry of ``/v1/models`` for ``model``, or for the local one.
 
@@ -223,25 +227,6 @@ class Client(MarketCalls, ResidencyCalls, FileCalls):
         raise RequestFailed(
             f"{self._root} serves {names or 'no model'}" + (f", not {model}" if model else "")
         )
-
-    def requests(self, *, last: int) -> Iterator[dict[str, Any]]:
-        """Yield the newest ``last`` requests that have ended, then each as it ends, without an end.
-
-        An entry that holds ``missed`` counts those that were dropped because this reader was too slow.
-        Example: ``for entry in client.requests(last=20): print(entry["outcome"], entry["cached_tokens"])``.
-        """
-        headers = {"accept": "text/event-stream"}
-        try:
-            with self._http.stream(
-                "GET", "/kv/v1/requests", params={"last": str(last)}, headers=headers
-            ) as response:
-                if response.is_error:
-                    response.read()
-                    raise refusal(response)
-                for _, entry in event_objects(response.iter_raw()):
-                    yield entry
-        except httpx.HTTPError as e:
-            raise self._unreachable(e) from e
 
     def _streamed(
         self,

@@ -49,8 +49,7 @@ class Database:
         """
         try:
             parsed = make_url(url) if url else URL.create("sqlite", database=str(folder / FILE_NAME))
-            if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-                path = Path(str(parsed.database))
+            if (path := _file_of(parsed)) is not None:
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 path.touch(mode=0o600)
             return cls(parsed)
@@ -62,6 +61,18 @@ class Database:
             raise SetupError(
                 f"database.url needs a driver that is not installed ({e.name}); pip install 'kvproxy[postgres]'"
             ) from e
+
+    @staticmethod
+    def file(url: str | None, folder: Path) -> Path | None:
+        """Return the file that :meth:`open` would open or make, None where there is none.
+
+        Example:
+            ``Database.file(config.database.url, config.store.path)``
+        """
+        try:
+            return _file_of(make_url(url)) if url else folder / FILE_NAME
+        except ArgumentError:
+            return None
 
     @property
     def is_sqlite(self) -> bool:
@@ -97,6 +108,11 @@ class Database:
     def close(self) -> None:
         """Close all connections. Idempotent."""
         self.engine.dispose()
+
+
+def _file_of(url: URL) -> Path | None:
+    in_memory = url.database in (None, "", ":memory:")
+    return None if url.get_backend_name() != "sqlite" or in_memory else Path(str(url.database))
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -16,6 +16,7 @@ from kvproxy.core import PAGE_TOKENS, Caller, Visibility
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.document_files.file_reading import DocumentFileReader
 from kvproxy.document_files.file_sections import travelling_pages
+from kvproxy.document_files.later_checks import LaterChecks
 from kvproxy.document_files.staged_pages import StagedFraming, StagedPages, staged_framing
 from kvproxy.documents.library.document import FramedPrefix, etag_of
 from kvproxy.documents.library.document_info import Published
@@ -26,10 +27,10 @@ from kvproxy.manifests.manifest import (
     ManifestFraming,
     ManifestSource,
     changed_identity,
+    manifest_sha256,
     token_ids_sha256,
 )
 from kvproxy.manifests.trusted_hosts import Jwks, TrustedHosts
-from kvproxy.manifests.version_manifests import manifest_sha256
 from kvproxy.publish import Publisher
 from kvproxy.store.page_record import HEADER_UNIT
 from kvproxy.store.page_transfer import MOST_HEADER, PageTransfer
@@ -103,6 +104,8 @@ class DocumentImporter:
         self._most_page = most_page
         self._max_text = max_text
         self._random = random or secrets.SystemRandom()
+        self.later = LaterChecks(publisher, local)
+        """The checks of the pages that an import left out; run it in the background."""
 
     async def take_in(
         self,
@@ -127,14 +130,19 @@ class DocumentImporter:
         plan = _Plan((), note) if note else await asyncio.to_thread(self._plan, manifest, wish, text)
         if plan.note and wish.pages == "required":
             raise DocumentRejected(plan.note)
-        source = ManifestSource(
-            manifest.host, manifest.document.id, manifest.document.version, manifest_sha256(jws)
-        )
         root = root_key(self._transfer.fingerprint)
         async with StagedPages(self._local, self._transfer, root, caller.scope) as staged:
             staged.framings += plan.framings
             pages = await self._stage(file, manifest, staged)
             await staged.check(self._share, self._random, progress)
+            source = ManifestSource(
+                manifest.host,
+                manifest.document.id,
+                manifest.document.version,
+                manifest_sha256(jws),
+                pages=pages,
+                checked=staged.checked,
+            )
             published = await self._publisher.publish(
                 wish.id or "",
                 text,
@@ -145,6 +153,8 @@ class DocumentImporter:
                 arrival=staged,
                 source=source,
             )
+            if published.created:
+                self.later.add(self._publisher.current_ref(published.info.id, caller), staged.unchecked)
         logger.info(
             "%s@%d was imported from %s: %d pages taken, %d of them computed again%s",
             published.info.id,

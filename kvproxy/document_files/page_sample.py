@@ -9,13 +9,14 @@ from random import Random
 def page_sample(pages: int, share: float, random: Random) -> tuple[int, ...]:
     """Return the indices to compute again, ascending: a share of the pages, at least one of them, and always the last.
 
-    A page is computed from the pages before it that came in the file. So a page with wrong bits is found where it is
-    in the sample; and elsewhere it is found by the last one, whose bits depend on every page before it, unless all
-    pages behind the wrong one were computed from it. Who does that, and owns a key that is trusted here, is found with
-    the share as probability: 1.0 finds all, at the price of a prefill.
+    A page is computed from the pages before it that came in the file, so that it costs its own positions alone. Wrong
+    bits are found where their page is in the sample. Elsewhere the last page finds them, whose own bits depend on every
+    layer but the last one of every page before it, unless all pages behind the wrong one were computed from it. So
+    who knows a model's insides and owns a trusted key is found with the share as probability, and by the check of the
+    rest, which follows; a share of 1 finds all of it before the first read, at the price of a prefill.
 
     Example:
-        ``page_sample(30, 0.1, secrets.SystemRandom())``
+        ``page_sample(30, 0.25, secrets.SystemRandom())``
     """
     before = pages - 1
     chosen = (

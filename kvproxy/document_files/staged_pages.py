@@ -40,6 +40,14 @@ class StagedFraming:
         return self.token_ids[begin : begin + self.tokens[index]]
 
 
+@dataclass(frozen=True, slots=True)
+class PagesToCheck:
+    """Pages of a kept prefix that came from a file and were not computed again yet."""
+
+    kept: Kept
+    indices: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class StagedPages:
     """The pages of one import, an :class:`~kvproxy.publishing.arrivals.Arrival` once ``check`` has returned.
@@ -64,6 +72,8 @@ class StagedPages:
     checked: int = 0
     """Pages that were computed again."""
     framings: list[StagedFraming] = field(default_factory=list)
+    unchecked: list[PagesToCheck] = field(default_factory=list)
+    """The pages that ``check`` has left out."""
 
     def parent(self, framing: StagedFraming, index: int) -> bytes:
         """Return the parent key of a page."""
@@ -94,6 +104,8 @@ class StagedPages:
             self.checked += found.pages
             if found.bad is not None:
                 raise DocumentRejected(await self._blame(kept, framing, found.bad.index))
+            rest = tuple(sorted(set(range(len(kept.pages))) - set(sample)))
+            self.unchecked.append(PagesToCheck(kept, rest))
 
     async def _blame(self, kept: Kept, framing: StagedFraming, index: int) -> str:
         """Name the first page with other bits: pages that were computed from a wrong one differ as well."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 
 from kvproxy.accounts.accounts import Accounts
 from kvproxy.accounts.grants import Grants
@@ -11,9 +11,6 @@ from kvproxy.core import Caller
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.reading_rights import REFUSED, Right
 from kvproxy.tariffs.terms_book import TermsBook
-
-PERIOD_MS = 60_000
-"""Terms that were set for a later moment count for the finding of texts so long after it at most."""
 
 
 def now_in_ms() -> int:
@@ -42,8 +39,21 @@ class MarketRights:
 
     @property
     def generation(self) -> Hashable:
-        """Another value whenever a grant, a publisher's terms or the minute has changed."""
-        return (self._grants.generation, self._terms.changes, self._clock_ms() // PERIOD_MS)
+        """Another value whenever a grant or an account has changed."""
+        return self._grants.generation
+
+    @property
+    def policies(self) -> Hashable:
+        """Another value whenever a publisher's terms have changed, or such that were set for later have begun."""
+        return (self._terms.changes, self._terms.begun(self._clock_ms()), self._grants.generation)
+
+    def granted_ids(self, caller: Caller) -> Collection[str]:
+        """Return the documents of the caller's grants, those that have ended included."""
+        return self._grants.documents_of(caller)
+
+    def opened_ids(self) -> Collection[str]:
+        """Return the documents for which a publisher has ever chosen terms with that policy."""
+        return self._terms.discounted()
 
     def right(self, document: Document, caller: Caller) -> Right:
         """Return the best grant that is valid now."""
@@ -60,7 +70,7 @@ class MarketRights:
     def serves_texts(self, document: Document) -> bool:
         """Return the publisher's own choice. One who has chosen no terms has opened the pages to nobody, whatever the
         tariff says of documents without terms."""
-        chosen = self._terms.chosen(document.id, self.publisher(document.owner_scope))
+        chosen = self._terms.chosen(document.id, self.publisher(document.owner_scope), self._clock_ms())
         return chosen is not None and chosen.terms.text_readers == "discount"
 
     def publisher(self, owner_scope: str) -> str:

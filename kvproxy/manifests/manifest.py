@@ -116,6 +116,10 @@ class ManifestSource:
     version: int
     manifest_sha256: str
     """sha256 of that manifest's compact JWS, 64 hex digits."""
+    pages: int
+    """Pages that were taken from its file; 0 where the text alone was."""
+    checked: int
+    """Pages of them that were computed again, and had the same bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,11 @@ class Manifest:
 def token_ids_sha256(token_ids: Iterable[int]) -> str:
     """Return the digest of token ids as a manifest has it. 64 hex digits."""
     return hashlib.sha256(array("I", token_ids).tobytes()).hexdigest()
+
+
+def manifest_sha256(jws: str) -> str:
+    """Return the digest by which an imported version names the manifest that it came with. 64 hex digits."""
+    return hashlib.sha256(jws.encode("ascii")).hexdigest()
 
 
 def changed_identity(theirs: Mapping[str, str], ours: Mapping[str, str]) -> Sequence[str]:

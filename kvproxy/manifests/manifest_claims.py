@@ -159,6 +159,8 @@ def _source(told: _Told) -> ManifestSource:
         id=told.text("id", re.compile(ID_PATTERN)),
         version=told.number("version"),
         manifest_sha256=told.text("manifest_sha256", _HEX),
+        pages=told.number("pages"),
+        checked=told.number("checked"),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import math
 import time
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from kvproxy.core import PAGE_TOKENS, DocumentRef, stored_key
+from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import Verification
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
@@ -66,6 +66,8 @@ class ManifestIssuer:
     engine: ManifestEngine
     pages: StoredPages
     policies: Policies
+    share: Callable[[Document, str], None] | None = None
+    """Brings the first manifest of a version to the hosts of a fleet. Blocking; raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ class VersionManifests:
             return before
         signed = SignedManifest(self._issuer.keys.sign(manifest_claims(manifest), MANIFEST_TYP), manifest)
         self._kept.put_manifest(ref, signed.jws)
+        if before is None and self._issuer.share is not None:
+            self._issuer.share(known.document, signed.jws)
         return signed
 
     def _before(self, ref: DocumentRef) -> SignedManifest | None:
@@ -213,11 +217,6 @@ class VersionManifests:
             missing = ManifestPage(key.hex(), tokens, None, 0, "")
             return had.get(missing.key, missing)
         return ManifestPage(key.hex(), tokens, found.digest.hex(), found.bytes, found.codec)
-
-
-def manifest_sha256(jws: str) -> str:
-    """Return the digest by which an imported version names the manifest that it came with. 64 hex digits."""
-    return hashlib.sha256(jws.encode("ascii")).hexdigest()
 
 
 def verified_of(found: Sequence[Verification]) -> ManifestVerified | None:

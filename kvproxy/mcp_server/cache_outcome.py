@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
-from kvproxy.core import MissReason
+from kvproxy.core import MissCause, MissReason
+from kvproxy.core.miss_remedies import REMEDIES
 
 Outcome = Literal["hit", "miss", "shared", "bypass"]
 """``shared``: the prefill was another reader's, at the same time. ``bypass``: another provider's model answered."""
@@ -33,12 +34,17 @@ class CacheOutcome:
     outcome: Outcome
     document: str | None = None
     reason: str | None = None
+    cause: str | None = None
+    """The difference that made it miss, where it was found in time."""
 
     @property
     def meaning(self) -> str:
         """The outcome in a sentence."""
         if self.outcome == "miss":
-            return MEANING.get(self.reason or "", "nothing of the prompt was taken from kept KV")
+            told = MEANING.get(self.reason or "", "nothing of the prompt was taken from kept KV")
+            cause = next((one for one in MissCause if one == self.cause), MissCause.UNKNOWN)
+            more = cause is not MissCause.UNKNOWN and cause != self.reason
+            return f"{told}; {REMEDIES[cause].meaning}" if more else told
         return {
             "hit": "the prompt begins with KV that was kept",
             "shared": "the KV was not kept, but another reader's prefill of the same moment was shared",
@@ -56,7 +62,9 @@ def read_outcome(header: str, cached_tokens: int) -> CacheOutcome:
     if "; collapsed" in header:
         return CacheOutcome("shared", document)
     if "fwd=miss" in header:
-        return CacheOutcome("miss", document, detail)
+        reason, _, notes = (detail or "").partition(";")
+        cause = re.search(r"(?:\A|;)\s*cause=([a-z-]+)", notes)
+        return CacheOutcome("miss", document, reason or None, cause[1] if cause else None)
     return CacheOutcome("hit" if "; hit" in header or cached_tokens else "miss", document)
 
 

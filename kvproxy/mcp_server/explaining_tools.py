@@ -18,7 +18,14 @@ from kvproxy.mcp_server.reading_order import named_documents, with_documents
 from kvproxy.mcp_server.remote import ChatProgress, Remote
 from kvproxy.mcp_server.tool_arguments import Instructions, ModelName, References
 from kvproxy.mcp_server.tool_errors import as_tool_error
-from kvproxy.mcp_server.tool_results import DocumentSummary, Explanation, RecentMiss, summary
+from kvproxy.mcp_server.tool_results import (
+    DocumentSummary,
+    Explanation,
+    FirstDifference,
+    RecentMiss,
+    first_difference,
+    summary,
+)
 
 _EXPLAINS = ToolAnnotations(read_only_hint=True)  # as `ask`
 _LOOKED_AT = 100
@@ -57,7 +64,8 @@ def add_explaining_tools(server: MCPServer[Any], remote: Remote) -> None:
         ] = True,
     ) -> Explanation:
         """Explain a prompt: its tokens, which published document it was found to begin with, how much of it is cached
-        now or why not, how much of each document is kept, and the newest misses of this API key with their reasons."""
+        now or why not, its first difference from the nearest document or earlier request with the cause, how much of
+        each document is kept, and the newest misses of this API key with their reasons."""
         with as_tool_error():
             prompt = _prompt(question, documents or [], instructions, messages, tools)
             looking = _Looking(remote, model or await remote.local_model(), prompt)
@@ -92,6 +100,7 @@ class _Looking:
         misses = await self._recent_misses()  # before the request below becomes one of them
         named = named_documents(self._prompt["messages"])
         documents = [await self._document(reference) for reference in named]
+        difference = await self._difference()  # before the prompt below is kept
         tokens, cached, cache = await (self._sent(progress) if send else self._counted())
         recognised = None if cache is None else cache.document
         if recognised is not None and recognised not in {d.reference for d in documents if d is not None}:
@@ -102,6 +111,7 @@ class _Looking:
             cached_tokens=cached,
             outcome=None if cache is None else cache.outcome,
             reason=None if cache is None else cache.reason,
+            difference=difference,
             meaning="nothing was sent; with send=true it is seen what is cached"
             if cache is None
             else cache.meaning,
@@ -123,6 +133,17 @@ class _Looking:
         tokens = await self._remote.count_tokens({"model": self._model, **self._prompt})
         self._did.append("counted the prompt's tokens with /tokenize; nothing was computed")
         return tokens, None, None
+
+    async def _difference(self) -> FirstDifference | None:
+        try:
+            told = await self._remote.explain({"model": self._model, **self._prompt})
+        except RequestFailed as e:  # a proxy of an older version, or a prompt that it refuses: seen below
+            self._did.append(f"asked for the first difference: {e.message}")
+            return None
+        self._did.append(
+            "compared the prompt with the nearest document or earlier request, without sending it"
+        )
+        return first_difference(told)
 
     async def _document(self, reference: str) -> DocumentSummary | None:
         try:
@@ -148,7 +169,8 @@ def _recent_miss(entry: dict[str, Any], now: float) -> RecentMiss:
         endpoint=entry["endpoint"],
         document=entry["document"],
         reason=entry["reason"],
-        meaning=CacheOutcome("miss", entry["document"], entry["reason"]).meaning,
+        cause=entry.get("cause"),
+        meaning=CacheOutcome("miss", entry["document"], entry["reason"], entry.get("cause")).meaning,
         prompt_tokens=entry["prompt_tokens"],
         cached_tokens=entry["cached_tokens"],
     )

@@ -93,6 +93,10 @@ class Remote:
         """Return a signed quote. Raises RequestFailed."""
         return await self._json("POST", "/kv/v1/quote", body=body)
 
+    async def explain(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return why a request would miss, beside the nearest document or earlier request. Raises RequestFailed."""
+        return await self._json("POST", "/kv/v1/explain", body=body)
+
     async def count_tokens(self, body: dict[str, Any]) -> int:
         """Return the tokens of a request as the local model would get them."""
         return int((await self._json("POST", "/tokenize", body=body))["count"])

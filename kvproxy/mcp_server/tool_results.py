@@ -86,9 +86,24 @@ class RecentMiss(BaseModel):
     endpoint: str
     document: str | None
     reason: str | None
+    cause: str | None = Field(description="The difference that made it miss, from a closed list.")
     meaning: str
     prompt_tokens: int | None
     cached_tokens: int | None
+
+
+class FirstDifference(BaseModel):
+    """The first place where the prompt parts from the nearest document or earlier request of this API key's tenant."""
+
+    cause: str | None = Field(
+        description="From a closed list, like timestamp, uuid, tools-order, whitespace."
+    )
+    compared_with: str = Field(description="The document, or the earlier request's id.")
+    where: str = Field(description="messages[0], tools, template or prompt.")
+    before: str = Field(description="The common text in front of it.")
+    sent: str = Field(description="This prompt from the difference on.")
+    other: str = Field(description="The other one from the difference on.")
+    do: str | None = Field(description="The remedy.")
 
 
 class Explanation(BaseModel):
@@ -99,6 +114,9 @@ class Explanation(BaseModel):
     cached_tokens: int | None = Field(description="Null where nothing was sent.")
     outcome: Outcome | None = Field(description="Null where nothing was sent.")
     reason: str | None = Field(description="Of a miss, from a closed list.")
+    difference: FirstDifference | None = Field(
+        description="From the nearest document or earlier request; null where nothing differs or nothing is known."
+    )
     meaning: str = Field(description="The outcome in a sentence, and what would make it better.")
     recognised: str | None = Field(
         description="The published document that the prompt was found to begin with."
@@ -107,6 +125,19 @@ class Explanation(BaseModel):
         description="Those that the prompt names or begins with, as they are now."
     )
     recent_misses: list[RecentMiss] = Field(description="From before this call, the newest first.")
+
+
+def first_difference(told: dict[str, Any]) -> FirstDifference | None:
+    """Return the difference in an answer of ``/kv/v1/explain``; None where it has none."""
+    difference, compared = told["difference"], told["compared"]
+    if difference is None or compared is None:
+        return None
+    return FirstDifference(
+        cause=told["cause"],
+        compared_with=compared["id"],
+        do=told["do"],
+        **{name: difference[name] for name in ("where", "before", "sent", "other")},
+    )
 
 
 def summary(info: dict[str, Any]) -> DocumentSummary:

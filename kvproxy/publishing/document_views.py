@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
@@ -11,9 +11,8 @@ from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
 from kvproxy.documents.library.known_document import KnownDocument, SpelledText
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.registry.registry_entry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming, RecordedReads
 from kvproxy.errors import DocumentNotFound
-from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.holdings import Holdings
 
 SLICE = 16
@@ -24,7 +23,7 @@ class DocumentViews:
     """Makes :class:`DocumentInfo` values of the documents that a caller may read. Event loop only.
 
     Example:
-        ``info = DocumentViews(library, holdings, local, pins, reads).of(ref, caller)``
+        ``info = DocumentViews(library, holdings, local, pins, reads.of).of(ref, caller)``
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class DocumentViews:
         holdings: Holdings,
         local: LocalBackend,
         pinned: Container[DocumentRef],
-        reads: DocumentReads,
+        reads: Callable[[DocumentRef], RecordedReads],
     ) -> None:
         self._library, self._holdings, self._local = library, holdings, local
         self._pinned, self._reads = pinned, reads
@@ -65,7 +64,7 @@ class DocumentViews:
 
     def _view(self, known: KnownDocument, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
         document = known.document
-        reads = self._reads.of(document.ref)
+        reads = self._reads(document.ref)
         return DocumentInfo(
             id=document.id,
             version=document.version,

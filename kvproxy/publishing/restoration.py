@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kvproxy.backends.base import Kept, LocalBackend
 from kvproxy.core import DocumentRef
@@ -129,7 +129,8 @@ class Restoration:
     async def _restore_pages(self, entry: RegistryEntry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document
         wanted = {p.name: p for p in prefixes}
-        self._holdings.put(document.ref, DocumentHolding(document.scope, entry.framings))
+        framings = tuple(_shared(framing, wanted.get(framing.framing)) for framing in entry.framings)
+        self._holdings.put(document.ref, DocumentHolding(document.scope, framings))
         for name, prefix in wanted.items():
             kept = self._holdings.get(document.ref).of(name)
             reason = await self._why_missing(kept, prefix, document.scope)
@@ -174,3 +175,10 @@ class Restoration:
         holding = DocumentHolding(document.scope, (*others, framing))
         await asyncio.to_thread(self._registry.replace_kept, document.ref, holding.framings)
         self._holdings.put(document.ref, holding)
+
+
+def _shared(framing: KeptFraming, prefix: FramedPrefix | None) -> KeptFraming:
+    """Return a kept framing with the prefix's own token ids, where they are equal: in memory once, not twice."""
+    if prefix is None or framing.kept.token_ids != prefix.token_ids:
+        return framing
+    return KeptFraming(framing.framing, replace(framing.kept, token_ids=prefix.token_ids))

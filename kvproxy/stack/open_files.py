@@ -9,15 +9,19 @@ from kvproxy.config import DocumentSettings
 from kvproxy.document_files.document_export import DocumentExporter
 from kvproxy.document_files.document_import import DocumentImporter
 from kvproxy.document_files.file_exchange import FileExchange
+from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.manifests.manifest import ManifestEngine, ManifestPolicy
+from kvproxy.manifests.shared_manifests import SharedManifests
 from kvproxy.manifests.trusted_hosts import TrustedHosts, trusted_host
 from kvproxy.manifests.version_manifests import ManifestIssuer
+from kvproxy.objects.manifest_objects import ManifestObjects
 from kvproxy.publish import Publisher
 from kvproxy.stack.open_engine import LoadedModel, OpenStores, RunningEngine
 from kvproxy.stack.open_market import OpenMarket
 from kvproxy.store.page_transfer import PageTransfer
 from kvproxy.tariffs.tariff_history import now_in_ms
+from kvproxy.tiers.tiered_pages import TieredPages
 
 
 def make_issuer(model: LoadedModel, stores: OpenStores, market: OpenMarket) -> ManifestIssuer:
@@ -31,8 +35,9 @@ def make_issuer(model: LoadedModel, stores: OpenStores, market: OpenMarket) -> M
         host=market.host.name,
         keys=market.host_keys,
         engine=ManifestEngine(model.name, weights.fingerprint, dict(weights.identity)),
-        pages=PageTransfer(stores.pages),
+        pages=page_transfer(stores),
         policies=_policies(market),
+        share=_sharing(stores),
     )
 
 
@@ -49,7 +54,7 @@ def make_exchange(
     Example:
         ``files = make_exchange(config.documents, model, stores, engine, market, documents.publisher)``
     """
-    transfer, keys = PageTransfer(stores.pages), market.host_keys
+    transfer, keys = page_transfer(stores), market.host_keys
     trusted = [trusted_host(host.name, host.jwks, Path()) for host in settings.trusted_hosts]
     importer = DocumentImporter(
         publisher=publisher,
@@ -62,6 +67,19 @@ def make_exchange(
         max_text=settings.max_text,
     )
     return FileExchange(DocumentExporter(publisher, engine.local, transfer, keys), importer)
+
+
+def page_transfer(stores: OpenStores) -> PageTransfer:
+    """Return the way of pages from and to other hosts: out of any tier, and in through local files."""
+    pages = stores.pages
+    return PageTransfer(pages, pages.local if isinstance(pages, TieredPages) else None)
+
+
+def _sharing(stores: OpenStores) -> Callable[[Document, str], None] | None:
+    pages = stores.pages
+    if not isinstance(pages, TieredPages):
+        return None
+    return SharedManifests(ManifestObjects(pages.objects.store)).share
 
 
 def _policies(market: OpenMarket) -> Callable[[KnownDocument, str], ManifestPolicy]:

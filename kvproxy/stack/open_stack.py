@@ -86,6 +86,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
         misses = await life.enter_async_context(open_backends(config, engine.local))
         checks = make_checks(model.name, engine, documents)
+        files = make_exchange(config.documents, model, stores, engine, market, documents.publisher)
         explaining = await life.enter_async_context(
             open_explaining(config.explain, documents.composer, documents.library)
         )
@@ -111,11 +112,12 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             publisher=documents.publisher,
             verifier=checks.verifier,
             responses=stores.responses,
+            files=files,
             learned=learned,
-            files=make_exchange(config.documents, model, stores, engine, market, documents.publisher),
             start_background=lambda: background.start(
                 warm_up(misses, documents.publisher, engine.grammars, engine.local),
                 checks.auditor.run(),
+                files.importer.later.run(),
                 trim_memory(),
                 FULL_COLLECTIONS.run(),
                 book_storage_hours(market.hosting, documents.publisher.stored),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 
-from kvproxy.codecs.page_codec import PageCodec
 from kvproxy.store import page_file
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_record import VERSION, PageRecord, Torn
 from kvproxy.store.page_results import Loaded, Rejected
-from kvproxy.store.page_store import PageStore
+from kvproxy.store.stored_pages import StoredPages
 
 MOST_HEADER = 2**20
 """Bytes that the header before a page's frames may have."""
@@ -48,7 +47,7 @@ class TransferredPage:
 
 
 class PageTransfer:
-    """The pages of one store, on their way to other hosts and from them. All methods block; any thread.
+    """The pages of one host, on their way to other hosts and from them. All methods block; any thread.
 
     What travels is never encrypted: a seal is bound to the store's key. What is kept is packed as the store packs.
 
@@ -56,25 +55,25 @@ class PageTransfer:
         ``transfer.describe(stored_key(page.key, scope))``
     """
 
-    def __init__(self, store: PageStore, open_codec: Callable[[str], PageCodec | None] | None = None) -> None:
-        """``open_codec`` returns a codec that this store does not write with, to read pages of other hosts; None for
-        one that cannot be had here."""
-        self._store = store
-        self._open_codec = open_codec
+    def __init__(self, pages: StoredPages, staging: StoredPages | None = None) -> None:
+        """``pages``: of any tier. ``staging``: the one that pages which came from elsewhere wait in until they were
+        checked: local files alone, where ``pages`` writes to other machines too."""
+        self._pages = pages
+        self._staging = pages if staging is None else staging
 
     @property
     def fingerprint(self) -> str:
         """The fingerprint of the engine whose pages these are."""
-        return self._store.packing.fingerprint
+        return self._pages.packing.fingerprint
 
     def describe(self, key: bytes) -> StoredPage | None:
         """Return the digest and size of a stored page from its header alone; None where it is not there."""
-        record = self._store.record(key)
+        record = self._pages.record(key)
         return None if record is None else _described(record)
 
     def describe_outgoing(self, key: bytes) -> StoredPage | None:
         """Describe a page that travels as it is stored; None for one that does not, or is not there."""
-        record = self._store.record(key)
+        record = self._pages.record(key)
         return None if record is None or record.sealed else _described(record)
 
     def outgoing(self, key: bytes, parent: bytes, token_ids: Sequence[int]) -> TransferredPage | None:
@@ -83,15 +82,15 @@ class PageTransfer:
 
         Example: ``transfer.outgoing(stored_key(key, scope), parent_key, token_ids)``
         """
-        file = self._store.read_file(key)
+        file = self._pages.read_file(key)
         if file is not None:
             record = page_file.read_record(BytesIO(file))
             if isinstance(record, PageRecord) and not record.sealed:
                 return TransferredPage(_described(record), file)
-        loaded = self._store.get(key, parent, token_ids)
+        loaded = self._pages.get(key, parent, token_ids)
         if not isinstance(loaded, Loaded):
             return None
-        own = self._store.packing
+        own = self._pages.packing
         plain = PagePacking(own.fingerprint, own.form).pack(key, parent, token_ids, [loaded.payload])
         return TransferredPage(_described(plain.record), b"".join(plain.buffers))
 
@@ -113,16 +112,13 @@ class PageTransfer:
             return Rejected("it is encrypted, or in an older format")
         if record.digest != expected.digest:
             return Rejected("its digest is not the one in the manifest")
-        own = self._store.packing
+        own = self._pages.packing
         if fault := own.mismatch(record, expected.parent, expected.token_ids):
             return Rejected(fault)
-        codec = None if not record.codec else self._codec(record.codec)
-        if record.codec and codec is None:
-            return Rejected(f"it is compressed by {record.codec[:64]}, which this host cannot read")
-        read = PagePacking(own.fingerprint, own.form, codec).read(stream, record, None)
+        read = replace(own, seal=None).read(stream, record, None)
         if not isinstance(read, Loaded):
             return Rejected(read.reason)
-        self._store.put(key, expected.parent, expected.token_ids, read.payload, owner)
+        self._staging.put(key, expected.parent, expected.token_ids, read.payload, owner)
         return None
 
     def copy(
@@ -134,21 +130,13 @@ class PageTransfer:
 
         Example: ``transfer.copy(staged_key, stored_key(page.key, scope), parent_key, token_ids, owner)``
         """
-        if isinstance(self._store.get(key, parent, token_ids), Loaded):
+        if isinstance(self._pages.get(key, parent, token_ids), Loaded):
             return True
-        loaded = self._store.get(source, parent, token_ids)
+        loaded = self._pages.get(source, parent, token_ids)
         if not isinstance(loaded, Loaded):
             return False
-        self._store.put(key, parent, token_ids, loaded.payload, owner)
+        self._pages.put(key, parent, token_ids, loaded.payload, owner)
         return True
-
-    def _codec(self, name: str) -> PageCodec | None:
-        own = self._store.packing.codec
-        if own is not None and own.name == name:
-            return own
-        return (
-            None if self._open_codec is None or self._store.packing.form is None else self._open_codec(name)
-        )
 
 
 def _described(record: PageRecord) -> StoredPage:

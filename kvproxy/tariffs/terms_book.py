@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from bisect import bisect_right
+from bisect import bisect_right, insort
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -32,6 +32,9 @@ class TermsBook:
         self._seq = 0
         self._counted = 0
         self._chosen: dict[tuple[str, str], list[ChosenTerms]] = {}
+        self._beginnings: list[int] = []
+        """When choices began that were known before, ascending; replaced, never changed."""
+        self._discounted: frozenset[str] = frozenset()
         # All terms of the table: publishers share most of theirs, and each is a few hundred bytes.
         self._by_id: dict[str, DocumentTerms] = {FREE.id: FREE}
 
@@ -61,6 +64,15 @@ class TermsBook:
     def changes(self) -> int:
         """The number of choices that are known: another one after each change."""
         return self._seq
+
+    def begun(self, at_ms: int) -> int:
+        """Return a number that is another one once a choice has begun that was made for later."""
+        return bisect_right(self._beginnings, at_ms)
+
+    def discounted(self) -> frozenset[str]:
+        """Return the ids of the documents that some publisher has chosen terms for with a discount for text readers,
+        at any time."""
+        return self._discounted
 
     def known(self, terms_id: str) -> DocumentTerms | None:
         """Return terms that are in memory: all that were recorded, as of the last refresh."""
@@ -157,13 +169,21 @@ class TermsBook:
         )
         joined = select(*columns).join(TERMS, TERMS.c.id == DOCUMENT_TERMS.c.terms)
         with self._lock:
+            beginnings, discounted = list(self._beginnings), set(self._discounted)
             rows = db.execute(joined.where(DOCUMENT_TERMS.c.seq > self._seq).order_by(DOCUMENT_TERMS.c.seq))
-            now = now_in_ms()
+            now, last = now_in_ms(), self._seq
             for seq, publisher, document, begins, licence, terms_id, body in rows:
                 terms = self._by_id.get(terms_id) or DocumentTerms.from_json(json.loads(body))
                 self._by_id[terms_id] = terms
                 self._choose((publisher, document), ChosenTerms(begins, terms, licence), now)
-                self._seq = seq
+                if begins > now:
+                    insort(beginnings, begins)
+                if terms.text_readers == "discount":
+                    discounted.add(document)
+                last = seq
+            # The number comes last: whoever sees it sees all that it counts.
+            self._beginnings, self._discounted = beginnings, frozenset(discounted)
+            self._seq = last
 
     def _choose(self, key: tuple[str, str], choice: ChosenTerms, now: int) -> None:
         """Add one choice to a document's. A new list takes the place of the old one: lookups hold no lock."""

@@ -228,16 +228,17 @@ def test_a_store_in_use_is_looked_at(tmp_path: Path) -> None:
 
 def test_what_is_damaged_in_a_store_is_named(tmp_path: Path) -> None:
     stored(tmp_path)
-    flip(tmp_path / "documents.sqlite3", b"the rules")
+    flip(tmp_path / "kvproxy.sqlite3", b"the rules")
     flip(tmp_path / "pages" / page_name(PAGE), b"kvkv")
     flip(tmp_path / "responses" / "cache.db", b"an answer")
     flip(tmp_path / "prepared.sqlite3", b"SQLite format 3")
     before = contents(tmp_path)
     found = {f.check: f for f in store_findings(tmp_path)}
     assert (
-        found["documents"].level == "fail" and "rules@1: the text does not match" in found["documents"].what
+        found["documents"].level == "fail"
+        and "rules@1 is not served: the text does not match" in found["documents"].what
     )
-    assert found["pages"].level == "warn" and "the payload fails its checksum" in found["pages"].what
+    assert found["pages"].level == "warn" and "fails its checksum" in found["pages"].what
     assert found["responses"].level == "warn" and found["responses"].what == "response resp_1 is damaged"
     assert found["prepared texts"].level == "warn" and "not a database" in found["prepared texts"].what
     assert all(f.advice for f in found.values()) and contents(tmp_path) == before
@@ -248,9 +249,10 @@ def test_what_was_set_aside_is_named_until_it_is_removed(tmp_path: Path) -> None
     for index in ("pages", "responses"):
         (tmp_path / index / "cache.db").write_bytes(b"")
     assert [f.what for f in store_findings(tmp_path) if f.level == "warn"] == ["index: the file is empty"] * 2
-    flip(tmp_path / "documents.sqlite3", b"the rules")
-    with PageStore(tmp_path, max_size=2**24, fingerprint="f"), OwnRegistry(tmp_path):
+    flip(tmp_path / "kvproxy.sqlite3", b"the rules")
+    with PageStore(tmp_path, max_size=2**24, fingerprint="f"), OwnRegistry(tmp_path) as known:
         ResponseStore(tmp_path / "responses", ttl_s=60, max_size=2**20).close()
+        known.load()
     (finding,) = [f for f in store_findings(tmp_path) if f.level != "ok"]
     assert (finding.level, finding.check) == ("warn", "set aside") and "then remove" in finding.advice
     for folder in set_aside(tmp_path):

@@ -42,6 +42,8 @@ def test_columns_stand_below_their_heads() -> None:
     ("fields", "end"),
     [
         ({"outcome": "miss", "reason": "new-preamble", "document": "h@1"}, "h@1 new-preamble"),
+        ({"outcome": "miss", "reason": "no-document", "cause": "timestamp"}, "no-document (timestamp)"),
+        ({"outcome": "miss", "reason": "no-document", "cause": "no-document"}, "  no-document"),
         ({"outcome": "refused", "status": 404, "reason": "model_not_found"}, "404 model_not_found"),
     ],
 )

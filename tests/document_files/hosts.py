@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +19,15 @@ from kvproxy.backends.embedded.local_backend import EmbeddedBackend
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.document_files.document_export import DocumentExporter
 from kvproxy.document_files.document_import import DocumentImporter, Imported, ImportWish
-from kvproxy.document_files.file_sections import END, HEAD_BYTES, MAGIC, parse_head, section_head
+from kvproxy.document_files.file_sections import (
+    END,
+    HEAD_BYTES,
+    MAGIC,
+    MANIFEST,
+    PAGE,
+    parse_head,
+    section_head,
+)
 from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
@@ -28,11 +36,12 @@ from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel, from_module
-from kvproxy.manifests.manifest import ManifestEngine, ManifestPolicy
+from kvproxy.manifests.manifest import MANIFEST_TYP, ManifestEngine, ManifestPolicy
 from kvproxy.manifests.trusted_hosts import TrustedHost, TrustedHosts
 from kvproxy.manifests.version_manifests import ManifestIssuer
 from kvproxy.publish import Publisher
 from kvproxy.receipts.host_keys import HostKeys
+from kvproxy.store import page_record
 from kvproxy.store.page_store import PageStore
 from kvproxy.store.page_transfer import PageTransfer
 from tests.documents.models import TEXTS
@@ -188,3 +197,73 @@ def joined(parts: list[tuple[bytes, bytes]]) -> bytes:
     """A file of these sections, with a right digest at its end."""
     body = MAGIC + b"".join(section_head(tag, len(c)) + c for tag, c in parts if tag != END)
     return body + section_head(END, 32) + blake3(body).digest()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that a host has exported, and that host's keys."""
+
+    file: bytes
+    keys: HostKeys
+    jwks: Path
+
+    @property
+    def trusted(self) -> TrustedHost:
+        """The host as another one trusts it."""
+        return TrustedHost("a.example", self.jwks)
+
+    @property
+    def claims(self) -> dict[str, Any]:
+        """The claims of its manifest, to change."""
+        return self.keys.verify(sections(self.file)[0][1].decode(), MANIFEST_TYP)
+
+    def changed(self, claims: dict[str, Any], parts: list[tuple[bytes, bytes]] | None = None) -> bytes:
+        """The file with other claims, signed by the host itself, and other sections behind them."""
+        jws = self.keys.sign(claims, MANIFEST_TYP).encode()
+        return joined([(MANIFEST, jws), *(parts or sections(self.file)[1:])])
+
+
+def export_once(folder: Path, model: TileModel, texts: Path) -> Exported:
+    """Publish and export ``TEXT`` on a host that is gone then."""
+
+    async def run() -> Exported:
+        async with open_host(folder, "a.example", model, texts) as host:
+            file = await host.export(await host.publish())
+            host.trusting()
+            return Exported(file, host.keys, folder / "jwks.json")
+
+    return asyncio.run(run())
+
+
+def poisoned(exported: Exported, framing: int, index: int, *, frame: int = -1, change: int = 1) -> bytes:
+    """The file with one value of one page changed, every digest made right, signed by its own host.
+
+    ``frame``: the one that the last value is changed in, by an exclusive or of its upper byte, or its lowest bit.
+    """
+    claims, parts = exported.claims, sections(exported.file)
+    place = 2 + sum(len(f["pages"]) for f in claims["framings"][:framing]) + index
+    page = bytearray(parts[place][1])
+    length = page_record.header_length(bytes(page[:4096]))
+    assert isinstance(length, int)
+    record = page_record.decode(bytes(page[:length]))
+    assert isinstance(record, page_record.PageRecord)
+    start, digests = len(page) - record.payload_bytes, []
+    changed = frame % len(record.frames)
+    page[start + sum(record.frames[: changed + 1]) - (2 if change == 1 else 1)] ^= change
+    for size in record.frames:
+        digests.append(page_record.frame_digest(bytes(page[start : start + size])))
+        start += size
+    record = replace(record, digests=tuple(digests))
+    page[: len(page) - record.payload_bytes] = page_record.encode(record)
+    claims["framings"][framing]["pages"][index]["digest"] = record.digest.hex()
+    parts[place] = (PAGE, bytes(page))
+    return exported.changed(claims, parts[1:])
+
+
+def nothing_is_left(host: Host) -> None:
+    """No version, no page on disk or in memory, and no row."""
+    assert len(host.library) == 0
+    assert host.store.usage().pages == 0
+    assert host.registry.load() == []
+    occupancy = host.local.occupancy()
+    assert (occupancy.nodes, occupancy.held) == (0, 0)

@@ -14,7 +14,7 @@ from kvproxy.database.database import Database
 from kvproxy.database.metadata import METADATA
 from kvproxy.documents.library.library import Library
 from kvproxy.errors import DocumentNotFound, PermissionDenied
-from kvproxy.granting.market_rights import PERIOD_MS, MarketRights, now_in_ms
+from kvproxy.granting.market_rights import MarketRights, now_in_ms
 from kvproxy.tariffs import DocumentTerms
 from kvproxy.tariffs.recorded_tariffs import Tariffs
 from kvproxy.tariffs.terms_book import TermsBook
@@ -114,9 +114,15 @@ def test_text_senders_are_served_by_the_publishers_own_choice(shop: Shop) -> Non
 def test_terms_for_a_later_moment_count_from_then_on(shop: Shop) -> None:
     carol = shop.callers["carol"]
     assert front(shop.library, TEXT, carol) is None
-    before = shop.rights.generation
-    shop.late_ms = PERIOD_MS
-    assert shop.rights.generation != before
+    later = shop.now_ms() + 600_000
+    shop.terms.set_terms("manual", "acme", DocumentTerms(text_readers="discount"), later)
+    before = shop.rights.policies
+    assert front(shop.library, TEXT, carol) is None and shop.rights.policies == before
+    shop.late_ms = 600_001
+    assert shop.rights.policies != before
+    assert front(shop.library, TEXT, carol) == "manual@1"
+    shop.terms.set_terms("manual", "acme", DocumentTerms(text_readers="full_price"), later + 600_000)
+    shop.late_ms = 1_200_001
     shop.terms.set_terms("manual", "bob", DocumentTerms())
     assert front(shop.library, TEXT, carol) is None, "terms of another publisher change nothing"
 

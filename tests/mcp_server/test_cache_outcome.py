@@ -16,6 +16,11 @@ from kvproxy.wire.answers.cache_status import BYPASS, PENDING, sf_string
         ('kvproxy; hit; detail="tokens=9"', 9, CacheOutcome("hit")),
         ('kvproxy; fwd=miss; collapsed; key="h@1"; detail="tokens=9"', 9, CacheOutcome("shared", "h@1")),
         (
+            'kvproxy; fwd=miss; detail="no-document; moved=h@1; cause=tools-order"',
+            0,
+            CacheOutcome("miss", None, "no-document", "tools-order"),
+        ),
+        (
             'kvproxy; fwd=miss; key="h@1"; detail="new-preamble"',
             0,
             CacheOutcome("miss", "h@1", "new-preamble"),

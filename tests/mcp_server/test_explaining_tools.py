@@ -34,6 +34,7 @@ async def test_a_hit_is_explained(proxy: FakeProxy) -> None:
     assert told["did"] == [
         "read the newest 0 requests of this API key",
         "looked up doc",
+        "asked for the first difference: Invalid URL.",
         "sent the prompt to fake with max_tokens=1 and read usage and Cache-Status; what was not cached is now",
     ]
     assert proxy.asked[0]["max_tokens"] == 1
@@ -61,6 +62,38 @@ async def test_a_miss_is_explained_with_the_newest_ones(proxy: FakeProxy) -> Non
     assert 55 < newest["seconds_ago"] < 120
     assert (newest["client"], newest["endpoint"]) == ("codex/1", "/v1/responses")
     assert "never stood behind this system prompt" in newest["meaning"]
+
+
+async def test_the_first_difference_is_told(proxy: FakeProxy) -> None:
+    proxy.requests = [entry("miss", "no-document", cause="uuid")]
+    shown = {"where": "messages[0]", "character": 9, "counted_from": "message", "token": None}
+    proxy.explanation = {
+        "cause": "timestamp",
+        "do": "move it",
+        "compared": {"kind": "request", "id": "chatcmpl-1", "at": 1.0, "common_tokens": 9},
+        "difference": {**shown, "before": "Today is ", "sent": "Nov 30", "other": "Nov 29"},
+    }
+    async with connected(proxy.url) as client:
+        told = await call(client, "explain", question="Today is Nov 30")
+    assert told["difference"] == {
+        "cause": "timestamp",
+        "compared_with": "chatcmpl-1",
+        "where": "messages[0]",
+        "before": "Today is ",
+        "sent": "Nov 30",
+        "other": "Nov 29",
+        "do": "move it",
+    }
+    assert proxy.explained == [
+        {"model": "fake", "messages": [{"role": "user", "content": "Today is Nov 30"}]}
+    ]
+    assert (
+        told["recent_misses"][0]["cause"],
+        "a random id differs" in told["recent_misses"][0]["meaning"],
+    ) == (
+        "uuid",
+        True,
+    )
 
 
 async def test_nothing_is_computed_if_so_wished(proxy: FakeProxy) -> None:

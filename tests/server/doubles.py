@@ -26,7 +26,7 @@ from kvproxy.core import (
     TextRequest,
     Visibility,
 )
-from kvproxy.documents.library.document import checked_etag
+from kvproxy.documents.library.document import Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
@@ -141,6 +141,7 @@ class DictPublisher(Publisher):
         progress: Callable[[int, int], None] | None = None,
         *,
         pinned: bool | None = None,
+        origin: Origin = "published",
         arrival: Arrival | None = None,
         source: ManifestSource | None = None,
     ) -> Published:

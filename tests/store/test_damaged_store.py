@@ -19,6 +19,7 @@ from kvproxy.documents.library.document import Document, FramedPrefix, Tokenized
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.registry.registry_entry import KeptFraming
+from kvproxy.errors import SetupError
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_results import Loaded
 from kvproxy.store.page_store import PageStore
@@ -174,8 +175,14 @@ async def test_nothing_wrong_is_read_from_a_damaged_store(
             (folder / name).write_bytes(damaged)
             found = list(store_findings(folder)) if number % 8 == 0 else []
             caplog.clear()
-            with ExitStack() as life:
-                held = await read(Opened(folder, life))
+            try:
+                with ExitStack() as life:
+                    held = await read(Opened(folder, life))
+            except SetupError as e:  # damage beside the documents is not guessed: the start ends, and says so
+                assert name.startswith("kvproxy.sqlite3") and "backup" in e.message, (name, number)
+                shutil.rmtree(folder)
+                noticed += 1
+                continue
             lines = [r for r in caplog.records if r.levelno >= logging.WARNING]
             where = (name, number, held, [r.getMessage() for r in lines])
             assert all(r.exc_info is None and "\n" not in r.getMessage() for r in lines), where
@@ -183,9 +190,9 @@ async def test_nothing_wrong_is_read_from_a_damaged_store(
             silent = name.endswith("-wal") and damage is cuts
             assert held == ALL or lines or silent or held.texts < ALL.texts, where
             assert not held.deleted or silent or name.endswith("-wal"), where
-            only = {"documents.sqlite3": "documents", "pages": "pages", "responses": "responses"}
+            only = {"kvproxy.sqlite3": "documents", "pages": "pages", "responses": "responses"}
             for part, field in only.items():
-                if not name.startswith(part) and not (part == "pages" and name.startswith("documents")):
+                if not name.startswith(part) and not (part == "pages" and name.startswith("kvproxy")):
                     assert getattr(held, field) == getattr(ALL, field), where
             assert found == [] or all("\n" not in f.what for f in found)
             if number % 4 == 1:

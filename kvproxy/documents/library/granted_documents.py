@@ -4,25 +4,27 @@ A lookup's time depends on the texts that its index holds. So a caller's own ind
 has a grant for, and one more index, for everybody, those whose publisher lets text senders use the kept pages. The text
 of any other document is in no index that is consulted for this caller: neither result nor time tell of it. One index
 for all, with a check of each match, was rejected: comparing a long text with a key takes time that can be measured.
+
+An index is brought up to date when it is next asked, by the reader's own grants: neither the number of documents nor
+other readers' grants cost it more than the documents that changed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from kvproxy.core import Caller, DocumentRef
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument
+from kvproxy.documents.library.reader_texts import ReaderTexts, Texts
 from kvproxy.documents.library.reading_rights import ALLOWED, ReadingRights, Right
-from kvproxy.documents.library.text_prefixes import Nearest, TextPrefixes
+from kvproxy.documents.library.text_prefixes import Nearest
 
 Reader = tuple[str, str, str | None]
-Texts = TextPrefixes[DocumentMatch]
 
 READERS = 1024
 """Readers whose index is kept; the one that asked longest ago goes first."""
@@ -44,32 +46,44 @@ _Indexed = Reader | Ended | str | None
 class GrantedDocuments:
     """Granted documents by reference, and by the start of their text for the callers who may find them.
 
-    Changed on the event loop only, read in any thread. Indexes are made when they are first asked for, and anew when
-    documents or rights have changed.
+    Changed on the event loop only, read in any thread. Indexes are made when they are first asked for.
     """
 
     def __init__(self, rights: ReadingRights) -> None:
         self._rights = rights
         self._known: dict[DocumentRef, KnownDocument] = {}
+        self._by_id: dict[str, dict[DocumentRef, KnownDocument]] = {}
+        self._by_owner: dict[str, dict[DocumentRef, KnownDocument]] = {}
+        """By publisher's scope."""
         self._changes = 0
-        self._made: OrderedDict[_Indexed, tuple[tuple[int, Hashable], Texts]] = OrderedDict()
-        """By reader, owner, or None for everybody: the state that the index was made in, and the index."""
+        self._made: OrderedDict[_Indexed, ReaderTexts] = OrderedDict()
+        """By reader, owner, or None for everybody."""
         self._lock = threading.Lock()
 
     def put(self, known: KnownDocument) -> None:
         """Add a version, in the place of the same version if it is there."""
-        self._known[known.document.ref] = known
+        document = known.document
+        self.take(document.ref)
+        self._known[document.ref] = known
+        for group, name in ((self._by_id, document.id), (self._by_owner, document.owner_scope)):
+            group.setdefault(name, {})[document.ref] = known
         self._changes += 1
 
     def take(self, ref: DocumentRef) -> bool:
         """Remove a version, and return whether it was there."""
-        there = self._known.pop(ref, None) is not None
-        self._changes += there
-        return there
+        known = self._known.pop(ref, None)
+        if known is None:
+            return False
+        for group, name in ((self._by_id, ref.id), (self._by_owner, known.document.owner_scope)):
+            del group[name][ref]
+            if not group[name]:
+                del group[name]
+        self._changes += 1
+        return True
 
     def ids(self, caller: Caller) -> set[str]:
         """Return the ids with a version that ``caller`` may read."""
-        documents = [known.document for known in tuple(self._known.values())]
+        documents = [known.document for known in self._told_of(caller)]
         return {document.id for document in documents if self.right(document, caller).allowed}
 
     def right(self, document: Document, caller: Caller) -> Right:
@@ -94,24 +108,44 @@ class GrantedDocuments:
         Whoever reads by a grant has not got the text: the length of a common beginning would give it away, a character
         at a time.
         """
-        own = self._index(caller.scope, lambda document: document.owner_scope == caller.scope)
-        return own.nearest(text)
+        return self._index(caller.scope, self._rights.generation, lambda: self._published(caller)).nearest(
+            text
+        )
 
     def find_ended(self, text: str, caller: Caller) -> DocumentMatch | None:
         """Return the longest document that ``text`` starts with and that ``caller`` had a grant for, which has ended or
         is used up. None for one that the caller never had a grant for."""
-        known = self._index(
-            Ended(caller.name, caller.scope, caller.key), partial(self._told_of, caller=caller)
-        )
+        reader = Ended(caller.name, caller.scope, caller.key)
+        # A grant may end without a change of the state, so documents that are granted now lie in this index too.
+        known = self._index(reader, self._rights.generation, lambda: self._told_of(caller))
         for matches in known.starting(text):
             for match in matches:
                 if self._ended(match.known.document, caller):
                     return match
         return None
 
-    def _told_of(self, document: Document, caller: Caller) -> bool:
-        # A grant may end without a change of the index's state, so documents that are granted now lie in it too.
-        return self.right(document, caller).allowed or self._rights.refusal(document, caller) is not None
+    def _published(self, caller: Caller) -> list[KnownDocument]:
+        """Return the caller's own documents. Copied in one step: the event loop may change them meanwhile."""
+        return list(self._by_owner.get(caller.scope, {}).values())
+
+    def _told_of(self, caller: Caller) -> list[KnownDocument]:
+        """Return the documents that the caller published, or has or had a grant for."""
+        named = [k for id in self._rights.granted_ids(caller) for k in list(self._by_id.get(id, {}).values())]
+        granted = [
+            known
+            for known in named
+            if self.right(known.document, caller).allowed
+            or self._rights.refusal(known.document, caller) is not None
+        ]
+        return [*self._published(caller), *granted]
+
+    def _readable(self, caller: Caller) -> list[KnownDocument]:
+        return [known for known in self._told_of(caller) if self.right(known.document, caller).allowed]
+
+    def _opened(self) -> list[KnownDocument]:
+        """Return the documents whose publisher lets text senders use the kept pages."""
+        named = [k for id in self._rights.opened_ids() for k in list(self._by_id.get(id, {}).values())]
+        return [known for known in named if self._rights.serves_texts(known.document)]
 
     def _ended(self, document: Document, caller: Caller) -> bool:
         return (
@@ -122,11 +156,11 @@ class GrantedDocuments:
 
     def _consulted(self, caller: Caller) -> tuple[Texts, Texts]:
         """Return the index for everybody, and the caller's own."""
-        return self._index(None, self._rights.serves_texts), self._own(caller)
-
-    def _own(self, caller: Caller) -> Texts:
-        reader = (caller.name, caller.scope, caller.key)
-        return self._index(reader, lambda document: self.right(document, caller).allowed)
+        rights, reader = self._rights, (caller.name, caller.scope, caller.key)
+        return (
+            self._index(None, rights.policies, self._opened),
+            self._index(reader, rights.generation, lambda: self._readable(caller)),
+        )
 
     def _usable(self, match: DocumentMatch, caller: Caller) -> DocumentMatch | None:
         """Return the match with the caller's grant; None where neither a grant nor the publisher's policy lets the
@@ -136,30 +170,16 @@ class GrantedDocuments:
             return replace(match, grant=right.grant)
         return match if self._rights.serves_texts(match.known.document) else None
 
-    def _index(self, reader: _Indexed, accepts: Callable[[Document], bool]) -> Texts:
-        state = (self._changes, self._rights.generation)
+    def _index(
+        self, reader: _Indexed, rights: Hashable, documents: Callable[[], Iterable[KnownDocument]]
+    ) -> Texts:
+        """Return an index of ``documents``, which are asked for where anything has changed; ``rights``: their state."""
+        state = (self._changes, rights)
         with self._lock:
-            made = self._made.get(reader)
-            if made is not None and made[0] == state:
-                self._made.move_to_end(reader)
-                return made[1]
-        index = self._new_index(accepts)
-        with self._lock:
-            self._made[reader] = (state, index)
+            index = self._made.get(reader)
+            if index is None:
+                index = self._made[reader] = ReaderTexts()
+                while len(self._made) > READERS:
+                    self._made.popitem(last=False)
             self._made.move_to_end(reader)
-            while len(self._made) > READERS:
-                self._made.popitem(last=False)
-        return index
-
-    def _new_index(self, accepts: Callable[[Document], bool]) -> Texts:
-        found: dict[str, list[DocumentMatch]] = {}
-        for known in tuple(
-            self._known.values()
-        ):  # copied in one step: another thread may be the event loop's
-            if accepts(known.document):
-                for match in known.matches:
-                    found.setdefault(match.tokenized.core, []).append(match)
-        index: Texts = TextPrefixes()
-        for core, matches in found.items():
-            index.put(core, tuple(sorted(matches, key=lambda match: match.rank)))
-        return index
+        return index.of(documents, state)

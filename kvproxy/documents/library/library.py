@@ -8,6 +8,7 @@ from itertools import groupby
 from kvproxy.core import GRANTED, PUBLIC, Caller, DocumentRef
 from kvproxy.documents.library.granted_documents import GrantedDocuments
 from kvproxy.documents.library.known_document import DocumentMatch, KnownDocument, NearestText
+from kvproxy.documents.library.reader_texts import add_matches
 from kvproxy.documents.library.reading_rights import OwnersOnly, ReadingRights
 from kvproxy.documents.library.text_prefixes import TextPrefixes
 from kvproxy.errors import DocumentNotFound, PermissionDenied
@@ -58,9 +59,7 @@ class Library:
             self._granted.put(known)
             return
         texts = self._texts.setdefault(_seen_by(known), TextPrefixes())
-        for match in known.matches:
-            core = match.tokenized.core
-            texts.put(core, tuple(sorted((*_others(texts.get(core), ref), match), key=lambda m: m.rank)))
+        add_matches(texts, known)
         if before is not None:
             self._quarantined -= before.quarantined is not None
             kept = (

@@ -5,7 +5,7 @@ The market answers from memory; without one, ``OwnersOnly`` does.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,8 +31,18 @@ class ReadingRights(Protocol):
 
     @property
     def generation(self) -> Hashable:
-        """A value that changes whenever a caller may have gained a right, or a document another policy. Rights that
-        end need no change of it: each match is asked for anew."""
+        """A value that changes whenever a caller may have gained a right. Rights that end need no change of it: each
+        match is asked for anew."""
+
+    @property
+    def policies(self) -> Hashable:
+        """A value that changes whenever a document may have another policy."""
+
+    def granted_ids(self, caller: Caller) -> Collection[str]:
+        """Return the ids of all documents that ``caller`` has or had a grant for, of any publisher."""
+
+    def opened_ids(self) -> Collection[str]:
+        """Return the ids of all documents for which ``serves_texts`` may hold."""
 
     def right(self, document: Document, caller: Caller) -> Right:
         """Return whether ``caller``, who is not its publisher, may read this granted document."""
@@ -53,6 +63,15 @@ class OwnersOnly:
     """Rights of a proxy without a market: a granted document is its publisher's alone."""
 
     generation = 0
+    policies = 0
+
+    def granted_ids(self, caller: Caller) -> Collection[str]:
+        """Return none."""
+        return ()
+
+    def opened_ids(self) -> Collection[str]:
+        """Return none."""
+        return ()
 
     def right(self, document: Document, caller: Caller) -> Right:
         """Refuse, as for a document that does not exist."""

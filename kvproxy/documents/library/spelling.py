@@ -8,13 +8,17 @@ unless it has a byte order mark, a carriage return or white space at its front. 
 every text) was rejected: it would double the price of every document for a few readers. White space at the end makes
 no spelling: a prefix ends before it.
 
-Not covered are changes of the text itself: Unicode normal forms (tokenizers that normalise make them the same
-anyway), tabs, white space at the ends of lines, and typographic quotes.
+Unicode's normal forms are spellings for tokenizers that normalise text to NFC, as macOS's file names and text in Hangul
+reach them: the tokens are the same, and so the pages are. For all other tokenizers another form is another text, with
+other tokens.
+
+Not covered are changes of the text itself: tabs, white space at the ends of lines, and typographic quotes.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,7 +29,9 @@ MARK = "\ufeff"
 """The byte order mark. White space to JavaScript, a letter to Python."""
 
 MOST = 6
-"""The most spellings of one text."""
+"""The most spellings of one text, its normal forms not counted."""
+
+NORMAL_FORMS = ("nfc", "nfd")
 
 _CARRIAGE_RETURN = re.compile("\r\n?")
 
@@ -47,6 +53,20 @@ def spellings(text: str) -> tuple[Spelling, ...]:
         if spelled.strip():
             found.setdefault(spelled.rstrip(), Spelling(name, spelled))
     return tuple(found.values())
+
+
+def normal_forms(text: str) -> tuple[Spelling, ...]:
+    """Return ``text`` in Unicode's composed and decomposed form, as far as these are other texts: ``nfc``, ``nfd``.
+
+    They have the tokens of ``text`` where the tokenizer normalises to NFC, and nowhere else.
+    """
+    if text.isascii():
+        return ()
+    forms = (
+        Spelling("nfc", unicodedata.normalize("NFC", text)),
+        Spelling("nfd", unicodedata.normalize("NFD", text)),
+    )
+    return tuple(form for form in forms if form.text != text)
 
 
 def strip_front(text: str) -> str:

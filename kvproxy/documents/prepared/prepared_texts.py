@@ -22,7 +22,7 @@ from typing import Any
 from kvproxy.core import DocumentRef
 from kvproxy.documents.library.document import Document, FramedPrefix, JoinPoint, TokenizedDocument, etag_of
 from kvproxy.documents.library.known_document import SpelledText
-from kvproxy.documents.library.spelling import spellings
+from kvproxy.documents.library.spelling import normal_forms, spellings
 from kvproxy.documents.prepared.preparation import Prepared
 from kvproxy.store.sqlite.sqlite_read_only import read_only
 
@@ -69,6 +69,7 @@ class PreparedTexts:
         self._path = path
         self._recipe = recipe
         self._db: sqlite3.Connection | None = None
+        self._ids = _SharedIds()
         try:
             self._db = _opened(path)
         except (OSError, sqlite3.Error) as e:
@@ -87,7 +88,7 @@ class PreparedTexts:
         rows = self._run(
             lambda db: db.execute(sql, (document.ref.name, document.version, self._recipe)).fetchall()
         )
-        return _decoded(rows[0][4], document.text) if rows and _whole(rows[0]) else None
+        return _decoded(rows[0][4], document.text, self._ids) if rows and _whole(rows[0]) else None
 
     def put(self, document: Document, prepared: Prepared) -> None:
         """Store the tokens of a version."""
@@ -204,7 +205,22 @@ def _encoded(prepared: Prepared) -> bytes:
     return json.dumps(head).encode() + b"\n" + tokens.tobytes()
 
 
-def _decoded(data: bytes, text: str) -> Prepared | None:
+class _SharedIds:
+    """Token ids as one object each for all texts: else every token of every document would be 32 bytes more, and
+    comparing two texts would look at all of them. Safe in any thread: it only grows."""
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+
+    def of(self, tokens: array[int]) -> tuple[int, ...]:
+        """Return these ids. The largest is a tokenizer's, some hundred thousand at most."""
+        most = max(tokens, default=0)
+        if most >= len(self._ids):
+            self._ids = [*self._ids, *range(len(self._ids), most + 1)]
+        return tuple(map(self._ids.__getitem__, tokens))
+
+
+def _decoded(data: bytes, text: str, shared: _SharedIds) -> Prepared | None:
     """Decode a row; None when it was made for another text."""
     line, _, rest = data.partition(b"\n")
     head, tokens, at = json.loads(line), array("I"), 0
@@ -213,9 +229,10 @@ def _decoded(data: bytes, text: str) -> Prepared | None:
     def take(count: int) -> tuple[int, ...]:
         nonlocal at
         at += count
-        return tuple(tokens[at - count : at])
+        return shared.of(tokens[at - count : at])
 
-    texts = {spelling.name: spelling.text for spelling in spellings(text)[1:]} if head["others"] else {}
+    others = (*spellings(text)[1:], *normal_forms(text)) if head["others"] else ()
+    texts = {spelling.name: spelling.text for spelling in others}
     cores = {etag_of(core): core for core in (text.strip(), *(spelled.strip() for spelled in texts.values()))}
     tokenized: dict[str, TokenizedDocument] = {}
     for key, entries, lead, cut, cut_token, count in head["tokenized"]:
@@ -226,9 +243,9 @@ def _decoded(data: bytes, text: str) -> Prepared | None:
     prefixes = tuple(
         FramedPrefix(framing, take(count), spelling) for framing, spelling, count in head["prefixes"]
     )
-    others = tuple(
+    spelled = tuple(
         SpelledText(name, texts[name], tokenized[key]) for name, key in head["others"] if name in texts
     )
-    if len(others) != len(head["others"]):
+    if len(spelled) != len(head["others"]):
         return None
-    return Prepared(next(iter(tokenized.values())), prefixes, others)
+    return Prepared(next(iter(tokenized.values())), prefixes, spelled)

@@ -11,7 +11,7 @@ from kvproxy.core.common_prefix import common_prefix
 from kvproxy.documents.library.document import FramedPrefix, Framing, TokenizedDocument
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.library.spelling import PUBLISHED
-from kvproxy.documents.prompts.front_placement import FrontPlacement, place_at_front
+from kvproxy.documents.prompts.front_placement import placed_as_asked
 from kvproxy.documents.prompts.history import History
 from kvproxy.documents.prompts.message_contents import Contents
 from kvproxy.documents.prompts.model_format import model_format
@@ -27,7 +27,7 @@ from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.prompts.text_prompt import TextPrompts
 from kvproxy.documents.prompts.think_state import reasoning_state
 from kvproxy.documents.prompts.tool_texts import RenderedTools, ToolTexts
-from kvproxy.documents.prompts.usable_framings import framed_messages, takes_framing, usable_framings
+from kvproxy.documents.prompts.usable_framings import framed_messages, usable_framings
 from kvproxy.documents.tokens.encoding_budget import ON_LOOP, EncodingBudget, NeedsThread
 from kvproxy.documents.tokens.escape import RESERVED, Escape, check_unicode
 from kvproxy.documents.tokens.token_join import TokenJoiner
@@ -81,6 +81,11 @@ class Composer:
         framings = " ".join(framing.name for framing in self.framings)
         return f"{self._tokenizer.digest} {self._template.digest} {framings}"
 
+    @property
+    def joins_normalized(self) -> bool:
+        """True when a text's NFC and NFD forms have the same tokens, and these are kept."""
+        return self._tokenizer.normalizes and self._tokenizer.join_supported
+
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a document's text alone, without surrounding white space. Safe in any thread."""
         return self._tokenizer.encode_text(text.strip())
@@ -123,7 +128,9 @@ class Composer:
         the client gave them. A text prompt becomes a user's message. Raises DocumentNotFound and InvalidRequest.
         """
         if isinstance(request, ChatRequest):
-            return plain_call(self._placed(request, caller).request, self.library, caller)
+            return plain_call(
+                placed_as_asked(request, self.library, caller, self.format).request, self.library, caller
+            )
         text = request.prompt if isinstance(request.prompt, str) else self.decode(request.prompt)
         asked = {} if request.response_format is None else format_fields(request.response_format)
         return {"messages": [{"role": "user", "content": text}], **asked}
@@ -143,7 +150,7 @@ class Composer:
         budget = budget or EncodingBudget()
         if isinstance(request, TextRequest):
             return self._compose_text(request, caller, budget)
-        placement = self._placed(request, caller)
+        placement = placed_as_asked(request, self.library, caller, self.format)
         request = placement.request
         shown = shown_roles(request.messages, self.format.roles)
         self._expect(request, shown, caller, budget)
@@ -170,13 +177,6 @@ class Composer:
             known=found.known,
             moved=placement.moved,
         )
-
-    def _placed(self, request: ChatRequest, caller: Caller) -> FrontPlacement:
-        """Return the request as it is rendered: with its documents at the front, where the client asked for that and
-        the template takes them there."""
-        if request.placement == "keep" or not takes_framing(Framing("system"), self.format):
-            return FrontPlacement(request)
-        return place_at_front(request, self.library, caller)
 
     def _listed_tools(self, tools: Sequence[Tool], scope: str | None) -> RenderedTools | None:
         listed = [tool for tool in tools if not tool.found]

@@ -17,8 +17,11 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from kvproxy.core import PAGE_TOKENS, Caller, ChatRequest, DocumentPart, DocumentRef, Message, Part, TextPart
+from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.known_document import DocumentMatch
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.prompts.model_format import ModelFormat
+from kvproxy.documents.prompts.usable_framings import takes_framing
 
 MOST_PLACES = 20_000
 """Places of one request that are looked at: the cost of a text that resembles a document everywhere is bounded."""
@@ -68,6 +71,20 @@ class _CutPart:
             for piece in self.pieces
         ]
         return TextPart("".join(texts), mark=self.part.mark)
+
+
+def placed_as_asked(
+    request: ChatRequest, library: Library, caller: Caller, format: ModelFormat
+) -> FrontPlacement:
+    """Return the request as it is rendered: with its documents at the front, where the client asked for that and the
+    template takes them there. Raises as ``place_at_front`` does.
+
+    Example:
+        ``request = placed_as_asked(request, library, caller, composer.format).request``
+    """
+    if request.placement == "keep" or not takes_framing(Framing("system"), format):
+        return FrontPlacement(request)
+    return place_at_front(request, library, caller)
 
 
 def place_at_front(request: ChatRequest, library: Library, caller: Caller) -> FrontPlacement:

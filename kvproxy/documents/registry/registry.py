@@ -278,7 +278,8 @@ def registry_faults(db: Connection) -> list[str]:
     Raises sqlalchemy's DBAPIError where the database itself is damaged.
     """
     found = read_verified(db)
-    faults = [str(lost) for lost in (*found.lost, *check_number(db), *lost_marks(db))]
+    lost = (*found.lost, *check_number(db), *lost_marks(db))
+    faults = list(dict.fromkeys(map(str, lost)))
     for entry in found.entries:
         for framing in entry.framings:
             kept = framing.kept

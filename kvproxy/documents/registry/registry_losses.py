@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,17 +40,32 @@ def set_rows_aside(folder: Path, lost: Sequence[LostRow]) -> Path:
     Example:
         ``aside = set_rows_aside(store, [LostRow(DOCUMENTS, row, DAMAGED)])``
     """
-    aside = folder / f"documents.damaged-{time.time_ns()}"
-    aside.mkdir(mode=0o700)
     lines = sorted({str(row) for row in lost})
+    aside = file_set_aside(folder / "documents", lines)
     with (aside / _ROWS).open("w", encoding="utf-8") as file:
         file.writelines(f"{json.dumps(_plain(row))}\n" for row in lost)
-    (aside / REPORT).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (aside / _ROWS).chmod(0o600)
     logger.error("document registry: %d damaged rows are lost; set aside in %s", len(lost), aside)
     for line in lines:
         logger.error("document registry: %s", line)
     return aside
+
+
+def file_set_aside(path: Path, report: Sequence[str]) -> Path:
+    """Make the folder beside ``path`` that is to hold what was damaged, with its report. Raises OSError.
+
+    Example:
+        ``aside = file_set_aside(store / "kvproxy.sqlite3", ["the file is empty"])``
+    """
+    aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+    aside.mkdir(mode=0o700)
+    (aside / REPORT).write_text("".join(f"{line}\n" for line in report), encoding="utf-8")
+    return aside
+
+
+def set_aside_in(folder: Path) -> list[Path]:
+    """Return the folders of what was set aside in a store."""
+    return [aside for pattern in PATTERNS for aside in sorted(folder.glob(pattern))]
 
 
 def damage_reports(folder: Path) -> list[str]:
@@ -60,18 +75,13 @@ def damage_reports(folder: Path) -> list[str]:
     need them.
     """
     lines = []
-    for aside in _set_aside(folder):
+    for aside in set_aside_in(folder):
         try:
             report = (aside / REPORT).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError):
             report = ["its report cannot be read"]
         lines += [f"{aside.name}: {line}" for line in report]
     return lines
-
-
-def _set_aside(folder: Path) -> Iterator[Path]:
-    for pattern in PATTERNS:
-        yield from sorted(folder.glob(pattern))
 
 
 def _plain(lost: LostRow) -> dict[str, object]:

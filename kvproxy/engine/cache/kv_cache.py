@@ -89,15 +89,15 @@ class KVCache:
 
         The last prompt token is never taken from the cache: its logits give the first new token. The match is empty
         where retaining it would break a reservation: those pages are as good as evicted. So are pages on disk that are
-        dearer to load than to compute. ``known``: a published prefix
-        that the prompt begins with, whose page keys are not computed again.
+        dearer to load than to compute. ``known``: a published prefix that the prompt begins with, whose page keys are
+        not computed again.
 
         Example: ``with cache.retain_match(token_ids, ("public", "tenant:a")) as match: ...``
         """
         limit = len(token_ids) - 1
         keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
-            found = self.index.match(token_ids, scopes, limit, keys)
+            found = self.index.match(token_ids, scopes, limit, keys, known)
             found = self._worth_taking(found, 0)
             if not self._ledger.retain(found.nodes):
                 found = PrefixMatch((), 0)
@@ -172,7 +172,7 @@ class KVCache:
         """
         keys = self.index.keys(token_ids, scopes, limit, known)
         with self._lock:
-            return self._worth_taking(self.index.match(token_ids, scopes, limit, keys), least)
+            return self._worth_taking(self.index.match(token_ids, scopes, limit, keys, known), least)
 
     def _worth_taking(self, found: PrefixMatch, least: int) -> PrefixMatch:
         if all(node.page is not None for node in found.nodes):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix
+from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix, PageKeys
 from kvproxy.engine.cache.page_key import page_key
 from kvproxy.engine.cache.siblings import Siblings
 
@@ -65,6 +65,8 @@ class Node:
     """The policy's tick at the last use."""
     base: float = 0.0
     """The policy's clock at the last use or release."""
+    confirmed: PageKeys | None = None
+    """The keys of the published prefix whose tokens here were compared with this node's last, and equal."""
     held: bool = False
     """True while a session holds it: it gives way after all that are not held."""
 
@@ -138,17 +140,23 @@ class PrefixIndex:
         return list(known.keys.of(self.root, chain))
 
     def match(
-        self, token_ids: Sequence[int], scopes: Sequence[str], limit: int, keys: Sequence[bytes] | None = None
+        self,
+        token_ids: Sequence[int],
+        scopes: Sequence[str],
+        limit: int,
+        keys: Sequence[bytes] | None = None,
+        known: KnownPrefix | None = None,
     ) -> PrefixMatch:
         """Return the longest prefix of ``token_ids[:limit]`` that ``scopes`` may read, to the token.
 
-        ``keys``: those of :meth:`keys`, where they were computed already.
+        ``keys``: those of :meth:`keys`, where they were computed already. ``known``: what the tokens begin with; a page
+        that was found equal to its tokens once is not compared again.
 
         Example: ``index.match(token_ids, ("public",), limit=len(token_ids) - 1)``
         """
-        keys = self.keys(token_ids, scopes, limit) if keys is None else keys
-        nodes: list[Node] = []
-        key, done = self.root, 0
+        keys = self.keys(token_ids, scopes, limit, known) if keys is None else keys
+        nodes = [] if known is None else self._known_nodes(token_ids, scopes, keys, known)
+        key, done = (nodes[-1].key if nodes else self.root), len(nodes) * PAGE_TOKENS
         while done < limit:
             want = tuple(token_ids[done : done + PAGE_TOKENS])
             before = nodes[-1] if nodes else None
@@ -162,6 +170,29 @@ class PrefixIndex:
             nodes.append(node)
             key, done = node.key, done + PAGE_TOKENS
         return PrefixMatch(tuple(nodes), done)
+
+    def _known_nodes(
+        self, token_ids: Sequence[int], scopes: Sequence[str], keys: Sequence[bytes], known: KnownPrefix
+    ) -> list[Node]:
+        """Return the nodes of the leading full pages of a published prefix.
+
+        Token ids of neither side ever change, so a comparison holds for as long as the two are there.
+        """
+        nodes: list[Node] = []
+        full, above = self._full, None
+        for start, key in zip(range(0, known.tokens - PAGE_TOKENS + 1, PAGE_TOKENS), keys, strict=False):
+            for scope in scopes:
+                node = full.get((scope, key))
+                if node is not None and node.confirmed is known.keys and node.parent is above:
+                    break
+            else:
+                node = self._find_full(key, tuple(token_ids[start : start + PAGE_TOKENS]), scopes, above)
+                if node is None:
+                    break
+                node.confirmed = known.keys
+            nodes.append(node)
+            above = node
+        return nodes
 
     def resident(self, pages: Sequence[KeptPage], token_ids: Sequence[int], scopes: Sequence[str]) -> int:
         """Count the leading tokens of a chain of pages that ``scopes`` may read.

@@ -48,6 +48,7 @@ def _served(request: web.Request, at: float, status: int, total_s: float) -> KvR
         status=status,
         outcome=outcome,
         reason=reason,
+        cause=None if not isinstance(decision, Miss) or decision.cause is None else decision.cause.value,
         document=document,
         prompt_tokens=None if reply is None else len(reply.prompt.token_ids),
         cached_tokens=None if reply is None else reply.started.cached_tokens,

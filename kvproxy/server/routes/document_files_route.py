@@ -126,10 +126,12 @@ def _one_of(value: str | None, name: str, choices: tuple[str, ...]) -> str | Non
 
 
 def _import_body(imported: Imported) -> KvImport:
-    document = imported.manifest.document
+    document, published = imported.manifest.document, publish_result(imported.published)
     return {
         "object": "kv_import",
-        **publish_result(imported.published),
+        "info": published["info"],
+        "created": published["created"],
+        "prefill_s": published["prefill_s"],
         "pages": imported.pages if imported.published.created else 0,
         "checked": imported.checked,
         "note": imported.note,

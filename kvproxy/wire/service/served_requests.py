@@ -26,6 +26,8 @@ class KvRequest(TypedDict):
     outcome: Outcome
     reason: str | None
     """The reason of a miss, or the error's code."""
+    cause: str | None
+    """The cause of a miss, from the closed list of docs/misses.md; null where it was not found in time."""
     document: str | None
     prompt_tokens: int | None
     cached_tokens: int | None

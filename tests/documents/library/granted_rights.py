@@ -17,11 +17,23 @@ class PlannedRights:
         self._grants: dict[tuple[str, str], tuple[int | None, str]] = {}
         self._ended: dict[tuple[str, str], str] = {}
         self._discounted: set[str] = set()
+        self._named: dict[str, set[str]] = {}
+
+    @property
+    def policies(self) -> int:
+        return self.generation
+
+    def granted_ids(self, caller: Caller) -> set[str]:
+        return self._named.get(caller.name, set()) | self._named.get("everybody", set())
+
+    def opened_ids(self) -> set[str]:
+        return set(self._discounted)
 
     def grant(self, id: str, reader: str, version: int | None = None) -> None:
         self._grants[id, reader] = (version, f"grant-{id}-{reader}")
         self._ended.pop((id, reader), None)
         self.generation += 1
+        self._named.setdefault(reader, set()).add(id)
 
     def end(self, id: str, reader: str, reason: str) -> None:
         """End a grant without a change of generation, as its expiry does."""

@@ -129,9 +129,11 @@ def test_an_index_is_made_once_for_each_reader_and_state(
 ) -> None:
     monkeypatch.setattr(granted_documents, "READERS", 2)
     front(library, TEXT, BOB)
+    assert rights.asked == [], "nothing is asked about documents that no grant names"
+    rights.grant("manual", "bob", version=1)
+    assert front(library, TEXT, BOB) == "manual@1"
     before = len(rights.asked)
-    assert before == 2
-    front(library, TEXT, BOB)
+    front(library, "Another text.", BOB)
     assert len(rights.asked) == before, "the caller's index is kept"
     rights.grant("manual", "bob")
     assert front(library, TEXT, BOB) == "manual@1"
@@ -139,6 +141,24 @@ def test_an_index_is_made_once_for_each_reader_and_state(
     assert front(library, TEXT, BOB) is None and len(library) == 1
     for reader in (CAROL, BOB, CAROL):  # with the one for everybody there are more than are kept
         assert front(library, TEXT + "More.", reader) == ("manual@2" if reader is BOB else None)
+
+
+def test_an_index_is_brought_up_to_date_by_what_changed(library: Library, rights: PlannedRights) -> None:
+    rights.grant("manual", "bob")
+    texts = library._granted._consulted(BOB)[1]
+    assert len(texts) == 2
+    for number in range(3, 40):
+        library.add(known("manual", f"{TEXT}{number}", number, visibility="granted"))
+        library.add(known("other", f"{TEXT}{number} of another.", number, visibility="granted"))
+    rights.asked.clear()
+    assert front(library, f"{TEXT}39, why?", BOB) == "manual@39"
+    assert {id for id, _ in rights.asked} == {"manual"}, "the reader has no grant for the other one"
+    assert library._granted._consulted(BOB)[1] is texts and len(texts) == 39 and texts.check() == []
+    library.add(known("manual", "Another text.", 39, visibility="granted"))
+    assert front(library, "Another text.", BOB) == "manual@39"
+    library.remove(DocumentRef("manual", 39, GRANTED))
+    assert front(library, "Another text.", BOB) is None and len(texts) == 38 and texts.check() == []
+    assert library.ids(BOB) == ["manual"] and library.ids(ALICE) == ["manual", "other"]
 
 
 def test_an_own_document_comes_before_another_publishers(library: Library, rights: PlannedRights) -> None:

@@ -3,12 +3,23 @@ from __future__ import annotations
 import pytest
 
 from kvproxy.documents.library.document import checked_etag
-from kvproxy.documents.library.spelling import MOST, spellings, strip_front
+from kvproxy.documents.library.spelling import MOST, normal_forms, spellings, strip_front
 from kvproxy.errors import DocumentRejected
 
 
 def spelled(text: str) -> dict[str, str]:
     return {s.name: s.text for s in spellings(text)}
+
+
+def test_normal_forms_are_those_that_are_other_texts() -> None:
+    assert normal_forms("plain") == normal_forms("\u4e16") == ()
+    assert [(s.name, s.text) for s in normal_forms("\u00e9")] == [("nfd", "e\u0301")]
+    assert [(s.name, s.text) for s in normal_forms("e\u0301")] == [("nfc", "\u00e9")]
+    mixed = "e\u0301 \u00e9"
+    assert [(s.name, s.text) for s in normal_forms(mixed)] == [
+        ("nfc", "\u00e9 \u00e9"),
+        ("nfd", "e\u0301 e\u0301"),
+    ]
 
 
 @pytest.mark.parametrize(

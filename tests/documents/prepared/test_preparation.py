@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -12,6 +15,7 @@ from kvproxy.documents.library.document import Document, Framing, etag_of
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prepared.preparation import Preparation, SpellingPolicy
+from kvproxy.documents.prepared.prepared_texts import PreparedTexts
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
 from kvproxy.documents.tokens.tokenizer import Tokenizer
@@ -128,6 +132,40 @@ def test_a_tool_result_and_a_part_of_a_message_are_recognised(composer: Composer
     for content in (["Read this:", text], [text, "What?"]):
         prompt = composer.compose(chat(("system", "You are S."), ("user", list(content))), BOB)
         assert [s.document for s in prompt.documents] == [known.document.ref]
+
+
+@pytest.mark.parametrize("published", ["NFC", "NFD"])
+@pytest.mark.parametrize("sent", ["NFC", "NFD"])
+def test_a_normal_form_is_the_document_where_its_tokens_are_the_same(
+    composer: Composer, published: Literal["NFC", "NFD"], sent: Literal["NFC", "NFD"]
+) -> None:
+    text = "".join(f"Straße {i}: naïve Größen, déjà vu, \ud55c\uad6d\uc5b4 und \u00c5.\n" for i in range(60))
+    known = publish(composer, "forms", unicodedata.normalize(published, text))
+    normalizes = composer.joins_normalized
+    assert [o.name for o in known.others] == ([{"NFC": "nfd", "NFD": "nfc"}[published]] if normalizes else [])
+    assert len(known.prefixes) == len(FRAMINGS), "no form needs pages of its own"
+    fresh = Composer(composer._tokenizer, composer._template, Library(), FRAMINGS)
+    for framing in composer.framings:
+        request = requests(unicodedata.normalize(sent, text))[framing.name]
+        prompt = composer.compose(request, BOB)
+        assert [span.scope for span in prompt.documents] == (
+            ["public"] if normalizes or sent == published else []
+        )
+        assert prompt.token_ids == fresh.compose(request, BOB).token_ids
+
+
+def test_prepared_texts_are_read_back_with_their_forms_and_share_their_ids(
+    composer: Composer, tmp_path: Path
+) -> None:
+    known = publish(composer, "forms", "\ufeff" + RULES + "Größe und Maß.")
+    texts = PreparedTexts(tmp_path / "prepared.sqlite3", "recipe")
+    with closing(texts):
+        texts.put(known.document, Preparation(composer).prepare(known.document.text, LIMIT))
+        one, two = texts.get(known.document), texts.get(known.document)
+        assert one is not None and two is not None and one.known(known.document) == known
+        assert ("nfd" in [o.name for o in one.others]) == composer.joins_normalized
+        pairs = zip(one.tokenized.token_ids, two.tokenized.token_ids, strict=True)
+        assert all(a is b for a, b in pairs), "an id is one object"
 
 
 def test_one_text_published_in_two_spellings(composer: Composer) -> None:

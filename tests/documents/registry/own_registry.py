@@ -7,16 +7,18 @@ from typing import Any
 
 from sqlalchemy import event
 
-from kvproxy.database.database import Database
+from kvproxy.database.database import FILE_NAME, Database
 from kvproxy.database.migrate import migrate
 from kvproxy.documents.registry.old_registry_import import import_old_registry
 from kvproxy.documents.registry.registry import Registry
+from kvproxy.documents.registry.registry_rescue import make_database_sound
 
 
 class OwnRegistry(Registry):
     """The registry of a store's folder, as a proxy opens it."""
 
     def __init__(self, folder: Path) -> None:
+        make_database_sound(folder / FILE_NAME, lambda _: [])
         self.database = Database.open(None, folder)
         migrate(self.database)
         import_old_registry(self.database, folder)

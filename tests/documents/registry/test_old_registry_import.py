@@ -360,9 +360,12 @@ OwnRegistry(Path(sys.argv[1])).close()
 """
 
 
-def test_killed_at_any_point_of_the_move_nothing_is_lost(stores: dict[str, Path], tmp_path: Path) -> None:
-    random = Random(15)
-    steps = [0, 4, *random.sample(range(5, 120), 6), *range(120, 160, 6)]
+@pytest.mark.parametrize("count", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_any_point_of_the_move_nothing_is_lost(
+    stores: dict[str, Path], tmp_path: Path, count: int
+) -> None:
+    # Some 160 lines run, of which the last 20 follow the commit.
+    steps = Random(15 + count).sample(range(160), count) + Random(count).sample(range(140, 160), count // 2)
     for number, step in enumerate(steps):
         folder = shutil.copytree(stores["killed"], tmp_path / str(number))
         ended = subprocess.run([sys.executable, "-c", KILLED_AT, str(folder), str(step)], check=False)

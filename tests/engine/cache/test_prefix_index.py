@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kvproxy.core import PAGE_TOKENS, KeptPage
+from kvproxy.core import PAGE_TOKENS, KeptPage, KnownPrefix, PageKeys
 from kvproxy.core.common_prefix import common_prefix
 from kvproxy.engine.cache.page_key import page_key, root_key
 from kvproxy.engine.cache.prefix_index import Node, PrefixIndex
@@ -218,3 +218,56 @@ class TestResident:
             node, _ = index.add("a", node, tuple(map(Uncompared, self.TOKENS[start : start + PAGE_TOKENS])))
         kept = self.kept(index)[:3]
         assert index.resident(kept, tuple(map(Uncompared, self.TOKENS[: 3 * PAGE_TOKENS])), ("a",)) == 768
+
+
+def test_a_known_prefix_is_hashed_and_compared_once() -> None:
+    hashed: list[int] = []
+
+    def counted(parent: bytes, tokens: Sequence[int]) -> bytes:
+        hashed.append(len(tokens))
+        return page_key(parent, tokens)
+
+    index = PrefixIndex(ROOT, key_of=counted)
+    nodes = put(index, "public", LONG)
+    known = KnownPrefix(len(LONG), PageKeys())
+    asked = (*LONG, 7, 8, 9)
+    hashed.clear()
+    for times in (3, 0):
+        assert index.match(asked, ["public", "a"], len(asked), known=known).nodes == tuple(nodes)
+        assert len(hashed) == times
+        hashed.clear()
+    assert [node.confirmed is known.keys for node in nodes] == [True] * 3 + [False]
+    assert index.match(asked, ["a"], len(asked), known=known).tokens == 0, "no scope sees another"
+    assert index.match(asked, ["public"], 300, known=known).tokens == 300
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    collide=st.booleans(),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["add", "drop", "other"]), st.sampled_from(["public", "a"]), st.integers(1, 4)
+        ),
+        max_size=12,
+    ),
+    limit=st.integers(0, len(LONG) + 3),
+)
+def test_a_known_prefix_matches_as_any_other(
+    collide: bool, steps: list[tuple[str, str, int]], limit: int
+) -> None:
+    """Whatever comes and goes in between, and even where all keys are the same."""
+    index = PrefixIndex(ROOT, key_of=(lambda parent, tokens: b"same" * 8) if collide else page_key)
+    known = KnownPrefix(len(LONG), PageKeys())
+    asked = (*LONG, 7, 8, 9)
+    for step, scope, pages in steps:
+        if step == "drop":
+            leaves = [node for node in index if not node.children]
+            if leaves:
+                index.remove(max(leaves, key=lambda node: (node.index, node.scope)))
+        else:
+            first = LONG[:PAGE_TOKENS] if step == "add" else (99, *LONG[1:PAGE_TOKENS])
+            put(index, scope, (*first, *LONG[PAGE_TOKENS : pages * PAGE_TOKENS]))
+        with_it = index.match(asked, ["public", "a"], limit, known=known)
+        tokens = [token for node in with_it.nodes for token in node.token_ids]
+        assert tuple(tokens[: with_it.tokens]) == asked[: with_it.tokens]
+        assert with_it.tokens == index.match(asked, ["public", "a"], limit).tokens or collide

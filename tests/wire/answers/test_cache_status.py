@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kvproxy.core import Decision, DocumentRef, Hit, Miss, MissReason
+from kvproxy.core import Decision, DocumentRef, Hit, Miss, MissCause, MissReason
 from kvproxy.events import Started
 from kvproxy.wire.answers.cache_status import cache_status, server_timing, sf_string
 
@@ -25,6 +25,18 @@ def started(cached: int = 0, *, collapsed: bool = False) -> Started:
         (Hit(9, None), started(12), True, 'kvproxy; hit; detail="tokens=12,exact"'),
         (Hit(9, None), started(9), False, 'kvproxy; hit; detail="tokens=9"'),
         (Miss(MissReason.NO_DOCUMENT), started(), True, 'kvproxy; fwd=miss; detail="no-document"'),
+        (
+            Miss(MissReason.NO_DOCUMENT, cause=MissCause.TIMESTAMP),
+            started(),
+            True,
+            'kvproxy; fwd=miss; detail="no-document; cause=timestamp"',
+        ),
+        (
+            Miss(MissReason.QUARANTINED, cause=MissCause.QUARANTINED),
+            started(),
+            True,
+            'kvproxy; fwd=miss; detail="quarantined"',
+        ),
         (
             Miss(MissReason.NEW_PREAMBLE, HANDBOOK),
             started(5, collapsed=True),
