@@ -188,6 +188,8 @@ class EngineInfo:
     """Whether the kernels were shown invariant here; Cache-Status claims no hit as exact otherwise."""
     places: int = 2**20
     """Generations that may run or wait at a time."""
+    page_bytes: int = 0
+    """Bytes of one page's KV."""
 
     def room(self, prompt_tokens: int) -> int:
         """Tokens that an answer to such a prompt may have at most; below 1 where the prompt itself is too long."""

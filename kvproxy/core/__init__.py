@@ -41,6 +41,7 @@ from kvproxy.core.pages import (
 from kvproxy.core.prompts import HERMES, Constraint, GrammarText, Prompt, Reasoning, Span
 from kvproxy.core.quotes import HonouredQuote, QuoteBasis, QuoteDecision
 from kvproxy.core.requests import (
+    LATEST,
     NAMEABLE_ID,
     CacheHints,
     ChatRequest,
@@ -66,6 +67,7 @@ __all__ = [
     "DEFAULT_PERMISSIONS",
     "GRANTED",
     "HERMES",
+    "LATEST",
     "NAMEABLE_ID",
     "NANO",
     "PAGE_TOKENS",

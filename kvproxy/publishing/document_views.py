@@ -84,6 +84,8 @@ class DocumentViews:
             reads=reads.reads,
             saved_tokens=reads.saved_tokens,
             last_read=reads.last_read or None,
+            expires=document.expires,
+            aliases=self._library.aliases.of(document),
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),
         )
 

@@ -105,7 +105,7 @@ async def open_stores(config: Config, model: LoadedModel, database: Database) ->
     path, fingerprint = config.store.path, model.weights.fingerprint
     with ExitStack() as life:
         form = model.weights.page_shape.form
-        pages = life.enter_context(open_pages(config.store, fingerprint, form))
+        pages = life.enter_context(open_pages(config.store, fingerprint, form, model.weights.first_layer()))
         await asyncio.to_thread(wait_for_names, pages)
         await asyncio.to_thread(_log_engine_change, model, path)
         spill = _spill_folder(config.store, pages.packing)

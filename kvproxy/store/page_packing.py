@@ -69,7 +69,7 @@ class PagePacking:
         Example: ``packing.pack(key, parent_key, token_ids, [memoryview(pool.read(page))])``
         """
         codec = self.codec if compress else None
-        frames: list[bytes | memoryview] = [*self._frames(payload, len(token_ids), codec)]
+        frames: list[bytes | memoryview] = [*self._frames(payload, token_ids, codec)]
         if self.seal is not None:
             frames = [self.seal.seal(key, i, frame) for i, frame in enumerate(frames)]
         record = PageRecord(
@@ -87,8 +87,9 @@ class PagePacking:
         return PackedPage(record, (page_record.encode(record), *frames))
 
     def _frames(
-        self, payload: Sequence[memoryview], positions: int, codec: PageCodec | None
+        self, payload: Sequence[memoryview], token_ids: Sequence[int], codec: PageCodec | None
     ) -> Sequence[bytes | memoryview]:
+        positions = len(token_ids)
         if self.form is None:
             return [payload[0] if len(payload) == 1 else b"".join(payload)]
         size, whole = self.form.frame_bytes(positions), sum(map(len, payload))
@@ -98,7 +99,7 @@ class PagePacking:
             )
         one = payload[0] if len(payload) == 1 else memoryview(b"".join(payload))
         if codec is not None:
-            return codec.encode(one, positions)
+            return codec.encode(one, token_ids)
         return [one[i * size : (i + 1) * size] for i in range(self.form.frames)]
 
     def mismatch(self, record: PageRecord, parent: bytes, token_ids: Sequence[int]) -> str | None:
@@ -198,27 +199,37 @@ class PagePacking:
             return page_file.read_frames(file, record, 0, room.room(0, record.payload_bytes))
         size = self.form.frame_bytes(record.positions)
         stored = memoryview(bytearray(max(record.frames))) if record.codec or record.sealed else None
-        codec = self._codec_of(record) if record.codec else None
+        coded = self._coded(record)
+        if isinstance(coded, Unreadable):
+            return coded
         for layer in range(self.form.layers):
             target = room.room(layer, 2 * size)
             torn: Torn | Unreadable | None
             if stored is None:
                 torn = page_file.read_frames(file, record, 2 * layer, target)
             else:
-                torn = self._unpack(file, record, 2 * layer, codec, stored, target[:size]) or self._unpack(
-                    file, record, 2 * layer + 1, codec, stored, target[size:]
+                torn = self._unpack(file, record, 2 * layer, coded, stored, target[:size]) or self._unpack(
+                    file, record, 2 * layer + 1, coded, stored, target[size:]
                 )
             if torn:
                 return torn
             room.filled(layer)
         return None
 
+    def _coded(self, record: PageRecord) -> _Coded | Unreadable | None:
+        """Return what a record's frames are decoded with; None where they are plain."""
+        codec = self._codec_of(record) if record.codec else None
+        if codec is None:
+            return None
+        ids = self._token_ids(record)
+        return Unreadable(ids) if isinstance(ids, str) else _Coded(codec, ids)
+
     def _unpack(
         self,
         file: PageFile,
         record: PageRecord,
         index: int,
-        codec: PageCodec | None,
+        coded: _Coded | None,
         stored: memoryview,
         target: memoryview,
     ) -> Torn | Unreadable | None:
@@ -230,8 +241,8 @@ class PagePacking:
             if record.sealed:
                 assert self.seal is not None
                 frame = memoryview(self.seal.open(record.key, index, frame))
-            if codec is not None:
-                codec.decode(frame, index, record.positions, target)
+            if coded is not None:
+                coded.codec.decode(frame, index, coded.token_ids, target)
             elif len(frame) != len(target):
                 return Torn(f"frame {index} has {len(frame)} bytes, not {len(target)}")
             else:
@@ -241,6 +252,14 @@ class PagePacking:
         except CodecFault as e:
             return Torn(f"frame {index} cannot be decoded: {e}")
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Coded:
+    """The codec of a page's frames, and the token ids that they were encoded with."""
+
+    codec: PageCodec
+    token_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import accumulate
@@ -37,11 +37,11 @@ class Deflate:
     def __init__(self, name: str = "deflate-test-1") -> None:
         self.name = name
 
-    def encode(self, payload: memoryview, positions: int) -> list[bytes]:
-        size = FORM.frame_bytes(positions)
+    def encode(self, payload: memoryview, token_ids: Sequence[int]) -> list[bytes]:
+        size = FORM.frame_bytes(len(token_ids))
         return [zlib.compress(payload[i : i + size]) for i in range(0, len(payload), size)]
 
-    def decode(self, frame: memoryview, index: int, positions: int, into: memoryview) -> None:
+    def decode(self, frame: memoryview, index: int, token_ids: Sequence[int], into: memoryview) -> None:
         try:
             into[:] = zlib.decompress(frame)
         except (zlib.error, ValueError) as e:

@@ -93,7 +93,8 @@ class EmbeddedBackend:
         exact = numerics.exact and not self._doubted
         pages = self._engine.cache.pool.total
         context, places = self._engine.max_context, self._engine.places
-        return EngineInfo(self._model, context, PAGE_TOKENS, pages * PAGE_TOKENS, exact, places)
+        size = self._engine.cache.pool.shape.bytes
+        return EngineInfo(self._model, context, PAGE_TOKENS, pages * PAGE_TOKENS, exact, places, size)
 
     def ready(self) -> str | None:
         return None if self._engine.alive else "the engine is not running"

@@ -59,6 +59,8 @@ class DocumentBody(TypedDict):
     pages are not used, so that each reader is a miss; null while they are. ``pinned``: they stay in memory. ``origin``
     is ``learned`` for a text that this tenant's requests kept beginning with. ``reads`` are those from kept pages,
     which did not compute ``saved_tokens``; ``last_read`` is null before the first.
+    From ``expires`` on, in Unix seconds, it is not served any more; null: never. ``aliases`` are names that mean this
+    version, as ``stable`` in ``handbook@stable``.
     """
 
     id: str
@@ -76,6 +78,8 @@ class DocumentBody(TypedDict):
     reads: int
     saved_tokens: int
     last_read: int | None
+    expires: int | None
+    aliases: list[str]
     spellings: list[SpellingBody]
 
 
@@ -86,11 +90,39 @@ class KvDocument(DocumentBody):
     text: NotRequired[str]
 
 
+class QuotaBody(TypedDict):
+    """The most that a tenant may have published at once; null: no limit."""
+
+    versions: int | None
+    bytes: int | None
+    tokens: int | None
+
+
+class WithdrawnBody(TypedDict):
+    """A version of the caller's own that is not served any more, and is not deleted yet."""
+
+    document: str
+    ending: Literal["revoked", "expired"]
+    reason: str
+
+
+class KvPublished(TypedDict):
+    """What the caller has published. ``bytes`` are those of its KV over all framings, ``tokens`` those of the texts
+    alone."""
+
+    versions: int
+    bytes: int
+    tokens: int
+    quota: QuotaBody
+    withdrawn: list[WithdrawnBody]
+
+
 class KvDocumentList(TypedDict):
-    """A list of documents."""
+    """A list of documents, and what the caller's own take."""
 
     object: Literal["list"]
     data: list[KvDocument]
+    usage: KvPublished
 
 
 class KvDocumentDeleted(TypedDict):

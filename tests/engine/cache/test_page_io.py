@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from kvproxy.core import PUBLIC
+from kvproxy.core import PUBLIC, stored_key
 from kvproxy.engine.cache.page_io import PageIO, PageRead, PageWritten
 from kvproxy.engine.cache.page_pool import PagePool, PageShape
 from kvproxy.engine.cache.prefix_index import Node
@@ -94,6 +94,31 @@ def test_errors_are_results() -> None:
         call()
     assert isinstance(read[0].result, Rejected) and "no such luck" in read[0].result.reason
     assert written[0].error is store.error
+
+
+def test_a_stalled_object_store_does_not_hold_up_pages_on_disk() -> None:
+    class Tiers(Slow):
+        def tier(self, key: bytes) -> Tier | None:
+            return "objects" if key == stored_key(far.key, far.scope) else "disk"
+
+        def get(
+            self, key: bytes, parent: bytes, token_ids: Sequence[int], into: Buffer | LayerRoom | None = None
+        ) -> Loaded | Missing | Rejected:
+            return super().get(key, parent, token_ids, into) if self.tier(key) == "objects" else Missing()
+
+    far, calls, read = replace(node(), key=b"f" * 32), list[Callable[[], None]](), list[PageRead]()
+    store = Tiers()
+    io = PageIO(store, pool(), calls.append)
+    for _ in range(8):
+        io.read(far, 1, read.append)
+    io.read(node(), 1, read.append)
+    wait_until(lambda: len(calls) == 1)
+    store.go.set()
+    wait_until(lambda: len(calls) == 9)
+    io.close()
+    for call in calls:
+        call()
+    assert [r.far for r in read] == [False] + [True] * 8
 
 
 def test_closing_drops_what_has_not_begun_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
