@@ -20,6 +20,7 @@ def collect_figures(
     """
     running, waiting = local.load
     occupancy, audits, drafts = local.occupancy(), auditor.counts, local.drafts
+    stored, spilled = local.write_health
     counters, gauges = page_figures(pages)
     return Figures(
         running=running,
@@ -35,9 +36,16 @@ def collect_figures(
             "spec_decode_draft_tokens": drafts.drafted,
             "spec_decode_accepted_tokens": drafts.accepted,
             "preemptions": local.preemptions,
+            "page_write_failures": stored.failures + (0 if spilled is None else spilled.failures),
             **counters,
         },
-        gauges={"spilled_pages": occupancy.spilled, "pinned_pages": occupancy.pinned, **gauges},
+        gauges={
+            "spilled_pages": occupancy.spilled,
+            "pinned_pages": occupancy.pinned,
+            "store_refuses_pages": int(stored.failing),
+            "spill_refuses_pages": int(spilled is not None and spilled.failing),
+            **gauges,
+        },
     )
 
 

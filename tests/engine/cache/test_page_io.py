@@ -72,13 +72,13 @@ def test_results_are_handed_over_and_never_run_on_an_io_thread() -> None:
     page = node()
     store.go.set()
     io.read(page, 1, read.append)
-    io.write(page, b"x", written.append)
+    io.write(page, 1, written.append)
     wait_until(lambda: len(calls) == 2)
     io.close()
     assert (read, written) == ([], [])
     for call in calls:
         call()
-    assert read == [PageRead(page, Missing())] and written == [PageWritten(page, None)]
+    assert read == [PageRead(page, Missing())] and written == [PageWritten(page, 1, None)]
 
 
 def test_errors_are_results() -> None:
@@ -87,7 +87,7 @@ def test_errors_are_results() -> None:
     io = PageIO(store, pool(), calls.append)
     store.go.set()
     io.read(node(), 1, read.append)
-    io.write(node(), b"x", written.append)
+    io.write(node(), 1, written.append)
     wait_until(lambda: len(calls) == 2)
     io.close()
     for call in calls:
@@ -126,7 +126,7 @@ def test_closing_drops_what_has_not_begun_and_says_nothing(caplog: pytest.LogCap
     io = PageIO(store, pool(), calls.append)
     for _ in range(6):
         io.read(node(), 1, lambda r: None)
-        io.write(node(), b"x", lambda w: None)
+        io.write(node(), 1, lambda w: None)
     closer = threading.Thread(target=io.close)
     with caplog.at_level(logging.DEBUG):
         closer.start()
@@ -179,7 +179,7 @@ def test_pages_of_two_scopes_are_two_pages_in_the_store() -> None:
     for scope in (PUBLIC, "tenant:a/documents", "tenant:b/documents"):
         page = replace(node(), scope=scope)
         io.has(page)
-        io.write(page, b"x", lambda _: None)
+        io.write(page, 1, lambda _: None)
         io.read(page, 1, lambda _: None)
     wait_until(lambda: len(asked) == 9)
     io.close()
