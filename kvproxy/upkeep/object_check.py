@@ -6,7 +6,8 @@ from io import BytesIO
 
 from kvproxy.core import stored_key
 from kvproxy.objects.object_pages import LARGEST
-from kvproxy.objects.object_store import ObjectAbsent, ObjectStore, ObjectsUnavailable, ObjectTooLarge
+from kvproxy.objects.object_results import ObjectAbsent, ObjectsUnavailable, ObjectTooLarge
+from kvproxy.objects.object_store import ObjectStore
 from kvproxy.store import page_file
 from kvproxy.store.page_record import Torn
 from kvproxy.upkeep.registry_snapshot import RegistrySnapshot
