@@ -14,12 +14,12 @@ from kvproxy.backends.base import LocalBackend
 from kvproxy.charging.publish_charges import FreeHosting, PublishCharging, StoredDocument
 from kvproxy.core import LATEST, Caller, DocumentRef, Visibility
 from kvproxy.core.document_quota import NO_QUOTA
-from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document import Document, FramedPrefix, Origin, checked_etag, series
 from kvproxy.documents.library.document_info import DocumentInfo, Published
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.published_usage import usage_of
 from kvproxy.documents.prepared.preparation import Preparation, Prepared, SpellingPolicy
 from kvproxy.documents.prepared.prepared_texts import PreparedTexts
@@ -343,6 +343,10 @@ class Publisher:
         await self._restoration.restore(self._longest)
         await self.endings.restore_aliases()
         await self.reads.restore([known.document.ref for known in self.library])
+
+    async def look_again(self) -> int:
+        """Find the prefixes whose pages are missing on disk, for the next ``refresh``; return their number."""
+        return await self._restoration.look_again()
 
     async def refresh(self) -> None:
         """Prefill the pages that ``restore`` found missing. Ends by itself; failures are logged."""

@@ -11,6 +11,7 @@ from kvproxy.core import (
     Caller,
     Constraint,
     Kept,
+    KeptCost,
     KeptPage,
     LeftOut,
     NoPages,
@@ -31,6 +32,7 @@ __all__ = [
     "EngineInfo",
     "Generation",
     "Kept",
+    "KeptCost",
     "KeptPage",
     "LocalBackend",
     "MissBackend",
@@ -248,6 +250,9 @@ class LocalBackend(Protocol):
     @property
     def most_pinned(self) -> int:
         """The number of pages that may be pinned in all."""
+
+    def cost_of(self, kept: Kept, scope: str) -> KeptCost:
+        """Estimated seconds to load a kept prefix, and to compute it. O(pages), no I/O."""
 
     def in_memory(self, kept: Kept, scope: str) -> int:
         """Tokens of a kept prefix whose pages are in memory now, from its first on. O(pages)."""

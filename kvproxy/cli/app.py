@@ -29,6 +29,7 @@ from kvproxy.cli.publish_command import publishing
 from kvproxy.cli.request_commands import seeing
 from kvproxy.cli.residency_commands import residency
 from kvproxy.cli.terms_command import pricing
+from kvproxy.cli.upkeep_commands import add_upkeep_commands
 from kvproxy.cli.version_commands import versions
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
@@ -60,6 +61,7 @@ docs = typer.Typer(help="List, show and delete published documents.", no_args_is
 app.add_typer(docs, name="docs")
 app.add_typer(bench, name="bench")
 add_market_commands(app)
+add_upkeep_commands(app)
 app.add_typer(publishing)
 app.add_typer(seeing)
 docs.add_typer(pricing)

@@ -30,6 +30,7 @@ from kvproxy.core.money import NANO, Money, checked_currency, format_nano, parse
 from kvproxy.core.pages import (
     PAGE_TOKENS,
     Kept,
+    KeptCost,
     KeptPage,
     NoPages,
     PageLookup,
@@ -88,6 +89,7 @@ __all__ = [
     "IsolateBy",
     "JsonFormat",
     "Kept",
+    "KeptCost",
     "KeptPage",
     "KnownPrefix",
     "LeftOut",

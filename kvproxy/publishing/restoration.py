@@ -130,6 +130,15 @@ class Restoration:
             lambda ref: (found := self._library.find(ref)) is not None and not found.quarantined
         )
 
+    async def look_again(self) -> int:
+        """Find the published prefixes whose pages are not all on disk now, for the next ``refresh``; return their
+        number. Versions in quarantine are left out."""
+        for known in list(self._library):
+            if known.quarantined is None:
+                framings = self._holdings.get(known.document.ref).framings
+                await self._restore_pages(RegistryEntry(known.document, framings), known.prefixes)
+        return len(self._stale)
+
     async def _restore_pages(self, entry: RegistryEntry, prefixes: Sequence[FramedPrefix]) -> None:
         document = entry.document
         wanted = {p.name: p for p in prefixes}

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from kvproxy.core import GRANTED, LATEST, Caller, DocumentRef
-from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.registry.registry_entry import RegistryEntry

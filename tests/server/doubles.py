@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import BaseRunner
+from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
 
 from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.core import (
@@ -28,10 +29,10 @@ from kvproxy.core import (
 )
 from kvproxy.core.document_quota import DocumentQuota
 from kvproxy.core.pages import Residency
-from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.document import Document, Origin, checked_etag
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, Published, Verification
 from kvproxy.documents.library.library import Library
+from kvproxy.documents.library.preconditions import UNCONDITIONAL, Preconditions
 from kvproxy.documents.library.withdrawn_documents import Withdrawal
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.errors import CannotFit, DocumentNotFound, InvalidRequest, KVProxyError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import ETag, web
 
 from kvproxy.core import DocumentRef
-from kvproxy.core.preconditions import Preconditions
+from kvproxy.documents.library.preconditions import Preconditions
 from kvproxy.server.components import CALLER, COMPONENTS
 from kvproxy.wire.kv_documents.document_ref import parse_document_ref
 

@@ -10,9 +10,9 @@ from aiohttp import ETag, web
 from pydantic import ValidationError
 
 from kvproxy.core import DocumentRef
-from kvproxy.core.preconditions import Preconditions
 from kvproxy.core.report_progress import ReportProgress
 from kvproxy.documents.library.document_info import GREEDY_TOKENS, Published, Verification
+from kvproxy.documents.library.preconditions import Preconditions
 from kvproxy.errors import DocumentNotFound, InvalidRequest
 from kvproxy.learning.opening_text import LEARNED
 from kvproxy.server.answers.progress_events import progressing

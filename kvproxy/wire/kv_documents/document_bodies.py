@@ -93,6 +93,8 @@ def document_body(info: DocumentInfo) -> DocumentBody:
                     "disk": f.residency.disk,
                     "objects": f.residency.objects,
                 },
+                "load_ms": round(1000 * f.load_s, 1),
+                "compute_ms": round(1000 * f.compute_s, 1),
             }
             for f in info.framings
         ],

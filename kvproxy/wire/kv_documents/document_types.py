@@ -23,7 +23,9 @@ class FramingBody(TypedDict):
 
     ``tokens`` counts to its end; ``resident_tokens`` of them are kept now, in ``bytes``; ``tiers`` has them by the
     nearest place that has them: ``memory``, ``disk``, or ``objects``, the object store. Behind a colon in its name
-    stands the spelling, unless it is the published one.
+    stands the spelling, unless it is the published one. ``load_ms`` and ``compute_ms`` are the estimated times of
+    either way to have it again once it is out of memory, from speeds measured on this machine; requests take the
+    cheaper way.
     """
 
     name: str
@@ -31,6 +33,8 @@ class FramingBody(TypedDict):
     resident_tokens: int
     bytes: int
     tiers: TiersBody
+    load_ms: float
+    compute_ms: float
 
 
 class SpellingBody(TypedDict):

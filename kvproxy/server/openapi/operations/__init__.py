@@ -19,6 +19,7 @@ from kvproxy.server.openapi.operations.residency_operations import RESIDENCY
 from kvproxy.server.openapi.operations.response_operations import RESPONSES
 from kvproxy.server.openapi.operations.service_operations import SERVICE
 from kvproxy.server.openapi.operations.token_operations import TOKENS
+from kvproxy.server.openapi.operations.upkeep_operations import UPKEEP
 from kvproxy.server.openapi.operations.version_operations import VERSIONS
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -38,5 +39,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *LEDGER,
     *PAYMENTS,
     *EXPLAIN,
+    *UPKEEP,
     *SERVICE,
 )
