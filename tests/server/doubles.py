@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import BaseRunner
-from kvproxy.core.preconditions import UNCONDITIONAL, Preconditions
 
 from kvproxy.backends.fake.fake_backend import FakeBackend, FakeMisses
 from kvproxy.core import (
