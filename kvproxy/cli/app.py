@@ -30,6 +30,7 @@ from kvproxy.cli.request_commands import seeing
 from kvproxy.cli.residency_commands import residency
 from kvproxy.cli.terms_command import pricing
 from kvproxy.cli.upkeep_commands import add_upkeep_commands
+from kvproxy.cli.version_commands import versions
 from kvproxy.documents.library.document_info import GREEDY_TOKENS
 from kvproxy.errors import KVProxyError, SetupError
 
@@ -66,6 +67,7 @@ app.add_typer(seeing)
 docs.add_typer(pricing)
 docs.add_typer(document_files)
 docs.add_typer(residency)
+docs.add_typer(versions)
 
 NOT_COMPARED = 3
 """The exit status of a verification that found no difference, and could not compare all."""
@@ -167,7 +169,7 @@ def docs_list(
 
 @docs.command("show")
 def docs_show(
-    document: Annotated[str, typer.Argument(help="handbook, or one version: handbook@3")],
+    document: Annotated[str, typer.Argument(help="handbook, or one version: handbook@3, handbook@stable")],
     text: Annotated[bool, typer.Option("--text", help="Print the text itself instead.")] = False,
     url: Url = HERE,
     api_key: Key = None,

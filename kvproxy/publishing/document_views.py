@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from kvproxy.backends.base import LocalBackend
 from kvproxy.core import Caller, DocumentRef
@@ -11,9 +11,8 @@ from kvproxy.documents.library.document import Document
 from kvproxy.documents.library.document_info import DocumentInfo, FramingInfo, SpellingInfo
 from kvproxy.documents.library.known_document import KnownDocument, SpelledText
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.registry.registry_entry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming, RecordedReads
 from kvproxy.errors import DocumentNotFound
-from kvproxy.publishing.document_reads import DocumentReads
 from kvproxy.publishing.holdings import Holdings
 
 SLICE = 16
@@ -24,7 +23,7 @@ class DocumentViews:
     """Makes :class:`DocumentInfo` values of the documents that a caller may read. Event loop only.
 
     Example:
-        ``info = DocumentViews(library, holdings, local, pins, reads).of(ref, caller)``
+        ``info = DocumentViews(library, holdings, local, pins, reads.of).of(ref, caller)``
     """
 
     def __init__(
@@ -33,7 +32,7 @@ class DocumentViews:
         holdings: Holdings,
         local: LocalBackend,
         pinned: Container[DocumentRef],
-        reads: DocumentReads,
+        reads: Callable[[DocumentRef], RecordedReads],
     ) -> None:
         self._library, self._holdings, self._local = library, holdings, local
         self._pinned, self._reads = pinned, reads
@@ -65,7 +64,7 @@ class DocumentViews:
 
     def _view(self, known: KnownDocument, newest: Mapping[str, int], caller: Caller) -> DocumentInfo:
         document = known.document
-        reads = self._reads.of(document.ref)
+        reads = self._reads(document.ref)
         return DocumentInfo(
             id=document.id,
             version=document.version,
@@ -76,7 +75,7 @@ class DocumentViews:
             tokens=len(known.tokenized.token_ids),
             created=document.created,
             framings=tuple(
-                self._framing(f, caller.reading([document.scope]))
+                self._framing(f, caller.reading([document.scope]), document.scope)
                 for f in self._holdings.get(document.ref).framings
             ),
             quarantined=known.quarantined,
@@ -85,13 +84,23 @@ class DocumentViews:
             reads=reads.reads,
             saved_tokens=reads.saved_tokens,
             last_read=reads.last_read or None,
+            expires=document.expires,
+            aliases=self._library.aliases.of(document),
             spellings=tuple(_spelling(spelled) for spelled in known.spellings),
         )
 
-    def _framing(self, framing: KeptFraming, caller: Caller) -> FramingInfo:
+    def _framing(self, framing: KeptFraming, caller: Caller, scope: str) -> FramingInfo:
         kept = framing.kept
-        found = self._local.residency(kept, caller)
-        return FramingInfo(framing.framing, len(kept.token_ids), found.tokens, kept.bytes, found)
+        found, cost = self._local.residency(kept, caller), self._local.cost_of(kept, scope)
+        return FramingInfo(
+            framing.framing,
+            len(kept.token_ids),
+            found.tokens,
+            kept.bytes,
+            found,
+            cost.load_s,
+            cost.compute_s,
+        )
 
 
 def _newest(versions: Iterable[Document]) -> Mapping[str, int]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
+from kvproxy.codecs.first_layer_codec import FirstLayerRows
 from kvproxy.config import StoreSettings
 from kvproxy.core.page_form import PageForm
 from kvproxy.errors import SetupError
@@ -29,7 +30,9 @@ OpenPages = PageStore | TieredPages
 
 
 @contextmanager
-def open_pages(settings: StoreSettings, fingerprint: str, form: PageForm) -> Iterator[OpenPages]:
+def open_pages(
+    settings: StoreSettings, fingerprint: str, form: PageForm, engine: FirstLayerRows | None = None
+) -> Iterator[OpenPages]:
     """Open the pages of an engine until the block ends; :func:`wait_for_names` before they are looked for. Raises
     SetupError.
 
@@ -45,8 +48,8 @@ def open_pages(settings: StoreSettings, fingerprint: str, form: PageForm) -> Ite
         max_size=settings.max_size,
         fingerprint=fingerprint,
         form=form,
-        codec=codec_of(settings.compression, form),
-        decoder=decoder_of(form),
+        codec=codec_of(settings.compression, form, engine),
+        decoder=decoder_of(form, engine),
         compress=CompressionChoice(always=settings.compression != AUTO or store is not None),
         seal=seal,
     ) as local:

@@ -59,7 +59,7 @@ class Stack:
     explaining: OpenExplaining
     upkeep: LiveUpkeep
     start_background: Callable[[], None]
-    """Starts the background work: litellm's import, the grammars' tables, pages that must be made again, audits."""
+    """Starts the background work: pages that must be made again, litellm's import, the grammars' tables, audits."""
     ready: Callable[[], str | None]
     """Returns None when a request would be served now, else the reason why not."""
 
@@ -84,6 +84,7 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
                 market.hosting,
                 lambda: _several(config, market),
                 make_issuer(model, stores, market),
+                market.accounts.quota,
             )
         )
         offers = make_catalog(market, documents, engine.local, config.engine.default_max_tokens)
@@ -119,13 +120,14 @@ async def open_stack(config: Config, folder: ModelFolder) -> AsyncIterator[Stack
             learned=learned,
             upkeep=make_upkeep(config.store.path, stores, engine, market, documents.publisher, background),
             start_background=lambda: background.start(
-                warm_up(misses, documents.publisher, engine.grammars),
+                warm_up(misses, documents.publisher, engine.grammars, engine.local),
                 checks.auditor.run(),
                 files.importer.later.run(),
                 trim_memory(),
                 FULL_COLLECTIONS.run(),
                 book_storage_hours(market.hosting, documents.publisher.stored),
                 documents.publisher.reads.run(),
+                documents.publisher.endings.run(),
                 *([learned.run()] if learned is not None else []),
             ),
             ready=readiness(engine.local, lambda: _several(config, market)),

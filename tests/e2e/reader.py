@@ -29,6 +29,8 @@ class Answer:
     key: str | None
     """The document that Cache-Status names."""
     detail: str
+    """Of Cache-Status, without the cause of a miss."""
+    cause: str
     timing_ms: dict[str, float]
     chunks: tuple[ChatCompletionChunk, ...] = ()
 
@@ -106,6 +108,7 @@ def _answer(
     assert usage is not None
     status = _STATUS.fullmatch(headers["cache-status"])
     assert status is not None, headers["cache-status"]
+    detail, _, cause = (status[4] or "").partition("; cause=")
     parts = (x.split(";dur=") for x in headers.get("server-timing", "").split(", ") if x)
     return Answer(
         text=text or "",
@@ -114,7 +117,8 @@ def _answer(
         outcome=status[1],
         collapsed=status[2] is not None,
         key=status[3],
-        detail=status[4] or "",
+        detail=detail,
+        cause=cause,
         timing_ms={name: float(duration) for name, duration in parts},
         chunks=chunks,
     )

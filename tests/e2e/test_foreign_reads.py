@@ -97,7 +97,8 @@ def test_another_tenants_things_are_as_ones_that_do_not_exist(
 
 def _requests(operation: Operation, id: str) -> Iterator[dict[str, Any]]:
     """The operation's questions about ``id``: in its path and query, then in each string of its example's body."""
-    path, query, headers = operation.path, {}, {}
+    path = operation.path
+    query: dict[str, str] = {}
     for parameter in operation.parameters:
         if parameter.where == "path":
             path = path.replace(f"{{{parameter.name}}}", id)
@@ -108,7 +109,7 @@ def _requests(operation: Operation, id: str) -> Iterator[dict[str, Any]]:
                 else parameter.example
             )
     example: Any = copy.deepcopy(dict(operation.example)) if operation.example is not None else None
-    base = {"method": operation.method, "url": path, "headers": headers}
+    base = {"method": operation.method, "url": path}
     yield {**base, "params": {}, "json": _local(example)}
     if query:
         yield {**base, "params": query, "json": _local(example)}

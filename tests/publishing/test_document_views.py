@@ -10,7 +10,7 @@ from kvproxy.core import Caller, DocumentRef, Kept, KeptPage, Visibility
 from kvproxy.documents.library.document import Document, TokenizedDocument
 from kvproxy.documents.library.known_document import KnownDocument
 from kvproxy.documents.library.library import Library
-from kvproxy.documents.registry.registry_entry import KeptFraming
+from kvproxy.documents.registry.registry_entry import KeptFraming, RecordedReads
 from kvproxy.publishing.document_views import SLICE, DocumentViews
 from kvproxy.publishing.holdings import DocumentHolding, Holdings
 
@@ -32,7 +32,11 @@ class Home:
 
         self.backend.resident = resident  # type: ignore[method-assign]  # the fake, counted
         self.views = DocumentViews(
-            self.library, self.holdings, self.backend, frozenset({DocumentRef(ids[0], 1)})
+            self.library,
+            self.holdings,
+            self.backend,
+            frozenset({DocumentRef(ids[0], 1)}),
+            lambda ref: RecordedReads(),
         )
         for id in ids:
             for version in range(1, versions + 1):

@@ -118,14 +118,16 @@ class Registry:
             change_version(db, ref, pinned=int(pinned))
 
     def revoke(self, ref: DocumentRef, note: str) -> None:
-        """Record that a version is never served again, with the reason; durable on return. Its text and number stay
-        until ``delete``, its number after it. A version that no longer exists is no error.
+        """Record that a version is never served again, with the reason; durable on return. Its pages
+        are not its own any more; its text stays until ``delete``, its number after it. A version that no longer exists
+        is no error.
 
         Example:
             ``registry.revoke(DocumentRef("handbook", 3), "withdrawn by legal")``
         """
         with self._transaction() as db:
-            change_version(db, ref, revoked=note, pinned=0)
+            if change_version(db, ref, revoked=note, pinned=0):
+                db.execute(delete(DOCUMENT_PAGES).where(*of_version(DOCUMENT_PAGES, ref)))
 
     def touch(self, ref: DocumentRef, expires: int | None) -> None:
         """Record the Unix second from which a version is not served any more; None: never."""

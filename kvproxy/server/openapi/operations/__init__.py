@@ -20,6 +20,7 @@ from kvproxy.server.openapi.operations.response_operations import RESPONSES
 from kvproxy.server.openapi.operations.service_operations import SERVICE
 from kvproxy.server.openapi.operations.token_operations import TOKENS
 from kvproxy.server.openapi.operations.upkeep_operations import UPKEEP
+from kvproxy.server.openapi.operations.version_operations import VERSIONS
 
 OPERATIONS: tuple[Operation, ...] = (
     *OPENAI,
@@ -27,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *ANTHROPIC,
     *TOKENS,
     *RESIDENCY,
+    *VERSIONS,
     *LEARNED_OPERATIONS,
     *DOCUMENT_FILES,
     *DOCUMENTS,
