@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from kvproxy.core.pages import Residency
 from kvproxy.documents.library.document_info import (
     DocumentInfo,
     FramingInfo,
@@ -29,7 +30,10 @@ INFO = DocumentInfo(
     7,
     4,
     1_700_000_000,
-    (FramingInfo("system", 9, 8, 72), FramingInfo("system:lf", 8, 8, 64)),
+    (
+        FramingInfo("system", 9, 8, 72, Residency(8)),
+        FramingInfo("system:lf", 8, 8, 64, Residency(8)),
+    ),
     spellings=(SpellingInfo("published", 7, 4, "\n", "d" * 64), SpellingInfo("lf", 6, 3, "", "c" * 64)),
 )
 
