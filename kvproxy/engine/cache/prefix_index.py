@@ -34,6 +34,8 @@ class PrefixMatch:
 
     nodes: tuple[Node, ...]
     tokens: int
+    dearer: bool = False
+    """Whether pages on disk were left out, since computing them again is cheaper than loading them."""
 
 
 class PrefixIndex:
