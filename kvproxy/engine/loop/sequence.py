@@ -101,7 +101,7 @@ class Job:
         """Return token ids among which are the smallest and the largest of the prompt. Those of a published prefix are
         looked at once: its thousands take a millisecond each time."""
         ids, known = self.token_ids, self.known
-        begin = 0 if known is None else known.tokens
+        begin = 0 if known is None or known.tokens > len(ids) else known.tokens
         rest = ids[begin:]
         first = () if known is None or not begin else known.keys.bounds(lambda: ids[:begin])
         return (*first, min(rest), max(rest)) if rest else first

@@ -45,7 +45,7 @@ def test_other_ids_are_refused_by_name(param: str, wrong: int) -> None:
 
 
 @pytest.mark.parametrize("ids", [(50, 1, 2, 3), (1, 2, -1, 3), (1, 2, 3, 50), (1, 2, 3, 4)])
-@pytest.mark.parametrize("known", [0, 2, 4])
+@pytest.mark.parametrize("known", [0, 2, 4, 9])
 def test_ids_of_a_known_prefix_are_bounded_too(ids: tuple[int, ...], known: int) -> None:
     asked = job(token_ids=ids, known=KnownPrefix(known, PageKeys()))
     assert {min(ids), max(ids)} <= set(asked.bounds()) == set(asked.bounds())
