@@ -14,9 +14,9 @@ what differed:
 
     Cache-Status: kvproxy; fwd=miss; detail="no-document; cause=timestamp"
 
-The first word is the reason, what was looked up and not found; the cause is what differed from the nearest text that the
-caller may know of. It is looked for on a thread, while the prompt is computed, and left out of the header where it was
-not known at the first token; `kvproxy watch`, `GET /kv/v1/requests` and `kvproxy_misses_total{reason,cause}` in
+The first word is the reason, what was looked up and not found; the cause is what differed from the nearest text that
+the caller may know of. It is looked for on a thread, while the prompt is computed, and left out of the header where it
+was not known at the first token; `kvproxy watch`, `GET /kv/v1/requests` and `kvproxy_misses_total{reason,cause}` in
 `/metrics` have it then too. Under a flood of misses some are not compared: `unknown`.
 
 To see the difference itself, save the request that a client sends and ask; nothing is sent to the model, and nothing is
@@ -57,8 +57,8 @@ several differences only the first counts, since what stands behind it cannot be
 
 ## What is remembered
 
-Earlier requests are kept in memory, never on disk, as token ids and keyed digests, without their text; the text around a
-difference is decoded from the ids when it is asked for. A conversation is kept once, as its latest turn.
+Earlier requests are kept in memory, never on disk, as token ids and keyed digests, without their text; the text around
+a difference is decoded from the ids when it is asked for. A conversation is kept once, as its latest turn.
 
 | setting | means |
 | --- | --- |
@@ -70,10 +70,11 @@ difference is decoded from the ids when it is asked for. A conversation is kept 
 - Requests are compared with their own tenant's alone, and within it with those of the same `cache_salt`.
 - Of a request that is to leave nothing behind (`x-kvproxy-retention: none`, such an API key, or `store: false` where
   the operator says so) nothing is kept.
-- Documents are compared in part only with those who may fetch their text: public ones with everybody, private and granted
-  ones with their publisher. Whoever reads a granted document by a grant learns nothing of where a text of its own parts from
-  it, and a prompt with such a document is compared up to where that begins, and is not remembered.
-- A document whose grant has ended is named to those who had the grant, where they send its whole text, and to nobody else.
+- Documents are compared in part only with the texts of those who may fetch them: public ones with everybody's, private
+  and granted ones with their publisher's. Whoever reads a granted document by a grant learns nothing of where a text of
+  its own parts from it; a prompt with such a document is compared up to where that begins, and is not remembered.
+- A document whose grant has ended is named to those who had the grant, where they send its whole text, and to nobody
+  else.
 """
 
 
