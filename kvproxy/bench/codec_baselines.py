@@ -93,7 +93,8 @@ def centred(inner: Baseline, form: PageForm) -> Baseline:
 
     def encode(frame: bytes) -> bytes:
         numbers = np.frombuffer(frame, np.uint16).reshape(shape)
-        medians = np.median(numbers >> 7 & 255, axis=1, keepdims=True).astype(np.uint16)
+        exponents = numbers >> 7 & 255
+        medians: NDArray[np.uint16] = np.median(exponents, axis=1, keepdims=True).astype(np.uint16)
         return medians.astype(np.uint8).tobytes() + inner.encode(moved(numbers, -medians).tobytes())
 
     def decode(coded: bytes) -> NDArray[np.uint16]:

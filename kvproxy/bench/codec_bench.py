@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvproxy.bench.codec_baselines import Baseline, baselines, missing
-from kvproxy.bench.codec_effects import Reading, first_layer, int8_effect
+from kvproxy.bench.codec_effects import Reading, int8_effect
 from kvproxy.bench.engine.driver import Rig, open_rig
 from kvproxy.bench.machine import engine_machine
-from kvproxy.codecs.open_codec import CODECS, open_codec
+from kvproxy.codecs.first_layer_codec import FirstLayerRows
+from kvproxy.codecs.open_codec import CODECS, WITH_ENGINE, open_codec
 from kvproxy.core import PAGE_TOKENS
 from kvproxy.core.page_form import PageForm
 from kvproxy.documents.tokens.tokenizer import Tokenizer
@@ -62,20 +63,19 @@ def bench_codec(
             "not_measured": missing(),
             "shipping_needs": float(PAPER_INPUTS.egress_ratio),
         }
-        rows = measure_codecs(form, kept[:whole], repeats)
+        rows = measure_codecs(form, _pages(kept, ids), repeats, rig.model.first_layer())
         say(1, 4)
-        result["first_layer"] = first_layer(rig, ids[: whole * PAGE_TOKENS], kept[:whole], rows[0]["ratio"])
         result["int8"] = int8_effect(rig, Reading(ids, whole * PAGE_TOKENS))
         say(2, 4)
     with _document(model, ids, "float32", cache_dir) as (rig, kept):
         form = rig.model.page_shape.form
-        rows += measure_codecs(form, kept[:whole], repeats)
+        rows += measure_codecs(form, _pages(kept, ids), repeats, rig.model.first_layer())
         say(3, 4)
     half = PageForm(form.layers, form.kv_heads, form.head_dim, "float16")
     # No model is served in float16: the float32 KV rounded to it.
     with np.errstate(over="ignore"):
-        rounded = [np.frombuffer(p, np.float32).astype(np.float16).tobytes() for p in kept[:whole]]
-    rows += measure_codecs(half, rounded, repeats)
+        rounded = [np.frombuffer(p, np.float32).astype(np.float16).tobytes() for p in kept]
+    rows += measure_codecs(half, _pages(rounded, ids), repeats)
     say(4, 4)
     best = max(r["ratio"] for r in rows)
     return result | {"codecs": rows, "best_ratio": best, "reaches_shipping": best >= result["shipping_needs"]}
@@ -91,12 +91,29 @@ def _document(
         yield rig, [page.payload for page in rig.kv(ids)]
 
 
-def measure_codecs(form: PageForm, pages: Sequence[bytes], repeats: int) -> list[dict[str, Any]]:
-    """Return a row for each codec, the product's own first.
+@dataclass(frozen=True, slots=True)
+class CodedPage:
+    """A page's payload, and the token ids that it was computed from."""
 
-    Example: ``measure_codecs(form, [payload], repeats=1)[0]["ratio"]``
+    payload: bytes
+    token_ids: tuple[int, ...]
+
+
+def _pages(kept: Sequence[bytes], ids: tuple[int, ...]) -> list[CodedPage]:
+    """Return the whole pages of a document."""
+    whole = range(len(ids) // PAGE_TOKENS)
+    return [CodedPage(kept[i], ids[i * PAGE_TOKENS : (i + 1) * PAGE_TOKENS]) for i in whole]
+
+
+def measure_codecs(
+    form: PageForm, pages: Sequence[CodedPage], repeats: int, engine: FirstLayerRows | None = None
+) -> list[dict[str, Any]]:
+    """Return a row for each codec, the product's own first; the one that needs it with an ``engine`` alone.
+
+    Example: ``measure_codecs(form, [CodedPage(payload, token_ids)], repeats=1)[0]["ratio"]``
     """
-    coders = (*(_own(name, form) for name in CODECS), *(_other(b, form) for b in baselines(form)))
+    names = (*CODECS, *([] if engine is None else [WITH_ENGINE]))
+    coders = [*(_own(name, form, engine) for name in names), *(_other(b, form) for b in baselines(form))]
     rows = [_measure(coder, form, pages, repeats) for coder in coders]
     wrong = [row["codec"] for row in rows if not row["equal"]]
     if wrong:
@@ -105,75 +122,86 @@ def measure_codecs(form: PageForm, pages: Sequence[bytes], repeats: int) -> list
 
 
 @dataclass(frozen=True, slots=True)
+class _Frame:
+    """One coded frame of a page."""
+
+    coded: bytes
+    index: int
+    page: CodedPage
+
+
+@dataclass(frozen=True, slots=True)
 class _Coder:
     """A codec of pages: the frames of one, and the numbers of a frame."""
 
     name: str
-    encode: Callable[[bytes], list[bytes]]
-    decode: Callable[[bytes], NDArray[Any]]
+    encode: Callable[[CodedPage], list[bytes]]
+    decode: Callable[[_Frame], NDArray[Any]]
 
 
-def _own(name: str, form: PageForm) -> _Coder:
+def _own(name: str, form: PageForm, engine: FirstLayerRows | None) -> _Coder:
     """Return the product's codec as the store calls it: into memory that is there already, a thread's own."""
-    codec, size, own = open_codec(name, form), form.frame_bytes(PAGE_TOKENS), threading.local()
+    codec, size, own = open_codec(name, form, engine), form.frame_bytes(PAGE_TOKENS), threading.local()
 
-    def decode(coded: bytes) -> NDArray[Any]:
+    def decode(frame: _Frame) -> NDArray[Any]:
         room: NDArray[Any] | None = getattr(own, "room", None)
         if room is None:
             room = own.room = np.empty(size, np.uint8)
-        codec.decode(memoryview(coded), 0, PAGE_TOKENS, memoryview(room))
+        codec.decode(memoryview(frame.coded), frame.index, frame.page.token_ids, memoryview(room))
         return room
 
-    return _Coder(name, lambda page: codec.encode(memoryview(page), PAGE_TOKENS), decode)
+    return _Coder(name, lambda page: codec.encode(memoryview(page.payload), page.token_ids), decode)
 
 
 def _other(baseline: Baseline, form: PageForm) -> _Coder:
-    def encode(page: bytes) -> list[bytes]:
-        return [baseline.encode(frame) for frame in _frames(page, form)]
+    def encode(page: CodedPage) -> list[bytes]:
+        return [baseline.encode(frame) for frame in _plain(page, form)]
 
-    return _Coder(baseline.name, encode, baseline.decode)
+    return _Coder(baseline.name, encode, lambda frame: baseline.decode(frame.coded))
 
 
-def _frames(page: bytes, form: PageForm) -> list[bytes]:
+def _plain(page: CodedPage, form: PageForm) -> list[bytes]:
     size = form.frame_bytes(PAGE_TOKENS)
-    return [page[i * size : (i + 1) * size] for i in range(form.frames)]
+    return [page.payload[i * size : (i + 1) * size] for i in range(form.frames)]
 
 
-def _measure(coder: _Coder, form: PageForm, pages: Sequence[bytes], repeats: int) -> dict[str, Any]:
+def _measure(coder: _Coder, form: PageForm, pages: Sequence[CodedPage], repeats: int) -> dict[str, Any]:
     began = time.thread_time()
-    coded = [frame for page in pages for frame in coder.encode(page)]
+    coded = [[*enumerate(coder.encode(page))] for page in pages]
     encoding = time.thread_time() - began
-    frames = [frame for page in pages for frame in _frames(page, form)]
-    equal = all(coder.decode(c).tobytes() == frame for c, frame in zip(coded, frames, strict=True))
-    decoding = min(_decode_all(coder, coded, time.thread_time) for _ in range(repeats))
-    plain, keys = sum(map(len, frames)), sum(map(len, coded[::2]))
+    frames = [_Frame(c, i, page) for page, row in zip(pages, coded, strict=True) for i, c in row]
+    wanted = [frame for page in pages for frame in _plain(page, form)]
+    equal = all(coder.decode(f).tobytes() == plain for f, plain in zip(frames, wanted, strict=True))
+    decoding = min(_decode_all(coder, frames, time.thread_time) for _ in range(repeats))
+    plain, keys = sum(map(len, wanted)), sum(len(f.coded) for f in frames[::2])
+    values = sum(len(f.coded) for f in frames[1::2])
     return {
         "dtype": form.dtype,
         "codec": coder.name,
-        "ratio": round(plain / sum(map(len, coded)), 4),
+        "ratio": round(plain / (keys + values), 4),
         "ratio_k": round(plain / 2 / keys, 4),
-        "ratio_v": round(plain / 2 / sum(map(len, coded[1::2])), 4),
+        "ratio_v": round(plain / 2 / values, 4),
         "encode_gbs": round(plain / encoding / 1e9, 3),
         "decode_gbs": round(plain / decoding / 1e9, 3),
-        "two_threads": round(_two_threads(coder, coded, repeats), 2),
+        "two_threads": round(_two_threads(coder, frames, repeats), 2),
         "equal": equal,
     }
 
 
-def _decode_all(coder: _Coder, coded: Sequence[bytes], clock: Callable[[], float]) -> float:
+def _decode_all(coder: _Coder, frames: Sequence[_Frame], clock: Callable[[], float]) -> float:
     began = clock()
-    for frame in coded:
+    for frame in frames:
         coder.decode(frame)
     return clock() - began
 
 
-def _two_threads(coder: _Coder, coded: Sequence[bytes], repeats: int) -> float:
+def _two_threads(coder: _Coder, frames: Sequence[_Frame], repeats: int) -> float:
     """Return the wall time of one thread that decodes all twice, over that of two that decode all at once."""
     alone = together = float("inf")
     for _ in range(repeats):
-        alone = min(alone, 2 * _decode_all(coder, coded, time.perf_counter))
+        alone = min(alone, 2 * _decode_all(coder, frames, time.perf_counter))
         threads = [
-            threading.Thread(target=_decode_all, args=(coder, coded, time.perf_counter)) for _ in range(2)
+            threading.Thread(target=_decode_all, args=(coder, frames, time.perf_counter)) for _ in range(2)
         ]
         began = time.perf_counter()
         for thread in threads:

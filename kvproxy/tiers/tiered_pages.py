@@ -15,7 +15,7 @@ from typing import Literal
 
 from kvproxy.errors import Unavailable
 from kvproxy.objects.object_pages import ObjectPages
-from kvproxy.objects.object_store import ObjectsUnavailable
+from kvproxy.objects.object_results import ObjectsUnavailable
 from kvproxy.store import page_file, page_record
 from kvproxy.store.page_packing import PagePacking
 from kvproxy.store.page_record import PageRecord, Torn

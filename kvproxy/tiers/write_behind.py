@@ -16,7 +16,7 @@ from io import BytesIO
 
 from kvproxy.errors import KVProxyError
 from kvproxy.objects.object_pages import ObjectPages
-from kvproxy.objects.object_store import ObjectsUnavailable
+from kvproxy.objects.object_results import ObjectsUnavailable
 from kvproxy.store import page_file
 from kvproxy.store.page_record import PageRecord
 from kvproxy.store.page_store import PageStore

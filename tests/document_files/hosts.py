@@ -32,7 +32,6 @@ from kvproxy.documents.library.document import Framing
 from kvproxy.documents.library.library import Library
 from kvproxy.documents.prompts.compose import Composer
 from kvproxy.documents.prompts.template import ChatTemplate
-from kvproxy.documents.registry.registry import Registry
 from kvproxy.documents.tokens.tokenizer import Tokenizer
 from kvproxy.engine.decode.detokenizer import Vocabulary
 from kvproxy.engine.forward.tile_model import TileModel, from_module
@@ -85,7 +84,7 @@ class Host:
     rig: EngineHarness
     local: EmbeddedBackend
     library: Library
-    registry: Registry
+    registry: OwnRegistry
     publisher: Publisher
     keys: HostKeys
     transfer: PageTransfer
@@ -142,12 +141,25 @@ async def open_host(
     folder: Path, name: str, model: TileModel, texts: Path, framings: tuple[Framing, ...] = FRAMINGS
 ) -> AsyncIterator[Host]:
     """A host on a folder; ``texts`` has its tokenizer and template. Every page is audited at the end."""
+    host = await asyncio.to_thread(_opened, folder, name, model, texts, framings)
+    try:
+        yield host
+        assert await host.local.check() == []
+    finally:
+        faults = await asyncio.to_thread(_closed, host)
+    assert faults == []
+
+
+def _opened(folder: Path, name: str, model: TileModel, texts: Path, framings: tuple[Framing, ...]) -> Host:
     keys, library = HostKeys.open(folder), Library()
     composer = Composer(Tokenizer.load(texts), ChatTemplate.load(texts), library, framings)
     store = PageStore(folder, max_size=2**26, fingerprint=model.fingerprint, form=model.page_shape.form)
     rig = make_harness(model, Vocabulary(texts), pages=64, max_context=2048, store=store)
-    local = EmbeddedBackend(rig.engine, "tiny", store)
-    transfer = PageTransfer(store)
+    local, transfer, registry = (
+        EmbeddedBackend(rig.engine, "tiny", store),
+        PageTransfer(store),
+        OwnRegistry(folder),
+    )
     issuer = ManifestIssuer(
         host=name,
         keys=keys,
@@ -155,26 +167,32 @@ async def open_host(
         pages=transfer,
         policies=lambda known, _: ManifestPolicy(known.document.visibility, None, ""),
     )
-    with OwnRegistry(folder) as registry:
-        publisher = Publisher(
-            composer=composer,
-            library=library,
-            registry=registry,
-            local=local,
-            issuer=issuer,
-        )
-        exporter = DocumentExporter(publisher, local, transfer, keys)
-        try:
-            yield Host(
-                name, folder, model, store, rig, local, library, registry, publisher, keys, transfer,
-                exporter, composer,
-            )  # fmt: skip
-            assert await local.check() == []
-        finally:
-            await asyncio.to_thread(rig.close)
-            faults = store.check()
-            store.close()
-        assert faults == []
+    publisher = Publisher(composer=composer, library=library, registry=registry, local=local, issuer=issuer)
+    exporter = DocumentExporter(publisher, local, transfer, keys)
+    return Host(
+        name,
+        folder,
+        model,
+        store,
+        rig,
+        local,
+        library,
+        registry,
+        publisher,
+        keys,
+        transfer,
+        exporter,
+        composer,
+    )
+
+
+def _closed(host: Host) -> list[str]:
+    """Close a host; every fault of its store."""
+    host.rig.close()
+    host.registry.close()
+    faults = host.store.check()
+    host.store.close()
+    return faults
 
 
 async def chunks_of(file: bytes, size: int = 1000) -> AsyncIterator[bytes]:

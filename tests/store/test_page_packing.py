@@ -6,7 +6,7 @@ import hashlib
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import accumulate
@@ -38,11 +38,11 @@ class Deflate:
     def __init__(self, name: str = "deflate-test-1") -> None:
         self.name = name
 
-    def encode(self, payload: memoryview, positions: int) -> list[bytes]:
-        size = FORM.frame_bytes(positions)
+    def encode(self, payload: memoryview, token_ids: Sequence[int]) -> list[bytes]:
+        size = FORM.frame_bytes(len(token_ids))
         return [zlib.compress(payload[i : i + size]) for i in range(0, len(payload), size)]
 
-    def decode(self, frame: memoryview, index: int, positions: int, into: memoryview) -> None:
+    def decode(self, frame: memoryview, index: int, token_ids: Sequence[int], into: memoryview) -> None:
         try:
             into[:] = zlib.decompress(frame)
         except (zlib.error, ValueError) as e:
@@ -307,7 +307,14 @@ def test_pages_of_format_1_are_read_and_written_anew_in_format_2(opened: Opener,
     file_of(tmp_path).write_bytes(old)
     store.put(KEY, PARENT, IDS, PAYLOAD)
     assert store.digest(KEY) is not None
-    file_of(tmp_path).write_bytes(format_1(bytes(FORM.payload_bytes(256)), IDS))
+    whole = b"".join(
+        PAYLOAD[at : at + FRAME // 2] + bytes(FORM.frame_bytes(216) // 2)
+        for at in range(0, len(PAYLOAD), FRAME // 2)
+    )
+    file_of(tmp_path).write_bytes(format_1(whole, IDS))
+    found = store.get(KEY, PARENT, IDS)
+    assert isinstance(found, Loaded) and found.payload == PAYLOAD, "partial pages were once stored whole"
+    file_of(tmp_path).write_bytes(format_1(PAYLOAD[:-2], IDS))
     assert "of another form" in reason(store.get(KEY, PARENT, IDS, Layers()))
     store.put(KEY, PARENT, IDS, PAYLOAD)
 

@@ -20,6 +20,7 @@ from kvproxy.backends.base import (
     EngineInfo,
     Generation,
     Kept,
+    KeptCost,
     KeptPage,
     NoPages,
     PageLookup,
@@ -235,6 +236,10 @@ class FakeBackend:
     def resident(self, kept: Kept, caller: Caller) -> int:
         """See ``LocalBackend.resident``."""
         return self._resident((*kept.token_ids, 0), caller)
+
+    def cost_of(self, kept: Kept, scope: str) -> KeptCost:
+        """See ``LocalBackend.cost_of``."""
+        return KeptCost(0.001 * len(kept.pages), 0.1 * len(kept.pages))
 
     def residency(self, kept: Kept, caller: Caller) -> Residency:
         """See ``LocalBackend.residency``; everything is in memory here."""

@@ -9,7 +9,7 @@ from kvproxy.core import KnownPrefix, Span
 from kvproxy.documents.library.document import FramedPrefix, TokenizedDocument
 from kvproxy.documents.library.known_document import DocumentMatch
 from kvproxy.documents.tokens.escape import Segments
-from kvproxy.documents.tokens.token_join import DocumentPlace, Joined
+from kvproxy.documents.tokens.joined_tokens import DocumentPlace, Joined
 
 _FEW = 64
 """Tokens that are compared first."""

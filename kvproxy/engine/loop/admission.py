@@ -87,7 +87,9 @@ class Admission:
         limit = seq.prefill_end - (1 if job.max_tokens or job.score_from is not None else 0)
         if job.score_from is not None:
             limit = min(limit, job.score_from)
-        match = cache.match(seq.tokens, job.readable, limit, job.known) if job.reuse else PrefixMatch((), 0)
+        match = PrefixMatch((), 0)
+        if job.reuse:
+            match = cache.match(seq.tokens, job.readable, limit, job.known, least=seq.required)
         if match.tokens < seq.required:
             raise HitLost("the cached pages were evicted before admission", MissReason.NOT_RESIDENT)
         leader = self._leader(seq, match.tokens, running) if job.reuse and not seq.resumed else None
